@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Checks docker-compose.yml with `docker compose config`, which needs no Docker engine. Says so loudly where there is no compose.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! docker compose version >/dev/null 2>&1; then
+    echo "check-compose: SKIPPED, docker-compose.yml was NOT checked: \`docker compose\` is not on this machine" >&2
+    exit 0
+fi
+# Not with an .env of the operator's: it is the defaults that are checked.
+docker compose --env-file .env.example --file docker-compose.yml config --quiet
+echo "check-compose: docker-compose.yml is valid ($(docker compose version --short))"

@@ -1,0 +1,27 @@
+//! `api_keys`: who may call the API.
+
+use sea_orm::entity::prelude::*;
+
+/// One key, known by its hash.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "api_keys")]
+pub struct Model {
+    /// Row id.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// What operators call it.
+    pub name: String,
+    /// SHA-256 of the key.
+    pub hash: Vec<u8>,
+    /// `admin` or `node`.
+    pub role: String,
+    /// When it was made.
+    pub created_at: DateTimeUtc,
+    /// Its end, if any.
+    pub expires_at: Option<DateTimeUtc>,
+    /// Last use, to the minute.
+    pub last_used_at: Option<DateTimeUtc>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod server;
+pub mod user;
+
+pub mod credential;
+pub mod placement;
+
+pub mod health_history;
+pub mod health_status;
+
+pub mod api_key;
+pub mod audit_log;
+pub mod bus_revocation;
+pub mod certificate_authority;
+pub mod intent;
+pub mod join_token;

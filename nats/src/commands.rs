@@ -1,0 +1,230 @@
+//! Commands, `vpn.cmd.<node>.<user key>`: what one node should hold of one user. Level-triggered: each carries the whole desired state.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{CommonName, InvalidId, NodeId, Revision, UserKey},
+    username::Username,
+};
+
+/// One command. The stream keeps only the newest of each user on each node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// The node should hold this user.
+    PutUser(PutUser),
+    /// The node should hold nothing of this user. Kept until the node acked it.
+    RemoveUser(RemoveUser),
+}
+
+/// The desired state of a user that is placed on the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutUser {
+    /// The node that this is for; equals the subject's.
+    pub node: NodeId,
+    /// The user.
+    pub user_key: UserKey,
+    /// What operators call the user.
+    pub username: Username,
+    /// Generation of this state.
+    pub revision: Revision,
+    /// `false`: suspended, no credential of the user is let in.
+    pub active: bool,
+    /// The node itself refuses and cuts from this moment on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether the user's newest profile is made and kept here.
+    pub role: Role,
+    /// Every credential that is let in while the user is active and not expired.
+    pub credentials: Vec<CommonName>,
+    /// The credential whose key and profile this node makes and keeps; only for [`Role::Home`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<Issue>,
+}
+
+/// The profile that the home node makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// The credential to make it for, one of [`PutUser::credentials`].
+    pub common_name: CommonName,
+    /// Where clients connect, in this order; the home node first.
+    pub remotes: Vec<Remote>,
+}
+
+/// The end of a user on the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveUser {
+    /// The node that this is for; equals the subject's.
+    pub node: NodeId,
+    /// The user.
+    pub user_key: UserKey,
+    /// What operators called the user.
+    pub username: Username,
+    /// Generation of this state.
+    pub revision: Revision,
+}
+
+impl Command {
+    /// The node that this is for.
+    pub fn node(&self) -> &NodeId {
+        match self {
+            Self::PutUser(put) => &put.node,
+            Self::RemoveUser(remove) => &remove.node,
+        }
+    }
+
+    /// The user that this is about.
+    pub fn user_key(&self) -> UserKey {
+        match self {
+            Self::PutUser(put) => put.user_key,
+            Self::RemoveUser(remove) => remove.user_key,
+        }
+    }
+
+    /// What operators call that user.
+    pub fn username(&self) -> &Username {
+        match self {
+            Self::PutUser(put) => &put.username,
+            Self::RemoveUser(remove) => &remove.username,
+        }
+    }
+
+    /// The generation of the state that this carries.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::PutUser(put) => put.revision,
+            Self::RemoveUser(remove) => remove.revision,
+        }
+    }
+}
+
+/// What a node is to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Makes and keeps the profile, and is its first `remote`.
+    Home,
+    /// Lets the same credentials in.
+    Standby,
+}
+
+/// One `remote` line of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remote {
+    /// What clients dial.
+    pub host: Host,
+    /// UDP or TCP port, 1 to 65535.
+    pub port: u16,
+    /// The tunnel's transport.
+    pub protocol: Protocol,
+}
+
+/// The transport of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// The default and the faster one.
+    Udp,
+    /// For networks that let nothing else through.
+    Tcp,
+}
+
+impl Protocol {
+    /// As OpenVPN's configuration and the database spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            "udp" => Ok(Self::Udp),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(InvalidId::new("a protocol", "udp or tcp")),
+        }
+    }
+}
+
+/// A DNS name (RFC 1123) or an IP address: fit for a configuration line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Host(String);
+
+impl Host {
+    /// The most characters a host may have (RFC 1123, section 2.1).
+    pub const MAX_LENGTH: usize = 253;
+
+    /// The bare name or address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let name = text.len() <= Self::MAX_LENGTH && text.split('.').all(label);
+        if name || text.parse::<std::net::IpAddr>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId::new("a host", "a DNS name or an IP address"))
+        }
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> Self {
+        host.0
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_refuses_what_could_end_a_configuration_line() {
+        for bad in ["", "a b", "a\nremote b", "-a", "a-", "a..b", "a;b", &"x".repeat(64), "[::1]"] {
+            assert!(bad.parse::<Host>().is_err(), "{bad:?} was accepted");
+        }
+        for good in ["vpn.example.com", "10.0.0.1", "2001:db8::1", "localhost"] {
+            assert_eq!(good.parse::<Host>().expect(good).as_str(), good);
+        }
+    }
+}

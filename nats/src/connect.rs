@@ -1,0 +1,133 @@
+//! Connections to the bus: TLS, credentials, reconnecting for ever with jitter.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_nats::{Client, ConnectOptions, Event};
+use nkeys::KeyPair;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::{ids::NodeId, permissions};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(5);
+
+/// Where the bus is and whom to trust there.
+#[derive(Debug, Clone)]
+pub struct BusAddress {
+    /// `tls://host:port`, or `nats://` for a server of one's own on the same machine.
+    pub urls: Vec<String>,
+    /// The CA of the servers' certificates; required for `tls://`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The key is no NKey seed of a user.
+    #[error("the bus key is not a valid NKey seed")]
+    Key(#[source] nkeys::error::Error),
+    /// A URL is malformed.
+    #[error("a bus URL is malformed: expected tls://host:port or nats://host:port")]
+    Url(#[source] std::io::Error),
+    /// The credentials file cannot be read.
+    #[error("reading the bus credentials {path} failed")]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server cannot be reached, or refuses.
+    #[error("connecting to the bus failed")]
+    Connect(#[source] async_nats::ConnectError),
+}
+
+/// A connection and the news whether it stands.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    /// The client; cheap to clone.
+    pub client: Client,
+    /// Counts connections made: a change means a fresh one, so subscriptions and views may have missed something.
+    pub connections: watch::Receiver<u64>,
+}
+
+/// Who connects.
+pub enum Identity {
+    /// Management, or a tool, by a credentials file.
+    Credentials(PathBuf),
+    /// A node, by its JWT and the key that only it has.
+    Node {
+        /// The node; also the prefix of its inbox, the only one that it may subscribe to.
+        node: NodeId,
+        /// The JWT given at enrolment.
+        jwt: String,
+        /// The NKey seed, born on the node.
+        seed: String,
+    },
+}
+
+/// Connects, and stays connected. A node keeps trying from the start; management fails at once when the first try fails.
+///
+/// # Errors
+/// When the credentials are unreadable, or the first connection fails for [`Identity::Credentials`].
+pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Result<Bus, ConnectError> {
+    let (sender, connections) = watch::channel(0_u64);
+    let options = match identity {
+        Identity::Credentials(path) => ConnectOptions::new()
+            .credentials_file(&path)
+            .await
+            .map_err(|source| ConnectError::Credentials { path, source })?,
+        Identity::Node { node, jwt, seed } => {
+            let key = Arc::new(KeyPair::from_seed(&seed).map_err(ConnectError::Key)?);
+            ConnectOptions::with_jwt(jwt, move |nonce| {
+                let key = Arc::clone(&key);
+                async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
+            })
+            .custom_inbox_prefix(permissions::inbox_prefix(&node))
+            .retry_on_initial_connect()
+        }
+    };
+    let mut options = options
+        .name(name)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .connection_timeout(REQUEST_TIMEOUT)
+        .reconnect_delay_callback(reconnect_delay)
+        .event_callback(move |event| {
+            if matches!(event, Event::Connected) {
+                sender.send_modify(|count| *count += 1);
+            }
+            log(event);
+            std::future::ready(())
+        });
+    if address.urls.iter().any(|url| url.starts_with("tls://")) {
+        options = options.require_tls(true);
+    }
+    if let Some(ca) = &address.ca_file {
+        options = options.add_root_certificates(ca.clone());
+    }
+    let servers: Result<Vec<async_nats::ServerAddr>, _> = address.urls.iter().map(|url| url.parse()).collect();
+    let client = options.connect(servers.map_err(ConnectError::Url)?).await.map_err(ConnectError::Connect)?;
+    Ok(Bus { client, connections })
+}
+
+/// Exponential from 50 ms to 5 s, with half of it random, so that a fleet does not come back in one moment.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let exponent = u32::try_from(attempts.min(8)).unwrap_or(8);
+    let full = Duration::from_millis(25) * 2_u32.pow(exponent);
+    let full = full.min(LONGEST_RECONNECT_DELAY);
+    full / 2 + full.mul_f64(fastrand::f64() / 2.0)
+}
+
+fn log(event: Event) {
+    match event {
+        Event::Connected => info!("Connected to the bus"),
+        Event::Disconnected => warn!("Lost the bus, reconnecting"),
+        Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
+        Event::ClientError(error) => warn!(error = %error, "The bus client had an error"),
+        Event::SlowConsumer(id) => warn!(subscription = id, "Messages are dropped: a subscription is not read fast enough"),
+        Event::LameDuckMode => info!("The bus server is about to stop"),
+        Event::Draining | Event::Closed => info!("The bus connection is closing"),
+    }
+}

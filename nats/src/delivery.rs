@@ -1,0 +1,122 @@
+//! A message from a stream together with the duty to settle it. Each settling method consumes it, so that it is settled once.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, AckKind};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    acks::Ack,
+    commands::Command,
+    envelope::{DecodeError, Envelope},
+    events::Event,
+    ids::NodeId,
+    subjects::FromNode,
+};
+
+/// One delivered message.
+#[derive(Debug)]
+pub struct Delivery {
+    message: jetstream::Message,
+}
+
+/// The server did not take the answer; it delivers the message again.
+#[derive(Debug, thiserror::Error)]
+#[error("settling a message failed")]
+pub struct SettleError(#[source] async_nats::Error);
+
+/// What management takes from the stream of acks and events.
+#[derive(Debug)]
+pub enum Report {
+    /// The result of a command.
+    Ack(Box<Envelope<Ack>>),
+    /// Something for the audit trail.
+    Event(Box<Envelope<Event>>),
+}
+
+impl From<jetstream::Message> for Delivery {
+    fn from(message: jetstream::Message) -> Self {
+        Self { message }
+    }
+}
+
+impl Delivery {
+    /// The subject that it came on.
+    pub fn subject(&self) -> &str {
+        self.message.subject.as_str()
+    }
+
+    /// Its sequence in the stream, 0 when the server gave none.
+    pub fn sequence(&self) -> u64 {
+        self.message.info().map_or(0, |info| info.stream_sequence)
+    }
+
+    /// How often it was delivered, this time included.
+    pub fn deliveries(&self) -> i64 {
+        self.message.info().map_or(1, |info| info.delivered)
+    }
+
+    /// The command for `node`.
+    ///
+    /// # Errors
+    /// When it does not decode, or is for another node.
+    pub fn command(&self, node: &NodeId) -> Result<Envelope<Command>, DecodeError> {
+        let envelope: Envelope<Command> = self.decode()?;
+        if envelope.body.node() == node { Ok(envelope) } else { Err(DecodeError::ForeignNode) }
+    }
+
+    /// The ack or event of a node.
+    ///
+    /// # Errors
+    /// When it does not decode, or speaks for another node than its subject.
+    pub fn report(&self) -> Result<Report, DecodeError> {
+        let foreign = |speaker: &NodeId, subject: &NodeId| speaker != subject;
+        match FromNode::parse(self.subject()) {
+            Some(FromNode::Ack(node, user)) => {
+                let ack: Envelope<Ack> = self.decode()?;
+                if foreign(&ack.body.node, &node) || ack.body.user_key != user {
+                    return Err(DecodeError::ForeignNode);
+                }
+                Ok(Report::Ack(Box::new(ack)))
+            }
+            Some(FromNode::Event(node)) => {
+                let event: Envelope<Event> = self.decode()?;
+                if foreign(&event.body.node, &node) {
+                    return Err(DecodeError::ForeignNode);
+                }
+                Ok(Report::Event(Box::new(event)))
+            }
+            Some(FromNode::Health(_) | FromNode::Sync(_) | FromNode::Sign(_) | FromNode::Intent(_)) | None => {
+                Err(DecodeError::ForeignNode)
+            }
+        }
+    }
+
+    /// It is done and must not come again.
+    ///
+    /// # Errors
+    /// When the server could not be told.
+    pub async fn done(self) -> Result<(), SettleError> {
+        self.message.ack().await.map_err(SettleError)
+    }
+
+    /// It should come again after a while.
+    ///
+    /// # Errors
+    /// When the server could not be told.
+    pub async fn retry(self, after: Duration) -> Result<(), SettleError> {
+        self.message.ack_with(AckKind::Nak(Some(after))).await.map_err(SettleError)
+    }
+
+    /// It can never be done, and was recorded as such.
+    ///
+    /// # Errors
+    /// When the server could not be told.
+    pub async fn terminate(self) -> Result<(), SettleError> {
+        self.message.ack_with(AckKind::Term).await.map_err(SettleError)
+    }
+
+    fn decode<T: Serialize + DeserializeOwned>(&self) -> Result<Envelope<T>, DecodeError> {
+        Envelope::decode(&self.message.payload)
+    }
+}

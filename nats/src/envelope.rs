@@ -1,0 +1,73 @@
+//! What every payload looks like: one JSON object with a version `v`, an optional W3C `traceparent`, and the message's own fields beside them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The version of the wire that this build speaks. New optional fields do not change it; a changed meaning does.
+pub const WIRE_VERSION: u8 = 1;
+
+/// A message with what every message carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope<T> {
+    /// [`WIRE_VERSION`] of the sender.
+    pub v: u8,
+    /// W3C Trace Context of the request that caused this message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The message itself.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+/// Why a payload could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not the JSON that the subject promises.
+    #[error("the payload is not a valid message")]
+    Malformed(#[source] serde_json::Error),
+    /// Written by a newer release with another meaning.
+    #[error("the payload has wire version {found}, this build reads up to {WIRE_VERSION}")]
+    NewerVersion {
+        /// The version found.
+        found: u8,
+    },
+    /// The body names another node than the subject it came on.
+    #[error("the payload speaks for another node than its subject")]
+    ForeignNode,
+}
+
+impl<T: Serialize + DeserializeOwned> Envelope<T> {
+    /// A message of this build's version.
+    pub fn new(body: T) -> Self {
+        Self { v: WIRE_VERSION, traceparent: None, body }
+    }
+
+    /// The same with the trace of the request that caused it.
+    pub fn traced(body: T, traceparent: Option<String>) -> Self {
+        Self { traceparent, ..Self::new(body) }
+    }
+
+    /// The payload to publish.
+    ///
+    /// # Panics
+    /// Never: the wire types hold nothing that JSON cannot.
+    pub fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("wire types have string keys and finite numbers").into()
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// When it is not this message, or of a newer version.
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u8,
+        }
+        let Version { v } = serde_json::from_slice(payload).map_err(DecodeError::Malformed)?;
+        if v > WIRE_VERSION {
+            return Err(DecodeError::NewerVersion { found: v });
+        }
+        serde_json::from_slice(payload).map_err(DecodeError::Malformed)
+    }
+}

@@ -1,0 +1,273 @@
+//! Identifiers. Each is one subject token (letters, digits, `-`, `_`), so that it can stand in a subject, a permission,
+//! a file name and a URL without escaping. [`CommonName`] alone may hold dots: it names files and certificates, never a subject.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::rand;
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::username::Username;
+
+/// An identifier that does not have the form it must have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {expected}")]
+pub struct InvalidId {
+    what: &'static str,
+    expected: &'static str,
+}
+
+impl InvalidId {
+    /// For a parser of this crate: what was read, and what it must look like.
+    pub(crate) fn new(what: &'static str, expected: &'static str) -> Self {
+        Self { what, expected }
+    }
+}
+
+/// The name of one end-node: `SERVER_ID` in its configuration, `servers.name` in the database, a token in its subjects.
+///
+/// 1 to 63 characters: a letter or digit, then letters, digits, `_` or `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// The pattern of a valid id, for API descriptions.
+    pub const PATTERN: &'static str = "^[A-Za-z0-9][A-Za-z0-9_-]*$";
+    /// The most characters an id may have.
+    pub const MAX_LENGTH: usize = 63;
+
+    /// The bare id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let tail_is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let bytes = text.as_bytes();
+        let valid = bytes.len() <= Self::MAX_LENGTH
+            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.iter().all(|byte| tail_is_plain(*byte));
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId {
+                what: "a server id",
+                expected: "1 to 63 characters: a letter or digit, then letters, digits, '_' or '-'",
+            })
+        }
+    }
+}
+
+/// The key of one user for the life of that user: a UUIDv7, never reused when the username is created again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserKey(pub Uuid);
+
+impl UserKey {
+    /// A key that no other user has.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for UserKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FromStr for UserKey {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Uuid::from_str(text).map(Self).map_err(|_| InvalidId { what: "a user key", expected: "a UUID" })
+    }
+}
+
+/// One run of one agent process. Two live instances with one identity mean a cloned node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AgentInstance(pub Uuid);
+
+impl AgentInstance {
+    /// A fresh instance, once per process.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for AgentInstance {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One local request that a node carries to management. Repeating it changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IntentId(pub Uuid);
+
+impl IntentId {
+    /// A fresh id, once per local request.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for IntentId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One event of a node. Management records an id once, however often it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// A fresh id, once per event.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for EventId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The generation of a user's desired state: 1 at creation, one more at each change. Only a greater one is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub i64);
+
+/// The name of one credential, unique for ever: the subject's common name in its certificate and the name of its allow-list file.
+///
+/// The first 47 characters of the username, a dot, and 16 random characters of `[a-z2-7]` (80 bits), so that creating a
+/// username again never revives an old profile. At most 64 characters, the bound of RFC 5280 (`ub-common-name`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommonName(String);
+
+impl CommonName {
+    const SUFFIX_BYTES: usize = 10;
+    const USERNAME_PART: usize = 47;
+    /// The most characters a common name may have (RFC 5280, appendix A).
+    pub const MAX_LENGTH: usize = 64;
+
+    /// A common name for a new credential of this user.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    pub fn for_user(username: &Username) -> Self {
+        let mut suffix = [0_u8; Self::SUFFIX_BYTES];
+        rand::fill(&mut suffix).expect("the operating system provides randomness");
+        let suffix = BASE32_NOPAD.encode(&suffix).to_ascii_lowercase();
+        let name: String = username.as_str().chars().take(Self::USERNAME_PART).collect();
+        Self(format!("{name}.{suffix}"))
+    }
+
+    /// The bare name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CommonName {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
+        let bytes = text.as_bytes();
+        let valid = bytes.len() <= Self::MAX_LENGTH
+            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.iter().all(|byte| plain(*byte))
+            && !text.eq_ignore_ascii_case("DEFAULT");
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId {
+                what: "a common name",
+                expected: "1 to 64 characters: a letter or digit, then letters, digits, '.', '_', '@' or '-'; not DEFAULT",
+            })
+        }
+    }
+}
+
+/// Text ids: parse on the way in, print bare on the way out.
+macro_rules! text_id {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+text_id!(NodeId);
+text_id!(CommonName);
+
+/// Ids with one printable field.
+macro_rules! display_inner {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+display_inner!(UserKey, AgentInstance, IntentId, EventId, Revision);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_id_refuses_what_is_not_one_token() {
+        for bad in ["", "a.b", "a b", "*", ">", "-a", "a\n", "ä", "a/b", &"x".repeat(64)] {
+            assert!(bad.parse::<NodeId>().is_err(), "{bad:?} was accepted");
+        }
+        for good in ["1", "endnode-1", "Server_2", &"x".repeat(63)] {
+            assert_eq!(good.parse::<NodeId>().expect(good).as_str(), good);
+        }
+    }
+
+    #[test]
+    fn common_names_of_one_user_differ_and_fit_a_certificate() {
+        let username: Username = "a".repeat(64).parse().expect("a valid username");
+        let (one, two) = (CommonName::for_user(&username), CommonName::for_user(&username));
+        assert_ne!(one, two);
+        assert_eq!(one.as_str().len(), CommonName::MAX_LENGTH);
+        assert_eq!(one.as_str().parse::<CommonName>(), Ok(one));
+    }
+
+    #[test]
+    fn common_name_refuses_what_could_leave_its_folder() {
+        for bad in ["", "..", ".a", "../x", "a/b", "a\0", "DEFAULT", "default", &"x".repeat(65)] {
+            assert!(bad.parse::<CommonName>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

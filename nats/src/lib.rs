@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+pub mod ids;
+pub mod username;
+
+pub mod envelope;
+
+pub mod acks;
+pub mod commands;
+pub mod events;
+pub mod heartbeats;
+pub mod intents;
+pub mod node_requests;
+pub mod sign;
+pub mod sync;
+
+pub mod permissions;
+pub mod subjects;
+pub mod topology;
+
+pub mod connect;
+pub mod delivery;
+pub mod publish;
+pub mod security;

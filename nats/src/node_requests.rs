@@ -1,0 +1,100 @@
+//! Requests to a node, `vpn.node.<node>.<verb>`. An absent node answers at once with "no responders".
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{CommonName, UserKey},
+    subjects::NodeVerb,
+};
+
+/// One request to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NodeRequest {
+    /// The profile of one credential. The only message whose answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
+    Profile {
+        /// The user.
+        user_key: UserKey,
+        /// The credential.
+        common_name: CommonName,
+    },
+    /// One page of the live sessions.
+    Sessions {
+        /// How many to skip.
+        offset: u32,
+    },
+}
+
+impl NodeRequest {
+    /// The last token of the subject that it travels on.
+    pub fn verb(&self) -> NodeVerb {
+        match self {
+            Self::Profile { .. } => NodeVerb::Profile,
+            Self::Sessions { .. } => NodeVerb::Sessions,
+        }
+    }
+}
+
+/// The most sessions in one answer, to stay below the payload bound.
+pub const SESSIONS_PAGE: usize = 500;
+
+/// The node's answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NodeAnswer {
+    /// The profile.
+    Profile {
+        /// The whole `.ovpn` file.
+        profile: String,
+        /// SHA-256 of it, lower-case hex.
+        checksum: String,
+    },
+    /// Live sessions, oldest first.
+    Sessions {
+        /// At most [`SESSIONS_PAGE`].
+        sessions: Vec<LiveSession>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// The node does not hold that.
+    NotFound {
+        /// What is missing, in words.
+        detail: String,
+    },
+    /// The node could not.
+    Failed {
+        /// Why, in words.
+        error: String,
+    },
+}
+
+impl std::fmt::Debug for NodeAnswer {
+    /// Names the kind only: a profile holds a private key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Profile { .. } => "Profile([REDACTED])",
+            Self::Sessions { .. } => "Sessions(..)",
+            Self::NotFound { .. } => "NotFound(..)",
+            Self::Failed { .. } => "Failed(..)",
+        })
+    }
+}
+
+/// One live tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSession {
+    /// The credential.
+    pub common_name: CommonName,
+    /// Address and port of the client.
+    pub real_address: String,
+    /// Its address inside the tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_address: Option<String>,
+    /// Bytes received from the client.
+    pub bytes_in: u64,
+    /// Bytes sent to the client.
+    pub bytes_out: u64,
+    /// Start of the session.
+    pub since: DateTime<Utc>,
+}

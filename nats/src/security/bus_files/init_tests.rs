@@ -1,0 +1,162 @@
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
+
+use super::*;
+use crate::security::bus_files::open::BusFiles;
+
+fn asked(dir: &Path) -> BusInit {
+    BusInit {
+        dir: dir.join("bus"),
+        listen: "0.0.0.0:4222".parse().unwrap(),
+        monitor: "127.0.0.1:8222".parse().unwrap(),
+        store_dir: dir.join("store"),
+        hosts: vec!["bus.example.org".into(), "198.18.1.1".into()],
+        allow_plaintext: false,
+    }
+}
+
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_bus_is_private_and_complete() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = asked(root.path()).run().unwrap();
+
+    assert!(summary.created);
+    let dir = root.path().join("bus");
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    let files = contents(&dir);
+    let mut expected: Vec<_> = names::KEPT.into_iter().chain(names::RENDERED).collect();
+    expected.sort_unstable();
+    assert_eq!(files.keys().map(String::as_str).collect::<Vec<_>>(), expected);
+    for name in files.keys() {
+        assert_eq!(
+            fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{name}"
+        );
+    }
+    let files = BusFiles::new(&dir);
+    files.node_authority().unwrap();
+    files.management_credentials().unwrap();
+    files.system_credentials().unwrap();
+    files.operator_signing_key().unwrap();
+}
+
+#[test]
+fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let first = asked(root.path()).run().unwrap();
+    let before = contents(&first.dir);
+
+    let second = BusInit {
+        allow_plaintext: true,
+        listen: "127.0.0.1:5222".parse().unwrap(),
+        ..asked(root.path())
+    };
+    let second = second.run().unwrap();
+
+    assert!(!second.created);
+    assert_eq!(second.operator, first.operator);
+    let after = contents(&first.dir);
+    for name in names::KEPT {
+        assert_eq!(after[name], before[name], "{name} was replaced");
+    }
+    let config = String::from_utf8(after[names::SERVER_CONFIG].clone()).unwrap();
+    assert!(
+        config.contains("listen: \"127.0.0.1:5222\"") && config.contains("allow_non_tls: true"),
+        "{config}"
+    );
+    assert!(!String::from_utf8_lossy(&before[names::SERVER_CONFIG]).contains("allow_non_tls"));
+    assert_ne!(after[names::SERVER_CERTIFICATE], before[names::SERVER_CERTIFICATE]);
+}
+
+#[test]
+fn a_part_of_a_bus_is_refused_and_left_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = asked(root.path()).run().unwrap();
+    fs::remove_file(summary.dir.join(names::OPERATOR_KEY)).unwrap();
+    let before = contents(&summary.dir);
+
+    let refused = asked(root.path()).run().unwrap_err();
+
+    assert!(refused.to_string().contains("operator.nk missing"), "{refused}");
+    assert_eq!(contents(&summary.dir), before);
+}
+
+#[test]
+fn keys_of_two_fleets_do_not_mix() {
+    let root = tempfile::tempdir().unwrap();
+    let ours = asked(&root.path().join("ours")).run().unwrap();
+    let theirs = asked(&root.path().join("theirs")).run().unwrap();
+    fs::copy(theirs.dir.join(names::NODES_JWT), ours.dir.join(names::NODES_JWT)).unwrap();
+    assert!(asked(&root.path().join("ours")).run().is_err());
+    assert!(BusFiles::new(&ours.dir).node_authority().is_err());
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let open_monitor = BusInit {
+        monitor: "0.0.0.0:8222".parse().unwrap(),
+        ..asked(root.path())
+    };
+    assert!(matches!(
+        open_monitor.run(),
+        Err(BusInitError::MonitorNotLoopback { .. })
+    ));
+    for host in ["", "a b", "a..b", "http://x", "ä.example"] {
+        let bad_host = BusInit {
+            hosts: vec![host.into()],
+            ..asked(root.path())
+        };
+        assert!(matches!(bad_host.run(), Err(BusInitError::Host { .. })), "{host:?}");
+    }
+    assert!(!root.path().join("bus").exists());
+}
+
+#[test]
+fn a_folder_that_others_use_is_left_alone_and_an_empty_one_is_closed() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("bus");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(dir.join("passwd"), "").unwrap();
+    assert!(matches!(
+        asked(root.path()).run(),
+        Err(BusInitError::SharedFolder { .. })
+    ));
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o755);
+
+    fs::remove_file(dir.join("passwd")).unwrap();
+    asked(root.path()).run().unwrap();
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn the_summary_and_the_debug_output_hold_no_secret() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = asked(root.path()).run().unwrap();
+    let shown = format!(
+        "{summary} {summary:?} {:?}",
+        BusFiles::new(&summary.dir).node_authority().unwrap()
+    );
+    for name in [
+        names::OPERATOR_KEY,
+        names::OPERATOR_SIGNING_KEY,
+        names::NODES_SIGNING_KEY,
+    ] {
+        let seed = fs::read_to_string(summary.dir.join(name)).unwrap();
+        assert!(!shown.contains(seed.trim()), "{name}");
+    }
+}

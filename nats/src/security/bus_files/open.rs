@@ -1,0 +1,191 @@
+//! Reading the files of a bus.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nkeys::{KeyPair, KeyPairType};
+
+use super::names;
+use crate::security::{
+    claims::{AccountClaims, SigningKey},
+    creds::{Credentials, CredentialsError},
+    jwt::{Claims, JwtError},
+    keys::{AccountKey, InvalidKey},
+    node_credentials::NodeAuthority,
+};
+
+/// A folder that `bus-init` filled. Each method reads one file; nobody needs them all.
+#[derive(Debug, Clone)]
+pub struct BusFiles {
+    dir: PathBuf,
+}
+
+/// Why a file of the bus is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum BusFilesError {
+    /// Not read.
+    #[error("could not read {path}; `vpnmanager-management bus-init` makes it")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No seed, or of another kind.
+    #[error("{path} holds no seed of the expected kind")]
+    Seed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No credentials.
+    #[error("{path} is no credentials file")]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: CredentialsError,
+    },
+    /// No account token.
+    #[error("{path} is no account token")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: JwtError,
+    },
+    /// The account token names no account.
+    #[error("{path} names no account")]
+    Account {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: InvalidKey,
+    },
+    /// `nodes-signing.nk` and `NODES.jwt` are of two fleets.
+    #[error("{path} is not the signing key that the NODES account names: the files are of two fleets")]
+    ForeignSigner {
+        /// The key's file.
+        path: PathBuf,
+    },
+}
+
+impl BusFiles {
+    /// The files in `dir`. Nothing is read yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The server's configuration, for `nats-server -c`.
+    pub fn server_config_path(&self) -> PathBuf {
+        self.dir.join(names::SERVER_CONFIG)
+    }
+
+    /// The CA of the bus, for whoever connects.
+    pub fn ca_path(&self) -> PathBuf {
+        self.dir.join(names::CA_CERTIFICATE)
+    }
+
+    /// Management's credentials, in the form that clients and the `nats` CLI read.
+    pub fn management_creds_path(&self) -> PathBuf {
+        self.dir.join(names::MANAGEMENT_CREDS)
+    }
+
+    /// The system account's credentials, in the same form.
+    pub fn system_creds_path(&self) -> PathBuf {
+        self.dir.join(names::SYSTEM_CREDS)
+    }
+
+    /// The CA of the bus, for the answer to an enrolment.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn ca_pem(&self) -> Result<String, BusFilesError> {
+        read(&self.ca_path())
+    }
+
+    /// Management's credentials.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn management_credentials(&self) -> Result<Credentials, BusFilesError> {
+        credentials(&self.management_creds_path())
+    }
+
+    /// The system account's credentials: to publish account tokens.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn system_credentials(&self) -> Result<Credentials, BusFilesError> {
+        credentials(&self.system_creds_path())
+    }
+
+    /// The operator's signing key: to sign account tokens.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn operator_signing_key(&self) -> Result<KeyPair, BusFilesError> {
+        seed(&self.dir.join(names::OPERATOR_SIGNING_KEY), &KeyPairType::Operator)
+    }
+
+    /// The NODES account as `bus-init` made it: the first value of what management then keeps in its database.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn nodes_account_jwt(&self) -> Result<String, BusFilesError> {
+        read(&self.dir.join(names::NODES_JWT)).map(|text| text.trim().to_owned())
+    }
+
+    /// What signs node tokens.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood, or the key is not the one that the account names.
+    pub fn node_authority(&self) -> Result<NodeAuthority, BusFilesError> {
+        let signer_path = self.dir.join(names::NODES_SIGNING_KEY);
+        let signer = seed(&signer_path, &KeyPairType::Account)?;
+        let path = self.dir.join(names::NODES_JWT);
+        let claims = match Claims::<AccountClaims>::verify_signature(&self.nodes_account_jwt()?) {
+            Ok(claims) => claims,
+            Err(source) => return Err(BusFilesError::Token { path, source }),
+        };
+        let public = signer.public_key();
+        let is_named = claims.body.signing_keys.iter().any(|key| match key {
+            SigningKey::Scoped(scope) => scope.key == public,
+            SigningKey::Plain(_) => false,
+        });
+        if !is_named {
+            return Err(BusFilesError::ForeignSigner { path: signer_path });
+        }
+        let account: AccountKey = claims
+            .subject
+            .parse()
+            .map_err(|source| BusFilesError::Account { path, source })?;
+        Ok(NodeAuthority { signer, account })
+    }
+}
+
+fn read(path: &Path) -> Result<String, BusFilesError> {
+    fs::read_to_string(path).map_err(|source| BusFilesError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn seed(path: &Path, kind: &KeyPairType) -> Result<KeyPair, BusFilesError> {
+    match KeyPair::from_seed(read(path)?.trim()) {
+        Ok(key) if key.key_pair_type() == *kind => Ok(key),
+        Ok(_) | Err(_) => Err(BusFilesError::Seed { path: path.to_owned() }),
+    }
+}
+
+fn credentials(path: &Path) -> Result<Credentials, BusFilesError> {
+    Credentials::parse(&read(path)?).map_err(|source| BusFilesError::Credentials {
+        path: path.to_owned(),
+        source,
+    })
+}

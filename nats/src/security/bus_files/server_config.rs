@@ -1,0 +1,63 @@
+//! The configuration of nats-server.
+
+use std::path::Path;
+
+use super::{
+    accounts::Accounts,
+    init::{BusInit, BusInitError},
+    names,
+};
+
+/// The server listens with TLS 1.3, takes account tokens from its own store, and keeps streams on disk.
+/// One fsync a second is enough: PostgreSQL is the truth and the bus is repaired from it.
+pub(super) fn render(
+    asked: &BusInit,
+    dir: &Path,
+    store_dir: &Path,
+    accounts: &Accounts,
+) -> Result<String, BusInitError> {
+    let BusInit { listen, monitor, .. } = asked;
+    let certificate = quoted(&dir.join(names::SERVER_CERTIFICATE))?;
+    let key = quoted(&dir.join(names::SERVER_KEY))?;
+    let streams = quoted(&store_dir.join("jetstream"))?;
+    let tokens = quoted(&store_dir.join("jwt"))?;
+    let plaintext = if asked.allow_plaintext {
+        "allow_non_tls: true\n"
+    } else {
+        ""
+    };
+    let Accounts {
+        operator_jwt,
+        system,
+        vpn,
+        nodes,
+        ..
+    } = accounts;
+    let preload: String = [system, vpn, nodes]
+        .iter()
+        .map(|account| format!("  {}: {}\n", account.key, account.jwt))
+        .collect();
+    Ok(format!(
+        "# Rendered by `vpnmanager-management bus-init`, which renders it again: change its arguments, not this file.\n\
+         listen: \"{listen}\"\n\
+         server_name: \"vpnmanager-bus\"\n\
+         http: \"{monitor}\"\n\
+         max_payload: 1MB\n\
+         jetstream {{ store_dir: {streams}, max_mem: 256M, max_file: 10G, sync_interval: \"1s\" }}\n\
+         tls {{ cert_file: {certificate}, key_file: {key}, min_version: \"1.3\" }}\n\
+         {plaintext}\
+         operator: {operator_jwt}\n\
+         system_account: {}\n\
+         resolver {{ type: full, dir: {tokens}, allow_delete: false, interval: \"2m\" }}\n\
+         resolver_preload {{\n{preload}}}\n",
+        system.key
+    ))
+}
+
+/// A string of the server's configuration, which escapes as JSON does.
+fn quoted(path: &Path) -> Result<String, BusInitError> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| BusInitError::Path { path: path.to_owned() })?;
+    Ok(serde_json::Value::from(text).to_string())
+}

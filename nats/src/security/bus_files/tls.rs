@@ -1,0 +1,139 @@
+//! The bus's own CA and the server's certificate: ECDSA P-256.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
+
+use chrono::{Datelike as _, TimeDelta, Utc};
+use data_encoding::HEXLOWER;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
+};
+
+use super::{init::BusInitError, names, write};
+
+/// Long, because an expired one stops the whole bus; `bus-init` makes a new server certificate whenever it runs.
+const CA_DAYS: i64 = 20 * 365;
+const SERVER_DAYS: i64 = 10 * 365;
+
+/// The files of a new CA, and the key of the server.
+pub(super) struct NewCa {
+    certificate: String,
+    key: String,
+    server_key: String,
+}
+
+impl NewCa {
+    pub(super) fn files(self) -> Vec<(&'static str, String)> {
+        vec![
+            (names::CA_CERTIFICATE, self.certificate),
+            (names::CA_KEY, self.key),
+            (names::SERVER_KEY, self.server_key),
+        ]
+    }
+}
+
+pub(super) fn new_ca() -> Result<NewCa, BusInitError> {
+    let generate = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(BusInitError::Certificate);
+    let (key, server_key) = (generate()?, generate()?);
+    let serial = serial();
+    // A name of its own, so that a client with another fleet's CA is told of an unknown issuer, not of a bad signature.
+    let tag = HEXLOWER.encode(&serial.to_bytes()[..4]);
+    let mut params = params(&format!("VPN Manager bus CA {tag}"), CA_DAYS);
+    params.serial_number = Some(serial);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = params.self_signed(&key).map_err(BusInitError::Certificate)?.pem();
+    Ok(NewCa {
+        certificate,
+        key: key.serialize_pem(),
+        server_key: server_key.serialize_pem(),
+    })
+}
+
+/// A server certificate for these names, for loopback, and for the address the server listens on.
+pub(super) fn server_certificate(dir: &Path, hosts: &[String], listen: IpAddr) -> Result<String, BusInitError> {
+    let key = |name| KeyPair::from_pem(&write::read(&dir.join(name))?).map_err(BusInitError::Certificate);
+    let (ca_key, server_key) = (key(names::CA_KEY)?, key(names::SERVER_KEY)?);
+    let ca_certificate = write::read(&dir.join(names::CA_CERTIFICATE))?;
+    let issuer = Issuer::from_ca_cert_pem(&ca_certificate, ca_key).map_err(BusInitError::Certificate)?;
+
+    let mut params = params("VPN Manager bus", SERVER_DAYS);
+    params.subject_alt_names = names_of(hosts, listen)?;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+        .signed_by(&server_key, &issuer)
+        .map(|certificate| certificate.pem())
+        .map_err(BusInitError::Certificate)
+}
+
+/// Whether a certificate can hold these names, before anything is written.
+pub(super) fn check_hosts(hosts: &[String]) -> Result<(), BusInitError> {
+    hosts.iter().try_for_each(|host| san(host).map(drop))
+}
+
+fn names_of(hosts: &[String], listen: IpAddr) -> Result<Vec<SanType>, BusInitError> {
+    let mut names = vec![
+        san("localhost")?,
+        SanType::IpAddress(Ipv4Addr::LOCALHOST.into()),
+        SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
+    ];
+    if !listen.is_unspecified() {
+        names.push(SanType::IpAddress(listen));
+    }
+    for host in hosts {
+        names.push(san(host)?);
+    }
+    let mut unique = Vec::with_capacity(names.len());
+    for name in names {
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    Ok(unique)
+}
+
+fn san(host: &str) -> Result<SanType, BusInitError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let label_is_valid = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let refused = || BusInitError::Host { host: host.to_owned() };
+    if host.len() > 253 || !host.split('.').all(label_is_valid) {
+        return Err(refused());
+    }
+    host.to_owned().try_into().map(SanType::DnsName).map_err(|_| refused())
+}
+
+fn params(name: &str, days: i64) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, name);
+    // Yesterday, for clocks that lag.
+    let (from, until) = (Utc::now() - TimeDelta::days(1), Utc::now() + TimeDelta::days(days));
+    params.not_before = date_time_ymd(from.year(), small(from.month()), small(from.day()));
+    params.not_after = date_time_ymd(until.year(), small(until.month()), small(until.day()));
+    params.serial_number = Some(serial());
+    params
+}
+
+/// Random, positive, 16 bytes: the same key gets more than one certificate.
+fn serial() -> SerialNumber {
+    let mut bytes = *uuid::Uuid::new_v4().as_bytes();
+    bytes[0] = (bytes[0] & 0x7f) | 0x01;
+    SerialNumber::from_slice(&bytes)
+}
+
+fn small(number: u32) -> u8 {
+    u8::try_from(number).expect("months and days are below 32")
+}

@@ -1,0 +1,131 @@
+//! NKeys as the rest of the system passes them around.
+
+use std::{fmt, str::FromStr};
+
+use nkeys::{KeyPair, KeyPairType};
+use serde::{Deserialize, Serialize};
+
+/// A text that is no NKey of the wanted type. Never holds the text, which may be a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be {expected}")]
+pub struct InvalidKey {
+    expected: &'static str,
+}
+
+/// The public NKey of one node (`U...`, 56 characters). Its seed never leaves the node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodePublicKey(String);
+
+impl NodePublicKey {
+    /// The bare key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The public half of a node's key pair.
+    ///
+    /// # Errors
+    /// When it is no user key.
+    pub fn of(key: &KeyPair) -> Result<Self, InvalidKey> {
+        key.public_key().parse()
+    }
+}
+
+impl FromStr for NodePublicKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        public_key(text, &KeyPairType::User, "the public NKey of a user (U...)").map(Self)
+    }
+}
+
+/// The public NKey of an account (`A...`, 56 characters).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountKey(String);
+
+impl AccountKey {
+    /// The bare key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The public half of a key pair that is known to be an account's.
+    pub(super) fn of(account: &KeyPair) -> Self {
+        debug_assert_eq!(account.key_pair_type(), KeyPairType::Account);
+        Self(account.public_key())
+    }
+}
+
+impl FromStr for AccountKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        public_key(text, &KeyPairType::Account, "the public NKey of an account (A...)").map(Self)
+    }
+}
+
+fn public_key(text: &str, kind: &KeyPairType, expected: &'static str) -> Result<String, InvalidKey> {
+    match KeyPair::from_public_key(text) {
+        Ok(key) if key.key_pair_type() == *kind => Ok(key.public_key()),
+        Ok(_) | Err(_) => Err(InvalidKey { expected }),
+    }
+}
+
+macro_rules! text_key {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidKey;
+
+            fn try_from(text: String) -> Result<Self, InvalidKey> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(key: $name) -> Self {
+                key.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+text_key!(NodePublicKey);
+text_key!(AccountKey);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_another_type_a_seed_or_noise_is_refused() {
+        let user = KeyPair::new_user();
+        let account = KeyPair::new_account();
+        assert_eq!(
+            user.public_key().parse::<NodePublicKey>().unwrap().as_str(),
+            user.public_key()
+        );
+        assert_eq!(
+            account.public_key().parse::<AccountKey>().unwrap().as_str(),
+            account.public_key()
+        );
+        let broken = format!("{}A", &user.public_key()[..55]);
+        for bad in [
+            account.public_key(),
+            user.seed().unwrap(),
+            String::new(),
+            "U".repeat(56),
+            "*".into(),
+            broken,
+        ] {
+            assert!(bad.parse::<NodePublicKey>().is_err());
+        }
+        assert!(user.public_key().parse::<AccountKey>().is_err());
+    }
+}

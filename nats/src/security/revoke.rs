@@ -1,0 +1,237 @@
+//! Taking a node's credential back: a new token of the NODES account that lists the key, pushed to the running server.
+//!
+//! The caller keeps the account's current token: [`revoke_key`] makes the next one from it, and after a wiped server store
+//! [`publish_account`] brings the stored one back.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::Client;
+use chrono::{DateTime, TimeDelta, Utc};
+use nkeys::KeyPair;
+use serde::Deserialize;
+
+use super::{
+    claims::{AccountClaims, SigningKey},
+    jwt::{Claims, JwtError},
+    keys::{AccountKey, InvalidKey, NodePublicKey},
+};
+use crate::permissions;
+
+const UPDATE_SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
+const UPDATE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The account token that also refuses whatever was issued to `key` up to `revoked_at`.
+///
+/// # Errors
+/// When `current` is no account token, or `operator` cannot sign one.
+pub fn revoke_key(
+    current: &str,
+    key: &NodePublicKey,
+    revoked_at: DateTime<Utc>,
+    operator: &KeyPair,
+) -> Result<String, JwtError> {
+    let mut account = Claims::<AccountClaims>::verify_signature(current)?;
+    let until = account.body.revocations.entry(key.as_str().to_owned()).or_default();
+    *until = revoked_at.timestamp().max(*until);
+    reissue(account, operator)
+}
+
+/// When `key` was last revoked, for [`super::node_credentials::issue_node_jwt`].
+///
+/// # Errors
+/// When `current` is no account token.
+pub fn revoked_at(current: &str, key: &NodePublicKey) -> Result<Option<DateTime<Utc>>, JwtError> {
+    let account = Claims::<AccountClaims>::verify_signature(current)?;
+    Ok(account
+        .body
+        .revocations
+        .get(key.as_str())
+        .and_then(|seconds| DateTime::from_timestamp(*seconds, 0)))
+}
+
+/// Why the account token was not rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The current token was not read, or the new one not signed.
+    #[error("could not read or sign the account's token")]
+    Token(#[source] JwtError),
+    /// It is no token that `bus-init` made.
+    #[error("the token is not of a NODES account: {what}")]
+    Foreign {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// It names a key that is none.
+    #[error("the account's token names a broken key")]
+    Key(#[source] InvalidKey),
+}
+
+/// The NODES account as this build wants it (exports, imports, template), with the identity and keys of `current` and
+/// exactly these revocations: for upgrades, and for a list kept elsewhere.
+///
+/// # Errors
+/// When `current` is not what `bus-init` made, or `operator` cannot sign.
+pub fn rebuild_nodes_account(
+    current: &str,
+    revocations: &BTreeMap<NodePublicKey, DateTime<Utc>>,
+    operator: &KeyPair,
+) -> Result<String, RebuildError> {
+    let mut account = Claims::<AccountClaims>::verify_signature(current).map_err(RebuildError::Token)?;
+    let vpn = account.body.imports.first().map(|import| import.account.clone());
+    let scoped = account.body.signing_keys.iter().find_map(|key| match key {
+        SigningKey::Scoped(scope) => Some(scope.key.clone()),
+        SigningKey::Plain(_) => None,
+    });
+    let vpn = vpn.ok_or(RebuildError::Foreign {
+        what: "it imports nothing",
+    })?;
+    let scoped = scoped.ok_or(RebuildError::Foreign {
+        what: "it has no scoped signing key",
+    })?;
+    let key = |text: String| text.parse::<AccountKey>().map_err(RebuildError::Key);
+    let mut body = permissions::nodes_account(&key(vpn)?, &key(scoped)?);
+    body.revocations = revocations
+        .iter()
+        .map(|(key, at)| (key.as_str().to_owned(), at.timestamp()))
+        .collect();
+    account.body = body;
+    reissue(account, operator).map_err(RebuildError::Token)
+}
+
+/// Signs the claims again, with the key that signed them before: the server stores a stranger's token without a word, ignores
+/// it while it runs, and would come back without the account. Times are whole seconds, and only a newer token counts.
+fn reissue(mut account: Claims<AccountClaims>, operator: &KeyPair) -> Result<String, JwtError> {
+    if account.issuer != operator.public_key() {
+        return Err(JwtError::Issuer);
+    }
+    account.issued_at = Utc::now().max(account.issued_at + TimeDelta::seconds(1));
+    account.sign(operator)
+}
+
+/// Why the server does not hold the account token that it was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishAccountError {
+    /// No answer.
+    #[error("the server did not answer the account update")]
+    Request(#[source] async_nats::client::RequestError),
+    /// No answer in time.
+    #[error("the server did not answer the account update within {}s", UPDATE_DEADLINE.as_secs())]
+    TimedOut,
+    /// An answer that is none.
+    #[error("the server's answer to the account update is not understood")]
+    Answer(#[source] serde_json::Error),
+    /// The server said no.
+    #[error("the server refused the account update ({code}): {description}")]
+    Refused {
+        /// Its code.
+        code: u16,
+        /// Its words.
+        description: String,
+    },
+}
+
+/// Give the running server an account token, as a user of the system account. Clients whose credential it revokes are dropped at once.
+///
+/// # Errors
+/// When the server does not confirm it.
+pub async fn publish_account(system: &Client, token: String) -> Result<(), PublishAccountError> {
+    let request = system.request(UPDATE_SUBJECT, token.into());
+    let answer = tokio::time::timeout(UPDATE_DEADLINE, request)
+        .await
+        .map_err(|_| PublishAccountError::TimedOut)?
+        .map_err(PublishAccountError::Request)?;
+    let answer: UpdateAnswer = serde_json::from_slice(&answer.payload).map_err(PublishAccountError::Answer)?;
+    match answer {
+        UpdateAnswer {
+            data: Some(data),
+            error: None,
+        } if data.code == 200 => Ok(()),
+        UpdateAnswer {
+            error: Some(status), ..
+        }
+        | UpdateAnswer { data: Some(status), .. } => Err(PublishAccountError::Refused {
+            code: status.code,
+            description: status.description.or(status.message).unwrap_or_default(),
+        }),
+        UpdateAnswer {
+            data: None,
+            error: None,
+        } => Err(PublishAccountError::Refused {
+            code: 0,
+            description: "an empty answer".to_owned(),
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct UpdateAnswer {
+    data: Option<UpdateStatus>,
+    error: Option<UpdateStatus>,
+}
+
+#[derive(Deserialize)]
+struct UpdateStatus {
+    #[serde(default)]
+    code: u16,
+    message: Option<String>,
+    description: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::node_credentials::NodeAuthority;
+
+    fn account() -> (String, KeyPair, NodeAuthority) {
+        let key = || KeyPair::new_account().public_key().parse::<AccountKey>().unwrap();
+        let (operator, signer, nodes) = (KeyPair::new_operator(), KeyPair::new_account(), key());
+        let body = permissions::nodes_account(&key(), &signer.public_key().parse().unwrap());
+        let token = Claims::new("NODES", nodes.as_str(), body).sign(&operator).unwrap();
+        (token, operator, NodeAuthority { signer, account: nodes })
+    }
+
+    #[test]
+    fn a_revocation_only_adds_its_key_and_makes_the_token_newer() {
+        let (before, operator, _) = account();
+        let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
+        let now = Utc::now();
+
+        let after = revoke_key(&before, &key, now, &operator).unwrap();
+        let again = revoke_key(&after, &key, now - TimeDelta::hours(1), &operator).unwrap();
+
+        let [before, after] = [before, again].map(|token| Claims::<AccountClaims>::verify_signature(&token).unwrap());
+        assert_eq!(
+            after.body.revocations,
+            BTreeMap::from([(key.as_str().to_owned(), now.timestamp())])
+        );
+        assert_eq!(after.body.imports, before.body.imports);
+        assert_eq!(after.body.signing_keys, before.body.signing_keys);
+        assert_eq!(after.subject, before.subject);
+        assert!(after.issued_at > before.issued_at);
+    }
+
+    #[test]
+    fn only_the_operator_key_that_signed_the_account_signs_it_again() {
+        let (current, _, _) = account();
+        let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
+        let refused = revoke_key(&current, &key, Utc::now(), &KeyPair::new_operator());
+        assert!(matches!(refused, Err(JwtError::Issuer)));
+    }
+
+    #[test]
+    fn a_rebuilt_account_keeps_its_identity_and_takes_the_list() {
+        let (before, operator, authority) = account();
+        let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
+        let list = BTreeMap::from([(key.clone(), Utc::now())]);
+
+        let rebuilt = rebuild_nodes_account(&before, &list, &operator).unwrap();
+
+        let claims = Claims::<AccountClaims>::verify(&rebuilt, &[&operator.public_key()]).unwrap();
+        assert_eq!(claims.subject, authority.account.as_str());
+        assert!(revoked_at(&rebuilt, &key).unwrap().is_some());
+        let [SigningKey::Scoped(scope)] = claims.body.signing_keys.as_slice() else {
+            panic!("one scoped key")
+        };
+        assert_eq!(scope.key, authority.signer.public_key());
+    }
+}

@@ -1,0 +1,125 @@
+//! The handshake `vpn.sync.<node>`: at each (re)connect and every few minutes a node says what it holds, and management says whether that is all.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey};
+
+/// What a node holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "sync")]
+pub struct SyncRequest {
+    /// Who asks; equals the subject's node.
+    pub node: NodeId,
+    /// Which run of the agent.
+    pub instance: AgentInstance,
+    /// Stream sequence of the last settled command, 0 for an empty journal.
+    pub last_sequence: u64,
+    /// Users that the journal holds.
+    pub users: u64,
+    /// Digest over those users and their revisions.
+    pub digest: StateDigest,
+    /// Whether the node ever held a complete snapshot.
+    pub complete: bool,
+    /// The node's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// What the node should do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum SyncAnswer {
+    /// Go on; the snapshot is complete once the command with this sequence is applied.
+    Ok {
+        /// Stream sequence of the newest command for this node, 0 when there is none.
+        upto_sequence: u64,
+    },
+    /// Everything comes again from the start; after this sequence, users that did not come are ghosts and go.
+    Resync {
+        /// Stream sequence of the newest command for this node, 0 when there is none.
+        upto_sequence: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// This node must not serve: deregistered, or a clone of a live one.
+    Refused {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// An order-independent digest of what a node holds: the XOR of one 64-bit hash for each user and revision.
+/// Printed as 16 hex digits. Not a secret and no protection against a hostile node; it finds drift.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StateDigest(pub u64);
+
+impl StateDigest {
+    /// The share of one user that is held at this revision: the first eight bytes of SHA-256 over `<user key>:<revision>`.
+    pub fn of(user: UserKey, revision: Revision) -> Self {
+        let hash = digest::digest(&digest::SHA256, format!("{user}:{revision}").as_bytes());
+        let head = hash.as_ref().iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+        Self(head)
+    }
+
+    /// Adds a user's share, or takes it out again.
+    #[must_use]
+    pub fn toggle(self, share: Self) -> Self {
+        Self(self.0 ^ share.0)
+    }
+}
+
+impl FromIterator<Self> for StateDigest {
+    fn from_iter<I: IntoIterator<Item = Self>>(shares: I) -> Self {
+        shares.into_iter().fold(Self::default(), Self::toggle)
+    }
+}
+
+impl fmt::Display for StateDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for StateDigest {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidId::new("a digest", "16 hex digits"))
+    }
+}
+
+impl TryFrom<String> for StateDigest {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<StateDigest> for String {
+    fn from(digest: StateDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_ignores_order_and_notices_a_revision() {
+        let (alice, bob) = (UserKey::new(), UserKey::new());
+        let share = |user, revision| StateDigest::of(user, Revision(revision));
+        let one: StateDigest = [share(alice, 1), share(bob, 2)].into_iter().collect();
+        let other: StateDigest = [share(bob, 2), share(alice, 1)].into_iter().collect();
+        let later: StateDigest = [share(bob, 2), share(alice, 2)].into_iter().collect();
+        assert_eq!(one, other);
+        assert_ne!(one, later);
+        assert_eq!(one.toggle(share(bob, 2)), share(alice, 1));
+        assert_eq!(one.to_string().parse(), Ok(one));
+    }
+}

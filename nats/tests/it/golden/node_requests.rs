@@ -1,0 +1,64 @@
+//! What management asks of nodes.
+
+use vpnmanager_nats::envelope::Envelope;
+
+use super::{
+    family::{Family, shapes},
+    fixed,
+};
+
+mod requests {
+    use vpnmanager_nats::node_requests::NodeRequest;
+
+    use super::*;
+
+    shapes!(|request: &NodeRequest| request => {
+        NodeRequest::Profile { .. } => "profile",
+        NodeRequest::Sessions { .. } => "sessions",
+    });
+
+    #[test]
+    fn node_requests() {
+        let profile = NodeRequest::Profile { user_key: fixed::user_key(), common_name: fixed::credential() };
+        let samples = vec![
+            Envelope::traced(profile, fixed::traceparent()),
+            Envelope::new(NodeRequest::Sessions { offset: 500 }),
+        ];
+        Family { folder: "node_requests", shapes: SHAPES, shape_of, samples }.check();
+    }
+}
+
+mod answers {
+    use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer};
+
+    use super::*;
+
+    shapes!(|answer: &NodeAnswer| answer => {
+        NodeAnswer::Profile { .. } => "profile",
+        NodeAnswer::Sessions { .. } => "sessions",
+        NodeAnswer::NotFound { .. } => "not_found",
+        NodeAnswer::Failed { .. } => "failed",
+    });
+
+    #[test]
+    fn node_answers() {
+        let session = |virtual_address: Option<&str>| LiveSession {
+            common_name: fixed::credential(),
+            real_address: "192.0.2.55:50123".to_owned(),
+            virtual_address: virtual_address.map(ToOwned::to_owned),
+            bytes_in: 5_000_000_000,
+            bytes_out: 70_000_000_000,
+            since: fixed::moment(),
+        };
+        let samples = vec![
+            Envelope::new(NodeAnswer::Profile {
+                profile: "client\nremote vpn1.example.com 1194 udp\n".to_owned(),
+                checksum: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            }),
+            Envelope::new(NodeAnswer::Sessions { sessions: vec![session(Some("10.8.0.2")), session(None)], more: true }),
+            Envelope::new(NodeAnswer::NotFound { detail: "no such credential is homed here".to_owned() }),
+            Envelope::new(NodeAnswer::Failed { error: "the journal cannot be read".to_owned() }),
+        ];
+        Family { folder: "node_answers", shapes: SHAPES, shape_of, samples }.check();
+    }
+}

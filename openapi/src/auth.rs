@@ -1,0 +1,193 @@
+//! Keys of the API: `X-API-Key` or `Authorization: Bearer`, whichever the caller prefers.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use aws_lc_rs::{constant_time, digest};
+use poem::http::HeaderMap;
+use poem::{Request, RequestBody};
+use poem_openapi::auth::{ApiKey, Bearer};
+use poem_openapi::registry::Registry;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, SecurityScheme};
+
+use crate::problem::ApiError;
+
+/// Says who a key belongs to. A service puts one into its request data:
+/// `app.data(Arc::new(keys) as Arc<dyn Authenticator<Operator>>)`.
+pub trait Authenticator<Identity>: Send + Sync {
+    /// The owner of the key.
+    ///
+    /// The future gives [`ApiError::Unauthorized`] for a key that is not known, and [`ApiError::Unavailable`] when that cannot be found out.
+    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Identity>;
+}
+
+/// The answer of an [`Authenticator`].
+pub type Identified<'a, Identity> = Pin<Box<dyn Future<Output = Result<Identity, ApiError>> + Send + 'a>>;
+
+/// The caller of an operation that needs a key: take it as a parameter of the operation, and both ways to present one are documented.
+#[derive(Debug)]
+pub struct Caller<Identity>(pub Identity);
+
+/// The caller of an operation that answers without a key too. A key that is presented and not known is refused all the same.
+#[derive(Debug)]
+pub struct OptionalCaller<Identity>(pub Option<Identity>);
+
+/// The key, in its own header.
+#[derive(SecurityScheme)]
+#[oai(ty = "api_key", key_name = "X-API-Key", key_in = "header", rename = "ApiKey")]
+struct HeaderKey(#[expect(dead_code, reason = "read from the headers, so that both ways share one rule")] ApiKey);
+
+/// The same key as a bearer token.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", rename = "BearerKey")]
+struct BearerKey(#[expect(dead_code, reason = "read from the headers, so that both ways share one rule")] Bearer);
+
+/// The key that a request presents: `X-API-Key` first, then `Authorization: Bearer`.
+#[must_use]
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = || {
+        let (scheme, token) = text("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    };
+    text("x-api-key")
+        .map(str::trim)
+        .or_else(bearer)
+        .filter(|key| !key.is_empty())
+}
+
+/// What is stored in place of a key: SHA-256. Keys are random and long, so nothing slower is needed.
+#[must_use]
+pub fn hash_key(key: &str) -> [u8; 32] {
+    let digest = digest::digest(&digest::SHA256, key.as_bytes());
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.as_ref());
+    hash
+}
+
+/// Compares two secrets in a time that does not depend on where they differ, nor on their lengths.
+#[must_use]
+pub fn same_key(left: &str, right: &str) -> bool {
+    constant_time::verify_slices_are_equal(&hash_key(left), &hash_key(right)).is_ok()
+}
+
+impl<Identity> Deref for Caller<Identity> {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.0
+    }
+}
+
+impl<'a, Identity: Send + 'static> ApiExtractor<'a> for Caller<Identity> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_schemes(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        schemes()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        match presented_key(request.headers()) {
+            Some(key) => Ok(Self(identify(request, key).await?)),
+            None => Err(ApiError::unauthorized("a key is needed, as X-API-Key or as a bearer token").into()),
+        }
+    }
+}
+
+impl<'a, Identity: Send + 'static> ApiExtractor<'a> for OptionalCaller<Identity> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_schemes(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        schemes()
+    }
+
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        match presented_key(request.headers()) {
+            Some(key) => Ok(Self(Some(identify(request, key).await?))),
+            None => Ok(Self(None)),
+        }
+    }
+}
+
+async fn identify<Identity: Send + 'static>(request: &Request, key: &str) -> Result<Identity, ApiError> {
+    match request.data::<Arc<dyn Authenticator<Identity>>>() {
+        Some(authenticator) => authenticator.identify(key).await,
+        None => {
+            tracing::error!("The service has no authenticator in its request data");
+            Err(ApiError::unavailable("keys cannot be checked"))
+        }
+    }
+}
+
+fn register_schemes(registry: &mut Registry) {
+    <HeaderKey as ApiExtractor>::register(registry);
+    <BearerKey as ApiExtractor>::register(registry);
+}
+
+fn schemes() -> Vec<&'static str> {
+    let mut names = <HeaderKey as ApiExtractor>::security_schemes();
+    names.extend(<BearerKey as ApiExtractor>::security_schemes());
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_found_in_either_header() {
+        let cases = [
+            (vec![("x-api-key", "k")], Some("k")),
+            (vec![("authorization", "Bearer k")], Some("k")),
+            (vec![("authorization", "bearer k")], Some("k")),
+            (
+                vec![("x-api-key", "first"), ("authorization", "Bearer second")],
+                Some("first"),
+            ),
+            (vec![("authorization", "Basic k")], None),
+            (vec![("x-api-key", " ")], None),
+            (vec![], None),
+        ];
+        for (headers, expected) in cases {
+            let map = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            assert_eq!(presented_key(&map), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn keys_compare_by_content() {
+        assert!(same_key("secret", "secret"));
+        assert!(!same_key("secret", "secreT"));
+        assert!(!same_key("secret", "secret "));
+        assert_eq!(data_encoding::HEXLOWER.encode(&hash_key("abc"))[..8], *"ba7816bf");
+    }
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod problem;
+
+pub mod page;
+mod scalar;
+pub mod time;
+pub mod wait;
+
+pub mod auth;
+
+pub mod middleware;
+pub mod server;
+pub mod spec;
+
+#[doc(hidden)]
+pub use poem_openapi as __poem_openapi;
+#[doc(hidden)]
+pub use serde_json as __serde_json;

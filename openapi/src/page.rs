@@ -1,0 +1,240 @@
+//! Keyset pages: `{"items": [...], "next_cursor": "..."}`, the same link in a `Link` header.
+
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
+use poem::http::Uri;
+use poem_openapi::payload::Json;
+use poem_openapi::types::{self, Example, ParseFromJSON, ToJSON};
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::problem::ApiError;
+
+/// Items of a page when `limit` is not given.
+pub const DEFAULT_LIMIT: usize = 50;
+/// The most items of a page.
+pub const MAX_LIMIT: usize = 1000;
+
+/// One page of a list.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct Page<T: ParseFromJSON + ToJSON + types::Type + Example> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    pub next_cursor: Option<String>,
+}
+
+impl<T: ParseFromJSON + ToJSON + types::Type + Example> Example for Page<T> {
+    fn example() -> Self {
+        Self {
+            items: vec![T::example()],
+            next_cursor: None,
+        }
+    }
+}
+
+/// A page with its `Link` header: the answer of every list operation.
+#[derive(Debug, ApiResponse)]
+pub enum PageAnswer<T: ParseFromJSON + ToJSON + types::Type + Example> {
+    /// A page.
+    #[oai(status = 200)]
+    Ok(
+        Json<Page<T>>,
+        /// The next page, as `<...>; rel="next"` (RFC 8288).
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+impl<T: ParseFromJSON + ToJSON + types::Type + Example> PageAnswer<T> {
+    /// Makes the page from up to `limit + 1` rows ([`PageLimit::fetch`]): the one too many only says that there is more.
+    /// `key` gives the position of a row, `uri` is the request's
+    /// ([`RequestUri`](crate::middleware::RequestUri)).
+    pub fn new<Row, K: Serialize>(
+        mut rows: Vec<Row>,
+        limit: PageLimit,
+        uri: &Uri,
+        key: impl FnOnce(&Row) -> K,
+        item: impl FnMut(Row) -> T,
+    ) -> Self {
+        let more = rows.len() > limit.get();
+        rows.truncate(limit.get());
+        let next_cursor = rows.last().filter(|_| more).map(|last| encode_cursor(&key(last)));
+        let link = next_cursor.as_ref().map(|cursor| link_to(uri, cursor));
+        let items = rows.into_iter().map(item).collect();
+        Self::Ok(Json(Page { items, next_cursor }), link)
+    }
+}
+
+/// `limit`: 1 to 1000, 50 when absent. Use it as `limit: Query<Option<PageLimit>>` with `unwrap_or_default()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit(usize);
+
+impl PageLimit {
+    /// Items on the page.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+
+    /// Rows to ask the database for: one more than fits, to know whether there is a next page.
+    #[must_use]
+    pub fn fetch(self) -> u64 {
+        self.0 as u64 + 1
+    }
+}
+
+impl Default for PageLimit {
+    fn default() -> Self {
+        Self(DEFAULT_LIMIT)
+    }
+}
+
+impl FromStr for PageLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(Self(limit)),
+            Ok(_) | Err(_) => Err(format!("must be a number from 1 to {MAX_LIMIT}")),
+        }
+    }
+}
+
+crate::scalar_impls! {
+    PageLimit, "integer", "int32",
+    |schema| {
+        schema.minimum = Some(1.0);
+        schema.maximum = Some(1000.0);
+        schema.default = Some(Value::from(DEFAULT_LIMIT));
+    },
+    |text| PageLimit::from_str(text),
+    |value| Value::from(value.0)
+}
+
+crate::text_scalar! {
+    /// `cursor`: a `next_cursor` of the page before, unchanged. Use it as `cursor: Query<Option<Cursor>>`.
+    pub struct Cursor {
+        format: "cursor",
+        pattern: "^[A-Za-z0-9_-]+$",
+        length: 1..=512,
+        example: "NDI",
+        check: |text| match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+            true => Ok(()),
+            false => Err(BAD_CURSOR.to_owned()),
+        },
+    }
+}
+
+const BAD_CURSOR: &str = "must be the next_cursor of an earlier page";
+
+impl Cursor {
+    /// The position that the cursor stands for.
+    ///
+    /// # Errors
+    /// 400 naming `cursor`.
+    pub fn decode<K: DeserializeOwned>(&self) -> Result<K, ApiError> {
+        let bytes = BASE64URL_NOPAD.decode(self.as_str().as_bytes()).ok();
+        bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| ApiError::invalid("cursor", BAD_CURSOR))
+    }
+}
+
+/// The position in an optional `cursor` parameter.
+///
+/// # Errors
+/// 400 naming `cursor`.
+pub fn decode_cursor<K: DeserializeOwned>(cursor: Option<&Cursor>) -> Result<Option<K>, ApiError> {
+    cursor.map(Cursor::decode).transpose()
+}
+
+/// A position as text for a URL: base64url of its JSON.
+pub fn encode_cursor<K: Serialize>(key: &K) -> String {
+    // Keys are plain numbers, strings and tuples of them, which JSON can always hold.
+    BASE64URL_NOPAD.encode(&serde_json::to_vec(key).unwrap_or_default())
+}
+
+/// The request's own URL with another cursor.
+fn link_to(uri: &Uri, cursor: &str) -> String {
+    // `types::Type` has an `is_empty` of its own for `&str`, so it is not imported here.
+    let kept = uri.query().unwrap_or_default().split('&');
+    let kept = kept.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
+    let query: Vec<&str> = kept.collect();
+    let separator = if query.is_empty() { "" } else { "&" };
+    format!(
+        "<{}?{}{separator}cursor={cursor}>; rel=\"next\"",
+        uri.path(),
+        query.join("&")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_round_trips_and_anything_else_names_the_field() {
+        let key = (42_i64, "alice".to_owned());
+        let cursor: Cursor = encode_cursor(&key).parse().unwrap();
+        assert_eq!(cursor.decode::<(i64, String)>().unwrap(), key);
+
+        let forged: Cursor = "bm9uc2Vuc2U".parse().unwrap();
+        let error = forged.decode::<(i64, String)>().unwrap_err();
+        assert_eq!(error.problem().errors[0].field, "cursor");
+        assert!("not a cursor!".parse::<Cursor>().is_err());
+    }
+
+    #[test]
+    fn the_next_page_keeps_the_filters() {
+        let uri: Uri = "/api/users?active=true&cursor=old&limit=2".parse().unwrap();
+        assert_eq!(
+            link_to(&uri, "new"),
+            "</api/users?active=true&limit=2&cursor=new>; rel=\"next\""
+        );
+        assert_eq!(
+            link_to(&Uri::from_static("/api/users"), "new"),
+            "</api/users?cursor=new>; rel=\"next\""
+        );
+    }
+
+    #[test]
+    fn the_row_too_many_only_says_that_there_is_more() {
+        let limit: PageLimit = "2".parse().unwrap();
+        let page = |rows: Vec<i64>| match PageAnswer::new(
+            rows,
+            limit,
+            &Uri::from_static("/n"),
+            |row| *row,
+            |row| Number { n: row },
+        ) {
+            PageAnswer::Ok(Json(page), link) => (page.items.len(), page.next_cursor, link.is_some()),
+        };
+        assert_eq!(page(vec![1, 2, 3]), (2, Some(encode_cursor(&2)), true));
+        assert_eq!(page(vec![1, 2]), (2, None, false));
+        assert_eq!(page(vec![]), (0, None, false));
+    }
+
+    #[test]
+    fn limits_outside_1_to_1000_are_refused() {
+        for text in ["0", "1001", "-1", "", "ten"] {
+            assert!(text.parse::<PageLimit>().is_err(), "{text}");
+        }
+    }
+
+    #[derive(Object)]
+    #[oai(example)]
+    struct Number {
+        n: i64,
+    }
+
+    impl Example for Number {
+        fn example() -> Self {
+            Self { n: 1 }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The one error body: `application/problem+json` (RFC 9457).
+
+use std::error::Error;
+
+use poem::http::StatusCode;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object};
+use serde::Deserialize;
+
+/// The content type of every error answer.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// The challenge of every 401.
+pub const CHALLENGE: &str = "Bearer realm=\"vpnmanager\"";
+
+/// The longest detail that is sent, in characters; a caller's own input may be quoted in it.
+const LONGEST_DETAIL: usize = 400;
+
+/// An error, as RFC 9457 describes it. Clients of ours read it with serde.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Deserialize)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct Problem {
+    /// What kind of problem this is; `about:blank` when the status says it all.
+    #[oai(rename = "type")]
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, for people. Never holds anything internal.
+    pub detail: Option<String>,
+    /// The request that this happened to.
+    pub instance: Option<String>,
+    /// The fields of the request that are wrong, if that is the problem.
+    #[oai(skip_serializing_if_is_empty, default)]
+    #[serde(default)]
+    pub errors: Vec<FieldError>,
+}
+
+/// One wrong field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Deserialize)]
+pub struct FieldError {
+    /// A member of the body, a query parameter or a path parameter, by its name; nested ones with dots.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl poem_openapi::types::Example for Problem {
+    fn example() -> Self {
+        Self::of(StatusCode::BAD_REQUEST, "username: must not be empty").with_field("username", "must not be empty")
+    }
+}
+
+impl Problem {
+    /// The problem of a status, with what happened.
+    #[must_use]
+    pub fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(shortened(detail.into())),
+            ..Self::bare(status)
+        }
+    }
+
+    /// The problem of a status, with nothing to add.
+    #[must_use]
+    pub fn bare(status: StatusCode) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: None,
+            instance: None,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Adds a wrong field.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        });
+        self
+    }
+
+    /// The problem of wrong fields; the detail repeats the first for those who read only that.
+    #[must_use]
+    pub fn of_fields(status: StatusCode, errors: Vec<FieldError>) -> Self {
+        let detail = errors
+            .first()
+            .map(|first| shortened(format!("{}: {}", first.field, first.detail)));
+        Self {
+            detail,
+            errors,
+            ..Self::bare(status)
+        }
+    }
+}
+
+/// A problem as a body; boxed, so that a `Result` stays small.
+type Body = Json<Box<Problem>>;
+
+/// The error of every operation. Each status has a constructor; the middleware adds those that come from the framework.
+#[derive(Debug, ApiResponse)]
+pub enum ApiError {
+    /// Something in the request is wrong; `errors` names the fields.
+    #[oai(status = 400, content_type = "application/problem+json")]
+    BadRequest(Body),
+    /// No key, or one that is not known.
+    #[oai(status = 401, content_type = "application/problem+json")]
+    Unauthorized(
+        Body,
+        /// How to present a key.
+        #[oai(header = "WWW-Authenticate")]
+        String,
+    ),
+    /// The key is known and may not do this.
+    #[oai(status = 403, content_type = "application/problem+json")]
+    Forbidden(Body),
+    /// There is no such thing.
+    #[oai(status = 404, content_type = "application/problem+json")]
+    NotFound(Body),
+    /// It contradicts what is already there.
+    #[oai(status = 409, content_type = "application/problem+json")]
+    Conflict(Body),
+    /// The body is larger than is accepted.
+    #[oai(status = 413, content_type = "application/problem+json")]
+    PayloadTooLarge(Body),
+    /// The body is not of a type that is accepted.
+    #[oai(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Body),
+    /// An error of ours, logged with the request's id.
+    #[oai(status = 500, content_type = "application/problem+json")]
+    Internal(Body),
+    /// Something that is needed is away for the moment; try again.
+    #[oai(status = 503, content_type = "application/problem+json")]
+    Unavailable(
+        Body,
+        /// Seconds after which to try again.
+        #[oai(header = "Retry-After")]
+        u32,
+    ),
+}
+
+impl ApiError {
+    /// 400: one field is wrong.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        }])
+    }
+
+    /// 400: several fields are wrong.
+    #[must_use]
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        Self::BadRequest(body_of(Problem::of_fields(StatusCode::BAD_REQUEST, errors)))
+    }
+
+    /// 400: the request as a whole is wrong.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::BadRequest(body_of(Problem::of(StatusCode::BAD_REQUEST, detail)))
+    }
+
+    /// 401.
+    #[must_use]
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::Unauthorized(
+            body_of(Problem::of(StatusCode::UNAUTHORIZED, detail)),
+            CHALLENGE.to_owned(),
+        )
+    }
+
+    /// 403.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::Forbidden(body_of(Problem::of(StatusCode::FORBIDDEN, detail)))
+    }
+
+    /// 404, such as `not_found("there is no user \"x\"")`.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::NotFound(body_of(Problem::of(StatusCode::NOT_FOUND, detail)))
+    }
+
+    /// 409: this field's value is taken or does not fit what is there.
+    #[must_use]
+    pub fn conflict(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let error = FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        };
+        Self::Conflict(body_of(Problem::of_fields(StatusCode::CONFLICT, vec![error])))
+    }
+
+    /// 409: what is there forbids it, no field is to blame.
+    #[must_use]
+    pub fn conflicting_state(detail: impl Into<String>) -> Self {
+        Self::Conflict(body_of(Problem::of(StatusCode::CONFLICT, detail)))
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn payload_too_large(detail: impl Into<String>) -> Self {
+        Self::PayloadTooLarge(body_of(Problem::of(StatusCode::PAYLOAD_TOO_LARGE, detail)))
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
+        Self::UnsupportedMediaType(body_of(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)))
+    }
+
+    /// 500: the error and its sources go to the log and nowhere else. Takes any error, `anyhow`'s too:
+    /// `.map_err(ApiError::internal)`.
+    #[must_use]
+    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        tracing::error!(error = chain_of(error.into().as_ref()), "Request failed");
+        Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
+    }
+
+    /// 503: try again in a second.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable(body_of(Problem::of(StatusCode::SERVICE_UNAVAILABLE, detail)), 1)
+    }
+
+    /// The problem inside.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::BadRequest(problem)
+            | Self::Unauthorized(problem, _)
+            | Self::Forbidden(problem)
+            | Self::NotFound(problem)
+            | Self::Conflict(problem)
+            | Self::PayloadTooLarge(problem)
+            | Self::UnsupportedMediaType(problem)
+            | Self::Internal(problem)
+            | Self::Unavailable(problem, _) => problem,
+        }
+    }
+}
+
+fn body_of(problem: Problem) -> Body {
+    Json(Box::new(problem))
+}
+
+/// An error and its sources on one line.
+pub(crate) fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = source.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = source.source();
+    }
+    text
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(LONGEST_DETAIL) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::{Example as _, ToJSON as _};
+
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_back_as_it_was_written() {
+        let problem = Problem::example();
+        assert_eq!(
+            serde_json::from_str::<Problem>(&problem.to_json_string()).unwrap(),
+            problem
+        );
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        let problem = Problem::of(StatusCode::BAD_REQUEST, "é".repeat(1000));
+        assert_eq!(problem.detail.unwrap().chars().count(), LONGEST_DETAIL + 1);
+    }
+
+    #[test]
+    fn an_error_and_its_sources_are_one_line_without_repetition() {
+        let error = Outer(std::io::Error::other("disk full"));
+        assert_eq!(chain_of(&error), "cannot write: disk full");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write")]
+    struct Outer(#[source] std::io::Error);
+}

@@ -1,0 +1,91 @@
+//! Points in time: RFC 3339, in UTC with `Z`, in the years 1 to 9999.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
+use serde_json::Value;
+
+/// A point in time of the API. Years outside 1..=9999 are refused: they have no RFC 3339 form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    /// The time in chrono's type.
+    #[must_use]
+    pub fn to_utc(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Utc::now())
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time)
+    }
+}
+
+impl From<Timestamp> for DateTime<Utc> {
+    fn from(time: Timestamp) -> Self {
+        time.0
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = DateTime::parse_from_rfc3339(text)
+            .map_err(|_unclear| "must be an RFC 3339 time such as 2027-03-01T12:00:00Z".to_owned())?;
+        let time = time.with_timezone(&Utc);
+        if (1..=9999).contains(&time.year()) {
+            Ok(Self(time))
+        } else {
+            Err("must be in the years 1 to 9999".to_owned())
+        }
+    }
+}
+
+impl Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+crate::scalar_impls! {
+    Timestamp, "string", "date-time",
+    |schema| { schema.example = Some(Value::from("2027-03-01T12:00:00Z")); },
+    |text| Timestamp::from_str(text),
+    |value| Value::from(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_printed_in_utc_with_z() {
+        let time: Timestamp = "2027-03-01T12:00:00.5+02:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2027-03-01T10:00:00.500Z");
+    }
+
+    #[test]
+    fn years_without_an_rfc_3339_form_are_refused() {
+        for text in [
+            "+262142-12-31T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+            "2027-03-01",
+            "soon",
+            "",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        assert!("0001-01-01T00:00:00Z".parse::<Timestamp>().is_ok());
+    }
+}

@@ -1,0 +1,125 @@
+use std::os::unix::process::CommandExt;
+
+use super::*;
+
+fn name(text: &str) -> CommonName {
+    text.parse().expect("a valid common name")
+}
+
+fn names(texts: &[&str]) -> BTreeSet<CommonName> {
+    texts.iter().map(|text| name(text)).collect()
+}
+
+/// A state folder as the agent makes it: searchable by all, listable by the owner alone.
+fn state_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).expect("chmod");
+    dir
+}
+
+#[test]
+fn allow_then_deny_leaves_nothing_behind() {
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    assert!(list.allow(&name("alice.x")).expect("allow"));
+    assert!(!list.allow(&name("alice.x")).expect("allow again"));
+    assert!(list.contains(&name("alice.x")).expect("contains"));
+    assert!(list.deny(&name("alice.x")).expect("deny"));
+    assert!(!list.deny(&name("alice.x")).expect("deny again"));
+    assert_eq!(list.list().expect("list"), AllowListContents::default());
+    assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+}
+
+#[test]
+fn reconcile_undoes_what_was_edited_by_hand() {
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    list.allow_all(&[name("kept.x"), name("altered.x"), name("lost.x")])
+        .expect("allow");
+    fs::write(list.dir().join("altered.x"), "disable\n").expect("edit");
+    fs::write(list.dir().join("smuggled.x"), "").expect("edit");
+    fs::write(list.dir().join("DEFAULT"), "").expect("edit");
+    fs::remove_file(list.dir().join("lost.x")).expect("edit");
+
+    let changes = list
+        .reconcile(&names(&["kept.x", "altered.x", "lost.x"]))
+        .expect("reconcile");
+
+    assert_eq!(
+        changes,
+        Reconciled {
+            added: vec![name("lost.x")],
+            removed: vec![name("smuggled.x")],
+            repaired: vec![name("altered.x")],
+            foreign: vec!["DEFAULT".to_owned()],
+        }
+    );
+    assert!(
+        list.reconcile(&names(&["kept.x", "altered.x", "lost.x"]))
+            .expect("again")
+            .is_unchanged()
+    );
+    assert_eq!(fs::read(list.dir().join("altered.x")).expect("read"), b"");
+}
+
+#[test]
+fn a_lost_folder_is_an_error_until_reconciled() {
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    list.allow(&name("alice.x")).expect("allow");
+    fs::remove_dir_all(list.dir()).expect("remove");
+    assert!(matches!(
+        list.contains(&name("alice.x")),
+        Err(AllowListError::List { .. })
+    ));
+    assert_eq!(
+        list.reconcile(&names(&["alice.x"])).expect("reconcile").added,
+        [name("alice.x")]
+    );
+}
+
+#[test]
+fn what_a_crash_left_in_staging_is_dropped_at_open() {
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    fs::write(list.staging.join("alice.x.0"), "").expect("a torn write");
+    let list = AllowList::open(list.dir()).expect("open again");
+    assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+    assert_eq!(list.list().expect("list").names, BTreeSet::new());
+}
+
+#[test]
+fn openvpns_account_can_read_the_folder_below_a_closed_state_folder() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can become another account");
+        return;
+    }
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    list.allow(&name("alice.x")).expect("allow");
+    let nobody = Account::look_up("nobody", "nogroup").expect("the account nobody");
+    let as_nobody = |program: &str, path: &Path| {
+        std::process::Command::new(program)
+            .arg(path)
+            .uid(nobody.uid())
+            .gid(nobody.gid())
+            .output()
+            .expect(program)
+            .status
+    };
+
+    list.check_reachable(&nobody).expect("reachable");
+    assert!(as_nobody("cat", &list.dir().join("alice.x")).success());
+    assert!(
+        !as_nobody("ls", state.path()).success(),
+        "the state folder itself stays unlisted"
+    );
+
+    fs::set_permissions(state.path(), Permissions::from_mode(0o700)).expect("chmod");
+    let refused = list.check_reachable(&nobody).expect_err("closed folder");
+    assert!(
+        refused.to_string().contains(&state.path().display().to_string()),
+        "{refused}"
+    );
+    assert!(!as_nobody("cat", &list.dir().join("alice.x")).success());
+}

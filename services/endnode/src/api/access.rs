@@ -1,0 +1,27 @@
+//! Who may use the local API: whoever has the node's one key.
+
+use secrecy::{ExposeSecret, SecretString};
+use vpnmanager_openapi::{
+    auth::{Authenticator, Identified, same_key},
+    problem::ApiError,
+};
+
+/// Whoever presented the key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operator;
+
+/// The key.
+pub(super) struct LocalKey(SecretString);
+
+impl LocalKey {
+    pub(super) fn new(key: SecretString) -> Self {
+        Self(key)
+    }
+}
+
+impl Authenticator<Operator> for LocalKey {
+    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+        let known = same_key(key, self.0.expose_secret());
+        Box::pin(async move { if known { Ok(Operator) } else { Err(ApiError::unauthorized("this key is not known")) } })
+    }
+}

@@ -1,0 +1,164 @@
+//! `/health`: how the node is, for a person or a load balancer.
+
+use async_nats::connection::State;
+use poem::web::Data;
+use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
+use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_openapi::problem::ApiError;
+
+use super::{
+    local::{Agent, LocalNode, internal},
+    tags::Tag,
+};
+use crate::tasks::heartbeats::openvpn_health;
+
+/// How the node is.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none)]
+struct Health {
+    /// In one word.
+    status: NodeStatus,
+    /// Release of the agent.
+    version: String,
+    /// This node.
+    server_id: String,
+    /// Whether the bus is connected. The VPN does not depend on it.
+    bus_connected: bool,
+    /// Whether all that management wanted when last asked is applied.
+    in_sync: bool,
+    /// Users that the node holds.
+    users: u64,
+    /// Local requests that wait for management.
+    queued_intents: u64,
+    /// The VPN server; absent until the node has enrolled.
+    openvpn: Option<ServerHealth>,
+    /// What is wrong, in words.
+    detail: Option<String>,
+}
+
+/// How the VPN server is.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct ServerHealth {
+    /// Whether it serves.
+    state: ServerState,
+    /// Its process id.
+    pid: Option<u32>,
+    /// Live sessions.
+    sessions: u32,
+    /// What is wrong, in words.
+    detail: Option<String>,
+}
+
+/// The node in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum NodeStatus {
+    /// Everything works.
+    Ok,
+    /// Something is away or wrong; `detail` says what.
+    Degraded,
+    /// Management has not enrolled the node yet.
+    Enrolling,
+    /// Management said that this node must not serve.
+    Refused,
+}
+
+/// Whether the VPN server serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum ServerState {
+    /// It accepts clients.
+    Up,
+    /// It should, and does not.
+    Down,
+    /// It must not yet.
+    Waiting,
+    /// There is none.
+    Absent,
+}
+
+pub(super) struct HealthApi;
+
+#[OpenApi(tag = "Tag::Node")]
+impl HealthApi {
+    /// Check the node's health
+    ///
+    /// Needs no key. Always answers 200; `status` says how the node is.
+    #[oai(path = "/health", method = "get", operation_id = "get_health")]
+    async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
+        match node.agent_if_enrolled() {
+            Some(agent) => health_of(agent).await.map(Json),
+            None => Ok(Json(enrolling(&node))),
+        }
+    }
+}
+
+async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
+    let counts = agent.journal.read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
+    let (users, queued_intents) = counts.await.map_err(internal)?;
+    let openvpn = openvpn_health(agent.vpn.health().await);
+    let bus_connected = agent.bus.connection_state() == State::Connected;
+    let (status, detail) = match (agent.readiness.refusal(), bus_connected, openvpn.state) {
+        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
+        (None, _, OpenvpnState::Down) => {
+            (NodeStatus::Degraded, openvpn.detail.clone().or_else(|| Some("OpenVPN does not answer".to_owned())))
+        }
+        (None, false, _) => (NodeStatus::Degraded, Some("the bus is not connected".to_owned())),
+        (None, true, OpenvpnState::Waiting) => {
+            (NodeStatus::Degraded, openvpn.detail.clone().or_else(|| Some("OpenVPN does not serve yet".to_owned())))
+        }
+        (None, true, OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    };
+    Ok(Health {
+        status,
+        version: agent.node.version().to_owned(),
+        server_id: agent.node.id.to_string(),
+        bus_connected,
+        in_sync: agent.readiness.is_caught_up(),
+        users,
+        queued_intents,
+        openvpn: Some(ServerHealth {
+            state: match openvpn.state {
+                OpenvpnState::Up => ServerState::Up,
+                OpenvpnState::Down => ServerState::Down,
+                OpenvpnState::Waiting => ServerState::Waiting,
+                OpenvpnState::Absent => ServerState::Absent,
+            },
+            pid: openvpn.pid,
+            sessions: openvpn.sessions,
+            detail: openvpn.detail,
+        }),
+        detail,
+    })
+}
+
+fn enrolling(node: &LocalNode) -> Health {
+    Health {
+        status: NodeStatus::Enrolling,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_id: node.id.to_string(),
+        bus_connected: false,
+        in_sync: false,
+        users: 0,
+        queued_intents: 0,
+        openvpn: None,
+        detail: Some("management has not enrolled this node yet".to_owned()),
+    }
+}
+
+impl Example for Health {
+    fn example() -> Self {
+        Self {
+            status: NodeStatus::Ok,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: "endnode-1".to_owned(),
+            bus_connected: true,
+            in_sync: true,
+            users: 2,
+            queued_intents: 0,
+            openvpn: Some(ServerHealth { state: ServerState::Up, pid: Some(4242), sessions: 1, detail: None }),
+            detail: None,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Text of the API with the rules of the wire.
+
+use vpnmanager_nats::username::Username;
+
+vpnmanager_openapi::text_scalar! {
+    /// A username.
+    pub struct UsernameText {
+        format: "username",
+        pattern: Username::PATTERN,
+        length: 1..=64,
+        example: "alice",
+        check: |text| text.parse::<Username>().map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+impl UsernameText {
+    /// As the wire has it. The text was checked when it was parsed.
+    pub fn to_username(&self) -> Result<Username, vpnmanager_openapi::problem::ApiError> {
+        self.as_str().parse().map_err(|error: vpnmanager_nats::username::InvalidUsername| {
+            vpnmanager_openapi::problem::ApiError::invalid("username", error.to_string())
+        })
+    }
+}

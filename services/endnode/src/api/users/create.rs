@@ -1,0 +1,99 @@
+//! Creating: management's decision, asked for from here.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use poem::web::RemoteAddr;
+use poem_openapi::{Object, payload::Json, types::Example};
+use vpnmanager_nats::{
+    ids::IntentId,
+    intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
+};
+use vpnmanager_openapi::{problem::ApiError, time::Timestamp};
+
+use super::{
+    Created, ip_of,
+    local_user::{LocalUser, UserState},
+    read,
+};
+use crate::api::{
+    local::{Agent, internal},
+    names::UsernameText,
+};
+
+/// How long a caller waits for management.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A user to create.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct NewUser {
+    /// The name.
+    username: UsernameText,
+    /// Refused and cut from this moment on; must be in the future.
+    expires_at: Option<Timestamp>,
+}
+
+pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) -> Result<Created, ApiError> {
+    let now = Utc::now();
+    let expires_at = user.expires_at.map(Timestamp::to_utc);
+    if expires_at.is_some_and(|end| end <= now) {
+        return Err(ApiError::invalid("expires_at", "must be in the future"));
+    }
+    let username = user.username.to_username()?;
+    let intent = Intent {
+        id: IntentId::new(),
+        node: agent.node.id.clone(),
+        requested_at: now,
+        source: ip_of(source),
+        action: IntentAction::CreateUser { username: username.clone(), expires_at },
+    };
+    let answer = agent.waiters.wait_for(intent.id);
+    let wanted = username.clone();
+    let queued = agent.journal.write(move |records| {
+        let taken = records.user_by_name(&wanted)?.is_some_and(|held| held.removed_by.is_none())
+            || records.queued_create(&wanted)?.is_some();
+        if !taken {
+            records.queue_intent(&intent, now)?;
+        }
+        Ok(!taken)
+    });
+    if !queued.await.map_err(internal)? {
+        return Err(ApiError::conflict("username", "a user of that name exists or is being created"));
+    }
+    agent.node.wakes.intents.wake();
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
+            let known = read::find(agent, username.clone()).await?.filter(|user| user.key == Some(user_key.0));
+            let accepted = LocalUser {
+                key: Some(user_key.0),
+                revision: Some(revision.0),
+                ..LocalUser::bare(&username, UserState::Issuing, expires_at)
+            };
+            Ok(Created::Created(Json(known.unwrap_or(accepted))))
+        }
+        Ok(Ok(IntentAnswer::Refused { reason, detail })) => Err(refused(reason, detail)),
+        Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => {
+            Ok(Created::Queued(Json(LocalUser::bare(&username, UserState::Queued, expires_at))))
+        }
+    }
+}
+
+/// Management's refusal in the words of HTTP.
+pub(super) fn refused(reason: IntentRefusal, detail: String) -> ApiError {
+    match reason {
+        IntentRefusal::UsernameTaken => ApiError::conflict("username", detail),
+        IntentRefusal::UnknownUser => ApiError::not_found(detail),
+        IntentRefusal::Expiry => ApiError::invalid("expires_at", detail),
+        IntentRefusal::NodeUnavailable => ApiError::conflicting_state(detail),
+    }
+}
+
+impl Example for NewUser {
+    fn example() -> Self {
+        Self {
+            username: "alice".parse().unwrap_or_else(|_| unreachable!("the example keeps the rule")),
+            expires_at: "2027-03-01T12:00:00Z".parse().ok(),
+        }
+    }
+}

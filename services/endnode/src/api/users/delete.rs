@@ -1,0 +1,85 @@
+//! Deleting: at once here, then everywhere.
+
+use chrono::Utc;
+use poem::web::RemoteAddr;
+use poem_openapi::payload::Json;
+use vpnmanager_nats::{
+    ids::IntentId,
+    intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
+    username::Username,
+};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::{
+    Deleted,
+    create::{PATIENCE, refused},
+    ip_of,
+    local_user::{LocalUser, UserState},
+};
+use crate::{
+    api::local::{Agent, internal},
+    plan::Held,
+};
+
+pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+    let name = username.clone();
+    let held = agent.journal.read(move |records| records.user_by_name(&name)).await.map_err(internal)?;
+    match held {
+        Some(held) => remove(agent, held, username, source).await,
+        None => cancel(agent, username).await,
+    }
+}
+
+async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+    let user_key = held.command.user_key();
+    let intent = Intent {
+        id: IntentId::new(),
+        node: agent.node.id.clone(),
+        requested_at: Utc::now(),
+        source: ip_of(source),
+        action: IntentAction::RemoveUser { user_key, username: username.clone() },
+    };
+    let answer = agent.waiters.wait_for(intent.id);
+    let removed = agent.applier.remove_locally(user_key, intent).await;
+    let user = LocalUser::of_held(held, Utc::now())
+        .map(|user| LocalUser { state: UserState::Deleting, ..user })
+        .ok_or_else(|| not_held(&username))?;
+    if !removed.map_err(|error| ApiError::internal(error))? {
+        // Deleted here before: management has not answered yet.
+        return Ok(Deleted::Queued(Json(user)));
+    }
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(
+            IntentAnswer::Accepted { .. } | IntentAnswer::Refused { reason: IntentRefusal::UnknownUser, .. },
+        )) => Ok(Deleted::Deleted(Json(user))),
+        Ok(Ok(IntentAnswer::Refused { reason, detail })) => Err(refused(reason, detail)),
+        Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => Ok(Deleted::Queued(Json(user))),
+    }
+}
+
+/// A create that management never heard of is simply forgotten.
+async fn cancel(agent: &Agent, username: Username) -> Result<Deleted, ApiError> {
+    let name = username.clone();
+    let cancelled = agent.journal.write(move |records| {
+        let Some(queued) = records.queued_create(&name)? else { return Ok(None) };
+        let id = queued.intent.id;
+        let unsent = records.is_unsent(id)?;
+        if unsent {
+            records.forget_intent(id)?;
+        }
+        Ok(Some((queued, unsent)))
+    });
+    match cancelled.await.map_err(internal)? {
+        None => Err(not_held(&username)),
+        Some((_, false)) => Err(ApiError::conflicting_state(
+            "the create is on its way to management: delete the user once it is known here, or at management",
+        )),
+        Some((queued, true)) => {
+            LocalUser::of_intent(queued).map(|user| Deleted::Deleted(Json(user))).ok_or_else(|| not_held(&username))
+        }
+    }
+}
+
+fn not_held(username: &Username) -> ApiError {
+    ApiError::not_found(format!("this node holds no user {:?}", username.as_str()))
+}

@@ -1,0 +1,173 @@
+//! A user as this node knows it.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Enum, Object, types::Example};
+use uuid::Uuid;
+use vpnmanager_nats::{
+    acks::Outcome,
+    commands::{Command, PutUser, Role},
+    intents::IntentAction,
+    username::Username,
+};
+use vpnmanager_openapi::time::Timestamp;
+
+use crate::{
+    journal::QueuedIntent,
+    plan::{Held, HeldCredential, Making, is_expired},
+};
+
+/// A user as this node knows it.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub(super) struct LocalUser {
+    /// The name.
+    pub(super) username: String,
+    /// How the user stands here.
+    pub(super) state: UserState,
+    /// The key that management gave the user.
+    pub(super) key: Option<Uuid>,
+    /// The generation of what the node holds.
+    pub(super) revision: Option<i64>,
+    /// Refused and cut from this moment on.
+    pub(super) expires_at: Option<Timestamp>,
+    /// What the node is to the user.
+    pub(super) role: Option<UserRole>,
+    /// The user's credentials.
+    pub(super) credentials: Vec<LocalCredential>,
+    /// What an operator should know, in words.
+    pub(super) detail: Option<String>,
+}
+
+/// One credential.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct LocalCredential {
+    /// Its common name.
+    pub(super) common_name: String,
+    /// Whether this node holds its profile.
+    pub(super) profile: bool,
+    /// SHA-256 of the profile, hex.
+    pub(super) checksum: Option<String>,
+}
+
+/// How a user stands on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum UserState {
+    /// Let in; everything is done.
+    Applied,
+    /// Let in; the profile is being made.
+    Issuing,
+    /// Refused until management activates the user again.
+    Suspended,
+    /// Refused: the user's time is over.
+    Expired,
+    /// Refused: deleted here, management has not carried it out yet.
+    Deleting,
+    /// Not there yet: the create waits for management.
+    Queued,
+    /// Not there: management refused the create.
+    Refused,
+}
+
+/// What the node is to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum UserRole {
+    /// Makes and keeps the profile.
+    Home,
+    /// Lets the user in as well.
+    Standby,
+}
+
+impl LocalUser {
+    /// A user that the journal holds; `None` for a tombstone.
+    pub(super) fn of_held(held: Held, now: DateTime<Utc>) -> Option<Self> {
+        let Held { command, removed_by, outcome, credentials, .. } = held;
+        let Command::PutUser(put) = command else { return None };
+        let state = match (&outcome, removed_by) {
+            (_, Some(_)) => UserState::Deleting,
+            (_, None) if !put.active => UserState::Suspended,
+            (_, None) if is_expired(&put, now) => UserState::Expired,
+            (None, None) => UserState::Issuing,
+            (Some(_), None) => UserState::Applied,
+        };
+        let detail = outcome.and_then(note_of);
+        let PutUser { user_key, username, revision, expires_at, role, .. } = put;
+        Some(Self {
+            username: username.to_string(),
+            state,
+            key: Some(user_key.0),
+            revision: Some(revision.0),
+            expires_at: expires_at.map(Timestamp::from),
+            role: Some(match role {
+                Role::Home => UserRole::Home,
+                Role::Standby => UserRole::Standby,
+            }),
+            credentials: credentials.into_iter().map(LocalCredential::of).collect(),
+            detail,
+        })
+    }
+
+    /// A create that waits or was refused; `None` for a delete, which shows at its user.
+    pub(super) fn of_intent(queued: QueuedIntent) -> Option<Self> {
+        match queued.intent.action {
+            IntentAction::CreateUser { username, expires_at } => {
+                let state = if queued.refused.is_some() { UserState::Refused } else { UserState::Queued };
+                Some(Self { detail: queued.refused, ..Self::bare(&username, state, expires_at) })
+            }
+            IntentAction::RemoveUser { .. } => None,
+        }
+    }
+
+    /// A user of which only this is known.
+    pub(super) fn bare(username: &Username, state: UserState, expires_at: Option<DateTime<Utc>>) -> Self {
+        Self {
+            username: username.to_string(),
+            state,
+            key: None,
+            revision: None,
+            expires_at: expires_at.map(Timestamp::from),
+            role: None,
+            credentials: Vec::new(),
+            detail: None,
+        }
+    }
+}
+
+impl LocalCredential {
+    fn of(held: HeldCredential) -> Self {
+        let checksum = match held.making {
+            Making::Complete { checksum, .. } => Some(checksum),
+            Making::Listed | Making::Keyed | Making::Lost => None,
+        };
+        Self { common_name: held.common_name.to_string(), profile: checksum.is_some(), checksum }
+    }
+}
+
+fn note_of(outcome: Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Applied { note, .. } => note,
+        Outcome::Failed { error } | Outcome::Refused { error } => Some(error),
+        Outcome::Superseded { .. } => None,
+    }
+}
+
+impl Example for LocalUser {
+    fn example() -> Self {
+        Self {
+            username: "alice".to_owned(),
+            state: UserState::Applied,
+            key: Some(Uuid::from_u128(0x0193_5b0e_7a00_7000_8000_0000_0000_0001)),
+            revision: Some(1),
+            expires_at: "2027-03-01T12:00:00Z".parse().ok(),
+            role: Some(UserRole::Home),
+            credentials: vec![LocalCredential {
+                common_name: "alice.abcdefghijklmnop".to_owned(),
+                profile: true,
+                checksum: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned()),
+            }],
+            detail: None,
+        }
+    }
+}

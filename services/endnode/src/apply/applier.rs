@@ -1,0 +1,261 @@
+//! The one place where access changes.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+use vpnmanager_nats::{
+    commands::Command,
+    events::EventKind,
+    ids::{CommonName, IntentId, UserKey},
+    intents::Intent,
+};
+
+use super::{
+    commit::{Dealt, store},
+    projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
+};
+use crate::{
+    backend::Reconciled,
+    journal::{Journal, JournalError},
+    node::Node,
+    plan::{Access, Held, access},
+    vpn::Vpn,
+};
+
+/// Changes who is let in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Applier {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    node: Node,
+    journal: Journal,
+    vpn: Vpn,
+    profiles: PathBuf,
+    /// Held from a commit to the end of its projection.
+    turn: Mutex<()>,
+}
+
+/// A change was not made, or not made visible.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Nothing changed.
+    #[error("journaling a change failed")]
+    Journal(#[from] JournalError),
+    /// The journal holds it, the projection does not show it yet.
+    #[error("projecting a change failed")]
+    Project(#[from] ProjectError),
+}
+
+impl Applier {
+    /// An applier over this journal and server; profiles lie in `profiles`.
+    pub fn new(node: Node, journal: Journal, vpn: Vpn, profiles: PathBuf) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                node,
+                journal,
+                vpn,
+                profiles,
+                turn: Mutex::new(()),
+            }),
+        }
+    }
+
+    /// Applies commands, in one commit. One result for each, in order. `sequence` is the newest of them in the stream,
+    /// 0 when they came another way.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; repeating the commands is right then.
+    pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Dealt>, ApplyError> {
+        let inner = &self.inner;
+        let _turn = inner.turn.lock().await;
+        let (now, profiles) = (Utc::now(), inner.profiles.clone());
+        let stored = inner.journal.write(move |records| {
+            records.advance_sequence(sequence)?;
+            commands
+                .iter()
+                .map(|command| store(records, &profiles, command, now))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let stored = stored.await?;
+        let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
+        let changed = stored.iter().any(|stored| stored.dealt.changed);
+        for stored in stored {
+            merged.add(stored.access);
+            forget.extend(stored.forget);
+            applied.push(stored.dealt);
+        }
+        merged.project(&inner.vpn).await?;
+        remove_profiles(&inner.profiles, &forget);
+        if changed {
+            inner.node.wakes.expiry.wake();
+        }
+        Ok(applied)
+    }
+
+    /// Deletes a user on this node at once and queues the request that carries it to management.
+    /// False when the user is not held any more, or was deleted here before.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
+        let inner = &self.inner;
+        let _turn = inner.turn.lock().await;
+        let held = inner.journal.write(move |records| {
+            let Some(held) = records.user(user)?.filter(is_living) else {
+                return Ok(None);
+            };
+            records.remove_locally(user, intent.id)?;
+            records.queue_intent(&intent, Utc::now())?;
+            Ok(Some(held))
+        });
+        let Some(held) = held.await? else { return Ok(false) };
+        inner.node.wakes.intents.wake();
+        let deny: Vec<CommonName> = held
+            .credentials
+            .into_iter()
+            .map(|credential| credential.common_name)
+            .collect();
+        self.project(Access {
+            allow: Vec::new(),
+            deny,
+        })
+        .await?;
+        info!(user.key = %user, "Deleted a user locally");
+        Ok(true)
+    }
+
+    /// Management refused a local delete: the user is let in again as management says.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn restore(&self, intent: IntentId) -> Result<(), ApplyError> {
+        let _turn = self.inner.turn.lock().await;
+        let held = self
+            .inner
+            .journal
+            .write(move |records| records.restore_locally_removed(intent))
+            .await?;
+        match held {
+            Some(held) => self.project(access(&held, Utc::now())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes users that management does not know, and notes that the journal holds everything. Returns how many went.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn sweep(&self, known: HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
+        let inner = &self.inner;
+        let _turn = inner.turn.lock().await;
+        let ghosts = inner.journal.write(move |records| {
+            let ghosts = records.users_besides(&known)?;
+            for ghost in &ghosts {
+                records.forget_user(ghost.command.user_key())?;
+            }
+            Ok(ghosts)
+        });
+        let ghosts = ghosts.await?;
+        let names = ghosts.iter().flat_map(|ghost| &ghost.credentials);
+        let deny: Vec<CommonName> = names.map(|credential| credential.common_name.clone()).collect();
+        remove_profiles(&inner.profiles, &deny);
+        self.project(Access {
+            allow: Vec::new(),
+            deny,
+        })
+        .await?;
+        for ghost in &ghosts {
+            warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
+        }
+        Ok(ghosts)
+    }
+
+    /// Refuses and cuts everybody whose time is over. Returns when the next one's is.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
+        let inner = &self.inner;
+        let _turn = inner.turn.lock().await;
+        let now = Utc::now();
+        let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
+        let mut enforced = Vec::with_capacity(due.len());
+        for expired in due {
+            let access = Access {
+                allow: Vec::new(),
+                deny: expired.credentials,
+            };
+            let mut merged = Merged::default();
+            merged.add(access);
+            let sessions = merged.project(&inner.vpn).await?;
+            info!(user.key = %expired.user_key, sessions, "Refused an expired user");
+            let kind = EventKind::UserExpired {
+                user_key: expired.user_key,
+                sessions,
+            };
+            enforced.push((expired.user_key, inner.node.event(kind)));
+        }
+        if enforced.is_empty() {
+            return Ok(inner.journal.read(|records| records.next_expiry()).await?);
+        }
+        let next = inner.journal.write(move |records| {
+            for (user, event) in &enforced {
+                if records.expiry_enforced(*user, now)? {
+                    records.queue_event(event)?;
+                }
+            }
+            records.next_expiry()
+        });
+        let next = next.await?;
+        inner.node.wakes.events.wake();
+        Ok(next)
+    }
+
+    /// Makes the allow-list what the journal says and says what had to change.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
+        let inner = &self.inner;
+        let _turn = inner.turn.lock().await;
+        let now = Utc::now();
+        let wanted = inner.journal.read(move |records| records.wanted(now)).await?;
+        Ok(inner.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
+    }
+
+    /// Makes the folder of profiles what the journal says.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub async fn rebuild_profiles(&self) -> Result<(), ProjectError> {
+        rebuild_profiles(&self.inner.journal, &self.inner.profiles).await
+    }
+
+    /// Where profiles lie.
+    pub fn profiles(&self) -> &Path {
+        &self.inner.profiles
+    }
+
+    async fn project(&self, access: Access) -> Result<(), ApplyError> {
+        let mut merged = Merged::default();
+        merged.add(access);
+        merged.project(&self.inner.vpn).await?;
+        Ok(())
+    }
+}
+
+fn is_living(held: &Held) -> bool {
+    match held.command {
+        Command::PutUser(_) => held.removed_by.is_none(),
+        Command::RemoveUser(_) => false,
+    }
+}

@@ -1,0 +1,141 @@
+//! The journal's part of a batch: plan each command against what is held, and store it.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use vpnmanager_nats::{
+    acks::{Issued, Outcome},
+    commands::{Command, Issue},
+    ids::{CommonName, Revision, UserKey},
+};
+
+use crate::{
+    journal::{JournalError, Records},
+    plan::{Access, Change, Held, Making, Plan, issue_of, plan},
+    profile::profile_path,
+};
+
+/// One command that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dealt {
+    /// What became of it.
+    pub applied: Applied,
+    /// Whether the journal changed.
+    pub changed: bool,
+}
+
+/// What became of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It is answered.
+    Answered(Outcome),
+    /// Access is as it says; its profile has to be made before it is answered.
+    Issuing(IssueOrder),
+}
+
+/// A profile to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueOrder {
+    /// The user.
+    pub user_key: UserKey,
+    /// The revision that wants it.
+    pub revision: Revision,
+    /// What to make.
+    pub issue: Issue,
+}
+
+/// One command, stored, with what has to be projected.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) dealt: Dealt,
+    pub(super) access: Access,
+    pub(super) forget: Vec<CommonName>,
+}
+
+/// Plans and stores one command.
+pub(super) fn store(
+    records: &Records<'_>,
+    profiles: &Path,
+    command: &Command,
+    now: DateTime<Utc>,
+) -> Result<Stored, JournalError> {
+    let held = records.user(command.user_key())?;
+    match plan(held.as_ref(), command, now) {
+        Plan::Refuse { error } => Ok(unchanged(Outcome::Refused {
+            error: error.to_owned(),
+        })),
+        Plan::Supersede { holds } => Ok(unchanged(Outcome::Superseded { holds })),
+        Plan::Repeat { access, outcome, issue } => Ok(Stored {
+            dealt: Dealt { applied: answer(command, issue, outcome.unwrap_or(APPLIED)), changed: false },
+            access,
+            forget: Vec::new(),
+        }),
+        Plan::Change(Change { access, forget, issue }) => {
+            let outcome = outcome_of(held.as_ref(), command, profiles);
+            let settled = if issue.is_none() { Some(&outcome) } else { None };
+            records.store_command(command, settled, now)?;
+            records.forget_credentials(&forget)?;
+            let dealt = Dealt { applied: answer(command, issue, outcome), changed: true };
+            Ok(Stored { dealt, access, forget })
+        }
+    }
+}
+
+/// Held, with nothing to add.
+pub(super) const APPLIED: Outcome = Outcome::Applied {
+    issued: None,
+    note: None,
+};
+
+fn unchanged(outcome: Outcome) -> Stored {
+    let dealt = Dealt { applied: Applied::Answered(outcome), changed: false };
+    Stored { dealt, access: Access::default(), forget: Vec::new() }
+}
+
+fn answer(command: &Command, issue: Option<Issue>, outcome: Outcome) -> Applied {
+    match issue {
+        Some(issue) => Applied::Issuing(IssueOrder {
+            user_key: command.user_key(),
+            revision: command.revision(),
+            issue,
+        }),
+        None => Applied::Answered(outcome),
+    }
+}
+
+/// The answer to a command whose profile, if it wants one, was made before or can never be made.
+fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcome {
+    let removed = held.is_some_and(|held| held.removed_by.is_some()) && matches!(command, Command::PutUser(_));
+    let note = removed.then(|| "deleted on the node itself; management has not carried that out yet".to_owned());
+    let made = issue_of(command).and_then(|issue| {
+        let mut credentials = held.iter().flat_map(|held| &held.credentials);
+        credentials.find(|credential| credential.common_name == issue.common_name)
+    });
+    match made {
+        None => Outcome::Applied { issued: None, note },
+        Some(credential) => match &credential.making {
+            Making::Complete { checksum, .. } => Outcome::Applied {
+                issued: Some(issued(&credential.common_name, profiles, checksum)),
+                note,
+            },
+            Making::Lost => Outcome::Applied {
+                issued: None,
+                note: Some(LOST.to_owned()),
+            },
+            Making::Listed | Making::Keyed => Outcome::Applied { issued: None, note },
+        },
+    }
+}
+
+/// What an operator should know about a credential that has no profile here and never will.
+pub(super) const LOST: &str = "the credential is let in, but its profile cannot be made here: another key has its certificate, \
+     or management does not certify it any more";
+
+/// The profile that this node holds.
+pub(super) fn issued(name: &CommonName, profiles: &Path, checksum: &str) -> Issued {
+    Issued {
+        common_name: name.clone(),
+        profile_path: profile_path(profiles, name).display().to_string(),
+        profile_checksum: checksum.to_owned(),
+    }
+}

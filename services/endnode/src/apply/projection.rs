@@ -1,0 +1,122 @@
+//! What follows from the journal: the allow-list with its cuts, and the profile files.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use tracing::warn;
+use vpnmanager_nats::ids::CommonName;
+
+use crate::{
+    backend::BackendError,
+    journal::{Journal, JournalError, StoredProfile},
+    plan::Access,
+    profile::{Profile, profile_path},
+    vpn::Vpn,
+};
+
+/// A projection could not be made true. The journal is, and the next reconciliation makes it so.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// Somebody could not be refused or let in.
+    #[error("changing who is let in failed")]
+    Access(#[from] BackendError),
+    /// The folder of profiles cannot be read.
+    #[error("reading the folder of profiles {} failed", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A profile could not be written.
+    #[error("storing a profile failed")]
+    Profile(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The journal could not be read.
+    #[error("reading the journal failed")]
+    Journal(#[from] JournalError),
+}
+
+/// Several changes of access as one; the later one wins.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    allow: BTreeSet<CommonName>,
+    deny: BTreeSet<CommonName>,
+}
+
+impl Merged {
+    pub(super) fn add(&mut self, access: Access) {
+        for name in access.deny {
+            self.allow.remove(&name);
+            self.deny.insert(name);
+        }
+        for name in access.allow {
+            self.deny.remove(&name);
+            self.allow.insert(name);
+        }
+    }
+
+    /// Refuses first, lets in second. Returns how many sessions ended.
+    pub(super) async fn project(self, vpn: &Vpn) -> Result<u32, ProjectError> {
+        let deny: Vec<CommonName> = self.deny.into_iter().collect();
+        let allow: Vec<CommonName> = self.allow.into_iter().collect();
+        let refused = vpn.deny(&deny).await;
+        vpn.allow(&allow).await?;
+        Ok(refused?.count)
+    }
+}
+
+/// Removes the profiles of credentials that are no more. What cannot be removed is found again at the next start.
+pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
+    for name in names {
+        match fs::remove_file(profile_path(dir, name)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(credential = %name, error = %error, "A profile could not be removed"),
+        }
+    }
+}
+
+/// Makes the folder of profiles hold what the journal holds. For the start: it reads every profile once.
+pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<(), ProjectError> {
+    const PAGE: u32 = 200;
+    let mut known = BTreeSet::new();
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let page = journal.read(move |records| records.profiles_after(&from, PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = last.common_name.to_string();
+        for profile in page {
+            restore(dir, &profile)?;
+            known.insert(profile_path(dir, &profile.common_name));
+        }
+    }
+    remove_all_but(dir, &known).map_err(|source| ProjectError::List {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn restore(dir: &Path, profile: &StoredProfile) -> Result<(), ProjectError> {
+    let text = Profile::from(profile.text.clone());
+    let present = fs::read(profile_path(dir, &profile.common_name));
+    if present.is_ok_and(|present| present == text.expose().as_bytes()) {
+        return Ok(());
+    }
+    text.store(dir, &profile.common_name).map_err(|error| ProjectError::Profile(Box::new(error)))?;
+    Ok(())
+}
+
+fn remove_all_but(dir: &Path, known: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if !known.contains(&path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! A backend in memory.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+use vpnmanager_nats::ids::CommonName;
+
+use super::{
+    BackendError, BackendHealth, BackendState, CutSessions, Parting, Reconciled, Serving, Session, VpnBackend,
+};
+
+/// A VPN server that exists only in memory: for tests that need speed, not truth. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct FakeBackend {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    allowed: BTreeSet<CommonName>,
+    sessions: Vec<Session>,
+    next_cid: u64,
+    reachable: bool,
+    serving: Serving,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            allowed: BTreeSet::new(),
+            sessions: Vec::new(),
+            next_cid: 0,
+            reachable: true,
+            serving: Serving::Undecided,
+        }
+    }
+}
+
+impl FakeBackend {
+    /// A client tries to log in. True when it was let in.
+    pub fn connect(&self, name: &CommonName) -> bool {
+        let mut state = self.lock();
+        if !state.allowed.contains(name) {
+            return false;
+        }
+        let cid = state.next_cid;
+        state.next_cid += 1;
+        state.sessions.retain(|session| session.common_name != name.as_str());
+        state.sessions.push(Session {
+            common_name: name.to_string(),
+            cid,
+            real_address: "192.0.2.1:50000".to_owned(),
+            virtual_address: "10.8.0.2".to_owned(),
+            bytes_in: 0,
+            bytes_out: 0,
+            since: DateTime::<Utc>::UNIX_EPOCH,
+        });
+        true
+    }
+
+    /// Makes the server answer or not answer from now on, as when its process dies. Sessions stay.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.lock().reachable = reachable;
+    }
+
+    /// What the agent last said about serving.
+    pub fn serving(&self) -> Serving {
+        self.lock().serving
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn cut(&mut self, is_victim: impl Fn(&Self, &Session) -> bool) -> CutSessions {
+        if !self.reachable {
+            return CutSessions {
+                count: 0,
+                pending: true,
+            };
+        }
+        let (victims, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.sessions)
+            .into_iter()
+            .partition(|session| is_victim(self, session));
+        self.sessions = kept;
+        CutSessions {
+            count: u32::try_from(victims.len()).unwrap_or(u32::MAX),
+            pending: false,
+        }
+    }
+}
+
+fn is_one_of(names: &[CommonName], session: &Session) -> bool {
+    names.iter().any(|name| name.as_str() == session.common_name)
+}
+
+impl VpnBackend for FakeBackend {
+    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
+        self.lock().allowed.extend(names.iter().cloned());
+        Ok(())
+    }
+
+    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
+        let mut state = self.lock();
+        for name in names {
+            state.allowed.remove(name);
+        }
+        Ok(state.cut(|_, session| is_one_of(names, session)))
+    }
+
+    async fn disconnect(&self, names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
+        Ok(self.lock().cut(|_, session| is_one_of(names, session)))
+    }
+
+    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
+        let mut state = self.lock();
+        let changes = Reconciled {
+            added: wanted.difference(&state.allowed).cloned().collect(),
+            removed: state.allowed.difference(wanted).cloned().collect(),
+            ..Reconciled::default()
+        };
+        state.allowed.clone_from(wanted);
+        Ok(changes)
+    }
+
+    async fn enforce(&self) -> Result<CutSessions, BackendError> {
+        Ok(self
+            .lock()
+            .cut(|state, session| !state.allowed.iter().any(|name| name.as_str() == session.common_name)))
+    }
+
+    async fn allowed(&self) -> Result<BTreeSet<CommonName>, BackendError> {
+        Ok(self.lock().allowed.clone())
+    }
+
+    async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
+        Ok(self.lock().sessions.clone())
+    }
+
+    async fn health(&self) -> BackendHealth {
+        let state = self.lock();
+        let sessions = u32::try_from(state.sessions.len()).unwrap_or(u32::MAX);
+        let reached = if state.reachable {
+            BackendState::Up
+        } else {
+            BackendState::Down
+        };
+        BackendHealth {
+            sessions,
+            capacity: 1000,
+            ..BackendHealth::bare(reached, "")
+        }
+    }
+
+    async fn set_serving(&self, serving: Serving) {
+        self.lock().serving = serving;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> CommonName {
+        text.parse().expect("a valid common name")
+    }
+
+    #[tokio::test]
+    async fn a_denied_credential_loses_its_session_and_is_refused() {
+        let backend = FakeBackend::default();
+        backend.allow(&[name("alice.x")]).await.expect("allow");
+        assert!(backend.connect(&name("alice.x")));
+        let cut = backend.deny(&[name("alice.x")]).await.expect("deny");
+        assert_eq!(
+            cut,
+            CutSessions {
+                count: 1,
+                pending: false
+            }
+        );
+        assert!(!backend.connect(&name("alice.x")));
+    }
+
+    #[tokio::test]
+    async fn a_cut_that_found_no_server_is_pending_until_enforced() {
+        let backend = FakeBackend::default();
+        backend.allow(&[name("alice.x")]).await.expect("allow");
+        backend.connect(&name("alice.x"));
+        backend.set_reachable(false);
+        assert!(backend.deny(&[name("alice.x")]).await.expect("deny").pending);
+        backend.set_reachable(true);
+        assert_eq!(backend.enforce().await.expect("enforce").count, 1);
+    }
+}

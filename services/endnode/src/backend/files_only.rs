@@ -1,0 +1,64 @@
+//! `openvpn.mode = none`: the allow-list is kept, no server is watched.
+
+use std::collections::BTreeSet;
+
+use vpnmanager_nats::ids::CommonName;
+
+use super::{
+    BackendError, BackendHealth, BackendState, CutSessions, Parting, Reconciled, Serving, Session, VpnBackend,
+};
+use crate::allow_list::AllowList;
+
+/// Keeps the allow-list for a server that the agent cannot see. It never ends a session.
+#[derive(Debug, Clone)]
+pub struct FilesOnlyBackend {
+    allow_list: AllowList,
+}
+
+impl FilesOnlyBackend {
+    /// A backend over this allow-list.
+    pub fn new(allow_list: AllowList) -> Self {
+        Self { allow_list }
+    }
+}
+
+impl VpnBackend for FilesOnlyBackend {
+    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
+        self.allow_list.allow_all(names)?;
+        Ok(())
+    }
+
+    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
+        self.allow_list.deny_all(names)?;
+        Ok(CutSessions::default())
+    }
+
+    async fn disconnect(&self, _names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
+        Ok(CutSessions::default())
+    }
+
+    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
+        Ok(self.allow_list.reconcile(wanted)?)
+    }
+
+    async fn enforce(&self) -> Result<CutSessions, BackendError> {
+        Ok(CutSessions::default())
+    }
+
+    async fn allowed(&self) -> Result<BTreeSet<CommonName>, BackendError> {
+        Ok(self.allow_list.list()?.names)
+    }
+
+    async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
+        Ok(Vec::new())
+    }
+
+    async fn health(&self) -> BackendHealth {
+        BackendHealth::bare(
+            BackendState::Absent,
+            "openvpn.mode is none: the allow-list is kept, no server is watched",
+        )
+    }
+
+    async fn set_serving(&self, _serving: Serving) {}
+}

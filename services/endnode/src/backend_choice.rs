@@ -1,0 +1,56 @@
+//! The VPN backend that the configuration names.
+
+use anyhow::Context as _;
+
+use crate::{
+    allow_list::AllowList,
+    backend::FilesOnlyBackend,
+    config::{Config, OpenvpnMode},
+    openvpn::{
+        ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
+        account::{Account, own_user},
+        server_conf::{ConfPath, ServerConf},
+    },
+    state_dir::StateDir,
+    vpn::Vpn,
+};
+
+/// The backend, and what has to run behind it.
+///
+/// # Errors
+/// When a path, an account or the network cannot be used, or OpenVPN's account could not read the allow-list.
+pub fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
+    let allow_list = AllowList::open(dir.allow())?;
+    let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
+    let socket = run_dir.join(format!("{}.sock", config.server_id));
+    match config.openvpn.mode {
+        OpenvpnMode::None => Ok((Vpn::new(FilesOnlyBackend::new(allow_list)), None)),
+        OpenvpnMode::External => {
+            let external = ExternalOpenVpn { management_socket: socket, conf_file: config.openvpn.conf_file.clone() };
+            let (backend, task) = OpenVpnBackend::external(allow_list, external);
+            Ok((Vpn::new(backend), Some(task)))
+        }
+        OpenvpnMode::Managed => {
+            let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
+                .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
+            let conf = ServerConf {
+                port: config.public_port.get(),
+                protocol: config.protocol,
+                network: config.openvpn.network.parse().context("openvpn.network (OPENVPN_NETWORK) cannot be used")?,
+                max_clients: config.openvpn.max_clients,
+                ca: ConfPath::new(&dir.ca())?,
+                cert: ConfPath::new(&dir.certificate())?,
+                key: ConfPath::new(&dir.key())?,
+                tls_crypt_v2: ConfPath::new(&dir.tls_crypt_v2())?,
+                allow_dir: ConfPath::new(&dir.allow())?,
+                management_socket: ConfPath::socket(&socket)?,
+                management_user: own_user()?,
+                user: account.name().clone(),
+                group: account.group().clone(),
+            };
+            let managed = ManagedOpenVpn { binary: config.openvpn.binary.clone(), dir: dir.openvpn(), conf, account };
+            let (backend, task) = OpenVpnBackend::managed(allow_list, managed)?;
+            Ok((Vpn::new(backend), Some(task)))
+        }
+    }
+}

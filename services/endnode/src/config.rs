@@ -1,0 +1,225 @@
+//! What the agent is told: flag, environment, `endnode-config.json`, default, in that order.
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use vpnmanager_nats::{
+    commands::{Host, Protocol},
+    ids::NodeId,
+};
+use vpnmanager_runtime::{
+    config::{Service, Setting},
+    telemetry::{self, LogConfig},
+};
+
+/// The command line and configuration of the agent.
+pub const SERVICE: Service = Service {
+    name: "vpnmanager-endnode",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "The agent beside one OpenVPN server: lets in whom management says, and keeps doing so when management is away",
+    file_name: "endnode-config.json",
+    settings: &[SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
+};
+
+const SETTINGS: &[Setting] = &[
+    Setting::new(
+        "server_id",
+        "SERVER_ID",
+        "Name of this node",
+        "1 to 63 characters: a letter or digit, then letters, digits, _ or -",
+    )
+    .sample("endnode-1"),
+    Setting::new(
+        "management_url",
+        "MANAGEMENT_URL",
+        "Where management answers; needed to enrol",
+        "an http:// or https:// URL",
+    )
+    .sample("http://management-server:8080"),
+    Setting::new(
+        "api_key",
+        "API_KEY",
+        "Key of the local API, and to enrol with where there is no join token",
+        "any text",
+    )
+    .secret()
+    .sample("change-me"),
+    Setting::new(
+        "join_token",
+        "JOIN_TOKEN",
+        "One-time token to enrol with",
+        "a token that management gave",
+    )
+    .secret(),
+    Setting::new(
+        "state_dir",
+        "STATE_DIR",
+        "Identity, journal, allow-list, profiles",
+        "an absolute path",
+    )
+    .default("/var/lib/vpnmanager/endnode"),
+    Setting::new(
+        "listen",
+        "LISTEN",
+        "Addresses of the local API",
+        "a comma list of host:port",
+    )
+    .default("127.0.0.1:8081")
+    .list(),
+    Setting::new(
+        "public_host",
+        "PUBLIC_HOST",
+        "What clients dial; without it the address that management saw",
+        "a DNS name or an IP address",
+    ),
+    Setting::new(
+        "public_port",
+        "PUBLIC_PORT",
+        "Where clients connect",
+        "a port, 1 to 65535",
+    )
+    .default("1194"),
+    Setting::new("protocol", "PROTOCOL", "The tunnel's transport", "udp or tcp").default("udp"),
+    Setting::new("pool", "POOL", "The pool of nodes that this one is in", "any name").default("default"),
+    Setting::new(
+        "heartbeat_interval",
+        "HEARTBEAT_INTERVAL",
+        "Time between two heartbeats",
+        "a duration such as 5s",
+    )
+    .default("5s"),
+    Setting::new(
+        "shutdown_timeout",
+        "SHUTDOWN_TIMEOUT",
+        "Time to finish or hand back what is in hand",
+        "a duration such as 10s",
+    )
+    .default("10s"),
+];
+
+const OPENVPN: &[Setting] = &[
+    Setting::new(
+        "openvpn.mode",
+        "OPENVPN_MODE",
+        "Who runs OpenVPN",
+        "managed (the agent), external (the operator) or none",
+    )
+    .default("managed"),
+    Setting::new("openvpn.binary", "OPENVPN_BINARY", "The program", "a name or a path").default("openvpn"),
+    Setting::new(
+        "openvpn.network",
+        "OPENVPN_NETWORK",
+        "Addresses inside the tunnel",
+        "a network such as 10.8.0.0/16",
+    )
+    .default("10.8.0.0/16"),
+    Setting::new(
+        "openvpn.max_clients",
+        "OPENVPN_MAX_CLIENTS",
+        "The most clients at once",
+        "a number, 1 or more",
+    )
+    .default("1000"),
+    Setting::new(
+        "openvpn.run_dir",
+        "OPENVPN_RUN_DIR",
+        "Folder of the management socket",
+        "an absolute path, short",
+    )
+    .default("/run/vpnmanager"),
+    Setting::new(
+        "openvpn.conf_file",
+        "OPENVPN_CONF_FILE",
+        "The operator's server.conf, checked in external mode",
+        "a path",
+    ),
+    Setting::new(
+        "openvpn.user",
+        "OPENVPN_USER",
+        "Who OpenVPN is once it runs",
+        "an account",
+    )
+    .default("nobody"),
+    Setting::new("openvpn.group", "OPENVPN_GROUP", "Its group", "a group").default("nogroup"),
+];
+
+/// A node has no database: these are read from older files and left alone.
+const UNUSED: &[Setting] = &[
+    Setting::new("database.host", "DB_HOST", "Not used by a node", "nothing").ignored(),
+    Setting::new("database.port", "DB_PORT", "Not used by a node", "nothing").ignored(),
+    Setting::new("database.user", "DB_USER", "Not used by a node", "nothing").ignored(),
+    Setting::new("database.password", "DB_PASSWORD", "Not used by a node", "nothing").ignored(),
+    Setting::new("database.dbname", "DB_NAME", "Not used by a node", "nothing").ignored(),
+    Setting::new("database.sslmode", "DB_SSLMODE", "Not used by a node", "nothing").ignored(),
+];
+
+/// The agent's configuration.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Config {
+    /// SERVER_ID, required.
+    pub server_id: NodeId,
+    /// MANAGEMENT_URL, required until the node has enrolled.
+    pub management_url: Option<String>,
+    /// API_KEY; without it the local API's key is made at the first start (`api.key` in the state folder).
+    #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
+    pub api_key: Option<SecretString>,
+    /// JOIN_TOKEN.
+    #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
+    pub join_token: Option<SecretString>,
+    /// STATE_DIR, /var/lib/vpnmanager/endnode.
+    pub state_dir: PathBuf,
+    /// LISTEN, 127.0.0.1:8081.
+    pub listen: Vec<String>,
+    /// PUBLIC_HOST.
+    pub public_host: Option<Host>,
+    /// PUBLIC_PORT, 1194.
+    pub public_port: std::num::NonZeroU16,
+    /// PROTOCOL, udp.
+    pub protocol: Protocol,
+    /// POOL, default.
+    pub pool: String,
+    /// HEARTBEAT_INTERVAL, 5s.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_interval: Duration,
+    /// SHUTDOWN_TIMEOUT, 10s.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+    /// The section `openvpn`.
+    pub openvpn: OpenvpnConfig,
+    /// The section `log`.
+    pub log: LogConfig,
+}
+
+/// How the node's OpenVPN runs.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct OpenvpnConfig {
+    /// OPENVPN_MODE, managed.
+    pub mode: OpenvpnMode,
+    /// OPENVPN_BINARY, openvpn.
+    pub binary: PathBuf,
+    /// OPENVPN_NETWORK, 10.8.0.0/16.
+    pub network: String,
+    /// OPENVPN_MAX_CLIENTS, 1000.
+    pub max_clients: NonZeroU32,
+    /// OPENVPN_RUN_DIR, /run/vpnmanager.
+    pub run_dir: PathBuf,
+    /// OPENVPN_CONF_FILE, only for the mode external.
+    pub conf_file: Option<PathBuf>,
+    /// OPENVPN_USER, nobody.
+    pub user: String,
+    /// OPENVPN_GROUP, nogroup.
+    pub group: String,
+}
+
+/// Who runs OpenVPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpenvpnMode {
+    /// The agent starts it and finds it again.
+    Managed,
+    /// The operator; the agent checks the configuration and cuts sessions.
+    External,
+    /// Nobody: the allow-list is kept and nothing else.
+    None,
+}

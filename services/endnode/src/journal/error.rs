@@ -1,0 +1,49 @@
+//! What can go wrong with the journal.
+
+use std::{path::PathBuf, sync::Arc};
+
+/// The journal could not do what was asked. Nothing of a failed write stays.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file could not be opened, or is no SQLite database.
+    #[error("opening the journal {} failed", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file could not be made private.
+    #[error("making the journal {} private failed", path.display())]
+    Private {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A release newer than this one wrote it.
+    #[error("the journal has schema {found}, this release knows up to {known}: install the newer release again")]
+    Newer {
+        /// The schema of the file.
+        found: i64,
+        /// The newest schema that this build knows.
+        known: i64,
+    },
+    /// A statement failed.
+    #[error("a statement of the journal failed")]
+    Statement(#[from] rusqlite::Error),
+    /// A row does not hold what it should.
+    #[error("the journal holds a value that cannot be read: {what}")]
+    Value {
+        /// Which value.
+        what: &'static str,
+    },
+    /// The batch was not written.
+    #[error("committing to the journal failed")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// The process is stopping.
+    #[error("the journal is closed: the process is stopping")]
+    Closed,
+}

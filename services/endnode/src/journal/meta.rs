@@ -1,0 +1,92 @@
+//! What the node knows of itself: how far it followed the stream, whether it ever held everything, whether it may serve.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{JournalError, Records};
+
+const LAST_SEQUENCE: &str = "last_sequence";
+const COMPLETE: &str = "complete";
+const REFUSED: &str = "refused";
+
+/// How the journal stands towards management's truth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Stream sequence of the newest command that was journaled, 0 for an empty journal.
+    pub last_sequence: u64,
+    /// Whether the node ever held everything.
+    pub complete: bool,
+    /// Why management said that this node must not serve, if it did last.
+    pub refused: Option<String>,
+}
+
+impl Records<'_> {
+    /// How the journal stands.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn snapshot(&self) -> Result<Snapshot, JournalError> {
+        let last_sequence = self.meta(LAST_SEQUENCE)?.and_then(|text| text.parse().ok());
+        Ok(Snapshot {
+            last_sequence: last_sequence.unwrap_or_default(),
+            complete: self.meta(COMPLETE)?.is_some(),
+            refused: self.meta(REFUSED)?,
+        })
+    }
+
+    /// Notes how far the stream was followed; never goes back.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn advance_sequence(&self, sequence: u64) -> Result<(), JournalError> {
+        if sequence > self.snapshot()?.last_sequence {
+            self.set_meta(LAST_SEQUENCE, Some(&sequence.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Everything will come again, from a stream that may be another one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn restart_sequence(&self) -> Result<(), JournalError> {
+        self.set_meta(LAST_SEQUENCE, None)
+    }
+
+    /// Notes that the node holds everything.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn set_complete(&self) -> Result<(), JournalError> {
+        self.set_meta(COMPLETE, Some("yes"))
+    }
+
+    /// Notes whether management lets this node serve.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn set_refused(&self, reason: Option<&str>) -> Result<(), JournalError> {
+        self.set_meta(REFUSED, reason)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    fn set_meta(&self, key: &str, value: Option<&str>) -> Result<(), JournalError> {
+        match value {
+            Some(value) => {
+                let insert = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                self.connection.prepare_cached(insert)?.execute(params![key, value])?;
+            }
+            None => {
+                self.connection
+                    .prepare_cached("DELETE FROM meta WHERE key = ?1")?
+                    .execute([key])?;
+            }
+        }
+        Ok(())
+    }
+}

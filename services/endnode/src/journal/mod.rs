@@ -1,0 +1,31 @@
+//! The journal: an embedded SQLite file that holds what this node applied, the keys and profiles it made, and what waits for the bus.
+//!
+//! Everything else on the node is a projection of it. One thread writes; whatever queued up while it was busy shares the next
+//! commit, and with it the one fsync. Reads have connections of their own and never wait for a write.
+
+mod error;
+mod open;
+mod schema;
+
+mod readers;
+mod writer;
+
+mod columns;
+mod credentials;
+mod events;
+mod intents;
+mod meta;
+mod users;
+
+pub use credentials::{NewProfile, StoredKey, StoredProfile};
+pub use error::JournalError;
+pub use intents::QueuedIntent;
+pub use meta::Snapshot;
+pub use open::Journal;
+pub use users::{Expired, Tally};
+
+/// The rows of the journal, as one transaction or one consistent read sees them.
+#[derive(Debug)]
+pub struct Records<'c> {
+    connection: &'c rusqlite::Connection,
+}

@@ -1,0 +1,118 @@
+//! The handle to the journal.
+
+use std::{
+    fs::{File, OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+use vpnmanager_runtime::tasks::Tasks;
+
+use super::{
+    JournalError, Records,
+    readers::Readers,
+    schema,
+    writer::{Job, write_batches},
+};
+
+/// Writes that may wait for the writer.
+const QUEUE: usize = 1024;
+
+/// The journal. Cheap to clone; all clones are the same file.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    writer: mpsc::Sender<Job>,
+    readers: Readers,
+    commits: watch::Receiver<u64>,
+}
+
+impl Journal {
+    /// Opens the file, making it (0600) where missing, and starts its writer.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or a newer release wrote it.
+    pub fn open(path: &Path, tasks: &Tasks) -> Result<Self, JournalError> {
+        make_private(path).map_err(|source| JournalError::Private {
+            path: path.to_owned(),
+            source,
+        })?;
+        let opened = |source| JournalError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(opened)?;
+        prepare(&connection).map_err(opened)?;
+        schema::migrate(&mut connection)?;
+        let (writer, jobs) = mpsc::channel(QUEUE);
+        let (committed, commits) = watch::channel(0);
+        let (runtime, stop) = (tokio::runtime::Handle::current(), tasks.draining());
+        tasks.spawn_blocking_worker("journal", move || {
+            write_batches(connection, &runtime, jobs, &stop, &committed);
+            Ok(())
+        });
+        Ok(Self {
+            writer,
+            readers: Readers::new(path),
+            commits,
+        })
+    }
+
+    /// Runs `work` in the next commit and gives its result once that is on the disk. `work` may share the commit with
+    /// others, but not their failures.
+    ///
+    /// # Errors
+    /// Those of `work`, and those of the commit; either way nothing of `work` stays.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::new(work, move |result| {
+            // A caller that left does not need its answer.
+            let _gone = answer.send(result);
+        });
+        self.writer.send(job).await.map_err(|_returned| JournalError::Closed)?;
+        answered.await.map_err(|_dropped| JournalError::Closed)?
+    }
+
+    /// Reads from one consistent state.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let readers = self.readers.clone();
+        match tokio::task::spawn_blocking(move || readers.read(look)).await {
+            Ok(result) => result,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(JournalError::Closed),
+            },
+        }
+    }
+
+    /// Counts commits: as long as it stays, so does what was read.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+}
+
+/// SQLite gives its `-wal` and `-shm` files the mode of the main file.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
+/// WAL with FULL syncs at every commit: what was answered survives the machine's death, not only the process's.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}

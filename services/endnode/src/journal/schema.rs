@@ -1,0 +1,110 @@
+//! The schema and its migrations: `PRAGMA user_version` counts those that ran. History is frozen: a change is a new entry.
+
+use rusqlite::Connection;
+
+use super::JournalError;
+
+const MIGRATIONS: &[&str] = &[INITIAL];
+
+/// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
+const INITIAL: &str = "
+CREATE TABLE meta (
+    key    TEXT PRIMARY KEY,
+    value  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What this node was last told of each user. A row with present = 0 is a tombstone: it keeps the revision, so that an older
+-- command cannot revive the user.
+CREATE TABLE users (
+    user_key          TEXT PRIMARY KEY,
+    username          TEXT NOT NULL,
+    revision          INTEGER NOT NULL,
+    present           INTEGER NOT NULL,
+    active            INTEGER NOT NULL,
+    expires_at        INTEGER,
+    -- The whole command, JSON.
+    command           TEXT NOT NULL,
+    -- 0 until the first revision is applied completely, certificate and profile included.
+    applied_revision  INTEGER NOT NULL DEFAULT 0,
+    -- The ack's outcome for `revision`, JSON; NULL while its profile is being made.
+    outcome           TEXT,
+    -- The intent of a local delete that management has not carried out yet: the user is refused meanwhile.
+    removed_by        TEXT,
+    -- Whether the expiry was enforced and told.
+    expiry_enforced   INTEGER NOT NULL DEFAULT 0,
+    changed_at        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX users_by_name ON users (username);
+CREATE INDEX users_by_expiry ON users (expires_at) WHERE present = 1 AND expires_at IS NOT NULL AND expiry_enforced = 0;
+CREATE INDEX tombstones_by_age ON users (changed_at) WHERE present = 0;
+
+-- Every credential of a present user. Those homed here get a key, a certificate and a profile.
+CREATE TABLE credentials (
+    common_name   TEXT PRIMARY KEY,
+    user_key      TEXT NOT NULL REFERENCES users (user_key) ON DELETE CASCADE,
+    state         TEXT NOT NULL CHECK (state IN ('listed', 'keyed', 'complete', 'lost')),
+    key_pem       TEXT,
+    csr_pem       TEXT,
+    certificate   TEXT,
+    serial        TEXT,
+    not_before    INTEGER,
+    not_after     INTEGER,
+    tls_crypt_v2  TEXT,
+    -- The remotes that the profile names, JSON.
+    remotes       TEXT,
+    profile       TEXT,
+    checksum      TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX credentials_by_user ON credentials (user_key);
+
+-- Local requests that wait for management, in the order they were made.
+CREATE TABLE intents (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,
+    intent      TEXT NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    -- Why management refused it; kept for a day to be seen.
+    refused     TEXT,
+    changed_at  INTEGER NOT NULL
+) STRICT;
+
+-- Events that wait for the bus.
+CREATE TABLE events (
+    number  INTEGER PRIMARY KEY AUTOINCREMENT,
+    event   TEXT NOT NULL
+) STRICT;
+";
+
+/// Brings the file up to this build's schema, one transaction for each step.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(JournalError::Newer { found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for (step, statements) in MIGRATIONS.iter().enumerate().skip(done) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(statements)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(step + 1).unwrap_or(i64::MAX))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrating_twice_is_migrating_once_and_a_newer_file_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(
+            migrate(&mut connection),
+            Err(JournalError::Newer { found: 99, .. })
+        ));
+    }
+}

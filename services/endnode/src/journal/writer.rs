@@ -1,0 +1,100 @@
+//! The one thread that writes: whatever is queued shares one commit.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::{JournalError, Records};
+
+/// Writes in one commit.
+const BATCH: usize = 256;
+
+/// One write: its work, and whom to tell after the commit.
+pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Told + Send>);
+
+/// Tells a caller how the commit went.
+type Told = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
+
+impl Job {
+    pub(super) fn new<T: Send + 'static>(
+        work: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
+        tell: impl FnOnce(Result<T, JournalError>) + Send + 'static,
+    ) -> Self {
+        Self(Box::new(move |transaction| {
+            let result = in_savepoint(transaction, work);
+            Box::new(move |committed| tell(committed.and(result)))
+        }))
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job(..)")
+    }
+}
+
+/// Works until every handle is gone or the process is stopping, and then through what is queued.
+pub(super) fn write_batches(
+    mut connection: Connection,
+    runtime: &Handle,
+    mut jobs: mpsc::Receiver<Job>,
+    stop: &CancellationToken,
+    committed: &watch::Sender<u64>,
+) {
+    while let Some(batch) = runtime.block_on(take(&mut jobs, stop)) {
+        write(&mut connection, batch);
+        committed.send_modify(|count| *count += 1);
+    }
+}
+
+async fn take(jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Option<Vec<Job>> {
+    let mut batch = Vec::new();
+    let taken = tokio::select! {
+        biased;
+        taken = jobs.recv_many(&mut batch, BATCH) => taken,
+        () = stop.cancelled() => {
+            jobs.close();
+            jobs.recv_many(&mut batch, BATCH).await
+        }
+    };
+    (taken > 0).then_some(batch)
+}
+
+fn write(connection: &mut Connection, batch: Vec<Job>) {
+    let mut told = Vec::with_capacity(batch.len());
+    let committed = (|| {
+        let mut transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        for Job(work) in batch {
+            told.push(work(&mut transaction));
+        }
+        transaction.commit()
+    })();
+    let failure = committed.err().map(Arc::new);
+    if let Some(failure) = &failure {
+        error!(error = %failure, "The journal could not be written");
+    }
+    for tell in told {
+        tell(
+            failure
+                .clone()
+                .map_or(Ok(()), |failure| Err(JournalError::Commit(failure))),
+        );
+    }
+}
+
+/// What fails is undone alone.
+fn in_savepoint<T>(
+    transaction: &mut Transaction<'_>,
+    work: impl FnOnce(&Records<'_>) -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    let savepoint = transaction.savepoint()?;
+    let value = work(&Records { connection: &savepoint })?;
+    savepoint.commit()?;
+    Ok(value)
+}

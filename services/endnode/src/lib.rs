@@ -1,0 +1,27 @@
+//! The agent beside one OpenVPN server.
+
+pub mod allow_list;
+pub mod profile;
+
+pub mod backend;
+pub mod openvpn;
+
+pub mod config;
+
+pub mod enrol;
+pub mod identity;
+pub mod state_dir;
+
+pub mod journal;
+pub mod plan;
+
+pub mod apply;
+pub mod node;
+pub mod vpn;
+
+pub mod tasks;
+
+pub mod api;
+
+pub mod app;
+mod backend_choice;

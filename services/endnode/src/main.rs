@@ -1,0 +1,50 @@
+//! `vpnmanager-endnode`: see the crate's documentation.
+
+use std::process::ExitCode;
+
+use vpnmanager_endnode::{
+    api, app,
+    config::{Config, SERVICE},
+};
+use vpnmanager_runtime::{
+    process::{self, Stop},
+    telemetry, tls,
+};
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the agent (the default)
+    Serve,
+    /// Print the description of the local API
+    Openapi {
+        /// As YAML
+        #[arg(long)]
+        yaml: bool,
+    },
+    /// Print a sample configuration file
+    ConfigSample,
+}
+
+fn main() -> ExitCode {
+    process::run(|| {
+        let cli = SERVICE.parse::<Command>()?;
+        match &cli.command {
+            Some(Command::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
+            Some(Command::Openapi { yaml }) => Err(Stop::Done(if *yaml { api::spec_yaml() } else { api::spec_json() })),
+            None | Some(Command::Serve) => serve(&cli.load()?, &cli.unused()?),
+        }
+    })
+}
+
+fn serve(config: &Config, unused: &[String]) -> Result<(), Stop> {
+    tls::install_crypto_provider();
+    let _log = telemetry::init(&config.log)?;
+    if !unused.is_empty() {
+        tracing::warn!(
+            settings = unused.join(", "),
+            "A node has no database: these settings have no effect"
+        );
+    }
+    process::block_on(app::run(config))??;
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! One connection to OpenVPN's management socket. The only file that knows `openvpn-mgmt-codec`.
+//!
+//! OpenVPN serves one management client at a time: a second one connects and is never greeted, so the greeting has a
+//! deadline. Replies are matched to commands by order alone, so a connection on which one was missed is useless.
+
+use std::{io, path::Path, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use openvpn_mgmt_codec::{
+    AccumulationLimit, ClientEvent, EncoderMode, EventStream, KillTarget, ManagementEvent, ManagementSink,
+    Notification, OpenVpnState, OvpnCodec, OvpnCommand, OvpnMessage, SessionError, StatusFormat, UtcTimestamp,
+    management_split, parse_status,
+    parsed_response::{parse_current_state, parse_load_stats, parse_pid, parse_version},
+    split::CommandSink,
+};
+use tokio::{
+    net::UnixStream,
+    time::{error::Elapsed, timeout},
+};
+use tokio_util::codec::Framed;
+
+use super::management::ManagementError;
+use crate::backend::{Parting, Session};
+
+/// The common name that OpenVPN shows for a handshake which is not finished.
+const HALF_OPEN: &str = "UNDEF";
+
+/// A greeted connection.
+pub(crate) struct Connection {
+    sink: CommandSink<UnixStream>,
+    events: EventStream<UnixStream>,
+    reply_within: Duration,
+}
+
+/// What OpenVPN says by itself.
+pub(crate) enum Event {
+    /// A client has logged in.
+    Established { common_name: String },
+    /// Something that needs no answer.
+    Other,
+}
+
+/// Counters over all clients.
+pub(crate) struct Load {
+    pub(crate) sessions: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// How the server describes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerState {
+    /// It accepts clients.
+    pub(crate) serving: bool,
+    /// Since when it is in this state.
+    pub(crate) since: DateTime<Utc>,
+}
+
+impl Connection {
+    /// Connects and waits for the greeting.
+    pub(crate) async fn open(socket: &Path, reply_within: Duration) -> Result<Self, ManagementError> {
+        let greeted = timeout(reply_within, greet(socket)).await;
+        let framed = greeted.map_err(|_| ManagementError::NoGreeting)??;
+        let (sink, events) = management_split(framed);
+        Ok(Self {
+            sink,
+            events,
+            reply_within,
+        })
+    }
+
+    /// Process id of the server.
+    pub(crate) async fn pid(&mut self) -> Result<u32, ManagementError> {
+        let reply = self.success(OvpnCommand::Pid).await?;
+        parse_pid(&reply).map_err(|error| ManagementError::Unreadable(error.into()))
+    }
+
+    /// What the server is doing.
+    pub(crate) async fn state(&mut self) -> Result<ServerState, ManagementError> {
+        let lines = self.lines(OvpnCommand::State).await?;
+        let entry = parse_current_state(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        Ok(ServerState {
+            serving: entry.name == OpenVpnState::Connected,
+            since: utc(entry.timestamp),
+        })
+    }
+
+    /// Counters over all clients.
+    pub(crate) async fn load(&mut self) -> Result<Load, ManagementError> {
+        let reply = self.success(OvpnCommand::LoadStats).await?;
+        let stats = parse_load_stats(&reply).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        Ok(Load {
+            sessions: stats.nclients,
+            bytes_in: stats.bytesin,
+            bytes_out: stats.bytesout,
+        })
+    }
+
+    /// The server's release, such as `2.6.14`.
+    pub(crate) async fn version(&mut self) -> Result<Option<String>, ManagementError> {
+        let lines = self.lines(OvpnCommand::Version).await?;
+        let version = parse_version(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let line = version.openvpn_version_line().unwrap_or_default();
+        Ok(line
+            .split_whitespace()
+            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+            .map(str::to_owned))
+    }
+
+    /// Clients that have finished their handshake.
+    pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ManagementError> {
+        let lines = self.lines(OvpnCommand::Status(StatusFormat::V3)).await?;
+        let status = parse_status(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let sessions = status
+            .clients
+            .into_iter()
+            .filter(|client| client.common_name != HALF_OPEN);
+        Ok(sessions
+            .filter_map(|client| {
+                Some(Session {
+                    cid: client.cid?,
+                    since: utc(client.connected_since_t?),
+                    common_name: client.common_name,
+                    real_address: client.real_address,
+                    virtual_address: client.virtual_address,
+                    bytes_in: client.bytes_in,
+                    bytes_out: client.bytes_out,
+                })
+            })
+            .collect())
+    }
+
+    /// Tells one session how to part. The server itself keeps it for 5 s more: follow with [`Self::kill`].
+    /// False when there is no such session any more.
+    pub(crate) async fn tell(&mut self, cid: u64, parting: Parting) -> Result<bool, ManagementError> {
+        let message = match parting {
+            Parting::Halt => "HALT",
+            Parting::Reconnect => "RESTART",
+            Parting::NextRemote => "RESTART,[N]",
+        };
+        let told = self
+            .success(OvpnCommand::ClientKill {
+                cid,
+                message: Some(message.to_owned()),
+            })
+            .await;
+        found(told)
+    }
+
+    /// Drops every session of one common name at once, saying nothing to the clients. False when there was none.
+    pub(crate) async fn kill(&mut self, common_name: &str) -> Result<bool, ManagementError> {
+        let killed = self
+            .success(OvpnCommand::Kill(KillTarget::CommonName(common_name.to_owned())))
+            .await;
+        found(killed)
+    }
+
+    /// Waits for what OpenVPN says by itself. Safe to drop while waiting.
+    pub(crate) async fn event(&mut self) -> Result<Event, ManagementError> {
+        let event = self
+            .events
+            .next()
+            .await
+            .ok_or(ManagementError::Closed)?
+            .map_err(ManagementError::Broken)?;
+        let ManagementEvent::Notification(notification) = event else {
+            return Err(ManagementError::OutOfStep);
+        };
+        if let Notification::Client {
+            event: ClientEvent::Established,
+            mut env,
+            ..
+        } = notification
+        {
+            return Ok(env
+                .remove("common_name")
+                .map_or(Event::Other, |common_name| Event::Established { common_name }));
+        }
+        Ok(Event::Other)
+    }
+
+    async fn success(&mut self, command: OvpnCommand) -> Result<String, ManagementError> {
+        let exchange = async {
+            self.sink.send_command(command).await?;
+            self.events.recv_success().await
+        };
+        settled(timeout(self.reply_within, exchange).await)
+    }
+
+    async fn lines(&mut self, command: OvpnCommand) -> Result<Vec<String>, ManagementError> {
+        let exchange = async {
+            self.sink.send_command(command).await?;
+            self.events.recv_multi_line().await
+        };
+        settled(timeout(self.reply_within, exchange).await)
+    }
+}
+
+/// The session API of the codec cannot be used before the greeting is read: it takes it for a reply.
+async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, ManagementError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(ManagementError::Unreachable)?;
+    let codec = OvpnCodec::new()
+        .with_encoder_mode(EncoderMode::Strict)
+        .with_max_multi_line_lines(AccumulationLimit::Unlimited);
+    let mut framed = Framed::new(stream, codec);
+    let greeting = framed
+        .next()
+        .await
+        .ok_or(ManagementError::Closed)?
+        .map_err(ManagementError::Broken)?;
+    let OvpnMessage::Info(_) = greeting else {
+        return Err(ManagementError::OutOfStep);
+    };
+    Ok(framed)
+}
+
+fn settled<T>(outcome: Result<Result<T, SessionError>, Elapsed>) -> Result<T, ManagementError> {
+    outcome
+        .map_err(|_| ManagementError::Timeout)?
+        .map_err(|error| match error {
+            SessionError::Io(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                ManagementError::Unsendable(error)
+            }
+            SessionError::Io(error) => ManagementError::Broken(error),
+            SessionError::ConnectionClosed => ManagementError::Closed,
+            SessionError::ServerError(message) => ManagementError::Refused(message),
+            SessionError::UnexpectedResponse(_) => ManagementError::OutOfStep,
+            SessionError::ParseResponse(error) => ManagementError::Unreadable(error.into()),
+            SessionError::ParseStatus(error) => ManagementError::Unreadable(error.into()),
+        })
+}
+
+/// The only reason that OpenVPN has to refuse ending a session is that it is gone.
+fn found(outcome: Result<String, ManagementError>) -> Result<bool, ManagementError> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(ManagementError::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn utc(timestamp: UtcTimestamp) -> DateTime<Utc> {
+    i64::try_from(timestamp.0)
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .unwrap_or_default()
+}

@@ -1,0 +1,331 @@
+//! Checks the `server.conf` of an OpenVPN that the operator runs himself.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// One thing that the operator should change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What to change, and why.
+    pub message: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Revoked users get in, or everybody is cut, or the agent is blind.
+    Error,
+    /// It works, and worse than it could.
+    Warning,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}: {}", self.message)
+    }
+}
+
+/// Checks a file against the allow-list folder and the management socket that the agent uses.
+pub fn lint(conf_file: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+    match std::fs::read_to_string(conf_file) {
+        Ok(text) => {
+            let base = conf_file.parent().unwrap_or(Path::new("/"));
+            lint_text(&text, base, allow_dir, management_socket)
+        }
+        Err(reason) => vec![error(format!("cannot read {}: {reason}", conf_file.display()))],
+    }
+}
+
+fn lint_text(text: &str, base: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+    let conf = Directives::parse(text, base);
+    let mut findings = Vec::new();
+    check_who_gets_in(&conf, allow_dir, &mut findings);
+    check_management(&conf, management_socket, &mut findings);
+    check_cutting(&conf, &mut findings);
+    check_comfort(&conf, &mut findings);
+    findings
+}
+
+fn check_who_gets_in(conf: &Directives, allow_dir: &Path, findings: &mut Vec<Finding>) {
+    if !conf.has("ccd-exclusive") {
+        findings.push(error(
+            "add `ccd-exclusive`: without it everybody with a certificate gets in",
+        ));
+    }
+    match conf.path("client-config-dir") {
+        Some(dir) if dir == allow_dir => {}
+        Some(dir) => findings.push(error(format!(
+            "set `client-config-dir {}`: it points to {}, which the agent does not keep",
+            allow_dir.display(),
+            dir.display()
+        ))),
+        None => findings.push(error(format!(
+            "add `client-config-dir {}`: it is the allow-list",
+            allow_dir.display()
+        ))),
+    }
+    for directive in ["username-as-common-name", "client-cert-not-required"] {
+        if conf.has(directive) {
+            findings.push(error(format!(
+                "remove `{directive}`: the allow-list goes by the certificate's common name"
+            )));
+        }
+    }
+    if let Some(mode) = conf.argument("verify-client-cert").filter(|mode| *mode != "require") {
+        findings.push(error(format!(
+            "set `verify-client-cert require`: with {mode} a client needs no certificate"
+        )));
+    }
+    if conf.has("duplicate-cn") {
+        findings.push(error(
+            "remove `duplicate-cn`: one profile could be used by many at once",
+        ));
+    }
+}
+
+fn check_management(conf: &Directives, socket: &Path, findings: &mut Vec<Finding>) {
+    let is_unix = conf.arguments("management").get(1).is_some_and(|kind| kind == "unix");
+    match conf.path("management") {
+        Some(path) if path == socket && is_unix => {}
+        Some(_) | None => findings.push(error(format!(
+            "set `management {} unix`: without it the agent can neither end sessions nor see them",
+            socket.display()
+        ))),
+    }
+    if conf.has("management-client-auth") {
+        findings.push(error(
+            "remove `management-client-auth`: everybody would be cut while the agent is away",
+        ));
+    }
+    if conf.has("management-hold") {
+        findings.push(error(
+            "remove `management-hold`: OpenVPN would not start without the agent",
+        ));
+    }
+}
+
+fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
+    let seconds = |directive, default| {
+        conf.argument(directive)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    };
+    let (rekey, grace): (u64, u64) = (seconds("reneg-sec", 3600), seconds("tran-window", 3600));
+    if rekey == 0 || rekey + grace > 3600 {
+        findings.push(warning(
+            "set `reneg-sec 600` and `tran-window 60`: their sum is how long a revoked session may live while the agent is away",
+        ));
+    }
+    if conf.has("crl-verify") {
+        findings.push(warning(
+            "`crl-verify` is not kept by the agent, and locks everybody out when the list expires",
+        ));
+    }
+}
+
+fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
+    let over_udp = conf.argument("proto").is_none_or(|proto| proto.starts_with("udp"));
+    if over_udp && conf.argument("explicit-exit-notify") != Some("2") {
+        findings.push(warning(
+            "set `explicit-exit-notify 2`: clients then move to their next node at once when this one stops",
+        ));
+    }
+    if conf
+        .argument("verb")
+        .and_then(|level| level.parse::<u32>().ok())
+        .is_some_and(|level| level > 2)
+    {
+        findings.push(warning(
+            "set `verb 2`: above it OpenVPN logs every question of the agent",
+        ));
+    }
+    if conf.has("config") {
+        findings.push(warning("files named by `config` are not checked"));
+    }
+}
+
+/// The directives of one file: names and arguments, later ones last.
+struct Directives {
+    base: PathBuf,
+    lines: Vec<Vec<String>>,
+}
+
+impl Directives {
+    /// Comments and inline files (`<ca>` to `</ca>`) are left out.
+    fn parse(text: &str, base: &Path) -> Self {
+        let mut lines = Vec::new();
+        let mut inline: Option<String> = None;
+        for line in text.lines() {
+            if let Some(end) = &inline {
+                if line.trim() == end {
+                    inline = None;
+                }
+                continue;
+            }
+            let words = words(line);
+            let Some(first) = words.first() else { continue };
+            match first.strip_prefix('<').and_then(|name| name.strip_suffix('>')) {
+                Some(name) => inline = Some(format!("</{name}>")),
+                None => lines.push(words),
+            }
+        }
+        Self {
+            base: base.to_owned(),
+            lines,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn arguments(&self, name: &str) -> &[String] {
+        self.find(name).map_or(&[], |line| &line[1..])
+    }
+
+    fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments(name).first().map(String::as_str)
+    }
+
+    /// Relative paths start from `cd`, or from the file's own folder, as under systemd.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let base = self.argument("cd").map_or(self.base.clone(), |cd| self.base.join(cd));
+        let path = base.join(self.argument(name)?);
+        Some(path.components().collect())
+    }
+
+    fn find(&self, name: &str) -> Option<&Vec<String>> {
+        self.lines
+            .iter()
+            .rev()
+            .find(|line| line[0] == name || line[0].strip_prefix("--") == Some(name))
+    }
+}
+
+/// The words of a line as OpenVPN splits it: blanks, quotes, comments. Backslashes are taken literally.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    for c in line.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => word.get_or_insert_default().push(c),
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if c.is_whitespace() => words.extend(word.take()),
+            None if (c == '#' || c == ';') && word.is_none() => break,
+            None => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn error(message: impl Into<String>) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        message: message.into(),
+    }
+}
+
+fn warning(message: impl Into<String>) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        message: message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+        # the operator's own
+        port 1194
+        proto udp
+        client-config-dir allow   # relative to this file
+        ccd-exclusive
+        management \"/run/my vpn/m.sock\" unix
+        explicit-exit-notify 2
+        reneg-sec 600
+        tran-window 60
+        verb 2
+        <ca>
+        duplicate-cn
+        </ca>
+    ";
+
+    fn findings(text: &str) -> Vec<Finding> {
+        lint_text(
+            text,
+            Path::new("/etc/openvpn"),
+            Path::new("/etc/openvpn/allow"),
+            Path::new("/run/my vpn/m.sock"),
+        )
+    }
+
+    #[test]
+    fn nothing_is_said_about_a_good_file() {
+        assert_eq!(findings(GOOD), []);
+    }
+
+    #[test]
+    fn each_needed_directive_is_missed() {
+        let cases = [
+            ("ccd-exclusive", "add `ccd-exclusive`"),
+            ("client-config-dir", "add `client-config-dir /etc/openvpn/allow`"),
+            ("management", "set `management /run/my vpn/m.sock unix`"),
+            ("explicit-exit-notify", "set `explicit-exit-notify 2`"),
+            ("tran-window", "set `reneg-sec 600` and `tran-window 60`"),
+        ];
+        for (directive, expected) in cases {
+            let text: String = GOOD
+                .lines()
+                .filter(|line| !line.trim().starts_with(directive))
+                .map(|l| format!("{l}\n"))
+                .collect();
+            let found = findings(&text);
+            assert_eq!(found.len(), 1, "without {directive}: {found:?}");
+            assert!(found[0].message.starts_with(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn each_harmful_directive_is_found() {
+        for directive in [
+            "duplicate-cn",
+            "management-client-auth",
+            "management-hold",
+            "username-as-common-name",
+            "verify-client-cert none",
+            "crl-verify crl.pem",
+            "verb 4",
+            "config more.conf",
+            "client-config-dir /elsewhere",
+            "management 127.0.0.1 7505",
+            "explicit-exit-notify 1",
+        ] {
+            let found = findings(&format!("{GOOD}\n{directive}\n"));
+            assert_eq!(found.len(), 1, "with {directive}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn over_tcp_no_exit_notification_is_asked_for() {
+        let text = GOOD
+            .replace("proto udp", "proto tcp-server")
+            .replace("explicit-exit-notify 2", "");
+        assert_eq!(findings(&text), []);
+    }
+}

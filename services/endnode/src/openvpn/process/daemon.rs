@@ -1,0 +1,140 @@
+//! Starting OpenVPN as a daemon that outlives us.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
+
+use vpnmanager_runtime::secret_file::{self, SecretFileError};
+
+use super::{Launch, found::Found};
+
+/// How long OpenVPN may take to check its options and become a daemon.
+const DAEMON_WITHIN: Duration = Duration::from_secs(20);
+/// How long the daemon may take to write its process id.
+const PID_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const TAIL_LINES: usize = 3;
+const TAIL_BYTES: usize = 4096;
+
+/// OpenVPN could not be started, or not be found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("cannot list the processes of this machine")]
+    Processes(#[source] io::Error),
+    #[error("cannot watch the OpenVPN process")]
+    Watch(#[source] io::Error),
+    #[error("cannot prepare {}", path.display())]
+    Prepare {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write OpenVPN's configuration")]
+    Conf(#[source] SecretFileError),
+    #[error("cannot run {}", binary.display())]
+    Run {
+        binary: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("OpenVPN did not become a daemon in time")]
+    Slow,
+    #[error("OpenVPN refused to start: {said}")]
+    Refused { said: String },
+    #[error("OpenVPN ended while starting; its log ends: {log}")]
+    Ended { log: String },
+}
+
+/// Starts it and returns once the daemon has recorded its process id.
+pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
+    prepare(launch)?;
+    let mut command = Command::new(&launch.binary);
+    command.arg("--config").arg(&launch.conf_file);
+    command
+        .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
+        .arg(&launch.pid_file);
+    command.arg("--log-append").arg(&launch.log_file);
+    // The daemon keeps what it is given: no pipe of ours may stay open in it.
+    let said_file = launch.log_file.with_extension("start");
+    let said = fs::File::create(&said_file).and_then(|file| Ok((file.try_clone()?, file)));
+    let (out, err) = said.map_err(|source| StartError::Prepare {
+        path: said_file.clone(),
+        source,
+    })?;
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
+
+    let failed = |source| StartError::Run {
+        binary: launch.binary.clone(),
+        source,
+    };
+    let mut starter = command.spawn().map_err(failed)?;
+    let status = timeout(DAEMON_WITHIN, starter.wait())
+        .await
+        .map_err(|_| StartError::Slow)?
+        .map_err(failed)?;
+    if !status.success() {
+        let said = [tail(&said_file), tail(&launch.log_file)].join(" ");
+        return Err(StartError::Refused {
+            said: said.trim().to_owned(),
+        });
+    }
+    await_daemon(launch).await
+}
+
+/// What the process runs with is what the file says: it is written at each start and never otherwise.
+pub(super) fn conf_is_current(launch: &Launch) -> bool {
+    fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
+}
+
+fn prepare(launch: &Launch) -> Result<(), StartError> {
+    match fs::remove_file(&launch.pid_file) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(StartError::Prepare {
+                path: launch.pid_file.clone(),
+                source,
+            });
+        }
+    }
+    fs::create_dir_all(&launch.run_dir)
+        .and_then(|()| fs::set_permissions(&launch.run_dir, Permissions::from_mode(0o750)))
+        .map_err(|source| StartError::Prepare {
+            path: launch.run_dir.clone(),
+            source,
+        })?;
+    secret_file::write_unsynced(&launch.conf_file, &launch.conf).map_err(StartError::Conf)
+}
+
+async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
+    let deadline = Instant::now() + PID_WITHIN;
+    while Instant::now() < deadline {
+        if launch.pid_file.exists()
+            && let Some(process) = Found::look_for(launch)?
+        {
+            return Ok(process);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Err(StartError::Ended {
+        log: tail(&launch.log_file),
+    })
+}
+
+/// The last lines of a log, in one line.
+pub(super) fn tail(file: &Path) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL_BYTES)..]).into_owned();
+    let lines: Vec<&str> = end.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join(" | ")
+}

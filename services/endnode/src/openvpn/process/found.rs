@@ -1,0 +1,178 @@
+//! A process that is ours beyond doubt, held by a descriptor.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::timeout,
+};
+use tracing::warn;
+
+use super::{Launch, daemon::StartError};
+
+/// A running OpenVPN that was started with our configuration file, by this agent or an earlier one.
+#[derive(Debug)]
+pub(super) struct Found {
+    pid: u32,
+    descriptor: AsyncFd<OwnedFd>,
+}
+
+impl Found {
+    /// Looks where the pid file points, and then at all processes: an agent that was killed in the middle of a start
+    /// has left a server without a pid file.
+    pub(super) fn look_for(launch: &Launch) -> Result<Option<Self>, StartError> {
+        let recorded = fs::read_to_string(&launch.pid_file)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        if let Some(process) = recorded.and_then(|pid| Self::hold(pid, &launch.conf_file).transpose()) {
+            return process.map(Some);
+        }
+        let entries = fs::read_dir("/proc").map_err(StartError::Processes)?;
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid| Self::hold(pid, &launch.conf_file).transpose())
+            .next()
+            .transpose()
+    }
+
+    /// First the descriptor, then the question whose process it is: so the answer cannot be about another one.
+    fn hold(pid: u32, conf_file: &Path) -> Result<Option<Self>, StartError> {
+        if !is_ours(pid, conf_file) {
+            return Ok(None);
+        }
+        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        let descriptor = match pidfd_open(raw, PidfdFlags::NONBLOCK) {
+            Ok(descriptor) => descriptor,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(StartError::Watch(error.into())),
+        };
+        if !is_ours(pid, conf_file) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            pid,
+            descriptor: watched(descriptor).map_err(StartError::Watch)?,
+        }))
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Returns when the process has ended. It need not be a child of ours.
+    pub(super) async fn exited(&self) {
+        // Only a closed reactor fails here, and then the agent itself is ending.
+        _ = self.descriptor.readable().await;
+    }
+
+    /// Asks it to end, and insists after a while.
+    pub(super) async fn stop(&self, within: Duration) {
+        self.signal(Signal::TERM);
+        if timeout(within, self.exited()).await.is_err() {
+            warn!(openvpn.pid = self.pid, "OpenVPN did not stop when asked; killing it");
+            self.signal(Signal::KILL);
+            self.exited().await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = pidfd_send_signal(&self.descriptor, signal)
+            && error != rustix::io::Errno::SRCH
+        {
+            let error = io::Error::from(error);
+            warn!(
+                error = &error as &dyn std::error::Error,
+                openvpn.pid = self.pid,
+                "Could not signal OpenVPN"
+            );
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe only for what is not an OwnedFd: this one stays open and the same"
+)]
+fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
+/// Whether a process was started with `--config <our file>`. One that has ended has no command line any more.
+fn is_ours(pid: u32, conf_file: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
+    let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    arguments
+        .windows(2)
+        .any(|pair| pair[0] == b"--config" && OsStr::from_bytes(pair[1]) == conf_file.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use vpnmanager_testbed::wait;
+
+    use super::*;
+
+    fn launch(dir: &Path) -> Launch {
+        Launch {
+            binary: "false".into(),
+            conf_file: dir.join("server.conf"),
+            conf: String::new(),
+            pid_file: dir.join("openvpn.pid"),
+            log_file: dir.join("openvpn.log"),
+            run_dir: dir.to_owned(),
+        }
+    }
+
+    /// A process that waits, with `--config <file>` among its arguments.
+    fn impostor(conf_file: &Path) -> Child {
+        let script = ["-c", "read line", "sh", "--config"];
+        Command::new("sh")
+            .args(script)
+            .arg(conf_file)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("sh")
+    }
+
+    fn end(mut child: Child) {
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+
+    #[tokio::test]
+    async fn is_found_without_a_pid_file_and_its_end_is_seen() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let launch = launch(dir.path());
+        let child = impostor(&launch.conf_file);
+        let look = async || Found::look_for(&launch).expect("look");
+        let found = wait::until_some(Duration::from_secs(5), "the process", look)
+            .await
+            .expect("found");
+        assert_eq!(found.pid(), child.id());
+        found.stop(Duration::from_secs(5)).await;
+        end(child);
+        assert!(Found::look_for(&launch).expect("look").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reused_process_id_is_not_mistaken_for_ours() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let launch = launch(dir.path());
+        let other = impostor(&dir.path().join("other.conf"));
+        fs::write(&launch.pid_file, other.id().to_string()).expect("write");
+        assert!(Found::look_for(&launch).expect("look").is_none());
+        end(other);
+    }
+}

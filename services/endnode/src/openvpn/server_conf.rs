@@ -1,0 +1,319 @@
+//! `server.conf` of a managed OpenVPN.
+//!
+//! Every value has a type that cannot carry a second directive: a path without control characters, an account's name, a
+//! network, numbers.
+
+use std::{
+    fmt::{self, Write as _},
+    net::Ipv4Addr,
+    num::NonZeroU32,
+    path::Path,
+    str::FromStr,
+};
+
+use vpnmanager_nats::commands::Protocol;
+
+use super::account::AccountName;
+
+/// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// A value that cannot stand in a server configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidServerConf {
+    /// OpenVPN changes its folder when it becomes a daemon.
+    #[error("{path:?} is not an absolute path")]
+    RelativePath {
+        /// What was given.
+        path: String,
+    },
+    /// Not UTF-8, or with characters that mean something to OpenVPN's parser.
+    #[error("the path {path:?} has characters that OpenVPN's configuration cannot carry")]
+    OddPath {
+        /// What was given.
+        path: String,
+    },
+    /// The kernel would refuse it.
+    #[error("the socket path {path:?} is longer than 107 bytes: choose a shorter openvpn.run_dir")]
+    LongSocketPath {
+        /// What was given.
+        path: String,
+    },
+    /// Not a network that OpenVPN can serve.
+    #[error("{text:?} is no network such as 10.8.0.0/16 (prefix length 8 to 29, no bits beyond it)")]
+    Network {
+        /// What was given.
+        text: String,
+    },
+}
+
+/// An absolute path that means itself in a configuration line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfPath(String);
+
+impl ConfPath {
+    /// Checks a path.
+    pub fn new(path: &Path) -> Result<Self, InvalidServerConf> {
+        let shown = || path.display().to_string();
+        let Some(text) = path.to_str() else {
+            return Err(InvalidServerConf::OddPath { path: shown() });
+        };
+        if !path.is_absolute() {
+            return Err(InvalidServerConf::RelativePath { path: shown() });
+        }
+        if text
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '"' | '\'' | '\\' | '#' | ';'))
+        {
+            return Err(InvalidServerConf::OddPath { path: shown() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Checks the path of a unix socket.
+    pub fn socket(path: &Path) -> Result<Self, InvalidServerConf> {
+        let path = Self::new(path)?;
+        if path.0.len() > MAX_SOCKET_PATH {
+            return Err(InvalidServerConf::LongSocketPath { path: path.0 });
+        }
+        Ok(path)
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+/// As it stands in a line: quoted where it has spaces.
+impl fmt::Display for ConfPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(char::is_whitespace) {
+            write!(f, "\"{}\"", self.0)
+        } else {
+            f.write_str(&self.0)
+        }
+    }
+}
+
+/// The network inside the tunnel, written `10.8.0.0/16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VpnNetwork {
+    address: Ipv4Addr,
+    prefix: u32,
+}
+
+impl VpnNetwork {
+    /// The first address.
+    pub fn address(self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The mask, `255.255.0.0` for `/16`.
+    pub fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
+    }
+
+    /// Addresses for clients: all but the network's own, the broadcast address and the server's.
+    pub fn client_addresses(self) -> u32 {
+        (1 << (32 - self.prefix)) - 3
+    }
+}
+
+impl FromStr for VpnNetwork {
+    type Err = InvalidServerConf;
+
+    fn from_str(text: &str) -> Result<Self, InvalidServerConf> {
+        let invalid = || InvalidServerConf::Network { text: text.to_owned() };
+        let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
+        let network = Self {
+            address: address.parse().map_err(|_| invalid())?,
+            prefix: prefix
+                .parse()
+                .ok()
+                .filter(|prefix| (8..=29).contains(prefix))
+                .ok_or_else(invalid)?,
+        };
+        if network.address.to_bits() & !network.mask().to_bits() != 0 {
+            return Err(invalid());
+        }
+        Ok(network)
+    }
+}
+
+impl fmt::Display for VpnNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// What differs between the servers of one fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConf {
+    /// Where clients connect.
+    pub port: u16,
+    /// The tunnel's transport.
+    pub protocol: Protocol,
+    /// Addresses inside the tunnel.
+    pub network: VpnNetwork,
+    /// The most clients at once.
+    pub max_clients: NonZeroU32,
+    /// The fleet's certificate authority.
+    pub ca: ConfPath,
+    /// This node's certificate.
+    pub cert: ConfPath,
+    /// Its private key.
+    pub key: ConfPath,
+    /// The fleet's tls-crypt-v2 server key.
+    pub tls_crypt_v2: ConfPath,
+    /// The allow-list folder.
+    pub allow_dir: ConfPath,
+    /// The management socket.
+    pub management_socket: ConfPath,
+    /// The only user whose processes may open the management socket: the agent's.
+    pub management_user: AccountName,
+    /// Who OpenVPN is once it runs.
+    pub user: AccountName,
+    /// Its group.
+    pub group: AccountName,
+}
+
+impl ServerConf {
+    /// The file's text.
+    pub fn render(&self) -> String {
+        let mut text =
+            String::from("# Written by vpnmanager-endnode; changes are overwritten when OpenVPN is next started.\n");
+        // Writing into a String cannot fail.
+        _ = self.write(&mut text);
+        text
+    }
+
+    /// Clients that fit at once.
+    pub fn capacity(&self) -> u32 {
+        self.network.client_addresses().min(self.max_clients.get())
+    }
+
+    fn write(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "port {}", self.port)?;
+        writeln!(out, "proto {}", self.protocol)?;
+        writeln!(out, "dev tun")?;
+        writeln!(out, "topology subnet")?;
+        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
+        writeln!(out, "ca {}", self.ca)?;
+        writeln!(out, "cert {}", self.cert)?;
+        writeln!(out, "key {}", self.key)?;
+        // Elliptic curves only.
+        writeln!(out, "dh none")?;
+        writeln!(out, "tls-crypt-v2 {}", self.tls_crypt_v2)?;
+        writeln!(out, "tls-version-min 1.2")?;
+        writeln!(out, "tls-groups X25519:prime256v1")?;
+        writeln!(out, "tls-cert-profile preferred")?;
+        writeln!(out, "remote-cert-tls client")?;
+        writeln!(out, "verify-client-cert require")?;
+        writeln!(out, "data-ciphers AES-256-GCM:CHACHA20-POLY1305")?;
+        writeln!(out, "auth SHA256")?;
+        // Pushed to clients: one that hears nothing for 9 s tries again, then goes to its next node.
+        writeln!(out, "keepalive 3 9")?;
+        if self.protocol == Protocol::Udp {
+            // 2: a server that stops sends its clients to their next node at once; 1 would have them wait for this one.
+            writeln!(out, "explicit-exit-notify 2")?;
+        }
+        // The allow-list: no file, no login, at each handshake and rekey.
+        writeln!(out, "client-config-dir {}", self.allow_dir)?;
+        writeln!(out, "ccd-exclusive")?;
+        writeln!(out, "max-clients {}", self.max_clients)?;
+        // After a failover a whole fleet of clients comes at once.
+        writeln!(out, "connect-freq-initial 1000 10")?;
+        // Their sum is how long a denied client that ignores everything lives while no agent is there to cut it.
+        writeln!(out, "reneg-sec 600")?;
+        writeln!(out, "tran-window 60")?;
+        writeln!(out, "management {} unix", self.management_socket)?;
+        // OpenVPN makes its socket open to all; this closes it, also to root when the agent is not root.
+        writeln!(out, "management-client-user {}", self.management_user)?;
+        writeln!(out, "user {}", self.user)?;
+        writeln!(out, "group {}", self.group)?;
+        writeln!(out, "persist-key")?;
+        writeln!(out, "persist-tun")?;
+        // Nothing may ever be run.
+        writeln!(out, "script-security 0")?;
+        // From 3 on every question of the agent is a line in the log.
+        writeln!(out, "verb 2")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ConfPath {
+        ConfPath::new(Path::new(text)).expect("a valid path")
+    }
+
+    fn conf(protocol: Protocol) -> ServerConf {
+        let dir = "/var/lib/vpnmanager/endnode";
+        ServerConf {
+            port: 1194,
+            protocol,
+            network: "10.8.0.0/16".parse().expect("a valid network"),
+            max_clients: NonZeroU32::new(1000).expect("not zero"),
+            ca: path(&format!("{dir}/openvpn/ca.crt")),
+            cert: path(&format!("{dir}/openvpn/node.crt")),
+            key: path(&format!("{dir}/openvpn/node.key")),
+            tls_crypt_v2: path(&format!("{dir}/openvpn/tls-crypt-v2.key")),
+            allow_dir: path(&format!("{dir}/allow")),
+            management_socket: path("/run/vpn manager/node-1.sock"),
+            management_user: "root".parse().expect("a valid name"),
+            user: "nobody".parse().expect("a valid name"),
+            group: "nogroup".parse().expect("a valid name"),
+        }
+    }
+
+    #[test]
+    fn rendered_for_udp() {
+        insta::assert_snapshot!(conf(Protocol::Udp).render());
+    }
+
+    #[test]
+    fn over_tcp_nothing_is_said_about_exit_notifications() {
+        assert!(!conf(Protocol::Tcp).render().contains("explicit-exit-notify"));
+        assert!(conf(Protocol::Tcp).render().contains("\nproto tcp\n"));
+    }
+
+    #[test]
+    fn a_path_cannot_smuggle_a_second_directive() {
+        for bad in ["/a\nscript-security 2", "/a\" b", "/a'b", "/a\\b", "/a#b", "a/b", ""] {
+            assert!(ConfPath::new(Path::new(bad)).is_err(), "{bad:?} was accepted");
+        }
+        let long = format!("/{}", "x".repeat(107));
+        assert!(matches!(
+            ConfPath::socket(Path::new(&long)),
+            Err(InvalidServerConf::LongSocketPath { .. })
+        ));
+    }
+
+    #[test]
+    fn networks_are_checked_and_counted() {
+        for bad in [
+            "10.8.0.0",
+            "10.8.0.1/16",
+            "10.8.0.0/7",
+            "10.8.0.0/30",
+            "10.8.0.0/x",
+            "::/64",
+            "10.8.0.0/16\n",
+        ] {
+            assert!(bad.parse::<VpnNetwork>().is_err(), "{bad:?} was accepted");
+        }
+        let network: VpnNetwork = "10.8.4.0/24".parse().expect("a valid network");
+        assert_eq!(network.mask(), Ipv4Addr::new(255, 255, 255, 0));
+        assert_eq!(network.client_addresses(), 253);
+    }
+
+    #[test]
+    fn the_lower_of_network_and_limit_is_the_capacity() {
+        let mut conf = conf(Protocol::Udp);
+        assert_eq!(conf.capacity(), 1000);
+        conf.network = "10.8.0.0/29".parse().expect("a valid network");
+        assert_eq!(conf.capacity(), 5);
+    }
+}

@@ -1,0 +1,221 @@
+//! What a command asks of this node, given what the journal holds: decided here without touching anything, done in [`apply`](crate::apply).
+
+use chrono::{DateTime, Utc};
+use vpnmanager_nats::{
+    acks::Outcome,
+    commands::{Command, Issue, PutUser, Remote, Role},
+    ids::{CommonName, IntentId, Revision},
+};
+
+/// What the journal holds of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The newest command. A [`Command::RemoveUser`] is a tombstone.
+    pub command: Command,
+    /// A local delete that management has not carried out yet.
+    pub removed_by: Option<IntentId>,
+    /// What the command came to; `None` while a profile is being made.
+    pub outcome: Option<Outcome>,
+    /// The newest revision that was applied completely, 0 for none.
+    pub applied: Revision,
+    /// The user's credentials.
+    pub credentials: Vec<HeldCredential>,
+}
+
+/// One credential of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldCredential {
+    /// Its name.
+    pub common_name: CommonName,
+    /// What was made of it here.
+    pub making: Making,
+}
+
+/// How far the profile of a credential is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Making {
+    /// Not made here, or not begun.
+    Listed,
+    /// The key is journaled, the certificate not there.
+    Keyed,
+    /// The profile is there.
+    Complete {
+        /// The nodes it names.
+        remotes: Vec<Remote>,
+        /// SHA-256 of it, lower-case hex.
+        checksum: String,
+    },
+    /// It can never be made here again: another key has the certificate, or the credential is gone.
+    Lost,
+}
+
+/// What to do about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// The command contradicts itself: nothing is done.
+    Refuse {
+        /// How.
+        error: &'static str,
+    },
+    /// The journal holds something newer: nothing is done.
+    Supersede {
+        /// Its revision.
+        holds: Revision,
+    },
+    /// The journal holds exactly this: make the projections true again and answer as before.
+    Repeat {
+        /// Who is let in.
+        access: Access,
+        /// The answer; `None` when the profile has still to be made.
+        outcome: Option<Outcome>,
+        /// The profile to make, when the answer is open.
+        issue: Option<Issue>,
+    },
+    /// Something new.
+    Change(Change),
+}
+
+/// What changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Who is let in.
+    pub access: Access,
+    /// Credentials that are no more: their keys and profiles go.
+    pub forget: Vec<CommonName>,
+    /// The profile to make.
+    pub issue: Option<Issue>,
+}
+
+/// Which credentials of one user are let in, and which are refused and cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Let in.
+    pub allow: Vec<CommonName>,
+    /// Refused.
+    pub deny: Vec<CommonName>,
+}
+
+/// Decides.
+pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan {
+    if let Some(error) = contradiction(command) {
+        return Plan::Refuse { error };
+    }
+    match held {
+        Some(held) if held.command.revision() > command.revision() => Plan::Supersede {
+            holds: held.command.revision(),
+        },
+        Some(held) if held.command.revision() == command.revision() => Plan::Repeat {
+            access: access(held, now),
+            outcome: held.outcome.clone(),
+            issue: match &held.outcome {
+                Some(_) => None,
+                None => issue_of(&held.command).cloned(),
+            },
+        },
+        Some(_) | None => Plan::Change(change(held, command, now)),
+    }
+}
+
+/// Who of a user that is held may come in at this moment.
+pub fn access(held: &Held, now: DateTime<Utc>) -> Access {
+    let known = held.credentials.iter().map(|credential| credential.common_name.clone());
+    match &held.command {
+        Command::PutUser(put) => split(put, held.removed_by.is_some(), known, now),
+        Command::RemoveUser(_) => Access {
+            allow: Vec::new(),
+            deny: known.collect(),
+        },
+    }
+}
+
+/// The profile that a command wants made here.
+pub fn issue_of(command: &Command) -> Option<&Issue> {
+    match command {
+        Command::PutUser(put) => put.issue.as_ref(),
+        Command::RemoveUser(_) => None,
+    }
+}
+
+/// Whether the user has an end and has reached it.
+pub fn is_expired(put: &PutUser, now: DateTime<Utc>) -> bool {
+    put.expires_at.is_some_and(|end| end <= now)
+}
+
+fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change {
+    let known: Vec<CommonName> = held
+        .iter()
+        .flat_map(|held| &held.credentials)
+        .map(|credential| credential.common_name.clone())
+        .collect();
+    match command {
+        Command::PutUser(put) => Change {
+            access: split(
+                put,
+                held.is_some_and(|held| held.removed_by.is_some()),
+                known.iter().cloned(),
+                now,
+            ),
+            forget: known
+                .into_iter()
+                .filter(|name| !put.credentials.contains(name))
+                .collect(),
+            issue: put.issue.clone().filter(|issue| !is_made(held, issue)),
+        },
+        Command::RemoveUser(_) => Change {
+            access: Access {
+                allow: Vec::new(),
+                deny: known.clone(),
+            },
+            forget: known,
+            issue: None,
+        },
+    }
+}
+
+fn is_made(held: Option<&Held>, issue: &Issue) -> bool {
+    let mut credentials = held.iter().flat_map(|held| &held.credentials);
+    credentials.any(|credential| {
+        credential.common_name == issue.common_name
+            && match &credential.making {
+                Making::Complete { remotes, .. } => *remotes == issue.remotes,
+                Making::Lost => true,
+                Making::Listed | Making::Keyed => false,
+            }
+    })
+}
+
+fn split(put: &PutUser, removed_locally: bool, known: impl Iterator<Item = CommonName>, now: DateTime<Utc>) -> Access {
+    let let_in = put.active && !removed_locally && !is_expired(put, now);
+    let allow = if let_in { put.credentials.clone() } else { Vec::new() };
+    let mut deny: Vec<CommonName> = known.filter(|name| !allow.contains(name)).collect();
+    let unknown = put
+        .credentials
+        .iter()
+        .filter(|name| !allow.contains(name) && !deny.contains(name));
+    let unknown: Vec<CommonName> = unknown.cloned().collect();
+    deny.extend(unknown);
+    Access { allow, deny }
+}
+
+fn contradiction(command: &Command) -> Option<&'static str> {
+    let Command::PutUser(PutUser {
+        role,
+        credentials,
+        issue: Some(issue),
+        ..
+    }) = command
+    else {
+        return None;
+    };
+    match role {
+        Role::Standby => Some("a standby makes no profile"),
+        Role::Home if !credentials.contains(&issue.common_name) => {
+            Some("the profile's credential is none of the user's")
+        }
+        Role::Home if issue.remotes.is_empty() => Some("the profile names no node"),
+        Role::Home => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The state folder: where everything of this node lies.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The layout below `state_dir`.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// Held as long as the agent runs: two agents on one state folder would undo each other's work.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+/// The state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// It cannot be made or entered.
+    #[error("preparing the folder {} failed", path.display())]
+    Prepare {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another agent has it.
+    #[error("another agent runs with the state folder {}", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl StateDir {
+    /// The folder at this place; nothing is made yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Makes the folders. Others may pass through the root and see nothing of it: OpenVPN reads the allow-list below it
+    /// as an account without rights.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn prepare(&self) -> Result<(), StateDirError> {
+        make(&self.root, 0o711)?;
+        make(&self.openvpn(), 0o700)?;
+        make(&self.profiles(), 0o700)
+    }
+
+    /// Takes the folder for this process; the system lets go of it when the process ends, however that is.
+    ///
+    /// # Errors
+    /// When another process has it.
+    pub fn lock(&self) -> Result<StateLock, StateDirError> {
+        let path = self.root.join("agent.lock");
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let file = opened.map_err(|source| StateDirError::Prepare { path, source })?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(_held) => Err(StateDirError::Taken {
+                path: self.root.clone(),
+            }),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Who the node is: `identity.json`.
+    pub fn identity(&self) -> PathBuf {
+        self.root.join("identity.json")
+    }
+
+    /// The seed of the bus key: `node.nk`.
+    pub fn bus_key(&self) -> PathBuf {
+        self.root.join("node.nk")
+    }
+
+    /// The bus credential in the form that NATS tools take: `node.creds`.
+    pub fn bus_credentials(&self) -> PathBuf {
+        self.root.join("node.creds")
+    }
+
+    /// The CA of the bus servers' certificates: `bus-ca.pem`.
+    pub fn bus_ca(&self) -> PathBuf {
+        self.root.join("bus-ca.pem")
+    }
+
+    /// The journal: `journal.db`.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.db")
+    }
+
+    /// The generated key of the local API: `api.key`.
+    pub fn api_key(&self) -> PathBuf {
+        self.root.join("api.key")
+    }
+
+    /// The allow-list: `allow/`.
+    pub fn allow(&self) -> PathBuf {
+        self.root.join("allow")
+    }
+
+    /// The `.ovpn` files: `profiles/`.
+    pub fn profiles(&self) -> PathBuf {
+        self.root.join("profiles")
+    }
+
+    /// What OpenVPN runs with: `openvpn/`.
+    pub fn openvpn(&self) -> PathBuf {
+        self.root.join("openvpn")
+    }
+
+    /// The fleet's CA: `openvpn/ca.crt`.
+    pub fn ca(&self) -> PathBuf {
+        self.openvpn().join("ca.crt")
+    }
+
+    /// The server's certificate: `openvpn/node.crt`.
+    pub fn certificate(&self) -> PathBuf {
+        self.openvpn().join("node.crt")
+    }
+
+    /// Its key: `openvpn/node.key`.
+    pub fn key(&self) -> PathBuf {
+        self.openvpn().join("node.key")
+    }
+
+    /// The fleet's tls-crypt-v2 key: `openvpn/tls-crypt-v2.key`.
+    pub fn tls_crypt_v2(&self) -> PathBuf {
+        self.openvpn().join("tls-crypt-v2.key")
+    }
+}
+
+fn make(path: &Path, mode: u32) -> Result<(), StateDirError> {
+    let made = fs::create_dir_all(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)));
+    made.map_err(|source| StateDirError::Prepare {
+        path: path.to_owned(),
+        source,
+    })
+}

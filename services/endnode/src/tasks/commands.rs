@@ -1,0 +1,242 @@
+//! Commands: taken from the node's own consumer, as many at once as are there, applied in one commit, acked, settled.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use chrono::Utc;
+use futures_util::{FutureExt, Stream, StreamExt};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use vpnmanager_nats::{
+    acks::Outcome,
+    commands::Command,
+    delivery::Delivery,
+    envelope::{DecodeError, Envelope},
+    events::EventKind,
+    topology::COMMANDS,
+};
+use vpnmanager_runtime::{reconcile::jittered, tasks::Tasks};
+
+use super::{
+    acks::{Acks, Answered},
+    issue::{IssueJob, IssueQueue},
+    progress::Progress,
+};
+use crate::{
+    apply::{Applied, Applier},
+    journal::Journal,
+    node::Node,
+};
+
+/// Commands taken at once.
+const BATCH: usize = 100;
+/// Batches whose acks are on their way at the same time.
+const ANSWERING: usize = 8;
+/// A consumer that gives so many errors in a row may be gone.
+const ERRORS_IN_A_ROW: u32 = 3;
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the task needs.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    /// This node.
+    pub node: Node,
+    /// The journal, for what cannot be read.
+    pub journal: Journal,
+    /// Applies.
+    pub applier: Applier,
+    /// Answers.
+    pub acks: Acks,
+    /// Takes the profiles that are to be made.
+    pub issue: IssueQueue,
+    /// Counts.
+    pub progress: Progress,
+    /// The JetStream of this node.
+    pub context: jetstream::Context,
+    /// Carries the answers of each batch.
+    pub tasks: Tasks,
+}
+
+type Message = Result<jetstream::Message, jetstream::consumer::pull::MessagesError>;
+
+/// Runs until stopped. Whatever ends the flow is asked about at management, and the consumer is opened again.
+///
+/// # Errors
+/// None: the type fits [`Tasks::spawn`].
+pub async fn run(commands: Commands, stop: CancellationToken) -> anyhow::Result<()> {
+    let answering = Arc::new(Semaphore::new(ANSWERING));
+    while !stop.is_cancelled() {
+        match open(&commands).await {
+            Ok(messages) => commands.follow(messages, &answering, &stop).await,
+            Err(error) => {
+                info!(error = format!("{error:#}"), "The node's commands cannot be read yet");
+                commands.node.wakes.sync.wake();
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(REOPEN_PAUSE)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+async fn open(commands: &Commands) -> anyhow::Result<jetstream::consumer::pull::Stream> {
+    let consumer: PullConsumer = commands.context.get_consumer_from_stream(commands.node.id.as_str(), COMMANDS).await?;
+    // A batch of 100 each minute at most stays open; 15 s without a sign of life mean that something is wrong.
+    let stream = consumer
+        .stream()
+        .expires(Duration::from_secs(60))
+        .heartbeat(Duration::from_secs(15))
+        .max_messages_per_batch(BATCH)
+        .messages()
+        .await?;
+    debug!("Following the node's commands");
+    Ok(stream)
+}
+
+impl Commands {
+    async fn follow(&self, messages: impl Stream<Item = Message> + Unpin, answering: &Arc<Semaphore>, stop: &CancellationToken) {
+        let mut batches = messages.ready_chunks(BATCH);
+        let mut errors = 0;
+        loop {
+            let batch = tokio::select! {
+                batch = batches.next() => batch,
+                () = stop.cancelled() => break,
+            };
+            let Some(batch) = batch else {
+                warn!("The flow of commands ended, opening it again");
+                break;
+            };
+            let mut deliveries = Vec::with_capacity(batch.len());
+            for message in batch {
+                match message {
+                    Ok(message) => deliveries.push(Delivery::from(message)),
+                    Err(error) => {
+                        errors += 1;
+                        warn!(error = %error, "The flow of commands was interrupted");
+                    }
+                }
+            }
+            if !deliveries.is_empty() {
+                errors = 0;
+                self.take(deliveries, answering).await;
+            }
+            if errors >= ERRORS_IN_A_ROW {
+                break;
+            }
+        }
+        if stop.is_cancelled() {
+            self.hand_back(batches).await;
+        } else {
+            self.node.wakes.sync.wake();
+        }
+    }
+
+    /// What the client has fetched and nobody looked at is given to the next run at once, and not after the ack wait.
+    async fn hand_back(&self, mut batches: impl Stream<Item = Vec<Message>> + Unpin) {
+        while let Some(Some(batch)) = batches.next().now_or_never() {
+            for message in batch.into_iter().flatten() {
+                self.progress.taken(1);
+                self.acks.hand_back(message.into(), Duration::ZERO).await;
+            }
+        }
+    }
+
+    async fn take(&self, deliveries: Vec<Delivery>, answering: &Arc<Semaphore>) {
+        self.progress.taken(deliveries.len());
+        let mut readable = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match delivery.command(&self.node.id) {
+                Ok(envelope) => readable.push((delivery, envelope)),
+                Err(error) => self.set_aside(delivery, &error).await,
+            }
+        }
+        if readable.is_empty() {
+            return;
+        }
+        let commands: Vec<Command> = readable.iter().map(|(_, envelope)| envelope.body.clone()).collect();
+        let sequence = readable.iter().map(|(delivery, _)| delivery.sequence()).max().unwrap_or(0);
+        match self.applier.apply(commands, sequence).await {
+            Ok(dealt) => {
+                let applied = dealt.into_iter().map(|dealt| dealt.applied).collect();
+                let users = readable.iter().map(|(_, envelope)| envelope.body.user_key());
+                self.progress.journaled(sequence, users);
+                self.answer(readable, applied, answering).await;
+            }
+            Err(error) => {
+                let why = anyhow::Error::from(error);
+                error!(error = format!("{why:#}"), commands = readable.len(), "Applying commands failed, they come again");
+                let failed = Applied::Answered(Outcome::Failed { error: format!("{why:#}") });
+                let applied = vec![failed; readable.len()];
+                self.answer(readable, applied, answering).await;
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        readable: Vec<(Delivery, Envelope<Command>)>,
+        applied: Vec<Applied>,
+        answering: &Arc<Semaphore>,
+    ) {
+        let mut answered = Vec::with_capacity(readable.len());
+        for ((delivery, envelope), applied) in readable.into_iter().zip(applied) {
+            match applied {
+                Applied::Answered(outcome) => answered.push(Answered {
+                    delivery,
+                    user_key: envelope.body.user_key(),
+                    revision: envelope.body.revision(),
+                    traceparent: envelope.traceparent,
+                    outcome,
+                }),
+                Applied::Issuing(order) => {
+                    let job = IssueJob { order, delivery: Some(delivery), traceparent: envelope.traceparent };
+                    self.issue.push(job).await;
+                }
+            }
+        }
+        if answered.is_empty() {
+            return;
+        }
+        // Never closed, and a full house only means to wait for a round trip.
+        let Ok(permit) = Arc::clone(answering).acquire_owned().await else { return };
+        let acks = self.acks.clone();
+        self.tasks.spawn_job("acks", async move {
+            acks.answer(answered).await;
+            drop(permit);
+            Ok(())
+        });
+    }
+
+    /// A command that cannot be read is recorded for the audit trail before it is given up, and never acked quietly.
+    async fn set_aside(&self, delivery: Delivery, why: &DecodeError) {
+        let source = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
+        error!(command.subject = delivery.subject(), command.sequence = delivery.sequence(), error = %why, source, "A command cannot be read");
+        let event = self.node.event(EventKind::CommandUndecodable {
+            subject: delivery.subject().to_owned(),
+            sequence: delivery.sequence(),
+            error: if source.is_empty() { why.to_string() } else { format!("{why}: {source}") },
+        });
+        let sequence = delivery.sequence();
+        let recorded = self.journal.write(move |records| {
+            records.queue_event(&event)?;
+            records.advance_sequence(sequence)
+        });
+        match recorded.await {
+            Ok(()) => {
+                self.node.wakes.events.wake();
+                self.progress.journaled(sequence, None);
+                self.progress.settled(1);
+                if let Err(error) = delivery.terminate().await {
+                    debug!(error = %error, "A command could not be terminated; it comes again");
+                }
+            }
+            Err(error) => {
+                error!(error = %error, at = %Utc::now(), "An unreadable command could not be recorded; it comes again");
+                self.acks.retry(delivery).await;
+            }
+        }
+    }
+}

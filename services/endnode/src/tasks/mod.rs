@@ -1,0 +1,20 @@
+//! What runs as long as the agent does, one file for each task.
+
+pub mod acks;
+pub mod commands;
+pub mod issue;
+pub mod progress;
+pub mod sync;
+
+pub mod allow_list;
+pub mod expiry;
+pub mod serving;
+pub mod sessions;
+
+pub mod events;
+pub mod heartbeats;
+pub mod intents;
+pub mod node_requests;
+
+pub mod bus_watch;
+pub mod housekeeping;

@@ -1,0 +1,68 @@
+//! How far this run followed the commands: what the handshake needs to know whether the journal is complete.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use vpnmanager_nats::ids::UserKey;
+
+/// Shared between the commands and the handshake. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    highest: u64,
+    seen: HashSet<UserKey>,
+    in_hand: u64,
+}
+
+impl Progress {
+    /// A handshake begins: what comes from here on is counted anew, since it may be answered with everything from the start.
+    pub fn restart(&self) {
+        let mut inner = self.inner();
+        inner.highest = 0;
+        inner.seen.clear();
+    }
+
+    /// Commands were taken from the stream.
+    pub fn taken(&self, count: usize) {
+        self.inner().in_hand += count as u64;
+    }
+
+    /// Commands were settled, or handed back.
+    pub fn settled(&self, count: usize) {
+        let mut inner = self.inner();
+        inner.in_hand = inner.in_hand.saturating_sub(count as u64);
+    }
+
+    /// Commands are journaled.
+    pub fn journaled(&self, sequence: u64, users: impl IntoIterator<Item = UserKey>) {
+        let mut inner = self.inner();
+        inner.highest = inner.highest.max(sequence);
+        inner.seen.extend(users);
+    }
+
+    /// The highest sequence journaled since the handshake began.
+    pub fn highest(&self) -> u64 {
+        self.inner().highest
+    }
+
+    /// Commands taken and not settled.
+    pub fn in_hand(&self) -> u64 {
+        self.inner().in_hand
+    }
+
+    /// Users that came since the handshake began.
+    pub fn seen(&self) -> HashSet<UserKey> {
+        self.inner().seen.clone()
+    }
+
+    /// A panic while it is open leaves it as good as before.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,226 @@
+//! The handshake: at each connection and every two minutes the node says what it holds, and management says whether that is all.
+
+use std::time::Duration;
+
+use async_nats::{
+    Client,
+    jetstream::{self, consumer::PullConsumer},
+};
+use chrono::Utc;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use vpnmanager_nats::{
+    envelope::{DecodeError, Envelope},
+    subjects,
+    sync::{SyncAnswer, SyncRequest},
+    topology::COMMANDS,
+};
+use vpnmanager_runtime::reconcile::jittered;
+
+use super::{progress::Progress, serving::Readiness};
+use crate::{
+    apply::{Applier, ApplyError},
+    journal::{Journal, JournalError},
+    node::Node,
+};
+
+const PERIOD: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const SHORTEST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// How often a node that is catching up looks whether it has everything.
+const LOOK: Duration = Duration::from_millis(100);
+/// A catch-up that takes longer than this is asked about again.
+const CATCH_UP: Duration = Duration::from_secs(30);
+
+/// What the task needs.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    /// This node.
+    pub node: Node,
+    /// What is held.
+    pub journal: Journal,
+    /// Removes ghosts.
+    pub applier: Applier,
+    /// How far the commands are.
+    pub progress: Progress,
+    /// What follows from the answer.
+    pub readiness: Readiness,
+    /// The way to management.
+    pub bus: Client,
+    /// The JetStream of this node, to see what is still to come.
+    pub context: jetstream::Context,
+}
+
+/// The handshake did not come to an end.
+#[derive(Debug, thiserror::Error)]
+enum SyncError {
+    #[error("management did not answer")]
+    Request(#[from] async_nats::RequestError),
+    #[error("management's answer cannot be read")]
+    Answer(#[from] DecodeError),
+    #[error("the journal failed")]
+    Journal(#[from] JournalError),
+    #[error("removing users that management does not know failed")]
+    Sweep(#[from] ApplyError),
+    #[error("the snapshot did not arrive in time")]
+    Late,
+}
+
+/// What is done when everything has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// The journal is complete.
+    Complete,
+    /// The same, and whoever did not come is a ghost.
+    Sweep,
+}
+
+/// Runs until stopped.
+///
+/// # Errors
+/// None: the type fits `Tasks::spawn`.
+pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        // Before the first connection there is nobody to ask.
+        if *connections.borrow_and_update() == 0 {
+            tokio::select! {
+                changed = connections.changed() => changed?,
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
+        let outcome = tokio::select! {
+            outcome = sync.shake_hands() => outcome,
+            () = stop.cancelled() => break,
+        };
+        let pause = match outcome {
+            Ok(pause) => {
+                failures = 0;
+                jittered(pause)
+            }
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                if failures == 0 {
+                    warn!(error = %error, source, "Not in sync with management, asking again");
+                } else {
+                    debug!(error = %error, source, failures, "Not in sync with management yet");
+                }
+                failures = failures.saturating_add(1);
+                jittered(LONGEST_RETRY.min(SHORTEST_RETRY * 2_u32.pow(failures.min(8))))
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = sync.node.wakes.sync.woken(), if failures == 0 => {}
+            changed = connections.changed() => changed?,
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+impl Sync {
+    /// One handshake to its end. Returns when to have the next one.
+    async fn shake_hands(&self) -> Result<Duration, SyncError> {
+        // Whatever comes from here on may already be part of the answer.
+        self.progress.restart();
+        match self.ask().await? {
+            SyncAnswer::Ok { upto_sequence } => {
+                self.accepted().await?;
+                self.catch_up(upto_sequence, Ending::Complete).await?;
+                Ok(PERIOD)
+            }
+            SyncAnswer::Resync { upto_sequence, reason } => {
+                warn!(reason, upto_sequence, "Management sends everything again");
+                self.accepted().await?;
+                self.journal.write(|records| records.restart_sequence()).await?;
+                self.catch_up(upto_sequence, Ending::Sweep).await?;
+                Ok(PERIOD)
+            }
+            SyncAnswer::Refused { reason } => {
+                let noted = reason.clone();
+                self.journal.write(move |records| records.set_refused(Some(&noted))).await?;
+                self.readiness.refuse(&reason);
+                Ok(LONGEST_RETRY)
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<SyncAnswer, SyncError> {
+        let (snapshot, tally) = self.journal.read(|records| Ok((records.snapshot()?, records.tally()?))).await?;
+        let question = Envelope::new(SyncRequest {
+            node: self.node.id.clone(),
+            instance: self.node.instance,
+            last_sequence: snapshot.last_sequence,
+            users: tally.users,
+            digest: tally.digest,
+            complete: snapshot.complete,
+            at: Utc::now(),
+        });
+        let request = async_nats::Request::new().payload(question.encode()).timeout(Some(REQUEST_TIMEOUT));
+        let reply = self.bus.send_request(subjects::sync(&self.node.id), request).await?;
+        Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
+    }
+
+    async fn accepted(&self) -> Result<(), JournalError> {
+        if self.readiness.refusal().is_some() {
+            self.journal.write(|records| records.set_refused(None)).await?;
+            self.readiness.accept();
+        }
+        Ok(())
+    }
+
+    async fn catch_up(&self, upto_sequence: u64, ending: Ending) -> Result<(), SyncError> {
+        let deadline = Instant::now() + CATCH_UP;
+        while !self.has_everything(upto_sequence, ending).await? {
+            if Instant::now() > deadline {
+                return Err(SyncError::Late);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        if ending == Ending::Sweep {
+            let ghosts = self.applier.sweep(self.progress.seen()).await?;
+            info!(ghosts = ghosts.len(), "Everything arrived again");
+        }
+        if !self.readiness.is_complete() {
+            self.journal.write(|records| records.set_complete()).await?;
+        }
+        if !self.readiness.is_caught_up() {
+            info!(upto_sequence, "In sync with management");
+            self.readiness.caught_up();
+            self.node.wakes.allow_list.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether every command up to this sequence is journaled. A command that an earlier run took and never settled comes
+    /// again late, so the sequence alone is no proof: the server must hold nothing that this run has not taken.
+    async fn has_everything(&self, upto_sequence: u64, ending: Ending) -> Result<bool, SyncError> {
+        let followed = match ending {
+            Ending::Sweep => self.progress.highest(),
+            Ending::Complete => self.journal.read(|records| records.snapshot()).await?.last_sequence,
+        };
+        if followed < upto_sequence {
+            return Ok(false);
+        }
+        if ending == Ending::Complete && self.readiness.is_caught_up() {
+            return Ok(true);
+        }
+        let in_hand = self.progress.in_hand();
+        match self.context.get_consumer_from_stream::<jetstream::consumer::pull::Config, _, _>(self.node.id.as_str(), COMMANDS).await {
+            Ok(consumer) => Ok(nothing_waits(&consumer, in_hand)),
+            Err(error) => {
+                debug!(error = %error, "The node's consumer cannot be seen");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn nothing_waits(consumer: &PullConsumer, in_hand: u64) -> bool {
+    let info = consumer.cached_info();
+    info.num_pending == 0 && info.num_ack_pending as u64 <= in_hand
+}

@@ -1,0 +1,289 @@
+//! Denying a credential ends its session, whatever the client does, and disturbs nobody else.
+
+use std::time::{Duration, SystemTime};
+
+use vpnmanager_endnode::backend::{BackendState, CutSessions, Parting, VpnBackend};
+use vpnmanager_nats::commands::Protocol;
+use vpnmanager_testbed::{
+    client::{Hostile, OpenvpnClient},
+    ping::PingStream,
+    wait,
+};
+
+use crate::fleet::{Fleet, INSIDE, PORT, SOON, TOLD_TO_STOP};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let ((alice, alices), (bob, bobs)) = (fleet.credential("alice"), fleet.credential("bob"));
+    agent.backend.allow(&[alice.clone(), bob.clone()]).await.expect("allow");
+    let (here, there) = (fleet.machine().await, fleet.machine().await);
+    let (mut victim, bystander) = (
+        fleet.client(&here, &alices, "alice"),
+        fleet.client(&there, &bobs, "bob"),
+    );
+    victim.connected(SOON).await.expect("connected");
+    bystander.connected(SOON).await.expect("connected");
+    let stream = PingStream::start(&there, INSIDE, (fleet.dir(), "bystander-ping")).expect("ping");
+    let victims = PingStream::start(&here, INSIDE, (fleet.dir(), "victim-ping")).expect("ping");
+    stream.flows(10, SOON).await.expect("traffic");
+    victims.flows(10, SOON).await.expect("traffic");
+
+    let denied_at = SystemTime::now();
+    let cut = agent.backend.deny(std::slice::from_ref(&alice)).await.expect("deny");
+    victim
+        .log()
+        .wait_for(TOLD_TO_STOP, 1, SECOND)
+        .await
+        .expect("the client is told");
+    let last = victims
+        .falls_silent(denied_at, 2 * SECOND, SOON)
+        .await
+        .expect("silence");
+    // It goes on for a second to say goodbye to the server (`explicit-exit-notify`).
+    victim.exited(SOON).await.expect("the client ends");
+
+    assert!(last < SECOND, "traffic flowed for {last:?} more");
+    assert_eq!(
+        cut,
+        CutSessions {
+            count: 1,
+            pending: false
+        }
+    );
+    agent.has_sessions(&[&bob]).await;
+    victim.restart().await.expect("restart");
+    victim.refused(SOON).await.expect("refused");
+    stream.flows(20, SOON).await.expect("traffic");
+    let stats = stream.stop().await;
+    assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
+    assert_eq!(bystander.connections(), 1);
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let (mallory, profile) = fleet.credential("mallory");
+    agent
+        .backend
+        .allow(std::slice::from_ref(&mallory))
+        .await
+        .expect("allow");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "mallory");
+    client.connected(SOON).await.expect("connected");
+    let hostile = Hostile::make(&machine, PORT).await.expect("nft");
+    let stream = PingStream::start(&machine, INSIDE, (fleet.dir(), "mallory-ping")).expect("ping");
+    stream.flows(10, SOON).await.expect("traffic");
+
+    let denied_at = SystemTime::now();
+    agent.backend.deny(std::slice::from_ref(&mallory)).await.expect("deny");
+    let last = stream.falls_silent(denied_at, 2 * SECOND, SOON).await.expect("silence");
+
+    assert!(last < SECOND, "traffic flowed for {last:?} more");
+    assert!(
+        hostile.ignored().await.expect("nft") > 0,
+        "the client was told and did not listen"
+    );
+    assert!(client.alive(), "the client believes that it is connected");
+    agent.has_sessions(&[]).await;
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let (alice, profile) = fleet.credential("alice");
+    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "alice");
+    client.connected(SOON).await.expect("connected");
+    agent.stops().await;
+    // Another program holds OpenVPN's only management session.
+    let socket = fleet.managed.conf.management_socket.as_path();
+    let intruder = tokio::net::UnixStream::connect(socket).await.expect("connect");
+    let agent = fleet.agent();
+
+    let cut = agent.backend.deny(std::slice::from_ref(&alice)).await.expect("deny");
+    assert_eq!(
+        cut,
+        CutSessions {
+            count: 0,
+            pending: true
+        }
+    );
+    assert!(
+        !fleet.allow_list.contains(&alice).expect("contains"),
+        "refused all the same"
+    );
+    assert!(agent.backend.enforce().await.expect("enforce").pending);
+    assert!(client.alive());
+    drop(intruder);
+
+    client
+        .log()
+        .wait_for(TOLD_TO_STOP, 1, 2 * SECOND)
+        .await
+        .expect("cut as soon as the socket is back");
+    agent.is(BackendState::Up).await;
+    agent.has_sessions(&[]).await;
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enforce_cuts_whoever_lost_his_file_by_another_hand() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let (alice, profile) = fleet.credential("alice");
+    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "alice");
+    client.connected(SOON).await.expect("connected");
+    assert_eq!(agent.backend.enforce().await.expect("enforce").count, 0);
+
+    std::fs::remove_file(fleet.allow_list.dir().join(alice.as_str())).expect("remove");
+    let cut = agent.backend.enforce().await.expect("enforce");
+
+    assert_eq!(
+        cut,
+        CutSessions {
+            count: 1,
+            pending: false
+        }
+    );
+    client.log().wait_for(TOLD_TO_STOP, 1, SECOND).await.expect("cut");
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_allow_list_folder_cuts_nobody() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let (alice, profile) = fleet.credential("alice");
+    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "alice");
+    client.connected(SOON).await.expect("connected");
+
+    std::fs::remove_dir_all(fleet.allow_list.dir()).expect("remove");
+    assert!(agent.backend.enforce().await.is_err());
+    agent
+        .backend
+        .reconcile(&[alice.clone()].into())
+        .await
+        .expect("reconcile");
+    assert_eq!(agent.backend.enforce().await.expect("enforce").count, 0);
+
+    agent.has_sessions(&[&alice]).await;
+    assert_eq!(client.connections(), 1);
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disconnected_client_may_come_back() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let (alice, profile) = fleet.credential("alice");
+    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "alice");
+    client.connected(SOON).await.expect("connected");
+
+    let cut = agent
+        .backend
+        .disconnect(std::slice::from_ref(&alice), Parting::Reconnect)
+        .await
+        .expect("disconnect");
+
+    assert_eq!(cut.count, 1);
+    client.connected_times(2, SOON).await.expect("connected again");
+    agent.stops().await;
+    fleet.end().await;
+}
+
+/// A handshake that is under way while its credential is denied never ends in a session.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_handshake_slips_through_a_denial() {
+    const RACES: u64 = 20;
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let machine = fleet.machine().await;
+    for race in 0..RACES {
+        let (name, profile) = fleet.credential("racer");
+        agent.backend.allow(std::slice::from_ref(&name)).await.expect("allow");
+        let client = fleet.client(&machine, &profile, &format!("racer-{race}"));
+        client
+            .log()
+            .wait_for("UDPv4 link remote", 1, SOON)
+            .await
+            .expect("a handshake under way");
+        // Each race is run at another moment of the handshake.
+        tokio::time::sleep(Duration::from_millis(race * 3)).await;
+        agent.backend.deny(std::slice::from_ref(&name)).await.expect("deny");
+        let ended = async || !client.alive() || client.was_refused();
+        wait::until(SOON, format_args!("race {race} to be lost by the client"), ended)
+            .await
+            .expect("lost");
+    }
+    agent.has_sessions(&[]).await;
+    agent.stops().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_cut_one_by_one_without_mistakes() {
+    use vpnmanager_testbed::client::Crowd;
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let agent = fleet.serving_agent().await;
+    let machine = fleet.machine().await;
+    let credentials: Vec<_> = (0..10)
+        .map(|number| fleet.credential(&format!("user{number}")))
+        .collect();
+    let names: Vec<_> = credentials.iter().map(|(name, _)| name.clone()).collect();
+    let profiles: Vec<String> = credentials
+        .iter()
+        .map(|(_, profile)| profile.expose().to_owned())
+        .collect();
+    agent.backend.allow(&names).await.expect("allow");
+    let crowd = Crowd::start(&machine, &profiles, fleet.dir()).expect("a crowd");
+    crowd.connected(SOON).await.expect("connected");
+    agent.has_sessions(&names.iter().collect::<Vec<_>>()).await;
+
+    let cut = agent.backend.deny(&names[..5]).await.expect("deny");
+
+    assert_eq!(cut.count, 5);
+    agent.has_sessions(&names[5..].iter().collect::<Vec<_>>()).await;
+    assert_eq!(
+        crowd.clients[5..].iter().map(OpenvpnClient::connections).sum::<usize>(),
+        5
+    );
+    agent.stops().await;
+    fleet.end().await;
+}

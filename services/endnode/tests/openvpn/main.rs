@@ -1,0 +1,9 @@
+//! The VPN backend against a real OpenVPN server and real clients, each in a network namespace of its own.
+
+mod fleet;
+mod pki;
+
+mod cut;
+mod external;
+mod outlive;
+mod serve;

@@ -1,0 +1,152 @@
+//! Who may call what: a key makes an operator, the operator's role opens operations.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+
+use poem::{Request, RequestBody};
+use poem_openapi::registry::Registry;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller};
+use vpnmanager_openapi::middleware::RequestId;
+use vpnmanager_openapi::problem::ApiError;
+
+use super::failure;
+use crate::app::App;
+use crate::domain::actor::Actor;
+use crate::ops::authenticate::{self, KeyRole, Operator};
+
+/// Looks keys up in the database.
+pub(super) struct Keys {
+    app: App,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    address: Option<IpAddr>,
+    request_id: String,
+}
+
+/// The holder of an admin key: take it as an operation's first parameter, and nobody else gets further.
+#[derive(Debug)]
+pub(super) struct Admin(Actor);
+
+/// The holder of an admin key or of a node's.
+#[derive(Debug)]
+pub(super) struct AnyRole(Actor);
+
+/// As [`AnyRole`], for an operation that knows another way in.
+#[derive(Debug)]
+pub(super) struct OptionalRole(pub(super) Option<Actor>);
+
+impl Keys {
+    pub(super) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl Authenticator<Operator> for Keys {
+    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+        Box::pin(async move {
+            let found = authenticate::authenticate(&self.app, key).await.map_err(failure::database)?;
+            found.ok_or_else(|| ApiError::unauthorized("this key is not known or has expired"))
+        })
+    }
+}
+
+impl Origin {
+    pub(super) fn of(request: &Request) -> Self {
+        let address = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+        let request_id = request.data::<RequestId>().map(ToString::to_string).unwrap_or_default();
+        Self { address, request_id }
+    }
+
+    /// The address that the request came from; a proxy's own, when there is one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    fn actor(self, operator: &Operator) -> Actor {
+        Actor::key(&operator.name, self.address, Some(self.request_id).filter(|id| !id.is_empty()))
+    }
+}
+
+impl Deref for Admin {
+    type Target = Actor;
+
+    fn deref(&self) -> &Actor {
+        &self.0
+    }
+}
+
+impl Deref for AnyRole {
+    type Target = Actor;
+
+    fn deref(&self) -> &Actor {
+        &self.0
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Admin {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <Caller<Operator> as ApiExtractor>::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        <Caller<Operator> as ApiExtractor>::security_schemes()
+    }
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+        let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
+        match operator.role {
+            KeyRole::Admin => Ok(Self(Origin::of(request).actor(&operator))),
+            KeyRole::Node => Err(ApiError::forbidden("a key of the node role may only register nodes and report their health").into()),
+        }
+    }
+}
+
+impl<'a> ApiExtractor<'a> for AnyRole {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <Caller<Operator> as ApiExtractor>::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        <Caller<Operator> as ApiExtractor>::security_schemes()
+    }
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+        let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
+        Ok(Self(Origin::of(request).actor(&operator)))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for OptionalRole {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <OptionalCaller<Operator> as ApiExtractor>::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        <OptionalCaller<Operator> as ApiExtractor>::security_schemes()
+    }
+
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+        let OptionalCaller(operator) = OptionalCaller::<Operator>::from_request(request, body, options).await?;
+        Ok(Self(operator.map(|operator| Origin::of(request).actor(&operator))))
+    }
+}

@@ -1,0 +1,127 @@
+//! `/api/audit`: who changed what.
+
+use chrono::DateTime;
+use poem::web::Data;
+use poem_openapi::param::Query;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use serde_json::{Value, json};
+use vpnmanager_entities::audit_log;
+use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::time::Timestamp;
+
+use super::access::Admin;
+use super::failure;
+use super::names::{ActionText, ServerIdText, UsernameText};
+use super::tags::Tag;
+use crate::app::App;
+use crate::ops::read_audit::{self, AuditFilter};
+
+/// One change or event.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+struct AuditEntry {
+    /// The order of recording.
+    id: i64,
+    /// When.
+    timestamp: Timestamp,
+    /// What was done, such as `user_created`.
+    action: String,
+    /// Who did it: `key:<name>`, `node:<id>` or `system`.
+    actor: String,
+    /// The user concerned.
+    username: Option<String>,
+    /// The server concerned, or the management replica that recorded it.
+    server_id: String,
+    /// In words.
+    details: Option<String>,
+    /// Where the request came from.
+    ip_address: Option<String>,
+    /// The request, as in `x-request-id`.
+    request_id: Option<String>,
+    /// The state before.
+    before: Option<Value>,
+    /// The state after.
+    after: Option<Value>,
+}
+
+pub(super) struct AuditApi;
+
+#[OpenApi(prefix_path = "/api/audit", tag = "Tag::Audit")]
+impl AuditApi {
+    /// List the audit trail
+    ///
+    /// The newest first. All filters must fit.
+    #[oai(path = "/", method = "get", operation_id = "list_audit")]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
+    async fn list(
+        &self,
+        _admin: Admin,
+        app: Data<&App>,
+        request: &poem::Request,
+        /// Items on a page, 1 to 1000.
+        limit: Query<Option<PageLimit>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<Cursor>>,
+        /// Only about this user.
+        username: Query<Option<UsernameText>>,
+        /// Only about, or recorded by, this server.
+        server_id: Query<Option<ServerIdText>>,
+        /// Only of this kind.
+        action: Query<Option<ActionText>>,
+        /// Only at or after this time.
+        since: Query<Option<Timestamp>>,
+        /// Only before this time.
+        until: Query<Option<Timestamp>>,
+    ) -> Result<PageAnswer<AuditEntry>, ApiError> {
+        let limit = limit.0.unwrap_or_default();
+        let before: Option<i64> = decode_cursor(cursor.0.as_ref())?;
+        let filter = AuditFilter {
+            username: username.0.map(|name| name.0.to_string()),
+            server_id: server_id.0.map(|id| id.0.to_string()),
+            action: action.0.map(ActionText::into_string),
+            since: since.0.map(Timestamp::to_utc),
+            until: until.0.map(Timestamp::to_utc),
+        };
+        let rows = read_audit::read_audit(app.0, &filter, before, limit.fetch()).await;
+        let rows = rows.map_err(failure::database)?;
+        Ok(PageAnswer::new(rows, limit, request.original_uri(), |row| row.id, AuditEntry::of))
+    }
+}
+
+impl AuditEntry {
+    fn of(row: audit_log::Model) -> Self {
+        Self {
+            id: row.id,
+            timestamp: row.timestamp.into(),
+            action: row.action,
+            actor: row.actor,
+            username: row.username,
+            server_id: row.server_id,
+            details: row.details,
+            ip_address: row.ip_address.map(|address| address.ip().to_string()),
+            request_id: row.request_id,
+            before: row.before,
+            after: row.after,
+        }
+    }
+}
+
+impl Example for AuditEntry {
+    fn example() -> Self {
+        Self {
+            id: 42,
+            timestamp: DateTime::from_timestamp(1_795_000_000, 0).unwrap_or_default().into(),
+            action: "user_created".to_owned(),
+            actor: "key:admin".to_owned(),
+            username: Some("alice".to_owned()),
+            server_id: "management-server".to_owned(),
+            details: None,
+            ip_address: Some("192.0.2.7".to_owned()),
+            request_id: Some("5f0c6e1f1f7c4c6c9f0e2b1a7d3c4b5a".to_owned()),
+            before: None,
+            after: Some(json!({ "username": "alice", "revision": 1, "active": true })),
+        }
+    }
+}

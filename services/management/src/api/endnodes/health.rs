@@ -1,0 +1,138 @@
+//! `POST /api/endnodes/{server_id}/health`.
+
+use chrono::Utc;
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use vpnmanager_entities::health_status;
+use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState};
+use vpnmanager_nats::ids::{AgentInstance, NodeId};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::view::Endnode;
+use crate::api::failure;
+use crate::api::names::{VersionText, Words};
+use crate::app::App;
+use crate::ops::read_nodes::{self, NodeView};
+use crate::ops::record_heartbeats::{self, Received};
+
+/// How an end-node is. All of it may be left out: then it was heard of, and nothing else is new.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+pub(crate) struct HealthReport {
+    /// Whether OpenVPN serves.
+    openvpn_state: Option<ServiceState>,
+    /// OpenVPN's process id.
+    openvpn_pid: Option<u32>,
+    /// Live sessions.
+    #[oai(validator(maximum(value = "10000000")))]
+    sessions: Option<u32>,
+    /// Sessions that fit at most.
+    #[oai(validator(maximum(value = "10000000")))]
+    capacity: Option<u32>,
+    /// Bytes received from clients since OpenVPN started.
+    bytes_in: Option<u64>,
+    /// Bytes sent to clients since OpenVPN started.
+    bytes_out: Option<u64>,
+    /// Release of the agent.
+    agent_version: Option<VersionText>,
+    /// What is wrong, in words.
+    detail: Option<Words>,
+}
+
+/// Whether OpenVPN serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum ServiceState {
+    /// It answers and accepts clients.
+    Up,
+    /// It should serve and does not.
+    Down,
+    /// It must not serve yet: the node holds no complete snapshot.
+    Waiting,
+    /// The agent runs none.
+    Absent,
+}
+
+pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Result<Endnode, ApiError> {
+    let known = find(app, node).await?;
+    let received = Received { heartbeat: heartbeat(node, &known, report), at: Utc::now() };
+    record_heartbeats::record(&app.db, vec![received]).await.map_err(failure::database)?;
+    find(app, node).await.map(Endnode::of)
+}
+
+async fn find(app: &App, node: &NodeId) -> Result<NodeView, ApiError> {
+    let found = read_nodes::get_node(app, node).await.map_err(failure::database)?;
+    found.ok_or_else(failure::unknown_server)
+}
+
+/// The report as a heartbeat; what it leaves out is taken from the last one.
+fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat {
+    let last = known.health.as_ref();
+    let count = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
+    let amount = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
+    let state = report.openvpn_state.map(OpenvpnState::from).or_else(|| last.map(last_state));
+    Heartbeat {
+        node: node.clone(),
+        instance: last.map_or_else(AgentInstance::new, |last| AgentInstance(last.instance)),
+        at: Utc::now(),
+        agent_version: report
+            .agent_version
+            .map(VersionText::into_string)
+            .or_else(|| known.server.agent_version.clone())
+            .unwrap_or_default(),
+        uptime_seconds: 0,
+        openvpn: OpenvpnHealth {
+            state: state.unwrap_or(OpenvpnState::Absent),
+            pid: report.openvpn_pid.or_else(|| last?.openvpn_pid?.try_into().ok()),
+            version: None,
+            sessions: report.sessions.unwrap_or_else(|| count(last.map(|last| last.sessions))),
+            capacity: report.capacity.unwrap_or_else(|| count(last.map(|last| last.capacity))),
+            bytes_in: report.bytes_in.unwrap_or_else(|| amount(last.map(|last| last.bytes_in))),
+            bytes_out: report.bytes_out.unwrap_or_else(|| amount(last.map(|last| last.bytes_out))),
+            // Words belong to the state that they came with.
+            detail: report.detail.map(Words::into_string),
+        },
+        users: amount(last.map(|last| last.users)),
+        digest: last.and_then(|last| last.digest.parse().ok()).unwrap_or_default(),
+        last_sequence: amount(last.map(|last| last.last_sequence)),
+        complete: last.is_some_and(|last| last.complete),
+        queued_intents: amount(last.map(|last| last.queued_intents)),
+        disk_free_bytes: None,
+        certificate_expires_at: None,
+    }
+}
+
+fn last_state(last: &health_status::Model) -> OpenvpnState {
+    match last.openvpn_state.as_str() {
+        "up" => OpenvpnState::Up,
+        "down" => OpenvpnState::Down,
+        "waiting" => OpenvpnState::Waiting,
+        _ => OpenvpnState::Absent,
+    }
+}
+
+impl From<ServiceState> for OpenvpnState {
+    fn from(state: ServiceState) -> Self {
+        match state {
+            ServiceState::Up => Self::Up,
+            ServiceState::Down => Self::Down,
+            ServiceState::Waiting => Self::Waiting,
+            ServiceState::Absent => Self::Absent,
+        }
+    }
+}
+
+impl Example for HealthReport {
+    fn example() -> Self {
+        Self {
+            openvpn_state: Some(ServiceState::Up),
+            openvpn_pid: Some(4711),
+            sessions: Some(37),
+            capacity: Some(1000),
+            bytes_in: None,
+            bytes_out: None,
+            agent_version: None,
+            detail: None,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `/api/endnodes`: the servers that give access.
+
+mod health;
+mod register;
+mod view;
+
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, OpenApi};
+use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::access::{Admin, AnyRole, OptionalRole, Origin};
+use super::failure;
+use super::names::ServerIdText;
+use super::tags::Tag;
+use crate::app::App;
+use crate::ops::{deregister_node, read_nodes};
+use health::HealthReport;
+use register::{Registered, RegistrationBody};
+use view::Endnode;
+
+pub(super) struct EndnodesApi;
+
+#[derive(Debug, ApiResponse)]
+enum Deregistered {
+    /// It is no part of the fleet any more.
+    #[oai(status = 204)]
+    Done,
+}
+
+#[OpenApi(prefix_path = "/api/endnodes", tag = "Tag::Endnodes")]
+impl EndnodesApi {
+    /// List end-nodes
+    ///
+    /// In the order of their enrolment.
+    #[oai(path = "/", method = "get", operation_id = "list_endnodes")]
+    async fn list(
+        &self,
+        _admin: Admin,
+        app: Data<&App>,
+        request: &poem::Request,
+        /// Items on a page, 1 to 1000.
+        limit: Query<Option<PageLimit>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<Cursor>>,
+    ) -> Result<PageAnswer<Endnode>, ApiError> {
+        let limit = limit.0.unwrap_or_default();
+        let after: Option<i64> = decode_cursor(cursor.0.as_ref())?;
+        let rows = read_nodes::list_nodes(app.0, after, limit.fetch()).await.map_err(failure::database)?;
+        Ok(PageAnswer::new(rows, limit, request.original_uri(), |view| view.server.id, Endnode::of))
+    }
+
+    /// Register an end-node
+    ///
+    /// Needs a one-time join token in the body, or a key of the admin or node role. The answer holds all that the node needs to serve,
+    /// the fleet's tls-crypt-v2 key included. A node that repeats its registration with the same keys gets the same credentials.
+    #[oai(path = "/register", method = "post", operation_id = "register_endnode")]
+    async fn register(
+        &self,
+        caller: OptionalRole,
+        app: Data<&App>,
+        request: &poem::Request,
+        body: Json<RegistrationBody>,
+    ) -> Result<Registered, ApiError> {
+        register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
+    }
+
+    /// Get an end-node
+    #[oai(path = "/:server_id", method = "get", operation_id = "get_endnode")]
+    async fn get(
+        &self,
+        _admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        let found = read_nodes::get_node(app.0, &server_id.0.0).await.map_err(failure::database)?;
+        found.map(|view| Json(Endnode::of(view))).ok_or_else(failure::unknown_server)
+    }
+
+    /// Report an end-node's health
+    ///
+    /// Agents report over the bus; this is for monitoring of your own. What is not given stays as it was reported last.
+    #[oai(path = "/:server_id/health", method = "post", operation_id = "report_endnode_health")]
+    async fn health(
+        &self,
+        _caller: AnyRole,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+        body: Json<HealthReport>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        health::report(app.0, &server_id.0.0, body.0).await.map(Json)
+    }
+
+    /// Deregister an end-node
+    ///
+    /// Revokes its bus credential at once and moves the users that are homed on it to other servers, which make new profiles for them.
+    #[oai(path = "/:server_id/deregister", method = "post", operation_id = "deregister_endnode")]
+    async fn deregister(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Deregistered, ApiError> {
+        let done = deregister_node::deregister_node(app.0, &admin, &server_id.0.0).await;
+        done.map(|()| Deregistered::Done).map_err(failure::of_deregister_node)
+    }
+}

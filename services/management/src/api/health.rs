@@ -1,0 +1,62 @@
+//! `/health`: whether this replica can do its work.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use poem::web::Data;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::tags::Tag;
+use crate::app::App;
+
+/// A load balancer wants an answer, not the truth later.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How management is.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+struct Health {
+    /// `ok`: database and bus are reachable.
+    status: String,
+    /// Release of management.
+    version: String,
+    /// This replica.
+    server_id: String,
+}
+
+pub(super) struct HealthApi;
+
+#[OpenApi(tag = "Tag::Service")]
+impl HealthApi {
+    /// Check management's health
+    ///
+    /// Needs no key. 503 says which of database and bus is away; VPN sessions do not depend on either.
+    #[oai(path = "/health", method = "get", operation_id = "get_health")]
+    async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
+        let database_is_up = matches!(tokio::time::timeout(PATIENCE, app.db.ping()).await, Ok(Ok(())));
+        let bus_is_up = app.bus.client.connection_state() == State::Connected;
+        match (database_is_up, bus_is_up) {
+            (true, true) => Ok(Json(Health {
+                status: "ok".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                server_id: app.settings.server_id.clone(),
+            })),
+            (false, true) => Err(ApiError::unavailable("the database does not answer")),
+            (true, false) => Err(ApiError::unavailable("the bus is not connected")),
+            (false, false) => Err(ApiError::unavailable("the database does not answer and the bus is not connected")),
+        }
+    }
+}
+
+impl Example for Health {
+    fn example() -> Self {
+        Self {
+            status: "ok".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: "management-server".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `/api/join-tokens`: one-time tokens with which end-nodes enrol.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use poem::web::Data;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use secrecy::ExposeSecret as _;
+use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::time::Timestamp;
+
+use super::access::Admin;
+use super::failure;
+use super::names::{ServerIdText, TimeToLive};
+use super::tags::Tag;
+use crate::app::App;
+use crate::ops::create_join_token;
+
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
+/// A token to make.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+struct NewJoinToken {
+    /// The only server that may use it; it may then also replace the server's keys. Any new server when not given.
+    server_id: Option<ServerIdText>,
+    /// How long it is valid, 1s to 7days; 1h when not given.
+    ttl: Option<TimeToLive>,
+}
+
+/// A token. It is shown this once.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none, example, rename = "JoinToken")]
+struct JoinTokenBody {
+    /// What the node presents as `join_token`. A secret.
+    token: String,
+    /// The only server that may use it.
+    server_id: Option<String>,
+    /// Its end.
+    expires_at: Timestamp,
+}
+
+#[derive(ApiResponse)]
+enum JoinTokenCreated {
+    /// A token.
+    #[oai(status = 201)]
+    Created(
+        Json<JoinTokenBody>,
+        /// Always `no-store`.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+}
+
+pub(super) struct JoinTokensApi;
+
+#[OpenApi(prefix_path = "/api/join-tokens", tag = "Tag::JoinTokens")]
+impl JoinTokensApi {
+    /// Create a join token
+    #[oai(path = "/", method = "post", operation_id = "create_join_token")]
+    async fn create(&self, admin: Admin, app: Data<&App>, body: Json<NewJoinToken>) -> Result<JoinTokenCreated, ApiError> {
+        let ttl = body.0.ttl.map_or(Ok(DEFAULT_TTL), |text| time_to_live(&text))?;
+        let server_id = body.0.server_id.map(|id| id.0);
+        let made = create_join_token::create_join_token(app.0, &admin, server_id.as_ref(), ttl).await;
+        let made = made.map_err(failure::database)?;
+        let body = JoinTokenBody {
+            token: made.token.expose_secret().to_owned(),
+            server_id: server_id.map(|id| id.to_string()),
+            expires_at: made.expires_at.into(),
+        };
+        Ok(JoinTokenCreated::Created(Json(body), "no-store".to_owned()))
+    }
+}
+
+fn time_to_live(text: &TimeToLive) -> Result<Duration, ApiError> {
+    let wrong = || ApiError::invalid("ttl", "must be a duration from 1s to 7days");
+    let ttl = humantime::parse_duration(text.as_str()).map_err(|_unclear| wrong())?;
+    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) { Ok(ttl) } else { Err(wrong()) }
+}
+
+impl Example for NewJoinToken {
+    fn example() -> Self {
+        Self { server_id: "endnode-1".parse().ok().map(ServerIdText), ttl: "1h".parse().ok() }
+    }
+}
+
+impl Example for JoinTokenBody {
+    fn example() -> Self {
+        Self {
+            token: "vpnjoin-zq3v5k2mhx6t".to_owned(),
+            server_id: Some("endnode-1".to_owned()),
+            expires_at: DateTime::from_timestamp(1_795_003_600, 0).unwrap_or_default().into(),
+        }
+    }
+}

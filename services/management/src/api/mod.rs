@@ -1,0 +1,49 @@
+//! The HTTP interface: nouns are folders, verbs are files. Its description is generated from here and committed as
+//! `openapi/management.json`.
+
+mod access;
+mod failure;
+mod names;
+mod tags;
+
+mod audit;
+mod endnodes;
+mod health;
+mod join_tokens;
+mod users;
+
+use std::sync::Arc;
+
+use poem::{Endpoint, EndpointExt as _, Response};
+use poem_openapi::OpenApiService;
+use tokio_util::sync::CancellationToken;
+use vpnmanager_openapi::auth::Authenticator;
+use vpnmanager_openapi::spec::{self, Spec};
+
+use crate::app::App;
+use crate::ops::authenticate::Operator;
+use access::Keys;
+
+const TITLE: &str = "VPN Manager, management";
+const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN servers, and enrol the servers.\n\n\
+    Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health` and a registration with a join token. \
+    Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`.";
+
+type Apis = (users::UsersApi, endnodes::EndnodesApi, join_tokens::JoinTokensApi, audit::AuditApi, health::HealthApi);
+
+/// The description of the interface; needs neither database nor bus.
+#[must_use]
+pub fn spec() -> Spec {
+    Spec::of(&service())
+}
+
+/// The whole application, documents included. Waits of callers end when `stopping` is cancelled.
+pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
+    let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
+    spec::application(service()).data(app).data(keys).data(users::Stopping(stopping)).map_to_response()
+}
+
+fn service() -> OpenApiService<Apis, ()> {
+    let apis = (users::UsersApi, endnodes::EndnodesApi, join_tokens::JoinTokensApi, audit::AuditApi, health::HealthApi);
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/")
+}

@@ -1,0 +1,30 @@
+//! `GET /api/users`.
+
+use poem::http::Uri;
+use vpnmanager_nats::ids::NodeId;
+use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::view::User;
+use crate::api::failure;
+use crate::app::App;
+use crate::ops::read_users::{self, UserFilter};
+
+/// Which users, from where, how many.
+pub(super) struct ListParameters {
+    pub(super) limit: PageLimit,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) server_id: Option<NodeId>,
+    pub(super) active: Option<bool>,
+    pub(super) synced: Option<bool>,
+    pub(super) username_prefix: Option<String>,
+}
+
+/// The cursor is the row id, which is the order of creation.
+pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri) -> Result<PageAnswer<User>, ApiError> {
+    let ListParameters { limit, cursor, server_id, active, synced, username_prefix } = parameters;
+    let after: Option<i64> = decode_cursor(cursor.as_ref())?;
+    let filter = UserFilter { server_id, active, synced, username_prefix };
+    let rows = read_users::list_users(app, &filter, after, limit.fetch()).await.map_err(failure::database)?;
+    Ok(PageAnswer::new(rows, limit, uri, |view| view.user.id, User::of))
+}

@@ -1,0 +1,75 @@
+//! `GET /api/users/{username}/profile`.
+
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::PlainText;
+use secrecy::ExposeSecret as _;
+use vpnmanager_nats::username::Username;
+use vpnmanager_openapi::problem::ApiError;
+
+use crate::api::failure;
+use crate::app::App;
+use crate::ops::fetch_profile::{Profile, fetch_profile};
+
+/// It holds a private key.
+const NO_STORE: &str = "no-store";
+
+#[derive(ApiResponse)]
+pub(crate) enum ProfileAnswer {
+    /// The profile.
+    #[oai(status = 200, content_type = "application/x-openvpn-profile")]
+    Profile(
+        PlainText<String>,
+        /// SHA-256 of the profile, in quotes.
+        #[oai(header = "ETag")]
+        String,
+        /// An attachment with the user's name.
+        #[oai(header = "Content-Disposition")]
+        String,
+        /// Always `no-store`.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// It is the one that you have.
+    #[oai(status = 304)]
+    NotModified(
+        /// SHA-256 of the profile, in quotes.
+        #[oai(header = "ETag")]
+        String,
+        /// Always `no-store`.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+}
+
+pub(super) async fn get_profile(app: &App, username: &Username, if_none_match: Option<&str>) -> Result<ProfileAnswer, ApiError> {
+    let profile = fetch_profile(app, username).await.map_err(failure::of_fetch_profile)?;
+    Ok(answer(username, &profile, if_none_match))
+}
+
+fn answer(username: &Username, profile: &Profile, if_none_match: Option<&str>) -> ProfileAnswer {
+    let etag = format!("\"{}\"", profile.checksum);
+    if if_none_match.is_some_and(|known| matches_etag(known, &etag)) {
+        return ProfileAnswer::NotModified(etag, NO_STORE.to_owned());
+    }
+    // A username has no character that would need quoting.
+    let disposition = format!("attachment; filename=\"{username}.ovpn\"");
+    ProfileAnswer::Profile(PlainText(profile.text.expose_secret().to_owned()), etag, disposition, NO_STORE.to_owned())
+}
+
+/// RFC 9110, section 13.1.2: `*` or a list, compared weakly.
+fn matches_etag(known: &str, etag: &str) -> bool {
+    let mut tags = known.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+    known.trim() == "*" || tags.any(|tag| tag == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_is_known_is_not_sent_again() {
+        for (known, matched) in [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
+            assert_eq!(matches_etag(known, "\"a\""), matched, "{known}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A user as the API shows it.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use uuid::Uuid;
+use vpnmanager_entities::{placement, user};
+use vpnmanager_openapi::time::Timestamp;
+
+use crate::ops::read_users::UserView;
+
+/// A user, and what each of its servers holds.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+pub(crate) struct User {
+    /// The name, unique among the users that there are.
+    username: String,
+    /// The user on the bus and in logs; never given twice.
+    key: Uuid,
+    /// Counts the changes, from 1.
+    revision: i64,
+    /// `false`: suspended.
+    active: bool,
+    /// The end of access; absent when there is none.
+    expires_at: Option<Timestamp>,
+    /// Whether that moment has passed.
+    expired: bool,
+    /// Whether every server holds this revision.
+    synced: bool,
+    /// The home: the server that makes and keeps the profile.
+    server_id: String,
+    /// When the user was created.
+    created_at: Timestamp,
+    /// By whom.
+    created_by: String,
+    /// When the user was removed.
+    removed_at: Option<Timestamp>,
+    /// SHA-256 of the profile, lower-case hex; absent until it is made.
+    checksum: Option<String>,
+    /// Where the profile lies on the home.
+    ovpn_path: Option<String>,
+    /// The port that clients dial on the home.
+    port: i32,
+    /// The transport of the home: `udp` or `tcp`.
+    protocol: String,
+    /// When a session was last seen.
+    last_access: Option<Timestamp>,
+    /// Each server that should hold the user, or still has to forget it; the home first.
+    nodes: Vec<UserNode>,
+}
+
+/// A user on one server.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct UserNode {
+    /// The server.
+    server_id: String,
+    /// What it is to the user.
+    role: NodeRole,
+    /// The revision that it should hold.
+    wanted_revision: i64,
+    /// The revision that it holds; behind `wanted_revision`: pending.
+    applied_revision: i64,
+    /// Since when.
+    applied_at: Option<Timestamp>,
+    /// What became of the last command.
+    outcome: Option<NodeOutcome>,
+    /// Why it was not applied, or what should be known about it.
+    error: Option<String>,
+}
+
+/// What a server is to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum NodeRole {
+    /// Makes and keeps the profile.
+    Home,
+    /// Lets the same profile in.
+    Standby,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum NodeOutcome {
+    /// The server holds it.
+    Applied,
+    /// The server could not, and tries again.
+    Failed,
+    /// The server never will.
+    Refused,
+    /// The server holds a newer revision.
+    Superseded,
+}
+
+impl User {
+    pub(super) fn of(view: UserView) -> Self {
+        let UserView { user, placements } = view;
+        let mut placements = placements;
+        placements.sort_by_key(|placement| placement.role != placement::Role::Home);
+        Self::new(user, placements.into_iter().map(UserNode::of).collect())
+    }
+
+    /// A removed user that no server holds any more.
+    pub(super) fn gone(view: UserView) -> Self {
+        let mut gone = Self::of(view);
+        gone.synced = true;
+        for node in &mut gone.nodes {
+            node.applied_revision = node.wanted_revision;
+            node.outcome = Some(NodeOutcome::Applied);
+            node.error = None;
+        }
+        gone
+    }
+
+    /// The path of the user in this API.
+    pub(super) fn location(&self) -> String {
+        format!("/api/users/{}", self.username)
+    }
+
+    fn new(user: user::Model, nodes: Vec<UserNode>) -> Self {
+        Self {
+            expired: user.expires_at.is_some_and(|end| end <= Utc::now()),
+            username: user.username,
+            key: user.key,
+            revision: user.revision,
+            active: user.active,
+            expires_at: user.expires_at.map(Timestamp::from),
+            synced: user.synced,
+            server_id: user.server_id,
+            created_at: user.created_at.into(),
+            created_by: user.created_by,
+            removed_at: user.removed_at.map(Timestamp::from),
+            checksum: user.checksum,
+            ovpn_path: user.ovpn_path,
+            port: user.port,
+            protocol: user.protocol,
+            last_access: user.last_access.map(Timestamp::from),
+            nodes,
+        }
+    }
+}
+
+impl UserNode {
+    fn of(placement: placement::Model) -> Self {
+        Self {
+            server_id: placement.server_id,
+            role: match placement.role {
+                placement::Role::Home => NodeRole::Home,
+                placement::Role::Standby => NodeRole::Standby,
+            },
+            wanted_revision: placement.wanted_revision,
+            applied_revision: placement.applied_revision,
+            applied_at: placement.applied_at.map(Timestamp::from),
+            outcome: placement.outcome.map(|outcome| match outcome {
+                placement::Outcome::Applied => NodeOutcome::Applied,
+                placement::Outcome::Failed => NodeOutcome::Failed,
+                placement::Outcome::Refused => NodeOutcome::Refused,
+                placement::Outcome::Superseded => NodeOutcome::Superseded,
+            }),
+            error: placement.error,
+        }
+    }
+}
+
+impl Example for User {
+    fn example() -> Self {
+        let at = |seconds| Timestamp::from(DateTime::from_timestamp(seconds, 0).unwrap_or_default());
+        Self {
+            username: "alice".to_owned(),
+            key: Uuid::from_u128(0x0193_5a8c_7d2e_7c31_9b1f_3f2a_6c0d_8e51),
+            revision: 1,
+            active: true,
+            expires_at: Some(at(1_804_000_000)),
+            expired: false,
+            synced: true,
+            server_id: "endnode-1".to_owned(),
+            created_at: at(1_795_000_000),
+            created_by: "key:admin".to_owned(),
+            removed_at: None,
+            checksum: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
+            ovpn_path: Some("/var/lib/vpnmanager/endnode/profiles/alice.k3nq6zt5m7wd2xya.ovpn".to_owned()),
+            port: 1194,
+            protocol: "udp".to_owned(),
+            last_access: None,
+            nodes: vec![UserNode {
+                server_id: "endnode-1".to_owned(),
+                role: NodeRole::Home,
+                wanted_revision: 1,
+                applied_revision: 1,
+                applied_at: Some(at(1_795_000_001)),
+                outcome: Some(NodeOutcome::Applied),
+                error: None,
+            }],
+        }
+    }
+}

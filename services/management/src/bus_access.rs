@@ -1,0 +1,105 @@
+//! Who may connect to the bus: the nodes' account is rebuilt from the revocations in PostgreSQL and given to the server at every
+//! start and reconnect, because a server with a wiped store would let revoked keys in again.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use nkeys::KeyPair;
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
+use tokio::sync::Mutex;
+use tracing::warn;
+use vpnmanager_entities::bus_revocation;
+use vpnmanager_nats::{
+    connect::{self, BusAddress, Identity},
+    security::{
+        bus_files::open::{BusFiles, BusFilesError},
+        keys::NodePublicKey,
+        node_credentials::NodeAuthority,
+        revoke::{self, PublishAccountError, RebuildError},
+    },
+};
+
+/// How often to look whether the clock's next second has begun.
+const POLL_CLOCK: Duration = Duration::from_millis(20);
+
+/// Signs bus credentials and keeps the server's list of revoked ones true.
+#[derive(Debug, Clone)]
+pub struct BusAccess {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    address: BusAddress,
+    system_credentials: PathBuf,
+    operator: KeyPair,
+    first_account: String,
+    authority: NodeAuthority,
+    /// The second of the last account: the server takes only one that is newer, and its times are whole seconds.
+    published_at: Mutex<i64>,
+}
+
+/// Why the server's list may not be true.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// The revocations could not be read.
+    #[error("reading the revocations failed")]
+    Database(#[from] DbErr),
+    /// The account could not be signed.
+    #[error("making the nodes' account failed")]
+    Rebuild(#[from] RebuildError),
+    /// The bus is away.
+    #[error("connecting to the bus as its system user failed")]
+    Connect(#[from] connect::ConnectError),
+    /// The server did not take it.
+    #[error("updating the nodes' account failed")]
+    Publish(#[from] PublishAccountError),
+}
+
+impl BusAccess {
+    /// Reads the keys from the bus folder.
+    ///
+    /// # Errors
+    /// When a file is missing or not what it should be.
+    pub fn open(files: &BusFiles, address: BusAddress) -> Result<Self, BusFilesError> {
+        let inner = Inner {
+            address,
+            system_credentials: files.system_creds_path(),
+            operator: files.operator_signing_key()?,
+            first_account: files.nodes_account_jwt()?,
+            authority: files.node_authority()?,
+            published_at: Mutex::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What signs the credentials of nodes.
+    pub fn authority(&self) -> &NodeAuthority {
+        &self.inner.authority
+    }
+
+    /// Gives the server the nodes' account with every revocation. Live connections of revoked keys are dropped at once. A second
+    /// call within one second of the clock waits for the next.
+    ///
+    /// # Errors
+    /// See [`EnforceError`]; repeat it.
+    pub async fn enforce(&self, db: &DatabaseConnection) -> Result<(), EnforceError> {
+        let mut published_at = self.inner.published_at.lock().await;
+        while Utc::now().timestamp() <= *published_at {
+            tokio::time::sleep(POLL_CLOCK).await;
+        }
+        let mut revocations: BTreeMap<NodePublicKey, DateTime<Utc>> = BTreeMap::new();
+        for row in bus_revocation::Entity::find().all(db).await? {
+            match row.public_key.parse() {
+                Ok(key) => drop(revocations.insert(key, row.revoked_at)),
+                Err(error) => warn!(server.id = row.server_id, error = %error, "A revoked bus key in the database is not valid"),
+            }
+        }
+        let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
+        let identity = Identity::Credentials(self.inner.system_credentials.clone());
+        let system = connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await?;
+        *published_at = Utc::now().timestamp();
+        revoke::publish_account(&system.client, account).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! `bus-init`: everything that a new NATS server needs, before it starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use vpnmanager_nats::security::bus_files::init::BusInit;
+use vpnmanager_runtime::config::Cli;
+use vpnmanager_runtime::process::Stop;
+
+/// Where streams are kept, below the folder of the bus.
+const STORE: &str = "store";
+
+/// The flags of `bus-init`.
+#[derive(Debug, Args)]
+pub struct BusInitArgs {
+    /// Folder for the files, made with mode 0700; BUS_DIR when not given
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Where the server listens for management and nodes
+    // Text, like the service's flag of that name, whose place it takes.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4222")]
+    listen: String,
+    /// Where the server answers monitoring requests; must be a loopback address
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8222")]
+    monitor: SocketAddr,
+    /// Folder for the server's streams; "store" in the folder of the bus when not given
+    #[arg(long, value_name = "FOLDER")]
+    store_dir: Option<PathBuf>,
+    /// DNS name or address by which management and nodes reach the server; repeat it for each
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// Also let clients connect without TLS: for development on one machine
+    #[arg(long)]
+    allow_plaintext: bool,
+}
+
+/// The part of the configuration that matters here.
+#[derive(Deserialize, Serialize)]
+struct BusDir {
+    bus: Dir,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Dir {
+    dir: PathBuf,
+}
+
+/// Makes the bus, or renders the configuration of the one in the folder again.
+pub(super) fn bus_init(cli: &Cli<super::Command>, args: &BusInitArgs) -> Result<(), Stop> {
+    let listen = args.listen.parse().map_err(|_unclear| {
+        Stop::Usage(format!("error: --listen {:?} is not an address and port such as 0.0.0.0:4222\n", args.listen))
+    })?;
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => cli.load::<BusDir>()?.bus.dir,
+    };
+    let init = BusInit {
+        store_dir: args.store_dir.clone().unwrap_or_else(|| dir.join(STORE)),
+        dir,
+        listen,
+        monitor: args.monitor,
+        hosts: args.host.clone(),
+        allow_plaintext: args.allow_plaintext,
+    };
+    let summary = init.run().context("the bus was not made")?;
+    Err(Stop::Done(format!("{summary}\n")))
+}

@@ -1,0 +1,37 @@
+//! `migrate`: the schema, and nothing else.
+
+use anyhow::Context as _;
+use sea_orm::{ConnectOptions, Database};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use vpnmanager_runtime::config::Cli;
+use vpnmanager_runtime::process::{self, Stop};
+use vpnmanager_runtime::telemetry::{self, LogConfig};
+use vpnmanager_runtime::tls;
+
+use crate::config::DatabaseConfig;
+
+/// The part of the configuration that matters here.
+#[derive(Deserialize, Serialize)]
+struct MigrateConfig {
+    database: DatabaseConfig,
+    log: LogConfig,
+}
+
+/// Brings the database to this release's schema.
+pub(super) fn migrate(cli: &Cli<super::Command>) -> Result<(), Stop> {
+    let config: MigrateConfig = cli.load()?;
+    tls::install_crypto_provider();
+    let _log = telemetry::init(&config.log)?;
+    process::block_on(run(&config.database))??;
+    Err(Stop::Done("The database has the schema of this release.\n".to_owned()))
+}
+
+async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
+    let mut options = ConnectOptions::new(database.connection_url().expose_secret());
+    options.max_connections(1).sqlx_logging(false);
+    let db = Database::connect(options).await.context("cannot connect to PostgreSQL")?;
+    vpnmanager_migration::run(&db).await.context("the migrations failed; nothing was changed")?;
+    db.close().await?;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The commands of the binary.
+
+mod bus_init;
+mod migrate;
+mod openapi;
+mod serve;
+
+use clap::Subcommand;
+use vpnmanager_runtime::config::Cli;
+use vpnmanager_runtime::process::Stop;
+
+use crate::config::SERVICE;
+
+/// What the process is asked to do; to serve, when it is not told.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service (the default)
+    Serve,
+    /// Make the keys, accounts, certificates and server configuration of a new bus
+    BusInit(bus_init::BusInitArgs),
+    /// Print the description of the HTTP interface
+    Openapi(openapi::OpenapiArgs),
+    /// Bring the database to this release's schema and exit; the service does so itself when it starts
+    Migrate,
+    /// Print a configuration file with every setting
+    ConfigSample,
+}
+
+impl Command {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// [`Stop`]: what to print, and the exit code.
+    pub fn run(cli: &Cli<Self>) -> Result<(), Stop> {
+        match &cli.command {
+            None | Some(Self::Serve) => serve::serve(cli),
+            Some(Self::BusInit(args)) => bus_init::bus_init(cli, args),
+            Some(Self::Openapi(args)) => openapi::openapi(args),
+            Some(Self::Migrate) => migrate::migrate(cli),
+            Some(Self::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
+        }
+    }
+}

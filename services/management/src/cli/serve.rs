@@ -1,0 +1,66 @@
+//! `serve`: the service, until it is told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tracing::info;
+use vpnmanager_openapi::server::Bound;
+use vpnmanager_runtime::config::Cli;
+use vpnmanager_runtime::process::{self, Stop};
+use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{telemetry, tls};
+
+use crate::api;
+use crate::app::App;
+use crate::config::Config;
+
+/// The share of the shutdown time that requests in progress get; the rest is for what they left to be written.
+const SHARE_OF_REQUESTS: f64 = 0.7;
+
+/// Runs the service.
+pub(super) fn serve(cli: &Cli<super::Command>) -> Result<(), Stop> {
+    let config = Config::load(cli)?;
+    tls::install_crypto_provider();
+    let _log = telemetry::init(&config.log)?;
+    process::block_on(run(&config))??;
+    Ok(())
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    tasks.stop_on_signals()?;
+    let stopping = tasks.token();
+    let started = tokio::select! {
+        started = start(config, &tasks) => started,
+        () = stopping.cancelled() => Ok(()),
+    };
+    if let Err(error) = started {
+        tasks.stop();
+        // The failure to start is the one to tell.
+        let _also = tasks.wait(config.shutdown_timeout).await;
+        return Err(error);
+    }
+    tasks.wait(config.shutdown_timeout).await?;
+    info!("Stopped");
+    Ok(())
+}
+
+/// Binds before anything else: a wrong address shows at once.
+async fn start(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
+    let bound = Bound::new(&config.listen).await?;
+    let app = App::start(config, tasks).await.context("management cannot start")?;
+    info!(
+        server.id = config.server_id,
+        http.listen = ?bound.addresses(),
+        version = env!("CARGO_PKG_VERSION"),
+        "Management is ready"
+    );
+    let (service, stop) = (api::application(app, tasks.token()), tasks.token());
+    let grace = share(config.shutdown_timeout);
+    tasks.spawn("http", async move { Ok(bound.serve(service, stop.cancelled_owned(), grace).await?) });
+    Ok(())
+}
+
+fn share(timeout: Duration) -> Duration {
+    timeout.mul_f64(SHARE_OF_REQUESTS)
+}

@@ -1,0 +1,184 @@
+//! What management can be told: one table of settings, one struct for each concern.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use vpnmanager_nats::ids::NodeId;
+use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
+use vpnmanager_runtime::process::Stop;
+use vpnmanager_runtime::telemetry::{self, LogConfig};
+
+mod database;
+
+pub use database::{DatabaseConfig, SslMode};
+
+/// The binary and everything that can be configured.
+pub const SERVICE: Service = Service {
+    name: "vpnmanager-management",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Holds what should be true about users and nodes, and sends it to the nodes",
+    file_name: "management-config.json",
+    settings: &[SETTINGS, database::SETTINGS, FLEET_SETTINGS, telemetry::SETTINGS],
+};
+
+const SETTINGS: &[Setting] = &[
+    Setting::new("server_id", "SERVER_ID", "Name of this replica in the audit trail", SERVER_ID)
+        .default("management-server"),
+    Setting::new("api_key", "API_KEY", "The first admin key of the API", API_KEY).secret().sample("change-me"),
+    Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port").default("0.0.0.0:8080").list(),
+    Setting::new("shutdown_timeout", "SHUTDOWN_TIMEOUT", "Time to finish what is in progress", DURATION).default("10s"),
+];
+
+const FLEET_SETTINGS: &[Setting] = &[
+    Setting::new("bus.url", "NATS_URL", "Where the bus is", BUS_URLS).default("tls://127.0.0.1:4222").list(),
+    Setting::new("bus.dir", "BUS_DIR", "The folder that bus-init filled", "a folder").default("/var/lib/vpnmanager/bus"),
+    Setting::new(
+        "bus.public_urls",
+        "BUS_PUBLIC_URLS",
+        "Where nodes reach the bus; as bus.url when not given",
+        BUS_URLS,
+    )
+    .list(),
+    Setting::new("pki.dir", "PKI_DIR", "The folder of the certificate authority, made at the first start", "a folder")
+        .default("/var/lib/vpnmanager/pki"),
+    Setting::new("pki.client_validity", "PKI_CLIENT_VALIDITY", "How long client certificates are valid", "a duration such as 10years")
+        .default("10years"),
+    Setting::new("placement.replicas", "PLACEMENT_REPLICAS", "Nodes for each user, its home included", "a number from 1 on")
+        .default("3"),
+    Setting::new("health.stale_after", "HEALTH_STALE_AFTER", "Without a heartbeat for this long a node is stale", DURATION)
+        .default("15s"),
+    Setting::new("health.lost_after", "HEALTH_LOST_AFTER", "Without a heartbeat for this long a node is lost", DURATION)
+        .default("30s"),
+];
+
+const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
+const API_KEY: &str = "printable ASCII without spaces";
+const DURATION: &str = "a duration such as 10s";
+const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
+
+/// All of it. The variables and defaults are in the README.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Config {
+    /// SERVER_ID.
+    pub server_id: String,
+    /// API_KEY, or the file named by API_KEY_FILE.
+    #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
+    pub api_key: SecretString,
+    /// LISTEN.
+    pub listen: Vec<String>,
+    /// SHUTDOWN_TIMEOUT.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+    /// PostgreSQL.
+    pub database: DatabaseConfig,
+    /// NATS.
+    pub bus: BusConfig,
+    /// The certificate authority.
+    pub pki: PkiConfig,
+    /// Where users are placed.
+    pub placement: PlacementConfig,
+    /// When a node counts as gone.
+    pub health: HealthConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// The bus.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct BusConfig {
+    /// NATS_URL.
+    pub url: Vec<String>,
+    /// BUS_DIR.
+    pub dir: PathBuf,
+    /// BUS_PUBLIC_URLS.
+    pub public_urls: Option<Vec<String>>,
+}
+
+/// The certificate authority.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct PkiConfig {
+    /// PKI_DIR.
+    pub dir: PathBuf,
+    /// PKI_CLIENT_VALIDITY.
+    #[serde(with = "humantime_serde")]
+    pub client_validity: Duration,
+}
+
+/// Where users are placed.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub struct PlacementConfig {
+    /// PLACEMENT_REPLICAS: nodes for each user, its home included; at least 1.
+    pub replicas: usize,
+}
+
+/// When a node counts as gone.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub struct HealthConfig {
+    /// HEALTH_STALE_AFTER.
+    #[serde(with = "humantime_serde")]
+    pub stale_after: Duration,
+    /// HEALTH_LOST_AFTER; longer than `stale_after`.
+    #[serde(with = "humantime_serde")]
+    pub lost_after: Duration,
+}
+
+impl BusConfig {
+    /// The URLs that nodes are given.
+    pub fn urls_for_nodes(&self) -> &[String] {
+        self.public_urls.as_deref().filter(|urls| !urls.is_empty()).unwrap_or(&self.url)
+    }
+}
+
+impl Config {
+    /// The configuration from flags, environment, file and defaults, checked.
+    ///
+    /// # Errors
+    /// [`Stop`] with what to print: what is wrong, or the answer to `--print-config`.
+    pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
+        let config: Self = cli.load()?;
+        config.check(cli)?;
+        Ok(config)
+    }
+
+    fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
+        let wrong = |key: &str, reason: &str| Err(cli.reject(key, reason));
+        if self.server_id.parse::<NodeId>().is_err() {
+            return wrong("server_id", "it is not a server id");
+        }
+        let key = self.api_key.expose_secret();
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return wrong("api_key", "it cannot be sent in a header");
+        }
+        if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
+            return wrong("listen", "an address is not host:port");
+        }
+        self.database.check(cli)?;
+        for (key, urls) in [("bus.url", self.bus.url.as_slice()), ("bus.public_urls", self.bus.urls_for_nodes())] {
+            if urls.is_empty() || !urls.iter().all(|url| is_bus_url(url)) {
+                return wrong(key, "an address is not a URL of a bus");
+            }
+        }
+        if self.pki.client_validity.is_zero() {
+            return wrong("pki.client_validity", "no certificate would be valid");
+        }
+        if self.placement.replicas == 0 {
+            return wrong("placement.replicas", "no user would have a node");
+        }
+        if self.health.stale_after.is_zero() || self.health.lost_after <= self.health.stale_after {
+            return wrong("health.lost_after", "it must be longer than health.stale_after, and that longer than 0s");
+        }
+        Ok(())
+    }
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let parts = address.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn is_bus_url(url: &str) -> bool {
+    let rest = url.strip_prefix("tls://").or_else(|| url.strip_prefix("nats://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '@', ' ']))
+}

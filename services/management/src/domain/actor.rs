@@ -1,0 +1,33 @@
+//! Who asked for a change, as the audit trail names them.
+
+use std::net::IpAddr;
+
+use vpnmanager_nats::ids::NodeId;
+
+/// Who asked, from where, in which request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `key:<name>`, `node:<id>` or `system`.
+    pub name: String,
+    /// The address that the request came from.
+    pub address: Option<IpAddr>,
+    /// The request's id, as answered in `x-request-id`.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The holder of an API key.
+    pub fn key(name: &str, address: Option<IpAddr>, request_id: Option<String>) -> Self {
+        Self { name: format!("key:{name}"), address, request_id }
+    }
+
+    /// A node, over the bus.
+    pub fn node(node: &NodeId) -> Self {
+        Self { name: format!("node:{node}"), address: None, request_id: None }
+    }
+
+    /// Management itself.
+    pub fn system() -> Self {
+        Self { name: "system".to_owned(), address: None, request_id: None }
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+pub mod config;
+
+pub mod app;
+pub mod bus_access;
+pub mod pki;
+
+pub mod domain;
+pub mod ops;
+
+pub mod api;
+pub mod tasks;

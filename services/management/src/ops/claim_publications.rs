@@ -1,0 +1,114 @@
+//! Claiming placements that are not published yet: leased to one replica, skipped by the others, free again when it dies.
+
+use std::{collections::HashMap, time::Duration};
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    TransactionTrait,
+};
+use tracing::error;
+use vpnmanager_entities::{credential, placement, server, user};
+use vpnmanager_nats::{commands::Remote, envelope::Envelope, publish::Publication};
+
+use crate::domain::command::{UserState, compose};
+
+/// The most placements that one run publishes.
+pub const BATCH: u64 = 256;
+/// So long a replica may take to publish what it claimed.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// One placement, claimed and ready to publish.
+#[derive(Debug)]
+pub struct Claim {
+    /// The placement.
+    pub placement_id: i64,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+    /// What to publish.
+    pub publication: Publication,
+}
+
+/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
+    let transaction = db.begin().await?;
+    // A lost claim is taken again after the lease, so nobody waits for the disk.
+    transaction.execute_unprepared("SET LOCAL synchronous_commit = off").await?;
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
+         WHERE id IN (
+             SELECT id FROM placements
+             WHERE published_revision < wanted_revision AND lease_until < now()
+             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING *",
+        [LEASE.as_secs_f64().into(), i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
+    );
+    let mut claimed = placement::Model::find_by_statement(statement).all(&transaction).await?;
+    transaction.commit().await?;
+    claimed.sort_by_key(|placement| placement.id);
+    publications(db, claimed).await
+}
+
+async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -> Result<Vec<Claim>, DbErr> {
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<i64> = claimed.iter().map(|placement| placement.user_id).collect();
+    ids.dedup();
+    let users = user::Entity::find().filter(user::Column::Id.is_in(ids.clone())).all(db).await?;
+    let users: HashMap<i64, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
+    let credentials = credential::Entity::find_valid_of(ids.clone()).all(db).await?;
+    let nodes = placement::Entity::find_of(ids).filter(placement::COLUMN.wanted_present.eq(true)).all(db).await?;
+    let endpoints = endpoints(db).await?;
+
+    let mut credentials_of: HashMap<i64, Vec<&credential::Model>> = HashMap::new();
+    for credential in &credentials {
+        credentials_of.entry(credential.user_id.unwrap_or_default()).or_default().push(credential);
+    }
+    let mut nodes_of: HashMap<i64, Vec<String>> = HashMap::new();
+    for placement in nodes {
+        nodes_of.entry(placement.user_id).or_default().push(placement.server_id);
+    }
+    let claims = claimed.into_iter().filter_map(|placement| {
+        // A user that is gone took its placements along.
+        let user = users.get(&placement.user_id)?;
+        let state = UserState {
+            user,
+            credentials: credentials_of.get(&user.id).map_or(&[], Vec::as_slice),
+            nodes: nodes_of.get(&user.id).map_or(&[], Vec::as_slice),
+            endpoints: &endpoints,
+        };
+        match compose(&state, &placement) {
+            Ok(command) => Some(Claim {
+                placement_id: placement.id,
+                attempts: placement.attempts,
+                publication: Publication {
+                    command: Envelope::new(command),
+                    expected_sequence: u64::try_from(placement.published_sequence).unwrap_or_default(),
+                },
+            }),
+            Err(error) => {
+                error!(placement.id = placement.id, error = %error, "A placement cannot be made a command");
+                None
+            }
+        }
+    });
+    Ok(claims.collect())
+}
+
+/// What clients dial, by node. Nodes that the operator disabled are no `remote` of a new profile.
+async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<String, Remote>, DbErr> {
+    let servers = server::Entity::find().filter(server::COLUMN.enabled.eq(true)).all(db).await?;
+    let endpoints = servers.into_iter().filter_map(|server| {
+        let remote = Remote {
+            host: server.public_host.parse().ok()?,
+            port: u16::try_from(server.public_port).ok()?,
+            protocol: server.public_protocol.parse().ok()?,
+        };
+        Some((server.name, remote))
+    });
+    Ok(endpoints.collect())
+}

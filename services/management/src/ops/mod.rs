@@ -1,0 +1,30 @@
+//! What management can do, one file each: a transaction with its audit row, and the wake-up that follows its commit.
+
+pub mod audit;
+pub mod retry;
+
+pub mod change_user;
+pub mod create_user;
+pub mod fetch_profile;
+pub mod read_users;
+pub mod remove_user;
+pub mod wait_settled;
+
+pub mod apply_reports;
+pub mod claim_publications;
+pub mod record_publications;
+pub mod sign_certificates;
+
+pub mod accept_intent;
+pub mod answer_sync;
+pub mod assess_ages;
+pub mod create_join_token;
+pub mod deregister_node;
+pub mod place_users;
+pub mod read_nodes;
+pub mod record_heartbeats;
+pub mod register_node;
+
+pub mod authenticate;
+pub mod bootstrap;
+pub mod read_audit;

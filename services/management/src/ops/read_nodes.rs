@@ -1,0 +1,134 @@
+//! Reading nodes with their health and how far they follow.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement};
+use vpnmanager_entities::{health_status, server};
+use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
+
+use crate::app::App;
+
+/// A node, what it said last, and what it still has to apply.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// The node.
+    pub server: server::Model,
+    /// Its latest heartbeat.
+    pub health: Option<health_status::Model>,
+    /// How far it follows.
+    pub progress: Progress,
+}
+
+/// How far a node follows what PostgreSQL says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Users that it should hold.
+    pub wanted: i64,
+    /// Placements that it has applied.
+    pub applied: i64,
+    /// Placements, removals included, that it has not.
+    pub pending: i64,
+    /// Since when the oldest of these is published.
+    pub oldest_pending_at: Option<DateTime<Utc>>,
+    /// The newest error or note that it gave.
+    pub last_error: Option<String>,
+    /// Digest over what it should hold.
+    pub digest: StateDigest,
+}
+
+impl NodeView {
+    /// Whether the node holds exactly what it should; unknown before the first heartbeat and while something is pending.
+    pub fn digest_matches(&self) -> Option<bool> {
+        let health = self.health.as_ref()?;
+        (self.progress.pending == 0).then(|| health.digest == self.progress.digest.to_string())
+    }
+}
+
+/// One node.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbErr> {
+    let Some(server) = server::Entity::find_by_name(node.as_str()).one(&app.db).await? else {
+        return Ok(None);
+    };
+    views(&app.db, vec![server]).await.map(|views| views.into_iter().next())
+}
+
+/// Nodes in the order of their enrolment, after the row `after`, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec<NodeView>, DbErr> {
+    let mut query = server::Entity::find().order_by_asc(server::Column::Id).limit(limit);
+    if let Some(after) = after {
+        query = query.filter(server::COLUMN.id.gt(after));
+    }
+    views(&app.db, query.all(&app.db).await?).await
+}
+
+/// How far one node follows.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn progress(db: &impl ConnectionTrait, node: &NodeId) -> Result<Progress, DbErr> {
+    let all = progress_of(db, vec![node.to_string()]).await?;
+    Ok(all.into_values().next().unwrap_or_default())
+}
+
+async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result<Vec<NodeView>, DbErr> {
+    let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let health = health_status::Entity::find().filter(health_status::COLUMN.server_id.is_in(names.clone())).all(db).await?;
+    let mut health: HashMap<String, health_status::Model> =
+        health.into_iter().map(|health| (health.server_id.clone(), health)).collect();
+    let mut progress = progress_of(db, names).await?;
+    let views = servers.into_iter().map(|server| NodeView {
+        health: health.remove(&server.name),
+        progress: progress.remove(&server.name).unwrap_or_default(),
+        server,
+    });
+    Ok(views.collect())
+}
+
+#[derive(FromQueryResult)]
+struct ProgressRow {
+    server_id: String,
+    wanted: i64,
+    applied: i64,
+    pending: i64,
+    oldest_pending_at: Option<DateTime<Utc>>,
+    last_error: Option<String>,
+    digest: Option<i64>,
+}
+
+async fn progress_of(db: &impl ConnectionTrait, names: Vec<String>) -> Result<HashMap<String, Progress>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT server_id,
+             count(*) FILTER (WHERE wanted_present) AS wanted,
+             count(*) FILTER (WHERE applied_revision >= wanted_revision) AS applied,
+             count(*) FILTER (WHERE applied_revision < wanted_revision) AS pending,
+             min(COALESCE(published_at, created_at)) FILTER (WHERE applied_revision < wanted_revision) AS oldest_pending_at,
+             (array_agg(error ORDER BY id DESC) FILTER (WHERE error IS NOT NULL))[1] AS last_error,
+             bit_xor(digest) AS digest
+         FROM placements WHERE server_id = ANY($1) GROUP BY server_id",
+        [names.into()],
+    );
+    let rows = ProgressRow::find_by_statement(statement).all(db).await?;
+    let all = rows.into_iter().map(|row| {
+        let progress = Progress {
+            wanted: row.wanted,
+            applied: row.applied,
+            pending: row.pending,
+            oldest_pending_at: row.oldest_pending_at,
+            last_error: row.last_error,
+            digest: StateDigest(row.digest.unwrap_or_default().cast_unsigned()),
+        };
+        (row.server_id, progress)
+    });
+    Ok(all.collect())
+}

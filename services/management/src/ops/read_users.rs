@@ -1,0 +1,93 @@
+//! Reading users with their placements.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect};
+use vpnmanager_entities::{placement, user};
+use vpnmanager_nats::{ids::NodeId, username::Username};
+
+use crate::app::App;
+
+/// A user and what each node holds of it, home first.
+#[derive(Debug, Clone)]
+pub struct UserView {
+    /// The user.
+    pub user: user::Model,
+    /// Where it is placed.
+    pub placements: Vec<placement::Model>,
+}
+
+/// Which users to list; all when empty.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Homed on this node.
+    pub server_id: Option<NodeId>,
+    /// Suspended or not.
+    pub active: Option<bool>,
+    /// Applied everywhere or not.
+    pub synced: Option<bool>,
+    /// How the name begins.
+    pub username_prefix: Option<String>,
+}
+
+/// The living user of that name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn get_user(app: &App, username: &Username) -> Result<Option<UserView>, DbErr> {
+    let Some(user) = user::Entity::find_living_by_username(username.as_str()).one(&app.db).await? else {
+        return Ok(None);
+    };
+    with_placements(&app.db, vec![user]).await.map(|views| views.into_iter().next())
+}
+
+/// Living users in the order of their creation, after the row `after`, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_users(
+    app: &App,
+    filter: &UserFilter,
+    after: Option<i64>,
+    limit: u64,
+) -> Result<Vec<UserView>, DbErr> {
+    let mut query = user::Entity::find_living().order_by_asc(user::Column::Id).limit(limit);
+    if let Some(after) = after {
+        query = query.filter(user::COLUMN.id.gt(after));
+    }
+    if let Some(server_id) = &filter.server_id {
+        query = query.filter(user::COLUMN.server_id.eq(server_id.as_str()));
+    }
+    if let Some(active) = filter.active {
+        query = query.filter(user::COLUMN.active.eq(active));
+    }
+    if let Some(synced) = filter.synced {
+        query = query.filter(user::COLUMN.synced.eq(synced));
+    }
+    if let Some(prefix) = &filter.username_prefix {
+        // Usernames are ASCII and compared bytewise (COLLATE "C"): DEL is greater than any character of one.
+        query = query.filter(user::COLUMN.username.gte(prefix.as_str()));
+        query = query.filter(user::COLUMN.username.lt(format!("{prefix}\u{7f}")));
+    }
+    let users = query.all(&app.db).await?;
+    with_placements(&app.db, users).await
+}
+
+/// Adds the placements of these users.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn with_placements(db: &impl ConnectionTrait, users: Vec<user::Model>) -> Result<Vec<UserView>, DbErr> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut by_user: HashMap<i64, Vec<placement::Model>> = HashMap::new();
+    for placement in placement::Entity::find_of(users.iter().map(|user| user.id)).all(db).await? {
+        by_user.entry(placement.user_id).or_default().push(placement);
+    }
+    let views = users.into_iter().map(|user| {
+        let placements = by_user.remove(&user.id).unwrap_or_default();
+        UserView { user, placements }
+    });
+    Ok(views.collect())
+}

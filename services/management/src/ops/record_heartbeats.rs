@@ -1,0 +1,202 @@
+//! Recording heartbeats: the latest of each node, its state, and a sample for the history.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
+    sea_query::{Expr, ExprTrait, OnConflict},
+};
+use serde_json::json;
+use tracing::info;
+use vpnmanager_entities::{
+    health_history, health_status,
+    server::{self, NodeState},
+};
+use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
+
+use super::audit::{self, Entry};
+use crate::domain::{
+    actor::Actor,
+    health::{self, Assessment},
+};
+
+/// One sample for the history of each node in this time.
+const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+/// A heartbeat with the moment when it came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// What the node said.
+    pub heartbeat: Heartbeat,
+    /// When it came, by our clock.
+    pub at: DateTime<Utc>,
+}
+
+/// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(), DbErr> {
+    let mut newest: HashMap<String, Received> = HashMap::new();
+    for received in batch {
+        newest.insert(received.heartbeat.node.to_string(), received);
+    }
+    let transaction = db.begin().await?;
+    let names: Vec<String> = newest.keys().cloned().collect();
+    let known = server::Entity::find().filter(server::COLUMN.name.is_in(names)).all(&transaction).await?;
+    let mut rows = Vec::with_capacity(known.len());
+    for server in &known {
+        let Some(received) = newest.get(&server.name) else { continue };
+        rows.push(row(received));
+        follow(&transaction, server, received).await?;
+    }
+    if !rows.is_empty() {
+        upsert(&transaction, rows).await?;
+    }
+    transaction.commit().await
+}
+
+fn row(received: &Received) -> health_status::ActiveModel {
+    let heartbeat = &received.heartbeat;
+    let openvpn = &heartbeat.openvpn;
+    let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let small = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    health_status::ActiveModel {
+        server_id: Set(heartbeat.node.to_string()),
+        instance: Set(heartbeat.instance.0),
+        received_at: Set(received.at.trunc_subsecs(6)),
+        reported_at: Set(heartbeat.at.trunc_subsecs(6)),
+        clock_skew_ms: Set((heartbeat.at - received.at).num_milliseconds()),
+        openvpn_state: Set(openvpn_state(openvpn.state).to_owned()),
+        openvpn_pid: Set(openvpn.pid.map(i64::from)),
+        sessions: Set(small(openvpn.sessions)),
+        capacity: Set(small(openvpn.capacity)),
+        bytes_in: Set(bounded(openvpn.bytes_in)),
+        bytes_out: Set(bounded(openvpn.bytes_out)),
+        users: Set(bounded(heartbeat.users)),
+        digest: Set(heartbeat.digest.to_string()),
+        last_sequence: Set(bounded(heartbeat.last_sequence)),
+        complete: Set(heartbeat.complete),
+        queued_intents: Set(bounded(heartbeat.queued_intents)),
+        detail: Set(openvpn.detail.clone()),
+    }
+}
+
+fn openvpn_state(state: OpenvpnState) -> &'static str {
+    match state {
+        OpenvpnState::Up => "up",
+        OpenvpnState::Down => "down",
+        OpenvpnState::Waiting => "waiting",
+        OpenvpnState::Absent => "absent",
+    }
+}
+
+async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::ActiveModel>) -> Result<(), DbErr> {
+    use health_status::Column;
+    let replaced = [
+        Column::Instance,
+        Column::ReceivedAt,
+        Column::ReportedAt,
+        Column::ClockSkewMs,
+        Column::OpenvpnState,
+        Column::OpenvpnPid,
+        Column::Sessions,
+        Column::Capacity,
+        Column::BytesIn,
+        Column::BytesOut,
+        Column::Users,
+        Column::Digest,
+        Column::LastSequence,
+        Column::Complete,
+        Column::QueuedIntents,
+        Column::Detail,
+    ];
+    health_status::Entity::insert_many(rows)
+        .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+/// Lets the server's row follow its heartbeat, and samples it.
+async fn follow(transaction: &DatabaseTransaction, server: &server::Model, received: &Received) -> Result<(), DbErr> {
+    server::Entity::update_many()
+        .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
+        .col_expr(server::Column::AgentVersion, Expr::value(received.heartbeat.agent_version.clone()))
+        .filter(Expr::col(server::Column::Name).eq(server.name.as_str()))
+        .exec(transaction)
+        .await?;
+    let assessment = health::assess(&received.heartbeat, received.at);
+    let changed = assessment.state != server.state;
+    if changed || assessment.reason != server.state_reason {
+        let to = &assessment;
+        let transition = Transition { server: &server.name, from: server.state, to, at: received.at };
+        change_state(transaction, transition).await?;
+    }
+    let crossed_minute = server.last_seen.is_none_or(|last| minute(last) != minute(received.at));
+    if changed || crossed_minute {
+        let openvpn = &received.heartbeat.openvpn;
+        let sample = health_history::ActiveModel {
+            server_id: Set(server.name.clone()),
+            at: Set(received.at.trunc_subsecs(6)),
+            state: Set(assessment.state.as_str().to_owned()),
+            sessions: Set(i32::try_from(openvpn.sessions).unwrap_or(i32::MAX)),
+            bytes_in: Set(i64::try_from(openvpn.bytes_in).unwrap_or(i64::MAX)),
+            bytes_out: Set(i64::try_from(openvpn.bytes_out).unwrap_or(i64::MAX)),
+            ..Default::default()
+        };
+        health_history::Entity::insert(sample).exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}
+
+fn minute(at: DateTime<Utc>) -> i64 {
+    at.timestamp() / SAMPLE_EVERY.num_seconds()
+}
+
+/// A node's way from one state to another.
+#[derive(Debug)]
+pub struct Transition<'a> {
+    /// The node.
+    pub server: &'a str,
+    /// The state that it is changed from; if it is in another one by then, nothing is changed.
+    pub from: NodeState,
+    /// The new state with its reason.
+    pub to: &'a Assessment,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Changes a node's state and audits it when the state is another one. Compare-and-set: of several replicas one does it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
+    let Transition { server, from, to, at } = transition;
+    let mut update = server::Entity::update_many()
+        .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
+        .filter(Expr::col(server::Column::Name).eq(server))
+        .filter(Expr::col(server::Column::State).eq(from));
+    if from != to.state {
+        update = update
+            .col_expr(server::Column::State, Expr::value(to.state))
+            .col_expr(server::Column::StateSince, Expr::value(at.trunc_subsecs(6)));
+    }
+    let changed = update.exec(transaction).await?.rows_affected;
+    if changed == 0 || from == to.state {
+        return Ok(());
+    }
+    info!(server.id = server, from = from.as_str(), to = to.state.as_str(), reason = to.reason, "A node changed its state");
+    let entry = Entry {
+        actor: &Actor::system(),
+        action: "node_state_changed",
+        username: None,
+        server_id: server.to_owned(),
+        details: to.reason.clone(),
+        before: Some(json!({ "state": from })),
+        after: Some(json!({ "state": to.state })),
+    };
+    audit::record(transaction, entry).await
+}

@@ -1,0 +1,140 @@
+//! The folder of the authority: `ca.pem`, `ca.key`, `tls-crypt-v2.key`. Made once, never replaced.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+use data_encoding::BASE64;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use secrecy::{ExposeSecret as _, SecretString};
+use vpnmanager_runtime::secret_file::{self, SecretFileError};
+
+use super::certificate;
+
+const CA_CERTIFICATE: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+const TLS_CRYPT_KEY: &str = "tls-crypt-v2.key";
+const LOCK: &str = ".lock";
+
+const TLS_CRYPT_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
+const TLS_CRYPT_BYTES: usize = 128;
+/// The line width that OpenVPN writes.
+const PEM_WIDTH: usize = 64;
+
+/// Why there is no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenPkiError {
+    /// A file or the folder could not be read or written.
+    #[error("the authority's folder cannot be used")]
+    File(#[from] SecretFileError),
+    /// The lock that keeps two processes from making two authorities could not be taken.
+    #[error("cannot lock {}", .path.display())]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Files are missing that cannot be made again: profiles in use depend on them.
+    #[error("{} lacks {}, which cannot be made again: restore it from a backup", .dir.display(), .missing.join(" and "))]
+    Incomplete {
+        /// The folder.
+        dir: PathBuf,
+        /// What is missing.
+        missing: Vec<&'static str>,
+    },
+    /// The files are there and not what they should be.
+    #[error("the authority in {} cannot be used: {reason}", .dir.display())]
+    Unusable {
+        /// The folder.
+        dir: PathBuf,
+        /// Which file, and what is wrong.
+        reason: &'static str,
+    },
+    /// The CA's certificate could not be made, or cannot sign.
+    #[error("the CA certificate cannot be made or used")]
+    Certificate {
+        /// Why.
+        #[source]
+        source: rcgen::Error,
+    },
+}
+
+/// What the files hold.
+pub(super) struct Material {
+    pub(super) ca_pem: String,
+    pub(super) ca_key: SecretString,
+    pub(super) tls_crypt_v2: SecretString,
+}
+
+impl Material {
+    /// Reads the files, under a lock; makes them where there are none.
+    ///
+    /// The certificate is written last: without it nothing was ever signed, so a creation that was cut short is completed with
+    /// what it left behind.
+    pub(super) fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
+        secret_file::create_dir(dir)?;
+        let _lock = lock(dir)?;
+        if !dir.join(CA_CERTIFICATE).exists() {
+            create(dir)?;
+        }
+        let missing: Vec<_> = [CA_KEY, TLS_CRYPT_KEY].into_iter().filter(|name| !dir.join(name).exists()).collect();
+        if !missing.is_empty() {
+            return Err(OpenPkiError::Incomplete { dir: dir.to_owned(), missing });
+        }
+        let read = |name| secret_file::read(&dir.join(name)).map(|text| SecretString::from(format!("{}\n", text.expose_secret())));
+        Ok(Self {
+            ca_pem: read(CA_CERTIFICATE)?.expose_secret().to_owned(),
+            ca_key: read(CA_KEY)?,
+            tls_crypt_v2: read(TLS_CRYPT_KEY)?,
+        })
+    }
+}
+
+/// Held until it is dropped, by this process or its death.
+fn lock(dir: &Path) -> Result<File, OpenPkiError> {
+    let path = dir.join(LOCK);
+    let failed = |source| OpenPkiError::Lock { path: path.clone(), source };
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+fn create(dir: &Path) -> Result<(), OpenPkiError> {
+    let rcgen_failed = |source| OpenPkiError::Certificate { source };
+    let key_path = dir.join(CA_KEY);
+    let key = if key_path.exists() {
+        KeyPair::from_pem(secret_file::read(&key_path)?.expose_secret()).map_err(rcgen_failed)?
+    } else {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(rcgen_failed)?;
+        secret_file::write(&key_path, key.serialize_pem())?;
+        key
+    };
+    if !dir.join(TLS_CRYPT_KEY).exists() {
+        secret_file::write(&dir.join(TLS_CRYPT_KEY), new_tls_crypt_key().expose_secret())?;
+    }
+    secret_file::write(&dir.join(CA_CERTIFICATE), certificate::new_ca(&key).map_err(rcgen_failed)?)?;
+    // The names must be on the disk before anything is signed with what they stand for.
+    let synced = File::open(dir).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| SecretFileError::Write { path: dir.to_owned(), source })?;
+    Ok(())
+}
+
+/// 128 random bytes, as `openvpn --genkey tls-crypt-v2-server` makes them.
+///
+/// # Panics
+/// When the operating system has no randomness to give.
+fn new_tls_crypt_key() -> SecretString {
+    let mut key = [0_u8; TLS_CRYPT_BYTES];
+    rand::fill(&mut key).expect("the operating system provides randomness");
+    let body = BASE64.encode(&key);
+    let mut text = format!("-----BEGIN {TLS_CRYPT_LABEL}-----\n");
+    for line in body.as_bytes().chunks(PEM_WIDTH) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {TLS_CRYPT_LABEL}-----\n"));
+    text.into()
+}

@@ -1,0 +1,10 @@
+//! The fleet's certificate authority and its tls-crypt-v2 key. Users' keys are born elsewhere: only public keys come here.
+
+mod authority;
+mod certificate;
+mod csr;
+mod folder;
+
+pub use authority::{Pki, PkiError, Signed};
+pub use csr::InvalidCsr;
+pub use folder::OpenPkiError;

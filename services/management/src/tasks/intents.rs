@@ -1,0 +1,21 @@
+//! Carries out what operators asked the local API of a node.
+
+use bytes::Bytes;
+use tracing::warn;
+use vpnmanager_nats::{
+    envelope::Envelope,
+    ids::NodeId,
+    intents::{Intent, IntentAnswer},
+};
+
+use super::requests;
+use crate::{app::App, ops::accept_intent};
+
+pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
+    let intent = requests::read(&node, &payload, |intent: &Intent| &intent.node)?;
+    let answer = accept_intent::accept(&app, &intent).await.unwrap_or_else(|error| {
+        warn!(node.id = %node, error = %error, "A local request was not recorded");
+        IntentAnswer::Unavailable
+    });
+    Some(Envelope::new(answer).encode())
+}

@@ -1,0 +1,27 @@
+//! Places users that stand on fewer nodes than they could.
+
+use vpnmanager_runtime::reconcile::{Next, Reconciler};
+
+use crate::{app::App, ops::place_users::place_users};
+
+pub(super) struct Placer {
+    app: App,
+}
+
+impl Placer {
+    pub(super) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl Reconciler for Placer {
+    type Error = sea_orm::DbErr;
+
+    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+        let placed = place_users(&self.app.db, self.app.settings.placement.replicas).await?;
+        if placed.users > 0 {
+            self.app.publisher.wake();
+        }
+        Ok(if placed.more { Next::Again } else { Next::Idle })
+    }
+}

@@ -1,0 +1,73 @@
+//! Publishes placements whose wanted revision is not in the stream.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tracing::warn;
+use vpnmanager_nats::publish::{self, Publication, Published};
+use vpnmanager_runtime::reconcile::{Next, Reconciler};
+
+use crate::{
+    app::App,
+    ops::{
+        claim_publications::{self, BATCH},
+        record_publications::{self, PublicationResult},
+    },
+};
+
+/// What is in the stream for longer and still not applied is published again: the stream may have lost it.
+const OVERDUE_AFTER: Duration = Duration::from_secs(60);
+/// How often to look for such.
+const LOOK_FOR_OVERDUE: Duration = Duration::from_secs(10);
+
+pub(super) struct Publisher {
+    app: App,
+    looked_for_overdue: Instant,
+}
+
+impl Publisher {
+    pub(super) fn new(app: App) -> Self {
+        Self { app, looked_for_overdue: Instant::now() }
+    }
+}
+
+impl Reconciler for Publisher {
+    type Error = anyhow::Error;
+
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        let db = &self.app.db;
+        if self.looked_for_overdue.elapsed() > LOOK_FOR_OVERDUE {
+            record_publications::republish_overdue(db, OVERDUE_AFTER).await.context("finding overdue placements failed")?;
+            self.looked_for_overdue = Instant::now();
+        }
+        let claims = claim_publications::claim(db).await.context("claiming placements failed")?;
+        if claims.is_empty() {
+            return Ok(Next::Idle);
+        }
+        let publications: Vec<Publication> = claims.iter().map(|claim| claim.publication.clone()).collect();
+        let published = publish::publish_all(&self.app.topology, &publications).await;
+        let mut failures = 0;
+        let mut last_error = None;
+        let results: Vec<PublicationResult> = published
+            .into_iter()
+            .zip(&publications)
+            .map(|(published, publication)| match published {
+                Ok(Published::Stored { sequence }) => {
+                    PublicationResult::InStream { revision: publication.command.body.revision(), sequence }
+                }
+                Ok(Published::Overtaken { sequence, revision }) => PublicationResult::InStream { revision, sequence },
+                Err(error) => {
+                    failures += 1;
+                    last_error = Some(error);
+                    PublicationResult::Failed
+                }
+            })
+            .collect();
+        if let Some(error) = last_error {
+            warn!(failures, error = %error, "Some commands were not published, trying again");
+        }
+        record_publications::record(db, &claims, &results).await.context("recording publications failed")?;
+        let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;
+        Ok(if is_full { Next::Again } else { Next::Idle })
+    }
+}

@@ -1,0 +1,121 @@
+//! Takes acks and events from their stream, records as many as have come in one transaction, and only then settles them.
+
+use std::{pin::pin, time::Duration};
+
+use anyhow::Context;
+use async_nats::jetstream::consumer::PullConsumer;
+use futures_util::{StreamExt, future::join_all};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use vpnmanager_nats::{
+    acks::Ack,
+    delivery::{Delivery, Report},
+    events::Event,
+    publish,
+};
+
+use crate::{
+    app::App,
+    ops::apply_reports::{self, Applied},
+};
+
+/// Reports recorded in one transaction.
+const BATCH: usize = 256;
+/// What could not be recorded comes again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: CancellationToken) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        match pull(&app, &consumer, &stop).await {
+            Ok(()) if stop.is_cancelled() => break,
+            Ok(()) => debug!("The pull of reports ended"),
+            Err(error) => warn!(error = %error, "Pulling reports failed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REOPEN_AFTER) => {}
+            () = stop.cancelled() => break,
+        }
+        match app.topology.ensure_event_consumer().await {
+            Ok(found) => consumer = found,
+            Err(error) => warn!(error = %error, "The consumer of reports is not ready"),
+        }
+    }
+    Ok(())
+}
+
+/// Works off one pull until it ends: the server lost the consumer, or we stop.
+async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> anyhow::Result<()> {
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(BATCH * 4)
+        .expires(Duration::from_secs(30))
+        .heartbeat(Duration::from_secs(5))
+        .messages()
+        .await
+        .context("opening the pull failed")?;
+    let mut batches = pin!(messages.take_until(stop.clone().cancelled_owned()).ready_chunks(BATCH));
+    while let Some(batch) = batches.next().await {
+        let mut deliveries = Vec::with_capacity(batch.len());
+        for message in batch {
+            match message {
+                Ok(message) => deliveries.push(Delivery::from(message)),
+                // After a lost consumer these never end: let the caller look after it.
+                Err(error) => return Err(error).context("the pull was interrupted"),
+            }
+        }
+        work_off(app, deliveries).await;
+    }
+    Ok(())
+}
+
+async fn work_off(app: &App, deliveries: Vec<Delivery>) {
+    let (mut acks, mut events, mut readable) = (Vec::new(), Vec::new(), Vec::with_capacity(deliveries.len()));
+    for delivery in deliveries {
+        match delivery.report() {
+            Ok(Report::Ack(ack)) => {
+                acks.push(ack.body);
+                readable.push(delivery);
+            }
+            Ok(Report::Event(event)) => {
+                events.push(event.body);
+                readable.push(delivery);
+            }
+            Err(error) => {
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report is not understood");
+                settle(delivery.terminate()).await;
+            }
+        }
+    }
+    record(app, &acks, &events, readable).await;
+}
+
+async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Delivery>) {
+    match apply_reports::apply(&app.db, acks, events).await {
+        Ok(applied) => {
+            app.waiters.wake(applied.users.iter().copied());
+            join_all(deliveries.into_iter().map(|delivery| settle(delivery.done()))).await;
+            forget(app, applied).await;
+        }
+        Err(error) => {
+            warn!(error = %error, reports = deliveries.len(), "Recording reports failed, they come again");
+            join_all(deliveries.into_iter().map(|delivery| settle(delivery.retry(RETRY_AFTER)))).await;
+        }
+    }
+}
+
+/// Acked tombstones need not stay in the stream. One that stays all the same ends by its time to live.
+async fn forget(app: &App, applied: Applied) {
+    for tombstone in applied.tombstones {
+        let forgotten = publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
+        if let Err(error) = forgotten {
+            debug!(error = %error, "A tombstone stays in the stream");
+        }
+    }
+}
+
+async fn settle(settled: impl Future<Output = Result<(), vpnmanager_nats::delivery::SettleError>>) {
+    if let Err(error) = settled.await {
+        debug!(error = %error, "A report was not settled, it comes again");
+    }
+}

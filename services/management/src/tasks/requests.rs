@@ -1,0 +1,64 @@
+//! Answers requests of nodes, many at once.
+
+use std::future::Future;
+
+use async_nats::{Message, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use vpnmanager_nats::{
+    envelope::{DecodeError, Envelope},
+    ids::NodeId,
+    subjects::FromNode,
+};
+
+use crate::app::App;
+
+/// Requests worked on at once.
+const CONCURRENCY: usize = 64;
+
+/// Answers each request with what `answer` makes of it; no answer when it makes nothing, so that the node asks again.
+pub(super) async fn serve<F, Fut>(app: App, subscriber: Subscriber, stop: CancellationToken, answer: F) -> anyhow::Result<()>
+where
+    F: Fn(App, NodeId, Bytes) -> Fut,
+    Fut: Future<Output = Option<Bytes>>,
+{
+    subscriber
+        .take_until(stop.cancelled_owned())
+        .for_each_concurrent(CONCURRENCY, |message| serve_one(&app, message, &answer))
+        .await;
+    Ok(())
+}
+
+async fn serve_one<F, Fut>(app: &App, message: Message, answer: &F)
+where
+    F: Fn(App, NodeId, Bytes) -> Fut,
+    Fut: Future<Output = Option<Bytes>>,
+{
+    let Some(reply) = message.reply else {
+        debug!(subject = %message.subject, "A request without a reply subject");
+        return;
+    };
+    let Some(subject) = FromNode::parse(&message.subject) else {
+        return;
+    };
+    let Some(payload) = answer(app.clone(), subject.node().clone(), message.payload).await else {
+        return;
+    };
+    // Without a reply subject of its own: a node could aim the answer at another node's requests, which refuse it for that.
+    if let Err(error) = app.bus.client.publish(reply, payload).await {
+        warn!(error = %error, "An answer was not sent");
+    }
+}
+
+/// Reads a request that must speak for the node whose subject it came on.
+pub(super) fn read<T>(node: &NodeId, payload: &[u8], speaker: fn(&T) -> &NodeId) -> Option<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let read = Envelope::<T>::decode(payload)
+        .and_then(|envelope| if speaker(&envelope.body) == node { Ok(envelope.body) } else { Err(DecodeError::ForeignNode) });
+    read.inspect_err(|error| warn!(node.id = %node, error = %error, "A request is not understood")).ok()
+}

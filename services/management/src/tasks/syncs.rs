@@ -1,0 +1,19 @@
+//! Answers nodes that say what they hold.
+
+use bytes::Bytes;
+use tracing::warn;
+use vpnmanager_nats::{envelope::Envelope, ids::NodeId, sync::SyncRequest};
+
+use super::requests;
+use crate::{app::App, ops::answer_sync::answer_sync};
+
+pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
+    let request = requests::read(&node, &payload, |request: &SyncRequest| &request.node)?;
+    match answer_sync(&app, &request).await {
+        Ok(answer) => Some(Envelope::new(answer).encode()),
+        Err(error) => {
+            warn!(node.id = %node, error = %error, "A sync request was not answered");
+            None
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Management against a private PostgreSQL and a private nats-server.
+
+mod stack;
+
+mod config;
+mod pki;
+
+mod api_access;
+mod api_endnodes;
+mod api_input;
+mod api_spec;
+mod api_users;

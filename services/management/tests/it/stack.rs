@@ -1,0 +1,172 @@
+//! A management of one's own: database, bus, folders, tasks. Gone with the test.
+
+use std::path::Path;
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem::test::{TestClient, TestRequestBuilder, TestResponse};
+use poem::{Endpoint, Response};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vpnmanager_management::api;
+use vpnmanager_management::app::App;
+use vpnmanager_management::config::{
+    BusConfig, Config, DatabaseConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
+};
+use vpnmanager_nats::security::bus_files::init::BusInit;
+use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::telemetry::{LogConfig, LogFormat};
+use vpnmanager_testbed::nats::Nats;
+use vpnmanager_testbed::postgres::{self, DatabaseError};
+
+/// The key from `API_KEY`.
+pub(crate) const ADMIN_KEY: &str = "the-admin-key";
+
+/// A running management.
+pub(crate) struct Stack {
+    pub(crate) app: App,
+    pub(crate) tasks: Tasks,
+    pub(crate) config: Config,
+    _nats: Nats,
+    _folder: TempDir,
+}
+
+impl Stack {
+    /// Starts one on a database and a bus of its own.
+    pub(crate) async fn start() -> Self {
+        vpnmanager_runtime::tls::install_crypto_provider();
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus_dir = folder.path().join("bus");
+        let nats = start_nats(&bus_dir).await;
+        let config = Config {
+            server_id: "management-test".to_owned(),
+            api_key: ADMIN_KEY.into(),
+            listen: vec!["127.0.0.1:0".to_owned()],
+            shutdown_timeout: Duration::from_secs(5),
+            database: database(fresh_database().await.expect("a database").into()),
+            bus: BusConfig { url: vec![nats.tls_url()], dir: bus_dir, public_urls: None },
+            pki: PkiConfig { dir: folder.path().join("pki"), client_validity: Duration::from_secs(86_400) },
+            placement: PlacementConfig { replicas: 3 },
+            health: HealthConfig { stale_after: Duration::from_secs(15), lost_after: Duration::from_secs(30) },
+            log: LogConfig { format: LogFormat::Human, level: "info".to_owned(), file: None },
+        };
+        let tasks = Tasks::new();
+        let app = App::start(&config, &tasks).await.expect("management starts");
+        Self { app, tasks, config, _nats: nats, _folder: folder }
+    }
+
+    /// A client of the whole HTTP interface.
+    pub(crate) fn client(&self) -> TestClient<impl Endpoint<Output = Response> + 'static> {
+        TestClient::new(api::application(self.app.clone(), self.tasks.token()))
+    }
+
+    /// Enrols a node that nobody runs.
+    pub(crate) async fn enrol(&self, server_id: &str) {
+        let client = self.client();
+        let request = client.post("/api/endnodes/register").admin().body_json(&registration(server_id));
+        request.send().await.assert_status(StatusCode::CREATED);
+    }
+
+    /// Creates a user and gives the answer's body.
+    pub(crate) async fn create_user(&self, username: &str) -> Value {
+        let client = self.client();
+        let response = client.post("/api/users").admin().body_json(&json!({ "username": username })).send().await;
+        json_of(response, StatusCode::CREATED).await
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+/// A request with the admin key.
+pub(crate) trait WithKey: Sized {
+    fn key(self, key: &str) -> Self;
+
+    fn admin(self) -> Self {
+        self.key(ADMIN_KEY)
+    }
+}
+
+impl<E> WithKey for TestRequestBuilder<'_, E> {
+    fn key(self, key: &str) -> Self {
+        self.header("x-api-key", key)
+    }
+}
+
+/// A registration of that node with keys of its own.
+pub(crate) fn registration(server_id: &str) -> Value {
+    json!({
+        "server_id": server_id,
+        "bus_public_key": nkeys::KeyPair::new_user().public_key(),
+        "csr": csr(),
+        "host": "127.0.0.1",
+    })
+}
+
+/// A certificate request with a fresh P-256 key.
+pub(crate) fn csr() -> String {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let request = rcgen::CertificateParams::default().serialize_request(&key).expect("a request");
+    request.pem().expect("PEM")
+}
+
+/// The body of an answer of that status.
+pub(crate) async fn json_of(response: TestResponse, status: StatusCode) -> Value {
+    let found = response.0.status();
+    let body = response.0.into_body().into_string().await.expect("a text");
+    assert_eq!(found, status, "{body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// The problem of an answer of that status, with the names of its fields.
+pub(crate) async fn problem_of(response: TestResponse, status: StatusCode) -> (Value, Vec<String>) {
+    assert_eq!(response.0.content_type(), Some("application/problem+json"), "{}", response.0.status());
+    let body = json_of(response, status).await;
+    assert_eq!(body["status"], status.as_u16());
+    let errors = body["errors"].as_array().into_iter().flatten();
+    let fields = errors.map(|error| error["field"].as_str().expect("a name").to_owned()).collect();
+    (body, fields)
+}
+
+/// An empty database with this release's schema.
+async fn fresh_database() -> Result<String, DatabaseError> {
+    let cluster = postgres::shared().await.expect("PostgreSQL");
+    let migrate = async |url: String| {
+        let db = sea_orm::Database::connect(url).await?;
+        vpnmanager_migration::run(&db).await?;
+        db.close().await
+    };
+    cluster.fresh_database("management", migrate).await
+}
+
+fn database(url: SecretString) -> DatabaseConfig {
+    DatabaseConfig {
+        url: Some(url),
+        host: String::new(),
+        port: 5432,
+        user: String::new(),
+        password: None,
+        dbname: String::new(),
+        sslmode: SslMode::Disable,
+    }
+}
+
+async fn start_nats(bus_dir: &Path) -> Nats {
+    let server = Nats::start(|site| {
+        let init = BusInit {
+            dir: bus_dir.to_owned(),
+            listen: site.listen,
+            monitor: site.monitor,
+            store_dir: site.store.clone(),
+            hosts: Vec::new(),
+            allow_plaintext: false,
+        };
+        init.run().expect("a bus");
+        format!("include \"{}\"\n", bus_dir.join("nats-server.conf").display())
+    });
+    server.await.expect("nats-server")
+}

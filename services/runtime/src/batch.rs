@@ -1,0 +1,211 @@
+//! Group commit: many callers, one commit.
+//!
+//! A worker takes whatever has queued up while it was busy with the batch before; there is no timer, so a lone caller waits for
+//! nobody and a crowd shares its commits.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::tasks::Tasks;
+
+/// The way to a group commit. Cheap to clone.
+#[derive(Debug)]
+pub struct Batcher<Req, Res> {
+    queue: mpsc::Sender<Item<Req, Res>>,
+}
+
+/// How much may queue up and be taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Requests that may wait; more callers wait in [`Batcher::submit`].
+    pub queue: usize,
+    /// Requests in one batch.
+    pub batch: usize,
+    /// Batches worked on at the same time.
+    pub workers: usize,
+}
+
+/// The batcher has stopped, or its worker gave this request no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the process is stopping")]
+pub struct Closed;
+
+type Item<Req, Res> = (Req, oneshot::Sender<Res>);
+type Queue<Req, Res> = Arc<Mutex<mpsc::Receiver<Item<Req, Res>>>>;
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            queue: 4096,
+            batch: 200,
+            workers: 1,
+        }
+    }
+}
+
+impl<Req, Res> Clone for Batcher<Req, Res> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl<Req, Res> Batcher<Req, Res>
+where
+    Req: Send + 'static,
+    Res: Send + 'static,
+{
+    /// Starts the workers. `handle` gets 1 to `limits.batch` requests and returns one answer for each, in their order.
+    ///
+    /// At shutdown the workers answer everything that is queued once all tasks have stopped.
+    pub fn start<F, Fut>(tasks: &Tasks, name: &str, limits: BatchLimits, handle: F) -> Self
+    where
+        F: Fn(Vec<Req>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Vec<Res>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(limits.queue.max(1));
+        let queue = Arc::new(Mutex::new(receiver));
+        for number in 0..limits.workers.max(1) {
+            let (queue, handle, stop) = (queue.clone(), handle.clone(), tasks.draining());
+            let most = limits.batch.max(1);
+            tasks.spawn_worker(format!("{name}-{number}"), async move {
+                while let Some(batch) = take(&queue, most, &stop).await {
+                    work_off(batch, &handle).await;
+                }
+                Ok(())
+            });
+        }
+        Self { queue: sender }
+    }
+
+    /// Queues a request and waits for its answer.
+    ///
+    /// A caller that gives up waiting does not take its request back.
+    ///
+    /// # Errors
+    /// [`Closed`] when the process is stopping. The request may have been worked off all the same.
+    pub async fn submit(&self, request: Req) -> Result<Res, Closed> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send((request, answer)).await.map_err(|_returned| Closed)?;
+        answered.await.map_err(|_dropped| Closed)
+    }
+}
+
+/// Waits for at least one request; `None` when stopped and empty.
+async fn take<Req, Res>(queue: &Queue<Req, Res>, most: usize, stop: &CancellationToken) -> Option<Vec<Item<Req, Res>>> {
+    let mut queue = queue.lock().await;
+    let mut batch = Vec::new();
+    let taken = tokio::select! {
+        biased;
+        taken = queue.recv_many(&mut batch, most) => taken,
+        () = stop.cancelled() => {
+            queue.close();
+            queue.recv_many(&mut batch, most).await
+        }
+    };
+    (taken > 0).then_some(batch)
+}
+
+async fn work_off<Req, Res, F, Fut>(batch: Vec<Item<Req, Res>>, handle: &F)
+where
+    F: Fn(Vec<Req>) -> Fut,
+    Fut: Future<Output = Vec<Res>>,
+{
+    let (requests, callers): (Vec<Req>, Vec<oneshot::Sender<Res>>) = batch.into_iter().unzip();
+    let asked = callers.len();
+    let answers = handle(requests).await;
+    if answers.len() != asked {
+        error!(
+            batch.requests = asked,
+            batch.answers = answers.len(),
+            "A batch got the wrong number of answers"
+        );
+    }
+    for (caller, answer) in callers.into_iter().zip(answers) {
+        // A caller that left does not need its answer.
+        let _gone = caller.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn callers_that_queue_up_share_a_batch_and_each_gets_its_own_answer() {
+        let tasks = Tasks::new();
+        let sizes = Arc::new(StdMutex::new(Vec::new()));
+        let seen = sizes.clone();
+        let limits = BatchLimits {
+            batch: 50,
+            ..BatchLimits::default()
+        };
+        let batcher = Batcher::start(&tasks, "double", limits, move |numbers: Vec<u64>| {
+            seen.lock().unwrap().push(numbers.len());
+            async move { numbers.into_iter().map(|number| number * 2).collect() }
+        });
+
+        let answers = join_all((0..120).map(|number| batcher.submit(number))).await;
+
+        let expected: Vec<_> = (0..120).map(|number| Ok(number * 2)).collect();
+        assert_eq!(answers, expected);
+        let sizes = sizes.lock().unwrap();
+        assert_eq!(sizes.iter().sum::<usize>(), 120);
+        assert!(sizes.len() < 20 && sizes.iter().all(|size| *size <= 50), "{sizes:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_at_shutdown_is_still_answered_and_later_requests_are_refused() {
+        let tasks = Tasks::new();
+        let gate = Arc::new(Semaphore::new(0));
+        let waiting = gate.clone();
+        let limits = BatchLimits {
+            batch: 1,
+            ..BatchLimits::default()
+        };
+        let batcher = Batcher::start(&tasks, "gated", limits, move |numbers: Vec<u64>| {
+            let gate = waiting.clone();
+            async move {
+                gate.acquire().await.expect("never closed").forget();
+                numbers
+            }
+        });
+        let submitted = (0..3).map(|number| batcher.submit(number));
+        let stop = async {
+            tasks.stop();
+            gate.add_permits(3);
+            tasks.wait(SOON).await
+        };
+
+        let (answers, stopped) = tokio::join!(join_all(submitted), stop);
+
+        stopped.unwrap();
+        assert_eq!(answers, [Ok(0), Ok(1), Ok(2)]);
+        assert_eq!(batcher.submit(4).await, Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_fails_its_callers_and_the_process() {
+        let tasks = Tasks::new();
+        let batcher: Batcher<u64, u64> = Batcher::start(&tasks, "bad", BatchLimits::default(), |_| async {
+            panic!("no database")
+        });
+
+        assert_eq!(batcher.submit(1).await, Err(Closed));
+        assert!(tasks.wait(SOON).await.is_err());
+    }
+}

@@ -1,0 +1,18 @@
+//! Configuration in layers: flag, environment, file, default.
+//!
+//! A service declares its [`Setting`]s in a table and its structs with serde; everything else (flags, `--help`, `*_FILE` variants
+//! of secrets, messages, `--print-config`, the sample file) follows from the two.
+
+mod command_line;
+mod error;
+mod layers;
+mod masking;
+mod sample;
+mod setting;
+#[cfg(test)]
+mod tests;
+
+pub use command_line::{Cli, Service};
+pub use error::ConfigError;
+pub use masking::{MASK, masked};
+pub use setting::Setting;

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+pub mod process;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod tasks;
+
+pub mod batch;
+pub mod reconcile;
+
+pub mod secret_file;
+pub mod tls;

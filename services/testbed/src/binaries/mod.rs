@@ -1,0 +1,9 @@
+//! Where the programs of a stack are: ours beside the running executable, the others on this machine.
+
+mod find;
+mod nats_server;
+mod postgres;
+
+pub use find::{Missing, endnode, management, openvpn, target_dir, tool};
+pub use nats_server::nats_server;
+pub use postgres::{PostgresBinaries, postgres};

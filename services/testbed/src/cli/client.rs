@@ -1,0 +1,69 @@
+//! `client`: one OpenVPN client in front of a person.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::process::Command;
+use vpnmanager_testbed::{binaries, net::Namespace, process::Identity, stack::Stack};
+
+use super::{home::Home, unless_interrupted};
+use crate::screen::say;
+
+const STOP: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(crate) struct Client {
+    #[command(flatten)]
+    home: Home,
+    /// The .ovpn file
+    profile: PathBuf,
+    /// Name of the network namespace to make for it
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+}
+
+impl Client {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let profile = self.profile.canonicalize();
+        let profile = profile.with_context(|| format!("cannot read the profile {}", self.profile.display()))?;
+        let stack = Stack::attach(&self.home.dir()?)?;
+        let namespace = stack.network()?.add_client(self.netns.as_deref()).await?;
+        say(format_args!(
+            "Client in netns {} with address {}. Ctrl-C ends it.",
+            namespace.name, namespace.address
+        ));
+        say(format_args!("Try:  ip netns exec {} ping 10.8.0.1", namespace.name));
+        let outcome = run_in_front(&namespace, &profile).await;
+        namespace.delete().await;
+        outcome
+    }
+}
+
+async fn run_in_front(namespace: &Namespace, profile: &std::path::Path) -> anyhow::Result<()> {
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", &namespace.name])
+        .arg(binaries::openvpn()?)
+        .arg("--config")
+        .arg(profile);
+    // Not in our process group: Ctrl-C reaches us, and we end it.
+    let mut child = command.process_group(0).stdin(std::process::Stdio::null()).spawn()?;
+    let pid = child.id().and_then(|pid| Identity::of(pid.cast_signed()).ok());
+    match unless_interrupted(child.wait()).await {
+        Ok(status) => match status? {
+            status if status.success() => say("OpenVPN has ended: the server closed the session."),
+            status => bail!("OpenVPN has ended ({status})"),
+        },
+        Err(_interrupted) => {
+            if let Some(process) = pid {
+                process.signal(rustix::process::Signal::TERM);
+            }
+            if tokio::time::timeout(STOP, child.wait()).await.is_err() {
+                child.kill().await?;
+            }
+            say("Client ended.");
+        }
+    }
+    Ok(())
+}

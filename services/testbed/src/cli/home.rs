@@ -1,0 +1,61 @@
+//! Where the running stack is described, and who may change it at a time.
+
+use std::{
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use rustix::fs::FlockOperation;
+
+/// Which stack.
+#[derive(Debug, Args)]
+pub(crate) struct Home {
+    /// Folder of the state and of the shell file `env`
+    #[arg(long, default_value = "target/run", value_name = "DIR")]
+    home: PathBuf,
+    /// Name of the stack, when several run side by side: `env` is then in DIR-NAME
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    name: Option<String>,
+}
+
+impl Home {
+    /// The folder, made if missing, as an absolute path.
+    pub(crate) fn dir(&self) -> anyhow::Result<PathBuf> {
+        let mut dir = self.home.as_os_str().to_owned();
+        if let Some(name) = &self.name {
+            dir.push(format!("-{name}"));
+        }
+        let dir = PathBuf::from(dir);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        dir.canonicalize()
+            .with_context(|| format!("cannot find {}", dir.display()))
+    }
+
+    /// Short, and the same for the same folder: part of every name of the stack.
+    pub(crate) fn id(&self, dir: &Path) -> String {
+        let mut hasher = DefaultHasher::new();
+        dir.hash(&mut hasher);
+        let name = self.name.as_deref().unwrap_or("run");
+        format!("{name}-{:04x}", hasher.finish() & 0xffff)
+    }
+}
+
+/// One command at a time changes a stack. Released when dropped.
+pub(crate) fn lock(dir: &Path) -> anyhow::Result<File> {
+    let file = File::create(dir.join("lock")).with_context(|| format!("cannot make a lock in {}", dir.display()))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("another command is working on the stack in {}", dir.display());
+    }
+    Ok(file)
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fits = (1..=12).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 12 letters, digits and dashes".to_owned())
+}

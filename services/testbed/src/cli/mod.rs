@@ -1,0 +1,49 @@
+//! The command line.
+
+mod client;
+mod down;
+mod home;
+mod interrupt;
+mod part;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use interrupt::{Interrupted, unless_interrupted};
+
+/// Private stacks of VPN Manager on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "vpnmanager-testbed", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the main job: create, connect, ping, delete, refuse
+    Demo,
+    /// Start a stack and leave it running
+    Up(up::Up),
+    /// Stop the running stack and remove what it left
+    Down(down::Down),
+    /// Connect an OpenVPN client to the running stack, in front, until interrupted
+    Client(client::Client),
+    /// Stop one part of the running stack
+    Stop(part::Stop),
+    /// Start one part of the running stack
+    Start(part::Start),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Demo => crate::demo::run().await,
+            Command::Up(up) => up.run().await,
+            Command::Down(down) => down.run().await,
+            Command::Client(client) => client.run().await,
+            Command::Stop(stop) => stop.run().await,
+            Command::Start(start) => start.run().await,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `up`: a stack that stays.
+
+use clap::Args;
+use vpnmanager_testbed::{
+    net::has_tunnels,
+    postgres::Durability,
+    stack::{Lifetime, Stack, StackOptions, State},
+};
+
+use super::{
+    home::{Home, lock},
+    unless_interrupted,
+};
+use crate::screen::{self, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    home: Home,
+    /// Number of nodes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=60))]
+    nodes: u8,
+}
+
+impl Up {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let dir = self.home.dir()?;
+        let _lock = lock(&dir)?;
+        if let Err(reason) = has_tunnels() {
+            say(format_args!(
+                "No tunnels here ({reason}): the nodes run on 127.0.0.1, without OpenVPN."
+            ));
+        }
+        let options = StackOptions {
+            nodes: self.nodes,
+            id: Some(self.home.id(&dir)),
+            durability: Durability::Durable,
+            lifetime: Lifetime::Kept(dir.clone()),
+            usual_ports: true,
+            progress: screen::step,
+            ..StackOptions::default()
+        };
+        let started = unless_interrupted(Stack::start(options)).await;
+        let stack = match started {
+            Ok(stack) => stack?,
+            Err(interrupted) => {
+                say("Interrupted: taking down what has come up.");
+                if let Ok(half) = Stack::attach(&dir) {
+                    half.down().await;
+                }
+                return Err(interrupted);
+            }
+        };
+        describe(stack.state());
+        Ok(())
+    }
+}
+
+fn describe(state: &State) {
+    let url = state.management_url();
+    let env = state.home.join("env").display().to_string();
+    say("");
+    say(format_args!("Management     {url}   (Swagger UI: {url}/docs)"));
+    for node in &state.nodes {
+        let netns = node
+            .namespace
+            .as_ref()
+            .map_or(String::new(), |namespace| format!("   (netns {})", namespace.name));
+        say(format_args!(
+            "node-{:<9} {}{netns}",
+            node.number,
+            state.node_url(node.number)
+        ));
+    }
+    say(format_args!("PostgreSQL     {}", state.database_url()));
+    say(format_args!(
+        "NATS           {}   (monitor: {})",
+        state.nats_url(),
+        state.nats_monitor_url()
+    ));
+    say(format_args!("Logs           {}", state.dir.join("logs").display()));
+    say(format_args!("Environment    {env}"));
+    say("");
+    say(format_args!(
+        "Try:  . {env}; curl -s -H \"X-API-Key: $API_KEY\" $MANAGEMENT_URL/api/endnodes"
+    ));
+    say("End:  make down");
+}

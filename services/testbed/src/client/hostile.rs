@@ -1,0 +1,46 @@
+//! A client that does not listen when the server says goodbye.
+
+use crate::net::{IpError, Namespace};
+
+/// A namespace that drops the server's control packets and lets its data through.
+#[derive(Debug)]
+pub struct Hostile<'a> {
+    namespace: &'a Namespace,
+}
+
+impl<'a> Hostile<'a> {
+    /// Drops control packets (opcode P_CONTROL_V1 in the first payload byte) from the UDP port `server_port` from
+    /// now on: connect first.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn make(namespace: &'a Namespace, server_port: u16) -> Result<Self, IpError> {
+        namespace.run("nft add table ip hostile").await?;
+        namespace
+            .run("nft add chain ip hostile input { type filter hook input priority 0 ; }")
+            .await?;
+        let rule = format!("nft add rule ip hostile input udp sport {server_port} @th,64,8 0x20-0x27 counter drop");
+        namespace.run(&rule).await?;
+        Ok(Self { namespace })
+    }
+
+    /// How many control packets it has ignored.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn ignored(&self) -> Result<u64, IpError> {
+        let rules = self.namespace.run("nft list chain ip hostile input").await?;
+        let count = rules
+            .split_once("packets ")
+            .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+        Ok(count.unwrap_or(0))
+    }
+
+    /// Becomes honest again.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn reform(self) -> Result<(), IpError> {
+        self.namespace.run("nft delete table ip hostile").await.map(drop)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the operator does, over HTTP.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use vpnmanager_testbed::{api::Api, stack::Stack};
+
+use crate::screen::{done, say};
+
+pub(super) const USER: &str = "alice";
+const WAIT: Duration = Duration::from_secs(10);
+
+/// One user's life through management's API.
+pub(super) struct Job {
+    api: Api,
+}
+
+impl Job {
+    pub(super) fn new(stack: &Stack) -> Self {
+        Self { api: stack.api() }
+    }
+
+    /// Creates the user, waits until every node lets him in, and returns his profile.
+    pub(super) async fn create(&self) -> anyhow::Result<String> {
+        let started = Instant::now();
+        let answer = self.api.create_user(USER, Some(WAIT)).await?.expect(201)?;
+        ensure!(
+            answer.body["synced"] == true,
+            "the nodes have not applied it: {}",
+            answer.text
+        );
+        let result = "201, synced: every placed node lets her in";
+        done(
+            &format!("POST /api/users {USER}, wait until synced"),
+            result,
+            started.elapsed(),
+        );
+
+        let started = Instant::now();
+        let profile = self.api.profile(USER).await?;
+        for part in ["<ca>", "<cert>", "<key>", "<tls-crypt-v2>", "remote "] {
+            ensure!(profile.contains(part), "the profile has no {part}");
+        }
+        let remotes = profile.lines().filter(|line| line.starts_with("remote ")).count();
+        let result = format!("{} bytes, {remotes} servers in order", profile.len());
+        done(&format!("GET /api/users/{USER}/profile"), &result, started.elapsed());
+        Ok(profile)
+    }
+
+    /// Deletes the user and waits until every node has shut her out.
+    pub(super) async fn delete(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let answer = self.api.delete_user(USER, Some(WAIT)).await?.success()?;
+        done(
+            &format!("DELETE /api/users/{USER}, wait until synced"),
+            &answer.status.to_string(),
+            started.elapsed(),
+        );
+        let gone = self.api.user(USER).await?;
+        ensure!(gone.status == 404, "{USER} is still there: {}", gone.text);
+        Ok(())
+    }
+
+    /// Shows who did what to the user.
+    pub(super) async fn audit_trail(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let answer = self.api.audit(&format!("?username={USER}")).await?.expect(200)?;
+        let actions: Vec<String> = answer.items().iter().map(row).collect();
+        ensure!(
+            actions.len() >= 2,
+            "the audit trail lacks the creation or the deletion: {}",
+            answer.text
+        );
+        done(
+            &format!("GET /api/audit?username={USER}"),
+            &format!("{} rows", actions.len()),
+            started.elapsed(),
+        );
+        actions.iter().for_each(|action| say(format_args!("       {action}")));
+        Ok(())
+    }
+}
+
+fn row(entry: &Value) -> String {
+    let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
+    format!(
+        "{}  {:<18} by {} from {}",
+        text("timestamp"),
+        text("action"),
+        text("actor"),
+        text("ip_address")
+    )
+}
+
+/// The first line of OpenVPN's log that says this.
+pub(super) fn quote(log: &str, needle: &str) -> anyhow::Result<String> {
+    let line = log.lines().find(|line| line.contains(needle));
+    Ok(line
+        .with_context(|| format!("OpenVPN's log does not say {needle}"))?
+        .trim()
+        .to_owned())
+}

@@ -1,0 +1,59 @@
+//! The main job in front of a person, with a stack of its own.
+
+mod job;
+mod tunnel;
+
+use anyhow::Context;
+use vpnmanager_testbed::{
+    net::has_tunnels,
+    postgres::Durability,
+    stack::{Stack, StackOptions},
+};
+
+use crate::{
+    cli::{Interrupted, unless_interrupted},
+    screen::{self, say},
+};
+
+/// Runs the demo; its last line is `demo: passed`.
+pub(crate) async fn run() -> anyhow::Result<()> {
+    match unless_interrupted(show()).await {
+        // The half-finished stack went with the dropped work.
+        Err(interrupted) if interrupted.is::<Interrupted>() => Err(interrupted.context("demo")),
+        Err(error) => Err(error),
+        Ok(shown) => shown.context("demo failed"),
+    }?;
+    say("demo: passed");
+    Ok(())
+}
+
+async fn show() -> anyhow::Result<()> {
+    let tunnels = has_tunnels();
+    if let Err(reason) = tunnels {
+        say(format_args!("No tunnels on this machine: {reason}."));
+        say("The demo shows everything else: API, database, bus, nodes, certificates and profiles.");
+    }
+    let options = StackOptions {
+        nodes: 2,
+        durability: Durability::Durable,
+        progress: screen::step,
+        ..StackOptions::default()
+    };
+    let stack = Stack::start(options).await?;
+    let job = job::Job::new(&stack);
+    let profile = job.create().await?;
+    if tunnels.is_ok() {
+        tunnel::connect_and_cut(&stack, &job, &profile).await?;
+    } else {
+        job.delete().await?;
+    }
+    job.audit_trail().await?;
+    let started = std::time::Instant::now();
+    stack.down().await;
+    screen::done(
+        "Stop everything",
+        "processes, namespaces and files are gone",
+        started.elapsed(),
+    );
+    Ok(())
+}

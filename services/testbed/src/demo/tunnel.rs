@@ -1,0 +1,51 @@
+//! What the user sees: a tunnel that works, and its end.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::ensure;
+use vpnmanager_testbed::{client::ClientOptions, stack::Stack};
+
+use super::job::{Job, quote};
+use crate::screen::done;
+
+const CONNECT: Duration = Duration::from_secs(30);
+const CUT: Duration = Duration::from_secs(1);
+
+pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut connection = stack.start_client(profile, &ClientOptions::default()).await?;
+    connection.client.connected(CONNECT).await?;
+    let result = quote(&connection.client.log().text(), "Initialization Sequence Completed")?;
+    done("Connect a real OpenVPN client", &result, started.elapsed());
+
+    let started = Instant::now();
+    let pings = connection.pings()?;
+    pings.flows(20, CONNECT).await?;
+    let stats = pings.stats();
+    ensure!(stats.lost.is_empty(), "pings were lost: {:?}", stats.lost);
+    done(
+        "Ping the server through the tunnel",
+        &format!("{} answered, 0 lost", stats.received),
+        started.elapsed(),
+    );
+
+    let (started, deleted) = (Instant::now(), SystemTime::now());
+    job.delete().await?;
+    let cut = pings.falls_silent(deleted, CUT, CONNECT).await?;
+    ensure!(cut < CUT, "the session lived on for {cut:?}");
+    connection.client.exited(CONNECT).await?;
+    let result = format!(
+        "last ping answered {} ms after DELETE began; client has ended",
+        cut.as_millis()
+    );
+    done("See the session dead", &result, started.elapsed());
+
+    let started = Instant::now();
+    connection.client.restart().await?;
+    connection.client.refused(CONNECT).await?;
+    let result = quote(&connection.client.log().text(), "AUTH_FAILED")?;
+    ensure!(connection.client.connections() == 0, "the deleted user got in again");
+    done("Try to connect again", &format!("refused: {result}"), started.elapsed());
+    connection.close().await;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+pub mod api;
+pub mod binaries;
+pub mod client;
+mod environment;
+pub mod nats;
+pub mod net;
+pub mod ping;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+mod ready;
+pub mod scratch;
+pub mod stack;
+pub mod wait;
+
+pub use ready::NotReady;

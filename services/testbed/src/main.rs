@@ -1,0 +1,21 @@
+//! `vpnmanager-testbed`: what `make demo`, `make up` and their companions run.
+
+mod cli;
+mod demo;
+mod screen;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return screen::failed(&error.into()),
+    };
+    match runtime.block_on(command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => screen::failed(&error),
+    }
+}

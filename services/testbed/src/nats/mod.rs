@@ -1,0 +1,5 @@
+//! A private nats-server.
+
+mod server;
+
+pub use server::{Nats, NatsError, NatsSite};

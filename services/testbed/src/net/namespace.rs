@@ -1,0 +1,70 @@
+//! One machine on the bridge.
+
+use std::{net::Ipv4Addr, path::Path};
+
+use super::ip::{IpError, ip, run};
+use crate::process::{Identity, Spec};
+
+/// A namespace with `eth0` on the bridge.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Namespace {
+    /// Name, as `ip netns` knows it.
+    pub name: String,
+    /// Address of its `eth0`.
+    pub address: Ipv4Addr,
+    pub(super) bridge: String,
+    pub(super) port: String,
+}
+
+impl Namespace {
+    /// Pulls the cable: packets vanish, nobody is told.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn cut(&self) -> Result<(), IpError> {
+        ip(&format!("-n {} link set {} nomaster", self.bridge, self.port))
+            .await
+            .map(drop)
+    }
+
+    /// Plugs the cable in again.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn restore(&self) -> Result<(), IpError> {
+        ip(&format!("-n {} link set {} master br0", self.bridge, self.port))
+            .await
+            .map(drop)
+    }
+
+    /// Runs one command line (split at blanks) inside, and returns what it printed.
+    ///
+    /// # Errors
+    /// [`IpError`].
+    pub async fn run(&self, line: &str) -> Result<String, IpError> {
+        run(&format!("ip netns exec {} {line}", self.name)).await
+    }
+
+    /// A process to be started inside.
+    #[must_use]
+    pub fn spec(&self, name: &str, program: impl Into<std::path::PathBuf>, dir: &Path, log: &Path) -> Spec {
+        Spec::new(name, program, dir, log).netns(Some(&self.name))
+    }
+
+    /// Ends every process inside and deletes it.
+    pub async fn delete(&self) {
+        delete(&self.name).await;
+    }
+}
+
+/// Ends every process in a namespace and deletes it.
+pub(super) async fn delete(name: &str) {
+    let pids = ip(&format!("netns pids {name}")).await.unwrap_or_default();
+    for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        if let Ok(process) = Identity::of(pid) {
+            process.kill().await;
+        }
+    }
+    // Somebody else may have deleted it meanwhile.
+    let _ = ip(&format!("netns del {name}")).await;
+}

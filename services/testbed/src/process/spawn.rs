@@ -1,0 +1,296 @@
+//! Start a process that may outlive us.
+
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use super::{Identity, Log, belongings};
+use crate::wait::{self, TimedOut};
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Name for messages.
+    pub name: String,
+    /// Program, found on PATH when it has no slash.
+    pub program: PathBuf,
+    /// Arguments.
+    pub args: Vec<OsString>,
+    /// The whole environment apart from PATH, HOME, LANG and TMPDIR: nothing of the operator's shell leaks in.
+    pub env: Vec<(String, OsString)>,
+    /// Working directory.
+    pub dir: PathBuf,
+    /// Standard output and error go here, appended.
+    pub log: PathBuf,
+    /// User and group to run as (only root can choose).
+    pub user: Option<(u32, u32)>,
+    /// Network namespace to run in.
+    pub netns: Option<String>,
+}
+
+impl Spec {
+    /// A process with no arguments.
+    #[must_use]
+    pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, dir: &Path, log: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: dir.to_path_buf(),
+            log: log.into(),
+            user: None,
+            netns: None,
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds one environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs inside this network namespace (`ip netns exec` ends in exec: the pid is the program's own).
+    #[must_use]
+    pub fn netns(mut self, netns: Option<&str>) -> Self {
+        self.netns = netns.map(str::to_owned);
+        self
+    }
+
+    /// The command as `std` takes it, without its standard streams.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = match &self.netns {
+            None => Command::new(&self.program),
+            Some(netns) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", netns]).arg(&self.program);
+                command
+            }
+        };
+        command.args(&self.args).current_dir(&self.dir).env_clear();
+        for kept in ["PATH", "HOME", "LANG", "TMPDIR"] {
+            if let Some(value) = crate::environment::variable(kept) {
+                command.env(kept, value);
+            }
+        }
+        if let Some(folder) = belongings::folder_of(&self.dir) {
+            command.env(belongings::MARK, folder);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+/// A process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// Its log file could not be opened.
+    #[error("cannot open the log {log} of {name}")]
+    Log {
+        /// Process.
+        name: String,
+        /// Log file.
+        log: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refused to start it.
+    #[error("cannot start {name} ({program})")]
+    Start {
+        /// Process.
+        name: String,
+        /// Program.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running (or ended) process of ours. Dropping this does not end it: a stack outlives the command that started it.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    identity: Identity,
+    log: Log,
+    child: Mutex<Option<Child>>,
+}
+
+impl Process {
+    /// Starts `spec` in a process group of its own, so that Ctrl-C at our terminal does not reach it.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub fn spawn(spec: &Spec) -> Result<Self, SpawnError> {
+        let log_error = |source| SpawnError::Log {
+            name: spec.name.clone(),
+            log: spec.log.display().to_string(),
+            source,
+        };
+        if let Some(parent) = spec.log.parent() {
+            fs::create_dir_all(parent).map_err(log_error)?;
+        }
+        let out = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&spec.log)
+            .map_err(log_error)?;
+        let err = out.try_clone().map_err(log_error)?;
+        let start_error = |source| SpawnError::Start {
+            name: spec.name.clone(),
+            program: spec.program.display().to_string(),
+            source,
+        };
+        let child = spec
+            .command()
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(start_error)?;
+        let pid = child.id().cast_signed();
+        // A child that ended at once has no identity any more; its end shows at the first look.
+        let identity = Identity::of(pid).unwrap_or(Identity { pid, started: 0 });
+        Ok(Self {
+            name: spec.name.clone(),
+            identity,
+            log: Log::at(&spec.log),
+            child: Mutex::new(Some(child)),
+        })
+    }
+
+    /// A process that an earlier command started.
+    #[must_use]
+    pub fn adopt(name: impl Into<String>, identity: Identity, log: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            identity,
+            log: Log::at(log),
+            child: Mutex::new(None),
+        }
+    }
+
+    /// Name for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.identity.pid
+    }
+
+    /// The process id with its start time.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        self.exit_status().is_none() && self.identity.alive()
+    }
+
+    /// How it ended, when it was started by this very command and has ended.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.identity.signal(signal);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// [`TimedOut`] when it outlives the deadline.
+    pub async fn exited(&self, deadline: Duration) -> Result<Duration, TimedOut> {
+        wait::until(
+            deadline,
+            format_args!("{} (pid {}) to end", self.name, self.pid()),
+            async || !self.alive(),
+        )
+        .await
+    }
+
+    /// SIGTERM, then SIGKILL when it has not ended by the deadline.
+    pub async fn stop(&self, deadline: Duration) {
+        self.stop_with(Signal::TERM, deadline).await;
+    }
+
+    /// `signal`, then SIGKILL when it has not ended by the deadline.
+    pub async fn stop_with(&self, signal: Signal, deadline: Duration) {
+        self.signal(signal);
+        if self.exited(deadline).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    /// kill -9, and wait for the end.
+    pub async fn kill(&self) {
+        self.signal(Signal::KILL);
+        // Only a process stuck in the kernel survives this; nothing more can be done about one.
+        let _ = self.exited(Duration::from_secs(10)).await;
+    }
+
+    /// Waits until `ready` says so; an end of the process ends the wait.
+    ///
+    /// # Errors
+    /// [`NotReady`](crate::NotReady) with the tail of the log.
+    pub async fn ready<E: std::fmt::Display>(
+        &self,
+        deadline: Duration,
+        mut ready: impl AsyncFnMut() -> Result<(), E>,
+    ) -> Result<Duration, crate::NotReady> {
+        let started = std::time::Instant::now();
+        let mut ended = false;
+        let waited = wait::until_ok(deadline, format_args!("{} to be ready", self.name), async || {
+            if !self.alive() {
+                ended = true;
+                return Ok(());
+            }
+            ready().await
+        })
+        .await;
+        match waited {
+            Ok(()) if !ended => Ok(started.elapsed()),
+            Ok(()) => Err(crate::NotReady::ended(self)),
+            Err(timed_out) => Err(crate::NotReady::timed_out(self, timed_out)),
+        }
+    }
+}

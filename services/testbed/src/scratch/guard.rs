@@ -1,0 +1,108 @@
+//! A small shell process that waits for our end, however it comes, and then runs the clean-up lines collected so far.
+//!
+//! It holds the reading end of a pipe whose writing end only this process has: a test that is killed, a demo that
+//! panics and a plain drop all look the same to it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use crate::process::Identity;
+
+const WAIT: &str = "trap '' INT TERM HUP\ncat >/dev/null\n";
+
+const CLEAN_UP: &str = r#"
+stop() {
+    [ "$(cut -d' ' -f22 "/proc/$1/stat" 2>/dev/null)" = "$2" ] || return 0
+    kill -"$3" "$1"
+    for _ in $(seq 100); do
+        case "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" in ''|Z|X) return 0 ;; esac
+        sleep 0.05
+    done
+    kill -9 "$1"
+}
+cd /
+eval "$(tac "$1")"
+for environ in $(grep -lzxF "VPNMANAGER_TESTBED_DIR=$2" /proc/[0-9]*/environ 2>/dev/null); do
+    pid=${environ#/proc/}
+    kill -9 "${pid%/environ}"
+done
+for _ in 1 2 3 4 5; do rm -rf "$2" && break; sleep 0.2; done
+"#;
+
+/// Names the process that owns a folder and the shell that waits for its end.
+const KEEPERS: &str = "keepers";
+
+/// Cleans up behind folders in `base` whose owner and guard are both gone: somebody killed the whole container, or
+/// pulled the plug.
+pub(super) fn sweep(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let dir = entry.path();
+        if entry.file_name().to_string_lossy().starts_with("vpnmanager-") && is_abandoned(&dir) {
+            // What we may not remove belongs to another user, who will.
+            let _ = Command::new("sh")
+                .args(["-c", CLEAN_UP, "vpnmanager-testbed-sweep"])
+                .args([dir.join("cleanup"), dir])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+fn is_abandoned(dir: &Path) -> bool {
+    // A folder without this file is being made, or is kept on purpose.
+    let Ok(text) = fs::read(dir.join(KEEPERS)) else {
+        return false;
+    };
+    let keepers: Vec<Option<Identity>> = serde_json::from_slice(&text).unwrap_or_default();
+    !keepers.is_empty() && !keepers.iter().flatten().any(Identity::alive)
+}
+
+/// The waiting shell. Dropping it runs the clean-up and waits for its end.
+#[derive(Debug)]
+pub(super) struct Guard {
+    lines: PathBuf,
+    shell: Child,
+}
+
+impl Guard {
+    pub(super) fn watch(dir: &Path) -> io::Result<Self> {
+        let lines = dir.join("cleanup");
+        fs::write(&lines, "")?;
+        let shell = Command::new("sh")
+            .args(["-c", &format!("{WAIT}{CLEAN_UP}"), "vpnmanager-testbed-guard"])
+            .args([&lines, dir])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let keepers = [std::process::id(), shell.id()].map(|pid| Identity::of(pid.cast_signed()).ok());
+        fs::write(dir.join(KEEPERS), serde_json::to_string(&keepers)?)?;
+        Ok(Self { lines, shell })
+    }
+
+    /// Adds one line of shell, run before the lines added earlier.
+    pub(super) fn add(&self, line: &str) -> io::Result<()> {
+        writeln!(OpenOptions::new().append(true).open(&self.lines)?, "{line}")
+    }
+
+    /// Stops a process.
+    pub(super) fn stop(&self, process: Identity, signal: &str) -> io::Result<()> {
+        self.add(&format!("stop {} {} {signal}", process.pid, process.started))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        // Nothing can be done about a clean-up that fails; the folder's name tells what it is.
+        let _ = self.shell.wait();
+    }
+}

@@ -1,0 +1,322 @@
+//! Bring a stack up, part by part, and take it down.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::process::Command;
+
+use super::{Lifetime, Part, StackError, StackOptions, State, Step, state::NodeState};
+use crate::{
+    binaries,
+    nats::Nats,
+    net::{Network, delete_network, has_tunnels},
+    ports,
+    postgres::{Durability, Postgres},
+    process::{Identity, Spec, belonging_to},
+    scratch::{Medium, Scratch},
+};
+
+/// A running stack.
+#[derive(Debug)]
+pub struct Stack {
+    pub(super) state: State,
+    pub(super) scratch: Scratch,
+}
+
+impl Stack {
+    /// Builds a stack and waits until every part of it is ready.
+    ///
+    /// # Errors
+    /// [`StackError`]; what had come up is gone again.
+    pub async fn start(options: StackOptions) -> Result<Self, StackError> {
+        // Asked for first: nothing has to be undone when a program is missing.
+        binaries::postgres()?;
+        binaries::nats_server()?;
+        binaries::management()?;
+        binaries::endnode()?;
+        let mut stack = Self::lay_out(&options).await?;
+        match stack.bring_up(&options).await {
+            Ok(()) => Ok(stack),
+            Err(error) => {
+                stack.down().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes up the stack whose state file is in `home`.
+    ///
+    /// # Errors
+    /// [`StackError::NotUp`].
+    pub fn attach(home: &Path) -> Result<Self, StackError> {
+        let state = State::load(home)?;
+        let scratch = Scratch::existing(&state.dir);
+        Ok(Self { state, scratch })
+    }
+
+    /// Stops every part, deletes namespaces and folder.
+    pub async fn down(self) {
+        let Self { state, scratch } = self;
+        for node in &state.nodes {
+            stop(state.process(Part::Node(node.number))).await;
+            stop(state.process(Part::Openvpn(node.number))).await;
+        }
+        stop(state.process(Part::Management)).await;
+        stop(state.process(Part::Nats)).await;
+        if let Some(process) = state.process(Part::Postgres) {
+            process
+                .stop(rustix::process::Signal::INT, Duration::from_secs(20))
+                .await;
+        }
+        delete_network(&state.id).await;
+        for process in belonging_to(&state.dir) {
+            process.kill().await;
+        }
+        state.forget();
+        scratch.remove();
+    }
+
+    /// Removes what a crashed stack of this name has left; one that lives is left alone.
+    ///
+    /// # Errors
+    /// [`StackError::AlreadyUp`] for one that lives.
+    pub async fn clear_leftovers(home: &Path, id: &str) -> Result<(), StackError> {
+        match Self::attach(home) {
+            Ok(stack) if stack.state.any_alive() => {
+                return Err(StackError::AlreadyUp {
+                    dir: home.to_path_buf(),
+                });
+            }
+            Ok(stack) => stack.down().await,
+            Err(StackError::NotUp { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        delete_network(id).await;
+        Scratch::remove_kept(id);
+        Ok(())
+    }
+
+    /// What it consists of.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    async fn lay_out(options: &StackOptions) -> Result<Self, StackError> {
+        let id = options.id.clone().unwrap_or_else(crate::scratch::fresh_id);
+        let scratch = match (&options.lifetime, options.durability) {
+            (Lifetime::Kept(home), _) => {
+                Self::clear_leftovers(home, &id).await?;
+                Scratch::kept(&id)?
+            }
+            (Lifetime::Owner, Durability::Durable) => Scratch::guarded_named(Medium::Disk, &id)?,
+            (Lifetime::Owner, Durability::Fast) => Scratch::guarded_named(Medium::Memory, &id)?,
+        };
+        let home = match &options.lifetime {
+            Lifetime::Kept(home) => home.clone(),
+            Lifetime::Owner => scratch.dir().to_path_buf(),
+        };
+        fs::create_dir_all(&home).map_err(StackError::file(&home))?;
+        let port = |usual: u16| {
+            let port = if options.usual_ports {
+                ports::preferably(usual)
+            } else {
+                ports::free()
+            };
+            port.map_err(StackError::Port)
+        };
+        let state = State {
+            dir: scratch.dir().to_path_buf(),
+            home,
+            api_key: random_key(),
+            network: None,
+            durability: options.durability,
+            postgres_port: port(5433)?,
+            postgres: None,
+            nats_port: port(4222)?,
+            nats_monitor_port: port(8222)?,
+            nats: None,
+            management_port: port(8080)?,
+            management: None,
+            management_env: options.management_env.clone(),
+            node_env: options.node_env.clone(),
+            nodes: Vec::new(),
+            id,
+        };
+        Ok(Self { state, scratch })
+    }
+
+    async fn bring_up(&mut self, options: &StackOptions) -> Result<(), StackError> {
+        self.state.save()?;
+        if options.tunnels.unwrap_or_else(|| has_tunnels().is_ok()) {
+            let started = Instant::now();
+            let network = Network::create(&self.state.id).await?;
+            self.scratch.run_at_end(&network.cleanup_line());
+            let result = format!("bridge, {}/24", network.gateway());
+            self.state.network = Some(network);
+            self.state.save()?;
+            tell(options, "Build the network", result, started);
+        }
+
+        let started = Instant::now();
+        self.init_postgres().await?;
+        tell(
+            options,
+            "Start PostgreSQL",
+            self.pid_and(Part::Postgres, format!("port {}", self.state.postgres_port)),
+            started,
+        );
+
+        let started = Instant::now();
+        self.init_bus().await?;
+        self.start_part(Part::Nats).await?;
+        let result = format!("port {}, accounts and TLS from bus-init", self.state.nats_port);
+        tell(options, "Start nats-server", self.pid_and(Part::Nats, result), started);
+
+        let started = Instant::now();
+        self.start_part(Part::Management).await?;
+        let result = self.state.management_url();
+        tell(
+            options,
+            "Start management",
+            self.pid_and(Part::Management, result),
+            started,
+        );
+
+        for number in 1..=options.nodes {
+            let started = Instant::now();
+            self.add_node(number).await?;
+            let mut result = self.pid_and(Part::Node(number), self.state.node_url(number));
+            if self.state.network.is_some() {
+                result = format!(
+                    "{result}, {}",
+                    self.pid_and(Part::Openvpn(number), "OpenVPN".to_owned())
+                );
+            }
+            tell(options, &format!("Enrol and start node-{number}"), result, started);
+        }
+        Ok(())
+    }
+
+    async fn init_postgres(&mut self) -> Result<(), StackError> {
+        Postgres::init(&self.state.dir.join("postgres"), self.state.durability).await?;
+        self.start_part(Part::Postgres).await?;
+        self.postgres().create_database("vpnmanager").await?;
+        Ok(())
+    }
+
+    async fn init_bus(&self) -> Result<(), StackError> {
+        let state = &self.state;
+        let listen = if state.network.is_some() {
+            "0.0.0.0"
+        } else {
+            "127.0.0.1"
+        };
+        let mut spec = Spec::new("bus-init", binaries::management()?, &state.dir, state.log(Part::Nats))
+            .args([
+                "bus-init",
+                "--allow-plaintext",
+                "--host",
+                "127.0.0.1",
+                "--host",
+                "localhost",
+            ])
+            .args(["--listen", &format!("{listen}:{}", state.nats_port)])
+            .args(["--monitor", &state.nats_monitor().to_string()]);
+        if let Some(network) = &state.network {
+            spec = spec.args(["--host", &network.gateway().to_string()]);
+        }
+        spec = spec
+            .args(["--dir"])
+            .args([state.bus_dir()])
+            .args(["--store-dir"])
+            .args([state.dir.join("jetstream")]);
+        let output = Command::from(spec.command()).stdin(Stdio::null()).output().await;
+        let output = output.map_err(StackError::file(&spec.program))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(StackError::BusInit(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
+    }
+
+    /// Adds and starts one more node.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub async fn add_node(&mut self, number: u8) -> Result<(), StackError> {
+        let (namespace, port) = match &self.state.network {
+            Some(network) => (Some(network.add(&format!("node-{number}"), 10 + number).await?), 8081),
+            None => (None, ports::free().map_err(StackError::Port)?),
+        };
+        let dir = self.state.node_dir(number);
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&dir)
+            .map_err(StackError::file(&dir))?;
+        self.state.nodes.push(NodeState {
+            number,
+            port,
+            namespace,
+            agent: None,
+        });
+        self.start_part(Part::Node(number)).await
+    }
+
+    pub(super) fn postgres(&self) -> Postgres {
+        let state = &self.state;
+        let process = state.postgres.unwrap_or(Identity { pid: 0, started: 0 });
+        Postgres::adopt(
+            &state.dir.join("postgres"),
+            state.postgres_port,
+            state.durability,
+            process,
+        )
+    }
+
+    pub(super) async fn run_nats(&self) -> Result<Identity, StackError> {
+        let state = &self.state;
+        let config = state.bus_dir().join("nats-server.conf");
+        let log = state.log(Part::Nats);
+        Ok(Nats::run(&config, &log, state.nats_address(), state.nats_monitor())
+            .await?
+            .identity())
+    }
+
+    fn pid_and(&self, part: Part, result: String) -> String {
+        match self.state.process(part) {
+            Some(process) => format!("{result}, pid {}", process.pid),
+            None => result,
+        }
+    }
+}
+
+async fn stop(process: Option<Identity>) {
+    if let Some(process) = process {
+        process
+            .stop(rustix::process::Signal::TERM, Duration::from_secs(15))
+            .await;
+    }
+}
+
+fn tell(options: &StackOptions, what: &str, result: String, started: Instant) {
+    (options.progress)(&Step {
+        what: what.to_owned(),
+        result,
+        took: started.elapsed(),
+    });
+}
+
+fn random_key() -> String {
+    let mut bytes = [0; 24];
+    aws_lc_rs::rand::fill(&mut bytes).map_or_else(
+        |_| uuid::Uuid::new_v4().to_string(),
+        |()| data_encoding::BASE64URL_NOPAD.encode(&bytes),
+    )
+}

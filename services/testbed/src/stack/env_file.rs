@@ -1,0 +1,94 @@
+//! The shell file that tells a person or a script where everything is.
+
+use std::fmt::Display;
+
+use super::{Part, State};
+
+impl State {
+    /// `NAME='value'` lines. A part that does not run has an empty pid.
+    #[must_use]
+    pub fn env_file(&self) -> String {
+        let mut lines = vec![
+            line("MANAGEMENT_URL", self.management_url()),
+            line("API_KEY", &self.api_key),
+            line("DATABASE_URL", self.database_url()),
+            line("NATS_URL", self.nats_url()),
+            line("NATS_MONITOR_URL", self.nats_monitor_url()),
+            line("NATS_CREDS", self.bus_dir().join("management.creds").display()),
+            line("RUN_DIR", self.dir.display()),
+            line("MANAGEMENT_PID", self.pid(Part::Management)),
+            line("NATS_PID", self.pid(Part::Nats)),
+            line("POSTGRES_PID", self.pid(Part::Postgres)),
+        ];
+        for node in &self.nodes {
+            let number = node.number;
+            let dir = self.node_dir(number);
+            let netns = node.namespace.as_ref().map_or("", |namespace| &namespace.name);
+            let mut add = |name: &str, value: &dyn Display| lines.push(line(&format!("NODE_{number}_{name}"), value));
+            add("ID", &format_args!("node-{number}"));
+            add("URL", &self.node_url(number));
+            add("PID", &self.pid(Part::Node(number)));
+            add("CREDS", &dir.join("node.creds").display());
+            add("DIR", &dir.display());
+            add("NETNS", &netns);
+            add("OPENVPN_PID", &self.pid(Part::Openvpn(number)));
+        }
+        lines.concat()
+    }
+
+    /// Management's URL for callers on this machine.
+    #[must_use]
+    pub fn management_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.management_port)
+    }
+
+    /// The database's URL.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        format!(
+            "postgres://vpnmanager@127.0.0.1:{}/vpnmanager?sslmode=disable",
+            self.postgres_port
+        )
+    }
+
+    /// The bus for tools, without TLS.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        format!("nats://{}", self.nats_address())
+    }
+
+    /// nats-server's monitoring endpoint.
+    #[must_use]
+    pub fn nats_monitor_url(&self) -> String {
+        format!("http://{}", self.nats_monitor())
+    }
+
+    /// A node's local API.
+    #[must_use]
+    pub fn node_url(&self, number: u8) -> String {
+        let node = self.node_state(number);
+        let port = node.map_or(0, |node| node.port);
+        match node.and_then(|node| node.namespace.as_ref()) {
+            Some(namespace) => format!("http://{}:{port}", namespace.address),
+            None => format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    fn pid(&self, part: Part) -> String {
+        self.process(part)
+            .map(|process| process.pid.to_string())
+            .unwrap_or_default()
+    }
+}
+
+fn line(name: &str, value: impl Display) -> String {
+    format!("{name}='{}'\n", value.to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_quote_in_a_value_stays_one_value() {
+        assert_eq!(super::line("A", "it's $HOME"), "A='it'\\''s $HOME'\n");
+    }
+}

@@ -1,0 +1,35 @@
+//! A whole VPN Manager: PostgreSQL, nats-server, management and nodes with real OpenVPN in network namespaces.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use vpnmanager_testbed::stack::{Part, Stack, StackOptions};
+//!
+//! let mut stack = Stack::start(StackOptions { nodes: 2, ..StackOptions::default() }).await?;
+//! stack.api().create_user("alice", Some(std::time::Duration::from_secs(5))).await?.expect(201)?;
+//! let alice = stack.connect("alice").await?;
+//! stack.kill_part(Part::Node(1)).await?;
+//! # drop(alice);
+//! # Ok(())
+//! # }
+//! ```
+//! What `Stack::start` builds for a test ends with the test. `make up` keeps its stack and writes its state to a
+//! file, from which [`Stack::attach`] takes it up again.
+
+mod build;
+mod connect;
+mod control;
+mod env_file;
+mod error;
+mod node;
+mod options;
+mod part;
+mod spec;
+mod state;
+
+pub use build::Stack;
+pub use connect::Connection;
+pub use error::StackError;
+pub use node::Node;
+pub use options::{Lifetime, StackOptions, Step};
+pub use part::Part;
+pub use state::State;

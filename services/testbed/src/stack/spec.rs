@@ -1,0 +1,84 @@
+//! How each service of a stack is started: the environment that tells it everything.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use super::{Part, StackError, State};
+use crate::{binaries, process::Spec};
+
+impl State {
+    pub(super) fn management_spec(&self) -> Result<Spec, StackError> {
+        let work = self.folder("work/management", 0o700)?;
+        let program = binaries::management()?;
+        let mut listen = format!("127.0.0.1:{}", self.management_port);
+        let mut public_bus = format!("tls://127.0.0.1:{}", self.nats_port);
+        if let Some(network) = &self.network {
+            listen = format!("{listen},{}:{}", network.gateway(), self.management_port);
+            public_bus = format!("tls://{}:{}", network.gateway(), self.nats_port);
+        }
+        let spec = Spec::new("management", program, &work, self.log(Part::Management))
+            .env("SERVER_ID", "management-server")
+            .env("API_KEY", &self.api_key)
+            .env("LISTEN", listen)
+            .env("DATABASE_URL", self.database_url())
+            .env("NATS_URL", format!("tls://127.0.0.1:{}", self.nats_port))
+            .env("BUS_DIR", self.bus_dir())
+            .env("BUS_PUBLIC_URLS", public_bus)
+            .env("PKI_DIR", self.dir.join("pki"))
+            .env("RUST_BACKTRACE", "1");
+        Ok(self
+            .management_env
+            .iter()
+            .fold(spec, |spec, (name, value)| spec.env(name, value)))
+    }
+
+    pub(super) fn node_spec(&self, number: u8) -> Result<Spec, StackError> {
+        let node = self
+            .node_state(number)
+            .ok_or(StackError::NoSuchPart(Part::Node(number)))?;
+        let work = self.folder(&format!("work/node-{number}"), 0o700)?;
+        let namespace = node.namespace.as_ref();
+        let listen = if namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let mut spec = Spec::new(
+            format!("node-{number}"),
+            binaries::endnode()?,
+            &work,
+            self.log(Part::Node(number)),
+        )
+        .netns(namespace.map(|namespace| namespace.name.as_str()))
+        .env("SERVER_ID", format!("node-{number}"))
+        .env(
+            "MANAGEMENT_URL",
+            format!("http://{}:{}", self.gateway(), self.management_port),
+        )
+        .env("API_KEY", &self.api_key)
+        .env("JOIN_TOKEN_FILE", self.join_token_file(number))
+        .env("STATE_DIR", self.node_dir(number))
+        .env("LISTEN", format!("{listen}:{}", node.port))
+        .env("RUST_BACKTRACE", "1");
+        spec = match namespace {
+            Some(namespace) => spec
+                .env("OPENVPN_MODE", "managed")
+                .env("OPENVPN_BINARY", binaries::openvpn()?)
+                // A socket path must stay below 108 bytes.
+                .env("OPENVPN_RUN_DIR", self.folder("s", 0o755)?.join(number.to_string()))
+                .env("PUBLIC_HOST", namespace.address.to_string()),
+            None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
+        };
+        Ok(self
+            .node_env
+            .iter()
+            .fold(spec, |spec, (name, value)| spec.env(name, value)))
+    }
+
+    pub(super) fn join_token_file(&self, number: u8) -> PathBuf {
+        self.dir.join("work").join(format!("node-{number}.token"))
+    }
+
+    /// Services run in folders of their own: no configuration file of the operator's is picked up from the current one.
+    pub(super) fn folder(&self, name: &str, mode: u32) -> Result<PathBuf, StackError> {
+        let dir = self.dir.join(name);
+        let made = fs::create_dir_all(&dir).and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)));
+        made.map_err(StackError::file(&dir))?;
+        Ok(dir)
+    }
+}

@@ -1,0 +1,184 @@
+//! What a stack consists of: enough to find, stop and start every part of it from another process.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Part, StackError};
+use crate::{
+    net::{Namespace, Network},
+    postgres::Durability,
+    process::Identity,
+};
+
+/// A stack as written to its state file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    /// Part of every name.
+    pub id: String,
+    /// Folder for everything that its parts write.
+    pub dir: PathBuf,
+    /// Folder of the state and environment files.
+    pub home: PathBuf,
+    /// First admin key of management, local key of the nodes.
+    pub api_key: String,
+    /// The network, where there are tunnels.
+    pub network: Option<Network>,
+    /// What a commit is worth.
+    pub durability: Durability,
+    /// PostgreSQL's port.
+    pub postgres_port: u16,
+    /// PostgreSQL's main process.
+    pub postgres: Option<Identity>,
+    /// nats-server's port for clients.
+    pub nats_port: u16,
+    /// nats-server's monitoring port.
+    pub nats_monitor_port: u16,
+    /// nats-server.
+    pub nats: Option<Identity>,
+    /// Management's port.
+    pub management_port: u16,
+    /// Management.
+    pub management: Option<Identity>,
+    /// More environment variables for management.
+    pub management_env: Vec<(String, String)>,
+    /// More environment variables for every node.
+    pub node_env: Vec<(String, String)>,
+    /// The nodes in the order of their numbers.
+    pub nodes: Vec<NodeState>,
+}
+
+/// One node as written to the state file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeState {
+    /// 1, 2, ...
+    pub number: u8,
+    /// Port of its local API.
+    pub port: u16,
+    /// Its namespace, where there are tunnels.
+    pub namespace: Option<Namespace>,
+    /// Its agent.
+    pub agent: Option<Identity>,
+}
+
+impl State {
+    /// Reads the state file in `home`.
+    ///
+    /// # Errors
+    /// [`StackError::NotUp`] when there is none.
+    pub fn load(home: &Path) -> Result<Self, StackError> {
+        let file = home.join("state.json");
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StackError::NotUp { file }),
+            Err(error) => return Err(StackError::file(file)(error)),
+        };
+        serde_json::from_slice(&text)
+            .map_err(io::Error::from)
+            .map_err(StackError::file(file))
+    }
+
+    /// Writes the state file and the environment file.
+    ///
+    /// # Errors
+    /// [`StackError::File`].
+    pub fn save(&self) -> Result<(), StackError> {
+        let file = self.home.join("state.json");
+        let text = serde_json::to_string_pretty(self)
+            .map_err(io::Error::from)
+            .map_err(StackError::file(&file))?;
+        replace(&file, &text)?;
+        replace(&self.home.join("env"), &self.env_file())
+    }
+
+    /// Removes both files.
+    pub fn forget(&self) {
+        for name in ["state.json", "env"] {
+            // What is not there need not be removed.
+            let _ = fs::remove_file(self.home.join(name));
+        }
+    }
+
+    /// Our address in the network of the nodes.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.network.as_ref().map_or(Ipv4Addr::LOCALHOST, Network::gateway)
+    }
+
+    /// The running process of a part.
+    #[must_use]
+    pub fn process(&self, part: Part) -> Option<Identity> {
+        let process = match part {
+            Part::Management => self.management,
+            Part::Nats => self.nats,
+            Part::Postgres => self.postgres,
+            Part::Node(number) => self.node_state(number).and_then(|node| node.agent),
+            Part::Openvpn(number) => Identity::from_pid_file(&self.node_dir(number).join("openvpn/openvpn.pid")).ok(),
+        };
+        process.filter(Identity::alive)
+    }
+
+    /// Whether any part runs.
+    #[must_use]
+    pub fn any_alive(&self) -> bool {
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|node| [Part::Node(node.number), Part::Openvpn(node.number)]);
+        nodes
+            .chain([Part::Management, Part::Nats, Part::Postgres])
+            .any(|part| self.process(part).is_some())
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node_state(&self, number: u8) -> Option<&NodeState> {
+        self.nodes.iter().find(|node| node.number == number)
+    }
+
+    /// The state folder of a node's agent.
+    #[must_use]
+    pub fn node_dir(&self, number: u8) -> PathBuf {
+        self.dir.join(format!("node-{number}"))
+    }
+
+    /// The log of a part.
+    #[must_use]
+    pub fn log(&self, part: Part) -> PathBuf {
+        match part {
+            Part::Openvpn(number) => self.node_dir(number).join("openvpn/openvpn.log"),
+            // Beside its data folder, where its user may write.
+            Part::Postgres => self.dir.join("postgres.log"),
+            Part::Management | Part::Nats | Part::Node(_) => self.dir.join("logs").join(format!("{part}.log")),
+        }
+    }
+
+    pub(super) fn bus_dir(&self) -> PathBuf {
+        self.dir.join("bus")
+    }
+
+    pub(super) fn nats_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.nats_port).into()
+    }
+
+    pub(super) fn nats_monitor(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.nats_monitor_port).into()
+    }
+}
+
+/// Both files hold secrets; a reader sees the old or the new text, never half of one.
+fn replace(file: &Path, text: &str) -> Result<(), StackError> {
+    let temporary = file.with_extension("new");
+    let write = || {
+        fs::write(&temporary, "")?;
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
+        fs::write(&temporary, text)?;
+        fs::rename(&temporary, file)
+    };
+    write().map_err(StackError::file(file))
+}

@@ -1,0 +1,101 @@
+//! Waiting for a condition with a deadline: the one way that tests and stack synchronise.
+
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+/// A condition did not come true in time.
+#[derive(Debug, thiserror::Error)]
+#[error("waited {} for {what} in vain{}", humantime::format_duration(*.waited), .last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]
+pub struct TimedOut {
+    /// What was waited for.
+    pub what: String,
+    /// How long.
+    pub waited: Duration,
+    /// What the last look said, where it said something.
+    pub last: Option<String>,
+}
+
+/// Polls `condition` until it is true and returns how long that took.
+///
+/// # Errors
+/// [`TimedOut`] at the deadline.
+pub async fn until<C, F>(deadline: Duration, what: impl Display, mut condition: C) -> Result<Duration, TimedOut>
+where
+    C: FnMut() -> F,
+    F: Future<Output = bool>,
+{
+    let started = Instant::now();
+    until_some(deadline, what, async || condition().await.then_some(())).await?;
+    Ok(started.elapsed())
+}
+
+/// Polls `attempt` until it gives a value.
+///
+/// # Errors
+/// [`TimedOut`] at the deadline.
+pub async fn until_some<T>(
+    deadline: Duration,
+    what: impl Display,
+    mut attempt: impl AsyncFnMut() -> Option<T>,
+) -> Result<T, TimedOut> {
+    until_ok(deadline, what, async || attempt().await.ok_or("")).await
+}
+
+/// Polls `attempt` until it succeeds; the last error becomes part of the message.
+///
+/// # Errors
+/// [`TimedOut`] at the deadline.
+pub async fn until_ok<T, E: Display>(
+    deadline: Duration,
+    what: impl Display,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, TimedOut> {
+    let started = Instant::now();
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if started.elapsed() >= deadline {
+            let last = error.to_string();
+            let last = (!last.is_empty()).then_some(last);
+            return Err(TimedOut {
+                what: what.to_string(),
+                waited: deadline,
+                last,
+            });
+        }
+        tokio::time::sleep(pause(started.elapsed())).await;
+    }
+}
+
+/// Short looks first, so that fast things are measured well; rarer ones for what takes long.
+fn pause(waited: Duration) -> Duration {
+    (waited / 20).clamp(Duration::from_millis(5), Duration::from_millis(100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_error_is_in_the_message() {
+        let error = until_ok(Duration::from_millis(20), "the door", async || Err::<(), _>("locked"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "waited 20ms for the door in vain; last: locked");
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_comes_true_ends_the_wait() {
+        let mut looks = 0;
+        let waited = until(Duration::from_secs(5), "three looks", || {
+            looks += 1;
+            let enough = looks == 3;
+            async move { enough }
+        });
+        assert!(waited.await.unwrap() < Duration::from_secs(5));
+    }
+}
