@@ -87,7 +87,7 @@ CREATE TABLE placements (
     published_at       TIMESTAMPTZ,
     attempts           INTEGER NOT NULL DEFAULT 0,
     -- Until then one replica is publishing it.
-    lease_until        TIMESTAMPTZ NOT NULL DEFAULT '-infinity',
+    lease_until        TIMESTAMPTZ NOT NULL DEFAULT 'epoch',
     -- The share of this placement in the node's state digest, once applied and present.
     digest             BIGINT NOT NULL DEFAULT 0,
     created_at         TIMESTAMPTZ NOT NULL DEFAULT now(),

@@ -22,6 +22,8 @@ mod publishing;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod tombstones;

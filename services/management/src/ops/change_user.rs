@@ -120,7 +120,7 @@ async fn apply(
 pub async fn want_revision(transaction: &DatabaseTransaction, user_id: i64, revision: i64) -> Result<(), DbErr> {
     placement::Entity::update_many()
         .col_expr(placement::Column::WantedRevision, Expr::value(revision))
-        .col_expr(placement::Column::LeaseUntil, Expr::cust("'-infinity'"))
+        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
         .col_expr(placement::Column::Attempts, Expr::value(0))
         .filter(Expr::col(placement::Column::UserId).eq(user_id))
         .exec(transaction)

@@ -124,7 +124,7 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result
          FROM heirs JOIN servers s ON s.name = heirs.server_id
          WHERE u.id = heirs.user_id RETURNING u.id, u.username, u.server_id";
     let moved = Moved::find_by_statement(run(rehome)).all(transaction).await?;
-    let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = '-infinity', attempts = 0
+    let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
          FROM users u WHERE u.id = p.user_id AND p.wanted_revision < u.revision AND $1 <> ''";
     transaction.execute_raw(run(want)).await?;
     Ok(moved)

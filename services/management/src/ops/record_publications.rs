@@ -55,7 +55,7 @@ pub async fn record(
         let statement = Statement::from_sql_and_values(
             backend,
             "UPDATE placements SET published_revision = GREATEST(published_revision, r.revision), published_sequence = r.sequence,
-                 published_at = now(), lease_until = '-infinity'
+                 published_at = now(), lease_until = 'epoch'
              FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS r (id, revision, sequence)
              WHERE placements.id = r.id",
             [ids.into(), revisions.into(), sequences.into()],

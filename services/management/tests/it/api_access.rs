@@ -1,1 +1,161 @@
+//! Who gets in where: every operation of the description, with every kind of key.
 
+use poem::http::{Method, StatusCode};
+use poem::test::TestResponse;
+use serde_json::{Value, json};
+use vpnmanager_management::api;
+use vpnmanager_testbed::wait;
+
+use std::time::Duration;
+
+use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
+
+/// Path and method of each operation, with names in place of the parameters.
+fn operations() -> Vec<(String, Method, String)> {
+    let spec = api::spec();
+    let paths = spec.document()["paths"].as_object().expect("paths").clone();
+    let mut operations = Vec::new();
+    for (path, item) in paths {
+        let path = path.replace("{username}", "nobody").replace("{server_id}", "nowhere");
+        for (method, operation) in item.as_object().expect("operations") {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let id = operation["operationId"].as_str().expect("an id").to_owned();
+            operations.push((path.clone(), method, id));
+        }
+    }
+    operations
+}
+
+/// A body that the operation accepts, so that only the key decides.
+fn body_of(id: &str) -> Value {
+    match id {
+        "create_user" => json!({ "username": "nobody" }),
+        "register_endnode" => registration("node-1"),
+        _ => json!({}),
+    }
+}
+
+async fn call(stack: &Stack, operation: &(String, Method, String), header: Option<(&'static str, String)>) -> TestResponse {
+    let (path, method, id) = operation;
+    let client = stack.client();
+    let mut request = client.request(method.clone(), path);
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    if *method == Method::POST || *method == Method::PATCH {
+        request = request.body_json(&body_of(id));
+    }
+    request.send().await
+}
+
+#[tokio::test]
+async fn no_operation_but_health_answers_without_a_known_key() {
+    let stack = Stack::start().await;
+    for operation in operations() {
+        if operation.2 == "get_health" {
+            call(&stack, &operation, None).await.assert_status_is_ok();
+            continue;
+        }
+        let wrong = [
+            None,
+            Some(("x-api-key", "wrong".to_owned())),
+            Some(("x-api-key", format!("{ADMIN_KEY} x"))),
+            Some(("authorization", "Bearer wrong".to_owned())),
+            Some(("authorization", format!("Basic {ADMIN_KEY}"))),
+        ];
+        for header in wrong {
+            let response = call(&stack, &operation, header.clone()).await;
+            response.assert_header("www-authenticate", "Bearer realm=\"vpnmanager\"");
+            let (problem, _) = problem_of(response, StatusCode::UNAUTHORIZED).await;
+            assert!(!problem.to_string().contains(ADMIN_KEY), "{operation:?} {header:?}: {problem}");
+        }
+    }
+    let listed = stack.client().get("/api/users").admin().send().await;
+    assert_eq!(json_of(listed, StatusCode::OK).await["items"], json!([]), "a refused request changed something");
+}
+
+#[tokio::test]
+async fn the_admin_key_opens_everything_in_either_header() {
+    let stack = Stack::start().await;
+    for operation in operations() {
+        for header in [("x-api-key", ADMIN_KEY.to_owned()), ("authorization", format!("Bearer {ADMIN_KEY}"))] {
+            let status = call(&stack, &operation, Some(header)).await.0.status();
+            assert!(![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status), "{operation:?}: {status}");
+            assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{operation:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() {
+    let stack = Stack::start().await;
+    stack.add_key("node-key", "node").await;
+    for operation in operations() {
+        let status = call(&stack, &operation, Some(("x-api-key", "node-key".to_owned()))).await.0.status();
+        let expected = match operation.2.as_str() {
+            "get_health" => StatusCode::OK,
+            "register_endnode" => StatusCode::CREATED,
+            // There is no such server.
+            "report_endnode_health" => StatusCode::NOT_FOUND,
+            _ => StatusCode::FORBIDDEN,
+        };
+        assert_eq!(status, expected, "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_key_is_no_key() {
+    use sea_orm::{ActiveValue::Set, EntityTrait as _};
+    use vpnmanager_entities::api_key;
+    let stack = Stack::start().await;
+    let row = api_key::ActiveModel {
+        name: Set("old".to_owned()),
+        hash: Set(vpnmanager_openapi::auth::hash_key("old-key").to_vec()),
+        role: Set("admin".to_owned()),
+        expires_at: Set(Some(chrono::Utc::now())),
+        ..Default::default()
+    };
+    api_key::Entity::insert(row).exec_without_returning(&stack.app.db).await.expect("recorded");
+    problem_of(stack.client().get("/api/users").key("old-key").send().await, StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn the_documents_need_no_key_and_nothing_from_outside() {
+    let stack = Stack::start().await;
+    let text = async |path: &str| {
+        let response = stack.client().get(path).send().await;
+        response.assert_status_is_ok();
+        response.0.into_body().into_string().await.expect("text")
+    };
+    assert_eq!(text("/openapi.json").await, api::spec().json());
+    assert_eq!(text("/openapi.yaml").await, api::spec().yaml());
+    let page = text("/docs").await;
+    for reference in ["src=\"http", "href=\"http", "@import"] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_is_away() {
+    let stack = Stack::start().await;
+    let healthy = json_of(stack.client().get("/health").send().await, StatusCode::OK).await;
+    assert_eq!((&healthy["status"], &healthy["server_id"]), (&json!("ok"), &json!("management-test")));
+
+    stack.nats.kill().await;
+    let client = stack.client();
+    let detail = wait::until_some(Duration::from_secs(10), "health to notice", async || {
+        let response = client.get("/health").send().await;
+        if response.0.status() == StatusCode::OK {
+            return None;
+        }
+        response.assert_header("retry-after", "1");
+        Some(problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await.0["detail"].clone())
+    });
+    assert_eq!(detail.await.expect("in time"), "the bus is not connected");
+
+    stack.app.db.clone().close().await.expect("closed");
+    let (problem, _) = problem_of(client.get("/health").send().await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(problem["detail"], "the database does not answer and the bus is not connected");
+    let (problem, _) = problem_of(client.get("/api/users").admin().send().await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(problem["detail"], "the database does not answer");
+}

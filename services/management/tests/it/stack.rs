@@ -1,20 +1,26 @@
 //! A management of one's own: database, bus, folders, tasks. Gone with the test.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem::test::{TestClient, TestRequestBuilder, TestResponse};
 use poem::{Endpoint, Response};
+use sea_orm::ActiveValue::Set;
+use sea_orm::EntityTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use vpnmanager_entities::api_key;
 use vpnmanager_management::api;
 use vpnmanager_management::app::App;
 use vpnmanager_management::config::{
     BusConfig, Config, DatabaseConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
 };
 use vpnmanager_nats::security::bus_files::init::BusInit;
+use vpnmanager_openapi::auth::hash_key;
+use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_runtime::telemetry::{LogConfig, LogFormat};
 use vpnmanager_testbed::nats::Nats;
@@ -28,7 +34,7 @@ pub(crate) struct Stack {
     pub(crate) app: App,
     pub(crate) tasks: Tasks,
     pub(crate) config: Config,
-    _nats: Nats,
+    pub(crate) nats: Nats,
     _folder: TempDir,
 }
 
@@ -37,8 +43,7 @@ impl Stack {
     pub(crate) async fn start() -> Self {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
-        let bus_dir = folder.path().join("bus");
-        let nats = start_nats(&bus_dir).await;
+        let (nats, bus_dir) = start_nats().await;
         let config = Config {
             server_id: "management-test".to_owned(),
             api_key: ADMIN_KEY.into(),
@@ -53,7 +58,7 @@ impl Stack {
         };
         let tasks = Tasks::new();
         let app = App::start(&config, &tasks).await.expect("management starts");
-        Self { app, tasks, config, _nats: nats, _folder: folder }
+        Self { app, tasks, config, nats, _folder: folder }
     }
 
     /// A client of the whole HTTP interface.
@@ -66,6 +71,27 @@ impl Stack {
         let client = self.client();
         let request = client.post("/api/endnodes/register").admin().body_json(&registration(server_id));
         request.send().await.assert_status(StatusCode::CREATED);
+    }
+
+    /// Records another key.
+    pub(crate) async fn add_key(&self, key: &str, role: &str) {
+        let row = api_key::ActiveModel {
+            name: Set(format!("{role}-{key}")),
+            hash: Set(hash_key(key).to_vec()),
+            role: Set(role.to_owned()),
+            ..Default::default()
+        };
+        api_key::Entity::insert(row).exec_without_returning(&self.app.db).await.expect("recorded");
+    }
+
+    /// Serves the whole HTTP interface on a real socket and gives its address.
+    pub(crate) async fn serve(&self) -> SocketAddr {
+        let bound = Bound::new(&self.config.listen).await.expect("a free port");
+        let address = bound.addresses()[0];
+        let (service, stop) = (api::application(self.app.clone(), self.tasks.token()), self.tasks.token());
+        let serving = bound.serve(service, stop.cancelled_owned(), Duration::from_millis(100));
+        self.tasks.spawn("http", async move { Ok(serving.await?) });
+        address
     }
 
     /// Creates a user and gives the answer's body.
@@ -155,10 +181,13 @@ fn database(url: SecretString) -> DatabaseConfig {
     }
 }
 
-async fn start_nats(bus_dir: &Path) -> Nats {
+/// A server on a new bus, and the folder of that bus.
+async fn start_nats() -> (Nats, PathBuf) {
+    let mut bus_dir = PathBuf::new();
     let server = Nats::start(|site| {
+        bus_dir.clone_from(&site.dir);
         let init = BusInit {
-            dir: bus_dir.to_owned(),
+            dir: site.dir.clone(),
             listen: site.listen,
             monitor: site.monitor,
             store_dir: site.store.clone(),
@@ -166,7 +195,9 @@ async fn start_nats(bus_dir: &Path) -> Nats {
             allow_plaintext: false,
         };
         init.run().expect("a bus");
-        format!("include \"{}\"\n", bus_dir.join("nats-server.conf").display())
+        // Relative to the file that includes it, which lies in the same folder.
+        "include \"nats-server.conf\"\n".to_owned()
     });
-    server.await.expect("nats-server")
+    let server = server.await.expect("nats-server");
+    (server, bus_dir)
 }

@@ -40,14 +40,11 @@ async fn show() -> anyhow::Result<()> {
         ..StackOptions::default()
     };
     let stack = Stack::start(options).await?;
-    let job = job::Job::new(&stack);
-    let profile = job.create().await?;
-    if tunnels.is_ok() {
-        tunnel::connect_and_cut(&stack, &job, &profile).await?;
-    } else {
-        job.delete().await?;
+    if let Err(error) = main_job(&stack, tunnels.is_ok()).await {
+        say("What the services have to say:");
+        stack.troubles().iter().for_each(|line| say(format_args!("  {line}")));
+        return Err(error);
     }
-    job.audit_trail().await?;
     let started = std::time::Instant::now();
     stack.down().await;
     screen::done(
@@ -56,4 +53,15 @@ async fn show() -> anyhow::Result<()> {
         started.elapsed(),
     );
     Ok(())
+}
+
+async fn main_job(stack: &Stack, tunnels: bool) -> anyhow::Result<()> {
+    let job = job::Job::new(stack);
+    let profile = job.create().await?;
+    if tunnels {
+        tunnel::connect_and_cut(stack, &job, &profile).await?;
+    } else {
+        job.delete().await?;
+    }
+    job.audit_trail().await
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use tokio::process::Command;
 
 use super::{Lifetime, Part, StackError, StackOptions, State, Step, state::NodeState};
@@ -62,11 +63,17 @@ impl Stack {
     /// Stops every part, deletes namespaces and folder.
     pub async fn down(self) {
         let Self { state, scratch } = self;
+        // Agents first: one that lives would start its OpenVPN again. Its clients go with the namespaces anyway.
+        let agents = state
+            .nodes
+            .iter()
+            .map(|node| stop(state.process(Part::Node(node.number))));
+        tokio::join!(join_all(agents), stop(state.process(Part::Management)));
         for node in &state.nodes {
-            stop(state.process(Part::Node(node.number))).await;
-            stop(state.process(Part::Openvpn(node.number))).await;
+            if let Some(openvpn) = state.process(Part::Openvpn(node.number)) {
+                openvpn.kill().await;
+            }
         }
-        stop(state.process(Part::Management)).await;
         stop(state.process(Part::Nats)).await;
         if let Some(process) = state.process(Part::Postgres) {
             process

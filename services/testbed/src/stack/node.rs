@@ -63,6 +63,21 @@ impl Stack {
         Log::at(self.state.log(part))
     }
 
+    /// The last warnings and errors in the logs of management and the nodes: what to show when something failed.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let nodes = self.state.nodes.iter().map(|node| Part::Node(node.number));
+        let told = std::iter::once(Part::Management).chain(nodes).flat_map(|part| {
+            let text = self.log(part).text();
+            let lines = text
+                .lines()
+                .filter(|line| line.contains(" WARN ") || line.contains("ERROR"));
+            let lines: Vec<String> = lines.map(|line| format!("{part}: {line}")).collect();
+            lines[lines.len().saturating_sub(5)..].to_vec()
+        });
+        told.collect()
+    }
+
     /// The running process of a part.
     #[must_use]
     pub fn process(&self, part: Part) -> Option<Identity> {

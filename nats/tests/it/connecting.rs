@@ -1,0 +1,122 @@
+//! Agents connect whenever the server comes up, and everybody comes back after it was away.
+
+use serde_json::Value;
+use tokio::time::timeout;
+use vpnmanager_nats::{
+    connect::{self, BusAddress, ConnectError, Identity},
+    topology::{Topology, TopologyOptions},
+};
+use vpnmanager_testbed::nats::Nats;
+
+use crate::{
+    bare::node,
+    fixture::{Bus, DEADLINE, NodeIdentity, until},
+};
+
+const LONG: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[tokio::test]
+async fn an_agent_started_before_the_server_connects_by_itself() {
+    let mut bus = Bus::start().await;
+    let identity = agent(&bus);
+    bus.server.stop().await;
+
+    let agent = connect::connect(&address(&bus), "endnode n1", identity).await.unwrap();
+    assert_eq!(*agent.connections.borrow(), 0);
+    bus.server.restart().await.unwrap();
+
+    reaches(&agent, 1).await;
+    agent.client.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_reconnect_is_counted() {
+    let mut bus = Bus::start().await;
+    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus)).await.unwrap();
+    let credentials = Identity::Credentials(bus.files.management_creds_path());
+    let management = connect::connect(&address(&bus), "management m1", credentials).await.unwrap();
+    reaches(&agent, 1).await;
+    reaches(&management, 1).await;
+
+    for connections in [2, 3] {
+        bus.server.kill().await;
+        bus.server.restart().await.unwrap();
+        reaches(&agent, connections).await;
+        reaches(&management, connections).await;
+    }
+
+    Topology::ensure(&management.client, TopologyOptions::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn operators_see_who_is_connected() {
+    let bus = Bus::start().await;
+    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus)).await.unwrap();
+    reaches(&agent, 1).await;
+    let system = bus.system().await;
+
+    until("the name of the connection", async || {
+        let answer = timeout(DEADLINE, system.request("$SYS.REQ.SERVER.PING.CONNZ", "".into())).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
+        let connections = answer["data"]["connections"].as_array().unwrap();
+        connections.iter().any(|connection| connection["name"] == "endnode n1")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn management_fails_at_once_when_there_is_no_server() {
+    let bus = Bus::start().await;
+    bus.server.stop().await;
+
+    let credentials = Identity::Credentials(bus.files.management_creds_path());
+    let attempt = connect::connect(&address(&bus), "management m1", credentials);
+
+    let result = timeout(LONG, attempt).await.expect("it must not try for ever");
+    assert!(matches!(result, Err(ConnectError::Connect(_))));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_configuration_is_said() {
+    let nowhere = |url: &str| BusAddress { urls: vec![url.to_owned()], ca_file: None };
+    let missing = Identity::Credentials("no/such/file.creds".into());
+    let result = connect::connect(&nowhere("nats://127.0.0.1:1"), "x", missing).await;
+    assert!(matches!(result, Err(ConnectError::Credentials { path, .. }) if path.ends_with("file.creds")));
+
+    let unkeyed = Identity::Node { node: node("n1"), jwt: String::new(), seed: "SUxx".to_owned() };
+    let result = connect::connect(&nowhere("nats://127.0.0.1:1"), "x", unkeyed).await;
+    assert!(matches!(result, Err(ConnectError::Key(_))));
+
+    let seed = nkeys::KeyPair::new_user().seed().unwrap();
+    let lost = Identity::Node { node: node("n1"), jwt: String::new(), seed };
+    let result = connect::connect(&nowhere("http://[broken"), "x", lost).await;
+    assert!(matches!(result, Err(ConnectError::Url(_))));
+}
+
+#[tokio::test]
+async fn a_server_without_tls_gets_no_credentials() {
+    let plain = Nats::start(|site| site.plain_config()).await.unwrap();
+    let bus = Bus::start().await;
+    let address = BusAddress { urls: vec![plain.tls_url()], ca_file: Some(bus.files.ca_path()) };
+
+    let credentials = Identity::Credentials(bus.files.management_creds_path());
+    let result = timeout(LONG, connect::connect(&address, "management m1", credentials)).await.unwrap();
+
+    assert!(matches!(result, Err(ConnectError::Connect(_))));
+}
+
+fn agent(bus: &Bus) -> Identity {
+    let id = node("n1");
+    let NodeIdentity { key, jwt, .. } = NodeIdentity::issue(&id, &bus.files.node_authority().unwrap());
+    Identity::Node { node: id, jwt, seed: key.seed().unwrap() }
+}
+
+fn address(bus: &Bus) -> BusAddress {
+    BusAddress { urls: vec![bus.server.tls_url()], ca_file: Some(bus.files.ca_path()) }
+}
+
+async fn reaches(bus: &connect::Bus, connections: u64) {
+    let mut counter = bus.connections.clone();
+    let reached = timeout(LONG, counter.wait_for(|count| *count >= connections)).await;
+    assert_eq!(*reached.unwrap_or_else(|_| panic!("never connected for the {connections}th time")).unwrap(), connections);
+}
