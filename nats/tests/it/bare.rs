@@ -1,10 +1,8 @@
 //! A server with one account in which everything is allowed: for what does not depend on who asks.
 
-use std::time::Duration;
-
 use async_nats::{
     Client,
-    jetstream::{consumer::PullConsumer, stream::StreamMessage},
+    jetstream::{consumer::PullConsumer, message::StreamMessage},
 };
 use futures_util::StreamExt as _;
 use vpnmanager_nats::{
@@ -95,14 +93,9 @@ pub(crate) async fn publish(
 
 /// The next message; fails when none comes in time.
 pub(crate) async fn next(consumer: &PullConsumer) -> Delivery {
-    let mut batch = consumer.fetch().max_messages(1).expires(DEADLINE);
-    batch = batch.heartbeat(Duration::from_secs(1));
-    let batch = consumer_batch(batch.messages().await.unwrap());
-    batch.await.expect("no message came")
-}
-
-async fn consumer_batch(mut batch: async_nats::jetstream::consumer::pull::Batch) -> Option<Delivery> {
-    batch.next().await.map(|message| message.unwrap().into())
+    let batch = consumer.batch().max_messages(1).expires(DEADLINE);
+    let mut batch = batch.messages().await.unwrap();
+    batch.next().await.expect("no message came").unwrap().into()
 }
 
 /// Everything that can be had at this moment.

@@ -70,7 +70,8 @@ async fn management_fails_at_once_when_there_is_no_server() {
     bus.server.stop().await;
 
     let credentials = Identity::Credentials(bus.files.management_creds_path());
-    let attempt = connect::connect(&address(&bus), "management m1", credentials);
+    let address = address(&bus);
+    let attempt = connect::connect(&address, "management m1", credentials);
 
     let result = timeout(LONG, attempt).await.expect("it must not try for ever");
     assert!(matches!(result, Err(ConnectError::Connect(_))));

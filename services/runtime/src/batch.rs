@@ -78,6 +78,8 @@ where
                 while let Some(batch) = take(&queue, most, &stop).await {
                     work_off(batch, &handle).await;
                 }
+                // When the last caller is gone before the process stops there is nothing left to do but to wait for that.
+                stop.cancelled().await;
                 Ok(())
             });
         }
@@ -196,6 +198,23 @@ mod tests {
         stopped.unwrap();
         assert_eq!(answers, [Ok(0), Ok(1), Ok(2)]);
         assert_eq!(batcher.submit(4).await, Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn workers_whose_callers_are_gone_stay_until_the_process_stops() {
+        let tasks = Tasks::new();
+        let limits = BatchLimits {
+            workers: 2,
+            ..BatchLimits::default()
+        };
+        let batcher: Batcher<u64, u64> = Batcher::start(&tasks, "idle", limits, |numbers| async { numbers });
+        assert_eq!(batcher.submit(1).await, Ok(1));
+
+        drop(batcher);
+        tokio::task::yield_now().await;
+        tasks.stop();
+
+        tasks.wait(SOON).await.unwrap();
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use serde_json::{Value, json};
 use vpnmanager_entities::audit_log;
+use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
@@ -59,7 +60,7 @@ impl AuditApi {
         &self,
         _admin: Admin,
         app: Data<&App>,
-        request: &poem::Request,
+        uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the page before.
@@ -86,7 +87,7 @@ impl AuditApi {
         };
         let rows = read_audit::read_audit(app.0, &filter, before, limit.fetch()).await;
         let rows = rows.map_err(failure::database)?;
-        Ok(PageAnswer::new(rows, limit, request.original_uri(), |row| row.id, AuditEntry::of))
+        Ok(PageAnswer::new(rows, limit, &uri, |row| row.id, AuditEntry::of))
     }
 }
 

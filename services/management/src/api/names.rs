@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use serde_json::Value;
-use vpnmanager_nats::commands::Host;
+use vpnmanager_nats::commands::{Host, Protocol};
+use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_nats::security::keys::NodePublicKey;
 use vpnmanager_nats::username::Username;
@@ -24,6 +25,14 @@ pub(super) struct HostText(pub(super) Host);
 /// The public NKey of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BusKeyText(pub(super) NodePublicKey);
+
+/// The transport of tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProtocolText(pub(super) Protocol);
+
+/// Whether OpenVPN serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenvpnStateText(pub(super) OpenvpnState);
 
 scalar_impls! {
     UsernameText, "string", "username",
@@ -70,6 +79,48 @@ scalar_impls! {
     },
     |text| NodePublicKey::from_str(text).map(BusKeyText),
     |value| Value::from(value.0.as_str())
+}
+
+scalar_impls! {
+    ProtocolText, "string", "protocol",
+    |schema| {
+        schema.enum_items = [Protocol::Udp, Protocol::Tcp].map(|protocol| Value::from(protocol.as_str())).to_vec();
+        schema.example = Some(Value::from("udp"));
+    },
+    |text| Protocol::from_str(text).map(ProtocolText),
+    |value| Value::from(value.0.as_str())
+}
+
+scalar_impls! {
+    OpenvpnStateText, "string", "openvpn-state",
+    |schema| {
+        schema.enum_items = OpenvpnStateText::ALL.map(|state| Value::from(OpenvpnStateText(state).as_str())).to_vec();
+        schema.example = Some(Value::from("up"));
+    },
+    |text| OpenvpnStateText::from_str(text),
+    |value| Value::from(value.as_str())
+}
+
+impl OpenvpnStateText {
+    const ALL: [OpenvpnState; 4] = [OpenvpnState::Up, OpenvpnState::Down, OpenvpnState::Waiting, OpenvpnState::Absent];
+
+    fn as_str(&self) -> &'static str {
+        match self.0 {
+            OpenvpnState::Up => "up",
+            OpenvpnState::Down => "down",
+            OpenvpnState::Waiting => "waiting",
+            OpenvpnState::Absent => "absent",
+        }
+    }
+}
+
+impl FromStr for OpenvpnStateText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let found = Self::ALL.map(Self).into_iter().find(|state| state.as_str() == text);
+        found.ok_or("must be up, down, waiting or absent")
+    }
 }
 
 text_scalar! {

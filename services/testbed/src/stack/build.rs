@@ -18,9 +18,13 @@ use crate::{
     net::{Network, delete_network, has_tunnels},
     ports,
     postgres::{Durability, Postgres},
-    process::{Identity, Spec, belonging_to},
+    process::{Identity, Process, Spec, belonging_to},
     scratch::{Medium, Scratch},
 };
+
+const ENROL: Duration = Duration::from_secs(60);
+/// Stands for a process that has ended.
+const NOBODY: Identity = Identity { pid: 0, started: 0 };
 
 /// A running stack.
 #[derive(Debug)]
@@ -273,12 +277,32 @@ impl Stack {
             namespace,
             agent: None,
         });
-        self.start_part(Part::Node(number)).await
+        self.start_part(Part::Node(number)).await?;
+        self.await_enrolled(number).await
+    }
+
+    /// A node's API answers before management knows the node: waits until both agree that it is in sync.
+    async fn await_enrolled(&self, number: u8) -> Result<(), StackError> {
+        let part = Part::Node(number);
+        let identity = self.state.process(part).unwrap_or(NOBODY);
+        let agent = Process::adopt(part.to_string(), identity, self.state.log(part));
+        let api = self.api();
+        let enrolled = async || match api
+            .endnode(&part.to_string())
+            .await
+            .and_then(|answer| answer.expect(200))
+        {
+            Ok(node) if node.body["last_sync"].is_string() => Ok(()),
+            Ok(node) => Err(format!("not in sync: {}", node.text)),
+            Err(error) => Err(error.to_string()),
+        };
+        agent.ready(ENROL, enrolled).await?;
+        Ok(())
     }
 
     pub(super) fn postgres(&self) -> Postgres {
         let state = &self.state;
-        let process = state.postgres.unwrap_or(Identity { pid: 0, started: 0 });
+        let process = state.postgres.unwrap_or(NOBODY);
         Postgres::adopt(
             &state.dir.join("postgres"),
             state.postgres_port,

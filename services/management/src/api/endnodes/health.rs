@@ -1,16 +1,15 @@
 //! `POST /api/endnodes/{server_id}/health`.
 
 use chrono::Utc;
+use poem_openapi::Object;
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object};
-use vpnmanager_entities::health_status;
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState};
 use vpnmanager_nats::ids::{AgentInstance, NodeId};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::view::Endnode;
 use crate::api::failure;
-use crate::api::names::{VersionText, Words};
+use crate::api::names::{OpenvpnStateText, VersionText, Words};
 use crate::app::App;
 use crate::ops::read_nodes::{self, NodeView};
 use crate::ops::record_heartbeats::{self, Received};
@@ -19,8 +18,8 @@ use crate::ops::record_heartbeats::{self, Received};
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct HealthReport {
-    /// Whether OpenVPN serves.
-    openvpn_state: Option<ServiceState>,
+    /// Whether OpenVPN serves: `up`, `down` though it should be up, `waiting` for a complete snapshot, or `absent` when the agent runs none.
+    openvpn_state: Option<OpenvpnStateText>,
     /// OpenVPN's process id.
     openvpn_pid: Option<u32>,
     /// Live sessions.
@@ -37,20 +36,6 @@ pub(crate) struct HealthReport {
     agent_version: Option<VersionText>,
     /// What is wrong, in words.
     detail: Option<Words>,
-}
-
-/// Whether OpenVPN serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-enum ServiceState {
-    /// It answers and accepts clients.
-    Up,
-    /// It should serve and does not.
-    Down,
-    /// It must not serve yet: the node holds no complete snapshot.
-    Waiting,
-    /// The agent runs none.
-    Absent,
 }
 
 pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Result<Endnode, ApiError> {
@@ -70,7 +55,8 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
     let last = known.health.as_ref();
     let count = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     let amount = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
-    let state = report.openvpn_state.map(OpenvpnState::from).or_else(|| last.map(last_state));
+    let last_state = || last?.openvpn_state.parse().ok();
+    let state = report.openvpn_state.or_else(last_state).map_or(OpenvpnState::Absent, |state| state.0);
     Heartbeat {
         node: node.clone(),
         instance: last.map_or_else(AgentInstance::new, |last| AgentInstance(last.instance)),
@@ -82,7 +68,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
             .unwrap_or_default(),
         uptime_seconds: 0,
         openvpn: OpenvpnHealth {
-            state: state.unwrap_or(OpenvpnState::Absent),
+            state,
             pid: report.openvpn_pid.or_else(|| last?.openvpn_pid?.try_into().ok()),
             version: None,
             sessions: report.sessions.unwrap_or_else(|| count(last.map(|last| last.sessions))),
@@ -102,30 +88,10 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
     }
 }
 
-fn last_state(last: &health_status::Model) -> OpenvpnState {
-    match last.openvpn_state.as_str() {
-        "up" => OpenvpnState::Up,
-        "down" => OpenvpnState::Down,
-        "waiting" => OpenvpnState::Waiting,
-        _ => OpenvpnState::Absent,
-    }
-}
-
-impl From<ServiceState> for OpenvpnState {
-    fn from(state: ServiceState) -> Self {
-        match state {
-            ServiceState::Up => Self::Up,
-            ServiceState::Down => Self::Down,
-            ServiceState::Waiting => Self::Waiting,
-            ServiceState::Absent => Self::Absent,
-        }
-    }
-}
-
 impl Example for HealthReport {
     fn example() -> Self {
         Self {
-            openvpn_state: Some(ServiceState::Up),
+            openvpn_state: "up".parse().ok(),
             openvpn_pid: Some(4711),
             sessions: Some(37),
             capacity: Some(1000),

@@ -8,6 +8,7 @@ use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
+use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
 
@@ -40,7 +41,7 @@ impl EndnodesApi {
         &self,
         _admin: Admin,
         app: Data<&App>,
-        request: &poem::Request,
+        uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the page before.
@@ -49,7 +50,7 @@ impl EndnodesApi {
         let limit = limit.0.unwrap_or_default();
         let after: Option<i64> = decode_cursor(cursor.0.as_ref())?;
         let rows = read_nodes::list_nodes(app.0, after, limit.fetch()).await.map_err(failure::database)?;
-        Ok(PageAnswer::new(rows, limit, request.original_uri(), |view| view.server.id, Endnode::of))
+        Ok(PageAnswer::new(rows, limit, &uri, |view| view.server.id, Endnode::of))
     }
 
     /// Register an end-node

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Enum, Object};
+use poem_openapi::{ApiResponse, Object};
 use secrecy::ExposeSecret as _;
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
-use crate::api::names::{BusKeyText, CsrText, HostText, PoolText, ServerIdText, TokenText, VersionText};
+use crate::api::names::{BusKeyText, CsrText, HostText, PoolText, ProtocolText, ServerIdText, TokenText, VersionText};
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::register_node::{self, Enrolment, Registration, Right};
@@ -36,9 +36,9 @@ pub(crate) struct RegistrationBody {
     /// The port that clients dial.
     #[oai(default = "default_port", validator(minimum(value = "1")))]
     port: u16,
-    /// The transport of its tunnels.
+    /// The transport of its tunnels: the faster `udp`, or `tcp` for networks that let nothing else through.
     #[oai(default = "default_protocol")]
-    protocol: TunnelProtocol,
+    protocol: ProtocolText,
     /// Its pool.
     #[oai(default = "default_pool")]
     pool: PoolText,
@@ -47,16 +47,6 @@ pub(crate) struct RegistrationBody {
     capacity: Option<u32>,
     /// Release of its agent.
     agent_version: Option<VersionText>,
-}
-
-/// The transport of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-enum TunnelProtocol {
-    /// The default and the faster one.
-    Udp,
-    /// For networks that let nothing else through.
-    Tcp,
 }
 
 /// All that a node needs to serve.
@@ -133,10 +123,7 @@ pub(super) async fn register(
         csr: body.csr.into_string(),
         host: body.host.map(|host| host.0),
         port: body.port,
-        protocol: match body.protocol {
-            TunnelProtocol::Udp => Protocol::Udp,
-            TunnelProtocol::Tcp => Protocol::Tcp,
-        },
+        protocol: body.protocol.0,
         pool: body.pool.into_string(),
         capacity: body.capacity,
         agent_version: body.agent_version.map(VersionText::into_string),
@@ -166,8 +153,8 @@ fn default_port() -> u16 {
     DEFAULT_PORT
 }
 
-fn default_protocol() -> TunnelProtocol {
-    TunnelProtocol::Udp
+fn default_protocol() -> ProtocolText {
+    ProtocolText(Protocol::Udp)
 }
 
 fn default_pool() -> PoolText {
@@ -185,7 +172,7 @@ impl Example for RegistrationBody {
             csr: "-----BEGIN CERTIFICATE REQUEST-----\n...\n-----END CERTIFICATE REQUEST-----\n".parse().expect("valid text"),
             host: None,
             port: DEFAULT_PORT,
-            protocol: TunnelProtocol::Udp,
+            protocol: default_protocol(),
             pool: default_pool(),
             capacity: Some(1000),
             agent_version: "0.1.0".parse().ok(),

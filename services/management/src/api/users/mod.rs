@@ -12,6 +12,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use tokio_util::sync::CancellationToken;
+use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
@@ -46,7 +47,7 @@ impl UsersApi {
         &self,
         _admin: Admin,
         app: Data<&App>,
-        request: &poem::Request,
+        uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the page before.
@@ -68,7 +69,7 @@ impl UsersApi {
             synced: synced.0,
             username_prefix: username.0.map(UsernamePrefix::into_string),
         };
-        list::list_users(app.0, parameters, request.original_uri()).await
+        list::list_users(app.0, parameters, &uri).await
     }
 
     /// Create a user
