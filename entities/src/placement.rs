@@ -77,6 +77,9 @@ impl Entity {
     /// Where these users are placed.
     pub fn find_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {
         use sea_orm::QueryOrder;
-        Self::find().filter(COLUMN.user_id.is_in(users)).order_by_asc(Column::Role).order_by_asc(Column::ServerId)
+        Self::find()
+            .filter(COLUMN.user_id.is_in(users))
+            .order_by_asc(Column::Role)
+            .order_by_asc(Column::ServerId)
     }
 }

@@ -28,7 +28,9 @@ impl MigratorTrait for Migrator {
 /// When the database does not answer or a migration fails; nothing is changed then.
 pub async fn run(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
-    transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+    transaction
+        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        .await?;
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
 }

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{
-    self,
-    context::{PublishAckFuture, PublishErrorKind},
-    message::PublishMessage,
-    stream::LastRawMessageErrorKind,
+    self, context::PublishErrorKind, message::PublishMessage, publish::PublishAck, stream::LastRawMessageErrorKind,
 };
+use futures_util::{StreamExt as _, stream};
 
 use crate::{
     commands::Command,
@@ -23,6 +21,8 @@ pub const REVISION_HEADER: &str = "Vpn-Rev";
 const TOMBSTONE_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How often a lost compare-and-set is tried again before the reconciler takes over.
 const MAX_TRIES: usize = 3;
+/// Publications of one batch that wait for the server at once.
+const IN_FLIGHT: usize = 256;
 
 /// One command with what is known of its subject.
 #[derive(Debug, Clone)]
@@ -66,15 +66,10 @@ pub enum PublishError {
 
 /// Publishes all, many in flight at once. One result for each, in order.
 pub async fn publish_all(topology: &Topology, publications: &[Publication]) -> Vec<Result<Published, PublishError>> {
-    let mut in_flight = Vec::with_capacity(publications.len());
-    for publication in publications {
-        in_flight.push(send(topology, publication, publication.expected_sequence).await);
-    }
-    let mut results = Vec::with_capacity(publications.len());
-    for (publication, sent) in publications.iter().zip(in_flight) {
-        results.push(settle(topology, publication, sent).await);
-    }
-    results
+    // Whoever waits for a slot of the connection must be polled together with those that hold one: a batch, or several,
+    // could otherwise hold all slots and wait for the next one for ever.
+    let pending: Vec<_> = publications.iter().map(|publication| publish(topology, publication)).collect();
+    stream::iter(pending).buffered(IN_FLIGHT).collect().await
 }
 
 /// Forgets an acked tombstone, unless something newer took its place.
@@ -91,21 +86,15 @@ pub async fn forget_tombstone(
     topology.commands().purge().sequence(sequence + 1).filter(subject).await.map(drop)
 }
 
-async fn settle(
-    topology: &Topology,
-    publication: &Publication,
-    mut sent: Result<PublishAckFuture, jetstream::context::PublishError>,
-) -> Result<Published, PublishError> {
+async fn publish(topology: &Topology, publication: &Publication) -> Result<Published, PublishError> {
+    let (mut expected_sequence, mut repeat) = (publication.expected_sequence, Repeat::Recognised);
     for _ in 0..MAX_TRIES {
-        let error = match sent {
-            Ok(pending) => match pending.await {
-                Ok(ack) => return Ok(Published::Stored { sequence: ack.sequence }),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        if error.kind() != PublishErrorKind::WrongLastSequence {
-            return Err(PublishError::Publish(error));
+        match send(topology, &publication.command, expected_sequence, repeat).await {
+            Ok(ack) if !ack.duplicate => return Ok(Published::Stored { sequence: ack.sequence }),
+            // The server remembers having stored this once, which a purge may have undone since.
+            Ok(_) => repeat = Repeat::Stored,
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+            Err(error) => return Err(PublishError::Publish(error)),
         }
         let newest = newest_on_subject(topology, &publication.command.body).await?;
         if let Some((sequence, revision)) = newest
@@ -113,29 +102,42 @@ async fn settle(
         {
             return Ok(Published::Overtaken { sequence, revision });
         }
-        sent = send(topology, publication, newest.map_or(0, |(sequence, _)| sequence)).await;
+        expected_sequence = newest.map_or(0, |(sequence, _)| sequence);
     }
     Err(PublishError::Contended)
 }
 
+/// What the server does with a revision that it stored within the last two minutes.
+#[derive(Clone, Copy)]
+enum Repeat {
+    /// It answers that it is a duplicate and stores nothing.
+    Recognised,
+    /// It stores it again.
+    Stored,
+}
+
 async fn send(
     topology: &Topology,
-    publication: &Publication,
+    command: &Envelope<Command>,
     expected_sequence: u64,
-) -> Result<PublishAckFuture, jetstream::context::PublishError> {
-    let command = &publication.command.body;
-    let revision = command.revision();
+    repeat: Repeat,
+) -> Result<PublishAck, jetstream::context::PublishError> {
+    let Envelope { body, .. } = command;
+    let revision = body.revision();
     let message = PublishMessage::build()
-        .payload(publication.command.encode())
-        .message_id(format!("{}:{}:{revision}", command.node(), command.user_key()))
+        .payload(command.encode())
         .expected_last_subject_sequence(expected_sequence)
         .header(REVISION_HEADER, revision.to_string());
-    let message = match command {
+    let message = match repeat {
+        Repeat::Recognised => message.message_id(format!("{}:{}:{revision}", body.node(), body.user_key())),
+        Repeat::Stored => message,
+    };
+    let message = match body {
         Command::PutUser(_) => message,
         Command::RemoveUser(_) => message.ttl(TOMBSTONE_TTL),
     };
-    let subject = subjects::command(command.node(), command.user_key());
-    topology.context().send_publish(subject, message).await
+    let subject = subjects::command(body.node(), body.user_key());
+    topology.context().send_publish(subject, message).await?.await
 }
 
 async fn newest_on_subject(topology: &Topology, command: &Command) -> Result<Option<(u64, Revision)>, PublishError> {

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// When a path, an account or the network cannot be used, or OpenVPN's account could not read the allow-list.
-pub fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
+pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
     let allow_list = AllowList::open(dir.allow())?;
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
     let socket = run_dir.join(format!("{}.sock", config.server_id));

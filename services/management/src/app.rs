@@ -95,7 +95,9 @@ impl App {
     pub async fn start(config: &Config, tasks: &Tasks) -> anyhow::Result<Self> {
         let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
         let db = connect_database(config).await?;
-        vpnmanager_migration::run(&db).await.context("bringing the database schema up to date failed")?;
+        vpnmanager_migration::run(&db)
+            .await
+            .context("bringing the database schema up to date failed")?;
         bootstrap(&db, &config.api_key, &pki).await?;
         let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
         let bus_access = BusAccess::open(&files, address.clone())?;
@@ -103,8 +105,14 @@ impl App {
 
         let settings = Settings {
             server_id: config.server_id.clone(),
-            placement: PlacementRules { replicas: config.placement.replicas, recorder: config.server_id.clone() },
-            thresholds: Thresholds { stale_after: config.health.stale_after, lost_after: config.health.lost_after },
+            placement: PlacementRules {
+                replicas: config.placement.replicas,
+                recorder: config.server_id.clone(),
+            },
+            thresholds: Thresholds {
+                stale_after: config.health.stale_after,
+                lost_after: config.health.lost_after,
+            },
             bus_public_urls: config.bus.urls_for_nodes().to_vec(),
             bus_ca: address.ca_file.is_some().then(|| files.ca_pem()).transpose()?,
         };
@@ -136,7 +144,11 @@ fn start_creates(
 ) -> Batcher<NewUser, Result<UserView, CreateUserError>> {
     let (db, rules, publisher) = (db.clone(), rules.clone(), publisher.clone());
     // Two workers: the next batch is written while the one before is being synced to disk.
-    let limits = BatchLimits { batch: 64, workers: 2, ..BatchLimits::default() };
+    let limits = BatchLimits {
+        batch: 64,
+        workers: 2,
+        ..BatchLimits::default()
+    };
     Batcher::start(tasks, "create-users", limits, move |batch| {
         let (db, rules, publisher) = (db.clone(), rules.clone(), publisher.clone());
         async move {
@@ -149,7 +161,11 @@ fn start_creates(
 
 fn start_signs(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Batcher<NodeRequest, SignResult> {
     let (db, pki) = (db.clone(), Arc::clone(pki));
-    let limits = BatchLimits { batch: 128, workers: 2, ..BatchLimits::default() };
+    let limits = BatchLimits {
+        batch: 128,
+        workers: 2,
+        ..BatchLimits::default()
+    };
     Batcher::start(tasks, "sign-certificates", limits, move |batch| {
         let (db, pki) = (db.clone(), Arc::clone(&pki));
         async move { sign_certificates::sign_batch(&db, &pki, batch).await }
@@ -176,7 +192,10 @@ async fn connect_database(config: &Config) -> anyhow::Result<DatabaseConnection>
 fn bus_address(config: &BusConfig) -> BusAddress {
     let uses_tls = config.url.iter().any(|url| url.starts_with("tls://"));
     let ca_file = uses_tls.then(|| BusFiles::new(&config.dir).ca_path());
-    BusAddress { urls: config.url.clone(), ca_file }
+    BusAddress {
+        urls: config.url.clone(),
+        ca_file,
+    }
 }
 
 async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<(Bus, Topology)> {

@@ -92,7 +92,9 @@ impl BusAccess {
         for row in bus_revocation::Entity::find().all(db).await? {
             match row.public_key.parse() {
                 Ok(key) => drop(revocations.insert(key, row.revoked_at)),
-                Err(error) => warn!(server.id = row.server_id, error = %error, "A revoked bus key in the database is not valid"),
+                Err(error) => {
+                    warn!(server.id = row.server_id, error = %error, "A revoked bus key in the database is not valid")
+                }
             }
         }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;

@@ -24,16 +24,34 @@ pub const SERVICE: Service = Service {
 };
 
 const SETTINGS: &[Setting] = &[
-    Setting::new("server_id", "SERVER_ID", "Name of this replica in the audit trail", SERVER_ID)
-        .default("management-server"),
-    Setting::new("api_key", "API_KEY", "The first admin key of the API", API_KEY).secret().sample("change-me"),
-    Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port").default("0.0.0.0:8080").list(),
-    Setting::new("shutdown_timeout", "SHUTDOWN_TIMEOUT", "Time to finish what is in progress", DURATION).default("10s"),
+    Setting::new(
+        "server_id",
+        "SERVER_ID",
+        "Name of this replica in the audit trail",
+        SERVER_ID,
+    )
+    .default("management-server"),
+    Setting::new("api_key", "API_KEY", "The first admin key of the API", API_KEY)
+        .secret()
+        .sample("change-me"),
+    Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port")
+        .default("0.0.0.0:8080")
+        .list(),
+    Setting::new(
+        "shutdown_timeout",
+        "SHUTDOWN_TIMEOUT",
+        "Time to finish what is in progress",
+        DURATION,
+    )
+    .default("10s"),
 ];
 
 const FLEET_SETTINGS: &[Setting] = &[
-    Setting::new("bus.url", "NATS_URL", "Where the bus is", BUS_URLS).default("tls://127.0.0.1:4222").list(),
-    Setting::new("bus.dir", "BUS_DIR", "The folder that bus-init filled", "a folder").default("/var/lib/vpnmanager/bus"),
+    Setting::new("bus.url", "NATS_URL", "Where the bus is", BUS_URLS)
+        .default("tls://127.0.0.1:4222")
+        .list(),
+    Setting::new("bus.dir", "BUS_DIR", "The folder that bus-init filled", "a folder")
+        .default("/var/lib/vpnmanager/bus"),
     Setting::new(
         "bus.public_urls",
         "BUS_PUBLIC_URLS",
@@ -41,16 +59,41 @@ const FLEET_SETTINGS: &[Setting] = &[
         BUS_URLS,
     )
     .list(),
-    Setting::new("pki.dir", "PKI_DIR", "The folder of the certificate authority, made at the first start", "a folder")
-        .default("/var/lib/vpnmanager/pki"),
-    Setting::new("pki.client_validity", "PKI_CLIENT_VALIDITY", "How long client certificates are valid", "a duration such as 10years")
-        .default("10years"),
-    Setting::new("placement.replicas", "PLACEMENT_REPLICAS", "Nodes for each user, its home included", "a number from 1 on")
-        .default("3"),
-    Setting::new("health.stale_after", "HEALTH_STALE_AFTER", "Without a heartbeat for this long a node is stale", DURATION)
-        .default("15s"),
-    Setting::new("health.lost_after", "HEALTH_LOST_AFTER", "Without a heartbeat for this long a node is lost", DURATION)
-        .default("30s"),
+    Setting::new(
+        "pki.dir",
+        "PKI_DIR",
+        "The folder of the certificate authority, made at the first start",
+        "a folder",
+    )
+    .default("/var/lib/vpnmanager/pki"),
+    Setting::new(
+        "pki.client_validity",
+        "PKI_CLIENT_VALIDITY",
+        "How long client certificates are valid",
+        "a duration such as 10years",
+    )
+    .default("10years"),
+    Setting::new(
+        "placement.replicas",
+        "PLACEMENT_REPLICAS",
+        "Nodes for each user, its home included",
+        "a number from 1 on",
+    )
+    .default("3"),
+    Setting::new(
+        "health.stale_after",
+        "HEALTH_STALE_AFTER",
+        "Without a heartbeat for this long a node is stale",
+        DURATION,
+    )
+    .default("15s"),
+    Setting::new(
+        "health.lost_after",
+        "HEALTH_LOST_AFTER",
+        "Without a heartbeat for this long a node is lost",
+        DURATION,
+    )
+    .default("30s"),
 ];
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
@@ -127,7 +170,10 @@ pub struct HealthConfig {
 impl BusConfig {
     /// The URLs that nodes are given.
     pub fn urls_for_nodes(&self) -> &[String] {
-        self.public_urls.as_deref().filter(|urls| !urls.is_empty()).unwrap_or(&self.url)
+        self.public_urls
+            .as_deref()
+            .filter(|urls| !urls.is_empty())
+            .unwrap_or(&self.url)
     }
 }
 
@@ -155,7 +201,10 @@ impl Config {
             return wrong("listen", "an address is not host:port");
         }
         self.database.check(cli)?;
-        for (key, urls) in [("bus.url", self.bus.url.as_slice()), ("bus.public_urls", self.bus.urls_for_nodes())] {
+        for (key, urls) in [
+            ("bus.url", self.bus.url.as_slice()),
+            ("bus.public_urls", self.bus.urls_for_nodes()),
+        ] {
             if urls.is_empty() || !urls.iter().all(|url| is_bus_url(url)) {
                 return wrong(key, "an address is not a URL of a bus");
             }
@@ -167,7 +216,10 @@ impl Config {
             return wrong("placement.replicas", "no user would have a node");
         }
         if self.health.stale_after.is_zero() || self.health.lost_after <= self.health.stale_after {
-            return wrong("health.lost_after", "it must be longer than health.stale_after, and that longer than 0s");
+            return wrong(
+                "health.lost_after",
+                "it must be longer than health.stale_after, and that longer than 0s",
+            );
         }
         Ok(())
     }

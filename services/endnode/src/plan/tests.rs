@@ -1,1 +1,210 @@
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use vpnmanager_nats::{
+    commands::{Protocol, RemoveUser},
+    ids::UserKey,
+};
+
 use super::*;
+
+fn names(texts: &[&str]) -> Vec<CommonName> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn remotes() -> Vec<Remote> {
+    vec![Remote { host: "198.18.0.11".parse().unwrap(), port: 1194, protocol: Protocol::Udp }]
+}
+
+fn put(revision: i64, credentials: &[&str]) -> PutUser {
+    PutUser {
+        node: "n1".parse().unwrap(),
+        user_key: UserKey(uuid::Uuid::from_u128(1)),
+        username: "alice".parse().unwrap(),
+        revision: Revision(revision),
+        active: true,
+        expires_at: None,
+        role: Role::Standby,
+        credentials: names(credentials),
+        issue: None,
+    }
+}
+
+fn home(revision: i64, credential: &str) -> PutUser {
+    let issue = Issue { common_name: credential.parse().unwrap(), remotes: remotes() };
+    PutUser { role: Role::Home, issue: Some(issue), ..put(revision, &[credential]) }
+}
+
+fn removed(revision: i64) -> Command {
+    let put = put(revision, &[]);
+    Command::RemoveUser(RemoveUser { node: put.node, user_key: put.user_key, username: put.username, revision: put.revision })
+}
+
+fn held(command: Command, credentials: &[(&str, Making)]) -> Held {
+    Held {
+        applied: command.revision(),
+        command,
+        removed_by: None,
+        outcome: Some(Outcome::Applied { issued: None, note: None }),
+        credentials: credentials
+            .iter()
+            .map(|(name, making)| HeldCredential { common_name: name.parse().unwrap(), making: making.clone() })
+            .collect(),
+    }
+}
+
+fn complete() -> Making {
+    Making::Complete { remotes: remotes(), checksum: "00".to_owned() }
+}
+
+fn changed(plan: Plan) -> Change {
+    match plan {
+        Plan::Change(change) => change,
+        Plan::Refuse { .. } | Plan::Supersede { .. } | Plan::Repeat { .. } => panic!("{plan:?}"),
+    }
+}
+
+#[test]
+fn who_is_let_in_follows_from_the_command_and_the_clock() {
+    let now = Utc::now();
+    let at = |seconds| Some(now + TimeDelta::seconds(seconds));
+    let cases = [
+        (put(1, &["a.x"]), true),
+        (PutUser { active: false, ..put(1, &["a.x"]) }, false),
+        (PutUser { expires_at: at(1), ..put(1, &["a.x"]) }, true),
+        (PutUser { expires_at: at(0), ..put(1, &["a.x"]) }, false),
+        (PutUser { expires_at: at(-1), ..put(1, &["a.x"]) }, false),
+    ];
+    for (put, let_in) in cases {
+        let change = changed(plan(None, &Command::PutUser(put.clone()), now));
+        let (allow, deny) = if let_in { (names(&["a.x"]), vec![]) } else { (vec![], names(&["a.x"])) };
+        assert_eq!(change.access, Access { allow, deny }, "{put:?}");
+    }
+}
+
+#[test]
+fn a_local_delete_refuses_whatever_the_command_says() {
+    let held = Held { removed_by: Some(IntentId::new()), ..held(Command::PutUser(put(1, &["a.x"])), &[("a.x", Making::Listed)]) };
+    let change = changed(plan(Some(&held), &Command::PutUser(put(2, &["a.x", "a.y"])), Utc::now()));
+    assert_eq!(change.access, Access { allow: vec![], deny: names(&["a.x", "a.y"]) });
+}
+
+#[test]
+fn only_a_greater_revision_changes_anything() {
+    let now = Utc::now();
+    let held = held(Command::PutUser(put(2, &["a.x"])), &[("a.x", Making::Listed)]);
+    assert_eq!(plan(Some(&held), &removed(1), now), Plan::Supersede { holds: Revision(2) });
+    let Plan::Repeat { access, outcome, issue } = plan(Some(&held), &Command::PutUser(put(2, &["a.x"])), now) else {
+        panic!("a repetition changed something");
+    };
+    assert_eq!((access.allow, outcome, issue), (names(&["a.x"]), held.outcome.clone(), None));
+    assert_eq!(changed(plan(Some(&held), &removed(3), now)).forget, names(&["a.x"]));
+}
+
+#[test]
+fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
+    let now = Utc::now();
+    let elsewhere = Making::Complete { remotes: vec![], checksum: "00".to_owned() };
+    let cases = [(Making::Listed, true), (Making::Keyed, true), (elsewhere, true), (complete(), false), (Making::Lost, false)];
+    for (making, wanted) in cases {
+        let held = held(Command::PutUser(home(1, "a.x")), &[("a.x", making.clone())]);
+        let change = changed(plan(Some(&held), &Command::PutUser(home(2, "a.x")), now));
+        assert_eq!(change.issue.is_some(), wanted, "{making:?}");
+    }
+}
+
+#[test]
+fn an_open_profile_is_taken_up_again_at_the_same_revision() {
+    let held = Held { outcome: None, ..held(Command::PutUser(home(1, "a.x")), &[("a.x", Making::Keyed)]) };
+    let Plan::Repeat { outcome: None, issue: Some(issue), .. } = plan(Some(&held), &Command::PutUser(home(1, "a.x")), Utc::now())
+    else {
+        panic!("the profile was forgotten");
+    };
+    assert_eq!(issue.common_name.as_str(), "a.x");
+}
+
+#[test]
+fn commands_that_contradict_themselves_are_refused() {
+    let no_remotes = Some(Issue { common_name: "a.x".parse().unwrap(), remotes: vec![] });
+    let cases = [
+        PutUser { role: Role::Standby, ..home(1, "a.x") },
+        PutUser { credentials: names(&["a.y"]), ..home(1, "a.x") },
+        PutUser { issue: no_remotes, ..home(1, "a.x") },
+    ];
+    for put in cases {
+        assert!(matches!(plan(None, &Command::PutUser(put.clone()), Utc::now()), Plan::Refuse { .. }), "{put:?}");
+    }
+}
+
+/// What the journal makes of a plan, and the allow-list of both.
+#[derive(Default)]
+struct Model {
+    held: Option<Held>,
+    allowed: BTreeSet<CommonName>,
+}
+
+impl Model {
+    fn take(&mut self, command: &Command, now: DateTime<Utc>) {
+        let (access, forget) = match plan(self.held.as_ref(), command, now) {
+            Plan::Refuse { .. } | Plan::Supersede { .. } => return,
+            Plan::Repeat { access, .. } => (access, Vec::new()),
+            Plan::Change(change) => {
+                let mut credentials = self.held.take().map(|held| held.credentials).unwrap_or_default();
+                credentials.retain(|credential| !change.forget.contains(&credential.common_name));
+                if let Command::PutUser(put) = command {
+                    for name in &put.credentials {
+                        if !credentials.iter().any(|credential| credential.common_name == *name) {
+                            credentials.push(HeldCredential { common_name: name.clone(), making: Making::Listed });
+                        }
+                    }
+                }
+                self.held = Some(Held { credentials, ..held(command.clone(), &[]) });
+                (change.access, change.forget)
+            }
+        };
+        for name in access.deny.iter().chain(&forget) {
+            self.allowed.remove(name);
+        }
+        self.allowed.extend(access.allow);
+    }
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let credentials = proptest::sample::subsequence(vec!["a.w", "a.x", "a.y", "a.z"], 0..=4);
+    (1_i64..12, any::<bool>(), any::<bool>(), proptest::option::of(-5_i64..5), credentials).prop_map(
+        |(revision, is_removed, active, expires, credentials)| {
+            if is_removed && revision % 3 == 0 {
+                return removed(revision);
+            }
+            let expires_at = expires.map(|seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(1000 + seconds));
+            Command::PutUser(PutUser { active, expires_at, ..put(revision, &credentials) })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_repetition_ends_in_the_newest_state(commands in proptest::collection::vec(any_command(), 1..12), seed in any::<u64>()) {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(1000);
+        // A revision means one state.
+        let mut known: Vec<Command> = Vec::new();
+        for command in commands {
+            if known.iter().all(|other| other.revision() != command.revision()) {
+                known.push(command);
+            }
+        }
+        let newest = known.iter().max_by_key(|command| command.revision()).unwrap().clone();
+        let mut shuffled: Vec<Command> = known.iter().chain(&known).cloned().collect();
+        fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+
+        let (mut model, mut direct) = (Model::default(), Model::default());
+        for command in &shuffled {
+            model.take(command, now);
+        }
+        direct.take(&newest, now);
+
+        prop_assert_eq!(&model.allowed, &direct.allowed);
+        prop_assert_eq!(model.held.map(|held| held.command), Some(newest));
+    }
+}

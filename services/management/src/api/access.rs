@@ -48,7 +48,9 @@ impl Keys {
 impl Authenticator<Operator> for Keys {
     fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
         Box::pin(async move {
-            let found = authenticate::authenticate(&self.app, key).await.map_err(failure::database)?;
+            let found = authenticate::authenticate(&self.app, key)
+                .await
+                .map_err(failure::database)?;
             found.ok_or_else(|| ApiError::unauthorized("this key is not known or has expired"))
         })
     }
@@ -56,7 +58,10 @@ impl Authenticator<Operator> for Keys {
 
 impl Origin {
     pub(super) fn of(request: &Request) -> Self {
-        let address = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+        let address = request
+            .remote_addr()
+            .as_socket_addr()
+            .map(|address| address.ip().to_canonical());
         let request_id = request.data::<RequestId>().map(ToString::to_string).unwrap_or_default();
         Self { address, request_id }
     }
@@ -67,7 +72,11 @@ impl Origin {
     }
 
     fn actor(self, operator: &Operator) -> Actor {
-        Actor::key(&operator.name, self.address, Some(self.request_id).filter(|id| !id.is_empty()))
+        Actor::key(
+            &operator.name,
+            self.address,
+            Some(self.request_id).filter(|id| !id.is_empty()),
+        )
     }
 }
 
@@ -100,11 +109,18 @@ impl<'a> ApiExtractor<'a> for Admin {
         <Caller<Operator> as ApiExtractor>::security_schemes()
     }
 
-    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
         match operator.role {
             KeyRole::Admin => Ok(Self(Origin::of(request).actor(&operator))),
-            KeyRole::Node => Err(ApiError::forbidden("a key of the node role may only register nodes and report their health").into()),
+            KeyRole::Node => Err(ApiError::forbidden(
+                "a key of the node role may only register nodes and report their health",
+            )
+            .into()),
         }
     }
 }
@@ -122,7 +138,11 @@ impl<'a> ApiExtractor<'a> for AnyRole {
         <Caller<Operator> as ApiExtractor>::security_schemes()
     }
 
-    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
         Ok(Self(Origin::of(request).actor(&operator)))
     }
@@ -145,7 +165,11 @@ impl<'a> ApiExtractor<'a> for OptionalRole {
         true
     }
 
-    async fn from_request(request: &'a Request, body: &mut RequestBody, options: ExtractParamOptions<()>) -> poem::Result<Self> {
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         let OptionalCaller(operator) = OptionalCaller::<Operator>::from_request(request, body, options).await?;
         Ok(Self(operator.map(|operator| Origin::of(request).actor(&operator))))
     }

@@ -28,7 +28,9 @@ where
 {
     let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
     let is_away = match retry::sqlstate(error.borrow()) {
-        Some(code) if begins(&code, &BAD_VALUES) => return ApiError::bad_request("a value is not one that can be stored"),
+        Some(code) if begins(&code, &BAD_VALUES) => {
+            return ApiError::bad_request("a value is not one that can be stored");
+        }
         Some(code) => begins(&code, &AWAY),
         None => is_connection_failure(error.borrow()),
     };
@@ -40,14 +42,11 @@ where
 }
 
 fn is_connection_failure(error: &DbErr) -> bool {
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => matches!(
-            **error,
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_)
-        ),
-        _ => false,
+    if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls};
+        return matches!(**error, Io(_) | Tls(_) | PoolTimedOut | PoolClosed | Protocol(_));
     }
+    matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
 }
 
 pub(super) fn unknown_user() -> ApiError {
@@ -62,7 +61,9 @@ pub(super) fn of_create_user(error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
         CreateUserError::UnknownServer => ApiError::invalid("server_id", "there is no such server"),
-        CreateUserError::ServerUnavailable => ApiError::conflict("server_id", "the server is disabled or draining and takes no users"),
+        CreateUserError::ServerUnavailable => {
+            ApiError::conflict("server_id", "the server is disabled or draining and takes no users")
+        }
         CreateUserError::NoServer => ApiError::conflicting_state("no server takes users: enrol one first"),
         CreateUserError::Database(error) => database(error),
         CreateUserError::Stopping => ApiError::unavailable("management is stopping"),
@@ -86,9 +87,9 @@ pub(super) fn of_remove_user(error: RemoveUserError) -> ApiError {
 pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
     match error {
         FetchProfileError::UnknownUser => unknown_user(),
-        FetchProfileError::NotIssuedYet(_) => {
-            ApiError::conflicting_state("the profile is not made yet: the user is not synced; try again, or create with ?wait=")
-        }
+        FetchProfileError::NotIssuedYet(_) => ApiError::conflicting_state(
+            "the profile is not made yet: the user is not synced; try again, or create with ?wait=",
+        ),
         FetchProfileError::NotHeld { server, .. } => {
             ApiError::conflicting_state(format!("server {server}, the user's home, does not hold the profile"))
         }
@@ -116,7 +117,10 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
         },
         RegisterNodeError::Jwt(_) => ApiError::internal(error),
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "A node could not be enrolled");
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "A node could not be enrolled"
+            );
             ApiError::unavailable("the bus is not ready for the node")
         }
         RegisterNodeError::Database(error) => database(error),
@@ -127,8 +131,13 @@ pub(super) fn of_deregister_node(error: DeregisterNodeError) -> ApiError {
     match error {
         DeregisterNodeError::UnknownServer => unknown_server(),
         DeregisterNodeError::Revoke(_) | DeregisterNodeError::Topology(_) => {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "The bus does not know of a deregistration yet");
-            ApiError::unavailable("the server is deregistered, but the bus was not told yet; management repeats it until it is")
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "The bus does not know of a deregistration yet"
+            );
+            ApiError::unavailable(
+                "the server is deregistered, but the bus was not told yet; management repeats it until it is",
+            )
         }
         DeregisterNodeError::Database(error) => database(error),
     }

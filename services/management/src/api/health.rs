@@ -46,7 +46,9 @@ impl HealthApi {
             })),
             (false, true) => Err(ApiError::unavailable("the database does not answer")),
             (true, false) => Err(ApiError::unavailable("the bus is not connected")),
-            (false, false) => Err(ApiError::unavailable("the database does not answer and the bus is not connected")),
+            (false, false) => Err(ApiError::unavailable(
+                "the database does not answer and the bus is not connected",
+            )),
         }
     }
 }

@@ -62,7 +62,12 @@ pub(super) struct JoinTokensApi;
 impl JoinTokensApi {
     /// Create a join token
     #[oai(path = "/", method = "post", operation_id = "create_join_token")]
-    async fn create(&self, admin: Admin, app: Data<&App>, body: Json<NewJoinToken>) -> Result<JoinTokenCreated, ApiError> {
+    async fn create(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        body: Json<NewJoinToken>,
+    ) -> Result<JoinTokenCreated, ApiError> {
         let ttl = body.0.ttl.map_or(Ok(DEFAULT_TTL), |text| time_to_live(&text))?;
         let server_id = body.0.server_id.map(|id| id.0);
         let made = create_join_token::create_join_token(app.0, &admin, server_id.as_ref(), ttl).await;
@@ -79,12 +84,19 @@ impl JoinTokensApi {
 fn time_to_live(text: &TimeToLive) -> Result<Duration, ApiError> {
     let wrong = || ApiError::invalid("ttl", "must be a duration from 1s to 7days");
     let ttl = humantime::parse_duration(text.as_str()).map_err(|_unclear| wrong())?;
-    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) { Ok(ttl) } else { Err(wrong()) }
+    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(wrong())
+    }
 }
 
 impl Example for NewJoinToken {
     fn example() -> Self {
-        Self { server_id: "endnode-1".parse().ok().map(ServerIdText), ttl: "1h".parse().ok() }
+        Self {
+            server_id: "endnode-1".parse().ok().map(ServerIdText),
+            ttl: "1h".parse().ok(),
+        }
     }
 }
 

@@ -29,7 +29,13 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
     Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health` and a registration with a join token. \
     Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`.";
 
-type Apis = (users::UsersApi, endnodes::EndnodesApi, join_tokens::JoinTokensApi, audit::AuditApi, health::HealthApi);
+type Apis = (
+    users::UsersApi,
+    endnodes::EndnodesApi,
+    join_tokens::JoinTokensApi,
+    audit::AuditApi,
+    health::HealthApi,
+);
 
 /// The description of the interface; needs neither database nor bus.
 #[must_use]
@@ -40,10 +46,22 @@ pub fn spec() -> Spec {
 /// The whole application, documents included. Waits of callers end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
-    spec::application(service()).data(app).data(keys).data(users::Stopping(stopping)).map_to_response()
+    spec::application(service())
+        .data(app)
+        .data(keys)
+        .data(users::Stopping(stopping))
+        .map_to_response()
 }
 
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (users::UsersApi, endnodes::EndnodesApi, join_tokens::JoinTokensApi, audit::AuditApi, health::HealthApi);
-    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/")
+    let apis = (
+        users::UsersApi,
+        endnodes::EndnodesApi,
+        join_tokens::JoinTokensApi,
+        audit::AuditApi,
+        health::HealthApi,
+    );
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .server("/")
 }

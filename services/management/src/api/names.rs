@@ -102,7 +102,12 @@ scalar_impls! {
 }
 
 impl OpenvpnStateText {
-    const ALL: [OpenvpnState; 4] = [OpenvpnState::Up, OpenvpnState::Down, OpenvpnState::Waiting, OpenvpnState::Absent];
+    const ALL: [OpenvpnState; 4] = [
+        OpenvpnState::Up,
+        OpenvpnState::Down,
+        OpenvpnState::Waiting,
+        OpenvpnState::Absent,
+    ];
 
     fn as_str(&self) -> &'static str {
         match self.0 {

@@ -1,5 +1,7 @@
 //! `migrate`: the schema, and nothing else.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use sea_orm::{ConnectOptions, Database};
 use secrecy::ExposeSecret as _;
@@ -10,6 +12,9 @@ use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
 use crate::config::DatabaseConfig;
+
+/// A database that is just starting gets this long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The part of the configuration that matters here.
 #[derive(Deserialize, Serialize)]
@@ -29,9 +34,17 @@ pub(super) fn migrate(cli: &Cli<super::Command>) -> Result<(), Stop> {
 
 async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
     let mut options = ConnectOptions::new(database.connection_url().expose_secret());
-    options.max_connections(1).sqlx_logging(false);
-    let db = Database::connect(options).await.context("cannot connect to PostgreSQL")?;
-    vpnmanager_migration::run(&db).await.context("the migrations failed; nothing was changed")?;
+    options
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        .sqlx_logging(false);
+    let db = Database::connect(options)
+        .await
+        .context("cannot connect to PostgreSQL")?;
+    vpnmanager_migration::run(&db)
+        .await
+        .context("the migrations failed; nothing was changed")?;
     db.close().await?;
     Ok(())
 }

@@ -57,7 +57,9 @@ async fn start(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     );
     let (service, stop) = (api::application(app, tasks.token()), tasks.token());
     let grace = share(config.shutdown_timeout);
-    tasks.spawn("http", async move { Ok(bound.serve(service, stop.cancelled_owned(), grace).await?) });
+    tasks.spawn("http", async move {
+        Ok(bound.serve(service, stop.cancelled_owned(), grace).await?)
+    });
     Ok(())
 }
 

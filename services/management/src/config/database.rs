@@ -14,11 +14,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         "postgres://user:password@host:port/dbname?sslmode=...",
     )
     .secret(),
-    Setting::new("database.host", "DB_HOST", "Host of PostgreSQL", "a name, an address or the folder of its socket")
-        .default("localhost"),
-    Setting::new("database.port", "DB_PORT", "Port of PostgreSQL", "a number from 1 to 65535").default("5432"),
+    Setting::new(
+        "database.host",
+        "DB_HOST",
+        "Host of PostgreSQL",
+        "a name, an address or the folder of its socket",
+    )
+    .default("localhost"),
+    Setting::new(
+        "database.port",
+        "DB_PORT",
+        "Port of PostgreSQL",
+        "a number from 1 to 65535",
+    )
+    .default("5432"),
     Setting::new("database.user", "DB_USER", "User of the database", "a name").default("vpnmanager"),
-    Setting::new("database.password", "DB_PASSWORD", "Password of that user", "any text").secret().sample("change-me"),
+    Setting::new("database.password", "DB_PASSWORD", "Password of that user", "any text")
+        .secret()
+        .sample("change-me"),
     Setting::new("database.dbname", "DB_NAME", "Name of the database", "a name").default("vpnmanager"),
     Setting::new(
         "database.sslmode",
@@ -96,7 +109,13 @@ impl DatabaseConfig {
         // A socket's folder and an IPv6 address do not fit where the host stands in a URL.
         let is_plain = !self.host.contains(['/', ':']);
         let host = if is_plain { self.host.as_str() } else { "localhost" };
-        url.push_str(&format!("@{}:{}/{}?sslmode={}", encoded(host), self.port, encoded(&self.dbname), self.sslmode.as_str()));
+        url.push_str(&format!(
+            "@{}:{}/{}?sslmode={}",
+            encoded(host),
+            self.port,
+            encoded(&self.dbname),
+            self.sslmode.as_str()
+        ));
         if !is_plain {
             url.push_str(&format!("&host={}", encoded(&self.host)));
         }
@@ -105,11 +124,17 @@ impl DatabaseConfig {
 
     pub(super) fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
         if let Some(url) = &self.url
-            && !["postgres://", "postgresql://"].iter().any(|scheme| url.expose_secret().starts_with(scheme))
+            && !["postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| url.expose_secret().starts_with(scheme))
         {
             return Err(cli.reject("database.url", "it is not a URL of PostgreSQL"));
         }
-        for (key, value) in [("database.host", &self.host), ("database.user", &self.user), ("database.dbname", &self.dbname)] {
+        for (key, value) in [
+            ("database.host", &self.host),
+            ("database.user", &self.user),
+            ("database.dbname", &self.dbname),
+        ] {
             if value.is_empty() {
                 return Err(cli.reject(key, "it is empty"));
             }
@@ -123,13 +148,14 @@ impl DatabaseConfig {
 
 /// Percent-encoding of everything outside the unreserved characters of RFC 3986.
 fn encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _infallible = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut encoded, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _infallible = write!(encoded, "%{byte:02X}");
+            }
+            encoded
+        })
 }

@@ -18,16 +18,28 @@ pub struct Actor {
 impl Actor {
     /// The holder of an API key.
     pub fn key(name: &str, address: Option<IpAddr>, request_id: Option<String>) -> Self {
-        Self { name: format!("key:{name}"), address, request_id }
+        Self {
+            name: format!("key:{name}"),
+            address,
+            request_id,
+        }
     }
 
     /// A node, over the bus.
     pub fn node(node: &NodeId) -> Self {
-        Self { name: format!("node:{node}"), address: None, request_id: None }
+        Self {
+            name: format!("node:{node}"),
+            address: None,
+            request_id: None,
+        }
     }
 
     /// Management itself.
     pub fn system() -> Self {
-        Self { name: "system".to_owned(), address: None, request_id: None }
+        Self {
+            name: "system".to_owned(),
+            address: None,
+            request_id: None,
+        }
     }
 }

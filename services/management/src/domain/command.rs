@@ -39,11 +39,21 @@ pub fn compose(state: &UserState<'_>, placement: &placement::Model) -> Result<Co
     let user_key = UserKey(state.user.key);
     let revision = Revision(placement.wanted_revision);
     if !placement.wanted_present {
-        return Ok(Command::RemoveUser(RemoveUser { node, user_key, username, revision }));
+        return Ok(Command::RemoveUser(RemoveUser {
+            node,
+            user_key,
+            username,
+            revision,
+        }));
     }
     let mut credentials = Vec::with_capacity(state.credentials.len());
     for credential in state.credentials {
-        credentials.push(credential.common_name.parse::<CommonName>().map_err(|_| invalid("common name"))?);
+        credentials.push(
+            credential
+                .common_name
+                .parse::<CommonName>()
+                .map_err(|_| invalid("common name"))?,
+        );
     }
     let (role, issue) = match placement.role {
         placement::Role::Home => (Role::Home, issue(state, &node)?),
@@ -64,11 +74,23 @@ pub fn compose(state: &UserState<'_>, placement: &placement::Model) -> Result<Co
 
 /// The newest credential that is homed on the node.
 fn issue(state: &UserState<'_>, node: &NodeId) -> Result<Option<Issue>, InvalidRow> {
-    let homed = state.credentials.iter().rev().find(|credential| credential.server_id == node.as_str());
+    let homed = state
+        .credentials
+        .iter()
+        .rev()
+        .find(|credential| credential.server_id == node.as_str());
     let Some(credential) = homed else {
         return Ok(None);
     };
-    let common_name = credential.common_name.parse().map_err(|_| InvalidRow { what: "common name" })?;
-    let remotes = state.nodes.iter().filter_map(|name| state.endpoints.get(name)).cloned().collect();
+    let common_name = credential
+        .common_name
+        .parse()
+        .map_err(|_| InvalidRow { what: "common name" })?;
+    let remotes = state
+        .nodes
+        .iter()
+        .filter_map(|name| state.endpoints.get(name))
+        .cloned()
+        .collect();
     Ok(Some(Issue { common_name, remotes }))
 }

@@ -32,8 +32,14 @@ pub struct Assessment {
 /// How a node is that just sent this heartbeat.
 pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>) -> Assessment {
     match fault(heartbeat, received_at) {
-        None => Assessment { state: NodeState::Healthy, reason: None },
-        Some(reason) => Assessment { state: NodeState::Degraded, reason: Some(reason) },
+        None => Assessment {
+            state: NodeState::Healthy,
+            reason: None,
+        },
+        Some(reason) => Assessment {
+            state: NodeState::Degraded,
+            reason: Some(reason),
+        },
     }
 }
 
@@ -47,7 +53,10 @@ pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, thresholds: Threshol
     } else {
         return None;
     };
-    Some(Assessment { state, reason: Some(format!("no heartbeat since {}", last_seen.format("%Y-%m-%dT%H:%M:%SZ"))) })
+    Some(Assessment {
+        state,
+        reason: Some(format!("no heartbeat since {}", last_seen.format("%Y-%m-%dT%H:%M:%SZ"))),
+    })
 }
 
 fn fault(heartbeat: &Heartbeat, received_at: DateTime<Utc>) -> Option<String> {
@@ -67,7 +76,10 @@ fn fault(heartbeat: &Heartbeat, received_at: DateTime<Utc>) -> Option<String> {
     }
     let used = u64::from(openvpn.sessions) * 100;
     if openvpn.capacity > 0 && used >= u64::from(openvpn.capacity) * NEARLY_FULL_PERCENT {
-        return Some(format!("{} of {} addresses are in use", openvpn.sessions, openvpn.capacity));
+        return Some(format!(
+            "{} of {} addresses are in use",
+            openvpn.sessions, openvpn.capacity
+        ));
     }
     None
 }
@@ -108,7 +120,13 @@ mod tests {
     #[test]
     fn each_fault_degrades_and_says_why() {
         let well = heartbeat();
-        assert_eq!(assess(&well, well.at), Assessment { state: NodeState::Healthy, reason: None });
+        assert_eq!(
+            assess(&well, well.at),
+            Assessment {
+                state: NodeState::Healthy,
+                reason: None
+            }
+        );
 
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;
@@ -119,16 +137,28 @@ mod tests {
         let cases = [
             (assess(&down, down.at), "OpenVPN is down: killed"),
             (assess(&full, full.at), "95 of 100 addresses are in use"),
-            (assess(&skewed, skewed.at + TimeDelta::seconds(3)), "its clock is off by -3000 ms"),
+            (
+                assess(&skewed, skewed.at + TimeDelta::seconds(3)),
+                "its clock is off by -3000 ms",
+            ),
         ];
         for (found, reason) in cases {
-            assert_eq!(found, Assessment { state: NodeState::Degraded, reason: Some(reason.to_owned()) });
+            assert_eq!(
+                found,
+                Assessment {
+                    state: NodeState::Degraded,
+                    reason: Some(reason.to_owned())
+                }
+            );
         }
     }
 
     #[test]
     fn silence_makes_stale_then_lost() {
-        let thresholds = Thresholds { stale_after: Duration::from_secs(15), lost_after: Duration::from_secs(30) };
+        let thresholds = Thresholds {
+            stale_after: Duration::from_secs(15),
+            lost_after: Duration::from_secs(30),
+        };
         let now = Utc::now();
         let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, thresholds).map(|found| found.state);
         assert_eq!(state(15), None);

@@ -19,7 +19,10 @@ pub fn place(user: UserKey, home: Option<&NodeId>, nodes: &[NodeId], replicas: u
 
 fn weight(user: UserKey, node: &NodeId) -> u64 {
     let hash = digest::digest(&digest::SHA256, format!("{user}@{node}").as_bytes());
-    hash.as_ref().iter().take(8).fold(0, |head, byte| head << 8 | u64::from(*byte))
+    hash.as_ref()
+        .iter()
+        .take(8)
+        .fold(0, |head, byte| head << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -27,7 +30,9 @@ mod tests {
     use super::*;
 
     fn nodes(count: usize) -> Vec<NodeId> {
-        (1..=count).map(|n| format!("node-{n}").parse().expect("a valid id")).collect()
+        (1..=count)
+            .map(|n| format!("node-{n}").parse().expect("a valid id"))
+            .collect()
     }
 
     #[test]

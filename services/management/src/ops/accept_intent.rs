@@ -1,9 +1,7 @@
 //! Carrying out what an operator asked a node's local API. Asking again gives the same answer.
 
 use chrono::Utc;
-use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait,
-};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait};
 use vpnmanager_entities::{intent, user};
 use vpnmanager_nats::{
     ids::{Revision, UserKey},
@@ -45,11 +43,17 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
 }
 
 async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent) -> Result<IntentAnswer, DbErr> {
-    let actor = Actor { address: intent.source, ..Actor::node(&intent.node) };
+    let actor = Actor {
+        address: intent.source,
+        ..Actor::node(&intent.node)
+    };
     match &intent.action {
         IntentAction::CreateUser { username, expires_at } => {
             if expires_at.is_some_and(|at| at <= Utc::now()) {
-                return Ok(refused(IntentRefusal::Expiry, "the expiry is in the past by the time it arrived"));
+                return Ok(refused(
+                    IntentRefusal::Expiry,
+                    "the expiry is in the past by the time it arrived",
+                ));
             }
             let new = NewUser {
                 username: username.clone(),
@@ -58,7 +62,10 @@ async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent
                 actor,
             };
             let created = create_user::create_within(transaction, &app.settings.placement, &[new]).await?;
-            created.into_iter().next().map_or(Ok(IntentAnswer::Unavailable), answer_to_create)
+            created
+                .into_iter()
+                .next()
+                .map_or(Ok(IntentAnswer::Unavailable), answer_to_create)
         }
         IntentAction::RemoveUser { user_key, .. } => {
             let found = user::Entity::find_living()
@@ -70,14 +77,20 @@ async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent
                 return Ok(refused(IntentRefusal::UnknownUser, "the user is removed already"));
             };
             let view = remove_within(transaction, &app.settings.server_id, &actor, user).await?;
-            Ok(IntentAnswer::Accepted { user_key: *user_key, revision: Revision(view.user.revision) })
+            Ok(IntentAnswer::Accepted {
+                user_key: *user_key,
+                revision: Revision(view.user.revision),
+            })
         }
     }
 }
 
 fn answer_to_create(created: Result<super::read_users::UserView, CreateUserError>) -> Result<IntentAnswer, DbErr> {
     match created {
-        Ok(view) => Ok(IntentAnswer::Accepted { user_key: UserKey(view.user.key), revision: Revision(view.user.revision) }),
+        Ok(view) => Ok(IntentAnswer::Accepted {
+            user_key: UserKey(view.user.key),
+            revision: Revision(view.user.revision),
+        }),
         Err(error @ CreateUserError::UsernameTaken) => Ok(refused(IntentRefusal::UsernameTaken, &error.to_string())),
         Err(
             error @ (CreateUserError::UnknownServer | CreateUserError::ServerUnavailable | CreateUserError::NoServer),
@@ -87,5 +100,8 @@ fn answer_to_create(created: Result<super::read_users::UserView, CreateUserError
 }
 
 fn refused(reason: IntentRefusal, detail: &str) -> IntentAnswer {
-    IntentAnswer::Refused { reason, detail: detail.to_owned() }
+    IntentAnswer::Refused {
+        reason,
+        detail: detail.to_owned(),
+    }
 }

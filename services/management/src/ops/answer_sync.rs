@@ -2,9 +2,8 @@
 
 use chrono::Utc;
 use sea_orm::{
-    DbErr, EntityTrait,
+    DbErr, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait},
-    QueryFilter,
 };
 use tracing::warn;
 use vpnmanager_entities::{placement, server};
@@ -33,8 +32,14 @@ pub enum AnswerSyncError {
 /// See [`AnswerSyncError`].
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
-    if server::Entity::find_by_name(node.as_str()).one(&app.db).await?.is_none() {
-        return Ok(SyncAnswer::Refused { reason: "this node is not registered".to_owned() });
+    if server::Entity::find_by_name(node.as_str())
+        .one(&app.db)
+        .await?
+        .is_none()
+    {
+        return Ok(SyncAnswer::Refused {
+            reason: "this node is not registered".to_owned(),
+        });
     }
     app.topology.ensure_node_consumer(node).await?;
     let progress = read_nodes::progress(&app.db, node).await?;
@@ -61,7 +66,10 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         return Ok(SyncAnswer::Ok { upto_sequence });
     }
     app.topology.rewind_node_consumer(node).await?;
-    Ok(SyncAnswer::Resync { upto_sequence, reason: reason.to_owned() })
+    Ok(SyncAnswer::Resync {
+        upto_sequence,
+        reason: reason.to_owned(),
+    })
 }
 
 fn reason_to_resync(request: &SyncRequest, progress: &Progress, upto_sequence: u64) -> Option<&'static str> {

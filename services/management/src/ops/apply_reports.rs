@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::SubsecRound;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
-    TransactionTrait, sea_query::OnConflict,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    Statement, TransactionTrait, sea_query::OnConflict,
 };
 use uuid::Uuid;
 use vpnmanager_entities::audit_log;
@@ -64,7 +64,10 @@ async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack]) -> Result<A
     let tombstones = update_placements(transaction, &newest).await?;
     update_credentials(transaction, &newest).await?;
     settle_users(transaction, &users).await?;
-    Ok(Applied { users: newest.iter().map(|ack| ack.user_key).collect(), tombstones })
+    Ok(Applied {
+        users: newest.iter().map(|ack| ack.user_key).collect(),
+        tombstones,
+    })
 }
 
 /// The last ack of each user and node.
@@ -140,13 +143,16 @@ async fn update_placements(transaction: &DatabaseTransaction, acks: &[&Ack]) -> 
         [keys.into(), nodes.into(), revisions.into(), outcomes.into(), errors.into(), times.into(), digests.into()],
     );
     let updated = Updated::find_by_statement(statement).all(transaction).await?;
-    let tombstones = updated.into_iter().filter(|row| row.settled && !row.wanted_present).filter_map(|row| {
-        Some(AckedTombstone {
-            node: row.server_id.parse().ok()?,
-            user: UserKey(row.key),
-            sequence: u64::try_from(row.published_sequence).ok()?,
-        })
-    });
+    let tombstones = updated
+        .into_iter()
+        .filter(|row| row.settled && !row.wanted_present)
+        .filter_map(|row| {
+            Some(AckedTombstone {
+                node: row.server_id.parse().ok()?,
+                user: UserKey(row.key),
+                sequence: u64::try_from(row.published_sequence).ok()?,
+            })
+        });
     Ok(tombstones.collect())
 }
 
@@ -155,7 +161,9 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     let issued: Vec<(&NodeId, &Issued)> = acks
         .iter()
         .filter_map(|ack| match &ack.outcome {
-            Outcome::Applied { issued: Some(issued), .. } => Some((&ack.node, issued)),
+            Outcome::Applied {
+                issued: Some(issued), ..
+            } => Some((&ack.node, issued)),
             Outcome::Applied { issued: None, .. }
             | Outcome::Failed { .. }
             | Outcome::Refused { .. }
@@ -165,8 +173,13 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     if issued.is_empty() {
         return Ok(());
     }
-    let column = |value: fn(&Issued) -> &String| -> Vec<String> { issued.iter().map(|(_, issued)| value(issued).clone()).collect() };
-    let names: Vec<String> = issued.iter().map(|(_, issued)| issued.common_name.to_string()).collect();
+    let column = |value: fn(&Issued) -> &String| -> Vec<String> {
+        issued.iter().map(|(_, issued)| value(issued).clone()).collect()
+    };
+    let names: Vec<String> = issued
+        .iter()
+        .map(|(_, issued)| issued.common_name.to_string())
+        .collect();
     let nodes: Vec<String> = issued.iter().map(|(node, _)| node.to_string()).collect();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
@@ -199,7 +212,13 @@ async fn settle_users(transaction: &DatabaseTransaction, users: &[i64]) -> Resul
              SELECT FROM placements p WHERE p.user_id = u.id)",
     ];
     for statement in statements {
-        transaction.execute_raw(Statement::from_sql_and_values(backend, statement, [users.to_vec().into()])).await?;
+        transaction
+            .execute_raw(Statement::from_sql_and_values(
+                backend,
+                statement,
+                [users.to_vec().into()],
+            ))
+            .await?;
     }
     Ok(())
 }
@@ -237,7 +256,9 @@ async fn record_events(transaction: &DatabaseTransaction, events: &[Event]) -> R
 async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<String>, DbErr> {
     match kind {
         EventKind::UserExpired { user_key, .. } => {
-            let found = vpnmanager_entities::user::Entity::find_by_key(user_key.0).one(transaction).await?;
+            let found = vpnmanager_entities::user::Entity::find_by_key(user_key.0)
+                .one(transaction)
+                .await?;
             Ok(found.map(|user| user.username))
         }
         EventKind::CommandUndecodable { .. }

@@ -27,7 +27,12 @@ pub async fn assess_ages(db: &DatabaseConnection, thresholds: Thresholds) -> Res
             continue;
         }
         let transaction = db.begin().await?;
-        let transition = Transition { server: &server.name, from: server.state, to: &assessment, at: now };
+        let transition = Transition {
+            server: &server.name,
+            from: server.state,
+            to: &assessment,
+            at: now,
+        };
         change_state(&transaction, transition).await?;
         transaction.commit().await?;
     }

@@ -51,7 +51,10 @@ impl Entry<'_> {
 /// # Errors
 /// When the database does not take it.
 pub async fn record(transaction: &DatabaseTransaction, entry: Entry<'_>) -> Result<(), DbErr> {
-    audit_log::Entity::insert(entry.into_row()).exec_without_returning(transaction).await.map(drop)
+    audit_log::Entity::insert(entry.into_row())
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
 }
 
 /// The state of a user as `before` and `after` show it.

@@ -69,7 +69,10 @@ pub async fn authenticate(app: &App, key: &str) -> Result<Option<Operator>, DbEr
         return Ok(Some(operator));
     }
     let now = Utc::now();
-    let found = api_key::Entity::find().filter(api_key::COLUMN.hash.eq(hash.clone())).one(&app.db).await?;
+    let found = api_key::Entity::find()
+        .filter(api_key::COLUMN.hash.eq(hash.clone()))
+        .one(&app.db)
+        .await?;
     let Some(row) = found.filter(|row| row.expires_at.is_none_or(|at| at > now)) else {
         return Ok(None);
     };

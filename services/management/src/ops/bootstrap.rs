@@ -1,8 +1,7 @@
 //! What must be in the database before the first request.
 
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, TransactionTrait,
-    sea_query::OnConflict,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, TransactionTrait, sea_query::OnConflict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_entities::{api_key, certificate_authority};
@@ -39,7 +38,9 @@ pub enum BootstrapError {
 /// See [`BootstrapError`].
 pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
     let transaction = db.begin().await?;
-    transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({BOOTSTRAP_LOCK})")).await?;
+    transaction
+        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({BOOTSTRAP_LOCK})"))
+        .await?;
     let row = api_key::ActiveModel {
         name: Set(FIRST_KEY.to_owned()),
         hash: Set(hash(key.expose_secret())),
@@ -47,7 +48,11 @@ pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -
         ..Default::default()
     };
     api_key::Entity::insert(row)
-        .on_conflict(OnConflict::column(api_key::Column::Name).update_column(api_key::Column::Hash).to_owned())
+        .on_conflict(
+            OnConflict::column(api_key::Column::Name)
+                .update_column(api_key::Column::Hash)
+                .to_owned(),
+        )
         .exec_without_returning(&transaction)
         .await?;
 
@@ -60,7 +65,9 @@ pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -
                 certificate: Set(pki.ca_pem().to_owned()),
                 ..Default::default()
             };
-            certificate_authority::Entity::insert(row).exec_without_returning(&transaction).await?;
+            certificate_authority::Entity::insert(row)
+                .exec_without_returning(&transaction)
+                .await?;
         }
         Some(_) if known.iter().any(|authority| authority.fingerprint == found) => {}
         Some(expected) => {

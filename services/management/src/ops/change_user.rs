@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    TransactionTrait,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, user};
@@ -63,7 +64,10 @@ pub async fn change_user(
 ) -> Result<UserView, ChangeUserError> {
     let view = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let found = user::Entity::find_living_by_username(username.as_str()).lock_exclusive().one(&transaction).await?;
+        let found = user::Entity::find_living_by_username(username.as_str())
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
         let before = found.ok_or(ChangeUserError::UnknownUser)?;
         let user = apply(app, &transaction, actor, before, change).await?;
         let view = read_users::with_placements(&transaction, vec![user]).await?;
@@ -83,7 +87,9 @@ async fn apply(
     change: UserChange,
 ) -> Result<user::Model, DbErr> {
     let active = change.active.unwrap_or(before.active);
-    let expires_at = change.expires_at.map_or(before.expires_at, |at| at.map(|at| at.trunc_subsecs(6)));
+    let expires_at = change
+        .expires_at
+        .map_or(before.expires_at, |at| at.map(|at| at.trunc_subsecs(6)));
     if (active, expires_at) == (before.active, before.expires_at) {
         return Ok(before);
     }

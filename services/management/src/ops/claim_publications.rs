@@ -35,7 +35,9 @@ pub struct Claim {
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     let transaction = db.begin().await?;
     // A lost claim is taken again after the lease, so nobody waits for the disk.
-    transaction.execute_unprepared("SET LOCAL synchronous_commit = off").await?;
+    transaction
+        .execute_unprepared("SET LOCAL synchronous_commit = off")
+        .await?;
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
@@ -44,7 +46,10 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
              WHERE published_revision < wanted_revision AND lease_until < now()
              ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
          RETURNING *",
-        [LEASE.as_secs_f64().into(), i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
+        [
+            LEASE.as_secs_f64().into(),
+            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
+        ],
     );
     let mut claimed = placement::Model::find_by_statement(statement).all(&transaction).await?;
     transaction.commit().await?;
@@ -58,15 +63,24 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
     }
     let mut ids: Vec<i64> = claimed.iter().map(|placement| placement.user_id).collect();
     ids.dedup();
-    let users = user::Entity::find().filter(user::Column::Id.is_in(ids.clone())).all(db).await?;
+    let users = user::Entity::find()
+        .filter(user::Column::Id.is_in(ids.clone()))
+        .all(db)
+        .await?;
     let users: HashMap<i64, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
     let credentials = credential::Entity::find_valid_of(ids.clone()).all(db).await?;
-    let nodes = placement::Entity::find_of(ids).filter(placement::COLUMN.wanted_present.eq(true)).all(db).await?;
+    let nodes = placement::Entity::find_of(ids)
+        .filter(placement::COLUMN.wanted_present.eq(true))
+        .all(db)
+        .await?;
     let endpoints = endpoints(db).await?;
 
     let mut credentials_of: HashMap<i64, Vec<&credential::Model>> = HashMap::new();
     for credential in &credentials {
-        credentials_of.entry(credential.user_id.unwrap_or_default()).or_default().push(credential);
+        credentials_of
+            .entry(credential.user_id.unwrap_or_default())
+            .or_default()
+            .push(credential);
     }
     let mut nodes_of: HashMap<i64, Vec<String>> = HashMap::new();
     for placement in nodes {
@@ -101,7 +115,10 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
 
 /// What clients dial, by node. Nodes that the operator disabled are no `remote` of a new profile.
 async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<String, Remote>, DbErr> {
-    let servers = server::Entity::find().filter(server::COLUMN.enabled.eq(true)).all(db).await?;
+    let servers = server::Entity::find()
+        .filter(server::COLUMN.enabled.eq(true))
+        .all(db)
+        .await?;
     let endpoints = servers.into_iter().filter_map(|server| {
         let remote = Remote {
             host: server.public_host.parse().ok()?,

@@ -52,7 +52,9 @@ pub async fn create_join_token(
         expires_at: Set(expires_at),
         ..Default::default()
     };
-    join_token::Entity::insert(row).exec_without_returning(&transaction).await?;
+    join_token::Entity::insert(row)
+        .exec_without_returning(&transaction)
+        .await?;
     let entry = Entry {
         actor,
         action: "join_token_created",
@@ -64,7 +66,10 @@ pub async fn create_join_token(
     };
     audit::record(&transaction, entry).await?;
     transaction.commit().await?;
-    Ok(JoinToken { token: token.into(), expires_at })
+    Ok(JoinToken {
+        token: token.into(),
+        expires_at,
+    })
 }
 
 /// What the database keeps of a token or key: SHA-256. They hold 256 random bits, so no salt and no slow hash is needed.

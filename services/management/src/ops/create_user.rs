@@ -77,7 +77,9 @@ impl FromDatabase for CreateUserError {
     fn database(&self) -> Option<&DbErr> {
         match self {
             Self::Database(error) => Some(error),
-            Self::UsernameTaken | Self::UnknownServer | Self::ServerUnavailable | Self::NoServer | Self::Stopping => None,
+            Self::UsernameTaken | Self::UnknownServer | Self::ServerUnavailable | Self::NoServer | Self::Stopping => {
+                None
+            }
         }
     }
 }
@@ -132,8 +134,10 @@ pub async fn create_within(
         .lock(LockType::KeyShare)
         .all(transaction)
         .await?;
-    let drafts: Vec<Result<Draft, CreateUserError>> =
-        batch.iter().map(|new| Draft::place(new, &servers, rules.replicas)).collect();
+    let drafts: Vec<Result<Draft, CreateUserError>> = batch
+        .iter()
+        .map(|new| Draft::place(new, &servers, rules.replicas))
+        .collect();
 
     let ids = insert_users(transaction, drafts.iter().flatten()).await?;
     let views: Vec<Result<UserView, CreateUserError>> = drafts
@@ -178,7 +182,10 @@ impl Draft {
         let key = UserKey::new();
         let nodes = place(key, new.server_id.as_ref(), &candidates, replicas);
         let (home, _) = nodes.first().ok_or(CreateUserError::NoServer)?;
-        let home = servers.iter().find(|server| server.name == home.as_str()).ok_or(CreateUserError::NoServer)?;
+        let home = servers
+            .iter()
+            .find(|server| server.name == home.as_str())
+            .ok_or(CreateUserError::NoServer)?;
         let user = user::Model {
             id: 0,
             key: key.0,
@@ -222,7 +229,10 @@ impl Draft {
             created_at,
         });
         let placements = placements.collect();
-        UserView { user: user::Model { id, ..self.user }, placements }
+        UserView {
+            user: user::Model { id, ..self.user },
+            placements,
+        }
     }
 }
 
@@ -267,8 +277,11 @@ async fn insert_details(
     batch: &[NewUser],
     views: &[Result<UserView, CreateUserError>],
 ) -> Result<(), DbErr> {
-    let created: Vec<(&NewUser, &UserView)> =
-        batch.iter().zip(views).filter_map(|(new, view)| Some((new, view.as_ref().ok()?))).collect();
+    let created: Vec<(&NewUser, &UserView)> = batch
+        .iter()
+        .zip(views)
+        .filter_map(|(new, view)| Some((new, view.as_ref().ok()?)))
+        .collect();
     if created.is_empty() {
         return Ok(());
     }
@@ -278,16 +291,23 @@ async fn insert_details(
         server_id: Set(view.user.server_id.clone()),
         ..Default::default()
     });
-    credential::Entity::insert_many(credentials).exec_without_returning(transaction).await?;
+    credential::Entity::insert_many(credentials)
+        .exec_without_returning(transaction)
+        .await?;
 
-    let placements = created.iter().flat_map(|(_, view)| &view.placements).map(|placement| placement::ActiveModel {
-        user_id: Set(placement.user_id),
-        server_id: Set(placement.server_id.clone()),
-        role: Set(placement.role),
-        wanted_revision: Set(placement.wanted_revision),
-        ..Default::default()
-    });
-    placement::Entity::insert_many(placements).exec_without_returning(transaction).await?;
+    let placements = created
+        .iter()
+        .flat_map(|(_, view)| &view.placements)
+        .map(|placement| placement::ActiveModel {
+            user_id: Set(placement.user_id),
+            server_id: Set(placement.server_id.clone()),
+            role: Set(placement.role),
+            wanted_revision: Set(placement.wanted_revision),
+            ..Default::default()
+        });
+    placement::Entity::insert_many(placements)
+        .exec_without_returning(transaction)
+        .await?;
 
     let audit_rows = created.iter().map(|(new, view)| {
         Entry {
@@ -301,6 +321,8 @@ async fn insert_details(
         }
         .into_row()
     });
-    audit_log::Entity::insert_many(audit_rows).exec_without_returning(transaction).await?;
+    audit_log::Entity::insert_many(audit_rows)
+        .exec_without_returning(transaction)
+        .await?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Taking a node out of the fleet: its bus key is revoked, its users are homed elsewhere, nothing waits for it any more.
 
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement,
-    TransactionTrait,
+    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect,
+    Statement, TransactionTrait,
 };
 use tracing::warn;
 use vpnmanager_entities::{credential, server};
@@ -68,12 +68,21 @@ pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<
     .await?;
     app.publisher.wake();
     app.placer.wake();
-    app.bus_access.enforce(&app.db).await.map_err(DeregisterNodeError::Revoke)?;
-    app.topology.remove_node(node).await.map_err(DeregisterNodeError::Topology)
+    app.bus_access
+        .enforce(&app.db)
+        .await
+        .map_err(DeregisterNodeError::Revoke)?;
+    app.topology
+        .remove_node(node)
+        .await
+        .map_err(DeregisterNodeError::Topology)
 }
 
 async fn record(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
-    let found = server::Entity::find_by_name(node.as_str()).lock_exclusive().one(transaction).await?;
+    let found = server::Entity::find_by_name(node.as_str())
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
     let server = found.ok_or(DeregisterNodeError::UnknownServer)?;
     revoke(transaction, &server.bus_public_key, &server.name).await?;
 
@@ -106,7 +115,8 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result
     let backend = transaction.get_database_backend();
     let run = |sql: &'static str| Statement::from_sql_and_values(backend, sql, [node.as_str().into()]);
     // Users before placements and in the order of their ids, as every change does it: no deadlock.
-    let lock = "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE";
+    let lock =
+        "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE";
     transaction.execute_raw(run(lock)).await?;
     let end = "WITH ended AS (DELETE FROM placements WHERE server_id = $1 RETURNING user_id)
          UPDATE users SET revision = revision + 1, synced = false WHERE id IN (SELECT user_id FROM ended)";
@@ -148,7 +158,9 @@ async fn issue_anew(transaction: &DatabaseTransaction, moved: &[Moved]) -> Resul
         })
         .collect();
     for chunk in rows.chunks(CHUNK) {
-        credential::Entity::insert_many(chunk.to_vec()).exec_without_returning(transaction).await?;
+        credential::Entity::insert_many(chunk.to_vec())
+            .exec_without_returning(transaction)
+            .await?;
     }
     Ok(())
 }

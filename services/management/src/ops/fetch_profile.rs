@@ -78,41 +78,60 @@ impl From<DbErr> for FetchProfileError {
 /// # Errors
 /// See [`FetchProfileError`].
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
-    let found = user::Entity::find_living_by_username(username.as_str()).one(&app.db).await?;
+    let found = user::Entity::find_living_by_username(username.as_str())
+        .one(&app.db)
+        .await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;
     let server = user.server_id.clone();
     let credentials = credential::Entity::find_valid_of([user.id]).all(&app.db).await?;
-    let homed = credentials.iter().rev().find(|credential| credential.server_id == server);
+    let homed = credentials
+        .iter()
+        .rev()
+        .find(|credential| credential.server_id == server);
     let issued = homed.filter(|credential| credential.profile_checksum.is_some());
     let parsed = issued.and_then(|credential| credential.common_name.parse::<CommonName>().ok());
     let (Some(common_name), Ok(node)) = (parsed, server.parse::<NodeId>()) else {
         return Err(FetchProfileError::NotIssuedYet(server));
     };
 
-    let request = NodeRequest::Profile { user_key: UserKey(user.key), common_name: common_name.clone() };
+    let request = NodeRequest::Profile {
+        user_key: UserKey(user.key),
+        common_name: common_name.clone(),
+    };
     match ask(app, &node, request).await? {
-        NodeAnswer::Profile { profile, checksum } => Ok(Profile { common_name, text: profile.into(), checksum }),
+        NodeAnswer::Profile { profile, checksum } => Ok(Profile {
+            common_name,
+            text: profile.into(),
+            checksum,
+        }),
         NodeAnswer::NotFound { detail } => Err(FetchProfileError::NotHeld { server, detail }),
         NodeAnswer::Failed { error } => Err(FetchProfileError::NodeFailed { server, detail: error }),
-        NodeAnswer::Sessions { .. } => {
-            Err(FetchProfileError::NodeFailed { server, detail: "it answered another question".to_owned() })
-        }
+        NodeAnswer::Sessions { .. } => Err(FetchProfileError::NodeFailed {
+            server,
+            detail: "it answered another question".to_owned(),
+        }),
     }
 }
 
 async fn ask(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, FetchProfileError> {
     let subject = subjects::node_request(node, request.verb());
     let server = node.to_string();
-    let answer = app.bus.client.request(subject, Envelope::new(request).encode()).await.map_err(|error| {
-        match error.kind() {
+    let answer = app
+        .bus
+        .client
+        .request(subject, Envelope::new(request).encode())
+        .await
+        .map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => {
                 FetchProfileError::NodeUnreachable(server.clone())
             }
             RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::Other => {
-                FetchProfileError::NodeFailed { server: server.clone(), detail: error.to_string() }
+                FetchProfileError::NodeFailed {
+                    server: server.clone(),
+                    detail: error.to_string(),
+                }
             }
-        }
-    })?;
+        })?;
     Envelope::<NodeAnswer>::decode(&answer.payload)
         .map(|envelope| envelope.body)
         .map_err(|source| FetchProfileError::Answer { server, source })

@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    Statement, TransactionTrait,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    FromQueryResult, QueryFilter, Statement, TransactionTrait, sea_query::Expr,
 };
 use serde_json::json;
 use vpnmanager_entities::{
@@ -50,11 +48,26 @@ pub async fn place_users(db: &DatabaseConnection, replicas: usize) -> Result<Pla
     let ids: Vec<i64> = users.iter().map(|user| user.id).collect();
     let placements = placement::Entity::find_of(ids).all(&transaction).await?;
     for user in users {
-        let held: Vec<&placement::Model> = placements.iter().filter(|placement| placement.user_id == user.id).collect();
-        place_one(&transaction, Placing { user: &user, held: &held, servers: &servers, replicas }).await?;
+        let held: Vec<&placement::Model> = placements
+            .iter()
+            .filter(|placement| placement.user_id == user.id)
+            .collect();
+        place_one(
+            &transaction,
+            Placing {
+                user: &user,
+                held: &held,
+                servers: &servers,
+                replicas,
+            },
+        )
+        .await?;
     }
     transaction.commit().await?;
-    Ok(Placed { users: found, more: found == usize::try_from(BATCH).unwrap_or(usize::MAX) })
+    Ok(Placed {
+        users: found,
+        more: found == usize::try_from(BATCH).unwrap_or(usize::MAX),
+    })
 }
 
 /// Living users on fewer nodes than `replicas` and than their pool has.
@@ -68,7 +81,11 @@ async fn lacking(transaction: &DatabaseTransaction, replicas: usize) -> Result<V
          WHERE u.removed_at IS NULL
            AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.wanted_present) < LEAST($2, pools.nodes)
          ORDER BY u.id LIMIT $3 FOR NO KEY UPDATE OF u SKIP LOCKED",
-        [DEFAULT_POOL.into(), i64::try_from(replicas).unwrap_or(i64::MAX).into(), BATCH.into()],
+        [
+            DEFAULT_POOL.into(),
+            i64::try_from(replicas).unwrap_or(i64::MAX).into(),
+            BATCH.into(),
+        ],
     );
     user::Model::find_by_statement(statement).all(transaction).await
 }
@@ -81,10 +98,20 @@ struct Placing<'a> {
 }
 
 async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> Result<(), DbErr> {
-    let Placing { user, held, servers, replicas } = placing;
-    let pool = servers.iter().find(|server| server.name == user.server_id).map_or(DEFAULT_POOL, |server| &server.pool);
-    let home: Option<NodeId> =
-        held.iter().find(|placement| placement.role == Role::Home).and_then(|placement| placement.server_id.parse().ok());
+    let Placing {
+        user,
+        held,
+        servers,
+        replicas,
+    } = placing;
+    let pool = servers
+        .iter()
+        .find(|server| server.name == user.server_id)
+        .map_or(DEFAULT_POOL, |server| &server.pool);
+    let home: Option<NodeId> = held
+        .iter()
+        .find(|placement| placement.role == Role::Home)
+        .and_then(|placement| placement.server_id.parse().ok());
     let candidates: Vec<NodeId> = servers
         .iter()
         .filter(|server| takes_users(server) && server.pool == pool)
@@ -92,8 +119,11 @@ async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> R
         .collect();
     let holding: HashSet<&str> = held.iter().map(|placement| placement.server_id.as_str()).collect();
     let wanted = place(UserKey(user.key), home.as_ref(), &candidates, replicas);
-    let missing: Vec<(NodeId, Role)> =
-        wanted.into_iter().filter(|(node, _)| !holding.contains(node.as_str())).take(replicas.saturating_sub(held.len())).collect();
+    let missing: Vec<(NodeId, Role)> = wanted
+        .into_iter()
+        .filter(|(node, _)| !holding.contains(node.as_str()))
+        .take(replicas.saturating_sub(held.len()))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -105,8 +135,13 @@ async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> R
         wanted_revision: Set(revision),
         ..Default::default()
     });
-    placement::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    let new_home = missing.iter().find(|(_, role)| *role == Role::Home).map(|(node, _)| node);
+    placement::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await?;
+    let new_home = missing
+        .iter()
+        .find(|(_, role)| *role == Role::Home)
+        .map(|(node, _)| node);
     if let Some(home) = new_home {
         settle_in(transaction, user, home).await?;
     }
@@ -143,5 +178,8 @@ async fn settle_in(transaction: &DatabaseTransaction, user: &user::Model, home: 
         server_id: Set(home.to_string()),
         ..Default::default()
     };
-    credential::Entity::insert(row).exec_without_returning(transaction).await.map(drop)
+    credential::Entity::insert(row)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
 }

@@ -31,7 +31,9 @@ pub async fn read_audit(
     before: Option<i64>,
     limit: u64,
 ) -> Result<Vec<audit_log::Model>, DbErr> {
-    let mut query = audit_log::Entity::find().order_by_desc(audit_log::Column::Id).limit(limit);
+    let mut query = audit_log::Entity::find()
+        .order_by_desc(audit_log::Column::Id)
+        .limit(limit);
     if let Some(before) = before {
         query = query.filter(audit_log::COLUMN.id.lt(before));
     }

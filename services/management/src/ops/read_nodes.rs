@@ -82,9 +82,14 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let health = health_status::Entity::find().filter(health_status::COLUMN.server_id.is_in(names.clone())).all(db).await?;
-    let mut health: HashMap<String, health_status::Model> =
-        health.into_iter().map(|health| (health.server_id.clone(), health)).collect();
+    let health = health_status::Entity::find()
+        .filter(health_status::COLUMN.server_id.is_in(names.clone()))
+        .all(db)
+        .await?;
+    let mut health: HashMap<String, health_status::Model> = health
+        .into_iter()
+        .map(|health| (health.server_id.clone(), health))
+        .collect();
     let mut progress = progress_of(db, names).await?;
     let views = servers.into_iter().map(|server| NodeView {
         health: health.remove(&server.name),

@@ -35,10 +35,15 @@ pub struct UserFilter {
 /// # Errors
 /// When the database does not answer.
 pub async fn get_user(app: &App, username: &Username) -> Result<Option<UserView>, DbErr> {
-    let Some(user) = user::Entity::find_living_by_username(username.as_str()).one(&app.db).await? else {
+    let Some(user) = user::Entity::find_living_by_username(username.as_str())
+        .one(&app.db)
+        .await?
+    else {
         return Ok(None);
     };
-    with_placements(&app.db, vec![user]).await.map(|views| views.into_iter().next())
+    with_placements(&app.db, vec![user])
+        .await
+        .map(|views| views.into_iter().next())
 }
 
 /// Living users in the order of their creation, after the row `after`, at most `limit`.
@@ -82,7 +87,10 @@ pub async fn with_placements(db: &impl ConnectionTrait, users: Vec<user::Model>)
         return Ok(Vec::new());
     }
     let mut by_user: HashMap<i64, Vec<placement::Model>> = HashMap::new();
-    for placement in placement::Entity::find_of(users.iter().map(|user| user.id)).all(db).await? {
+    for placement in placement::Entity::find_of(users.iter().map(|user| user.id))
+        .all(db)
+        .await?
+    {
         by_user.entry(placement.user_id).or_default().push(placement);
     }
     let views = users.into_iter().map(|user| {

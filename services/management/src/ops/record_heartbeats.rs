@@ -45,10 +45,15 @@ pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(),
     }
     let transaction = db.begin().await?;
     let names: Vec<String> = newest.keys().cloned().collect();
-    let known = server::Entity::find().filter(server::COLUMN.name.is_in(names)).all(&transaction).await?;
+    let known = server::Entity::find()
+        .filter(server::COLUMN.name.is_in(names))
+        .all(&transaction)
+        .await?;
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
-        let Some(received) = newest.get(&server.name) else { continue };
+        let Some(received) = newest.get(&server.name) else {
+            continue;
+        };
         rows.push(row(received));
         follow(&transaction, server, received).await?;
     }
@@ -124,7 +129,10 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
 async fn follow(transaction: &DatabaseTransaction, server: &server::Model, received: &Received) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
-        .col_expr(server::Column::AgentVersion, Expr::value(received.heartbeat.agent_version.clone()))
+        .col_expr(
+            server::Column::AgentVersion,
+            Expr::value(received.heartbeat.agent_version.clone()),
+        )
         .filter(Expr::col(server::Column::Name).eq(server.name.as_str()))
         .exec(transaction)
         .await?;
@@ -132,7 +140,12 @@ async fn follow(transaction: &DatabaseTransaction, server: &server::Model, recei
     let changed = assessment.state != server.state;
     if changed || assessment.reason != server.state_reason {
         let to = &assessment;
-        let transition = Transition { server: &server.name, from: server.state, to, at: received.at };
+        let transition = Transition {
+            server: &server.name,
+            from: server.state,
+            to,
+            at: received.at,
+        };
         change_state(transaction, transition).await?;
     }
     let crossed_minute = server.last_seen.is_none_or(|last| minute(last) != minute(received.at));
@@ -147,7 +160,9 @@ async fn follow(transaction: &DatabaseTransaction, server: &server::Model, recei
             bytes_out: Set(i64::try_from(openvpn.bytes_out).unwrap_or(i64::MAX)),
             ..Default::default()
         };
-        health_history::Entity::insert(sample).exec_without_returning(transaction).await?;
+        health_history::Entity::insert(sample)
+            .exec_without_returning(transaction)
+            .await?;
     }
     Ok(())
 }
@@ -188,7 +203,13 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     if changed == 0 || from == to.state {
         return Ok(());
     }
-    info!(server.id = server, from = from.as_str(), to = to.state.as_str(), reason = to.reason, "A node changed its state");
+    info!(
+        server.id = server,
+        from = from.as_str(),
+        to = to.state.as_str(),
+        reason = to.reason,
+        "A node changed its state"
+    );
     let entry = Entry {
         actor: &Actor::system(),
         action: "node_state_changed",

@@ -28,11 +28,7 @@ pub enum PublicationResult {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn record(
-    db: &DatabaseConnection,
-    claims: &[Claim],
-    results: &[PublicationResult],
-) -> Result<(), DbErr> {
+pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[PublicationResult]) -> Result<(), DbErr> {
     let (mut ids, mut revisions, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
     let (mut failed, mut pauses) = (Vec::new(), Vec::new());
     for (claim, result) in claims.iter().zip(results) {
@@ -49,7 +45,9 @@ pub async fn record(
         }
     }
     let transaction = db.begin().await?;
-    transaction.execute_unprepared("SET LOCAL synchronous_commit = off").await?;
+    transaction
+        .execute_unprepared("SET LOCAL synchronous_commit = off")
+        .await?;
     let backend = transaction.get_database_backend();
     if !ids.is_empty() {
         let statement = Statement::from_sql_and_values(

@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    TransactionTrait,
-    sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QuerySelect, TransactionTrait, sea_query::OnConflict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -17,7 +16,7 @@ use vpnmanager_entities::{
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
-    security::{keys::NodePublicKey, jwt::JwtError, node_credentials::issue_node_jwt},
+    security::{jwt::JwtError, keys::NodePublicKey, node_credentials::issue_node_jwt},
     topology::TopologyError,
 };
 
@@ -99,7 +98,9 @@ pub enum RegisterNodeError {
     #[error("the join token was used already")]
     UsedToken,
     /// A node of that name is enrolled with another key.
-    #[error("a server of that id is enrolled with another key: deregister it, or enrol with a join token made for this id")]
+    #[error(
+        "a server of that id is enrolled with another key: deregister it, or enrol with a join token made for this id"
+    )]
     NameTaken,
     /// The request for the certificate is wrong.
     #[error("the certificate request is not valid")]
@@ -144,7 +145,11 @@ impl FromDatabase for RegisterNodeError {
 ///
 /// # Errors
 /// See [`RegisterNodeError`].
-pub async fn register_node(app: &App, registration: Registration, right: Right) -> Result<Enrolment, RegisterNodeError> {
+pub async fn register_node(
+    app: &App,
+    registration: Registration,
+    right: Right,
+) -> Result<Enrolment, RegisterNodeError> {
     let certificate = sign_server(app, &registration).await?;
     let recorded = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
@@ -154,14 +159,25 @@ pub async fn register_node(app: &App, registration: Registration, right: Right) 
     })
     .await?;
     if recorded.replaced_a_key {
-        app.bus_access.enforce(&app.db).await.map_err(RegisterNodeError::Revoke)?;
+        app.bus_access
+            .enforce(&app.db)
+            .await
+            .map_err(RegisterNodeError::Revoke)?;
     }
-    app.topology.ensure_node_consumer(&registration.server_id).await.map_err(RegisterNodeError::Topology)?;
+    app.topology
+        .ensure_node_consumer(&registration.server_id)
+        .await
+        .map_err(RegisterNodeError::Topology)?;
     app.placer.wake();
 
     let authority = app.bus_access.authority();
-    let bus_jwt = issue_node_jwt(&registration.server_id, &registration.bus_public_key, recorded.revoked_at, authority)
-        .map_err(RegisterNodeError::Jwt)?;
+    let bus_jwt = issue_node_jwt(
+        &registration.server_id,
+        &registration.bus_public_key,
+        recorded.revoked_at,
+        authority,
+    )
+    .map_err(RegisterNodeError::Jwt)?;
     Ok(Enrolment {
         bus_urls: app.settings.bus_public_urls.clone(),
         bus_jwt,
@@ -174,9 +190,15 @@ pub async fn register_node(app: &App, registration: Registration, right: Right) 
 }
 
 async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, RegisterNodeError> {
-    let (pki, node, csr) = (app.pki.clone(), registration.server_id.clone(), registration.csr.clone());
+    let (pki, node, csr) = (
+        app.pki.clone(),
+        registration.server_id.clone(),
+        registration.csr.clone(),
+    );
     let signed = tokio::task::spawn_blocking(move || pki.sign_server(&node, &csr)).await;
-    signed.unwrap_or(Err(PkiError::Interrupted)).map_err(RegisterNodeError::Csr)
+    signed
+        .unwrap_or(Err(PkiError::Interrupted))
+        .map_err(RegisterNodeError::Csr)
 }
 
 struct Recorded {
@@ -192,12 +214,23 @@ async fn record(
     right: &Right,
 ) -> Result<Recorded, RegisterNodeError> {
     let id = registration.server_id.as_str();
-    let existing = server::Entity::find_by_name(id).lock_exclusive().one(transaction).await?;
-    let same_key = existing.as_ref().is_some_and(|server| server.bus_public_key == registration.bus_public_key.as_str());
+    let existing = server::Entity::find_by_name(id)
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    let same_key = existing
+        .as_ref()
+        .is_some_and(|server| server.bus_public_key == registration.bus_public_key.as_str());
     let (actor, may_replace) = match right {
         Right::JoinToken(token) => {
             let bound = use_token(transaction, registration, token, same_key).await?;
-            (Actor { address: Some(registration.peer), ..Actor::node(&registration.server_id) }, bound)
+            (
+                Actor {
+                    address: Some(registration.peer),
+                    ..Actor::node(&registration.server_id)
+                },
+                bound,
+            )
         }
         Right::Key(actor) => (actor.clone(), false),
     };
@@ -222,8 +255,13 @@ async fn record(
         after: Some(snapshot(&server)),
     };
     audit::record(transaction, entry).await?;
-    let revoked = bus_revocation::Entity::find_by_id(registration.bus_public_key.as_str()).one(transaction).await?;
-    Ok(Recorded { replaced_a_key: replaced_key.is_some(), revoked_at: revoked.map(|row| row.revoked_at) })
+    let revoked = bus_revocation::Entity::find_by_id(registration.bus_public_key.as_str())
+        .one(transaction)
+        .await?;
+    Ok(Recorded {
+        replaced_a_key: replaced_key.is_some(),
+        revoked_at: revoked.map(|row| row.revoked_at),
+    })
 }
 
 /// Takes the token and says whether it was made for this node. The node that used it may repeat its request with the same key.
@@ -249,7 +287,11 @@ async fn use_token(
     }
     if row.used_at.is_some() {
         let repeats = same_key && row.used_by.as_deref() == Some(id);
-        return if repeats { Ok(bound) } else { Err(RegisterNodeError::UsedToken) };
+        return if repeats {
+            Ok(bound)
+        } else {
+            Err(RegisterNodeError::UsedToken)
+        };
     }
     let mut used = row.into_active_model();
     used.used_at = Set(Some(Utc::now()));
@@ -284,7 +326,10 @@ async fn save(
     registration: &Registration,
     existing: Option<server::Model>,
 ) -> Result<server::Model, DbErr> {
-    let public_host = registration.host.as_ref().map_or_else(|| registration.peer.to_string(), ToString::to_string);
+    let public_host = registration
+        .host
+        .as_ref()
+        .map_or_else(|| registration.peer.to_string(), ToString::to_string);
     let is_new = existing.is_none();
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
     row.name = Set(registration.server_id.to_string());

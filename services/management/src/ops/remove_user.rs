@@ -2,8 +2,9 @@
 
 use chrono::Utc;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    TransactionTrait,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{credential, placement, user};
@@ -50,7 +51,10 @@ impl FromDatabase for RemoveUserError {
 pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, RemoveUserError> {
     let view = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let found = user::Entity::find_living_by_username(username.as_str()).lock_exclusive().one(&transaction).await?;
+        let found = user::Entity::find_living_by_username(username.as_str())
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
         let before = found.ok_or(RemoveUserError::UnknownUser)?;
         let view = remove_within(&transaction, &app.settings.server_id, actor, before).await?;
         transaction.commit().await?;
@@ -103,8 +107,14 @@ pub async fn remove_within(
     audit::record(transaction, entry).await?;
 
     let id = after.id;
-    let view = read_users::with_placements(transaction, vec![after.clone()]).await?.into_iter().next();
-    let view = view.unwrap_or(UserView { user: after, placements: Vec::new() });
+    let view = read_users::with_placements(transaction, vec![after.clone()])
+        .await?
+        .into_iter()
+        .next();
+    let view = view.unwrap_or(UserView {
+        user: after,
+        placements: Vec::new(),
+    });
     if view.placements.is_empty() {
         // No node holds it, so no ack will come to end it.
         user::Entity::delete_by_id(id).exec(transaction).await?;

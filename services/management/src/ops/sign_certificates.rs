@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement, TransactionTrait,
 };
 use tracing::{error, warn};
 use vpnmanager_entities::credential;
@@ -27,7 +27,9 @@ pub struct NodeRequest {
 
 /// Signs a batch in one transaction. One result for each, in order.
 pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Vec<SignResult> {
-    let unavailable = |request: &NodeRequest| SignResult::Unavailable { common_name: request.request.common_name.clone() };
+    let unavailable = |request: &NodeRequest| SignResult::Unavailable {
+        common_name: request.request.common_name.clone(),
+    };
     let checked = match check(pki, batch.clone()).await {
         Ok(checked) => checked,
         Err(error) => {
@@ -56,7 +58,10 @@ type PublicKeys = Vec<Option<Vec<u8>>>;
 async fn check(pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
     let pki = Arc::clone(pki);
     tokio::task::spawn_blocking(move || {
-        batch.iter().map(|asked| pki.csr_public_key_sha256(&asked.request.csr).ok()).collect()
+        batch
+            .iter()
+            .map(|asked| pki.csr_public_key_sha256(&asked.request.csr).ok())
+            .collect()
     })
     .await
 }
@@ -79,7 +84,13 @@ async fn sign_within(
     let decisions: Vec<Decision> = batch
         .iter()
         .zip(keys)
-        .map(|(asked, key)| decide(rows.get(asked.request.common_name.as_str()).copied(), asked, key.as_deref()))
+        .map(|(asked, key)| {
+            decide(
+                rows.get(asked.request.common_name.as_str()).copied(),
+                asked,
+                key.as_deref(),
+            )
+        })
         .collect();
     let fresh = sign(pki, batch, &decisions).await;
     record(transaction, &fresh).await?;

@@ -74,7 +74,9 @@ async fn wait(app: &App, id: i64, notify: &Notify, deadline: Instant) -> Result<
             return Ok(None);
         };
         if user.synced || Instant::now() >= deadline {
-            return read_users::with_placements(&app.db, vec![user]).await.map(|views| views.into_iter().next());
+            return read_users::with_placements(&app.db, vec![user])
+                .await
+                .map(|views| views.into_iter().next());
         }
         let until = deadline.min(Instant::now() + LOOK_AGAIN);
         // An elapsed wait is no failure: the loop looks again.

@@ -65,7 +65,11 @@ impl Pki {
     /// # Errors
     /// When the folder cannot be used, or holds a part of an authority that cannot be completed.
     pub fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
-        let Material { ca_pem, ca_key, tls_crypt_v2 } = Material::load_or_create(dir)?;
+        let Material {
+            ca_pem,
+            ca_key,
+            tls_crypt_v2,
+        } = Material::load_or_create(dir)?;
         let authority = certificate::read_authority(dir, &ca_pem, ca_key)?;
         let fleet = authority.fingerprint.get(..FLEET_DIGITS).unwrap_or_default();
         Ok(Self {
@@ -82,7 +86,10 @@ impl Pki {
     /// Sets how long client certificates are valid; never longer than the CA itself.
     #[must_use]
     pub fn with_client_validity(self, client_validity: Duration) -> Self {
-        Self { client_validity, ..self }
+        Self {
+            client_validity,
+            ..self
+        }
     }
 
     /// The CA certificate, PEM.
@@ -114,7 +121,9 @@ impl Pki {
     /// # Errors
     /// [`PkiError::InvalidCsr`], by the rules of [`Self::sign_client`].
     pub fn csr_public_key_sha256(&self, csr_pem: &str) -> Result<Vec<u8>, PkiError> {
-        VerifiedCsr::parse(csr_pem).map(|csr| sha256(csr.public_key_info())).map_err(PkiError::InvalidCsr)
+        VerifiedCsr::parse(csr_pem)
+            .map(|csr| sha256(csr.public_key_info()))
+            .map_err(PkiError::InvalidCsr)
     }
 
     /// Signs a client certificate of this name. Nothing but the public key is taken from the request, whose own signature must be
@@ -131,7 +140,12 @@ impl Pki {
     /// # Errors
     /// [`PkiError`].
     pub fn sign_server(&self, node: &NodeId, csr_pem: &str) -> Result<Signed, PkiError> {
-        self.sign(&self.server_common_name(node), Purpose::Server, DEFAULT_VALIDITY, csr_pem)
+        self.sign(
+            &self.server_common_name(node),
+            Purpose::Server,
+            DEFAULT_VALIDITY,
+            csr_pem,
+        )
     }
 
     fn sign(&self, common_name: &str, purpose: Purpose, duration: Duration, csr_pem: &str) -> Result<Signed, PkiError> {
@@ -139,7 +153,9 @@ impl Pki {
         let validity = Validity::from_now(duration, self.not_after);
         let serial = certificate::new_serial();
         let params = certificate::leaf(common_name, purpose, validity, serial);
-        let signed = params.signed_by(csr.public_key(), &self.issuer).map_err(PkiError::Sign)?;
+        let signed = params
+            .signed_by(csr.public_key(), &self.issuer)
+            .map_err(PkiError::Sign)?;
         Ok(Signed {
             pem: signed.pem(),
             serial_hex: HEXLOWER.encode(&serial),
@@ -151,13 +167,19 @@ impl Pki {
 
     /// A node's id may be longer than what is left of a common name; clients check the prefix only.
     fn server_common_name(&self, node: &NodeId) -> String {
-        self.server_name_prefix.chars().chain(node.as_str().chars()).take(CommonName::MAX_LENGTH).collect()
+        self.server_name_prefix
+            .chars()
+            .chain(node.as_str().chars())
+            .take(CommonName::MAX_LENGTH)
+            .collect()
     }
 }
 
 impl std::fmt::Debug for Pki {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pki").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("Pki")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
     }
 }
 

@@ -46,18 +46,29 @@ impl Validity {
     /// From an hour ago for `duration`, but not beyond `end`, the end of the CA.
     pub(super) fn from_now(duration: Duration, end: DateTime<Utc>) -> Self {
         let now = whole_seconds(Utc::now());
-        let wanted = TimeDelta::from_std(duration).ok().and_then(|duration| now.checked_add_signed(duration));
-        Self { not_before: now - BACKDATED, not_after: wanted.map_or(end, |wanted| wanted.min(end)) }
+        let wanted = TimeDelta::from_std(duration)
+            .ok()
+            .and_then(|duration| now.checked_add_signed(duration));
+        Self {
+            not_before: now - BACKDATED,
+            not_after: wanted.map_or(end, |wanted| wanted.min(end)),
+        }
     }
 }
 
 /// The certificate of a new CA, PEM.
 pub(super) fn new_ca(key: &KeyPair) -> Result<String, rcgen::Error> {
     let now = whole_seconds(Utc::now());
-    let validity = Validity { not_before: now - BACKDATED, not_after: now + CA_VALIDITY };
+    let validity = Validity {
+        not_before: now - BACKDATED,
+        not_after: now + CA_VALIDITY,
+    };
     let serial = new_serial();
     // A part of the serial number tells the CAs of two fleets apart in the output of tools.
-    let name = format!("VPN Manager CA {}", HEXLOWER.encode(serial.get(..4).unwrap_or_default()));
+    let name = format!(
+        "VPN Manager CA {}",
+        HEXLOWER.encode(serial.get(..4).unwrap_or_default())
+    );
     let mut params = params(&name, validity, serial);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -65,7 +76,12 @@ pub(super) fn new_ca(key: &KeyPair) -> Result<String, rcgen::Error> {
 }
 
 /// The certificate of a client or a server, still unsigned.
-pub(super) fn leaf(common_name: &str, purpose: Purpose, validity: Validity, serial: [u8; SERIAL_BYTES]) -> CertificateParams {
+pub(super) fn leaf(
+    common_name: &str,
+    purpose: Purpose,
+    validity: Validity,
+    serial: [u8; SERIAL_BYTES],
+) -> CertificateParams {
     let mut params = params(common_name, validity, serial);
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
@@ -91,13 +107,19 @@ pub(super) fn new_serial() -> [u8; SERIAL_BYTES] {
 
 /// Reads a CA certificate and its key.
 pub(super) fn read_authority(dir: &Path, ca_pem: &str, ca_key: SecretString) -> Result<Authority, OpenPkiError> {
-    let unusable = |reason: &'static str| OpenPkiError::Unusable { dir: dir.to_owned(), reason };
+    let unusable = |reason: &'static str| OpenPkiError::Unusable {
+        dir: dir.to_owned(),
+        reason,
+    };
     let (_, pem) = parse_x509_pem(ca_pem.as_bytes()).map_err(|_unclear| unusable("ca.pem is not PEM"))?;
-    let certificate = pem.parse_x509().map_err(|_unclear| unusable("ca.pem is not a certificate"))?;
+    let certificate = pem
+        .parse_x509()
+        .map_err(|_unclear| unusable("ca.pem is not a certificate"))?;
     if !certificate.is_ca() {
         return Err(unusable("ca.pem is not the certificate of a CA"));
     }
-    let key = KeyPair::from_pem(ca_key.expose_secret()).map_err(|_unclear| unusable("ca.key is not a private key in PEM"))?;
+    let key =
+        KeyPair::from_pem(ca_key.expose_secret()).map_err(|_unclear| unusable("ca.key is not a private key in PEM"))?;
     if key.subject_public_key_info() != certificate.public_key().raw {
         return Err(unusable("ca.key is not the key of ca.pem"));
     }
@@ -108,7 +130,11 @@ pub(super) fn read_authority(dir: &Path, ca_pem: &str, ca_key: SecretString) -> 
     }
     let fingerprint = HEXLOWER.encode(digest::digest(&digest::SHA256, &pem.contents).as_ref());
     let issuer = Issuer::from_ca_cert_pem(ca_pem, key).map_err(|source| OpenPkiError::Certificate { source })?;
-    Ok(Authority { issuer, fingerprint, not_after })
+    Ok(Authority {
+        issuer,
+        fingerprint,
+        not_after,
+    })
 }
 
 fn params(common_name: &str, validity: Validity, serial: [u8; SERIAL_BYTES]) -> CertificateParams {

@@ -39,7 +39,8 @@ impl VerifiedCsr {
         if !LABELS.contains(&pem.label.as_str()) {
             return Err(InvalidCsr::Malformed);
         }
-        let (rest, csr) = X509CertificationRequest::from_der(&pem.contents).map_err(|_unclear| InvalidCsr::Malformed)?;
+        let (rest, csr) =
+            X509CertificationRequest::from_der(&pem.contents).map_err(|_unclear| InvalidCsr::Malformed)?;
         if !rest.is_empty() {
             return Err(InvalidCsr::Malformed);
         }

@@ -80,11 +80,19 @@ impl Material {
         if !dir.join(CA_CERTIFICATE).exists() {
             create(dir)?;
         }
-        let missing: Vec<_> = [CA_KEY, TLS_CRYPT_KEY].into_iter().filter(|name| !dir.join(name).exists()).collect();
+        let missing: Vec<_> = [CA_KEY, TLS_CRYPT_KEY]
+            .into_iter()
+            .filter(|name| !dir.join(name).exists())
+            .collect();
         if !missing.is_empty() {
-            return Err(OpenPkiError::Incomplete { dir: dir.to_owned(), missing });
+            return Err(OpenPkiError::Incomplete {
+                dir: dir.to_owned(),
+                missing,
+            });
         }
-        let read = |name| secret_file::read(&dir.join(name)).map(|text| SecretString::from(format!("{}\n", text.expose_secret())));
+        let read = |name| {
+            secret_file::read(&dir.join(name)).map(|text| SecretString::from(format!("{}\n", text.expose_secret())))
+        };
         Ok(Self {
             ca_pem: read(CA_CERTIFICATE)?.expose_secret().to_owned(),
             ca_key: read(CA_KEY)?,
@@ -96,8 +104,15 @@ impl Material {
 /// Held until it is dropped, by this process or its death.
 fn lock(dir: &Path) -> Result<File, OpenPkiError> {
     let path = dir.join(LOCK);
-    let failed = |source| OpenPkiError::Lock { path: path.clone(), source };
-    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    let failed = |source| OpenPkiError::Lock {
+        path: path.clone(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
 }
@@ -115,10 +130,16 @@ fn create(dir: &Path) -> Result<(), OpenPkiError> {
     if !dir.join(TLS_CRYPT_KEY).exists() {
         secret_file::write(&dir.join(TLS_CRYPT_KEY), new_tls_crypt_key().expose_secret())?;
     }
-    secret_file::write(&dir.join(CA_CERTIFICATE), certificate::new_ca(&key).map_err(rcgen_failed)?)?;
+    secret_file::write(
+        &dir.join(CA_CERTIFICATE),
+        certificate::new_ca(&key).map_err(rcgen_failed)?,
+    )?;
     // The names must be on the disk before anything is signed with what they stand for.
     let synced = File::open(dir).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| SecretFileError::Write { path: dir.to_owned(), source })?;
+    synced.map_err(|source| SecretFileError::Write {
+        path: dir.to_owned(),
+        source,
+    })?;
     Ok(())
 }
 

@@ -22,7 +22,11 @@ impl Reconciler for BusReconciler {
     type Error = anyhow::Error;
 
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        self.app.bus_access.enforce(&self.app.db).await.context("giving the bus its revocations failed")?;
+        self.app
+            .bus_access
+            .enforce(&self.app.db)
+            .await
+            .context("giving the bus its revocations failed")?;
         // The server may have come back with an empty store.
         Topology::ensure(&self.app.bus.client, self.app.topology.options().clone()).await?;
         self.app.topology.ensure_event_consumer().await?;

@@ -37,7 +37,10 @@ fn read(message: &async_nats::Message) -> Option<Received> {
         return None;
     };
     match Envelope::<Heartbeat>::decode(&message.payload) {
-        Ok(envelope) if envelope.body.node == node => Some(Received { heartbeat: envelope.body, at: Utc::now() }),
+        Ok(envelope) if envelope.body.node == node => Some(Received {
+            heartbeat: envelope.body,
+            at: Utc::now(),
+        }),
         Ok(_) => {
             warn!(node.id = %node, "A heartbeat speaks for another node");
             None

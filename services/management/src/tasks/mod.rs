@@ -26,27 +26,49 @@ mod syncs;
 /// # Errors
 /// When the bus does not take the subscriptions.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
-    let reconciler = |name: &'static str, wake: &Wake, period| (name, wake.clone(), Schedule::every(period), tasks.token());
+    let reconciler =
+        |name: &'static str, wake: &Wake, period| (name, wake.clone(), Schedule::every(period), tasks.token());
     let (name, wake, schedule, stop) = reconciler("publisher", &app.publisher, Duration::from_secs(1));
-    tasks.spawn(name, drive(name, publisher::Publisher::new(app.clone()), wake, schedule, stop));
+    tasks.spawn(
+        name,
+        drive(name, publisher::Publisher::new(app.clone()), wake, schedule, stop),
+    );
     let (name, wake, schedule, stop) = reconciler("placer", &app.placer, Duration::from_secs(300));
-    tasks.spawn(name, drive(name, placer::Placer::new(app.clone()), wake, schedule, stop));
+    tasks.spawn(
+        name,
+        drive(name, placer::Placer::new(app.clone()), wake, schedule, stop),
+    );
     let (name, wake, schedule, stop) = reconciler("node-ages", &Wake::new(), Duration::from_secs(1));
     tasks.spawn(name, drive(name, ages::Ages::new(app.clone()), wake, schedule, stop));
     let reconnected = Wake::new();
     let (name, wake, schedule, stop) = reconciler("bus-access", &reconnected, Duration::from_secs(60));
-    tasks.spawn(name, drive(name, bus::BusReconciler::new(app.clone()), wake, schedule, stop));
-    tasks.spawn("bus-connections", bus::follow_connections(app.bus.connections.clone(), reconnected, tasks.token()));
+    tasks.spawn(
+        name,
+        drive(name, bus::BusReconciler::new(app.clone()), wake, schedule, stop),
+    );
+    tasks.spawn(
+        "bus-connections",
+        bus::follow_connections(app.bus.connections.clone(), reconnected, tasks.token()),
+    );
 
     let subscribe = |subject: &'static str| app.bus.client.queue_subscribe(subject, MANAGEMENT_GROUP.to_owned());
     let heartbeats = subscribe(subjects::ALL_HEARTBEATS).await?;
     tasks.spawn("heartbeats", heartbeats::run(app.clone(), heartbeats, tasks.token()));
     let syncs = subscribe(subjects::ALL_SYNCS).await?;
-    tasks.spawn("syncs", requests::serve(app.clone(), syncs, tasks.token(), syncs::answer));
+    tasks.spawn(
+        "syncs",
+        requests::serve(app.clone(), syncs, tasks.token(), syncs::answer),
+    );
     let signs = subscribe(subjects::ALL_SIGNS).await?;
-    tasks.spawn("signs", requests::serve(app.clone(), signs, tasks.token(), signs::answer));
+    tasks.spawn(
+        "signs",
+        requests::serve(app.clone(), signs, tasks.token(), signs::answer),
+    );
     let intents = subscribe(subjects::ALL_INTENTS).await?;
-    tasks.spawn("intents", requests::serve(app.clone(), intents, tasks.token(), intents::answer));
+    tasks.spawn(
+        "intents",
+        requests::serve(app.clone(), intents, tasks.token(), intents::answer),
+    );
 
     let consumer = app.topology.ensure_event_consumer().await?;
     tasks.spawn("reports", reports::run(app.clone(), consumer, tasks.token()));

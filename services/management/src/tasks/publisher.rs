@@ -27,7 +27,10 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(app: App) -> Self {
-        Self { app, looked_for_overdue: Instant::now() }
+        Self {
+            app,
+            looked_for_overdue: Instant::now(),
+        }
     }
 }
 
@@ -37,10 +40,14 @@ impl Reconciler for Publisher {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let db = &self.app.db;
         if self.looked_for_overdue.elapsed() > LOOK_FOR_OVERDUE {
-            record_publications::republish_overdue(db, OVERDUE_AFTER).await.context("finding overdue placements failed")?;
+            record_publications::republish_overdue(db, OVERDUE_AFTER)
+                .await
+                .context("finding overdue placements failed")?;
             self.looked_for_overdue = Instant::now();
         }
-        let claims = claim_publications::claim(db).await.context("claiming placements failed")?;
+        let claims = claim_publications::claim(db)
+            .await
+            .context("claiming placements failed")?;
         if claims.is_empty() {
             return Ok(Next::Idle);
         }
@@ -52,9 +59,10 @@ impl Reconciler for Publisher {
             .into_iter()
             .zip(&publications)
             .map(|(published, publication)| match published {
-                Ok(Published::Stored { sequence }) => {
-                    PublicationResult::InStream { revision: publication.command.body.revision(), sequence }
-                }
+                Ok(Published::Stored { sequence }) => PublicationResult::InStream {
+                    revision: publication.command.body.revision(),
+                    sequence,
+                },
                 Ok(Published::Overtaken { sequence, revision }) => PublicationResult::InStream { revision, sequence },
                 Err(error) => {
                     failures += 1;
@@ -66,7 +74,9 @@ impl Reconciler for Publisher {
         if let Some(error) = last_error {
             warn!(failures, error = %error, "Some commands were not published, trying again");
         }
-        record_publications::record(db, &claims, &results).await.context("recording publications failed")?;
+        record_publications::record(db, &claims, &results)
+            .await
+            .context("recording publications failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;
         Ok(if is_full { Next::Again } else { Next::Idle })
     }

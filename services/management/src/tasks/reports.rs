@@ -99,7 +99,12 @@ async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Deliv
         }
         Err(error) => {
             warn!(error = %error, reports = deliveries.len(), "Recording reports failed, they come again");
-            join_all(deliveries.into_iter().map(|delivery| settle(delivery.retry(RETRY_AFTER)))).await;
+            join_all(
+                deliveries
+                    .into_iter()
+                    .map(|delivery| settle(delivery.retry(RETRY_AFTER))),
+            )
+            .await;
         }
     }
 }
@@ -107,7 +112,8 @@ async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Deliv
 /// Acked tombstones need not stay in the stream. One that stays all the same ends by its time to live.
 async fn forget(app: &App, applied: Applied) {
     for tombstone in applied.tombstones {
-        let forgotten = publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
+        let forgotten =
+            publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
         if let Err(error) = forgotten {
             debug!(error = %error, "A tombstone stays in the stream");
         }

@@ -20,7 +20,12 @@ use crate::app::App;
 const CONCURRENCY: usize = 64;
 
 /// Answers each request with what `answer` makes of it; no answer when it makes nothing, so that the node asks again.
-pub(super) async fn serve<F, Fut>(app: App, subscriber: Subscriber, stop: CancellationToken, answer: F) -> anyhow::Result<()>
+pub(super) async fn serve<F, Fut>(
+    app: App,
+    subscriber: Subscriber,
+    stop: CancellationToken,
+    answer: F,
+) -> anyhow::Result<()>
 where
     F: Fn(App, NodeId, Bytes) -> Fut,
     Fut: Future<Output = Option<Bytes>>,
@@ -58,7 +63,13 @@ pub(super) fn read<T>(node: &NodeId, payload: &[u8], speaker: fn(&T) -> &NodeId)
 where
     T: Serialize + DeserializeOwned,
 {
-    let read = Envelope::<T>::decode(payload)
-        .and_then(|envelope| if speaker(&envelope.body) == node { Ok(envelope.body) } else { Err(DecodeError::ForeignNode) });
-    read.inspect_err(|error| warn!(node.id = %node, error = %error, "A request is not understood")).ok()
+    let read = Envelope::<T>::decode(payload).and_then(|envelope| {
+        if speaker(&envelope.body) == node {
+            Ok(envelope.body)
+        } else {
+            Err(DecodeError::ForeignNode)
+        }
+    });
+    read.inspect_err(|error| warn!(node.id = %node, error = %error, "A request is not understood"))
+        .ok()
 }

@@ -13,12 +13,27 @@ use crate::{app::App, ops::sign_certificates::NodeRequest};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let request = requests::read(&node, &payload, |request: &SignRequest| &request.node)?;
-    let results = request.requests.into_iter().take(MAX_REQUESTS).map(|request| sign(&app, &node, request));
-    Some(Envelope::new(SignAnswer { results: join_all(results).await }).encode())
+    let results = request
+        .requests
+        .into_iter()
+        .take(MAX_REQUESTS)
+        .map(|request| sign(&app, &node, request));
+    Some(
+        Envelope::new(SignAnswer {
+            results: join_all(results).await,
+        })
+        .encode(),
+    )
 }
 
 async fn sign(app: &App, node: &NodeId, request: CertificateRequest) -> SignResult {
     let common_name = request.common_name.clone();
-    let asked = NodeRequest { node: node.clone(), request };
-    app.signs.submit(asked).await.unwrap_or(SignResult::Unavailable { common_name })
+    let asked = NodeRequest {
+        node: node.clone(),
+        request,
+    };
+    app.signs
+        .submit(asked)
+        .await
+        .unwrap_or(SignResult::Unavailable { common_name })
 }

@@ -35,7 +35,11 @@ fn body_of(id: &str) -> Value {
     }
 }
 
-async fn call(stack: &Stack, operation: &(String, Method, String), header: Option<(&'static str, String)>) -> TestResponse {
+async fn call(
+    stack: &Stack,
+    operation: &(String, Method, String),
+    header: Option<(&'static str, String)>,
+) -> TestResponse {
     let (path, method, id) = operation;
     let client = stack.client();
     let mut request = client.request(method.clone(), path);
@@ -67,20 +71,33 @@ async fn no_operation_but_health_answers_without_a_known_key() {
             let response = call(&stack, &operation, header.clone()).await;
             response.assert_header("www-authenticate", "Bearer realm=\"vpnmanager\"");
             let (problem, _) = problem_of(response, StatusCode::UNAUTHORIZED).await;
-            assert!(!problem.to_string().contains(ADMIN_KEY), "{operation:?} {header:?}: {problem}");
+            assert!(
+                !problem.to_string().contains(ADMIN_KEY),
+                "{operation:?} {header:?}: {problem}"
+            );
         }
     }
     let listed = stack.client().get("/api/users").admin().send().await;
-    assert_eq!(json_of(listed, StatusCode::OK).await["items"], json!([]), "a refused request changed something");
+    assert_eq!(
+        json_of(listed, StatusCode::OK).await["items"],
+        json!([]),
+        "a refused request changed something"
+    );
 }
 
 #[tokio::test]
 async fn the_admin_key_opens_everything_in_either_header() {
     let stack = Stack::start().await;
     for operation in operations() {
-        for header in [("x-api-key", ADMIN_KEY.to_owned()), ("authorization", format!("Bearer {ADMIN_KEY}"))] {
+        for header in [
+            ("x-api-key", ADMIN_KEY.to_owned()),
+            ("authorization", format!("Bearer {ADMIN_KEY}")),
+        ] {
             let status = call(&stack, &operation, Some(header)).await.0.status();
-            assert!(![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status), "{operation:?}: {status}");
+            assert!(
+                ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status),
+                "{operation:?}: {status}"
+            );
             assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{operation:?}");
         }
     }
@@ -91,7 +108,10 @@ async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() 
     let stack = Stack::start().await;
     stack.add_key("node-key", "node").await;
     for operation in operations() {
-        let status = call(&stack, &operation, Some(("x-api-key", "node-key".to_owned()))).await.0.status();
+        let status = call(&stack, &operation, Some(("x-api-key", "node-key".to_owned())))
+            .await
+            .0
+            .status();
         let expected = match operation.2.as_str() {
             "get_health" => StatusCode::OK,
             "register_endnode" => StatusCode::CREATED,
@@ -115,8 +135,15 @@ async fn an_expired_key_is_no_key() {
         expires_at: Set(Some(chrono::Utc::now())),
         ..Default::default()
     };
-    api_key::Entity::insert(row).exec_without_returning(&stack.app.db).await.expect("recorded");
-    problem_of(stack.client().get("/api/users").key("old-key").send().await, StatusCode::UNAUTHORIZED).await;
+    api_key::Entity::insert(row)
+        .exec_without_returning(&stack.app.db)
+        .await
+        .expect("recorded");
+    problem_of(
+        stack.client().get("/api/users").key("old-key").send().await,
+        StatusCode::UNAUTHORIZED,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -139,7 +166,10 @@ async fn the_documents_need_no_key_and_nothing_from_outside() {
 async fn health_says_what_is_away() {
     let stack = Stack::start().await;
     let healthy = json_of(stack.client().get("/health").send().await, StatusCode::OK).await;
-    assert_eq!((&healthy["status"], &healthy["server_id"]), (&json!("ok"), &json!("management-test")));
+    assert_eq!(
+        (&healthy["status"], &healthy["server_id"]),
+        (&json!("ok"), &json!("management-test"))
+    );
 
     stack.nats.kill().await;
     let client = stack.client();
@@ -155,7 +185,14 @@ async fn health_says_what_is_away() {
 
     stack.app.db.clone().close().await.expect("closed");
     let (problem, _) = problem_of(client.get("/health").send().await, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert_eq!(problem["detail"], "the database does not answer and the bus is not connected");
-    let (problem, _) = problem_of(client.get("/api/users").admin().send().await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(
+        problem["detail"],
+        "the database does not answer and the bus is not connected"
+    );
+    let (problem, _) = problem_of(
+        client.get("/api/users").admin().send().await,
+        StatusCode::SERVICE_UNAVAILABLE,
+    )
+    .await;
     assert_eq!(problem["detail"], "the database does not answer");
 }

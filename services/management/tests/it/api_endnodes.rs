@@ -8,7 +8,13 @@ use serde_json::{Value, json};
 use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
 
 async fn token(stack: &Stack, body: Value) -> String {
-    let response = stack.client().post("/api/join-tokens").admin().body_json(&body).send().await;
+    let response = stack
+        .client()
+        .post("/api/join-tokens")
+        .admin()
+        .body_json(&body)
+        .send()
+        .await;
     response.assert_header("cache-control", "no-store");
     let made = json_of(response, StatusCode::CREATED).await;
     made["token"].as_str().expect("a token").to_owned()
@@ -19,7 +25,12 @@ async fn register(stack: &Stack, mut body: Value, token: Option<&str>) -> TestRe
     if let Some(token) = token {
         body["join_token"] = json!(token);
     }
-    stack.client().post("/api/endnodes/register").body_json(&body).send().await
+    stack
+        .client()
+        .post("/api/endnodes/register")
+        .body_json(&body)
+        .send()
+        .await
 }
 
 async fn assert_refused(response: TestResponse, detail: &str) {
@@ -39,25 +50,46 @@ async fn a_join_token_enrols_one_node_once() {
     assert_eq!(enrolment["server_id"], "node-1");
     assert_eq!(enrolment["bus"]["urls"], json!([stack.nats.tls_url()]));
     assert_eq!(enrolment["pki"]["ca"], stack.app.pki.ca_pem());
-    assert_eq!(enrolment["pki"]["server_name_prefix"], stack.app.pki.server_name_prefix());
+    assert_eq!(
+        enrolment["pki"]["server_name_prefix"],
+        stack.app.pki.server_name_prefix()
+    );
     for (section, field, begin) in [
         ("bus", "ca", "-----BEGIN CERTIFICATE-----"),
         ("bus", "jwt", "eyJ"),
         ("pki", "certificate", "-----BEGIN CERTIFICATE-----"),
-        ("pki", "tls_crypt_v2_key", "-----BEGIN OpenVPN tls-crypt-v2 server key-----"),
+        (
+            "pki",
+            "tls_crypt_v2_key",
+            "-----BEGIN OpenVPN tls-crypt-v2 server key-----",
+        ),
     ] {
-        assert!(enrolment[section][field].as_str().is_some_and(|text| text.starts_with(begin)), "{section}.{field}");
+        assert!(
+            enrolment[section][field]
+                .as_str()
+                .is_some_and(|text| text.starts_with(begin)),
+            "{section}.{field}"
+        );
     }
     // The answer may have been lost: the same keys may ask again.
     json_of(register(&stack, body, Some(&token)).await, StatusCode::CREATED).await;
-    assert_refused(register(&stack, registration("node-2"), Some(&token)).await, "the join token was used already").await;
+    assert_refused(
+        register(&stack, registration("node-2"), Some(&token)).await,
+        "the join token was used already",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_expired_foreign_or_missing_token_enrols_nobody() {
     let stack = Stack::start().await;
     let expired = token(&stack, json!({ "ttl": "1h" })).await;
-    stack.app.db.execute_unprepared("UPDATE join_tokens SET expires_at = now()").await.expect("updated");
+    stack
+        .app
+        .db
+        .execute_unprepared("UPDATE join_tokens SET expires_at = now()")
+        .await
+        .expect("updated");
     let bound = token(&stack, json!({ "server_id": "node-2", "ttl": "7days" })).await;
     for (token, detail) in [
         (Some(expired.as_str()), "the join token has expired"),
@@ -68,22 +100,43 @@ async fn an_expired_foreign_or_missing_token_enrols_nobody() {
     ] {
         assert_refused(register(&stack, registration("node-1"), token).await, detail).await;
     }
-    let (problem, _) =
-        problem_of(stack.client().get("/api/endnodes/node-1").admin().send().await, StatusCode::NOT_FOUND).await;
+    let (problem, _) = problem_of(
+        stack.client().get("/api/endnodes/node-1").admin().send().await,
+        StatusCode::NOT_FOUND,
+    )
+    .await;
     assert_eq!(problem["detail"], "there is no such server");
-    json_of(register(&stack, registration("node-2"), Some(&bound)).await, StatusCode::CREATED).await;
+    json_of(
+        register(&stack, registration("node-2"), Some(&bound)).await,
+        StatusCode::CREATED,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_name_is_not_taken_from_a_node_by_a_key_but_by_a_token_made_for_it() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
-    let by_key = stack.client().post("/api/endnodes/register").admin().body_json(&registration("node-1")).send().await;
+    let by_key = stack
+        .client()
+        .post("/api/endnodes/register")
+        .admin()
+        .body_json(&registration("node-1"))
+        .send()
+        .await;
     assert_eq!(problem_of(by_key, StatusCode::CONFLICT).await.1, ["server_id"]);
     let any = token(&stack, json!({})).await;
-    problem_of(register(&stack, registration("node-1"), Some(&any)).await, StatusCode::CONFLICT).await;
+    problem_of(
+        register(&stack, registration("node-1"), Some(&any)).await,
+        StatusCode::CONFLICT,
+    )
+    .await;
     let bound = token(&stack, json!({ "server_id": "node-1" })).await;
-    json_of(register(&stack, registration("node-1"), Some(&bound)).await, StatusCode::CREATED).await;
+    json_of(
+        register(&stack, registration("node-1"), Some(&bound)).await,
+        StatusCode::CREATED,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -91,24 +144,58 @@ async fn a_nodes_health_is_reported_and_what_is_left_out_stays() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
     let report = async |body: Value| {
-        let response = stack.client().post("/api/endnodes/node-1/health").admin().body_json(&body).send().await;
+        let response = stack
+            .client()
+            .post("/api/endnodes/node-1/health")
+            .admin()
+            .body_json(&body)
+            .send()
+            .await;
         json_of(response, StatusCode::OK).await
     };
-    let seen = json_of(stack.client().get("/api/endnodes/node-1").admin().send().await, StatusCode::OK).await;
-    assert_eq!((&seen["state"], seen.get("health"), &seen["sync"]["wanted"]), (&json!("enrolled"), None, &json!(0)));
+    let seen = json_of(
+        stack.client().get("/api/endnodes/node-1").admin().send().await,
+        StatusCode::OK,
+    )
+    .await;
+    assert_eq!(
+        (&seen["state"], seen.get("health"), &seen["sync"]["wanted"]),
+        (&json!("enrolled"), None, &json!(0))
+    );
 
     let healthy = report(json!({ "openvpn_state": "up", "sessions": 3, "capacity": 100 })).await;
-    assert_eq!((&healthy["state"], &healthy["health"]["sessions"]), (&json!("healthy"), &json!(3)));
+    assert_eq!(
+        (&healthy["state"], &healthy["health"]["sessions"]),
+        (&json!("healthy"), &json!(3))
+    );
     let down = report(json!({ "openvpn_state": "down", "detail": "killed" })).await;
-    assert_eq!((&down["state"], &down["state_reason"]), (&json!("degraded"), &json!("OpenVPN is down: killed")));
-    assert_eq!((&down["health"]["sessions"], &down["health"]["capacity"]), (&json!(3), &json!(100)));
+    assert_eq!(
+        (&down["state"], &down["state_reason"]),
+        (&json!("degraded"), &json!("OpenVPN is down: killed"))
+    );
+    assert_eq!(
+        (&down["health"]["sessions"], &down["health"]["capacity"]),
+        (&json!(3), &json!(100))
+    );
     let still_down = report(json!({})).await;
     assert_eq!(still_down["health"]["openvpn_state"], "down");
 
-    let nowhere = stack.client().post("/api/endnodes/nowhere/health").admin().body_json(&json!({})).send().await;
+    let nowhere = stack
+        .client()
+        .post("/api/endnodes/nowhere/health")
+        .admin()
+        .body_json(&json!({}))
+        .send()
+        .await;
     problem_of(nowhere, StatusCode::NOT_FOUND).await;
     let great = json!({ "openvpn_state": "great" });
-    let response = stack.client().post("/api/endnodes/node-1/health").admin().body_json(&great).send().await;
+    let response = stack
+        .client()
+        .post("/api/endnodes/node-1/health")
+        .admin()
+        .body_json(&great)
+        .send()
+        .await;
     assert_eq!(problem_of(response, StatusCode::BAD_REQUEST).await.1, ["openvpn_state"]);
 }
 
@@ -122,16 +209,35 @@ async fn nodes_are_listed_in_pages_and_leave_the_fleet_for_good() {
     let first = get("/api/endnodes?limit=2").await;
     let cursor = first["next_cursor"].as_str().expect("more").to_owned();
     let second = get(&format!("/api/endnodes?limit=2&cursor={cursor}")).await;
-    let ids: Vec<&Value> = [&first, &second].iter().flat_map(|page| page["items"].as_array().expect("items")).map(|node| &node["server_id"]).collect();
+    let ids: Vec<&Value> = [&first, &second]
+        .iter()
+        .flat_map(|page| page["items"].as_array().expect("items"))
+        .map(|node| &node["server_id"])
+        .collect();
     assert_eq!(ids, ["node-1", "node-2", "node-3"]);
     assert!(second.get("next_cursor").is_none());
 
     let path = "/api/endnodes/node-2/deregister";
-    stack.client().post(path).admin().send().await.assert_status(StatusCode::NO_CONTENT);
+    stack
+        .client()
+        .post(path)
+        .admin()
+        .send()
+        .await
+        .assert_status(StatusCode::NO_CONTENT);
     problem_of(stack.client().post(path).admin().send().await, StatusCode::NOT_FOUND).await;
-    problem_of(stack.client().get("/api/endnodes/node-2").admin().send().await, StatusCode::NOT_FOUND).await;
+    problem_of(
+        stack.client().get("/api/endnodes/node-2").admin().send().await,
+        StatusCode::NOT_FOUND,
+    )
+    .await;
     let audit = get("/api/audit?server_id=node-2").await;
-    let actions: Vec<&Value> = audit["items"].as_array().expect("items").iter().map(|entry| &entry["action"]).collect();
+    let actions: Vec<&Value> = audit["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|entry| &entry["action"])
+        .collect();
     assert_eq!(actions, ["node_deregistered", "node_registered"]);
 }
 
@@ -141,7 +247,10 @@ async fn the_audit_trail_pages_backwards_knows_addresses_and_filters_by_time() {
     let address = stack.serve().await;
     let http = reqwest::Client::new();
     for _ in 0..3 {
-        let request = http.post(format!("http://{address}/api/join-tokens")).header("x-api-key", ADMIN_KEY).json(&json!({}));
+        let request = http
+            .post(format!("http://{address}/api/join-tokens"))
+            .header("x-api-key", ADMIN_KEY)
+            .json(&json!({}));
         assert_eq!(request.send().await.expect("answered").status(), 201);
     }
     let get = async |path: &str| json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
@@ -154,7 +263,22 @@ async fn the_audit_trail_pages_backwards_knows_addresses_and_filters_by_time() {
     assert_eq!(oldest["items"].as_array().expect("items").len(), 1);
 
     let at = items[1]["timestamp"].as_str().expect("a time");
-    assert_eq!(get(&format!("/api/audit?action=join_token_created&since={at}")).await["items"].as_array().expect("items").len(), 2);
-    assert_eq!(get(&format!("/api/audit?action=join_token_created&until={at}")).await["items"].as_array().expect("items").len(), 1);
-    assert!(!newest.to_string().contains("vpnjoin-"), "a token is in the audit trail");
+    assert_eq!(
+        get(&format!("/api/audit?action=join_token_created&since={at}")).await["items"]
+            .as_array()
+            .expect("items")
+            .len(),
+        2
+    );
+    assert_eq!(
+        get(&format!("/api/audit?action=join_token_created&until={at}")).await["items"]
+            .as_array()
+            .expect("items")
+            .len(),
+        1
+    );
+    assert!(
+        !newest.to_string().contains("vpnjoin-"),
+        "a token is in the audit trail"
+    );
 }

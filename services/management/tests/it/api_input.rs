@@ -24,23 +24,62 @@ async fn bad_users_are_refused_with_the_field() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
     let long = "x".repeat(300);
-    let names = ["", &long, "../x", "a.b*>", "nul\0", "two\nlines", "\u{202e}evil\u{200f}", "DEFAULT", "default", "ünï", " a", "-a", ".."];
+    let names = [
+        "",
+        &long,
+        "../x",
+        "a.b*>",
+        "nul\0",
+        "two\nlines",
+        "\u{202e}evil\u{200f}",
+        "DEFAULT",
+        "default",
+        "ünï",
+        " a",
+        "-a",
+        "..",
+    ];
     for name in names {
         assert_refused(&stack, "/api/users", json!({ "username": name }), "username").await;
     }
     for name in [json!(5), json!(null), json!(["a"]), json!({})] {
         assert_refused(&stack, "/api/users", json!({ "username": name }), "username").await;
     }
-    let ends = ["2020-01-01T00:00:00Z", "+262142-12-31T00:00:00Z", "262142-12-31T00:00:00Z", "10000-01-01T00:00:00Z", "soon", "2027-01-01", ""];
+    let ends = [
+        "2020-01-01T00:00:00Z",
+        "+262142-12-31T00:00:00Z",
+        "262142-12-31T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "soon",
+        "2027-01-01",
+        "",
+    ];
     for end in ends {
-        assert_refused(&stack, "/api/users", json!({ "username": "a", "expires_at": end }), "expires_at").await;
+        assert_refused(
+            &stack,
+            "/api/users",
+            json!({ "username": "a", "expires_at": end }),
+            "expires_at",
+        )
+        .await;
     }
     for server in ["no-such-node", "a.b", "", "*", &long] {
-        assert_refused(&stack, "/api/users", json!({ "username": "a", "server_id": server }), "server_id").await;
+        assert_refused(
+            &stack,
+            "/api/users",
+            json!({ "username": "a", "server_id": server }),
+            "server_id",
+        )
+        .await;
     }
     let listed = stack.client().get("/api/users").admin().send().await;
     assert_eq!(json_of(listed, StatusCode::OK).await["items"], json!([]));
-    let audit = stack.client().get("/api/audit?action=user_created").admin().send().await;
+    let audit = stack
+        .client()
+        .get("/api/audit?action=user_created")
+        .admin()
+        .send()
+        .await;
     assert_eq!(json_of(audit, StatusCode::OK).await["items"], json!([]));
 }
 
@@ -49,13 +88,31 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
     let stack = Stack::start().await;
     let raw = async |content_type: &str, body: &str| {
         let client = stack.client();
-        client.post("/api/users").admin().header("content-type", content_type).body(body.to_owned()).send().await
+        client
+            .post("/api/users")
+            .admin()
+            .header("content-type", content_type)
+            .body(body.to_owned())
+            .send()
+            .await
     };
-    for body in ["", "{", "{\"username\": \"ali", "[]", "null", "\"alice\"", "{\"username\": \"a\"} x"] {
+    for body in [
+        "",
+        "{",
+        "{\"username\": \"ali",
+        "[]",
+        "null",
+        "\"alice\"",
+        "{\"username\": \"a\"} x",
+    ] {
         let (problem, fields) = problem_of(raw("application/json", body).await, StatusCode::BAD_REQUEST).await;
         assert!(fields == ["body"] || fields == ["username"], "{body}: {problem}");
     }
-    problem_of(raw("text/plain", "{\"username\": \"a\"}").await, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    problem_of(
+        raw("text/plain", "{\"username\": \"a\"}").await,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -132,23 +189,60 @@ async fn a_change_has_three_states_and_refuses_the_past() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
     stack.create_user("alice").await;
-    let change = async |body: Value| stack.client().patch("/api/users/alice").admin().body_json(&body).send().await;
+    let change = async |body: Value| {
+        stack
+            .client()
+            .patch("/api/users/alice")
+            .admin()
+            .body_json(&body)
+            .send()
+            .await
+    };
     let until = "2999-01-01T00:00:00Z";
 
     let changed = json_of(change(json!({ "expires_at": until })).await, StatusCode::OK).await;
-    assert_eq!((&changed["expires_at"], &changed["revision"], &changed["expired"]), (&json!(until), &json!(2), &json!(false)));
+    assert_eq!(
+        (&changed["expires_at"], &changed["revision"], &changed["expired"]),
+        (&json!(until), &json!(2), &json!(false))
+    );
     let suspended = json_of(change(json!({ "active": false })).await, StatusCode::OK).await;
-    assert_eq!((&suspended["expires_at"], &suspended["active"]), (&json!(until), &json!(false)));
+    assert_eq!(
+        (&suspended["expires_at"], &suspended["active"]),
+        (&json!(until), &json!(false))
+    );
     let unchanged = json_of(change(json!({})).await, StatusCode::OK).await;
     assert_eq!(unchanged["revision"], 3);
-    let endless = json_of(change(json!({ "expires_at": null, "active": true })).await, StatusCode::OK).await;
-    assert_eq!((endless.get("expires_at"), &endless["active"], &endless["revision"]), (None, &json!(true), &json!(4)));
+    let endless = json_of(
+        change(json!({ "expires_at": null, "active": true })).await,
+        StatusCode::OK,
+    )
+    .await;
+    assert_eq!(
+        (endless.get("expires_at"), &endless["active"], &endless["revision"]),
+        (None, &json!(true), &json!(4))
+    );
 
     for end in ["2020-01-01T00:00:00Z", "+262142-12-31T00:00:00Z"] {
-        assert_eq!(problem_of(change(json!({ "expires_at": end })).await, StatusCode::BAD_REQUEST).await.1, ["expires_at"]);
+        assert_eq!(
+            problem_of(change(json!({ "expires_at": end })).await, StatusCode::BAD_REQUEST)
+                .await
+                .1,
+            ["expires_at"]
+        );
     }
-    assert_eq!(problem_of(change(json!({ "active": "no" })).await, StatusCode::BAD_REQUEST).await.1, ["active"]);
-    let nobody = stack.client().patch("/api/users/nobody").admin().body_json(&json!({ "active": false })).send().await;
+    assert_eq!(
+        problem_of(change(json!({ "active": "no" })).await, StatusCode::BAD_REQUEST)
+            .await
+            .1,
+        ["active"]
+    );
+    let nobody = stack
+        .client()
+        .patch("/api/users/nobody")
+        .admin()
+        .body_json(&json!({ "active": false }))
+        .send()
+        .await;
     problem_of(nobody, StatusCode::NOT_FOUND).await;
 }
 
@@ -158,20 +252,33 @@ async fn a_huge_body_is_refused_without_reading_it() {
     const PATIENCE: Duration = Duration::from_secs(10);
     let stack = Stack::start().await;
     let address = stack.serve().await;
-    let head = format!("POST /api/users HTTP/1.1\r\nhost: x\r\nx-api-key: {ADMIN_KEY}\r\ncontent-type: application/json\r\n");
+    let head =
+        format!("POST /api/users HTTP/1.1\r\nhost: x\r\nx-api-key: {ADMIN_KEY}\r\ncontent-type: application/json\r\n");
 
     let mut announced = TcpStream::connect(address).await.expect("connected");
-    announced.write_all(format!("{head}content-length: 200000000\r\n\r\n").as_bytes()).await.expect("sent");
+    announced
+        .write_all(format!("{head}content-length: 200000000\r\n\r\n").as_bytes())
+        .await
+        .expect("sent");
     let mut answer = [0; 64];
-    let read = tokio::time::timeout(PATIENCE, announced.read(&mut answer)).await.expect("an answer in time").expect("readable");
-    assert!(answer[..read].starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer[..read]));
+    let read = tokio::time::timeout(PATIENCE, announced.read(&mut answer))
+        .await
+        .expect("an answer in time")
+        .expect("readable");
+    assert!(
+        answer[..read].starts_with(b"HTTP/1.1 413 "),
+        "{}",
+        String::from_utf8_lossy(&answer[..read])
+    );
 
     let chunked = TcpStream::connect(address).await.expect("connected");
     let (mut reader, mut writer) = chunked.into_split();
     let mut answer = Vec::new();
     let mut sent = 0_usize;
     let sending = async {
-        writer.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await?;
+        writer
+            .write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes())
+            .await?;
         let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
         while sent < 200_000_000 {
             writer.write_all(&chunk).await?;
@@ -185,10 +292,17 @@ async fn a_huge_body_is_refused_without_reading_it() {
         read = reader.read(&mut buffer) => answer.extend_from_slice(&buffer[..read.expect("readable")]),
     }
     if answer.is_empty() {
-        let read = tokio::time::timeout(PATIENCE, reader.read(&mut buffer)).await.expect("an answer in time").expect("readable");
+        let read = tokio::time::timeout(PATIENCE, reader.read(&mut buffer))
+            .await
+            .expect("an answer in time")
+            .expect("readable");
         answer.extend_from_slice(&buffer[..read]);
     }
-    assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 413 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     // What the sockets' buffers hold, but far from all of it.
     assert!(sent < 50_000_000, "{sent} bytes were taken");
 }

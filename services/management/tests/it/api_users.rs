@@ -29,29 +29,66 @@ async fn a_user_is_created_read_removed_and_created_again() {
     stack.enrol("node-1").await;
     stack.enrol("node-2").await;
     let body = json!({ "username": "alice", "expires_at": "2999-01-01T00:00:00+01:00", "server_id": "node-2" });
-    let response = stack.client().post("/api/users").admin().header("x-request-id", "req-1").body_json(&body).send().await;
+    let response = stack
+        .client()
+        .post("/api/users")
+        .admin()
+        .header("x-request-id", "req-1")
+        .body_json(&body)
+        .send()
+        .await;
     response.assert_header("location", "/api/users/alice");
     let created = json_of(response, StatusCode::CREATED).await;
     assert_eq!(created["expires_at"], "2998-12-31T23:00:00Z");
-    assert_eq!((&created["synced"], &created["server_id"], &created["created_by"]), (&json!(false), &json!("node-2"), &json!("key:admin")));
-    let nodes: Vec<_> = created["nodes"].as_array().expect("nodes").iter().map(|node| (&node["server_id"], &node["role"])).collect();
-    assert_eq!(nodes, [(&json!("node-2"), &json!("home")), (&json!("node-1"), &json!("standby"))]);
+    assert_eq!(
+        (&created["synced"], &created["server_id"], &created["created_by"]),
+        (&json!(false), &json!("node-2"), &json!("key:admin"))
+    );
+    let nodes: Vec<_> = created["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .map(|node| (&node["server_id"], &node["role"]))
+        .collect();
+    assert_eq!(
+        nodes,
+        [
+            (&json!("node-2"), &json!("home")),
+            (&json!("node-1"), &json!("standby"))
+        ]
+    );
     assert_eq!(get(&stack, "/api/users/alice").await["key"], created["key"]);
 
-    let removed = json_of(stack.client().delete("/api/users/alice").admin().send().await, StatusCode::OK).await;
+    let removed = json_of(
+        stack.client().delete("/api/users/alice").admin().send().await,
+        StatusCode::OK,
+    )
+    .await;
     assert_eq!((&removed["revision"], &removed["synced"]), (&json!(2), &json!(false)));
     assert!(removed["removed_at"].is_string(), "{removed}");
     for method in ["GET", "DELETE"] {
         let method = method.parse().expect("a method");
-        problem_of(stack.client().request(method, "/api/users/alice").admin().send().await, StatusCode::NOT_FOUND).await;
+        problem_of(
+            stack.client().request(method, "/api/users/alice").admin().send().await,
+            StatusCode::NOT_FOUND,
+        )
+        .await;
     }
     assert_ne!(stack.create_user("alice").await["key"], created["key"]);
 
     let audit = get(&stack, "/api/audit?username=alice").await;
-    let actions: Vec<&Value> = audit["items"].as_array().expect("items").iter().map(|entry| &entry["action"]).collect();
+    let actions: Vec<&Value> = audit["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|entry| &entry["action"])
+        .collect();
     assert_eq!(actions, ["user_created", "user_removed", "user_created"]);
     let first = &audit["items"][2];
-    assert_eq!((&first["request_id"], &first["actor"], &first["after"]["username"]), (&json!("req-1"), &json!("key:admin"), &json!("alice")));
+    assert_eq!(
+        (&first["request_id"], &first["actor"], &first["after"]["username"]),
+        (&json!("req-1"), &json!("key:admin"), &json!("alice"))
+    );
 }
 
 #[tokio::test]
@@ -68,7 +105,11 @@ async fn of_two_creates_of_one_name_at_once_one_wins() {
         let mut statuses = [one.0.status(), other.0.status()];
         statuses.sort();
         assert_eq!(statuses, [StatusCode::CREATED, StatusCode::CONFLICT], "{body}");
-        let lost = if one.0.status() == StatusCode::CONFLICT { one } else { other };
+        let lost = if one.0.status() == StatusCode::CONFLICT {
+            one
+        } else {
+            other
+        };
         assert_eq!(problem_of(lost, StatusCode::CONFLICT).await.1, ["username"]);
     }
 }
@@ -76,7 +117,13 @@ async fn of_two_creates_of_one_name_at_once_one_wins() {
 #[tokio::test]
 async fn without_a_server_there_are_no_users() {
     let stack = Stack::start().await;
-    let response = stack.client().post("/api/users").admin().body_json(&json!({ "username": "alice" })).send().await;
+    let response = stack
+        .client()
+        .post("/api/users")
+        .admin()
+        .body_json(&json!({ "username": "alice" }))
+        .send()
+        .await;
     let (problem, _) = problem_of(response, StatusCode::CONFLICT).await;
     assert_eq!(problem["detail"], "no server takes users: enrol one first");
 }
@@ -92,7 +139,13 @@ async fn pages_lead_through_all_users_once_and_filters_fit() {
         let response = stack.client().post("/api/users").admin().body_json(&body).send().await;
         json_of(response, StatusCode::CREATED).await;
     }
-    let suspend = stack.client().patch("/api/users/odd-05").admin().body_json(&json!({ "active": false })).send().await;
+    let suspend = stack
+        .client()
+        .patch("/api/users/odd-05")
+        .admin()
+        .body_json(&json!({ "active": false }))
+        .send()
+        .await;
     json_of(suspend, StatusCode::OK).await;
 
     let mut path = "/api/users?limit=5".to_owned();
@@ -101,7 +154,11 @@ async fn pages_lead_through_all_users_once_and_filters_fit() {
         let response = stack.client().get(&path).admin().send().await;
         let link = response.0.header("link").map(str::to_owned);
         let page = json_of(response, StatusCode::OK).await;
-        let names = page["items"].as_array().expect("items").iter().map(|user| user["username"].as_str().expect("a name").to_owned());
+        let names = page["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|user| user["username"].as_str().expect("a name").to_owned());
         pages.push(names.collect::<Vec<_>>());
         let Some(cursor) = page.get("next_cursor") else {
             assert_eq!(link, None);
@@ -135,10 +192,19 @@ async fn a_wait_ends_at_its_deadline_with_the_truth_so_far() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
     let started = Instant::now();
-    let response = stack.client().post("/api/users?wait=300ms").admin().body_json(&json!({ "username": "alice" })).send().await;
+    let response = stack
+        .client()
+        .post("/api/users?wait=300ms")
+        .admin()
+        .body_json(&json!({ "username": "alice" }))
+        .send()
+        .await;
     let created = json_of(response, StatusCode::CREATED).await;
     assert!(started.elapsed() >= Duration::from_millis(300));
-    assert_eq!((&created["synced"], &created["nodes"][0]["applied_revision"]), (&json!(false), &json!(0)));
+    assert_eq!(
+        (&created["synced"], &created["nodes"][0]["applied_revision"]),
+        (&json!(false), &json!(0))
+    );
     assert_eq!(created["nodes"][0]["wanted_revision"], 1);
 }
 
@@ -153,13 +219,19 @@ async fn a_wait_for_a_removal_ends_when_the_last_server_has_forgotten() {
             rows.into_iter().find(|user| user.removed_at.is_some())
         });
         let user = removed.await.expect("in time");
-        user::Entity::delete_by_id(user.id).exec(&stack.app.db).await.expect("deleted");
+        user::Entity::delete_by_id(user.id)
+            .exec(&stack.app.db)
+            .await
+            .expect("deleted");
     };
     let client = stack.client();
     let (response, ()) = tokio::join!(client.delete("/api/users/alice?wait=30s").admin().send(), forget);
     let removed = json_of(response, StatusCode::OK).await;
     assert_eq!(removed["synced"], true);
-    assert_eq!(removed["nodes"][0]["applied_revision"], removed["nodes"][0]["wanted_revision"]);
+    assert_eq!(
+        removed["nodes"][0]["applied_revision"],
+        removed["nodes"][0]["wanted_revision"]
+    );
 }
 
 #[tokio::test]
@@ -186,33 +258,64 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     let mut body = registration("node-1");
     let key = nkeys::KeyPair::new_user();
     body["bus_public_key"] = json!(key.public_key());
-    let response = stack.client().post("/api/endnodes/register").admin().body_json(&body).send().await;
+    let response = stack
+        .client()
+        .post("/api/endnodes/register")
+        .admin()
+        .body_json(&body)
+        .send()
+        .await;
     let enrolment = json_of(response, StatusCode::CREATED).await;
     stack.create_user("alice").await;
     let client = stack.client();
     let profile = || client.get("/api/users/alice/profile").admin();
 
     let (problem, _) = problem_of(profile().send().await, StatusCode::CONFLICT).await;
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("not made yet")), "{problem}");
-    stack.app.db.execute_unprepared("UPDATE credentials SET profile_checksum = 'c0ffee'").await.expect("updated");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("not made yet")),
+        "{problem}"
+    );
+    stack
+        .app
+        .db
+        .execute_unprepared("UPDATE credentials SET profile_checksum = 'c0ffee'")
+        .await
+        .expect("updated");
     let (problem, _) = problem_of(profile().send().await, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("node-1")), "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("node-1")),
+        "{problem}"
+    );
 
     let node: NodeId = "node-1".parse().expect("a server id");
-    let address = BusAddress { urls: vec![stack.nats.tls_url()], ca_file: Some(stack.config.bus.dir.join("ca.pem")) };
+    let address = BusAddress {
+        urls: vec![stack.nats.tls_url()],
+        ca_file: Some(stack.config.bus.dir.join("ca.pem")),
+    };
     let identity = Identity::Node {
         node: node.clone(),
         jwt: enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned(),
         seed: key.seed().expect("a seed"),
     };
     let bus = connect::connect(&address, "node-1", identity).await.expect("connected");
-    let mut requests = bus.client.subscribe(subjects::node_requests_of(&node)).await.expect("subscribed");
+    let mut requests = bus
+        .client
+        .subscribe(subjects::node_requests_of(&node))
+        .await
+        .expect("subscribed");
     bus.client.flush().await.expect("flushed");
     stack.tasks.spawn_job("node-1", async move {
         while let Some(message) = requests.next().await {
             let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
             assert!(matches!(request, NodeRequest::Profile { .. }), "{request:?}");
-            let answer = NodeAnswer::Profile { profile: "client\n# key\n".to_owned(), checksum: "c0ffee".to_owned() };
+            let answer = NodeAnswer::Profile {
+                profile: "client\n# key\n".to_owned(),
+                checksum: "c0ffee".to_owned(),
+            };
             let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
             bus.client.publish(reply, Envelope::new(answer).encode()).await?;
         }
@@ -236,5 +339,9 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     known.assert_status(StatusCode::NOT_MODIFIED);
     known.assert_header("etag", "\"c0ffee\"");
     known.assert_text("").await;
-    problem_of(client.get("/api/users/nobody/profile").admin().send().await, StatusCode::NOT_FOUND).await;
+    problem_of(
+        client.get("/api/users/nobody/profile").admin().send().await,
+        StatusCode::NOT_FOUND,
+    )
+    .await;
 }

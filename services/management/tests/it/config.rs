@@ -15,7 +15,10 @@ fn load(flags: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Conf
         std::fs::write(folder.path().join("management-config.json"), text).expect("written");
     }
     let arguments = std::iter::once("vpnmanager-management").chain(flags.iter().copied());
-    let env: BTreeMap<String, String> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let env: BTreeMap<String, String> = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let cli = SERVICE.parse_from::<Command>(arguments, env, folder.path())?;
     Config::load(&cli)
 }
@@ -47,10 +50,21 @@ fn the_seeds_file_loads_as_it_is() {
 #[test]
 fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     let file = r#"{"api_key": "file", "server_id": "file", "database": {"host": "file", "user": "file"}, "placement": {"replicas": 2}}"#;
-    let env = [("SERVER_ID", "env"), ("DB_HOST", "env"), ("LISTEN", "127.0.0.1:1, [::1]:2")];
+    let env = [
+        ("SERVER_ID", "env"),
+        ("DB_HOST", "env"),
+        ("LISTEN", "127.0.0.1:1, [::1]:2"),
+    ];
     let config = load(&["-server-id", "flag", "--health-stale-after=1s"], &env, Some(file)).expect("valid");
     assert_eq!(config.server_id, "flag");
-    assert_eq!((config.database.host.as_str(), config.database.user.as_str(), config.database.port), ("env", "file", 5432));
+    assert_eq!(
+        (
+            config.database.host.as_str(),
+            config.database.user.as_str(),
+            config.database.port
+        ),
+        ("env", "file", 5432)
+    );
     assert_eq!(config.listen, ["127.0.0.1:1", "[::1]:2"]);
     assert_eq!((config.placement.replicas, config.health.stale_after.as_secs()), (2, 1));
     assert_eq!(config.database.sslmode, SslMode::Prefer);
@@ -60,7 +74,10 @@ fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
 #[test]
 fn what_is_missing_or_wrong_is_named_with_all_its_places() {
     let missing = usage(load(&[], &[], None));
-    assert!(missing.contains("API_KEY") && missing.contains("API_KEY_FILE") && missing.contains("\"api_key\""), "{missing}");
+    assert!(
+        missing.contains("API_KEY") && missing.contains("API_KEY_FILE") && missing.contains("\"api_key\""),
+        "{missing}"
+    );
     let cases = [
         ("SERVER_ID", "a.b", "server_id"),
         ("API_KEY", "with space", "api_key"),
@@ -79,10 +96,16 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
     ];
     for (variable, value, key) in cases {
         let text = usage(load(&[], &[KEY, (variable, value)], None));
-        assert!(text.contains(variable) && text.contains(&format!("\"{key}\"")) && text.contains("expected"), "{variable}={value}: {text}");
+        assert!(
+            text.contains(variable) && text.contains(&format!("\"{key}\"")) && text.contains("expected"),
+            "{variable}={value}: {text}"
+        );
     }
     let unknown = usage(load(&[], &[KEY], Some(r#"{"databse": {"host": "x"}}"#)));
-    assert!(unknown.contains("databse.host") && unknown.contains("database.host"), "{unknown}");
+    assert!(
+        unknown.contains("databse.host") && unknown.contains("database.host"),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -96,11 +119,17 @@ fn wrong_secrets_are_not_repeated() {
 #[test]
 fn the_printed_configuration_masks_secrets() {
     let env = [KEY, ("DB_PASSWORD", "hush"), ("DATABASE_URL", "postgres://u:hush@h/d")];
-    let Err(Stop::Done(text)) = load(&["--print-config"], &env, None) else { panic!("nothing printed") };
+    let Err(Stop::Done(text)) = load(&["--print-config"], &env, None) else {
+        panic!("nothing printed")
+    };
     let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(!text.contains("hush"), "{text}");
     for pointer in ["/api_key", "/database/password", "/database/url"] {
-        assert_eq!(shown.pointer(pointer).and_then(|value| value.as_str()), Some("********"), "{pointer}");
+        assert_eq!(
+            shown.pointer(pointer).and_then(|value| value.as_str()),
+            Some("********"),
+            "{pointer}"
+        );
     }
     assert_eq!(shown["shutdown_timeout"], "10s");
 }
@@ -116,12 +145,23 @@ fn a_secret_may_come_from_a_file() {
 
 #[test]
 fn odd_characters_survive_in_the_connection_url() {
-    let env = [KEY, ("DB_PASSWORD", "p@ss/w?rd#%"), ("DB_HOST", "/var/run/postgresql"), ("DB_NAME", "a b")];
+    let env = [
+        KEY,
+        ("DB_PASSWORD", "p@ss/w?rd#%"),
+        ("DB_HOST", "/var/run/postgresql"),
+        ("DB_NAME", "a b"),
+    ];
     let url = load(&[], &env, None).expect("valid").database.connection_url();
     let expected = "postgres://vpnmanager:p%40ss%2Fw%3Frd%23%25@localhost:5432/a%20b?sslmode=prefer&host=%2Fvar%2Frun%2Fpostgresql";
     assert_eq!(url.expose_secret(), expected);
-    let url = load(&[], &[KEY, ("DB_HOST", "::1")], None).expect("valid").database.connection_url();
-    assert!(url.expose_secret().ends_with("@localhost:5432/vpnmanager?sslmode=prefer&host=%3A%3A1"));
+    let url = load(&[], &[KEY, ("DB_HOST", "::1")], None)
+        .expect("valid")
+        .database
+        .connection_url();
+    assert!(
+        url.expose_secret()
+            .ends_with("@localhost:5432/vpnmanager?sslmode=prefer&host=%3A%3A1")
+    );
 }
 
 #[test]
@@ -136,11 +176,18 @@ fn the_sample_loads() {
 fn the_readme_names_every_setting_with_its_default() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("readable");
     let help = SERVICE.help::<Command>();
-    let variables: Vec<&str> =
-        help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next()).filter(|name| !name.ends_with("_FILE")).collect();
+    let variables: Vec<&str> = help
+        .split("[env: ")
+        .skip(1)
+        .filter_map(|rest| rest.split(']').next())
+        .filter(|name| !name.ends_with("_FILE"))
+        .collect();
     assert!(variables.len() >= 20, "{help}");
     for variable in variables {
-        assert!(readme.contains(&format!("| `{variable}`")), "{variable} is not in the README");
+        assert!(
+            readme.contains(&format!("| `{variable}`")),
+            "{variable} is not in the README"
+        );
     }
 }
 
@@ -148,12 +195,25 @@ fn the_readme_names_every_setting_with_its_default() {
 fn bus_init_takes_flags_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("bus");
-    let arguments = ["vpnmanager-management", "bus-init", "--dir", dir.to_str().expect("UTF-8"), "--listen", "127.0.0.1:4999"];
-    let cli = SERVICE.parse_from::<Command>(arguments, BTreeMap::new(), folder.path()).expect("valid");
-    let Err(Stop::Done(text)) = Command::run(&cli) else { panic!("nothing printed") };
+    let arguments = [
+        "vpnmanager-management",
+        "bus-init",
+        "--dir",
+        dir.to_str().expect("UTF-8"),
+        "--listen",
+        "127.0.0.1:4999",
+    ];
+    let cli = SERVICE
+        .parse_from::<Command>(arguments, BTreeMap::new(), folder.path())
+        .expect("valid");
+    let Err(Stop::Done(text)) = Command::run(&cli) else {
+        panic!("nothing printed")
+    };
     assert!(text.contains("127.0.0.1:4999"), "{text}");
     assert!(dir.join("nats-server.conf").exists());
     let wrong = ["vpnmanager-management", "bus-init", "--listen", "nowhere"];
-    let cli = SERVICE.parse_from::<Command>(wrong, BTreeMap::new(), folder.path()).expect("parsed");
+    let cli = SERVICE
+        .parse_from::<Command>(wrong, BTreeMap::new(), folder.path())
+        .expect("parsed");
     assert!(matches!(Command::run(&cli), Err(Stop::Usage(_))));
 }

@@ -5,6 +5,9 @@ mod stack;
 mod config;
 mod pki;
 
+mod ops;
+mod process;
+
 mod api_access;
 mod api_endnodes;
 mod api_input;

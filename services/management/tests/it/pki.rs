@@ -25,7 +25,7 @@ fn openssl(arguments: &[&str]) -> Option<Output> {
     match Command::new("openssl").args(arguments).output() {
         Ok(output) => Some(output),
         Err(error) => {
-            println!("SKIPPED: openssl cannot be run: {error}");
+            eprintln!("SKIPPED: openssl cannot be run: {error}");
             None
         }
     }
@@ -51,15 +51,34 @@ fn openssl_accepts_client_and_server_each_for_its_purpose_only() {
         ("sslclient", "server.pem", false),
         ("sslserver", "client.pem", false),
     ] {
-        let arguments = ["verify", "-x509_strict", "-purpose", purpose, "-CAfile", &path("ca.pem"), &path(file)];
+        let arguments = [
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose,
+            "-CAfile",
+            &path("ca.pem"),
+            &path(file),
+        ];
         let Some(output) = openssl(&arguments) else { return };
         assert_eq!(output.status.success(), accepted, "{file} as {purpose}: {output:?}");
     }
-    let Some(output) = openssl(&["x509", "-noout", "-subject", "-nameopt", "multiline", "-in", &path("server.pem")]) else {
+    let Some(output) = openssl(&[
+        "x509",
+        "-noout",
+        "-subject",
+        "-nameopt",
+        "multiline",
+        "-in",
+        &path("server.pem"),
+    ]) else {
         return;
     };
     let subject = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(subject.contains(&format!("= {}xxx", pki.server_name_prefix())), "{subject}");
+    assert!(
+        subject.contains(&format!("= {}xxx", pki.server_name_prefix())),
+        "{subject}"
+    );
 }
 
 #[test]
@@ -73,16 +92,31 @@ fn what_is_recorded_is_what_the_certificate_says() {
     let (_, pem) = x509_parser::pem::parse_x509_pem(signed.pem.as_bytes()).expect("PEM");
     let certificate = pem.parse_x509().expect("a certificate");
     assert_eq!(certificate.subject().to_string(), format!("CN={}", name()));
-    assert_eq!(certificate.validity().not_before.timestamp(), signed.not_before.timestamp());
-    assert_eq!(certificate.validity().not_after.timestamp(), signed.not_after.timestamp());
+    assert_eq!(
+        certificate.validity().not_before.timestamp(),
+        signed.not_before.timestamp()
+    );
+    assert_eq!(
+        certificate.validity().not_after.timestamp(),
+        signed.not_after.timestamp()
+    );
     assert_eq!(certificate.raw_serial_as_string().replace(':', ""), signed.serial_hex);
     assert_eq!(signed.serial_hex.len(), 32);
     assert!(certificate.raw_serial()[0] < 0x80, "the serial number is positive");
-    assert_eq!(pki.csr_public_key_sha256(&request).expect("valid"), signed.public_key_sha256);
+    assert_eq!(
+        pki.csr_public_key_sha256(&request).expect("valid"),
+        signed.public_key_sha256
+    );
     let (age, left) = (Utc::now() - signed.not_before, signed.not_after - Utc::now());
     assert!(age >= TimeDelta::minutes(59) && age <= TimeDelta::minutes(61), "{age}");
-    assert!(left >= TimeDelta::minutes(59) && left <= TimeDelta::minutes(61), "{left}");
-    assert_ne!(signed.serial_hex, pki.sign_client(&name(), &request).expect("signed").serial_hex);
+    assert!(
+        left >= TimeDelta::minutes(59) && left <= TimeDelta::minutes(61),
+        "{left}"
+    );
+    assert_ne!(
+        signed.serial_hex,
+        pki.sign_client(&name(), &request).expect("signed").serial_hex
+    );
 }
 
 #[test]
@@ -102,7 +136,12 @@ fn nothing_but_the_key_is_taken_from_a_request() {
     assert_eq!(certificate.subject().to_string(), format!("CN={}", name()));
     assert!(!certificate.is_ca());
     assert!(certificate.subject_alternative_name().expect("extensions").is_none());
-    let usage = certificate.extended_key_usage().expect("extensions").expect("a usage").value.clone();
+    let usage = certificate
+        .extended_key_usage()
+        .expect("extensions")
+        .expect("a usage")
+        .value
+        .clone();
     assert!(usage.client_auth && !usage.server_auth, "{usage:?}");
 }
 
@@ -111,7 +150,11 @@ fn requests_that_prove_nothing_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let pki = open(folder.path());
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
-    let p384 = rcgen::CertificateParams::default().serialize_request(&p384).expect("a request").pem().expect("PEM");
+    let p384 = rcgen::CertificateParams::default()
+        .serialize_request(&p384)
+        .expect("a request")
+        .pem()
+        .expect("PEM");
     let (_, whole) = x509_parser::pem::parse_x509_pem(csr().as_bytes()).expect("PEM");
     let relabelled = csr().replace("CERTIFICATE REQUEST", "CERTIFICATE");
     let cases = [
@@ -122,7 +165,9 @@ fn requests_that_prove_nothing_are_refused() {
         (pki.ca_pem().to_owned(), InvalidCsr::Malformed),
     ];
     for (request, expected) in cases {
-        let Err(PkiError::InvalidCsr(reason)) = pki.sign_client(&name(), &request) else { panic!("signed: {request}") };
+        let Err(PkiError::InvalidCsr(reason)) = pki.sign_client(&name(), &request) else {
+            panic!("signed: {request}")
+        };
         assert_eq!(reason, expected, "{request}");
     }
     // Whichever bit is flipped, nothing is signed: this walks over the signature and what it covers.
@@ -146,13 +191,22 @@ fn processes_that_start_at_once_get_the_same_authority() {
                 scope.spawn(|| {
                     together.wait();
                     let pki = open(&dir);
-                    (pki.ca_fingerprint().to_owned(), pki.tls_crypt_v2_pem().expose_secret().to_owned())
+                    (
+                        pki.ca_fingerprint().to_owned(),
+                        pki.tls_crypt_v2_pem().expose_secret().to_owned(),
+                    )
                 })
             })
             .collect();
-        started.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        started
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
     });
-    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "more than one authority");
+    assert!(
+        seen.windows(2).all(|pair| pair[0] == pair[1]),
+        "more than one authority"
+    );
     assert_eq!(open(&dir).ca_fingerprint(), seen[0].0, "another one after a restart");
 }
 
@@ -164,7 +218,10 @@ fn an_authority_is_never_made_anew_over_what_is_left_of_one() {
         let (path, aside) = (folder.path().join(missing), folder.path().join("aside"));
         std::fs::rename(&path, &aside).expect("moved");
         let error = Pki::load_or_create(folder.path()).expect_err("incomplete");
-        assert!(matches!(&error, OpenPkiError::Incomplete { missing: found, .. } if *found == [missing]), "{error}");
+        assert!(
+            matches!(&error, OpenPkiError::Incomplete { missing: found, .. } if *found == [missing]),
+            "{error}"
+        );
         std::fs::rename(&aside, &path).expect("moved back");
     }
     assert_eq!(open(folder.path()).ca_fingerprint(), before);
@@ -172,7 +229,10 @@ fn an_authority_is_never_made_anew_over_what_is_left_of_one() {
 
 #[test]
 fn a_creation_that_was_cut_short_is_completed_and_foreign_files_are_refused() {
-    let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (one, other) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let (first, second) = (open(one.path()), open(other.path()));
     assert_ne!(first.ca_fingerprint(), second.ca_fingerprint());
     assert_ne!(first.server_name_prefix(), second.server_name_prefix());
@@ -193,13 +253,22 @@ fn the_tls_crypt_key_is_one_that_openvpn_takes() {
     let folder = tempfile::tempdir().expect("a folder");
     let pki = open(folder.path());
     let text = pki.tls_crypt_v2_pem().expose_secret();
-    assert!(text.starts_with("-----BEGIN OpenVPN tls-crypt-v2 server key-----\n"), "wrong label");
+    assert!(
+        text.starts_with("-----BEGIN OpenVPN tls-crypt-v2 server key-----\n"),
+        "wrong label"
+    );
     let server = folder.path().join("tls-crypt-v2.key").display().to_string();
     let client = folder.path().join("client.key").display().to_string();
-    let arguments = ["--tls-crypt-v2", server.as_str(), "--genkey", "tls-crypt-v2-client", client.as_str()];
+    let arguments = [
+        "--tls-crypt-v2",
+        server.as_str(),
+        "--genkey",
+        "tls-crypt-v2-client",
+        client.as_str(),
+    ];
     match Command::new("openvpn").args(arguments).output() {
         Ok(output) => assert!(output.status.success(), "{output:?}"),
-        Err(error) => println!("SKIPPED: openvpn cannot be run: {error}"),
+        Err(error) => eprintln!("SKIPPED: openvpn cannot be run: {error}"),
     }
 }
 
@@ -211,6 +280,9 @@ fn secrets_are_for_their_owner_only() {
     let pki = open(&dir);
     let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
-    assert_eq!((mode(&dir.join("ca.key")), mode(&dir.join("tls-crypt-v2.key"))), (0o600, 0o600));
+    assert_eq!(
+        (mode(&dir.join("ca.key")), mode(&dir.join("tls-crypt-v2.key"))),
+        (0o600, 0o600)
+    );
     assert!(!format!("{pki:?}").contains("KEY"), "Debug shows a key");
 }

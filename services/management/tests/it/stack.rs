@@ -50,15 +50,35 @@ impl Stack {
             listen: vec!["127.0.0.1:0".to_owned()],
             shutdown_timeout: Duration::from_secs(5),
             database: database(fresh_database().await.expect("a database").into()),
-            bus: BusConfig { url: vec![nats.tls_url()], dir: bus_dir, public_urls: None },
-            pki: PkiConfig { dir: folder.path().join("pki"), client_validity: Duration::from_secs(86_400) },
+            bus: BusConfig {
+                url: vec![nats.tls_url()],
+                dir: bus_dir,
+                public_urls: None,
+            },
+            pki: PkiConfig {
+                dir: folder.path().join("pki"),
+                client_validity: Duration::from_secs(86_400),
+            },
             placement: PlacementConfig { replicas: 3 },
-            health: HealthConfig { stale_after: Duration::from_secs(15), lost_after: Duration::from_secs(30) },
-            log: LogConfig { format: LogFormat::Human, level: "info".to_owned(), file: None },
+            health: HealthConfig {
+                stale_after: Duration::from_secs(15),
+                lost_after: Duration::from_secs(30),
+            },
+            log: LogConfig {
+                format: LogFormat::Human,
+                level: "info".to_owned(),
+                file: None,
+            },
         };
         let tasks = Tasks::new();
         let app = App::start(&config, &tasks).await.expect("management starts");
-        Self { app, tasks, config, nats, _folder: folder }
+        Self {
+            app,
+            tasks,
+            config,
+            nats,
+            _folder: folder,
+        }
     }
 
     /// A client of the whole HTTP interface.
@@ -69,7 +89,10 @@ impl Stack {
     /// Enrols a node that nobody runs.
     pub(crate) async fn enrol(&self, server_id: &str) {
         let client = self.client();
-        let request = client.post("/api/endnodes/register").admin().body_json(&registration(server_id));
+        let request = client
+            .post("/api/endnodes/register")
+            .admin()
+            .body_json(&registration(server_id));
         request.send().await.assert_status(StatusCode::CREATED);
     }
 
@@ -81,14 +104,20 @@ impl Stack {
             role: Set(role.to_owned()),
             ..Default::default()
         };
-        api_key::Entity::insert(row).exec_without_returning(&self.app.db).await.expect("recorded");
+        api_key::Entity::insert(row)
+            .exec_without_returning(&self.app.db)
+            .await
+            .expect("recorded");
     }
 
     /// Serves the whole HTTP interface on a real socket and gives its address.
     pub(crate) async fn serve(&self) -> SocketAddr {
         let bound = Bound::new(&self.config.listen).await.expect("a free port");
         let address = bound.addresses()[0];
-        let (service, stop) = (api::application(self.app.clone(), self.tasks.token()), self.tasks.token());
+        let (service, stop) = (
+            api::application(self.app.clone(), self.tasks.token()),
+            self.tasks.token(),
+        );
         let serving = bound.serve(service, stop.cancelled_owned(), Duration::from_millis(100));
         self.tasks.spawn("http", async move { Ok(serving.await?) });
         address
@@ -97,7 +126,12 @@ impl Stack {
     /// Creates a user and gives the answer's body.
     pub(crate) async fn create_user(&self, username: &str) -> Value {
         let client = self.client();
-        let response = client.post("/api/users").admin().body_json(&json!({ "username": username })).send().await;
+        let response = client
+            .post("/api/users")
+            .admin()
+            .body_json(&json!({ "username": username }))
+            .send()
+            .await;
         json_of(response, StatusCode::CREATED).await
     }
 }
@@ -136,7 +170,9 @@ pub(crate) fn registration(server_id: &str) -> Value {
 /// A certificate request with a fresh P-256 key.
 pub(crate) fn csr() -> String {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
-    let request = rcgen::CertificateParams::default().serialize_request(&key).expect("a request");
+    let request = rcgen::CertificateParams::default()
+        .serialize_request(&key)
+        .expect("a request");
     request.pem().expect("PEM")
 }
 
@@ -150,16 +186,23 @@ pub(crate) async fn json_of(response: TestResponse, status: StatusCode) -> Value
 
 /// The problem of an answer of that status, with the names of its fields.
 pub(crate) async fn problem_of(response: TestResponse, status: StatusCode) -> (Value, Vec<String>) {
-    assert_eq!(response.0.content_type(), Some("application/problem+json"), "{}", response.0.status());
+    assert_eq!(
+        response.0.content_type(),
+        Some("application/problem+json"),
+        "{}",
+        response.0.status()
+    );
     let body = json_of(response, status).await;
     assert_eq!(body["status"], status.as_u16());
     let errors = body["errors"].as_array().into_iter().flatten();
-    let fields = errors.map(|error| error["field"].as_str().expect("a name").to_owned()).collect();
+    let fields = errors
+        .map(|error| error["field"].as_str().expect("a name").to_owned())
+        .collect();
     (body, fields)
 }
 
 /// An empty database with this release's schema.
-async fn fresh_database() -> Result<String, DatabaseError> {
+pub(crate) async fn fresh_database() -> Result<String, DatabaseError> {
     let cluster = postgres::shared().await.expect("PostgreSQL");
     let migrate = async |url: String| {
         let db = sea_orm::Database::connect(url).await?;
@@ -182,7 +225,7 @@ fn database(url: SecretString) -> DatabaseConfig {
 }
 
 /// A server on a new bus, and the folder of that bus.
-async fn start_nats() -> (Nats, PathBuf) {
+pub(crate) async fn start_nats() -> (Nats, PathBuf) {
     let mut bus_dir = PathBuf::new();
     let server = Nats::start(|site| {
         bus_dir.clone_from(&site.dir);

@@ -8,17 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use tokio::process::Command;
 
 use super::{Lifetime, Part, StackError, StackOptions, State, Step, state::NodeState};
 use crate::{
     binaries,
     nats::Nats,
-    net::{Network, delete_network, has_tunnels},
+    net::{Network, has_tunnels},
     ports,
     postgres::{Durability, Postgres},
-    process::{Identity, Process, Spec, belonging_to},
+    process::{Identity, Process, Spec},
     scratch::{Medium, Scratch},
 };
 
@@ -62,54 +61,6 @@ impl Stack {
         let state = State::load(home)?;
         let scratch = Scratch::existing(&state.dir);
         Ok(Self { state, scratch })
-    }
-
-    /// Stops every part, deletes namespaces and folder.
-    pub async fn down(self) {
-        let Self { state, scratch } = self;
-        // Agents first: one that lives would start its OpenVPN again. Its clients go with the namespaces anyway.
-        let agents = state
-            .nodes
-            .iter()
-            .map(|node| stop(state.process(Part::Node(node.number))));
-        tokio::join!(join_all(agents), stop(state.process(Part::Management)));
-        for node in &state.nodes {
-            if let Some(openvpn) = state.process(Part::Openvpn(node.number)) {
-                openvpn.kill().await;
-            }
-        }
-        stop(state.process(Part::Nats)).await;
-        if let Some(process) = state.process(Part::Postgres) {
-            process
-                .stop(rustix::process::Signal::INT, Duration::from_secs(20))
-                .await;
-        }
-        delete_network(&state.id).await;
-        for process in belonging_to(&state.dir) {
-            process.kill().await;
-        }
-        state.forget();
-        scratch.remove();
-    }
-
-    /// Removes what a crashed stack of this name has left; one that lives is left alone.
-    ///
-    /// # Errors
-    /// [`StackError::AlreadyUp`] for one that lives.
-    pub async fn clear_leftovers(home: &Path, id: &str) -> Result<(), StackError> {
-        match Self::attach(home) {
-            Ok(stack) if stack.state.any_alive() => {
-                return Err(StackError::AlreadyUp {
-                    dir: home.to_path_buf(),
-                });
-            }
-            Ok(stack) => stack.down().await,
-            Err(StackError::NotUp { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        delete_network(id).await;
-        Scratch::remove_kept(id);
-        Ok(())
     }
 
     /// What it consists of.
@@ -325,14 +276,6 @@ impl Stack {
             Some(process) => format!("{result}, pid {}", process.pid),
             None => result,
         }
-    }
-}
-
-async fn stop(process: Option<Identity>) {
-    if let Some(process) = process {
-        process
-            .stop(rustix::process::Signal::TERM, Duration::from_secs(15))
-            .await;
     }
 }
 

@@ -18,6 +18,7 @@
 mod build;
 mod connect;
 mod control;
+mod down;
 mod env_file;
 mod error;
 mod node;

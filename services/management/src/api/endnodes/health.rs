@@ -40,8 +40,13 @@ pub(crate) struct HealthReport {
 
 pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Result<Endnode, ApiError> {
     let known = find(app, node).await?;
-    let received = Received { heartbeat: heartbeat(node, &known, report), at: Utc::now() };
-    record_heartbeats::record(&app.db, vec![received]).await.map_err(failure::database)?;
+    let received = Received {
+        heartbeat: heartbeat(node, &known, report),
+        at: Utc::now(),
+    };
+    record_heartbeats::record(&app.db, vec![received])
+        .await
+        .map_err(failure::database)?;
     find(app, node).await.map(Endnode::of)
 }
 
@@ -56,7 +61,10 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
     let count = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     let amount = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
     let last_state = || last?.openvpn_state.parse().ok();
-    let state = report.openvpn_state.or_else(last_state).map_or(OpenvpnState::Absent, |state| state.0);
+    let state = report
+        .openvpn_state
+        .or_else(last_state)
+        .map_or(OpenvpnState::Absent, |state| state.0);
     Heartbeat {
         node: node.clone(),
         instance: last.map_or_else(AgentInstance::new, |last| AgentInstance(last.instance)),
@@ -73,8 +81,12 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
             version: None,
             sessions: report.sessions.unwrap_or_else(|| count(last.map(|last| last.sessions))),
             capacity: report.capacity.unwrap_or_else(|| count(last.map(|last| last.capacity))),
-            bytes_in: report.bytes_in.unwrap_or_else(|| amount(last.map(|last| last.bytes_in))),
-            bytes_out: report.bytes_out.unwrap_or_else(|| amount(last.map(|last| last.bytes_out))),
+            bytes_in: report
+                .bytes_in
+                .unwrap_or_else(|| amount(last.map(|last| last.bytes_in))),
+            bytes_out: report
+                .bytes_out
+                .unwrap_or_else(|| amount(last.map(|last| last.bytes_out))),
             // Words belong to the state that they came with.
             detail: report.detail.map(Words::into_string),
         },

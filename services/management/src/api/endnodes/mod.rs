@@ -49,7 +49,9 @@ impl EndnodesApi {
     ) -> Result<PageAnswer<Endnode>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after: Option<i64> = decode_cursor(cursor.0.as_ref())?;
-        let rows = read_nodes::list_nodes(app.0, after, limit.fetch()).await.map_err(failure::database)?;
+        let rows = read_nodes::list_nodes(app.0, after, limit.fetch())
+            .await
+            .map_err(failure::database)?;
         Ok(PageAnswer::new(rows, limit, &uri, |view| view.server.id, Endnode::of))
     }
 
@@ -77,8 +79,12 @@ impl EndnodesApi {
         /// The server's id.
         server_id: Path<ServerIdText>,
     ) -> Result<Json<Endnode>, ApiError> {
-        let found = read_nodes::get_node(app.0, &server_id.0.0).await.map_err(failure::database)?;
-        found.map(|view| Json(Endnode::of(view))).ok_or_else(failure::unknown_server)
+        let found = read_nodes::get_node(app.0, &server_id.0.0)
+            .await
+            .map_err(failure::database)?;
+        found
+            .map(|view| Json(Endnode::of(view)))
+            .ok_or_else(failure::unknown_server)
     }
 
     /// Report an end-node's health
@@ -99,7 +105,11 @@ impl EndnodesApi {
     /// Deregister an end-node
     ///
     /// Revokes its bus credential at once and moves the users that are homed on it to other servers, which make new profiles for them.
-    #[oai(path = "/:server_id/deregister", method = "post", operation_id = "deregister_endnode")]
+    #[oai(
+        path = "/:server_id/deregister",
+        method = "post",
+        operation_id = "deregister_endnode"
+    )]
     async fn deregister(
         &self,
         admin: Admin,

@@ -114,7 +114,10 @@ pub(super) async fn register(
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
     };
     if body.host.is_none() && peer.is_none() {
-        return Err(ApiError::invalid("host", "is required: the address of the request is not known"));
+        return Err(ApiError::invalid(
+            "host",
+            "is required: the address of the request is not known",
+        ));
     }
     let id = body.server_id.0.clone();
     let registration = Registration {
@@ -129,16 +132,26 @@ pub(super) async fn register(
         agent_version: body.agent_version.map(VersionText::into_string),
         peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
-    let enrolment = register_node::register_node(app, registration, right).await.map_err(failure::of_register_node)?;
+    let enrolment = register_node::register_node(app, registration, right)
+        .await
+        .map_err(failure::of_register_node)?;
     let location = format!("/api/endnodes/{id}");
-    Ok(Registered::Created(Json(EnrolmentBody::of(id.to_string(), enrolment)), location, "no-store".to_owned()))
+    Ok(Registered::Created(
+        Json(EnrolmentBody::of(id.to_string(), enrolment)),
+        location,
+        "no-store".to_owned(),
+    ))
 }
 
 impl EnrolmentBody {
     fn of(server_id: String, enrolment: Enrolment) -> Self {
         Self {
             server_id,
-            bus: BusBody { urls: enrolment.bus_urls, jwt: enrolment.bus_jwt, ca: enrolment.bus_ca },
+            bus: BusBody {
+                urls: enrolment.bus_urls,
+                jwt: enrolment.bus_jwt,
+                ca: enrolment.bus_ca,
+            },
             pki: PkiBody {
                 ca: enrolment.ca,
                 certificate: enrolment.certificate,
@@ -167,9 +180,13 @@ impl Example for RegistrationBody {
             server_id: ServerIdText("endnode-1".parse().expect("a valid server id")),
             join_token: "vpnjoin-zq3v5k2mhx6t".parse().ok(),
             bus_public_key: BusKeyText(
-                "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4".parse().expect("a valid public key"),
+                "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+                    .parse()
+                    .expect("a valid public key"),
             ),
-            csr: "-----BEGIN CERTIFICATE REQUEST-----\n...\n-----END CERTIFICATE REQUEST-----\n".parse().expect("valid text"),
+            csr: "-----BEGIN CERTIFICATE REQUEST-----\n...\n-----END CERTIFICATE REQUEST-----\n"
+                .parse()
+                .expect("valid text"),
             host: None,
             port: DEFAULT_PORT,
             protocol: default_protocol(),

@@ -119,7 +119,11 @@ enum EndnodeState {
 impl Endnode {
     pub(super) fn of(view: NodeView) -> Self {
         let digest_match = view.digest_matches();
-        let NodeView { server, health, progress } = view;
+        let NodeView {
+            server,
+            health,
+            progress,
+        } = view;
         Self {
             server_id: server.name,
             state: match server.state {

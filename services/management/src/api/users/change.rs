@@ -34,12 +34,20 @@ pub(super) async fn change_user(
         MaybeUndefined::Null => Some(None),
         MaybeUndefined::Value(end) => Some(Some(in_the_future(end)?)),
     };
-    let change = UserChange { active: body.active, expires_at };
-    change_user::change_user(app, actor, username, change).await.map_err(failure::of_change_user)
+    let change = UserChange {
+        active: body.active,
+        expires_at,
+    };
+    change_user::change_user(app, actor, username, change)
+        .await
+        .map_err(failure::of_change_user)
 }
 
 impl Example for UserChanges {
     fn example() -> Self {
-        Self { active: Some(false), expires_at: MaybeUndefined::Undefined }
+        Self {
+            active: Some(false),
+            expires_at: MaybeUndefined::Undefined,
+        }
     }
 }

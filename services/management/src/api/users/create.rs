@@ -53,13 +53,19 @@ pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> 
         server_id: body.server_id.map(|id| id.0),
         actor: actor.clone(),
     };
-    create_user::create_user(app, new).await.map_err(failure::of_create_user)
+    create_user::create_user(app, new)
+        .await
+        .map_err(failure::of_create_user)
 }
 
 /// An end of access that has passed is a mistake of the caller's, not a wish.
 pub(super) fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     let expires_at = expires_at.to_utc();
-    if expires_at > Utc::now() { Ok(expires_at) } else { Err(ApiError::invalid("expires_at", "must be in the future")) }
+    if expires_at > Utc::now() {
+        Ok(expires_at)
+    } else {
+        Err(ApiError::invalid("expires_at", "must be in the future"))
+    }
 }
 
 impl Example for NewUserBody {
@@ -68,6 +74,10 @@ impl Example for NewUserBody {
         let (Ok(username), Some(expires_at)) = ("alice".parse(), DateTime::from_timestamp(1_900_000_000, 0)) else {
             unreachable!("the example is valid");
         };
-        Self { username: UsernameText(username), expires_at: Some(expires_at.into()), server_id: None }
+        Self {
+            username: UsernameText(username),
+            expires_at: Some(expires_at.into()),
+            server_id: None,
+        }
     }
 }

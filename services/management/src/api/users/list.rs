@@ -22,9 +22,23 @@ pub(super) struct ListParameters {
 
 /// The cursor is the row id, which is the order of creation.
 pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri) -> Result<PageAnswer<User>, ApiError> {
-    let ListParameters { limit, cursor, server_id, active, synced, username_prefix } = parameters;
+    let ListParameters {
+        limit,
+        cursor,
+        server_id,
+        active,
+        synced,
+        username_prefix,
+    } = parameters;
     let after: Option<i64> = decode_cursor(cursor.as_ref())?;
-    let filter = UserFilter { server_id, active, synced, username_prefix };
-    let rows = read_users::list_users(app, &filter, after, limit.fetch()).await.map_err(failure::database)?;
+    let filter = UserFilter {
+        server_id,
+        active,
+        synced,
+        username_prefix,
+    };
+    let rows = read_users::list_users(app, &filter, after, limit.fetch())
+        .await
+        .map_err(failure::database)?;
     Ok(PageAnswer::new(rows, limit, uri, |view| view.user.id, User::of))
 }

@@ -99,7 +99,9 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Json<User>, ApiError> {
-        let found = read_users::get_user(app.0, &username.0.0).await.map_err(failure::database)?;
+        let found = read_users::get_user(app.0, &username.0.0)
+            .await
+            .map_err(failure::database)?;
         found.map(|view| Json(User::of(view))).ok_or_else(failure::unknown_user)
     }
 

@@ -41,7 +41,11 @@ pub(crate) enum ProfileAnswer {
     ),
 }
 
-pub(super) async fn get_profile(app: &App, username: &Username, if_none_match: Option<&str>) -> Result<ProfileAnswer, ApiError> {
+pub(super) async fn get_profile(
+    app: &App,
+    username: &Username,
+    if_none_match: Option<&str>,
+) -> Result<ProfileAnswer, ApiError> {
     let profile = fetch_profile(app, username).await.map_err(failure::of_fetch_profile)?;
     Ok(answer(username, &profile, if_none_match))
 }
@@ -53,7 +57,12 @@ fn answer(username: &Username, profile: &Profile, if_none_match: Option<&str>) -
     }
     // A username has no character that would need quoting.
     let disposition = format!("attachment; filename=\"{username}.ovpn\"");
-    ProfileAnswer::Profile(PlainText(profile.text.expose_secret().to_owned()), etag, disposition, NO_STORE.to_owned())
+    ProfileAnswer::Profile(
+        PlainText(profile.text.expose_secret().to_owned()),
+        etag,
+        disposition,
+        NO_STORE.to_owned(),
+    )
 }
 
 /// RFC 9110, section 13.1.2: `*` or a list, compared weakly.
@@ -68,7 +77,14 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_known_is_not_sent_again() {
-        for (known, matched) in [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
+        for (known, matched) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+        ] {
             assert_eq!(matches_etag(known, "\"a\""), matched, "{known}");
         }
     }

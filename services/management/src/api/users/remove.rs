@@ -10,5 +10,7 @@ use crate::ops::read_users::UserView;
 use crate::ops::remove_user;
 
 pub(super) async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, ApiError> {
-    remove_user::remove_user(app, actor, username).await.map_err(failure::of_remove_user)
+    remove_user::remove_user(app, actor, username)
+        .await
+        .map_err(failure::of_remove_user)
 }

@@ -1,0 +1,131 @@
+//! The agent as a process: the real binary with its own state folder and no VPN server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use vpnmanager_testbed::{ports, process::{Process, Spec}, wait};
+
+use crate::fake_management::DEADLINE;
+
+pub(crate) const KEY: &str = "local-key";
+
+pub(crate) struct Agent {
+    pub(crate) id: String,
+    pub(crate) dir: PathBuf,
+    port: u16,
+    management_url: String,
+    secret: (&'static str, String),
+    process: Option<Process>,
+    _folder: tempfile::TempDir,
+}
+
+impl Agent {
+    /// A node that has not started yet.
+    pub(crate) fn new(id: &str, management_url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            id: id.to_owned(),
+            dir: folder.path().join("state"),
+            port: ports::free().unwrap(),
+            management_url: management_url.to_owned(),
+            secret: ("JOIN_TOKEN", "join-token-of-the-test".to_owned()),
+            process: None,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        let log = self.log_file();
+        let spec = Spec::new("endnode", env!("CARGO_BIN_EXE_vpnmanager-endnode"), self.dir.parent().unwrap(), log)
+            .env("SERVER_ID", &self.id)
+            .env("MANAGEMENT_URL", &self.management_url)
+            .env("STATE_DIR", &self.dir)
+            .env("LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("API_KEY", KEY)
+            .env("OPENVPN_MODE", "none")
+            .env("HEARTBEAT_INTERVAL", "200ms")
+            .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
+            .env(self.secret.0, &self.secret.1);
+        let process = Process::spawn(&spec).unwrap();
+        wait::until(DEADLINE, "the local API", || async { self.get("/health").await.is_some() })
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        self.process = Some(process);
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.process.take().unwrap().kill().await;
+    }
+
+    pub(crate) async fn stop(&mut self) -> Duration {
+        let started = std::time::Instant::now();
+        self.process.take().unwrap().stop(DEADLINE).await;
+        started.elapsed()
+    }
+
+    pub(crate) async fn in_sync(&self) {
+        let synced = || async { self.get("/health").await.is_some_and(|health| health["in_sync"] == true) };
+        wait::until(DEADLINE, "the node to be in sync", synced).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
+        let (status, body) = self.call(Method::GET, path, None).await?;
+        (status == StatusCode::OK).then_some(body)
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Option<(StatusCode, Value)> {
+        let url = format!("{}{path}", self.base_url());
+        let mut request = reqwest::Client::new().request(method, url).header("X-API-Key", KEY);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        Some((status, response.json().await.unwrap_or_default()))
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Common names that are let in.
+    pub(crate) fn allowed(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.dir.join("allow")) else { return Vec::new() };
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.dir.parent().unwrap().join("agent.log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process {
+            process.signal(rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run(args: &[&str], dir: &Path) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vpnmanager-endnode"))
+        .args(args)
+        .env_clear()
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}

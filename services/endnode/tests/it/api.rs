@@ -1,0 +1,102 @@
+//! The local API: bad input, keys, lists from management's hand.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    agent::Agent,
+    fake_management::FakeManagement,
+    parts::{User, node_id},
+};
+
+async fn node() -> (FakeManagement, Agent) {
+    let management = FakeManagement::start().await;
+    let mut agent = Agent::new(node_id().as_str(), &management.url());
+    agent.start().await;
+    agent.in_sync().await;
+    (management, agent)
+}
+
+fn wanted(user: &User, revision: i64) -> Value {
+    json!({
+        "type": "put_user", "user_key": user.key, "username": user.username, "revision": revision, "active": true,
+        "role": "standby", "credentials": [user.credential],
+    })
+}
+
+#[tokio::test]
+async fn bad_input_is_a_problem_that_names_the_field() {
+    let (_management, agent) = node().await;
+    let long = "x".repeat(300);
+    for name in ["", &long, "../x", "a.b*>", "nul\0", "two\nlines", "\u{202e}evil", "DEFAULT"] {
+        let (status, problem) = agent.call(Method::POST, "/api/users", Some(json!({ "username": name }))).await.unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{name:?}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], "username", "{name:?}: {problem}");
+    }
+    for end in ["2020-01-01T00:00:00Z", "+262142-12-31T00:00:00Z", "soon"] {
+        let body = json!({ "username": "alice", "expires_at": end });
+        let (status, problem) = agent.call(Method::POST, "/api/users", Some(body)).await.unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{end}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], "expires_at", "{end}: {problem}");
+    }
+    let (status, _) = agent.call(Method::GET, "/api/users/%2e%2e%2fx", None).await.unwrap();
+    assert!(status.is_client_error(), "{status}");
+    let (status, problem) = agent.call(Method::GET, "/api/users/nobody", None).await.unwrap();
+    assert_eq!((status, problem["status"].as_u64()), (StatusCode::NOT_FOUND, Some(404)));
+    let (status, _) = agent.call(Method::PUT, "/api/users", None).await.unwrap();
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    let (status, _) = agent.call(Method::GET, "/api/users?limit=0", None).await.unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
+    let (_management, agent) = node().await;
+    let client = reqwest::Client::new();
+    let base = agent.base_url();
+    for (method, path) in [(Method::GET, "/api/users"), (Method::POST, "/api/sync/users"), (Method::DELETE, "/api/users/alice")] {
+        for key in [None, Some("wrong")] {
+            let mut request = client.request(method.clone(), format!("{base}{path}")).json(&json!({ "users": [] }));
+            if let Some(key) = key {
+                request = request.bearer_auth(key);
+            }
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path} with {key:?}");
+            assert!(response.headers().contains_key("www-authenticate"));
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+        }
+    }
+    for path in ["/health", "/docs", "/openapi.json", "/openapi.yaml"] {
+        let response = client.get(format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+    let bearer = client.get(format!("{base}/api/users")).bearer_auth(crate::agent::KEY).send().await.unwrap();
+    assert_eq!(bearer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_list_is_applied_by_the_rules_of_commands() {
+    let (_management, agent) = node().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let sync = async |full: bool, users: Vec<Value>| {
+        let body = json!({ "full": full, "users": users });
+        let (status, answer) = agent.call(Method::POST, "/api/sync/users", Some(body)).await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    };
+
+    let answer = sync(false, vec![wanted(&alice, 2), wanted(&bob, 1)]).await;
+    assert_eq!(answer["changed"], json!(["alice", "bob"]));
+    assert_eq!(agent.allowed().len(), 2);
+
+    let mut wrong = wanted(&User::new("carol"), 1);
+    wrong["username"] = json!("../carol");
+    let answer = sync(false, vec![wanted(&alice, 1), wanted(&bob, 1), wrong]).await;
+    assert_eq!((answer["changed"].clone(), answer["unchanged"].clone()), (json!([]), json!(1)));
+    let refused: Vec<&str> = answer["refused"].as_array().unwrap().iter().filter_map(|user| user["username"].as_str()).collect();
+    assert_eq!(refused, ["../carol", "alice"]);
+
+    let answer = sync(true, vec![wanted(&alice, 2)]).await;
+    assert_eq!(answer["changed"], json!(["bob"]));
+    assert_eq!(agent.allowed(), [alice.credential.to_string()]);
+}

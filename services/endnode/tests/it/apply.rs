@@ -1,0 +1,147 @@
+//! Commands, applied.
+
+use vpnmanager_endnode::apply::Applied;
+use vpnmanager_nats::{
+    acks::Outcome,
+    ids::{IntentId, Revision},
+    intents::{Intent, IntentAction},
+};
+
+use crate::parts::{Parts, User, node_id};
+
+const APPLIED: Applied = Applied::Answered(Outcome::Applied { issued: None, note: None });
+
+#[tokio::test]
+async fn a_user_is_let_in_suspended_let_in_again_and_removed() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+
+    assert_eq!(parts.apply(alice.standby(1)).await.applied, APPLIED);
+    assert!(parts.vpn.connect(&alice.credential));
+
+    parts.apply(alice.suspended(2)).await;
+    assert!(!parts.vpn.connect(&alice.credential), "suspended");
+
+    parts.apply(alice.standby(3)).await;
+    assert!(parts.vpn.connect(&alice.credential), "active again");
+
+    parts.apply(alice.removed(4)).await;
+    assert!(!parts.vpn.connect(&alice.credential), "removed");
+}
+
+#[tokio::test]
+async fn an_older_command_cannot_revive_a_removed_user() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    parts.apply(alice.removed(3)).await;
+
+    let late = parts.apply(alice.standby(2)).await;
+
+    assert_eq!(late.applied, Applied::Answered(Outcome::Superseded { holds: Revision(3) }));
+    assert!(!parts.vpn.connect(&alice.credential));
+}
+
+#[tokio::test]
+async fn a_repeated_command_changes_nothing_and_is_answered_as_before() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let first = parts.apply(alice.standby(1)).await;
+    let second = parts.apply(alice.standby(1)).await;
+    assert!(first.changed && !second.changed);
+    assert_eq!(first.applied, second.applied);
+}
+
+#[tokio::test]
+async fn a_credential_that_the_newer_command_lacks_is_refused() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    let other = User::new("alice").credential;
+    let mut put = alice.put(2);
+    put.credentials = vec![other.clone()];
+
+    parts.apply(vpnmanager_nats::commands::Command::PutUser(put)).await;
+
+    assert!(!parts.vpn.connect(&alice.credential));
+    assert!(parts.vpn.connect(&other));
+}
+
+#[tokio::test]
+async fn in_one_batch_the_later_command_of_a_user_wins() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.applier.apply(vec![alice.standby(1), alice.suspended(2)], 7).await.unwrap();
+    assert!(!parts.vpn.connect(&alice.credential));
+    assert_eq!(parts.journal.read(|records| records.snapshot()).await.unwrap().last_sequence, 7);
+}
+
+#[tokio::test]
+async fn access_does_not_wait_for_the_profile() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let dealt = parts.apply(alice.home(1)).await;
+    assert!(matches!(dealt.applied, Applied::Issuing(_)), "{dealt:?}");
+    assert!(parts.vpn.connect(&alice.credential));
+
+    let tally = parts.journal.read(|records| records.tally()).await.unwrap();
+    assert_eq!(tally.users, 1);
+    assert_eq!(tally.digest, Default::default(), "nothing is applied before the profile is there");
+}
+
+#[tokio::test]
+async fn a_local_delete_holds_against_later_commands_until_management_refuses_it() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    let intent = Intent {
+        id: IntentId::new(),
+        node: node_id(),
+        requested_at: chrono::Utc::now(),
+        source: None,
+        action: IntentAction::RemoveUser { user_key: alice.key, username: alice.username.clone() },
+    };
+    let id = intent.id;
+
+    assert!(parts.applier.remove_locally(alice.key, intent.clone()).await.unwrap());
+    assert!(!parts.applier.remove_locally(alice.key, intent).await.unwrap(), "deleted before");
+    parts.apply(alice.standby(2)).await;
+    assert!(!parts.vpn.connect(&alice.credential));
+    assert_eq!(parts.journal.read(|records| records.count_queued_intents()).await.unwrap(), 1);
+
+    parts.applier.restore(id).await.unwrap();
+    assert!(parts.vpn.connect(&alice.credential));
+}
+
+#[tokio::test]
+async fn a_sweep_removes_whoever_did_not_come_and_no_one_else() {
+    let (parts, alice, ghost) = (Parts::new(), User::new("alice"), User::new("ghost"));
+    parts.applier.apply(vec![alice.standby(1), ghost.standby(5)], 2).await.unwrap();
+
+    let ghosts = parts.applier.sweep([alice.key].into()).await.unwrap();
+
+    assert_eq!(ghosts.len(), 1);
+    assert!(parts.vpn.connect(&alice.credential));
+    assert!(!parts.vpn.connect(&ghost.credential));
+    // Should management know it after all, its command counts, whatever its revision.
+    assert!(parts.apply(ghost.standby(5)).await.changed);
+}
+
+#[tokio::test]
+async fn an_edited_allow_list_is_made_right_again() {
+    use vpnmanager_endnode::backend::VpnBackend as _;
+    let (parts, alice, smuggled) = (Parts::new(), User::new("alice"), User::new("mallory"));
+    parts.apply(alice.standby(1)).await;
+    parts.vpn.deny(&[alice.credential.clone()]).await.unwrap();
+    parts.vpn.allow(&[smuggled.credential.clone()]).await.unwrap();
+
+    let changes = parts.applier.reconcile().await.unwrap();
+
+    assert_eq!((changes.added, changes.removed), (vec![alice.credential], vec![smuggled.credential]));
+    assert!(parts.applier.reconcile().await.unwrap().is_unchanged());
+}
+
+#[tokio::test]
+async fn a_command_that_contradicts_itself_is_refused_and_changes_nothing() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let vpnmanager_nats::commands::Command::PutUser(mut put) = alice.home(1) else { unreachable!() };
+    put.credentials.clear();
+
+    let dealt = parts.apply(vpnmanager_nats::commands::Command::PutUser(put)).await;
+
+    assert!(matches!(dealt.applied, Applied::Answered(Outcome::Refused { .. })), "{dealt:?}");
+    assert!(parts.journal.read(move |records| records.user(alice.key)).await.unwrap().is_none());
+}

@@ -1,0 +1,95 @@
+//! Enrolment, and what keeps a node from it.
+
+use poem::http::StatusCode;
+use vpnmanager_testbed::wait;
+
+use crate::{
+    agent::{Agent, run},
+    fake_management::{DEADLINE, FakeManagement},
+};
+
+#[tokio::test]
+async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
+    let management = FakeManagement::start().await;
+    management.script().refusals.extend([
+        (StatusCode::SERVICE_UNAVAILABLE, "starting".to_owned()),
+        (StatusCode::TOO_MANY_REQUESTS, "slow down".to_owned()),
+    ]);
+    let mut agent = Agent::new("n1", &management.url());
+    agent.start().await;
+    agent.in_sync().await;
+
+    let first = management.script().registrations.clone();
+    assert_eq!(first.len(), 3);
+    assert!(first.iter().all(|(key, body)| key.is_none() && body["join_token"] == "join-token-of-the-test"));
+    assert!(first.iter().all(|(_, body)| body["bus_public_key"] == first[0].1["bus_public_key"]));
+    assert_eq!(first[0].1["port"], 1194);
+    assert!(!agent.log().contains("join-token-of-the-test"), "the token is in the log");
+
+    agent.kill().await;
+    agent.start().await;
+    agent.in_sync().await;
+    assert_eq!(management.script().registrations.len(), 3, "it enrolled again");
+    let creds = std::fs::read_to_string(agent.dir.join("node.creds")).unwrap();
+    assert!(vpnmanager_nats::security::creds::Credentials::parse(&creds).is_ok());
+}
+
+#[tokio::test]
+async fn a_refusal_is_said_in_managements_words() {
+    let management = FakeManagement::start().await;
+    management.script().refusals.push_back((StatusCode::UNAUTHORIZED, "the join token has expired".to_owned()));
+    let mut agent = Agent::new("n1", &management.url());
+    agent.start().await;
+    let said = || async { agent.log().contains("the join token has expired") };
+    wait::until(DEADLINE, "the reason in the log", said).await.unwrap();
+    assert_eq!(agent.get("/health").await.unwrap()["status"], "enrolling");
+    let (status, problem) = agent.call(reqwest::Method::GET, "/api/users", None).await.unwrap();
+    assert_eq!(status, 503);
+    assert!(problem["detail"].as_str().unwrap().contains("not enrolled"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_identity_from_another_fleet_is_said_clearly_and_kept() {
+    let (first, second) = tokio::join!(FakeManagement::start(), FakeManagement::start());
+    let mut agent = Agent::new("n1", &first.url());
+    agent.start().await;
+    agent.in_sync().await;
+    agent.kill().await;
+    let file = agent.dir.join("identity.json");
+    let mut identity: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    identity["bus_urls"] = serde_json::json!([second.tls_url]);
+    identity["bus_ca"] = second.files.ca_pem().unwrap().into();
+    std::fs::write(&file, identity.to_string()).unwrap();
+
+    agent.start().await;
+
+    let said = || async { agent.log().contains("belongs to another fleet") };
+    wait::until(DEADLINE, "the refusal in the log", said).await.unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+    assert!(file.exists());
+    assert_eq!(agent.get("/health").await.unwrap()["bus_connected"], false);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_with_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = run(&[], folder.path());
+    assert_eq!(code, Some(2));
+    assert!(error.contains("SERVER_ID") && error.contains("server_id"), "{error}");
+
+    let (code, _, error) = run(&["-server-id", "a.b"], folder.path());
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("server_id"), "{error}");
+}
+
+#[test]
+fn the_sample_and_the_description_need_no_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, sample, _) = run(&["config-sample"], folder.path());
+    assert_eq!(code, Some(0));
+    let sample: serde_json::Value = serde_json::from_str(&sample).unwrap();
+    assert_eq!(sample["listen"][0], "127.0.0.1:8081");
+    let (code, spec, _) = run(&["openapi"], folder.path());
+    assert_eq!(code, Some(0));
+    assert!(serde_json::from_str::<serde_json::Value>(&spec).is_ok());
+    assert!(run(&["openapi", "--yaml"], folder.path()).1.starts_with("components") || code == Some(0));
+}

@@ -1,0 +1,304 @@
+//! Management as a node sees it: an HTTP door for enrolment, and the other end of the bus.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectOptions, Message};
+use futures_util::StreamExt as _;
+use poem::{EndpointExt as _, IntoResponse as _, Response, Route, http::StatusCode, web::Json};
+use serde::Serialize;
+use serde_json::{Value, json};
+use vpnmanager_nats::{
+    acks::Ack,
+    commands::Command,
+    delivery::{Delivery, Report},
+    envelope::Envelope,
+    events::Event,
+    heartbeats::Heartbeat,
+    ids::{CommonName, NodeId, UserKey},
+    intents::{Intent, IntentAnswer},
+    publish::{Publication, publish_all},
+    security::{
+        bus_files::{init::BusInit, open::BusFiles},
+        node_credentials::issue_node_jwt,
+    },
+    sign::{SignAnswer, SignRequest, SignResult, SignedCertificate},
+    subjects,
+    sync::{SyncAnswer, SyncRequest},
+    topology::{Topology, TopologyOptions},
+};
+use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_testbed::{nats::Nats, wait};
+
+use crate::authority::{Authority, tls_crypt_v2_key};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What management saw, and what it is told to do.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) registrations: Vec<(Option<String>, Value)>,
+    /// Answers to registrations before the good one.
+    pub(crate) refusals: VecDeque<(StatusCode, String)>,
+    pub(crate) signing_is_down: bool,
+    pub(crate) asked_to_sign: Vec<CommonName>,
+    pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
+    pub(crate) resync: bool,
+    pub(crate) refuse: Option<String>,
+    pub(crate) syncs: Vec<SyncRequest>,
+    pub(crate) acks: Vec<Ack>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) heartbeats: Vec<Heartbeat>,
+    pub(crate) intents: Vec<Intent>,
+    /// `None`: management does not answer intents.
+    pub(crate) intent_answer: Option<IntentAnswer>,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeManagement {
+    pub(crate) bus: Arc<Mutex<Option<Nats>>>,
+    pub(crate) files: BusFiles,
+    pub(crate) client: Client,
+    pub(crate) topology: Topology,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls_url: String,
+    authority: Arc<Authority>,
+    script: Arc<Mutex<Script>>,
+    tasks: Tasks,
+}
+
+impl FakeManagement {
+    pub(crate) async fn start() -> Self {
+        let mut dir = PathBuf::new();
+        let server = Nats::start(|site| {
+            dir = site.dir.join("bus");
+            let bus = BusInit {
+                dir: dir.clone(),
+                listen: site.listen,
+                monitor: site.monitor,
+                store_dir: site.store.clone(),
+                hosts: Vec::new(),
+                allow_plaintext: false,
+            };
+            bus.run().unwrap();
+            "include \"bus/nats-server.conf\"\n".to_owned()
+        })
+        .await
+        .unwrap();
+        let files = BusFiles::new(dir);
+        let client = ConnectOptions::with_credentials_file(files.management_creds_path())
+            .await
+            .unwrap()
+            .add_root_certificates(files.ca_path())
+            .require_tls(true)
+            .connect(server.tls_url())
+            .await
+            .unwrap();
+        let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
+        let tasks = Tasks::new();
+        let bound = vpnmanager_openapi::server::Bound::new(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let management = Self {
+            tls_url: server.tls_url(),
+            bus: Arc::new(Mutex::new(Some(server))),
+            address: bound.addresses()[0],
+            files,
+            client,
+            topology,
+            authority: Arc::new(Authority::new()),
+            script: Arc::default(),
+            tasks: tasks.clone(),
+        };
+        let door = management.clone();
+        let app = Route::new().at(
+            "/api/endnodes/register",
+            poem::post(poem::endpoint::make(move |request: poem::Request| {
+                let door = door.clone();
+                async move {
+                    let key = request.header("X-API-Key").map(str::to_owned);
+                    let body: Value = request.into_body().into_json().await.unwrap();
+                    Ok::<_, poem::Error>(door.register(key, &body).await)
+                }
+            })),
+        );
+        let stop = tasks.token();
+        let app = app.map_to_response();
+        tasks.spawn_job("door", async move { Ok(bound.serve(app, stop.cancelled_owned(), DEADLINE).await?) });
+        management.answer(subjects::ALL_SYNCS, Self::on_sync).await;
+        management.answer(subjects::ALL_SIGNS, Self::on_sign).await;
+        management.answer(subjects::ALL_INTENTS, Self::on_intent).await;
+        management.answer(subjects::ALL_HEARTBEATS, Self::on_heartbeat).await;
+        management.record().await;
+        management
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    /// Sends commands and returns the sequence of the last.
+    pub(crate) async fn send(&self, commands: Vec<Command>) -> u64 {
+        let mut sequence = 0;
+        for command in commands {
+            let subject = subjects::command(command.node(), command.user_key());
+            let known = self.topology.commands().get_last_raw_message_by_subject(&subject).await;
+            let publication =
+                Publication { command: Envelope::new(command), expected_sequence: known.map_or(0, |known| known.sequence) };
+            for published in publish_all(&self.topology, &[publication]).await {
+                match published.unwrap() {
+                    vpnmanager_nats::publish::Published::Stored { sequence: stored } => sequence = stored,
+                    vpnmanager_nats::publish::Published::Overtaken { .. } => panic!("nobody else publishes here"),
+                }
+            }
+        }
+        sequence
+    }
+
+    /// Waits for the ack of this user's newest command.
+    pub(crate) async fn ack_of(&self, user: UserKey, revision: i64) -> Ack {
+        let find = async || {
+            let acks = &self.script().acks;
+            acks.iter().rev().find(|ack| ack.user_key == user && ack.revision.0 == revision).cloned()
+        };
+        wait::until_some(DEADLINE, format!("the ack of revision {revision}"), find).await.unwrap()
+    }
+
+    pub(crate) async fn event(&self, is_it: impl Fn(&Event) -> bool) -> Event {
+        let find = async || self.script().events.iter().find(|event| is_it(event)).cloned();
+        wait::until_some(DEADLINE, "the event", find).await.unwrap()
+    }
+
+    async fn register(&self, key: Option<String>, body: &Value) -> Response {
+        self.script().registrations.push((key, body.clone()));
+        let refusal = self.script().refusals.pop_front();
+        if let Some((status, detail)) = refusal {
+            let problem = json!({ "type": "about:blank", "title": "No", "status": status.as_u16(), "detail": detail });
+            return Json(problem).with_status(status).into_response();
+        }
+        let node: NodeId = body["server_id"].as_str().unwrap().parse().unwrap();
+        let public_key = body["bus_public_key"].as_str().unwrap().parse().unwrap();
+        self.topology.ensure_node_consumer(&node).await.unwrap();
+        let jwt = issue_node_jwt(&node, &public_key, None, &self.files.node_authority().unwrap()).unwrap();
+        let certificate = self.authority.sign(&format!("node.test.{node}"), body["csr"].as_str().unwrap());
+        let answer = json!({
+            "server_id": node,
+            "bus": { "urls": [self.tls_url], "jwt": jwt, "ca": self.files.ca_pem().unwrap() },
+            "pki": {
+                "ca": self.authority.pem,
+                "certificate": certificate,
+                "tls_crypt_v2_key": tls_crypt_v2_key(),
+                "server_name_prefix": "node.test.",
+            },
+        });
+        Json(answer).with_status(StatusCode::CREATED).into_response()
+    }
+
+    async fn on_sync(self, message: Message) -> Option<bytes::Bytes> {
+        let request: Envelope<SyncRequest> = Envelope::decode(&message.payload).unwrap();
+        let node = request.body.node.clone();
+        self.script().syncs.push(request.body);
+        let refuse = self.script().refuse.clone();
+        if let Some(reason) = refuse {
+            return reply(SyncAnswer::Refused { reason });
+        }
+        let upto_sequence = self.topology.newest_command(&node).await.unwrap();
+        let resync = std::mem::take(&mut self.script().resync);
+        if resync {
+            self.topology.rewind_node_consumer(&node).await.unwrap();
+            return reply(SyncAnswer::Resync { upto_sequence, reason: "the test wants it".to_owned() });
+        }
+        reply(SyncAnswer::Ok { upto_sequence })
+    }
+
+    async fn on_sign(self, message: Message) -> Option<bytes::Bytes> {
+        let request: Envelope<SignRequest> = Envelope::decode(&message.payload).unwrap();
+        let mut script = self.script();
+        let down = script.signing_is_down;
+        let mut results = Vec::new();
+        for wanted in request.body.requests {
+            script.asked_to_sign.push(wanted.common_name.clone());
+            if down {
+                results.push(SignResult::Unavailable { common_name: wanted.common_name });
+                continue;
+            }
+            let name = wanted.common_name.clone();
+            let known = script.certificates.get(&name);
+            let result = match known {
+                Some((csr, signed)) if *csr == wanted.csr => SignResult::Signed(signed.clone()),
+                Some(_) => SignResult::Refused {
+                    common_name: name,
+                    reason: vpnmanager_nats::sign::SignRefusal::AlreadyIssued,
+                },
+                None => {
+                    let signed = self.authority.sign_user(&name, &wanted.csr);
+                    script.certificates.insert(name, (wanted.csr, signed.clone()));
+                    SignResult::Signed(signed)
+                }
+            };
+            results.push(result);
+        }
+        reply(SignAnswer { results })
+    }
+
+    async fn on_intent(self, message: Message) -> Option<bytes::Bytes> {
+        let intent: Envelope<Intent> = Envelope::decode(&message.payload).unwrap();
+        let mut script = self.script();
+        script.intents.push(intent.body);
+        let answer = script.intent_answer.clone().unwrap_or(IntentAnswer::Unavailable);
+        reply(answer)
+    }
+
+    async fn on_heartbeat(self, message: Message) -> Option<bytes::Bytes> {
+        let heartbeat: Envelope<Heartbeat> = Envelope::decode(&message.payload).unwrap();
+        self.script().heartbeats.push(heartbeat.body);
+        None
+    }
+
+    async fn answer<F>(&self, subject: &'static str, handle: fn(Self, Message) -> F)
+    where
+        F: Future<Output = Option<bytes::Bytes>> + Send + 'static,
+    {
+        let mut messages = self.client.subscribe(subject).await.unwrap();
+        let management = self.clone();
+        self.tasks.spawn_job(subject, async move {
+            while let Some(message) = messages.next().await {
+                let to = message.reply.clone();
+                if let (Some(answer), Some(to)) = (handle(management.clone(), message).await, to) {
+                    management.client.publish(to, answer).await?;
+                }
+            }
+            Ok(())
+        });
+    }
+
+    async fn record(&self) {
+        let consumer = self.topology.ensure_event_consumer().await.unwrap();
+        let management = self.clone();
+        self.tasks.spawn_job("record", async move {
+            let mut messages = consumer.messages().await?;
+            while let Some(message) = messages.next().await {
+                // A restarted server interrupts the flow once.
+                let Ok(message) = message else { continue };
+                let delivery = Delivery::from(message);
+                match delivery.report()? {
+                    Report::Ack(ack) => management.script().acks.push(ack.body),
+                    Report::Event(event) => management.script().events.push(event.body),
+                }
+                delivery.done().await?;
+            }
+            Ok(())
+        });
+    }
+}
+
+fn reply<T: Serialize + serde::de::DeserializeOwned>(body: T) -> Option<bytes::Bytes> {
+    Some(Envelope::new(body).encode())
+}

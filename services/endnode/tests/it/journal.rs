@@ -1,0 +1,126 @@
+//! The journal over crashes.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use chrono::Utc;
+use vpnmanager_endnode::journal::{Journal, JournalError};
+use vpnmanager_nats::acks::Outcome;
+use vpnmanager_runtime::tasks::Tasks;
+
+use crate::parts::{Parts, User};
+
+const APPLIED: Outcome = Outcome::Applied { issued: None, note: None };
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart_and_private() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(3)).await;
+    parts.tasks.stop();
+    parts.tasks.wait(Duration::from_secs(5)).await.unwrap();
+
+    let mode = std::fs::metadata(parts.dir.journal()).unwrap().permissions().mode();
+    let journal = Journal::open(&parts.dir.journal(), &Tasks::new()).unwrap();
+    let key = alice.key;
+    let held = journal.read(move |records| records.user(key)).await.unwrap().unwrap();
+
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(held.command, alice.standby(3));
+    assert_eq!(held.applied.0, 3);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_leaves_nothing_and_does_not_take_others_with_it() {
+    let (parts, alice, bob) = (Parts::new(), User::new("alice"), User::new("bob"));
+    let (a, b) = (alice.standby(1), bob.standby(1));
+    let bad = parts.journal.write(move |records| {
+        records.store_command(&a, Some(&APPLIED), Utc::now())?;
+        Err::<(), _>(JournalError::Value { what: "a test" })
+    });
+    let good = parts.journal.write(move |records| records.store_command(&b, Some(&APPLIED), Utc::now()));
+
+    let (bad, good) = tokio::join!(bad, good);
+
+    assert!(bad.is_err());
+    good.unwrap();
+    let users = parts.journal.read(|records| records.users_after("", 10)).await.unwrap();
+    assert_eq!(users.len(), 1);
+}
+
+#[tokio::test]
+async fn concurrent_writes_share_commits() {
+    let parts = Parts::new();
+    let before = *parts.journal.commits().borrow();
+    let writes = (0..500).map(|number| {
+        let user = User::new(&format!("user{number}"));
+        let journal = parts.journal.clone();
+        async move { journal.write(move |records| records.store_command(&user.standby(1), Some(&APPLIED), Utc::now())).await }
+    });
+    for written in futures_util::future::join_all(writes).await {
+        written.unwrap();
+    }
+    let commits = *parts.journal.commits().borrow() - before;
+    assert!(commits < 100, "{commits} commits for 500 writes");
+}
+
+#[tokio::test]
+async fn a_writer_that_is_killed_in_mid_commit_loses_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut answered = 0;
+    for round in 0..8 {
+        answered = answered.max(kill_a_writer(&path, 40 + round * 15, answered));
+
+        let journal = Journal::open(&path, &Tasks::new()).unwrap();
+        let snapshot = journal.read(|records| records.snapshot()).await.unwrap();
+        assert!(snapshot.last_sequence >= answered, "answered {answered}, found {}", snapshot.last_sequence);
+        answered = snapshot.last_sequence;
+    }
+    assert!(answered > 0, "the writers never wrote");
+}
+
+/// Runs a writer for a while, kills it, and returns the last number that it was told is safe.
+fn kill_a_writer(path: &std::path::Path, commits: u64, from: u64) -> u64 {
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "journal::writer_process", "--ignored", "--nocapture", "--test-threads=1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    writeln!(writer.stdin.as_mut().unwrap(), "{}\n{from}", path.display()).unwrap();
+    let mut last = from;
+    for line in BufReader::new(writer.stdout.as_mut().unwrap()).lines() {
+        if let Some(number) = line.unwrap().strip_prefix("safe ") {
+            last = number.parse().unwrap();
+            if last >= from + commits {
+                break;
+            }
+        }
+    }
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    last
+}
+
+#[tokio::test]
+#[ignore = "the writer that another test starts and kills"]
+async fn writer_process() {
+    let mut lines = std::io::stdin().lines();
+    let path = lines.next().unwrap().unwrap();
+    let from: u64 = lines.next().unwrap().unwrap().parse().unwrap();
+    let journal = Journal::open(path.as_ref(), &Tasks::new()).unwrap();
+    for number in from + 1.. {
+        let user = User::new(&format!("user{number}"));
+        let written = journal.write(move |records| {
+            records.store_command(&user.standby(1), Some(&APPLIED), Utc::now())?;
+            records.advance_sequence(number)
+        });
+        written.await.unwrap();
+        writeln!(std::io::stdout(), "safe {number}").unwrap();
+    }
+}

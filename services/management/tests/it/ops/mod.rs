@@ -1,0 +1,84 @@
+//! Operations against a real PostgreSQL: what the transactions promise.
+
+mod intents;
+mod nodes;
+mod publications;
+mod reports;
+mod signing;
+mod starting;
+
+use chrono::Utc;
+use vpnmanager_management::{
+    domain::actor::Actor,
+    ops::{
+        create_user::{NewUser, create_user},
+        read_users::{UserView, get_user},
+        register_node::{Registration, Right, register_node},
+    },
+};
+use vpnmanager_nats::{
+    acks::{Ack, Outcome},
+    commands::Protocol,
+    ids::{AgentInstance, NodeId, Revision, UserKey},
+    security::keys::NodePublicKey,
+};
+
+use crate::stack::{Stack, csr};
+
+fn node(id: &str) -> NodeId {
+    id.parse().expect("a valid id")
+}
+
+fn actor() -> Actor {
+    Actor::key("test", None, None)
+}
+
+async fn enrol(stack: &Stack, id: &str) {
+    let key = nkeys::KeyPair::new_user();
+    let registration = Registration {
+        server_id: node(id),
+        bus_public_key: NodePublicKey::of(&key).expect("a user key"),
+        csr: csr(),
+        host: Some("127.0.0.1".parse().expect("a host")),
+        port: 1194,
+        protocol: Protocol::Udp,
+        pool: "default".to_owned(),
+        capacity: None,
+        agent_version: None,
+        peer: "127.0.0.1".parse().expect("an address"),
+    };
+    register_node(&stack.app, registration, Right::Key(actor()))
+        .await
+        .expect("enrolled");
+}
+
+async fn create(stack: &Stack, username: &str) -> UserView {
+    let new = NewUser {
+        username: username.parse().expect("a valid username"),
+        expires_at: None,
+        server_id: None,
+        actor: actor(),
+    };
+    create_user(&stack.app, new).await.expect("created")
+}
+
+async fn view(stack: &Stack, username: &str) -> Option<UserView> {
+    get_user(&stack.app, &username.parse().expect("a valid username"))
+        .await
+        .expect("read")
+}
+
+/// An ack as a node that holds this revision sends it.
+fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
+    Ack {
+        node: node(id),
+        instance: AgentInstance::new(),
+        user_key: UserKey(view.user.key),
+        revision: Revision(revision),
+        outcome: Outcome::Applied {
+            issued: None,
+            note: None,
+        },
+        applied_at: Utc::now(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Nodes that join, go silent and leave.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use sea_orm::{EntityTrait, QueryFilter};
+use vpnmanager_entities::{
+    audit_log, bus_revocation, credential,
+    placement::Role,
+    server::{self, NodeState},
+};
+use vpnmanager_management::ops::{
+    assess_ages::assess_ages,
+    deregister_node::{DeregisterNodeError, deregister_node},
+    read_nodes::get_node,
+    record_heartbeats::{self, Received},
+    remove_user::remove_user,
+};
+use vpnmanager_nats::{
+    heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
+    ids::AgentInstance,
+    sync::StateDigest,
+};
+use vpnmanager_testbed::wait;
+
+use super::{actor, create, enrol, node, view};
+use crate::stack::Stack;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn heartbeat(id: &str, state: OpenvpnState) -> Received {
+    let heartbeat = Heartbeat {
+        node: node(id),
+        instance: AgentInstance::new(),
+        at: Utc::now(),
+        agent_version: "0.1.0".to_owned(),
+        uptime_seconds: 1,
+        openvpn: OpenvpnHealth {
+            state,
+            pid: Some(1),
+            version: None,
+            sessions: 3,
+            capacity: 100,
+            bytes_in: 1,
+            bytes_out: 2,
+            detail: None,
+        },
+        users: 0,
+        digest: StateDigest::default(),
+        last_sequence: 0,
+        complete: true,
+        queued_intents: 0,
+        disk_free_bytes: None,
+        certificate_expires_at: None,
+    };
+    Received {
+        heartbeat,
+        at: Utc::now(),
+    }
+}
+
+async fn state(stack: &Stack, id: &str) -> NodeState {
+    get_node(&stack.app, &node(id))
+        .await
+        .expect("read")
+        .expect("there")
+        .server
+        .state
+}
+
+#[tokio::test]
+async fn each_change_of_state_is_recorded_and_audited_once() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let db = &stack.app.db;
+    for openvpn in [OpenvpnState::Up, OpenvpnState::Up, OpenvpnState::Down] {
+        record_heartbeats::record(db, vec![heartbeat("node-1", openvpn)])
+            .await
+            .expect("recorded");
+    }
+    assert_eq!(state(&stack, "node-1").await, NodeState::Degraded);
+
+    let mut silent = heartbeat("node-1", OpenvpnState::Up);
+    silent.at -= TimeDelta::seconds(40);
+    silent.heartbeat.at = silent.at;
+    record_heartbeats::record(db, vec![silent]).await.expect("recorded");
+    let (one, other) = tokio::join!(
+        assess_ages(db, stack.app.settings.thresholds),
+        assess_ages(db, stack.app.settings.thresholds)
+    );
+    one.and(other).expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
+
+    let changes = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("node_state_changed"));
+    let changes: Vec<_> = changes
+        .all(db)
+        .await
+        .expect("read")
+        .into_iter()
+        .filter_map(|row| row.after)
+        .collect();
+    let states: Vec<&str> = changes.iter().filter_map(|after| after["state"].as_str()).collect();
+    assert_eq!(states, ["healthy", "degraded", "healthy", "lost"]);
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_an_unknown_node_is_dropped() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let batch = vec![
+        heartbeat("node-9", OpenvpnState::Up),
+        heartbeat("node-1", OpenvpnState::Up),
+    ];
+    record_heartbeats::record(&stack.app.db, batch).await.expect("recorded");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Healthy);
+    assert!(get_node(&stack.app, &node("node-9")).await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_for_it() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let names: Vec<String> = (0..12).map(|number| format!("user{number}")).collect();
+    for name in &names {
+        create(&stack, name).await;
+    }
+    create(&stack, "leaving").await;
+    remove_user(&stack.app, &actor(), &"leaving".parse().expect("valid"))
+        .await
+        .expect("removed");
+    let key = get_node(&stack.app, &node("node-1"))
+        .await
+        .expect("read")
+        .expect("there")
+        .server
+        .bus_public_key;
+
+    deregister_node(&stack.app, &actor(), &node("node-1"))
+        .await
+        .expect("deregistered");
+
+    for name in &names {
+        let user = view(&stack, name).await.expect("there");
+        assert_eq!(user.user.server_id, "node-2");
+        let placed: Vec<_> = user
+            .placements
+            .iter()
+            .map(|placement| (placement.server_id.as_str(), placement.role))
+            .collect();
+        assert_eq!(placed, [("node-2", Role::Home)]);
+        assert_eq!(user.placements[0].wanted_revision, user.user.revision);
+        let homed = credential::Entity::find()
+            .filter(credential::COLUMN.user_id.eq(user.user.id))
+            .filter(credential::COLUMN.server_id.eq("node-2"));
+        assert_eq!(
+            homed.all(&stack.app.db).await.expect("read").len(),
+            1,
+            "the new home has something to issue"
+        );
+    }
+    assert!(
+        bus_revocation::Entity::find_by_id(key)
+            .one(&stack.app.db)
+            .await
+            .expect("read")
+            .is_some()
+    );
+    let again = deregister_node(&stack.app, &actor(), &node("node-1")).await;
+    assert!(matches!(again, Err(DeregisterNodeError::UnknownServer)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_joins_gets_the_users_that_lack_one() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    enrol(&stack, "node-2").await;
+
+    let both = async || view(&stack, "alice").await.expect("there").placements.len() == 2;
+    wait::until(SOON, "alice stands on both nodes", both)
+        .await
+        .expect("placed");
+
+    let alice = view(&stack, "alice").await.expect("there");
+    assert_eq!((alice.user.revision, alice.user.server_id.as_str()), (2, "node-1"));
+    assert!(alice.placements.iter().all(|placement| placement.wanted_revision == 2));
+}
+
+#[tokio::test]
+async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    deregister_node(&stack.app, &actor(), &node("node-1"))
+        .await
+        .expect("deregistered");
+    assert!(
+        server::Entity::find()
+            .all(&stack.app.db)
+            .await
+            .expect("read")
+            .is_empty()
+    );
+    assert!(view(&stack, "alice").await.expect("there").placements.is_empty());
+
+    enrol(&stack, "node-2").await;
+
+    let homed = async || view(&stack, "alice").await.expect("there").user.server_id == "node-2";
+    wait::until(SOON, "alice is homed on the new node", homed)
+        .await
+        .expect("placed");
+    let alice = view(&stack, "alice").await.expect("there");
+    assert_eq!(alice.placements.len(), 1);
+    assert_eq!(alice.placements[0].role, Role::Home);
+}

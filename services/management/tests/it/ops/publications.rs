@@ -1,0 +1,142 @@
+//! Claiming placements: leases, skipped locks, and what a command is made of.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
+use vpnmanager_entities::placement;
+use vpnmanager_management::ops::{claim_publications::claim, record_publications};
+use vpnmanager_nats::commands::{Command, Role};
+use vpnmanager_testbed::wait;
+
+use super::{create, enrol, view};
+use crate::stack::Stack;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Makes every placement unpublished again, with no lease.
+async fn unpublish(stack: &Stack) {
+    placement::Entity::update_many()
+        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
+        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
+        .exec(&stack.app.db)
+        .await
+        .expect("updated");
+}
+
+async fn published(stack: &Stack, username: &str) -> bool {
+    view(stack, username)
+        .await
+        .expect("there")
+        .placements
+        .iter()
+        .all(|placement| placement.published_revision == 1)
+}
+
+#[tokio::test]
+async fn a_new_user_is_published_to_each_of_its_nodes_at_once() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    create(&stack, "alice").await;
+    wait::until(SOON, "both placements are in the stream", async || {
+        published(&stack, "alice").await
+    })
+    .await
+    .expect("published");
+    let sequences: Vec<i64> = view(&stack, "alice")
+        .await
+        .expect("there")
+        .placements
+        .iter()
+        .map(|placement| placement.published_sequence)
+        .collect();
+    assert!(sequences.iter().all(|sequence| *sequence > 0), "{sequences:?}");
+}
+
+#[tokio::test]
+async fn what_one_replica_claimed_no_other_claims_until_the_lease_ends() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    wait::until(SOON, "the placement is in the stream", async || {
+        published(&stack, "alice").await
+    })
+    .await
+    .expect("published");
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    unpublish(&stack).await;
+
+    let first = claim(&stack.app.db).await.expect("claimed");
+    assert_eq!(first.len(), 1);
+    assert!(claim(&stack.app.db).await.expect("claimed").is_empty());
+
+    let lapse = "UPDATE placements SET lease_until = now() - interval '1 second'";
+    stack.app.db.execute_unprepared(lapse).await.expect("lapsed");
+    let again = claim(&stack.app.db).await.expect("claimed");
+    assert_eq!((again.len(), again[0].attempts), (1, first[0].attempts + 1));
+}
+
+#[tokio::test]
+async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let alice = create(&stack, "alice").await;
+    wait::until(SOON, "both placements are in the stream", async || {
+        published(&stack, "alice").await
+    })
+    .await
+    .expect("published");
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    unpublish(&stack).await;
+
+    let claims = claim(&stack.app.db).await.expect("claimed");
+
+    let puts: Vec<_> = claims
+        .into_iter()
+        .map(|claim| match claim.publication.command.body {
+            Command::PutUser(put) => put,
+            Command::RemoveUser(remove) => panic!("{remove:?}"),
+        })
+        .collect();
+    let home = puts.iter().find(|put| put.role == Role::Home).expect("a home");
+    let standby = puts.iter().find(|put| put.role == Role::Standby).expect("a standby");
+    assert_eq!(home.node.as_str(), alice.user.server_id);
+    let issue = home.issue.as_ref().expect("something to issue");
+    assert_eq!(issue.remotes.len(), 2);
+    assert_eq!(home.credentials, [issue.common_name.clone()]);
+    assert_eq!((&standby.credentials, &standby.issue), (&home.credentials, &None));
+}
+
+#[tokio::test]
+async fn what_is_in_the_stream_for_long_and_not_applied_is_published_again() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    wait::until(SOON, "the placement is in the stream", async || {
+        published(&stack, "alice").await
+    })
+    .await
+    .expect("published");
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+
+    let minute = Duration::from_secs(60);
+    assert_eq!(
+        record_publications::republish_overdue(&stack.app.db, minute)
+            .await
+            .expect("looked"),
+        0
+    );
+    let age = "UPDATE placements SET published_at = now() - interval '2 minutes'";
+    stack.app.db.execute_unprepared(age).await.expect("aged");
+    assert_eq!(
+        record_publications::republish_overdue(&stack.app.db, minute)
+            .await
+            .expect("looked"),
+        1
+    );
+    assert_eq!(claim(&stack.app.db).await.expect("claimed").len(), 1);
+}

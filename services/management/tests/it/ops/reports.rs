@@ -1,0 +1,183 @@
+//! Recording acks and events.
+
+use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
+use vpnmanager_entities::{audit_log, credential, user};
+use vpnmanager_management::ops::{
+    apply_reports::apply,
+    change_user::{UserChange, change_user},
+    remove_user::remove_user,
+};
+use vpnmanager_nats::{
+    acks::Outcome,
+    events::{Event, EventKind},
+    ids::{AgentInstance, EventId, Revision, UserKey},
+};
+
+use super::{actor, applied, create, enrol, node, view};
+use crate::stack::Stack;
+
+#[tokio::test]
+async fn a_user_is_synced_when_the_last_node_has_applied() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let alice = create(&stack, "alice").await;
+    assert_eq!(alice.placements.len(), 2);
+
+    apply(&stack.app.db, &[applied("node-1", &alice, 1)], &[])
+        .await
+        .expect("recorded");
+    assert!(!view(&stack, "alice").await.expect("there").user.synced);
+
+    apply(&stack.app.db, &[applied("node-2", &alice, 1)], &[])
+        .await
+        .expect("recorded");
+    assert!(view(&stack, "alice").await.expect("there").user.synced);
+}
+
+#[tokio::test]
+async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_changes_nothing() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let name = "alice".parse().expect("a valid username");
+    let suspend = UserChange {
+        active: Some(false),
+        expires_at: None,
+    };
+    let suspended = change_user(&stack.app, &actor(), &name, suspend)
+        .await
+        .expect("changed");
+    assert_eq!(suspended.user.revision, 2);
+
+    apply(&stack.app.db, &[applied("node-1", &alice, 3)], &[])
+        .await
+        .expect("recorded");
+    assert_eq!(
+        view(&stack, "alice").await.expect("there").placements[0].applied_revision,
+        0
+    );
+
+    apply(&stack.app.db, &[applied("node-1", &alice, 1)], &[])
+        .await
+        .expect("recorded");
+    let after = view(&stack, "alice").await.expect("there");
+    assert_eq!((after.placements[0].applied_revision, after.user.synced), (1, false));
+
+    let both = [applied("node-1", &alice, 2), applied("node-1", &alice, 1)];
+    apply(&stack.app.db, &both, &[]).await.expect("recorded");
+    let after = view(&stack, "alice").await.expect("there");
+    assert_eq!((after.placements[0].applied_revision, after.user.synced), (2, true));
+}
+
+#[tokio::test]
+async fn a_failure_is_shown_and_an_ack_from_a_node_without_the_user_is_ignored() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let mut failed = applied("node-1", &alice, 1);
+    failed.outcome = Outcome::Failed {
+        error: "the disk is full".to_owned(),
+    };
+    let stranger = applied("node-9", &alice, 1);
+
+    apply(&stack.app.db, &[failed, stranger], &[]).await.expect("recorded");
+
+    let after = view(&stack, "alice").await.expect("there");
+    assert_eq!(after.placements[0].error.as_deref(), Some("the disk is full"));
+    assert_eq!((after.placements[0].applied_revision, after.user.synced), (0, false));
+}
+
+#[tokio::test]
+async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_inventory() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let alice = create(&stack, "alice").await;
+    let name = "alice".parse().expect("a valid username");
+    remove_user(&stack.app, &actor(), &name).await.expect("removed");
+
+    let first = apply(&stack.app.db, &[applied("node-1", &alice, 2)], &[])
+        .await
+        .expect("recorded");
+    assert_eq!(first.tombstones.len(), 1);
+    let row = user::Entity::find_by_id(alice.user.id)
+        .one(&stack.app.db)
+        .await
+        .expect("read");
+    assert!(row.expect("still there").removed_at.is_some());
+
+    apply(&stack.app.db, &[applied("node-2", &alice, 2)], &[])
+        .await
+        .expect("recorded");
+    assert_eq!(
+        user::Entity::find_by_id(alice.user.id)
+            .one(&stack.app.db)
+            .await
+            .expect("read"),
+        None
+    );
+    let credentials = credential::Entity::find().all(&stack.app.db).await.expect("read");
+    assert_eq!(credentials.len(), 1);
+    assert!(credentials[0].revoked_at.is_some() && credentials[0].user_id.is_none());
+}
+
+#[tokio::test]
+async fn an_event_that_is_delivered_twice_is_recorded_once() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let event = Event {
+        id: EventId::new(),
+        node: node("node-1"),
+        instance: AgentInstance::new(),
+        at: chrono::Utc::now(),
+        kind: EventKind::UserExpired {
+            user_key: UserKey(alice.user.key),
+            sessions: 2,
+        },
+    };
+
+    apply(&stack.app.db, &[], &[event.clone(), event.clone()])
+        .await
+        .expect("recorded");
+    apply(&stack.app.db, &[], &[event]).await.expect("recorded");
+
+    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_expired"));
+    let rows = rows.all(&stack.app.db).await.expect("read");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0].actor.as_str(), rows[0].username.as_deref()),
+        ("node:node-1", Some("alice"))
+    );
+}
+
+#[tokio::test]
+async fn the_audit_trail_cannot_be_rewritten() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    let before = audit_log::Entity::find().count(&stack.app.db).await.expect("counted");
+    assert!(before > 0);
+    audit_log::Entity::delete_many()
+        .exec(&stack.app.db)
+        .await
+        .expect_err("append-only");
+    assert_eq!(
+        audit_log::Entity::find().count(&stack.app.db).await.expect("counted"),
+        before
+    );
+}
+
+#[tokio::test]
+async fn a_superseded_command_says_what_the_node_holds() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let mut superseded = applied("node-1", &alice, 1);
+    superseded.outcome = Outcome::Superseded { holds: Revision(7) };
+    apply(&stack.app.db, &[superseded], &[]).await.expect("recorded");
+    let after = view(&stack, "alice").await.expect("there");
+    assert_eq!(after.placements[0].error.as_deref(), Some("the node holds revision 7"));
+    assert!(!after.user.synced);
+}

@@ -1,0 +1,171 @@
+//! The binary as operators run it: exit codes, messages, start and stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use vpnmanager_testbed::nats::Nats;
+
+use crate::stack::{fresh_database, start_nats};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn binary(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = binary(folder.path()).args(arguments).envs(env.iter().copied()).output();
+    tokio::time::timeout(SOON, output)
+        .await
+        .expect("ends by itself")
+        .expect("runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn commands_print_their_answer_and_mistakes_end_with_2() {
+    let spec = run(&["openapi"], &[]).await;
+    assert_eq!(
+        (spec.status.code(), text(&spec.stdout)),
+        (Some(0), vpnmanager_management::api::spec().json().as_str())
+    );
+    let yaml = run(&["openapi", "--yaml"], &[]).await;
+    assert_eq!(text(&yaml.stdout), vpnmanager_management::api::spec().yaml());
+    let sample = run(&["config-sample"], &[]).await;
+    assert_eq!(
+        (sample.status.code(), text(&sample.stdout)),
+        (Some(0), vpnmanager_management::config::SERVICE.sample().as_str())
+    );
+
+    let wrong: [(&[&str], &str); 3] = [
+        (&[], "API_KEY"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["bus-init", "--monitor", "x"], "--monitor"),
+    ];
+    for (arguments, named) in wrong {
+        let output = run(arguments, &[]).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(named), "{}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_not_told_when_the_database_cannot_be_reached() {
+    for url in [
+        "postgres://u:hush@127.0.0.1:1/d",
+        "postgres://u:hush@127.0.0.1:port/d",
+        "postgres://u:hush@/d?sslmode=maybe",
+    ] {
+        let output = run(&["migrate"], &[("DATABASE_URL", url)]).await;
+        assert_eq!(output.status.code(), Some(1), "{url}");
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(said.contains("PostgreSQL") && !said.contains("hush"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn migrate_may_be_repeated() {
+    let url = fresh_database().await.expect("a database");
+    for _ in 0..2 {
+        let output = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
+/// A running binary with its bus.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    _nats: Nats,
+    _folder: TempDir,
+}
+
+/// Starts the service and waits until it says where it listens.
+async fn start() -> Running {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (nats, bus_dir) = start_nats().await;
+    let mut child = binary(folder.path())
+        .args(["-server-id", "management-7", "--listen", "127.0.0.1:0"])
+        .env("API_KEY", "k")
+        .env("DATABASE_URL", fresh_database().await.expect("a database"))
+        .env("NATS_URL", nats.tls_url())
+        .env("BUS_DIR", bus_dir)
+        .env("PKI_DIR", folder.path().join("pki"))
+        .env("SHUTDOWN_TIMEOUT", "3s")
+        .env("LOG_FORMAT", "json")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let ready = async {
+        let mut seen = String::new();
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            let entry: serde_json::Value =
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if entry["message"] == "Management is ready" {
+                let listen = entry["http.listen"].as_str().expect("addresses");
+                return listen.trim_matches(['[', ']']).parse().expect("one address");
+            }
+            seen.push_str(&line);
+        }
+        panic!("ended: {seen}")
+    };
+    let address = tokio::time::timeout(SOON, ready).await.expect("ready in time");
+    // Keep reading, so that the process does not block on a full pipe.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own reader, which ends with its process"
+    )]
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Running {
+        child,
+        address,
+        _nats: nats,
+        _folder: folder,
+    }
+}
+
+#[tokio::test]
+async fn the_service_answers_and_stops_cleanly_though_a_caller_dawdles() {
+    let mut running = start().await;
+    let health = reqwest::get(format!("http://{}/health", running.address))
+        .await
+        .expect("answered");
+    assert_eq!(health.status(), 200);
+    let body: serde_json::Value = health.json().await.expect("JSON");
+    assert_eq!(body["server_id"], "management-7");
+    // Half a request keeps its connection busy until the grace is over.
+    let mut dawdler = TcpStream::connect(running.address).await.expect("connected");
+    dawdler
+        .write_all(b"GET /health HTTP/1.1\r\nhost: ")
+        .await
+        .expect("sent");
+
+    let pid = running.child.id().expect("running");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    let asked = Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    let status = tokio::time::timeout(SOON, running.child.wait())
+        .await
+        .expect("stops")
+        .expect("waited for");
+
+    assert_eq!(status.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+}

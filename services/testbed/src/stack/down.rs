@@ -1,0 +1,69 @@
+//! The end of a stack, also of one that crashed.
+
+use std::{path::Path, time::Duration};
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+
+use super::{Part, Stack, StackError};
+use crate::{
+    net::delete_network,
+    process::{Identity, belonging_to},
+    scratch::Scratch,
+};
+
+const STOP: Duration = Duration::from_secs(15);
+
+impl Stack {
+    /// Stops every part, deletes namespaces and folder.
+    pub async fn down(self) {
+        let Self { state, scratch } = self;
+        // Agents first: one that lives would start its OpenVPN again. Its clients go with the namespaces anyway.
+        let agents = state
+            .nodes
+            .iter()
+            .map(|node| stop(state.process(Part::Node(node.number))));
+        tokio::join!(join_all(agents), stop(state.process(Part::Management)));
+        for node in &state.nodes {
+            if let Some(openvpn) = state.process(Part::Openvpn(node.number)) {
+                openvpn.kill().await;
+            }
+        }
+        stop(state.process(Part::Nats)).await;
+        if let Some(process) = state.process(Part::Postgres) {
+            process.stop(Signal::INT, STOP).await;
+        }
+        delete_network(&state.id).await;
+        for process in belonging_to(&state.dir) {
+            process.kill().await;
+        }
+        state.forget();
+        scratch.remove();
+    }
+
+    /// Removes what a crashed stack of this name has left; one that lives is left alone.
+    ///
+    /// # Errors
+    /// [`StackError::AlreadyUp`] for one that lives.
+    pub async fn clear_leftovers(home: &Path, id: &str) -> Result<(), StackError> {
+        match Self::attach(home) {
+            Ok(stack) if stack.state.any_alive() => {
+                return Err(StackError::AlreadyUp {
+                    dir: home.to_path_buf(),
+                });
+            }
+            Ok(stack) => stack.down().await,
+            Err(StackError::NotUp { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        delete_network(id).await;
+        Scratch::remove_kept(id);
+        Ok(())
+    }
+}
+
+async fn stop(process: Option<Identity>) {
+    if let Some(process) = process {
+        process.stop(Signal::TERM, STOP).await;
+    }
+}

@@ -1,0 +1,26 @@
+//! The main job on whole stacks: from one API call to a working tunnel, and back, with everything that may go wrong
+//! on the way. Needs the binaries of both services (`cargo build --workspace --bins`).
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
+
+mod profile;
+mod site;
+
+mod create;
+mod cut;
+mod expiry;
+mod suspend;
+
+mod agent_killed;
+mod deregister;
+mod failover;
+mod interrupted;
+
+mod crowd;
+mod enrolment;
+mod foreign;
+mod local_api;
+mod local_delete;
+mod secrets;
+mod sync_users;
+mod undecodable;
