@@ -220,7 +220,17 @@ mod tests {
 
     #[test]
     fn host_refuses_what_could_end_a_configuration_line() {
-        for bad in ["", "a b", "a\nremote b", "-a", "a-", "a..b", "a;b", &"x".repeat(64), "[::1]"] {
+        for bad in [
+            "",
+            "a b",
+            "a\nremote b",
+            "-a",
+            "a-",
+            "a..b",
+            "a;b",
+            &"x".repeat(64),
+            "[::1]",
+        ] {
             assert!(bad.parse::<Host>().is_err(), "{bad:?} was accepted");
         }
         for good in ["vpn.example.com", "10.0.0.1", "2001:db8::1", "localhost"] {

@@ -108,7 +108,10 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
         options = options.add_root_certificates(ca.clone());
     }
     let servers: Result<Vec<async_nats::ServerAddr>, _> = address.urls.iter().map(|url| url.parse()).collect();
-    let client = options.connect(servers.map_err(ConnectError::Url)?).await.map_err(ConnectError::Connect)?;
+    let client = options
+        .connect(servers.map_err(ConnectError::Url)?)
+        .await
+        .map_err(ConnectError::Connect)?;
     Ok(Bus { client, connections })
 }
 
@@ -126,8 +129,38 @@ fn log(event: Event) {
         Event::Disconnected => warn!("Lost the bus, reconnecting"),
         Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
         Event::ClientError(error) => warn!(error = %error, "The bus client had an error"),
-        Event::SlowConsumer(id) => warn!(subscription = id, "Messages are dropped: a subscription is not read fast enough"),
+        Event::SlowConsumer(id) => warn!(
+            subscription = id,
+            "Messages are dropped: a subscription is not read fast enough"
+        ),
         Event::LameDuckMode => info!("The bus server is about to stop"),
         Event::Draining | Event::Closed => info!("The bus connection is closing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnecting_slows_down_to_five_seconds_and_never_stops() {
+        for (attempts, longest) in [
+            (1, 50),
+            (2, 100),
+            (3, 200),
+            (7, 3200),
+            (8, 5000),
+            (9, 5000),
+            (usize::MAX, 5000),
+        ] {
+            let longest = Duration::from_millis(longest);
+            for _ in 0..100 {
+                let delay = reconnect_delay(attempts);
+                assert!(
+                    (longest / 2..=longest).contains(&delay),
+                    "{delay:?} at attempt {attempts}"
+                );
+            }
+        }
     }
 }

@@ -62,7 +62,11 @@ impl Delivery {
     /// When it does not decode, or is for another node.
     pub fn command(&self, node: &NodeId) -> Result<Envelope<Command>, DecodeError> {
         let envelope: Envelope<Command> = self.decode()?;
-        if envelope.body.node() == node { Ok(envelope) } else { Err(DecodeError::ForeignNode) }
+        if envelope.body.node() == node {
+            Ok(envelope)
+        } else {
+            Err(DecodeError::ForeignNode)
+        }
     }
 
     /// The ack or event of a node.
@@ -105,7 +109,10 @@ impl Delivery {
     /// # Errors
     /// When the server could not be told.
     pub async fn retry(self, after: Duration) -> Result<(), SettleError> {
-        self.message.ack_with(AckKind::Nak(Some(after))).await.map_err(SettleError)
+        self.message
+            .ack_with(AckKind::Nak(Some(after)))
+            .await
+            .map_err(SettleError)
     }
 
     /// It can never be done, and was recorded as such.

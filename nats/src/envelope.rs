@@ -39,12 +39,19 @@ pub enum DecodeError {
 impl<T: Serialize + DeserializeOwned> Envelope<T> {
     /// A message of this build's version.
     pub fn new(body: T) -> Self {
-        Self { v: WIRE_VERSION, traceparent: None, body }
+        Self {
+            v: WIRE_VERSION,
+            traceparent: None,
+            body,
+        }
     }
 
     /// The same with the trace of the request that caused it.
     pub fn traced(body: T, traceparent: Option<String>) -> Self {
-        Self { traceparent, ..Self::new(body) }
+        Self {
+            traceparent,
+            ..Self::new(body)
+        }
     }
 
     /// The payload to publish.
@@ -52,7 +59,9 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
     /// # Panics
     /// Never: the wire types hold nothing that JSON cannot.
     pub fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("wire types have string keys and finite numbers").into()
+        serde_json::to_vec(self)
+            .expect("wire types have string keys and finite numbers")
+            .into()
     }
 
     /// Reads a payload.

@@ -86,7 +86,10 @@ impl FromStr for UserKey {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Uuid::from_str(text).map(Self).map_err(|_| InvalidId { what: "a user key", expected: "a UUID" })
+        Uuid::from_str(text).map(Self).map_err(|_| InvalidId {
+            what: "a user key",
+            expected: "a UUID",
+        })
     }
 }
 
@@ -266,7 +269,17 @@ mod tests {
 
     #[test]
     fn common_name_refuses_what_could_leave_its_folder() {
-        for bad in ["", "..", ".a", "../x", "a/b", "a\0", "DEFAULT", "default", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "..",
+            ".a",
+            "../x",
+            "a/b",
+            "a\0",
+            "DEFAULT",
+            "default",
+            &"x".repeat(65),
+        ] {
             assert!(bad.parse::<CommonName>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -68,7 +68,10 @@ pub enum PublishError {
 pub async fn publish_all(topology: &Topology, publications: &[Publication]) -> Vec<Result<Published, PublishError>> {
     // Whoever waits for a slot of the connection must be polled together with those that hold one: a batch, or several,
     // could otherwise hold all slots and wait for the next one for ever.
-    let pending: Vec<_> = publications.iter().map(|publication| publish(topology, publication)).collect();
+    let pending: Vec<_> = publications
+        .iter()
+        .map(|publication| publish(topology, publication))
+        .collect();
     stream::iter(pending).buffered(IN_FLIGHT).collect().await
 }
 
@@ -83,7 +86,13 @@ pub async fn forget_tombstone(
     sequence: u64,
 ) -> Result<(), jetstream::stream::PurgeError> {
     let subject = subjects::command(node, user);
-    topology.commands().purge().sequence(sequence + 1).filter(subject).await.map(drop)
+    topology
+        .commands()
+        .purge()
+        .sequence(sequence + 1)
+        .filter(subject)
+        .await
+        .map(drop)
 }
 
 async fn publish(topology: &Topology, publication: &Publication) -> Result<Published, PublishError> {
@@ -144,7 +153,10 @@ async fn newest_on_subject(topology: &Topology, command: &Command) -> Result<Opt
     let subject = subjects::command(command.node(), command.user_key());
     match topology.commands().get_last_raw_message_by_subject(&subject).await {
         Ok(message) => {
-            let header = message.headers.get(REVISION_HEADER).and_then(|text| text.as_str().parse().ok());
+            let header = message
+                .headers
+                .get(REVISION_HEADER)
+                .and_then(|text| text.as_str().parse().ok());
             Ok(Some((message.sequence, Revision(header.unwrap_or_default()))))
         }
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),

@@ -61,7 +61,11 @@ impl StateDigest {
     /// The share of one user that is held at this revision: the first eight bytes of SHA-256 over `<user key>:<revision>`.
     pub fn of(user: UserKey, revision: Revision) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{user}:{revision}").as_bytes());
-        let head = hash.as_ref().iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+        let head = hash
+            .as_ref()
+            .iter()
+            .take(8)
+            .fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
         Self(head)
     }
 
@@ -88,7 +92,11 @@ impl FromStr for StateDigest {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidId::new("a digest", "16 hex digits"))
+        let invalid = || InvalidId::new("a digest", "16 hex digits");
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(invalid());
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| invalid())
     }
 }
 

@@ -43,7 +43,10 @@ pub struct TopologyOptions {
 
 impl Default for TopologyOptions {
     fn default() -> Self {
-        Self { replicas: 1, memory_consumers: false }
+        Self {
+            replicas: 1,
+            memory_consumers: false,
+        }
     }
 }
 
@@ -51,13 +54,17 @@ impl Default for TopologyOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
     /// The server is older than [`OLDEST_SERVER`].
-    #[error("nats-server {found} is too old: VPN Manager needs 2.14 or newer, older ones ignore settings that keep nodes apart")]
+    #[error(
+        "nats-server {found} is too old: VPN Manager needs 2.14 or newer, older ones ignore settings that keep nodes apart"
+    )]
     ServerTooOld {
         /// The version that it gave.
         found: String,
     },
     /// What the server holds is not what was asked for.
-    #[error("{name} differs from what VPN Manager needs: {field} is {found}, not {wanted}; nothing was changed, correct or remove it by hand")]
+    #[error(
+        "{name} differs from what VPN Manager needs: {field} is {found}, not {wanted}; nothing was changed, correct or remove it by hand"
+    )]
     Differs {
         /// The stream or consumer.
         name: String,
@@ -85,7 +92,10 @@ impl TopologyError {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let action = action.into();
-        |source| Self::Request { action, source: source.into() }
+        |source| Self::Request {
+            action,
+            source: source.into(),
+        }
     }
 }
 
@@ -112,7 +122,12 @@ impl Topology {
             .build(client.clone());
         let commands = ensure_stream(&context, commands_config(&options)).await?;
         let events = ensure_stream(&context, events_config(&options)).await?;
-        Ok(Self { context, commands, events, options })
+        Ok(Self {
+            context,
+            commands,
+            events,
+            options,
+        })
     }
 
     /// How the streams are kept.
@@ -184,7 +199,11 @@ impl Topology {
         match self.commands.delete_consumer(node.as_str()).await {
             Ok(_) => {}
             Err(error) if consumer_is_absent(&error) => {}
-            Err(error) => return Err(TopologyError::request(format!("deleting the consumer of {node}"))(error)),
+            Err(error) => {
+                return Err(TopologyError::request(format!("deleting the consumer of {node}"))(
+                    error,
+                ));
+            }
         }
         self.commands
             .purge()
@@ -199,11 +218,16 @@ impl Topology {
     /// # Errors
     /// When the server does not answer.
     pub async fn newest_command(&self, node: &NodeId) -> Result<u64, TopologyError> {
-        let found = self.commands.get_last_raw_message_by_subject(&subjects::commands_of(node)).await;
+        let found = self
+            .commands
+            .get_last_raw_message_by_subject(&subjects::commands_of(node))
+            .await;
         match found {
             Ok(message) => Ok(message.sequence),
             Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => Ok(0),
-            Err(error) => Err(TopologyError::request(format!("finding the newest command of {node}"))(error)),
+            Err(error) => Err(TopologyError::request(format!("finding the newest command of {node}"))(
+                error,
+            )),
         }
     }
 }
@@ -222,7 +246,9 @@ pub fn check_version(version: &str) -> Result<(), TopologyError> {
     let found = numbers.next().flatten().zip(numbers.next().flatten());
     match found {
         Some(found) if found >= OLDEST_SERVER => Ok(()),
-        Some(_) | None => Err(TopologyError::ServerTooOld { found: version.to_owned() }),
+        Some(_) | None => Err(TopologyError::ServerTooOld {
+            found: version.to_owned(),
+        }),
     }
 }
 
@@ -283,7 +309,11 @@ async fn ensure_stream(context: &jetstream::Context, wanted: stream::Config) -> 
     differs.check("subjects", &wanted.subjects, &config.subjects)?;
     differs.check("retention", &wanted.retention, &config.retention)?;
     differs.check("storage", &wanted.storage, &config.storage)?;
-    differs.check("max_msgs_per_subject", &wanted.max_messages_per_subject, &config.max_messages_per_subject)?;
+    differs.check(
+        "max_msgs_per_subject",
+        &wanted.max_messages_per_subject,
+        &config.max_messages_per_subject,
+    )?;
     differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
     differs.check("max_age", &wanted.max_age, &config.max_age)?;
     differs.check("num_replicas", &wanted.num_replicas, &config.num_replicas)?;
@@ -319,7 +349,12 @@ struct Differences<'a> {
 }
 
 impl Differences<'_> {
-    fn check<T: PartialEq + std::fmt::Debug>(&self, field: &'static str, wanted: &T, found: &T) -> Result<(), TopologyError> {
+    fn check<T: PartialEq + std::fmt::Debug>(
+        &self,
+        field: &'static str,
+        wanted: &T,
+        found: &T,
+    ) -> Result<(), TopologyError> {
         if wanted == found {
             return Ok(());
         }

@@ -29,7 +29,11 @@ impl Bare {
         let server = Self::server().await;
         let client = async_nats::connect(server.url()).await.unwrap();
         let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
-        Self { server, client, topology }
+        Self {
+            server,
+            client,
+            topology,
+        }
     }
 
     /// Only the server.
@@ -71,7 +75,11 @@ impl Bare {
     /// The newest message on the subject of a user, if any.
     pub(crate) async fn newest(&self, node: &NodeId, user: UserKey) -> Option<StreamMessage> {
         let subject = subjects::command(node, user);
-        self.topology.commands().get_last_raw_message_by_subject(&subject).await.ok()
+        self.topology
+            .commands()
+            .get_last_raw_message_by_subject(&subject)
+            .await
+            .ok()
     }
 
     /// How many messages the stream of commands holds, and the last sequence that it gave.
@@ -87,8 +95,14 @@ pub(crate) async fn publish(
     command: Envelope<Command>,
     expected_sequence: u64,
 ) -> Result<Published, PublishError> {
-    let publication = Publication { command, expected_sequence };
-    tokio::time::timeout(DEADLINE, publish_all(topology, &[publication])).await.unwrap().remove(0)
+    let publication = Publication {
+        command,
+        expected_sequence,
+    };
+    tokio::time::timeout(DEADLINE, publish_all(topology, &[publication]))
+        .await
+        .unwrap()
+        .remove(0)
 }
 
 /// The next message; fails when none comes in time.

@@ -1,5 +1,8 @@
 //! Agents connect whenever the server comes up, and everybody comes back after it was away.
 
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
 use serde_json::Value;
 use tokio::time::timeout;
 use vpnmanager_nats::{
@@ -13,7 +16,7 @@ use crate::{
     fixture::{Bus, DEADLINE, NodeIdentity, until},
 };
 
-const LONG: std::time::Duration = std::time::Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn an_agent_started_before_the_server_connects_by_itself() {
@@ -32,9 +35,13 @@ async fn an_agent_started_before_the_server_connects_by_itself() {
 #[tokio::test]
 async fn each_reconnect_is_counted() {
     let mut bus = Bus::start().await;
-    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus)).await.unwrap();
+    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus))
+        .await
+        .unwrap();
     let credentials = Identity::Credentials(bus.files.management_creds_path());
-    let management = connect::connect(&address(&bus), "management m1", credentials).await.unwrap();
+    let management = connect::connect(&address(&bus), "management m1", credentials)
+        .await
+        .unwrap();
     reaches(&agent, 1).await;
     reaches(&management, 1).await;
 
@@ -45,20 +52,44 @@ async fn each_reconnect_is_counted() {
         reaches(&management, connections).await;
     }
 
-    Topology::ensure(&management.client, TopologyOptions::default()).await.unwrap();
+    Topology::ensure(&management.client, TopologyOptions::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_of_another_fleet_is_refused_and_does_not_hammer_the_server() {
+    let (bus, other) = (Bus::start().await, Bus::start().await);
+    let system = bus.system().await;
+    let before = connections_so_far(&system).await;
+    let started = Instant::now();
+
+    let agent = connect::connect(&address(&bus), "stranger", agent(&other))
+        .await
+        .unwrap();
+
+    until("five tries", async || connections_so_far(&system).await >= before + 5).await;
+    // 50, 100, 200, 400 and 800 ms, each at least half of it.
+    assert!(
+        started.elapsed() >= Duration::from_millis(775),
+        "five tries in {:?}",
+        started.elapsed()
+    );
+    assert_eq!(*agent.connections.borrow(), 0);
 }
 
 #[tokio::test]
 async fn operators_see_who_is_connected() {
     let bus = Bus::start().await;
-    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus)).await.unwrap();
+    let agent = connect::connect(&address(&bus), "endnode n1", agent(&bus))
+        .await
+        .unwrap();
     reaches(&agent, 1).await;
     let system = bus.system().await;
 
     until("the name of the connection", async || {
-        let answer = timeout(DEADLINE, system.request("$SYS.REQ.SERVER.PING.CONNZ", "".into())).await.unwrap();
-        let answer: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
-        let connections = answer["data"]["connections"].as_array().unwrap();
+        let answer = monitor(&system, "CONNZ").await;
+        let connections = answer["connections"].as_array().unwrap();
         connections.iter().any(|connection| connection["name"] == "endnode n1")
     })
     .await;
@@ -79,17 +110,28 @@ async fn management_fails_at_once_when_there_is_no_server() {
 
 #[tokio::test]
 async fn what_is_wrong_with_the_configuration_is_said() {
-    let nowhere = |url: &str| BusAddress { urls: vec![url.to_owned()], ca_file: None };
+    let nowhere = |url: &str| BusAddress {
+        urls: vec![url.to_owned()],
+        ca_file: None,
+    };
     let missing = Identity::Credentials("no/such/file.creds".into());
     let result = connect::connect(&nowhere("nats://127.0.0.1:1"), "x", missing).await;
     assert!(matches!(result, Err(ConnectError::Credentials { path, .. }) if path.ends_with("file.creds")));
 
-    let unkeyed = Identity::Node { node: node("n1"), jwt: String::new(), seed: "SUxx".to_owned() };
+    let unkeyed = Identity::Node {
+        node: node("n1"),
+        jwt: String::new(),
+        seed: "SUxx".to_owned(),
+    };
     let result = connect::connect(&nowhere("nats://127.0.0.1:1"), "x", unkeyed).await;
     assert!(matches!(result, Err(ConnectError::Key(_))));
 
     let seed = nkeys::KeyPair::new_user().seed().unwrap();
-    let lost = Identity::Node { node: node("n1"), jwt: String::new(), seed };
+    let lost = Identity::Node {
+        node: node("n1"),
+        jwt: String::new(),
+        seed,
+    };
     let result = connect::connect(&nowhere("http://[broken"), "x", lost).await;
     assert!(matches!(result, Err(ConnectError::Url(_))));
 }
@@ -98,26 +140,58 @@ async fn what_is_wrong_with_the_configuration_is_said() {
 async fn a_server_without_tls_gets_no_credentials() {
     let plain = Nats::start(|site| site.plain_config()).await.unwrap();
     let bus = Bus::start().await;
-    let address = BusAddress { urls: vec![plain.tls_url()], ca_file: Some(bus.files.ca_path()) };
+    let address = BusAddress {
+        urls: vec![plain.tls_url()],
+        ca_file: Some(bus.files.ca_path()),
+    };
 
     let credentials = Identity::Credentials(bus.files.management_creds_path());
-    let result = timeout(LONG, connect::connect(&address, "management m1", credentials)).await.unwrap();
+    let result = timeout(LONG, connect::connect(&address, "management m1", credentials))
+        .await
+        .unwrap();
 
     assert!(matches!(result, Err(ConnectError::Connect(_))));
+}
+
+/// What the server's monitoring says.
+async fn monitor(system: &Client, what: &str) -> Value {
+    let answer = timeout(
+        DEADLINE,
+        system.request(format!("$SYS.REQ.SERVER.PING.{what}"), "".into()),
+    )
+    .await
+    .unwrap();
+    serde_json::from_slice::<Value>(&answer.unwrap().payload).unwrap()["data"].take()
+}
+
+async fn connections_so_far(system: &Client) -> u64 {
+    monitor(system, "VARZ").await["total_connections"].as_u64().unwrap()
 }
 
 fn agent(bus: &Bus) -> Identity {
     let id = node("n1");
     let NodeIdentity { key, jwt, .. } = NodeIdentity::issue(&id, &bus.files.node_authority().unwrap());
-    Identity::Node { node: id, jwt, seed: key.seed().unwrap() }
+    Identity::Node {
+        node: id,
+        jwt,
+        seed: key.seed().unwrap(),
+    }
 }
 
 fn address(bus: &Bus) -> BusAddress {
-    BusAddress { urls: vec![bus.server.tls_url()], ca_file: Some(bus.files.ca_path()) }
+    BusAddress {
+        urls: vec![bus.server.tls_url()],
+        ca_file: Some(bus.files.ca_path()),
+    }
 }
 
 async fn reaches(bus: &connect::Bus, connections: u64) {
     let mut counter = bus.connections.clone();
     let reached = timeout(LONG, counter.wait_for(|count| *count >= connections)).await;
-    assert_eq!(*reached.unwrap_or_else(|_| panic!("never connected for the {connections}th time")).unwrap(), connections);
+    assert_eq!(
+        *reached
+            .unwrap_or_else(|_| panic!("never connected for the {connections}th time"))
+            .unwrap(),
+        connections
+    );
 }

@@ -12,7 +12,7 @@ use vpnmanager_nats::{
 
 use crate::{
     bare::{Bare, next, node, publish, put, waiting},
-    fixture::until,
+    fixture::{Bus, until},
 };
 
 #[tokio::test]
@@ -31,7 +31,10 @@ async fn what_is_done_or_terminated_does_not_come_again() {
         bare.store(put(&n1, UserKey::new(), 1)).await;
     }
     let (done, terminated, unsettled) = (next(&consumer).await, next(&consumer).await, next(&consumer).await);
-    assert_eq!([done.sequence(), terminated.sequence(), unsettled.sequence()], [1, 2, 3]);
+    assert_eq!(
+        [done.sequence(), terminated.sequence(), unsettled.sequence()],
+        [1, 2, 3]
+    );
     assert_eq!(unsettled.deliveries(), 1);
 
     done.done().await.unwrap();
@@ -58,7 +61,11 @@ async fn what_is_to_be_retried_comes_again_after_the_pause() {
     delivery.retry(pause).await.unwrap();
 
     let meanwhile = next(&consumer).await;
-    assert_eq!(meanwhile.sequence(), second, "another command does not wait for the pause");
+    assert_eq!(
+        meanwhile.sequence(),
+        second,
+        "another command does not wait for the pause"
+    );
     meanwhile.done().await.unwrap();
     let again = next(&consumer).await;
     assert!(asked.elapsed() >= pause, "it came after {:?}", asked.elapsed());
@@ -78,7 +85,11 @@ async fn a_newer_command_replaces_one_that_was_not_settled() {
     late.retry(Duration::ZERO).await.unwrap();
 
     bare.topology.rewind_node_consumer(&n1).await.unwrap();
-    let sequences: Vec<u64> = waiting(&consumer).await.iter().map(|delivery| delivery.sequence()).collect();
+    let sequences: Vec<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
     assert_eq!(sequences, [newer]);
 }
 
@@ -90,7 +101,8 @@ async fn what_does_not_decode_is_an_error_and_the_next_one_is_readable() {
     let user = UserKey::new;
     bare.store_raw(&n1, user(), "not JSON").await;
     bare.store_raw(&n1, user(), r#"{"v":1,"type":"put_user"}"#).await;
-    bare.store_raw(&n1, user(), r#"{"v":1,"type":"of_a_later_release"}"#).await;
+    bare.store_raw(&n1, user(), r#"{"v":1,"type":"of_a_later_release"}"#)
+        .await;
     bare.store_raw(&n1, user(), r#"{"v":2,"type":"put_user"}"#).await;
     bare.store_raw(&n1, user(), "").await;
     let good = put(&n1, user(), 1);
@@ -103,7 +115,11 @@ async fn what_does_not_decode_is_an_error_and_the_next_one_is_readable() {
         delivery.terminate().await.unwrap();
     }
 
-    assert!(matches!(errors[3], DecodeError::NewerVersion { found: 2 }), "{:?}", errors[3]);
+    assert!(
+        matches!(errors[3], DecodeError::NewerVersion { found: 2 }),
+        "{:?}",
+        errors[3]
+    );
     for at in [0, 1, 2, 4] {
         assert!(matches!(errors[at], DecodeError::Malformed(_)), "{:?}", errors[at]);
     }
@@ -124,7 +140,13 @@ async fn a_command_that_names_another_node_is_foreign() {
     let consumer = bare.node(&n1).await;
     let subject = subjects::command(&n1, UserKey::new());
     let payload = put(&n2, UserKey::new(), 1).encode();
-    bare.topology.context().publish(subject, payload).await.unwrap().await.unwrap();
+    bare.topology
+        .context()
+        .publish(subject, payload)
+        .await
+        .unwrap()
+        .await
+        .unwrap();
 
     let delivery = next(&consumer).await;
 
@@ -144,4 +166,45 @@ async fn the_trace_of_the_request_arrives() {
     let arrived = next(&consumer).await.command(&n1).unwrap();
 
     assert_eq!((arrived.v, arrived.traceparent), (WIRE_VERSION, traceparent));
+}
+
+/// As a node does it in production: its own account, its own prefix, acks across the border.
+#[tokio::test]
+async fn a_node_settles_across_the_accounts() {
+    let bus = Bus::start().await;
+    let management = bus.management().await;
+    let mut n1 = bus.node(&management, "n1").await;
+    let consumer = n1.consumer().await;
+    let mut commands = Vec::new();
+    for _ in 0..3 {
+        let command = put(&n1.id, UserKey::new(), 1);
+        publish(&management.topology, command.clone(), 0).await.unwrap();
+        commands.push(command);
+    }
+
+    for (command, sequence) in commands.iter().zip(1..) {
+        let delivery = next(&consumer).await;
+        assert_eq!((delivery.sequence(), delivery.deliveries()), (sequence, 1));
+        assert_eq!(delivery.command(&n1.id).unwrap(), *command);
+        match sequence {
+            1 => delivery.done().await.unwrap(),
+            2 => delivery.terminate().await.unwrap(),
+            _ => delivery.retry(Duration::from_millis(100)).await.unwrap(),
+        }
+    }
+    let again = next(&consumer).await;
+    assert_eq!((again.sequence(), again.deliveries()), (3, 2));
+    again.done().await.unwrap();
+    let all_settled = async || n1.consumer().await.cached_info().ack_floor.stream_sequence == 3;
+    until("all are settled", all_settled).await;
+
+    management.topology.rewind_node_consumer(&n1.id).await.unwrap();
+
+    let sequences: Vec<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
+    assert_eq!(sequences, [1, 2, 3]);
+    assert_eq!(n1.barrier().await, Vec::<String>::new(), "the server refused nothing");
 }

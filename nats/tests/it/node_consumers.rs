@@ -1,6 +1,6 @@
 //! Each node has one consumer, which sees its own commands only, and can see them all again.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -41,8 +41,22 @@ async fn a_consumer_of_another_shape_is_refused_and_left_untouched() {
 
     let error = bare.topology.ensure_node_consumer(&node("n1")).await.unwrap_err();
 
-    assert!(matches!(&error, TopologyError::Differs { field: "filter_subject", .. }), "{error:?}");
-    assert!(error.to_string().contains(r#"filter_subject is "vpn.cmd.n2.>", not "vpn.cmd.n1.>""#), "{error}");
+    assert!(
+        matches!(
+            &error,
+            TopologyError::Differs {
+                field: "filter_subject",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains(r#"filter_subject is "vpn.cmd.n2.>", not "vpn.cmd.n1.>""#),
+        "{error}"
+    );
     let after = bare.consumer(&node("n1")).await.cached_info().clone();
     assert_eq!((after.config, after.created), (before.config, before.created));
 }
@@ -55,7 +69,11 @@ async fn a_node_gets_its_own_commands_only() {
     let own = bare.store(put(&node("n1"), UserKey::new(), 1)).await;
     bare.store(put(&node("n2"), UserKey::new(), 1)).await;
 
-    let sequences: Vec<u64> = waiting(&consumer).await.iter().map(|delivery| delivery.sequence()).collect();
+    let sequences: Vec<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
 
     assert_eq!(sequences, [own]);
 }
@@ -95,9 +113,17 @@ async fn a_rewound_consumer_delivers_everything_again_after_all_was_settled() {
 
     bare.topology.rewind_node_consumer(&n1).await.unwrap();
 
-    let again: BTreeSet<u64> = waiting(&consumer).await.iter().map(|delivery| delivery.sequence()).collect();
+    let again: BTreeSet<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
     assert_eq!(again, stored);
-    assert_eq!(bare.consumer(&n1).await.cached_info().created, created, "the consumer is the same one");
+    assert_eq!(
+        bare.consumer(&n1).await.cached_info().created,
+        created,
+        "the consumer is the same one"
+    );
 }
 
 #[tokio::test]
@@ -114,7 +140,35 @@ async fn a_rewound_consumer_delivers_what_was_under_way_too() {
 
     bare.topology.rewind_node_consumer(&n1).await.unwrap();
 
-    let again: BTreeSet<u64> = waiting(&consumer).await.iter().map(|delivery| delivery.sequence()).collect();
+    let again: BTreeSet<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
+    assert_eq!(again, stored);
+}
+
+/// A node sweeps away whom it did not see again, so an ack that was on its way must not swallow anybody.
+#[tokio::test]
+async fn late_acks_take_nothing_away_from_a_rewound_consumer() {
+    let bare = Bare::start().await;
+    let n1 = node("n1");
+    let consumer = bare.node(&n1).await;
+    let stored = store_many(&bare, 20).await;
+    let mut before = waiting(&consumer).await;
+    before.pop().unwrap().terminate().await.unwrap();
+    before.pop().unwrap().retry(Duration::ZERO).await.unwrap();
+
+    bare.topology.rewind_node_consumer(&n1).await.unwrap();
+    for delivery in before {
+        delivery.done().await.unwrap();
+    }
+
+    let again: BTreeSet<u64> = waiting(&consumer)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
     assert_eq!(again, stored);
 }
 
@@ -155,7 +209,11 @@ async fn removing_a_node_takes_its_consumer_and_commands_and_nobody_elses() {
 
     assert!(bare.newest(&n1, alice).await.is_none());
     assert!(bare.topology.commands().consumer_info("n1").await.is_err());
-    let sequences: Vec<u64> = waiting(&other).await.iter().map(|delivery| delivery.sequence()).collect();
+    let sequences: Vec<u64> = waiting(&other)
+        .await
+        .iter()
+        .map(|delivery| delivery.sequence())
+        .collect();
     assert_eq!(sequences, [kept]);
     bare.topology.remove_node(&node("never-there")).await.unwrap();
 }
@@ -164,7 +222,10 @@ async fn removing_a_node_takes_its_consumer_and_commands_and_nobody_elses() {
 async fn more_than_a_thousand_nodes_get_their_consumers() {
     const NODES: usize = 1001;
     let bare = Bare::start().await;
-    let options = TopologyOptions { memory_consumers: true, ..TopologyOptions::default() };
+    let options = TopologyOptions {
+        memory_consumers: true,
+        ..TopologyOptions::default()
+    };
     let topology = Topology::ensure(&bare.client, options).await.unwrap();
 
     let made: Result<Vec<()>, TopologyError> = stream::iter(0..NODES)
@@ -177,7 +238,10 @@ async fn more_than_a_thousand_nodes_get_their_consumers() {
         .await;
 
     assert_eq!(made.unwrap().len(), NODES);
-    assert_eq!(topology.commands().get_info().await.unwrap().state.consumer_count, NODES);
+    assert_eq!(
+        topology.commands().get_info().await.unwrap().state.consumer_count,
+        NODES
+    );
 }
 
 async fn store_many(bare: &Bare, count: usize) -> BTreeSet<u64> {

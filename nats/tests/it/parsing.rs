@@ -139,12 +139,19 @@ fn decode_as<T: Serialize + DeserializeOwned>(payload: &[u8]) {
 }
 
 fn golden_payloads() -> Vec<Vec<u8>> {
-    family::all_files().into_iter().map(|file| fs::read(file).unwrap()).collect()
+    family::all_files()
+        .into_iter()
+        .map(|file| fs::read(file).unwrap())
+        .collect()
 }
 
 fn prints_as_read<T: FromStr + Display>(text: &str) -> Result<(), TestCaseError> {
     if let Ok(parsed) = text.parse::<T>() {
-        prop_assert!(parsed.to_string().eq_ignore_ascii_case(text), "{} from {text:?}", parsed);
+        prop_assert!(
+            parsed.to_string().eq_ignore_ascii_case(text),
+            "{} from {text:?}",
+            parsed
+        );
     }
     Ok(())
 }

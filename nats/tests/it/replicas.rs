@@ -28,13 +28,21 @@ async fn an_older_revision_never_ends_on_top_of_a_newer_one() {
         let (first_result, second_result) = tokio::join!(race(&one, first), race(&other, second));
 
         let newest = bare.newest(&n1, alice).await.unwrap();
-        assert_eq!(newest.headers.get(REVISION_HEADER).unwrap().as_str(), newer.to_string(), "round {round}");
+        assert_eq!(
+            newest.headers.get(REVISION_HEADER).unwrap().as_str(),
+            newer.to_string(),
+            "round {round}"
+        );
         for (revision, result) in [(first, first_result), (second, second_result)] {
             match result.unwrap() {
                 Published::Stored { sequence } if revision == newer => assert_eq!(sequence, newest.sequence),
                 Published::Stored { sequence } => assert!(sequence < newest.sequence, "round {round}"),
                 Published::Overtaken { sequence, revision: by } => {
-                    assert_eq!((revision, by, sequence), (older, Revision(newer), newest.sequence), "round {round}");
+                    assert_eq!(
+                        (revision, by, sequence),
+                        (older, Revision(newer), newest.sequence),
+                        "round {round}"
+                    );
                 }
             }
         }
@@ -46,14 +54,24 @@ async fn an_older_revision_never_ends_on_top_of_a_newer_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_revision_from_many_replicas_is_one_message() {
     let bare = Bare::start().await;
-    let replicas = [bare.replica().await, bare.replica().await, bare.replica().await, bare.replica().await];
+    let replicas = [
+        bare.replica().await,
+        bare.replica().await,
+        bare.replica().await,
+        bare.replica().await,
+    ];
     let (n1, alice) = (node("n1"), UserKey::new());
 
-    let results = futures_util::future::join_all(replicas.iter().map(|topology| publish(topology, put(&n1, alice, 1), 0)));
+    let results =
+        futures_util::future::join_all(replicas.iter().map(|topology| publish(topology, put(&n1, alice, 1), 0)));
 
     for result in results.await {
         let sequence = match result.unwrap() {
-            Published::Stored { sequence } | Published::Overtaken { sequence, revision: Revision(1) } => sequence,
+            Published::Stored { sequence }
+            | Published::Overtaken {
+                sequence,
+                revision: Revision(1),
+            } => sequence,
             Published::Overtaken { revision, .. } => panic!("overtaken by {revision}"),
         };
         assert_eq!(sequence, 1);
@@ -70,7 +88,10 @@ async fn ten_racing_revisions_leave_the_newest_or_an_error() {
         replicas.push(bare.replica().await);
     }
 
-    let racing = replicas.iter().zip(1..).map(|(topology, revision)| publish(topology, put(&n1, alice, revision), 0));
+    let racing = replicas
+        .iter()
+        .zip(1..)
+        .map(|(topology, revision)| publish(topology, put(&n1, alice, revision), 0));
     let results = futures_util::future::join_all(racing).await;
 
     let mut highest = 0;
@@ -83,5 +104,8 @@ async fn ten_racing_revisions_leave_the_newest_or_an_error() {
         }
     }
     let newest = bare.newest(&n1, alice).await.unwrap();
-    assert_eq!(newest.headers.get(REVISION_HEADER).unwrap().as_str(), highest.to_string());
+    assert_eq!(
+        newest.headers.get(REVISION_HEADER).unwrap().as_str(),
+        highest.to_string()
+    );
 }

@@ -59,7 +59,10 @@ fn ack(node: &NodeId, user_key: UserKey) -> Envelope<Ack> {
         instance: AgentInstance::new(),
         user_key,
         revision: Revision(1),
-        outcome: Outcome::Applied { issued: None, note: None },
+        outcome: Outcome::Applied {
+            issued: None,
+            note: None,
+        },
         applied_at: Utc::now(),
     })
 }
@@ -75,5 +78,11 @@ fn event(node: &NodeId) -> Envelope<Event> {
 }
 
 async fn send(bare: &Bare, subject: String, payload: bytes::Bytes) {
-    bare.topology.context().publish(subject, payload).await.unwrap().await.unwrap();
+    bare.topology
+        .context()
+        .publish(subject, payload)
+        .await
+        .unwrap()
+        .await
+        .unwrap();
 }

@@ -16,7 +16,9 @@ async fn what_is_missing_is_created_and_repeating_changes_nothing() {
     bare.store(put(&node("n1"), UserKey::new(), 1)).await;
     let before = [info(&bare.topology, COMMANDS).await, info(&bare.topology, EVENTS).await];
 
-    let again = Topology::ensure(&bare.client, TopologyOptions::default()).await.unwrap();
+    let again = Topology::ensure(&bare.client, TopologyOptions::default())
+        .await
+        .unwrap();
 
     let after = [info(&again, COMMANDS).await, info(&again, EVENTS).await];
     let shape = |info: &jetstream::stream::Info| (info.config.clone(), info.created, info.state.messages);
@@ -57,7 +59,12 @@ async fn a_stream_of_another_shape_is_refused_and_left_untouched() {
         ..Default::default()
     };
     let mut stream = context.create_stream(foreign).await.unwrap();
-    context.publish("vpn.cmd.n1.x", "precious".into()).await.unwrap().await.unwrap();
+    context
+        .publish("vpn.cmd.n1.x", "precious".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     let before = stream.info().await.unwrap().clone();
 
     let error = Topology::ensure(&client, TopologyOptions::default()).await.unwrap_err();
@@ -76,5 +83,11 @@ async fn a_stream_of_another_shape_is_refused_and_left_untouched() {
 }
 
 async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {
-    topology.context().get_stream(stream).await.unwrap().cached_info().clone()
+    topology
+        .context()
+        .get_stream(stream)
+        .await
+        .unwrap()
+        .cached_info()
+        .clone()
 }

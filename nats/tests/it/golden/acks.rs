@@ -28,14 +28,36 @@ fn acks() {
         profile_checksum: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
     };
     let samples = vec![
-        ack(Outcome::Applied { issued: None, note: None }),
-        Envelope { traceparent: fixed::traceparent(), ..ack(Outcome::Applied { issued: Some(issued), note: None }) },
-        ack(Outcome::Applied { issued: None, note: Some("the profile was made for a key that is lost".to_owned()) }),
-        ack(Outcome::Failed { error: "the disk is full".to_owned() }),
-        ack(Outcome::Refused { error: "the issued credential is not among the credentials".to_owned() }),
+        ack(Outcome::Applied {
+            issued: None,
+            note: None,
+        }),
+        Envelope {
+            traceparent: fixed::traceparent(),
+            ..ack(Outcome::Applied {
+                issued: Some(issued),
+                note: None,
+            })
+        },
+        ack(Outcome::Applied {
+            issued: None,
+            note: Some("the profile was made for a key that is lost".to_owned()),
+        }),
+        ack(Outcome::Failed {
+            error: "the disk is full".to_owned(),
+        }),
+        ack(Outcome::Refused {
+            error: "the issued credential is not among the credentials".to_owned(),
+        }),
         ack(Outcome::Superseded { holds: Revision(5) }),
     ];
-    Family { folder: "acks", shapes: SHAPES, shape_of, samples }.check();
+    Family {
+        folder: "acks",
+        shapes: SHAPES,
+        shape_of,
+        samples,
+    }
+    .check();
 }
 
 fn ack(outcome: Outcome) -> Envelope<Ack> {

@@ -23,13 +23,30 @@ shapes!(|command: &Command| (command, first_protocol(command)) => {
 
 #[test]
 fn commands() {
-    let tcp = remotes().into_iter().filter(|remote| remote.protocol == Protocol::Tcp).collect();
+    let tcp = remotes()
+        .into_iter()
+        .filter(|remote| remote.protocol == Protocol::Tcp)
+        .collect();
     let samples = vec![
         Envelope::traced(Command::PutUser(home()), fixed::traceparent()),
-        put(PutUser { issue: Some(Issue { common_name: fixed::credential(), remotes: tcp }), ..home() }),
+        put(PutUser {
+            issue: Some(Issue {
+                common_name: fixed::credential(),
+                remotes: tcp,
+            }),
+            ..home()
+        }),
         put(PutUser { issue: None, ..home() }),
-        put(PutUser { revision: Revision(2), active: false, ..standby() }),
-        put(PutUser { revision: Revision(3), expires_at: Some(fixed::at("2027-04-01T00:00:00Z")), ..standby() }),
+        put(PutUser {
+            revision: Revision(2),
+            active: false,
+            ..standby()
+        }),
+        put(PutUser {
+            revision: Revision(3),
+            expires_at: Some(fixed::at("2027-04-01T00:00:00Z")),
+            ..standby()
+        }),
         put(standby()),
         Envelope::new(Command::RemoveUser(RemoveUser {
             node: fixed::node(),
@@ -38,7 +55,13 @@ fn commands() {
             revision: Revision(4),
         })),
     ];
-    Family { folder: "commands", shapes: SHAPES, shape_of, samples }.check();
+    Family {
+        folder: "commands",
+        shapes: SHAPES,
+        shape_of,
+        samples,
+    }
+    .check();
 }
 
 fn first_protocol(command: &Command) -> Option<Protocol> {
@@ -62,18 +85,37 @@ fn home() -> PutUser {
         expires_at: None,
         role: Role::Home,
         credentials: vec![fixed::older_credential(), fixed::credential()],
-        issue: Some(Issue { common_name: fixed::credential(), remotes: remotes() }),
+        issue: Some(Issue {
+            common_name: fixed::credential(),
+            remotes: remotes(),
+        }),
     }
 }
 
 fn standby() -> PutUser {
-    PutUser { role: Role::Standby, issue: None, ..home() }
+    PutUser {
+        role: Role::Standby,
+        issue: None,
+        ..home()
+    }
 }
 
 fn remotes() -> Vec<Remote> {
     vec![
-        Remote { host: "vpn1.example.com".parse().unwrap(), port: 1194, protocol: Protocol::Udp },
-        Remote { host: "203.0.113.7".parse().unwrap(), port: 443, protocol: Protocol::Tcp },
-        Remote { host: "2001:db8::7".parse().unwrap(), port: 1194, protocol: Protocol::Udp },
+        Remote {
+            host: "vpn1.example.com".parse().unwrap(),
+            port: 1194,
+            protocol: Protocol::Udp,
+        },
+        Remote {
+            host: "203.0.113.7".parse().unwrap(),
+            port: 443,
+            protocol: Protocol::Tcp,
+        },
+        Remote {
+            host: "2001:db8::7".parse().unwrap(),
+            port: 1194,
+            protocol: Protocol::Udp,
+        },
     ]
 }

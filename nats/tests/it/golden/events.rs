@@ -29,16 +29,29 @@ fn events() {
             sequence: 4711,
             error: "the payload is not a valid message".to_owned(),
         }),
-        event(EventKind::UserExpired { user_key: fixed::user_key(), sessions: 2 }),
-        event(EventKind::SessionsCut { common_names: vec![fixed::older_credential()] }),
+        event(EventKind::UserExpired {
+            user_key: fixed::user_key(),
+            sessions: 2,
+        }),
+        event(EventKind::SessionsCut {
+            common_names: vec![fixed::older_credential()],
+        }),
         event(EventKind::AllowListRepaired {
             restored: vec![fixed::credential().to_string()],
             removed: vec!["a stranger's file".to_owned()],
         }),
         event(EventKind::OpenvpnUp { pid: 4242 }),
-        event(EventKind::OpenvpnDown { reason: "the management socket is gone".to_owned() }),
+        event(EventKind::OpenvpnDown {
+            reason: "the management socket is gone".to_owned(),
+        }),
     ];
-    Family { folder: "events", shapes: SHAPES, shape_of, samples }.check();
+    Family {
+        folder: "events",
+        shapes: SHAPES,
+        shape_of,
+        samples,
+    }
+    .check();
 }
 
 #[test]

@@ -59,17 +59,31 @@ impl<T: Serialize + DeserializeOwned> Family<T> {
         let encoded = |message: &Envelope<T>| serde_json::from_slice::<Value>(&message.encode()).unwrap();
 
         let message = decode(&golden).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        assert_eq!((self.shape_of)(&message.body), shape_in_name(file), "{name} holds another shape");
+        assert_eq!(
+            (self.shape_of)(&message.body),
+            shape_in_name(file),
+            "{name} holds another shape"
+        );
         assert_eq!(encoded(&message), golden, "{name} is written otherwise");
 
         let from_later_release = with_unknown_fields(&golden);
         let message = decode(&from_later_release).unwrap_or_else(|error| panic!("{name} with more fields: {error:?}"));
-        assert_eq!(encoded(&message), golden, "{name} with more fields means something else");
+        assert_eq!(
+            encoded(&message),
+            golden,
+            "{name} with more fields means something else"
+        );
 
         let error = decode(&with_version(&golden, json!(2))).err();
-        assert!(matches!(error, Some(DecodeError::NewerVersion { found: 2 })), "{name} with v 2: {error:?}");
+        assert!(
+            matches!(error, Some(DecodeError::NewerVersion { found: 2 })),
+            "{name} with v 2: {error:?}"
+        );
         let error = decode(&with_version(&golden, Value::Null)).err();
-        assert!(matches!(error, Some(DecodeError::Malformed(_))), "{name} without v: {error:?}");
+        assert!(
+            matches!(error, Some(DecodeError::Malformed(_))),
+            "{name} without v: {error:?}"
+        );
     }
 
     fn write_missing(&self) {
@@ -87,7 +101,10 @@ impl<T: Serialize + DeserializeOwned> Family<T> {
 /// Every golden file of every family.
 pub(crate) fn all_files() -> Vec<PathBuf> {
     let folders = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
-    folders.filter(|path| path.is_dir()).flat_map(|folder| files(folder.to_str().unwrap())).collect()
+    folders
+        .filter(|path| path.is_dir())
+        .flat_map(|folder| files(folder.to_str().unwrap()))
+        .collect()
 }
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -116,7 +133,9 @@ fn with_version(message: &Value, version: Value) -> Value {
 fn with_unknown_fields(message: &Value) -> Value {
     match message {
         Value::Object(fields) => {
-            let known = fields.iter().map(|(name, value)| (name.clone(), with_unknown_fields(value)));
+            let known = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), with_unknown_fields(value)));
             let unknown = ("of_a_later_release".to_owned(), json!({ "deep": [1, null, "x"] }));
             Value::Object(known.chain([unknown]).collect())
         }
@@ -125,7 +144,10 @@ fn with_unknown_fields(message: &Value) -> Value {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a switch of this test, not configuration of a service")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of this test, not configuration of a service"
+)]
 fn update_wanted() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }

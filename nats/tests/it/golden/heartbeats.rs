@@ -44,7 +44,13 @@ fn heartbeats() {
         Envelope::new(minimal(OpenvpnState::Waiting, Some("no complete snapshot yet"))),
         Envelope::new(minimal(OpenvpnState::Absent, None)),
     ];
-    Family { folder: "heartbeats", shapes: SHAPES, shape_of, samples }.check();
+    Family {
+        folder: "heartbeats",
+        shapes: SHAPES,
+        shape_of,
+        samples,
+    }
+    .check();
 }
 
 fn minimal(state: OpenvpnState, detail: Option<&str>) -> Heartbeat {

@@ -23,13 +23,37 @@ mod requests {
     fn intents() {
         let username = fixed::username();
         let until = fixed::at("2027-04-01T00:00:00Z");
-        let expiring = IntentAction::CreateUser { username: username.clone(), expires_at: Some(until) };
+        let expiring = IntentAction::CreateUser {
+            username: username.clone(),
+            expires_at: Some(until),
+        };
         let samples = vec![
-            intent(None, IntentAction::CreateUser { username: username.clone(), expires_at: None }),
-            Envelope { traceparent: fixed::traceparent(), ..intent(Some("192.0.2.8"), expiring) },
-            intent(Some("2001:db8::8"), IntentAction::RemoveUser { user_key: fixed::user_key(), username }),
+            intent(
+                None,
+                IntentAction::CreateUser {
+                    username: username.clone(),
+                    expires_at: None,
+                },
+            ),
+            Envelope {
+                traceparent: fixed::traceparent(),
+                ..intent(Some("192.0.2.8"), expiring)
+            },
+            intent(
+                Some("2001:db8::8"),
+                IntentAction::RemoveUser {
+                    user_key: fixed::user_key(),
+                    username,
+                },
+            ),
         ];
-        Family { folder: "intents", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "intents",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 
     fn intent(source: Option<&str>, action: IntentAction) -> Envelope<Intent> {
@@ -62,16 +86,29 @@ mod answers {
 
     #[test]
     fn intent_answers() {
-        let refused =
-            |reason, detail: &str| Envelope::new(IntentAnswer::Refused { reason, detail: detail.to_owned() });
+        let refused = |reason, detail: &str| {
+            Envelope::new(IntentAnswer::Refused {
+                reason,
+                detail: detail.to_owned(),
+            })
+        };
         let samples = vec![
-            Envelope::new(IntentAnswer::Accepted { user_key: fixed::user_key(), revision: Revision(1) }),
+            Envelope::new(IntentAnswer::Accepted {
+                user_key: fixed::user_key(),
+                revision: Revision(1),
+            }),
             Envelope::new(IntentAnswer::Unavailable),
             refused(IntentRefusal::UsernameTaken, "alice@example.com exists"),
             refused(IntentRefusal::UnknownUser, "that user is gone"),
             refused(IntentRefusal::Expiry, "the expiry is in the past"),
             refused(IntentRefusal::NodeUnavailable, "the node is draining"),
         ];
-        Family { folder: "intent_answers", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "intent_answers",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }

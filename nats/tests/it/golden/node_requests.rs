@@ -19,12 +19,21 @@ mod requests {
 
     #[test]
     fn node_requests() {
-        let profile = NodeRequest::Profile { user_key: fixed::user_key(), common_name: fixed::credential() };
+        let profile = NodeRequest::Profile {
+            user_key: fixed::user_key(),
+            common_name: fixed::credential(),
+        };
         let samples = vec![
             Envelope::traced(profile, fixed::traceparent()),
             Envelope::new(NodeRequest::Sessions { offset: 500 }),
         ];
-        Family { folder: "node_requests", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "node_requests",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }
 
@@ -55,10 +64,23 @@ mod answers {
                 profile: "client\nremote vpn1.example.com 1194 udp\n".to_owned(),
                 checksum: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             }),
-            Envelope::new(NodeAnswer::Sessions { sessions: vec![session(Some("10.8.0.2")), session(None)], more: true }),
-            Envelope::new(NodeAnswer::NotFound { detail: "no such credential is homed here".to_owned() }),
-            Envelope::new(NodeAnswer::Failed { error: "the journal cannot be read".to_owned() }),
+            Envelope::new(NodeAnswer::Sessions {
+                sessions: vec![session(Some("10.8.0.2")), session(None)],
+                more: true,
+            }),
+            Envelope::new(NodeAnswer::NotFound {
+                detail: "no such credential is homed here".to_owned(),
+            }),
+            Envelope::new(NodeAnswer::Failed {
+                error: "the journal cannot be read".to_owned(),
+            }),
         ];
-        Family { folder: "node_answers", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "node_answers",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }

@@ -24,13 +24,24 @@ mod requests {
             common_name,
             csr: "-----BEGIN CERTIFICATE REQUEST-----\nMIH0\n-----END CERTIFICATE REQUEST-----\n".to_owned(),
         };
-        let request = |requests| Envelope::new(SignRequest { node: fixed::node(), requests });
+        let request = |requests| {
+            Envelope::new(SignRequest {
+                node: fixed::node(),
+                requests,
+            })
+        };
         let samples = vec![
             request(vec![]),
             request(vec![wanted(fixed::credential())]),
             request(vec![wanted(fixed::credential()), wanted(fixed::older_credential())]),
         ];
-        Family { folder: "sign_requests", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "sign_requests",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }
 
@@ -59,8 +70,13 @@ mod answers {
             not_before: fixed::at("2027-03-01T07:30:00Z"),
             not_after: fixed::at("2029-06-03T08:30:00Z"),
         });
-        let unavailable = SignResult::Unavailable { common_name: fixed::credential() };
-        let refused = |reason| SignResult::Refused { common_name: fixed::credential(), reason };
+        let unavailable = SignResult::Unavailable {
+            common_name: fixed::credential(),
+        };
+        let refused = |reason| SignResult::Refused {
+            common_name: fixed::credential(),
+            reason,
+        };
         let answer = |results| Envelope::new(SignAnswer { results });
         let samples = vec![
             answer(vec![]),
@@ -72,6 +88,12 @@ mod answers {
             answer(vec![refused(SignRefusal::InvalidCsr)]),
             answer(vec![signed, refused(SignRefusal::Revoked), unavailable]),
         ];
-        Family { folder: "sign_answers", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "sign_answers",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }

@@ -36,7 +36,13 @@ mod requests {
             ..empty.clone()
         };
         let samples = vec![Envelope::new(empty), Envelope::new(complete)];
-        Family { folder: "sync_requests", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "sync_requests",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }
 
@@ -55,9 +61,20 @@ mod answers {
     fn sync_answers() {
         let samples = vec![
             Envelope::traced(SyncAnswer::Ok { upto_sequence: 4711 }, fixed::traceparent()),
-            Envelope::new(SyncAnswer::Resync { upto_sequence: 4711, reason: "the digest differs".to_owned() }),
-            Envelope::new(SyncAnswer::Refused { reason: "another live agent has this identity".to_owned() }),
+            Envelope::new(SyncAnswer::Resync {
+                upto_sequence: 4711,
+                reason: "the digest differs".to_owned(),
+            }),
+            Envelope::new(SyncAnswer::Refused {
+                reason: "another live agent has this identity".to_owned(),
+            }),
         ];
-        Family { folder: "sync_answers", shapes: SHAPES, shape_of, samples }.check();
+        Family {
+            folder: "sync_answers",
+            shapes: SHAPES,
+            shape_of,
+            samples,
+        }
+        .check();
     }
 }

@@ -42,8 +42,12 @@ pub enum KeyRole {
 /// Keys seen a moment ago, by their hash, so that not every request asks the database.
 #[derive(Debug, Clone, Default)]
 pub struct KeyCache {
-    known: Arc<Mutex<HashMap<Vec<u8>, (Operator, Instant)>>>,
+    known: Arc<Mutex<HashMap<KeyHash, Seen>>>,
 }
+
+type KeyHash = Vec<u8>;
+/// Who holds the key, and when the database said so.
+type Seen = (Operator, Instant);
 
 impl KeyCache {
     fn get(&self, hash: &[u8]) -> Option<Operator> {

@@ -33,15 +33,18 @@ pub struct Progress {
     pub oldest_pending_at: Option<DateTime<Utc>>,
     /// The newest error or note that it gave.
     pub last_error: Option<String>,
+    /// When it last applied something, by the node's clock.
+    pub last_applied_at: Option<DateTime<Utc>>,
     /// Digest over what it should hold.
     pub digest: StateDigest,
 }
 
 impl NodeView {
-    /// Whether the node holds exactly what it should; unknown before the first heartbeat and while something is pending.
+    /// Whether the node holds exactly what it should; unknown while something is pending and until a heartbeat follows it.
     pub fn digest_matches(&self) -> Option<bool> {
         let health = self.health.as_ref()?;
-        (self.progress.pending == 0).then(|| health.digest == self.progress.digest.to_string())
+        let is_current = self.progress.last_applied_at.is_none_or(|at| health.reported_at > at);
+        (self.progress.pending == 0 && is_current).then(|| health.digest == self.progress.digest.to_string())
     }
 }
 
@@ -107,6 +110,7 @@ struct ProgressRow {
     pending: i64,
     oldest_pending_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
+    last_applied_at: Option<DateTime<Utc>>,
     digest: Option<i64>,
 }
 
@@ -119,6 +123,7 @@ async fn progress_of(db: &impl ConnectionTrait, names: Vec<String>) -> Result<Ha
              count(*) FILTER (WHERE applied_revision < wanted_revision) AS pending,
              min(COALESCE(published_at, created_at)) FILTER (WHERE applied_revision < wanted_revision) AS oldest_pending_at,
              (array_agg(error ORDER BY id DESC) FILTER (WHERE error IS NOT NULL))[1] AS last_error,
+             max(applied_at) AS last_applied_at,
              bit_xor(digest) AS digest
          FROM placements WHERE server_id = ANY($1) GROUP BY server_id",
         [names.into()],
@@ -131,6 +136,7 @@ async fn progress_of(db: &impl ConnectionTrait, names: Vec<String>) -> Result<Ha
             pending: row.pending,
             oldest_pending_at: row.oldest_pending_at,
             last_error: row.last_error,
+            last_applied_at: row.last_applied_at,
             digest: StateDigest(row.digest.unwrap_or_default().cast_unsigned()),
         };
         (row.server_id, progress)

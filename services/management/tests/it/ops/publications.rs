@@ -106,7 +106,7 @@ async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
     assert_eq!(home.node.as_str(), alice.user.server_id);
     let issue = home.issue.as_ref().expect("something to issue");
     assert_eq!(issue.remotes.len(), 2);
-    assert_eq!(home.credentials, [issue.common_name.clone()]);
+    assert_eq!(home.credentials, std::slice::from_ref(&issue.common_name));
     assert_eq!((&standby.credentials, &standby.issue), (&home.credentials, &None));
 }
 

@@ -1,0 +1,54 @@
+//! As much work as so many clients get done, each doing one after the other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use super::Latencies;
+
+/// What the clients got done.
+#[derive(Debug)]
+pub(in crate::bench) struct Done {
+    pub(in crate::bench) latencies: Latencies,
+    /// From the start to the end of the last one.
+    pub(in crate::bench) took: Duration,
+}
+
+/// Lets `clients` do `work` until `length` is over; what is in hand then is finished and counted, also in the time.
+/// What fails (`false`) is not counted.
+pub(in crate::bench) async fn closed_loop<F, Fut>(clients: u16, length: Duration, work: F) -> anyhow::Result<Done>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = bool> + Send + 'static,
+{
+    let work = Arc::new(work);
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        let work = Arc::clone(&work);
+        running.spawn(async move {
+            let mut latencies = Latencies::default();
+            while started.elapsed() < length {
+                let began = Instant::now();
+                if work().await {
+                    latencies.record(began.elapsed());
+                }
+            }
+            latencies
+        });
+    }
+    let mut latencies = Latencies::default();
+    while let Some(client) = running.join_next().await {
+        latencies.add(&client?);
+    }
+    Ok(Done { latencies, took: started.elapsed() })
+}
+
+impl Done {
+    pub(in crate::bench) fn per_second(&self) -> f64 {
+        f64::from(u32::try_from(self.latencies.summary().count).unwrap_or(u32::MAX)) / self.took.as_secs_f64()
+    }
+}

@@ -1,0 +1,72 @@
+//! One create after the other, each under a fresh name, and what became of them.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use vpnmanager_testbed::{api::Api, stack::Stack};
+
+/// Failures whose text is kept.
+const TOLD: usize = 5;
+
+/// Creates users; shared by all clients of all rounds.
+#[derive(Debug)]
+pub(in crate::bench) struct Creator {
+    api: Api,
+    next: AtomicU64,
+    created: AtomicU64,
+    failed: AtomicU64,
+    told: Mutex<Vec<String>>,
+}
+
+impl Creator {
+    /// What all names of ours begin with.
+    pub(in crate::bench) const PREFIX: &str = "bench-";
+
+    pub(in crate::bench) fn new(stack: &Stack) -> Self {
+        Self {
+            api: stack.api(),
+            next: AtomicU64::new(1),
+            created: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Creates one user; with `wait` it counts only when the answer says that every placed node has applied.
+    /// False when it failed.
+    pub(in crate::bench) async fn create(&self, wait: Option<Duration>) -> bool {
+        let name = format!("{}{:07}", Self::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
+        let problem = match self.api.create_user(&name, wait).await {
+            Err(error) => Some(anyhow::Error::from(error).to_string()),
+            Ok(answer) if answer.status != 201 => Some(format!("{}: {}", answer.status, answer.text)),
+            Ok(answer) => {
+                self.created.fetch_add(1, Ordering::Relaxed);
+                let unsynced = wait.is_some() && answer.body["synced"] != true;
+                unsynced.then(|| format!("not applied in time: {}", answer.text))
+            }
+        };
+        let Some(problem) = problem else { return true };
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD {
+            told.push(format!("{name}: {problem}"));
+        }
+        false
+    }
+
+    /// Creates that were answered 201.
+    pub(in crate::bench) fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// Creates that failed, with the first few reasons.
+    pub(in crate::bench) fn failures(&self) -> (u64, Vec<String>) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.failed.load(Ordering::Relaxed), told.clone())
+    }
+}

@@ -1,0 +1,43 @@
+//! What to measure.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde::Serialize;
+
+/// The answer comes when every node has applied; what takes longer than this has failed.
+pub(super) const WAIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct Bench {
+    /// Seconds of each measured round
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(super) seconds: u64,
+    /// Creates offered per second where latency is measured
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) rate: u32,
+    /// Clients that create one user after the other where throughput is measured
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=250))]
+    pub(super) clients: u16,
+    /// Rounds of each kind; a round of the floor precedes each
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(super) rounds: u8,
+    /// Number of nodes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(super) nodes: u8,
+    /// Folder for the result, as JSON
+    #[arg(long, default_value = "target/bench")]
+    pub(super) out: PathBuf,
+}
+
+impl Bench {
+    /// One measured round.
+    pub(super) fn round(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// Warm-ups, rounds of the floor, and what is measured on the side.
+    pub(super) fn short_round(&self) -> Duration {
+        (self.round() / 6).max(Duration::from_secs(1))
+    }
+}
