@@ -76,9 +76,10 @@ lint: ## Formatting, clippy, rustdoc and the one TLS provider, with warnings as 
 	    echo "a second TLS provider came in: \`cargo tree --invert\` tells how" >&2; exit 1; \
 	fi
 
-bench: prerequisites ## Measure against the floor, release build, fsync on
+bench: prerequisites ## Measure against the floor, release build, fsync on: [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32]
 	@$(CARGO) build --release --workspace --bins
-	@exec $(OUT)/release/vpnmanager-testbed bench
+	@exec $(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
+	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS))
 
 prerequisites:
 	@services/testbed/prerequisites.sh

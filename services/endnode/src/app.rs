@@ -94,6 +94,9 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
         });
     }
 
+    // Before anything makes a new profile.
+    applier.rebuild_profiles().await?;
+
     let address = BusAddress {
         urls: identity.bus_urls.clone(),
         ca_file: identity.bus_ca.is_some().then(|| dir.bus_ca()),
@@ -106,7 +109,7 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
     let watch = BusWatch { node: parts.node.clone(), identity, key: keys.bus, address, bus: parts.bus.client.clone() };
     tasks.spawn("bus-watch", bus_watch::run(watch, tasks.token()));
     local.enrolled(agent);
-    Ok(parts.applier.rebuild_profiles().await?)
+    Ok(())
 }
 
 /// What the tasks share.

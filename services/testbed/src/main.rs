@@ -1,5 +1,6 @@
 //! `vpnmanager-testbed`: what `make demo`, `make up` and their companions run.
 
+mod bench;
 mod cli;
 mod demo;
 mod screen;

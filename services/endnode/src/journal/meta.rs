@@ -44,6 +44,15 @@ impl Records<'_> {
         Ok(())
     }
 
+    /// Everything up to this sequence is held, and the stream holds nothing newer: it may have forgotten acked removals since,
+    /// or be another stream.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn rebase_sequence(&self, sequence: u64) -> Result<(), JournalError> {
+        self.set_meta(LAST_SEQUENCE, Some(&sequence.to_string()))
+    }
+
     /// Everything will come again, from a stream that may be another one.
     ///
     /// # Errors

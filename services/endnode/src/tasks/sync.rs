@@ -181,6 +181,10 @@ impl Sync {
             }
             tokio::time::sleep(LOOK).await;
         }
+        let newest = upto_sequence.max(self.progress.highest());
+        if self.journal.read(|records| records.snapshot()).await?.last_sequence > newest {
+            self.journal.write(move |records| records.rebase_sequence(newest)).await?;
+        }
         if ending == Ending::Sweep {
             let ghosts = self.applier.sweep(self.progress.seen()).await?;
             info!(ghosts = ghosts.len(), "Everything arrived again");

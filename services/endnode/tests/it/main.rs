@@ -1,13 +1,23 @@
 //! The agent against a real nats-server, and its parts against a VPN server in memory.
 
+#[cfg(test)]
 mod agent;
+#[cfg(test)]
 mod authority;
+#[cfg(test)]
 mod fake_management;
+#[cfg(test)]
 mod parts;
 
+#[cfg(test)]
 mod api;
+#[cfg(test)]
 mod apply;
+#[cfg(test)]
 mod bus;
+#[cfg(test)]
 mod enrol;
+#[cfg(test)]
 mod expiry;
+#[cfg(test)]
 mod journal;

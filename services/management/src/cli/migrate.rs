@@ -26,6 +26,7 @@ struct MigrateConfig {
 /// Brings the database to this release's schema.
 pub(super) fn migrate(cli: &Cli<super::Command>) -> Result<(), Stop> {
     let config: MigrateConfig = cli.load()?;
+    config.database.check(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log)?;
     process::block_on(run(&config.database))??;

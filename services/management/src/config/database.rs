@@ -1,7 +1,9 @@
 //! Where PostgreSQL is.
 
 use std::fmt::Write as _;
+use std::str::FromStr as _;
 
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
@@ -122,13 +124,20 @@ impl DatabaseConfig {
         url.into()
     }
 
-    pub(super) fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
-        if let Some(url) = &self.url
-            && !["postgres://", "postgresql://"]
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting. It never holds the URL; the database's library would quote it, password included.
+    pub fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
+        if let Some(url) = &self.url {
+            let url = url.expose_secret();
+            let is_postgres = ["postgres://", "postgresql://"]
                 .iter()
-                .any(|scheme| url.expose_secret().starts_with(scheme))
-        {
-            return Err(cli.reject("database.url", "it is not a URL of PostgreSQL"));
+                .any(|scheme| url.starts_with(scheme));
+            if !is_postgres || PgConnectOptions::from_str(url).is_err() {
+                return Err(cli.reject("database.url", "it is not a URL of PostgreSQL"));
+            }
+            return Ok(());
         }
         for (key, value) in [
             ("database.host", &self.host),

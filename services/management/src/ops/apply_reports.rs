@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use chrono::SubsecRound;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
-    Statement, TransactionTrait, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    QueryFilter, Statement, TransactionTrait, sea_query::OnConflict,
 };
+use serde_json::json;
 use uuid::Uuid;
-use vpnmanager_entities::audit_log;
+use vpnmanager_entities::{audit_log, user};
 use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
     events::{Event, EventKind},
@@ -17,7 +18,7 @@ use vpnmanager_nats::{
 };
 
 use super::{audit::Entry, retry};
-use crate::domain::actor::Actor;
+use crate::{app::App, domain::actor::Actor};
 
 /// A tombstone that a node acked, so that its message can be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +45,10 @@ pub struct Applied {
 ///
 /// # Errors
 /// When the database does not take it; nothing is recorded then.
-pub async fn apply(db: &DatabaseConnection, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
+pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     retry::on_conflict(|| async {
-        let transaction = db.begin().await?;
-        let applied = apply_acks(&transaction, acks).await?;
+        let transaction = app.db.begin().await?;
+        let applied = apply_acks(&transaction, acks, &app.settings.server_id).await?;
         record_events(&transaction, events).await?;
         transaction.commit().await?;
         Ok(applied)
@@ -55,7 +56,7 @@ pub async fn apply(db: &DatabaseConnection, acks: &[Ack], events: &[Event]) -> R
     .await
 }
 
-async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack]) -> Result<Applied, DbErr> {
+async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack], recorder: &str) -> Result<Applied, DbErr> {
     let newest = newest(acks);
     if newest.is_empty() {
         return Ok(Applied::default());
@@ -63,7 +64,7 @@ async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack]) -> Result<A
     let users = lock_users(transaction, &newest).await?;
     let tombstones = update_placements(transaction, &newest).await?;
     update_credentials(transaction, &newest).await?;
-    settle_users(transaction, &users).await?;
+    settle_users(transaction, &users, recorder).await?;
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
         tombstones,
@@ -200,27 +201,58 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// `synced` follows the placements; a removed user goes with its last one.
-async fn settle_users(transaction: &DatabaseTransaction, users: &[i64]) -> Result<(), DbErr> {
-    let backend = transaction.get_database_backend();
-    let statements = [
-        "DELETE FROM placements
-         WHERE user_id = ANY($1) AND NOT wanted_present AND applied_revision >= wanted_revision",
+/// `synced` follows the placements; a removed user goes with its last ack, and the audit trail keeps the receipt.
+async fn settle_users(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
+    let run = |sql: &'static str| {
+        Statement::from_sql_and_values(transaction.get_database_backend(), sql, [users.to_vec().into()])
+    };
+    let left = "DELETE FROM placements p USING users u
+         WHERE u.id = p.user_id AND u.id = ANY($1) AND u.removed_at IS NULL
+           AND NOT p.wanted_present AND p.applied_revision >= p.wanted_revision";
+    transaction.execute_raw(run(left)).await?;
+    let synced =
         "UPDATE users u SET synced = true WHERE id = ANY($1) AND NOT synced AND removed_at IS NULL AND NOT EXISTS (
-             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)",
-        "DELETE FROM users u WHERE id = ANY($1) AND removed_at IS NOT NULL AND NOT EXISTS (
-             SELECT FROM placements p WHERE p.user_id = u.id)",
-    ];
-    for statement in statements {
-        transaction
-            .execute_raw(Statement::from_sql_and_values(
-                backend,
-                statement,
-                [users.to_vec().into()],
-            ))
-            .await?;
+             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)";
+    transaction.execute_raw(run(synced)).await?;
+
+    let completed = "SELECT u.id, u.username, json_agg(
+                 json_build_object('server_id', p.server_id, 'applied_at', p.applied_at) ORDER BY p.id) AS nodes
+         FROM users u JOIN placements p ON p.user_id = u.id
+         WHERE u.id = ANY($1) AND u.removed_at IS NOT NULL
+         GROUP BY u.id HAVING bool_and(p.applied_revision >= p.wanted_revision)";
+    let completed = Completed::find_by_statement(run(completed)).all(transaction).await?;
+    if completed.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let ids: Vec<i64> = completed.iter().map(|user| user.id).collect();
+    let receipts = completed.into_iter().map(|user| {
+        let entry = Entry {
+            actor: &Actor::system(),
+            action: "user_removal_completed",
+            username: Some(user.username),
+            server_id: recorder.to_owned(),
+            details: None,
+            before: None,
+            after: Some(json!({ "nodes": user.nodes })),
+        };
+        entry.into_row()
+    });
+    audit_log::Entity::insert_many(receipts)
+        .exec_without_returning(transaction)
+        .await?;
+    user::Entity::delete_many()
+        .filter(user::Column::Id.is_in(ids))
+        .exec(transaction)
+        .await
+        .map(drop)
+}
+
+/// A removed user whose last node has acked.
+#[derive(FromQueryResult)]
+struct Completed {
+    id: i64,
+    username: String,
+    nodes: serde_json::Value,
 }
 
 async fn record_events(transaction: &DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
@@ -256,9 +288,7 @@ async fn record_events(transaction: &DatabaseTransaction, events: &[Event]) -> R
 async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<String>, DbErr> {
     match kind {
         EventKind::UserExpired { user_key, .. } => {
-            let found = vpnmanager_entities::user::Entity::find_by_key(user_key.0)
-                .one(transaction)
-                .await?;
+            let found = user::Entity::find_by_key(user_key.0).one(transaction).await?;
             Ok(found.map(|user| user.username))
         }
         EventKind::CommandUndecodable { .. }

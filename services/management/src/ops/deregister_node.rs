@@ -119,10 +119,12 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result
         "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE";
     transaction.execute_raw(run(lock)).await?;
     let end = "WITH ended AS (DELETE FROM placements WHERE server_id = $1 RETURNING user_id)
-         UPDATE users SET revision = revision + 1, synced = false WHERE id IN (SELECT user_id FROM ended)";
+         UPDATE users SET revision = revision + 1, synced = false
+         WHERE removed_at IS NULL AND id IN (SELECT user_id FROM ended)";
     transaction.execute_raw(run(end)).await?;
     let gone = "DELETE FROM users u WHERE removed_at IS NOT NULL
-         AND NOT EXISTS (SELECT FROM placements p WHERE p.user_id = u.id) AND $1 <> ''";
+         AND $1 <> '' AND NOT EXISTS (
+             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)";
     transaction.execute_raw(run(gone)).await?;
     let rehome = "WITH heirs AS (
              SELECT DISTINCT ON (p.user_id) p.id, p.user_id, p.server_id FROM placements p

@@ -91,7 +91,7 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
 }
 
 async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Delivery>) {
-    match apply_reports::apply(&app.db, acks, events).await {
+    match apply_reports::apply(app, acks, events).await {
         Ok(applied) => {
             app.waiters.wake(applied.users.iter().copied());
             join_all(deliveries.into_iter().map(|delivery| settle(delivery.done()))).await;

@@ -66,16 +66,21 @@ async fn commands_print_their_answer_and_mistakes_end_with_2() {
 }
 
 #[tokio::test]
-async fn a_password_is_not_told_when_the_database_cannot_be_reached() {
-    for url in [
-        "postgres://u:hush@127.0.0.1:1/d",
-        "postgres://u:hush@127.0.0.1:port/d",
-        "postgres://u:hush@/d?sslmode=maybe",
+async fn the_databases_password_is_not_told_when_its_url_is_of_no_use() {
+    for (command, url, code) in [
+        ("migrate", "postgres://u:hush@127.0.0.1:1/d", 1),
+        ("migrate", "postgres://u:hush@127.0.0.1:port/d", 2),
+        ("migrate", "postgres://u:hush@h/d?sslmode=maybe", 2),
+        ("serve", "postgres://u:hush@127.0.0.1:port/d", 2),
+        ("serve", "mysql://u:hush@h/d", 2),
     ] {
-        let output = run(&["migrate"], &[("DATABASE_URL", url)]).await;
-        assert_eq!(output.status.code(), Some(1), "{url}");
+        let output = run(&[command], &[("API_KEY", "k"), ("DATABASE_URL", url)]).await;
         let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-        assert!(said.contains("PostgreSQL") && !said.contains("hush"), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{command} {url}: {said}");
+        assert!(
+            said.contains("PostgreSQL") && !said.contains("hush"),
+            "{command} {url}: {said}"
+        );
     }
 }
 

@@ -67,22 +67,37 @@ impl Parties {
             .collect();
         if let Ok(process) = Identity::of(std::process::id().cast_signed()) {
             let name = "bench (load)".to_owned();
-            parties.push(Party { name, process, with_children: false });
+            parties.push(Party {
+                name,
+                process,
+                with_children: false,
+            });
         }
         Self(parties)
     }
 
     pub(super) fn read(&self) -> Reading {
         let parties = self.0.iter().map(Party::cpu_time).collect();
-        Reading { parties, machine: Machine::read() }
+        Reading {
+            parties,
+            machine: Machine::read(),
+        }
     }
 
     /// What was used since an earlier reading.
     pub(super) fn since(&self, earlier: &Reading) -> Usage {
         let now = self.read();
-        let used = now.parties.iter().zip(&earlier.parties).map(|(now, then)| now.saturating_sub(*then));
-        let cpu_s: Vec<(String, f64)> =
-            self.0.iter().zip(used).map(|(party, used)| (party.name.clone(), used.as_secs_f64())).collect();
+        let used = now
+            .parties
+            .iter()
+            .zip(&earlier.parties)
+            .map(|(now, then)| now.saturating_sub(*then));
+        let cpu_s: Vec<(String, f64)> = self
+            .0
+            .iter()
+            .zip(used)
+            .map(|(party, used)| (party.name.clone(), used.as_secs_f64()))
+            .collect();
         let ours: f64 = cpu_s.iter().map(|(_, used)| used).sum();
         let total = seconds(now.machine.total - earlier.machine.total).max(TICK.as_secs_f64());
         let busy = seconds(now.machine.busy - earlier.machine.busy);
@@ -96,7 +111,10 @@ impl Parties {
 
     /// Resident memory by name in MiB; pages that processes share are divided among them.
     pub(super) fn memory(&self) -> Vec<(String, f64)> {
-        self.0.iter().map(|party| (party.name.clone(), party.memory())).collect()
+        self.0
+            .iter()
+            .map(|party| (party.name.clone(), party.memory()))
+            .collect()
     }
 }
 
@@ -154,12 +172,20 @@ impl Machine {
     fn read() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
-        let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+        let ticks: Vec<u64> = line
+            .split_whitespace()
+            .skip(1)
+            .filter_map(|field| field.parse().ok())
+            .collect();
         // user nice system idle iowait irq softirq steal
         let at = |index: usize| ticks.get(index).copied().unwrap_or_default();
         let busy = at(0) + at(1) + at(2) + at(5) + at(6);
         let stolen = at(7);
-        Self { busy, stolen, total: busy + stolen + at(3) + at(4) }
+        Self {
+            busy,
+            stolen,
+            total: busy + stolen + at(3) + at(4),
+        }
     }
 }
 

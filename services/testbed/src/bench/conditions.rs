@@ -47,7 +47,11 @@ impl Conditions {
             postgres: setting(db, "server_version").await?,
             postgres_settings: settings(db).await?,
             nats_server,
-            openvpn: if tunnels { openvpn().await } else { "not running: the nodes are without OpenVPN".to_owned() },
+            openvpn: if tunnels {
+                openvpn().await
+            } else {
+                "not running: the nodes are without OpenVPN".to_owned()
+            },
             tunnels,
             load_average_before: load_average(),
         })
@@ -56,28 +60,49 @@ impl Conditions {
 
 /// Of the last 1, 5 and 15 minutes.
 pub(super) fn load_average() -> String {
-    first_line("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" ")
+    first_line("/proc/loadavg")
+        .split(' ')
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 async fn settings(db: &DatabaseConnection) -> anyhow::Result<Vec<(String, String)>> {
     let mut settings = Vec::new();
-    for name in ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers"] {
+    for name in [
+        "fsync",
+        "synchronous_commit",
+        "full_page_writes",
+        "wal_sync_method",
+        "shared_buffers",
+    ] {
         settings.push((name.to_owned(), setting(db, name).await?));
     }
     Ok(settings)
 }
 
 async fn setting(db: &DatabaseConnection, name: &str) -> anyhow::Result<String> {
-    let statement =
-        Statement::from_sql_and_values(db.get_database_backend(), "SELECT current_setting($1) AS value", [name.into()]);
-    let row = db.query_one_raw(statement).await?.context("PostgreSQL answered nothing")?;
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT current_setting($1) AS value",
+        [name.into()],
+    );
+    let row = db
+        .query_one_raw(statement)
+        .await?
+        .context("PostgreSQL answered nothing")?;
     Ok(row.try_get("", "value")?)
 }
 
 async fn openvpn() -> String {
     let output = tokio::process::Command::new("openvpn").arg("--version").output().await;
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.split_whitespace().nth(1).unwrap_or("of unknown version").to_owned()
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    text.split_whitespace()
+        .nth(1)
+        .unwrap_or("of unknown version")
+        .to_owned()
 }
 
 fn fdatasync(dir: &Path) -> std::io::Result<Duration> {
@@ -100,12 +125,18 @@ fn file_system(dir: &Path) -> String {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let above = fields.filter(|fields| fields.len() > 3 && dir.starts_with(fields[1]));
-    above.max_by_key(|fields| fields[1].len()).map_or("unknown".to_owned(), |fields| fields[2].to_owned())
+    above
+        .max_by_key(|fields| fields[1].len())
+        .map_or("unknown".to_owned(), |fields| fields[2].to_owned())
 }
 
 fn memory_gib() -> f64 {
     let text = field("/proc/meminfo", "MemTotal").unwrap_or_default();
-    let kib: f64 = text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+    let kib: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default();
     kib / f64::from(1 << 20)
 }
 
@@ -116,5 +147,10 @@ fn field(file: &str, name: &str) -> Option<String> {
 }
 
 fn first_line(file: &str) -> String {
-    fs::read_to_string(file).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+    fs::read_to_string(file)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -33,6 +33,8 @@ enum Command {
     Stop(part::Stop),
     /// Start one part of the running stack
     Start(part::Start),
+    /// Measure creates beside the least that they could cost, with a stack of its own
+    Bench(crate::bench::Bench),
 }
 
 impl Cli {
@@ -44,6 +46,7 @@ impl Cli {
             Command::Client(client) => client.run().await,
             Command::Stop(stop) => stop.run().await,
             Command::Start(start) => start.run().await,
+            Command::Bench(bench) => bench.run().await,
         }
     }
 }

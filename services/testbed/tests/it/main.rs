@@ -1,5 +1,6 @@
-//! The testbed's own parts, against real programs.
+//! The testbed's own parts, against real programs, and the main job on whole stacks.
 
+mod main_job;
 mod nats;
 mod postgres;
 mod scratch;

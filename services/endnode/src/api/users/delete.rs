@@ -44,7 +44,7 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
     let user = LocalUser::of_held(held, Utc::now())
         .map(|user| LocalUser { state: UserState::Deleting, ..user })
         .ok_or_else(|| not_held(&username))?;
-    if !removed.map_err(|error| ApiError::internal(error))? {
+    if !removed.map_err(ApiError::internal)? {
         // Deleted here before: management has not answered yet.
         return Ok(Deleted::Queued(Json(user)));
     }

@@ -107,6 +107,8 @@ impl User {
         gone.synced = true;
         for node in &mut gone.nodes {
             node.applied_revision = node.wanted_revision;
+            // The audit trail keeps when each node did it; what stands here is of the revision before.
+            node.applied_at = None;
             node.outcome = Some(NodeOutcome::Applied);
             node.error = None;
         }

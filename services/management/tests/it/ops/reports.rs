@@ -24,12 +24,12 @@ async fn a_user_is_synced_when_the_last_node_has_applied() {
     let alice = create(&stack, "alice").await;
     assert_eq!(alice.placements.len(), 2);
 
-    apply(&stack.app.db, &[applied("node-1", &alice, 1)], &[])
+    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
         .await
         .expect("recorded");
     assert!(!view(&stack, "alice").await.expect("there").user.synced);
 
-    apply(&stack.app.db, &[applied("node-2", &alice, 1)], &[])
+    apply(&stack.app, &[applied("node-2", &alice, 1)], &[])
         .await
         .expect("recorded");
     assert!(view(&stack, "alice").await.expect("there").user.synced);
@@ -50,7 +50,7 @@ async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_ch
         .expect("changed");
     assert_eq!(suspended.user.revision, 2);
 
-    apply(&stack.app.db, &[applied("node-1", &alice, 3)], &[])
+    apply(&stack.app, &[applied("node-1", &alice, 3)], &[])
         .await
         .expect("recorded");
     assert_eq!(
@@ -58,14 +58,14 @@ async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_ch
         0
     );
 
-    apply(&stack.app.db, &[applied("node-1", &alice, 1)], &[])
+    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
         .await
         .expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (1, false));
 
     let both = [applied("node-1", &alice, 2), applied("node-1", &alice, 1)];
-    apply(&stack.app.db, &both, &[]).await.expect("recorded");
+    apply(&stack.app, &both, &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (2, true));
 }
@@ -81,7 +81,7 @@ async fn a_failure_is_shown_and_an_ack_from_a_node_without_the_user_is_ignored()
     };
     let stranger = applied("node-9", &alice, 1);
 
-    apply(&stack.app.db, &[failed, stranger], &[]).await.expect("recorded");
+    apply(&stack.app, &[failed, stranger], &[]).await.expect("recorded");
 
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the disk is full"));
@@ -97,7 +97,7 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
     let name = "alice".parse().expect("a valid username");
     remove_user(&stack.app, &actor(), &name).await.expect("removed");
 
-    let first = apply(&stack.app.db, &[applied("node-1", &alice, 2)], &[])
+    let first = apply(&stack.app, &[applied("node-1", &alice, 2)], &[])
         .await
         .expect("recorded");
     assert_eq!(first.tombstones.len(), 1);
@@ -107,7 +107,7 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
         .expect("read");
     assert!(row.expect("still there").removed_at.is_some());
 
-    apply(&stack.app.db, &[applied("node-2", &alice, 2)], &[])
+    apply(&stack.app, &[applied("node-2", &alice, 2)], &[])
         .await
         .expect("recorded");
     assert_eq!(
@@ -120,6 +120,19 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
     let credentials = credential::Entity::find().all(&stack.app.db).await.expect("read");
     assert_eq!(credentials.len(), 1);
     assert!(credentials[0].revoked_at.is_some() && credentials[0].user_id.is_none());
+    let receipt = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_removal_completed"));
+    let receipt = receipt
+        .one(&stack.app.db)
+        .await
+        .expect("read")
+        .expect("one")
+        .after
+        .expect("the nodes");
+    let nodes = receipt["nodes"].as_array().expect("a list");
+    assert!(
+        nodes.len() == 2 && nodes.iter().all(|node| node["applied_at"].is_string()),
+        "{receipt}"
+    );
 }
 
 #[tokio::test]
@@ -138,10 +151,10 @@ async fn an_event_that_is_delivered_twice_is_recorded_once() {
         },
     };
 
-    apply(&stack.app.db, &[], &[event.clone(), event.clone()])
+    apply(&stack.app, &[], &[event.clone(), event.clone()])
         .await
         .expect("recorded");
-    apply(&stack.app.db, &[], &[event]).await.expect("recorded");
+    apply(&stack.app, &[], &[event]).await.expect("recorded");
 
     let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_expired"));
     let rows = rows.all(&stack.app.db).await.expect("read");
@@ -176,7 +189,7 @@ async fn a_superseded_command_says_what_the_node_holds() {
     let alice = create(&stack, "alice").await;
     let mut superseded = applied("node-1", &alice, 1);
     superseded.outcome = Outcome::Superseded { holds: Revision(7) };
-    apply(&stack.app.db, &[superseded], &[]).await.expect("recorded");
+    apply(&stack.app, &[superseded], &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the node holds revision 7"));
     assert!(!after.user.synced);

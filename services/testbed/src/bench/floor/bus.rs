@@ -1,5 +1,6 @@
 //! A stream, a publisher and a bare pull consumer, each over a TLS connection of its own, as in the real thing.
 
+use anyhow::Context;
 use async_nats::{
     Client, ConnectOptions,
     jetstream::{
@@ -8,7 +9,6 @@ use async_nats::{
         stream,
     },
 };
-use anyhow::Context;
 use bytes::Bytes;
 use vpnmanager_testbed::stack::Stack;
 
@@ -55,12 +55,22 @@ impl BusFloor {
             .map_err(|error| anyhow::anyhow!(error))?;
         let messages = consumer.stream().max_messages_per_batch(100).messages().await?;
         let payload = newest_command(&publisher).await?;
-        Ok((Self { publisher, payload, server }, messages))
+        Ok((
+            Self {
+                publisher,
+                payload,
+                server,
+            },
+            messages,
+        ))
     }
 
     /// Publishes a message as large as a command and waits until the stream holds it.
     pub(super) async fn publish(&self, number: i64) -> anyhow::Result<()> {
-        let sent = self.publisher.publish(format!("{SUBJECT}.{number}"), self.payload.clone()).await?;
+        let sent = self
+            .publisher
+            .publish(format!("{SUBJECT}.{number}"), self.payload.clone())
+            .await?;
         sent.await?;
         Ok(())
     }
@@ -86,6 +96,9 @@ async fn connect(stack: &Stack) -> anyhow::Result<Client> {
 async fn newest_command(context: &jetstream::Context) -> anyhow::Result<Bytes> {
     let stream = context.get_stream(COMMANDS).await?;
     let newest = stream.cached_info().state.last_sequence;
-    let message = stream.get_raw_message(newest).await.context("no command in the stream yet")?;
+    let message = stream
+        .get_raw_message(newest)
+        .await
+        .context("no command in the stream yet")?;
     Ok(message.payload)
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use async_nats::jetstream::{self, consumer::pull};
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -39,8 +39,14 @@ pub(in crate::bench) enum Span {
 }
 
 impl Span {
-    pub(in crate::bench) const ALL: [Self; 6] =
-        [Self::CommitCreate, Self::Publish, Self::Deliver, Self::Issue, Self::Ack, Self::CommitAck];
+    pub(in crate::bench) const ALL: [Self; 6] = [
+        Self::CommitCreate,
+        Self::Publish,
+        Self::Deliver,
+        Self::Issue,
+        Self::Ack,
+        Self::CommitAck,
+    ];
 
     pub(in crate::bench) fn describe(self) -> &'static str {
         match self {
@@ -66,6 +72,7 @@ struct Inner {
     waiting: Mutex<HashMap<i64, oneshot::Sender<Consumed>>>,
     spans: Mutex<Vec<Latencies>>,
     next: AtomicI64,
+    failure: Mutex<Option<String>>,
 }
 
 /// When the consumer did what.
@@ -76,9 +83,17 @@ struct Consumed {
 
 impl Floor {
     /// Prepares the chain; the consumer runs in `tasks` as long as they do.
-    pub(in crate::bench) async fn prepare(stack: &Stack, bench: &Bench, tasks: &mut JoinSet<()>) -> anyhow::Result<Self> {
-        let rows = Rows::prepare(stack, bench.clients).await.context("cannot prepare the floor of PostgreSQL")?;
-        let (bus, messages) = BusFloor::prepare(stack).await.context("cannot prepare the floor of the bus")?;
+    pub(in crate::bench) async fn prepare(
+        stack: &Stack,
+        bench: &Bench,
+        tasks: &mut JoinSet<()>,
+    ) -> anyhow::Result<Self> {
+        let rows = Rows::prepare(stack, bench.clients)
+            .await
+            .context("cannot prepare the floor of PostgreSQL")?;
+        let (bus, messages) = BusFloor::prepare(stack)
+            .await
+            .context("cannot prepare the floor of the bus")?;
         let issue = IssueFloor::prepare(&stack.state().dir.join("floor"), bench.nodes)?;
         let floor = Self(Arc::new(Inner {
             rows,
@@ -87,6 +102,7 @@ impl Floor {
             waiting: Mutex::default(),
             spans: Mutex::new(vec![Latencies::default(); Span::ALL.len()]),
             next: AtomicI64::new(1),
+            failure: Mutex::default(),
         }));
         tasks.spawn(floor.clone().consume(messages));
         Ok(floor)
@@ -109,12 +125,34 @@ impl Floor {
         tokio::task::spawn_blocking(move || issue.alone(length)).await?
     }
 
-    /// One chain.
-    pub(in crate::bench) async fn run(&self) -> anyhow::Result<()> {
+    /// One chain; false when it failed.
+    pub(in crate::bench) async fn run(&self) -> bool {
+        let Err(error) = self.chain().await else { return true };
+        self.0
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(format!("{error:#}"));
+        false
+    }
+
+    /// Whether every chain came to its end.
+    pub(in crate::bench) fn sound(&self) -> anyhow::Result<()> {
+        match &*self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(failure) => bail!("the floor's chain failed: {failure}"),
+            None => Ok(()),
+        }
+    }
+
+    async fn chain(&self) -> anyhow::Result<()> {
         let inner = &self.0;
         let number = inner.next.fetch_add(1, Ordering::Relaxed);
         let (sender, consumed) = oneshot::channel();
-        inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, sender);
+        inner
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, sender);
 
         let began = Instant::now();
         inner.rows.create(number).await?;
@@ -147,7 +185,12 @@ impl Floor {
                 if let Ok(message) = message
                     && let Some(number) = bus::number(&message)
                 {
-                    let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                    let waiting = self
+                        .0
+                        .waiting
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&number);
                     if let (Some(sender), Ok(consumed)) = (waiting, self.work(number, &message).await) {
                         let _gone = sender.send(consumed);
                     }

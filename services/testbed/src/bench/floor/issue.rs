@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::Context;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 
 /// The authority, and where the files go.
@@ -41,7 +41,9 @@ impl IssueFloor {
             issuer: Issuer::new(params, key),
             ca_pem,
             profiles: folder("profiles".to_owned())?,
-            allow: (1..=nodes).map(|node| folder(format!("allow-{node}"))).collect::<Result<_, _>>()?,
+            allow: (1..=nodes)
+                .map(|node| folder(format!("allow-{node}")))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -79,7 +81,9 @@ impl IssueFloor {
                 anyhow::Ok(())
             };
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
         })?;
         let made = i32::try_from(made.into_inner()).unwrap_or(i32::MAX);
         Ok(f64::from(made) / started.elapsed().as_secs_f64())

@@ -28,13 +28,16 @@ impl Rows {
             .test_before_acquire(false)
             .sqlx_logging(false);
         let db = Database::connect(options).await?;
-        db.execute_unprepared("CREATE TABLE creates (id BIGINT PRIMARY KEY, note TEXT NOT NULL)").await?;
-        db.execute_unprepared("CREATE TABLE acks (id BIGINT PRIMARY KEY, note TEXT NOT NULL)").await?;
+        db.execute_unprepared("CREATE TABLE creates (id BIGINT PRIMARY KEY, note TEXT NOT NULL)")
+            .await?;
+        db.execute_unprepared("CREATE TABLE acks (id BIGINT PRIMARY KEY, note TEXT NOT NULL)")
+            .await?;
         Ok(Self { db })
     }
 
     pub(super) async fn create(&self, number: i64) -> anyhow::Result<()> {
-        self.insert("INSERT INTO creates (id, note) VALUES ($1, $2)", number).await
+        self.insert("INSERT INTO creates (id, note) VALUES ($1, $2)", number)
+            .await
     }
 
     pub(super) async fn ack(&self, number: i64) -> anyhow::Result<()> {

@@ -44,7 +44,10 @@ where
     while let Some(client) = running.join_next().await {
         latencies.add(&client?);
     }
-    Ok(Done { latencies, took: started.elapsed() })
+    Ok(Done {
+        latencies,
+        took: started.elapsed(),
+    })
 }
 
 impl Done {

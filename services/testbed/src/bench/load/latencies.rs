@@ -28,11 +28,14 @@ impl Default for Latencies {
 
 impl Latencies {
     pub(in crate::bench) fn record(&mut self, took: Duration) {
-        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.0
+            .saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     pub(in crate::bench) fn add(&mut self, others: &Self) {
-        self.0.add(&others.0).expect("a histogram that resizes itself takes every value");
+        self.0
+            .add(&others.0)
+            .expect("a histogram that resizes itself takes every value");
     }
 
     pub(in crate::bench) fn summary(&self) -> Summary {

@@ -42,10 +42,7 @@ async fn the_chosen_home_comes_first_in_the_profile() {
 
         let text = api.profile(&username).await.unwrap();
 
-        assert_eq!(
-            profile::hosts(&text)[0],
-            node.namespace().unwrap().address.to_string()
-        );
+        assert_eq!(profile::hosts(&text)[0], node.namespace().unwrap().address.to_string());
     }
 }
 
@@ -61,7 +58,13 @@ async fn of_two_creates_of_one_name_one_wins() {
         let mut answers = [one.unwrap(), two.unwrap()];
         answers.sort_by_key(|answer| answer.status);
         let [winner, loser] = answers;
-        assert_eq!((winner.status, loser.status), (201, 409), "{} {}", winner.text, loser.text);
+        assert_eq!(
+            (winner.status, loser.status),
+            (201, 409),
+            "{} {}",
+            winner.text,
+            loser.text
+        );
         assert_eq!(loser.headers["content-type"], "application/problem+json");
         assert!(loser.text.contains("username"), "{}", loser.text);
     }

@@ -51,7 +51,10 @@ async fn a_client_that_ignores_the_goodbye_is_cut_all_the_same() {
     api.delete_user("mallory", Some(SOON)).await.unwrap().success().unwrap();
 
     mallory.is_cut(began, "DELETE of a hostile client").await;
-    assert!(filter.ignored().await.unwrap() > 0, "she was told nothing that she could ignore");
+    assert!(
+        filter.ignored().await.unwrap() > 0,
+        "she was told nothing that she could ignore"
+    );
     assert!(mallory.connection.client.alive(), "she did not listen");
     filter.reform().await.unwrap();
     mallory.connection.client.restart().await.unwrap();

@@ -16,7 +16,12 @@ async fn guest(site: &Site, lifetime: TimeDelta) -> (Visitor, String, DateTime<U
     let api = site.stack.api();
     let end = Utc::now() + lifetime;
     let body = json!({ "username": "guest", "expires_at": end.to_rfc3339() });
-    let created = api.create_user_as(&body, Some(SOON)).await.unwrap().expect(201).unwrap();
+    let created = api
+        .create_user_as(&body, Some(SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     assert_synced(&created);
     let text = api.profile("guest").await.unwrap();
     (site.visit(&text).await, text, end)
@@ -29,12 +34,18 @@ async fn ends_at(guest: &Visitor, end: DateTime<Utc>, case: &str) {
     let last = guest.pings.stats().last_reply.unwrap();
     let off = match last.duration_since(end) {
         Ok(late) => {
-            eprintln!("measured: {case}: last ping answered {} ms after the end", late.as_millis());
+            eprintln!(
+                "measured: {case}: last ping answered {} ms after the end",
+                late.as_millis()
+            );
             late
         }
         Err(early) => {
             let early = early.duration();
-            eprintln!("measured: {case}: last ping answered {} ms before the end", early.as_millis());
+            eprintln!(
+                "measured: {case}: last ping answered {} ms before the end",
+                early.as_millis()
+            );
             early
         }
     };
@@ -54,7 +65,9 @@ async fn an_expired_user_is_cut_at_its_time_and_comes_back_when_its_time_is_prol
 
     let api = site.stack.api();
     let later = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
-    let prolonged = api.change_user("guest", &json!({ "expires_at": later }), Some(SOON)).await;
+    let prolonged = api
+        .change_user("guest", &json!({ "expires_at": later }), Some(SOON))
+        .await;
     assert_synced(&prolonged.unwrap().expect(200).unwrap());
     site.lets_in(&text).await;
     witness.lost_nothing().await;

@@ -56,7 +56,12 @@ impl Site {
     /// Creates a user, waits until all nodes let it in, and returns its profile.
     pub(super) async fn create(&self, username: &str) -> String {
         let api = self.stack.api();
-        let created = api.create_user(username, Some(SOON)).await.unwrap().expect(201).unwrap();
+        let created = api
+            .create_user(username, Some(SOON))
+            .await
+            .unwrap()
+            .expect(201)
+            .unwrap();
         assert_synced(&created);
         api.profile(username).await.unwrap()
     }
@@ -173,7 +178,11 @@ impl Visitor {
             stats.longest_gap.as_millis()
         );
         assert!(stats.lost.is_empty(), "the witness lost pings: {stats:?}");
-        assert_eq!(self.connection.client.connections(), 1, "the witness had to connect again");
+        assert_eq!(
+            self.connection.client.connections(),
+            1,
+            "the witness had to connect again"
+        );
         self.connection.close().await;
     }
 }

@@ -1,0 +1,69 @@
+//! What a create costs, from the request to the last node that has applied it, beside the least that it could cost.
+
+mod accounting;
+mod conditions;
+mod easyrsa;
+mod floor;
+mod load;
+mod measure;
+mod options;
+mod report;
+mod rounds;
+mod verify;
+
+use std::time::Instant;
+
+use anyhow::Context;
+use vpnmanager_testbed::{
+    net::has_tunnels,
+    postgres::Durability,
+    stack::{Stack, StackOptions},
+};
+
+pub(crate) use options::Bench;
+
+use crate::{
+    cli::unless_interrupted,
+    screen::{self, say},
+};
+
+impl Bench {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        if cfg!(debug_assertions) {
+            say("This is a dev build: its numbers say little. `make bench` builds for release.");
+        }
+        if let Err(reason) = has_tunnels() {
+            say(format_args!(
+                "No tunnels here ({reason}): the nodes run without OpenVPN."
+            ));
+        }
+        unless_interrupted(self.with_stack()).await?.context("bench failed")
+    }
+
+    async fn with_stack(&self) -> anyhow::Result<()> {
+        let options = StackOptions {
+            nodes: self.nodes,
+            durability: Durability::Durable,
+            progress: screen::step,
+            ..StackOptions::default()
+        };
+        let stack = Stack::start(options).await?;
+        let measured = measure::measure(self, &stack).await;
+        if measured.is_err() {
+            say("What the services have to say:");
+            stack.troubles().iter().for_each(|line| say(format_args!("  {line}")));
+        }
+        let started = Instant::now();
+        stack.down().await;
+        screen::done(
+            "Stop everything",
+            "processes, namespaces and files are gone",
+            started.elapsed(),
+        );
+        let result = measured?;
+        say(report::table(&result));
+        let file = report::store(&self.out, &result)?;
+        say(format_args!("Result: {}", file.display()));
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! kill -9 of management, the bus or the agents in the middle of things: what was accepted happens, and nobody has to help.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use vpnmanager_testbed::{api::Api, stack::Part};
+
+use super::{
+    profile,
+    site::{SOON, Site},
+};
+
+const USERS: usize = 20;
+const WRITERS: usize = 4;
+const NODES: [u8; 2] = [1, 2];
+
+/// Creates users while the agents hold still, kills `part`, and lets everything go on.
+async fn kill_between_create_and_ack(part: Part) {
+    let mut site = Site::without_tunnels(NODES.len() as u8).await;
+    let api = site.stack.api();
+    site.create("first").await;
+    let agents = NODES.map(|number| site.stack.process(Part::Node(number)).unwrap());
+    agents.iter().for_each(|agent| agent.signal(Signal::STOP));
+    for number in 0..USERS {
+        let created = api
+            .create_user(&format!("user-{number}"), None)
+            .await
+            .unwrap()
+            .expect(201);
+        assert_eq!(created.unwrap().body["synced"], false);
+    }
+    api.delete_user("first", None).await.unwrap().success().unwrap();
+
+    site.stack.kill_part(part).await.unwrap();
+    agents.iter().for_each(|agent| agent.signal(Signal::CONT));
+    site.stack.start_part(part).await.unwrap();
+
+    assert_eq!(site.all_synced(2 * SOON).await, USERS);
+    site.forgets("first").await;
+    for number in 0..USERS {
+        profile::assert_complete(&api.profile(&format!("user-{number}")).await.unwrap(), NODES.len());
+    }
+}
+
+#[tokio::test]
+async fn management_killed_between_create_and_ack_loses_nothing() {
+    kill_between_create_and_ack(Part::Management).await;
+}
+
+#[tokio::test]
+async fn the_bus_killed_between_create_and_ack_loses_nothing() {
+    kill_between_create_and_ack(Part::Nats).await;
+}
+
+#[tokio::test]
+async fn the_database_killed_between_create_and_ack_loses_nothing() {
+    kill_between_create_and_ack(Part::Postgres).await;
+}
+
+/// Creates users one after the other and returns the names that were accepted.
+async fn write(api: Api, writer: usize, users: usize) -> Vec<String> {
+    let mut accepted = Vec::new();
+    for number in 0..users {
+        let username = format!("writer-{writer}.{number}");
+        // Without an answer, or with a refusal of one who cannot at this moment, nothing was promised.
+        if api
+            .create_user(&username, None)
+            .await
+            .is_ok_and(|answer| answer.status == 201)
+        {
+            accepted.push(username);
+        }
+    }
+    accepted
+}
+
+#[tokio::test]
+async fn creates_survive_a_series_of_kills() {
+    let mut site = Site::without_tunnels(NODES.len() as u8).await;
+    let api = site.stack.api();
+    let mut accepted = Vec::new();
+    let parts = [
+        Part::Nats,
+        Part::Node(1),
+        Part::Management,
+        Part::Node(2),
+        Part::Postgres,
+    ];
+    for (round, part) in parts.into_iter().enumerate() {
+        let writers = (0..WRITERS).map(|writer| write(api.clone(), round * WRITERS + writer, 10));
+        let kill = async {
+            // In the middle of the writing; what exactly is hit differs from run to run.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..150))).await;
+            site.stack.kill_part(part).await.unwrap();
+            site.stack.start_part(part).await.unwrap();
+        };
+        let (names, ()) = tokio::join!(futures_util::future::join_all(writers), kill);
+        accepted.extend(names.into_iter().flatten());
+    }
+    eprintln!("measured: {} creates were accepted during five kills", accepted.len());
+
+    let listed = site.all_synced(2 * SOON).await;
+
+    assert!(listed >= accepted.len(), "{listed} listed, {} accepted", accepted.len());
+    for username in &accepted {
+        profile::assert_complete(&api.profile(username).await.unwrap(), NODES.len());
+    }
+}

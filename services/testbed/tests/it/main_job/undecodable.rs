@@ -1,0 +1,76 @@
+//! A message on the bus that nobody can read.
+
+use async_nats::{
+    ConnectOptions,
+    jetstream::{self, consumer::PullConsumer},
+};
+use vpnmanager_testbed::{stack::Part, wait};
+
+use super::site::{SOON, Site};
+
+async fn bus(site: &Site) -> jetstream::Context {
+    let options = ConnectOptions::with_credentials_file(site.stack.nats_creds())
+        .await
+        .unwrap();
+    jetstream::new(options.connect(site.stack.state().nats_url()).await.unwrap())
+}
+
+#[tokio::test]
+async fn an_unreadable_command_is_terminated_and_recorded_and_the_next_one_applied() {
+    let mut site = Site::without_tunnels(1).await;
+    let bus = bus(&site).await;
+    let garbage = [
+        "{\"v\":1,",
+        "[]",
+        "",
+        "\u{0}\u{1}",
+        "{\"v\":1,\"type\":\"put_user\"}",
+        "{\"v\":99}",
+    ];
+    let mut subjects = Vec::new();
+    for text in garbage {
+        let subject = format!("vpn.cmd.node-1.{}", uuid::Uuid::new_v4());
+        bus.publish(subject.clone(), text.into()).await.unwrap().await.unwrap();
+        subjects.push(subject);
+    }
+
+    site.create("alice").await;
+
+    let api = site.stack.api();
+    let recorded = wait::until_some(SOON, "all of them in the audit trail", async || {
+        let rows = api.audit("?action=command_undecodable&limit=100").await.ok()?;
+        (rows.items().len() >= subjects.len()).then_some(rows)
+    });
+    let recorded = recorded.await.unwrap();
+    assert_eq!(recorded.items().len(), subjects.len(), "{}", recorded.text);
+    for subject in &subjects {
+        assert!(
+            recorded.text.contains(subject.as_str()),
+            "{subject} is not in {}",
+            recorded.text
+        );
+    }
+    assert!(
+        recorded.items().iter().all(|row| row["server_id"] == "node-1"),
+        "{}",
+        recorded.text
+    );
+    let consumer: PullConsumer = bus.get_consumer_from_stream("node-1", "VPN_COMMANDS").await.unwrap();
+    let settled = async || {
+        let info = consumer.get_info().await.unwrap();
+        let left = info.num_ack_pending as u64 + info.num_pending + info.num_redelivered as u64;
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} messages are not settled"))
+        }
+    };
+    wait::until_ok(SOON, "everything to be settled", settled).await.unwrap();
+
+    // They lie in the stream for ever; that must trouble neither a restart nor the next user.
+    site.stack.kill_part(Part::Node(1)).await.unwrap();
+    site.stack.start_part(Part::Node(1)).await.unwrap();
+    site.create("bob").await;
+    let rows = api.audit("?action=command_undecodable&limit=100").await.unwrap();
+    assert_eq!(rows.items().len(), subjects.len(), "recorded again: {}", rows.text);
+}
