@@ -12,6 +12,7 @@ pub mod health_status;
 pub mod api_key;
 pub mod audit_log;
 pub mod bus_revocation;
+pub mod bus_stream;
 pub mod certificate_authority;
 pub mod intent;
 pub mod join_token;

@@ -193,6 +193,12 @@ CREATE TABLE bus_revocations (
     revoked_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
+-- The store of the bus that publications went to: another moment of creation means that it was lost.
+CREATE TABLE bus_streams (
+    name       VARCHAR(255) PRIMARY KEY,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
 -- Answers already given to local requests of nodes, so that repeating one changes nothing.
 CREATE TABLE intents (
     id         UUID PRIMARY KEY,

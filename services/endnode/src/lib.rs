@@ -1,4 +1,4 @@
-//! The agent beside one OpenVPN server.
+#![doc = include_str!("../README.md")]
 
 pub mod allow_list;
 pub mod profile;

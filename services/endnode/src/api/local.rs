@@ -1,8 +1,11 @@
 //! What the operations work on: the agent, as soon as the node has enrolled.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use async_nats::Client;
+use async_nats::{Client, connection::State};
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::problem::ApiError;
 
@@ -13,6 +16,9 @@ use crate::{
     tasks::{intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
     vpn::Vpn,
 };
+
+/// How long a caller waits for management.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The node behind the API. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,6 +68,16 @@ impl LocalNode {
 
     pub(super) fn agent(&self) -> Result<&Agent, ApiError> {
         self.agent.get().ok_or_else(|| ApiError::unavailable("this node has not enrolled yet"))
+    }
+}
+
+impl Agent {
+    /// How long a caller waits for management: not at all while nobody could be asked.
+    pub(super) fn patience(&self) -> Duration {
+        match self.bus.connection_state() {
+            State::Connected => PATIENCE,
+            State::Disconnected | State::Pending => Duration::ZERO,
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, message::PublishMessage};
+use async_nats::{
+    connection::State,
+    jetstream::{self, message::PublishMessage},
+};
 use vpnmanager_nats::{envelope::Envelope, subjects};
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
@@ -32,6 +35,9 @@ pub enum OutboxError {
     /// They could not be read or forgotten.
     #[error("reading queued events failed")]
     Journal(#[from] JournalError),
+    /// The bus is not connected.
+    #[error("the bus is not connected, events wait")]
+    Away,
     /// The bus does not have them yet.
     #[error("publishing an event failed")]
     Publish(#[from] jetstream::context::PublishError),
@@ -47,6 +53,9 @@ impl EventOutbox {
         let events = self.journal.read(|records| records.oldest_events(BATCH)).await?;
         if events.is_empty() {
             return Ok(Next::Idle);
+        }
+        if self.context.client().connection_state() != State::Connected {
+            return Err(OutboxError::Away);
         }
         let mut in_flight = Vec::with_capacity(events.len());
         for (number, event) in events {

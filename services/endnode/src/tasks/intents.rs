@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::Client;
+use async_nats::{Client, connection::State};
 use chrono::Utc;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -61,6 +61,9 @@ pub enum IntentError {
     /// Its answer cannot be read.
     #[error("management's answer to an intent cannot be read")]
     Answer(#[from] DecodeError),
+    /// The bus is not connected.
+    #[error("the bus is not connected, local requests wait")]
+    Away,
     /// It asks to come back later.
     #[error("management cannot take intents at this moment")]
     Unavailable,
@@ -102,6 +105,9 @@ impl IntentOutbox {
     async fn carry(&self) -> Result<Next, IntentError> {
         let Some(queued) = self.journal.read(|records| records.next_intent()).await? else { return Ok(Next::Idle) };
         let id = queued.intent.id;
+        if self.bus.connection_state() != State::Connected {
+            return Err(IntentError::Away);
+        }
         // Counted before it is sent: whoever wants to take it back must know that it may have arrived.
         self.journal.write(move |records| records.attempt_intent(id)).await?;
         let answer = self.ask(&queued).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{
     Client,
+    connection::State,
     jetstream::{self, consumer::PullConsumer},
 };
 use chrono::Utc;
@@ -84,10 +85,12 @@ enum Ending {
 pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
-        // Before the first connection there is nobody to ask.
-        if *connections.borrow_and_update() == 0 {
+        connections.borrow_and_update();
+        // Without a connection there is nobody to ask, and a question that waits in the client would be stale when it is sent.
+        if sync.bus.connection_state() != State::Connected {
             tokio::select! {
                 changed = connections.changed() => changed?,
+                () = tokio::time::sleep(SHORTEST_RETRY) => {}
                 () = stop.cancelled() => {}
             }
             continue;
@@ -166,6 +169,8 @@ impl Sync {
     }
 
     async fn accepted(&self) -> Result<(), JournalError> {
+        self.node.wakes.intents.wake();
+        self.node.wakes.events.wake();
         if self.readiness.refusal().is_some() {
             self.journal.write(|records| records.set_refused(None)).await?;
             self.readiness.accept();

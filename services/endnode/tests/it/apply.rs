@@ -125,8 +125,8 @@ async fn an_edited_allow_list_is_made_right_again() {
     use vpnmanager_endnode::backend::VpnBackend as _;
     let (parts, alice, smuggled) = (Parts::new(), User::new("alice"), User::new("mallory"));
     parts.apply(alice.standby(1)).await;
-    parts.vpn.deny(&[alice.credential.clone()]).await.unwrap();
-    parts.vpn.allow(&[smuggled.credential.clone()]).await.unwrap();
+    parts.vpn.deny(std::slice::from_ref(&alice.credential)).await.unwrap();
+    parts.vpn.allow(std::slice::from_ref(&smuggled.credential)).await.unwrap();
 
     let changes = parts.applier.reconcile().await.unwrap();
 

@@ -252,3 +252,46 @@ async fn a_stopped_agent_hands_back_and_ends_in_time() {
     }
     assert_eq!(management.script().certificates.len(), 50);
 }
+
+#[tokio::test]
+async fn without_a_bus_a_local_delete_acts_and_is_answered_at_once() {
+    let (management, agent) = fleet().await;
+    let alice = User::new("alice");
+    management.send(vec![alice.standby(1)]).await;
+    management.ack_of(alice.key, 1).await;
+    let server = management.bus.lock().unwrap().take().unwrap();
+    server.kill().await;
+    let away = || async { agent.get("/health").await.is_some_and(|health| health["bus_connected"] == false) };
+    wait::until(DEADLINE, "the bus to be away", away).await.unwrap();
+
+    let started = std::time::Instant::now();
+    let (status, user) = agent.call(Method::DELETE, "/api/users/alice", None).await.unwrap();
+
+    assert_eq!(status, 202, "{user}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(agent.allowed().is_empty());
+    let (status, _) = agent.call(Method::POST, "/api/users", Some(json!({ "username": "bob" }))).await.unwrap();
+    assert_eq!(status, 202);
+    let (status, _) = agent.call(Method::DELETE, "/api/users/bob", None).await.unwrap();
+    assert_eq!(status, 200, "a create that was never sent is simply forgotten");
+    drop(server);
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_without_management_serves_what_it_holds() {
+    let (management, mut agent) = fleet().await;
+    let alice = User::new("alice");
+    management.send(vec![alice.standby(1)]).await;
+    management.ack_of(alice.key, 1).await;
+    agent.kill().await;
+    let server = management.bus.lock().unwrap().take().unwrap();
+    server.kill().await;
+    std::fs::remove_file(agent.dir.join("allow").join(alice.credential.as_str())).unwrap();
+
+    agent.start().await;
+
+    let served = || async { agent.log().contains("This node serves in_sync=false") };
+    wait::until(DEADLINE, "the node to serve", served).await.unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+    assert_eq!(agent.allowed(), [alice.credential.to_string()]);
+    drop(server);
+}

@@ -10,6 +10,16 @@ use vpnmanager_nats::security::keys::NodePublicKey;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::{scalar_impls, text_scalar};
 
+/// A valid one, whose key was thrown away.
+pub(super) const EXAMPLE_CSR: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----\n\
+MIHHMG4CAQAwDDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA\n\
+BLreZkeuNZ+3zwoQd6HBbzWhyBIyqwk2aiae8W2ivj6F52ipYFvJUJWiXtCFNVKc\n\
+l2DyuwX5T30qUA1UM3DEUp+gADAKBggqhkjOPQQDAgNJADBGAiEAqx+hDpDpWkIV\n\
+atqJ6mkAEgH7AL2Y2aa+V4YOZrD0TCYCIQDhVipdEQZ0yEPSdAyjBwCQUiIRkL/o\n\
+J1YbHY7utWrqDA==\n\
+-----END CERTIFICATE REQUEST-----\n";
+
 /// A username of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsernameText(pub(super) Username);
@@ -179,7 +189,7 @@ text_scalar! {
         format: "pkcs10-pem",
         pattern: "^[ -~\\r\\n]+$",
         length: 1..=8192,
-        example: "-----BEGIN CERTIFICATE REQUEST-----\n...\n-----END CERTIFICATE REQUEST-----\n",
+        example: EXAMPLE_CSR,
         check: |text| match text.is_ascii() {
             true => Ok(()),
             false => Err("must be a PKCS #10 request in PEM".to_owned()),

@@ -17,7 +17,11 @@ use vpnmanager_nats::{
     sync::StateDigest,
 };
 
-use super::{audit::Entry, retry};
+use super::{
+    audit::Entry,
+    raise_revisions::{self, Seen},
+    retry,
+};
 use crate::{app::App, domain::actor::Actor};
 
 /// A tombstone that a node acked, so that its message can be forgotten.
@@ -64,6 +68,7 @@ async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack], recorder: &
     let users = lock_users(transaction, &newest).await?;
     let tombstones = update_placements(transaction, &newest).await?;
     update_credentials(transaction, &newest).await?;
+    raise_revisions::raise_within(transaction, &outrun(&newest), recorder).await?;
     settle_users(transaction, &users, recorder).await?;
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
@@ -81,6 +86,15 @@ fn newest(acks: &[Ack]) -> Vec<&Ack> {
         }
     }
     by_placement.into_values().collect()
+}
+
+/// Revisions that nodes hold beyond what was sent to them.
+fn outrun(acks: &[&Ack]) -> Vec<Seen> {
+    let seen = acks.iter().filter_map(|ack| match ack.outcome {
+        Outcome::Superseded { holds } => Some(Seen { user: ack.user_key, holds }),
+        Outcome::Applied { .. } | Outcome::Failed { .. } | Outcome::Refused { .. } => None,
+    });
+    seen.collect()
 }
 
 #[derive(FromQueryResult)]

@@ -12,6 +12,8 @@ pub mod wait_settled;
 
 pub mod apply_reports;
 pub mod claim_publications;
+pub mod raise_revisions;
+pub mod recognise_stream;
 pub mod record_publications;
 pub mod sign_certificates;
 

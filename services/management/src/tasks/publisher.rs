@@ -11,6 +11,7 @@ use crate::{
     app::App,
     ops::{
         claim_publications::{self, BATCH},
+        raise_revisions::{Seen, raise_revisions},
         record_publications::{self, PublicationResult},
     },
 };
@@ -53,6 +54,16 @@ impl Reconciler for Publisher {
         }
         let publications: Vec<Publication> = claims.iter().map(|claim| claim.publication.clone()).collect();
         let published = publish::publish_all(&self.app.topology, &publications).await;
+        let overtaken: Vec<Seen> = published
+            .iter()
+            .zip(&publications)
+            .filter_map(|(published, publication)| match published {
+                Ok(Published::Overtaken { revision, .. }) => {
+                    Some(Seen { user: publication.command.body.user_key(), holds: *revision })
+                }
+                Ok(Published::Stored { .. }) | Err(_) => None,
+            })
+            .collect();
         let mut failures = 0;
         let mut last_error = None;
         let results: Vec<PublicationResult> = published
@@ -77,6 +88,7 @@ impl Reconciler for Publisher {
         record_publications::record(db, &claims, &results)
             .await
             .context("recording publications failed")?;
+        raise_revisions(db, &overtaken, &self.app.settings.server_id).await.context("raising revisions failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;
         Ok(if is_full { Next::Again } else { Next::Idle })
     }

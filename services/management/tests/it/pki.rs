@@ -286,3 +286,16 @@ fn secrets_are_for_their_owner_only() {
     );
     assert!(!format!("{pki:?}").contains("KEY"), "Debug shows a key");
 }
+
+#[test]
+fn the_example_in_the_description_is_a_request_that_is_signed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spec = vpnmanager_management::api::spec();
+    let example = spec
+        .document()
+        .pointer("/components/schemas/Registration/example/csr")
+        .and_then(|csr| csr.as_str());
+    open(folder.path())
+        .sign_client(&name(), example.expect("an example"))
+        .expect("signed");
+}

@@ -84,11 +84,7 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
     let floor = Floor::prepare(stack, bench, &mut tasks).await?;
     closed_loop(bench.clients, Duration::from_secs(1), chains(&floor)).await?;
     floor.sound()?;
-    screen::done(
-        "Warm up",
-        &format!("{} users", warm.latencies.summary().count),
-        started.elapsed(),
-    );
+    screen::done("Warm up", &format!("{} users", warm.summary().count), started.elapsed());
     let conditions = Conditions::look(stack, &db, floor.nats_server()).await?;
 
     let run = Run {
@@ -185,10 +181,10 @@ impl Run<'_> {
         for _ in 0..self.bench.rounds {
             let begun = Begun::now(self.parties);
             let done = closed_loop(clients, self.bench.short_round(), chains(self.floor)).await?;
-            floor.end(&begun, &done.latencies);
+            floor.end(&begun, &done);
             let begun = Begun::now(self.parties);
             let done = closed_loop(clients, self.bench.round(), creates(self.creator, Some(WAIT))).await?;
-            ours.end(&begun, &done.latencies);
+            ours.end(&begun, &done);
         }
         Ok(Pair {
             floor: floor.into(),
@@ -207,9 +203,9 @@ impl Run<'_> {
             creates(self.creator, None),
         )
         .await?;
-        answered.end(&begun, &done.latencies);
+        answered.end(&begun, &done);
         let drain = drained(db).await?;
-        let count = f64::from(u32::try_from(done.latencies.summary().count)?);
+        let count = f64::from(u32::try_from(done.summary().count)?);
         let applied_per_second = count / started.elapsed().as_secs_f64();
         screen::done(
             "Drain",

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use data_encoding::HEXLOWER;
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
 use serde::Serialize;
 use vpnmanager_testbed::stack::Stack;
 
@@ -72,7 +72,7 @@ pub(super) async fn verify(stack: &Stack, db: &DatabaseConnection, created: u64)
     let mut after = 0;
     loop {
         let values = [Creator::PREFIX.into(), after.into(), i64::try_from(PAGE)?.into()];
-        let statement = Statement::from_sql_and_values(db.get_database_backend(), USERS, values);
+        let statement = Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, USERS, values);
         let rows = Row::find_by_statement(statement)
             .all(db)
             .await

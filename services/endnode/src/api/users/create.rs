@@ -1,7 +1,5 @@
 //! Creating: management's decision, asked for from here.
 
-use std::time::Duration;
-
 use chrono::Utc;
 use poem::web::RemoteAddr;
 use poem_openapi::{Object, payload::Json, types::Example};
@@ -20,9 +18,6 @@ use crate::api::{
     local::{Agent, internal},
     names::UsernameText,
 };
-
-/// How long a caller waits for management.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A user to create.
 #[derive(Debug, Object)]
@@ -62,7 +57,7 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
         return Err(ApiError::conflict("username", "a user of that name exists or is being created"));
     }
     agent.node.wakes.intents.wake();
-    match tokio::time::timeout(PATIENCE, answer).await {
+    match tokio::time::timeout(agent.patience(), answer).await {
         Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
             let known = read::find(agent, username.clone()).await?.filter(|user| user.key == Some(user_key.0));
             let accepted = LocalUser {

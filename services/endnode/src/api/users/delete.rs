@@ -12,7 +12,7 @@ use vpnmanager_openapi::problem::ApiError;
 
 use super::{
     Deleted,
-    create::{PATIENCE, refused},
+    create::refused,
     ip_of,
     local_user::{LocalUser, UserState},
 };
@@ -48,7 +48,7 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
         // Deleted here before: management has not answered yet.
         return Ok(Deleted::Queued(Json(user)));
     }
-    match tokio::time::timeout(PATIENCE, answer).await {
+    match tokio::time::timeout(agent.patience(), answer).await {
         Ok(Ok(
             IntentAnswer::Accepted { .. } | IntentAnswer::Refused { reason: IntentRefusal::UnknownUser, .. },
         )) => Ok(Deleted::Deleted(Json(user))),

@@ -21,16 +21,19 @@ pub(crate) struct HealthReport {
     /// Whether OpenVPN serves: `up`, `down` though it should be up, `waiting` for a complete snapshot, or `absent` when the agent runs none.
     openvpn_state: Option<OpenvpnStateText>,
     /// OpenVPN's process id.
+    #[oai(validator(minimum(value = "1")))]
     openvpn_pid: Option<u32>,
     /// Live sessions.
-    #[oai(validator(maximum(value = "10000000")))]
+    #[oai(validator(minimum(value = "0"), maximum(value = "10000000")))]
     sessions: Option<u32>,
     /// Sessions that fit at most.
-    #[oai(validator(maximum(value = "10000000")))]
+    #[oai(validator(minimum(value = "0"), maximum(value = "10000000")))]
     capacity: Option<u32>,
     /// Bytes received from clients since OpenVPN started.
+    #[oai(validator(minimum(value = "0")))]
     bytes_in: Option<u64>,
     /// Bytes sent to clients since OpenVPN started.
+    #[oai(validator(minimum(value = "0")))]
     bytes_out: Option<u64>,
     /// Release of the agent.
     agent_version: Option<VersionText>,

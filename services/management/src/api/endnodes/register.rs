@@ -10,7 +10,9 @@ use vpnmanager_nats::commands::Protocol;
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
-use crate::api::names::{BusKeyText, CsrText, HostText, PoolText, ProtocolText, ServerIdText, TokenText, VersionText};
+use crate::api::names::{
+    BusKeyText, CsrText, EXAMPLE_CSR, HostText, PoolText, ProtocolText, ServerIdText, TokenText, VersionText,
+};
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::register_node::{self, Enrolment, Registration, Right};
@@ -184,9 +186,7 @@ impl Example for RegistrationBody {
                     .parse()
                     .expect("a valid public key"),
             ),
-            csr: "-----BEGIN CERTIFICATE REQUEST-----\n...\n-----END CERTIFICATE REQUEST-----\n"
-                .parse()
-                .expect("valid text"),
+            csr: EXAMPLE_CSR.parse().expect("valid text"),
             host: None,
             port: DEFAULT_PORT,
             protocol: default_protocol(),

@@ -183,7 +183,7 @@ async fn the_audit_trail_cannot_be_rewritten() {
 }
 
 #[tokio::test]
-async fn a_superseded_command_says_what_the_node_holds() {
+async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
@@ -192,5 +192,13 @@ async fn a_superseded_command_says_what_the_node_holds() {
     apply(&stack.app, &[superseded], &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the node holds revision 7"));
-    assert!(!after.user.synced);
+    assert_eq!((after.user.revision, after.placements[0].wanted_revision, after.user.synced), (8, 8, false));
+    let raised = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_revision_raised"));
+    let raised = raised.one(&stack.app.db).await.expect("read").expect("one");
+    assert_eq!(raised.before.expect("the state before"), serde_json::json!({ "revision": 1, "seen": 7 }));
+
+    let mut absurd = applied("node-1", &alice, 1);
+    absurd.outcome = Outcome::Superseded { holds: Revision(i64::MAX) };
+    apply(&stack.app, &[absurd], &[]).await.expect("recorded");
+    assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
 }

@@ -76,6 +76,7 @@ struct Inner {
 }
 
 /// When the consumer did what.
+#[derive(Debug)]
 struct Consumed {
     received: Instant,
     issued: Instant,

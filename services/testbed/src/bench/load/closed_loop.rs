@@ -9,17 +9,9 @@ use tokio::task::JoinSet;
 
 use super::Latencies;
 
-/// What the clients got done.
-#[derive(Debug)]
-pub(in crate::bench) struct Done {
-    pub(in crate::bench) latencies: Latencies,
-    /// From the start to the end of the last one.
-    pub(in crate::bench) took: Duration,
-}
-
-/// Lets `clients` do `work` until `length` is over; what is in hand then is finished and counted, also in the time.
+/// Lets `clients` do `work` until `length` is over; what is in hand then is finished and counted.
 /// What fails (`false`) is not counted.
-pub(in crate::bench) async fn closed_loop<F, Fut>(clients: u16, length: Duration, work: F) -> anyhow::Result<Done>
+pub(in crate::bench) async fn closed_loop<F, Fut>(clients: u16, length: Duration, work: F) -> anyhow::Result<Latencies>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = bool> + Send + 'static,
@@ -44,14 +36,5 @@ where
     while let Some(client) = running.join_next().await {
         latencies.add(&client?);
     }
-    Ok(Done {
-        latencies,
-        took: started.elapsed(),
-    })
-}
-
-impl Done {
-    pub(in crate::bench) fn per_second(&self) -> f64 {
-        f64::from(u32::try_from(self.latencies.summary().count).unwrap_or(u32::MAX)) / self.took.as_secs_f64()
-    }
+    Ok(latencies)
 }

@@ -1,9 +1,13 @@
 //! kill -9 of management, the bus or the agents in the middle of things: what was accepted happens, and nobody has to help.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use vpnmanager_testbed::{api::Api, stack::Part};
+use vpnmanager_testbed::{
+    api::Api,
+    postgres::Durability,
+    stack::{Part, StackOptions},
+};
 
 use super::{
     profile,
@@ -14,9 +18,19 @@ const USERS: usize = 20;
 const WRITERS: usize = 4;
 const NODES: [u8; 2] = [1, 2];
 
+/// A stack whose database keeps what it has promised, also when it is killed.
+async fn durable() -> Site {
+    Site::start(StackOptions {
+        tunnels: Some(false),
+        durability: Durability::Durable,
+        ..StackOptions::default()
+    })
+    .await
+}
+
 /// Creates users while the agents hold still, kills `part`, and lets everything go on.
 async fn kill_between_create_and_ack(part: Part) {
-    let mut site = Site::without_tunnels(NODES.len() as u8).await;
+    let mut site = durable().await;
     let api = site.stack.api();
     site.create("first").await;
     let agents = NODES.map(|number| site.stack.process(Part::Node(number)).unwrap());
@@ -76,7 +90,7 @@ async fn write(api: Api, writer: usize, users: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn creates_survive_a_series_of_kills() {
-    let mut site = Site::without_tunnels(NODES.len() as u8).await;
+    let mut site = durable().await;
     let api = site.stack.api();
     let mut accepted = Vec::new();
     let parts = [
@@ -99,8 +113,9 @@ async fn creates_survive_a_series_of_kills() {
     }
     eprintln!("measured: {} creates were accepted during five kills", accepted.len());
 
+    let began = Instant::now();
     let listed = site.all_synced(2 * SOON).await;
-
+    eprintln!("measured: all synced {} ms after the last kill", began.elapsed().as_millis());
     assert!(listed >= accepted.len(), "{listed} listed, {} accepted", accepted.len());
     for username in &accepted {
         profile::assert_complete(&api.profile(username).await.unwrap(), NODES.len());
