@@ -56,6 +56,8 @@ pub struct Model {
     pub draining: bool,
     /// Clients that it takes at most.
     pub capacity: Option<i32>,
+    /// Since when everything is published again for it.
+    pub resync_since: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -24,7 +24,9 @@ CREATE TABLE servers (
     state_since     TIMESTAMPTZ NOT NULL DEFAULT now(),
     last_seen       TIMESTAMPTZ,
     draining        BOOLEAN NOT NULL DEFAULT false,
-    capacity        INTEGER
+    capacity        INTEGER,
+    -- Since when everything is published again for it, so that it can start over.
+    resync_since    TIMESTAMPTZ
 );
 
 CREATE TABLE users (

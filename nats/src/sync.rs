@@ -24,6 +24,12 @@ pub struct SyncRequest {
     pub digest: StateDigest,
     /// Whether the node ever held a complete snapshot.
     pub complete: bool,
+    /// The store that `last_sequence` counts in; `None` before the first complete snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamId>,
+    /// Local requests that wait for management: until they are carried out the node differs on purpose.
+    #[serde(default)]
+    pub queued_intents: u64,
     /// The node's clock.
     pub at: DateTime<Utc>,
 }
@@ -36,11 +42,22 @@ pub enum SyncAnswer {
     Ok {
         /// Stream sequence of the newest command for this node, 0 when there is none.
         upto_sequence: u64,
+        /// The store that this sequence counts in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<StreamId>,
+    },
+    /// Everything has to come again, and is being published: ask again in a moment.
+    Preparing {
+        /// Why, in words.
+        reason: String,
     },
     /// Everything comes again from the start; after this sequence, users that did not come are ghosts and go.
     Resync {
         /// Stream sequence of the newest command for this node, 0 when there is none.
         upto_sequence: u64,
+        /// The store that this sequence counts in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<StreamId>,
         /// Why, in words.
         reason: String,
     },
@@ -50,6 +67,12 @@ pub enum SyncAnswer {
         reason: String,
     },
 }
+
+/// One store of the stream of commands: the moment of its creation in microseconds since 1970. Sequences of two stores have
+/// nothing to do with one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(pub i64);
 
 /// An order-independent digest of what a node holds: the XOR of one 64-bit hash for each user and revision.
 /// Printed as 16 hex digits. Not a secret and no protection against a hostile node; it finds drift.

@@ -1,6 +1,6 @@
 //! Streams and consumers: created when absent, compared when present, never deleted because they look wrong.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_nats::{
     Client,
@@ -11,8 +11,13 @@ use async_nats::{
         stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream},
     },
 };
+use futures_util::TryStreamExt;
 
-use crate::{ids::NodeId, subjects};
+use crate::{
+    ids::{NodeId, UserKey},
+    subjects,
+    sync::StreamId,
+};
 
 /// The stream of commands: one message kept for each user and node, so that it is every node's snapshot.
 pub const COMMANDS: &str = "VPN_COMMANDS";
@@ -211,6 +216,42 @@ impl Topology {
             .await
             .map(drop)
             .map_err(TopologyError::request(format!("purging the commands of {node}")))
+    }
+
+    /// The store that the stream of commands is in: another one after the server lost its own.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn commands_store(&self) -> Result<StreamId, TopologyError> {
+        let info = self
+            .commands
+            .get_info()
+            .await
+            .map_err(TopologyError::request(format!("reading the stream {COMMANDS}")))?;
+        let micros = info.created.unix_timestamp_nanos() / 1_000;
+        Ok(StreamId(i64::try_from(micros).unwrap_or_default()))
+    }
+
+    /// Removes the commands of a node that are for none of these users. Gives how many users they were for.
+    ///
+    /// # Errors
+    /// When the server does not do it.
+    pub async fn forget_others(&self, node: &NodeId, known: &HashSet<UserKey>) -> Result<usize, TopologyError> {
+        let all = subjects::commands_of(node);
+        let failed = || TopologyError::request(format!("listing the commands of {node}"));
+        let mut listed = self.commands.info_with_subjects(&all).await.map_err(failed())?;
+        let mut unknown = Vec::new();
+        while let Some((subject, _)) = listed.try_next().await.map_err(failed())? {
+            let user = subject.rsplit('.').next().and_then(|token| token.parse().ok());
+            if user.is_none_or(|user| !known.contains(&user)) {
+                unknown.push(subject);
+            }
+        }
+        for subject in &unknown {
+            let purged = self.commands.purge().filter(subject.as_str()).await;
+            purged.map_err(TopologyError::request(format!("purging {subject}")))?;
+        }
+        Ok(unknown.len())
     }
 
     /// Stream sequence of the newest command for a node, 0 when there is none.

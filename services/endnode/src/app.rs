@@ -84,7 +84,11 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
     if snapshot.complete {
         // Before the server can be started: who was revoked while a projection was cut short must not find a file.
         let changes = applier.reconcile().await?;
-        info!(restored = changes.added.len() + changes.repaired.len(), removed = changes.removed.len(), "The allow-list stands");
+        info!(
+            restored = changes.added.len() + changes.repaired.len(),
+            removed = changes.removed.len(),
+            "The allow-list stands"
+        );
     }
     if let Some(server) = server {
         let stop = tasks.token();
@@ -101,12 +105,30 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
         urls: identity.bus_urls.clone(),
         ca_file: identity.bus_ca.is_some().then(|| dir.bus_ca()),
     };
-    let credential = BusIdentity::Node { node: node.id.clone(), jwt: identity.bus_jwt.clone(), seed: seed_of(&keys.bus)? };
+    let credential = BusIdentity::Node {
+        node: node.id.clone(),
+        jwt: identity.bus_jwt.clone(),
+        seed: seed_of(&keys.bus)?,
+    };
     let bus = connect(&address, node.id.as_str(), credential).await?;
     let readiness = Readiness::new(snapshot.complete, snapshot.refused);
-    let parts = Parts { node, journal, applier, vpn, readiness, bus, pki: pki_of(&identity)? };
+    let parts = Parts {
+        node,
+        journal,
+        applier,
+        vpn,
+        readiness,
+        bus,
+        pki: pki_of(&identity)?,
+    };
     let agent = spawn_tasks(config, &dir, &identity, &parts, tasks);
-    let watch = BusWatch { node: parts.node.clone(), identity, key: keys.bus, address, bus: parts.bus.client.clone() };
+    let watch = BusWatch {
+        node: parts.node.clone(),
+        identity,
+        key: keys.bus,
+        address,
+        bus: parts.bus.client.clone(),
+    };
     tasks.spawn("bus-watch", bus_watch::run(watch, tasks.token()));
     local.enrolled(agent);
     Ok(())
@@ -124,7 +146,15 @@ struct Parts {
 }
 
 fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Parts, tasks: &Tasks) -> Agent {
-    let Parts { node, journal, applier, vpn, readiness, bus, pki } = parts;
+    let Parts {
+        node,
+        journal,
+        applier,
+        vpn,
+        readiness,
+        bus,
+        pki,
+    } = parts;
     let (node, journal, applier, vpn) = (node.clone(), journal.clone(), applier.clone(), vpn.clone());
     let (readiness, bus, stop) = (readiness.clone(), bus.clone(), || tasks.token());
     let context = node_context(&bus.client);
@@ -164,13 +194,36 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
     tasks.spawn("issue", issue::run(issuer, acks, jobs, stop()));
 
     let reconcilers = Reconcilers { tasks };
-    reconcilers.spawn("expiry", Expiry::new(applier.clone()), &node.wakes.expiry, Expiry::schedule());
-    let guard = SessionGuard { node: node.clone(), journal: journal.clone(), vpn: vpn.clone(), readiness: readiness.clone() };
+    reconcilers.spawn(
+        "expiry",
+        Expiry::new(applier.clone()),
+        &node.wakes.expiry,
+        Expiry::schedule(),
+    );
+    let guard = SessionGuard {
+        node: node.clone(),
+        journal: journal.clone(),
+        vpn: vpn.clone(),
+        readiness: readiness.clone(),
+    };
     reconcilers.spawn("sessions", guard, &Wake::new(), SessionGuard::schedule());
-    let repair =
-        AllowListRepair { node: node.clone(), journal: journal.clone(), applier: applier.clone(), readiness: readiness.clone() };
-    reconcilers.spawn("allow-list", repair, &node.wakes.allow_list, AllowListRepair::schedule());
-    let outbox = EventOutbox { node: node.clone(), journal: journal.clone(), context };
+    let repair = AllowListRepair {
+        node: node.clone(),
+        journal: journal.clone(),
+        applier: applier.clone(),
+        readiness: readiness.clone(),
+    };
+    reconcilers.spawn(
+        "allow-list",
+        repair,
+        &node.wakes.allow_list,
+        AllowListRepair::schedule(),
+    );
+    let outbox = EventOutbox {
+        node: node.clone(),
+        journal: journal.clone(),
+        context,
+    };
     reconcilers.spawn("events", outbox, &node.wakes.events, EventOutbox::schedule());
     let intents = IntentOutbox {
         node: node.clone(),
@@ -180,7 +233,12 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         waiters: waiters.clone(),
     };
     reconcilers.spawn("intents", intents, &node.wakes.intents, IntentOutbox::schedule());
-    reconcilers.spawn("housekeeping", Housekeeping::new(journal.clone()), &Wake::new(), Housekeeping::schedule());
+    reconcilers.spawn(
+        "housekeeping",
+        Housekeeping::new(journal.clone()),
+        &Wake::new(),
+        Housekeeping::schedule(),
+    );
 
     let heartbeats = Heartbeats {
         node: node.clone(),
@@ -192,9 +250,23 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         interval: config.heartbeat_interval,
     };
     tasks.spawn("heartbeats", heartbeats::run(heartbeats, stop()));
-    let requests = NodeRequests { node: node.clone(), journal: journal.clone(), vpn: vpn.clone(), bus: bus.client.clone() };
+    let requests = NodeRequests {
+        node: node.clone(),
+        journal: journal.clone(),
+        vpn: vpn.clone(),
+        bus: bus.client.clone(),
+    };
     tasks.spawn("node-requests", node_requests::run(requests, stop()));
-    Agent { node, journal, applier, vpn, readiness, waiters, issue, bus: bus.client }
+    Agent {
+        node,
+        journal,
+        applier,
+        vpn,
+        readiness,
+        waiters,
+        issue,
+        bus: bus.client,
+    }
 }
 
 struct Reconcilers<'a> {
@@ -203,7 +275,10 @@ struct Reconcilers<'a> {
 
 impl Reconcilers<'_> {
     fn spawn<R: Reconciler + 'static>(&self, name: &'static str, reconciler: R, wake: &Wake, schedule: Schedule) {
-        self.tasks.spawn(name, drive(name, reconciler, wake.clone(), schedule, self.tasks.token()));
+        self.tasks.spawn(
+            name,
+            drive(name, reconciler, wake.clone(), schedule, self.tasks.token()),
+        );
     }
 }
 
@@ -231,8 +306,15 @@ async fn serve_api(config: &Config, dir: &StateDir, local: &LocalNode, tasks: &T
     let key = local_key(config, &dir.api_key())?;
     let bound = Bound::new(&config.listen).await?;
     info!(addresses = ?bound.addresses(), "The local API listens");
-    let (application, stop, grace) = (api::application(local.clone(), key), tasks.token(), config.shutdown_timeout / 2);
-    tasks.spawn("api", async move { Ok(bound.serve(application, until(stop), grace).await?) });
+    let (application, stop, grace) = (
+        api::application(local.clone(), key),
+        tasks.token(),
+        config.shutdown_timeout / 2,
+    );
+    tasks.spawn(
+        "api",
+        async move { Ok(bound.serve(application, until(stop), grace).await?) },
+    );
     Ok(())
 }
 

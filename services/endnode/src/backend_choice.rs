@@ -26,7 +26,10 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
     match config.openvpn.mode {
         OpenvpnMode::None => Ok((Vpn::new(FilesOnlyBackend::new(allow_list)), None)),
         OpenvpnMode::External => {
-            let external = ExternalOpenVpn { management_socket: socket, conf_file: config.openvpn.conf_file.clone() };
+            let external = ExternalOpenVpn {
+                management_socket: socket,
+                conf_file: config.openvpn.conf_file.clone(),
+            };
             let (backend, task) = OpenVpnBackend::external(allow_list, external);
             Ok((Vpn::new(backend), Some(task)))
         }
@@ -36,7 +39,11 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             let conf = ServerConf {
                 port: config.public_port.get(),
                 protocol: config.protocol,
-                network: config.openvpn.network.parse().context("openvpn.network (OPENVPN_NETWORK) cannot be used")?,
+                network: config
+                    .openvpn
+                    .network
+                    .parse()
+                    .context("openvpn.network (OPENVPN_NETWORK) cannot be used")?,
                 max_clients: config.openvpn.max_clients,
                 ca: ConfPath::new(&dir.ca())?,
                 cert: ConfPath::new(&dir.certificate())?,
@@ -48,7 +55,12 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 user: account.name().clone(),
                 group: account.group().clone(),
             };
-            let managed = ManagedOpenVpn { binary: config.openvpn.binary.clone(), dir: dir.openvpn(), conf, account };
+            let managed = ManagedOpenVpn {
+                binary: config.openvpn.binary.clone(),
+                dir: dir.openvpn(),
+                conf,
+                account,
+            };
             let (backend, task) = OpenVpnBackend::managed(allow_list, managed)?;
             Ok((Vpn::new(backend), Some(task)))
         }

@@ -8,7 +8,7 @@ use super::{
 };
 
 mod requests {
-    use vpnmanager_nats::sync::{StateDigest, SyncRequest};
+    use vpnmanager_nats::sync::{StateDigest, StreamId, SyncRequest};
 
     use super::*;
 
@@ -26,6 +26,8 @@ mod requests {
             users: 0,
             digest: StateDigest::default(),
             complete: false,
+            stream: None,
+            queued_intents: 0,
             at: fixed::moment(),
         };
         let complete = SyncRequest {
@@ -33,6 +35,8 @@ mod requests {
             users: 2,
             digest: StateDigest(0x0123_4567_89ab_cdef),
             complete: true,
+            stream: Some(StreamId(1_804_000_000_123_456)),
+            queued_intents: 1,
             ..empty.clone()
         };
         let samples = vec![Envelope::new(empty), Envelope::new(complete)];
@@ -47,22 +51,33 @@ mod requests {
 }
 
 mod answers {
-    use vpnmanager_nats::sync::SyncAnswer;
+    use vpnmanager_nats::sync::{StreamId, SyncAnswer};
 
     use super::*;
 
     shapes!(|answer: &SyncAnswer| answer => {
         SyncAnswer::Ok { .. } => "ok",
         SyncAnswer::Resync { .. } => "resync",
+        SyncAnswer::Preparing { .. } => "preparing",
         SyncAnswer::Refused { .. } => "refused",
     });
 
     #[test]
     fn sync_answers() {
         let samples = vec![
-            Envelope::traced(SyncAnswer::Ok { upto_sequence: 4711 }, fixed::traceparent()),
+            Envelope::traced(
+                SyncAnswer::Ok {
+                    upto_sequence: 4711,
+                    stream: Some(StreamId(1_804_000_000_123_456)),
+                },
+                fixed::traceparent(),
+            ),
+            Envelope::new(SyncAnswer::Preparing {
+                reason: "the digest differs".to_owned(),
+            }),
             Envelope::new(SyncAnswer::Resync {
                 upto_sequence: 4711,
+                stream: Some(StreamId(1_804_000_000_123_456)),
                 reason: "the digest differs".to_owned(),
             }),
             Envelope::new(SyncAnswer::Refused {

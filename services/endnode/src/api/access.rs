@@ -22,6 +22,12 @@ impl LocalKey {
 impl Authenticator<Operator> for LocalKey {
     fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
         let known = same_key(key, self.0.expose_secret());
-        Box::pin(async move { if known { Ok(Operator) } else { Err(ApiError::unauthorized("this key is not known")) } })
+        Box::pin(async move {
+            if known {
+                Ok(Operator)
+            } else {
+                Err(ApiError::unauthorized("this key is not known"))
+            }
+        })
     }
 }

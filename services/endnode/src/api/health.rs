@@ -95,19 +95,29 @@ impl HealthApi {
 }
 
 async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
-    let counts = agent.journal.read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
+    let counts = agent
+        .journal
+        .read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
     let (users, queued_intents) = counts.await.map_err(internal)?;
     let openvpn = openvpn_health(agent.vpn.health().await);
     let bus_connected = agent.bus.connection_state() == State::Connected;
     let (status, detail) = match (agent.readiness.refusal(), bus_connected, openvpn.state) {
         (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
-        (None, _, OpenvpnState::Down) => {
-            (NodeStatus::Degraded, openvpn.detail.clone().or_else(|| Some("OpenVPN does not answer".to_owned())))
-        }
+        (None, _, OpenvpnState::Down) => (
+            NodeStatus::Degraded,
+            openvpn
+                .detail
+                .clone()
+                .or_else(|| Some("OpenVPN does not answer".to_owned())),
+        ),
         (None, false, _) => (NodeStatus::Degraded, Some("the bus is not connected".to_owned())),
-        (None, true, OpenvpnState::Waiting) => {
-            (NodeStatus::Degraded, openvpn.detail.clone().or_else(|| Some("OpenVPN does not serve yet".to_owned())))
-        }
+        (None, true, OpenvpnState::Waiting) => (
+            NodeStatus::Degraded,
+            openvpn
+                .detail
+                .clone()
+                .or_else(|| Some("OpenVPN does not serve yet".to_owned())),
+        ),
         (None, true, OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
     };
     Ok(Health {
@@ -157,7 +167,12 @@ impl Example for Health {
             in_sync: true,
             users: 2,
             queued_intents: 0,
-            openvpn: Some(ServerHealth { state: ServerState::Up, pid: Some(4242), sessions: 1, detail: None }),
+            openvpn: Some(ServerHealth {
+                state: ServerState::Up,
+                pid: Some(4242),
+                sessions: 1,
+                detail: None,
+            }),
             detail: None,
         }
     }

@@ -52,7 +52,10 @@ pub struct Agent {
 impl LocalNode {
     /// A node that has not enrolled yet.
     pub fn new(id: NodeId) -> Self {
-        Self { id, agent: Arc::default() }
+        Self {
+            id,
+            agent: Arc::default(),
+        }
     }
 
     /// It has.
@@ -67,7 +70,9 @@ impl LocalNode {
     }
 
     pub(super) fn agent(&self) -> Result<&Agent, ApiError> {
-        self.agent.get().ok_or_else(|| ApiError::unavailable("this node has not enrolled yet"))
+        self.agent
+            .get()
+            .ok_or_else(|| ApiError::unavailable("this node has not enrolled yet"))
     }
 }
 

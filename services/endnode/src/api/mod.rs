@@ -55,9 +55,13 @@ pub fn application(node: LocalNode, key: SecretString) -> impl Endpoint<Output =
 }
 
 fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new((users::UsersApi, sync::SyncApi, health::HealthApi), TITLE, env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
-        .server("/")
+    OpenApiService::new(
+        (users::UsersApi, sync::SyncApi, health::HealthApi),
+        TITLE,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(DESCRIPTION)
+    .server("/")
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ vpnmanager_openapi::text_scalar! {
 impl UsernameText {
     /// As the wire has it. The text was checked when it was parsed.
     pub(super) fn to_username(&self) -> Result<Username, vpnmanager_openapi::problem::ApiError> {
-        self.as_str().parse().map_err(|error: vpnmanager_nats::username::InvalidUsername| {
-            vpnmanager_openapi::problem::ApiError::invalid("username", error.to_string())
-        })
+        self.as_str()
+            .parse()
+            .map_err(|error: vpnmanager_nats::username::InvalidUsername| {
+                vpnmanager_openapi::problem::ApiError::invalid("username", error.to_string())
+            })
     }
 }

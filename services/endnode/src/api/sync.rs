@@ -153,7 +153,11 @@ impl SyncApi {
 }
 
 async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
-    let mut synced = Synced { changed: Vec::new(), unchanged: 0, refused: Vec::new() };
+    let mut synced = Synced {
+        changed: Vec::new(),
+        unchanged: 0,
+        refused: Vec::new(),
+    };
     // A user that is listed and wrong is refused, and not removed.
     let listed = list.users.iter().map(|user| UserKey(user.user_key)).collect();
     let mut commands = Vec::with_capacity(list.users.len());
@@ -169,15 +173,28 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
     for (username, Dealt { applied, changed }) in names.into_iter().zip(dealt) {
         match (applied, changed) {
             (Applied::Answered(Outcome::Superseded { holds }), _) => {
-                synced.refused.push(RefusedUser { username, reason: format!("the node holds the newer revision {holds}") });
+                synced.refused.push(RefusedUser {
+                    username,
+                    reason: format!("the node holds the newer revision {holds}"),
+                });
             }
             (Applied::Answered(Outcome::Refused { error } | Outcome::Failed { error }), _) => {
-                synced.refused.push(RefusedUser { username, reason: error });
+                synced.refused.push(RefusedUser {
+                    username,
+                    reason: error,
+                });
             }
             (Applied::Answered(Outcome::Applied { .. }), true) => synced.changed.push(username),
             (Applied::Answered(Outcome::Applied { .. }), false) => synced.unchanged += 1,
             (Applied::Issuing(order), changed) => {
-                agent.issue.push(IssueJob { order, delivery: None, traceparent: None }).await;
+                agent
+                    .issue
+                    .push(IssueJob {
+                        order,
+                        delivery: None,
+                        traceparent: None,
+                    })
+                    .await;
                 if changed {
                     synced.changed.push(username);
                 } else {
@@ -188,8 +205,14 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
     }
     if list.full {
         let ghosts = agent.applier.sweep(listed).await.map_err(failed)?;
-        synced.changed.extend(ghosts.iter().map(|ghost| ghost.command.username().to_string()));
-        agent.journal.write(|records| records.set_complete()).await.map_err(internal)?;
+        synced
+            .changed
+            .extend(ghosts.iter().map(|ghost| ghost.command.username().to_string()));
+        agent
+            .journal
+            .write(|records| records.set_complete())
+            .await
+            .map_err(internal)?;
         agent.readiness.completed();
     }
     Ok(synced)
@@ -262,7 +285,14 @@ impl Example for UserList {
 
 impl Example for Synced {
     fn example() -> Self {
-        let refused = RefusedUser { username: "bob".to_owned(), reason: "the node holds the newer revision 7".to_owned() };
-        Self { changed: vec!["alice".to_owned()], unchanged: 0, refused: vec![refused] }
+        let refused = RefusedUser {
+            username: "bob".to_owned(),
+            reason: "the node holds the newer revision 7".to_owned(),
+        };
+        Self {
+            changed: vec!["alice".to_owned()],
+            unchanged: 0,
+            refused: vec![refused],
+        }
     }
 }

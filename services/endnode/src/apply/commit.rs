@@ -66,7 +66,10 @@ pub(super) fn store(
         })),
         Plan::Supersede { holds } => Ok(unchanged(Outcome::Superseded { holds })),
         Plan::Repeat { access, outcome, issue } => Ok(Stored {
-            dealt: Dealt { applied: answer(command, issue, outcome.unwrap_or(APPLIED)), changed: false },
+            dealt: Dealt {
+                applied: answer(command, issue, outcome.unwrap_or(APPLIED)),
+                changed: false,
+            },
             access,
             forget: Vec::new(),
         }),
@@ -75,7 +78,10 @@ pub(super) fn store(
             let settled = if issue.is_none() { Some(&outcome) } else { None };
             records.store_command(command, settled, now)?;
             records.forget_credentials(&forget)?;
-            let dealt = Dealt { applied: answer(command, issue, outcome), changed: true };
+            let dealt = Dealt {
+                applied: answer(command, issue, outcome),
+                changed: true,
+            };
             Ok(Stored { dealt, access, forget })
         }
     }
@@ -88,8 +94,15 @@ pub(super) const APPLIED: Outcome = Outcome::Applied {
 };
 
 fn unchanged(outcome: Outcome) -> Stored {
-    let dealt = Dealt { applied: Applied::Answered(outcome), changed: false };
-    Stored { dealt, access: Access::default(), forget: Vec::new() }
+    let dealt = Dealt {
+        applied: Applied::Answered(outcome),
+        changed: false,
+    };
+    Stored {
+        dealt,
+        access: Access::default(),
+        forget: Vec::new(),
+    }
 }
 
 fn answer(command: &Command, issue: Option<Issue>, outcome: Outcome) -> Applied {

@@ -107,7 +107,8 @@ fn restore(dir: &Path, profile: &StoredProfile) -> Result<(), ProjectError> {
     if present.is_ok_and(|present| present == text.expose().as_bytes()) {
         return Ok(());
     }
-    text.store(dir, &profile.common_name).map_err(|error| ProjectError::Profile(Box::new(error)))?;
+    text.store(dir, &profile.common_name)
+        .map_err(|error| ProjectError::Profile(Box::new(error)))?;
     Ok(())
 }
 

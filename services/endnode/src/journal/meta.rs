@@ -1,12 +1,14 @@
 //! What the node knows of itself: how far it followed the stream, whether it ever held everything, whether it may serve.
 
 use rusqlite::{OptionalExtension, params};
+use vpnmanager_nats::sync::StreamId;
 
 use super::{JournalError, Records};
 
 const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
 const REFUSED: &str = "refused";
+const STREAM: &str = "stream";
 
 /// How the journal stands towards management's truth.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Snapshot {
     pub last_sequence: u64,
     /// Whether the node ever held everything.
     pub complete: bool,
+    /// The store of the stream that the sequence counts in; `None` before the first complete snapshot.
+    pub stream: Option<StreamId>,
     /// Why management said that this node must not serve, if it did last.
     pub refused: Option<String>,
 }
@@ -29,6 +33,7 @@ impl Records<'_> {
         Ok(Snapshot {
             last_sequence: last_sequence.unwrap_or_default(),
             complete: self.meta(COMPLETE)?.is_some(),
+            stream: self.meta(STREAM)?.and_then(|text| text.parse().ok()).map(StreamId),
             refused: self.meta(REFUSED)?,
         })
     }
@@ -44,21 +49,20 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Everything up to this sequence is held, and the stream holds nothing newer: it may have forgotten acked removals since,
-    /// or be another stream.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub fn rebase_sequence(&self, sequence: u64) -> Result<(), JournalError> {
-        self.set_meta(LAST_SEQUENCE, Some(&sequence.to_string()))
-    }
-
     /// Everything will come again, from a stream that may be another one.
     ///
     /// # Errors
     /// Those of the database.
     pub fn restart_sequence(&self) -> Result<(), JournalError> {
         self.set_meta(LAST_SEQUENCE, None)
+    }
+
+    /// Notes which store of the bus is followed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn set_stream(&self, stream: StreamId) -> Result<(), JournalError> {
+        self.set_meta(STREAM, Some(&stream.0.to_string()))
     }
 
     /// Notes that the node holds everything.

@@ -14,7 +14,11 @@ fn names(texts: &[&str]) -> Vec<CommonName> {
 }
 
 fn remotes() -> Vec<Remote> {
-    vec![Remote { host: "198.18.0.11".parse().unwrap(), port: 1194, protocol: Protocol::Udp }]
+    vec![Remote {
+        host: "198.18.0.11".parse().unwrap(),
+        port: 1194,
+        protocol: Protocol::Udp,
+    }]
 }
 
 fn put(revision: i64, credentials: &[&str]) -> PutUser {
@@ -32,13 +36,25 @@ fn put(revision: i64, credentials: &[&str]) -> PutUser {
 }
 
 fn home(revision: i64, credential: &str) -> PutUser {
-    let issue = Issue { common_name: credential.parse().unwrap(), remotes: remotes() };
-    PutUser { role: Role::Home, issue: Some(issue), ..put(revision, &[credential]) }
+    let issue = Issue {
+        common_name: credential.parse().unwrap(),
+        remotes: remotes(),
+    };
+    PutUser {
+        role: Role::Home,
+        issue: Some(issue),
+        ..put(revision, &[credential])
+    }
 }
 
 fn removed(revision: i64) -> Command {
     let put = put(revision, &[]);
-    Command::RemoveUser(RemoveUser { node: put.node, user_key: put.user_key, username: put.username, revision: put.revision })
+    Command::RemoveUser(RemoveUser {
+        node: put.node,
+        user_key: put.user_key,
+        username: put.username,
+        revision: put.revision,
+    })
 }
 
 fn held(command: Command, credentials: &[(&str, Making)]) -> Held {
@@ -46,16 +62,25 @@ fn held(command: Command, credentials: &[(&str, Making)]) -> Held {
         applied: command.revision(),
         command,
         removed_by: None,
-        outcome: Some(Outcome::Applied { issued: None, note: None }),
+        outcome: Some(Outcome::Applied {
+            issued: None,
+            note: None,
+        }),
         credentials: credentials
             .iter()
-            .map(|(name, making)| HeldCredential { common_name: name.parse().unwrap(), making: making.clone() })
+            .map(|(name, making)| HeldCredential {
+                common_name: name.parse().unwrap(),
+                making: making.clone(),
+            })
             .collect(),
     }
 }
 
 fn complete() -> Making {
-    Making::Complete { remotes: remotes(), checksum: "00".to_owned() }
+    Making::Complete {
+        remotes: remotes(),
+        checksum: "00".to_owned(),
+    }
 }
 
 fn changed(plan: Plan) -> Change {
@@ -71,42 +96,98 @@ fn who_is_let_in_follows_from_the_command_and_the_clock() {
     let at = |seconds| Some(now + TimeDelta::seconds(seconds));
     let cases = [
         (put(1, &["a.x"]), true),
-        (PutUser { active: false, ..put(1, &["a.x"]) }, false),
-        (PutUser { expires_at: at(1), ..put(1, &["a.x"]) }, true),
-        (PutUser { expires_at: at(0), ..put(1, &["a.x"]) }, false),
-        (PutUser { expires_at: at(-1), ..put(1, &["a.x"]) }, false),
+        (
+            PutUser {
+                active: false,
+                ..put(1, &["a.x"])
+            },
+            false,
+        ),
+        (
+            PutUser {
+                expires_at: at(1),
+                ..put(1, &["a.x"])
+            },
+            true,
+        ),
+        (
+            PutUser {
+                expires_at: at(0),
+                ..put(1, &["a.x"])
+            },
+            false,
+        ),
+        (
+            PutUser {
+                expires_at: at(-1),
+                ..put(1, &["a.x"])
+            },
+            false,
+        ),
     ];
     for (put, let_in) in cases {
         let change = changed(plan(None, &Command::PutUser(put.clone()), now));
-        let (allow, deny) = if let_in { (names(&["a.x"]), vec![]) } else { (vec![], names(&["a.x"])) };
+        let (allow, deny) = if let_in {
+            (names(&["a.x"]), vec![])
+        } else {
+            (vec![], names(&["a.x"]))
+        };
         assert_eq!(change.access, Access { allow, deny }, "{put:?}");
     }
 }
 
 #[test]
 fn a_local_delete_refuses_whatever_the_command_says() {
-    let held = Held { removed_by: Some(IntentId::new()), ..held(Command::PutUser(put(1, &["a.x"])), &[("a.x", Making::Listed)]) };
-    let change = changed(plan(Some(&held), &Command::PutUser(put(2, &["a.x", "a.y"])), Utc::now()));
-    assert_eq!(change.access, Access { allow: vec![], deny: names(&["a.x", "a.y"]) });
+    let held = Held {
+        removed_by: Some(IntentId::new()),
+        ..held(Command::PutUser(put(1, &["a.x"])), &[("a.x", Making::Listed)])
+    };
+    let change = changed(plan(
+        Some(&held),
+        &Command::PutUser(put(2, &["a.x", "a.y"])),
+        Utc::now(),
+    ));
+    assert_eq!(
+        change.access,
+        Access {
+            allow: vec![],
+            deny: names(&["a.x", "a.y"])
+        }
+    );
 }
 
 #[test]
 fn only_a_greater_revision_changes_anything() {
     let now = Utc::now();
     let held = held(Command::PutUser(put(2, &["a.x"])), &[("a.x", Making::Listed)]);
-    assert_eq!(plan(Some(&held), &removed(1), now), Plan::Supersede { holds: Revision(2) });
+    assert_eq!(
+        plan(Some(&held), &removed(1), now),
+        Plan::Supersede { holds: Revision(2) }
+    );
     let Plan::Repeat { access, outcome, issue } = plan(Some(&held), &Command::PutUser(put(2, &["a.x"])), now) else {
         panic!("a repetition changed something");
     };
-    assert_eq!((access.allow, outcome, issue), (names(&["a.x"]), held.outcome.clone(), None));
+    assert_eq!(
+        (access.allow, outcome, issue),
+        (names(&["a.x"]), held.outcome.clone(), None)
+    );
     assert_eq!(changed(plan(Some(&held), &removed(3), now)).forget, names(&["a.x"]));
 }
 
 #[test]
 fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
     let now = Utc::now();
-    let elsewhere = Making::Complete { remotes: vec![], checksum: "00".to_owned() };
-    let cases = [(Making::Listed, true), (Making::Keyed, true), (elsewhere, true), (complete(), false), (Making::Lost, false)];
+    let elsewhere = Making::Complete {
+        remotes: vec![],
+        checksum: "00".to_owned(),
+    };
+    let cases = [
+        (Making::Listed, true),
+        (Making::Keyed, true),
+        (elsewhere, true),
+        (complete(), false),
+        (Making::Lost, false),
+    ];
     for (making, wanted) in cases {
         let held = held(Command::PutUser(home(1, "a.x")), &[("a.x", making.clone())]);
         let change = changed(plan(Some(&held), &Command::PutUser(home(2, "a.x")), now));
@@ -116,8 +197,15 @@ fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
 
 #[test]
 fn an_open_profile_is_taken_up_again_at_the_same_revision() {
-    let held = Held { outcome: None, ..held(Command::PutUser(home(1, "a.x")), &[("a.x", Making::Keyed)]) };
-    let Plan::Repeat { outcome: None, issue: Some(issue), .. } = plan(Some(&held), &Command::PutUser(home(1, "a.x")), Utc::now())
+    let held = Held {
+        outcome: None,
+        ..held(Command::PutUser(home(1, "a.x")), &[("a.x", Making::Keyed)])
+    };
+    let Plan::Repeat {
+        outcome: None,
+        issue: Some(issue),
+        ..
+    } = plan(Some(&held), &Command::PutUser(home(1, "a.x")), Utc::now())
     else {
         panic!("the profile was forgotten");
     };
@@ -126,14 +214,32 @@ fn an_open_profile_is_taken_up_again_at_the_same_revision() {
 
 #[test]
 fn commands_that_contradict_themselves_are_refused() {
-    let no_remotes = Some(Issue { common_name: "a.x".parse().unwrap(), remotes: vec![] });
+    let no_remotes = Some(Issue {
+        common_name: "a.x".parse().unwrap(),
+        remotes: vec![],
+    });
     let cases = [
-        PutUser { role: Role::Standby, ..home(1, "a.x") },
-        PutUser { credentials: names(&["a.y"]), ..home(1, "a.x") },
-        PutUser { issue: no_remotes, ..home(1, "a.x") },
+        PutUser {
+            role: Role::Standby,
+            ..home(1, "a.x")
+        },
+        PutUser {
+            credentials: names(&["a.y"]),
+            ..home(1, "a.x")
+        },
+        PutUser {
+            issue: no_remotes,
+            ..home(1, "a.x")
+        },
     ];
     for put in cases {
-        assert!(matches!(plan(None, &Command::PutUser(put.clone()), Utc::now()), Plan::Refuse { .. }), "{put:?}");
+        assert!(
+            matches!(
+                plan(None, &Command::PutUser(put.clone()), Utc::now()),
+                Plan::Refuse { .. }
+            ),
+            "{put:?}"
+        );
     }
 }
 
@@ -155,11 +261,17 @@ impl Model {
                 if let Command::PutUser(put) = command {
                     for name in &put.credentials {
                         if !credentials.iter().any(|credential| credential.common_name == *name) {
-                            credentials.push(HeldCredential { common_name: name.clone(), making: Making::Listed });
+                            credentials.push(HeldCredential {
+                                common_name: name.clone(),
+                                making: Making::Listed,
+                            });
                         }
                     }
                 }
-                self.held = Some(Held { credentials, ..held(command.clone(), &[]) });
+                self.held = Some(Held {
+                    credentials,
+                    ..held(command.clone(), &[])
+                });
                 (change.access, change.forget)
             }
         };
@@ -172,15 +284,24 @@ impl Model {
 
 fn any_command() -> impl Strategy<Value = Command> {
     let credentials = proptest::sample::subsequence(vec!["a.w", "a.x", "a.y", "a.z"], 0..=4);
-    (1_i64..12, any::<bool>(), any::<bool>(), proptest::option::of(-5_i64..5), credentials).prop_map(
-        |(revision, is_removed, active, expires, credentials)| {
+    (
+        1_i64..12,
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(-5_i64..5),
+        credentials,
+    )
+        .prop_map(|(revision, is_removed, active, expires, credentials)| {
             if is_removed && revision % 3 == 0 {
                 return removed(revision);
             }
             let expires_at = expires.map(|seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(1000 + seconds));
-            Command::PutUser(PutUser { active, expires_at, ..put(revision, &credentials) })
-        },
-    )
+            Command::PutUser(PutUser {
+                active,
+                expires_at,
+                ..put(revision, &credentials)
+            })
+        })
 }
 
 proptest! {

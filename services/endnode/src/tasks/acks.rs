@@ -62,7 +62,11 @@ pub fn node_context(client: &Client) -> jetstream::Context {
 impl Acks {
     /// Acks of this node over this connection.
     pub fn new(node: Node, context: jetstream::Context, progress: Progress) -> Self {
-        Self { node, context, progress }
+        Self {
+            node,
+            context,
+            progress,
+        }
     }
 
     /// Publishes the acks, waits until the stream holds them, then settles the commands.
@@ -117,7 +121,9 @@ impl Acks {
             .payload(Envelope::traced(ack, answered.traceparent.clone()).encode())
             // One for each answer: the answer to a later delivery may be another one and must not pass for a repetition.
             .message_id(Uuid::now_v7().to_string());
-        self.context.send_publish(subjects::ack(&self.node.id, answered.user_key), message).await
+        self.context
+            .send_publish(subjects::ack(&self.node.id, answered.user_key), message)
+            .await
     }
 
     async fn settle(&self, answered: Answered) {

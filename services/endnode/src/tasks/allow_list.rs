@@ -46,10 +46,15 @@ impl Reconciler for AllowListRepair {
         if changes.is_unchanged() {
             return Ok(Next::Idle);
         }
-        let text = |names: &[vpnmanager_nats::ids::CommonName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let text =
+            |names: &[vpnmanager_nats::ids::CommonName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let restored = text(&[changes.added, changes.repaired].concat());
         let removed = text(&changes.removed);
-        warn!(restored = restored.len(), removed = removed.len(), "The allow-list differed from the journal and was made right");
+        warn!(
+            restored = restored.len(),
+            removed = removed.len(),
+            "The allow-list differed from the journal and was made right"
+        );
         let event = self.node.event(EventKind::AllowListRepaired { restored, removed });
         let queued = self.journal.write(move |records| records.queue_event(&event)).await;
         queued.map_err(|error| Chain(ApplyError::from(error)))?;

@@ -83,7 +83,10 @@ pub async fn run(commands: Commands, stop: CancellationToken) -> anyhow::Result<
 }
 
 async fn open(commands: &Commands) -> anyhow::Result<jetstream::consumer::pull::Stream> {
-    let consumer: PullConsumer = commands.context.get_consumer_from_stream(commands.node.id.as_str(), COMMANDS).await?;
+    let consumer: PullConsumer = commands
+        .context
+        .get_consumer_from_stream(commands.node.id.as_str(), COMMANDS)
+        .await?;
     // A batch of 100 each minute at most stays open; 15 s without a sign of life mean that something is wrong.
     let stream = consumer
         .stream()
@@ -97,7 +100,12 @@ async fn open(commands: &Commands) -> anyhow::Result<jetstream::consumer::pull::
 }
 
 impl Commands {
-    async fn follow(&self, messages: impl Stream<Item = Message> + Unpin, answering: &Arc<Semaphore>, stop: &CancellationToken) {
+    async fn follow(
+        &self,
+        messages: impl Stream<Item = Message> + Unpin,
+        answering: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) {
         let mut batches = messages.ready_chunks(BATCH);
         let mut errors = 0;
         loop {
@@ -157,7 +165,11 @@ impl Commands {
             return;
         }
         let commands: Vec<Command> = readable.iter().map(|(_, envelope)| envelope.body.clone()).collect();
-        let sequence = readable.iter().map(|(delivery, _)| delivery.sequence()).max().unwrap_or(0);
+        let sequence = readable
+            .iter()
+            .map(|(delivery, _)| delivery.sequence())
+            .max()
+            .unwrap_or(0);
         match self.applier.apply(commands, sequence).await {
             Ok(dealt) => {
                 let applied = dealt.into_iter().map(|dealt| dealt.applied).collect();
@@ -167,8 +179,14 @@ impl Commands {
             }
             Err(error) => {
                 let why = anyhow::Error::from(error);
-                error!(error = format!("{why:#}"), commands = readable.len(), "Applying commands failed, they come again");
-                let failed = Applied::Answered(Outcome::Failed { error: format!("{why:#}") });
+                error!(
+                    error = format!("{why:#}"),
+                    commands = readable.len(),
+                    "Applying commands failed, they come again"
+                );
+                let failed = Applied::Answered(Outcome::Failed {
+                    error: format!("{why:#}"),
+                });
                 let applied = vec![failed; readable.len()];
                 self.answer(readable, applied, answering).await;
             }
@@ -192,7 +210,11 @@ impl Commands {
                     outcome,
                 }),
                 Applied::Issuing(order) => {
-                    let job = IssueJob { order, delivery: Some(delivery), traceparent: envelope.traceparent };
+                    let job = IssueJob {
+                        order,
+                        delivery: Some(delivery),
+                        traceparent: envelope.traceparent,
+                    };
                     self.issue.push(job).await;
                 }
             }
@@ -201,7 +223,9 @@ impl Commands {
             return;
         }
         // Never closed, and a full house only means to wait for a round trip.
-        let Ok(permit) = Arc::clone(answering).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(answering).acquire_owned().await else {
+            return;
+        };
         let acks = self.acks.clone();
         self.tasks.spawn_job("acks", async move {
             acks.answer(answered).await;
@@ -212,12 +236,18 @@ impl Commands {
 
     /// A command that cannot be read is recorded for the audit trail before it is given up, and never acked quietly.
     async fn set_aside(&self, delivery: Delivery, why: &DecodeError) {
-        let source = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
+        let source = std::error::Error::source(why)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         error!(command.subject = delivery.subject(), command.sequence = delivery.sequence(), error = %why, source, "A command cannot be read");
         let event = self.node.event(EventKind::CommandUndecodable {
             subject: delivery.subject().to_owned(),
             sequence: delivery.sequence(),
-            error: if source.is_empty() { why.to_string() } else { format!("{why}: {source}") },
+            error: if source.is_empty() {
+                why.to_string()
+            } else {
+                format!("{why}: {source}")
+            },
         });
         let sequence = delivery.sequence();
         let recorded = self.journal.write(move |records| {

@@ -46,7 +46,11 @@ pub enum OutboxError {
 impl EventOutbox {
     /// When it runs unless woken.
     pub fn schedule() -> Schedule {
-        Schedule { period: PERIOD, backoff_min: Duration::from_millis(500), backoff_max: Duration::from_secs(10) }
+        Schedule {
+            period: PERIOD,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(10),
+        }
     }
 
     async fn publish(&self) -> Result<Next, OutboxError> {
@@ -60,7 +64,9 @@ impl EventOutbox {
         let mut in_flight = Vec::with_capacity(events.len());
         for (number, event) in events {
             let subject = subjects::event(&self.node.id, event.kind.name());
-            let message = PublishMessage::build().message_id(event.id.to_string()).payload(Envelope::new(event).encode());
+            let message = PublishMessage::build()
+                .message_id(event.id.to_string())
+                .payload(Envelope::new(event).encode());
             in_flight.push((number, self.context.send_publish(subject, message).await?));
         }
         let mut published = Vec::with_capacity(in_flight.len());
@@ -68,7 +74,9 @@ impl EventOutbox {
             pending.await?;
             published.push(number);
         }
-        self.journal.write(move |records| records.forget_events(&published)).await?;
+        self.journal
+            .write(move |records| records.forget_events(&published))
+            .await?;
         Ok(Next::Again)
     }
 }

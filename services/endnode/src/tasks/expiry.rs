@@ -24,7 +24,11 @@ impl Expiry {
 
     /// When it runs unless woken.
     pub fn schedule() -> Schedule {
-        Schedule { period: PERIOD, backoff_min: Duration::from_millis(200), backoff_max: Duration::from_secs(2) }
+        Schedule {
+            period: PERIOD,
+            backoff_min: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(2),
+        }
     }
 }
 
@@ -32,7 +36,9 @@ impl Reconciler for Expiry {
     type Error = Chain<ApplyError>;
 
     async fn reconcile(&mut self) -> Result<Next, Self::Error> {
-        let Some(next) = self.applier.expire().await.map_err(Chain)? else { return Ok(Next::Idle) };
+        let Some(next) = self.applier.expire().await.map_err(Chain)? else {
+            return Ok(Next::Idle);
+        };
         match (next - Utc::now()).to_std() {
             // A little late rather than a moment early: the clock of the journal counts whole microseconds.
             Ok(left) => Ok(Next::After(left + Duration::from_millis(1))),

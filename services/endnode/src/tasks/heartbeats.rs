@@ -48,7 +48,10 @@ pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Res
     let mut tallied: Option<(u64, Tally)> = None;
     while !stop.is_cancelled() {
         let commit = *commits.borrow();
-        match heartbeats.beat(tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally)).await {
+        match heartbeats
+            .beat(tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally))
+            .await
+        {
             Ok(tally) => tallied = Some((commit, tally)),
             Err(error) => debug!(error = %error, "No heartbeat this time"),
         }
@@ -63,13 +66,16 @@ pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Res
 impl Heartbeats {
     /// Sends one; the tally of a journal that did not change is taken as it was.
     async fn beat(&self, known: Option<Tally>) -> Result<Tally, JournalError> {
-        let (snapshot, queued_intents, tally) = self.journal.read(move |records| {
-            let tally = match known {
-                Some(tally) => tally,
-                None => records.tally()?,
-            };
-            Ok((records.snapshot()?, records.count_queued_intents()?, tally))
-        }).await?;
+        let (snapshot, queued_intents, tally) = self
+            .journal
+            .read(move |records| {
+                let tally = match known {
+                    Some(tally) => tally,
+                    None => records.tally()?,
+                };
+                Ok((records.snapshot()?, records.count_queued_intents()?, tally))
+            })
+            .await?;
         let heartbeat = Heartbeat {
             node: self.node.id.clone(),
             instance: self.node.instance,
@@ -82,12 +88,17 @@ impl Heartbeats {
             last_sequence: snapshot.last_sequence,
             complete: snapshot.complete,
             queued_intents,
-            disk_free_bytes: rustix::fs::statvfs(&self.state_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize),
+            disk_free_bytes: rustix::fs::statvfs(&self.state_dir)
+                .ok()
+                .map(|disk| disk.f_bavail * disk.f_frsize),
             certificate_expires_at: self.certificate_expires_at,
         };
         // A heartbeat that is not sent while the bus is away is no loss: an old one would say nothing.
         if self.bus.connection_state() == async_nats::connection::State::Connected {
-            let sent = self.bus.publish(subjects::health(&self.node.id), Envelope::new(heartbeat).encode()).await;
+            let sent = self
+                .bus
+                .publish(subjects::health(&self.node.id), Envelope::new(heartbeat).encode())
+                .await;
             if let Err(error) = sent {
                 debug!(error = %error, "A heartbeat was not sent");
             }

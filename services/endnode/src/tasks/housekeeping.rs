@@ -35,7 +35,9 @@ impl Reconciler for Housekeeping {
     type Error = Chain<JournalError>;
 
     async fn reconcile(&mut self) -> Result<Next, Self::Error> {
-        let forgotten = self.journal.write(|records| records.forget_tombstones(Utc::now() - TOMBSTONES_KEPT));
+        let forgotten = self
+            .journal
+            .write(|records| records.forget_tombstones(Utc::now() - TOMBSTONES_KEPT));
         let forgotten = forgotten.await.map_err(Chain)?;
         if forgotten > 0 {
             info!(users = forgotten, "Forgot users that were removed long ago");

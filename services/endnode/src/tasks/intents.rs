@@ -99,11 +99,17 @@ impl IntentWaiters {
 impl IntentOutbox {
     /// When it runs unless woken.
     pub fn schedule() -> Schedule {
-        Schedule { period: PERIOD, backoff_min: Duration::from_millis(500), backoff_max: Duration::from_secs(10) }
+        Schedule {
+            period: PERIOD,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(10),
+        }
     }
 
     async fn carry(&self) -> Result<Next, IntentError> {
-        let Some(queued) = self.journal.read(|records| records.next_intent()).await? else { return Ok(Next::Idle) };
+        let Some(queued) = self.journal.read(|records| records.next_intent()).await? else {
+            return Ok(Next::Idle);
+        };
         let id = queued.intent.id;
         if self.bus.connection_state() != State::Connected {
             return Err(IntentError::Away);
@@ -128,7 +134,9 @@ impl IntentOutbox {
 
     async fn ask(&self, queued: &QueuedIntent) -> Result<IntentAnswer, IntentError> {
         let question = Envelope::new(queued.intent.clone()).encode();
-        let request = async_nats::Request::new().payload(question).timeout(Some(REQUEST_TIMEOUT));
+        let request = async_nats::Request::new()
+            .payload(question)
+            .timeout(Some(REQUEST_TIMEOUT));
         let reply = self.bus.send_request(subjects::intent(&self.node.id), request).await?;
         Ok(Envelope::<IntentAnswer>::decode(&reply.payload)?.body)
     }
@@ -141,7 +149,10 @@ impl IntentOutbox {
                 self.applier.restore(id).await?;
             }
         }
-        Ok(self.journal.write(move |records| records.refuse_intent(id, &detail, Utc::now())).await?)
+        Ok(self
+            .journal
+            .write(move |records| records.refuse_intent(id, &detail, Utc::now()))
+            .await?)
     }
 }
 

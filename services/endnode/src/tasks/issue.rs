@@ -54,9 +54,13 @@ impl IssueQueue {
 /// None: the type fits `Tasks::spawn`.
 pub async fn run(issuer: Issuer, acks: Acks, mut jobs: IssueJobs, stop: CancellationToken) -> anyhow::Result<()> {
     let stopped = stop.clone();
-    let batches = futures_util::stream::poll_fn(|cx| jobs.poll_recv(cx)).ready_chunks(MAX_REQUESTS).take_until(stopped.cancelled());
+    let batches = futures_util::stream::poll_fn(|cx| jobs.poll_recv(cx))
+        .ready_chunks(MAX_REQUESTS)
+        .take_until(stopped.cancelled());
     let (issuer, acks_of_batch) = (&issuer, &acks);
-    batches.for_each_concurrent(CONCURRENT, |batch| make(issuer, acks_of_batch, batch)).await;
+    batches
+        .for_each_concurrent(CONCURRENT, |batch| make(issuer, acks_of_batch, batch))
+        .await;
     jobs.close();
     while let Some(job) = jobs.recv().await {
         if let Some(delivery) = job.delivery {
@@ -71,7 +75,12 @@ async fn make(issuer: &Issuer, acks: &Acks, batch: Vec<IssueJob>) {
     let mut results = issuer.issue(orders).await.into_iter();
     let mut answered = Vec::with_capacity(batch.len());
     let mut later = 0_usize;
-    for IssueJob { order, delivery, traceparent } in batch {
+    for IssueJob {
+        order,
+        delivery,
+        traceparent,
+    } in batch
+    {
         match (results.next(), delivery) {
             (Some(IssueResult::Answered(outcome)), Some(delivery)) => answered.push(Answered {
                 delivery,
@@ -83,7 +92,9 @@ async fn make(issuer: &Issuer, acks: &Acks, batch: Vec<IssueJob>) {
             (Some(IssueResult::Answered(_)), None) => {}
             (Some(IssueResult::Later(error)), delivery) => {
                 if later == 0 {
-                    let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    let why = std::error::Error::source(&error)
+                        .map(ToString::to_string)
+                        .unwrap_or_default();
                     warn!(error = %error, source = why, "A profile is not made yet, trying again");
                 }
                 later += 1;

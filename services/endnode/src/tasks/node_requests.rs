@@ -38,10 +38,16 @@ pub struct NodeRequests {
 /// None: the type fits `Tasks::spawn`.
 pub async fn run(requests: NodeRequests, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        match requests.bus.subscribe(subjects::node_requests_of(&requests.node.id)).await {
+        match requests
+            .bus
+            .subscribe(subjects::node_requests_of(&requests.node.id))
+            .await
+        {
             Ok(subscription) => {
                 let messages = subscription.take_until(stop.clone().cancelled_owned());
-                messages.for_each_concurrent(CONCURRENT, |message| requests.answer(message)).await;
+                messages
+                    .for_each_concurrent(CONCURRENT, |message| requests.answer(message))
+                    .await;
             }
             Err(error) => warn!(error = %error, "Requests of management cannot be heard, trying again"),
         }
@@ -56,7 +62,10 @@ pub async fn run(requests: NodeRequests, stop: CancellationToken) -> anyhow::Res
 impl NodeRequests {
     async fn answer(&self, message: async_nats::Message) {
         // Checked before the payload is read: anything else was put here by another node.
-        let Some(reply) = message.reply.filter(|reply| is_request_of_management(Some(reply.as_str()))) else {
+        let Some(reply) = message
+            .reply
+            .filter(|reply| is_request_of_management(Some(reply.as_str())))
+        else {
             warn!(request.subject = %message.subject, "Dropped a message that is no request of management");
             return;
         };
@@ -65,7 +74,9 @@ impl NodeRequests {
                 NodeRequest::Profile { user_key, common_name } => self.profile(user_key, common_name).await,
                 NodeRequest::Sessions { offset } => self.sessions(offset).await,
             },
-            Err(error) => NodeAnswer::Failed { error: error.to_string() },
+            Err(error) => NodeAnswer::Failed {
+                error: error.to_string(),
+            },
         };
         if let Err(error) = self.bus.publish(reply, Envelope::new(answer).encode()).await {
             debug!(error = %error, "An answer to management was not sent");
@@ -74,18 +85,25 @@ impl NodeRequests {
 
     async fn profile(&self, user: UserKey, name: CommonName) -> NodeAnswer {
         match self.journal.read(move |records| records.profile(user, &name)).await {
-            Ok(Some(profile)) => {
-                NodeAnswer::Profile { profile: profile.text.expose_secret().to_owned(), checksum: profile.checksum }
-            }
-            Ok(None) => NodeAnswer::NotFound { detail: "this node holds no profile of that credential".to_owned() },
-            Err(error) => NodeAnswer::Failed { error: error.to_string() },
+            Ok(Some(profile)) => NodeAnswer::Profile {
+                profile: profile.text.expose_secret().to_owned(),
+                checksum: profile.checksum,
+            },
+            Ok(None) => NodeAnswer::NotFound {
+                detail: "this node holds no profile of that credential".to_owned(),
+            },
+            Err(error) => NodeAnswer::Failed {
+                error: error.to_string(),
+            },
         }
     }
 
     async fn sessions(&self, offset: u32) -> NodeAnswer {
         match self.vpn.sessions().await {
             Ok(sessions) => page(sessions, offset),
-            Err(error) => NodeAnswer::Failed { error: error.to_string() },
+            Err(error) => NodeAnswer::Failed {
+                error: error.to_string(),
+            },
         }
     }
 }
@@ -96,7 +114,10 @@ fn page(mut sessions: Vec<Session>, offset: u32) -> NodeAnswer {
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(sessions.len());
     let rest = sessions.split_off(from);
     let more = rest.len() > SESSIONS_PAGE;
-    NodeAnswer::Sessions { sessions: rest.into_iter().take(SESSIONS_PAGE).filter_map(live).collect(), more }
+    NodeAnswer::Sessions {
+        sessions: rest.into_iter().take(SESSIONS_PAGE).filter_map(live).collect(),
+        more,
+    }
 }
 
 /// `None` for a half-open session, or one of a certificate that is none of ours.

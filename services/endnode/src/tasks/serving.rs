@@ -28,21 +28,32 @@ struct State {
 impl Readiness {
     /// As the journal knows it at the start.
     pub fn new(complete: bool, refused: Option<String>) -> Self {
-        Self { state: watch::Sender::new(State { complete, caught_up: false, refused }) }
+        Self {
+            state: watch::Sender::new(State {
+                complete,
+                caught_up: false,
+                refused,
+            }),
+        }
     }
 
     /// Everything that management wants is journaled.
     pub fn caught_up(&self) {
         self.state.send_if_modified(|state| {
             let before = state.clone();
-            *state = State { complete: true, caught_up: true, refused: None };
+            *state = State {
+                complete: true,
+                caught_up: true,
+                refused: None,
+            };
             *state != before
         });
     }
 
     /// The journal holds everything, though perhaps not the latest.
     pub fn completed(&self) {
-        self.state.send_if_modified(|state| !std::mem::replace(&mut state.complete, true));
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.complete, true));
     }
 
     /// Management lets this node serve.
@@ -105,7 +116,11 @@ pub async fn run(readiness: Readiness, vpn: Vpn, stop: CancellationToken) -> any
 fn decide(state: &State, waited: bool) -> Serving {
     match state {
         State { refused: Some(_), .. } => Serving::No,
-        State { complete: true, caught_up, .. } if *caught_up || waited => Serving::Yes,
+        State {
+            complete: true,
+            caught_up,
+            ..
+        } if *caught_up || waited => Serving::Yes,
         State { .. } => Serving::Undecided,
     }
 }
@@ -113,7 +128,10 @@ fn decide(state: &State, waited: bool) -> Serving {
 fn announce(serving: Serving, state: &State) {
     match serving {
         Serving::Yes => info!(in_sync = state.caught_up, "This node serves"),
-        Serving::Undecided => info!(complete = state.complete, "This node waits for management before it serves"),
+        Serving::Undecided => info!(
+            complete = state.complete,
+            "This node waits for management before it serves"
+        ),
         Serving::No => warn!(reason = state.refused, "This node must not serve"),
     }
 }
@@ -125,7 +143,11 @@ mod tests {
 
     #[test]
     fn serving_needs_a_complete_snapshot_and_no_refusal() {
-        let state = |complete, caught_up, refused: Option<&str>| State { complete, caught_up, refused: refused.map(str::to_owned) };
+        let state = |complete, caught_up, refused: Option<&str>| State {
+            complete,
+            caught_up,
+            refused: refused.map(str::to_owned),
+        };
         let cases = [
             (state(false, false, None), true, Serving::Undecided),
             (state(true, false, None), false, Serving::Undecided),
@@ -140,7 +162,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_complete_journal_serves_after_five_seconds_without_management() {
-        let (fake, readiness, stop) = (FakeBackend::default(), Readiness::new(true, None), CancellationToken::new());
+        let (fake, readiness, stop) = (
+            FakeBackend::default(),
+            Readiness::new(true, None),
+            CancellationToken::new(),
+        );
         let task = run(readiness, Vpn::new(fake.clone()), stop.clone());
         let look = async {
             tokio::time::sleep(PATIENCE - Duration::from_millis(10)).await;

@@ -45,14 +45,27 @@ impl Reconciler for SessionGuard {
             return Ok(Next::Idle);
         }
         // A server that is down has no sessions; its health says so elsewhere.
-        let Ok(before) = self.vpn.sessions().await else { return Ok(Next::Idle) };
+        let Ok(before) = self.vpn.sessions().await else {
+            return Ok(Next::Idle);
+        };
         let cut = self.vpn.enforce().await.map_err(failed)?;
         if cut.count == 0 {
             return Ok(Next::Idle);
         }
-        let after: BTreeSet<u64> = self.vpn.sessions().await.map_err(failed)?.iter().map(|session| session.cid).collect();
+        let after: BTreeSet<u64> = self
+            .vpn
+            .sessions()
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(|session| session.cid)
+            .collect();
         let gone = |session: &&Session| !after.contains(&session.cid);
-        let common_names: Vec<_> = before.iter().filter(gone).filter_map(|session| session.common_name.parse().ok()).collect();
+        let common_names: Vec<_> = before
+            .iter()
+            .filter(gone)
+            .filter_map(|session| session.common_name.parse().ok())
+            .collect();
         warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
         let event = self.node.event(EventKind::SessionsCut { common_names });
         let queued = self.journal.write(move |records| records.queue_event(&event)).await;

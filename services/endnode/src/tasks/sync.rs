@@ -1,4 +1,4 @@
-//! The handshake: at each connection and every two minutes the node says what it holds, and management says whether that is all.
+//! The handshake: at each connection and every half minute the node says what it holds, and management says whether that is all.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     subjects,
-    sync::{SyncAnswer, SyncRequest},
+    sync::{StreamId, SyncAnswer, SyncRequest},
     topology::COMMANDS,
 };
 use vpnmanager_runtime::reconcile::jittered;
@@ -26,7 +26,10 @@ use crate::{
     node::Node,
 };
 
-const PERIOD: Duration = Duration::from_secs(120);
+/// Drift is found and repaired within a minute.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Between two questions while management publishes everything again.
+const PREPARING: Duration = Duration::from_millis(250);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const SHORTEST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -69,6 +72,15 @@ enum SyncError {
     Late,
 }
 
+/// What has to arrive.
+#[derive(Debug, Clone, Copy)]
+struct Upto {
+    /// The newest command for this node.
+    sequence: u64,
+    /// The store that it is in.
+    stream: Option<StreamId>,
+}
+
 /// What is done when everything has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
@@ -105,7 +117,9 @@ pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: Cancel
                 jittered(pause)
             }
             Err(error) => {
-                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let source = std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 if failures == 0 {
                     warn!(error = %error, source, "Not in sync with management, asking again");
                 } else {
@@ -131,21 +145,40 @@ impl Sync {
         // Whatever comes from here on may already be part of the answer.
         self.progress.restart();
         match self.ask().await? {
-            SyncAnswer::Ok { upto_sequence } => {
+            SyncAnswer::Ok { upto_sequence, stream } => {
                 self.accepted().await?;
-                self.catch_up(upto_sequence, Ending::Complete).await?;
+                let upto = Upto {
+                    sequence: upto_sequence,
+                    stream,
+                };
+                self.catch_up(upto, Ending::Complete).await?;
                 Ok(PERIOD)
             }
-            SyncAnswer::Resync { upto_sequence, reason } => {
+            SyncAnswer::Preparing { reason } => {
+                debug!(reason, "Management prepares to send everything again");
+                self.accepted().await?;
+                Ok(PREPARING)
+            }
+            SyncAnswer::Resync {
+                upto_sequence,
+                stream,
+                reason,
+            } => {
                 warn!(reason, upto_sequence, "Management sends everything again");
                 self.accepted().await?;
                 self.journal.write(|records| records.restart_sequence()).await?;
-                self.catch_up(upto_sequence, Ending::Sweep).await?;
+                let upto = Upto {
+                    sequence: upto_sequence,
+                    stream,
+                };
+                self.catch_up(upto, Ending::Sweep).await?;
                 Ok(PERIOD)
             }
             SyncAnswer::Refused { reason } => {
                 let noted = reason.clone();
-                self.journal.write(move |records| records.set_refused(Some(&noted))).await?;
+                self.journal
+                    .write(move |records| records.set_refused(Some(&noted)))
+                    .await?;
                 self.readiness.refuse(&reason);
                 Ok(LONGEST_RETRY)
             }
@@ -153,7 +186,10 @@ impl Sync {
     }
 
     async fn ask(&self) -> Result<SyncAnswer, SyncError> {
-        let (snapshot, tally) = self.journal.read(|records| Ok((records.snapshot()?, records.tally()?))).await?;
+        let (snapshot, tally, queued_intents) = self
+            .journal
+            .read(|records| Ok((records.snapshot()?, records.tally()?, records.count_queued_intents()?)))
+            .await?;
         let question = Envelope::new(SyncRequest {
             node: self.node.id.clone(),
             instance: self.node.instance,
@@ -161,11 +197,26 @@ impl Sync {
             users: tally.users,
             digest: tally.digest,
             complete: snapshot.complete,
+            stream: snapshot.stream,
+            queued_intents,
             at: Utc::now(),
         });
-        let request = async_nats::Request::new().payload(question.encode()).timeout(Some(REQUEST_TIMEOUT));
+        let request = async_nats::Request::new()
+            .payload(question.encode())
+            .timeout(Some(REQUEST_TIMEOUT));
         let reply = self.bus.send_request(subjects::sync(&self.node.id), request).await?;
         Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
+    }
+
+    /// Notes which store of the bus the journal's sequence counts in.
+    async fn followed(&self, stream: Option<StreamId>) -> Result<(), JournalError> {
+        let known = self.journal.read(|records| records.snapshot()).await?.stream;
+        match stream {
+            Some(stream) if known != Some(stream) => {
+                self.journal.write(move |records| records.set_stream(stream)).await
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn accepted(&self) -> Result<(), JournalError> {
@@ -178,27 +229,24 @@ impl Sync {
         Ok(())
     }
 
-    async fn catch_up(&self, upto_sequence: u64, ending: Ending) -> Result<(), SyncError> {
+    async fn catch_up(&self, upto: Upto, ending: Ending) -> Result<(), SyncError> {
         let deadline = Instant::now() + CATCH_UP;
-        while !self.has_everything(upto_sequence, ending).await? {
+        while !self.has_everything(upto.sequence, ending).await? {
             if Instant::now() > deadline {
                 return Err(SyncError::Late);
             }
             tokio::time::sleep(LOOK).await;
         }
-        let newest = upto_sequence.max(self.progress.highest());
-        if self.journal.read(|records| records.snapshot()).await?.last_sequence > newest {
-            self.journal.write(move |records| records.rebase_sequence(newest)).await?;
-        }
         if ending == Ending::Sweep {
             let ghosts = self.applier.sweep(self.progress.seen()).await?;
             info!(ghosts = ghosts.len(), "Everything arrived again");
         }
+        self.followed(upto.stream).await?;
         if !self.readiness.is_complete() {
             self.journal.write(|records| records.set_complete()).await?;
         }
         if !self.readiness.is_caught_up() {
-            info!(upto_sequence, "In sync with management");
+            info!(upto_sequence = upto.sequence, "In sync with management");
             self.readiness.caught_up();
             self.node.wakes.allow_list.wake();
         }
@@ -219,7 +267,11 @@ impl Sync {
             return Ok(true);
         }
         let in_hand = self.progress.in_hand();
-        match self.context.get_consumer_from_stream::<jetstream::consumer::pull::Config, _, _>(self.node.id.as_str(), COMMANDS).await {
+        match self
+            .context
+            .get_consumer_from_stream::<jetstream::consumer::pull::Config, _, _>(self.node.id.as_str(), COMMANDS)
+            .await
+        {
             Ok(consumer) => Ok(nothing_waits(&consumer, in_hand)),
             Err(error) => {
                 debug!(error = %error, "The node's consumer cannot be seen");

@@ -8,7 +8,11 @@ use std::{
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use vpnmanager_testbed::{ports, process::{Process, Spec}, wait};
+use vpnmanager_testbed::{
+    ports,
+    process::{Process, Spec},
+    wait,
+};
 
 use crate::fake_management::DEADLINE;
 
@@ -41,20 +45,27 @@ impl Agent {
 
     pub(crate) async fn start(&mut self) {
         let log = self.log_file();
-        let spec = Spec::new("endnode", env!("CARGO_BIN_EXE_vpnmanager-endnode"), self.dir.parent().unwrap(), log)
-            .env("SERVER_ID", &self.id)
-            .env("MANAGEMENT_URL", &self.management_url)
-            .env("STATE_DIR", &self.dir)
-            .env("LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("API_KEY", KEY)
-            .env("OPENVPN_MODE", "none")
-            .env("HEARTBEAT_INTERVAL", "200ms")
-            .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
-            .env(self.secret.0, &self.secret.1);
+        let spec = Spec::new(
+            "endnode",
+            env!("CARGO_BIN_EXE_vpnmanager-endnode"),
+            self.dir.parent().unwrap(),
+            log,
+        )
+        .env("SERVER_ID", &self.id)
+        .env("MANAGEMENT_URL", &self.management_url)
+        .env("STATE_DIR", &self.dir)
+        .env("LISTEN", format!("127.0.0.1:{}", self.port))
+        .env("API_KEY", KEY)
+        .env("OPENVPN_MODE", "none")
+        .env("HEARTBEAT_INTERVAL", "200ms")
+        .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
+        .env(self.secret.0, &self.secret.1);
         let process = Process::spawn(&spec).unwrap();
-        wait::until(DEADLINE, "the local API", || async { self.get("/health").await.is_some() })
-            .await
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        wait::until(DEADLINE, "the local API", || async {
+            self.get("/health").await.is_some()
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
         self.process = Some(process);
     }
 
@@ -69,8 +80,14 @@ impl Agent {
     }
 
     pub(crate) async fn in_sync(&self) {
-        let synced = || async { self.get("/health").await.is_some_and(|health| health["in_sync"] == true) };
-        wait::until(DEADLINE, "the node to be in sync", synced).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        let synced = || async {
+            self.get("/health")
+                .await
+                .is_some_and(|health| health["in_sync"] == true)
+        };
+        wait::until(DEADLINE, "the node to be in sync", synced)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
     }
 
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
@@ -95,8 +112,12 @@ impl Agent {
 
     /// Common names that are let in.
     pub(crate) fn allowed(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.dir.join("allow")) else { return Vec::new() };
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let Ok(entries) = std::fs::read_dir(self.dir.join("allow")) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

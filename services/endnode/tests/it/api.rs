@@ -28,8 +28,20 @@ fn wanted(user: &User, revision: i64) -> Value {
 async fn bad_input_is_a_problem_that_names_the_field() {
     let (_management, agent) = node().await;
     let long = "x".repeat(300);
-    for name in ["", &long, "../x", "a.b*>", "nul\0", "two\nlines", "\u{202e}evil", "DEFAULT"] {
-        let (status, problem) = agent.call(Method::POST, "/api/users", Some(json!({ "username": name }))).await.unwrap();
+    for name in [
+        "",
+        &long,
+        "../x",
+        "a.b*>",
+        "nul\0",
+        "two\nlines",
+        "\u{202e}evil",
+        "DEFAULT",
+    ] {
+        let (status, problem) = agent
+            .call(Method::POST, "/api/users", Some(json!({ "username": name })))
+            .await
+            .unwrap();
         assert_eq!(status, StatusCode::BAD_REQUEST, "{name:?}: {problem}");
         assert_eq!(problem["errors"][0]["field"], "username", "{name:?}: {problem}");
     }
@@ -54,14 +66,24 @@ async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
     let (_management, agent) = node().await;
     let client = reqwest::Client::new();
     let base = agent.base_url();
-    for (method, path) in [(Method::GET, "/api/users"), (Method::POST, "/api/sync/users"), (Method::DELETE, "/api/users/alice")] {
+    for (method, path) in [
+        (Method::GET, "/api/users"),
+        (Method::POST, "/api/sync/users"),
+        (Method::DELETE, "/api/users/alice"),
+    ] {
         for key in [None, Some("wrong")] {
-            let mut request = client.request(method.clone(), format!("{base}{path}")).json(&json!({ "users": [] }));
+            let mut request = client
+                .request(method.clone(), format!("{base}{path}"))
+                .json(&json!({ "users": [] }));
             if let Some(key) = key {
                 request = request.bearer_auth(key);
             }
             let response = request.send().await.unwrap();
-            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path} with {key:?}");
+            assert_eq!(
+                response.status(),
+                StatusCode::UNAUTHORIZED,
+                "{method} {path} with {key:?}"
+            );
             assert!(response.headers().contains_key("www-authenticate"));
             assert_eq!(response.headers()["content-type"], "application/problem+json");
         }
@@ -70,7 +92,12 @@ async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
         let response = client.get(format!("{base}{path}")).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
-    let bearer = client.get(format!("{base}/api/users")).bearer_auth(crate::agent::KEY).send().await.unwrap();
+    let bearer = client
+        .get(format!("{base}/api/users"))
+        .bearer_auth(crate::agent::KEY)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(bearer.status(), StatusCode::OK);
 }
 
@@ -92,8 +119,16 @@ async fn a_list_is_applied_by_the_rules_of_commands() {
     let mut wrong = wanted(&User::new("carol"), 1);
     wrong["username"] = json!("../carol");
     let answer = sync(false, vec![wanted(&alice, 1), wanted(&bob, 1), wrong]).await;
-    assert_eq!((answer["changed"].clone(), answer["unchanged"].clone()), (json!([]), json!(1)));
-    let refused: Vec<&str> = answer["refused"].as_array().unwrap().iter().filter_map(|user| user["username"].as_str()).collect();
+    assert_eq!(
+        (answer["changed"].clone(), answer["unchanged"].clone()),
+        (json!([]), json!(1))
+    );
+    let refused: Vec<&str> = answer["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|user| user["username"].as_str())
+        .collect();
     assert_eq!(refused, ["../carol", "alice"]);
 
     let answer = sync(true, vec![wanted(&alice, 2)]).await;

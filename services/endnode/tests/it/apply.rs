@@ -9,7 +9,10 @@ use vpnmanager_nats::{
 
 use crate::parts::{Parts, User, node_id};
 
-const APPLIED: Applied = Applied::Answered(Outcome::Applied { issued: None, note: None });
+const APPLIED: Applied = Applied::Answered(Outcome::Applied {
+    issued: None,
+    note: None,
+});
 
 #[tokio::test]
 async fn a_user_is_let_in_suspended_let_in_again_and_removed() {
@@ -36,7 +39,10 @@ async fn an_older_command_cannot_revive_a_removed_user() {
 
     let late = parts.apply(alice.standby(2)).await;
 
-    assert_eq!(late.applied, Applied::Answered(Outcome::Superseded { holds: Revision(3) }));
+    assert_eq!(
+        late.applied,
+        Applied::Answered(Outcome::Superseded { holds: Revision(3) })
+    );
     assert!(!parts.vpn.connect(&alice.credential));
 }
 
@@ -66,9 +72,21 @@ async fn a_credential_that_the_newer_command_lacks_is_refused() {
 #[tokio::test]
 async fn in_one_batch_the_later_command_of_a_user_wins() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
-    parts.applier.apply(vec![alice.standby(1), alice.suspended(2)], 7).await.unwrap();
+    parts
+        .applier
+        .apply(vec![alice.standby(1), alice.suspended(2)], 7)
+        .await
+        .unwrap();
     assert!(!parts.vpn.connect(&alice.credential));
-    assert_eq!(parts.journal.read(|records| records.snapshot()).await.unwrap().last_sequence, 7);
+    assert_eq!(
+        parts
+            .journal
+            .read(|records| records.snapshot())
+            .await
+            .unwrap()
+            .last_sequence,
+        7
+    );
 }
 
 #[tokio::test]
@@ -80,7 +98,11 @@ async fn access_does_not_wait_for_the_profile() {
 
     let tally = parts.journal.read(|records| records.tally()).await.unwrap();
     assert_eq!(tally.users, 1);
-    assert_eq!(tally.digest, Default::default(), "nothing is applied before the profile is there");
+    assert_eq!(
+        tally.digest,
+        Default::default(),
+        "nothing is applied before the profile is there"
+    );
 }
 
 #[tokio::test]
@@ -92,15 +114,28 @@ async fn a_local_delete_holds_against_later_commands_until_management_refuses_it
         node: node_id(),
         requested_at: chrono::Utc::now(),
         source: None,
-        action: IntentAction::RemoveUser { user_key: alice.key, username: alice.username.clone() },
+        action: IntentAction::RemoveUser {
+            user_key: alice.key,
+            username: alice.username.clone(),
+        },
     };
     let id = intent.id;
 
     assert!(parts.applier.remove_locally(alice.key, intent.clone()).await.unwrap());
-    assert!(!parts.applier.remove_locally(alice.key, intent).await.unwrap(), "deleted before");
+    assert!(
+        !parts.applier.remove_locally(alice.key, intent).await.unwrap(),
+        "deleted before"
+    );
     parts.apply(alice.standby(2)).await;
     assert!(!parts.vpn.connect(&alice.credential));
-    assert_eq!(parts.journal.read(|records| records.count_queued_intents()).await.unwrap(), 1);
+    assert_eq!(
+        parts
+            .journal
+            .read(|records| records.count_queued_intents())
+            .await
+            .unwrap(),
+        1
+    );
 
     parts.applier.restore(id).await.unwrap();
     assert!(parts.vpn.connect(&alice.credential));
@@ -109,7 +144,11 @@ async fn a_local_delete_holds_against_later_commands_until_management_refuses_it
 #[tokio::test]
 async fn a_sweep_removes_whoever_did_not_come_and_no_one_else() {
     let (parts, alice, ghost) = (Parts::new(), User::new("alice"), User::new("ghost"));
-    parts.applier.apply(vec![alice.standby(1), ghost.standby(5)], 2).await.unwrap();
+    parts
+        .applier
+        .apply(vec![alice.standby(1), ghost.standby(5)], 2)
+        .await
+        .unwrap();
 
     let ghosts = parts.applier.sweep([alice.key].into()).await.unwrap();
 
@@ -126,22 +165,41 @@ async fn an_edited_allow_list_is_made_right_again() {
     let (parts, alice, smuggled) = (Parts::new(), User::new("alice"), User::new("mallory"));
     parts.apply(alice.standby(1)).await;
     parts.vpn.deny(std::slice::from_ref(&alice.credential)).await.unwrap();
-    parts.vpn.allow(std::slice::from_ref(&smuggled.credential)).await.unwrap();
+    parts
+        .vpn
+        .allow(std::slice::from_ref(&smuggled.credential))
+        .await
+        .unwrap();
 
     let changes = parts.applier.reconcile().await.unwrap();
 
-    assert_eq!((changes.added, changes.removed), (vec![alice.credential], vec![smuggled.credential]));
+    assert_eq!(
+        (changes.added, changes.removed),
+        (vec![alice.credential], vec![smuggled.credential])
+    );
     assert!(parts.applier.reconcile().await.unwrap().is_unchanged());
 }
 
 #[tokio::test]
 async fn a_command_that_contradicts_itself_is_refused_and_changes_nothing() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
-    let vpnmanager_nats::commands::Command::PutUser(mut put) = alice.home(1) else { unreachable!() };
+    let vpnmanager_nats::commands::Command::PutUser(mut put) = alice.home(1) else {
+        unreachable!()
+    };
     put.credentials.clear();
 
     let dealt = parts.apply(vpnmanager_nats::commands::Command::PutUser(put)).await;
 
-    assert!(matches!(dealt.applied, Applied::Answered(Outcome::Refused { .. })), "{dealt:?}");
-    assert!(parts.journal.read(move |records| records.user(alice.key)).await.unwrap().is_none());
+    assert!(
+        matches!(dealt.applied, Applied::Answered(Outcome::Refused { .. })),
+        "{dealt:?}"
+    );
+    assert!(
+        parts
+            .journal
+            .read(move |records| records.user(alice.key))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

@@ -17,7 +17,10 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.distinguished_name.push(DnType::CommonName, "test CA");
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        Self {
+            pem,
+            issuer: Issuer::new(params, key),
+        }
     }
 
     pub(crate) fn sign(&self, common_name: &str, csr: &str) -> String {
@@ -41,7 +44,10 @@ impl Authority {
 /// A tls-crypt-v2 server key that nobody should use.
 pub(crate) fn tls_crypt_v2_key() -> String {
     let body = BASE64.encode(&[7_u8; 128]);
-    let lines: Vec<&str> = (0..body.len()).step_by(64).map(|at| &body[at..body.len().min(at + 64)]).collect();
+    let lines: Vec<&str> = (0..body.len())
+        .step_by(64)
+        .map(|at| &body[at..body.len().min(at + 64)])
+        .collect();
     format!(
         "-----BEGIN OpenVPN tls-crypt-v2 server key-----\n{}\n-----END OpenVPN tls-crypt-v2 server key-----\n",
         lines.join("\n")

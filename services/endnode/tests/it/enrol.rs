@@ -21,10 +21,21 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
 
     let first = management.script().registrations.clone();
     assert_eq!(first.len(), 3);
-    assert!(first.iter().all(|(key, body)| key.is_none() && body["join_token"] == "join-token-of-the-test"));
-    assert!(first.iter().all(|(_, body)| body["bus_public_key"] == first[0].1["bus_public_key"]));
+    assert!(
+        first
+            .iter()
+            .all(|(key, body)| key.is_none() && body["join_token"] == "join-token-of-the-test")
+    );
+    assert!(
+        first
+            .iter()
+            .all(|(_, body)| body["bus_public_key"] == first[0].1["bus_public_key"])
+    );
     assert_eq!(first[0].1["port"], 1194);
-    assert!(!agent.log().contains("join-token-of-the-test"), "the token is in the log");
+    assert!(
+        !agent.log().contains("join-token-of-the-test"),
+        "the token is in the log"
+    );
 
     agent.kill().await;
     agent.start().await;
@@ -37,7 +48,10 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
 #[tokio::test]
 async fn a_refusal_is_said_in_managements_words() {
     let management = FakeManagement::start().await;
-    management.script().refusals.push_back((StatusCode::UNAUTHORIZED, "the join token has expired".to_owned()));
+    management
+        .script()
+        .refusals
+        .push_back((StatusCode::UNAUTHORIZED, "the join token has expired".to_owned()));
     let mut agent = Agent::new("n1", &management.url());
     agent.start().await;
     let said = || async { agent.log().contains("the join token has expired") };
@@ -45,7 +59,10 @@ async fn a_refusal_is_said_in_managements_words() {
     assert_eq!(agent.get("/health").await.unwrap()["status"], "enrolling");
     let (status, problem) = agent.call(reqwest::Method::GET, "/api/users", None).await.unwrap();
     assert_eq!(status, 503);
-    assert!(problem["detail"].as_str().unwrap().contains("not enrolled"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("not enrolled"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -64,7 +81,9 @@ async fn an_identity_from_another_fleet_is_said_clearly_and_kept() {
     agent.start().await;
 
     let said = || async { agent.log().contains("belongs to another fleet") };
-    wait::until(DEADLINE, "the refusal in the log", said).await.unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+    wait::until(DEADLINE, "the refusal in the log", said)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
     assert!(file.exists());
     assert_eq!(agent.get("/health").await.unwrap()["bus_connected"], false);
 }

@@ -14,7 +14,13 @@ use crate::parts::{Parts, User};
 async fn a_user_is_refused_and_cut_at_the_end_of_its_time_without_management() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
     let expiry = Expiry::new(parts.applier.clone());
-    let task = drive("expiry", expiry, parts.node.wakes.expiry.clone(), Expiry::schedule(), parts.tasks.token());
+    let task = drive(
+        "expiry",
+        expiry,
+        parts.node.wakes.expiry.clone(),
+        Expiry::schedule(),
+        parts.tasks.token(),
+    );
     parts.tasks.spawn("expiry", task);
     let end = Utc::now() + TimeDelta::milliseconds(700);
 
@@ -27,10 +33,19 @@ async fn a_user_is_refused_and_cut_at_the_end_of_its_time_without_management() {
     };
     wait::until(Duration::from_secs(5), "the event", events).await.unwrap();
     let late = Utc::now() - end;
-    assert!(late >= TimeDelta::zero() && late < TimeDelta::milliseconds(500), "{late}");
+    assert!(
+        late >= TimeDelta::zero() && late < TimeDelta::milliseconds(500),
+        "{late}"
+    );
     assert!(!parts.vpn.connect(&alice.credential));
     let events = parts.journal.read(|records| records.oldest_events(10)).await.unwrap();
-    assert_eq!(events[0].1.kind, EventKind::UserExpired { user_key: alice.key, sessions: 1 });
+    assert_eq!(
+        events[0].1.kind,
+        EventKind::UserExpired {
+            user_key: alice.key,
+            sessions: 1
+        }
+    );
 }
 
 #[tokio::test]

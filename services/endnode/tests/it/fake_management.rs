@@ -46,6 +46,8 @@ pub(crate) struct Script {
     /// Answers to registrations before the good one.
     pub(crate) refusals: VecDeque<(StatusCode, String)>,
     pub(crate) signing_is_down: bool,
+    /// Certificates are signed and recorded, and the answer is lost.
+    pub(crate) signatures_get_lost: bool,
     pub(crate) asked_to_sign: Vec<CommonName>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
@@ -101,7 +103,9 @@ impl FakeManagement {
             .unwrap();
         let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
         let tasks = Tasks::new();
-        let bound = vpnmanager_openapi::server::Bound::new(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let bound = vpnmanager_openapi::server::Bound::new(&["127.0.0.1:0".to_owned()])
+            .await
+            .unwrap();
         let management = Self {
             tls_url: server.tls_url(),
             bus: Arc::new(Mutex::new(Some(server))),
@@ -127,7 +131,9 @@ impl FakeManagement {
         );
         let stop = tasks.token();
         let app = app.map_to_response();
-        tasks.spawn_job("door", async move { Ok(bound.serve(app, stop.cancelled_owned(), DEADLINE).await?) });
+        tasks.spawn_job("door", async move {
+            Ok(bound.serve(app, stop.cancelled_owned(), DEADLINE).await?)
+        });
         management.answer(subjects::ALL_SYNCS, Self::on_sync).await;
         management.answer(subjects::ALL_SIGNS, Self::on_sign).await;
         management.answer(subjects::ALL_INTENTS, Self::on_intent).await;
@@ -150,8 +156,10 @@ impl FakeManagement {
         for command in commands {
             let subject = subjects::command(command.node(), command.user_key());
             let known = self.topology.commands().get_last_raw_message_by_subject(&subject).await;
-            let publication =
-                Publication { command: Envelope::new(command), expected_sequence: known.map_or(0, |known| known.sequence) };
+            let publication = Publication {
+                command: Envelope::new(command),
+                expected_sequence: known.map_or(0, |known| known.sequence),
+            };
             for published in publish_all(&self.topology, &[publication]).await {
                 match published.unwrap() {
                     vpnmanager_nats::publish::Published::Stored { sequence: stored } => sequence = stored,
@@ -162,13 +170,24 @@ impl FakeManagement {
         sequence
     }
 
+    /// The credential has a certificate already, for the key of this request.
+    pub(crate) fn record_certificate(&self, name: &CommonName, csr: String) {
+        let signed = self.authority.sign_user(name, &csr);
+        self.script().certificates.insert(name.clone(), (csr, signed));
+    }
+
     /// Waits for the ack of this user's newest command.
     pub(crate) async fn ack_of(&self, user: UserKey, revision: i64) -> Ack {
         let find = async || {
             let acks = &self.script().acks;
-            acks.iter().rev().find(|ack| ack.user_key == user && ack.revision.0 == revision).cloned()
+            acks.iter()
+                .rev()
+                .find(|ack| ack.user_key == user && ack.revision.0 == revision)
+                .cloned()
         };
-        wait::until_some(DEADLINE, format!("the ack of revision {revision}"), find).await.unwrap()
+        wait::until_some(DEADLINE, format!("the ack of revision {revision}"), find)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn event(&self, is_it: impl Fn(&Event) -> bool) -> Event {
@@ -187,7 +206,9 @@ impl FakeManagement {
         let public_key = body["bus_public_key"].as_str().unwrap().parse().unwrap();
         self.topology.ensure_node_consumer(&node).await.unwrap();
         let jwt = issue_node_jwt(&node, &public_key, None, &self.files.node_authority().unwrap()).unwrap();
-        let certificate = self.authority.sign(&format!("node.test.{node}"), body["csr"].as_str().unwrap());
+        let certificate = self
+            .authority
+            .sign(&format!("node.test.{node}"), body["csr"].as_str().unwrap());
         let answer = json!({
             "server_id": node,
             "bus": { "urls": [self.tls_url], "jwt": jwt, "ca": self.files.ca_pem().unwrap() },
@@ -213,9 +234,16 @@ impl FakeManagement {
         let resync = std::mem::take(&mut self.script().resync);
         if resync {
             self.topology.rewind_node_consumer(&node).await.unwrap();
-            return reply(SyncAnswer::Resync { upto_sequence, reason: "the test wants it".to_owned() });
+            return reply(SyncAnswer::Resync {
+                stream: Some(self.topology.commands_store().await.unwrap()),
+                upto_sequence,
+                reason: "the test wants it".to_owned(),
+            });
         }
-        reply(SyncAnswer::Ok { upto_sequence })
+        reply(SyncAnswer::Ok {
+            upto_sequence,
+            stream: Some(self.topology.commands_store().await.unwrap()),
+        })
     }
 
     async fn on_sign(self, message: Message) -> Option<bytes::Bytes> {
@@ -226,7 +254,9 @@ impl FakeManagement {
         for wanted in request.body.requests {
             script.asked_to_sign.push(wanted.common_name.clone());
             if down {
-                results.push(SignResult::Unavailable { common_name: wanted.common_name });
+                results.push(SignResult::Unavailable {
+                    common_name: wanted.common_name,
+                });
                 continue;
             }
             let name = wanted.common_name.clone();
@@ -244,6 +274,9 @@ impl FakeManagement {
                 }
             };
             results.push(result);
+        }
+        if script.signatures_get_lost {
+            return None;
         }
         reply(SignAnswer { results })
     }

@@ -14,7 +14,10 @@ use vpnmanager_runtime::tasks::Tasks;
 
 use crate::parts::{Parts, User};
 
-const APPLIED: Outcome = Outcome::Applied { issued: None, note: None };
+const APPLIED: Outcome = Outcome::Applied {
+    issued: None,
+    note: None,
+};
 
 #[tokio::test]
 async fn what_was_written_is_there_after_a_restart_and_private() {
@@ -41,7 +44,9 @@ async fn a_write_that_fails_leaves_nothing_and_does_not_take_others_with_it() {
         records.store_command(&a, Some(&APPLIED), Utc::now())?;
         Err::<(), _>(JournalError::Value { what: "a test" })
     });
-    let good = parts.journal.write(move |records| records.store_command(&b, Some(&APPLIED), Utc::now()));
+    let good = parts
+        .journal
+        .write(move |records| records.store_command(&b, Some(&APPLIED), Utc::now()));
 
     let (bad, good) = tokio::join!(bad, good);
 
@@ -58,7 +63,11 @@ async fn concurrent_writes_share_commits() {
     let writes = (0..500).map(|number| {
         let user = User::new(&format!("user{number}"));
         let journal = parts.journal.clone();
-        async move { journal.write(move |records| records.store_command(&user.standby(1), Some(&APPLIED), Utc::now())).await }
+        async move {
+            journal
+                .write(move |records| records.store_command(&user.standby(1), Some(&APPLIED), Utc::now()))
+                .await
+        }
     });
     for written in futures_util::future::join_all(writes).await {
         written.unwrap();
@@ -77,7 +86,11 @@ async fn a_writer_that_is_killed_in_mid_commit_loses_nothing_that_was_answered()
 
         let journal = Journal::open(&path, &Tasks::new()).unwrap();
         let snapshot = journal.read(|records| records.snapshot()).await.unwrap();
-        assert!(snapshot.last_sequence >= answered, "answered {answered}, found {}", snapshot.last_sequence);
+        assert!(
+            snapshot.last_sequence >= answered,
+            "answered {answered}, found {}",
+            snapshot.last_sequence
+        );
         answered = snapshot.last_sequence;
     }
     assert!(answered > 0, "the writers never wrote");
@@ -86,7 +99,13 @@ async fn a_writer_that_is_killed_in_mid_commit_loses_nothing_that_was_answered()
 /// Runs a writer for a while, kills it, and returns the last number that it was told is safe.
 fn kill_a_writer(path: &std::path::Path, commits: u64, from: u64) -> u64 {
     let mut writer = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "journal::writer_process", "--ignored", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "journal::writer_process",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -21,3 +21,5 @@ mod enrol;
 mod expiry;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
+mod offline;

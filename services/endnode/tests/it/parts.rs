@@ -1,7 +1,9 @@
 //! A node's parts without a process: journal, applier, and a VPN server in memory.
 
 use chrono::{DateTime, Utc};
-use vpnmanager_endnode::{apply::Applier, backend::FakeBackend, journal::Journal, node::Node, state_dir::StateDir, vpn::Vpn};
+use vpnmanager_endnode::{
+    apply::Applier, backend::FakeBackend, journal::Journal, node::Node, state_dir::StateDir, vpn::Vpn,
+};
 use vpnmanager_nats::{
     commands::{Command, Issue, Protocol, PutUser, Remote, RemoveUser, Role},
     ids::{CommonName, NodeId, Revision, UserKey},
@@ -29,7 +31,15 @@ impl Parts {
         let node = Node::new(node_id());
         let vpn = FakeBackend::default();
         let applier = Applier::new(node.clone(), journal.clone(), Vpn::new(vpn.clone()), dir.profiles());
-        Self { tasks, node, dir, journal, vpn, applier, _folder: folder }
+        Self {
+            tasks,
+            node,
+            dir,
+            journal,
+            vpn,
+            applier,
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Dealt {
@@ -53,7 +63,12 @@ pub(crate) struct User {
 impl User {
     pub(crate) fn new(username: &str) -> Self {
         let username: Username = username.parse().unwrap();
-        Self { node: node_id(), key: UserKey::new(), credential: CommonName::for_user(&username), username }
+        Self {
+            node: node_id(),
+            key: UserKey::new(),
+            credential: CommonName::for_user(&username),
+            username,
+        }
     }
 
     pub(crate) fn put(&self, revision: i64) -> PutUser {
@@ -77,17 +92,34 @@ impl User {
 
     /// Let in, with a profile to make.
     pub(crate) fn home(&self, revision: i64) -> Command {
-        let remote = Remote { host: "198.18.0.11".parse().unwrap(), port: 1194, protocol: Protocol::Udp };
-        let issue = Issue { common_name: self.credential.clone(), remotes: vec![remote] };
-        Command::PutUser(PutUser { role: Role::Home, issue: Some(issue), ..self.put(revision) })
+        let remote = Remote {
+            host: "198.18.0.11".parse().unwrap(),
+            port: 1194,
+            protocol: Protocol::Udp,
+        };
+        let issue = Issue {
+            common_name: self.credential.clone(),
+            remotes: vec![remote],
+        };
+        Command::PutUser(PutUser {
+            role: Role::Home,
+            issue: Some(issue),
+            ..self.put(revision)
+        })
     }
 
     pub(crate) fn suspended(&self, revision: i64) -> Command {
-        Command::PutUser(PutUser { active: false, ..self.put(revision) })
+        Command::PutUser(PutUser {
+            active: false,
+            ..self.put(revision)
+        })
     }
 
     pub(crate) fn expiring(&self, revision: i64, at: DateTime<Utc>) -> Command {
-        Command::PutUser(PutUser { expires_at: Some(at), ..self.put(revision) })
+        Command::PutUser(PutUser {
+            expires_at: Some(at),
+            ..self.put(revision)
+        })
     }
 
     pub(crate) fn removed(&self, revision: i64) -> Command {

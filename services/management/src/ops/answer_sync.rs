@@ -1,19 +1,25 @@
 //! Answering a node that says what it holds: go on, or everything again.
 
+use std::collections::HashSet;
+
 use chrono::Utc;
 use sea_orm::{
-    DbErr, EntityTrait, QueryFilter,
+    ColumnTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement, TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
 use tracing::warn;
 use vpnmanager_entities::{placement, server};
 use vpnmanager_nats::{
-    sync::{SyncAnswer, SyncRequest},
+    ids::{NodeId, UserKey},
+    sync::{StreamId, SyncAnswer, SyncRequest},
     topology::TopologyError,
 };
 
-use super::read_nodes::{self, Progress};
-use crate::app::App;
+use super::{
+    audit::{self, Entry},
+    read_nodes::{self, Progress},
+};
+use crate::{app::App, domain::actor::Actor};
 
 /// Why there is no answer; the node asks again.
 #[derive(Debug, thiserror::Error)]
@@ -26,61 +32,139 @@ pub enum AnswerSyncError {
     Database(#[from] DbErr),
 }
 
-/// Compares what a node holds with what it should hold, and rewinds its consumer when that differs.
+/// Compares what a node holds with what it should hold. When that differs, everything is published again, and once the stream holds
+/// it all, the node's consumer starts over.
 ///
 /// # Errors
 /// See [`AnswerSyncError`].
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
-    if server::Entity::find_by_name(node.as_str())
-        .one(&app.db)
-        .await?
-        .is_none()
-    {
+    let Some(server) = server::Entity::find_by_name(node.as_str()).one(&app.db).await? else {
         return Ok(SyncAnswer::Refused {
             reason: "this node is not registered".to_owned(),
         });
-    }
+    };
     app.topology.ensure_node_consumer(node).await?;
-    let progress = read_nodes::progress(&app.db, node).await?;
+    let store = app.topology.commands_store().await?;
+    if server.resync_since.is_some() {
+        return prepare(app, request, store).await;
+    }
     let upto_sequence = app.topology.newest_command(node).await?;
-    server::Entity::update_many()
-        .col_expr(server::Column::LastSync, Expr::value(Utc::now()))
-        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
-        .exec(&app.db)
-        .await?;
-
-    let Some(reason) = reason_to_resync(request, &progress, upto_sequence) else {
-        return Ok(SyncAnswer::Ok { upto_sequence });
+    let progress = read_nodes::progress(&app.db, node).await?;
+    let Some(reason) = reason_to_resync(request, &progress, store) else {
+        note_sync(app, node).await?;
+        return Ok(SyncAnswer::Ok {
+            upto_sequence,
+            stream: Some(store),
+        });
     };
     warn!(node.id = %node, reason, "A node gets everything again");
-    if request.last_sequence > upto_sequence && progress.wanted > 0 {
-        // The stream lost what it held: publish everything before it is read again.
-        placement::Entity::update_many()
-            .col_expr(placement::Column::PublishedRevision, Expr::value(0))
-            .col_expr(placement::Column::PublishedSequence, Expr::value(0))
-            .filter(Expr::col(placement::Column::ServerId).eq(node.as_str()))
-            .exec(&app.db)
-            .await?;
-        app.publisher.wake();
-        return Ok(SyncAnswer::Ok { upto_sequence });
-    }
-    app.topology.rewind_node_consumer(node).await?;
-    Ok(SyncAnswer::Resync {
-        upto_sequence,
+    begin(app, node, reason).await?;
+    app.publisher.wake();
+    Ok(SyncAnswer::Preparing {
         reason: reason.to_owned(),
     })
 }
 
-fn reason_to_resync(request: &SyncRequest, progress: &Progress, upto_sequence: u64) -> Option<&'static str> {
-    if request.last_sequence > upto_sequence && progress.wanted > 0 {
-        return Some("the stream is older than what the node holds");
+fn reason_to_resync(request: &SyncRequest, progress: &Progress, store: StreamId) -> Option<&'static str> {
+    if request.stream.is_some_and(|stream| stream != store) {
+        return Some("the bus has another store than the one that the node followed");
     }
     if request.last_sequence == 0 && progress.applied > 0 {
         return Some("the node lost what it held");
     }
-    if progress.pending == 0 && request.last_sequence >= upto_sequence && request.digest != progress.digest {
+    let settled = progress.pending == 0 && request.queued_intents == 0;
+    if settled && request.complete && request.digest != progress.digest {
         return Some("the node holds something else than it should");
     }
     None
+}
+
+/// Makes every placement of the node due and says so in the audit trail. Of several replicas one does it.
+async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
+    let transaction = app.db.begin().await?;
+    let begun = server::Entity::update_many()
+        .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .filter(server::Column::ResyncSince.is_null())
+        .exec(&transaction)
+        .await?;
+    if begun.rows_affected == 0 {
+        return Ok(());
+    }
+    placement::Entity::update_many()
+        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
+        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
+        .col_expr(placement::Column::Attempts, Expr::value(0))
+        .filter(Expr::col(placement::Column::ServerId).eq(node.as_str()))
+        .exec(&transaction)
+        .await?;
+    let entry = Entry {
+        actor: &Actor::system(),
+        action: "node_resync_started",
+        username: None,
+        server_id: node.to_string(),
+        details: Some(reason.to_owned()),
+        before: None,
+        after: None,
+    };
+    audit::record(&transaction, entry).await?;
+    transaction.commit().await
+}
+
+/// Once everything is in the stream: what nobody ordered goes, and the consumer starts over.
+async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
+    let node = &request.node;
+    let reason = "everything is being published again".to_owned();
+    let unpublished = placement::Entity::find()
+        .filter(placement::COLUMN.server_id.eq(node.as_str()))
+        .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
+        .count(&app.db)
+        .await?;
+    if unpublished > 0 {
+        app.publisher.wake();
+        return Ok(SyncAnswer::Preparing { reason });
+    }
+    app.topology.forget_others(node, &users_of(app, node).await?).await?;
+    app.topology.rewind_node_consumer(node).await?;
+    let upto_sequence = app.topology.newest_command(node).await?;
+    server::Entity::update_many()
+        .col_expr(
+            server::Column::ResyncSince,
+            Expr::value(Option::<chrono::DateTime<Utc>>::None),
+        )
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .exec(&app.db)
+        .await?;
+    note_sync(app, node).await?;
+    Ok(SyncAnswer::Resync {
+        upto_sequence,
+        stream: Some(store),
+        reason,
+    })
+}
+
+#[derive(FromQueryResult)]
+struct Key {
+    key: uuid::Uuid,
+}
+
+/// The users that the node should hold, or should still forget.
+async fn users_of(app: &App, node: &NodeId) -> Result<HashSet<UserKey>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        app.db.get_database_backend(),
+        "SELECT u.key FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
+        [node.as_str().into()],
+    );
+    let keys = Key::find_by_statement(statement).all(&app.db).await?;
+    Ok(keys.into_iter().map(|row| UserKey(row.key)).collect())
+}
+
+async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {
+    server::Entity::update_many()
+        .col_expr(server::Column::LastSync, Expr::value(Utc::now()))
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .exec(&app.db)
+        .await
+        .map(drop)
 }

@@ -91,7 +91,10 @@ fn newest(acks: &[Ack]) -> Vec<&Ack> {
 /// Revisions that nodes hold beyond what was sent to them.
 fn outrun(acks: &[&Ack]) -> Vec<Seen> {
     let seen = acks.iter().filter_map(|ack| match ack.outcome {
-        Outcome::Superseded { holds } => Some(Seen { user: ack.user_key, holds }),
+        Outcome::Superseded { holds } => Some(Seen {
+            user: ack.user_key,
+            holds,
+        }),
         Outcome::Applied { .. } | Outcome::Failed { .. } | Outcome::Refused { .. } => None,
     });
     seen.collect()

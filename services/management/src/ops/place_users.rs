@@ -36,7 +36,7 @@ pub struct Placed {
     pub more: bool,
 }
 
-/// Places up to [`BATCH`] users that lack a node. Safe in all replicas: each takes other rows.
+/// Places up to 200 users that lack a node. Safe in all replicas: each takes other rows.
 ///
 /// # Errors
 /// When the database does not answer.

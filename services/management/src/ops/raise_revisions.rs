@@ -1,7 +1,10 @@
 //! Outrunning revisions that a node or the stream holds and PostgreSQL does not know: it was restored from an older dump.
 //! What PostgreSQL says wins, by a revision greater than any that was ever seen, and the audit trail says so.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
+    TransactionTrait,
+};
 use serde_json::json;
 use tracing::warn;
 use vpnmanager_entities::audit_log;
@@ -58,20 +61,28 @@ pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], reco
     let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
          FROM users u WHERE u.id = p.user_id AND u.id = ANY($1)";
     let backend = transaction.get_database_backend();
-    transaction.execute_raw(Statement::from_sql_and_values(backend, want, [ids.into()])).await?;
+    transaction
+        .execute_raw(Statement::from_sql_and_values(backend, want, [ids.into()]))
+        .await?;
     let rows = raised.into_iter().map(|user| {
         let entry = Entry {
             actor: &Actor::system(),
             action: "user_revision_raised",
             username: Some(user.username),
             server_id: recorder.to_owned(),
-            details: Some("a newer revision than recorded here was found: was the database restored from an older dump?".to_owned()),
+            details: Some(
+                "a newer revision than recorded here was found: was the database restored from an older dump?"
+                    .to_owned(),
+            ),
             before: Some(json!({ "revision": user.recorded, "seen": user.holds })),
             after: Some(json!({ "revision": user.revision })),
         };
         entry.into_row()
     });
-    audit_log::Entity::insert_many(rows).exec_without_returning(transaction).await.map(drop)
+    audit_log::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
 }
 
 #[derive(FromQueryResult)]

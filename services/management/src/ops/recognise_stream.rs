@@ -1,11 +1,14 @@
 //! Noticing that the bus came back with another store: everything is published again.
 
-use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect, TransactionTrait};
+use chrono::DateTime;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect,
+    TransactionTrait,
+};
 use serde_json::json;
 use tracing::warn;
 use vpnmanager_entities::bus_stream;
-use vpnmanager_nats::topology::COMMANDS;
+use vpnmanager_nats::{sync::StreamId, topology::COMMANDS};
 
 use super::{
     audit::{self, Entry},
@@ -17,13 +20,19 @@ use crate::{app::App, domain::actor::Actor};
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn recognise_stream(app: &App, created_at: DateTime<Utc>) -> Result<(), DbErr> {
-    let created_at = created_at.trunc_subsecs(6);
+pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
+    let created_at = DateTime::from_timestamp_micros(found.0).unwrap_or_default();
     retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let known = bus_stream::Entity::find_by_id(COMMANDS).lock_exclusive().one(&transaction).await?;
+        let known = bus_stream::Entity::find_by_id(COMMANDS)
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
         let Some(known) = known else {
-            let row = bus_stream::ActiveModel { name: Set(COMMANDS.to_owned()), created_at: Set(created_at) };
+            let row = bus_stream::ActiveModel {
+                name: Set(COMMANDS.to_owned()),
+                created_at: Set(created_at),
+            };
             bus_stream::Entity::insert(row)
                 .on_conflict_do_nothing()
                 .exec_without_returning(&transaction)
@@ -38,7 +47,8 @@ pub async fn recognise_stream(app: &App, created_at: DateTime<Utc>) -> Result<()
         let mut row = known.into_active_model();
         row.created_at = Set(created_at);
         row.update(&transaction).await?;
-        let republish = "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0";
+        let republish =
+            "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0";
         transaction.execute_unprepared(republish).await?;
         let entry = Entry {
             actor: &Actor::system(),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_nats::topology::Topology;
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Wake};
 
-use crate::app::App;
+use crate::{app::App, ops::recognise_stream::recognise_stream};
 
 pub(super) struct BusReconciler {
     app: App,
@@ -30,6 +30,10 @@ impl Reconciler for BusReconciler {
         // The server may have come back with an empty store.
         Topology::ensure(&self.app.bus.client, self.app.topology.options().clone()).await?;
         self.app.topology.ensure_event_consumer().await?;
+        let store = self.app.topology.commands_store().await?;
+        recognise_stream(&self.app, store)
+            .await
+            .context("recognising the stream failed")?;
         self.app.publisher.wake();
         Ok(Next::Idle)
     }

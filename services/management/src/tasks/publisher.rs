@@ -58,9 +58,10 @@ impl Reconciler for Publisher {
             .iter()
             .zip(&publications)
             .filter_map(|(published, publication)| match published {
-                Ok(Published::Overtaken { revision, .. }) => {
-                    Some(Seen { user: publication.command.body.user_key(), holds: *revision })
-                }
+                Ok(Published::Overtaken { revision, .. }) => Some(Seen {
+                    user: publication.command.body.user_key(),
+                    holds: *revision,
+                }),
                 Ok(Published::Stored { .. }) | Err(_) => None,
             })
             .collect();
@@ -88,7 +89,9 @@ impl Reconciler for Publisher {
         record_publications::record(db, &claims, &results)
             .await
             .context("recording publications failed")?;
-        raise_revisions(db, &overtaken, &self.app.settings.server_id).await.context("raising revisions failed")?;
+        raise_revisions(db, &overtaken, &self.app.settings.server_id)
+            .await
+            .context("raising revisions failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;
         Ok(if is_full { Next::Again } else { Next::Idle })
     }

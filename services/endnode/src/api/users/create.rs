@@ -41,12 +41,17 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
         node: agent.node.id.clone(),
         requested_at: now,
         source: ip_of(source),
-        action: IntentAction::CreateUser { username: username.clone(), expires_at },
+        action: IntentAction::CreateUser {
+            username: username.clone(),
+            expires_at,
+        },
     };
     let answer = agent.waiters.wait_for(intent.id);
     let wanted = username.clone();
     let queued = agent.journal.write(move |records| {
-        let taken = records.user_by_name(&wanted)?.is_some_and(|held| held.removed_by.is_none())
+        let taken = records
+            .user_by_name(&wanted)?
+            .is_some_and(|held| held.removed_by.is_none())
             || records.queued_create(&wanted)?.is_some();
         if !taken {
             records.queue_intent(&intent, now)?;
@@ -54,12 +59,17 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
         Ok(!taken)
     });
     if !queued.await.map_err(internal)? {
-        return Err(ApiError::conflict("username", "a user of that name exists or is being created"));
+        return Err(ApiError::conflict(
+            "username",
+            "a user of that name exists or is being created",
+        ));
     }
     agent.node.wakes.intents.wake();
     match tokio::time::timeout(agent.patience(), answer).await {
         Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
-            let known = read::find(agent, username.clone()).await?.filter(|user| user.key == Some(user_key.0));
+            let known = read::find(agent, username.clone())
+                .await?
+                .filter(|user| user.key == Some(user_key.0));
             let accepted = LocalUser {
                 key: Some(user_key.0),
                 revision: Some(revision.0),
@@ -68,9 +78,11 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
             Ok(Created::Created(Json(known.unwrap_or(accepted))))
         }
         Ok(Ok(IntentAnswer::Refused { reason, detail })) => Err(refused(reason, detail)),
-        Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => {
-            Ok(Created::Queued(Json(LocalUser::bare(&username, UserState::Queued, expires_at))))
-        }
+        Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => Ok(Created::Queued(Json(LocalUser::bare(
+            &username,
+            UserState::Queued,
+            expires_at,
+        )))),
     }
 }
 
@@ -87,7 +99,9 @@ pub(super) fn refused(reason: IntentRefusal, detail: String) -> ApiError {
 impl Example for NewUser {
     fn example() -> Self {
         Self {
-            username: "alice".parse().unwrap_or_else(|_| unreachable!("the example keeps the rule")),
+            username: "alice"
+                .parse()
+                .unwrap_or_else(|_| unreachable!("the example keeps the rule")),
             expires_at: "2027-03-01T12:00:00Z".parse().ok(),
         }
     }

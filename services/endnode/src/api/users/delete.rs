@@ -23,7 +23,11 @@ use crate::{
 
 pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let held = agent.journal.read(move |records| records.user_by_name(&name)).await.map_err(internal)?;
+    let held = agent
+        .journal
+        .read(move |records| records.user_by_name(&name))
+        .await
+        .map_err(internal)?;
     match held {
         Some(held) => remove(agent, held, username, source).await,
         None => cancel(agent, username).await,
@@ -37,12 +41,18 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
         node: agent.node.id.clone(),
         requested_at: Utc::now(),
         source: ip_of(source),
-        action: IntentAction::RemoveUser { user_key, username: username.clone() },
+        action: IntentAction::RemoveUser {
+            user_key,
+            username: username.clone(),
+        },
     };
     let answer = agent.waiters.wait_for(intent.id);
     let removed = agent.applier.remove_locally(user_key, intent).await;
     let user = LocalUser::of_held(held, Utc::now())
-        .map(|user| LocalUser { state: UserState::Deleting, ..user })
+        .map(|user| LocalUser {
+            state: UserState::Deleting,
+            ..user
+        })
         .ok_or_else(|| not_held(&username))?;
     if !removed.map_err(ApiError::internal)? {
         // Deleted here before: management has not answered yet.
@@ -50,7 +60,11 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
     }
     match tokio::time::timeout(agent.patience(), answer).await {
         Ok(Ok(
-            IntentAnswer::Accepted { .. } | IntentAnswer::Refused { reason: IntentRefusal::UnknownUser, .. },
+            IntentAnswer::Accepted { .. }
+            | IntentAnswer::Refused {
+                reason: IntentRefusal::UnknownUser,
+                ..
+            },
         )) => Ok(Deleted::Deleted(Json(user))),
         Ok(Ok(IntentAnswer::Refused { reason, detail })) => Err(refused(reason, detail)),
         Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => Ok(Deleted::Queued(Json(user))),
@@ -61,7 +75,9 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
 async fn cancel(agent: &Agent, username: Username) -> Result<Deleted, ApiError> {
     let name = username.clone();
     let cancelled = agent.journal.write(move |records| {
-        let Some(queued) = records.queued_create(&name)? else { return Ok(None) };
+        let Some(queued) = records.queued_create(&name)? else {
+            return Ok(None);
+        };
         let id = queued.intent.id;
         let unsent = records.is_unsent(id)?;
         if unsent {
@@ -74,9 +90,9 @@ async fn cancel(agent: &Agent, username: Username) -> Result<Deleted, ApiError> 
         Some((_, false)) => Err(ApiError::conflicting_state(
             "the create is on its way to management: delete the user once it is known here, or at management",
         )),
-        Some((queued, true)) => {
-            LocalUser::of_intent(queued).map(|user| Deleted::Deleted(Json(user))).ok_or_else(|| not_held(&username))
-        }
+        Some((queued, true)) => LocalUser::of_intent(queued)
+            .map(|user| Deleted::Deleted(Json(user)))
+            .ok_or_else(|| not_held(&username)),
     }
 }
 

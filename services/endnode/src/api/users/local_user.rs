@@ -83,7 +83,13 @@ pub(super) enum UserRole {
 impl LocalUser {
     /// A user that the journal holds; `None` for a tombstone.
     pub(super) fn of_held(held: Held, now: DateTime<Utc>) -> Option<Self> {
-        let Held { command, removed_by, outcome, credentials, .. } = held;
+        let Held {
+            command,
+            removed_by,
+            outcome,
+            credentials,
+            ..
+        } = held;
         let Command::PutUser(put) = command else { return None };
         let state = match (&outcome, removed_by) {
             (_, Some(_)) => UserState::Deleting,
@@ -93,7 +99,14 @@ impl LocalUser {
             (Some(_), None) => UserState::Applied,
         };
         let detail = outcome.and_then(note_of);
-        let PutUser { user_key, username, revision, expires_at, role, .. } = put;
+        let PutUser {
+            user_key,
+            username,
+            revision,
+            expires_at,
+            role,
+            ..
+        } = put;
         Some(Self {
             username: username.to_string(),
             state,
@@ -113,8 +126,15 @@ impl LocalUser {
     pub(super) fn of_intent(queued: QueuedIntent) -> Option<Self> {
         match queued.intent.action {
             IntentAction::CreateUser { username, expires_at } => {
-                let state = if queued.refused.is_some() { UserState::Refused } else { UserState::Queued };
-                Some(Self { detail: queued.refused, ..Self::bare(&username, state, expires_at) })
+                let state = if queued.refused.is_some() {
+                    UserState::Refused
+                } else {
+                    UserState::Queued
+                };
+                Some(Self {
+                    detail: queued.refused,
+                    ..Self::bare(&username, state, expires_at)
+                })
             }
             IntentAction::RemoveUser { .. } => None,
         }
@@ -141,7 +161,11 @@ impl LocalCredential {
             Making::Complete { checksum, .. } => Some(checksum),
             Making::Listed | Making::Keyed | Making::Lost => None,
         };
-        Self { common_name: held.common_name.to_string(), profile: checksum.is_some(), checksum }
+        Self {
+            common_name: held.common_name.to_string(),
+            profile: checksum.is_some(),
+            checksum,
+        }
     }
 }
 

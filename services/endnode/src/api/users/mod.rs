@@ -18,10 +18,7 @@ use vpnmanager_openapi::{
     problem::ApiError,
 };
 
-use self::{
-    create::NewUser,
-    local_user::LocalUser,
-};
+use self::{create::NewUser, local_user::LocalUser};
 use super::{access::Operator, local::LocalNode, names::UsernameText, tags::Tag};
 
 pub(super) struct UsersApi;
@@ -67,7 +64,13 @@ impl UsersApi {
         let limit = limit.0.unwrap_or_default();
         let after: Option<String> = decode_cursor(cursor.0.as_ref())?;
         let rows = read::page(node.agent()?, after.unwrap_or_default(), limit.fetch()).await?;
-        Ok(PageAnswer::new(rows, limit, &uri, |user| user.username.clone(), |user| user))
+        Ok(PageAnswer::new(
+            rows,
+            limit,
+            &uri,
+            |user| user.username.clone(),
+            |user| user,
+        ))
     }
 
     /// Create a user

@@ -6,6 +6,7 @@ mod publications;
 mod reports;
 mod signing;
 mod starting;
+mod sync;
 
 use chrono::Utc;
 use vpnmanager_management::{

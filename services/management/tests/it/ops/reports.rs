@@ -192,13 +192,25 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     apply(&stack.app, &[superseded], &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the node holds revision 7"));
-    assert_eq!((after.user.revision, after.placements[0].wanted_revision, after.user.synced), (8, 8, false));
+    assert_eq!(
+        (
+            after.user.revision,
+            after.placements[0].wanted_revision,
+            after.user.synced
+        ),
+        (8, 8, false)
+    );
     let raised = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_revision_raised"));
     let raised = raised.one(&stack.app.db).await.expect("read").expect("one");
-    assert_eq!(raised.before.expect("the state before"), serde_json::json!({ "revision": 1, "seen": 7 }));
+    assert_eq!(
+        raised.before.expect("the state before"),
+        serde_json::json!({ "revision": 1, "seen": 7 })
+    );
 
     let mut absurd = applied("node-1", &alice, 1);
-    absurd.outcome = Outcome::Superseded { holds: Revision(i64::MAX) };
+    absurd.outcome = Outcome::Superseded {
+        holds: Revision(i64::MAX),
+    };
     apply(&stack.app, &[absurd], &[]).await.expect("recorded");
     assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
 }

@@ -1,0 +1,219 @@
+//! The handshake: when a node gets everything again.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
+use vpnmanager_entities::audit_log;
+use vpnmanager_management::ops::{answer_sync::answer_sync, apply_reports::apply, recognise_stream::recognise_stream};
+use vpnmanager_nats::{
+    commands::{Command, RemoveUser},
+    envelope::Envelope,
+    ids::{AgentInstance, Revision, UserKey},
+    publish::{self, Publication},
+    sync::{StateDigest, StreamId, SyncAnswer, SyncRequest},
+};
+use vpnmanager_testbed::wait;
+
+use super::{applied, create, enrol, node, view};
+use crate::stack::Stack;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn request(id: &str) -> SyncRequest {
+    SyncRequest {
+        node: node(id),
+        instance: AgentInstance::new(),
+        last_sequence: 0,
+        users: 0,
+        digest: StateDigest::default(),
+        complete: false,
+        stream: None,
+        queued_intents: 0,
+        at: Utc::now(),
+    }
+}
+
+async fn ask(stack: &Stack, request: &SyncRequest) -> SyncAnswer {
+    answer_sync(&stack.app, request).await.expect("answered")
+}
+
+/// Asks until everything is published again.
+async fn ask_until_prepared(stack: &Stack, request: &SyncRequest) -> SyncAnswer {
+    let prepared = async || match ask(stack, request).await {
+        SyncAnswer::Preparing { .. } => None,
+        answer @ (SyncAnswer::Ok { .. } | SyncAnswer::Resync { .. } | SyncAnswer::Refused { .. }) => Some(answer),
+    };
+    wait::until_some(SOON, "everything is published again", prepared)
+        .await
+        .expect("prepared")
+}
+
+/// A node that holds alice as she was created, as it would say so.
+async fn in_sync(stack: &Stack) -> SyncRequest {
+    enrol(stack, "node-1").await;
+    let alice = create(stack, "alice").await;
+    let published = async || view(stack, "alice").await.expect("there").placements[0].published_revision == 1;
+    wait::until(SOON, "alice is in the stream", published)
+        .await
+        .expect("published");
+    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+        .await
+        .expect("recorded");
+    SyncRequest {
+        last_sequence: stack.app.topology.newest_command(&node("node-1")).await.expect("read"),
+        users: 1,
+        digest: StateDigest::of(UserKey(alice.user.key), Revision(1)),
+        complete: true,
+        stream: Some(stack.app.topology.commands_store().await.expect("read")),
+        ..request("node-1")
+    }
+}
+
+async fn audited(stack: &Stack, action: &str) -> u64 {
+    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
+    rows.count(&stack.app.db).await.expect("counted")
+}
+
+#[tokio::test]
+async fn a_node_that_holds_what_it_should_goes_on() {
+    let stack = Stack::start().await;
+    let request = in_sync(&stack).await;
+    let upto_sequence = request.last_sequence;
+    assert_eq!(
+        ask(&stack, &request).await,
+        SyncAnswer::Ok {
+            upto_sequence,
+            stream: request.stream
+        }
+    );
+    assert_eq!(audited(&stack, "node_resync_started").await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_node_is_refused_and_a_new_one_starts_with_nothing() {
+    let stack = Stack::start().await;
+    assert!(matches!(
+        ask(&stack, &request("node-9")).await,
+        SyncAnswer::Refused { .. }
+    ));
+    enrol(&stack, "node-1").await;
+    assert!(matches!(
+        ask(&stack, &request("node-1")).await,
+        SyncAnswer::Ok { upto_sequence: 0, .. }
+    ));
+}
+
+#[tokio::test]
+async fn whoever_lost_its_journal_drifted_or_followed_another_store_gets_everything_again() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let lost = SyncRequest {
+        last_sequence: 0,
+        complete: false,
+        digest: StateDigest::default(),
+        ..well.clone()
+    };
+    let drifted = SyncRequest {
+        digest: StateDigest(1),
+        ..well.clone()
+    };
+    let elsewhere = SyncRequest {
+        stream: Some(StreamId(1)),
+        ..well.clone()
+    };
+    for (number, request) in (1..).zip([lost, drifted, elsewhere]) {
+        assert!(
+            matches!(ask(&stack, &request).await, SyncAnswer::Preparing { .. }),
+            "{request:?}"
+        );
+        let answer = ask_until_prepared(&stack, &request).await;
+        assert!(
+            matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence > 0),
+            "{answer:?}"
+        );
+        assert_eq!(audited(&stack, "node_resync_started").await, number);
+    }
+    let upto = stack.app.topology.newest_command(&node("node-1")).await.expect("read");
+    let well = SyncRequest {
+        last_sequence: upto,
+        ..well
+    };
+    assert!(matches!(ask(&stack, &well).await, SyncAnswer::Ok { .. }));
+}
+
+#[tokio::test]
+async fn a_node_that_waits_for_an_ack_or_for_its_own_request_has_not_drifted() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let queued = SyncRequest {
+        digest: StateDigest(1),
+        queued_intents: 1,
+        ..well.clone()
+    };
+    assert!(matches!(ask(&stack, &queued).await, SyncAnswer::Ok { .. }));
+    create(&stack, "bob").await;
+    let ahead = SyncRequest {
+        digest: StateDigest(1),
+        ..well
+    };
+    assert!(matches!(ask(&stack, &ahead).await, SyncAnswer::Ok { .. }));
+}
+
+#[tokio::test]
+async fn commands_for_users_that_nobody_knows_do_not_come_again() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let ghost = UserKey::new();
+    let command = Command::RemoveUser(RemoveUser {
+        node: node("node-1"),
+        user_key: ghost,
+        username: "ghost".parse().expect("valid"),
+        revision: Revision(3),
+    });
+    let publication = Publication {
+        command: Envelope::new(command),
+        expected_sequence: 0,
+    };
+    publish::publish_all(&stack.app.topology, &[publication])
+        .await
+        .remove(0)
+        .expect("published");
+    let with_ghost = stack.app.topology.newest_command(&node("node-1")).await.expect("read");
+
+    let drifted = SyncRequest {
+        digest: StateDigest(1),
+        ..well
+    };
+    ask(&stack, &drifted).await;
+    ask_until_prepared(&stack, &drifted).await;
+
+    let newest = stack.app.topology.newest_command(&node("node-1")).await.expect("read");
+    assert!(newest < with_ghost, "{newest} is not before {with_ghost}");
+}
+
+#[tokio::test]
+async fn a_bus_with_another_store_gets_everything_published_again_once() {
+    let stack = Stack::start().await;
+    in_sync(&stack).await;
+    let store = stack.app.topology.commands_store().await.expect("read");
+    let known = async || recognise_stream(&stack.app, store).await.is_ok();
+    wait::until(SOON, "the store is known", known).await.expect("known");
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+
+    recognise_stream(&stack.app, store).await.expect("compared");
+    assert_eq!(
+        view(&stack, "alice").await.expect("there").placements[0].published_revision,
+        1
+    );
+
+    for _ in 0..2 {
+        recognise_stream(&stack.app, StreamId(1)).await.expect("noted");
+    }
+    assert_eq!(
+        view(&stack, "alice").await.expect("there").placements[0].published_revision,
+        0
+    );
+    assert_eq!(audited(&stack, "bus_store_replaced").await, 1);
+}
