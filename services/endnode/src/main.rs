@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config, unused: &[String]) -> Result<(), Stop> {
     tls::install_crypto_provider();
-    let _log = telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log, "endnode")?;
     if !unused.is_empty() {
         tracing::warn!(
             settings = unused.join(", "),

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> Result<(), Stop> {
     vpnmanager_runtime::tls::install_crypto_provider();
-    let _log = telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log, "example")?;
     process::block_on(run(config.mood))??;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Logs: to stderr for people or for machines, and where configured to a file that starts anew each day.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -65,15 +66,16 @@ pub struct LogGuard {
     _writer: Option<WorkerGuard>,
 }
 
-/// Starts logging for the whole process, panics included.
+/// Starts logging for the whole process, panics included. Under a systemd unit with `LogsDirectory=vpnmanager` and no file
+/// configured, the file is `/var/log/vpnmanager/<name>.log`.
 ///
 /// # Errors
 /// When the filter is not understood, the file's folder cannot be written, or logging was started before.
-pub fn init(config: &LogConfig) -> anyhow::Result<LogGuard> {
+pub fn init(config: &LogConfig, name: &str) -> anyhow::Result<LogGuard> {
     let mut layers = vec![layer(config.format, std::io::stderr)];
     let mut guard = None;
-    if let Some(file) = &config.file {
-        let (writer, worker) = tracing_appender::non_blocking(daily(file)?);
+    if let Some(file) = config.file.clone().or_else(|| file_under_systemd(logs_directory()?, name)) {
+        let (writer, worker) = tracing_appender::non_blocking(daily(&file)?);
         layers.push(layer(config.format, writer));
         guard = Some(worker);
     }
@@ -84,6 +86,18 @@ pub fn init(config: &LogConfig) -> anyhow::Result<LogGuard> {
         .context("logging was already started")?;
     log_panics();
     Ok(LogGuard { _writer: guard })
+}
+
+/// The folder that systemd made for the unit's logs (systemd.exec(5), `LogsDirectory=`).
+#[expect(clippy::disallowed_methods, reason = "systemd speaks to its services by variables")]
+fn logs_directory() -> Option<OsString> {
+    std::env::var_os("LOGS_DIRECTORY")
+}
+
+/// In the first of the unit's folders, which are separated by colons.
+fn file_under_systemd(folders: OsString, name: &str) -> Option<PathBuf> {
+    let folder = std::env::split_paths(&folders).next()?;
+    (!folder.as_os_str().is_empty()).then(|| folder.join(format!("{name}.log")))
 }
 
 /// The service's filter with the quieted libraries in front, so that the operator's own words win.
@@ -137,6 +151,15 @@ fn log_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_under_systemd_lies_in_the_first_folder_of_the_unit() {
+        let file = |folders: &str| file_under_systemd(folders.into(), "management");
+        let expected = Some(PathBuf::from("/var/log/vpnmanager/management.log"));
+        assert_eq!(file("/var/log/vpnmanager"), expected);
+        assert_eq!(file("/var/log/vpnmanager:/var/log/other"), expected);
+        assert_eq!(file(""), None);
+    }
 
     #[test]
     fn a_level_and_a_list_of_targets_are_filters_and_nonsense_is_not() {

@@ -28,7 +28,7 @@ pub(super) fn migrate(cli: &Cli<super::Command>) -> Result<(), Stop> {
     let config: MigrateConfig = cli.load()?;
     config.database.check(cli)?;
     tls::install_crypto_provider();
-    let _log = telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log, "migrate")?;
     process::block_on(run(&config.database))??;
     Err(Stop::Done("The database has the schema of this release.\n".to_owned()))
 }

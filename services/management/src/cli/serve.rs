@@ -21,7 +21,7 @@ const SHARE_OF_REQUESTS: f64 = 0.7;
 pub(super) fn serve(cli: &Cli<super::Command>) -> Result<(), Stop> {
     let config = Config::load(cli)?;
     tls::install_crypto_provider();
-    let _log = telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log, "management")?;
     process::block_on(run(&config))??;
     Ok(())
 }
