@@ -196,6 +196,29 @@ impl Topology {
             .map_err(TopologyError::request(format!("rewinding the consumer of {node}")))
     }
 
+    /// Lets what was given to a run of the agent that is no more come again at once, and not after the ack wait.
+    /// A command that comes twice changes nothing.
+    ///
+    /// # Errors
+    /// When the server does not do it.
+    pub async fn give_unsettled_again(&self, node: &NodeId) -> Result<(), TopologyError> {
+        let action = format!("giving unsettled commands to {node} again");
+        let info = self
+            .commands
+            .consumer_info(node.as_str())
+            .await
+            .map_err(TopologyError::request(action.clone()))?;
+        if info.num_ack_pending == 0 {
+            return Ok(());
+        }
+        let from = info.ack_floor.stream_sequence + 1;
+        self.commands
+            .reset_consumer(node.as_str(), Some(from))
+            .await
+            .map(drop)
+            .map_err(TopologyError::request(action))
+    }
+
     /// Takes away the consumer and the commands of a node that was deregistered. Repeating it is harmless.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use crate::{
     config::{BusConfig, Config},
     domain::health::Thresholds,
     ops::{
+        answer_sync::AgentRuns,
         authenticate::KeyCache,
         bootstrap::bootstrap,
         create_user::{self, CreateUserError, NewUser, PlacementRules},
@@ -64,6 +65,8 @@ pub struct App {
     pub placer: Wake,
     /// Who waits for which user.
     pub waiters: Waiters,
+    /// Which run of each node's agent was heard last.
+    pub agent_runs: AgentRuns,
     /// API keys seen a moment ago.
     pub keys: KeyCache,
     /// Creates share their commits here.
@@ -129,6 +132,7 @@ impl App {
             publisher,
             placer: Wake::new(),
             waiters: Waiters::default(),
+            agent_runs: AgentRuns::default(),
             keys: KeyCache::default(),
         };
         tasks::start(&app, tasks).await?;

@@ -105,7 +105,6 @@ impl Acks {
         if let Err(error) = delivery.retry(pause).await {
             debug!(error = %error, "A command could not be handed back");
         }
-        self.progress.settled(1);
     }
 
     async fn publish(&self, answered: &Answered) -> Result<jetstream::context::PublishAckFuture, PublishError> {
@@ -134,9 +133,10 @@ impl Acks {
             }
             Outcome::Failed { .. } => return self.retry(answered.delivery).await,
         }
+        let sequence = answered.delivery.sequence();
         if let Err(error) = answered.delivery.done().await {
             debug!(user.key = %answered.user_key, error = %error, "A command could not be settled; it comes again");
         }
-        self.progress.settled(1);
+        self.progress.settled(sequence);
     }
 }

@@ -33,8 +33,8 @@ use crate::{
 const BATCH: usize = 100;
 /// Batches whose acks are on their way at the same time.
 const ANSWERING: usize = 8;
-/// A consumer that gives so many errors in a row may be gone.
-const ERRORS_IN_A_ROW: u32 = 3;
+/// The server shows itself this often while there is nothing to do; twice as long without a sign means that the flow is broken.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the task needs.
@@ -87,11 +87,10 @@ async fn open(commands: &Commands) -> anyhow::Result<jetstream::consumer::pull::
         .context
         .get_consumer_from_stream(commands.node.id.as_str(), COMMANDS)
         .await?;
-    // A batch of 100 each minute at most stays open; 15 s without a sign of life mean that something is wrong.
     let stream = consumer
         .stream()
         .expires(Duration::from_secs(60))
-        .heartbeat(Duration::from_secs(15))
+        .heartbeat(SIGN_OF_LIFE)
         .max_messages_per_batch(BATCH)
         .messages()
         .await?;
@@ -107,8 +106,8 @@ impl Commands {
         stop: &CancellationToken,
     ) {
         let mut batches = messages.ready_chunks(BATCH);
-        let mut errors = 0;
-        loop {
+        let mut interrupted = false;
+        while !interrupted {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
                 () = stop.cancelled() => break,
@@ -121,39 +120,37 @@ impl Commands {
             for message in batch {
                 match message {
                     Ok(message) => deliveries.push(Delivery::from(message)),
+                    // The client does not always pull again by itself after one: the flow is opened anew.
                     Err(error) => {
-                        errors += 1;
-                        warn!(error = %error, "The flow of commands was interrupted");
+                        interrupted = true;
+                        warn!(error = %error, "The flow of commands was interrupted, opening it again");
                     }
                 }
             }
             if !deliveries.is_empty() {
-                errors = 0;
                 self.take(deliveries, answering).await;
             }
-            if errors >= ERRORS_IN_A_ROW {
-                break;
-            }
         }
-        if stop.is_cancelled() {
-            self.hand_back(batches).await;
-        } else {
+        self.hand_back(batches).await;
+        if !stop.is_cancelled() {
             self.node.wakes.sync.wake();
         }
     }
 
-    /// What the client has fetched and nobody looked at is given to the next run at once, and not after the ack wait.
+    /// What the client has fetched and nobody looked at is given to whoever pulls next at once, and not after the ack wait.
     async fn hand_back(&self, mut batches: impl Stream<Item = Vec<Message>> + Unpin) {
-        while let Some(Some(batch)) = batches.next().now_or_never() {
+        // A flow that is broken may have nothing but errors left, and never an end.
+        let mut broken = false;
+        while !broken && let Some(Some(batch)) = batches.next().now_or_never() {
+            broken = batch.iter().any(Result::is_err);
             for message in batch.into_iter().flatten() {
-                self.progress.taken(1);
                 self.acks.hand_back(message.into(), Duration::ZERO).await;
             }
         }
     }
 
     async fn take(&self, deliveries: Vec<Delivery>, answering: &Arc<Semaphore>) {
-        self.progress.taken(deliveries.len());
+        self.progress.taken(deliveries.iter().map(Delivery::sequence));
         let mut readable = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match delivery.command(&self.node.id) {
@@ -258,7 +255,7 @@ impl Commands {
             Ok(()) => {
                 self.node.wakes.events.wake();
                 self.progress.journaled(sequence, None);
-                self.progress.settled(1);
+                self.progress.settled(sequence);
                 if let Err(error) = delivery.terminate().await {
                     debug!(error = %error, "A command could not be terminated; it comes again");
                 }

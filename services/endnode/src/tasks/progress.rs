@@ -17,7 +17,7 @@ pub struct Progress {
 struct Inner {
     highest: u64,
     seen: HashSet<UserKey>,
-    in_hand: u64,
+    unsettled: HashSet<u64>,
 }
 
 impl Progress {
@@ -28,15 +28,14 @@ impl Progress {
         inner.seen.clear();
     }
 
-    /// Commands were taken from the stream.
-    pub fn taken(&self, count: usize) {
-        self.inner().in_hand += count as u64;
+    /// Commands with these sequences were taken from the stream.
+    pub fn taken(&self, sequences: impl IntoIterator<Item = u64>) {
+        self.inner().unsettled.extend(sequences);
     }
 
-    /// Commands were settled, or handed back.
-    pub fn settled(&self, count: usize) {
-        let mut inner = self.inner();
-        inner.in_hand = inner.in_hand.saturating_sub(count as u64);
+    /// A command was settled for good. One that comes again is not.
+    pub fn settled(&self, sequence: u64) {
+        self.inner().unsettled.remove(&sequence);
     }
 
     /// Commands are journaled.
@@ -51,9 +50,9 @@ impl Progress {
         self.inner().highest
     }
 
-    /// Commands taken and not settled.
-    pub fn in_hand(&self) -> u64 {
-        self.inner().in_hand
+    /// Commands that this run has taken and not settled, those that come again included.
+    pub fn unsettled(&self) -> usize {
+        self.inner().unsettled.len()
     }
 
     /// Users that came since the handshake began.

@@ -35,6 +35,8 @@ const SHORTEST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// How often a node that is catching up looks whether it has everything.
 const LOOK: Duration = Duration::from_millis(100);
+/// After this long a command that nobody of this run has taken is not merely on its way.
+const STRANDED: Duration = Duration::from_secs(3);
 /// A catch-up that takes longer than this is asked about again.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,8 @@ enum SyncError {
     Sweep(#[from] ApplyError),
     #[error("the snapshot did not arrive in time")]
     Late,
+    #[error("an earlier run took commands with it, asking for everything again")]
+    Stranded,
 }
 
 /// What has to arrive.
@@ -230,8 +234,19 @@ impl Sync {
     }
 
     async fn catch_up(&self, upto: Upto, ending: Ending) -> Result<(), SyncError> {
-        let deadline = Instant::now() + CATCH_UP;
-        while !self.has_everything(upto.sequence, ending).await? {
+        let (deadline, mut stranded_since) = (Instant::now() + CATCH_UP, None);
+        loop {
+            match self.arrived(upto.sequence, ending).await? {
+                Arrived::Everything => break,
+                Arrived::NotYet => stranded_since = None,
+                Arrived::Stranded => {
+                    if stranded_since.get_or_insert_with(Instant::now).elapsed() > STRANDED {
+                        // Without a sequence management sends everything again, at once and not after the ack wait.
+                        self.journal.write(|records| records.restart_sequence()).await?;
+                        return Err(SyncError::Stranded);
+                    }
+                }
+            }
             if Instant::now() > deadline {
                 return Err(SyncError::Late);
             }
@@ -255,33 +270,44 @@ impl Sync {
 
     /// Whether every command up to this sequence is journaled. A command that an earlier run took and never settled comes
     /// again late, so the sequence alone is no proof: the server must hold nothing that this run has not taken.
-    async fn has_everything(&self, upto_sequence: u64, ending: Ending) -> Result<bool, SyncError> {
+    async fn arrived(&self, upto_sequence: u64, ending: Ending) -> Result<Arrived, SyncError> {
         let followed = match ending {
             Ending::Sweep => self.progress.highest(),
             Ending::Complete => self.journal.read(|records| records.snapshot()).await?.last_sequence,
         };
-        if followed < upto_sequence {
-            return Ok(false);
+        if ending == Ending::Complete && self.readiness.is_caught_up() && followed >= upto_sequence {
+            return Ok(Arrived::Everything);
         }
-        if ending == Ending::Complete && self.readiness.is_caught_up() {
-            return Ok(true);
-        }
-        let in_hand = self.progress.in_hand();
-        match self
-            .context
-            .get_consumer_from_stream::<jetstream::consumer::pull::Config, _, _>(self.node.id.as_str(), COMMANDS)
-            .await
-        {
-            Ok(consumer) => Ok(nothing_waits(&consumer, in_hand)),
+        let name = self.node.id.as_str();
+        let consumer: Result<PullConsumer, _> = self.context.get_consumer_from_stream(name, COMMANDS).await;
+        match consumer {
+            Ok(consumer) => Ok(judge(&consumer, self.progress.unsettled(), followed >= upto_sequence)),
             Err(error) => {
                 debug!(error = %error, "The node's consumer cannot be seen");
-                Ok(false)
+                Ok(Arrived::NotYet)
             }
         }
     }
 }
 
-fn nothing_waits(consumer: &PullConsumer, in_hand: u64) -> bool {
+/// How far a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrived {
+    /// All of it is journaled.
+    Everything,
+    /// Some is on its way.
+    NotYet,
+    /// What is missing was given to an earlier run, and comes again only after the ack wait.
+    Stranded,
+}
+
+fn judge(consumer: &PullConsumer, unsettled: usize, followed: bool) -> Arrived {
     let info = consumer.cached_info();
-    info.num_pending == 0 && info.num_ack_pending as u64 <= in_hand
+    let (to_come, given) = (info.num_pending > 0, info.num_ack_pending > unsettled);
+    match (to_come, given) {
+        (true, _) => Arrived::NotYet,
+        (false, true) => Arrived::Stranded,
+        (false, false) if followed => Arrived::Everything,
+        (false, false) => Arrived::NotYet,
+    }
 }

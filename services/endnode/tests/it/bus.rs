@@ -1,13 +1,10 @@
 //! From a command on the bus to its ack, with the real binary and a real nats-server.
 
-use reqwest::Method;
-use serde_json::json;
 use vpnmanager_nats::{
     acks::Outcome,
     envelope::Envelope,
     events::EventKind,
     ids::{Revision, UserKey},
-    intents::{IntentAction, IntentAnswer},
     node_requests::{NodeAnswer, NodeRequest},
     subjects,
 };

@@ -225,6 +225,11 @@ impl FakeManagement {
     async fn on_sync(self, message: Message) -> Option<bytes::Bytes> {
         let request: Envelope<SyncRequest> = Envelope::decode(&message.payload).unwrap();
         let node = request.body.node.clone();
+        let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
+        let known = self.script().syncs.last().map(|sync| sync.instance);
+        if known.is_some_and(|known| known != request.body.instance) {
+            self.topology.give_unsettled_again(&node).await.unwrap();
+        }
         self.script().syncs.push(request.body);
         let refuse = self.script().refuse.clone();
         if let Some(reason) = refuse {
@@ -232,7 +237,7 @@ impl FakeManagement {
         }
         let upto_sequence = self.topology.newest_command(&node).await.unwrap();
         let resync = std::mem::take(&mut self.script().resync);
-        if resync {
+        if resync || lost {
             self.topology.rewind_node_consumer(&node).await.unwrap();
             return reply(SyncAnswer::Resync {
                 stream: Some(self.topology.commands_store().await.unwrap()),

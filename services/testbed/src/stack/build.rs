@@ -10,7 +10,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Lifetime, Part, StackError, StackOptions, State, Step, state::NodeState};
+use super::{Lifetime, Part, ReplicaState, StackError, StackOptions, State, Step, state::NodeState};
 use crate::{
     binaries,
     nats::Nats,
@@ -105,6 +105,7 @@ impl Stack {
             nats: None,
             management_port: port(8080)?,
             management: None,
+            replicas: Vec::new(),
             management_env: options.management_env.clone(),
             node_env: options.node_env.clone(),
             nodes: Vec::new(),
@@ -149,6 +150,14 @@ impl Stack {
             self.pid_and(Part::Management, result),
             started,
         );
+
+        for number in 2..=options.managements {
+            let started = Instant::now();
+            self.add_replica(number).await?;
+            let url = self.state.replica(number).map(ReplicaState::url).unwrap_or_default();
+            let result = self.pid_and(Part::Replica(number), url);
+            tell(options, &format!("Start replica-{number}"), result, started);
+        }
 
         for number in 1..=options.nodes {
             let started = Instant::now();
@@ -206,6 +215,20 @@ impl Stack {
         Err(StackError::BusInit(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         ))
+    }
+
+    /// Adds and starts one more management on the same database and bus.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub async fn add_replica(&mut self, number: u8) -> Result<(), StackError> {
+        let port = ports::free().map_err(StackError::Port)?;
+        self.state.replicas.push(ReplicaState {
+            number,
+            port,
+            process: None,
+        });
+        self.start_part(Part::Replica(number)).await
     }
 
     /// Adds and starts one more node.

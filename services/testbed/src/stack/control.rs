@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use rustix::process::Signal;
 
-use super::{Part, Stack, StackError};
+use super::{Part, ReplicaState, Stack, StackError};
 use crate::{
     api::Api,
     postgres::Postgres,
@@ -37,7 +37,7 @@ impl Stack {
                 self.scratch.stop_at_end(nats, "KILL");
                 self.state.nats = Some(nats);
             }
-            Part::Management => self.start_management().await?,
+            Part::Management | Part::Replica(_) => self.start_management(part).await?,
             Part::Node(number) => self.start_node(number).await?,
             Part::Openvpn(number) => self.await_openvpn(number, REVIVE).await?,
         }
@@ -75,6 +75,9 @@ impl Stack {
     fn running(&self, part: Part) -> Result<Option<Identity>, StackError> {
         match part {
             Part::Management | Part::Nats | Part::Postgres => {}
+            Part::Replica(number) => {
+                self.state.replica(number).ok_or(StackError::NoSuchPart(part))?;
+            }
             Part::Node(number) | Part::Openvpn(number) => {
                 self.state.node_state(number).ok_or(StackError::NoSuchPart(part))?;
             }
@@ -85,23 +88,54 @@ impl Stack {
         Ok(self.state.process(part))
     }
 
-    async fn start_management(&mut self) -> Result<(), StackError> {
-        let process = Process::spawn(&self.state.management_spec()?)?;
-        self.state.management = Some(process.identity());
+    /// Starts a service (a management or an agent) that does not run, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// [`StackError`], also for a part that is no service.
+    pub fn launch_part(&mut self, part: Part) -> Result<Process, StackError> {
+        if let Some(process) = self.state.process(part) {
+            return Err(StackError::Running { part, pid: process.pid });
+        }
+        let missing = StackError::NoSuchPart(part);
+        let (spec, slot) = match part {
+            Part::Management => (self.state.management_spec()?, &mut self.state.management),
+            Part::Replica(number) => {
+                let spec = self.state.replica_spec(number)?;
+                let mut replicas = self.state.replicas.iter_mut();
+                let replica = replicas.find(|replica| replica.number == number).ok_or(missing)?;
+                (spec, &mut replica.process)
+            }
+            Part::Node(number) => {
+                let spec = self.state.node_spec(number)?;
+                let mut nodes = self.state.nodes.iter_mut();
+                let node = nodes.find(|node| node.number == number).ok_or(missing)?;
+                (spec, &mut node.agent)
+            }
+            Part::Nats | Part::Postgres | Part::Openvpn(_) => return Err(missing),
+        };
+        let process = Process::spawn(&spec)?;
+        *slot = Some(process.identity());
         self.scratch.stop_at_end(process.identity(), "KILL");
         self.state.save()?;
-        healthy(&process, &self.state.management_url()).await
+        Ok(process)
+    }
+
+    async fn start_management(&mut self, part: Part) -> Result<(), StackError> {
+        let process = self.launch_part(part)?;
+        let url = match part {
+            Part::Replica(number) => self.state.replica(number).map(ReplicaState::url).unwrap_or_default(),
+            Part::Management | Part::Nats | Part::Postgres | Part::Node(_) | Part::Openvpn(_) => {
+                self.state.management_url()
+            }
+        };
+        healthy(&process, &url).await
     }
 
     async fn start_node(&mut self, number: u8) -> Result<(), StackError> {
         if !self.state.node_dir(number).join("identity.json").exists() {
             self.renew_join_token(number).await?;
         }
-        let process = Process::spawn(&self.state.node_spec(number)?)?;
-        let node = self.state.nodes.iter_mut().find(|node| node.number == number);
-        node.ok_or(StackError::NoSuchPart(Part::Node(number)))?.agent = Some(process.identity());
-        self.scratch.stop_at_end(process.identity(), "KILL");
-        self.state.save()?;
+        let process = self.launch_part(Part::Node(number))?;
         healthy(&process, &self.state.node_url(number)).await?;
         if self.state.network.is_some() {
             self.await_openvpn(number, START).await?;

@@ -23,7 +23,15 @@ impl Stack {
             .nodes
             .iter()
             .map(|node| stop(state.process(Part::Node(node.number))));
-        tokio::join!(join_all(agents), stop(state.process(Part::Management)));
+        let replicas = state
+            .replicas
+            .iter()
+            .map(|replica| stop(state.process(Part::Replica(replica.number))));
+        tokio::join!(
+            join_all(agents),
+            join_all(replicas),
+            stop(state.process(Part::Management))
+        );
         for node in &state.nodes {
             if let Some(openvpn) = state.process(Part::Openvpn(node.number)) {
                 openvpn.kill().await;

@@ -33,4 +33,4 @@ pub use error::StackError;
 pub use node::Node;
 pub use options::{Lifetime, StackOptions, Step};
 pub use part::Part;
-pub use state::State;
+pub use state::{ReplicaState, State};

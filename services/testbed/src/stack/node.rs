@@ -45,6 +45,18 @@ impl Stack {
         Api::new(self.state.management_url(), Some(&self.state.api_key))
     }
 
+    /// The same of one more management.
+    ///
+    /// # Errors
+    /// [`StackError::NoSuchPart`].
+    pub fn replica_api(&self, number: u8) -> Result<Api, StackError> {
+        let replica = self
+            .state
+            .replica(number)
+            .ok_or(StackError::NoSuchPart(Part::Replica(number)))?;
+        Ok(Api::new(replica.url(), Some(&self.state.api_key)))
+    }
+
     /// The credentials file with which management connects to the bus.
     #[must_use]
     pub fn nats_creds(&self) -> PathBuf {
@@ -67,7 +79,13 @@ impl Stack {
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         let nodes = self.state.nodes.iter().map(|node| Part::Node(node.number));
-        let told = std::iter::once(Part::Management).chain(nodes).flat_map(|part| {
+        let replicas = self
+            .state
+            .replicas
+            .iter()
+            .map(|replica| Part::Replica(replica.number));
+        let managements = std::iter::once(Part::Management).chain(replicas);
+        let told = managements.chain(nodes).flat_map(|part| {
             let text = self.log(part).text();
             let lines = text
                 .lines()

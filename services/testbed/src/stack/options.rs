@@ -29,6 +29,8 @@ pub struct Step {
 pub struct StackOptions {
     /// Number of nodes: node-1, node-2, ...
     pub nodes: u8,
+    /// Number of managements on the one database and bus: `management`, `replica-2`, ...
+    pub managements: u8,
     /// Letters, digits and dashes, at most 20: becomes part of folder and namespace names. Random when absent.
     pub id: Option<String>,
     /// Real OpenVPN in namespaces. Absent: where this machine can.
@@ -51,6 +53,7 @@ impl Default for StackOptions {
     fn default() -> Self {
         Self {
             nodes: 2,
+            managements: 1,
             id: None,
             tunnels: None,
             durability: Durability::Fast,

@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 pub enum Part {
     /// The management service.
     Management,
+    /// One more management beside it: 2, 3, ...
+    Replica(u8),
     /// nats-server.
     Nats,
     /// PostgreSQL.
@@ -19,7 +21,7 @@ pub enum Part {
 
 /// No part has this name.
 #[derive(Debug, thiserror::Error)]
-#[error("no part {0:?}: expected management, nats, postgres, node-N or openvpn-N")]
+#[error("no part {0:?}: expected management, replica-N, nats, postgres, node-N or openvpn-N")]
 pub struct UnknownPart(String);
 
 impl FromStr for Part {
@@ -33,6 +35,7 @@ impl FromStr for Part {
             "nats" => Ok(Self::Nats),
             "postgres" => Ok(Self::Postgres),
             other => match other.rsplit_once('-') {
+                Some(("replica", digits)) => number(digits).map(Self::Replica),
                 Some(("node", digits)) => number(digits).map(Self::Node),
                 Some(("openvpn", digits)) => number(digits).map(Self::Openvpn),
                 _ => Err(unknown()),
@@ -45,6 +48,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Management => f.write_str("management"),
+            Self::Replica(number) => write!(f, "replica-{number}"),
             Self::Nats => f.write_str("nats"),
             Self::Postgres => f.write_str("postgres"),
             Self::Node(number) => write!(f, "node-{number}"),
@@ -61,6 +65,7 @@ mod tests {
     fn names_round_trip() {
         for part in [
             Part::Management,
+            Part::Replica(2),
             Part::Nats,
             Part::Postgres,
             Part::Node(1),

@@ -31,6 +31,19 @@ impl State {
             .fold(spec, |spec, (name, value)| spec.env(name, value)))
     }
 
+    /// Another management: the same in everything but its name and where it listens.
+    pub(super) fn replica_spec(&self, number: u8) -> Result<Spec, StackError> {
+        let part = Part::Replica(number);
+        let replica = self.replica(number).ok_or(StackError::NoSuchPart(part))?;
+        let mut spec = self.management_spec()?;
+        spec.name = part.to_string();
+        spec.dir = self.folder(&format!("work/{part}"), 0o700)?;
+        spec.log = self.log(part);
+        Ok(spec
+            .env("SERVER_ID", format!("management-{part}"))
+            .env("LISTEN", format!("127.0.0.1:{}", replica.port)))
+    }
+
     pub(super) fn node_spec(&self, number: u8) -> Result<Spec, StackError> {
         let node = self
             .node_state(number)

@@ -45,12 +45,26 @@ pub struct State {
     pub management_port: u16,
     /// Management.
     pub management: Option<Identity>,
+    /// More managements beside it.
+    #[serde(default)]
+    pub replicas: Vec<ReplicaState>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// More environment variables for every node.
     pub node_env: Vec<(String, String)>,
     /// The nodes in the order of their numbers.
     pub nodes: Vec<NodeState>,
+}
+
+/// One more management as written to the state file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplicaState {
+    /// 2, 3, ...
+    pub number: u8,
+    /// Its port.
+    pub port: u16,
+    /// Its process.
+    pub process: Option<Identity>,
 }
 
 /// One node as written to the state file.
@@ -64,6 +78,14 @@ pub struct NodeState {
     pub namespace: Option<Namespace>,
     /// Its agent.
     pub agent: Option<Identity>,
+}
+
+impl ReplicaState {
+    /// Its URL for callers on this machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
 }
 
 impl State {
@@ -115,6 +137,7 @@ impl State {
     pub fn process(&self, part: Part) -> Option<Identity> {
         let process = match part {
             Part::Management => self.management,
+            Part::Replica(number) => self.replica(number).and_then(|replica| replica.process),
             Part::Nats => self.nats,
             Part::Postgres => self.postgres,
             Part::Node(number) => self.node_state(number).and_then(|node| node.agent),
@@ -130,7 +153,9 @@ impl State {
             .nodes
             .iter()
             .flat_map(|node| [Part::Node(node.number), Part::Openvpn(node.number)]);
+        let replicas = self.replicas.iter().map(|replica| Part::Replica(replica.number));
         nodes
+            .chain(replicas)
             .chain([Part::Management, Part::Nats, Part::Postgres])
             .any(|part| self.process(part).is_some())
     }
@@ -139,6 +164,12 @@ impl State {
     #[must_use]
     pub fn node_state(&self, number: u8) -> Option<&NodeState> {
         self.nodes.iter().find(|node| node.number == number)
+    }
+
+    /// One more management.
+    #[must_use]
+    pub fn replica(&self, number: u8) -> Option<&ReplicaState> {
+        self.replicas.iter().find(|replica| replica.number == number)
     }
 
     /// The state folder of a node's agent.
@@ -154,7 +185,9 @@ impl State {
             Part::Openvpn(number) => self.node_dir(number).join("openvpn/openvpn.log"),
             // Beside its data folder, where its user may write.
             Part::Postgres => self.dir.join("postgres.log"),
-            Part::Management | Part::Nats | Part::Node(_) => self.dir.join("logs").join(format!("{part}.log")),
+            Part::Management | Part::Replica(_) | Part::Nats | Part::Node(_) => {
+                self.dir.join("logs").join(format!("{part}.log"))
+            }
         }
     }
 
