@@ -34,6 +34,9 @@ pub struct Heartbeat {
     pub complete: bool,
     /// Local requests that wait for management.
     pub queued_intents: u64,
+    /// Whether it moves its clients away; `openvpn.sessions` says how many are left.
+    #[serde(default)]
+    pub draining: bool,
     /// Bytes free where the journal lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_free_bytes: Option<u64>,

@@ -24,6 +24,13 @@ pub enum NodeRequest {
         /// How many to skip.
         offset: u32,
     },
+    /// Whether the node moves its clients to their next servers. Kept over restarts of the agent; repeating it changes nothing.
+    Drain {
+        /// True: clients are moved, newcomers too. False: they may stay again.
+        draining: bool,
+        /// Sessions moved in one second, newcomers not counted; at least 1.
+        pace: u32,
+    },
 }
 
 impl NodeRequest {
@@ -32,6 +39,7 @@ impl NodeRequest {
         match self {
             Self::Profile { .. } => NodeVerb::Profile,
             Self::Sessions { .. } => NodeVerb::Sessions,
+            Self::Drain { .. } => NodeVerb::Drain,
         }
     }
 }
@@ -57,6 +65,8 @@ pub enum NodeAnswer {
         /// Whether there are more.
         more: bool,
     },
+    /// It is done, or journaled and being done.
+    Done,
     /// The node does not hold that.
     NotFound {
         /// What is missing, in words.
@@ -75,6 +85,7 @@ impl std::fmt::Debug for NodeAnswer {
         f.write_str(match self {
             Self::Profile { .. } => "Profile([REDACTED])",
             Self::Sessions { .. } => "Sessions(..)",
+            Self::Done => "Done",
             Self::NotFound { .. } => "NotFound(..)",
             Self::Failed { .. } => "Failed(..)",
         })

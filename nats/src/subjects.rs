@@ -76,6 +76,8 @@ pub enum NodeVerb {
     Profile,
     /// The live sessions.
     Sessions,
+    /// Moving its clients away, or no longer.
+    Drain,
 }
 
 impl NodeVerb {
@@ -84,6 +86,7 @@ impl NodeVerb {
         match self {
             Self::Profile => "profile",
             Self::Sessions => "sessions",
+            Self::Drain => "drain",
         }
     }
 }

@@ -6,9 +6,8 @@ use async_nats::{
     Client,
     jetstream::{
         self,
-        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-        context::GetStreamErrorKind,
-        stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream},
+        consumer::PullConsumer,
+        stream::{self, Stream},
     },
 };
 use futures_util::TryStreamExt;
@@ -18,6 +17,11 @@ use crate::{
     subjects,
     sync::StreamId,
 };
+
+mod ensure;
+mod shapes;
+
+use ensure::{ensure_consumer, ensure_stream};
 
 /// The stream of commands: one message kept for each user and node, so that it is every node's snapshot.
 pub const COMMANDS: &str = "VPN_COMMANDS";
@@ -31,11 +35,6 @@ pub const MANAGEMENT_GROUP: &str = "mgmt";
 pub const NODE_API_PREFIX: &str = "jsvpn";
 /// Older servers drop consumer and stream fields that we need, some of them silently.
 pub const OLDEST_SERVER: (u64, u64) = (2, 14);
-
-/// Unacked commands that the server hands to one node at once.
-const MAX_ACK_PENDING: i64 = 1024;
-/// Prefetched messages count against this, so it is longer than any batch takes.
-const ACK_WAIT: Duration = Duration::from_secs(60);
 
 /// How the streams are kept.
 #[derive(Debug, Clone)]
@@ -125,8 +124,8 @@ impl Topology {
             .ack_timeout(Duration::from_secs(5))
             .max_ack_inflight(512)
             .build(client.clone());
-        let commands = ensure_stream(&context, commands_config(&options)).await?;
-        let events = ensure_stream(&context, events_config(&options)).await?;
+        let commands = ensure_stream(&context, shapes::commands(&options)).await?;
+        let events = ensure_stream(&context, shapes::events(&options)).await?;
         Ok(Self {
             context,
             commands,
@@ -155,15 +154,7 @@ impl Topology {
     /// # Errors
     /// When the server does not answer, or holds a consumer of another shape.
     pub async fn ensure_event_consumer(&self) -> Result<PullConsumer, TopologyError> {
-        let wanted = pull::Config {
-            durable_name: Some(EVENTS_CONSUMER.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: Duration::from_secs(30),
-            max_ack_pending: 8192,
-            deliver_policy: DeliverPolicy::All,
-            ..Default::default()
-        };
-        ensure_consumer(&self.events, EVENTS_CONSUMER, wanted).await
+        ensure_consumer(&self.events, EVENTS_CONSUMER, shapes::event_consumer()).await
     }
 
     /// The consumer from which one node pulls its commands.
@@ -171,17 +162,13 @@ impl Topology {
     /// # Errors
     /// When the server does not answer, or holds a consumer of another shape.
     pub async fn ensure_node_consumer(&self, node: &NodeId) -> Result<(), TopologyError> {
-        let wanted = pull::Config {
-            durable_name: Some(node.to_string()),
-            filter_subject: subjects::commands_of(node),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_ACK_PENDING,
-            deliver_policy: DeliverPolicy::All,
-            memory_storage: self.options.memory_consumers,
-            ..Default::default()
-        };
-        ensure_consumer(&self.commands, node.as_str(), wanted).await.map(drop)
+        ensure_consumer(
+            &self.commands,
+            node.as_str(),
+            shapes::node_consumer(node, &self.options),
+        )
+        .await
+        .map(drop)
     }
 
     /// Lets a node's consumer deliver everything again from the start.
@@ -313,121 +300,6 @@ pub fn check_version(version: &str) -> Result<(), TopologyError> {
         Some(_) | None => Err(TopologyError::ServerTooOld {
             found: version.to_owned(),
         }),
-    }
-}
-
-fn commands_config(options: &TopologyOptions) -> stream::Config {
-    stream::Config {
-        name: COMMANDS.to_owned(),
-        description: Some("Desired state of each user on each node; the newest command only".to_owned()),
-        subjects: vec![subjects::ALL_COMMANDS.to_owned()],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        discard: DiscardPolicy::Old,
-        max_messages_per_subject: 1,
-        // 2.15 servers allow 1,000 by default; one for each node.
-        max_consumers: 20_000,
-        max_messages: -1,
-        max_bytes: -1,
-        max_message_size: -1,
-        num_replicas: options.replicas,
-        duplicate_window: Duration::from_secs(120),
-        allow_direct: true,
-        allow_message_ttl: true,
-        ..Default::default()
-    }
-}
-
-fn events_config(options: &TopologyOptions) -> stream::Config {
-    stream::Config {
-        name: EVENTS.to_owned(),
-        description: Some("Acks and events of the nodes, until management recorded them".to_owned()),
-        subjects: vec![subjects::ALL_ACKS.to_owned(), subjects::ALL_EVENTS.to_owned()],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        discard: DiscardPolicy::Old,
-        max_consumers: -1,
-        max_messages: -1,
-        max_messages_per_subject: -1,
-        max_message_size: -1,
-        max_bytes: 1 << 30,
-        max_age: Duration::from_secs(7 * 24 * 60 * 60),
-        num_replicas: options.replicas,
-        duplicate_window: Duration::from_secs(120),
-        ..Default::default()
-    }
-}
-
-async fn ensure_stream(context: &jetstream::Context, wanted: stream::Config) -> Result<Stream, TopologyError> {
-    let name = wanted.name.clone();
-    let found = match context.get_stream(&name).await {
-        Ok(stream) => stream,
-        Err(error) if stream_is_absent(&error) => context
-            .create_stream(wanted.clone())
-            .await
-            .map_err(TopologyError::request(format!("creating the stream {name}")))?,
-        Err(error) => return Err(TopologyError::request(format!("reading the stream {name}"))(error)),
-    };
-    let config = found.cached_info().config.clone();
-    let differs = Differences { name: &name };
-    differs.check("subjects", &wanted.subjects, &config.subjects)?;
-    differs.check("retention", &wanted.retention, &config.retention)?;
-    differs.check("storage", &wanted.storage, &config.storage)?;
-    differs.check(
-        "max_msgs_per_subject",
-        &wanted.max_messages_per_subject,
-        &config.max_messages_per_subject,
-    )?;
-    differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
-    differs.check("max_age", &wanted.max_age, &config.max_age)?;
-    differs.check("num_replicas", &wanted.num_replicas, &config.num_replicas)?;
-    differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
-    differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
-    Ok(found)
-}
-
-fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(inner)
-        if inner.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
-}
-
-async fn ensure_consumer(stream: &Stream, name: &str, wanted: pull::Config) -> Result<PullConsumer, TopologyError> {
-    let consumer = stream
-        .get_or_create_consumer(name, wanted.clone())
-        .await
-        .map_err(TopologyError::request(format!("creating the consumer {name}")))?;
-    let config = consumer.cached_info().config.clone();
-    let differs = Differences { name };
-    differs.check("filter_subject", &wanted.filter_subject, &config.filter_subject)?;
-    differs.check("deliver_subject", &None, &config.deliver_subject)?;
-    differs.check("ack_policy", &wanted.ack_policy, &config.ack_policy)?;
-    differs.check("ack_wait", &wanted.ack_wait, &config.ack_wait)?;
-    differs.check("max_ack_pending", &wanted.max_ack_pending, &config.max_ack_pending)?;
-    differs.check("deliver_policy", &wanted.deliver_policy, &config.deliver_policy)?;
-    differs.check("memory_storage", &wanted.memory_storage, &config.memory_storage)?;
-    Ok(consumer)
-}
-
-struct Differences<'a> {
-    name: &'a str,
-}
-
-impl Differences<'_> {
-    fn check<T: PartialEq + std::fmt::Debug>(
-        &self,
-        field: &'static str,
-        wanted: &T,
-        found: &T,
-    ) -> Result<(), TopologyError> {
-        if wanted == found {
-            return Ok(());
-        }
-        Err(TopologyError::Differs {
-            name: self.name.to_owned(),
-            field,
-            wanted: format!("{wanted:?}"),
-            found: format!("{found:?}"),
-        })
     }
 }
 

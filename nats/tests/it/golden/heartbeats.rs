@@ -27,6 +27,7 @@ fn heartbeats() {
         last_sequence: 4711,
         complete: true,
         queued_intents: 1,
+        draining: true,
         digest: StateDigest(0x0123_4567_89ab_cdef),
         openvpn: OpenvpnHealth {
             pid: Some(4242),
@@ -66,6 +67,7 @@ fn minimal(state: OpenvpnState, detail: Option<&str>) -> Heartbeat {
         last_sequence: 0,
         complete: false,
         queued_intents: 0,
+        draining: false,
         disk_free_bytes: None,
         certificate_expires_at: None,
     }

@@ -15,6 +15,7 @@ mod requests {
     shapes!(|request: &NodeRequest| request => {
         NodeRequest::Profile { .. } => "profile",
         NodeRequest::Sessions { .. } => "sessions",
+        NodeRequest::Drain { .. } => "drain",
     });
 
     #[test]
@@ -26,6 +27,10 @@ mod requests {
         let samples = vec![
             Envelope::traced(profile, fixed::traceparent()),
             Envelope::new(NodeRequest::Sessions { offset: 500 }),
+            Envelope::new(NodeRequest::Drain {
+                draining: true,
+                pace: 20,
+            }),
         ];
         Family {
             folder: "node_requests",
@@ -45,6 +50,7 @@ mod answers {
     shapes!(|answer: &NodeAnswer| answer => {
         NodeAnswer::Profile { .. } => "profile",
         NodeAnswer::Sessions { .. } => "sessions",
+        NodeAnswer::Done => "done",
         NodeAnswer::NotFound { .. } => "not_found",
         NodeAnswer::Failed { .. } => "failed",
     });
@@ -68,6 +74,7 @@ mod answers {
                 sessions: vec![session(Some("10.8.0.2")), session(None)],
                 more: true,
             }),
+            Envelope::new(NodeAnswer::Done),
             Envelope::new(NodeAnswer::NotFound {
                 detail: "no such credential is homed here".to_owned(),
             }),

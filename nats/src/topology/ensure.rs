@@ -1,0 +1,90 @@
+//! Creating what is missing, comparing what is there.
+
+use async_nats::jetstream::{
+    self,
+    consumer::{PullConsumer, pull},
+    context::GetStreamErrorKind,
+    stream::{self, Stream},
+};
+
+use super::TopologyError;
+
+pub(super) async fn ensure_stream(
+    context: &jetstream::Context,
+    wanted: stream::Config,
+) -> Result<Stream, TopologyError> {
+    let name = wanted.name.clone();
+    let found = match context.get_stream(&name).await {
+        Ok(stream) => stream,
+        Err(error) if stream_is_absent(&error) => context
+            .create_stream(wanted.clone())
+            .await
+            .map_err(TopologyError::request(format!("creating the stream {name}")))?,
+        Err(error) => return Err(TopologyError::request(format!("reading the stream {name}"))(error)),
+    };
+    let config = found.cached_info().config.clone();
+    let differs = Differences { name: &name };
+    differs.check("subjects", &wanted.subjects, &config.subjects)?;
+    differs.check("retention", &wanted.retention, &config.retention)?;
+    differs.check("storage", &wanted.storage, &config.storage)?;
+    differs.check(
+        "max_msgs_per_subject",
+        &wanted.max_messages_per_subject,
+        &config.max_messages_per_subject,
+    )?;
+    differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
+    differs.check("max_age", &wanted.max_age, &config.max_age)?;
+    differs.check("num_replicas", &wanted.num_replicas, &config.num_replicas)?;
+    differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
+    differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
+    Ok(found)
+}
+
+fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(inner)
+        if inner.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+pub(super) async fn ensure_consumer(
+    stream: &Stream,
+    name: &str,
+    wanted: pull::Config,
+) -> Result<PullConsumer, TopologyError> {
+    let consumer = stream
+        .get_or_create_consumer(name, wanted.clone())
+        .await
+        .map_err(TopologyError::request(format!("creating the consumer {name}")))?;
+    let config = consumer.cached_info().config.clone();
+    let differs = Differences { name };
+    differs.check("filter_subject", &wanted.filter_subject, &config.filter_subject)?;
+    differs.check("deliver_subject", &None, &config.deliver_subject)?;
+    differs.check("ack_policy", &wanted.ack_policy, &config.ack_policy)?;
+    differs.check("ack_wait", &wanted.ack_wait, &config.ack_wait)?;
+    differs.check("max_ack_pending", &wanted.max_ack_pending, &config.max_ack_pending)?;
+    differs.check("deliver_policy", &wanted.deliver_policy, &config.deliver_policy)?;
+    differs.check("memory_storage", &wanted.memory_storage, &config.memory_storage)?;
+    Ok(consumer)
+}
+
+struct Differences<'a> {
+    name: &'a str,
+}
+
+impl Differences<'_> {
+    fn check<T: PartialEq + std::fmt::Debug>(
+        &self,
+        field: &'static str,
+        wanted: &T,
+        found: &T,
+    ) -> Result<(), TopologyError> {
+        if wanted == found {
+            return Ok(());
+        }
+        Err(TopologyError::Differs {
+            name: self.name.to_owned(),
+            field,
+            wanted: format!("{wanted:?}"),
+            found: format!("{found:?}"),
+        })
+    }
+}

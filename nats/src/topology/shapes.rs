@@ -1,0 +1,84 @@
+//! What the streams and consumers must look like.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::{self, DiscardPolicy, RetentionPolicy, StorageType},
+};
+
+use super::{COMMANDS, EVENTS, EVENTS_CONSUMER, TopologyOptions};
+use crate::{ids::NodeId, subjects};
+
+/// Unacked commands that the server hands to one node at once.
+const MAX_ACK_PENDING: i64 = 1024;
+/// Prefetched messages count against this, so it is longer than any batch takes.
+const ACK_WAIT: Duration = Duration::from_secs(60);
+
+pub(super) fn commands(options: &TopologyOptions) -> stream::Config {
+    stream::Config {
+        name: COMMANDS.to_owned(),
+        description: Some("Desired state of each user on each node; the newest command only".to_owned()),
+        subjects: vec![subjects::ALL_COMMANDS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        discard: DiscardPolicy::Old,
+        max_messages_per_subject: 1,
+        // 2.15 servers allow 1,000 by default; one for each node.
+        max_consumers: 20_000,
+        max_messages: -1,
+        max_bytes: -1,
+        max_message_size: -1,
+        num_replicas: options.replicas,
+        duplicate_window: Duration::from_secs(120),
+        allow_direct: true,
+        allow_message_ttl: true,
+        ..Default::default()
+    }
+}
+
+pub(super) fn events(options: &TopologyOptions) -> stream::Config {
+    stream::Config {
+        name: EVENTS.to_owned(),
+        description: Some("Acks and events of the nodes, until management recorded them".to_owned()),
+        subjects: vec![subjects::ALL_ACKS.to_owned(), subjects::ALL_EVENTS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        discard: DiscardPolicy::Old,
+        max_consumers: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_bytes: 1 << 30,
+        max_age: Duration::from_secs(7 * 24 * 60 * 60),
+        num_replicas: options.replicas,
+        duplicate_window: Duration::from_secs(120),
+        ..Default::default()
+    }
+}
+
+/// The shared consumer of acks and events.
+pub(super) fn event_consumer() -> pull::Config {
+    pull::Config {
+        durable_name: Some(EVENTS_CONSUMER.to_owned()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Duration::from_secs(30),
+        max_ack_pending: 8192,
+        deliver_policy: DeliverPolicy::All,
+        ..Default::default()
+    }
+}
+
+/// The consumer from which one node pulls its commands.
+pub(super) fn node_consumer(node: &NodeId, options: &TopologyOptions) -> pull::Config {
+    pull::Config {
+        durable_name: Some(node.to_string()),
+        filter_subject: subjects::commands_of(node),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: MAX_ACK_PENDING,
+        deliver_policy: DeliverPolicy::All,
+        memory_storage: options.memory_consumers,
+        ..Default::default()
+    }
+}
