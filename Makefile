@@ -14,7 +14,7 @@ BINS    := $(CARGO) build --workspace --bins
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
 
 .PHONY: all build-endnode build-management config run-management run-endnode \
-        demo up down client stop start test bench lint prerequisites help
+        demo up down client stop start test bench chaos lint prerequisites help
 
 all: build-management build-endnode ## Build both services
 
@@ -80,6 +80,11 @@ bench: prerequisites ## Measure against the floor, release build, fsync on: [BEN
 	@$(CARGO) build --release --workspace --bins
 	@exec $(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS))
+
+chaos: prerequisites ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
+	@$(BINS)
+	@exec $(OUT)/debug/vpnmanager-testbed chaos --out $(OUT)/chaos --nodes $(NODES) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DURATION),--duration $(DURATION))
 
 prerequisites:
 	@services/testbed/prerequisites.sh

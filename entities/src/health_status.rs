@@ -40,6 +40,8 @@ pub struct Model {
     pub complete: bool,
     /// Local requests that wait for management.
     pub queued_intents: i64,
+    /// Whether it moves its clients away.
+    pub draining: bool,
     /// What is wrong, in words.
     pub detail: Option<String>,
 }

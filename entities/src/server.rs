@@ -52,6 +52,8 @@ pub struct Model {
     pub state_since: DateTimeUtc,
     /// Last heartbeat.
     pub last_seen: Option<DateTimeUtc>,
+    /// Since when it was lost, until it is healthy and in sync again.
+    pub lost_since: Option<DateTimeUtc>,
     /// Whether the operator moves its clients away.
     pub draining: bool,
     /// Clients that it takes at most.
@@ -98,6 +100,7 @@ impl Entity {
         Self::find()
             .filter(COLUMN.enabled.eq(true))
             .filter(COLUMN.draining.eq(false))
+            .filter(Column::LostSince.is_null())
             .order_by_asc(Column::Name)
     }
 }

@@ -23,6 +23,8 @@ CREATE TABLE servers (
     state_reason    TEXT,
     state_since     TIMESTAMPTZ NOT NULL DEFAULT now(),
     last_seen       TIMESTAMPTZ,
+    -- Since when it was lost; stays until it is healthy and in sync again. It gets no users meanwhile.
+    lost_since      TIMESTAMPTZ,
     draining        BOOLEAN NOT NULL DEFAULT false,
     capacity        INTEGER,
     -- Since when everything is published again for it, so that it can start over.
@@ -117,6 +119,7 @@ CREATE TABLE health_status (
     last_sequence  BIGINT NOT NULL,
     complete       BOOLEAN NOT NULL,
     queued_intents BIGINT NOT NULL,
+    draining       BOOLEAN NOT NULL DEFAULT false,
     detail         TEXT
 );
 

@@ -30,6 +30,9 @@ pub struct SyncRequest {
     /// Local requests that wait for management: until they are carried out the node differs on purpose.
     #[serde(default)]
     pub queued_intents: u64,
+    /// Commands that this run of the agent has taken and not settled. What the bus counts beyond them was lost on its way.
+    #[serde(default)]
+    pub unsettled: u64,
     /// The node's clock.
     pub at: DateTime<Utc>,
 }

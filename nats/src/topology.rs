@@ -183,27 +183,23 @@ impl Topology {
             .map_err(TopologyError::request(format!("rewinding the consumer of {node}")))
     }
 
-    /// Lets what was given to a run of the agent that is no more come again at once, and not after the ack wait.
-    /// A command that comes twice changes nothing.
+    /// Lets commands that were given to the node and never reached it, as when its agent or a connection died, come again at
+    /// once, and not after the ack wait: more are not settled than the `held` that it has. A command that comes twice changes
+    /// nothing.
     ///
     /// # Errors
     /// When the server does not do it.
-    pub async fn give_unsettled_again(&self, node: &NodeId) -> Result<(), TopologyError> {
-        let action = format!("giving unsettled commands to {node} again");
-        let info = self
-            .commands
-            .consumer_info(node.as_str())
-            .await
-            .map_err(TopologyError::request(action.clone()))?;
-        if info.num_ack_pending == 0 {
-            return Ok(());
-        }
-        let from = info.ack_floor.stream_sequence + 1;
-        self.commands
-            .reset_consumer(node.as_str(), Some(from))
-            .await
-            .map(drop)
-            .map_err(TopologyError::request(action))
+    pub async fn give_lost_again(&self, node: &NodeId, held: u64) -> Result<(), TopologyError> {
+        give_again(&self.commands, node.as_str(), held).await
+    }
+
+    /// Lets acks and events that were given to a management that is no more come again at once, and not after the ack wait.
+    /// Another replica gets what it has in hand a second time, which changes nothing.
+    ///
+    /// # Errors
+    /// When the server does not do it.
+    pub async fn give_lost_reports_again(&self) -> Result<(), TopologyError> {
+        give_again(&self.events, EVENTS_CONSUMER, 0).await
     }
 
     /// Takes away the consumer and the commands of a node that was deregistered. Repeating it is harmless.
@@ -286,6 +282,24 @@ impl Topology {
 fn consumer_is_absent(error: &stream::ConsumerError) -> bool {
     matches!(error.kind(), stream::ConsumerErrorKind::JetStream(inner)
         if inner.error_code() == jetstream::ErrorCode::CONSUMER_NOT_FOUND)
+}
+
+/// Starts over behind the oldest message that is not settled, when more of them are open than `held`.
+async fn give_again(stream: &Stream, consumer: &str, held: u64) -> Result<(), TopologyError> {
+    let action = format!("giving {consumer} again what it lost");
+    let info = stream
+        .consumer_info(consumer)
+        .await
+        .map_err(TopologyError::request(action.clone()))?;
+    if info.num_ack_pending as u64 <= held {
+        return Ok(());
+    }
+    let from = info.ack_floor.stream_sequence + 1;
+    stream
+        .reset_consumer(consumer, Some(from))
+        .await
+        .map(drop)
+        .map_err(TopologyError::request(action))
 }
 
 /// Refuses servers older than [`OLDEST_SERVER`].

@@ -32,6 +32,7 @@ use crate::{
         allow_list::AllowListRepair,
         bus_watch::{self, BusWatch},
         commands::{self, Commands},
+        drain::{self, Drain, Draining},
         events::EventOutbox,
         expiry::Expiry,
         heartbeats::{self, Heartbeats, certificate_end},
@@ -118,6 +119,7 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
         applier,
         vpn,
         readiness,
+        draining: Draining::new(snapshot.drain_pace),
         bus,
         pki: pki_of(&identity)?,
     };
@@ -141,6 +143,7 @@ struct Parts {
     applier: Applier,
     vpn: Vpn,
     readiness: Readiness,
+    draining: Draining,
     bus: Bus,
     pki: Pki,
 }
@@ -152,6 +155,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         applier,
         vpn,
         readiness,
+        draining,
         bus,
         pki,
     } = parts;
@@ -163,6 +167,12 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
     let (issue, jobs) = IssueQueue::new();
 
     tasks.spawn("serving", serving::run(readiness.clone(), vpn.clone(), stop()));
+    let drain = Drain {
+        node: node.clone(),
+        vpn: vpn.clone(),
+        draining: draining.clone(),
+    };
+    tasks.spawn("drain", drain::run(drain, stop()));
     let sync = Sync {
         node: node.clone(),
         journal: journal.clone(),
@@ -254,6 +264,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         node: node.clone(),
         journal: journal.clone(),
         vpn: vpn.clone(),
+        draining: draining.clone(),
         bus: bus.client.clone(),
     };
     tasks.spawn("node-requests", node_requests::run(requests, stop()));
@@ -263,6 +274,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         applier,
         vpn,
         readiness,
+        draining: draining.clone(),
         waiters,
         issue,
         bus: bus.client,

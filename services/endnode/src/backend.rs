@@ -9,6 +9,7 @@ mod files_only;
 use std::{collections::BTreeSet, future::Future};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
 pub use self::{fake::FakeBackend, files_only::FilesOnlyBackend};
@@ -49,6 +50,9 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Who is connected.
     fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send;
 
+    /// Changes with each login, as soon as its handshake is over.
+    fn logins(&self) -> watch::Receiver<u64>;
+
     /// How the server fares. Always answers.
     fn health(&self) -> impl Future<Output = BackendHealth> + Send;
 
@@ -74,7 +78,7 @@ pub enum Parting {
     Halt,
     /// Log in again here.
     Reconnect,
-    /// Log in again at the next `remote` of the profile.
+    /// Log in again at the next `remote` of the profile. The session is not dropped at once: the client has 5 s to hear of it.
     NextRemote,
 }
 

@@ -35,6 +35,8 @@ pub struct Wakes {
     pub allow_list: Wake,
     /// The commands may have stopped flowing: ask management.
     pub sync: Wake,
+    /// Management waits to hear of a change.
+    pub heartbeat: Wake,
 }
 
 impl Node {

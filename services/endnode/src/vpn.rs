@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
+use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
-use crate::backend::{BackendError, BackendHealth, CutSessions, Reconciled, Serving, Session, VpnBackend};
+use crate::backend::{BackendError, BackendHealth, CutSessions, Parting, Reconciled, Serving, Session, VpnBackend};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -48,6 +49,23 @@ impl Vpn {
         }
     }
 
+    /// As [`VpnBackend::disconnect`].
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {
+        if names.is_empty() {
+            Ok(CutSessions::default())
+        } else {
+            self.0.disconnect(names, parting).await
+        }
+    }
+
+    /// As [`VpnBackend::logins`].
+    pub fn logins(&self) -> watch::Receiver<u64> {
+        self.0.logins()
+    }
+
     /// As [`VpnBackend::reconcile`].
     ///
     /// # Errors
@@ -86,6 +104,12 @@ impl Vpn {
 trait Erased: Send + Sync {
     fn allow<'a>(&'a self, names: &'a [CommonName]) -> Answer<'a, Result<(), BackendError>>;
     fn deny<'a>(&'a self, names: &'a [CommonName]) -> Answer<'a, Result<CutSessions, BackendError>>;
+    fn disconnect<'a>(
+        &'a self,
+        names: &'a [CommonName],
+        parting: Parting,
+    ) -> Answer<'a, Result<CutSessions, BackendError>>;
+    fn logins(&self) -> watch::Receiver<u64>;
     fn reconcile<'a>(&'a self, wanted: &'a BTreeSet<CommonName>) -> Answer<'a, Result<Reconciled, BackendError>>;
     fn enforce(&self) -> Answer<'_, Result<CutSessions, BackendError>>;
     fn sessions(&self) -> Answer<'_, Result<Vec<Session>, BackendError>>;
@@ -100,6 +124,18 @@ impl<B: VpnBackend> Erased for B {
 
     fn deny<'a>(&'a self, names: &'a [CommonName]) -> Answer<'a, Result<CutSessions, BackendError>> {
         Box::pin(VpnBackend::deny(self, names))
+    }
+
+    fn disconnect<'a>(
+        &'a self,
+        names: &'a [CommonName],
+        parting: Parting,
+    ) -> Answer<'a, Result<CutSessions, BackendError>> {
+        Box::pin(VpnBackend::disconnect(self, names, parting))
+    }
+
+    fn logins(&self) -> watch::Receiver<u64> {
+        VpnBackend::logins(self)
     }
 
     fn reconcile<'a>(&'a self, wanted: &'a BTreeSet<CommonName>) -> Answer<'a, Result<Reconciled, BackendError>> {

@@ -24,7 +24,6 @@ use crate::{
     config::{BusConfig, Config},
     domain::health::Thresholds,
     ops::{
-        answer_sync::AgentRuns,
         authenticate::KeyCache,
         bootstrap::bootstrap,
         create_user::{self, CreateUserError, NewUser, PlacementRules},
@@ -39,6 +38,7 @@ use crate::{
 /// How long PostgreSQL and NATS may take to come up beside us.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_SIZE: u32 = 16;
+const LEASES_POOL_SIZE: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that was idle for longer is tested before it is used.
@@ -49,6 +49,9 @@ const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 pub struct App {
     /// PostgreSQL, the truth.
     pub db: DatabaseConnection,
+    /// The same for leases and notes of what is in the stream: commits do not wait for the disk, and a lost one means to publish once
+    /// more, which changes nothing.
+    pub leases: DatabaseConnection,
     /// The connection to NATS.
     pub bus: Bus,
     /// Streams and consumers.
@@ -63,10 +66,10 @@ pub struct App {
     pub publisher: Wake,
     /// Wakes the task that places users on nodes.
     pub placer: Wake,
+    /// Wakes the task that tells nodes to move their clients away.
+    pub drains: Wake,
     /// Who waits for which user.
     pub waiters: Waiters,
-    /// Which run of each node's agent was heard last.
-    pub agent_runs: AgentRuns,
     /// API keys seen a moment ago.
     pub keys: KeyCache,
     /// Creates share their commits here.
@@ -84,6 +87,10 @@ pub struct Settings {
     pub placement: PlacementRules,
     /// When a silent node is stale and lost.
     pub thresholds: Thresholds,
+    /// When the homes of a lost node go to others.
+    pub rehome_after: Duration,
+    /// Clients that a drained node moves in one second.
+    pub drain_pace: u32,
     /// Where nodes find the bus.
     pub bus_public_urls: Vec<String>,
     /// The bus CA, PEM; `None` where the bus has no TLS.
@@ -97,7 +104,8 @@ impl App {
     /// When PostgreSQL or NATS stay away for 30 s, or one of them is not what it should be.
     pub async fn start(config: &Config, tasks: &Tasks) -> anyhow::Result<Self> {
         let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
-        let db = connect_database(config).await?;
+        let db = connect_database(config, POOL_SIZE, Commits::Synced).await?;
+        let leases = connect_database(config, LEASES_POOL_SIZE, Commits::Relaxed).await?;
         vpnmanager_migration::run(&db)
             .await
             .context("bringing the database schema up to date failed")?;
@@ -116,6 +124,8 @@ impl App {
                 stale_after: config.health.stale_after,
                 lost_after: config.health.lost_after,
             },
+            rehome_after: config.health.rehome_after,
+            drain_pace: config.drain.pace,
             bus_public_urls: config.bus.urls_for_nodes().to_vec(),
             bus_ca: address.ca_file.is_some().then(|| files.ca_pem()).transpose()?,
         };
@@ -124,6 +134,7 @@ impl App {
             creates: start_creates(tasks, &db, &settings.placement, &publisher),
             signs: start_signs(tasks, &db, &pki),
             db,
+            leases,
             bus,
             topology,
             bus_access,
@@ -131,8 +142,8 @@ impl App {
             settings: Arc::new(settings),
             publisher,
             placer: Wake::new(),
+            drains: Wake::new(),
             waiters: Waiters::default(),
-            agent_runs: AgentRuns::default(),
             keys: KeyCache::default(),
         };
         tasks::start(&app, tasks).await?;
@@ -176,16 +187,27 @@ fn start_signs(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Batche
     })
 }
 
-async fn connect_database(config: &Config) -> anyhow::Result<DatabaseConnection> {
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    Synced,
+    /// PostgreSQL manual, `synchronous_commit`: the last fraction of a second may be lost in a crash of the server.
+    Relaxed,
+}
+
+async fn connect_database(config: &Config, connections: u32, commits: Commits) -> anyhow::Result<DatabaseConnection> {
     let url = config.database.connection_url();
     let mut options = ConnectOptions::new(url.expose_secret());
     options
-        .max_connections(POOL_SIZE)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .statement_timeout(STATEMENT_TIMEOUT)
         .test_before_acquire_if_idle_for(TEST_IF_IDLE_FOR)
         .sqlx_logging(false);
+    if commits == Commits::Relaxed {
+        options.map_sqlx_postgres_opts(|options| options.options([("synchronous_commit", "off")]));
+    }
     (|| Database::connect(options.clone()))
         .retry(patience())
         .notify(|error: &DbErr, after| warn!(error = %error, ?after, "PostgreSQL does not answer yet"))

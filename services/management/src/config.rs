@@ -94,6 +94,20 @@ const FLEET_SETTINGS: &[Setting] = &[
         DURATION,
     )
     .default("30s"),
+    Setting::new(
+        "health.rehome_after",
+        "HEALTH_REHOME_AFTER",
+        "The homes of a node that is lost for this long go to other nodes",
+        DURATION,
+    )
+    .default("5m"),
+    Setting::new(
+        "drain.pace",
+        "DRAIN_PACE",
+        "Clients that a drained node moves in one second",
+        "a number from 1 on",
+    )
+    .default("20"),
 ];
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
@@ -124,6 +138,8 @@ pub struct Config {
     pub placement: PlacementConfig,
     /// When a node counts as gone.
     pub health: HealthConfig,
+    /// How nodes are drained.
+    pub drain: DrainConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -165,6 +181,16 @@ pub struct HealthConfig {
     /// HEALTH_LOST_AFTER; longer than `stale_after`.
     #[serde(with = "humantime_serde")]
     pub lost_after: Duration,
+    /// HEALTH_REHOME_AFTER: counted from when the node is lost.
+    #[serde(with = "humantime_serde")]
+    pub rehome_after: Duration,
+}
+
+/// How nodes are drained.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub struct DrainConfig {
+    /// DRAIN_PACE: clients that a node moves in one second; at least 1.
+    pub pace: u32,
 }
 
 impl BusConfig {
@@ -220,6 +246,9 @@ impl Config {
                 "health.lost_after",
                 "it must be longer than health.stale_after, and that longer than 0s",
             );
+        }
+        if self.drain.pace == 0 {
+            return wrong("drain.pace", "no client would ever be moved");
         }
         Ok(())
     }

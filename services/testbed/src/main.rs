@@ -1,6 +1,7 @@
 //! `vpnmanager-testbed`: what `make demo`, `make up` and their companions run.
 
 mod bench;
+mod chaos;
 mod cli;
 mod demo;
 mod screen;

@@ -28,6 +28,7 @@ mod requests {
             complete: false,
             stream: None,
             queued_intents: 0,
+            unsettled: 0,
             at: fixed::moment(),
         };
         let complete = SyncRequest {
@@ -37,6 +38,7 @@ mod requests {
             complete: true,
             stream: Some(StreamId(1_804_000_000_123_456)),
             queued_intents: 1,
+            unsettled: 3,
             ..empty.clone()
         };
         let samples = vec![Envelope::new(empty), Envelope::new(complete)];

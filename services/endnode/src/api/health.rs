@@ -26,6 +26,8 @@ struct Health {
     bus_connected: bool,
     /// Whether all that management wanted when last asked is applied.
     in_sync: bool,
+    /// Whether management has its clients moved to other servers.
+    draining: bool,
     /// Users that the node holds.
     users: u64,
     /// Local requests that wait for management.
@@ -126,6 +128,7 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
         server_id: agent.node.id.to_string(),
         bus_connected,
         in_sync: agent.readiness.is_caught_up(),
+        draining: agent.draining.pace().is_some(),
         users,
         queued_intents,
         openvpn: Some(ServerHealth {
@@ -150,6 +153,7 @@ fn enrolling(node: &LocalNode) -> Health {
         server_id: node.id.to_string(),
         bus_connected: false,
         in_sync: false,
+        draining: false,
         users: 0,
         queued_intents: 0,
         openvpn: None,
@@ -165,6 +169,7 @@ impl Example for Health {
             server_id: "endnode-1".to_owned(),
             bus_connected: true,
             in_sync: true,
+            draining: false,
             users: 2,
             queued_intents: 0,
             openvpn: Some(ServerHealth {

@@ -13,7 +13,7 @@ use crate::{
     apply::Applier,
     journal::{Journal, JournalError},
     node::Node,
-    tasks::{intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
+    tasks::{drain::Draining, intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
     vpn::Vpn,
 };
 
@@ -41,6 +41,8 @@ pub struct Agent {
     pub vpn: Vpn,
     /// Whether it serves.
     pub readiness: Readiness,
+    /// Whether its clients are moved away.
+    pub draining: Draining,
     /// Who waits for management.
     pub waiters: IntentWaiters,
     /// Makes profiles.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     state: Arc<Mutex<State>>,
+    logins: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl FakeBackend {
             bytes_out: 0,
             since: DateTime::<Utc>::UNIX_EPOCH,
         });
+        self.logins.send_modify(|logins| *logins += 1);
         true
     }
 
@@ -140,6 +143,10 @@ impl VpnBackend for FakeBackend {
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
         Ok(self.lock().sessions.clone())
+    }
+
+    fn logins(&self) -> watch::Receiver<u64> {
+        self.logins.subscribe()
     }
 
     async fn health(&self) -> BackendHealth {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
@@ -13,12 +14,16 @@ use crate::allow_list::AllowList;
 #[derive(Debug, Clone)]
 pub struct FilesOnlyBackend {
     allow_list: AllowList,
+    logins: watch::Sender<u64>,
 }
 
 impl FilesOnlyBackend {
     /// A backend over this allow-list.
     pub fn new(allow_list: AllowList) -> Self {
-        Self { allow_list }
+        Self {
+            allow_list,
+            logins: watch::Sender::default(),
+        }
     }
 }
 
@@ -51,6 +56,10 @@ impl VpnBackend for FilesOnlyBackend {
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
         Ok(Vec::new())
+    }
+
+    fn logins(&self) -> watch::Receiver<u64> {
+        self.logins.subscribe()
     }
 
     async fn health(&self) -> BackendHealth {

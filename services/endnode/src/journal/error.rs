@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use rusqlite::ErrorCode;
+
 /// The journal could not do what was asked. Nothing of a failed write stays.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -17,6 +19,23 @@ pub enum JournalError {
     /// The file could not be made private.
     #[error("making the journal {} private failed", path.display())]
     Private {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Parts of the file are missing or overwritten.
+    #[error("the journal {} is damaged: {verdict}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's finding.
+        verdict: String,
+    },
+    /// The damaged file could not be renamed.
+    #[error("setting the damaged journal {} aside failed", path.display())]
+    SetAside {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -46,4 +65,17 @@ pub enum JournalError {
     /// The process is stopping.
     #[error("the journal is closed: the process is stopping")]
     Closed,
+}
+
+impl JournalError {
+    /// Whether the file is beyond use, as opposed to out of reach for the moment.
+    pub(super) fn is_damage(&self) -> bool {
+        let (Self::Open { source, .. } | Self::Statement(source)) = self else {
+            return matches!(self, Self::Damaged { .. });
+        };
+        let beyond_use = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+        source
+            .sqlite_error_code()
+            .is_some_and(|code| beyond_use.contains(&code))
+    }
 }

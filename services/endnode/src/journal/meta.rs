@@ -9,6 +9,7 @@ const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
 const REFUSED: &str = "refused";
 const STREAM: &str = "stream";
+const DRAIN_PACE: &str = "drain_pace";
 
 /// How the journal stands towards management's truth.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub stream: Option<StreamId>,
     /// Why management said that this node must not serve, if it did last.
     pub refused: Option<String>,
+    /// Clients to move away in one second, while management drains this node.
+    pub drain_pace: Option<u32>,
 }
 
 impl Records<'_> {
@@ -35,6 +38,7 @@ impl Records<'_> {
             complete: self.meta(COMPLETE)?.is_some(),
             stream: self.meta(STREAM)?.and_then(|text| text.parse().ok()).map(StreamId),
             refused: self.meta(REFUSED)?,
+            drain_pace: self.meta(DRAIN_PACE)?.and_then(|text| text.parse().ok()),
         })
     }
 
@@ -79,6 +83,14 @@ impl Records<'_> {
     /// Those of the database.
     pub fn set_refused(&self, reason: Option<&str>) -> Result<(), JournalError> {
         self.set_meta(REFUSED, reason)
+    }
+
+    /// Notes whether management drains this node, and how fast.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn set_drain_pace(&self, pace: Option<u32>) -> Result<(), JournalError> {
+        self.set_meta(DRAIN_PACE, pace.map(|pace| pace.to_string()).as_deref())
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {

@@ -1,13 +1,15 @@
 //! The handle to the journal.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
+    io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::error;
 use vpnmanager_runtime::tasks::Tasks;
 
 use super::{
@@ -29,22 +31,25 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, making it (0600) where missing, and starts its writer.
+    /// Opens the file, making it (0600) where missing, and starts its writer. A damaged file is renamed to
+    /// `<name>.damaged-<seconds since 1970>`, and the node begins again as one that lost its disk.
     ///
     /// # Errors
     /// When it cannot be opened, or a newer release wrote it.
     pub fn open(path: &Path, tasks: &Tasks) -> Result<Self, JournalError> {
-        make_private(path).map_err(|source| JournalError::Private {
-            path: path.to_owned(),
-            source,
-        })?;
-        let opened = |source| JournalError::Open {
-            path: path.to_owned(),
-            source,
+        let connection = match open_sound(path) {
+            Err(damage) if damage.is_damage() => {
+                let kept = set_aside(path)?;
+                error!(
+                    error = format!("{:#}", anyhow::Error::from(damage)),
+                    kept = %kept.display(),
+                    "The journal is damaged: it is set aside, and management is asked for everything again. \
+                     Keys and profiles made here and requests that waited for management are in the file set aside alone"
+                );
+                open_sound(path)?
+            }
+            opened => opened?,
         };
-        let mut connection = Connection::open(path).map_err(opened)?;
-        prepare(&connection).map_err(opened)?;
-        schema::migrate(&mut connection)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let (committed, commits) = watch::channel(0);
         let (runtime, stop) = (tokio::runtime::Handle::current(), tasks.draining());
@@ -101,8 +106,55 @@ impl Journal {
     }
 }
 
+/// Opens the file and reads all of it once: whatever is cut off or overwritten shows here, and not at some later command.
+fn open_sound(path: &Path) -> Result<Connection, JournalError> {
+    make_private(path).map_err(|source| JournalError::Private {
+        path: path.to_owned(),
+        source,
+    })?;
+    let opened = |source| JournalError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let mut connection = Connection::open(path).map_err(opened)?;
+    prepare(&connection).map_err(opened)?;
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(opened)?;
+    if verdict != "ok" {
+        return Err(JournalError::Damaged {
+            path: path.to_owned(),
+            verdict,
+        });
+    }
+    schema::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Renames the file and what SQLite keeps beside it.
+fn set_aside(path: &Path) -> Result<PathBuf, JournalError> {
+    let with_suffix = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = format!(".damaged-{}", chrono::Utc::now().timestamp());
+    for part in ["-wal", "-shm", ""] {
+        match fs::rename(with_suffix(part), with_suffix(&format!("{aside}{part}"))) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(JournalError::SetAside {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(with_suffix(&aside))
+}
+
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file.
-fn make_private(path: &Path) -> std::io::Result<()> {
+fn make_private(path: &Path) -> io::Result<()> {
     let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))
 }

@@ -197,6 +197,10 @@ impl VpnBackend for OpenVpnBackend {
         Ok(self.management.sessions().await?)
     }
 
+    fn logins(&self) -> watch::Receiver<u64> {
+        self.management.logins()
+    }
+
     async fn health(&self) -> BackendHealth {
         let process = self.process.as_ref().map(|process| process.borrow().clone());
         let asked = self.management.overview().await;

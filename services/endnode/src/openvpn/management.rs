@@ -82,6 +82,7 @@ enum Request {
 pub struct ManagementHandle {
     requests: mpsc::Sender<Request>,
     link: watch::Receiver<Link>,
+    logins: watch::Receiver<u64>,
 }
 
 /// Keeps the connection.
@@ -91,15 +92,18 @@ pub struct ManagementTask {
     allow_list: AllowList,
     requests: mpsc::Receiver<Request>,
     link: watch::Sender<Link>,
+    logins: watch::Sender<u64>,
 }
 
 /// A handle and the task behind it, for this socket and this allow-list.
 pub fn management(socket: PathBuf, allow_list: AllowList) -> (ManagementHandle, ManagementTask) {
     let (sender, requests) = mpsc::channel(QUEUE);
     let (link, watched) = watch::channel(Link::Away("not connected yet".to_owned()));
+    let logins = watch::Sender::default();
     let handle = ManagementHandle {
         requests: sender,
         link: watched,
+        logins: logins.subscribe(),
     };
     (
         handle,
@@ -108,6 +112,7 @@ pub fn management(socket: PathBuf, allow_list: AllowList) -> (ManagementHandle, 
             allow_list,
             requests,
             link,
+            logins,
         },
     )
 }
@@ -136,6 +141,11 @@ impl ManagementHandle {
     /// The state of the connection, now and as it changes.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
+    }
+
+    /// Changes with each login.
+    pub fn logins(&self) -> watch::Receiver<u64> {
+        self.logins.clone()
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, ManagementError> {
@@ -218,7 +228,10 @@ impl ManagementTask {
                     None => return Ok(()),
                 },
                 event = connection.event() => match event? {
-                    Event::Established { common_name } => self.judge(&common_name, &mut connection).await?,
+                    Event::Established { common_name } => {
+                        self.judge(&common_name, &mut connection).await?;
+                        self.logins.send_modify(|logins| *logins += 1);
+                    }
                     Event::Other => {}
                 },
             }
@@ -287,8 +300,9 @@ impl Request {
     }
 }
 
-/// First every client is told to stop, then dropped: an honest one ends by itself, a deaf one is cut off.
-/// `kill` goes out for every name, also for one that no session was seen of: a handshake may end between the two.
+/// First every client is told how to part, then those that should stop are dropped: an honest one ends by itself, a deaf one is
+/// cut off. `kill` goes out for every name, also for one that no session was seen of: a handshake may end between the two.
+/// A client that is only moved is not dropped: OpenVPN repeats the message until it is heard, and ends the session after 5 s.
 async fn cut(
     connection: &mut Connection,
     names: &[CommonName],
@@ -297,7 +311,18 @@ async fn cut(
     let wanted: BTreeSet<&str> = names.iter().map(CommonName::as_str).collect();
     let mut sessions = connection.sessions().await?;
     sessions.retain(|session| wanted.contains(session.common_name.as_str()));
-    tell(connection, &sessions, parting).await?;
+    match parting {
+        Parting::Halt | Parting::Reconnect => tell(connection, &sessions, parting).await?,
+        Parting::NextRemote => {
+            for session in &sessions {
+                connection.tell(session.cid, parting).await?;
+            }
+            return Ok(CutSessions {
+                count: count(sessions.len()),
+                pending: false,
+            });
+        }
+    }
     let mut unseen = 0;
     for name in wanted {
         let killed = connection.kill(name).await?;

@@ -57,6 +57,7 @@ pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Res
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(heartbeats.interval)) => {}
+            () = heartbeats.node.wakes.heartbeat.woken() => {}
             () = stop.cancelled() => {}
         }
     }
@@ -88,6 +89,7 @@ impl Heartbeats {
             last_sequence: snapshot.last_sequence,
             complete: snapshot.complete,
             queued_intents,
+            draining: snapshot.drain_pace.is_some(),
             disk_free_bytes: rustix::fs::statvfs(&self.state_dir)
                 .ok()
                 .map(|disk| disk.f_bavail * disk.f_frsize),

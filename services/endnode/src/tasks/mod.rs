@@ -7,6 +7,7 @@ pub mod progress;
 pub mod sync;
 
 pub mod allow_list;
+pub mod drain;
 pub mod expiry;
 pub mod serving;
 pub mod sessions;

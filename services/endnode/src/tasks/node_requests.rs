@@ -1,4 +1,4 @@
-//! Requests from management: the profile of a credential, the live sessions.
+//! Requests from management: the profile of a credential, the live sessions, moving clients away.
 
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::reconcile::jittered;
 
+use super::drain::Draining;
 use crate::{backend::Session, journal::Journal, node::Node, vpn::Vpn};
 
 /// Requests answered at the same time.
@@ -28,6 +29,8 @@ pub struct NodeRequests {
     pub journal: Journal,
     /// Where sessions are.
     pub vpn: Vpn,
+    /// Whether clients are moved away.
+    pub draining: Draining,
     /// The way to management.
     pub bus: Client,
 }
@@ -73,6 +76,7 @@ impl NodeRequests {
             Ok(envelope) => match envelope.body {
                 NodeRequest::Profile { user_key, common_name } => self.profile(user_key, common_name).await,
                 NodeRequest::Sessions { offset } => self.sessions(offset).await,
+                NodeRequest::Drain { draining, pace } => self.drain(draining.then_some(pace.max(1))).await,
             },
             Err(error) => NodeAnswer::Failed {
                 error: error.to_string(),
@@ -96,6 +100,21 @@ impl NodeRequests {
                 error: error.to_string(),
             },
         }
+    }
+
+    /// Journaled first, so that the next run of the agent goes on with it.
+    async fn drain(&self, pace: Option<u32>) -> NodeAnswer {
+        if self.draining.pace() != pace {
+            let journaled = self.journal.write(move |records| records.set_drain_pace(pace)).await;
+            if let Err(error) = journaled {
+                return NodeAnswer::Failed {
+                    error: error.to_string(),
+                };
+            }
+            self.draining.set(pace);
+        }
+        self.node.wakes.heartbeat.wake();
+        NodeAnswer::Done
     }
 
     async fn sessions(&self, offset: u32) -> NodeAnswer {

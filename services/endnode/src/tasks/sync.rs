@@ -203,6 +203,7 @@ impl Sync {
             complete: snapshot.complete,
             stream: snapshot.stream,
             queued_intents,
+            unsettled: self.progress.unsettled() as u64,
             at: Utc::now(),
         });
         let request = async_nats::Request::new()

@@ -226,10 +226,8 @@ impl FakeManagement {
         let request: Envelope<SyncRequest> = Envelope::decode(&message.payload).unwrap();
         let node = request.body.node.clone();
         let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
-        let known = self.script().syncs.last().map(|sync| sync.instance);
-        if known.is_some_and(|known| known != request.body.instance) {
-            self.topology.give_unsettled_again(&node).await.unwrap();
-        }
+        let unsettled = request.body.unsettled;
+        self.topology.give_lost_again(&node, unsettled).await.unwrap();
         self.script().syncs.push(request.body);
         let refuse = self.script().refuse.clone();
         if let Some(reason) = refuse {

@@ -127,6 +127,37 @@ fn kill_a_writer(path: &std::path::Path, commits: u64, from: u64) -> u64 {
 }
 
 #[tokio::test]
+async fn a_damaged_journal_is_set_aside_and_the_node_begins_again() {
+    let parts = Parts::new();
+    for number in 0..50 {
+        parts.apply(User::new(&format!("user{number}")).standby(1)).await;
+    }
+    parts.tasks.stop();
+    parts.tasks.wait(Duration::from_secs(5)).await.unwrap();
+    drop(parts.journal);
+    let journal = parts.dir.journal();
+    rusqlite::Connection::open(&journal)
+        .unwrap()
+        .pragma_update(None, "wal_checkpoint", "TRUNCATE")
+        .unwrap();
+    let whole = std::fs::read(&journal).unwrap();
+
+    for kept in [30, 5000, whole.len() / 2, whole.len() - 1] {
+        let path = parts.dir.journal().with_file_name(format!("cut-at-{kept}.db"));
+        std::fs::write(&path, &whole[..kept]).unwrap();
+        let opened = Journal::open(&path, &Tasks::new()).unwrap();
+        let snapshot = opened.read(|records| records.snapshot()).await.unwrap();
+        let users = opened.read(|records| records.users_after("", 10)).await.unwrap();
+
+        assert!(!snapshot.complete && users.is_empty(), "cut at {kept}");
+        let beginning = format!("cut-at-{kept}.db.damaged-");
+        let aside = std::fs::read_dir(path.parent().unwrap()).unwrap().flatten();
+        let aside = aside.filter(|file| file.file_name().to_string_lossy().starts_with(&beginning));
+        assert_eq!(aside.count(), 1, "cut at {kept}");
+    }
+}
+
+#[tokio::test]
 #[ignore = "the writer that another test starts and kills"]
 async fn writer_process() {
     let mut lines = std::io::stdin().lines();

@@ -6,6 +6,7 @@ use std::error::Error;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 
+use crate::ops::change_node::ChangeNodeError;
 use crate::ops::change_user::ChangeUserError;
 use crate::ops::create_user::CreateUserError;
 use crate::ops::deregister_node::DeregisterNodeError;
@@ -124,6 +125,16 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
             ApiError::unavailable("the bus is not ready for the node")
         }
         RegisterNodeError::Database(error) => database(error),
+    }
+}
+
+pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
+    match error {
+        ChangeNodeError::UnknownServer => unknown_server(),
+        ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
+            "no other server of the pool is enabled, not draining and not lost: its clients would have nowhere to go",
+        ),
+        ChangeNodeError::Database(error) => database(error),
     }
 }
 

@@ -18,7 +18,18 @@ pub struct UserState<'a> {
     /// All nodes of the user, home first.
     pub nodes: &'a [String],
     /// What clients dial, by node.
-    pub endpoints: &'a HashMap<String, Remote>,
+    pub endpoints: &'a HashMap<String, Endpoint>,
+}
+
+/// What clients dial at one node.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Address, port and transport.
+    pub remote: Remote,
+    /// Whether a new profile should name it: the operator neither disabled nor drains the node.
+    pub welcome: bool,
+    /// Whether it was lost and is not back in sync: it is named last.
+    pub lost: bool,
 }
 
 /// A row that no command can be made of: it was not written by this release.
@@ -86,11 +97,54 @@ fn issue(state: &UserState<'_>, node: &NodeId) -> Result<Option<Issue>, InvalidR
         .common_name
         .parse()
         .map_err(|_| InvalidRow { what: "common name" })?;
-    let remotes = state
-        .nodes
-        .iter()
-        .filter_map(|name| state.endpoints.get(name))
-        .cloned()
-        .collect();
-    Ok(Some(Issue { common_name, remotes }))
+    Ok(Some(Issue {
+        common_name,
+        remotes: remotes(state.nodes, state.endpoints),
+    }))
+}
+
+/// The welcome ones, those that are there first; all of them when none is welcome, because a profile must name a server.
+fn remotes(nodes: &[String], endpoints: &HashMap<String, Endpoint>) -> Vec<Remote> {
+    let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
+    placed.sort_by_key(|endpoint| endpoint.lost);
+    if placed.iter().any(|endpoint| endpoint.welcome) {
+        placed.retain(|endpoint| endpoint.welcome);
+    }
+    placed.into_iter().map(|endpoint| endpoint.remote.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnmanager_nats::commands::Protocol;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_names_the_welcome_nodes_with_lost_ones_last_and_all_when_none_is() {
+        let endpoint = |host: &str, (welcome, lost)| Endpoint {
+            remote: Remote {
+                host: host.parse().expect("a host"),
+                port: 1194,
+                protocol: Protocol::Udp,
+            },
+            welcome,
+            lost,
+        };
+        let nodes = ["n1", "n2"].map(str::to_owned);
+        let named = |one, other| -> Vec<String> {
+            let endpoints = HashMap::from([
+                ("n1".to_owned(), endpoint("one.example", one)),
+                ("n2".to_owned(), endpoint("other.example", other)),
+            ]);
+            remotes(&nodes, &endpoints)
+                .iter()
+                .map(|remote| remote.host.to_string())
+                .collect()
+        };
+        let (well, lost, shut) = ((true, false), (true, true), (false, false));
+        assert_eq!(named(well, well), ["one.example", "other.example"]);
+        assert_eq!(named(lost, well), ["other.example", "one.example"]);
+        assert_eq!(named(shut, well), ["other.example"]);
+        assert_eq!(named(shut, shut), ["one.example", "other.example"]);
+    }
 }

@@ -112,6 +112,7 @@ mod tests {
             last_sequence: 0,
             complete: true,
             queued_intents: 0,
+            draining: false,
             disk_free_bytes: None,
             certificate_expires_at: None,
         }

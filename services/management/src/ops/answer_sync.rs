@@ -1,9 +1,6 @@
 //! Answering a node that says what it holds: go on, or everything again.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
 use chrono::Utc;
 use sea_orm::{
@@ -13,7 +10,7 @@ use sea_orm::{
 use tracing::warn;
 use vpnmanager_entities::{placement, server};
 use vpnmanager_nats::{
-    ids::{AgentInstance, NodeId, UserKey},
+    ids::{NodeId, UserKey},
     sync::{StreamId, SyncAnswer, SyncRequest},
     topology::TopologyError,
 };
@@ -35,26 +32,6 @@ pub enum AnswerSyncError {
     Database(#[from] DbErr),
 }
 
-/// The run of each node's agent that this replica has spoken with last.
-#[derive(Debug, Clone, Default)]
-pub struct AgentRuns {
-    by_node: Arc<Mutex<HashMap<NodeId, AgentInstance>>>,
-}
-
-impl AgentRuns {
-    fn knows(&self, request: &SyncRequest) -> bool {
-        self.by_node().get(&request.node) == Some(&request.instance)
-    }
-
-    fn note(&self, request: &SyncRequest) {
-        self.by_node().insert(request.node.clone(), request.instance);
-    }
-
-    fn by_node(&self) -> MutexGuard<'_, HashMap<NodeId, AgentInstance>> {
-        self.by_node.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Compares what a node holds with what it should hold. When that differs, everything is published again, and once the stream holds
 /// it all, the node's consumer starts over.
 ///
@@ -68,10 +45,7 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         });
     };
     app.topology.ensure_node_consumer(node).await?;
-    if !app.agent_runs.knows(request) {
-        app.topology.give_unsettled_again(node).await?;
-        app.agent_runs.note(request);
-    }
+    app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
     if server.resync_since.is_some() {
         return prepare(app, request, store).await;

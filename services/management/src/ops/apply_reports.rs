@@ -66,13 +66,16 @@ async fn apply_acks(transaction: &DatabaseTransaction, acks: &[Ack], recorder: &
         return Ok(Applied::default());
     }
     let users = lock_users(transaction, &newest).await?;
-    let tombstones = update_placements(transaction, &newest).await?;
+    let updated = update_placements(transaction, &newest).await?;
     update_credentials(transaction, &newest).await?;
     raise_revisions::raise_within(transaction, &outrun(&newest), recorder).await?;
-    settle_users(transaction, &users, recorder).await?;
+    mark_synced(transaction, &users).await?;
+    if updated.iter().any(|placement| !placement.wanted_present) {
+        complete_removals(transaction, &users, recorder).await?;
+    }
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
-        tombstones,
+        tombstones: tombstones(updated),
     })
 }
 
@@ -105,7 +108,8 @@ struct UserId {
     id: i64,
 }
 
-/// Users before placements and in the order of their ids, as every change does it: no deadlock.
+/// Users before placements and in the order of their ids, as every change does it: no deadlock. Their placements, too, because
+/// those are also written when publications are recorded.
 async fn lock_users(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<i64>, DbErr> {
     let keys: Vec<Uuid> = acks.iter().map(|ack| ack.user_key.0).collect();
     let statement = Statement::from_sql_and_values(
@@ -114,7 +118,14 @@ async fn lock_users(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<
         [keys.into()],
     );
     let rows = UserId::find_by_statement(statement).all(transaction).await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    let users: Vec<i64> = rows.into_iter().map(|row| row.id).collect();
+    let placements = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT id FROM placements WHERE user_id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        [users.clone().into()],
+    );
+    transaction.execute_raw(placements).await?;
+    Ok(users)
 }
 
 #[derive(FromQueryResult)]
@@ -126,7 +137,7 @@ struct Updated {
     published_sequence: i64,
 }
 
-async fn update_placements(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<AckedTombstone>, DbErr> {
+async fn update_placements(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<Updated>, DbErr> {
     let (mut keys, mut nodes, mut revisions, mut outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut errors, mut times, mut digests) = (Vec::new(), Vec::new(), Vec::new());
     for ack in acks {
@@ -144,23 +155,30 @@ async fn update_placements(transaction: &DatabaseTransaction, acks: &[&Ack]) -> 
         times.push(ack.applied_at.trunc_subsecs(6));
         digests.push(StateDigest::of(ack.user_key, ack.revision).0.cast_signed());
     }
+    // Users first: joined in one step, PostgreSQL without statistics looks through all placements of a node for each ack.
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "UPDATE placements p SET
+        "WITH a AS MATERIALIZED (
+             SELECT u.id AS user_id, u.key, r.node, r.revision, r.outcome, r.error, r.at, r.digest
+             FROM UNNEST($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bigint[])
+                      AS r (key, node, revision, outcome, error, at, digest)
+             JOIN users u ON u.key = r.key)
+         UPDATE placements p SET
              applied_revision = CASE WHEN a.outcome = 'applied' THEN a.revision ELSE p.applied_revision END,
              applied_at = CASE WHEN a.outcome = 'applied' THEN a.at ELSE p.applied_at END,
              digest = CASE WHEN a.outcome <> 'applied' THEN p.digest WHEN p.wanted_present THEN a.digest ELSE 0 END,
              outcome = a.outcome,
              error = NULLIF(a.error, '')
-         FROM UNNEST($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bigint[])
-                  AS a (key, node, revision, outcome, error, at, digest)
-         JOIN users u ON u.key = a.key
-         WHERE p.user_id = u.id AND p.server_id = a.node
+         FROM a
+         WHERE p.user_id = a.user_id AND p.server_id = a.node
            AND a.revision >= p.applied_revision AND a.revision <= p.wanted_revision
-         RETURNING u.key, p.server_id, p.wanted_present, p.applied_revision = p.wanted_revision AS settled, p.published_sequence",
+         RETURNING a.key, p.server_id, p.wanted_present, p.applied_revision = p.wanted_revision AS settled, p.published_sequence",
         [keys.into(), nodes.into(), revisions.into(), outcomes.into(), errors.into(), times.into(), digests.into()],
     );
-    let updated = Updated::find_by_statement(statement).all(transaction).await?;
+    Updated::find_by_statement(statement).all(transaction).await
+}
+
+fn tombstones(updated: Vec<Updated>) -> Vec<AckedTombstone> {
     let tombstones = updated
         .into_iter()
         .filter(|row| row.settled && !row.wanted_present)
@@ -171,7 +189,7 @@ async fn update_placements(transaction: &DatabaseTransaction, acks: &[&Ack]) -> 
                 sequence: u64::try_from(row.published_sequence).ok()?,
             })
         });
-    Ok(tombstones.collect())
+    tombstones.collect()
 }
 
 /// The profile that the home node made becomes the user's.
@@ -218,8 +236,19 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// `synced` follows the placements; a removed user goes with its last ack, and the audit trail keeps the receipt.
-async fn settle_users(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
+/// `synced` follows the placements.
+async fn mark_synced(transaction: &DatabaseTransaction, users: &[i64]) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "UPDATE users u SET synced = true WHERE id = ANY($1) AND NOT synced AND removed_at IS NULL AND NOT EXISTS (
+             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)",
+        [users.to_vec().into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
+}
+
+/// A removed user goes with its last ack, and the audit trail keeps the receipt.
+async fn complete_removals(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
     let run = |sql: &'static str| {
         Statement::from_sql_and_values(transaction.get_database_backend(), sql, [users.to_vec().into()])
     };
@@ -227,11 +256,6 @@ async fn settle_users(transaction: &DatabaseTransaction, users: &[i64], recorder
          WHERE u.id = p.user_id AND u.id = ANY($1) AND u.removed_at IS NULL
            AND NOT p.wanted_present AND p.applied_revision >= p.wanted_revision";
     transaction.execute_raw(run(left)).await?;
-    let synced =
-        "UPDATE users u SET synced = true WHERE id = ANY($1) AND NOT synced AND removed_at IS NULL AND NOT EXISTS (
-             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)";
-    transaction.execute_raw(run(synced)).await?;
-
     let completed = "SELECT u.id, u.username, json_agg(
                  json_build_object('server_id', p.server_id, 'applied_at', p.applied_at) ORDER BY p.id) AS nodes
          FROM users u JOIN placements p ON p.user_id = u.id

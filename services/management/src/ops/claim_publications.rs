@@ -2,15 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    TransactionTrait,
-};
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
 use tracing::error;
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{commands::Remote, envelope::Envelope, publish::Publication};
 
-use crate::domain::command::{UserState, compose};
+use crate::domain::command::{Endpoint, UserState, compose};
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
@@ -33,26 +30,21 @@ pub struct Claim {
 /// # Errors
 /// When the database does not answer.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
-    let transaction = db.begin().await?;
-    // A lost claim is taken again after the lease, so nobody waits for the disk.
-    transaction
-        .execute_unprepared("SET LOCAL synchronous_commit = off")
-        .await?;
+    // An array, and not `IN`, which PostgreSQL plans as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
+        db.get_database_backend(),
         "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
-         WHERE id IN (
+         WHERE id = ANY (ARRAY(
              SELECT id FROM placements
              WHERE published_revision < wanted_revision AND lease_until < now()
-             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING *",
         [
             LEASE.as_secs_f64().into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
         ],
     );
-    let mut claimed = placement::Model::find_by_statement(statement).all(&transaction).await?;
-    transaction.commit().await?;
+    let mut claimed = placement::Model::find_by_statement(statement).all(db).await?;
     claimed.sort_by_key(|placement| placement.id);
     publications(db, claimed).await
 }
@@ -63,17 +55,13 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
     }
     let mut ids: Vec<i64> = claimed.iter().map(|placement| placement.user_id).collect();
     ids.dedup();
-    let users = user::Entity::find()
-        .filter(user::Column::Id.is_in(ids.clone()))
-        .all(db)
-        .await?;
-    let users: HashMap<i64, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
-    let credentials = credential::Entity::find_valid_of(ids.clone()).all(db).await?;
+    let users = user::Entity::find().filter(user::Column::Id.is_in(ids.clone())).all(db);
+    let credentials = credential::Entity::find_valid_of(ids.clone()).all(db);
     let nodes = placement::Entity::find_of(ids)
         .filter(placement::COLUMN.wanted_present.eq(true))
-        .all(db)
-        .await?;
-    let endpoints = endpoints(db).await?;
+        .all(db);
+    let (users, credentials, nodes, endpoints) = tokio::try_join!(users, credentials, nodes, endpoints(db))?;
+    let users: HashMap<i64, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
 
     let mut credentials_of: HashMap<i64, Vec<&credential::Model>> = HashMap::new();
     for credential in &credentials {
@@ -113,19 +101,18 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
     Ok(claims.collect())
 }
 
-/// What clients dial, by node. Nodes that the operator disabled are no `remote` of a new profile.
-async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<String, Remote>, DbErr> {
-    let servers = server::Entity::find()
-        .filter(server::COLUMN.enabled.eq(true))
-        .all(db)
-        .await?;
+/// What clients dial, by node.
+async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<String, Endpoint>, DbErr> {
+    let servers = server::Entity::find().all(db).await?;
     let endpoints = servers.into_iter().filter_map(|server| {
         let remote = Remote {
             host: server.public_host.parse().ok()?,
             port: u16::try_from(server.public_port).ok()?,
             protocol: server.public_protocol.parse().ok()?,
         };
-        Some((server.name, remote))
+        let welcome = server.enabled && !server.draining;
+        let lost = server.lost_since.is_some();
+        Some((server.name, Endpoint { remote, welcome, lost }))
     });
     Ok(endpoints.collect())
 }

@@ -174,9 +174,15 @@ impl Draft {
             None => None,
         };
         let pool = wanted.map_or(DEFAULT_POOL, |server| &server.pool);
-        let candidates: Vec<NodeId> = servers
+        let open: Vec<&server::Model> = servers
             .iter()
             .filter(|server| takes_users(server) && server.pool == pool)
+            .collect();
+        // Nodes that are away are better than none: they apply it when they return.
+        let all_lost = open.iter().all(|server| server.lost_since.is_some());
+        let candidates: Vec<NodeId> = open
+            .into_iter()
+            .filter(|server| all_lost || server.lost_since.is_none())
             .filter_map(|server| server.name.parse().ok())
             .collect();
         let key = UserKey::new();
@@ -236,7 +242,7 @@ impl Draft {
     }
 }
 
-/// Whether new users may be placed on the node.
+/// Whether the operator lets new users be placed on the node.
 pub fn takes_users(server: &server::Model) -> bool {
     server.enabled && !server.draining
 }

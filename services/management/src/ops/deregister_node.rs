@@ -1,26 +1,18 @@
 //! Taking a node out of the fleet: its bus key is revoked, its users are homed elsewhere, nothing waits for it any more.
 
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect,
-    Statement, TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement, TransactionTrait,
 };
-use tracing::warn;
-use vpnmanager_entities::{credential, server};
-use vpnmanager_nats::{
-    ids::{CommonName, NodeId},
-    topology::TopologyError,
-    username::Username,
-};
+use vpnmanager_entities::server;
+use vpnmanager_nats::{ids::NodeId, topology::TopologyError};
 
 use super::{
     audit::{self, Entry},
+    hand_over::{Heirs, Move, choose, hand_over},
     register_node::{revoke, snapshot},
     retry::{self, FromDatabase},
 };
 use crate::{app::App, bus_access::EnforceError, domain::actor::Actor};
-
-/// Credentials in one INSERT: far below the 65,535 values that PostgreSQL takes.
-const CHUNK: usize = 5_000;
 
 /// Why a node was not taken out. After [`Self::Revoke`] and [`Self::Topology`] the database holds it, and a background task repeats the rest.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +79,6 @@ async fn record(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId)
     revoke(transaction, &server.bus_public_key, &server.name).await?;
 
     let moved = leave_users(transaction, node).await?;
-    issue_anew(transaction, &moved).await?;
     server::Entity::delete_by_id(server.id).exec(transaction).await?;
     let entry = Entry {
         actor,
@@ -102,16 +93,13 @@ async fn record(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId)
     Ok(())
 }
 
-/// A user that lost its home, with its new one.
 #[derive(FromQueryResult)]
-struct Moved {
+struct UserId {
     id: i64,
-    username: String,
-    server_id: String,
 }
 
-/// Ends the node's placements. The longest-standing standby becomes the home of each user that was homed here.
-async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result<Vec<Moved>, DbErr> {
+/// Ends the node's placements. A standby becomes the home of each user that was homed here, a fit one where there is one.
+async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result<Vec<Move>, DbErr> {
     let backend = transaction.get_database_backend();
     let run = |sql: &'static str| Statement::from_sql_and_values(backend, sql, [node.as_str().into()]);
     // Users before placements and in the order of their ids, as every change does it: no deadlock.
@@ -126,43 +114,14 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result
          AND $1 <> '' AND NOT EXISTS (
              SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)";
     transaction.execute_raw(run(gone)).await?;
-    let rehome = "WITH heirs AS (
-             SELECT DISTINCT ON (p.user_id) p.id, p.user_id, p.server_id FROM placements p
-             JOIN users u ON u.id = p.user_id
-             WHERE u.server_id = $1 AND u.removed_at IS NULL AND p.wanted_present ORDER BY p.user_id, p.id),
-         homes AS (UPDATE placements p SET role = 'home' FROM heirs WHERE p.id = heirs.id)
-         UPDATE users u SET server_id = heirs.server_id, checksum = NULL, ovpn_path = NULL,
-             port = s.public_port, protocol = s.public_protocol
-         FROM heirs JOIN servers s ON s.name = heirs.server_id
-         WHERE u.id = heirs.user_id RETURNING u.id, u.username, u.server_id";
-    let moved = Moved::find_by_statement(run(rehome)).all(transaction).await?;
+    let homed = UserId::find_by_statement(run(
+        "SELECT id FROM users WHERE server_id = $1 AND removed_at IS NULL ORDER BY id",
+    ));
+    let ids: Vec<i64> = homed.all(transaction).await?.into_iter().map(|user| user.id).collect();
+    let moves = choose(transaction, &ids, Heirs::Any).await?;
+    hand_over(transaction, &moves).await?;
     let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
          FROM users u WHERE u.id = p.user_id AND p.wanted_revision < u.revision AND $1 <> ''";
     transaction.execute_raw(run(want)).await?;
-    Ok(moved)
-}
-
-/// The key of a profile lies only on the node that is gone: the new home makes another. The old profile stays valid.
-async fn issue_anew(transaction: &DatabaseTransaction, moved: &[Moved]) -> Result<(), DbErr> {
-    let rows: Vec<credential::ActiveModel> = moved
-        .iter()
-        .filter_map(|user| match user.username.parse::<Username>() {
-            Ok(username) => Some(credential::ActiveModel {
-                user_id: Set(Some(user.id)),
-                common_name: Set(CommonName::for_user(&username).to_string()),
-                server_id: Set(user.server_id.clone()),
-                ..Default::default()
-            }),
-            Err(error) => {
-                warn!(user.id = user.id, error = %error, "A username in the database is not valid");
-                None
-            }
-        })
-        .collect();
-    for chunk in rows.chunks(CHUNK) {
-        credential::Entity::insert_many(chunk.to_vec())
-            .exec_without_returning(transaction)
-            .await?;
-    }
-    Ok(())
+    Ok(moves)
 }

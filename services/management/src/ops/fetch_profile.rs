@@ -1,17 +1,16 @@
 //! Fetching a profile from the node that keeps it. It passes through and is stored nowhere.
 
-use async_nats::client::RequestErrorKind;
 use sea_orm::DbErr;
 use secrecy::SecretString;
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{
-    envelope::{DecodeError, Envelope},
+    envelope::DecodeError,
     ids::{CommonName, NodeId, UserKey},
     node_requests::{NodeAnswer, NodeRequest},
-    subjects,
     username::Username,
 };
 
+use super::ask_node::{AskNodeError, ask_node};
 use crate::app::App;
 
 /// A profile as the node holds it.
@@ -73,6 +72,19 @@ impl From<DbErr> for FetchProfileError {
     }
 }
 
+impl FetchProfileError {
+    fn of_asking(server: String, error: AskNodeError) -> Self {
+        match error {
+            AskNodeError::Unreachable => Self::NodeUnreachable(server),
+            AskNodeError::Request(error) => Self::NodeFailed {
+                server,
+                detail: error.to_string(),
+            },
+            AskNodeError::Answer(source) => Self::Answer { server, source },
+        }
+    }
+}
+
 /// The profile of a living user's newest credential.
 ///
 /// # Errors
@@ -91,6 +103,11 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
     let issued = homed.filter(|credential| credential.profile_checksum.is_some());
     let parsed = issued.and_then(|credential| credential.common_name.parse::<CommonName>().ok());
     let (Some(common_name), Ok(node)) = (parsed, server.parse::<NodeId>()) else {
+        if user.synced {
+            // The home has answered, and without a profile: it lost the key that the certificate was signed for.
+            let detail = "its key was lost before the profile was made".to_owned();
+            return Err(FetchProfileError::NotHeld { server, detail });
+        }
         return Err(FetchProfileError::NotIssuedYet(server));
     };
 
@@ -98,7 +115,10 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
         user_key: UserKey(user.key),
         common_name: common_name.clone(),
     };
-    match ask(app, &node, request).await? {
+    let answer = ask_node(app, &node, request)
+        .await
+        .map_err(|error| FetchProfileError::of_asking(server.clone(), error))?;
+    match answer {
         NodeAnswer::Profile { profile, checksum } => Ok(Profile {
             common_name,
             text: profile.into(),
@@ -106,33 +126,9 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
         }),
         NodeAnswer::NotFound { detail } => Err(FetchProfileError::NotHeld { server, detail }),
         NodeAnswer::Failed { error } => Err(FetchProfileError::NodeFailed { server, detail: error }),
-        NodeAnswer::Sessions { .. } => Err(FetchProfileError::NodeFailed {
+        NodeAnswer::Sessions { .. } | NodeAnswer::Done => Err(FetchProfileError::NodeFailed {
             server,
             detail: "it answered another question".to_owned(),
         }),
     }
-}
-
-async fn ask(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, FetchProfileError> {
-    let subject = subjects::node_request(node, request.verb());
-    let server = node.to_string();
-    let answer = app
-        .bus
-        .client
-        .request(subject, Envelope::new(request).encode())
-        .await
-        .map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => {
-                FetchProfileError::NodeUnreachable(server.clone())
-            }
-            RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::Other => {
-                FetchProfileError::NodeFailed {
-                    server: server.clone(),
-                    detail: error.to_string(),
-                }
-            }
-        })?;
-    Envelope::<NodeAnswer>::decode(&answer.payload)
-        .map(|envelope| envelope.body)
-        .map_err(|source| FetchProfileError::Answer { server, source })
 }

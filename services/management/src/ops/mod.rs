@@ -19,13 +19,19 @@ pub mod sign_certificates;
 
 pub mod accept_intent;
 pub mod answer_sync;
+pub mod ask_node;
 pub mod assess_ages;
+pub mod change_node;
 pub mod create_join_token;
 pub mod deregister_node;
+pub mod hand_over;
 pub mod place_users;
 pub mod read_nodes;
+pub mod readmit_nodes;
 pub mod record_heartbeats;
 pub mod register_node;
+pub mod rehome_users;
+pub mod tell_draining;
 
 pub mod authenticate;
 pub mod bootstrap;

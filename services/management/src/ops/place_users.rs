@@ -1,7 +1,8 @@
 //! Placing users that stand on fewer nodes than they could: after a node joined, or left.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
     FromQueryResult, QueryFilter, Statement, TransactionTrait, sea_query::Expr,
@@ -10,7 +11,8 @@ use serde_json::json;
 use vpnmanager_entities::{
     credential,
     placement::{self, Role},
-    server, user,
+    server::{self, NodeState},
+    user,
 };
 use vpnmanager_nats::{
     ids::{CommonName, NodeId, UserKey},
@@ -36,14 +38,24 @@ pub struct Placed {
     pub more: bool,
 }
 
+/// How many nodes a user should stand on.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    /// Nodes for each user, its home included.
+    pub replicas: usize,
+    /// A node that is lost for longer does not count.
+    pub rehome_after: Duration,
+}
+
 /// Places up to 200 users that lack a node. Safe in all replicas: each takes other rows.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn place_users(db: &DatabaseConnection, replicas: usize) -> Result<Placed, DbErr> {
+pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, DbErr> {
     let transaction = db.begin().await?;
-    let servers = server::Entity::find_placeable().all(&transaction).await?;
-    let users = lacking(&transaction, replicas).await?;
+    let dead_since = Utc::now() - goal.rehome_after;
+    let servers = server::Entity::find().all(&transaction).await?;
+    let users = lacking(&transaction, goal.replicas, dead_since).await?;
     let found = users.len();
     let ids: Vec<i64> = users.iter().map(|user| user.id).collect();
     let placements = placement::Entity::find_of(ids).all(&transaction).await?;
@@ -58,7 +70,8 @@ pub async fn place_users(db: &DatabaseConnection, replicas: usize) -> Result<Pla
                 user: &user,
                 held: &held,
                 servers: &servers,
-                replicas,
+                replicas: goal.replicas,
+                dead_since,
             },
         )
         .await?;
@@ -70,21 +83,30 @@ pub async fn place_users(db: &DatabaseConnection, replicas: usize) -> Result<Pla
     })
 }
 
-/// Living users on fewer nodes than `replicas` and than their pool has.
-async fn lacking(transaction: &DatabaseTransaction, replicas: usize) -> Result<Vec<user::Model>, DbErr> {
+/// Living users on fewer nodes than `replicas` and than their pool has. Nodes that are lost since before `dead_since` do not count.
+async fn lacking(
+    transaction: &DatabaseTransaction,
+    replicas: usize,
+    dead_since: DateTime<Utc>,
+) -> Result<Vec<user::Model>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "WITH pools AS (SELECT pool, count(*) AS nodes FROM servers WHERE enabled AND NOT draining GROUP BY pool)
+        "WITH pools AS (
+             SELECT pool, count(*) AS nodes FROM servers
+             WHERE enabled AND NOT draining AND lost_since IS NULL GROUP BY pool)
          SELECT u.* FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
          JOIN pools ON pools.pool = COALESCE(s.pool, $1)
          WHERE u.removed_at IS NULL
-           AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.wanted_present) < LEAST($2, pools.nodes)
+           AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.wanted_present
+                AND p.server_id <> ALL (ARRAY(SELECT name FROM servers WHERE state = 'lost' AND lost_since < $4))
+               ) < LEAST($2, pools.nodes)
          ORDER BY u.id LIMIT $3 FOR NO KEY UPDATE OF u SKIP LOCKED",
         [
             DEFAULT_POOL.into(),
             i64::try_from(replicas).unwrap_or(i64::MAX).into(),
             BATCH.into(),
+            dead_since.into(),
         ],
     );
     user::Model::find_by_statement(statement).all(transaction).await
@@ -95,6 +117,7 @@ struct Placing<'a> {
     held: &'a [&'a placement::Model],
     servers: &'a [server::Model],
     replicas: usize,
+    dead_since: DateTime<Utc>,
 }
 
 async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> Result<(), DbErr> {
@@ -103,6 +126,7 @@ async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> R
         held,
         servers,
         replicas,
+        dead_since,
     } = placing;
     let pool = servers
         .iter()
@@ -114,15 +138,24 @@ async fn place_one(transaction: &DatabaseTransaction, placing: Placing<'_>) -> R
         .and_then(|placement| placement.server_id.parse().ok());
     let candidates: Vec<NodeId> = servers
         .iter()
-        .filter(|server| takes_users(server) && server.pool == pool)
+        .filter(|server| takes_users(server) && server.lost_since.is_none() && server.pool == pool)
         .filter_map(|server| server.name.parse().ok())
         .collect();
     let holding: HashSet<&str> = held.iter().map(|placement| placement.server_id.as_str()).collect();
-    let wanted = place(UserKey(user.key), home.as_ref(), &candidates, replicas);
+    let is_dead = |name: &str| {
+        let server = servers.iter().find(|server| server.name == name);
+        server.is_some_and(|server| {
+            server.state == NodeState::Lost && server.lost_since.is_some_and(|since| since < dead_since)
+        })
+    };
+    let alive = held.iter().filter(|placement| !is_dead(&placement.server_id)).count();
+    // A home that is dead takes the first place and gives nothing.
+    let dead_home = usize::from(home.as_ref().is_some_and(|home| is_dead(home.as_str())));
+    let wanted = place(UserKey(user.key), home.as_ref(), &candidates, replicas + dead_home);
     let missing: Vec<(NodeId, Role)> = wanted
         .into_iter()
         .filter(|(node, _)| !holding.contains(node.as_str()))
-        .take(replicas.saturating_sub(held.len()))
+        .take(replicas.saturating_sub(alive))
         .collect();
     if missing.is_empty() {
         return Ok(());

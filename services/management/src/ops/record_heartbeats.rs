@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
     DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
-    sea_query::{Expr, ExprTrait, OnConflict},
+    sea_query::{Expr, ExprTrait, Func, OnConflict},
 };
 use serde_json::json;
 use tracing::info;
@@ -85,6 +85,7 @@ fn row(received: &Received) -> health_status::ActiveModel {
         last_sequence: Set(bounded(heartbeat.last_sequence)),
         complete: Set(heartbeat.complete),
         queued_intents: Set(bounded(heartbeat.queued_intents)),
+        draining: Set(heartbeat.draining),
         detail: Set(openvpn.detail.clone()),
     }
 }
@@ -116,6 +117,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::LastSequence,
         Column::Complete,
         Column::QueuedIntents,
+        Column::Draining,
         Column::Detail,
     ];
     health_status::Entity::insert_many(rows)
@@ -198,6 +200,10 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
         update = update
             .col_expr(server::Column::State, Expr::value(to.state))
             .col_expr(server::Column::StateSince, Expr::value(at.trunc_subsecs(6)));
+    }
+    if to.state == NodeState::Lost {
+        let since = Func::coalesce([Expr::col(server::Column::LostSince), Expr::value(at.trunc_subsecs(6))]);
+        update = update.col_expr(server::Column::LostSince, since.into());
     }
     let changed = update.exec(transaction).await?.rows_affected;
     if changed == 0 || from == to.state {

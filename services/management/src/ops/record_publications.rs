@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use vpnmanager_nats::ids::Revision;
 
 use super::claim_publications::Claim;
@@ -44,21 +44,19 @@ pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[Public
             }
         }
     }
-    let transaction = db.begin().await?;
-    transaction
-        .execute_unprepared("SET LOCAL synchronous_commit = off")
-        .await?;
-    let backend = transaction.get_database_backend();
+    let backend = db.get_database_backend();
     if !ids.is_empty() {
         let statement = Statement::from_sql_and_values(
             backend,
-            "UPDATE placements SET published_revision = GREATEST(published_revision, r.revision), published_sequence = r.sequence,
+            // Locked in the order of their ids, as the recording of acks does it: no deadlock.
+            "WITH locked AS MATERIALIZED (SELECT id FROM placements WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+             UPDATE placements SET published_revision = GREATEST(published_revision, r.revision), published_sequence = r.sequence,
                  published_at = now(), lease_until = 'epoch'
-             FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS r (id, revision, sequence)
+             FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS r (id, revision, sequence) JOIN locked USING (id)
              WHERE placements.id = r.id",
             [ids.into(), revisions.into(), sequences.into()],
         );
-        transaction.execute_raw(statement).await?;
+        db.execute_raw(statement).await?;
     }
     if !failed.is_empty() {
         let statement = Statement::from_sql_and_values(
@@ -68,9 +66,9 @@ pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[Public
              WHERE placements.id = f.id",
             [failed.into(), pauses.into()],
         );
-        transaction.execute_raw(statement).await?;
+        db.execute_raw(statement).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// Makes placements due again that are in the stream for long and still not applied: the stream may have lost them.

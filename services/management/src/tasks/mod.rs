@@ -12,6 +12,8 @@ use crate::app::App;
 
 mod ages;
 mod bus;
+mod drains;
+mod failover;
 mod heartbeats;
 mod intents;
 mod placer;
@@ -40,6 +42,16 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     );
     let (name, wake, schedule, stop) = reconciler("node-ages", &Wake::new(), Duration::from_secs(1));
     tasks.spawn(name, drive(name, ages::Ages::new(app.clone()), wake, schedule, stop));
+    let (name, wake, schedule, stop) = reconciler("failover", &Wake::new(), Duration::from_secs(1));
+    tasks.spawn(
+        name,
+        drive(name, failover::Failover::new(app.clone()), wake, schedule, stop),
+    );
+    let (name, wake, schedule, stop) = reconciler("drains", &app.drains, Duration::from_secs(1));
+    tasks.spawn(
+        name,
+        drive(name, drains::Drains::new(app.clone()), wake, schedule, stop),
+    );
     let reconnected = Wake::new();
     let (name, wake, schedule, stop) = reconciler("bus-access", &reconnected, Duration::from_secs(60));
     tasks.spawn(

@@ -2,7 +2,10 @@
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
-use crate::{app::App, ops::place_users::place_users};
+use crate::{
+    app::App,
+    ops::place_users::{Goal, place_users},
+};
 
 pub(super) struct Placer {
     app: App,
@@ -18,7 +21,12 @@ impl Reconciler for Placer {
     type Error = sea_orm::DbErr;
 
     async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
-        let placed = place_users(&self.app.db, self.app.settings.placement.replicas).await?;
+        let settings = &self.app.settings;
+        let goal = Goal {
+            replicas: settings.placement.replicas,
+            rehome_after: settings.rehome_after,
+        };
+        let placed = place_users(&self.app.db, goal).await?;
         if placed.users > 0 {
             self.app.publisher.wake();
         }

@@ -39,14 +39,14 @@ impl Reconciler for Publisher {
     type Error = anyhow::Error;
 
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        let db = &self.app.db;
+        let leases = &self.app.leases;
         if self.looked_for_overdue.elapsed() > LOOK_FOR_OVERDUE {
-            record_publications::republish_overdue(db, OVERDUE_AFTER)
+            record_publications::republish_overdue(leases, OVERDUE_AFTER)
                 .await
                 .context("finding overdue placements failed")?;
             self.looked_for_overdue = Instant::now();
         }
-        let claims = claim_publications::claim(db)
+        let claims = claim_publications::claim(leases)
             .await
             .context("claiming placements failed")?;
         if claims.is_empty() {
@@ -86,10 +86,10 @@ impl Reconciler for Publisher {
         if let Some(error) = last_error {
             warn!(failures, error = %error, "Some commands were not published, trying again");
         }
-        record_publications::record(db, &claims, &results)
+        record_publications::record(leases, &claims, &results)
             .await
             .context("recording publications failed")?;
-        raise_revisions(db, &overtaken, &self.app.settings.server_id)
+        raise_revisions(&self.app.db, &overtaken, &self.app.settings.server_id)
             .await
             .context("raising revisions failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;

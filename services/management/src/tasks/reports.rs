@@ -27,6 +27,9 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
+        if let Err(error) = app.topology.give_lost_reports_again().await {
+            warn!(error = %error, "Reports that were lost on their way come only after the ack wait");
+        }
         match pull(&app, &consumer, &stop).await {
             Ok(()) if stop.is_cancelled() => break,
             Ok(()) => debug!("The pull of reports ended"),
@@ -93,7 +96,9 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
 async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Delivery>) {
     match apply_reports::apply(app, acks, events).await {
         Ok(applied) => {
-            app.waiters.wake(applied.users.iter().copied());
+            if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
+                debug!(error = %error, "Those who wait look for themselves");
+            }
             join_all(deliveries.into_iter().map(|delivery| settle(delivery.done()))).await;
             forget(app, applied).await;
         }

@@ -277,6 +277,15 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
             .is_some_and(|detail| detail.contains("not made yet")),
         "{problem}"
     );
+    let lose = "UPDATE users SET synced = true";
+    stack.app.db.execute_unprepared(lose).await.expect("updated");
+    let (problem, _) = problem_of(profile().send().await, StatusCode::CONFLICT).await;
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("does not hold the profile")),
+        "a home that has answered without a profile will not make one: {problem}"
+    );
     stack
         .app
         .db

@@ -16,7 +16,7 @@ use vpnmanager_entities::api_key;
 use vpnmanager_management::api;
 use vpnmanager_management::app::App;
 use vpnmanager_management::config::{
-    BusConfig, Config, DatabaseConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
+    BusConfig, Config, DatabaseConfig, DrainConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
 };
 use vpnmanager_nats::security::bus_files::init::BusInit;
 use vpnmanager_openapi::auth::hash_key;
@@ -63,7 +63,9 @@ impl Stack {
             health: HealthConfig {
                 stale_after: Duration::from_secs(15),
                 lost_after: Duration::from_secs(30),
+                rehome_after: Duration::from_secs(300),
             },
+            drain: DrainConfig { pace: 20 },
             log: LogConfig {
                 format: LogFormat::Human,
                 level: "info".to_owned(),

@@ -35,6 +35,8 @@ enum Command {
     Start(part::Start),
     /// Measure creates beside the least that they could cost, with a stack of its own
     Bench(crate::bench::Bench),
+    /// Operate users while everything breaks, and check that every answer came true
+    Chaos(crate::chaos::Chaos),
 }
 
 impl Cli {
@@ -47,6 +49,7 @@ impl Cli {
             Command::Stop(stop) => stop.run().await,
             Command::Start(start) => start.run().await,
             Command::Bench(bench) => bench.run().await,
+            Command::Chaos(chaos) => chaos.run().await,
         }
     }
 }

@@ -14,6 +14,7 @@ mod namespace;
 mod network;
 
 pub use capability::{has_tunnels, require_tunnels};
+pub(crate) use ip::run;
 pub use ip::{IpError, ip};
 pub use namespace::Namespace;
 pub use network::{Network, NetworkError, delete_network};

@@ -26,12 +26,17 @@ impl Identity {
     /// `NotFound` when there is none (a zombie counts as none).
     pub fn of(pid: i32) -> io::Result<Self> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("no process {pid}"));
-        let (state, started) = stat(pid).ok_or_else(gone)?;
-        if matches!(state, 'Z' | 'X') {
-            Err(gone())
-        } else {
-            Ok(Self { pid, started })
-        }
+        let Stat {
+            state,
+            threads,
+            started,
+        } = stat(pid).ok_or_else(gone)?;
+        // Of a killed process the first thread may be a zombie while others still hold its sockets and locks.
+        let ended = match state {
+            'Z' => threads <= 1,
+            state => state == 'X',
+        };
+        if ended { Err(gone()) } else { Ok(Self { pid, started }) }
     }
 
     /// The process named by a pid file.
@@ -99,12 +104,25 @@ impl Identity {
     }
 }
 
-/// State letter and start time; the command name in between may hold spaces and brackets.
-fn stat(pid: i32) -> Option<(char, u64)> {
+/// What `/proc/PID/stat` tells of a process (fields 3, 20 and 22).
+struct Stat {
+    state: char,
+    threads: u32,
+    started: u64,
+}
+
+/// The command name before these fields may hold spaces and brackets.
+fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    let threads = fields.nth(16)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    Some(Stat {
+        state,
+        threads,
+        started,
+    })
 }
 
 #[cfg(test)]
@@ -128,7 +146,7 @@ mod tests {
     fn a_zombie_is_not_alive() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id().cast_signed();
-        while stat(pid).is_some_and(|(state, _)| state != 'Z') {
+        while stat(pid).is_some_and(|stat| stat.state != 'Z') {
             std::thread::yield_now();
         }
         assert!(Identity::of(pid).is_err());

@@ -14,7 +14,7 @@ use super::{Lifetime, Part, ReplicaState, StackError, StackOptions, State, Step,
 use crate::{
     binaries,
     nats::Nats,
-    net::{Network, has_tunnels},
+    net::{Network, NetworkError, has_tunnels, run},
     ports,
     postgres::{Durability, Postgres},
     process::{Identity, Process, Spec},
@@ -100,7 +100,12 @@ impl Stack {
             durability: options.durability,
             postgres_port: port(5433)?,
             postgres: None,
-            nats_port: port(4222)?,
+            nats_port: match options.bus_ports {
+                Some(ports) => ports.server,
+                None => port(4222)?,
+            },
+            public_nats_port: options.bus_ports.map(|ports| ports.public),
+            node_disk: options.node_disk,
             nats_monitor_port: port(8222)?,
             nats: None,
             management_port: port(8080)?,
@@ -245,6 +250,15 @@ impl Stack {
             .mode(0o711)
             .create(&dir)
             .map_err(StackError::file(&dir))?;
+        if let Some(size) = self.state.node_disk {
+            run(&format!(
+                "mount -t tmpfs -o size={size}m,mode=0711 tmpfs {}",
+                dir.display()
+            ))
+            .await
+            .map_err(NetworkError::from)?;
+            self.scratch.run_at_end(&format!("umount -l {}", dir.display()));
+        }
         self.state.nodes.push(NodeState {
             number,
             port,

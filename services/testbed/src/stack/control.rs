@@ -93,6 +93,14 @@ impl Stack {
     /// # Errors
     /// [`StackError`], also for a part that is no service.
     pub fn launch_part(&mut self, part: Part) -> Result<Process, StackError> {
+        self.launch_part_with(part, &[])
+    }
+
+    /// The same with more environment variables.
+    ///
+    /// # Errors
+    /// [`StackError`], also for a part that is no service.
+    pub fn launch_part_with(&mut self, part: Part, env: &[(&str, &str)]) -> Result<Process, StackError> {
         if let Some(process) = self.state.process(part) {
             return Err(StackError::Running { part, pid: process.pid });
         }
@@ -113,6 +121,7 @@ impl Stack {
             }
             Part::Nats | Part::Postgres | Part::Openvpn(_) => return Err(missing),
         };
+        let spec = env.iter().fold(spec, |spec, (name, value)| spec.env(name, *value));
         let process = Process::spawn(&spec)?;
         *slot = Some(process.identity());
         self.scratch.stop_at_end(process.identity(), "KILL");

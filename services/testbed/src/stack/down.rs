@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{Part, Stack, StackError};
 use crate::{
-    net::delete_network,
+    net::{delete_network, run},
     process::{Identity, belonging_to},
     scratch::Scratch,
 };
@@ -44,6 +44,12 @@ impl Stack {
         delete_network(&state.id).await;
         for process in belonging_to(&state.dir) {
             process.kill().await;
+        }
+        if state.node_disk.is_some() {
+            for node in &state.nodes {
+                // One that is busy goes with the last process that uses it.
+                let _ = run(&format!("umount -l {}", state.node_dir(node.number).display())).await;
+            }
         }
         state.forget();
         scratch.remove();

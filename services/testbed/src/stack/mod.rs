@@ -31,6 +31,6 @@ pub use build::Stack;
 pub use connect::Connection;
 pub use error::StackError;
 pub use node::Node;
-pub use options::{Lifetime, StackOptions, Step};
+pub use options::{BusPorts, Lifetime, StackOptions, Step};
 pub use part::Part;
 pub use state::{ReplicaState, State};

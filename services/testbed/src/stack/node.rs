@@ -79,11 +79,7 @@ impl Stack {
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         let nodes = self.state.nodes.iter().map(|node| Part::Node(node.number));
-        let replicas = self
-            .state
-            .replicas
-            .iter()
-            .map(|replica| Part::Replica(replica.number));
+        let replicas = self.state.replicas.iter().map(|replica| Part::Replica(replica.number));
         let managements = std::iter::once(Part::Management).chain(replicas);
         let told = managements.chain(nodes).flat_map(|part| {
             let text = self.log(part).text();

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::postgres::Durability;
 
 /// How long a stack lives.
@@ -24,6 +26,15 @@ pub struct Step {
     pub took: Duration,
 }
 
+/// A bus that nodes reach through a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusPorts {
+    /// nats-server listens here.
+    pub server: u16,
+    /// Nodes are told to come here.
+    pub public: u16,
+}
+
 /// What stack to build; the default is what a test wants.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
@@ -41,6 +52,10 @@ pub struct StackOptions {
     pub lifetime: Lifetime,
     /// Takes 8080, 4222 and 8222 where they are free, in place of random ports.
     pub usual_ports: bool,
+    /// The bus behind something of the caller's; absent: nodes reach it directly.
+    pub bus_ports: Option<BusPorts>,
+    /// Gives every node's state folder a small disk of its own (a tmpfs of so many MiB), which can be filled. Needs root.
+    pub node_disk: Option<u32>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// More environment variables for every node.
@@ -59,6 +74,8 @@ impl Default for StackOptions {
             durability: Durability::Fast,
             lifetime: Lifetime::Owner,
             usual_ports: false,
+            bus_ports: None,
+            node_disk: None,
             management_env: Vec::new(),
             node_env: Vec::new(),
             progress: |_| {},

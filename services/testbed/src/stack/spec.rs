@@ -13,7 +13,8 @@ impl State {
         let mut public_bus = format!("tls://127.0.0.1:{}", self.nats_port);
         if let Some(network) = &self.network {
             listen = format!("{listen},{}:{}", network.gateway(), self.management_port);
-            public_bus = format!("tls://{}:{}", network.gateway(), self.nats_port);
+            let port = self.public_nats_port.unwrap_or(self.nats_port);
+            public_bus = format!("tls://{}:{port}", network.gateway());
         }
         let spec = Spec::new("management", program, &work, self.log(Part::Management))
             .env("SERVER_ID", "management-server")

@@ -37,6 +37,9 @@ pub struct State {
     pub postgres: Option<Identity>,
     /// nats-server's port for clients.
     pub nats_port: u16,
+    /// Where nodes are told to come for it, when not to that port.
+    #[serde(default)]
+    pub public_nats_port: Option<u16>,
     /// nats-server's monitoring port.
     pub nats_monitor_port: u16,
     /// nats-server.
@@ -50,6 +53,9 @@ pub struct State {
     pub replicas: Vec<ReplicaState>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
+    /// MiB of each node's own disk, where it has one.
+    #[serde(default)]
+    pub node_disk: Option<u32>,
     /// More environment variables for every node.
     pub node_env: Vec<(String, String)>,
     /// The nodes in the order of their numbers.

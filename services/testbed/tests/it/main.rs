@@ -1,5 +1,10 @@
 //! The testbed's own parts, against real programs, and the main job on whole stacks.
 
+// Whole stacks are started and stopped inside futures inside futures.
+#![recursion_limit = "256"]
+
+mod chaos;
+mod fleet;
 mod main_job;
 mod nats;
 mod postgres;

@@ -98,6 +98,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
         last_sequence: amount(last.map(|last| last.last_sequence)),
         complete: last.is_some_and(|last| last.complete),
         queued_intents: amount(last.map(|last| last.queued_intents)),
+        draining: last.is_some_and(|last| last.draining),
         disk_free_bytes: None,
         certificate_expires_at: None,
     }

@@ -1,5 +1,6 @@
 //! `/api/endnodes`: the servers that give access.
 
+mod change;
 mod health;
 mod register;
 mod view;
@@ -17,6 +18,7 @@ use super::failure;
 use super::names::ServerIdText;
 use super::tags::Tag;
 use crate::app::App;
+use crate::ops::change_node::NodeChange;
 use crate::ops::{deregister_node, read_nodes};
 use health::HealthReport;
 use register::{Registered, RegistrationBody};
@@ -100,6 +102,71 @@ impl EndnodesApi {
         body: Json<HealthReport>,
     ) -> Result<Json<Endnode>, ApiError> {
         health::report(app.0, &server_id.0.0, body.0).await.map(Json)
+    }
+
+    /// Drain an end-node
+    ///
+    /// Its clients are moved to the next servers of their profiles, some each second, and newcomers at once; no user is placed on it.
+    /// Works through a restart of its agent, and once it is back when it is away. `drain` of the answer and of a later read shows how far it is.
+    #[oai(path = "/:server_id/drain", method = "post", operation_id = "drain_endnode")]
+    async fn drain(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        change::change(app.0, &admin, &server_id.0.0, NodeChange::Drain)
+            .await
+            .map(Json)
+    }
+
+    /// End the draining of an end-node
+    ///
+    /// Its clients may stay again; who was moved comes back by itself at the next connect.
+    #[oai(path = "/:server_id/undrain", method = "post", operation_id = "undrain_endnode")]
+    async fn undrain(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        change::change(app.0, &admin, &server_id.0.0, NodeChange::Undrain)
+            .await
+            .map(Json)
+    }
+
+    /// Disable an end-node
+    ///
+    /// No new user is placed on it, and profiles made from now on do not name it. It goes on serving its users.
+    #[oai(path = "/:server_id/disable", method = "post", operation_id = "disable_endnode")]
+    async fn disable(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        change::change(app.0, &admin, &server_id.0.0, NodeChange::Disable)
+            .await
+            .map(Json)
+    }
+
+    /// Enable an end-node
+    ///
+    /// New users are placed on it again.
+    #[oai(path = "/:server_id/enable", method = "post", operation_id = "enable_endnode")]
+    async fn enable(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        change::change(app.0, &admin, &server_id.0.0, NodeChange::Enable)
+            .await
+            .map(Json)
     }
 
     /// Deregister an end-node

@@ -22,12 +22,16 @@ pub(crate) struct Endnode {
     state_since: Timestamp,
     /// Its last heartbeat.
     last_seen: Option<Timestamp>,
+    /// Since when it was lost, until it is healthy and in sync again; no user is placed on it meanwhile.
+    lost_since: Option<Timestamp>,
     /// Its last completed sync with management.
     last_sync: Option<Timestamp>,
     /// Whether new users are placed here.
     enabled: bool,
     /// Whether its clients are being moved away.
     draining: bool,
+    /// How far that is; absent while it is not draining.
+    drain: Option<EndnodeDrain>,
     /// Users of a pool are placed on servers of that pool.
     pool: String,
     /// What clients dial.
@@ -50,6 +54,16 @@ pub(crate) struct Endnode {
     sync: EndnodeSync,
     /// What it said last.
     health: Option<EndnodeHealth>,
+}
+
+/// How far the moving of clients is.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct EndnodeDrain {
+    /// Whether its agent says that it moves them.
+    confirmed: bool,
+    /// Sessions that it still has, by its last heartbeat.
+    sessions_left: Option<i32>,
 }
 
 /// How far an end-node follows what management wants.
@@ -96,6 +110,8 @@ struct EndnodeHealth {
     complete: bool,
     /// Local requests that wait for management.
     queued_intents: i64,
+    /// Whether it moves its clients away.
+    draining: bool,
     /// What is wrong, in words.
     detail: Option<String>,
 }
@@ -136,9 +152,14 @@ impl Endnode {
             state_reason: server.state_reason,
             state_since: server.state_since.into(),
             last_seen: server.last_seen.map(Timestamp::from),
+            lost_since: server.lost_since.map(Timestamp::from),
             last_sync: server.last_sync.map(Timestamp::from),
             enabled: server.enabled,
             draining: server.draining,
+            drain: server.draining.then(|| EndnodeDrain {
+                confirmed: health.as_ref().is_some_and(|health| health.draining),
+                sessions_left: health.as_ref().map(|health| health.sessions),
+            }),
             pool: server.pool,
             host: server.public_host,
             port: server.public_port,
@@ -181,6 +202,7 @@ impl EndnodeHealth {
             users: health.users,
             complete: health.complete,
             queued_intents: health.queued_intents,
+            draining: health.draining,
             detail: health.detail,
         }
     }
@@ -195,9 +217,11 @@ impl Example for Endnode {
             state_reason: None,
             state_since: at(1_795_000_005),
             last_seen: Some(at(1_795_086_400)),
+            lost_since: None,
             last_sync: Some(at(1_795_000_006)),
             enabled: true,
             draining: false,
+            drain: None,
             pool: "default".to_owned(),
             host: "vpn1.example.org".to_owned(),
             port: 1194,
@@ -227,6 +251,7 @@ impl Example for Endnode {
                 users: 120,
                 complete: true,
                 queued_intents: 0,
+                draining: false,
                 detail: None,
             }),
         }

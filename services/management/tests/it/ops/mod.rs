@@ -1,5 +1,7 @@
 //! Operations against a real PostgreSQL: what the transactions promise.
 
+mod changes;
+mod failover;
 mod intents;
 mod nodes;
 mod publications;

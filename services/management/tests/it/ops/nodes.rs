@@ -28,7 +28,7 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn heartbeat(id: &str, state: OpenvpnState) -> Received {
+pub(super) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     let heartbeat = Heartbeat {
         node: node(id),
         instance: AgentInstance::new(),
@@ -50,6 +50,7 @@ fn heartbeat(id: &str, state: OpenvpnState) -> Received {
         last_sequence: 0,
         complete: true,
         queued_intents: 0,
+        draining: false,
         disk_free_bytes: None,
         certificate_expires_at: None,
     };

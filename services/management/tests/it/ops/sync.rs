@@ -30,6 +30,7 @@ fn request(id: &str) -> SyncRequest {
         complete: false,
         stream: None,
         queued_intents: 0,
+        unsettled: 0,
         at: Utc::now(),
     }
 }

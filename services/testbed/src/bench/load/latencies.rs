@@ -30,7 +30,9 @@ impl Latencies {
     pub(in crate::bench) fn record(&mut self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // Not `saturating_record`, which never resizes.
-        self.0.record(us).expect("a histogram that resizes itself takes every value");
+        self.0
+            .record(us)
+            .expect("a histogram that resizes itself takes every value");
     }
 
     pub(in crate::bench) fn add(&mut self, others: &Self) {

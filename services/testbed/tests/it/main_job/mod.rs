@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
-mod profile;
-mod site;
+pub(crate) mod profile;
+pub(crate) mod site;
 
 mod create;
 mod cut;

@@ -1,7 +1,7 @@
 //! A profile's text, taken apart.
 
 /// The text between `<name>` and `</name>`.
-pub(super) fn block<'a>(profile: &'a str, name: &str) -> &'a str {
+pub(crate) fn block<'a>(profile: &'a str, name: &str) -> &'a str {
     let inner = profile
         .split_once(&format!("<{name}>"))
         .and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
@@ -9,12 +9,12 @@ pub(super) fn block<'a>(profile: &'a str, name: &str) -> &'a str {
 }
 
 /// The `remote` lines in order.
-pub(super) fn remotes(profile: &str) -> Vec<&str> {
+pub(crate) fn remotes(profile: &str) -> Vec<&str> {
     profile.lines().filter(|line| line.starts_with("remote ")).collect()
 }
 
 /// The address of each remote in order.
-pub(super) fn hosts(profile: &str) -> Vec<&str> {
+pub(crate) fn hosts(profile: &str) -> Vec<&str> {
     remotes(profile)
         .iter()
         .filter_map(|line| line.split_whitespace().nth(1))
@@ -22,13 +22,13 @@ pub(super) fn hosts(profile: &str) -> Vec<&str> {
 }
 
 /// The same profile with only one of its servers.
-pub(super) fn with_only(profile: &str, remote: &str) -> String {
+pub(crate) fn with_only(profile: &str, remote: &str) -> String {
     let kept = |line: &&str| !line.starts_with("remote ") || *line == remote;
     profile.lines().filter(kept).map(|line| format!("{line}\n")).collect()
 }
 
 /// Panics unless everything that a client needs is in it.
-pub(super) fn assert_complete(profile: &str, servers: usize) {
+pub(crate) fn assert_complete(profile: &str, servers: usize) {
     assert!(block(profile, "ca").contains("BEGIN CERTIFICATE"));
     assert!(block(profile, "cert").contains("BEGIN CERTIFICATE"));
     assert!(block(profile, "key").contains("PRIVATE KEY"));

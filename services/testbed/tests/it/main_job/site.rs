@@ -18,27 +18,27 @@ use vpnmanager_testbed::{
 use super::profile;
 
 /// Long enough for anything that happens at all, on a machine that does other things too.
-pub(super) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Who is no longer allowed must be cut within this time.
-pub(super) const CUT: Duration = Duration::from_secs(1);
+pub(crate) const CUT: Duration = Duration::from_secs(1);
 /// Without an answer for this long, a stream of pings has ended.
 const SILENCE: Duration = Duration::from_secs(1);
 const LINES: usize = 15;
 
 /// A running stack; tells its troubles when a test fails.
-pub(super) struct Site {
-    pub(super) stack: Stack,
+pub(crate) struct Site {
+    pub(crate) stack: Stack,
 }
 
 impl Site {
     /// Two nodes with real OpenVPN, where this machine can.
-    pub(super) async fn with_tunnels(test: &str) -> Option<Self> {
+    pub(crate) async fn with_tunnels(test: &str) -> Option<Self> {
         require_tunnels(test)?;
         Some(Self::start(StackOptions::default()).await)
     }
 
     /// Nodes without OpenVPN, for what needs no tunnel.
-    pub(super) async fn without_tunnels(nodes: u8) -> Self {
+    pub(crate) async fn without_tunnels(nodes: u8) -> Self {
         Self::start(StackOptions {
             nodes,
             tunnels: Some(false),
@@ -48,13 +48,13 @@ impl Site {
     }
 
     /// Any stack.
-    pub(super) async fn start(options: StackOptions) -> Self {
+    pub(crate) async fn start(options: StackOptions) -> Self {
         let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("{error:?}"));
         Self { stack }
     }
 
     /// Creates a user, waits until all nodes let it in, and returns its profile.
-    pub(super) async fn create(&self, username: &str) -> String {
+    pub(crate) async fn create(&self, username: &str) -> String {
         let api = self.stack.api();
         let created = api
             .create_user(username, Some(SOON))
@@ -67,7 +67,7 @@ impl Site {
     }
 
     /// Connects with a profile and begins to ping.
-    pub(super) async fn visit(&self, profile: &str) -> Visitor {
+    pub(crate) async fn visit(&self, profile: &str) -> Visitor {
         let connection = self
             .stack
             .start_client(profile, &ClientOptions::default())
@@ -80,13 +80,13 @@ impl Site {
     }
 
     /// A user that nobody touches, with a stream of pings.
-    pub(super) async fn witness(&self) -> Visitor {
+    pub(crate) async fn witness(&self) -> Visitor {
         let profile = self.create("witness").await;
         self.visit(&profile).await
     }
 
     /// Panics unless every server of the profile refuses it in words.
-    pub(super) async fn refuses(&self, text: &str) {
+    pub(crate) async fn refuses(&self, text: &str) {
         for remote in profile::remotes(text) {
             let only = profile::with_only(text, remote);
             let connection = self.stack.start_client(&only, &ClientOptions::default()).await.unwrap();
@@ -97,7 +97,7 @@ impl Site {
     }
 
     /// Panics unless every server of the profile lets it in.
-    pub(super) async fn lets_in(&self, text: &str) {
+    pub(crate) async fn lets_in(&self, text: &str) {
         for remote in profile::remotes(text) {
             let only = profile::with_only(text, remote);
             let connection = self.stack.start_client(&only, &ClientOptions::default()).await.unwrap();
@@ -108,7 +108,7 @@ impl Site {
     }
 
     /// Waits until every user that management lists is synced, and returns how many they are.
-    pub(super) async fn all_synced(&self, deadline: Duration) -> usize {
+    pub(crate) async fn all_synced(&self, deadline: Duration) -> usize {
         let api = self.stack.api();
         let synced = wait::until_ok(deadline, "all users to be synced", async || {
             let users = api.users("?limit=1000").await.map_err(|error| error.to_string())?;
@@ -128,7 +128,7 @@ impl Site {
     }
 
     /// Waits until management knows nothing of the user: removed, and every node said so.
-    pub(super) async fn forgets(&self, username: &str) {
+    pub(crate) async fn forgets(&self, username: &str) {
         let api = self.stack.api();
         let gone = async || api.user(username).await.is_ok_and(|answer| answer.status == 404);
         wait::until(SOON, format_args!("{username} to be gone"), gone)
@@ -137,7 +137,7 @@ impl Site {
     }
 
     /// The log of a node's agent.
-    pub(super) fn agent_log(&self, number: u8) -> Log {
+    pub(crate) fn agent_log(&self, number: u8) -> Log {
         self.stack.log(Part::Node(number))
     }
 }
@@ -153,14 +153,14 @@ impl Drop for Site {
 }
 
 /// A client with a tunnel, pinging every 50 ms.
-pub(super) struct Visitor {
-    pub(super) connection: Connection,
-    pub(super) pings: PingStream,
+pub(crate) struct Visitor {
+    pub(crate) connection: Connection,
+    pub(crate) pings: PingStream,
 }
 
 impl Visitor {
     /// How long after `since` the last ping was answered; panics when that is longer than a second.
-    pub(super) async fn is_cut(&self, since: SystemTime, by: &str) -> Duration {
+    pub(crate) async fn is_cut(&self, since: SystemTime, by: &str) -> Duration {
         let cut = self.pings.falls_silent(since, SILENCE, SOON).await.unwrap();
         eprintln!("measured: last ping answered {} ms after {by} began", cut.as_millis());
         assert!(cut < CUT, "the session lived on for {cut:?} after {by}");
@@ -168,7 +168,7 @@ impl Visitor {
     }
 
     /// Ends the stream; panics when a single ping was lost.
-    pub(super) async fn lost_nothing(self) {
+    pub(crate) async fn lost_nothing(self) {
         self.pings.flows(5, SOON).await.unwrap();
         let stats = self.pings.stop().await;
         eprintln!(
@@ -188,7 +188,7 @@ impl Visitor {
 }
 
 /// Panics unless every placed node holds what the answer shows.
-pub(super) fn assert_synced(answer: &Answer) {
+pub(crate) fn assert_synced(answer: &Answer) {
     assert_eq!(answer.body["synced"], true, "{}", answer.text);
     for node in answer.body["nodes"].as_array().unwrap() {
         assert_eq!(node["wanted_revision"], node["applied_revision"], "{}", answer.text);

@@ -1,0 +1,185 @@
+//! Draining: while management wants it, clients are moved to their next servers, some in each second, and newcomers at once.
+
+mod mover;
+
+use std::time::Duration;
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use self::mover::Mover;
+use crate::{
+    backend::{BackendError, Parting},
+    node::Node,
+    vpn::Vpn,
+};
+
+/// Between two looks at who is connected; a login is looked at when it happens.
+const LOOK: Duration = Duration::from_millis(200);
+/// Management hears at most this often how many are left, besides its usual heartbeats.
+const TELL_PROGRESS: Duration = Duration::from_secs(1);
+
+/// Whether management drains this node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Draining {
+    pace: watch::Sender<Option<u32>>,
+}
+
+impl Draining {
+    /// As the journal knows it: clients to move in one second, or `None`.
+    pub fn new(pace: Option<u32>) -> Self {
+        Self {
+            pace: watch::Sender::new(pace),
+        }
+    }
+
+    /// What management wants from here on.
+    pub fn set(&self, pace: Option<u32>) {
+        self.pace
+            .send_if_modified(|known| std::mem::replace(known, pace) != pace);
+    }
+
+    /// Clients to move in one second; `None` while they may stay.
+    pub fn pace(&self) -> Option<u32> {
+        *self.pace.borrow()
+    }
+}
+
+/// What the task needs.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// This node.
+    pub node: Node,
+    /// The server.
+    pub vpn: Vpn,
+    /// What management wants.
+    pub draining: Draining,
+}
+
+/// Runs until stopped.
+///
+/// # Errors
+/// None: the type fits `Tasks::spawn`.
+pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut paces, mut logins) = (drain.draining.pace.subscribe(), drain.vpn.logins());
+    let mut round: Option<Round> = None;
+    while !stop.is_cancelled() {
+        let pace = *paces.borrow_and_update();
+        match (pace, &mut round) {
+            (Some(pace), Some(round)) => drain.work(round, pace).await,
+            (Some(pace), None) => {
+                info!(pace, "Clients are moved to their next servers");
+                drain.node.wakes.heartbeat.wake();
+                let begun = round.insert(Round::default());
+                drain.work(begun, pace).await;
+            }
+            (None, Some(_)) => {
+                info!("Clients may stay again");
+                drain.node.wakes.heartbeat.wake();
+                round = None;
+            }
+            (None, None) => {}
+        }
+        tokio::select! {
+            changed = paces.changed() => changed?,
+            Ok(()) = logins.changed(), if round.is_some() => {}
+            () = sleep(LOOK), if round.is_some() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// One time of draining.
+#[derive(Debug, Default)]
+struct Round {
+    mover: Mover,
+    told: Option<(usize, Instant)>,
+}
+
+impl Drain {
+    async fn work(&self, round: &mut Round, pace: u32) {
+        let left = match self.move_some(&mut round.mover, pace).await {
+            Ok(left) => left,
+            Err(error) => {
+                // A server that is down has no clients; its health says so elsewhere.
+                debug!(error = %error, "Clients could not be moved this time");
+                return;
+            }
+        };
+        let news = round
+            .told
+            .is_none_or(|(known, at)| known != left && at.elapsed() > TELL_PROGRESS);
+        if news {
+            info!(sessions = left, "Sessions left on a node that is drained");
+            self.node.wakes.heartbeat.wake();
+            round.told = Some((left, Instant::now()));
+        }
+    }
+
+    /// Returns how many sessions were there.
+    async fn move_some(&self, mover: &mut Mover, pace: u32) -> Result<usize, BackendError> {
+        let sessions = self.vpn.sessions().await?;
+        let due = mover.due(&sessions, pace, Instant::now());
+        self.vpn.disconnect(&due, Parting::NextRemote).await?;
+        Ok(sessions.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnmanager_nats::ids::CommonName;
+
+    use super::*;
+    use crate::backend::{FakeBackend, VpnBackend as _};
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    async fn empties(fake: &FakeBackend) -> Duration {
+        let began = Instant::now();
+        while !fake.sessions().await.expect("sessions").is_empty() {
+            assert!(began.elapsed() < SOON, "sessions are left");
+            sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_moved_in_pace_newcomers_at_once_and_none_once_it_is_over() {
+        let (fake, draining, stop) = (FakeBackend::default(), Draining::new(None), CancellationToken::new());
+        let names: Vec<CommonName> = (0..20)
+            .map(|number| format!("user{number}.x").parse().expect("a name"))
+            .collect();
+        fake.allow(&names).await.expect("allowed");
+        for name in names.iter().skip(1) {
+            fake.connect(name);
+        }
+        let drain = Drain {
+            node: Node::new("n1".parse().expect("an id")),
+            vpn: Vpn::new(fake.clone()),
+            draining: draining.clone(),
+        };
+        let look = async {
+            sleep(SOON).await;
+            assert_eq!(fake.sessions().await.expect("sessions").len(), 19);
+            draining.set(Some(10));
+            let took = empties(&fake).await;
+            assert!((1_600..2_400).contains(&took.as_millis()), "{took:?}");
+            fake.connect(&names[0]);
+            let took = empties(&fake).await;
+            assert!(took < LOOK, "{took:?}");
+            draining.set(None);
+            sleep(LOOK).await;
+            fake.connect(&names[0]);
+            sleep(SOON).await;
+            assert_eq!(fake.sessions().await.expect("sessions").len(), 1);
+            stop.cancel();
+        };
+        let (done, ()) = tokio::join!(run(drain, stop.clone()), look);
+        done.expect("ended");
+    }
+}

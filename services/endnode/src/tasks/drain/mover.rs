@@ -1,0 +1,113 @@
+//! Who is moved next: pure, the time comes from outside.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+use vpnmanager_nats::ids::CommonName;
+
+use crate::backend::Session;
+
+/// A session that was told to move and is still there after this long is told again; OpenVPN itself ends it after 5 s.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Who comes back this often has nowhere else to go, and is left alone for [`LET_ALONE`]: better here than nowhere.
+const MOST_MOVES: u32 = 3;
+const LET_ALONE: Duration = Duration::from_secs(60);
+/// So far back the pace is made up for: the time between two looks, and some more.
+const CATCH_UP: Duration = Duration::from_millis(500);
+
+/// Remembers one time of draining.
+#[derive(Debug, Default)]
+pub(super) struct Mover {
+    /// Sessions that were seen, and when they were told.
+    seen: HashMap<SessionId, Option<Instant>>,
+    moves: HashMap<CommonName, Moves>,
+    /// When the next of those may be moved that were there at the start.
+    next: Option<Instant>,
+}
+
+/// A number of OpenVPN's counts from 0 again with each of its runs.
+type SessionId = (u64, DateTime<Utc>);
+
+#[derive(Debug)]
+struct Moves {
+    count: u32,
+    last: Instant,
+}
+
+impl Mover {
+    /// Whose turn it is: newcomers, and of the others as many as `pace` allows for each second.
+    pub(super) fn due(&mut self, sessions: &[Session], pace: u32, now: Instant) -> Vec<CommonName> {
+        let first_look = self.next.is_none();
+        // What was not used up in a pause is not made up for in a crowd.
+        let mut next = self.next.unwrap_or(now).max(now.checked_sub(CATCH_UP).unwrap_or(now));
+        let known = std::mem::take(&mut self.seen);
+        self.moves.retain(|_, moves| now - moves.last < LET_ALONE);
+        let mut oldest_first: Vec<&Session> = sessions.iter().collect();
+        oldest_first.sort_by_key(|session| (session.since, session.cid));
+        let mut due = Vec::new();
+        for session in oldest_first {
+            let id = (session.cid, session.since);
+            // Who is not one of ours is cut anyway.
+            let Ok(name) = session.common_name.parse::<CommonName>() else {
+                continue;
+            };
+            let told = known.get(&id).copied().flatten();
+            let is_newcomer = !first_look && !known.contains_key(&id);
+            let is_waiting = told.is_some_and(|told| now - told < TELL_AGAIN);
+            let is_tired = self.moves.get(&name).is_some_and(|moves| moves.count >= MOST_MOVES);
+            if is_waiting || is_tired || (!is_newcomer && next > now) {
+                self.seen.insert(id, told);
+                continue;
+            }
+            if !is_newcomer {
+                next += Duration::from_secs(1) / pace.max(1);
+            }
+            self.seen.insert(id, Some(now));
+            let moves = self.moves.entry(name.clone()).or_insert(Moves { count: 0, last: now });
+            moves.count += 1;
+            moves.last = now;
+            due.push(name);
+        }
+        self.next = Some(next);
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(cid: u64) -> Session {
+        Session {
+            common_name: format!("user{}.x", cid % 100),
+            cid,
+            real_address: "192.0.2.1:50000".to_owned(),
+            virtual_address: String::new(),
+            bytes_in: 0,
+            bytes_out: 0,
+            since: DateTime::<Utc>::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn whoever_keeps_coming_back_is_left_alone_for_a_while() {
+        let (mut mover, now) = (Mover::default(), Instant::now());
+        let mut moved = Vec::new();
+        for round in 0..6_u64 {
+            let at = now + Duration::from_secs(2 * round);
+            moved.push(mover.due(&[session(100 * round)], 1, at).len());
+        }
+        assert_eq!(moved, [1, 1, 1, 0, 0, 0]);
+        let later = now + Duration::from_secs(4) + LET_ALONE;
+        assert_eq!(mover.due(&[session(600)], 1, later).len(), 1);
+    }
+
+    #[test]
+    fn a_session_that_ends_slowly_is_not_told_again_at_once() {
+        let (mut mover, now) = (Mover::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let told: Vec<usize> = [0, 1, 5, 10].map(|s| mover.due(&[session(1)], 5, at(s)).len()).to_vec();
+        assert_eq!(told, [1, 0, 0, 1]);
+    }
+}

@@ -1,0 +1,24 @@
+//! Keeps nodes at moving their clients away, or letting them stay.
+
+use vpnmanager_runtime::reconcile::{Next, Reconciler};
+
+use crate::{app::App, ops::tell_draining::tell_draining};
+
+pub(super) struct Drains {
+    app: App,
+}
+
+impl Drains {
+    pub(super) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl Reconciler for Drains {
+    type Error = sea_orm::DbErr;
+
+    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+        tell_draining(&self.app).await?;
+        Ok(Next::Idle)
+    }
+}

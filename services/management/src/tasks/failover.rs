@@ -1,0 +1,43 @@
+//! Hands the homes of lost nodes to others, and takes returned nodes back.
+
+use vpnmanager_runtime::reconcile::{Next, Reconciler};
+
+use crate::{
+    app::App,
+    ops::{readmit_nodes::readmit_nodes, rehome_users::rehome_users},
+};
+
+pub(super) struct Failover {
+    app: App,
+    /// Users of a lost node also lack a standby: looked after once for each time that homes moved.
+    placed: bool,
+}
+
+impl Failover {
+    pub(super) fn new(app: App) -> Self {
+        Self { app, placed: true }
+    }
+}
+
+impl Reconciler for Failover {
+    type Error = sea_orm::DbErr;
+
+    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+        let app = &self.app;
+        if readmit_nodes(&app.db).await? > 0 {
+            app.placer.wake();
+        }
+        let rehomed = rehome_users(&app.db, app.settings.rehome_after).await?;
+        if rehomed.users > 0 {
+            app.publisher.wake();
+            self.placed = false;
+        }
+        if rehomed.more {
+            return Ok(Next::Again);
+        }
+        if !std::mem::replace(&mut self.placed, true) {
+            app.placer.wake();
+        }
+        Ok(Next::Idle)
+    }
+}

@@ -1,0 +1,214 @@
+//! Nodes that are lost: their homes go to others, and they come back when they are well.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use vpnmanager_entities::{audit_log, credential, placement::Role};
+use vpnmanager_management::ops::{
+    apply_reports::apply,
+    create_user::{NewUser, create_user},
+    read_nodes::get_node,
+    read_users::UserView,
+    readmit_nodes::readmit_nodes,
+    record_heartbeats,
+    rehome_users::rehome_users,
+};
+use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_testbed::wait;
+
+use super::{actor, applied, create, enrol, node, nodes::heartbeat, view};
+use crate::stack::Stack;
+
+const SOON: Duration = Duration::from_secs(10);
+const AFTER: Duration = Duration::from_secs(300);
+
+async fn sql(stack: &Stack, statement: &str) {
+    stack.app.db.execute_unprepared(statement).await.expect("executed");
+}
+
+/// Nodes that nobody runs and that look healthy, but for node-1.
+async fn fleet(nodes: u8) -> Stack {
+    let stack = Stack::start().await;
+    for number in 1..=nodes {
+        enrol(&stack, &format!("node-{number}")).await;
+    }
+    sql(&stack, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
+    stack
+}
+
+async fn lose_node_1(stack: &Stack, ago: &str) {
+    sql(
+        stack,
+        &format!("UPDATE servers SET state = 'lost', lost_since = now() - interval '{ago}' WHERE name = 'node-1'"),
+    )
+    .await;
+}
+
+async fn create_on_node_1(stack: &Stack, username: &str) -> UserView {
+    let new = NewUser {
+        username: username.parse().expect("a valid username"),
+        expires_at: None,
+        server_id: Some(node("node-1")),
+        actor: actor(),
+    };
+    create_user(&stack.app, new).await.expect("created")
+}
+
+async fn homes(stack: &Stack, names: &[String]) -> BTreeMap<String, usize> {
+    let mut homes = BTreeMap::new();
+    for name in names {
+        *homes
+            .entry(view(stack, name).await.expect("there").user.server_id)
+            .or_default() += 1;
+    }
+    homes
+}
+
+async fn audited(stack: &Stack, action: &str) -> u64 {
+    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
+    rows.count(&stack.app.db).await.expect("counted")
+}
+
+#[tokio::test]
+async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once() {
+    let stack = fleet(3).await;
+    let names: Vec<String> = (0..30).map(|number| format!("user{number}")).collect();
+    for name in &names {
+        create_on_node_1(&stack, name).await;
+    }
+    lose_node_1(&stack, "4 minutes").await;
+    let early = rehome_users(&stack.app.db, AFTER).await.expect("looked");
+    assert_eq!((early.users, homes(&stack, &names).await["node-1"]), (0, 30));
+
+    lose_node_1(&stack, "6 minutes").await;
+    let (one, other) = tokio::join!(rehome_users(&stack.app.db, AFTER), rehome_users(&stack.app.db, AFTER));
+    one.and(other).expect("moved");
+    let moved = async || !homes(&stack, &names).await.contains_key("node-1");
+    wait::until(SOON, "all users to have another home", moved)
+        .await
+        .expect("moved");
+
+    let homes = homes(&stack, &names).await;
+    assert!(homes.len() == 2 && homes.values().all(|count| *count >= 5), "{homes:?}");
+    assert_eq!(audited(&stack, "user_rehomed").await, 30);
+    for name in &names {
+        let user = view(&stack, name).await.expect("there");
+        assert!(
+            user.placements
+                .iter()
+                .all(|placement| placement.wanted_revision == user.user.revision)
+        );
+        let roles: Vec<(&str, Role)> = user
+            .placements
+            .iter()
+            .filter(|placement| placement.role == Role::Home || placement.server_id == "node-1")
+            .map(|placement| (placement.server_id.as_str(), placement.role))
+            .collect();
+        assert_eq!(
+            roles,
+            [(user.user.server_id.as_str(), Role::Home), ("node-1", Role::Standby)]
+        );
+        let credentials = credential::Entity::find_valid_of([user.user.id]);
+        let homed: Vec<String> = credentials
+            .all(&stack.app.db)
+            .await
+            .expect("read")
+            .into_iter()
+            .map(|credential| credential.server_id)
+            .collect();
+        assert_eq!(
+            homed,
+            ["node-1".to_owned(), user.user.server_id],
+            "the old profile stays valid"
+        );
+    }
+    assert_eq!(rehome_users(&stack.app.db, AFTER).await.expect("looked").users, 0);
+}
+
+#[tokio::test]
+async fn a_standby_that_is_not_well_inherits_nothing() {
+    let stack = fleet(2).await;
+    create_on_node_1(&stack, "alice").await;
+    lose_node_1(&stack, "1 hour").await;
+    for unfit in [
+        "state = 'degraded'",
+        "state = 'healthy', resync_since = now()",
+        "resync_since = NULL, draining = true",
+        "draining = false, enabled = false",
+        "enabled = true, lost_since = now()",
+        "lost_since = NULL, last_sync = NULL",
+    ] {
+        sql(&stack, &format!("UPDATE servers SET {unfit} WHERE name = 'node-2'")).await;
+        assert_eq!(
+            rehome_users(&stack.app.db, AFTER).await.expect("looked").users,
+            0,
+            "{unfit}"
+        );
+    }
+    assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-1");
+}
+
+#[tokio::test]
+async fn users_of_a_lost_node_get_another_standby_and_new_users_avoid_it() {
+    let stack = fleet(4).await;
+    let alice = create_on_node_1(&stack, "alice").await;
+    assert_eq!(alice.placements.len(), 3);
+    lose_node_1(&stack, "1 hour").await;
+    stack.app.placer.wake();
+
+    let everywhere = async || view(&stack, "alice").await.expect("there").placements.len() == 4;
+    wait::until(SOON, "alice to have three nodes that are there", everywhere)
+        .await
+        .expect("placed");
+    let bob = create(&stack, "bob").await;
+    assert!(bob.placements.iter().all(|placement| placement.server_id != "node-1"));
+}
+
+#[tokio::test]
+async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back() {
+    let stack = fleet(2).await;
+    let alice = create_on_node_1(&stack, "alice").await;
+    lose_node_1(&stack, "1 hour").await;
+    let moved = async || view(&stack, "alice").await.expect("there").user.server_id == "node-2";
+    wait::until(SOON, "alice to have another home", moved)
+        .await
+        .expect("moved");
+    let readmit = async || {
+        readmit_nodes(&stack.app.db).await.expect("looked");
+        get_node(&stack.app, &node("node-1"))
+            .await
+            .expect("read")
+            .expect("there")
+            .server
+            .lost_since
+            .is_none()
+    };
+    assert!(!readmit().await, "it is away");
+
+    record_heartbeats::record(&stack.app.db, vec![heartbeat("node-1", OpenvpnState::Up)])
+        .await
+        .expect("recorded");
+    sql(
+        &stack,
+        "UPDATE servers SET last_sync = now() - interval '2 hours' WHERE name = 'node-1'",
+    )
+    .await;
+    assert!(!readmit().await, "it has not synced since");
+    sql(&stack, "UPDATE servers SET last_sync = now() WHERE name = 'node-1'").await;
+    sql(
+        &stack,
+        "UPDATE placements SET published_at = now() - interval '1 hour', published_revision = 99",
+    )
+    .await;
+    assert!(!readmit().await, "it has not applied what waits for it");
+
+    let revision = view(&stack, "alice").await.expect("there").user.revision;
+    apply(&stack.app, &[applied("node-1", &alice, revision)], &[])
+        .await
+        .expect("recorded");
+    wait::until(SOON, "the node to be taken back", readmit)
+        .await
+        .expect("readmitted");
+    assert_eq!(audited(&stack, "node_readmitted").await, 1);
+    assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-2");
+}

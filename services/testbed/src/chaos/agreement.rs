@@ -1,0 +1,177 @@
+//! Whether PostgreSQL, each node's journal and its allow-list say the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::DatabaseConnection;
+use vpnmanager_testbed::stack::{Node, Stack};
+
+use super::{
+    inventory::{Inventory, User},
+    node_journal::{Held, NodeJournal},
+};
+
+/// Who expires within this time of the look may stand on either side.
+const BRINK: TimeDelta = TimeDelta::seconds(2);
+
+/// What does not agree, a sentence for each; empty once the fleet has converged.
+pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec<String> {
+    let inventory = match Inventory::read(db).await {
+        Ok(inventory) => inventory,
+        Err(error) => return vec![format!("PostgreSQL cannot be read: {error:#}")],
+    };
+    let mut told = pending(&inventory);
+    for node in stack.nodes() {
+        told.extend(node_disagrees(&inventory, node));
+    }
+    told.extend(fleet_is_unwell(stack).await);
+    told
+}
+
+fn pending(inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    for placement in &inventory.placements {
+        if placement.applied_revision < placement.wanted_revision {
+            let user = inventory.users.iter().find(|user| user.id == placement.user_id);
+            told.push(format!(
+                "{} is pending on {}: wants revision {} (present: {}), published {}, applied {}, outcome {:?}, error {:?}",
+                user.map_or("?", |user| &user.username),
+                placement.server_id,
+                placement.wanted_revision,
+                placement.wanted_present,
+                placement.published_revision,
+                placement.applied_revision,
+                placement.outcome,
+                placement.error
+            ));
+        }
+    }
+    for user in &inventory.users {
+        if user.removed {
+            told.push(format!("{} is removed and still has a row", user.username));
+        } else if !user.synced {
+            told.push(format!("{} is not synced", user.username));
+        }
+    }
+    told
+}
+
+fn node_disagrees(inventory: &Inventory, node: Node<'_>) -> Vec<String> {
+    let id = node.id();
+    let journal = match NodeJournal::read(&node.dir().join("journal.db")) {
+        Ok(journal) => journal,
+        Err(error) => return vec![format!("the journal of {id} cannot be read: {error}")],
+    };
+    let mut told = Vec::new();
+    let users: BTreeMap<i64, &User> = inventory.users.iter().map(|user| (user.id, user)).collect();
+    let mut expected_users = BTreeSet::new();
+    let (mut allowed, mut either) = (BTreeSet::new(), BTreeSet::new());
+    let now = Utc::now();
+    for placement in &inventory.placements {
+        let Some(user) = users.get(&placement.user_id) else {
+            continue;
+        };
+        if placement.server_id != id || !placement.wanted_present {
+            continue;
+        }
+        expected_users.insert(user.key.clone());
+        let names: BTreeSet<String> = inventory
+            .valid_credentials_of(user)
+            .map(|credential| credential.common_name.clone())
+            .collect();
+        match journal.users.get(&user.key) {
+            Some(held) => told.extend(
+                holds_otherwise(user, placement.wanted_revision, &names, held)
+                    .into_iter()
+                    .map(|what| format!("{id} holds {} otherwise than PostgreSQL: {what}", user.username)),
+            ),
+            None => told.push(format!("{id} does not hold {} ({})", user.username, user.key)),
+        }
+        if on_the_brink(user.expires_at, now) {
+            either.extend(names);
+        } else if user.active && user.expires_at.is_none_or(|at| at > now) {
+            allowed.extend(names);
+        }
+    }
+    for (key, held) in &journal.users {
+        if !expected_users.contains(key) {
+            told.push(format!(
+                "{id} holds {} ({key}), whom PostgreSQL does not place there",
+                held.username
+            ));
+        }
+    }
+    match allow_list(node) {
+        Ok(files) => {
+            let missing = allowed
+                .difference(&files)
+                .map(|name| format!("{name} is missing on the allow-list of {id}"));
+            let excess = files.difference(&allowed).filter(|name| !either.contains(*name));
+            let excess = excess.map(|name| format!("{name} is on the allow-list of {id} and should not"));
+            told.extend(missing.chain(excess));
+        }
+        Err(error) => told.push(format!("the allow-list of {id} cannot be read: {error}")),
+    }
+    told
+}
+
+fn on_the_brink(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    expires_at.is_some_and(|at| (at - now).abs() < BRINK)
+}
+
+fn holds_otherwise(user: &User, revision: i64, names: &BTreeSet<String>, held: &Held) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut compare = |what: &str, should: String, is: String| {
+        if should != is {
+            told.push(format!("{what} should be {should} and is {is}"));
+        }
+    };
+    compare("revision", revision.to_string(), held.revision.to_string());
+    compare(
+        "applied revision",
+        revision.to_string(),
+        format!("{}", held.applied_revision),
+    );
+    compare("active", user.active.to_string(), held.active.to_string());
+    compare(
+        "expiry",
+        format!("{:?}", user.expires_at),
+        format!("{:?}", held.expires_at),
+    );
+    compare("credentials", format!("{names:?}"), format!("{:?}", held.credentials));
+    compare("locally removed", "false".to_owned(), held.removed_locally.to_string());
+    if held.outcome.is_none() {
+        told.push("it has no outcome".to_owned());
+    }
+    told
+}
+
+fn allow_list(node: Node<'_>) -> std::io::Result<BTreeSet<String>> {
+    let names = fs::read_dir(node.allow_dir())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
+/// What management says about the nodes.
+async fn fleet_is_unwell(stack: &Stack) -> Vec<String> {
+    let nodes = match stack.api().endnodes().await.and_then(|answer| answer.expect(200)) {
+        Ok(nodes) => nodes,
+        Err(error) => return vec![format!("the nodes cannot be listed: {error}")],
+    };
+    let mut told = Vec::new();
+    for node in nodes.items() {
+        let id = &node["server_id"];
+        if node["state"] != "healthy" {
+            told.push(format!("{id} is {}: {}", node["state"], node["state_reason"]));
+        }
+        if node["sync"]["digest_match"] == false {
+            told.push(format!("the digest of {id} does not match: {}", node["sync"]));
+        }
+        if node["sync"]["pending"] != 0 {
+            told.push(format!("{id} has {} pending", node["sync"]["pending"]));
+        }
+    }
+    told
+}

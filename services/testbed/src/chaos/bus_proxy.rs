@@ -1,0 +1,127 @@
+//! Something between the nodes and the bus that can hold back what passes: this kernel has no netem.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::Instant,
+};
+use vpnmanager_testbed::{ports, stack::BusPorts};
+
+/// Pieces on their way in one direction of one connection.
+const ON_THE_WAY: usize = 256;
+const PIECE: usize = 64 * 1024;
+
+/// Holds back what passes between a node and the bus; ends with its owner.
+#[derive(Debug)]
+pub(super) struct BusProxy {
+    pub(super) ports: BusPorts,
+    delays: Delays,
+    _connections: JoinSet<()>,
+}
+
+/// How long each way takes, by the node's address.
+#[derive(Debug, Clone, Default)]
+struct Delays(Arc<Mutex<HashMap<IpAddr, Duration>>>);
+
+impl BusProxy {
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await;
+        let listener = listener.context("no port for the proxy")?;
+        let ports = BusPorts {
+            server: ports::free()?,
+            public: listener.local_addr()?.port(),
+        };
+        let delays = Delays::default();
+        let mut connections = JoinSet::new();
+        connections.spawn(accept(listener, ports.server, delays.clone()));
+        Ok(Self {
+            ports,
+            delays,
+            _connections: connections,
+        })
+    }
+
+    /// From now on each way takes so much longer for this node.
+    pub(super) fn delay(&self, node: Ipv4Addr, delay: Duration) {
+        self.delays.map().insert(node.into(), delay);
+    }
+
+    pub(super) fn be_quick(&self, node: Ipv4Addr) {
+        self.delays.map().remove(&node.into());
+    }
+}
+
+impl Delays {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, node: IpAddr) -> Duration {
+        self.map().get(&node).copied().unwrap_or_default()
+    }
+}
+
+async fn accept(listener: TcpListener, server: u16, delays: Delays) {
+    let mut connections = JoinSet::new();
+    loop {
+        // What the network refuses to one caller, the next may get.
+        if let Ok((client, from)) = listener.accept().await {
+            connections.spawn(connect(client, from, server, delays.clone()));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connect(client: TcpStream, from: SocketAddr, server: u16, delays: Delays) {
+    // The caller sees the end of its connection, as it would without us.
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = carry(from_client, to_server, from.ip(), &delays) => {}
+        () = carry(from_server, to_client, from.ip(), &delays) => {}
+    }
+}
+
+/// One direction, until one end closes.
+async fn carry(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, node: IpAddr, delays: &Delays) {
+    let (pieces, due) = mpsc::channel(ON_THE_WAY);
+    tokio::select! {
+        () = read(from, pieces, node, delays) => {}
+        () = write(to, due) => {}
+    }
+}
+
+async fn read(mut from: impl AsyncRead + Unpin, pieces: mpsc::Sender<(Instant, Bytes)>, node: IpAddr, delays: &Delays) {
+    let mut buffer = BytesMut::with_capacity(PIECE);
+    while let Ok(1..) = from.read_buf(&mut buffer).await {
+        let due = Instant::now() + delays.of(node);
+        if pieces.send((due, buffer.split().freeze())).await.is_err() {
+            return;
+        }
+        buffer.reserve(PIECE);
+    }
+}
+
+async fn write(mut to: impl AsyncWrite + Unpin, mut due: mpsc::Receiver<(Instant, Bytes)>) {
+    while let Some((at, piece)) = due.recv().await {
+        tokio::time::sleep_until(at).await;
+        if to.write_all(&piece).await.is_err() {
+            return;
+        }
+    }
+}

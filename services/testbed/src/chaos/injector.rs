@@ -1,0 +1,272 @@
+//! Injects faults, heals them again, and starts what ended by itself, as systemd would.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use vpnmanager_testbed::stack::{Part, Stack};
+
+use super::{
+    bus_proxy::BusProxy,
+    clock,
+    fault::{Breakable, Fault, Target},
+    files,
+    pause::Paused,
+    timeline::Timeline,
+};
+
+/// Faults that last at the same time.
+const AT_ONCE: usize = 3;
+const LOOK: Duration = Duration::from_millis(100);
+const DELAY: Duration = Duration::from_millis(200);
+const HOUR: i32 = 3600;
+/// A service that ends by itself is started again after this time.
+const RESTART: Duration = Duration::from_secs(1);
+/// An agent starts a dead OpenVPN again within this time.
+const REVIVE: Duration = Duration::from_secs(8);
+
+/// The stack with what is wrong with it.
+pub(super) struct Injector {
+    pub(super) stack: Stack,
+    rng: Rng,
+    timeline: Timeline,
+    of: Breakable,
+    proxy: BusProxy,
+    wrong: Vec<Wrong>,
+    ended: BTreeMap<String, Instant>,
+    /// Faults by kind.
+    pub(super) faults: BTreeMap<String, usize>,
+    /// How often a service ended by itself and was started again.
+    pub(super) restarts: BTreeMap<String, usize>,
+    /// Nodes that lost keys with their journal.
+    pub(super) lost_keys: BTreeSet<String>,
+}
+
+/// A fault that lasts.
+struct Wrong {
+    fault: Fault,
+    until: Instant,
+    remedy: Remedy,
+}
+
+enum Remedy {
+    /// Start the part.
+    Start(Part),
+    /// Let it go on.
+    GoOn(Paused),
+    /// Plug the cable in.
+    Plug(u8),
+    /// Lose no packets any more.
+    Carry(u8),
+    /// Delay nothing any more.
+    Hurry(u8),
+    /// Make room on the disk.
+    MakeRoom(u8),
+    /// Start the agent again with the true time.
+    TrueTime(u8),
+    /// Nothing to do but to wait.
+    Time,
+}
+
+impl Injector {
+    pub(super) fn new(stack: Stack, proxy: BusProxy, rng: Rng, timeline: Timeline, of: Breakable) -> Self {
+        Self {
+            stack,
+            rng,
+            timeline,
+            of,
+            proxy,
+            wrong: Vec::new(),
+            ended: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            restarts: BTreeMap::new(),
+            lost_keys: BTreeSet::new(),
+        }
+    }
+
+    /// Injects faults for this long.
+    pub(super) async fn torment(&mut self, duration: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + duration;
+        let mut next = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < end {
+            self.heal(Instant::now()).await?;
+            self.look_after().await?;
+            if Instant::now() >= next && self.wrong.len() < AT_ONCE {
+                for fault in Fault::draw(&mut self.rng, self.of) {
+                    if !self.is_busy(fault.target()) {
+                        self.inject(fault).await?;
+                    }
+                }
+                next = Instant::now() + Duration::from_millis(self.rng.u64(200..2500));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Heals everything.
+    pub(super) async fn relent(&mut self) -> anyhow::Result<()> {
+        for wrong in &mut self.wrong {
+            wrong.until = Instant::now();
+        }
+        self.heal(Instant::now()).await?;
+        self.look_after().await
+    }
+
+    /// Starts services that ended by themselves a while ago.
+    pub(super) async fn look_after(&mut self) -> anyhow::Result<()> {
+        for part in self.services() {
+            if self.is_busy(Target::Part(part)) || self.stack.process(part).is_some() {
+                self.ended.remove(&part.to_string());
+                continue;
+            }
+            let noticed = *self.ended.entry(part.to_string()).or_insert_with(Instant::now);
+            if noticed.elapsed() >= RESTART {
+                self.timeline
+                    .note(format!("{part} has ended by itself and is started again"));
+                *self.restarts.entry(part.to_string()).or_default() += 1;
+                self.ended.remove(&part.to_string());
+                self.stack.launch_part(part)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&self, line: &str) {
+        self.timeline.note(line);
+    }
+
+    fn services(&self) -> Vec<Part> {
+        let replicas = (2..=self.of.managements).map(Part::Replica);
+        let nodes = (1..=self.of.nodes).map(Part::Node);
+        std::iter::once(Part::Management).chain(replicas).chain(nodes).collect()
+    }
+
+    fn is_busy(&self, target: Target) -> bool {
+        self.wrong.iter().any(|wrong| wrong.fault.target() == target)
+    }
+
+    async fn inject(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let mut until = Instant::now() + fault.lasts(&mut self.rng);
+        let mut detail = String::new();
+        let remedy = match fault {
+            Fault::Kill(part) => {
+                self.stack.kill_part(part).await?;
+                if matches!(part, Part::Openvpn(_)) {
+                    until = Instant::now() + REVIVE;
+                    Remedy::Time
+                } else {
+                    Remedy::Start(part)
+                }
+            }
+            Fault::Pause(part) => match self.stack.process(part) {
+                Some(process) => Remedy::GoOn(Paused::pause(process)),
+                None => return Ok(()),
+            },
+            Fault::WipeBus => {
+                self.stack.kill_part(Part::Nats).await?;
+                std::fs::remove_dir_all(self.stack.state().dir.join("jetstream"))?;
+                Remedy::Start(Part::Nats)
+            }
+            Fault::DeleteJournal(number) => {
+                self.stack.kill_part(Part::Node(number)).await?;
+                detail = files::delete_journal(&self.stack.node(number)?.dir())?;
+                self.lost_keys.insert(format!("node-{number}"));
+                Remedy::Start(Part::Node(number))
+            }
+            Fault::TruncateJournal(number) => {
+                self.stack.kill_part(Part::Node(number)).await?;
+                detail = files::truncate_journal(&self.stack.node(number)?.dir(), &mut self.rng)?;
+                self.lost_keys.insert(format!("node-{number}"));
+                Remedy::Start(Part::Node(number))
+            }
+            Fault::AddAllowed(number) => {
+                detail = files::add_allowed(&self.stack.node(number)?.allow_dir(), &mut self.rng)?;
+                Remedy::Time
+            }
+            Fault::RemoveAllowed(number) => {
+                detail = files::remove_allowed(&self.stack.node(number)?.allow_dir(), &mut self.rng)?;
+                Remedy::Time
+            }
+            Fault::CutLink(number) => {
+                self.stack.node(number)?.namespace()?.cut().await?;
+                Remedy::Plug(number)
+            }
+            Fault::LosePackets(number) => {
+                let namespace = self.stack.node(number)?.namespace()?;
+                namespace.run("nft add table inet loss").await?;
+                for hook in ["input", "output"] {
+                    let chain = format!("nft add chain inet loss {hook} {{ type filter hook {hook} priority 0 ; }}");
+                    namespace.run(&chain).await?;
+                    let rule =
+                        format!("nft add rule inet loss {hook} meta oifname != lo numgen random mod 100 < 20 drop");
+                    let rule = if hook == "input" {
+                        rule.replace("oifname", "iifname")
+                    } else {
+                        rule
+                    };
+                    namespace.run(&rule).await?;
+                }
+                Remedy::Carry(number)
+            }
+            Fault::Delay(number) => {
+                let node = self.stack.node(number)?.namespace()?.address;
+                self.proxy.delay(node, DELAY);
+                Remedy::Hurry(number)
+            }
+            Fault::FillDisk(number) => {
+                detail = files::fill_disk(&self.stack.node(number)?.dir())?;
+                Remedy::MakeRoom(number)
+            }
+            Fault::ShiftClock(number) => {
+                let Some(library) = clock::library() else { return Ok(()) };
+                let seconds = if self.rng.bool() { HOUR } else { -HOUR };
+                detail = format!("by {seconds} s");
+                self.stack.kill_part(Part::Node(number)).await?;
+                let env = clock::environment(&library, seconds);
+                let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                self.stack.launch_part_with(Part::Node(number), &env)?;
+                Remedy::TrueTime(number)
+            }
+        };
+        let lasts = until.saturating_duration_since(Instant::now()).as_secs_f64();
+        self.timeline.note(format!("FAULT {fault} for {lasts:.1} s {detail}"));
+        *self.faults.entry(fault.kind()).or_default() += 1;
+        self.wrong.push(Wrong { fault, until, remedy });
+        Ok(())
+    }
+
+    async fn heal(&mut self, now: Instant) -> anyhow::Result<()> {
+        let (due, lasting) = std::mem::take(&mut self.wrong)
+            .into_iter()
+            .partition(|wrong| wrong.until <= now);
+        self.wrong = lasting;
+        for Wrong { fault, remedy, .. } in due {
+            match remedy {
+                Remedy::Start(part @ (Part::Nats | Part::Postgres)) => self.stack.start_part(part).await?,
+                Remedy::Start(part) => drop(self.stack.launch_part(part)?),
+                Remedy::GoOn(paused) => paused.go_on(),
+                Remedy::Plug(number) => self.stack.node(number)?.namespace()?.restore().await?,
+                Remedy::Carry(number) => {
+                    let namespace = self.stack.node(number)?.namespace()?;
+                    namespace.run("nft delete table inet loss").await?;
+                }
+                Remedy::Hurry(number) => self.proxy.be_quick(self.stack.node(number)?.namespace()?.address),
+                Remedy::MakeRoom(number) => files::empty_disk(&self.stack.node(number)?.dir())?,
+                Remedy::TrueTime(number) => {
+                    self.stack.kill_part(Part::Node(number)).await?;
+                    // One that this agent has started lives in the other time too.
+                    if self.stack.process(Part::Openvpn(number)).is_some_and(clock::is_shifted) {
+                        self.stack.kill_part(Part::Openvpn(number)).await?;
+                    }
+                    drop(self.stack.launch_part(Part::Node(number))?);
+                }
+                Remedy::Time => continue,
+            }
+            self.timeline.note(format!("healed {fault}"));
+        }
+        Ok(())
+    }
+}

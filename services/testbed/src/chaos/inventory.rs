@@ -1,0 +1,103 @@
+//! What PostgreSQL says.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, FromQueryResult, Statement};
+use vpnmanager_testbed::stack::Stack;
+
+/// A user; removed ones as long as a node holds them.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct User {
+    pub(super) id: i64,
+    pub(super) key: String,
+    pub(super) username: String,
+    /// The home.
+    pub(super) server_id: String,
+    pub(super) active: bool,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) synced: bool,
+    pub(super) removed: bool,
+}
+
+/// One user on one node.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Placement {
+    pub(super) user_id: i64,
+    pub(super) server_id: String,
+    pub(super) wanted_present: bool,
+    pub(super) wanted_revision: i64,
+    pub(super) applied_revision: i64,
+    pub(super) published_revision: i64,
+    pub(super) outcome: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+/// One issued profile.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Credential {
+    pub(super) user_id: Option<i64>,
+    pub(super) common_name: String,
+    pub(super) serial: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) revoked: bool,
+}
+
+/// A row of the audit trail, counted.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Audited {
+    pub(super) username: String,
+    pub(super) action: String,
+    pub(super) times: i64,
+}
+
+/// A moment of the database.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    pub(super) users: Vec<User>,
+    pub(super) placements: Vec<Placement>,
+    pub(super) credentials: Vec<Credential>,
+}
+
+/// A connection of our own.
+pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(stack.state().database_url());
+    options.max_connections(1).sqlx_logging(false);
+    Database::connect(options).await.context("cannot connect to PostgreSQL")
+}
+
+impl Inventory {
+    pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
+        let users = "SELECT id, key::text AS key, username, server_id, active, expires_at, synced, removed_at IS NOT NULL AS removed FROM users";
+        let placements = "SELECT user_id, server_id, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
+            FROM placements";
+        let credentials =
+            "SELECT user_id, common_name, serial, certificate, revoked_at IS NOT NULL AS revoked FROM credentials";
+        Ok(Self {
+            users: rows(db, users).await?,
+            placements: rows(db, placements).await?,
+            credentials: rows(db, credentials).await?,
+        })
+    }
+
+    /// The common names that let this user in.
+    pub(super) fn valid_credentials_of(&self, user: &User) -> impl Iterator<Item = &Credential> {
+        let id = user.id;
+        self.credentials
+            .iter()
+            .filter(move |credential| credential.user_id == Some(id) && !credential.revoked)
+    }
+}
+
+/// Changes of users by name and action.
+pub(super) async fn audited(db: &DatabaseConnection) -> anyhow::Result<Vec<Audited>> {
+    let audited = "SELECT username, action, count(*) AS times FROM audit_log WHERE username IS NOT NULL GROUP BY 1, 2";
+    rows(db, audited).await
+}
+
+async fn rows<T: FromQueryResult>(db: &DatabaseConnection, sql: &str) -> anyhow::Result<Vec<T>> {
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    T::find_by_statement(statement)
+        .all(db)
+        .await
+        .context("cannot read the inventory")
+}

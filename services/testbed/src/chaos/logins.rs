@@ -1,0 +1,128 @@
+//! Real login attempts of sampled users.
+
+use std::{fmt::Write, time::Duration};
+
+use chrono::{TimeDelta, Utc};
+use fastrand::Rng;
+use futures_util::future::join_all;
+use sea_orm::DatabaseConnection;
+use vpnmanager_testbed::{
+    client::ClientOptions,
+    stack::{Stack, StackError},
+};
+
+use super::{inventory::Inventory, model::Person};
+
+/// Logins tried of those who may, and of those who may not.
+const SAMPLE: usize = 5;
+const SOON: Duration = Duration::from_secs(40);
+
+/// One attempt.
+struct Attempt<'a> {
+    username: &'a str,
+    profile: String,
+    may: bool,
+}
+
+/// Tries profiles that were read during the run, at one server each. Returns what went wrong, and how many were tried.
+pub(super) async fn wrong_logins(
+    stack: &Stack,
+    db: &DatabaseConnection,
+    people: &[Person],
+    rng: &mut Rng,
+) -> anyhow::Result<(Vec<String>, usize)> {
+    let inventory = Inventory::read(db).await?;
+    let (mut may, mut may_not) = (Vec::new(), Vec::new());
+    for person in people {
+        for profile in &person.profiles {
+            let attempt = |may| Attempt {
+                username: &person.username,
+                profile: profile.clone(),
+                may,
+            };
+            match is_allowed(&inventory, profile) {
+                Some(true) => may.push(attempt(true)),
+                Some(false) => may_not.push(attempt(false)),
+                None => {}
+            }
+        }
+    }
+    rng.shuffle(&mut may);
+    rng.shuffle(&mut may_not);
+    let attempts: Vec<Attempt<'_>> = may
+        .into_iter()
+        .take(SAMPLE)
+        .chain(may_not.into_iter().take(SAMPLE))
+        .collect();
+    let tried = attempts.len();
+    let attempts = attempts.into_iter().map(|attempt| {
+        let remotes: Vec<&str> = remotes(&attempt.profile).collect();
+        let remote = rng.choice(remotes).unwrap_or_default().to_owned();
+        try_login(stack, attempt, remote)
+    });
+    let wrong = join_all(attempts).await.into_iter().flatten().collect();
+    Ok((wrong, tried))
+}
+
+/// Whether the profile should let its owner in; `None` when its owner expires about now.
+fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
+    let credential = inventory.credentials.iter().find(|credential| {
+        let certificate = credential.certificate.as_deref();
+        certificate.is_some_and(|certificate| profile.contains(certificate.trim()))
+    })?;
+    let owner = inventory.users.iter().find(|user| Some(user.id) == credential.user_id);
+    let Some(user) = owner.filter(|user| !user.removed && user.active && !credential.revoked) else {
+        return Some(false);
+    };
+    match user.expires_at {
+        Some(at) if at <= Utc::now() => Some(false),
+        Some(at) if at <= Utc::now() + TimeDelta::minutes(2) => None,
+        Some(_) | None => Some(true),
+    }
+}
+
+async fn try_login(stack: &Stack, attempt: Attempt<'_>, remote: String) -> Option<String> {
+    match log_in(stack, &attempt, &remote).await {
+        Ok(wrong) => wrong.map(|wrong| format!("{} at `{remote}`: {wrong}", attempt.username)),
+        Err(error) => Some(format!(
+            "{} at `{remote}`: no attempt could be made: {:#}",
+            attempt.username,
+            anyhow::Error::new(error)
+        )),
+    }
+}
+
+async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Option<String>, StackError> {
+    let profile = with_only(&attempt.profile, remote);
+    let connection = stack.start_client(&profile, &ClientOptions::default()).await?;
+    let wrong = if attempt.may {
+        let connected = connection.client.connected(SOON).await;
+        connected.err().map(|error| format!("may log in and cannot: {error}"))
+    } else {
+        let refused = connection.client.refused(SOON).await;
+        let got_in = connection.client.connections() > 0;
+        if got_in {
+            Some("may not log in any more and can".to_owned())
+        } else {
+            refused
+                .err()
+                .map(|error| format!("should be refused in words: {error}"))
+        }
+    };
+    connection.close().await;
+    Ok(wrong)
+}
+
+fn remotes(profile: &str) -> impl Iterator<Item = &str> {
+    profile.lines().filter(|line| line.starts_with("remote "))
+}
+
+/// The same profile with only one of its servers.
+fn with_only(profile: &str, remote: &str) -> String {
+    let kept = |line: &&str| !line.starts_with("remote ") || *line == remote;
+    profile.lines().filter(kept).fold(String::new(), |mut text, line| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{line}");
+        text
+    })
+}

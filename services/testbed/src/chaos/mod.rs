@@ -1,0 +1,65 @@
+//! A whole stack on its worst day: a seeded mix of operations through the API while a seeded mix of faults is injected, and
+//! then the question whether everything that was answered came true everywhere.
+//!
+//! [`work`] operates users and keeps in [`model`] what was answered. [`injector`] breaks parts and heals them again.
+//! Once all is healed, [`agreement`] compares PostgreSQL, journals and allow-lists until they say the same, [`promises`] holds
+//! the result against the model, and [`logins`] asks OpenVPN.
+
+mod options;
+mod run;
+
+mod model;
+mod timeline;
+mod work;
+
+mod bus_proxy;
+mod clock;
+mod fault;
+mod files;
+mod injector;
+mod pause;
+
+mod agreement;
+mod inventory;
+mod node_journal;
+
+mod logins;
+mod promises;
+
+mod evidence;
+mod report;
+
+use anyhow::bail;
+use vpnmanager_testbed::net::has_tunnels;
+
+pub(crate) use options::Chaos;
+
+use crate::{cli::unless_interrupted, screen::say};
+
+impl Chaos {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        if let Err(reason) = has_tunnels() {
+            say(format_args!(
+                "No tunnels here ({reason}): no links are cut and nobody logs in."
+            ));
+        }
+        unless_interrupted(self.all_seeds()).await?
+    }
+
+    async fn all_seeds(&self) -> anyhow::Result<()> {
+        let mut reports = Vec::new();
+        for seed in self.seeds() {
+            let report = run::run(self, seed).await?;
+            report.tell();
+            reports.push(report);
+        }
+        if reports.len() > 1 {
+            report::tell_all(&reports);
+        }
+        let violations: usize = reports.iter().map(|report| report.violations.len()).sum();
+        if violations > 0 {
+            bail!("{violations} violations");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! What a run does.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Chaos {
+    /// The first seed: it decides what is done to whom, and which faults come
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds to run, one after the other
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// How long faults are injected in each run
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(super) duration: Duration,
+    /// Number of nodes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(super) nodes: u8,
+    /// Number of managements
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(super) managements: u8,
+    /// Number of workers that operate users at the same time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(super) workers: u8,
+    /// Folder for what a run with violations leaves: logs, journals, tables
+    #[arg(long, default_value = "target/chaos")]
+    pub(super) out: PathBuf,
+    /// Keep that of a run without violations too
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
+impl Chaos {
+    /// The seeds in order.
+    pub(super) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+        self.seed..self.seed.saturating_add(self.seeds)
+    }
+}

@@ -1,0 +1,211 @@
+//! Whether everything that was answered came true.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use chrono::Utc;
+use sea_orm::DatabaseConnection;
+use serde_json::Value;
+use vpnmanager_testbed::{
+    api::Api,
+    stack::{Part, Stack},
+};
+
+use super::{
+    inventory::{self, Inventory},
+    model::{Being, Living, Person},
+    node_journal::NodeJournal,
+};
+
+/// Everything that is not as promised, a sentence with the evidence for each.
+pub(super) async fn broken(
+    stack: &Stack,
+    db: &DatabaseConnection,
+    people: &[Person],
+    lost_keys: &BTreeSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    let listed = list_users(&stack.api()).await?;
+    let inventory = Inventory::read(db).await?;
+    let audited = inventory::audited(db).await?;
+    let mut told = answers_not_reflected(people, &listed);
+    told.extend(issued_twice(stack, &inventory));
+    told.extend(not_audited(people, &audited));
+    told.extend(profiles_missing(stack, &inventory, lost_keys).await);
+    told.extend(panics(stack));
+    Ok(told)
+}
+
+async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut listed = BTreeMap::new();
+    let mut query = "?limit=1000".to_owned();
+    loop {
+        let page = api.users(&query).await?.expect(200)?;
+        for user in page.items() {
+            listed.insert(user["username"].as_str().unwrap_or_default().to_owned(), user.clone());
+        }
+        let Some(cursor) = page.body["next_cursor"].as_str() else {
+            return Ok(listed);
+        };
+        query = format!("?limit=1000&cursor={cursor}");
+    }
+}
+
+fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    for person in people {
+        let is = match listed.get(&person.username) {
+            None => Being::Absent,
+            Some(user) => match Living::shown(user) {
+                Some(living) => Being::Living(living),
+                None => {
+                    told.push(format!("{} is listed without what a user has: {user}", person.username));
+                    continue;
+                }
+            },
+        };
+        if !person.possible().contains(&is) {
+            told.push(format!(
+                "{} is listed as {is:?}, and by all answers should be one of {:?}",
+                person.username,
+                person.possible()
+            ));
+        }
+    }
+    let known: BTreeSet<&String> = people.iter().map(|person| &person.username).collect();
+    let strangers = listed.keys().filter(|name| !known.contains(name));
+    told.extend(strangers.map(|name| format!("{name} is listed, and nobody asked for such a user")));
+    told
+}
+
+fn issued_twice(stack: &Stack, inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut serials = BTreeMap::new();
+    for credential in &inventory.credentials {
+        let Some(serial) = &credential.serial else { continue };
+        if let Some(other) = serials.insert(serial, &credential.common_name) {
+            told.push(format!(
+                "{} and {other} share the serial {serial}",
+                credential.common_name
+            ));
+        }
+    }
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let valid: Vec<_> = inventory.valid_credentials_of(user).collect();
+        match valid.as_slice() {
+            [one] if one.certificate.is_some() => {}
+            [one] => told.push(format!("{} has no certificate for {}", user.username, one.common_name)),
+            others => told.push(format!("{} has {} valid credentials", user.username, others.len())),
+        }
+    }
+    let recorded: BTreeMap<&str, Option<&str>> = inventory
+        .credentials
+        .iter()
+        .map(|credential| (credential.common_name.as_str(), credential.serial.as_deref()))
+        .collect();
+    for node in stack.nodes() {
+        let journal = match NodeJournal::read(&node.dir().join("journal.db")) {
+            Ok(journal) => journal,
+            Err(error) => {
+                told.push(format!("the journal of {} cannot be read: {error}", node.id()));
+                continue;
+            }
+        };
+        for (name, serial) in &journal.serials {
+            let known = recorded.get(name.as_str()).copied().flatten();
+            if known != Some(serial.as_str()) {
+                told.push(format!(
+                    "{} has a certificate with serial {serial} for {name}, and {known:?} is recorded",
+                    node.id()
+                ));
+            }
+        }
+    }
+    told
+}
+
+fn not_audited(people: &[Person], audited: &[inventory::Audited]) -> Vec<String> {
+    let found: BTreeMap<(&str, &str), i64> = audited
+        .iter()
+        .map(|row| ((row.username.as_str(), row.action.as_str()), row.times))
+        .collect();
+    let mut told = Vec::new();
+    for person in people {
+        for action in [
+            "user_created",
+            "user_suspended",
+            "user_resumed",
+            "user_changed",
+            "user_removed",
+        ] {
+            let count = |of: &BTreeMap<&'static str, usize>| {
+                i64::try_from(of.get(action).copied().unwrap_or(0)).unwrap_or(i64::MAX)
+            };
+            let (least, open) = (count(&person.answered), count(&person.unanswered));
+            let times = found.get(&(person.username.as_str(), action)).copied().unwrap_or(0);
+            if times < least || times > least + open {
+                told.push(format!(
+                    "the audit trail has {action} of {} {times} times, and it was answered {least} times and left open {open} times",
+                    person.username
+                ));
+            }
+        }
+    }
+    told
+}
+
+/// Every living user's profile can be had, and is the one that was recorded.
+async fn profiles_missing(stack: &Stack, inventory: &Inventory, lost_keys: &BTreeSet<String>) -> Vec<String> {
+    let api = stack.api();
+    let mut told = Vec::new();
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let answer = match api.get(&format!("/api/users/{}/profile", user.username)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                told.push(format!("the profile of {} cannot be read: {error}", user.username));
+                continue;
+            }
+        };
+        let lost = answer.status == 409 && answer.text.contains("does not hold the profile");
+        if lost && lost_keys.contains(&user.server_id) {
+            continue;
+        }
+        let certificates: Vec<&str> = inventory
+            .valid_credentials_of(user)
+            .filter_map(|credential| credential.certificate.as_deref())
+            .collect();
+        if answer.status != 200 {
+            told.push(format!(
+                "the profile of {} was answered {}: {}",
+                user.username, answer.status, answer.text
+            ));
+        } else if !certificates
+            .iter()
+            .any(|certificate| answer.text.contains(certificate.trim()))
+        {
+            told.push(format!(
+                "the profile of {} has another certificate than the one recorded (expires {:?}, asked {})",
+                user.username,
+                user.expires_at,
+                Utc::now()
+            ));
+        }
+    }
+    told
+}
+
+/// Nothing may panic, whatever happens around it.
+fn panics(stack: &Stack) -> Vec<String> {
+    let state = stack.state();
+    let replicas = state.replicas.iter().map(|replica| Part::Replica(replica.number));
+    let nodes = state.nodes.iter().map(|node| Part::Node(node.number));
+    let parts = std::iter::once(Part::Management).chain(replicas).chain(nodes);
+    parts.flat_map(|part| panics_of(part, state.log(part))).collect()
+}
+
+fn panics_of(part: Part, log: PathBuf) -> Vec<String> {
+    let text = vpnmanager_testbed::process::Log::at(log).text();
+    let lines = text.lines().filter(|line| line.contains("panicked"));
+    lines.map(|line| format!("{part} panicked: {line}")).collect()
+}

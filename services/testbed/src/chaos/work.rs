@@ -1,0 +1,205 @@
+//! Workers that operate users through the API, each with usernames of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use fastrand::Rng;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use vpnmanager_testbed::api::{self, Api, ApiError};
+
+use super::{
+    model::{Answer, Being, Living, Operation, Person},
+    timeline::Timeline,
+};
+
+/// Who gets no answer within this time counts the operation as open.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MOST_NAMES: usize = 400;
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) number: u8,
+    /// Any of the managements.
+    pub(super) apis: Vec<Api>,
+    pub(super) rng: Rng,
+    pub(super) timeline: Timeline,
+}
+
+/// What a worker has done.
+#[derive(Debug, Default)]
+pub(super) struct Worked {
+    pub(super) people: Vec<Person>,
+    /// Operations by kind, and how they ended.
+    pub(super) counts: BTreeMap<(&'static str, &'static str), usize>,
+    pub(super) violations: Vec<String>,
+}
+
+impl Worker {
+    /// Works until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Worked {
+        let mut worked = Worked::default();
+        while !stop.is_cancelled() {
+            let Some(at) = self.choose_person(&mut worked.people) else {
+                break;
+            };
+            let Some(being) = worked.people[at].certain().cloned() else {
+                continue;
+            };
+            let operation = self.choose_operation(&being);
+            self.operate(&mut worked, at, &operation).await;
+            let pause = Duration::from_millis(self.rng.u64(10..150));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        worked
+    }
+
+    /// Mostly somebody known; users of whom nothing certain is known are left alone.
+    fn choose_person(&mut self, people: &mut Vec<Person>) -> Option<usize> {
+        let certain: Vec<usize> = (0..people.len()).filter(|at| people[*at].certain().is_some()).collect();
+        let room = people.len() < MOST_NAMES;
+        if room && (certain.len() < 3 || self.rng.f32() < 0.2) {
+            people.push(Person::new(format!("w{}.{}", self.number, people.len())));
+            return Some(people.len() - 1);
+        }
+        self.rng.choice(certain)
+    }
+
+    fn choose_operation(&mut self, being: &Being) -> Operation {
+        let Being::Living(living) = being else {
+            let short = self.rng.f32() < 0.2;
+            let expires_at = short.then(|| self.soon());
+            return Operation::Create { expires_at };
+        };
+        match self.rng.u8(0..100) {
+            0..30 => Operation::ReadProfile,
+            30..55 if living.active => Operation::Suspend,
+            30..55 => Operation::Resume,
+            55..65 if living.expires_at.is_some() => Operation::Expire { at: None },
+            55..65 => Operation::Expire { at: Some(self.soon()) },
+            65..82 => Operation::Delete,
+            82.. => Operation::Look,
+        }
+    }
+
+    /// In a few seconds; in whole milliseconds, which every part keeps exactly.
+    fn soon(&mut self) -> DateTime<Utc> {
+        let at = Utc::now() + TimeDelta::milliseconds(self.rng.i64(1500..9000));
+        at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
+    }
+
+    async fn operate(&mut self, worked: &mut Worked, at: usize, operation: &Operation) {
+        let api = self.apis[self.rng.usize(0..self.apis.len())].clone();
+        let wait = (self.rng.f32() < 0.15).then_some(Duration::from_secs(2));
+        let person = &mut worked.people[at];
+        let told = format!("{} {} at {}", operation.kind(), person.username, api.base());
+        self.timeline.note(format!("{told} ..."));
+        let asked = tokio::time::timeout(PATIENCE, ask(&api, &person.username, operation, wait)).await;
+        let (answer, in_words) = match &asked {
+            Ok(Ok(answered)) => (
+                judge(answered),
+                format!("{} {}", answered.status, brief(operation, answered)),
+            ),
+            Ok(Err(error)) => (judge_failure(error), error.to_string()),
+            Err(_elapsed) => (Some(Answer::Open), "no answer in time".to_owned()),
+        };
+        self.timeline.note(format!("{told}: {in_words}"));
+        let Some(answer) = answer else {
+            *worked.counts.entry((operation.kind(), "refused")).or_default() += 1;
+            worked.violations.push(format!("{told} was answered {in_words}"));
+            return;
+        };
+        let how = match answer {
+            Answer::Done => "answered",
+            Answer::Unknown | Answer::Taken | Answer::Refused => "refused",
+            Answer::Open if matches!(&asked, Ok(Ok(answered)) if answered.status == 500) => "failed inside",
+            Answer::Open => "open",
+            Answer::NotSent => "not sent",
+        };
+        *worked.counts.entry((operation.kind(), how)).or_default() += 1;
+        if let Err(contradiction) = person.note(operation, &answer) {
+            worked.violations.push(format!("{contradiction} ({in_words})"));
+            return;
+        }
+        let Ok(Ok(answered)) = asked else { return };
+        if answer != Answer::Done {
+            return;
+        }
+        if *operation == Operation::ReadProfile {
+            person.profiles.push(answered.text);
+        } else if let Some(Being::Living(known)) = person.certain()
+            && Living::shown(&answered.body).as_ref() != Some(known)
+        {
+            worked.violations.push(format!(
+                "{told} was answered {}, and should show {known:?}",
+                answered.text
+            ));
+        }
+    }
+}
+
+async fn ask(
+    api: &Api,
+    username: &str,
+    operation: &Operation,
+    wait: Option<Duration>,
+) -> Result<api::Answer, ApiError> {
+    match operation {
+        Operation::Create { expires_at } => {
+            let mut body = json!({ "username": username });
+            if let Some(at) = expires_at {
+                body["expires_at"] = text(*at);
+            }
+            api.create_user_as(&body, wait).await
+        }
+        Operation::Suspend => api.change_user(username, &json!({ "active": false }), wait).await,
+        Operation::Resume => api.change_user(username, &json!({ "active": true }), wait).await,
+        Operation::Expire { at } => {
+            let change = json!({ "expires_at": at.map(text) });
+            api.change_user(username, &change, wait).await
+        }
+        Operation::Delete => api.delete_user(username, wait).await,
+        Operation::ReadProfile => api.get(&format!("/api/users/{username}/profile")).await,
+        Operation::Look => api.user(username).await,
+    }
+}
+
+fn text(at: DateTime<Utc>) -> Value {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()
+}
+
+/// `None` for an answer that nobody should ever get.
+fn judge(answered: &api::Answer) -> Option<Answer> {
+    let conflict = answered.request.starts_with("POST") && answered.text.contains("is taken");
+    match answered.status {
+        200..300 => Some(Answer::Done),
+        404 => Some(Answer::Unknown),
+        409 if conflict => Some(Answer::Taken),
+        // A profile that is not made yet, or that its home has lost.
+        409 if answered.request.contains("/profile") => Some(Answer::Refused),
+        // A moment that had passed when the request was read.
+        400 if answered.text.contains("must be in the future") => Some(Answer::Refused),
+        500..600 => Some(Answer::Open),
+        _ => None,
+    }
+}
+
+fn judge_failure(error: &ApiError) -> Option<Answer> {
+    match error {
+        ApiError::NoAnswer { source, .. } if source.is_connect() => Some(Answer::NotSent),
+        ApiError::NoAnswer { .. } => Some(Answer::Open),
+        ApiError::Unexpected { .. } => None,
+    }
+}
+
+/// Never a profile.
+fn brief(operation: &Operation, answered: &api::Answer) -> String {
+    if *operation == Operation::ReadProfile && answered.status == 200 {
+        return String::new();
+    }
+    answered.text.chars().take(400).collect()
+}

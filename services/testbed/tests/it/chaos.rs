@@ -1,0 +1,25 @@
+//! A short run of the fault suite: everything breaks for a while, and all that was answered comes true. `make chaos` runs longer ones.
+
+use std::process::Command;
+
+use vpnmanager_testbed::net::require_tunnels;
+
+#[test]
+fn what_was_answered_comes_true_after_half_a_minute_of_faults() {
+    if require_tunnels("chaos").is_none() {
+        return;
+    }
+    let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-testbed"))
+        .args(["chaos", "--seed", "1", "--duration", "20s"])
+        .args(["--out", env!("CARGO_TARGET_TMPDIR")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    eprintln!("{text}");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(
+        run.status.success() && last.contains(" 0 violations, converged in "),
+        "{text}{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+}

@@ -1,0 +1,151 @@
+//! Draining a node: its clients move to the next one by themselves, and nobody lands on it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
+
+use crate::main_job::{
+    profile,
+    site::{SOON, Site, Visitor},
+};
+
+/// No client is without its tunnel for longer.
+const MOVED: Duration = Duration::from_secs(2);
+
+/// The line of a client's log that says which server it speaks with.
+fn reached(host: &str) -> String {
+    format!("Peer Connection Initiated with [AF_INET]{host}:")
+}
+
+/// A user homed on node-1.
+async fn create(site: &Site, username: &str) -> String {
+    let (api, body) = (site.stack.api(), json!({ "username": username, "server_id": "node-1" }));
+    let created = api.create_user_as(&body, Some(SOON)).await.unwrap();
+    created.expect(201).unwrap();
+    api.profile(username).await.unwrap()
+}
+
+async fn post(site: &Site, node: &str, verb: &str, status: u16) {
+    let path = format!("/api/endnodes/{node}/{verb}");
+    let answer = site.stack.api().post(&path, &json!({})).await.unwrap();
+    answer.expect(status).unwrap();
+}
+
+/// Waits until node-1 says that it drains, and that so many sessions are left.
+async fn is_left_with(site: &Site, sessions: i64) {
+    let api = site.stack.api();
+    wait::until_ok(SOON, "node-1's clients to have moved", async || {
+        let node = api.endnode("node-1").await.map_err(|error| error.to_string())?;
+        let drain = &node.body["drain"];
+        if drain["confirmed"] == true && drain["sessions_left"] == sessions {
+            Ok(())
+        } else {
+            Err(node.text)
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_go_elsewhere() {
+    let Some(mut site) = Site::with_tunnels("drain").await else {
+        return;
+    };
+    let mut visitors: Vec<Visitor> = Vec::new();
+    let mut profiles = Vec::new();
+    for username in ["alice", "bob", "carol"] {
+        let text = create(&site, username).await;
+        visitors.push(site.visit(&text).await);
+        profiles.push(text);
+    }
+    let newcomer = create(&site, "dave").await;
+    let hosts: Vec<String> = profile::hosts(&newcomer).into_iter().map(ToOwned::to_owned).collect();
+    for visitor in &visitors {
+        assert!(visitor.connection.client.log().contains(&reached(&hosts[0])));
+    }
+
+    post(&site, "node-9", "drain", 404).await;
+    post(&site, "node-1", "drain", 200).await;
+    // The last one that is left for them must stay.
+    post(&site, "node-2", "drain", 409).await;
+
+    for visitor in visitors {
+        let log = visitor.connection.client.log();
+        log.wait_for(&reached(&hosts[1]), 1, SOON).await.unwrap();
+        visitor.pings.flows(10, SOON).await.unwrap();
+        let gap = visitor.pings.stop().await.longest_gap;
+        eprintln!(
+            "measured: a moved client was without its tunnel for {} ms",
+            gap.as_millis()
+        );
+        assert!(gap < MOVED, "{gap:?}");
+        visitor.connection.close().await;
+    }
+    is_left_with(&site, 0).await;
+
+    // The next run of the agent goes on with it.
+    site.stack.kill_part(Part::Node(1)).await.unwrap();
+    site.stack.start_part(Part::Node(1)).await.unwrap();
+    let connection = site
+        .stack
+        .start_client(&newcomer, &ClientOptions::default())
+        .await
+        .unwrap();
+    let took = connection
+        .client
+        .log()
+        .wait_for(&reached(&hosts[1]), 1, SOON)
+        .await
+        .unwrap();
+    eprintln!(
+        "measured: a newcomer was on the other node after {} ms",
+        took.as_millis()
+    );
+    connection.client.connected(SOON).await.unwrap();
+    is_left_with(&site, 0).await;
+    connection.close().await;
+
+    let api = site.stack.api();
+    let eve = api.create_user("eve", Some(SOON)).await.unwrap().expect(201).unwrap();
+    assert_eq!(eve.body["server_id"], "node-2", "{}", eve.text);
+    let only = api.profile("eve").await.unwrap();
+    assert_eq!(profile::hosts(&only), [hosts[1].as_str()]);
+
+    post(&site, "node-1", "undrain", 200).await;
+    let over = async || api.endnode("node-1").await.unwrap().body["health"]["draining"] == false;
+    wait::until(SOON, "node-1 to keep its clients again", over)
+        .await
+        .unwrap();
+    let back = site.visit(&profiles[0]).await;
+    assert!(back.connection.client.log().contains(&reached(&hosts[0])));
+    back.lost_nothing().await;
+    for action in ["node_drained", "node_undrained"] {
+        let rows = api.audit(&format!("?action={action}")).await.unwrap();
+        assert_eq!(rows.items().len(), 1, "{}", rows.text);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_learns_of_its_draining_when_it_returns() {
+    let Some(mut site) = Site::with_tunnels("drain away").await else {
+        return;
+    };
+    let text = create(&site, "alice").await;
+    let hosts: Vec<String> = profile::hosts(&text).into_iter().map(ToOwned::to_owned).collect();
+    let alice = site.visit(&text).await;
+    site.stack.stop_part(Part::Node(1)).await.unwrap();
+
+    post(&site, "node-1", "drain", 200).await;
+    assert_eq!(
+        alice.connection.client.connections(),
+        1,
+        "the tunnel outlives its agent"
+    );
+    site.stack.start_part(Part::Node(1)).await.unwrap();
+
+    let log = alice.connection.client.log();
+    log.wait_for(&reached(&hosts[1]), 1, SOON).await.unwrap();
+    is_left_with(&site, 0).await;
+}

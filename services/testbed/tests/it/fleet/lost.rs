@@ -1,0 +1,83 @@
+//! A node that dies and comes back: its users get another home meanwhile, and keep it.
+
+use serde_json::{Value, json};
+use vpnmanager_testbed::{
+    stack::{Part, StackOptions},
+    wait,
+};
+
+use crate::main_job::site::{SOON, Site};
+
+const USERS: usize = 12;
+
+#[tokio::test]
+async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_back() {
+    let env = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        owned.collect()
+    };
+    let mut site = Site::start(StackOptions {
+        nodes: 3,
+        tunnels: Some(false),
+        management_env: env(&[
+            ("HEALTH_STALE_AFTER", "2s"),
+            ("HEALTH_LOST_AFTER", "4s"),
+            ("HEALTH_REHOME_AFTER", "2s"),
+        ]),
+        node_env: env(&[("HEARTBEAT_INTERVAL", "500ms")]),
+        ..StackOptions::default()
+    })
+    .await;
+    let api = site.stack.api();
+    let names: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
+    for name in &names {
+        let body = json!({ "username": name, "server_id": "node-1" });
+        let created = api.create_user_as(&body, Some(SOON)).await.unwrap();
+        created.expect(201).unwrap();
+    }
+    let homes = async || -> Vec<String> {
+        let users = api.users("?limit=1000").await.unwrap();
+        let home = |user: &Value| user["server_id"].as_str().unwrap().to_owned();
+        users.items().iter().map(home).collect()
+    };
+
+    site.stack.kill_part(Part::Node(1)).await.unwrap();
+    let moved = async || !homes().await.contains(&"node-1".to_owned());
+    let took = wait::until(2 * SOON, "the users of node-1 to have another home", moved).await;
+    eprintln!(
+        "measured: all homes had moved {} ms after the kill",
+        took.unwrap().as_millis()
+    );
+
+    let before = homes().await;
+    for node in ["node-2", "node-3"] {
+        assert!(before.iter().any(|home| home == node), "{node} got nobody: {before:?}");
+    }
+    // The new homes make new profiles.
+    for name in &names {
+        let made = async || api.profile(name).await.is_ok();
+        wait::until(SOON, format_args!("a new profile of {name}"), made)
+            .await
+            .unwrap();
+    }
+    // What changes meanwhile waits for the lost node, and is applied when it returns.
+    api.delete_user("user0", None).await.unwrap().expect(202).unwrap();
+    site.stack.start_part(Part::Node(1)).await.unwrap();
+    site.forgets("user0").await;
+    let back = async || {
+        let node = api.endnode("node-1").await.unwrap().body;
+        node["state"] == "healthy" && node["lost_since"].is_null()
+    };
+    wait::until(2 * SOON, "node-1 to take users again", back).await.unwrap();
+    let mut after = homes().await;
+    after.sort();
+    assert_eq!(after.len(), USERS - 1);
+    assert!(!after.contains(&"node-1".to_owned()), "homes went back: {after:?}");
+    for action in ["node_state_changed", "user_rehomed", "node_readmitted"] {
+        let rows = api.audit(&format!("?action={action}")).await.unwrap();
+        assert!(!rows.items().is_empty(), "{action}: {}", rows.text);
+    }
+    assert_eq!(site.all_synced(SOON).await, USERS - 1);
+}

@@ -1,0 +1,6 @@
+//! Nodes that leave, are drained, die and return, on whole stacks with real tunnels.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
+
+mod drain;
+mod lost;
