@@ -6,6 +6,7 @@ pub mod user;
 pub mod credential;
 pub mod placement;
 
+pub mod agent_run;
 pub mod health_history;
 pub mod health_status;
 

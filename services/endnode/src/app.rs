@@ -189,6 +189,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         applier: applier.clone(),
         acks: acks.clone(),
         issue: issue.clone(),
+        readiness: readiness.clone(),
         progress,
         context: context.clone(),
         tasks: tasks.clone(),

@@ -22,6 +22,7 @@ use super::{
     acks::{Acks, Answered},
     issue::{IssueJob, IssueQueue},
     progress::Progress,
+    serving::Readiness,
 };
 use crate::{
     apply::{Applied, Applier},
@@ -50,6 +51,8 @@ pub struct Commands {
     pub acks: Acks,
     /// Takes the profiles that are to be made.
     pub issue: IssueQueue,
+    /// Whether this node may take commands: of two with one identity only one may.
+    pub readiness: Readiness,
     /// Counts.
     pub progress: Progress,
     /// The JetStream of this node.
@@ -67,6 +70,13 @@ type Message = Result<jetstream::Message, jetstream::consumer::pull::MessagesErr
 pub async fn run(commands: Commands, stop: CancellationToken) -> anyhow::Result<()> {
     let answering = Arc::new(Semaphore::new(ANSWERING));
     while !stop.is_cancelled() {
+        if commands.readiness.refusal().is_some() {
+            tokio::select! {
+                () = commands.readiness.accepted() => {}
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
         match open(&commands).await {
             Ok(messages) => commands.follow(messages, &answering, &stop).await,
             Err(error) => {
@@ -110,6 +120,7 @@ impl Commands {
         while !interrupted {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
+                () = self.readiness.refused() => break,
                 () = stop.cancelled() => break,
             };
             let Some(batch) = batch else {

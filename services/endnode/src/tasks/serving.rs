@@ -80,6 +80,21 @@ impl Readiness {
         self.state.borrow().caught_up
     }
 
+    /// Waits until management says that this node must not serve.
+    pub async fn refused(&self) {
+        self.wait_for(|state| state.refused.is_some()).await;
+    }
+
+    /// Waits until management lets this node serve.
+    pub async fn accepted(&self) {
+        self.wait_for(|state| state.refused.is_none()).await;
+    }
+
+    async fn wait_for(&self, is_so: impl FnMut(&State) -> bool) {
+        // It cannot be closed: this handle holds it.
+        let _state = self.state.subscribe().wait_for(is_so).await;
+    }
+
     /// Why this node must not serve, if so.
     pub fn refusal(&self) -> Option<String> {
         self.state.borrow().refused.clone()

@@ -29,9 +29,10 @@ pub struct Assessment {
     pub reason: Option<String>,
 }
 
-/// How a node is that just sent this heartbeat.
-pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>) -> Assessment {
-    match fault(heartbeat, received_at) {
+/// How a node is that just sent this heartbeat; `cloned` when a clone of it speaks too.
+pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>, cloned: bool) -> Assessment {
+    let clone = cloned.then(|| "a second agent speaks with its identity, and is refused".to_owned());
+    match clone.or_else(|| fault(heartbeat, received_at)) {
         None => Assessment {
             state: NodeState::Healthy,
             reason: None,
@@ -122,7 +123,7 @@ mod tests {
     fn each_fault_degrades_and_says_why() {
         let well = heartbeat();
         assert_eq!(
-            assess(&well, well.at),
+            assess(&well, well.at, false),
             Assessment {
                 state: NodeState::Healthy,
                 reason: None
@@ -136,10 +137,14 @@ mod tests {
         full.openvpn.sessions = 95;
         let skewed = heartbeat();
         let cases = [
-            (assess(&down, down.at), "OpenVPN is down: killed"),
-            (assess(&full, full.at), "95 of 100 addresses are in use"),
             (
-                assess(&skewed, skewed.at + TimeDelta::seconds(3)),
+                assess(&well, well.at, true),
+                "a second agent speaks with its identity, and is refused",
+            ),
+            (assess(&down, down.at, false), "OpenVPN is down: killed"),
+            (assess(&full, full.at, false), "95 of 100 addresses are in use"),
+            (
+                assess(&skewed, skewed.at + TimeDelta::seconds(3), false),
                 "its clock is off by -3000 ms",
             ),
         ];

@@ -17,6 +17,7 @@ use vpnmanager_nats::{
 
 use super::{
     audit::{self, Entry},
+    observe_runs::{is_refused, note_told},
     read_nodes::{self, Progress},
 };
 use crate::{app::App, domain::actor::Actor};
@@ -44,6 +45,9 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
             reason: "this node is not registered".to_owned(),
         });
     };
+    if is_refused(&app.db, node, request.instance).await? {
+        return refuse_clone(app, request).await;
+    }
     app.topology.ensure_node_consumer(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
@@ -64,6 +68,17 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {
         reason: reason.to_owned(),
+    })
+}
+
+/// The clone pulled from the same consumer until it was told, so the node itself gets everything again.
+async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
+    if note_told(&app.db, &request.node, request.instance).await? {
+        begin(app, &request.node, "a clone of the node took some of its commands").await?;
+        app.publisher.wake();
+    }
+    Ok(SyncAnswer::Refused {
+        reason: "another agent speaks with this node's identity, and was there first".to_owned(),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::domain::command::{Endpoint, UserState, compose};
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
 /// So long a replica may take to publish what it claimed.
-const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// One placement, claimed and ready to publish.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ pub mod change_node;
 pub mod create_join_token;
 pub mod deregister_node;
 pub mod hand_over;
+pub mod observe_runs;
 pub mod place_users;
 pub mod read_nodes;
 pub mod readmit_nodes;

@@ -1,6 +1,6 @@
 //! Recording heartbeats: the latest of each node, its state, and a sample for the history.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
@@ -16,7 +16,10 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
-use super::audit::{self, Entry};
+use super::{
+    audit::{self, Entry},
+    observe_runs::observe,
+};
 use crate::domain::{
     actor::Actor,
     health::{self, Assessment},
@@ -39,23 +42,30 @@ pub struct Received {
 /// # Errors
 /// When the database does not take it.
 pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(), DbErr> {
-    let mut newest: HashMap<String, Received> = HashMap::new();
-    for received in batch {
-        newest.insert(received.heartbeat.node.to_string(), received);
-    }
     let transaction = db.begin().await?;
-    let names: Vec<String> = newest.keys().cloned().collect();
+    let names: HashSet<String> = batch.iter().map(|received| received.heartbeat.node.to_string()).collect();
     let known = server::Entity::find()
         .filter(server::COLUMN.name.is_in(names))
         .all(&transaction)
         .await?;
+    let mut batch = batch;
+    batch.retain(|received| known.iter().any(|server| server.name == received.heartbeat.node.as_str()));
+    let observed = observe(&transaction, &batch).await?;
+    let mut newest: HashMap<String, Received> = HashMap::new();
+    for received in batch {
+        // What a clone says is not how the node is.
+        if !observed.is_of_clone(&received.heartbeat) {
+            newest.insert(received.heartbeat.node.to_string(), received);
+        }
+    }
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
         let Some(received) = newest.get(&server.name) else {
             continue;
         };
         rows.push(row(received));
-        follow(&transaction, server, received).await?;
+        let assessment = health::assess(&received.heartbeat, received.at, observed.is_cloned(&server.name));
+        follow(&transaction, server, received, assessment).await?;
     }
     if !rows.is_empty() {
         upsert(&transaction, rows).await?;
@@ -128,7 +138,12 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
 }
 
 /// Lets the server's row follow its heartbeat, and samples it.
-async fn follow(transaction: &DatabaseTransaction, server: &server::Model, received: &Received) -> Result<(), DbErr> {
+async fn follow(
+    transaction: &DatabaseTransaction,
+    server: &server::Model,
+    received: &Received,
+    assessment: Assessment,
+) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
         .col_expr(
@@ -138,7 +153,6 @@ async fn follow(transaction: &DatabaseTransaction, server: &server::Model, recei
         .filter(Expr::col(server::Column::Name).eq(server.name.as_str()))
         .exec(transaction)
         .await?;
-    let assessment = health::assess(&received.heartbeat, received.at);
     let changed = assessment.state != server.state;
     if changed || assessment.reason != server.state_reason {
         let to = &assessment;

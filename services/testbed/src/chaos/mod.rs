@@ -1,13 +1,14 @@
 //! A whole stack on its worst day: a seeded mix of operations through the API while a seeded mix of faults is injected, and
 //! then the question whether everything that was answered came true everywhere.
 //!
-//! [`work`] operates users and keeps in [`model`] what was answered. [`injector`] breaks parts and heals them again.
+//! [`work`] operates users and keeps in [`model`] what was answered; a [`commuter`] logs in again and again. [`injector`] breaks parts and heals them again.
 //! Once all is healed, [`agreement`] compares PostgreSQL, journals and allow-lists until they say the same, [`promises`] holds
 //! the result against the model, and [`logins`] asks OpenVPN.
 
 mod options;
 mod run;
 
+mod commuter;
 mod model;
 mod timeline;
 mod work;

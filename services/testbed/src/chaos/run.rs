@@ -18,7 +18,9 @@ use vpnmanager_testbed::{
 use super::{
     Chaos, agreement,
     bus_proxy::BusProxy,
-    clock, evidence,
+    clock,
+    commuter::Commuter,
+    evidence,
     fault::Breakable,
     injector::Injector,
     inventory, logins, promises,
@@ -62,6 +64,13 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
         clocks: clock::library().is_some(),
     };
     let stop = CancellationToken::new();
+    let mut commuter = None;
+    let mut commuting = JoinSet::new();
+    if of.tunnels {
+        let (hired, person) = Commuter::hire(&stack, &timeline).await?;
+        commuting.spawn(hired.run(stop.clone()));
+        commuter = Some(person);
+    }
     let workers = set_to_work(chaos, &stack, &mut rng, (&timeline, &stop))?;
     let mut injector = Injector::new(stack, proxy, rng.fork(), timeline.clone(), of);
     injector.torment(chaos.duration).await?;
@@ -70,6 +79,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     timeline.note("all faults are healed");
     stop.cancel();
     let mut worked = gather(workers).await;
+    worked.people.extend(commuter);
     timeline.note("all workers are done");
 
     let db = inventory::connect(&injector.stack).await?;
@@ -80,10 +90,14 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let stack = &injector.stack;
     violations.extend(promises::broken(stack, &db, &worked.people, &injector.lost_keys).await?);
     let mut tried = 0;
+    for commuted in commuting.join_all().await {
+        tried += commuted.logins;
+        violations.extend(commuted.violations);
+    }
     if of.tunnels {
         let (wrong, logins) = logins::wrong_logins(stack, &db, &worked.people, &mut rng).await?;
         violations.extend(wrong);
-        tried = logins;
+        tried += logins;
     }
     for violation in &violations {
         timeline.note(format!("VIOLATION {violation}"));

@@ -73,10 +73,7 @@ impl Identity {
     /// # Errors
     /// [`TimedOut`] when it outlives the deadline.
     pub async fn gone(&self, deadline: Duration) -> Result<Duration, TimedOut> {
-        wait::until(deadline, format_args!("process {} to end", self.pid), async || {
-            !self.alive()
-        })
-        .await
+        wait::until(deadline, format!("process {} to end", self.pid), async || !self.alive()).await
     }
 
     /// `signal`, and SIGKILL when the process has not ended by the deadline.

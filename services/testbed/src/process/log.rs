@@ -63,11 +63,9 @@ impl Log {
     /// # Errors
     /// [`TimedOut`] at the deadline.
     pub async fn wait_for(&self, needle: &str, times: usize, deadline: Duration) -> Result<Duration, TimedOut> {
-        wait::until(
-            deadline,
-            format_args!("{needle:?} in {}", self.path.display()),
-            async || self.count(needle) >= times,
-        )
+        wait::until(deadline, format!("{needle:?} in {}", self.path.display()), async || {
+            self.count(needle) >= times
+        })
         .await
     }
 }

@@ -242,7 +242,7 @@ impl Process {
     pub async fn exited(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         wait::until(
             deadline,
-            format_args!("{} (pid {}) to end", self.name, self.pid()),
+            format!("{} (pid {}) to end", self.name, self.pid()),
             async || !self.alive(),
         )
         .await
@@ -279,7 +279,7 @@ impl Process {
     ) -> Result<Duration, crate::NotReady> {
         let started = std::time::Instant::now();
         let mut ended = false;
-        let waited = wait::until_ok(deadline, format_args!("{} to be ready", self.name), async || {
+        let waited = wait::until_ok(deadline, format!("{} to be ready", self.name), async || {
             if !self.alive() {
                 ended = true;
                 return Ok(());

@@ -63,7 +63,7 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
             .unwrap();
     }
     // What changes meanwhile waits for the lost node, and is applied when it returns.
-    api.delete_user("user0", None).await.unwrap().expect(202).unwrap();
+    api.delete_user("user0", None).await.unwrap().success().unwrap();
     site.stack.start_part(Part::Node(1)).await.unwrap();
     site.forgets("user0").await;
     let back = async || {

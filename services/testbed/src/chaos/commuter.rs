@@ -1,0 +1,89 @@
+//! Somebody whom nobody touches and who logs in again and again: whatever breaks, allowed users get in.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use vpnmanager_testbed::{
+    client::{ClientOptions, OpenvpnClient},
+    net::Network,
+    stack::Stack,
+};
+
+use super::{
+    model::{Answer, Operation, Person},
+    timeline::Timeline,
+};
+
+const NAME: &str = "commuter";
+const PREPARE: Duration = Duration::from_secs(30);
+/// Longer than any server is away, with the time that a client takes to try them all.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(2);
+
+/// A user with a profile from before the first fault.
+#[derive(Debug)]
+pub(super) struct Commuter {
+    network: Network,
+    dir: PathBuf,
+    profile: String,
+    timeline: Timeline,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Commuted {
+    pub(super) logins: usize,
+    pub(super) violations: Vec<String>,
+}
+
+impl Commuter {
+    /// Creates the user and reads the profile.
+    pub(super) async fn hire(stack: &Stack, timeline: &Timeline) -> anyhow::Result<(Self, Person)> {
+        let api = stack.api();
+        let created = api.create_user(NAME, Some(PREPARE)).await?.expect(201)?;
+        anyhow::ensure!(created.body["synced"] == true, "not synced: {}", created.text);
+        let profile = api.profile(NAME).await?;
+        let mut person = Person::new(NAME.to_owned());
+        let create = Operation::Create { expires_at: None };
+        person.note(&create, &Answer::Done).map_err(anyhow::Error::msg)?;
+        person.profiles.push(profile.clone());
+        let dir = stack.state().dir.join("commuter");
+        std::fs::create_dir(&dir)?;
+        let commuter = Self {
+            network: stack.network()?.clone(),
+            dir,
+            profile,
+            timeline: timeline.clone(),
+        };
+        Ok((commuter, person))
+    }
+
+    /// Logs in and out until told to stop.
+    pub(super) async fn run(self, stop: CancellationToken) -> Commuted {
+        let mut commuted = Commuted::default();
+        while !stop.is_cancelled() {
+            match self.log_in(commuted.logins).await {
+                Ok(took) => self
+                    .timeline
+                    .note(format!("{NAME} logged in after {:.1} s", took.as_secs_f64())),
+                Err(error) => commuted.violations.push(format!("{NAME} cannot log in: {error:#}")),
+            }
+            commuted.logins += 1;
+            tokio::select! {
+                () = tokio::time::sleep(REST) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        commuted
+    }
+
+    async fn log_in(&self, number: usize) -> anyhow::Result<Duration> {
+        let namespace = self.network.add_client(None).await?;
+        let (name, options) = (format!("login-{number}"), ClientOptions::default());
+        let client = OpenvpnClient::start(&namespace, &self.profile, (&self.dir, &name), &options)?;
+        let connected = client.connected(PATIENCE).await;
+        client.stop().await;
+        namespace.delete().await;
+        Ok(connected?)
+    }
+}
