@@ -31,6 +31,11 @@ pub enum NodeRequest {
         /// Sessions moved in one second, newcomers not counted; at least 1.
         pace: u32,
     },
+    /// The node leaves the fleet: it must not serve any more, its agent's next run included.
+    Retire {
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 impl NodeRequest {
@@ -40,6 +45,7 @@ impl NodeRequest {
             Self::Profile { .. } => NodeVerb::Profile,
             Self::Sessions { .. } => NodeVerb::Sessions,
             Self::Drain { .. } => NodeVerb::Drain,
+            Self::Retire { .. } => NodeVerb::Retire,
         }
     }
 }

@@ -78,6 +78,8 @@ pub enum NodeVerb {
     Sessions,
     /// Moving its clients away, or no longer.
     Drain,
+    /// Serving nobody any more.
+    Retire,
 }
 
 impl NodeVerb {
@@ -87,6 +89,7 @@ impl NodeVerb {
             Self::Profile => "profile",
             Self::Sessions => "sessions",
             Self::Drain => "drain",
+            Self::Retire => "retire",
         }
     }
 }

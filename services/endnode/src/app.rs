@@ -30,7 +30,7 @@ use crate::{
     tasks::{
         acks::{Acks, node_context},
         allow_list::AllowListRepair,
-        bus_watch::{self, BusWatch},
+        bus_watch::{self, BusRefusal, BusWatch},
         commands::{self, Commands},
         drain::{self, Drain, Draining},
         events::EventOutbox,
@@ -130,6 +130,7 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
         key: keys.bus,
         address,
         bus: parts.bus.client.clone(),
+        refusal: agent.bus_refusal.clone(),
     };
     tasks.spawn("bus-watch", bus_watch::run(watch, tasks.token()));
     local.enrolled(agent);
@@ -266,6 +267,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         journal: journal.clone(),
         vpn: vpn.clone(),
         draining: draining.clone(),
+        readiness: readiness.clone(),
         bus: bus.client.clone(),
     };
     tasks.spawn("node-requests", node_requests::run(requests, stop()));
@@ -279,6 +281,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         waiters,
         issue,
         bus: bus.client,
+        bus_refusal: BusRefusal::default(),
     }
 }
 

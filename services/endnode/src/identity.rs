@@ -198,13 +198,13 @@ impl Identity {
             jwt: self.bus_jwt.clone(),
             key: keys.bus.clone(),
         };
-        secret_file::write(&dir.bus_credentials(), credentials.to_file_text()?)?;
+        put(&dir.bus_credentials(), &credentials.to_file_text()?)?;
         if let Some(ca) = &self.bus_ca {
-            secret_file::write(&dir.bus_ca(), ca)?;
+            put(&dir.bus_ca(), ca)?;
         }
-        secret_file::write(&dir.ca(), &self.ca)?;
-        secret_file::write(&dir.certificate(), &self.certificate)?;
-        Ok(secret_file::write(&dir.tls_crypt_v2(), &self.tls_crypt_v2_key)?)
+        put(&dir.ca(), &self.ca)?;
+        put(&dir.certificate(), &self.certificate)?;
+        Ok(put(&dir.tls_crypt_v2(), &self.tls_crypt_v2_key)?)
     }
 
     /// Whether this identity is about these keys.
@@ -212,6 +212,15 @@ impl Identity {
         self.bus_public_key.as_str() == keys.bus_public_key()
             && is_for_key(&self.certificate, keys.server.expose_secret())
     }
+}
+
+/// Writes a file anew. Where that cannot be done and the file holds the text already, all is well: a full disk must not keep
+/// the node from starting.
+fn put(path: &Path, text: &str) -> Result<(), SecretFileError> {
+    secret_file::write(path, text).or_else(|error| match read_present(path) {
+        Ok(Some(present)) if present.expose_secret().trim_end() == text.trim_end() => Ok(()),
+        Ok(_) | Err(_) => Err(error),
+    })
 }
 
 fn read_present(path: &Path) -> Result<Option<SecretString>, SecretFileError> {

@@ -16,6 +16,7 @@ mod requests {
         NodeRequest::Profile { .. } => "profile",
         NodeRequest::Sessions { .. } => "sessions",
         NodeRequest::Drain { .. } => "drain",
+        NodeRequest::Retire { .. } => "retire",
     });
 
     #[test]
@@ -30,6 +31,9 @@ mod requests {
             Envelope::new(NodeRequest::Drain {
                 draining: true,
                 pace: 20,
+            }),
+            Envelope::new(NodeRequest::Retire {
+                reason: "this node was deregistered".to_owned(),
             }),
         ];
         Family {

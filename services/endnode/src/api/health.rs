@@ -112,7 +112,7 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
                 .clone()
                 .or_else(|| Some("OpenVPN does not answer".to_owned())),
         ),
-        (None, false, _) => (NodeStatus::Degraded, Some("the bus is not connected".to_owned())),
+        (None, false, _) => (NodeStatus::Degraded, Some(without_bus(agent.bus_refusal.reason()))),
         (None, true, OpenvpnState::Waiting) => (
             NodeStatus::Degraded,
             openvpn
@@ -144,6 +144,15 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
         }),
         detail,
     })
+}
+
+fn without_bus(refusal: Option<String>) -> String {
+    match refusal {
+        Some(reason) => format!(
+            "the bus refuses this node ({reason}): it was deregistered, or belongs to another fleet; it goes on serving with what it holds, and hears of no change"
+        ),
+        None => "the bus is not connected".to_owned(),
+    }
 }
 
 fn enrolling(node: &LocalNode) -> Health {

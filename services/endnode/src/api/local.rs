@@ -13,7 +13,7 @@ use crate::{
     apply::Applier,
     journal::{Journal, JournalError},
     node::Node,
-    tasks::{drain::Draining, intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
+    tasks::{bus_watch::BusRefusal, drain::Draining, intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
     vpn::Vpn,
 };
 
@@ -49,6 +49,8 @@ pub struct Agent {
     pub issue: IssueQueue,
     /// The connection to the bus.
     pub bus: Client,
+    /// Why the bus refuses this node, if it does.
+    pub bus_refusal: BusRefusal,
 }
 
 impl LocalNode {

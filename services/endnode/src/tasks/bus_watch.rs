@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection::State};
 use nkeys::KeyPair;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 use vpnmanager_nats::{connect::BusAddress, permissions::inbox_prefix};
@@ -27,6 +28,25 @@ pub struct BusWatch {
     pub address: BusAddress,
     /// The connection.
     pub bus: Client,
+    /// For the local API.
+    pub refusal: BusRefusal,
+}
+
+/// Why the bus refuses this node, as far as is known. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct BusRefusal {
+    reason: watch::Sender<Option<String>>,
+}
+
+impl BusRefusal {
+    /// The reason in words; `None` while the bus lets this node in or cannot be reached.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.borrow().clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        self.reason.send_replace(reason);
+    }
 }
 
 /// Runs until stopped. Deletes nothing, whatever it finds: the same identity may be good again in a minute.
@@ -41,7 +61,10 @@ pub async fn run(watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()>
             () = stop.cancelled() => return Ok(()),
         }
         pause = match watch.bus.connection_state() {
-            State::Connected => PERIOD,
+            State::Connected => {
+                watch.refusal.set(None);
+                PERIOD
+            }
             State::Disconnected | State::Pending => watch.look().await,
         };
     }
@@ -50,7 +73,10 @@ pub async fn run(watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()>
 impl BusWatch {
     async fn look(&self) -> Duration {
         match self.try_once().await {
-            Ok(()) => PERIOD,
+            Ok(()) => {
+                self.refusal.set(None);
+                PERIOD
+            }
             Err(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
                 error!(
                     node.id = %self.node.id,
@@ -58,6 +84,7 @@ impl BusWatch {
                     "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
                      the journal holds. Register the node again in management, or move the state folder away and enrol anew"
                 );
+                self.refusal.set(Some(kind.to_string()));
                 REPEATED
             }
             Err(

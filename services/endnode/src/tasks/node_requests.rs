@@ -1,4 +1,4 @@
-//! Requests from management: the profile of a credential, the live sessions, moving clients away.
+//! Requests from management: the profile of a credential, the live sessions, moving clients away, leaving the fleet.
 
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -14,7 +14,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::reconcile::jittered;
 
-use super::drain::Draining;
+use super::{drain::Draining, serving::Readiness};
 use crate::{backend::Session, journal::Journal, node::Node, vpn::Vpn};
 
 /// Requests answered at the same time.
@@ -31,6 +31,8 @@ pub struct NodeRequests {
     pub vpn: Vpn,
     /// Whether clients are moved away.
     pub draining: Draining,
+    /// Whether this node serves.
+    pub readiness: Readiness,
     /// The way to management.
     pub bus: Client,
 }
@@ -72,8 +74,16 @@ impl NodeRequests {
             warn!(request.subject = %message.subject, "Dropped a message that is no request of management");
             return;
         };
+        let refusal = self.readiness.refusal();
         let answer = match Envelope::<NodeRequest>::decode(&message.payload) {
             Ok(envelope) => match envelope.body {
+                NodeRequest::Retire { reason } => self.retire(reason).await,
+                // A clone leaves the answer to the node itself.
+                NodeRequest::Profile { .. } | NodeRequest::Sessions { .. } | NodeRequest::Drain { .. }
+                    if refusal.is_some() =>
+                {
+                    return;
+                }
                 NodeRequest::Profile { user_key, common_name } => self.profile(user_key, common_name).await,
                 NodeRequest::Sessions { offset } => self.sessions(offset).await,
                 NodeRequest::Drain { draining, pace } => self.drain(draining.then_some(pace.max(1))).await,
@@ -115,6 +125,24 @@ impl NodeRequests {
         }
         self.node.wakes.heartbeat.wake();
         NodeAnswer::Done
+    }
+
+    /// Journaled first: the next run of the agent does not serve either.
+    async fn retire(&self, reason: String) -> NodeAnswer {
+        let noted = reason.clone();
+        let journaled = self
+            .journal
+            .write(move |records| records.set_refused(Some(&noted)))
+            .await;
+        match journaled {
+            Ok(()) => {
+                self.readiness.refuse(&reason);
+                NodeAnswer::Done
+            }
+            Err(error) => NodeAnswer::Failed {
+                error: error.to_string(),
+            },
+        }
     }
 
     async fn sessions(&self, offset: u32) -> NodeAnswer {

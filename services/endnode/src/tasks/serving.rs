@@ -92,7 +92,8 @@ impl Readiness {
 
     async fn wait_for(&self, is_so: impl FnMut(&State) -> bool) {
         // It cannot be closed: this handle holds it.
-        let _state = self.state.subscribe().wait_for(is_so).await;
+        let mut states = self.state.subscribe();
+        let _state = states.wait_for(is_so).await;
     }
 
     /// Why this node must not serve, if so.

@@ -5,7 +5,11 @@ use std::time::Duration;
 use async_nats::{
     Client,
     connection::State,
-    jetstream::{self, consumer::PullConsumer},
+    jetstream::{
+        self, ErrorCode,
+        consumer::PullConsumer,
+        stream::{ConsumerError, ConsumerErrorKind},
+    },
 };
 use chrono::Utc;
 use tokio::{sync::watch, time::Instant};
@@ -72,6 +76,10 @@ enum SyncError {
     Sweep(#[from] ApplyError),
     #[error("the snapshot did not arrive in time")]
     Late,
+    #[error("the bus was connected anew before the snapshot arrived")]
+    Reconnected,
+    #[error("the bus has no consumer for this node")]
+    NoConsumer,
     #[error("an earlier run took commands with it, asking for everything again")]
     Stranded,
 }
@@ -112,7 +120,7 @@ pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: Cancel
             continue;
         }
         let outcome = tokio::select! {
-            outcome = sync.shake_hands() => outcome,
+            outcome = sync.shake_hands(&connections) => outcome,
             () = stop.cancelled() => break,
         };
         let pause = match outcome {
@@ -145,7 +153,7 @@ pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: Cancel
 
 impl Sync {
     /// One handshake to its end. Returns when to have the next one.
-    async fn shake_hands(&self) -> Result<Duration, SyncError> {
+    async fn shake_hands(&self, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
         // Whatever comes from here on may already be part of the answer.
         self.progress.restart();
         match self.ask().await? {
@@ -155,7 +163,7 @@ impl Sync {
                     sequence: upto_sequence,
                     stream,
                 };
-                self.catch_up(upto, Ending::Complete).await?;
+                self.catch_up(upto, Ending::Complete, connections).await?;
                 Ok(PERIOD)
             }
             SyncAnswer::Preparing { reason } => {
@@ -175,7 +183,7 @@ impl Sync {
                     sequence: upto_sequence,
                     stream,
                 };
-                self.catch_up(upto, Ending::Sweep).await?;
+                self.catch_up(upto, Ending::Sweep, connections).await?;
                 Ok(PERIOD)
             }
             SyncAnswer::Refused { reason } => {
@@ -234,7 +242,7 @@ impl Sync {
         Ok(())
     }
 
-    async fn catch_up(&self, upto: Upto, ending: Ending) -> Result<(), SyncError> {
+    async fn catch_up(&self, upto: Upto, ending: Ending, connections: &watch::Receiver<u64>) -> Result<(), SyncError> {
         let (deadline, mut stranded_since) = (Instant::now() + CATCH_UP, None);
         loop {
             match self.arrived(upto.sequence, ending).await? {
@@ -247,6 +255,10 @@ impl Sync {
                         return Err(SyncError::Stranded);
                     }
                 }
+            }
+            // The bus may have come back with another store: what was promised of the one before says nothing any more.
+            if connections.has_changed().unwrap_or(false) {
+                return Err(SyncError::Reconnected);
             }
             if Instant::now() > deadline {
                 return Err(SyncError::Late);
@@ -283,11 +295,24 @@ impl Sync {
         let consumer: Result<PullConsumer, _> = self.context.get_consumer_from_stream(name, COMMANDS).await;
         match consumer {
             Ok(consumer) => Ok(judge(&consumer, self.progress.unsettled(), followed >= upto_sequence)),
+            // Management makes it again when it is asked.
+            Err(error) if is_missing(&error) => Err(SyncError::NoConsumer),
             Err(error) => {
                 debug!(error = %error, "The node's consumer cannot be seen");
                 Ok(Arrived::NotYet)
             }
         }
+    }
+}
+
+fn is_missing(error: &ConsumerError) -> bool {
+    match error.kind() {
+        ConsumerErrorKind::JetStream(error) => error.error_code() == ErrorCode::CONSUMER_NOT_FOUND,
+        ConsumerErrorKind::TimedOut
+        | ConsumerErrorKind::Request
+        | ConsumerErrorKind::InvalidConsumerType
+        | ConsumerErrorKind::InvalidName
+        | ConsumerErrorKind::Other => false,
     }
 }
 

@@ -258,6 +258,23 @@ async fn a_resync_removes_ghosts_and_keeps_the_rest() {
 }
 
 #[tokio::test]
+async fn a_consumer_that_vanishes_during_the_handshake_is_asked_for_at_once() {
+    let (management, mut agent) = fleet().await;
+    let alice = User::new("alice");
+    agent.kill().await;
+    management.script().lose_consumer = true;
+    agent.start().await;
+
+    management.send(vec![alice.standby(1)]).await;
+
+    // Sooner than a snapshot that does not arrive is given up.
+    let applied = || async { agent.allowed() == [alice.credential.to_string()] };
+    wait::until(DEADLINE, "the command to be applied", applied)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+}
+
+#[tokio::test]
 async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
     let (management, mut agent) = fleet().await;
     let alice = User::new("alice");

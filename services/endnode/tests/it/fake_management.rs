@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) asked_to_sign: Vec<CommonName>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
+    /// The next answer promises a snapshot, and the consumer that should bring it vanishes.
+    pub(crate) lose_consumer: bool,
     pub(crate) refuse: Option<String>,
     pub(crate) syncs: Vec<SyncRequest>,
     pub(crate) acks: Vec<Ack>,
@@ -227,6 +229,7 @@ impl FakeManagement {
         let node = request.body.node.clone();
         let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
         let unsettled = request.body.unsettled;
+        self.topology.ensure_node_consumer(&node).await.unwrap();
         self.topology.give_lost_again(&node, unsettled).await.unwrap();
         self.script().syncs.push(request.body);
         let refuse = self.script().refuse.clone();
@@ -234,6 +237,14 @@ impl FakeManagement {
             return reply(SyncAnswer::Refused { reason });
         }
         let upto_sequence = self.topology.newest_command(&node).await.unwrap();
+        if std::mem::take(&mut self.script().lose_consumer) {
+            let stream = Some(self.topology.commands_store().await.unwrap());
+            self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
+            return reply(SyncAnswer::Ok {
+                upto_sequence: upto_sequence + 1,
+                stream,
+            });
+        }
         let resync = std::mem::take(&mut self.script().resync);
         if resync || lost {
             self.topology.rewind_node_consumer(&node).await.unwrap();

@@ -145,7 +145,10 @@ mod tests {
             let mut refused = Vec::new();
             for at in [3, 8, 13, 18, 23] {
                 refused.push(known.hears(clone, at, at));
-                assert!(!known.hears_skewed(elder, at + 2, at + 2, skew), "the elder is never refused");
+                assert!(
+                    !known.hears_skewed(elder, at + 2, at + 2, skew),
+                    "the elder is never refused"
+                );
             }
             assert_eq!(refused, [false, false, true, true, true], "skew {skew}");
             assert!(is_cloned(&known.runs, known.start + TimeDelta::seconds(25)));

@@ -1,18 +1,29 @@
 //! Taking a node out of the fleet: its bus key is revoked, its users are homed elsewhere, nothing waits for it any more.
 
+use std::time::Duration;
+
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement, TransactionTrait,
 };
+use tracing::{info, warn};
 use vpnmanager_entities::server;
-use vpnmanager_nats::{ids::NodeId, topology::TopologyError};
+use vpnmanager_nats::{
+    ids::NodeId,
+    node_requests::{NodeAnswer, NodeRequest},
+    topology::TopologyError,
+};
 
 use super::{
+    ask_node::ask_node,
     audit::{self, Entry},
     hand_over::{Heirs, Move, choose, hand_over},
     register_node::{revoke, snapshot},
     retry::{self, FromDatabase},
 };
 use crate::{app::App, bus_access::EnforceError, domain::actor::Actor};
+
+/// The revocation does not wait longer for the node.
+const RETIRE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a node was not taken out. After [`Self::Revoke`] and [`Self::Topology`] the database holds it, and a background task repeats the rest.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +71,7 @@ pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<
     .await?;
     app.publisher.wake();
     app.placer.wake();
+    retire(app, node).await;
     app.bus_access
         .enforce(&app.db)
         .await
@@ -68,6 +80,19 @@ pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<
         .remove_node(node)
         .await
         .map_err(DeregisterNodeError::Topology)
+}
+
+/// As long as it can be reached: without its bus key it would go on serving and hear of nothing.
+async fn retire(app: &App, node: &NodeId) {
+    let request = NodeRequest::Retire {
+        reason: "this node was deregistered".to_owned(),
+    };
+    match tokio::time::timeout(RETIRE_WITHIN, ask_node(app, node, request)).await {
+        Ok(Ok(NodeAnswer::Done)) => info!(node.id = %node, "A node that leaves the fleet serves nobody any more"),
+        Ok(Ok(answer)) => warn!(node.id = %node, ?answer, "A node that leaves the fleet may go on serving"),
+        Ok(Err(error)) => warn!(node.id = %node, error = %error, "A node that leaves the fleet may go on serving"),
+        Err(_) => warn!(node.id = %node, "A node that leaves the fleet did not answer and may go on serving"),
+    }
 }
 
 async fn record(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {

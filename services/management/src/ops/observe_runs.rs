@@ -48,7 +48,10 @@ impl Observed {
 /// # Errors
 /// When the database does not take it.
 pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
-    let names: HashSet<String> = batch.iter().map(|received| received.heartbeat.node.to_string()).collect();
+    let names: HashSet<String> = batch
+        .iter()
+        .map(|received| received.heartbeat.node.to_string())
+        .collect();
     let rows = agent_run::Entity::find()
         .filter(agent_run::Column::ServerId.is_in(names.iter().cloned()))
         .all(transaction)
@@ -81,7 +84,10 @@ pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> R
         if run.refused {
             observed.refused.insert((node.clone(), *instance));
         }
-        if runs.get(node).is_some_and(|runs| clones::is_cloned(runs, run.last_heard)) {
+        if runs
+            .get(node)
+            .is_some_and(|runs| clones::is_cloned(runs, run.last_heard))
+        {
             observed.cloned.insert(node.clone());
         }
     }
@@ -97,7 +103,9 @@ pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> R
 /// # Errors
 /// When the database does not answer.
 pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
-    let found = agent_run::Entity::find_by_id((node.to_string(), instance.0)).one(db).await?;
+    let found = agent_run::Entity::find_by_id((node.to_string(), instance.0))
+        .one(db)
+        .await?;
     Ok(found.is_some_and(|run| run.refused))
 }
 
@@ -147,7 +155,12 @@ async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(String, Uuid)
             ..Default::default()
         });
     }
-    let replaced = [Column::LastHeard, Column::LastSent, Column::PreviousSent, Column::OffsetUs];
+    let replaced = [
+        Column::LastHeard,
+        Column::LastSent,
+        Column::PreviousSent,
+        Column::OffsetUs,
+    ];
     let conflict = OnConflict::columns([Column::ServerId, Column::Instance])
         .update_columns(replaced)
         .to_owned();

@@ -43,13 +43,20 @@ pub struct Received {
 /// When the database does not take it.
 pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
-    let names: HashSet<String> = batch.iter().map(|received| received.heartbeat.node.to_string()).collect();
+    let names: HashSet<String> = batch
+        .iter()
+        .map(|received| received.heartbeat.node.to_string())
+        .collect();
     let known = server::Entity::find()
         .filter(server::COLUMN.name.is_in(names))
         .all(&transaction)
         .await?;
     let mut batch = batch;
-    batch.retain(|received| known.iter().any(|server| server.name == received.heartbeat.node.as_str()));
+    batch.retain(|received| {
+        known
+            .iter()
+            .any(|server| server.name == received.heartbeat.node.as_str())
+    });
     let observed = observe(&transaction, &batch).await?;
     let mut newest: HashMap<String, Received> = HashMap::new();
     for received in batch {

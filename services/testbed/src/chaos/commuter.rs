@@ -59,13 +59,18 @@ impl Commuter {
     }
 
     /// Logs in and out until told to stop.
-    pub(super) async fn run(self, stop: CancellationToken) -> Commuted {
+    pub(super) async fn run(&self, stop: CancellationToken) -> Commuted {
         let mut commuted = Commuted::default();
         while !stop.is_cancelled() {
-            match self.log_in(commuted.logins).await {
-                Ok(took) => self
-                    .timeline
-                    .note(format!("{NAME} logged in after {:.1} s", took.as_secs_f64())),
+            let login = tokio::select! {
+                login = self.log_in(commuted.logins) => login,
+                () = stop.cancelled() => break,
+            };
+            match login {
+                Ok(took) => {
+                    let took = took.as_secs_f64();
+                    self.timeline.note(format!("{NAME} logged in after {took:.1} s"));
+                }
                 Err(error) => commuted.violations.push(format!("{NAME} cannot log in: {error:#}")),
             }
             commuted.logins += 1;
@@ -82,7 +87,8 @@ impl Commuter {
         let (name, options) = (format!("login-{number}"), ClientOptions::default());
         let client = OpenvpnClient::start(&namespace, &self.profile, (&self.dir, &name), &options)?;
         let connected = client.connected(PATIENCE).await;
-        client.stop().await;
+        // The server may be away: nobody waits for a goodbye.
+        client.kill().await;
         namespace.delete().await;
         Ok(connected?)
     }

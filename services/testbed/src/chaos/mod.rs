@@ -44,6 +44,9 @@ impl Chaos {
                 "No tunnels here ({reason}): no links are cut and nobody logs in."
             ));
         }
+        if clock::library().is_none() {
+            say("No libfaketime here (package faketime): no clocks are shifted.");
+        }
         unless_interrupted(self.all_seeds()).await?
     }
 

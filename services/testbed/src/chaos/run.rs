@@ -19,7 +19,7 @@ use super::{
     Chaos, agreement,
     bus_proxy::BusProxy,
     clock,
-    commuter::Commuter,
+    commuter::{Commuted, Commuter},
     evidence,
     fault::Breakable,
     injector::Injector,
@@ -65,21 +65,29 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     };
     let stop = CancellationToken::new();
     let mut commuter = None;
-    let mut commuting = JoinSet::new();
     if of.tunnels {
         let (hired, person) = Commuter::hire(&stack, &timeline).await?;
-        commuting.spawn(hired.run(stop.clone()));
-        commuter = Some(person);
+        commuter = Some((hired, person));
     }
     let workers = set_to_work(chaos, &stack, &mut rng, (&timeline, &stop))?;
     let mut injector = Injector::new(stack, proxy, rng.fork(), timeline.clone(), of);
-    injector.torment(chaos.duration).await?;
-    injector.relent().await?;
-    let healed = Instant::now();
-    timeline.note("all faults are healed");
-    stop.cancel();
+    let torment = async {
+        let tormented = injector.torment(chaos.duration).await;
+        let healed = injector.relent().await.map(|()| Instant::now());
+        timeline.note("all faults are healed");
+        stop.cancel();
+        tormented.and(healed)
+    };
+    let commute = async {
+        match &commuter {
+            Some((commuter, _)) => commuter.run(stop.clone()).await,
+            None => Commuted::default(),
+        }
+    };
+    let (healed, commuted) = tokio::join!(torment, commute);
+    let healed = healed?;
     let mut worked = gather(workers).await;
-    worked.people.extend(commuter);
+    worked.people.extend(commuter.map(|(_, person)| person));
     timeline.note("all workers are done");
 
     let db = inventory::connect(&injector.stack).await?;
@@ -89,11 +97,8 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     violations.extend(disagreements);
     let stack = &injector.stack;
     violations.extend(promises::broken(stack, &db, &worked.people, &injector.lost_keys).await?);
-    let mut tried = 0;
-    for commuted in commuting.join_all().await {
-        tried += commuted.logins;
-        violations.extend(commuted.violations);
-    }
+    let mut tried = commuted.logins;
+    violations.extend(commuted.violations);
     if of.tunnels {
         let (wrong, logins) = logins::wrong_logins(stack, &db, &worked.people, &mut rng).await?;
         violations.extend(wrong);

@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 mod chaos;
+mod converge;
 mod fleet;
 mod main_job;
 mod nats;

@@ -1,6 +1,7 @@
 //! Operations against a real PostgreSQL: what the transactions promise.
 
 mod changes;
+mod clones;
 mod failover;
 mod intents;
 mod nodes;

@@ -1,0 +1,112 @@
+//! Two agents with one identity.
+
+use chrono::{TimeDelta, Utc};
+use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
+use vpnmanager_entities::{audit_log, server::NodeState};
+use vpnmanager_management::ops::{
+    answer_sync::answer_sync,
+    read_nodes::{NodeView, get_node},
+    record_heartbeats::{self, Received},
+};
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::AgentInstance,
+    sync::{StateDigest, SyncAnswer, SyncRequest},
+};
+
+use super::{enrol, node, nodes::heartbeat};
+use crate::stack::Stack;
+
+async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
+    let mut received = heartbeat("node-1", OpenvpnState::Up);
+    let at = Utc::now() - TimeDelta::seconds(60 - second);
+    received.heartbeat.instance = instance;
+    received.heartbeat.at = at;
+    let batch = vec![Received { at, ..received }];
+    record_heartbeats::record(&stack.app.db, batch).await.expect("recorded");
+}
+
+async fn syncs(stack: &Stack, instance: AgentInstance) -> SyncAnswer {
+    let request = SyncRequest {
+        node: node("node-1"),
+        instance,
+        last_sequence: 0,
+        users: 0,
+        digest: StateDigest::default(),
+        complete: false,
+        stream: None,
+        queued_intents: 0,
+        unsettled: 0,
+        at: Utc::now(),
+    };
+    answer_sync(&stack.app, &request).await.expect("answered")
+}
+
+async fn read(stack: &Stack) -> NodeView {
+    get_node(&stack.app, &node("node-1"))
+        .await
+        .expect("read")
+        .expect("there")
+}
+
+async fn audited(stack: &Stack, action: &str) -> u64 {
+    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
+    rows.count(&stack.app.db).await.expect("counted")
+}
+
+#[tokio::test]
+async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let (elder, clone) = (AgentInstance::new(), AgentInstance::new());
+    hears(&stack, elder, 0).await;
+    hears(&stack, clone, 3).await;
+    assert!(
+        !matches!(syncs(&stack, clone).await, SyncAnswer::Refused { .. }),
+        "it may be a restart"
+    );
+    for second in [5, 10, 15] {
+        hears(&stack, elder, second).await;
+        hears(&stack, clone, second + 3).await;
+    }
+    hears(&stack, elder, 20).await;
+
+    let seen = read(&stack).await;
+    assert_eq!(seen.server.state, NodeState::Degraded);
+    assert!(seen.server.state_reason.expect("a reason").contains("second agent"));
+    assert_eq!(
+        seen.health.expect("health").instance,
+        elder.0,
+        "a clone says nothing about the node"
+    );
+    assert_eq!(audited(&stack, "node_cloned").await, 1);
+    for _ in 0..2 {
+        let answer = syncs(&stack, clone).await;
+        assert!(matches!(answer, SyncAnswer::Refused { .. }), "{answer:?}");
+    }
+    assert_eq!(audited(&stack, "node_resync_started").await, 1);
+    let answer = syncs(&stack, elder).await;
+    assert!(matches!(answer, SyncAnswer::Resync { .. }), "{answer:?}");
+    let answer = syncs(&stack, elder).await;
+    assert!(matches!(answer, SyncAnswer::Ok { .. }), "{answer:?}");
+
+    hears(&stack, clone, 52).await;
+    assert!(
+        !matches!(syncs(&stack, clone).await, SyncAnswer::Refused { .. }),
+        "the elder is silent"
+    );
+    assert_eq!(audited(&stack, "node_clone_accepted").await, 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_restarts_again_and_again_is_no_clone() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    for restart in 0..6 {
+        let run = AgentInstance::new();
+        hears(&stack, run, 6 * restart).await;
+        hears(&stack, run, 6 * restart + 5).await;
+        assert!(!matches!(syncs(&stack, run).await, SyncAnswer::Refused { .. }));
+    }
+    assert_eq!(audited(&stack, "node_cloned").await, 0);
+}

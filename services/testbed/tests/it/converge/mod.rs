@@ -1,0 +1,16 @@
+//! Whatever happens to a part of a stack, the fleet ends where PostgreSQL says, and nobody has to help.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
+
+mod records;
+
+mod allow_list;
+mod bus_lost;
+mod consumer;
+mod database_restored;
+mod journal_lost;
+mod many_users;
+mod node_down;
+mod outage;
+mod redelivery;
+mod replicas;

@@ -1,0 +1,97 @@
+//! A copied state folder: two agents with one identity.
+
+use std::{path::Path, process::Command};
+
+use serde_json::{Value, json};
+use vpnmanager_testbed::{
+    api::Api,
+    binaries, ports,
+    process::{Process, Spec},
+    stack::StackOptions,
+    wait,
+};
+
+use crate::main_job::site::{SOON, Site};
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.join("allow")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_clone_is_refused_and_the_node_goes_on() {
+    let site = Site::start(StackOptions {
+        nodes: 1,
+        tunnels: Some(false),
+        node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "500ms".to_owned())],
+        ..StackOptions::default()
+    })
+    .await;
+    let api = site.stack.api();
+    site.create("alice").await;
+    let (original, folder) = (site.stack.state().node_dir(1), site.stack.state().dir.join("clone"));
+    std::fs::create_dir(&folder).unwrap();
+    let copied = folder.join("state");
+    copy(&original, &copied);
+    let port = ports::free().unwrap();
+    let spec = Spec::new("clone", binaries::endnode().unwrap(), &folder, folder.join("clone.log"))
+        .env("SERVER_ID", "node-1")
+        .env("API_KEY", "the-clones-key")
+        .env("STATE_DIR", &copied)
+        .env("LISTEN", format!("127.0.0.1:{port}"))
+        .env("OPENVPN_MODE", "none")
+        .env("HEARTBEAT_INTERVAL", "500ms");
+    let clone = Process::spawn(&spec).unwrap();
+
+    let node = async || -> Value { api.endnode("node-1").await.unwrap().body };
+    let alarmed = async || {
+        let node = node().await;
+        node["state"] == "degraded"
+            && node["state_reason"]
+                .as_str()
+                .is_some_and(|why| why.contains("second agent"))
+    };
+    let took = wait::until(SOON, "the clone to be noticed", alarmed).await.unwrap();
+    eprintln!("measured: the clone was noticed after {} ms", took.as_millis());
+    let its_api = Api::new(format!("http://127.0.0.1:{port}"), None);
+    let refused = async || {
+        its_api
+            .get("/health")
+            .await
+            .is_ok_and(|health| health.body["status"] == "refused")
+    };
+    wait::until(2 * SOON, "the clone to be told", refused).await.unwrap();
+    let rows = api.audit("?action=node_cloned").await.unwrap();
+    assert_eq!(rows.items().len(), 1, "{}", rows.text);
+
+    // What comes now goes to the node alone.
+    let held = names(&copied);
+    for username in ["bob", "carol"] {
+        site.create(username).await;
+    }
+    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    site.forgets("alice").await;
+    assert_eq!(names(&copied), held);
+    assert_eq!(names(&original).len(), 2);
+    let in_sync = async || node().await["sync"]["digest_match"] == true;
+    wait::until(SOON, "the node to hold what it should", in_sync)
+        .await
+        .unwrap();
+    assert!(clone.alive());
+    clone.kill().await;
+
+    let well = async || node().await["state"] == "healthy";
+    wait::until(2 * SOON, "the alarm to end with the clone", well)
+        .await
+        .unwrap();
+    assert_eq!(json!(site.all_synced(SOON).await), json!(2));
+}

@@ -1,0 +1,92 @@
+//! A node that leaves the fleet stops serving, and stays stopped; one that was away then cannot know, and says so.
+
+use std::time::Duration;
+
+use serde_json::json;
+use vpnmanager_testbed::{
+    api::Api,
+    stack::{Part, StackOptions},
+    wait,
+};
+
+use crate::main_job::{
+    profile,
+    site::{SOON, Site},
+};
+
+/// No client is without its tunnel for longer.
+const MOVED: Duration = Duration::from_secs(3);
+
+async fn deregister(site: &Site, node: &str) {
+    let path = format!("/api/endnodes/{node}/deregister");
+    let answer = site.stack.api().post(&path, &json!({})).await.unwrap();
+    answer.success().unwrap();
+}
+
+#[tokio::test]
+async fn the_clients_of_a_deregistered_node_move_on_because_it_stops_serving() {
+    let Some(site) = Site::with_tunnels("retired").await else {
+        return;
+    };
+    let api = site.stack.api();
+    let body = json!({ "username": "alice", "server_id": "node-2" });
+    api.create_user_as(&body, Some(SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
+    let text = api.profile("alice").await.unwrap();
+    let next = profile::hosts(&text)[1].to_owned();
+    let alice = site.visit(&text).await;
+
+    deregister(&site, "node-2").await;
+
+    let reached = format!("Peer Connection Initiated with [AF_INET]{next}:");
+    alice.connection.client.log().wait_for(&reached, 1, SOON).await.unwrap();
+    alice.pings.flows(10, SOON).await.unwrap();
+    let gap = alice.pings.stop().await.longest_gap;
+    eprintln!("measured: the client was without its tunnel for {} ms", gap.as_millis());
+    assert!(gap < MOVED, "{gap:?}");
+    let leaving = site.stack.node(2).unwrap();
+    let stopped = async || leaving.openvpn().is_none();
+    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
+        .await
+        .unwrap();
+    assert!(leaving.agent().is_some());
+}
+
+#[tokio::test]
+async fn a_retired_node_stays_retired_and_one_that_was_away_serves_on_and_says_why() {
+    let mut site = Site::start(StackOptions {
+        nodes: 3,
+        tunnels: Some(false),
+        ..StackOptions::default()
+    })
+    .await;
+    let local = |site: &Site, number: u8| site.stack.node(number).unwrap().api();
+    let health = async |api: &Api| api.get("/health").await.map(|answer| answer.body).unwrap_or_default();
+    site.stack.stop_part(Part::Node(3)).await.unwrap();
+
+    deregister(&site, "node-2").await;
+    deregister(&site, "node-3").await;
+    let retired = local(&site, 2);
+    assert_eq!(health(&retired).await["status"], "refused");
+    site.stack.kill_part(Part::Node(2)).await.unwrap();
+    site.stack.start_part(Part::Node(2)).await.unwrap();
+    let still = async || health(&retired).await["status"] == "refused";
+    wait::until(SOON, "the next run to be refused too", still)
+        .await
+        .unwrap();
+
+    site.stack.start_part(Part::Node(3)).await.unwrap();
+    let away = local(&site, 3);
+    let told = async || {
+        let health = health(&away).await;
+        let detail = health["detail"].as_str().unwrap_or_default();
+        health["status"] == "degraded" && detail.contains("refuses this node")
+    };
+    wait::until(SOON, "the node that was away to say why", told)
+        .await
+        .unwrap();
+    assert!(site.agent_log(3).contains("The bus refuses this node's identity"));
+}
