@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
 use vpnmanager_entities::placement;
-use vpnmanager_management::ops::{claim_publications::claim, record_publications};
+use vpnmanager_management::ops::{claim_publications::claim, read_users::UserView, record_publications};
 use vpnmanager_nats::commands::{Command, Role};
 use vpnmanager_testbed::wait;
 
@@ -23,6 +23,27 @@ async fn unpublish(stack: &Stack) {
         .expect("updated");
 }
 
+/// A stack with these nodes and alice, whose placements are in the stream.
+async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
+    let stack = Stack::start().await;
+    for id in nodes {
+        enrol(&stack, id).await;
+    }
+    let alice = create(&stack, "alice").await;
+    wait::until(SOON, "alice is in the stream", async || {
+        published(&stack, "alice").await
+    })
+    .await
+    .expect("published");
+    (stack, alice)
+}
+
+/// Ends the background tasks, so that nobody but the test claims anything.
+async fn stop(stack: &Stack) {
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+}
+
 async fn published(stack: &Stack, username: &str) -> bool {
     view(stack, username)
         .await
@@ -34,15 +55,7 @@ async fn published(stack: &Stack, username: &str) -> bool {
 
 #[tokio::test]
 async fn a_new_user_is_published_to_each_of_its_nodes_at_once() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    enrol(&stack, "node-2").await;
-    create(&stack, "alice").await;
-    wait::until(SOON, "both placements are in the stream", async || {
-        published(&stack, "alice").await
-    })
-    .await
-    .expect("published");
+    let (stack, _) = with_alice(&["node-1", "node-2"]).await;
     let sequences: Vec<i64> = view(&stack, "alice")
         .await
         .expect("there")
@@ -55,16 +68,8 @@ async fn a_new_user_is_published_to_each_of_its_nodes_at_once() {
 
 #[tokio::test]
 async fn what_one_replica_claimed_no_other_claims_until_the_lease_ends() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    create(&stack, "alice").await;
-    wait::until(SOON, "the placement is in the stream", async || {
-        published(&stack, "alice").await
-    })
-    .await
-    .expect("published");
-    stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    let (stack, _) = with_alice(&["node-1"]).await;
+    stop(&stack).await;
     unpublish(&stack).await;
 
     let first = claim(&stack.app.db).await.expect("claimed");
@@ -79,17 +84,8 @@ async fn what_one_replica_claimed_no_other_claims_until_the_lease_ends() {
 
 #[tokio::test]
 async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    enrol(&stack, "node-2").await;
-    let alice = create(&stack, "alice").await;
-    wait::until(SOON, "both placements are in the stream", async || {
-        published(&stack, "alice").await
-    })
-    .await
-    .expect("published");
-    stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    let (stack, alice) = with_alice(&["node-1", "node-2"]).await;
+    stop(&stack).await;
     unpublish(&stack).await;
 
     let claims = claim(&stack.app.db).await.expect("claimed");
@@ -112,16 +108,8 @@ async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
 
 #[tokio::test]
 async fn what_is_in_the_stream_for_long_and_not_applied_is_published_again() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    create(&stack, "alice").await;
-    wait::until(SOON, "the placement is in the stream", async || {
-        published(&stack, "alice").await
-    })
-    .await
-    .expect("published");
-    stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    let (stack, _) = with_alice(&["node-1"]).await;
+    stop(&stack).await;
 
     let minute = Duration::from_secs(60);
     assert_eq!(
