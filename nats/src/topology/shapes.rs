@@ -14,6 +14,9 @@ use crate::{ids::NodeId, subjects};
 const MAX_ACK_PENDING: i64 = 1024;
 /// Prefetched messages count against this, so it is longer than any batch takes.
 const ACK_WAIT: Duration = Duration::from_secs(60);
+/// What a dead replica had in its hands goes to another one after this long. A batch is one transaction, and what comes twice
+/// changes nothing.
+const REPORT_ACK_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn commands(options: &TopologyOptions) -> stream::Config {
     stream::Config {
@@ -62,7 +65,7 @@ pub(super) fn event_consumer() -> pull::Config {
     pull::Config {
         durable_name: Some(EVENTS_CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
-        ack_wait: Duration::from_secs(30),
+        ack_wait: REPORT_ACK_WAIT,
         max_ack_pending: 8192,
         deliver_policy: DeliverPolicy::All,
         ..Default::default()

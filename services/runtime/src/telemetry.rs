@@ -74,7 +74,11 @@ pub struct LogGuard {
 pub fn init(config: &LogConfig, name: &str) -> anyhow::Result<LogGuard> {
     let mut layers = vec![layer(config.format, std::io::stderr)];
     let mut guard = None;
-    if let Some(file) = config.file.clone().or_else(|| file_under_systemd(logs_directory()?, name)) {
+    if let Some(file) = config
+        .file
+        .clone()
+        .or_else(|| file_under_systemd(logs_directory()?, name))
+    {
         let (writer, worker) = tracing_appender::non_blocking(daily(&file)?);
         layers.push(layer(config.format, writer));
         guard = Some(worker);

@@ -204,7 +204,7 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
         }
     }
     if list.full {
-        let ghosts = agent.applier.sweep(listed).await.map_err(failed)?;
+        let ghosts = agent.applier.sweep(|| listed).await.map_err(failed)?;
         synced
             .changed
             .extend(ghosts.iter().map(|ghost| ghost.command.username().to_string()));

@@ -150,13 +150,15 @@ impl Applier {
         }
     }
 
-    /// Removes users that management does not know, and notes that the journal holds everything. Returns how many went.
+    /// Removes users that management does not know, and returns them. Who is known is asked once nothing else can be journaled:
+    /// a user who came a moment before is no ghost.
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub async fn sweep(&self, known: HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
+    pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
+        let known = known();
         let ghosts = inner.journal.write(move |records| {
             let ghosts = records.users_besides(&known)?;
             for ghost in &ghosts {

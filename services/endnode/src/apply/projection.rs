@@ -80,7 +80,7 @@ pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
     }
 }
 
-/// Makes the folder of profiles hold what the journal holds. For the start: it reads every profile once.
+/// Makes the folder of profiles hold what the journal holds, as far as the disk takes it. For the start: it reads every profile once.
 pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<(), ProjectError> {
     const PAGE: u32 = 200;
     let mut known = BTreeSet::new();
@@ -91,7 +91,14 @@ pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<()
         let Some(last) = page.last() else { break };
         after = last.common_name.to_string();
         for profile in page {
-            restore(dir, &profile)?;
+            // The journal has it: a full disk must not keep the node from starting.
+            if let Err(error) = restore(dir, &profile) {
+                warn!(
+                    credential = %profile.common_name,
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "A profile's file could not be written"
+                );
+            }
             known.insert(profile_path(dir, &profile.common_name));
         }
     }

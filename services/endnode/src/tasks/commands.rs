@@ -178,6 +178,8 @@ impl Commands {
             .map(|(delivery, _)| delivery.sequence())
             .max()
             .unwrap_or(0);
+        // Before the journal holds them: a sweep that comes right after must know them.
+        self.progress.coming(commands.iter().map(Command::user_key));
         match self.applier.apply(commands, sequence).await {
             Ok(dealt) => {
                 let applied = dealt.into_iter().map(|dealt| dealt.applied).collect();

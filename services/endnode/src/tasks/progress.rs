@@ -38,6 +38,11 @@ impl Progress {
         self.inner().unsettled.remove(&sequence);
     }
 
+    /// Commands about these users are about to be journaled.
+    pub fn coming(&self, users: impl IntoIterator<Item = UserKey>) {
+        self.inner().seen.extend(users);
+    }
+
     /// Commands are journaled.
     pub fn journaled(&self, sequence: u64, users: impl IntoIterator<Item = UserKey>) {
         let mut inner = self.inner();

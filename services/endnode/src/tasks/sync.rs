@@ -266,7 +266,7 @@ impl Sync {
             tokio::time::sleep(LOOK).await;
         }
         if ending == Ending::Sweep {
-            let ghosts = self.applier.sweep(self.progress.seen()).await?;
+            let ghosts = self.applier.sweep(|| self.progress.seen()).await?;
             info!(ghosts = ghosts.len(), "Everything arrived again");
         }
         self.followed(upto.stream).await?;

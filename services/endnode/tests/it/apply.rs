@@ -1,6 +1,6 @@
 //! Commands, applied.
 
-use vpnmanager_endnode::apply::Applied;
+use vpnmanager_endnode::{apply::Applied, journal::NewProfile};
 use vpnmanager_nats::{
     acks::Outcome,
     ids::{IntentId, Revision},
@@ -150,7 +150,7 @@ async fn a_sweep_removes_whoever_did_not_come_and_no_one_else() {
         .await
         .unwrap();
 
-    let ghosts = parts.applier.sweep([alice.key].into()).await.unwrap();
+    let ghosts = parts.applier.sweep(|| [alice.key].into()).await.unwrap();
 
     assert_eq!(ghosts.len(), 1);
     assert!(parts.vpn.connect(&alice.credential));
@@ -202,4 +202,32 @@ async fn a_command_that_contradicts_itself_is_refused_and_changes_nothing() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn a_profile_whose_file_cannot_be_written_keeps_no_other_from_being_made() {
+    let (parts, alice, bob) = (Parts::new(), User::new("alice"), User::new("bob"));
+    for user in [&alice, &bob] {
+        parts.apply(user.standby(1)).await;
+        let profile = NewProfile {
+            common_name: user.credential.clone(),
+            certificate: None,
+            tls_crypt_v2: "key".into(),
+            remotes: Vec::new(),
+            text: "client\n".into(),
+            checksum: "c0ffee".to_owned(),
+        };
+        let stored = parts
+            .journal
+            .write(move |records| records.store_profile(&profile))
+            .await;
+        assert!(stored.unwrap());
+    }
+    let file = |user: &User| parts.dir.profiles().join(format!("{}.ovpn", user.credential));
+    // No file can take the place of a folder.
+    std::fs::create_dir_all(file(&alice)).unwrap();
+
+    parts.applier.rebuild_profiles().await.unwrap();
+
+    assert_eq!(std::fs::read_to_string(file(&bob)).unwrap(), "client\n");
 }

@@ -91,9 +91,10 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
         FetchProfileError::NotIssuedYet(_) => ApiError::conflicting_state(
             "the profile is not made yet: the user is not synced; try again, or create with ?wait=",
         ),
-        FetchProfileError::NotHeld { server, .. } => {
-            ApiError::conflicting_state(format!("server {server}, the user's home, does not hold the profile"))
-        }
+        FetchProfileError::NotHeld { server, .. } => ApiError::conflicting_state(format!(
+            "server {server}, the user's home, does not hold the profile: its key was lost there. Copies given out before go on \
+                 working; for a new one, delete the user and create it again"
+        )),
         FetchProfileError::NodeUnreachable(server) => {
             ApiError::unavailable(format!("server {server}, which keeps the profile, cannot be reached"))
         }

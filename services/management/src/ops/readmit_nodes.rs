@@ -23,7 +23,7 @@ struct Returned {
     lost_since: DateTime<Utc>,
 }
 
-/// Readmits every lost node that is healthy again, has synced since, and has applied all that is not just on its way. Returns how
+/// Readmits every lost node that is healthy again, has synced since, and has answered all that is not just on its way. Returns how
 /// many they were; of several replicas one does it.
 ///
 /// # Errors
@@ -35,6 +35,7 @@ pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
          WHERE s.lost_since IS NOT NULL AND s.state = 'healthy' AND h.complete
            AND s.last_sync > s.lost_since AND s.resync_since IS NULL
            AND NOT EXISTS (SELECT FROM placements p WHERE p.server_id = s.name AND p.applied_revision < p.wanted_revision
+                           AND COALESCE(p.outcome, '') NOT IN ('failed', 'refused')
                            AND COALESCE(p.published_at, p.created_at) < $1)",
         [(Utc::now() - IN_SYNC_WITHIN).into()],
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use sea_orm::{DbErr, FromQueryResult, Statement};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use vpnmanager_nats::{
     ids::NodeId,
     node_requests::{NodeAnswer, NodeRequest},
@@ -66,7 +66,7 @@ async fn tell(app: &App, node: Differing) {
             warn!(node.id = name, ?answer, "A node answered another question");
         }
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => {
-            warn!(
+            debug!(
                 node.id = name,
                 draining, "A node that should be told to drain cannot be reached, trying again"
             );

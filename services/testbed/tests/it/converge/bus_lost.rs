@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::json;
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait};
 
-use super::records::{Records, audited};
+use super::records::{Records, audited, bus};
 use crate::main_job::site::{SOON, Site};
 
 #[tokio::test]
@@ -40,6 +40,22 @@ async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
         took.as_millis()
     );
     assert_eq!(site.all_synced(SOON).await, 5);
+    let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
+    let wanted = 5 * site.stack.nodes().count() as u64;
+    let published = wait::until_ok(SOON, "every command to be in the new store", async || {
+        let found = stream
+            .get_info()
+            .await
+            .map_err(|error| error.to_string())?
+            .state
+            .messages;
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("{found} of {wanted}"))
+        }
+    });
+    published.await.unwrap();
     assert_eq!(audited(&site, "bus_store_replaced").await.len(), 1);
     let after = records.serials().await;
     assert_eq!(after.len(), before.len() + 1, "one user was created meanwhile");

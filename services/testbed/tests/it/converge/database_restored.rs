@@ -113,6 +113,10 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     assert_eq!(records.serials().await, issued, "something was issued again");
     assert_eq!(site.all_synced(SOON).await, 4);
     site.lets_in(&deleted).await;
+    // The node forgot the key when the user was deleted: who has the old profile may use it, and nobody gets another copy.
+    let forgotten = api.get("/api/users/deleted/profile").await.unwrap();
+    assert_eq!(forgotten.status, 409, "{}", forgotten.text);
+    assert_eq!(api.profile("suspended").await.unwrap(), suspended);
     site.lets_in(&suspended).await;
     site.refuses(&resumed).await;
     site.refuses(&created).await;

@@ -77,6 +77,7 @@ async fn a_node_that_lost_its_journal_lets_the_same_users_in_and_issues_nothing_
         "{}",
         lost.text
     );
+    assert!(lost.text.contains("does not hold the profile"), "{}", lost.text);
     eprintln!("the profile that is lost: {} {}", lost.status, lost.body["detail"]);
     assert!((400..500).contains(&lost.status), "{}", lost.text);
 }

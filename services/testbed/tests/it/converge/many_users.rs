@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 use super::records::{Records, allow_list};
 use crate::main_job::site::Site;
 
-const USERS: usize = 2000;
+const USERS: usize = 10_000;
 const AT_ONCE: usize = 32;
 const SERVING: Duration = Duration::from_secs(2);
 
@@ -77,4 +77,22 @@ async fn an_agent_with_many_users_serves_at_once_and_issues_nothing_again() {
     );
     assert_eq!(after.len(), USERS + 2);
     witness.lost_nothing().await;
+
+    // The whole node: OpenVPN too.
+    site.stack.kill_part(Part::Node(1)).await.unwrap();
+    site.stack.kill_part(Part::Openvpn(1)).await.unwrap();
+    drop(site.stack.launch_part(Part::Node(1)).unwrap());
+    let began = Instant::now();
+    let up = async || site.stack.process(Part::Openvpn(1)).is_some();
+    let took = wait::until(Duration::from_secs(30), "OpenVPN to run", up)
+        .await
+        .unwrap();
+    eprintln!(
+        "measured: OpenVPN was started {} ms after the agent's start began",
+        took.as_millis()
+    );
+    site.lets_in(&alice).await;
+    eprintln!("measured: a client was let in after {} ms", began.elapsed().as_millis());
+    assert!(took < SERVING, "{took:?}");
+    assert_eq!(records.serials().await, after);
 }
