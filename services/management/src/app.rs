@@ -106,7 +106,9 @@ impl App {
         let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
         let db = connect_database(config, POOL_SIZE, Commits::Synced).await?;
         let leases = connect_database(config, LEASES_POOL_SIZE, Commits::Relaxed).await?;
-        vpnmanager_migration::run(&db)
+        (|| vpnmanager_migration::run(&db))
+            .retry(patience())
+            .notify(|error: &DbErr, after| warn!(error = %error, ?after, "The schema is not up to date yet"))
             .await
             .context("bringing the database schema up to date failed")?;
         bootstrap(&db, &config.api_key, &pki).await?;

@@ -231,3 +231,19 @@ async fn a_profile_whose_file_cannot_be_written_keeps_no_other_from_being_made()
 
     assert_eq!(std::fs::read_to_string(file(&bob)).unwrap(), "client\n");
 }
+
+#[tokio::test]
+async fn a_user_who_comes_while_a_sweep_begins_is_no_ghost() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let arriving = async {
+        seen.lock().unwrap().insert(alice.key);
+        parts.apply(alice.standby(1)).await
+    };
+    let sweeping = parts.applier.sweep(|| seen.lock().unwrap().clone());
+
+    let (_, ghosts) = tokio::join!(arriving, sweeping);
+
+    assert!(ghosts.unwrap().is_empty());
+    assert!(parts.vpn.connect(&alice.credential));
+}
