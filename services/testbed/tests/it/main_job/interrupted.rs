@@ -64,7 +64,10 @@ async fn kill_between_create_and_ack(parts: &[Part]) {
         began.elapsed().as_millis()
     );
     for number in 0..USERS {
-        profile::assert_complete(&api.profile(&format!("user-{number}")).await.unwrap(), NODES.len());
+        // A node that has only now found the bus again is asked again.
+        let name = format!("user-{number}");
+        let fetched = wait::until_ok(SOON, "the profile", async || api.profile(&name).await);
+        profile::assert_complete(&fetched.await.unwrap(), NODES.len());
     }
 }
 
