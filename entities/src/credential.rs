@@ -43,7 +43,7 @@ impl Entity {
     pub fn find_valid_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {
         use sea_orm::QueryOrder;
         Self::find()
-            .filter(COLUMN.user_id.is_in(users.into_iter().map(Some)))
+            .filter(Column::UserId.eq_any(users))
             .filter(COLUMN.revoked_at.is_null())
             .order_by_asc(Column::Id)
     }

@@ -78,7 +78,7 @@ impl Entity {
     pub fn find_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {
         use sea_orm::QueryOrder;
         Self::find()
-            .filter(COLUMN.user_id.is_in(users))
+            .filter(COLUMN.user_id.eq_any(users))
             .order_by_asc(Column::Role)
             .order_by_asc(Column::ServerId)
     }

@@ -189,6 +189,11 @@ fn start_signs(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Batche
     })
 }
 
+/// How PostgreSQL plans our statements. All are short and have an index, but a plan that was made while the tables were small, and is
+/// kept with the prepared statement, reads whole tables until the first ANALYZE, a minute later. And compiling a plan (JIT), which takes
+/// hundreds of milliseconds, never pays.
+const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commits {
@@ -207,9 +212,13 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
         .statement_timeout(STATEMENT_TIMEOUT)
         .test_before_acquire_if_idle_for(TEST_IF_IDLE_FOR)
         .sqlx_logging(false);
-    if commits == Commits::Relaxed {
-        options.map_sqlx_postgres_opts(|options| options.options([("synchronous_commit", "off")]));
-    }
+    options.map_sqlx_postgres_opts(move |options| {
+        let options = options.options(PLANNING);
+        match commits {
+            Commits::Synced => options,
+            Commits::Relaxed => options.options([("synchronous_commit", "off")]),
+        }
+    });
     (|| Database::connect(options.clone()))
         .retry(patience())
         .notify(|error: &DbErr, after| warn!(error = %error, ?after, "PostgreSQL does not answer yet"))

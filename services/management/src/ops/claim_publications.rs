@@ -55,7 +55,9 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
     }
     let mut ids: Vec<i64> = claimed.iter().map(|placement| placement.user_id).collect();
     ids.dedup();
-    let users = user::Entity::find().filter(user::Column::Id.is_in(ids.clone())).all(db);
+    let users = user::Entity::find()
+        .filter(user::Column::Id.eq_any(ids.clone()))
+        .all(db);
     let credentials = credential::Entity::find_valid_of(ids.clone()).all(db);
     let nodes = placement::Entity::find_of(ids)
         .filter(placement::COLUMN.wanted_present.eq(true))

@@ -10,6 +10,7 @@ pub mod read_users;
 pub mod remove_user;
 pub mod wait_settled;
 
+mod apply_acks;
 pub mod apply_reports;
 pub mod claim_publications;
 pub mod raise_revisions;

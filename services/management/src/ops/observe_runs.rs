@@ -53,7 +53,7 @@ pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> R
         .map(|received| received.heartbeat.node.to_string())
         .collect();
     let rows = agent_run::Entity::find()
-        .filter(agent_run::Column::ServerId.is_in(names.iter().cloned()))
+        .filter(agent_run::Column::ServerId.eq_any(names.iter().cloned()))
         .all(transaction)
         .await?;
     let mut runs: HashMap<String, Vec<Run>> = HashMap::new();

@@ -86,7 +86,7 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         return Ok(Vec::new());
     }
     let health = health_status::Entity::find()
-        .filter(health_status::COLUMN.server_id.is_in(names.clone()))
+        .filter(health_status::COLUMN.server_id.eq_any(names.clone()))
         .all(db)
         .await?;
     let mut health: HashMap<String, health_status::Model> = health

@@ -48,7 +48,7 @@ pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(),
         .map(|received| received.heartbeat.node.to_string())
         .collect();
     let known = server::Entity::find()
-        .filter(server::COLUMN.name.is_in(names))
+        .filter(server::COLUMN.name.eq_any(names))
         .all(&transaction)
         .await?;
     let mut batch = batch;

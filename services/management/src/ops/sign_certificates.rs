@@ -72,9 +72,9 @@ async fn sign_within(
     batch: &[NodeRequest],
     keys: &PublicKeys,
 ) -> Result<Vec<SignResult>, DbErr> {
-    let names = batch.iter().map(|asked| asked.request.common_name.as_str());
+    let names = batch.iter().map(|asked| asked.request.common_name.to_string());
     let rows = credential::Entity::find()
-        .filter(credential::COLUMN.common_name.is_in(names))
+        .filter(credential::COLUMN.common_name.eq_any(names))
         .order_by_asc(credential::Column::Id)
         .lock_exclusive()
         .all(transaction)

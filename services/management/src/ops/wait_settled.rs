@@ -59,7 +59,7 @@ impl Waiters {
         }
         let keys = waited_for.iter().map(|user| user.0);
         let found = user::Entity::find()
-            .filter(user::COLUMN.key.is_in(keys))
+            .filter(user::COLUMN.key.eq_any(keys))
             .all(db)
             .await?;
         let views = read_users::with_placements(db, found).await?;
