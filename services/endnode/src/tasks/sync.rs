@@ -198,6 +198,8 @@ impl Sync {
     }
 
     async fn ask(&self) -> Result<SyncAnswer, SyncError> {
+        // Before the look: what is applied during it may not be seen.
+        let at = Utc::now();
         let (snapshot, tally, queued_intents) = self
             .journal
             .read(|records| Ok((records.snapshot()?, records.tally()?, records.count_queued_intents()?)))
@@ -212,7 +214,7 @@ impl Sync {
             stream: snapshot.stream,
             queued_intents,
             unsettled: self.progress.unsettled() as u64,
-            at: Utc::now(),
+            at,
         });
         let request = async_nats::Request::new()
             .payload(question.encode())

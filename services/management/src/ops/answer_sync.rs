@@ -89,7 +89,9 @@ fn reason_to_resync(request: &SyncRequest, progress: &Progress, store: StreamId)
     if request.last_sequence == 0 && progress.applied > 0 {
         return Some("the node lost what it held");
     }
-    let settled = progress.pending == 0 && request.queued_intents == 0;
+    // What was applied after the node looked at itself is no drift. Both times are by its clock.
+    let is_current = progress.last_applied_at.is_none_or(|at| at < request.at);
+    let settled = progress.pending == 0 && request.queued_intents == 0 && is_current;
     if settled && request.complete && request.digest != progress.digest {
         return Some("the node holds something else than it should");
     }

@@ -153,6 +153,13 @@ async fn a_node_that_waits_for_an_ack_or_for_its_own_request_has_not_drifted() {
         ..well.clone()
     };
     assert!(matches!(ask(&stack, &queued).await, SyncAnswer::Ok { .. }));
+    // Applied and acked between its look at itself and now.
+    let overtaken = SyncRequest {
+        digest: StateDigest(1),
+        at: well.at - chrono::TimeDelta::seconds(1),
+        ..well.clone()
+    };
+    assert!(matches!(ask(&stack, &overtaken).await, SyncAnswer::Ok { .. }));
     create(&stack, "bob").await;
     let ahead = SyncRequest {
         digest: StateDigest(1),
