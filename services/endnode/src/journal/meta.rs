@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub last_sequence: u64,
     /// Whether the node ever held everything.
     pub complete: bool,
-    /// The store of the stream that the sequence counts in; `None` before the first complete snapshot.
+    /// The store of the stream that the sequence counts in; `None` before management's first answer.
     pub stream: Option<StreamId>,
     /// Why management said that this node must not serve, if it did last.
     pub refused: Option<String>,

@@ -159,6 +159,7 @@ impl Sync {
         match self.ask().await? {
             SyncAnswer::Ok { upto_sequence, stream } => {
                 self.accepted().await?;
+                self.begins(stream).await?;
                 let upto = Upto {
                     sequence: upto_sequence,
                     stream,
@@ -179,6 +180,7 @@ impl Sync {
                 warn!(reason, upto_sequence, "Management sends everything again");
                 self.accepted().await?;
                 self.journal.write(|records| records.restart_sequence()).await?;
+                self.begins(stream).await?;
                 let upto = Upto {
                     sequence: upto_sequence,
                     stream,
@@ -207,7 +209,8 @@ impl Sync {
         let question = Envelope::new(SyncRequest {
             node: self.node.id.clone(),
             instance: self.node.instance,
-            last_sequence: snapshot.last_sequence,
+            // What a new journal took before its first answer began somewhere in the middle: that is nothing to build on.
+            last_sequence: snapshot.stream.map_or(0, |_| snapshot.last_sequence),
             users: tally.users,
             digest: tally.digest,
             complete: snapshot.complete,
@@ -221,6 +224,15 @@ impl Sync {
             .timeout(Some(REQUEST_TIMEOUT));
         let reply = self.bus.send_request(subjects::sync(&self.node.id), request).await?;
         Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
+    }
+
+    /// A new journal has been answered: from here on its sequence counts from the beginning of this store.
+    async fn begins(&self, stream: Option<StreamId>) -> Result<(), JournalError> {
+        let known = self.journal.read(|records| records.snapshot()).await?.stream;
+        match (known, stream) {
+            (None, Some(stream)) => self.journal.write(move |records| records.set_stream(stream)).await,
+            (Some(_), _) | (None, None) => Ok(()),
+        }
     }
 
     /// Notes which store of the bus the journal's sequence counts in.

@@ -73,6 +73,16 @@ impl Agent {
         self.process.take().unwrap().kill().await;
     }
 
+    /// The agent must not run.
+    pub(crate) fn lose_journal(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let file = self.dir.join(format!("journal.db{suffix}"));
+            if file.exists() {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+    }
+
     pub(crate) async fn stop(&mut self) -> Duration {
         let started = std::time::Instant::now();
         self.process.take().unwrap().stop(DEADLINE).await;

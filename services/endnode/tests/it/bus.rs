@@ -258,6 +258,29 @@ async fn a_resync_removes_ghosts_and_keeps_the_rest() {
 }
 
 #[tokio::test]
+async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_before_the_answer() {
+    let (management, mut agent) = fleet().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    management.send(vec![alice.standby(1)]).await;
+    management.ack_of(alice.key, 1).await;
+    agent.kill().await;
+    agent.lose_journal();
+    management.script().silent = true;
+    agent.start().await;
+    management.send(vec![bob.standby(1)]).await;
+    management.ack_of(bob.key, 1).await;
+
+    management.script().silent = false;
+    agent.in_sync().await;
+
+    let mut allowed = [alice.credential.to_string(), bob.credential.to_string()];
+    allowed.sort();
+    assert_eq!(agent.allowed(), allowed);
+    let health = agent.get("/health").await.unwrap();
+    assert_eq!(health["users"], 2, "{health}");
+}
+
+#[tokio::test]
 async fn a_consumer_that_vanishes_during_the_handshake_is_asked_for_at_once() {
     let (management, mut agent) = fleet().await;
     let alice = User::new("alice");

@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) asked_to_sign: Vec<CommonName>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
+    /// Handshakes get no answer.
+    pub(crate) silent: bool,
     /// The next answer promises a snapshot, and the consumer that should bring it vanishes.
     pub(crate) lose_consumer: bool,
     pub(crate) refuse: Option<String>,
@@ -232,6 +234,9 @@ impl FakeManagement {
         self.topology.ensure_node_consumer(&node).await.unwrap();
         self.topology.give_lost_again(&node, unsettled).await.unwrap();
         self.script().syncs.push(request.body);
+        if self.script().silent {
+            return None;
+        }
         let refuse = self.script().refuse.clone();
         if let Some(reason) = refuse {
             return reply(SyncAnswer::Refused { reason });
