@@ -1,21 +1,22 @@
 //! Whether PostgreSQL, each node's journal and its allow-list say the same.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseConnection;
-use vpnmanager_testbed::stack::{Node, Stack};
+use vpnmanager_testbed::stack::Stack;
 
 use super::{
-    inventory::{Inventory, User},
-    node_journal::{Held, NodeJournal},
+    inventory::{Inventory, Placement, User},
+    node_journal::Held,
+    node_view::NodeView,
 };
 
 /// Who expires within this time of the look may stand on either side.
 const BRINK: TimeDelta = TimeDelta::seconds(2);
+
+/// `PLACEMENT_REPLICAS` of a management that nobody configured.
+const REPLICAS: usize = 3;
 
 /// What does not agree, a sentence for each; empty once the fleet has converged.
 pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec<String> {
@@ -23,11 +24,19 @@ pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec
         Ok(inventory) => inventory,
         Err(error) => return vec![format!("PostgreSQL cannot be read: {error:#}")],
     };
-    let mut told = pending(&inventory);
-    for node in stack.nodes() {
-        told.extend(node_disagrees(&inventory, node));
-    }
+    let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
+    let mut told = between(&inventory, &nodes, Utc::now());
     told.extend(fleet_is_unwell(stack).await);
+    told
+}
+
+/// The same of what was read at this moment.
+pub(super) fn between(inventory: &Inventory, nodes: &[NodeView], now: DateTime<Utc>) -> Vec<String> {
+    let mut told = pending(inventory);
+    told.extend(misplaced(inventory, nodes.len().min(REPLICAS)));
+    for node in nodes {
+        told.extend(node_disagrees(inventory, node, now));
+    }
     told
 }
 
@@ -59,9 +68,33 @@ fn pending(inventory: &Inventory) -> Vec<String> {
     told
 }
 
-fn node_disagrees(inventory: &Inventory, node: Node<'_>) -> Vec<String> {
-    let id = node.id();
-    let journal = match NodeJournal::read(&node.dir().join("journal.db")) {
+/// A user that stands nowhere agrees with everything.
+fn misplaced(inventory: &Inventory, wanted: usize) -> Vec<String> {
+    let mut told = Vec::new();
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let of_user = |placement: &&Placement| placement.user_id == user.id && placement.wanted_present;
+        let placements: Vec<&Placement> = inventory.placements.iter().filter(of_user).collect();
+        if placements.len() < wanted {
+            told.push(format!("{} stands on {} nodes", user.username, placements.len()));
+        }
+        let homes: Vec<&str> = placements
+            .iter()
+            .filter(|placement| placement.role == "home")
+            .map(|placement| placement.server_id.as_str())
+            .collect();
+        if homes != [user.server_id.as_str()] {
+            told.push(format!(
+                "{} is at home on {} and placed so on {homes:?}",
+                user.username, user.server_id
+            ));
+        }
+    }
+    told
+}
+
+fn node_disagrees(inventory: &Inventory, node: &NodeView, now: DateTime<Utc>) -> Vec<String> {
+    let id = &node.id;
+    let journal = match &node.journal {
         Ok(journal) => journal,
         Err(error) => return vec![format!("the journal of {id} cannot be read: {error}")],
     };
@@ -69,12 +102,11 @@ fn node_disagrees(inventory: &Inventory, node: Node<'_>) -> Vec<String> {
     let users: BTreeMap<i64, &User> = inventory.users.iter().map(|user| (user.id, user)).collect();
     let mut expected_users = BTreeSet::new();
     let (mut allowed, mut either) = (BTreeSet::new(), BTreeSet::new());
-    let now = Utc::now();
     for placement in &inventory.placements {
         let Some(user) = users.get(&placement.user_id) else {
             continue;
         };
-        if placement.server_id != id || !placement.wanted_present {
+        if placement.server_id != *id || !placement.wanted_present {
             continue;
         }
         expected_users.insert(user.key.clone());
@@ -104,10 +136,10 @@ fn node_disagrees(inventory: &Inventory, node: Node<'_>) -> Vec<String> {
             ));
         }
     }
-    match allow_list(node) {
+    match &node.allowed {
         Ok(files) => {
             let missing = allowed
-                .difference(&files)
+                .difference(files)
                 .map(|name| format!("{name} is missing on the allow-list of {id}"));
             let excess = files.difference(&allowed).filter(|name| !either.contains(*name));
             let excess = excess.map(|name| format!("{name} is on the allow-list of {id} and should not"));
@@ -147,11 +179,6 @@ fn holds_otherwise(user: &User, revision: i64, names: &BTreeSet<String>, held: &
         told.push("it has no outcome".to_owned());
     }
     told
-}
-
-fn allow_list(node: Node<'_>) -> std::io::Result<BTreeSet<String>> {
-    let names = fs::read_dir(node.allow_dir())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.collect()
 }
 
 /// What management says about the nodes.

@@ -14,7 +14,7 @@ use super::{
     timeline::Timeline,
 };
 
-const NAME: &str = "commuter";
+pub(super) const NAME: &str = "commuter";
 const PREPARE: Duration = Duration::from_secs(30);
 /// Longer than any server is away, with the time that a client takes to try them all.
 const PATIENCE: Duration = Duration::from_secs(60);

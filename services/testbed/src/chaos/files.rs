@@ -65,9 +65,17 @@ pub(super) fn add_allowed(allow_dir: &Path, rng: &mut Rng) -> io::Result<String>
     Ok(format!("{} added", file.display()))
 }
 
-/// Locks somebody out behind the agent's back.
-pub(super) fn remove_allowed(allow_dir: &Path, rng: &mut Rng) -> io::Result<String> {
-    let files: Vec<PathBuf> = fs::read_dir(allow_dir)?.flatten().map(|entry| entry.path()).collect();
+/// Locks somebody out behind the agent's back, but never this user.
+pub(super) fn remove_allowed(allow_dir: &Path, spared: &str, rng: &mut Rng) -> io::Result<String> {
+    let spared = format!("{spared}.");
+    let mut files: Vec<PathBuf> = fs::read_dir(allow_dir)?.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| {
+        !file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .starts_with(&spared)
+    });
     let Some(file) = rng.choice(files) else {
         return Ok("nothing to remove".to_owned());
     };

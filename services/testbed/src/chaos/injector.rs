@@ -10,7 +10,7 @@ use vpnmanager_testbed::stack::{Part, Stack};
 
 use super::{
     bus_proxy::BusProxy,
-    clock,
+    clock, commuter,
     fault::{Breakable, Fault, Target},
     files,
     pause::Paused,
@@ -187,7 +187,7 @@ impl Injector {
                 Remedy::Time
             }
             Fault::RemoveAllowed(number) => {
-                detail = files::remove_allowed(&self.stack.node(number)?.allow_dir(), &mut self.rng)?;
+                detail = files::remove_allowed(&self.stack.node(number)?.allow_dir(), commuter::NAME, &mut self.rng)?;
                 Remedy::Time
             }
             Fault::CutLink(number) => {

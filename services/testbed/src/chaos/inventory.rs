@@ -3,16 +3,18 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, FromQueryResult, Statement};
+use serde_json::Value;
 use vpnmanager_testbed::stack::Stack;
 
 /// A user; removed ones as long as a node holds them.
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct User {
     pub(super) id: i64,
     pub(super) key: String,
     pub(super) username: String,
     /// The home.
     pub(super) server_id: String,
+    pub(super) revision: i64,
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) synced: bool,
@@ -20,10 +22,11 @@ pub(super) struct User {
 }
 
 /// One user on one node.
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Placement {
     pub(super) user_id: i64,
     pub(super) server_id: String,
+    pub(super) role: String,
     pub(super) wanted_present: bool,
     pub(super) wanted_revision: i64,
     pub(super) applied_revision: i64,
@@ -33,7 +36,7 @@ pub(super) struct Placement {
 }
 
 /// One issued profile.
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Credential {
     pub(super) user_id: Option<i64>,
     pub(super) common_name: String,
@@ -42,16 +45,18 @@ pub(super) struct Credential {
     pub(super) revoked: bool,
 }
 
-/// A row of the audit trail, counted.
-#[derive(Debug, FromQueryResult)]
+/// A row of the audit trail.
+#[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Audited {
-    pub(super) username: String,
     pub(super) action: String,
-    pub(super) times: i64,
+    pub(super) username: Option<String>,
+    pub(super) details: Option<String>,
+    pub(super) before: Option<Value>,
+    pub(super) after: Option<Value>,
 }
 
 /// A moment of the database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Inventory {
     pub(super) users: Vec<User>,
     pub(super) placements: Vec<Placement>,
@@ -67,8 +72,9 @@ pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection>
 
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
-        let users = "SELECT id, key::text AS key, username, server_id, active, expires_at, synced, removed_at IS NOT NULL AS removed FROM users";
-        let placements = "SELECT user_id, server_id, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
+        let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced,
+            removed_at IS NOT NULL AS removed FROM users";
+        let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
         let credentials =
             "SELECT user_id, common_name, serial, certificate, revoked_at IS NOT NULL AS revoked FROM credentials";
@@ -86,12 +92,20 @@ impl Inventory {
             .iter()
             .filter(move |credential| credential.user_id == Some(id) && !credential.revoked)
     }
+
+    /// The credential whose certificate is in this profile.
+    pub(super) fn credential_in(&self, profile: &str) -> Option<&Credential> {
+        self.credentials.iter().find(|credential| {
+            let certificate = credential.certificate.as_deref();
+            certificate.is_some_and(|certificate| profile.contains(certificate.trim()))
+        })
+    }
 }
 
-/// Changes of users by name and action.
-pub(super) async fn audited(db: &DatabaseConnection) -> anyhow::Result<Vec<Audited>> {
-    let audited = "SELECT username, action, count(*) AS times FROM audit_log WHERE username IS NOT NULL GROUP BY 1, 2";
-    rows(db, audited).await
+/// The whole audit trail, oldest first.
+pub(super) async fn audit_trail(db: &DatabaseConnection) -> anyhow::Result<Vec<Audited>> {
+    let trail = "SELECT action, username, details, before, after FROM audit_log ORDER BY id";
+    rows(db, trail).await
 }
 
 async fn rows<T: FromQueryResult>(db: &DatabaseConnection, sql: &str) -> anyhow::Result<Vec<T>> {

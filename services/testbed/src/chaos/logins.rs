@@ -13,7 +13,7 @@ use vpnmanager_testbed::{
 
 use super::{inventory::Inventory, model::Person};
 
-/// Logins tried of those who may, and of those who may not.
+/// Profiles tried of those who may, and of those who may not.
 const SAMPLE: usize = 5;
 const SOON: Duration = Duration::from_secs(40);
 
@@ -24,7 +24,7 @@ struct Attempt<'a> {
     may: bool,
 }
 
-/// Tries profiles that were read during the run, at one server each. Returns what went wrong, and how many were tried.
+/// Tries profiles that were read during the run, at each of their servers. Returns what went wrong, and how many were tried.
 pub(super) async fn wrong_logins(
     stack: &Stack,
     db: &DatabaseConnection,
@@ -54,22 +54,18 @@ pub(super) async fn wrong_logins(
         .take(SAMPLE)
         .chain(may_not.into_iter().take(SAMPLE))
         .collect();
-    let tried = attempts.len();
-    let attempts = attempts.into_iter().map(|attempt| {
-        let remotes: Vec<&str> = remotes(&attempt.profile).collect();
-        let remote = rng.choice(remotes).unwrap_or_default().to_owned();
-        try_login(stack, attempt, remote)
-    });
-    let wrong = join_all(attempts).await.into_iter().flatten().collect();
+    let logins: Vec<_> = attempts
+        .iter()
+        .flat_map(|attempt| remotes(&attempt.profile).map(move |remote| try_login(stack, attempt, remote)))
+        .collect();
+    let tried = logins.len();
+    let wrong = join_all(logins).await.into_iter().flatten().collect();
     Ok((wrong, tried))
 }
 
-/// Whether the profile should let its owner in; `None` when its owner expires about now.
+/// Whether the profile should let its owner in; `None` when its owner expires about now, or nobody knows the certificate.
 fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
-    let credential = inventory.credentials.iter().find(|credential| {
-        let certificate = credential.certificate.as_deref();
-        certificate.is_some_and(|certificate| profile.contains(certificate.trim()))
-    })?;
+    let credential = inventory.credential_in(profile)?;
     let owner = inventory.users.iter().find(|user| Some(user.id) == credential.user_id);
     let Some(user) = owner.filter(|user| !user.removed && user.active && !credential.revoked) else {
         return Some(false);
@@ -81,8 +77,8 @@ fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
     }
 }
 
-async fn try_login(stack: &Stack, attempt: Attempt<'_>, remote: String) -> Option<String> {
-    match log_in(stack, &attempt, &remote).await {
+async fn try_login(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Option<String> {
+    match log_in(stack, attempt, remote).await {
         Ok(wrong) => wrong.map(|wrong| format!("{} at `{remote}`: {wrong}", attempt.username)),
         Err(error) => Some(format!(
             "{} at `{remote}`: no attempt could be made: {:#}",

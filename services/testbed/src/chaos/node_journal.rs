@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OpenFlags};
 
 /// What a node holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct NodeJournal {
     /// Present users by key.
     pub(super) users: BTreeMap<String, Held>,
@@ -18,7 +18,7 @@ pub(super) struct NodeJournal {
 }
 
 /// A present user.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) username: String,
     pub(super) revision: i64,

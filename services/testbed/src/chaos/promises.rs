@@ -15,8 +15,10 @@ use vpnmanager_testbed::{
 
 use super::{
     inventory::{self, Inventory},
+    issued::issued_twice,
     model::{Being, Living, Person},
-    node_journal::NodeJournal,
+    node_view::NodeView,
+    trail::unaccounted,
 };
 
 /// Everything that is not as promised, a sentence with the evidence for each.
@@ -28,10 +30,11 @@ pub(super) async fn broken(
 ) -> anyhow::Result<Vec<String>> {
     let listed = list_users(&stack.api()).await?;
     let inventory = Inventory::read(db).await?;
-    let audited = inventory::audited(db).await?;
+    let trail = inventory::audit_trail(db).await?;
+    let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
     let mut told = answers_not_reflected(people, &listed);
-    told.extend(issued_twice(stack, &inventory));
-    told.extend(not_audited(people, &audited));
+    told.extend(issued_twice(people, &inventory, &nodes, &trail));
+    told.extend(unaccounted(people, &inventory, &trail));
     told.extend(profiles_missing(stack, &inventory, lost_keys).await);
     told.extend(panics(stack));
     Ok(told)
@@ -52,7 +55,7 @@ async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Value>> {
     }
 }
 
-fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Value>) -> Vec<String> {
+pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Value>) -> Vec<String> {
     let mut told = Vec::new();
     for person in people {
         let is = match listed.get(&person.username) {
@@ -76,82 +79,6 @@ fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Value>) ->
     let known: BTreeSet<&String> = people.iter().map(|person| &person.username).collect();
     let strangers = listed.keys().filter(|name| !known.contains(name));
     told.extend(strangers.map(|name| format!("{name} is listed, and nobody asked for such a user")));
-    told
-}
-
-fn issued_twice(stack: &Stack, inventory: &Inventory) -> Vec<String> {
-    let mut told = Vec::new();
-    let mut serials = BTreeMap::new();
-    for credential in &inventory.credentials {
-        let Some(serial) = &credential.serial else { continue };
-        if let Some(other) = serials.insert(serial, &credential.common_name) {
-            told.push(format!(
-                "{} and {other} share the serial {serial}",
-                credential.common_name
-            ));
-        }
-    }
-    for user in inventory.users.iter().filter(|user| !user.removed) {
-        let valid: Vec<_> = inventory.valid_credentials_of(user).collect();
-        match valid.as_slice() {
-            [one] if one.certificate.is_some() => {}
-            [one] => told.push(format!("{} has no certificate for {}", user.username, one.common_name)),
-            others => told.push(format!("{} has {} valid credentials", user.username, others.len())),
-        }
-    }
-    let recorded: BTreeMap<&str, Option<&str>> = inventory
-        .credentials
-        .iter()
-        .map(|credential| (credential.common_name.as_str(), credential.serial.as_deref()))
-        .collect();
-    for node in stack.nodes() {
-        let journal = match NodeJournal::read(&node.dir().join("journal.db")) {
-            Ok(journal) => journal,
-            Err(error) => {
-                told.push(format!("the journal of {} cannot be read: {error}", node.id()));
-                continue;
-            }
-        };
-        for (name, serial) in &journal.serials {
-            let known = recorded.get(name.as_str()).copied().flatten();
-            if known != Some(serial.as_str()) {
-                told.push(format!(
-                    "{} has a certificate with serial {serial} for {name}, and {known:?} is recorded",
-                    node.id()
-                ));
-            }
-        }
-    }
-    told
-}
-
-fn not_audited(people: &[Person], audited: &[inventory::Audited]) -> Vec<String> {
-    let found: BTreeMap<(&str, &str), i64> = audited
-        .iter()
-        .map(|row| ((row.username.as_str(), row.action.as_str()), row.times))
-        .collect();
-    let mut told = Vec::new();
-    for person in people {
-        for action in [
-            "user_created",
-            "user_suspended",
-            "user_resumed",
-            "user_changed",
-            "user_removed",
-        ] {
-            let count = |of: &BTreeMap<&'static str, usize>| {
-                i64::try_from(of.get(action).copied().unwrap_or(0)).unwrap_or(i64::MAX)
-            };
-            let (least, open) = (count(&person.answered), count(&person.unanswered));
-            let times = found.get(&(person.username.as_str(), action)).copied().unwrap_or(0);
-            if times < least || times > least + open {
-                told.push(format!(
-                    "the audit trail has {action} of {} {times} times, and it was answered {least} times and left open {open} times",
-                    person.username
-                ));
-            }
-        }
-    }
     told
 }
 

@@ -79,21 +79,90 @@ impl Report {
 /// A table of several runs.
 pub(super) fn tell_all(reports: &[Report]) {
     say("");
-    for report in reports {
-        say(format_args!("seed {:<6} {}", report.seed, report.last_line()));
+    for line in table(reports) {
+        say(line);
     }
+}
+
+fn table(reports: &[Report]) -> Vec<String> {
+    let row = |seed: String, operations: usize, faults: usize, violations: usize, converged: String| {
+        format!("{seed:>8} {operations:>10} {faults:>6} {violations:>10}   {converged}")
+    };
+    let mut lines = vec![format!(
+        "{:>8} {:>10} {:>6} {:>10}   {}",
+        "seed", "operations", "faults", "violations", "converged after"
+    )];
+    lines.extend(reports.iter().map(|report| {
+        row(
+            report.seed.to_string(),
+            report.operations(),
+            report.faults(),
+            report.violations.len(),
+            seconds(report.converged),
+        )
+    }));
     let mut converged: Vec<Duration> = reports.iter().filter_map(|report| report.converged).collect();
     converged.sort();
-    let seconds = |at: Option<&Duration>| at.map_or("none".to_owned(), |after| format!("{:.1}s", after.as_secs_f64()));
     let total = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
-    say(format_args!(
-        "{} seeds: {} operations, {} faults, {} violations, {} converged, median {}, worst {}",
-        reports.len(),
+    // Without agreement there is no time that would be the worst.
+    let worst = converged.last().copied().filter(|_| converged.len() == reports.len());
+    lines.push(row(
+        format!("all {}", reports.len()),
         total(Report::operations),
         total(Report::faults),
         total(|report| report.violations.len()),
-        converged.len(),
-        seconds(converged.get(converged.len() / 2)),
-        seconds(converged.last())
+        format!(
+            "median {}, worst {}",
+            seconds(converged.get(converged.len() / 2).copied()),
+            seconds(worst)
+        ),
     ));
+    lines
+}
+
+fn seconds(after: Option<Duration>) -> String {
+    after.map_or("never".to_owned(), |after| format!("{:.1}s", after.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(seed: u64, converged: Option<u64>) -> Report {
+        Report {
+            seed,
+            operations: BTreeMap::from([(("create", "answered"), 7), (("delete", "open"), 2)]),
+            faults: BTreeMap::from([("kill nats".to_owned(), 3)]),
+            restarts: BTreeMap::new(),
+            logins: 4,
+            violations: converged.map_or(vec!["not converged".to_owned()], |_| Vec::new()),
+            converged: converged.map(Duration::from_secs),
+            evidence: None,
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_a_run_says_it_all() {
+        assert_eq!(
+            report(1, Some(12)).last_line(),
+            "chaos: 9 operations, 3 faults, 0 violations, converged in 12.0s"
+        );
+        assert_eq!(
+            report(1, None).last_line(),
+            "chaos: 9 operations, 3 faults, 1 violations, did not converge"
+        );
+    }
+
+    #[test]
+    fn the_table_has_every_seed_and_the_median_and_the_worst() {
+        let reports = [report(1, Some(3)), report(2, Some(50)), report(3, Some(9))];
+        let lines = table(&reports);
+        assert_eq!(lines.len(), 5);
+        assert_eq!(
+            lines[4].split_whitespace().collect::<Vec<_>>().join(" "),
+            "all 3 27 9 0 median 9.0s, worst 50.0s"
+        );
+        let lines = table(&[report(1, Some(3)), report(2, None)]);
+        assert!(lines[3].ends_with("median 3.0s, worst never"), "{}", lines[3]);
+    }
 }

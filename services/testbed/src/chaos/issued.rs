@@ -1,0 +1,116 @@
+//! Whether any credential was issued twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    inventory::{Audited, Credential, Inventory},
+    model::Person,
+    node_view::NodeView,
+    trail,
+};
+
+/// What was issued twice, or to the wrong one; a sentence for each.
+pub(super) fn issued_twice(
+    people: &[Person],
+    inventory: &Inventory,
+    nodes: &[NodeView],
+    trail: &[Audited],
+) -> Vec<String> {
+    let mut told = more_than_one(inventory);
+    told.extend(more_than_asked_for(inventory, trail));
+    told.extend(serials_of_others(inventory, nodes));
+    told.extend(strange_profiles(people, inventory));
+    told
+}
+
+fn more_than_one(inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut serials = BTreeMap::new();
+    for credential in &inventory.credentials {
+        let Some(serial) = &credential.serial else { continue };
+        if let Some(other) = serials.insert(serial, &credential.common_name) {
+            told.push(format!(
+                "{} and {other} share the serial {serial}",
+                credential.common_name
+            ));
+        }
+    }
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let valid: Vec<_> = inventory.valid_credentials_of(user).collect();
+        match valid.as_slice() {
+            [one] if one.certificate.is_some() => {}
+            [one] => told.push(format!("{} has no certificate for {}", user.username, one.common_name)),
+            others => told.push(format!("{} has {} valid credentials", user.username, others.len())),
+        }
+    }
+    told
+}
+
+/// One credential for each user that was ever created.
+fn more_than_asked_for(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
+    let created = trail::count(trail, "user_created");
+    let mut made: BTreeMap<&str, usize> = created.keys().map(|name| (*name, 0)).collect();
+    for credential in &inventory.credentials {
+        *made.entry(owner(&credential.common_name)).or_default() += 1;
+    }
+    let wrong = made.into_iter().filter_map(|(name, made)| {
+        let created = created.get(name).copied().unwrap_or(0);
+        (made != created).then(|| format!("{name} was created {created} times and got {made} credentials"))
+    });
+    wrong.collect()
+}
+
+/// A common name is the username, a dot and a suffix.
+fn owner(common_name: &str) -> &str {
+    common_name.rsplit_once('.').map_or(common_name, |(owner, _)| owner)
+}
+
+fn serials_of_others(inventory: &Inventory, nodes: &[NodeView]) -> Vec<String> {
+    let recorded: BTreeMap<&str, Option<&str>> = inventory
+        .credentials
+        .iter()
+        .map(|credential| (credential.common_name.as_str(), credential.serial.as_deref()))
+        .collect();
+    let mut told = Vec::new();
+    for node in nodes {
+        let journal = match &node.journal {
+            Ok(journal) => journal,
+            Err(error) => {
+                told.push(format!("the journal of {} cannot be read: {error}", node.id));
+                continue;
+            }
+        };
+        for (name, serial) in &journal.serials {
+            let known = recorded.get(name.as_str()).copied().flatten();
+            if known != Some(serial.as_str()) {
+                told.push(format!(
+                    "{} has a certificate with serial {serial} for {name}, and {known:?} is recorded",
+                    node.id
+                ));
+            }
+        }
+    }
+    told
+}
+
+/// Each profile that was ever read holds a certificate that is recorded, of its user.
+fn strange_profiles(people: &[Person], inventory: &Inventory) -> Vec<String> {
+    let mut told = BTreeSet::new();
+    for person in people {
+        for profile in &person.profiles {
+            match inventory.credential_in(profile) {
+                Some(credential) if owner(&credential.common_name) == person.username => {}
+                Some(Credential { common_name, .. }) => {
+                    told.insert(format!("a profile of {} was that of {common_name}", person.username));
+                }
+                None => {
+                    told.insert(format!(
+                        "a profile of {} had a certificate that is not recorded",
+                        person.username
+                    ));
+                }
+            }
+        }
+    }
+    told.into_iter().collect()
+}

@@ -1,0 +1,32 @@
+//! What a node is found to hold: in its journal, and in the folder that OpenVPN reads.
+
+use std::{collections::BTreeSet, fs};
+
+use vpnmanager_testbed::stack::Node;
+
+use super::node_journal::NodeJournal;
+
+/// One look at a node.
+#[derive(Debug, Clone)]
+pub(super) struct NodeView {
+    pub(super) id: String,
+    /// The journal, or why it cannot be read.
+    pub(super) journal: Result<NodeJournal, String>,
+    /// The common names on the allow-list, or why it cannot be read.
+    pub(super) allowed: Result<BTreeSet<String>, String>,
+}
+
+impl NodeView {
+    pub(super) fn look(node: Node<'_>) -> Self {
+        Self {
+            id: node.id(),
+            journal: NodeJournal::read(&node.dir().join("journal.db")).map_err(|error| error.to_string()),
+            allowed: allow_list(node).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn allow_list(node: Node<'_>) -> std::io::Result<BTreeSet<String>> {
+    let names = fs::read_dir(node.allow_dir())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}

@@ -1,0 +1,151 @@
+//! Whether the audit trail accounts for each change: every answered operation is in it, and played from its beginning it
+//! arrives at what PostgreSQL says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{
+    inventory::{Audited, Inventory, User},
+    model::{Living, Person},
+};
+
+const CHANGES: [&str; 5] = [
+    "user_created",
+    "user_suspended",
+    "user_resumed",
+    "user_changed",
+    "user_removed",
+];
+/// What no fault of ours explains: no database was restored, and no node was copied.
+const UNCALLED_FOR: [&str; 3] = ["user_revision_raised", "node_cloned", "node_clone_accepted"];
+
+/// What the trail does not account for, a sentence for each.
+pub(super) fn unaccounted(people: &[Person], inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
+    let mut told = miscounted(people, trail);
+    told.extend(discontinuous(inventory, trail));
+    told.extend(removals_left_open(trail));
+    let uncalled = trail.iter().filter(|row| UNCALLED_FOR.contains(&row.action.as_str()));
+    told.extend(uncalled.map(|row| {
+        format!(
+            "the audit trail has {} of {:?} without a cause: {:?}",
+            row.action, row.username, row.details
+        )
+    }));
+    told
+}
+
+/// How often each action is in the trail, by user.
+pub(super) fn count<'a>(trail: &'a [Audited], action: &str) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for row in trail.iter().filter(|row| row.action == action) {
+        *counts.entry(row.username.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    counts
+}
+
+fn miscounted(people: &[Person], trail: &[Audited]) -> Vec<String> {
+    let mut told = Vec::new();
+    for action in CHANGES {
+        let found = count(trail, action);
+        for person in people {
+            let least = person.answered.get(action).copied().unwrap_or(0);
+            let open = person.unanswered.get(action).copied().unwrap_or(0);
+            let times = found.get(person.username.as_str()).copied().unwrap_or(0);
+            if times < least || times > least + open {
+                told.push(format!(
+                    "the audit trail has {action} of {} {times} times, and it was answered {least} times and left open {open} times",
+                    person.username
+                ));
+            }
+        }
+    }
+    told
+}
+
+/// Each change begins where the one before has ended, and the last one ends at what there is.
+fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut users: BTreeMap<&str, Value> = BTreeMap::new();
+    for row in trail {
+        let Some(name) = row.username.as_deref() else { continue };
+        let (before, after) = (&row.before, &row.after);
+        let known = users.remove(name);
+        let next = match row.action.as_str() {
+            "user_created" if known.is_none() && before.is_none() => after.clone(),
+            "user_removed" if known.is_some() && *before == known => None,
+            "user_suspended" | "user_resumed" | "user_changed"
+                if known.is_some() && *before == known && follows(before.as_ref(), after.as_ref(), &row.action) =>
+            {
+                after.clone()
+            }
+            "user_placed" if known.is_some() && revision(before.as_ref()) == revision(known.as_ref()) => {
+                known.map(|known| at_revision(known, revision(after.as_ref())))
+            }
+            action if CHANGES.contains(&action) || action == "user_placed" => {
+                told.push(format!(
+                    "the audit trail has {action} of {name} from {before:?} to {after:?}, and before that there was {known:?}"
+                ));
+                after.clone()
+            }
+            _ => known,
+        };
+        if let Some(next) = next {
+            users.insert(name, next);
+        }
+    }
+    let living = inventory.users.iter().filter(|user| !user.removed);
+    for user in living.clone() {
+        let played = users.get(user.username.as_str());
+        if !played.is_some_and(|played| is(user, played)) {
+            told.push(format!("the audit trail ends at {played:?}, and there is {user:?}"));
+        }
+    }
+    let living: BTreeSet<&str> = living.map(|user| user.username.as_str()).collect();
+    let ghosts = users.keys().filter(|name| !living.contains(*name));
+    told.extend(ghosts.map(|name| format!("the audit trail ends with a living {name}, and there is none")));
+    told
+}
+
+/// Whether the change is one revision, and does what its name says.
+fn follows(before: Option<&Value>, after: Option<&Value>, action: &str) -> bool {
+    let active = |user: Option<&Value>| user.and_then(|user| user["active"].as_bool());
+    let step = revision(after)
+        .zip(revision(before))
+        .map(|(after, before)| after - before);
+    let becomes = match action {
+        "user_suspended" => active(after) == Some(false),
+        "user_resumed" => active(after) == Some(true),
+        _ => active(after) == active(before),
+    };
+    step == Some(1) && becomes
+}
+
+fn revision(user: Option<&Value>) -> Option<i64> {
+    user?["revision"].as_i64()
+}
+
+fn at_revision(mut user: Value, revision: Option<i64>) -> Value {
+    user["revision"] = json!(revision);
+    user
+}
+
+fn is(user: &User, played: &Value) -> bool {
+    let lives = Living {
+        active: user.active,
+        expires_at: user.expires_at,
+    };
+    played["key"] == user.key.as_str()
+        && revision(Some(played)) == Some(user.revision)
+        && Living::shown(played) == Some(lives)
+}
+
+fn removals_left_open(trail: &[Audited]) -> Vec<String> {
+    let (begun, completed) = (count(trail, "user_removed"), count(trail, "user_removal_completed"));
+    let open = begun.iter().filter_map(|(name, begun)| {
+        let completed = completed.get(name).copied().unwrap_or(0);
+        (completed != *begun)
+            .then(|| format!("the audit trail has {begun} removals of {name}, and {completed} that were completed"))
+    });
+    open.collect()
+}
