@@ -12,6 +12,7 @@ use crate::ops::create_user::CreateUserError;
 use crate::ops::deregister_node::DeregisterNodeError;
 use crate::ops::fetch_profile::FetchProfileError;
 use crate::ops::register_node::RegisterNodeError;
+use crate::ops::reissue_profile::ReissueProfileError;
 use crate::ops::remove_user::RemoveUserError;
 use crate::ops::retry;
 use crate::pki::PkiError;
@@ -85,6 +86,13 @@ pub(super) fn of_remove_user(error: RemoveUserError) -> ApiError {
     }
 }
 
+pub(super) fn of_reissue_profile(error: ReissueProfileError) -> ApiError {
+    match error {
+        ReissueProfileError::UnknownUser => unknown_user(),
+        ReissueProfileError::Database(error) => database(error),
+    }
+}
+
 pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
     match error {
         FetchProfileError::UnknownUser => unknown_user(),
@@ -93,7 +101,7 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
         ),
         FetchProfileError::NotHeld { server, .. } => ApiError::conflicting_state(format!(
             "server {server}, the user's home, does not hold the profile: its key was lost there. Copies given out before go on \
-                 working; for a new one, delete the user and create it again"
+                 working; POST /api/users/{{username}}/reissue makes a new one"
         )),
         FetchProfileError::NodeUnreachable(server) => {
             ApiError::unavailable(format!("server {server}, which keeps the profile, cannot be reached"))

@@ -7,6 +7,7 @@ pub mod change_user;
 pub mod create_user;
 pub mod fetch_profile;
 pub mod read_users;
+pub mod reissue_profile;
 pub mod remove_user;
 pub mod wait_settled;
 

@@ -354,3 +354,33 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_new_profile_is_asked_for_with_or_without_revoking_the_old_ones() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.create_user("alice").await;
+    let client = stack.client();
+    let reissue = |username: &str, body: Value| {
+        let path = format!("/api/users/{username}/reissue");
+        client.post(path).admin().body_json(&body).send()
+    };
+
+    let kept = json_of(reissue("alice", json!({})).await, StatusCode::OK).await;
+    assert_eq!(
+        (&kept["revision"], &kept["synced"], &kept["nodes"][0]["wanted_revision"]),
+        (&json!(2), &json!(false), &json!(2))
+    );
+    let revoked = json_of(
+        reissue("alice", json!({ "old_profiles": "revoke" })).await,
+        StatusCode::OK,
+    )
+    .await;
+    assert_eq!(revoked["nodes"][0]["wanted_revision"], 3);
+    problem_of(
+        reissue("alice", json!({ "old_profiles": "burn" })).await,
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+    problem_of(reissue("nobody", json!({})).await, StatusCode::NOT_FOUND).await;
+}

@@ -61,6 +61,20 @@ impl Api {
         self.delete(&format!("/api/users/{username}{}", query(wait))).await
     }
 
+    /// `POST /api/users/{username}/reissue`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn reissue_profile(
+        &self,
+        username: &str,
+        body: &Value,
+        wait: Option<Duration>,
+    ) -> Result<Answer, ApiError> {
+        self.post(&format!("/api/users/{username}/reissue{}", query(wait)), body)
+            .await
+    }
+
     /// The text of a user's `.ovpn` (`GET /api/users/{username}/profile`).
     ///
     /// # Errors

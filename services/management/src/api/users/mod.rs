@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod list;
 mod profile;
+mod reissue;
 mod remove;
 mod view;
 
@@ -28,6 +29,7 @@ use change::UserChanges;
 use create::{CreatedUser, NewUserBody};
 use list::ListParameters;
 use profile::ProfileAnswer;
+use reissue::Reissue;
 use view::User;
 
 /// Cancelled when the process stops: then nobody is kept waiting.
@@ -140,6 +142,27 @@ impl UsersApi {
         wait: Query<Option<Wait>>,
     ) -> Result<Json<User>, ApiError> {
         let view = remove::remove_user(app.0, &admin, &username.0.0).await?;
+        settled(app.0, stopping.0, view, wait.0).await.map(Json)
+    }
+
+    /// Make a new profile
+    ///
+    /// For a user whose profile is lost: the home makes another key, certificate and profile. It does so once it is reachable; fetch the
+    /// profile when the user is synced. The profiles given out before stay valid, so that nobody is locked out who has not got the new one
+    /// yet; with `old_profiles: revoke` they are revoked at once and for ever, and their sessions are cut.
+    #[oai(path = "/:username/reissue", method = "post", operation_id = "reissue_user_profile")]
+    async fn reissue(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        stopping: Data<&Stopping>,
+        /// The user's name.
+        username: Path<UsernameText>,
+        /// How long to wait for the servers, 0s to 60s.
+        wait: Query<Option<Wait>>,
+        body: Json<Reissue>,
+    ) -> Result<Json<User>, ApiError> {
+        let view = reissue::reissue_profile(app.0, &admin, &username.0.0, body.0).await?;
         settled(app.0, stopping.0, view, wait.0).await.map(Json)
     }
 

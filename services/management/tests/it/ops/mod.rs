@@ -6,6 +6,7 @@ mod failover;
 mod intents;
 mod nodes;
 mod publications;
+mod reissue;
 mod reports;
 mod signing;
 mod starting;

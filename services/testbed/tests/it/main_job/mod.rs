@@ -9,6 +9,7 @@ pub(crate) mod site;
 mod create;
 mod cut;
 mod expiry;
+mod reissue;
 mod suspend;
 
 mod agent_killed;

@@ -1,0 +1,55 @@
+//! `POST /api/users/{username}/reissue`.
+
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use vpnmanager_nats::username::Username;
+use vpnmanager_openapi::problem::ApiError;
+
+use crate::api::failure;
+use crate::app::App;
+use crate::domain::actor::Actor;
+use crate::ops::read_users::UserView;
+use crate::ops::reissue_profile;
+
+/// What to do about the profiles that the user has.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(crate) struct Reissue {
+    /// The profiles given out before.
+    #[oai(default)]
+    old_profiles: OldProfiles,
+}
+
+/// What becomes of the profiles given out before.
+#[derive(Debug, Clone, Copy, Default, Enum)]
+#[oai(rename_all = "snake_case")]
+enum OldProfiles {
+    /// They go on letting the user in.
+    #[default]
+    Keep,
+    /// They are revoked for ever, and their sessions are cut.
+    Revoke,
+}
+
+pub(super) async fn reissue_profile(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    body: Reissue,
+) -> Result<UserView, ApiError> {
+    let old = match body.old_profiles {
+        OldProfiles::Keep => reissue_profile::OldProfiles::Keep,
+        OldProfiles::Revoke => reissue_profile::OldProfiles::Revoke,
+    };
+    reissue_profile::reissue_profile(app, actor, username, old)
+        .await
+        .map_err(failure::of_reissue_profile)
+}
+
+impl Example for Reissue {
+    fn example() -> Self {
+        Self {
+            old_profiles: OldProfiles::Revoke,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A new profile for a user, who has lost it or whose home has.
+
+use chrono::Utc;
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::Set,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
+    sea_query::{Expr, ExprTrait},
+};
+use vpnmanager_entities::{credential, user};
+use vpnmanager_nats::{ids::CommonName, username::Username};
+
+use super::{
+    audit::{self, Entry},
+    change_user::want_revision,
+    read_users::{self, UserView},
+    retry::{self, FromDatabase},
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// What becomes of the profiles that the user has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldProfiles {
+    /// They go on letting the user in, beside the new one.
+    Keep,
+    /// They let nobody in any more, and their sessions are cut.
+    Revoke,
+}
+
+/// Why no new profile is made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReissueProfileError {
+    /// No living user has the name.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The database did not do it.
+    #[error("recording the new credential failed")]
+    Database(#[source] DbErr),
+}
+
+impl From<DbErr> for ReissueProfileError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl FromDatabase for ReissueProfileError {
+    fn database(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::UnknownUser => None,
+        }
+    }
+}
+
+/// Gives a living user another credential, which the present home makes key and profile for.
+///
+/// # Errors
+/// See [`ReissueProfileError`].
+pub async fn reissue_profile(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    old: OldProfiles,
+) -> Result<UserView, ReissueProfileError> {
+    let view = retry::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let found = user::Entity::find_living_by_username(username.as_str())
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
+        let before = found.ok_or(ReissueProfileError::UnknownUser)?;
+        let name = CommonName::for_user(username);
+        let user = begin_anew(&transaction, &before).await?;
+        let revoked = match old {
+            OldProfiles::Keep => 0,
+            OldProfiles::Revoke => revoke_all(&transaction, user.id).await?,
+        };
+        let row = credential::ActiveModel {
+            user_id: Set(Some(user.id)),
+            common_name: Set(name.to_string()),
+            server_id: Set(user.server_id.clone()),
+            ..Default::default()
+        };
+        credential::Entity::insert(row)
+            .exec_without_returning(&transaction)
+            .await?;
+        want_revision(&transaction, user.id, user.revision).await?;
+        let entry = Entry {
+            actor,
+            action: "user_reissued",
+            username: Some(user.username.clone()),
+            server_id: app.settings.server_id.clone(),
+            details: Some(format!(
+                "the new credential is {name}; {revoked} older ones were revoked"
+            )),
+            before: Some(audit::snapshot(&before)),
+            after: Some(audit::snapshot(&user)),
+        };
+        audit::record(&transaction, entry).await?;
+        let view = read_users::with_placements(&transaction, vec![user]).await?;
+        transaction.commit().await?;
+        view.into_iter().next().ok_or(ReissueProfileError::UnknownUser)
+    })
+    .await?;
+    app.publisher.wake();
+    Ok(view)
+}
+
+/// The next revision, with no profile yet.
+async fn begin_anew(transaction: &DatabaseTransaction, before: &user::Model) -> Result<user::Model, DbErr> {
+    let mut row = before.clone().into_active_model();
+    row.revision = Set(before.revision + 1);
+    row.synced = Set(false);
+    row.checksum = Set(None);
+    row.ovpn_path = Set(None);
+    row.update(transaction).await
+}
+
+async fn revoke_all(transaction: &DatabaseTransaction, user_id: i64) -> Result<u64, DbErr> {
+    let revoked = credential::Entity::update_many()
+        .col_expr(credential::Column::RevokedAt, Expr::value(Utc::now()))
+        .filter(Expr::col(credential::Column::UserId).eq(user_id))
+        .filter(Expr::col(credential::Column::RevokedAt).is_null())
+        .exec(transaction)
+        .await?;
+    Ok(revoked.rows_affected)
+}
