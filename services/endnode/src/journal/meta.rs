@@ -9,6 +9,7 @@ const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
 const REFUSED: &str = "refused";
 const STREAM: &str = "stream";
+const COMMITS: &str = "commits";
 const DRAIN_PACE: &str = "drain_pace";
 
 /// How the journal stands towards management's truth.
@@ -59,6 +60,29 @@ impl Records<'_> {
     /// Those of the database.
     pub fn restart_sequence(&self) -> Result<(), JournalError> {
         self.set_meta(LAST_SEQUENCE, None)
+    }
+
+    /// The node holds not everything, however much it holds.
+    pub(super) fn begin_again(&self, commits: u64) -> Result<(), JournalError> {
+        for key in [LAST_SEQUENCE, COMPLETE, STREAM] {
+            self.set_meta(key, None)?;
+        }
+        self.set_meta(COMMITS, Some(&commits.to_string()))
+    }
+
+    /// How many commits were made.
+    pub(super) fn commits(&self) -> Result<u64, JournalError> {
+        let commits = self.meta(COMMITS)?.and_then(|text| text.parse().ok());
+        Ok(commits.unwrap_or_default())
+    }
+
+    /// Counts the commit that is about to be made.
+    pub(super) fn count_commit(&self) -> rusqlite::Result<u64> {
+        let count = "INSERT INTO meta (key, value) VALUES (?1, '1')
+            ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING CAST(value AS INTEGER)";
+        let mut statement = self.connection.prepare_cached(count)?;
+        let commits: i64 = statement.query_row([COMMITS], |row| row.get(0))?;
+        Ok(commits.unsigned_abs())
     }
 
     /// Notes which store of the bus is followed.

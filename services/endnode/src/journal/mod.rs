@@ -7,6 +7,7 @@ mod error;
 mod open;
 mod schema;
 
+mod mark;
 mod readers;
 mod writer;
 

@@ -14,6 +14,7 @@ use vpnmanager_runtime::tasks::Tasks;
 
 use super::{
     JournalError, Records,
+    mark::Mark,
     readers::Readers,
     schema,
     writer::{Job, write_batches},
@@ -32,7 +33,8 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the file, making it (0600) where missing, and starts its writer. A damaged file is renamed to
-    /// `<name>.damaged-<seconds since 1970>`, and the node begins again as one that lost its disk.
+    /// `<name>.damaged-<seconds since 1970>`, and the node begins again as one that lost its disk. One that lacks its newest commits is
+    /// kept, and not taken for complete.
     ///
     /// # Errors
     /// When it cannot be opened, or a newer release wrote it.
@@ -50,11 +52,16 @@ impl Journal {
             }
             opened => opened?,
         };
+        let mark = Mark::beside(path).map_err(|source| JournalError::Private {
+            path: path.to_owned(),
+            source,
+        })?;
+        look_for_lost_commits(&connection, &mark)?;
         let (writer, jobs) = mpsc::channel(QUEUE);
         let (committed, commits) = watch::channel(0);
         let (runtime, stop) = (tokio::runtime::Handle::current(), tasks.draining());
         tasks.spawn_blocking_worker("journal", move || {
-            write_batches(connection, &runtime, jobs, &stop, &committed);
+            write_batches((connection, mark), &runtime, jobs, &stop, &committed);
             Ok(())
         });
         Ok(Self {
@@ -129,6 +136,27 @@ fn open_sound(path: &Path) -> Result<Connection, JournalError> {
     }
     schema::migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// A journal that was cut off or put back holds users who were removed since and lacks others: management has to say anew who is who.
+fn look_for_lost_commits(connection: &Connection, mark: &Mark) -> Result<(), JournalError> {
+    let records = Records { connection };
+    let (made, held) = (mark.commits(), records.commits()?);
+    if made <= held {
+        return Ok(());
+    }
+    error!(
+        commits.made = made,
+        commits.held = held,
+        "The journal lacks its newest commits: it is not taken for complete, and management is asked for everything again"
+    );
+    let transaction = connection.unchecked_transaction()?;
+    Records {
+        connection: &transaction,
+    }
+    .begin_again(made)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// Renames the file and what SQLite keeps beside it.

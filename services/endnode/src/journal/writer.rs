@@ -8,9 +8,9 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
-use super::{JournalError, Records};
+use super::{JournalError, Records, mark::Mark};
 
 /// Writes in one commit.
 const BATCH: usize = 256;
@@ -41,14 +41,14 @@ impl std::fmt::Debug for Job {
 
 /// Works until every handle is gone or the process is stopping, and then through what is queued.
 pub(super) fn write_batches(
-    mut connection: Connection,
+    (mut connection, mark): (Connection, Mark),
     runtime: &Handle,
     mut jobs: mpsc::Receiver<Job>,
     stop: &CancellationToken,
     committed: &watch::Sender<u64>,
 ) {
     while let Some(batch) = runtime.block_on(take(&mut jobs, stop)) {
-        write(&mut connection, batch);
+        write(&mut connection, &mark, batch);
         committed.send_modify(|count| *count += 1);
     }
 }
@@ -66,15 +66,25 @@ async fn take(jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Optio
     (taken > 0).then_some(batch)
 }
 
-fn write(connection: &mut Connection, batch: Vec<Job>) {
+fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     let mut told = Vec::with_capacity(batch.len());
     let committed = (|| {
         let mut transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for Job(work) in batch {
             told.push(work(&mut transaction));
         }
-        transaction.commit()
+        let commits = Records {
+            connection: &transaction,
+        }
+        .count_commit()?;
+        transaction.commit()?;
+        Ok::<_, rusqlite::Error>(commits)
     })();
+    if let Ok(commits) = &committed
+        && let Err(failure) = mark.set(*commits)
+    {
+        warn!(error = %failure, "The mark beside the journal could not be written");
+    }
     let failure = committed.err().map(Arc::new);
     if let Some(failure) = &failure {
         error!(error = %failure, "The journal could not be written");

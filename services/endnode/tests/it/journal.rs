@@ -9,7 +9,7 @@ use std::{
 
 use chrono::Utc;
 use vpnmanager_endnode::journal::{Journal, JournalError};
-use vpnmanager_nats::acks::Outcome;
+use vpnmanager_nats::{acks::Outcome, sync::StreamId};
 use vpnmanager_runtime::tasks::Tasks;
 
 use crate::parts::{Parts, User};
@@ -155,6 +155,47 @@ async fn a_damaged_journal_is_set_aside_and_the_node_begins_again() {
         let aside = aside.filter(|file| file.file_name().to_string_lossy().starts_with(&beginning));
         assert_eq!(aside.count(), 1, "cut at {kept}");
     }
+}
+
+#[tokio::test]
+async fn a_journal_that_lacks_its_newest_commits_is_kept_and_not_taken_for_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, earlier) = (folder.path().join("journal.db"), folder.path().join("earlier.db"));
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let write = async |user: &User, sequence| {
+        let tasks = Tasks::new();
+        let journal = Journal::open(&path, &tasks).unwrap();
+        let command = user.standby(1);
+        let written = journal.write(move |records| {
+            records.store_command(&command, Some(&APPLIED), Utc::now())?;
+            records.set_stream(StreamId(1))?;
+            records.advance_sequence(sequence)?;
+            records.set_complete()
+        });
+        written.await.unwrap();
+        drop(journal);
+        tasks.stop();
+        tasks.wait(Duration::from_secs(5)).await.unwrap();
+    };
+    let look = async || {
+        let journal = Journal::open(&path, &Tasks::new()).unwrap();
+        let users = journal.read(|records| records.users_after("", 10)).await.unwrap();
+        let snapshot = journal.read(|records| records.snapshot()).await.unwrap();
+        (users.len(), snapshot.complete, snapshot.last_sequence, snapshot.stream)
+    };
+    write(&alice, 7).await;
+    std::fs::copy(&path, &earlier).unwrap();
+    write(&bob, 9).await;
+    assert_eq!(look().await, (2, true, 9, Some(StreamId(1))));
+
+    for suffix in ["-wal", "-shm"] {
+        let _missing = std::fs::remove_file(folder.path().join(format!("journal.db{suffix}")));
+    }
+    std::fs::copy(&earlier, &path).unwrap();
+
+    assert_eq!(look().await, (1, false, 0, None));
+    write(&bob, 11).await;
+    assert_eq!(look().await, (2, true, 11, Some(StreamId(1))), "it is told once");
 }
 
 #[tokio::test]
