@@ -24,6 +24,19 @@ pub(crate) async fn fleet() -> (FakeManagement, Agent) {
     (management, agent)
 }
 
+async fn all_settled(management: &FakeManagement) {
+    let settled = || async {
+        let consumer: async_nats::jetstream::consumer::PullConsumer = management
+            .topology
+            .commands()
+            .get_consumer(node_id().as_str())
+            .await
+            .unwrap();
+        consumer.cached_info().num_ack_pending == 0 && consumer.cached_info().num_pending == 0
+    };
+    wait::until(DEADLINE, "all commands settled", settled).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
     let (management, agent) = fleet().await;
@@ -91,16 +104,7 @@ async fn two_hundred_creates_at_once_give_two_hundred_profiles() {
     }
     assert_eq!(agent.allowed().len(), 200);
     assert_eq!(management.script().certificates.len(), 200);
-    let settled = || async {
-        let consumer: async_nats::jetstream::consumer::PullConsumer = management
-            .topology
-            .commands()
-            .get_consumer(node_id().as_str())
-            .await
-            .unwrap();
-        consumer.cached_info().num_ack_pending == 0 && consumer.cached_info().num_pending == 0
-    };
-    wait::until(DEADLINE, "all commands settled", settled).await.unwrap();
+    all_settled(&management).await;
     assert_eq!(management.script().acks.len(), 200, "each was answered once");
 }
 
@@ -263,6 +267,7 @@ async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_bef
     let (alice, bob) = (User::new("alice"), User::new("bob"));
     management.send(vec![alice.standby(1)]).await;
     management.ack_of(alice.key, 1).await;
+    all_settled(&management).await;
     agent.kill().await;
     agent.lose_journal();
     management.script().silent = true;
