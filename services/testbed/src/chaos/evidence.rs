@@ -1,4 +1,4 @@
-//! What a run with violations leaves behind.
+//! What a run leaves behind that somebody has to look into.
 
 use std::{
     fs::{self, DirBuilder},

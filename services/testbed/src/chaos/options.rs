@@ -24,7 +24,7 @@ pub(crate) struct Chaos {
     /// Number of workers that operate users at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) workers: u8,
-    /// Folder for what a run with violations leaves: logs, journals, tables
+    /// Folder for what a run with violations, or one that converged slowly, leaves: logs, journals, tables
     #[arg(long, default_value = "target/chaos")]
     pub(super) out: PathBuf,
     /// Keep that of a run without violations too

@@ -32,6 +32,8 @@ use crate::screen::say;
 
 /// Once nothing is wrong any more, everything has to agree within this time.
 const CONVERGE: Duration = Duration::from_secs(120);
+/// A convergence that takes longer than this leaves its evidence, as a violation does.
+const SLOW: Duration = Duration::from_secs(30);
 /// MiB of each node's disk.
 const NODE_DISK: u32 = 64;
 const LOOK: Duration = Duration::from_millis(250);
@@ -108,7 +110,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
         timeline.note(format!("VIOLATION {violation}"));
     }
     let mut kept = None;
-    if chaos.keep || !violations.is_empty() {
+    if chaos.keep || !violations.is_empty() || converged.is_none_or(|after| after > SLOW) {
         kept = Some(evidence::keep(stack, &db, (&chaos.out, seed), &timeline).await?);
     }
     // A connection that does not close is the server's to end.
