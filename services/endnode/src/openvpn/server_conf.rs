@@ -212,8 +212,9 @@ impl ServerConf {
         writeln!(out, "verify-client-cert require")?;
         writeln!(out, "data-ciphers AES-256-GCM:CHACHA20-POLY1305")?;
         writeln!(out, "auth SHA256")?;
-        // Pushed to clients: one that hears nothing for 9 s tries again, then goes to its next node.
-        writeln!(out, "keepalive 3 9")?;
+        // Pushed to clients: one that hears nothing for 7 s tries again for 3 s (`server-poll-timeout`), then goes to its next
+        // node. A ping each second, so that seven must be lost in a row before a live node is taken for a dead one.
+        writeln!(out, "keepalive 1 7")?;
         if self.protocol == Protocol::Udp {
             // 2: a server that stops sends its clients to their next node at once; 1 would have them wait for this one.
             writeln!(out, "explicit-exit-notify 2")?;

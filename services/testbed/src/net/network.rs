@@ -81,7 +81,10 @@ impl Network {
     /// [`NetworkError`], also when the name is taken.
     pub async fn add_client(&self, name: Option<&str>) -> Result<Namespace, NetworkError> {
         const FIRST: u8 = 101;
-        for host in FIRST..=250 {
+        // Whoever comes between this look and the claim is stepped over all the same.
+        let links = ip(&format!("-n {}-br -o link show", self.prefix)).await?;
+        let looks_free = |host: &u8| !links.contains(&format!(": h{host}@"));
+        for host in (FIRST..=250).filter(looks_free) {
             match self.claim_port(host).await {
                 Ok(()) => {
                     let name = name.map_or_else(|| format!("{}-client-{host}", self.prefix), str::to_owned);

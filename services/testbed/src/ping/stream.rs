@@ -32,21 +32,38 @@ pub async fn once(namespace: &Namespace, target: Ipv4Addr) -> bool {
     namespace.run(&format!("ping -n -c 1 -W 1 {target}")).await.is_ok()
 }
 
-/// A ping every 50 ms.
+/// Short enough for a gap to be measured well.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// Pings at a steady pace.
 #[derive(Debug)]
 pub struct PingStream {
     process: Process,
 }
 
 impl PingStream {
-    /// Starts it; the log is `dir/<name>.log`.
+    /// A ping every 50 ms; the log is `dir/<name>.log`.
     ///
     /// # Errors
     /// [`PingError`].
-    pub fn start(namespace: &Namespace, target: Ipv4Addr, (dir, name): (&Path, &str)) -> Result<Self, PingError> {
+    pub fn start(namespace: &Namespace, target: Ipv4Addr, at: (&Path, &str)) -> Result<Self, PingError> {
+        Self::start_every(EVERY, namespace, target, at)
+    }
+
+    /// The same at another pace: many streams at once are work for the machine.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub fn start_every(
+        every: Duration,
+        namespace: &Namespace,
+        target: Ipv4Addr,
+        (dir, name): (&Path, &str),
+    ) -> Result<Self, PingError> {
         let program = binaries::tool("ping").ok_or(PingError::Missing)?;
         let spec = namespace.spec(name, program, dir, &dir.join(format!("{name}.log")));
-        let spec = spec.args(["-n", "-D", "-i", "0.05"]).args([target.to_string()]);
+        let every = every.as_secs_f64().to_string();
+        let spec = spec.args(["-n", "-D", "-i", &every]).args([target.to_string()]);
         // The log tells one stream: an older one of this name goes.
         let _ = std::fs::remove_file(&spec.log);
         Ok(Self {

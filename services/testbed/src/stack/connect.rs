@@ -65,6 +65,14 @@ impl Connection {
         PingStream::start(&self.namespace, INNER, (&self.dir, "ping"))
     }
 
+    /// The same at another pace.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub fn pings_every(&self, every: Duration) -> Result<PingStream, PingError> {
+        PingStream::start_every(every, &self.namespace, INNER, (&self.dir, "ping"))
+    }
+
     /// Whether one ping through the tunnel is answered within a second.
     pub async fn answers(&self) -> bool {
         ping::once(&self.namespace, INNER).await

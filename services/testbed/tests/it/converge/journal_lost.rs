@@ -2,24 +2,10 @@
 
 use std::{fs, time::Instant};
 
-use serde_json::json;
 use vpnmanager_testbed::stack::Part;
 
 use super::records::{Records, audited};
-use crate::main_job::site::{SOON, Site, assert_synced};
-
-async fn create_at(site: &Site, username: &str, node: &str) -> String {
-    let api = site.stack.api();
-    let body = json!({ "username": username, "server_id": node });
-    let created = api
-        .create_user_as(&body, Some(SOON))
-        .await
-        .unwrap()
-        .expect(201)
-        .unwrap();
-    assert_synced(&created);
-    api.profile(username).await.unwrap()
-}
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_node_that_lost_its_journal_lets_the_same_users_in_and_issues_nothing_again() {
@@ -28,9 +14,9 @@ async fn a_node_that_lost_its_journal_lets_the_same_users_in_and_issues_nothing_
     };
     let witness = site.witness().await;
     let (alice, bob, ghost) = (
-        create_at(&site, "alice", "node-1").await,
-        create_at(&site, "bob", "node-2").await,
-        create_at(&site, "ghost", "node-2").await,
+        site.create_at("alice", "node-1").await,
+        site.create_at("bob", "node-2").await,
+        site.create_at("ghost", "node-2").await,
     );
     let records = Records::open(&site).await;
     records.agree(&site).await;

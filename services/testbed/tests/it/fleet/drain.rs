@@ -7,24 +7,11 @@ use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
 use crate::main_job::{
     profile,
-    site::{SOON, Site, Visitor},
+    site::{SOON, Site, Visitor, reached},
 };
 
 /// No client is without its tunnel for longer.
 const MOVED: Duration = Duration::from_secs(2);
-
-/// The line of a client's log that says which server it speaks with.
-fn reached(host: &str) -> String {
-    format!("Peer Connection Initiated with [AF_INET]{host}:")
-}
-
-/// A user homed on node-1.
-async fn create(site: &Site, username: &str) -> String {
-    let (api, body) = (site.stack.api(), json!({ "username": username, "server_id": "node-1" }));
-    let created = api.create_user_as(&body, Some(SOON)).await.unwrap();
-    created.expect(201).unwrap();
-    api.profile(username).await.unwrap()
-}
 
 async fn post(site: &Site, node: &str, verb: &str, status: u16) {
     let path = format!("/api/endnodes/{node}/{verb}");
@@ -56,11 +43,11 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
     let mut visitors: Vec<Visitor> = Vec::new();
     let mut profiles = Vec::new();
     for username in ["alice", "bob", "carol"] {
-        let text = create(&site, username).await;
+        let text = site.create_at(username, "node-1").await;
         visitors.push(site.visit(&text).await);
         profiles.push(text);
     }
-    let newcomer = create(&site, "dave").await;
+    let newcomer = site.create_at("dave", "node-1").await;
     let hosts: Vec<String> = profile::hosts(&newcomer).into_iter().map(ToOwned::to_owned).collect();
     for visitor in &visitors {
         assert!(visitor.connection.client.log().contains(&reached(&hosts[0])));
@@ -72,10 +59,7 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
     post(&site, "node-2", "drain", 409).await;
 
     for visitor in visitors {
-        let log = visitor.connection.client.log();
-        log.wait_for(&reached(&hosts[1]), 1, SOON).await.unwrap();
-        visitor.pings.flows(10, SOON).await.unwrap();
-        let gap = visitor.pings.stop().await.longest_gap;
+        let gap = visitor.moved_to(&hosts[1], 1).await;
         eprintln!(
             "measured: a moved client was without its tunnel for {} ms",
             gap.as_millis()
@@ -132,7 +116,7 @@ async fn a_node_that_was_away_learns_of_its_draining_when_it_returns() {
     let Some(mut site) = Site::with_tunnels("drain away").await else {
         return;
     };
-    let text = create(&site, "alice").await;
+    let text = site.create_at("alice", "node-1").await;
     let hosts: Vec<String> = profile::hosts(&text).into_iter().map(ToOwned::to_owned).collect();
     let alice = site.visit(&text).await;
     site.stack.stop_part(Part::Node(1)).await.unwrap();

@@ -4,5 +4,6 @@
 
 mod cloned;
 mod drain;
+mod fifty;
 mod lost;
 mod retired;

@@ -78,8 +78,7 @@ async fn a_killed_openvpn_is_started_again_and_lets_in_the_same_users() {
     let text = site.create("alice").await;
     let gone = site.create("mallory").await;
     let first = profile::with_only(&text, profile::remotes(&text)[0]);
-    let node = profile::hosts(&text)[0].to_owned();
-    let number = if node.ends_with(".11") { 1 } else { 2 };
+    let number = site.first_node(&text);
     let api = site.stack.api();
     api.delete_user("mallory", Some(SOON)).await.unwrap().success().unwrap();
 

@@ -2,21 +2,12 @@
 
 use std::time::SystemTime;
 
-use vpnmanager_testbed::stack::{Node, Part, Stack};
+use vpnmanager_testbed::stack::Part;
 
 use super::{
     profile,
     site::{SOON, Site},
 };
-
-/// The node that the profile's first remote names.
-fn first_node<'a>(stack: &'a Stack, text: &str) -> Node<'a> {
-    let host = profile::hosts(text)[0].to_owned();
-    let mut nodes = stack.nodes();
-    nodes
-        .find(|node| node.namespace().unwrap().address.to_string() == host)
-        .unwrap()
-}
 
 #[tokio::test]
 async fn a_local_delete_cuts_here_and_then_everywhere() {
@@ -26,7 +17,7 @@ async fn a_local_delete_cuts_here_and_then_everywhere() {
     let witness = site.witness().await;
     let text = site.create("alice").await;
     let here = site.visit(&text).await;
-    let local = first_node(&site.stack, &text).api();
+    let local = site.stack.node(site.first_node(&text)).unwrap().api();
 
     let began = SystemTime::now();
     let answer = local.delete("/api/users/alice").await.unwrap();
@@ -58,7 +49,7 @@ async fn a_local_delete_needs_no_management() {
     let witness = site.witness().await;
     let text = site.create("alice").await;
     let here = site.visit(&text).await;
-    let number = first_node(&site.stack, &text).number();
+    let number = site.first_node(&text);
     let local = site.stack.node(number).unwrap().api();
     site.stack.kill_part(Part::Management).await.unwrap();
 

@@ -5,13 +5,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::{StreamExt, future::join_all, stream};
+use serde_json::{Value, json};
 use vpnmanager_testbed::{
     api::Answer,
     client::ClientOptions,
     net::require_tunnels,
     ping::PingStream,
     process::Log,
-    stack::{Connection, Part, Stack, StackOptions},
+    stack::{Connection, Node, Part, Stack, StackOptions},
     wait,
 };
 
@@ -24,6 +26,9 @@ pub(crate) const CUT: Duration = Duration::from_secs(1);
 /// Without an answer for this long, a stream of pings has ended.
 const SILENCE: Duration = Duration::from_secs(1);
 const LINES: usize = 15;
+/// Fifty streams at 50 ms would be what the machine is busy with.
+const CROWD_PING: Duration = Duration::from_millis(100);
+const STARTS_AT_ONCE: usize = 8;
 
 /// A running stack; tells its troubles when a test fails.
 pub(crate) struct Site {
@@ -55,14 +60,19 @@ impl Site {
 
     /// Creates a user, waits until all nodes let it in, and returns its profile.
     pub(crate) async fn create(&self, username: &str) -> String {
-        let api = self.stack.api();
-        let created = api
-            .create_user(username, Some(SOON))
+        self.create_as(username, &json!({ "username": username })).await
+    }
+
+    /// The same with this node as its home.
+    pub(crate) async fn create_at(&self, username: &str, node: &str) -> String {
+        self.create_as(username, &json!({ "username": username, "server_id": node }))
             .await
-            .unwrap()
-            .expect(201)
-            .unwrap();
-        assert_synced(&created);
+    }
+
+    async fn create_as(&self, username: &str, body: &Value) -> String {
+        let api = self.stack.api();
+        let created = api.create_user_as(body, Some(SOON)).await.unwrap();
+        assert_synced(&created.expect(201).unwrap());
         api.profile(username).await.unwrap()
     }
 
@@ -79,10 +89,44 @@ impl Site {
         Visitor { connection, pings }
     }
 
+    /// Connects with all these profiles at once and begins to ping with each.
+    pub(crate) async fn visit_all(&self, profiles: &[String]) -> Vec<Visitor> {
+        let options = ClientOptions::default();
+        let starts = profiles
+            .iter()
+            .map(|profile| self.stack.start_client(profile, &options));
+        let connections: Vec<_> = stream::iter(starts).buffered(STARTS_AT_ONCE).collect().await;
+        let mut visitors = Vec::new();
+        for connection in connections {
+            let connection = connection.unwrap();
+            connection.client.connected(SOON).await.unwrap();
+            let pings = connection.pings_every(CROWD_PING).unwrap();
+            visitors.push(Visitor { connection, pings });
+        }
+        for flows in join_all(visitors.iter().map(|visitor| visitor.pings.flows(5, SOON))).await {
+            flows.unwrap();
+        }
+        visitors
+    }
+
     /// A user that nobody touches, with a stream of pings.
     pub(crate) async fn witness(&self) -> Visitor {
         let profile = self.create("witness").await;
         self.visit(&profile).await
+    }
+
+    /// The number of the node that the profile's first remote names.
+    pub(crate) fn first_node(&self, text: &str) -> u8 {
+        let host = profile::hosts(text)[0].to_owned();
+        let is_it = |node: &Node<'_>| node.namespace().unwrap().address.to_string() == host;
+        self.stack.nodes().find(is_it).unwrap().number()
+    }
+
+    /// kill -9 of a node: agent and OpenVPN, which nobody starts again.
+    pub(crate) async fn kill_node(&mut self, number: u8) {
+        for part in [Part::Node(number), Part::Openvpn(number)] {
+            self.stack.kill_part(part).await.unwrap();
+        }
     }
 
     /// Panics unless every server of the profile refuses it in words.
@@ -167,6 +211,20 @@ impl Visitor {
         cut
     }
 
+    /// Waits until the client has reached this server for the `times`-th time and gets answers through it; returns how
+    /// long it was without any.
+    pub(crate) async fn moved_to(&self, host: &str, times: usize) -> Duration {
+        let log = self.connection.client.log();
+        log.wait_for(&reached(host), times, SOON).await.unwrap();
+        self.pings.flows(10, SOON).await.unwrap();
+        self.pings.stats().longest_gap
+    }
+
+    /// Begins a new stream: what the old one missed counts no more.
+    pub(crate) fn renew_pings(&mut self) {
+        self.pings = self.connection.pings_every(CROWD_PING).unwrap();
+    }
+
     /// Ends the stream; panics when a single ping was lost.
     pub(crate) async fn lost_nothing(self) {
         self.pings.flows(5, SOON).await.unwrap();
@@ -185,6 +243,11 @@ impl Visitor {
         );
         self.connection.close().await;
     }
+}
+
+/// The line of a client's log that says which server it speaks with.
+pub(crate) fn reached(host: &str) -> String {
+    format!("Peer Connection Initiated with [AF_INET]{host}:")
 }
 
 /// Panics unless every placed node holds what the answer shows.
