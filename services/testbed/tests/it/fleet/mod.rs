@@ -5,5 +5,6 @@
 mod cloned;
 mod drain;
 mod fifty;
+mod joined;
 mod lost;
 mod retired;
