@@ -14,5 +14,7 @@ mod many_users;
 mod node_down;
 mod outage;
 mod redelivery;
+mod repeated;
 mod replicas;
+mod unacknowledged;
 mod unpublished;

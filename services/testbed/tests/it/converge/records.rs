@@ -8,7 +8,9 @@ use std::{
 
 use async_nats::{ConnectOptions, jetstream};
 use rusqlite::OpenFlags;
-use sea_orm::{ConnectOptions as DatabaseOptions, Database, DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{
+    ConnectOptions as DatabaseOptions, ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Statement,
+};
 use serde_json::Value;
 use vpnmanager_testbed::wait;
 
@@ -58,6 +60,19 @@ impl Records {
             .all(&self.db)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// Changes something behind management's back.
+    pub(super) async fn execute(&self, sql: &str) {
+        self.db.execute_unprepared(sql).await.unwrap();
+    }
+
+    /// The rows that a query of the form `.. FROM ..` gives.
+    pub(super) async fn count(&self, from: &str) -> i64 {
+        let sql = format!("SELECT count(*) AS rows FROM {from}");
+        let statement = Statement::from_string(self.db.get_database_backend(), sql);
+        let row = self.db.query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get("", "rows").unwrap()
     }
 
     /// Serial numbers by common name: what was issued.
