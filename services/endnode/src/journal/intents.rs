@@ -88,14 +88,28 @@ impl Records<'_> {
     /// # Errors
     /// Those of the database.
     pub fn queued_create(&self, wanted: &Username) -> Result<Option<QueuedIntent>, JournalError> {
-        let is_it = |queued: &QueuedIntent| {
-            queued.refused.is_none()
-                && match &queued.intent.action {
-                    IntentAction::CreateUser { username, .. } => username == wanted,
-                    IntentAction::RemoveUser { .. } => false,
-                }
+        let creates = self.creates(wanted)?.into_iter();
+        Ok(creates.rev().find(|queued| queued.refused.is_none()))
+    }
+
+    /// A new create of the name makes refusals of older ones old news.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn forget_refused_create(&self, wanted: &Username) -> Result<(), JournalError> {
+        let creates = self.creates(wanted)?.into_iter();
+        for refused in creates.filter(|queued| queued.refused.is_some()) {
+            self.forget_intent(refused.intent.id)?;
+        }
+        Ok(())
+    }
+
+    fn creates(&self, wanted: &Username) -> Result<Vec<QueuedIntent>, JournalError> {
+        let is_one = |queued: &QueuedIntent| match &queued.intent.action {
+            IntentAction::CreateUser { username, .. } => username == wanted,
+            IntentAction::RemoveUser { .. } => false,
         };
-        Ok(self.intents()?.into_iter().find(is_it))
+        Ok(self.intents()?.into_iter().filter(is_one).collect())
     }
 
     /// Notes that a request is about to be sent.

@@ -66,7 +66,8 @@ impl Records<'_> {
     /// # Errors
     /// Those of the database.
     pub fn users_after(&self, after: &str, most: u64) -> Result<Vec<Held>, JournalError> {
-        let select = "SELECT * FROM users WHERE present = 1 AND username > ?1 ORDER BY username LIMIT ?2";
+        let select =
+            "SELECT * FROM users WHERE present = 1 AND username > ?1 ORDER BY username, changed_at DESC LIMIT ?2";
         let mut statement = self.connection.prepare_cached(select)?;
         let mut rows = statement.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)])?;
         let mut users = Vec::new();

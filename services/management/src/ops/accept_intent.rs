@@ -9,6 +9,7 @@ use vpnmanager_nats::{
 };
 
 use super::{
+    audit,
     create_user::{self, CreateUserError, NewUser},
     remove_user::remove_within,
     retry,
@@ -26,7 +27,14 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
         if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
             return Ok(answer);
         }
-        let answer = carry_out(app, &transaction, intent).await?;
+        let actor = Actor {
+            address: intent.source,
+            ..Actor::node(&intent.node)
+        };
+        let answer = carry_out(app, &transaction, intent, &actor).await?;
+        if let IntentAnswer::Refused { detail, .. } = &answer {
+            audit::record(&transaction, refusal(intent, &actor, detail)).await?;
+        }
         let row = intent::ActiveModel {
             id: Set(intent.id.0),
             server_id: Set(intent.node.to_string()),
@@ -42,11 +50,12 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
     Ok(answer)
 }
 
-async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent) -> Result<IntentAnswer, DbErr> {
-    let actor = Actor {
-        address: intent.source,
-        ..Actor::node(&intent.node)
-    };
+async fn carry_out(
+    app: &App,
+    transaction: &DatabaseTransaction,
+    intent: &Intent,
+    actor: &Actor,
+) -> Result<IntentAnswer, DbErr> {
     match &intent.action {
         IntentAction::CreateUser { username, expires_at } => {
             if expires_at.is_some_and(|at| at <= Utc::now()) {
@@ -59,7 +68,7 @@ async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent
                 username: username.clone(),
                 expires_at: *expires_at,
                 server_id: Some(intent.node.clone()),
-                actor,
+                actor: actor.clone(),
             };
             let created = create_user::create_within(transaction, &app.settings.placement, &[new]).await?;
             created
@@ -76,7 +85,7 @@ async fn carry_out(app: &App, transaction: &DatabaseTransaction, intent: &Intent
             let Some(user) = found else {
                 return Ok(refused(IntentRefusal::UnknownUser, "the user is removed already"));
             };
-            let view = remove_within(transaction, &app.settings.server_id, &actor, user).await?;
+            let view = remove_within(transaction, &app.settings.server_id, actor, user).await?;
             Ok(IntentAnswer::Accepted {
                 user_key: *user_key,
                 revision: Revision(view.user.revision),
@@ -96,6 +105,23 @@ fn answer_to_create(created: Result<super::read_users::UserView, CreateUserError
             error @ (CreateUserError::UnknownServer | CreateUserError::ServerUnavailable | CreateUserError::NoServer),
         ) => Ok(refused(IntentRefusal::NodeUnavailable, &error.to_string())),
         Err(CreateUserError::Database(_) | CreateUserError::Stopping) => Ok(IntentAnswer::Unavailable),
+    }
+}
+
+/// What was asked at a node and did not happen is in the audit trail too.
+fn refusal<'a>(intent: &Intent, actor: &'a Actor, detail: &str) -> audit::Entry<'a> {
+    let (asked, username) = match &intent.action {
+        IntentAction::CreateUser { username, .. } => ("create", username),
+        IntentAction::RemoveUser { username, .. } => ("delete", username),
+    };
+    audit::Entry {
+        actor,
+        action: "local_request_refused",
+        username: Some(username.to_string()),
+        server_id: intent.node.to_string(),
+        details: Some(format!("{asked}: {detail}")),
+        before: None,
+        after: None,
     }
 }
 

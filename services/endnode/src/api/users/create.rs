@@ -54,6 +54,7 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
             .is_some_and(|held| held.removed_by.is_none())
             || records.queued_create(&wanted)?.is_some();
         if !taken {
+            records.forget_refused_create(&wanted)?;
             records.queue_intent(&intent, now)?;
         }
         Ok(!taken)

@@ -23,14 +23,14 @@ use crate::{
 
 pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let held = agent
+    let known = agent
         .journal
-        .read(move |records| records.user_by_name(&name))
-        .await
-        .map_err(internal)?;
-    match held {
-        Some(held) => remove(agent, held, username, source).await,
-        None => cancel(agent, username).await,
+        .read(move |records| Ok((records.user_by_name(&name)?, records.queued_create(&name)?.is_some())));
+    match known.await.map_err(internal)? {
+        // Of the name's users, the one that is wanted last.
+        (_, true) => cancel(agent, username).await,
+        (Some(held), false) => remove(agent, held, username, source).await,
+        (None, false) => Err(not_held(&username)),
     }
 }
 

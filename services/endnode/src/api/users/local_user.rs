@@ -140,6 +140,18 @@ impl LocalUser {
         }
     }
 
+    /// The same user with what became of a create of its name that was asked for here.
+    pub(super) fn with_request(mut self, request: Option<&Self>) -> Self {
+        let Some(request) = request else { return self };
+        let fate = match (request.state, &request.detail) {
+            (UserState::Refused, Some(why)) => format!("a create of this name was refused by management: {why}"),
+            _ => "a create of this name waits for management".to_owned(),
+        };
+        let known = self.detail.take().map(|detail| format!("{detail}; "));
+        self.detail = Some(known.unwrap_or_default() + &fate);
+        self
+    }
+
     /// A user of which only this is known.
     pub(super) fn bare(username: &Username, state: UserState, expires_at: Option<DateTime<Utc>>) -> Self {
         Self {

@@ -1,5 +1,7 @@
 //! Reading users from the journal.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
@@ -32,40 +34,36 @@ pub(super) async fn find(agent: &Agent, username: Username) -> Result<Option<Loc
         let held = records
             .user_by_name(&username)?
             .and_then(|held| LocalUser::of_held(held, Utc::now()));
-        match held {
-            Some(user) => Ok(Some(user)),
-            None => Ok(queued(records)?
-                .into_iter()
-                .rev()
-                .find(|user| user.username == username.as_str())),
-        }
+        let request = requests(records)?.remove(username.as_str());
+        Ok(match held {
+            Some(user) => Some(user.with_request(request.as_ref())),
+            None => request,
+        })
     });
     found.await.map_err(internal)
 }
 
 fn merged(records: &Records<'_>, after: &str, most: u64) -> Result<Vec<LocalUser>, JournalError> {
     let now = Utc::now();
-    let held = records.users_after(after, most)?;
+    let mut requests = requests(records)?;
+    let held = records.users_after(after, most)?.into_iter();
     let mut users: Vec<LocalUser> = held
-        .into_iter()
         .filter_map(|held| LocalUser::of_held(held, now))
+        .map(|user| {
+            let request = requests.get(&user.username);
+            user.with_request(request)
+        })
         .collect();
-    for user in queued(records)? {
-        let known = users.iter().any(|held| held.username == user.username);
-        if !known && user.username.as_str() > after {
-            users.push(user);
-        }
-    }
+    requests.retain(|username, _| username.as_str() > after && users.iter().all(|user| user.username != *username));
+    users.extend(requests.into_values());
     users.sort_by(|left, right| left.username.cmp(&right.username));
     users.dedup_by(|left, right| left.username == right.username);
     users.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     Ok(users)
 }
 
-fn queued(records: &Records<'_>) -> Result<Vec<LocalUser>, JournalError> {
-    Ok(records
-        .intents()?
-        .into_iter()
-        .filter_map(LocalUser::of_intent)
-        .collect())
+/// The newest create of each name that waits or was refused.
+fn requests(records: &Records<'_>) -> Result<BTreeMap<String, LocalUser>, JournalError> {
+    let creates = records.intents()?.into_iter().filter_map(LocalUser::of_intent);
+    Ok(creates.map(|user| (user.username.clone(), user)).collect())
 }

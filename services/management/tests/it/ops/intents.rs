@@ -82,6 +82,10 @@ async fn what_contradicts_the_database_is_refused_with_the_reason() {
         refusal(&accept(&stack.app, &remove).await.expect("answered")),
         IntentRefusal::UnknownUser
     );
+    // Asked again, it is refused again and recorded no more.
+    accept(&stack.app, &remove).await.expect("answered");
+    let refused = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("local_request_refused"));
+    assert_eq!(refused.count(&stack.app.db).await.expect("counted"), 3);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod records;
 
 mod allow_list;
 mod bus_lost;
+mod conflicts;
 mod consumer;
 mod database_restored;
 mod graceful;
