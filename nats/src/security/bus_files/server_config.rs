@@ -43,6 +43,9 @@ pub(super) fn render(
          server_name: \"vpnmanager-bus\"\n\
          http: \"{monitor}\"\n\
          max_payload: 1MB\n\
+         # Whoever hangs for 6 s is dropped: a management that does not move gets no more requests that another could answer.\n\
+         ping_interval: \"2s\"\n\
+         ping_max: 2\n\
          jetstream {{ store_dir: {streams}, max_mem: 256M, max_file: 10G, sync_interval: \"1s\" }}\n\
          tls {{ cert_file: {certificate}, key_file: {key}, min_version: \"1.3\" }}\n\
          {plaintext}\

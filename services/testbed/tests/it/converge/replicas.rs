@@ -7,7 +7,8 @@ use std::{
 };
 
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{sync::Mutex, task::JoinSet};
 use vpnmanager_testbed::{
@@ -20,8 +21,13 @@ use crate::main_job::site::{SOON, Site};
 
 const WRITERS: usize = 4;
 const EACH: usize = 15;
+const CLAIMED: usize = 40;
 /// What a dead replica had claimed or was given is another's after 5 s at most; the rest is work.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
+/// What a dead replica had claimed and not published: its lease of 3 s; reports that it was given: 5 s. The rest is work.
+const LEASE_AND_WORK: Duration = Duration::from_secs(8);
+/// The bus drops a replica that hangs after 6 s; what nodes had asked of it by then they ask again after 5 s each time.
+const WITHOUT_THE_PAUSED: Duration = Duration::from_secs(20);
 
 /// Creates users, suspends and resumes each, and returns who was promised.
 async fn write(api: Api, other: Api, writer: usize) -> Vec<String> {
@@ -177,4 +183,72 @@ async fn a_replica_killed_under_load_loses_no_answered_create() {
     site.stack.start_part(Part::Replica(2)).await.unwrap();
     let created = two.create_user("later", Some(SOON)).await.unwrap().expect(201).unwrap();
     assert_eq!(created.body["synced"], true, "{}", created.text);
+}
+
+/// Ends replica-2 with `signal` when it, and nobody else, has claimed what is to be published; returns how long all of it took
+/// from there to be applied.
+async fn outlives_its_claims(site: &Site, records: &Records, signal: Signal) -> Duration {
+    let process = |part| site.stack.process(part).unwrap();
+    let (other, replica, bus) = (
+        process(Part::Management),
+        process(Part::Replica(2)),
+        process(Part::Nats),
+    );
+    let two = site.stack.replica_api(2).unwrap();
+    other.signal(Signal::STOP);
+    bus.signal(Signal::STOP);
+    let creates = (0..CLAIMED).map(async |number| {
+        let created = two.create_user(&format!("claimed-{number}"), None).await.unwrap();
+        created.expect(201).unwrap();
+    });
+    join_all(creates).await;
+    let claimed = async || records.count("placements WHERE lease_until > now()").await > 0;
+    let claimed = vpnmanager_testbed::wait::until(SOON, "the replica to claim them", claimed).await;
+
+    replica.signal(signal);
+    let began = Instant::now();
+    for stopped in [other, bus] {
+        stopped.signal(Signal::CONT);
+    }
+    claimed.unwrap();
+    records.agree(site).await;
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_had_claimed_waits_for_its_lease_and_no_longer() {
+    let site = two_managements().await;
+    let records = Records::open(&site).await;
+
+    let took = outlives_its_claims(&site, &records, Signal::KILL).await;
+
+    eprintln!(
+        "measured: all was applied {} ms after kill -9 of the replica that had claimed it",
+        took.as_millis()
+    );
+    assert!(took < LEASE_AND_WORK, "{took:?}");
+    assert_eq!(site.all_synced(SOON).await, CLAIMED);
+    assert_eq!(records.serials().await.len(), CLAIMED);
+}
+
+#[tokio::test]
+async fn a_paused_replica_is_dropped_by_the_bus_and_the_other_goes_on() {
+    let site = two_managements().await;
+    let records = Records::open(&site).await;
+    let watch = Watch::start(&site).await;
+
+    let took = outlives_its_claims(&site, &records, Signal::STOP).await;
+
+    eprintln!(
+        "measured: all was applied {} ms after the replica that had claimed it was paused",
+        took.as_millis()
+    );
+    // What it does when it wakes up is too late, and changes nothing.
+    site.stack.process(Part::Replica(2)).unwrap().signal(Signal::CONT);
+    let two = site.stack.replica_api(2).unwrap();
+    two.create_user("later", Some(SOON)).await.unwrap().expect(201).unwrap();
+    records.agree(&site).await;
+    watch.nothing_ran_backwards().await;
+    assert_eq!(records.serials().await.len(), CLAIMED + 1);
+    assert!(took < WITHOUT_THE_PAUSED, "{took:?}");
 }
