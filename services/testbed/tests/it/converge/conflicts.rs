@@ -33,14 +33,24 @@ impl Scene {
         }
     }
 
+    /// The bus too: nodes then wait for no answer.
     async fn management_is_away(&mut self) {
-        self.site.stack.kill_part(Part::Management).await.unwrap();
+        for part in [Part::Management, Part::Nats] {
+            self.site.stack.kill_part(part).await.unwrap();
+        }
+        let alone = async || {
+            let health = self.local.get("/health").await;
+            health.is_ok_and(|health| health.body["bus_connected"] == false)
+        };
+        wait::until(SOON, "node-1 to be alone", alone).await.unwrap();
     }
 
     /// Its requests wait, also through kill -9.
     async fn only_node_1_is_away(&mut self) {
         self.site.stack.kill_part(Part::Node(1)).await.unwrap();
-        self.site.stack.start_part(Part::Management).await.unwrap();
+        for part in [Part::Nats, Part::Management] {
+            self.site.stack.start_part(part).await.unwrap();
+        }
     }
 
     /// node-1 is back and has no request left.
