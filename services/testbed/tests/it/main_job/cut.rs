@@ -27,8 +27,7 @@ async fn a_deleted_user_is_cut_and_stays_out() {
     alice.is_cut(began, "DELETE of an honest client").await;
     let told = alice.connection.client.exited(SOON).await.unwrap();
     eprintln!("measured: the honest client had ended {} ms later", told.as_millis());
-    alice.connection.client.restart().await.unwrap();
-    alice.connection.client.refused(SOON).await.unwrap();
+    alice.is_turned_away().await;
     site.refuses(&text).await;
     assert_eq!(api.user("alice").await.unwrap().status, 404);
     witness.lost_nothing().await;
@@ -57,8 +56,7 @@ async fn a_client_that_ignores_the_goodbye_is_cut_all_the_same() {
     );
     assert!(mallory.connection.client.alive(), "she did not listen");
     filter.reform().await.unwrap();
-    mallory.connection.client.restart().await.unwrap();
-    mallory.connection.client.refused(SOON).await.unwrap();
+    mallory.is_turned_away().await;
     site.refuses(&text).await;
     witness.lost_nothing().await;
 }

@@ -211,6 +211,12 @@ impl Visitor {
         cut
     }
 
+    /// Panics unless the client, started again, is refused in words.
+    pub(crate) async fn is_turned_away(&mut self) {
+        self.connection.client.restart().await.unwrap();
+        self.connection.client.refused(SOON).await.unwrap();
+    }
+
     /// Waits until the client has reached this server for the `times`-th time and gets answers through it; returns how
     /// long it was without any.
     pub(crate) async fn moved_to(&self, host: &str, times: usize) -> Duration {
