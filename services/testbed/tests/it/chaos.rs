@@ -4,13 +4,16 @@ use std::process::Command;
 
 use vpnmanager_testbed::net::require_tunnels;
 
+/// The first fault that this seed draws is a shifted clock, which is rare.
+const SEED: &str = "5";
+
 #[test]
 fn what_was_answered_comes_true_after_half_a_minute_of_faults() {
     if require_tunnels("chaos").is_none() {
         return;
     }
     let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-testbed"))
-        .args(["chaos", "--seed", "1", "--duration", "20s"])
+        .args(["chaos", "--seed", SEED, "--duration", "20s"])
         .args(["--out", env!("CARGO_TARGET_TMPDIR")])
         .output()
         .unwrap();
@@ -21,5 +24,9 @@ fn what_was_answered_comes_true_after_half_a_minute_of_faults() {
         run.status.success() && last.contains(" 0 violations, converged in "),
         "{text}{}",
         String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(
+        text.contains("shift clock"),
+        "no clock was shifted: is the package `faketime` missing, or is another seed needed?\n{text}"
     );
 }
