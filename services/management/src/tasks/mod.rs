@@ -23,6 +23,9 @@ mod requests;
 mod signs;
 mod syncs;
 
+/// A user that was created while a node came back may lack it, and the replica that was woken may have died: nobody else tells.
+const PLACER_PERIOD: Duration = Duration::from_secs(15);
+
 /// Starts them all.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         name,
         drive(name, publisher::Publisher::new(app.clone()), wake, schedule, stop),
     );
-    let (name, wake, schedule, stop) = reconciler("placer", &app.placer, Duration::from_secs(300));
+    let (name, wake, schedule, stop) = reconciler("placer", &app.placer, PLACER_PERIOD);
     tasks.spawn(
         name,
         drive(name, placer::Placer::new(app.clone()), wake, schedule, stop),

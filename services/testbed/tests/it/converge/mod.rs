@@ -12,6 +12,7 @@ mod database_restored;
 mod graceful;
 mod journal_lost;
 mod many_users;
+mod misplaced;
 mod node_down;
 mod outage;
 mod redelivery;

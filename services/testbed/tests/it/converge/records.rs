@@ -54,6 +54,11 @@ impl Records {
         self.db.close().await.unwrap();
     }
 
+    /// Changes something behind management's back.
+    pub(super) async fn change(&self, sql: &str) {
+        self.db.execute_unprepared(sql).await.unwrap();
+    }
+
     async fn pairs(&self, sql: &str) -> Result<Vec<Pair>, String> {
         let statement = Statement::from_string(self.db.get_database_backend(), sql);
         Pair::find_by_statement(statement)
