@@ -16,6 +16,8 @@ pub struct Model {
     pub at: DateTimeUtc,
     /// Its state then.
     pub state: String,
+    /// Why, in words.
+    pub reason: Option<String>,
     /// Live sessions.
     pub sessions: i32,
     /// Bytes received from clients.

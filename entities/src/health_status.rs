@@ -44,6 +44,8 @@ pub struct Model {
     pub draining: bool,
     /// What is wrong, in words.
     pub detail: Option<String>,
+    /// Since when it holds something else than it should, though nothing waits for it.
+    pub drift_since: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

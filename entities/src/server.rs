@@ -60,6 +60,8 @@ pub struct Model {
     pub capacity: Option<i32>,
     /// Since when everything is published again for it.
     pub resync_since: Option<DateTimeUtc>,
+    /// Since when it should be asked for the handshake.
+    pub prompt_since: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

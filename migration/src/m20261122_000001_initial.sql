@@ -28,7 +28,9 @@ CREATE TABLE servers (
     draining        BOOLEAN NOT NULL DEFAULT false,
     capacity        INTEGER,
     -- Since when everything is published again for it, so that it can start over.
-    resync_since    TIMESTAMPTZ
+    resync_since    TIMESTAMPTZ,
+    -- Since when it should be asked for the handshake, because something may be wrong; empty when it was.
+    prompt_since    TIMESTAMPTZ
 );
 
 CREATE TABLE users (
@@ -120,7 +122,9 @@ CREATE TABLE health_status (
     complete       BOOLEAN NOT NULL,
     queued_intents BIGINT NOT NULL,
     draining       BOOLEAN NOT NULL DEFAULT false,
-    detail         TEXT
+    detail         TEXT,
+    -- Since when it holds something else than it should, though nothing waits for it.
+    drift_since    TIMESTAMPTZ
 );
 
 -- The runs of each node's agent that were heard of lately: two at once are a node and its clone.
@@ -137,6 +141,7 @@ CREATE TABLE agent_runs (
     told          BOOLEAN NOT NULL DEFAULT false,
     PRIMARY KEY (server_id, instance)
 );
+CREATE INDEX agent_runs_refused ON agent_runs (server_id) WHERE refused;
 
 -- A sample of the heartbeats, and each change of state.
 CREATE TABLE health_history (
@@ -144,6 +149,7 @@ CREATE TABLE health_history (
     server_id VARCHAR(255) NOT NULL REFERENCES servers (name) ON DELETE CASCADE,
     at        TIMESTAMPTZ NOT NULL DEFAULT now(),
     state     VARCHAR(16) NOT NULL,
+    reason    TEXT,
     sessions  INTEGER NOT NULL,
     bytes_in  BIGINT NOT NULL,
     bytes_out BIGINT NOT NULL

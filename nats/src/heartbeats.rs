@@ -16,7 +16,7 @@ pub struct Heartbeat {
     pub node: NodeId,
     /// Which run of the agent.
     pub instance: AgentInstance,
-    /// The node's clock, to measure its skew.
+    /// The node's clock, to measure its skew; the digest holds whatever was acked before.
     pub at: DateTime<Utc>,
     /// Release of the agent.
     pub agent_version: String,

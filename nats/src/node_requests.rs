@@ -31,6 +31,8 @@ pub enum NodeRequest {
         /// Sessions moved in one second, newcomers not counted; at least 1.
         pace: u32,
     },
+    /// The handshake [`crate::sync`], at once and not at its time. Repeating it changes nothing; a node that must not serve does it too.
+    Sync,
     /// The node leaves the fleet: it must not serve any more, its agent's next run included.
     Retire {
         /// Why, in words.
@@ -45,6 +47,7 @@ impl NodeRequest {
             Self::Profile { .. } => NodeVerb::Profile,
             Self::Sessions { .. } => NodeVerb::Sessions,
             Self::Drain { .. } => NodeVerb::Drain,
+            Self::Sync => NodeVerb::Sync,
             Self::Retire { .. } => NodeVerb::Retire,
         }
     }

@@ -78,6 +78,8 @@ pub enum NodeVerb {
     Sessions,
     /// Moving its clients away, or no longer.
     Drain,
+    /// The handshake, at once.
+    Sync,
     /// Serving nobody any more.
     Retire,
 }
@@ -89,6 +91,7 @@ impl NodeVerb {
             Self::Profile => "profile",
             Self::Sessions => "sessions",
             Self::Drain => "drain",
+            Self::Sync => "sync",
             Self::Retire => "retire",
         }
     }

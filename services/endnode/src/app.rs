@@ -38,7 +38,7 @@ use crate::{
         heartbeats::{self, Heartbeats, certificate_end},
         housekeeping::Housekeeping,
         intents::{IntentOutbox, IntentWaiters},
-        issue::{self, IssueQueue},
+        issue::{self, IssueQueue, Making},
         node_requests::{self, NodeRequests},
         progress::Progress,
         serving::{self, Readiness},
@@ -203,7 +203,12 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         profiles: dir.profiles(),
         bus: bus.client.clone(),
     };
-    tasks.spawn("issue", issue::run(issuer, acks, jobs, stop()));
+    let making = Making {
+        issuer,
+        acks,
+        readiness: readiness.clone(),
+    };
+    tasks.spawn("issue", issue::run(making, jobs, stop()));
 
     let reconcilers = Reconcilers { tasks };
     reconcilers.spawn(
@@ -234,6 +239,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
     let outbox = EventOutbox {
         node: node.clone(),
         journal: journal.clone(),
+        readiness: readiness.clone(),
         context,
     };
     reconcilers.spawn("events", outbox, &node.wakes.events, EventOutbox::schedule());
@@ -241,6 +247,7 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         node: node.clone(),
         journal: journal.clone(),
         applier: applier.clone(),
+        readiness: readiness.clone(),
         bus: bus.client.clone(),
         waiters: waiters.clone(),
     };

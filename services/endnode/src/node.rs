@@ -35,6 +35,10 @@ pub struct Wakes {
     pub allow_list: Wake,
     /// The commands may have stopped flowing: ask management.
     pub sync: Wake,
+    /// Management asks for the handshake at once.
+    pub prompt: Wake,
+    /// The bus has another store: open the flow of commands anew.
+    pub reopen: Wake,
     /// Management waits to hear of a change.
     pub heartbeat: Wake,
 }

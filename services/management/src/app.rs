@@ -85,7 +85,7 @@ pub struct Settings {
     pub server_id: String,
     /// How users are placed.
     pub placement: PlacementRules,
-    /// When a silent node is stale and lost.
+    /// When a node is called something else than healthy.
     pub thresholds: Thresholds,
     /// When the homes of a lost node go to others.
     pub rehome_after: Duration,
@@ -125,6 +125,7 @@ impl App {
             thresholds: Thresholds {
                 stale_after: config.health.stale_after,
                 lost_after: config.health.lost_after,
+                max_clock_skew: config.health.max_clock_skew,
             },
             rehome_after: config.health.rehome_after,
             drain_pace: config.drain.pace,

@@ -95,6 +95,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("30s"),
     Setting::new(
+        "health.max_clock_skew",
+        "HEALTH_MAX_CLOCK_SKEW",
+        "A node whose clock is off by more than this is degraded",
+        DURATION,
+    )
+    .default("2s"),
+    Setting::new(
         "health.rehome_after",
         "HEALTH_REHOME_AFTER",
         "The homes of a node that is lost for this long go to other nodes",
@@ -181,6 +188,9 @@ pub struct HealthConfig {
     /// HEALTH_LOST_AFTER; longer than `stale_after`.
     #[serde(with = "humantime_serde")]
     pub lost_after: Duration,
+    /// HEALTH_MAX_CLOCK_SKEW.
+    #[serde(with = "humantime_serde")]
+    pub max_clock_skew: Duration,
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,

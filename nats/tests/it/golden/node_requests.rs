@@ -16,6 +16,7 @@ mod requests {
         NodeRequest::Profile { .. } => "profile",
         NodeRequest::Sessions { .. } => "sessions",
         NodeRequest::Drain { .. } => "drain",
+        NodeRequest::Sync => "sync",
         NodeRequest::Retire { .. } => "retire",
     });
 
@@ -32,6 +33,7 @@ mod requests {
                 draining: true,
                 pace: 20,
             }),
+            Envelope::new(NodeRequest::Sync),
             Envelope::new(NodeRequest::Retire {
                 reason: "this node was deregistered".to_owned(),
             }),

@@ -86,6 +86,7 @@ pub async fn run(commands: Commands, stop: CancellationToken) -> anyhow::Result<
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(REOPEN_PAUSE)) => {}
+            () = commands.node.wakes.reopen.woken() => {}
             () = stop.cancelled() => {}
         }
     }
@@ -121,6 +122,11 @@ impl Commands {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
                 () = self.readiness.refused() => break,
+                () = self.node.wakes.reopen.woken() => {
+                    // Kept for the pause that follows: there is nothing to wait for.
+                    self.node.wakes.reopen.wake();
+                    break;
+                }
                 () = stop.cancelled() => break,
             };
             let Some(batch) = batch else {

@@ -9,7 +9,7 @@ use async_nats::{
 use vpnmanager_nats::{envelope::Envelope, subjects};
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
-use super::expiry::Chain;
+use super::{expiry::Chain, serving::Readiness};
 use crate::{
     journal::{Journal, JournalError},
     node::Node,
@@ -25,6 +25,8 @@ pub struct EventOutbox {
     pub node: Node,
     /// Where they wait.
     pub journal: Journal,
+    /// Whether this node may speak.
+    pub readiness: Readiness,
     /// The JetStream of this node.
     pub context: jetstream::Context,
 }
@@ -54,6 +56,9 @@ impl EventOutbox {
     }
 
     async fn publish(&self) -> Result<Next, OutboxError> {
+        if self.readiness.refusal().is_some() {
+            return Ok(Next::Idle);
+        }
         let events = self.journal.read(|records| records.oldest_events(BATCH)).await?;
         if events.is_empty() {
             return Ok(Next::Idle);

@@ -47,11 +47,11 @@ pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Res
     let commits = heartbeats.journal.commits();
     let mut tallied: Option<(u64, Tally)> = None;
     while !stop.is_cancelled() {
+        // Before the journal is read: what is acked later may not be counted in this heartbeat.
+        let at = Utc::now();
         let commit = *commits.borrow();
-        match heartbeats
-            .beat(tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally))
-            .await
-        {
+        let known = tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally);
+        match heartbeats.beat(at, known).await {
             Ok(tally) => tallied = Some((commit, tally)),
             Err(error) => debug!(error = %error, "No heartbeat this time"),
         }
@@ -66,7 +66,7 @@ pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Res
 
 impl Heartbeats {
     /// Sends one; the tally of a journal that did not change is taken as it was.
-    async fn beat(&self, known: Option<Tally>) -> Result<Tally, JournalError> {
+    async fn beat(&self, at: DateTime<Utc>, known: Option<Tally>) -> Result<Tally, JournalError> {
         let (snapshot, queued_intents, tally) = self
             .journal
             .read(move |records| {
@@ -80,7 +80,7 @@ impl Heartbeats {
         let heartbeat = Heartbeat {
             node: self.node.id.clone(),
             instance: self.node.instance,
-            at: Utc::now(),
+            at,
             agent_version: self.node.version().to_owned(),
             uptime_seconds: self.node.started.elapsed().as_secs(),
             openvpn: openvpn_health(self.vpn.health().await),

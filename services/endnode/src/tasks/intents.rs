@@ -18,7 +18,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
-use super::expiry::Chain;
+use super::{expiry::Chain, serving::Readiness};
 use crate::{
     apply::{Applier, ApplyError},
     journal::{Journal, JournalError, QueuedIntent},
@@ -37,6 +37,8 @@ pub struct IntentOutbox {
     pub journal: Journal,
     /// Takes back a local delete that management refuses.
     pub applier: Applier,
+    /// Whether this node may speak.
+    pub readiness: Readiness,
     /// The way to management.
     pub bus: Client,
     /// Who waits for the answer.
@@ -107,6 +109,9 @@ impl IntentOutbox {
     }
 
     async fn carry(&self) -> Result<Next, IntentError> {
+        if self.readiness.refusal().is_some() {
+            return Ok(Next::Idle);
+        }
         let Some(queued) = self.journal.read(|records| records.next_intent()).await? else {
             return Ok(Next::Idle);
         };

@@ -6,13 +6,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vpnmanager_nats::{delivery::Delivery, sign::MAX_REQUESTS};
 
-use super::acks::{Acks, Answered};
+use super::{
+    acks::{Acks, Answered},
+    serving::Readiness,
+};
 use crate::apply::{IssueOrder, IssueResult, Issuer};
 
 /// Profiles that may wait; the server holds back the rest.
 const QUEUE: usize = 2048;
 /// Batches worked on at once: while one waits for its certificates the next makes its keys.
 const CONCURRENT: usize = 4;
+
+/// What the task needs.
+#[derive(Debug, Clone)]
+pub struct Making {
+    /// Makes them.
+    pub issuer: Issuer,
+    /// Answers.
+    pub acks: Acks,
+    /// Whether this node may speak: a certificate for the key of a clone would bar the node's own.
+    pub readiness: Readiness,
+}
 
 /// One profile to make, with the command to answer when it is made.
 #[derive(Debug)]
@@ -52,22 +66,37 @@ impl IssueQueue {
 ///
 /// # Errors
 /// None: the type fits `Tasks::spawn`.
-pub async fn run(issuer: Issuer, acks: Acks, mut jobs: IssueJobs, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(making: Making, mut jobs: IssueJobs, stop: CancellationToken) -> anyhow::Result<()> {
     let stopped = stop.clone();
     let batches = futures_util::stream::poll_fn(|cx| jobs.poll_recv(cx))
         .ready_chunks(MAX_REQUESTS)
         .take_until(stopped.cancelled());
-    let (issuer, acks_of_batch) = (&issuer, &acks);
     batches
-        .for_each_concurrent(CONCURRENT, |batch| make(issuer, acks_of_batch, batch))
+        .for_each_concurrent(CONCURRENT, |batch| making.make(batch))
         .await;
     jobs.close();
     while let Some(job) = jobs.recv().await {
-        if let Some(delivery) = job.delivery {
-            acks.hand_back(delivery, std::time::Duration::ZERO).await;
-        }
+        making.give_up(job).await;
     }
     Ok(())
+}
+
+impl Making {
+    async fn make(&self, batch: Vec<IssueJob>) {
+        if self.readiness.refusal().is_none() {
+            return make(&self.issuer, &self.acks, batch).await;
+        }
+        for job in batch {
+            self.give_up(job).await;
+        }
+    }
+
+    /// Lets somebody else, or the next run, make it.
+    async fn give_up(&self, job: IssueJob) {
+        if let Some(delivery) = job.delivery {
+            self.acks.hand_back(delivery, std::time::Duration::ZERO).await;
+        }
+    }
 }
 
 async fn make(issuer: &Issuer, acks: &Acks, batch: Vec<IssueJob>) {

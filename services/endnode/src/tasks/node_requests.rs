@@ -1,4 +1,4 @@
-//! Requests from management: the profile of a credential, the live sessions, moving clients away, leaving the fleet.
+//! Requests from management: the profile of a credential, the live sessions, moving clients away, the handshake, leaving the fleet.
 
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -78,6 +78,11 @@ impl NodeRequests {
         let answer = match Envelope::<NodeRequest>::decode(&message.payload) {
             Ok(envelope) => match envelope.body {
                 NodeRequest::Retire { reason } => self.retire(reason).await,
+                // A refused agent too: it may hear that it is accepted, and a clone that it is refused.
+                NodeRequest::Sync => {
+                    self.node.wakes.prompt.wake();
+                    NodeAnswer::Done
+                }
                 // A clone leaves the answer to the node itself.
                 NodeRequest::Profile { .. } | NodeRequest::Sessions { .. } | NodeRequest::Drain { .. }
                     if refusal.is_some() =>
@@ -127,18 +132,9 @@ impl NodeRequests {
         NodeAnswer::Done
     }
 
-    /// Journaled first: the next run of the agent does not serve either.
     async fn retire(&self, reason: String) -> NodeAnswer {
-        let noted = reason.clone();
-        let journaled = self
-            .journal
-            .write(move |records| records.set_refused(Some(&noted)))
-            .await;
-        match journaled {
-            Ok(()) => {
-                self.readiness.refuse(&reason);
-                NodeAnswer::Done
-            }
+        match self.readiness.retire(&self.journal, &reason).await {
+            Ok(()) => NodeAnswer::Done,
             Err(error) => NodeAnswer::Failed {
                 error: error.to_string(),
             },

@@ -6,7 +6,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{backend::Serving, vpn::Vpn};
+use crate::{
+    backend::Serving,
+    journal::{Journal, JournalError},
+    vpn::Vpn,
+};
 
 /// How long a start waits for management, so that what was revoked meanwhile is refused before the first login.
 /// A complete journal serves without it then.
@@ -68,6 +72,17 @@ impl Readiness {
             state.refused = Some(reason.to_owned());
             news
         });
+    }
+
+    /// The same, journaled first: the next run of the agent does not serve either.
+    ///
+    /// # Errors
+    /// When the journal does not take it; then nothing changes.
+    pub async fn retire(&self, journal: &Journal, reason: &str) -> Result<(), JournalError> {
+        let noted = reason.to_owned();
+        journal.write(move |records| records.set_refused(Some(&noted))).await?;
+        self.refuse(reason);
+        Ok(())
     }
 
     /// Whether the node ever held everything.

@@ -1,4 +1,5 @@
-//! The handshake: at each connection and every half minute the node says what it holds, and management says whether that is all.
+//! The handshake: at each connection, every half minute and whenever management asks for it, the node says what it holds, and
+//! management says whether that is all.
 
 use std::time::Duration;
 
@@ -144,6 +145,7 @@ pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: Cancel
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = sync.node.wakes.sync.woken(), if failures == 0 => {}
+            () = sync.node.wakes.prompt.woken() => failures = 0,
             changed = connections.changed() => changed?,
             () = stop.cancelled() => {}
         }
@@ -179,6 +181,11 @@ impl Sync {
             } => {
                 warn!(reason, upto_sequence, "Management sends everything again");
                 self.accepted().await?;
+                let followed = self.journal.read(|records| records.snapshot()).await?.stream;
+                if followed.is_some() && followed != stream {
+                    // The flow was of a consumer that is gone, which the client finds out by silence alone.
+                    self.node.wakes.reopen.wake();
+                }
                 self.journal.write(|records| records.restart_sequence()).await?;
                 self.begins(stream).await?;
                 let upto = Upto {
@@ -189,11 +196,7 @@ impl Sync {
                 Ok(PERIOD)
             }
             SyncAnswer::Refused { reason } => {
-                let noted = reason.clone();
-                self.journal
-                    .write(move |records| records.set_refused(Some(&noted)))
-                    .await?;
-                self.readiness.refuse(&reason);
+                self.readiness.retire(&self.journal, &reason).await?;
                 Ok(LONGEST_RETRY)
             }
         }

@@ -6,18 +6,27 @@ use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_entities::server::NodeState;
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
-/// More than this and a node's clock is called wrong.
-pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(2);
 /// From this share of its capacity on a node is called nearly full, in percent.
 const NEARLY_FULL_PERCENT: u64 = 95;
 
-/// After how long without a heartbeat a node is called stale, then lost.
+/// From when on a node is called something else than healthy.
 #[derive(Debug, Clone, Copy)]
 pub struct Thresholds {
-    /// Longer than this: stale.
+    /// Without a heartbeat for longer than this: stale.
     pub stale_after: Duration,
-    /// Longer than this: lost.
+    /// Without a heartbeat for longer than this: lost.
     pub lost_after: Duration,
+    /// A clock that is off by more than this: degraded.
+    pub max_clock_skew: Duration,
+}
+
+/// What is known of a node besides its heartbeat.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known {
+    /// A clone of it speaks too.
+    pub cloned: bool,
+    /// Which of its heartbeats was the first of those that hold something else than it should, though nothing waits for it.
+    pub drift_since: Option<DateTime<Utc>>,
 }
 
 /// A state with its reason in words.
@@ -29,10 +38,20 @@ pub struct Assessment {
     pub reason: Option<String>,
 }
 
-/// How a node is that just sent this heartbeat; `cloned` when a clone of it speaks too.
-pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>, cloned: bool) -> Assessment {
-    let clone = cloned.then(|| "a second agent speaks with its identity, and is refused".to_owned());
-    match clone.or_else(|| fault(heartbeat, received_at)) {
+/// How a node is that sent this heartbeat.
+pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>, known: Known, thresholds: Thresholds) -> Assessment {
+    let clone = known
+        .cloned
+        .then(|| "a second agent speaks with its identity, and is refused".to_owned());
+    // Of one heartbeat alone it is not said: that may have been overtaken on its way.
+    let drifts = known.drift_since.is_some_and(|since| since < received_at);
+    let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
+    let found = clone
+        .or_else(|| openvpn_fault(heartbeat))
+        .or_else(drift)
+        .or_else(|| clock_fault(heartbeat.at - received_at, thresholds.max_clock_skew))
+        .or_else(|| shortage(heartbeat));
+    match found {
         None => Assessment {
             state: NodeState::Healthy,
             reason: None,
@@ -60,29 +79,29 @@ pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, thresholds: Threshol
     })
 }
 
-fn fault(heartbeat: &Heartbeat, received_at: DateTime<Utc>) -> Option<String> {
+fn openvpn_fault(heartbeat: &Heartbeat) -> Option<String> {
     let openvpn = &heartbeat.openvpn;
     let detail = |text: &str| match &openvpn.detail {
         Some(detail) => format!("{text}: {detail}"),
         None => text.to_owned(),
     };
     match openvpn.state {
-        OpenvpnState::Down => return Some(detail("OpenVPN is down")),
-        OpenvpnState::Waiting => return Some(detail("OpenVPN waits for a complete snapshot")),
-        OpenvpnState::Up | OpenvpnState::Absent => {}
+        OpenvpnState::Down => Some(detail("OpenVPN is down")),
+        OpenvpnState::Waiting => Some(detail("OpenVPN waits for a complete snapshot")),
+        OpenvpnState::Up | OpenvpnState::Absent => None,
     }
-    let skew = heartbeat.at - received_at;
-    if skew.abs() > MAX_CLOCK_SKEW {
-        return Some(format!("its clock is off by {} ms", skew.num_milliseconds()));
-    }
+}
+
+fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
+    let is_off = skew.abs().to_std().is_ok_and(|skew| skew > most);
+    is_off.then(|| format!("its clock is off by {} ms", skew.num_milliseconds()))
+}
+
+fn shortage(heartbeat: &Heartbeat) -> Option<String> {
+    let openvpn = &heartbeat.openvpn;
     let used = u64::from(openvpn.sessions) * 100;
-    if openvpn.capacity > 0 && used >= u64::from(openvpn.capacity) * NEARLY_FULL_PERCENT {
-        return Some(format!(
-            "{} of {} addresses are in use",
-            openvpn.sessions, openvpn.capacity
-        ));
-    }
-    None
+    let is_nearly_full = openvpn.capacity > 0 && used >= u64::from(openvpn.capacity) * NEARLY_FULL_PERCENT;
+    is_nearly_full.then(|| format!("{} of {} addresses are in use", openvpn.sessions, openvpn.capacity))
 }
 
 #[cfg(test)]
@@ -90,6 +109,12 @@ mod tests {
     use vpnmanager_nats::{heartbeats::OpenvpnHealth, ids::AgentInstance, sync::StateDigest};
 
     use super::*;
+
+    const THRESHOLDS: Thresholds = Thresholds {
+        stale_after: Duration::from_secs(15),
+        lost_after: Duration::from_secs(30),
+        max_clock_skew: Duration::from_secs(2),
+    };
 
     fn heartbeat() -> Heartbeat {
         Heartbeat {
@@ -122,35 +147,44 @@ mod tests {
     #[test]
     fn each_fault_degrades_and_says_why() {
         let well = heartbeat();
-        assert_eq!(
-            assess(&well, well.at, false),
-            Assessment {
-                state: NodeState::Healthy,
-                reason: None
-            }
-        );
+        let (nothing, now) = (Known::default(), well.at);
+        let cloned = Known {
+            cloned: true,
+            ..nothing
+        };
+        let drifts_since = |at| Known {
+            drift_since: Some(at),
+            ..nothing
+        };
+        let healthy = Assessment {
+            state: NodeState::Healthy,
+            reason: None,
+        };
+        for known in [nothing, drifts_since(now)] {
+            assert_eq!(assess(&well, now, known, THRESHOLDS), healthy, "{known:?}");
+        }
 
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;
         down.openvpn.detail = Some("killed".to_owned());
         let mut full = heartbeat();
         full.openvpn.sessions = 95;
-        let skewed = heartbeat();
+        let mut skewed = heartbeat();
+        skewed.at = now - TimeDelta::seconds(3);
         let cases = [
+            (&well, cloned, "a second agent speaks with its identity, and is refused"),
+            (&down, nothing, "OpenVPN is down: killed"),
             (
-                assess(&well, well.at, true),
-                "a second agent speaks with its identity, and is refused",
+                &well,
+                drifts_since(now - TimeDelta::seconds(5)),
+                "it holds something else than it should, and is being put right",
             ),
-            (assess(&down, down.at, false), "OpenVPN is down: killed"),
-            (assess(&full, full.at, false), "95 of 100 addresses are in use"),
-            (
-                assess(&skewed, skewed.at + TimeDelta::seconds(3), false),
-                "its clock is off by -3000 ms",
-            ),
+            (&skewed, nothing, "its clock is off by -3000 ms"),
+            (&full, nothing, "95 of 100 addresses are in use"),
         ];
-        for (found, reason) in cases {
+        for (heartbeat, known, reason) in cases {
             assert_eq!(
-                found,
+                assess(heartbeat, now, known, THRESHOLDS),
                 Assessment {
                     state: NodeState::Degraded,
                     reason: Some(reason.to_owned())
@@ -161,12 +195,8 @@ mod tests {
 
     #[test]
     fn silence_makes_stale_then_lost() {
-        let thresholds = Thresholds {
-            stale_after: Duration::from_secs(15),
-            lost_after: Duration::from_secs(30),
-        };
         let now = Utc::now();
-        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, thresholds).map(|found| found.state);
+        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, THRESHOLDS).map(|found| found.state);
         assert_eq!(state(15), None);
         assert_eq!(state(16), Some(NodeState::Stale));
         assert_eq!(state(31), Some(NodeState::Lost));

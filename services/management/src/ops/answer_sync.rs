@@ -48,6 +48,8 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     if is_refused(&app.db, node, request.instance).await? {
         return refuse_clone(app, request).await;
     }
+    // First of all: what is acked while the bus is looked after is not in what the node says.
+    let progress = read_nodes::progress(&app.db, node).await?;
     app.topology.ensure_node_consumer(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
@@ -55,7 +57,6 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         return prepare(app, request, store).await;
     }
     let upto_sequence = app.topology.newest_command(node).await?;
-    let progress = read_nodes::progress(&app.db, node).await?;
     let Some(reason) = reason_to_resync(request, &progress, store) else {
         note_sync(app, node).await?;
         return Ok(SyncAnswer::Ok {

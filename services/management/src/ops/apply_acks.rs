@@ -28,7 +28,7 @@ use crate::domain::actor::Actor;
 /// When the database does not take it.
 pub(super) async fn apply_acks(
     transaction: &DatabaseTransaction,
-    acks: &[Ack],
+    acks: &[&Ack],
     recorder: &str,
 ) -> Result<Applied, DbErr> {
     let newest = newest(acks);
@@ -52,9 +52,9 @@ pub(super) async fn apply_acks(
 }
 
 /// The last ack of each user and node.
-fn newest(acks: &[Ack]) -> Vec<&Ack> {
+fn newest<'a>(acks: &[&'a Ack]) -> Vec<&'a Ack> {
     let mut by_placement: HashMap<(&NodeId, UserKey), &Ack> = HashMap::new();
-    for ack in acks {
+    for &ack in acks {
         let held = by_placement.entry((&ack.node, ack.user_key)).or_insert(ack);
         if ack.revision >= held.revision {
             *held = ack;

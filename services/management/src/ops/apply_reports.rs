@@ -6,10 +6,10 @@ use vpnmanager_entities::{audit_log, user};
 use vpnmanager_nats::{
     acks::Ack,
     events::{Event, EventKind},
-    ids::{NodeId, UserKey},
+    ids::{AgentInstance, NodeId, UserKey},
 };
 
-use super::{apply_acks::apply_acks, audit::Entry, retry};
+use super::{apply_acks::apply_acks, audit::Entry, observe_runs::refused_runs, retry};
 use crate::{app::App, domain::actor::Actor};
 
 /// A tombstone that a node acked, so that its message can be forgotten.
@@ -33,22 +33,30 @@ pub struct Applied {
 }
 
 /// Records a batch. An ack for an older revision than wanted, or from a node where the user is not placed, changes nothing but
-/// what is known of that node.
+/// what is known of that node. What a clone says counts for nothing: what it took, the node gets again.
 ///
 /// # Errors
 /// When the database does not take it; nothing is recorded then.
 pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let applied = apply_acks(&transaction, acks, &app.settings.server_id).await?;
-        record_events(&transaction, events).await?;
+        let refused = refused_runs(&transaction).await?;
+        let counts =
+            |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.to_string(), run.0));
+        let acks: Vec<&Ack> = acks.iter().filter(|ack| counts(&ack.node, ack.instance)).collect();
+        let events: Vec<&Event> = events
+            .iter()
+            .filter(|event| counts(&event.node, event.instance))
+            .collect();
+        let applied = apply_acks(&transaction, &acks, &app.settings.server_id).await?;
+        record_events(&transaction, &events).await?;
         transaction.commit().await?;
         Ok(applied)
     })
     .await
 }
 
-async fn record_events(transaction: &DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
+async fn record_events(transaction: &DatabaseTransaction, events: &[&Event]) -> Result<(), DbErr> {
     if events.is_empty() {
         return Ok(());
     }

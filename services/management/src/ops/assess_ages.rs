@@ -1,13 +1,15 @@
 //! Calling nodes stale and lost that are silent for too long.
 
 use chrono::Utc;
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, TransactionTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, Statement, TransactionTrait,
+};
 use vpnmanager_entities::server::{self, NodeState};
 
 use super::record_heartbeats::{Transition, change_state};
 use crate::domain::health::{self, Thresholds};
 
-/// Assesses every node by the age of its last heartbeat and audits each change. Safe in all replicas: one of them makes the change.
+/// Assesses every node by the age of its last heartbeat, and audits and samples each change. Safe in all replicas: one of them makes the change.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -33,7 +35,20 @@ pub async fn assess_ages(db: &DatabaseConnection, thresholds: Thresholds) -> Res
             to: &assessment,
             at: now,
         };
-        change_state(&transaction, transition).await?;
+        if change_state(&transaction, transition).await? {
+            let sample = Statement::from_sql_and_values(
+                transaction.get_database_backend(),
+                "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
+                 SELECT server_id, $2, $3, $4, sessions, bytes_in, bytes_out FROM health_status WHERE server_id = $1",
+                [
+                    server.name.as_str().into(),
+                    now.into(),
+                    assessment.state.as_str().into(),
+                    assessment.reason.clone().into(),
+                ],
+            );
+            transaction.execute_raw(sample).await?;
+        }
         transaction.commit().await?;
     }
     Ok(())

@@ -16,6 +16,7 @@ use vpnmanager_nats::{heartbeats::Heartbeat, ids::AgentInstance, ids::NodeId};
 
 use super::{
     audit::{self, Entry},
+    prompt_syncs::prompt,
     record_heartbeats::Received,
 };
 use crate::domain::{
@@ -109,6 +110,18 @@ pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: Agen
     Ok(found.is_some_and(|run| run.refused))
 }
 
+/// All runs that are taken for clones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(String, Uuid)>, DbErr> {
+    let refused = agent_run::Entity::find()
+        .filter(agent_run::COLUMN.refused.eq(true))
+        .all(db)
+        .await?;
+    Ok(refused.into_iter().map(|run| (run.server_id, run.instance)).collect())
+}
+
 /// Notes that the clone was told. True for the first time.
 ///
 /// # Errors
@@ -188,6 +201,8 @@ async fn judge(transaction: &DatabaseTransaction, node: &str, run: &Run) -> Resu
     if judged.rows_affected == 0 {
         return Ok(());
     }
+    // It hears of it from the answer to its handshake.
+    prompt(transaction, node).await?;
     let (action, details) = if run.refused {
         error!(server.id = node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
         (

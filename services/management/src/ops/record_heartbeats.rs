@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
     sea_query::{Expr, ExprTrait, Func, OnConflict},
 };
 use serde_json::json;
@@ -18,11 +18,13 @@ use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
 use super::{
     audit::{self, Entry},
+    find_drift::find_drift,
     observe_runs::observe,
+    prompt_syncs::prompt,
 };
 use crate::domain::{
     actor::Actor,
-    health::{self, Assessment},
+    health::{self, Assessment, Known, Thresholds},
 };
 
 /// One sample for the history of each node in this time.
@@ -35,13 +37,24 @@ pub struct Received {
     pub heartbeat: Heartbeat,
     /// When it came, by our clock.
     pub at: DateTime<Utc>,
+    /// Who said it.
+    pub by: Speaker,
+}
+
+/// Who reports how a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// Its agent.
+    Agent,
+    /// Somebody else, who does not know what it holds.
+    Monitoring,
 }
 
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(), DbErr> {
+pub async fn record(db: &DatabaseConnection, thresholds: Thresholds, batch: Vec<Received>) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     let names: HashSet<String> = batch
         .iter()
@@ -65,14 +78,24 @@ pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(),
             newest.insert(received.heartbeat.node.to_string(), received);
         }
     }
+    let mut drifts = follow_drift(&transaction, &newest).await?;
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
         let Some(received) = newest.get(&server.name) else {
             continue;
         };
-        rows.push(row(received));
-        let assessment = health::assess(&received.heartbeat, received.at, observed.is_cloned(&server.name));
+        let known = Known {
+            cloned: observed.is_cloned(&server.name),
+            drift_since: drifts.remove(&server.name),
+        };
+        rows.push(row(received, known));
+        let assessment = health::assess(&received.heartbeat, received.at, known, thresholds);
         follow(&transaction, server, received, assessment).await?;
+        // Once: what a resync does not put right is tried again with the node's own handshakes.
+        let is_news = known.drift_since == Some(received.at);
+        if is_news && server.resync_since.is_none() {
+            prompt(&transaction, &server.name).await?;
+        }
     }
     if !rows.is_empty() {
         upsert(&transaction, rows).await?;
@@ -80,7 +103,36 @@ pub async fn record(db: &DatabaseConnection, batch: Vec<Received>) -> Result<(),
     transaction.commit().await
 }
 
-fn row(received: &Received) -> health_status::ActiveModel {
+/// Since when each of these nodes drifts that does.
+async fn follow_drift(
+    transaction: &DatabaseTransaction,
+    newest: &HashMap<String, Received>,
+) -> Result<HashMap<String, DateTime<Utc>>, DbErr> {
+    let of_agents = newest.values().filter(|received| received.by == Speaker::Agent);
+    let of_agents: Vec<&Heartbeat> = of_agents.map(|received| &received.heartbeat).collect();
+    let differing = find_drift(transaction, &of_agents).await?;
+    let before = health_status::Entity::find()
+        .filter(health_status::COLUMN.server_id.is_in(newest.keys().cloned()))
+        .filter(health_status::Column::DriftSince.is_not_null())
+        .all(transaction)
+        .await?;
+    let before: HashMap<String, DateTime<Utc>> = before
+        .into_iter()
+        .filter_map(|health| Some((health.server_id, health.drift_since?)))
+        .collect();
+    let since = newest.iter().filter_map(|(name, received)| {
+        let before = before.get(name).copied();
+        let since = match received.by {
+            Speaker::Agent if differing.contains(name) => before.or(Some(received.at)),
+            Speaker::Agent => None,
+            Speaker::Monitoring => before,
+        };
+        Some((name.clone(), since?))
+    });
+    Ok(since.collect())
+}
+
+fn row(received: &Received, known: Known) -> health_status::ActiveModel {
     let heartbeat = &received.heartbeat;
     let openvpn = &heartbeat.openvpn;
     let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -104,6 +156,7 @@ fn row(received: &Received) -> health_status::ActiveModel {
         queued_intents: Set(bounded(heartbeat.queued_intents)),
         draining: Set(heartbeat.draining),
         detail: Set(openvpn.detail.clone()),
+        drift_since: Set(known.drift_since.map(|since| since.trunc_subsecs(6))),
     }
 }
 
@@ -136,6 +189,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::QueuedIntents,
         Column::Draining,
         Column::Detail,
+        Column::DriftSince,
     ];
     health_status::Entity::insert_many(rows)
         .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())
@@ -178,6 +232,7 @@ async fn follow(
             server_id: Set(server.name.clone()),
             at: Set(received.at.trunc_subsecs(6)),
             state: Set(assessment.state.as_str().to_owned()),
+            reason: Set(assessment.reason.clone()),
             sessions: Set(i32::try_from(openvpn.sessions).unwrap_or(i32::MAX)),
             bytes_in: Set(i64::try_from(openvpn.bytes_in).unwrap_or(i64::MAX)),
             bytes_out: Set(i64::try_from(openvpn.bytes_out).unwrap_or(i64::MAX)),
@@ -207,11 +262,11 @@ pub struct Transition<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Changes a node's state and audits it when the state is another one. Compare-and-set: of several replicas one does it.
+/// Changes a node's state and audits it when the state is another one; true then. Compare-and-set: of several replicas one does it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
+pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
     let Transition { server, from, to, at } = transition;
     let mut update = server::Entity::update_many()
         .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
@@ -228,7 +283,7 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     }
     let changed = update.exec(transaction).await?.rows_affected;
     if changed == 0 || from == to.state {
-        return Ok(());
+        return Ok(false);
     }
     info!(
         server.id = server,
@@ -246,5 +301,6 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
         before: Some(json!({ "state": from })),
         after: Some(json!({ "state": to.state })),
     };
-    audit::record(transaction, entry).await
+    audit::record(transaction, entry).await?;
+    Ok(true)
 }

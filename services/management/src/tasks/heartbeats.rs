@@ -11,7 +11,7 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromN
 
 use crate::{
     app::App,
-    ops::record_heartbeats::{self, Received},
+    ops::record_heartbeats::{self, Received, Speaker},
 };
 
 /// Heartbeats recorded in one transaction.
@@ -25,7 +25,7 @@ pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToke
             continue;
         }
         // The next heartbeat comes in five seconds, so a lost one is not kept.
-        if let Err(error) = record_heartbeats::record(&app.db, received).await {
+        if let Err(error) = record_heartbeats::record(&app.db, app.settings.thresholds, received).await {
             warn!(error = %error, "Recording heartbeats failed");
         }
     }
@@ -40,6 +40,7 @@ fn read(message: &async_nats::Message) -> Option<Received> {
         Ok(envelope) if envelope.body.node == node => Some(Received {
             heartbeat: envelope.body,
             at: Utc::now(),
+            by: Speaker::Agent,
         }),
         Ok(_) => {
             warn!(node.id = %node, "A heartbeat speaks for another node");

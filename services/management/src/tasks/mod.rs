@@ -17,6 +17,7 @@ mod failover;
 mod heartbeats;
 mod intents;
 mod placer;
+mod prompts;
 mod publisher;
 mod reports;
 mod requests;
@@ -54,6 +55,11 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     tasks.spawn(
         name,
         drive(name, drains::Drains::new(app.clone()), wake, schedule, stop),
+    );
+    let (name, wake, schedule, stop) = reconciler("prompts", &Wake::new(), Duration::from_secs(1));
+    tasks.spawn(
+        name,
+        drive(name, prompts::Prompts::new(app.clone()), wake, schedule, stop),
     );
     let reconnected = Wake::new();
     let (name, wake, schedule, stop) = reconciler("bus-access", &reconnected, Duration::from_secs(60));

@@ -63,6 +63,7 @@ impl Stack {
             health: HealthConfig {
                 stale_after: Duration::from_secs(15),
                 lost_after: Duration::from_secs(30),
+                max_clock_skew: Duration::from_secs(2),
                 rehome_after: Duration::from_secs(300),
             },
             drain: DrainConfig { pace: 20 },

@@ -12,7 +12,7 @@ use crate::api::failure;
 use crate::api::names::{OpenvpnStateText, VersionText, Words};
 use crate::app::App;
 use crate::ops::read_nodes::{self, NodeView};
-use crate::ops::record_heartbeats::{self, Received};
+use crate::ops::record_heartbeats::{self, Received, Speaker};
 
 /// How an end-node is. All of it may be left out: then it was heard of, and nothing else is new.
 #[derive(Debug, Object)]
@@ -46,8 +46,9 @@ pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Re
     let received = Received {
         heartbeat: heartbeat(node, &known, report),
         at: Utc::now(),
+        by: Speaker::Monitoring,
     };
-    record_heartbeats::record(&app.db, vec![received])
+    record_heartbeats::record(&app.db, app.settings.thresholds, vec![received])
         .await
         .map_err(failure::database)?;
     find(app, node).await.map(Endnode::of)

@@ -80,6 +80,8 @@ struct EndnodeSync {
     oldest_pending_at: Option<Timestamp>,
     /// Whether it holds exactly what it should; absent while that cannot be told.
     digest_match: Option<bool>,
+    /// Sequence in the stream of the last command that it settled, by its last heartbeat.
+    last_sequence: Option<i64>,
     /// The newest error that it gave.
     last_error: Option<String>,
 }
@@ -169,20 +171,21 @@ impl Endnode {
             agent_version: server.agent_version,
             bus_public_key: server.bus_public_key,
             capacity: server.capacity,
-            sync: EndnodeSync::of(progress, digest_match),
+            sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
             health: health.map(EndnodeHealth::of),
         }
     }
 }
 
 impl EndnodeSync {
-    fn of(progress: Progress, digest_match: Option<bool>) -> Self {
+    fn of(progress: Progress, digest_match: Option<bool>, health: Option<&health_status::Model>) -> Self {
         Self {
             wanted: progress.wanted,
             applied: progress.applied,
             pending: progress.pending,
             oldest_pending_at: progress.oldest_pending_at.map(Timestamp::from),
             digest_match,
+            last_sequence: health.map(|health| health.last_sequence),
             last_error: progress.last_error,
         }
     }
@@ -237,6 +240,7 @@ impl Example for Endnode {
                 pending: 0,
                 oldest_pending_at: None,
                 digest_match: Some(true),
+                last_sequence: Some(4711),
                 last_error: None,
             },
             health: Some(EndnodeHealth {

@@ -5,16 +5,19 @@ use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, server::NodeState};
 use vpnmanager_management::ops::{
     answer_sync::answer_sync,
+    apply_reports::apply,
     read_nodes::{NodeView, get_node},
     record_heartbeats::{self, Received},
 };
 use vpnmanager_nats::{
+    acks::Ack,
+    events::{Event, EventKind},
     heartbeats::OpenvpnState,
-    ids::AgentInstance,
+    ids::{AgentInstance, EventId},
     sync::{StateDigest, SyncAnswer, SyncRequest},
 };
 
-use super::{enrol, node, nodes::heartbeat};
+use super::{applied, create, enrol, node, nodes::heartbeat, view};
 use crate::stack::Stack;
 
 async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
@@ -23,7 +26,9 @@ async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
     received.heartbeat.instance = instance;
     received.heartbeat.at = at;
     let batch = vec![Received { at, ..received }];
-    record_heartbeats::record(&stack.app.db, batch).await.expect("recorded");
+    record_heartbeats::record(&stack.app.db, stack.app.settings.thresholds, batch)
+        .await
+        .expect("recorded");
 }
 
 async fn syncs(stack: &Stack, instance: AgentInstance) -> SyncAnswer {
@@ -96,6 +101,42 @@ async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again(
         "the elder is silent"
     );
     assert_eq!(audited(&stack, "node_clone_accepted").await, 1);
+}
+
+#[tokio::test]
+async fn what_a_refused_run_reports_counts_for_nothing() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let (elder, clone) = (AgentInstance::new(), AgentInstance::new());
+    for second in [0, 5, 10, 15] {
+        hears(&stack, elder, second).await;
+        hears(&stack, clone, second + 3).await;
+    }
+    assert_eq!(audited(&stack, "node_cloned").await, 1);
+    let reports = async |instance| {
+        let ack = Ack {
+            instance,
+            ..applied("node-1", &alice, 1)
+        };
+        let event = Event {
+            id: EventId::new(),
+            node: node("node-1"),
+            instance,
+            at: Utc::now(),
+            kind: EventKind::OpenvpnDown {
+                reason: "killed".to_owned(),
+            },
+        };
+        apply(&stack.app, &[ack], &[event]).await.expect("recorded");
+        let alice = view(&stack, "alice").await.expect("there");
+        (
+            alice.placements[0].applied_revision,
+            audited(&stack, "openvpn_down").await,
+        )
+    };
+    assert_eq!(reports(clone).await, (0, 0));
+    assert_eq!(reports(elder).await, (1, 1));
 }
 
 #[tokio::test]

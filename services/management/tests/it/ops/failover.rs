@@ -185,9 +185,13 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     };
     assert!(!readmit().await, "it is away");
 
-    record_heartbeats::record(&stack.app.db, vec![heartbeat("node-1", OpenvpnState::Up)])
-        .await
-        .expect("recorded");
+    record_heartbeats::record(
+        &stack.app.db,
+        stack.app.settings.thresholds,
+        vec![heartbeat("node-1", OpenvpnState::Up)],
+    )
+    .await
+    .expect("recorded");
     sql(
         &stack,
         "UPDATE servers SET last_sync = now() - interval '2 hours' WHERE name = 'node-1'",

@@ -2,6 +2,7 @@
 
 mod changes;
 mod clones;
+mod drift;
 mod failover;
 mod intents;
 mod nodes;

@@ -13,7 +13,7 @@ use vpnmanager_management::ops::{
     assess_ages::assess_ages,
     deregister_node::{DeregisterNodeError, deregister_node},
     read_nodes::get_node,
-    record_heartbeats::{self, Received},
+    record_heartbeats::{self, Received, Speaker},
     remove_user::remove_user,
 };
 use vpnmanager_nats::{
@@ -57,6 +57,7 @@ pub(super) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     Received {
         heartbeat,
         at: Utc::now(),
+        by: Speaker::Agent,
     }
 }
 
@@ -75,7 +76,7 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     enrol(&stack, "node-1").await;
     let db = &stack.app.db;
     for openvpn in [OpenvpnState::Up, OpenvpnState::Up, OpenvpnState::Down] {
-        record_heartbeats::record(db, vec![heartbeat("node-1", openvpn)])
+        record_heartbeats::record(db, stack.app.settings.thresholds, vec![heartbeat("node-1", openvpn)])
             .await
             .expect("recorded");
     }
@@ -84,7 +85,9 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     let mut silent = heartbeat("node-1", OpenvpnState::Up);
     silent.at -= TimeDelta::seconds(40);
     silent.heartbeat.at = silent.at;
-    record_heartbeats::record(db, vec![silent]).await.expect("recorded");
+    record_heartbeats::record(db, stack.app.settings.thresholds, vec![silent])
+        .await
+        .expect("recorded");
     let (one, other) = tokio::join!(
         assess_ages(db, stack.app.settings.thresholds),
         assess_ages(db, stack.app.settings.thresholds)
@@ -112,7 +115,9 @@ async fn a_heartbeat_of_an_unknown_node_is_dropped() {
         heartbeat("node-9", OpenvpnState::Up),
         heartbeat("node-1", OpenvpnState::Up),
     ];
-    record_heartbeats::record(&stack.app.db, batch).await.expect("recorded");
+    record_heartbeats::record(&stack.app.db, stack.app.settings.thresholds, batch)
+        .await
+        .expect("recorded");
     assert_eq!(state(&stack, "node-1").await, NodeState::Healthy);
     assert!(get_node(&stack.app, &node("node-9")).await.expect("read").is_none());
 }

@@ -9,7 +9,7 @@ use vpnmanager_testbed::{
     stack::{Part, Stack},
 };
 
-use super::records::{Held, Records, audited, journal};
+use super::records::{Held, NOTICED, Records, audited, journal};
 use crate::main_job::site::{SOON, Site};
 
 const DATABASE: &str = "vpnmanager";
@@ -96,8 +96,9 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     let records = Records::open(&site).await;
     // Before a node has told what it holds, PostgreSQL takes everything for applied.
     let noticed = async || !audited(&site, "user_revision_raised").await.is_empty();
-    let noticed = vpnmanager_testbed::wait::until(super::records::REPAIR, "the restored dump to be noticed", noticed);
-    noticed.await.unwrap();
+    let noticed = vpnmanager_testbed::wait::until(NOTICED, "the restored dump to be noticed", noticed);
+    let took = noticed.await.unwrap();
+    eprintln!("measured: the older dump was noticed after {} ms", took.as_millis());
     records.agree(&site).await;
     eprintln!(
         "measured: the fleet was right {} ms after management met the older dump",

@@ -9,6 +9,7 @@ mod bus_lost;
 mod conflicts;
 mod consumer;
 mod database_restored;
+mod drift;
 mod graceful;
 mod journal_lost;
 mod many_users;

@@ -19,6 +19,9 @@ use crate::main_job::site::Site;
 /// Whatever was done to a part, the fleet is right again within this time.
 pub(super) const REPAIR: Duration = Duration::from_mins(1);
 
+/// What may be wrong is asked about without waiting for the handshake of every half minute.
+pub(super) const NOTICED: Duration = Duration::from_secs(10);
+
 /// Who a node should let in.
 const ALLOWED: &str =
     "SELECT p.server_id AS node, c.common_name AS text FROM placements p JOIN users u ON u.id = p.user_id

@@ -1,0 +1,132 @@
+//! Nodes that hold something else than they should.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use vpnmanager_entities::{
+    health_history,
+    server::{self, NodeState},
+};
+use vpnmanager_management::ops::{
+    apply_reports::apply,
+    read_nodes::get_node,
+    record_heartbeats::{self, Received, Speaker},
+};
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::{AgentInstance, Revision, UserKey},
+    sync::StateDigest,
+};
+
+use super::{applied, create, enrol, node, nodes::heartbeat};
+use crate::stack::Stack;
+
+const DRIFTS: &str = "it holds something else than it should, and is being put right";
+
+/// A node that holds alice, with no background task that would answer for it.
+struct Watched {
+    stack: Stack,
+    run: AgentInstance,
+    right: StateDigest,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let stack = Stack::start().await;
+        enrol(&stack, "node-1").await;
+        let alice = create(&stack, "alice").await;
+        apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+            .await
+            .expect("recorded");
+        stack.tasks.stop();
+        stack.tasks.wait(Duration::from_secs(10)).await.expect("stopped");
+        let watched = Self {
+            stack,
+            run: AgentInstance::new(),
+            right: StateDigest::of(UserKey(alice.user.key), Revision(1)),
+        };
+        watched.forget_prompt().await;
+        watched
+    }
+
+    fn says(&self, digest: StateDigest) -> Received {
+        let mut received = heartbeat("node-1", OpenvpnState::Up);
+        received.heartbeat.instance = self.run;
+        received.heartbeat.digest = digest;
+        received
+    }
+
+    /// The state, its reason, and whether it is to be asked for the handshake, once this was heard.
+    async fn hears(&self, received: Received) -> (NodeState, Option<String>, bool) {
+        let thresholds = self.stack.app.settings.thresholds;
+        record_heartbeats::record(&self.stack.app.db, thresholds, vec![received])
+            .await
+            .expect("recorded");
+        let server = self.server().await;
+        (server.state, server.state_reason, server.prompt_since.is_some())
+    }
+
+    async fn server(&self) -> server::Model {
+        let view = get_node(&self.stack.app, &node("node-1")).await.expect("read");
+        view.expect("there").server
+    }
+
+    async fn forget_prompt(&self) {
+        server::Entity::update_many()
+            .col_expr(
+                server::Column::PromptSince,
+                Option::<chrono::DateTime<Utc>>::None.into(),
+            )
+            .exec(&self.stack.app.db)
+            .await
+            .expect("forgotten");
+    }
+}
+
+#[tokio::test]
+async fn drift_is_asked_about_at_once_and_degrades_with_the_second_heartbeat_that_shows_it() {
+    let watched = Watched::start().await;
+    let (right, wrong) = (watched.right, StateDigest(1));
+    let healthy = |prompted| (NodeState::Healthy, None, prompted);
+
+    assert_eq!(watched.hears(watched.says(right)).await, healthy(false));
+    assert_eq!(watched.hears(watched.says(wrong)).await, healthy(true));
+    watched.forget_prompt().await;
+    let drifts = (NodeState::Degraded, Some(DRIFTS.to_owned()), false);
+    assert_eq!(watched.hears(watched.says(wrong)).await, drifts);
+    watched.forget_prompt().await;
+    assert_eq!(watched.hears(watched.says(right)).await, healthy(false));
+
+    let history = health_history::Entity::find().filter(health_history::COLUMN.server_id.eq("node-1"));
+    let history = history.all(&watched.stack.app.db).await.expect("read");
+    let reasons: Vec<_> = history.iter().filter_map(|sample| sample.reason.as_deref()).collect();
+    assert_eq!(reasons, [DRIFTS]);
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_is_no_drift() {
+    let watched = Watched::start().await;
+    let wrong = StateDigest(1);
+    let mut overtaken = watched.says(wrong);
+    overtaken.heartbeat.at -= TimeDelta::seconds(60);
+    overtaken.at -= TimeDelta::seconds(60);
+    let mut queued = watched.says(wrong);
+    queued.heartbeat.queued_intents = 1;
+    let mut unfinished = watched.says(wrong);
+    unfinished.heartbeat.complete = false;
+    let mut foreign = watched.says(wrong);
+    foreign.by = Speaker::Monitoring;
+    for received in [overtaken, queued, unfinished, foreign] {
+        let (state, _, prompted) = watched.hears(received.clone()).await;
+        assert_eq!((state, prompted), (NodeState::Healthy, false), "{received:?}");
+    }
+
+    // While a command is on its way nothing can be told, however often it is heard.
+    let wanted = "UPDATE placements SET wanted_revision = wanted_revision + 1";
+    watched.stack.app.db.execute_unprepared(wanted).await.expect("changed");
+    for _ in 0..3 {
+        let (state, _, prompted) = watched.hears(watched.says(wrong)).await;
+        assert_eq!((state, prompted), (NodeState::Healthy, false));
+    }
+}
