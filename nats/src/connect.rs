@@ -1,8 +1,12 @@
 //! Connections to the bus: TLS, credentials, reconnecting for ever with jitter.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
 use nkeys::KeyPair;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -53,6 +57,12 @@ pub struct Bus {
     pub connections: watch::Receiver<u64>,
 }
 
+/// A node's JWT, which may be replaced: each connection is made with the one of its moment. Cheap to clone; Debug shows nothing.
+#[derive(Clone)]
+pub struct NodeJwt {
+    text: Arc<RwLock<String>>,
+}
+
 /// Who connects.
 pub enum Identity {
     /// Management, or a tool, by a credentials file.
@@ -61,8 +71,8 @@ pub enum Identity {
     Node {
         /// The node; also the prefix of its inbox, the only one that it may subscribe to.
         node: NodeId,
-        /// The JWT given at enrolment.
-        jwt: String,
+        /// The JWT given at enrolment, or a fresh one since.
+        jwt: NodeJwt,
         /// The NKey seed, born on the node.
         seed: String,
     },
@@ -80,13 +90,10 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
             .await
             .map_err(|source| ConnectError::Credentials { path, source })?,
         Identity::Node { node, jwt, seed } => {
-            let key = Arc::new(KeyPair::from_seed(&seed).map_err(ConnectError::Key)?);
-            ConnectOptions::with_jwt(jwt, move |nonce| {
-                let key = Arc::clone(&key);
-                async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-            })
-            .custom_inbox_prefix(permissions::inbox_prefix(&node))
-            .retry_on_initial_connect()
+            let key = KeyPair::from_seed(&seed).map_err(ConnectError::Key)?;
+            jwt.options(key)
+                .custom_inbox_prefix(permissions::inbox_prefix(&node))
+                .retry_on_initial_connect()
         }
     };
     let mut options = options
@@ -113,6 +120,46 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
         .await
         .map_err(ConnectError::Connect)?;
     Ok(Bus { client, connections })
+}
+
+impl NodeJwt {
+    /// Uses this one from the next connection on.
+    pub fn replace(&self, jwt: String) {
+        *self.text.write().unwrap_or_else(PoisonError::into_inner) = jwt;
+    }
+
+    /// The one in use.
+    pub fn text(&self) -> String {
+        self.text.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Options for a connection that proves itself with this token and its key.
+    pub fn options(&self, key: KeyPair) -> ConnectOptions {
+        let (jwt, key) = (self.clone(), Arc::new(key));
+        ConnectOptions::with_auth_callback(move |nonce| {
+            let (jwt, key) = (jwt.clone(), Arc::clone(&key));
+            async move {
+                let mut auth = Auth::new();
+                auth.signature = Some(key.sign(&nonce).map_err(AuthError::new)?);
+                auth.jwt = Some(jwt.text());
+                Ok(auth)
+            }
+        })
+    }
+}
+
+impl From<String> for NodeJwt {
+    fn from(text: String) -> Self {
+        Self {
+            text: Arc::new(RwLock::new(text)),
+        }
+    }
+}
+
+impl std::fmt::Debug for NodeJwt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeJwt").finish_non_exhaustive()
+    }
 }
 
 /// Exponential from 50 ms to 5 s, with half of it random, so that a fleet does not come back in one moment.

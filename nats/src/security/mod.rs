@@ -8,3 +8,4 @@ pub mod keys;
 pub mod bus_files;
 pub mod node_credentials;
 pub mod revoke;
+pub mod standing;

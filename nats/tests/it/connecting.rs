@@ -120,7 +120,7 @@ async fn what_is_wrong_with_the_configuration_is_said() {
 
     let unkeyed = Identity::Node {
         node: node("n1"),
-        jwt: String::new(),
+        jwt: String::new().into(),
         seed: "SUxx".to_owned(),
     };
     let result = connect::connect(&nowhere("nats://127.0.0.1:1"), "x", unkeyed).await;
@@ -129,7 +129,7 @@ async fn what_is_wrong_with_the_configuration_is_said() {
     let seed = nkeys::KeyPair::new_user().seed().unwrap();
     let lost = Identity::Node {
         node: node("n1"),
-        jwt: String::new(),
+        jwt: String::new().into(),
         seed,
     };
     let result = connect::connect(&nowhere("http://[broken"), "x", lost).await;
@@ -173,7 +173,7 @@ fn agent(bus: &Bus) -> Identity {
     let NodeIdentity { key, jwt, .. } = NodeIdentity::issue(&id, &bus.files.node_authority().unwrap());
     Identity::Node {
         node: id,
-        jwt,
+        jwt: jwt.into(),
         seed: key.seed().unwrap(),
     }
 }

@@ -26,7 +26,7 @@ async fn management_and_an_agent_connect_with_the_ca_of_the_bus() {
 
     let agent = Identity::Node {
         node: id.clone(),
-        jwt,
+        jwt: jwt.into(),
         seed: key.seed().unwrap(),
     };
     let mut agent = connect(&address, "agent", agent).await.unwrap();

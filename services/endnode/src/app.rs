@@ -8,7 +8,7 @@ use nkeys::KeyPair;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use vpnmanager_nats::connect::{Bus, BusAddress, Identity as BusIdentity, connect};
+use vpnmanager_nats::connect::{Bus, BusAddress, Identity as BusIdentity, NodeJwt, connect};
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::{
     reconcile::{Reconciler, Schedule, Wake, drive},
@@ -106,9 +106,10 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
         urls: identity.bus_urls.clone(),
         ca_file: identity.bus_ca.is_some().then(|| dir.bus_ca()),
     };
+    let jwt = NodeJwt::from(identity.bus_jwt.clone());
     let credential = BusIdentity::Node {
         node: node.id.clone(),
-        jwt: identity.bus_jwt.clone(),
+        jwt: jwt.clone(),
         seed: seed_of(&keys.bus)?,
     };
     let bus = connect(&address, node.id.as_str(), credential).await?;
@@ -127,10 +128,15 @@ async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) 
     let watch = BusWatch {
         node: parts.node.clone(),
         identity,
-        key: keys.bus,
+        jwt,
+        keys,
+        dir,
         address,
         bus: parts.bus.client.clone(),
         refusal: agent.bus_refusal.clone(),
+        management_url: config.management_url.clone(),
+        journal: parts.journal.clone(),
+        readiness: parts.readiness.clone(),
     };
     tasks.spawn("bus-watch", bus_watch::run(watch, tasks.token()));
     local.enrolled(agent);

@@ -10,6 +10,7 @@ pub mod config;
 
 pub mod enrol;
 pub mod identity;
+pub mod standing;
 pub mod state_dir;
 
 pub mod journal;

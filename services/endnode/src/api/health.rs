@@ -149,7 +149,7 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
 fn without_bus(refusal: Option<String>) -> String {
     match refusal {
         Some(reason) => format!(
-            "the bus refuses this node ({reason}): it was deregistered, or belongs to another fleet; it goes on serving with what it holds, and hears of no change"
+            "the bus refuses this node ({reason}), and management does not say that it was deregistered; it goes on serving with what it holds, and hears of no change"
         ),
         None => "the bus is not connected".to_owned(),
     }

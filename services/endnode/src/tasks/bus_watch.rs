@@ -1,18 +1,32 @@
-//! Why there is no bus: the client only keeps trying, so a refused identity is found out and said here.
+//! Why there is no bus: the client only keeps trying, so a refused identity is found out and said here, and management asked about it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection::State};
-use nkeys::KeyPair;
-use tokio::sync::watch;
+use async_nats::{Client, ConnectErrorKind, connection::State};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
-use vpnmanager_nats::{connect::BusAddress, permissions::inbox_prefix};
+use tracing::{debug, error, info, warn};
+use vpnmanager_nats::{
+    connect::{BusAddress, NodeJwt},
+    permissions::inbox_prefix,
+    security::standing::{Question, Standing},
+};
+use vpnmanager_runtime::reconcile::jittered;
 
-use crate::{identity::Identity, node::Node};
+use super::serving::Readiness;
+use crate::{
+    identity::{Identity, NodeKeys},
+    journal::Journal,
+    node::Node,
+    standing::{Told, ask_standing},
+    state_dir::StateDir,
+};
 
-/// How long a connection may be missing before it is looked into, and how often it is said.
+/// After the start: a node that was deregistered while its agent was away should not begin to serve.
+const FIRST: Duration = Duration::from_secs(1);
+/// How long a connection may be missing before it is looked into.
 const PERIOD: Duration = Duration::from_secs(10);
+/// How often it is said, and a node asked after that must not serve.
 const REPEATED: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,14 +36,24 @@ pub struct BusWatch {
     pub node: Node,
     /// With what it connects.
     pub identity: Identity,
-    /// The bus key.
-    pub key: KeyPair,
+    /// The credential that the connection uses.
+    pub jwt: NodeJwt,
+    /// Its keys.
+    pub keys: NodeKeys,
+    /// Where they are saved.
+    pub dir: StateDir,
     /// Where the bus is.
     pub address: BusAddress,
     /// The connection.
     pub bus: Client,
     /// For the local API.
     pub refusal: BusRefusal,
+    /// Where management is, if that is configured.
+    pub management_url: Option<String>,
+    /// Keeps that this node must not serve.
+    pub journal: Journal,
+    /// Whether this node serves.
+    pub readiness: Readiness,
 }
 
 /// Why the bus refuses this node, as far as is known. Cheap to clone.
@@ -53,11 +77,11 @@ impl BusRefusal {
 ///
 /// # Errors
 /// None: the type fits `Tasks::spawn`.
-pub async fn run(watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut pause = PERIOD;
+pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut pause, mut said) = (FIRST, None);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(jittered(pause)) => {}
             () = stop.cancelled() => return Ok(()),
         }
         pause = match watch.bus.connection_state() {
@@ -65,27 +89,24 @@ pub async fn run(watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()>
                 watch.refusal.set(None);
                 PERIOD
             }
-            State::Disconnected | State::Pending => watch.look().await,
+            State::Disconnected | State::Pending => tokio::select! {
+                pause = watch.look(&mut said) => pause,
+                () = stop.cancelled() => return Ok(()),
+            },
         };
     }
 }
 
 impl BusWatch {
-    async fn look(&self) -> Duration {
+    async fn look(&mut self, said: &mut Option<Instant>) -> Duration {
         match self.try_once().await {
             Ok(()) => {
                 self.refusal.set(None);
                 PERIOD
             }
             Err(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
-                error!(
-                    node.id = %self.node.id,
-                    refusal = %kind,
-                    "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
-                     the journal holds. Register the node again in management, or move the state folder away and enrol anew"
-                );
                 self.refusal.set(Some(kind.to_string()));
-                REPEATED
+                self.ask_management(kind, said).await
             }
             Err(
                 kind @ (ConnectErrorKind::ServerParse
@@ -103,14 +124,11 @@ impl BusWatch {
 
     /// A second connection beside the client's own, only to hear the reason.
     async fn try_once(&self) -> Result<(), ConnectErrorKind> {
-        let key = Arc::new(self.key.clone());
-        let mut options = ConnectOptions::with_jwt(self.identity.bus_jwt.clone(), move |nonce| {
-            let key = Arc::clone(&key);
-            async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-        })
-        .custom_inbox_prefix(inbox_prefix(&self.node.id))
-        .connection_timeout(CONNECT_TIMEOUT)
-        .max_reconnects(1);
+        let options = self.jwt.options(self.keys.bus.clone());
+        let mut options = options
+            .custom_inbox_prefix(inbox_prefix(&self.node.id))
+            .connection_timeout(CONNECT_TIMEOUT)
+            .max_reconnects(1);
         if self.address.urls.iter().any(|url| url.starts_with("tls://")) {
             options = options.require_tls(true);
         }
@@ -124,6 +142,74 @@ impl BusWatch {
                 Ok(())
             }
             Err(error) => Err(error.kind()),
+        }
+    }
+
+    /// A refusal of the bus alone stops no VPN: it may be the wrong bus. What management signed counts.
+    async fn ask_management(&mut self, refusal: ConnectErrorKind, said: &mut Option<Instant>) -> Duration {
+        let unclear = match self.ask().await {
+            Ok(Told {
+                standing: Standing::Registered,
+                bus_jwt: Some(jwt),
+            }) => {
+                self.jwt.replace(jwt);
+                if self.try_once().await.is_ok() {
+                    self.renewed();
+                    return PERIOD;
+                }
+                "management gave a fresh credential, and this bus refuses it too".to_owned()
+            }
+            Ok(Told {
+                standing: Standing::Deregistered,
+                ..
+            }) => {
+                self.retire().await;
+                return REPEATED;
+            }
+            Ok(Told { standing, .. }) => format!("management says of this key: {standing}"),
+            Err(error) => format!("{error:#}"),
+        };
+        if said.is_some_and(|said| said.elapsed() < REPEATED) {
+            return PERIOD;
+        }
+        *said = Some(Instant::now());
+        error!(
+            node.id = %self.node.id,
+            refusal = %refusal,
+            management = unclear,
+            "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
+             the journal holds. Register the node again in management, or move the state folder away and enrol anew"
+        );
+        PERIOD
+    }
+
+    async fn ask(&self) -> anyhow::Result<Told> {
+        let Some(management_url) = &self.management_url else {
+            anyhow::bail!("MANAGEMENT_URL is not set, so that management cannot be asked");
+        };
+        let question = Question::new(self.node.id.clone(), self.identity.bus_public_key.clone());
+        Ok(ask_standing(management_url, &question, &self.keys.bus, &self.identity.ca).await?)
+    }
+
+    fn renewed(&mut self) {
+        info!(node.id = %self.node.id, "Management gave a fresh credential for the bus");
+        self.refusal.set(None);
+        self.identity.bus_jwt = self.jwt.text();
+        if let Err(error) = self.identity.save(&self.dir, &self.keys) {
+            warn!(error = %error, "The fresh credential could not be saved; the next start asks for another one");
+        }
+    }
+
+    async fn retire(&self) {
+        let reason = "this node was deregistered";
+        match self.readiness.retire(&self.journal, reason).await {
+            Ok(()) => error!(
+                node.id = %self.node.id,
+                "Management says that this node was deregistered: it serves nobody any more. To take it back, enrol it anew"
+            ),
+            Err(error) => {
+                error!(error = %error, "This node was deregistered, and that could not be journaled; trying again")
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::ops::register_node::RegisterNodeError;
 use crate::ops::reissue_profile::ReissueProfileError;
 use crate::ops::remove_user::RemoveUserError;
 use crate::ops::retry;
+use crate::ops::tell_standing::TellStandingError;
 use crate::pki::PkiError;
 
 const DATABASE_AWAY: &str = "the database does not answer";
@@ -144,6 +145,17 @@ pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
             "no other server of the pool is enabled, not draining and not lost: its clients would have nowhere to go",
         ),
         ChangeNodeError::Database(error) => database(error),
+    }
+}
+
+pub(super) fn of_tell_standing(error: TellStandingError) -> ApiError {
+    match error {
+        TellStandingError::Signature => ApiError::forbidden("the signature is not by that key over this question"),
+        TellStandingError::Time => {
+            ApiError::forbidden("the question is not of this moment: is the clock of the server right?")
+        }
+        TellStandingError::Jwt(_) | TellStandingError::Sign(_) => ApiError::internal(error),
+        TellStandingError::Database(error) => database(error),
     }
 }
 

@@ -198,6 +198,20 @@ text_scalar! {
 }
 
 text_scalar! {
+    /// A signature.
+    pub(super) struct SignatureText {
+        format: "base64url",
+        pattern: "^[A-Za-z0-9_-]+$",
+        length: 1..=256,
+        example: "c2lnbmVk",
+        check: |text| match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            true => Ok(()),
+            false => Err("must be base64url without padding".to_owned()),
+        },
+    }
+}
+
+text_scalar! {
     /// The release of an agent.
     pub(super) struct VersionText {
         format: "version",

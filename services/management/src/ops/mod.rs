@@ -37,6 +37,7 @@ pub mod record_heartbeats;
 pub mod register_node;
 pub mod rehome_users;
 pub mod tell_draining;
+pub mod tell_standing;
 
 pub mod authenticate;
 pub mod bootstrap;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
-use rcgen::{Issuer, KeyPair};
+use rcgen::{Issuer, KeyPair, SigningKey as _};
 use secrecy::SecretString;
 use vpnmanager_nats::ids::{CommonName, NodeId};
 
@@ -146,6 +146,15 @@ impl Pki {
             DEFAULT_VALIDITY,
             csr_pem,
         )
+    }
+
+    /// Signs a statement of management's to a node, ECDSA P-256 with SHA-256 (ASN.1): whoever holds the CA certificate can verify it.
+    /// The text is no DER, so that it cannot pass for a certificate.
+    ///
+    /// # Errors
+    /// [`PkiError::Sign`].
+    pub fn sign_statement(&self, text: &str) -> Result<Vec<u8>, PkiError> {
+        self.issuer.key().sign(text.as_bytes()).map_err(PkiError::Sign)
     }
 
     fn sign(&self, common_name: &str, purpose: Purpose, duration: Duration, csr_pem: &str) -> Result<Signed, PkiError> {

@@ -307,7 +307,11 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     };
     let identity = Identity::Node {
         node: node.clone(),
-        jwt: enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned(),
+        jwt: enrolment["bus"]["jwt"]
+            .as_str()
+            .expect("a credential")
+            .to_owned()
+            .into(),
         seed: key.seed().expect("a seed"),
     };
     let bus = connect::connect(&address, "node-1", identity).await.expect("connected");

@@ -13,3 +13,4 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod standing;

@@ -3,6 +3,7 @@
 mod change;
 mod health;
 mod register;
+mod standing;
 mod view;
 
 use poem::web::Data;
@@ -22,6 +23,7 @@ use crate::ops::change_node::NodeChange;
 use crate::ops::{deregister_node, read_nodes};
 use health::HealthReport;
 use register::{Registered, RegistrationBody};
+use standing::{StandingAnswer, StandingQuestion};
 use view::Endnode;
 
 pub(super) struct EndnodesApi;
@@ -70,6 +72,26 @@ impl EndnodesApi {
         body: Json<RegistrationBody>,
     ) -> Result<Registered, ApiError> {
         register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
+    }
+
+    /// Tell an end-node how it stands
+    ///
+    /// For an agent whose credential the bus refuses. Needs no key, but a signature by the agent's bus key over the lines `vpnmanager
+    /// standing question`, server_id, bus_public_key and `at`, each with a line feed after it; `at` at most 5 minutes from our clock.
+    /// The answer is signed by the fleet's CA. It changes nothing.
+    #[oai(
+        path = "/:server_id/standing",
+        method = "post",
+        operation_id = "tell_endnode_standing"
+    )]
+    async fn standing(
+        &self,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+        body: Json<StandingQuestion>,
+    ) -> Result<Json<StandingAnswer>, ApiError> {
+        standing::tell(app.0, server_id.0.0, body.0).await.map(Json)
     }
 
     /// Get an end-node

@@ -1,4 +1,4 @@
-//! A node that leaves the fleet stops serving, and stays stopped; one that was away then cannot know, and says so.
+//! A node that leaves the fleet stops serving, and stays stopped; one that was away then learns it from management when it returns.
 
 use std::time::Duration;
 
@@ -56,7 +56,45 @@ async fn the_clients_of_a_deregistered_node_move_on_because_it_stops_serving() {
 }
 
 #[tokio::test]
-async fn a_retired_node_stays_retired_and_one_that_was_away_serves_on_and_says_why() {
+async fn a_node_that_was_away_when_it_was_deregistered_stops_serving_when_it_returns() {
+    let Some(mut site) = Site::with_tunnels("retired away").await else {
+        return;
+    };
+    let api = site.stack.api();
+    let body = json!({ "username": "alice", "server_id": "node-2" });
+    api.create_user_as(&body, Some(SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
+    let text = api.profile("alice").await.unwrap();
+    let next = profile::hosts(&text)[1].to_owned();
+    let alice = site.visit(&text).await;
+
+    site.stack.kill_part(Part::Node(2)).await.unwrap();
+    deregister(&site, "node-2").await;
+    alice.pings.flows(20, SOON).await.unwrap();
+    assert!(
+        site.stack.node(2).unwrap().openvpn().is_some(),
+        "nobody could tell it yet"
+    );
+    site.stack.start_part(Part::Node(2)).await.unwrap();
+
+    let reached = format!("Peer Connection Initiated with [AF_INET]{next}:");
+    alice.connection.client.log().wait_for(&reached, 1, SOON).await.unwrap();
+    alice.pings.flows(10, SOON).await.unwrap();
+    let gap = alice.pings.stop().await.longest_gap;
+    eprintln!("measured: the client was without its tunnel for {} ms", gap.as_millis());
+    assert!(gap < MOVED, "{gap:?}");
+    let left = site.stack.node(2).unwrap();
+    let stopped = async || left.openvpn().is_none();
+    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_says_why() {
     let mut site = Site::start(StackOptions {
         nodes: 3,
         tunnels: Some(false),
@@ -82,11 +120,44 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_serves_on_and_says_w
     let away = local(&site, 3);
     let told = async || {
         let health = health(&away).await;
+        health["status"] == "refused" && health["detail"] == "this node was deregistered"
+    };
+    let took = wait::until(SOON, "the node that was away to say why", told)
+        .await
+        .unwrap();
+    eprintln!("measured: the node knew {} ms after its start", took.as_millis());
+    let said = site.agent_log(3);
+    said.wait_for("Management says that this node was deregistered", 1, SOON)
+        .await
+        .unwrap();
+
+    // Without management nothing is known, and what is known stays.
+    site.stack.stop_part(Part::Management).await.unwrap();
+    site.stack.kill_part(Part::Node(3)).await.unwrap();
+    site.stack.start_part(Part::Node(3)).await.unwrap();
+    let still = async || health(&away).await["status"] == "refused";
+    wait::until(SOON, "the node to stay out of the fleet", still)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_only_the_bus_refuses_serves_on_and_says_why() {
+    let mut site = Site::without_tunnels(2).await;
+    site.stack.stop_part(Part::Node(2)).await.unwrap();
+    deregister(&site, "node-2").await;
+    site.stack.stop_part(Part::Management).await.unwrap();
+    site.stack.start_part(Part::Node(2)).await.unwrap();
+
+    let away = site.stack.node(2).unwrap().api();
+    let told = async || {
+        let health = away.get("/health").await.map(|answer| answer.body).unwrap_or_default();
         let detail = health["detail"].as_str().unwrap_or_default();
         health["status"] == "degraded" && detail.contains("refuses this node")
     };
-    wait::until(SOON, "the node that was away to say why", told)
+    wait::until(SOON, "the node to say why", told).await.unwrap();
+    let said = site.agent_log(2);
+    said.wait_for("The bus refuses this node's identity", 1, SOON)
         .await
         .unwrap();
-    assert!(site.agent_log(3).contains("The bus refuses this node's identity"));
 }

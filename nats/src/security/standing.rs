@@ -1,0 +1,128 @@
+//! What a node whose credential the bus refuses asks management over HTTP, and the answer: both are signed, because by then neither
+//! knows the other by its connection. The node signs with its bus key, management with the key of the fleet's CA.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use nkeys::KeyPair;
+use serde::{Deserialize, Serialize};
+
+use super::keys::NodePublicKey;
+use crate::ids::NodeId;
+
+/// Whether a node with this key is a part of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It is.
+    Registered,
+    /// It was, and this key was revoked.
+    Deregistered,
+    /// Nothing is known of this key: another fleet's, or an older database's.
+    Unknown,
+}
+
+/// A node asks how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Who asks.
+    pub node: NodeId,
+    /// With which key it proves that.
+    pub key: NodePublicKey,
+    /// When, by the node's clock, in whole microseconds; also what makes an answer to another question useless.
+    pub at: DateTime<Utc>,
+}
+
+impl Question {
+    /// A question of this moment.
+    pub fn new(node: NodeId, key: NodePublicKey) -> Self {
+        Self {
+            node,
+            key,
+            at: Utc::now().trunc_subsecs(6),
+        }
+    }
+
+    /// The moment as it is signed and sent.
+    pub fn at_text(&self) -> String {
+        self.at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
+    /// The node's signature.
+    ///
+    /// # Errors
+    /// When the key has no seed.
+    pub fn sign(&self, key: &KeyPair) -> Result<Vec<u8>, nkeys::error::Error> {
+        key.sign(self.text().as_bytes())
+    }
+
+    /// Whether the holder of the key signed this.
+    pub fn is_signed(&self, signature: &[u8]) -> bool {
+        KeyPair::from_public_key(self.key.as_str())
+            .is_ok_and(|key| key.verify(self.text().as_bytes(), signature).is_ok())
+    }
+
+    /// What management signs for its answer to this question.
+    pub fn answer_text(&self, standing: Standing, bus_jwt: Option<&str>) -> String {
+        format!(
+            "vpnmanager standing answer\n{}{standing}\n{}\n",
+            self.text(),
+            bus_jwt.unwrap_or("-")
+        )
+    }
+
+    /// No part can hold a line feed, so that the text says one thing only.
+    fn text(&self) -> String {
+        format!(
+            "vpnmanager standing question\n{}\n{}\n{}\n",
+            self.node,
+            self.key,
+            self.at_text()
+        )
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Registered => "registered",
+            Self::Deregistered => "deregistered",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_one_question_by_one_key() {
+        let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
+        let question = Question::new("n1".parse().unwrap(), NodePublicKey::of(&key).unwrap());
+        let signature = question.sign(&key).unwrap();
+
+        assert!(question.is_signed(&signature));
+        let altered = [
+            Question {
+                node: "n2".parse().unwrap(),
+                ..question.clone()
+            },
+            Question {
+                key: NodePublicKey::of(&other).unwrap(),
+                ..question.clone()
+            },
+            Question {
+                at: question.at + TimeDelta::microseconds(1),
+                ..question.clone()
+            },
+        ];
+        for altered in altered {
+            assert!(!altered.is_signed(&signature), "{altered:?}");
+        }
+        assert!(!question.is_signed(&question.sign(&other).unwrap()));
+        assert!(!question.is_signed(b"noise"));
+    }
+}

@@ -1,0 +1,177 @@
+//! How this node stands with management, asked over HTTP when the bus refuses its credential. The answer is believed by its signature
+//! alone: management holds the key of the CA whose certificate the node got at enrolment.
+
+use std::time::Duration;
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use data_encoding::BASE64URL_NOPAD;
+use nkeys::KeyPair;
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+use vpnmanager_nats::security::standing::{Question, Standing};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `POST /api/endnodes/{server_id}/standing`.
+#[derive(Serialize)]
+struct Asked<'a> {
+    bus_public_key: &'a str,
+    at: String,
+    signature: String,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, Deserialize)]
+struct Answered {
+    standing: Standing,
+    #[serde(default)]
+    bus_jwt: Option<String>,
+    signature: String,
+}
+
+/// What management said, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// How the node stands.
+    pub standing: Standing,
+    /// A fresh bus credential.
+    pub bus_jwt: Option<String>,
+}
+
+/// Nothing is known then, and nothing follows.
+#[derive(Debug, thiserror::Error)]
+pub enum StandingError {
+    /// The node's key cannot sign.
+    #[error("signing the question failed")]
+    Sign(#[from] nkeys::error::Error),
+    /// Management is away, or something else answers there.
+    #[error("management cannot be asked")]
+    Request(#[from] reqwest::Error),
+    /// It did not answer the question.
+    #[error("management does not say (status {0})")]
+    Status(StatusCode),
+    /// Whoever answered is not the fleet's management.
+    #[error("the answer is not signed by the fleet's CA")]
+    Forged,
+}
+
+/// Asks once.
+///
+/// # Errors
+/// See [`StandingError`].
+pub async fn ask_standing(
+    management_url: &str,
+    question: &Question,
+    key: &KeyPair,
+    ca_pem: &str,
+) -> Result<Told, StandingError> {
+    let asked = Asked {
+        bus_public_key: question.key.as_str(),
+        at: question.at_text(),
+        signature: BASE64URL_NOPAD.encode(&question.sign(key)?),
+    };
+    let url = format!(
+        "{}/api/endnodes/{}/standing",
+        management_url.trim_end_matches('/'),
+        question.node
+    );
+    let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+    let response = client.post(url).json(&asked).send().await?;
+    if !response.status().is_success() {
+        return Err(StandingError::Status(response.status()));
+    }
+    verify(question, response.json().await?, ca_pem)
+}
+
+fn verify(question: &Question, answered: Answered, ca_pem: &str) -> Result<Told, StandingError> {
+    let text = question.answer_text(answered.standing, answered.bus_jwt.as_deref());
+    let signature = BASE64URL_NOPAD.decode(answered.signature.as_bytes());
+    let is_signed = signature.is_ok_and(|signature| is_signed_by(ca_pem, text.as_bytes(), &signature) == Some(true));
+    if !is_signed {
+        return Err(StandingError::Forged);
+    }
+    Ok(Told {
+        standing: answered.standing,
+        bus_jwt: answered.bus_jwt,
+    })
+}
+
+/// `None` when the certificate cannot be read.
+fn is_signed_by(ca_pem: &str, text: &[u8], signature: &[u8]) -> Option<bool> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(ca_pem.as_bytes()).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let key = UnparsedPublicKey::new(
+        &ECDSA_P256_SHA256_ASN1,
+        &certificate.public_key().subject_public_key.data,
+    );
+    Some(key.verify(text, signature).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, SigningKey as _};
+    use vpnmanager_nats::security::keys::NodePublicKey;
+
+    use super::*;
+
+    struct Ca {
+        key: rcgen::KeyPair,
+        pem: String,
+    }
+
+    impl Ca {
+        fn new() -> Self {
+            let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+            let pem = CertificateParams::default().self_signed(&key).unwrap().pem();
+            Self { key, pem }
+        }
+
+        fn answers(&self, question: &Question, standing: Standing, bus_jwt: Option<&str>) -> Answered {
+            let signature = self.key.sign(question.answer_text(standing, bus_jwt).as_bytes());
+            Answered {
+                standing,
+                bus_jwt: bus_jwt.map(str::to_owned),
+                signature: BASE64URL_NOPAD.encode(&signature.unwrap()),
+            }
+        }
+    }
+
+    fn question() -> Question {
+        let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
+        Question::new("n1".parse().unwrap(), key)
+    }
+
+    #[test]
+    fn only_the_fleets_ca_answers_and_only_this_question() {
+        let (ca, other, question) = (Ca::new(), Ca::new(), question());
+        for (standing, bus_jwt) in [(Standing::Deregistered, None), (Standing::Registered, Some("a token"))] {
+            let answer = ca.answers(&question, standing, bus_jwt);
+            let told = verify(&question, answer, &ca.pem).unwrap();
+            assert_eq!((told.standing, told.bus_jwt.as_deref()), (standing, bus_jwt));
+        }
+
+        let honest = ca.answers(&question, Standing::Registered, Some("a token"));
+        let forged = [
+            other.answers(&question, Standing::Deregistered, None),
+            ca.answers(&self::question(), Standing::Deregistered, None),
+            Answered {
+                standing: Standing::Deregistered,
+                ..honest.clone()
+            },
+            Answered {
+                bus_jwt: Some("another".to_owned()),
+                ..honest.clone()
+            },
+            Answered {
+                signature: "?".to_owned(),
+                ..honest
+            },
+        ];
+        for answer in forged {
+            let verified = verify(&question, answer.clone(), &ca.pem);
+            assert!(matches!(verified, Err(StandingError::Forged)), "{answer:?}");
+        }
+        let unreadable = verify(&question, ca.answers(&question, Standing::Deregistered, None), "no PEM");
+        assert!(matches!(unreadable, Err(StandingError::Forged)));
+    }
+}
