@@ -2,8 +2,8 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
@@ -15,6 +15,8 @@ use crate::{ids::NodeId, permissions};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(5);
+/// A connection that began to be made less than this ago and is gone again was no success.
+const SHORT_LIVED: Duration = Duration::from_secs(10);
 
 /// Where the bus is and whom to trust there.
 #[derive(Debug, Clone)]
@@ -100,7 +102,7 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
         .name(name)
         .request_timeout(Some(REQUEST_TIMEOUT))
         .connection_timeout(REQUEST_TIMEOUT)
-        .reconnect_delay_callback(reconnect_delay)
+        .reconnect_delay_callback(Pauses::default().into_callback())
         .event_callback(move |event| {
             if matches!(event, Event::Connected) {
                 sender.send_modify(|count| *count += 1);
@@ -162,6 +164,36 @@ impl std::fmt::Debug for NodeJwt {
     }
 }
 
+/// The pauses before connections. The client begins anew with each success, and a server that lets in and throws out at once (a
+/// credential in the last second of its life) would be asked without end: what follows so soon counts on.
+#[derive(Debug, Default)]
+struct Pauses {
+    series: Mutex<Series>,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    began: Option<Instant>,
+    short_lived: usize,
+}
+
+impl Pauses {
+    fn into_callback(self) -> impl Fn(usize) -> Duration + Send + Sync + 'static {
+        move |attempts| reconnect_delay(attempts.saturating_add(self.short_lived(attempts, Instant::now())))
+    }
+
+    /// Connections before this one that did not last.
+    fn short_lived(&self, attempts: usize, now: Instant) -> usize {
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempts <= 1 {
+            let soon = series.began.is_some_and(|began| now - began < SHORT_LIVED);
+            series.short_lived = if soon { series.short_lived.saturating_add(1) } else { 0 };
+            series.began = Some(now);
+        }
+        series.short_lived
+    }
+}
+
 /// Exponential from 50 ms to 5 s, with half of it random, so that a fleet does not come back in one moment.
 fn reconnect_delay(attempts: usize) -> Duration {
     let exponent = u32::try_from(attempts.min(8)).unwrap_or(8);
@@ -188,6 +220,15 @@ fn log(event: Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_does_not_last_is_no_success() {
+        let (pauses, start) = (Pauses::default(), Instant::now());
+        let at = |attempts, second| pauses.short_lived(attempts, start + Duration::from_secs(second));
+        assert_eq!([at(1, 0), at(2, 1), at(3, 2)], [0, 0, 0]);
+        assert_eq!([at(1, 3), at(2, 4), at(1, 5), at(1, 14)], [1, 1, 2, 3]);
+        assert_eq!(at(1, 24), 0, "that one lasted");
+    }
 
     #[test]
     fn reconnecting_slows_down_to_five_seconds_and_never_stops() {

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::Client;
+use async_nats::{Client, connection::State};
+use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 use tokio::time::timeout;
 use vpnmanager_nats::{
-    connect::{self, BusAddress, ConnectError, Identity},
+    connect::{self, BusAddress, ConnectError, Identity, NodeJwt},
+    security::{claims::UserClaims, jwt::Claims, keys::NodePublicKey, node_credentials::issue_node_jwt},
     topology::{Topology, TopologyOptions},
 };
 use vpnmanager_testbed::nats::Nats;
@@ -76,6 +78,46 @@ async fn an_agent_of_another_fleet_is_refused_and_does_not_hammer_the_server() {
         started.elapsed()
     );
     assert_eq!(*agent.connections.borrow(), 0);
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_while_it_is_used_makes_no_hot_loop_and_a_fresh_one_is_taken() {
+    let bus = Bus::start().await;
+    let system = bus.system().await;
+    let authority = bus.files.node_authority().unwrap();
+    let (id, key) = (node("n1"), nkeys::KeyPair::new_user());
+    let public = NodePublicKey::of(&key).unwrap();
+    let fresh = || issue_node_jwt(&id, &public, None, &authority).unwrap();
+    let mut claims = Claims::<UserClaims>::verify(&fresh(), &[&authority.signer.public_key()]).unwrap();
+    claims.expires_at = Some(Utc::now() + TimeDelta::seconds(3));
+    let jwt = NodeJwt::from(claims.sign(&authority.signer).unwrap());
+    let identity = Identity::Node {
+        node: id.clone(),
+        jwt: jwt.clone(),
+        seed: key.seed().unwrap(),
+    };
+    let agent = connect::connect(&address(&bus), "endnode n1", identity).await.unwrap();
+    reaches(&agent, 1).await;
+
+    until("the server to throw it out", async || {
+        agent.client.connection_state() != State::Connected
+    })
+    .await;
+    let (before, thrown_out) = (connections_so_far(&system).await, Instant::now());
+    until("six tries", async || connections_so_far(&system).await >= before + 6).await;
+    // The five pauses between them double from 50 ms on, each at least half of it; what was tried before the count makes them longer.
+    assert!(
+        thrown_out.elapsed() >= Duration::from_millis(775),
+        "six tries in {:?}",
+        thrown_out.elapsed()
+    );
+    // The end counts in whole seconds: within its last one the server lets it in and throws it out again.
+    let taken = *agent.connections.borrow();
+    assert!(taken <= 7, "it was let in {taken} times");
+
+    jwt.replace(fresh());
+    reaches(&agent, taken + 1).await;
+    agent.client.flush().await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
 mod cloned;
+mod credential_ends;
 mod drain;
 mod fifty;
 mod joined;
