@@ -53,7 +53,7 @@ struct Due {
     prompt_since: DateTime<Utc>,
 }
 
-/// Asks those that wait longest, [`BATCH`] at most. One that is away need not be asked: it begins with the handshake when it connects.
+/// Asks those that wait longest, 50 at most. One that is away need not be asked: it begins with the handshake when it connects.
 /// Repeating it changes nothing, in any replica.
 ///
 /// # Errors
