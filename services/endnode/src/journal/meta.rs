@@ -19,7 +19,8 @@ pub struct Snapshot {
     pub last_sequence: u64,
     /// Whether the node ever held everything.
     pub complete: bool,
-    /// The store of the stream that the sequence counts in; `None` before management's first answer.
+    /// The store of the stream that the sequence counts in; `None` before management's first answer, and until
+    /// everything that comes again has come.
     pub stream: Option<StreamId>,
     /// Why management said that this node must not serve, if it did last.
     pub refused: Option<String>,
@@ -59,7 +60,8 @@ impl Records<'_> {
     /// # Errors
     /// Those of the database.
     pub fn restart_sequence(&self) -> Result<(), JournalError> {
-        self.set_meta(LAST_SEQUENCE, None)
+        self.set_meta(LAST_SEQUENCE, None)?;
+        self.set_meta(STREAM, None)
     }
 
     /// The node holds not everything, however much it holds.

@@ -187,7 +187,6 @@ impl Sync {
                     self.node.wakes.reopen.wake();
                 }
                 self.journal.write(|records| records.restart_sequence()).await?;
-                self.begins(stream).await?;
                 let upto = Upto {
                     sequence: upto_sequence,
                     stream,
@@ -212,7 +211,8 @@ impl Sync {
         let question = Envelope::new(SyncRequest {
             node: self.node.id.clone(),
             instance: self.node.instance,
-            // What a new journal took before its first answer began somewhere in the middle: that is nothing to build on.
+            // What a new journal took before its first answer began somewhere in the middle, and a snapshot that was cut short may
+            // lack anything: that is nothing to build on.
             last_sequence: snapshot.stream.map_or(0, |_| snapshot.last_sequence),
             users: tally.users,
             digest: tally.digest,
@@ -278,6 +278,8 @@ impl Sync {
                 return Err(SyncError::Reconnected);
             }
             if Instant::now() > deadline {
+                // So much is not sent twice: the next answer goes on from here.
+                self.begins(upto.stream).await?;
                 return Err(SyncError::Late);
             }
             tokio::time::sleep(LOOK).await;
