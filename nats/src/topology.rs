@@ -1,6 +1,6 @@
 //! Streams and consumers: created when absent, compared when present, never deleted because they look wrong.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use async_nats::{
     Client,
@@ -238,26 +238,31 @@ impl Topology {
         Ok(StreamId(i64::try_from(micros).unwrap_or_default()))
     }
 
-    /// Removes the commands of a node that are for none of these users. Gives how many users they were for.
+    /// The subjects of a node that hold a command, each with its user; `None` where the subject names none.
     ///
     /// # Errors
-    /// When the server does not do it.
-    pub async fn forget_others(&self, node: &NodeId, known: &HashSet<UserKey>) -> Result<usize, TopologyError> {
+    /// When the server does not answer.
+    pub async fn commands_held(&self, node: &NodeId) -> Result<Vec<(String, Option<UserKey>)>, TopologyError> {
         let all = subjects::commands_of(node);
         let failed = || TopologyError::request(format!("listing the commands of {node}"));
         let mut listed = self.commands.info_with_subjects(&all).await.map_err(failed())?;
-        let mut unknown = Vec::new();
+        let mut held = Vec::new();
         while let Some((subject, _)) = listed.try_next().await.map_err(failed())? {
             let user = subject.rsplit('.').next().and_then(|token| token.parse().ok());
-            if user.is_none_or(|user| !known.contains(&user)) {
-                unknown.push(subject);
-            }
+            held.push((subject, user));
         }
-        for subject in &unknown {
-            let purged = self.commands.purge().filter(subject.as_str()).await;
-            purged.map_err(TopologyError::request(format!("purging {subject}")))?;
-        }
-        Ok(unknown.len())
+        Ok(held)
+    }
+
+    /// Removes the command of a subject.
+    ///
+    /// # Errors
+    /// When the server does not do it.
+    pub async fn forget_command(&self, subject: &str) -> Result<(), TopologyError> {
+        let purged = self.commands.purge().filter(subject).await;
+        purged
+            .map(drop)
+            .map_err(TopologyError::request(format!("purging {subject}")))
     }
 
     /// Stream sequence of the newest command for a node, 0 when there is none.

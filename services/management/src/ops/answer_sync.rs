@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use chrono::Utc;
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement,
+    TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
 use tracing::warn;
@@ -19,6 +20,7 @@ use super::{
     audit::{self, Entry},
     observe_runs::{is_refused, note_told},
     read_nodes::{self, Progress},
+    recognise_stream::recognise_stream,
 };
 use crate::{app::App, domain::actor::Actor};
 
@@ -53,6 +55,8 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     app.topology.ensure_node_consumer(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
+    // What is noted as published may have been published to a store that is gone.
+    recognise_stream(app, store).await?;
     if server.resync_since.is_some() {
         return prepare(app, request, store).await;
     }
@@ -131,7 +135,8 @@ async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbE
     transaction.commit().await
 }
 
-/// Once everything is in the stream: what nobody ordered goes, and the consumer starts over.
+/// Once everything is in the stream: what nobody ordered goes, and the consumer starts over. The node will take whoever does not
+/// come for a ghost, so the stream itself is looked at: it may have lost what was published.
 async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "everything is being published again".to_owned();
@@ -144,7 +149,13 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }
-    app.topology.forget_others(node, &users_of(app, node).await?).await?;
+    let missing = compare_stream(app, node).await?;
+    if !missing.is_empty() {
+        warn!(node.id = %node, users = missing.len(), "The stream lacks commands that were published, publishing them again");
+        publish_again(app, node, &missing).await?;
+        app.publisher.wake();
+        return Ok(SyncAnswer::Preparing { reason });
+    }
     app.topology.rewind_node_consumer(node).await?;
     let upto_sequence = app.topology.newest_command(node).await?;
     server::Entity::update_many()
@@ -161,6 +172,34 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
         stream: Some(store),
         reason,
     })
+}
+
+/// Removes what the stream holds for nobody, and gives the users whose commands it lacks.
+async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, AnswerSyncError> {
+    // Before and after: who comes or goes meanwhile is neither unknown nor missing.
+    let before = users_of(app, node).await?;
+    let held = app.topology.commands_held(node).await?;
+    let after = users_of(app, node).await?;
+    for (subject, user) in &held {
+        if user.is_none_or(|user| !before.contains(&user) && !after.contains(&user)) {
+            app.topology.forget_command(subject).await?;
+        }
+    }
+    let held: HashSet<UserKey> = held.into_iter().filter_map(|(_, user)| user).collect();
+    let missing = before.intersection(&after).filter(|user| !held.contains(user));
+    Ok(missing.copied().collect())
+}
+
+/// Makes the placements of these users on the node due.
+async fn publish_again(app: &App, node: &NodeId, users: &[UserKey]) -> Result<(), DbErr> {
+    let keys: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
+    let statement = Statement::from_sql_and_values(
+        app.db.get_database_backend(),
+        "UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
+         FROM users u WHERE u.id = p.user_id AND u.key = ANY($1) AND p.server_id = $2",
+        [keys.into(), node.as_str().into()],
+    );
+    app.db.execute_raw(statement).await.map(drop)
 }
 
 #[derive(FromQueryResult)]

@@ -168,6 +168,33 @@ async fn a_node_that_waits_for_an_ack_or_for_its_own_request_has_not_drifted() {
     assert!(matches!(ask(&stack, &ahead).await, SyncAnswer::Ok { .. }));
 }
 
+/// Otherwise the node would take everybody for a ghost.
+#[tokio::test]
+async fn what_the_stream_lost_since_it_was_published_again_is_published_once_more() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let drifted = SyncRequest {
+        digest: StateDigest(1),
+        ..well
+    };
+    assert!(matches!(ask(&stack, &drifted).await, SyncAnswer::Preparing { .. }));
+    let published = async || view(&stack, "alice").await.expect("there").placements[0].published_revision == 1;
+    wait::until(SOON, "alice is in the stream again", published)
+        .await
+        .expect("published");
+    let topology = &stack.app.topology;
+    for (subject, _) in topology.commands_held(&node("node-1")).await.expect("listed") {
+        topology.forget_command(&subject).await.expect("forgotten");
+    }
+
+    assert!(matches!(ask(&stack, &drifted).await, SyncAnswer::Preparing { .. }));
+    let answer = ask_until_prepared(&stack, &drifted).await;
+    assert!(
+        matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence > 0),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test]
 async fn commands_for_users_that_nobody_knows_do_not_come_again() {
     let stack = Stack::start().await;
