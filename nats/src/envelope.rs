@@ -1,5 +1,7 @@
 //! What every payload looks like: one JSON object with a version `v`, an optional W3C `traceparent`, and the message's own fields beside them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -64,7 +66,7 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
             .into()
     }
 
-    /// Reads a payload.
+    /// Reads a payload. A NUL character in it, which PostgreSQL cannot hold and no text of ours needs, becomes U+FFFD.
     ///
     /// # Errors
     /// When it is not this message, or of a newer version.
@@ -73,10 +75,49 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
         struct Version {
             v: u8,
         }
+        let payload = &*without_nul(payload);
         let Version { v } = serde_json::from_slice(payload).map_err(DecodeError::Malformed)?;
         if v > WIRE_VERSION {
             return Err(DecodeError::NewerVersion { found: v });
         }
         serde_json::from_slice(payload).map_err(DecodeError::Malformed)
+    }
+}
+
+/// JSON says NUL only by this escape (RFC 8259, section 7).
+const NUL: &[u8; 6] = b"\\u0000";
+
+fn without_nul(payload: &[u8]) -> Cow<'_, [u8]> {
+    if !payload.windows(NUL.len()).any(|window| window == NUL) {
+        return Cow::Borrowed(payload);
+    }
+    let mut payload = payload.to_vec();
+    let mut at = 0;
+    while at < payload.len() {
+        if payload[at..].starts_with(NUL) {
+            payload[at..at + NUL.len()].copy_from_slice(b"\\ufffd");
+        }
+        // An escaped backslash is passed with what it escapes.
+        at += if payload[at] == b'\\' { 2 } else { 1 };
+    }
+    Cow::Owned(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        text: String,
+    }
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_kept() {
+        let sent = Envelope::new(Note {
+            text: "log\0line \\u0000 \\\0 end".to_owned(),
+        });
+        let read = Envelope::<Note>::decode(&sent.encode()).unwrap();
+        assert_eq!(read.body.text, "log\u{fffd}line \\u0000 \\\u{fffd} end");
     }
 }

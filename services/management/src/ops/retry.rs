@@ -41,6 +41,12 @@ fn lost_against_another(error: &DbErr) -> bool {
     sqlstate(error).is_some_and(|code| LOST_AGAINST_ANOTHER.contains(&code.as_str()))
 }
 
+/// Whether the database refuses the values themselves, so that trying again is in vain: SQLSTATE class 22 (data exception) or 23
+/// (integrity constraint violation), PostgreSQL manual, appendix A.
+pub fn is_about_data(error: &DbErr) -> bool {
+    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
 /// The SQLSTATE of an error, when the server gave one.
 pub fn sqlstate(error: &DbErr) -> Option<String> {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {

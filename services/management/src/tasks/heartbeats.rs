@@ -11,7 +11,10 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromN
 
 use crate::{
     app::App,
-    ops::record_heartbeats::{self, Received, Speaker},
+    ops::{
+        record_heartbeats::{self, Received, Speaker},
+        retry::is_about_data,
+    },
 };
 
 /// Heartbeats recorded in one transaction.
@@ -24,12 +27,26 @@ pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToke
         if received.is_empty() {
             continue;
         }
-        // The next heartbeat comes in five seconds, so a lost one is not kept.
-        if let Err(error) = record_heartbeats::record(&app.db, app.settings.thresholds, received).await {
-            warn!(error = %error, "Recording heartbeats failed");
-        }
+        record(&app, received).await;
     }
     Ok(())
+}
+
+/// The next heartbeat comes in five seconds, so a lost one is not kept. One that the database cannot hold costs the others nothing.
+async fn record(app: &App, received: Vec<Received>) {
+    let record = async |received| record_heartbeats::record(&app.db, app.settings.thresholds, received).await;
+    match record(received.clone()).await {
+        Ok(()) => {}
+        Err(error) if is_about_data(&error) && received.len() > 1 => {
+            for one in received {
+                let node = one.heartbeat.node.clone();
+                if let Err(error) = record(vec![one]).await {
+                    warn!(node.id = %node, error = %error, "Recording a heartbeat failed");
+                }
+            }
+        }
+        Err(error) => warn!(error = %error, "Recording heartbeats failed"),
+    }
 }
 
 fn read(message: &async_nats::Message) -> Option<Received> {

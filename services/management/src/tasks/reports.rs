@@ -8,15 +8,16 @@ use futures_util::{StreamExt, future::join_all};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use vpnmanager_nats::{
-    acks::Ack,
     delivery::{Delivery, Report},
-    events::Event,
     publish,
 };
 
 use crate::{
     app::App,
-    ops::apply_reports::{self, Applied},
+    ops::{
+        apply_reports::{self, Applied},
+        retry::is_about_data,
+    },
 };
 
 /// Reports recorded in one transaction.
@@ -72,46 +73,68 @@ async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> a
     Ok(())
 }
 
+/// A report that could be read.
+struct Received {
+    delivery: Delivery,
+    report: Report,
+}
+
 async fn work_off(app: &App, deliveries: Vec<Delivery>) {
-    let (mut acks, mut events, mut readable) = (Vec::new(), Vec::new(), Vec::with_capacity(deliveries.len()));
+    let mut received = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         match delivery.report() {
-            Ok(Report::Ack(ack)) => {
-                acks.push(ack.body);
-                readable.push(delivery);
-            }
-            Ok(Report::Event(event)) => {
-                events.push(event.body);
-                readable.push(delivery);
-            }
+            Ok(report) => received.push(Received { delivery, report }),
             Err(error) => {
                 error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report is not understood");
                 settle(delivery.terminate()).await;
             }
         }
     }
-    record(app, &acks, &events, readable).await;
+    let mut groups = vec![received];
+    while let Some(group) = groups.pop() {
+        groups.extend(record(app, group).await);
+    }
 }
 
-async fn record(app: &App, acks: &[Ack], events: &[Event], deliveries: Vec<Delivery>) {
-    match apply_reports::apply(app, acks, events).await {
+/// Records a group in one transaction. One with a report that the database cannot hold is given back in halves, so that the reports of
+/// other nodes do not wait for it.
+async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
+    let (mut acks, mut events) = (Vec::new(), Vec::new());
+    for Received { report, .. } in &group {
+        match report {
+            Report::Ack(ack) => acks.push(ack.body.clone()),
+            Report::Event(event) => events.push(event.body.clone()),
+        }
+    }
+    match apply_reports::apply(app, &acks, &events).await {
         Ok(applied) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
                 debug!(error = %error, "Those who wait look for themselves");
             }
-            join_all(deliveries.into_iter().map(|delivery| settle(delivery.done()))).await;
+            join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;
         }
+        Err(error) if is_about_data(&error) && group.len() > 1 => {
+            let second = group.split_off(group.len() / 2);
+            return vec![second, group];
+        }
+        Err(error) if is_about_data(&error) => {
+            for Received { delivery, .. } in group {
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report cannot be recorded, it is given up");
+                settle(delivery.terminate()).await;
+            }
+        }
         Err(error) => {
-            warn!(error = %error, reports = deliveries.len(), "Recording reports failed, they come again");
+            warn!(error = %error, reports = group.len(), "Recording reports failed, they come again");
             join_all(
-                deliveries
+                group
                     .into_iter()
-                    .map(|delivery| settle(delivery.retry(RETRY_AFTER))),
+                    .map(|received| settle(received.delivery.retry(RETRY_AFTER))),
             )
             .await;
         }
     }
+    Vec::new()
 }
 
 /// Acked tombstones need not stay in the stream. One that stays all the same ends by its time to live.

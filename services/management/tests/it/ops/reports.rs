@@ -1,5 +1,7 @@
 //! Recording acks and events.
 
+use std::time::Duration;
+
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::ops::{
@@ -8,10 +10,13 @@ use vpnmanager_management::ops::{
     remove_user::remove_user,
 };
 use vpnmanager_nats::{
-    acks::Outcome,
+    acks::{Issued, Outcome},
+    envelope::Envelope,
     events::{Event, EventKind},
     ids::{AgentInstance, EventId, Revision, UserKey},
+    subjects,
 };
+use vpnmanager_testbed::wait;
 
 use super::{actor, applied, create, enrol, node, view};
 use crate::stack::Stack;
@@ -213,4 +218,47 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     };
     apply(&stack.app, &[absurd], &[]).await.expect("recorded");
     assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
+}
+
+/// A stolen node may send what PostgreSQL refuses, and an honest one quotes logs.
+#[tokio::test]
+async fn a_report_that_cannot_be_recorded_holds_up_no_other() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let alice = create(&stack, "alice").await;
+    let user = UserKey(alice.user.key);
+    let credentials = credential::Entity::find_valid_of([alice.user.id]).all(&stack.app.db);
+    let credential = credentials.await.expect("read").remove(0);
+    let (home, standby) = (&alice.placements[0].server_id, &alice.placements[1].server_id);
+
+    let mut poisoned = applied(home, &alice, 1);
+    poisoned.outcome = Outcome::Applied {
+        issued: Some(Issued {
+            common_name: credential.common_name.parse().expect("a common name"),
+            profile_path: "/nowhere".to_owned(),
+            profile_checksum: "far too long ".repeat(100),
+        }),
+        note: None,
+    };
+    let mut quoting = applied(standby, &alice, 1);
+    quoting.outcome = Outcome::Failed {
+        error: "the log says \0".to_owned(),
+    };
+    let good = applied(standby, &alice, 1);
+    for ack in [poisoned, quoting, good] {
+        let subject = subjects::ack(&ack.node, user);
+        let payload = Envelope::new(ack).encode();
+        stack.app.bus.client.publish(subject, payload).await.expect("published");
+    }
+
+    let recorded = async || {
+        let view = view(&stack, "alice").await.expect("there");
+        view.placements[0].applied_revision == 0 && view.placements[1].applied_revision == 1
+    };
+    wait::until(Duration::from_secs(10), "the good ack to be recorded", recorded)
+        .await
+        .expect("recorded");
+    let note = view(&stack, "alice").await.expect("there").placements.remove(1).error;
+    assert!(note.is_none(), "{note:?}");
 }
