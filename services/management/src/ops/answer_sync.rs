@@ -1,6 +1,6 @@
 //! Answering a node that says what it holds: go on, or everything again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use sea_orm::{
@@ -181,13 +181,14 @@ async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, Answer
     let held = app.topology.commands_held(node).await?;
     let after = users_of(app, node).await?;
     for (subject, user) in &held {
-        if user.is_none_or(|user| !before.contains(&user) && !after.contains(&user)) {
+        if user.is_none_or(|user| !before.contains_key(&user) && !after.contains_key(&user)) {
             app.topology.forget_command(subject).await?;
         }
     }
     let held: HashSet<UserKey> = held.into_iter().filter_map(|(_, user)| user).collect();
-    let missing = before.intersection(&after).filter(|user| !held.contains(user));
-    Ok(missing.copied().collect())
+    let is_missing = |user: &UserKey| before.get(user) == Some(&true) && !held.contains(user);
+    let awaited = after.into_iter().filter(|(_, is_awaited)| *is_awaited);
+    Ok(awaited.map(|(user, _)| user).filter(is_missing).collect())
 }
 
 /// Makes the placements of these users on the node due.
@@ -203,19 +204,25 @@ async fn publish_again(app: &App, node: &NodeId, users: &[UserKey]) -> Result<()
 }
 
 #[derive(FromQueryResult)]
-struct Key {
+struct Placed {
     key: uuid::Uuid,
+    is_awaited: bool,
 }
 
-/// The users that the node should hold, or should still forget.
-async fn users_of(app: &App, node: &NodeId) -> Result<HashSet<UserKey>, DbErr> {
+/// The users that the node should hold, or should still forget, and whether their commands are to be in the stream: a tombstone that
+/// the node has acked is not, though the user waits for other nodes.
+async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, bool>, DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
-        "SELECT u.key FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
+        "SELECT u.key, p.wanted_present OR p.applied_revision < p.wanted_revision AS is_awaited
+         FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
         [node.as_str().into()],
     );
-    let keys = Key::find_by_statement(statement).all(&app.db).await?;
-    Ok(keys.into_iter().map(|row| UserKey(row.key)).collect())
+    let placed = Placed::find_by_statement(statement).all(&app.db).await?;
+    Ok(placed
+        .into_iter()
+        .map(|row| (UserKey(row.key), row.is_awaited))
+        .collect())
 }
 
 async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {

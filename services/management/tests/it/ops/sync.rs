@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::Utc;
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::{answer_sync::answer_sync, apply_reports::apply, recognise_stream::recognise_stream};
+use vpnmanager_management::ops::{
+    answer_sync::answer_sync, apply_reports::apply, recognise_stream::recognise_stream, remove_user::remove_user,
+};
 use vpnmanager_nats::{
     commands::{Command, RemoveUser},
     envelope::Envelope,
@@ -15,7 +17,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{applied, create, enrol, node, view};
+use super::{actor, applied, create, enrol, node, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -193,6 +195,38 @@ async fn what_the_stream_lost_since_it_was_published_again_is_published_once_mor
         matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence > 0),
         "{answer:?}"
     );
+}
+
+/// Its tombstone left the stream with the ack, and must not be missed there.
+#[tokio::test]
+async fn who_is_removed_here_and_waits_for_another_node_holds_up_nobody() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-2").await;
+    let well = in_sync(&stack).await;
+    let name = "alice".parse().expect("a valid username");
+    let removed = remove_user(&stack.app, &actor(), &name).await.expect("removed");
+    apply(&stack.app, &[applied("node-1", &removed, removed.user.revision)], &[])
+        .await
+        .expect("recorded");
+    let forget = async || {
+        let topology = &stack.app.topology;
+        for (subject, _) in topology.commands_held(&node("node-1")).await.expect("listed") {
+            topology.forget_command(&subject).await.expect("forgotten");
+        }
+    };
+    let drifted = SyncRequest {
+        digest: StateDigest(1),
+        at: Utc::now(),
+        ..well
+    };
+    assert!(matches!(ask(&stack, &drifted).await, SyncAnswer::Preparing { .. }));
+    let resynced = async || {
+        forget().await;
+        matches!(ask(&stack, &drifted).await, SyncAnswer::Resync { .. })
+    };
+    wait::until(SOON, "the node to start over", resynced)
+        .await
+        .expect("resynced");
 }
 
 #[tokio::test]
