@@ -54,7 +54,7 @@ impl Scene {
         }
     }
 
-    /// Creates, a suspend and a delete; returns when the stream has all their commands.
+    /// Creates, a suspend and a delete.
     async fn promise(&mut self) {
         let api = self.site.stack.api();
         for number in 0..USERS {
@@ -65,9 +65,7 @@ impl Scene {
         let suspended = api.change_user("suspended", &suspend, None).await.unwrap();
         suspended.success().unwrap();
         api.delete_user("gone", None).await.unwrap().success().unwrap();
-        let commands = ((USERS + 2) * NODES.len()) as u64;
-        self.sequence += commands;
-        self.stream_reaches("VPN_COMMANDS", self.sequence).await;
+        self.sequence += ((USERS + 2) * NODES.len()) as u64;
     }
 
     async fn stream_reaches(&self, stream: &str, sequence: u64) {
@@ -116,6 +114,7 @@ async fn last_sequence(site: &Site, stream: &str) -> u64 {
 async fn management_killed_between_publish_and_ack_settles_everything_once() {
     let mut scene = Scene::set().await;
     scene.promise().await;
+    scene.stream_reaches("VPN_COMMANDS", scene.sequence).await;
     let recorded = async || scene.records.count(UNRECORDED).await == 0;
     wait::until(SOON, "the publications to be recorded", recorded)
         .await
@@ -139,7 +138,10 @@ async fn management_killed_between_publish_and_ack_settles_everything_once() {
 async fn management_killed_before_it_recorded_what_it_published_settles_everything_once() {
     let mut scene = Scene::set().await;
     scene.records.execute(HOLD_RECORDS).await;
+    let before = scene.sequence;
     scene.promise().await;
+    // The first create is in the stream on both nodes; the others wait until that is recorded.
+    scene.stream_reaches("VPN_COMMANDS", before + NODES.len() as u64).await;
     assert!(scene.records.count(UNRECORDED).await > 0);
 
     scene.site.stack.kill_part(Part::Management).await.unwrap();
