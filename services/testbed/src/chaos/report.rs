@@ -63,20 +63,20 @@ impl Report {
     }
 
     fn last_line(&self) -> String {
-        let converged = match self.converged {
-            Some(after) => format!("converged in {:.1}s", after.as_secs_f64()),
-            None => "did not converge".to_owned(),
-        };
-        format!(
-            "chaos: {} operations, {} faults, {} violations, {converged}",
-            self.operations(),
-            self.faults(),
-            self.violations.len()
-        )
+        summary(self.operations(), self.faults(), self.violations.len(), self.converged)
     }
 }
 
-/// A table of several runs.
+/// The last line of a run, and of a table.
+fn summary(operations: usize, faults: usize, violations: usize, converged: Option<Duration>) -> String {
+    let converged = match converged {
+        Some(after) => format!("converged in {:.1}s", after.as_secs_f64()),
+        None => "did not converge".to_owned(),
+    };
+    format!("chaos: {operations} operations, {faults} faults, {violations} violations, {converged}")
+}
+
+/// A table of several runs, and their sum with the worst convergence.
 pub(super) fn tell_all(reports: &[Report]) {
     say("");
     for line in table(reports) {
@@ -106,17 +106,20 @@ fn table(reports: &[Report]) -> Vec<String> {
     let total = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
     // Without agreement there is no time that would be the worst.
     let worst = converged.last().copied().filter(|_| converged.len() == reports.len());
+    let (operations, faults) = (total(Report::operations), total(Report::faults));
+    let violations = total(|report| report.violations.len());
     lines.push(row(
         format!("all {}", reports.len()),
-        total(Report::operations),
-        total(Report::faults),
-        total(|report| report.violations.len()),
+        operations,
+        faults,
+        violations,
         format!(
             "median {}, worst {}",
             seconds(converged.get(converged.len() / 2).copied()),
             seconds(worst)
         ),
     ));
+    lines.push(summary(operations, faults, violations, worst));
     lines
 }
 
@@ -157,10 +160,14 @@ mod tests {
     fn the_table_has_every_seed_and_the_median_and_the_worst() {
         let reports = [report(1, Some(3)), report(2, Some(50)), report(3, Some(9))];
         let lines = table(&reports);
-        assert_eq!(lines.len(), 5);
+        assert_eq!(lines.len(), 6);
         assert_eq!(
             lines[4].split_whitespace().collect::<Vec<_>>().join(" "),
             "all 3 27 9 0 median 9.0s, worst 50.0s"
+        );
+        assert_eq!(
+            lines[5],
+            "chaos: 27 operations, 9 faults, 0 violations, converged in 50.0s"
         );
         let lines = table(&[report(1, Some(3)), report(2, None)]);
         assert!(lines[3].ends_with("median 3.0s, worst never"), "{}", lines[3]);
