@@ -212,16 +212,7 @@ async fn a_command_that_cannot_be_read_is_recorded_and_the_next_one_applied() {
     let is_it =
         |kind: &EventKind| matches!(kind, EventKind::CommandUndecodable { subject: found, .. } if *found == subject);
     management.event(|event| is_it(&event.kind)).await;
-    let settled = || async {
-        let consumer: async_nats::jetstream::consumer::PullConsumer = management
-            .topology
-            .commands()
-            .get_consumer(node_id().as_str())
-            .await
-            .unwrap();
-        consumer.cached_info().num_ack_pending == 0
-    };
-    wait::until(DEADLINE, "it to be terminated", settled).await.unwrap();
+    all_settled(&management).await;
 }
 
 #[tokio::test]

@@ -7,13 +7,11 @@ use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::ops::change_node::ChangeNodeError;
-use crate::ops::change_user::ChangeUserError;
 use crate::ops::create_user::CreateUserError;
 use crate::ops::deregister_node::DeregisterNodeError;
 use crate::ops::fetch_profile::FetchProfileError;
+use crate::ops::living_user::LivingUserError;
 use crate::ops::register_node::RegisterNodeError;
-use crate::ops::reissue_profile::ReissueProfileError;
-use crate::ops::remove_user::RemoveUserError;
 use crate::ops::retry;
 use crate::ops::tell_standing::TellStandingError;
 use crate::pki::PkiError;
@@ -73,24 +71,10 @@ pub(super) fn of_create_user(error: CreateUserError) -> ApiError {
     }
 }
 
-pub(super) fn of_change_user(error: ChangeUserError) -> ApiError {
+pub(super) fn of_living_user(error: LivingUserError) -> ApiError {
     match error {
-        ChangeUserError::UnknownUser => unknown_user(),
-        ChangeUserError::Database(error) => database(error),
-    }
-}
-
-pub(super) fn of_remove_user(error: RemoveUserError) -> ApiError {
-    match error {
-        RemoveUserError::UnknownUser => unknown_user(),
-        RemoveUserError::Database(error) => database(error),
-    }
-}
-
-pub(super) fn of_reissue_profile(error: ReissueProfileError) -> ApiError {
-    match error {
-        ReissueProfileError::UnknownUser => unknown_user(),
-        ReissueProfileError::Database(error) => database(error),
+        LivingUserError::UnknownUser => unknown_user(),
+        LivingUserError::Database(error) => database(error),
     }
 }
 

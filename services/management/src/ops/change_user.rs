@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, user};
@@ -12,8 +12,9 @@ use vpnmanager_nats::username::Username;
 
 use super::{
     audit::{self, Entry},
+    living_user::{LivingUserError, lock_living},
     read_users::{self, UserView},
-    retry::{self, FromDatabase},
+    retry,
 };
 use crate::{app::App, domain::actor::Actor};
 
@@ -26,53 +27,23 @@ pub struct UserChange {
     pub expires_at: Option<Option<DateTime<Utc>>>,
 }
 
-/// Why a user was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeUserError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
-    /// The database did not do it.
-    #[error("recording the change failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for ChangeUserError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for ChangeUserError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownUser => None,
-        }
-    }
-}
-
 /// Changes a living user. A change that changes nothing leaves revision and audit trail alone.
 ///
 /// # Errors
-/// See [`ChangeUserError`].
+/// See [`LivingUserError`].
 pub async fn change_user(
     app: &App,
     actor: &Actor,
     username: &Username,
     change: UserChange,
-) -> Result<UserView, ChangeUserError> {
+) -> Result<UserView, LivingUserError> {
     let view = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let found = user::Entity::find_living_by_username(username.as_str())
-            .lock_exclusive()
-            .one(&transaction)
-            .await?;
-        let before = found.ok_or(ChangeUserError::UnknownUser)?;
+        let before = lock_living(&transaction, username).await?;
         let user = apply(app, &transaction, actor, before, change).await?;
         let view = read_users::with_placements(&transaction, vec![user]).await?;
         transaction.commit().await?;
-        view.into_iter().next().ok_or(ChangeUserError::UnknownUser)
+        view.into_iter().next().ok_or(LivingUserError::UnknownUser)
     })
     .await?;
     app.publisher.wake();

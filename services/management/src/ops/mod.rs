@@ -6,6 +6,7 @@ pub mod retry;
 pub mod change_user;
 pub mod create_user;
 pub mod fetch_profile;
+pub mod living_user;
 pub mod read_users;
 pub mod reissue_profile;
 pub mod remove_user;

@@ -1,11 +1,7 @@
 //! A new profile for a user, who has lost it or whose home has.
 
-use chrono::Utc;
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
-    sea_query::{Expr, ExprTrait},
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, TransactionTrait,
 };
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{ids::CommonName, username::Username};
@@ -13,8 +9,9 @@ use vpnmanager_nats::{ids::CommonName, username::Username};
 use super::{
     audit::{self, Entry},
     change_user::want_revision,
+    living_user::{LivingUserError, lock_living, revoke_credentials},
     read_users::{self, UserView},
-    retry::{self, FromDatabase},
+    retry,
 };
 use crate::{app::App, domain::actor::Actor};
 
@@ -27,54 +24,24 @@ pub enum OldProfiles {
     Revoke,
 }
 
-/// Why no new profile is made.
-#[derive(Debug, thiserror::Error)]
-pub enum ReissueProfileError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
-    /// The database did not do it.
-    #[error("recording the new credential failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for ReissueProfileError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for ReissueProfileError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownUser => None,
-        }
-    }
-}
-
 /// Gives a living user another credential, which the present home makes key and profile for.
 ///
 /// # Errors
-/// See [`ReissueProfileError`].
+/// See [`LivingUserError`].
 pub async fn reissue_profile(
     app: &App,
     actor: &Actor,
     username: &Username,
     old: OldProfiles,
-) -> Result<UserView, ReissueProfileError> {
+) -> Result<UserView, LivingUserError> {
     let view = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let found = user::Entity::find_living_by_username(username.as_str())
-            .lock_exclusive()
-            .one(&transaction)
-            .await?;
-        let before = found.ok_or(ReissueProfileError::UnknownUser)?;
+        let before = lock_living(&transaction, username).await?;
         let name = CommonName::for_user(username);
         let user = begin_anew(&transaction, &before).await?;
         let revoked = match old {
             OldProfiles::Keep => 0,
-            OldProfiles::Revoke => revoke_all(&transaction, user.id).await?,
+            OldProfiles::Revoke => revoke_credentials(&transaction, user.id).await?,
         };
         let row = credential::ActiveModel {
             user_id: Set(Some(user.id)),
@@ -100,7 +67,7 @@ pub async fn reissue_profile(
         audit::record(&transaction, entry).await?;
         let view = read_users::with_placements(&transaction, vec![user]).await?;
         transaction.commit().await?;
-        view.into_iter().next().ok_or(ReissueProfileError::UnknownUser)
+        view.into_iter().next().ok_or(LivingUserError::UnknownUser)
     })
     .await?;
     app.publisher.wake();
@@ -115,14 +82,4 @@ async fn begin_anew(transaction: &DatabaseTransaction, before: &user::Model) -> 
     row.checksum = Set(None);
     row.ovpn_path = Set(None);
     row.update(transaction).await
-}
-
-async fn revoke_all(transaction: &DatabaseTransaction, user_id: i64) -> Result<u64, DbErr> {
-    let revoked = credential::Entity::update_many()
-        .col_expr(credential::Column::RevokedAt, Expr::value(Utc::now()))
-        .filter(Expr::col(credential::Column::UserId).eq(user_id))
-        .filter(Expr::col(credential::Column::RevokedAt).is_null())
-        .exec(transaction)
-        .await?;
-    Ok(revoked.rows_affected)
 }

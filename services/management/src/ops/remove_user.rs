@@ -4,61 +4,32 @@ use chrono::Utc;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, TransactionTrait,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait,
     sea_query::{Expr, ExprTrait},
 };
-use vpnmanager_entities::{credential, placement, user};
+use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::username::Username;
 
 use super::{
     audit::{self, Entry},
     change_user::want_revision,
+    living_user::{LivingUserError, lock_living, revoke_credentials},
     read_users::{self, UserView},
-    retry::{self, FromDatabase},
+    retry,
 };
 use crate::{app::App, domain::actor::Actor};
-
-/// Why a user was not removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoveUserError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
-    /// The database did not do it.
-    #[error("recording the removal failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for RemoveUserError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for RemoveUserError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownUser => None,
-        }
-    }
-}
 
 /// Revokes every credential of a living user and has all its nodes forget it.
 ///
 /// # Errors
-/// See [`RemoveUserError`].
-pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, RemoveUserError> {
+/// See [`LivingUserError`].
+pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
     let view = retry::on_conflict(|| async {
         let transaction = app.db.begin().await?;
-        let found = user::Entity::find_living_by_username(username.as_str())
-            .lock_exclusive()
-            .one(&transaction)
-            .await?;
-        let before = found.ok_or(RemoveUserError::UnknownUser)?;
+        let before = lock_living(&transaction, username).await?;
         let view = remove_within(&transaction, &app.settings.server_id, actor, before).await?;
         transaction.commit().await?;
-        Ok::<_, RemoveUserError>(view)
+        Ok::<_, LivingUserError>(view)
     })
     .await?;
     app.publisher.wake();
@@ -75,20 +46,14 @@ pub async fn remove_within(
     actor: &Actor,
     before: user::Model,
 ) -> Result<UserView, DbErr> {
-    let now = Utc::now();
     let revision = before.revision + 1;
     let mut row = before.clone().into_active_model();
-    row.removed_at = Set(Some(now));
+    row.removed_at = Set(Some(Utc::now()));
     row.revision = Set(revision);
     row.synced = Set(false);
     let after = row.update(transaction).await?;
 
-    credential::Entity::update_many()
-        .col_expr(credential::Column::RevokedAt, Expr::value(now))
-        .filter(Expr::col(credential::Column::UserId).eq(after.id))
-        .filter(Expr::col(credential::Column::RevokedAt).is_null())
-        .exec(transaction)
-        .await?;
+    revoke_credentials(transaction, after.id).await?;
     placement::Entity::update_many()
         .col_expr(placement::Column::WantedPresent, Expr::value(false))
         .filter(Expr::col(placement::Column::UserId).eq(after.id))

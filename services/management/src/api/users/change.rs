@@ -40,7 +40,7 @@ pub(super) async fn change_user(
     };
     change_user::change_user(app, actor, username, change)
         .await
-        .map_err(failure::of_change_user)
+        .map_err(failure::of_living_user)
 }
 
 impl Example for UserChanges {

@@ -43,7 +43,7 @@ pub(super) async fn reissue_profile(
     };
     reissue_profile::reissue_profile(app, actor, username, old)
         .await
-        .map_err(failure::of_reissue_profile)
+        .map_err(failure::of_living_user)
 }
 
 impl Example for Reissue {

@@ -12,5 +12,5 @@ use crate::ops::remove_user;
 pub(super) async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, ApiError> {
     remove_user::remove_user(app, actor, username)
         .await
-        .map_err(failure::of_remove_user)
+        .map_err(failure::of_living_user)
 }

@@ -14,10 +14,10 @@ use vpnmanager_nats::{
     events::{Event, EventKind},
     heartbeats::OpenvpnState,
     ids::{AgentInstance, EventId},
-    sync::{StateDigest, SyncAnswer, SyncRequest},
+    sync::{SyncAnswer, SyncRequest},
 };
 
-use super::{applied, create, enrol, node, nodes::heartbeat, view};
+use super::{applied, create, enrol, node, nodes::heartbeat, sync::request, view};
 use crate::stack::Stack;
 
 async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
@@ -33,16 +33,8 @@ async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
 
 async fn syncs(stack: &Stack, instance: AgentInstance) -> SyncAnswer {
     let request = SyncRequest {
-        node: node("node-1"),
         instance,
-        last_sequence: 0,
-        users: 0,
-        digest: StateDigest::default(),
-        complete: false,
-        stream: None,
-        queued_intents: 0,
-        unsettled: 0,
-        at: Utc::now(),
+        ..request("node-1")
     };
     answer_sync(&stack.app, &request).await.expect("answered")
 }

@@ -3,7 +3,10 @@
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::{audit_log, credential};
-use vpnmanager_management::ops::reissue_profile::{OldProfiles, ReissueProfileError, reissue_profile};
+use vpnmanager_management::ops::{
+    living_user::LivingUserError,
+    reissue_profile::{OldProfiles, reissue_profile},
+};
 
 use super::{actor, create, enrol};
 use crate::stack::Stack;
@@ -66,5 +69,5 @@ async fn who_is_not_there_gets_no_profile() {
     let stack = Stack::start().await;
     let name = "nobody".parse().expect("a username");
     let refused = reissue_profile(&stack.app, &actor(), &name, OldProfiles::Keep).await;
-    assert!(matches!(refused, Err(ReissueProfileError::UnknownUser)), "{refused:?}");
+    assert!(matches!(refused, Err(LivingUserError::UnknownUser)), "{refused:?}");
 }

@@ -22,7 +22,8 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn request(id: &str) -> SyncRequest {
+/// What a new node says.
+pub(super) fn request(id: &str) -> SyncRequest {
     SyncRequest {
         node: node(id),
         instance: AgentInstance::new(),

@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 
 use crate::main_job::{
     profile,
-    site::{SOON, Site},
+    site::{SOON, Site, Visitor},
 };
 
 /// No client is without its tunnel for longer.
@@ -23,36 +23,35 @@ async fn deregister(site: &Site, node: &str) {
     answer.success().unwrap();
 }
 
+/// Panics unless the client is with its next server in time.
+async fn moves(visitor: &Visitor, host: &str) {
+    let gap = visitor.moved_to(host, 1).await;
+    eprintln!("measured: the client was without its tunnel for {} ms", gap.as_millis());
+    assert!(gap < MOVED, "{gap:?}");
+}
+
+async fn stops_serving(site: &Site) {
+    let left = site.stack.node(2).unwrap();
+    let stopped = async || left.openvpn().is_none();
+    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn the_clients_of_a_deregistered_node_move_on_because_it_stops_serving() {
     let Some(site) = Site::with_tunnels("retired").await else {
         return;
     };
-    let api = site.stack.api();
-    let body = json!({ "username": "alice", "server_id": "node-2" });
-    api.create_user_as(&body, Some(SOON))
-        .await
-        .unwrap()
-        .expect(201)
-        .unwrap();
-    let text = api.profile("alice").await.unwrap();
+    let text = site.create_at("alice", "node-2").await;
     let next = profile::hosts(&text)[1].to_owned();
     let alice = site.visit(&text).await;
 
     deregister(&site, "node-2").await;
 
-    let reached = format!("Peer Connection Initiated with [AF_INET]{next}:");
-    alice.connection.client.log().wait_for(&reached, 1, SOON).await.unwrap();
-    alice.pings.flows(10, SOON).await.unwrap();
-    let gap = alice.pings.stop().await.longest_gap;
-    eprintln!("measured: the client was without its tunnel for {} ms", gap.as_millis());
-    assert!(gap < MOVED, "{gap:?}");
-    let leaving = site.stack.node(2).unwrap();
-    let stopped = async || leaving.openvpn().is_none();
-    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
-        .await
-        .unwrap();
-    assert!(leaving.agent().is_some());
+    moves(&alice, &next).await;
+    stops_serving(&site).await;
+    assert!(site.stack.node(2).unwrap().agent().is_some());
 }
 
 #[tokio::test]
@@ -60,14 +59,7 @@ async fn a_node_that_was_away_when_it_was_deregistered_stops_serving_when_it_ret
     let Some(mut site) = Site::with_tunnels("retired away").await else {
         return;
     };
-    let api = site.stack.api();
-    let body = json!({ "username": "alice", "server_id": "node-2" });
-    api.create_user_as(&body, Some(SOON))
-        .await
-        .unwrap()
-        .expect(201)
-        .unwrap();
-    let text = api.profile("alice").await.unwrap();
+    let text = site.create_at("alice", "node-2").await;
     let next = profile::hosts(&text)[1].to_owned();
     let alice = site.visit(&text).await;
 
@@ -80,17 +72,8 @@ async fn a_node_that_was_away_when_it_was_deregistered_stops_serving_when_it_ret
     );
     site.stack.start_part(Part::Node(2)).await.unwrap();
 
-    let reached = format!("Peer Connection Initiated with [AF_INET]{next}:");
-    alice.connection.client.log().wait_for(&reached, 1, SOON).await.unwrap();
-    alice.pings.flows(10, SOON).await.unwrap();
-    let gap = alice.pings.stop().await.longest_gap;
-    eprintln!("measured: the client was without its tunnel for {} ms", gap.as_millis());
-    assert!(gap < MOVED, "{gap:?}");
-    let left = site.stack.node(2).unwrap();
-    let stopped = async || left.openvpn().is_none();
-    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
-        .await
-        .unwrap();
+    moves(&alice, &next).await;
+    stops_serving(&site).await;
 }
 
 #[tokio::test]
