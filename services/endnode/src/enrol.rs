@@ -11,7 +11,7 @@ use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use crate::{
     config::Config,

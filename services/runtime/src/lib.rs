@@ -7,8 +7,11 @@ pub mod telemetry;
 
 pub mod tasks;
 
+pub mod backoff;
 pub mod batch;
 pub mod reconcile;
+
+pub mod error_chain;
 
 pub mod secret_file;
 pub mod tls;

@@ -1,6 +1,5 @@
 //! The driver of level-triggered reconcilers: woken or not, they run every period and find out themselves what is to do.
 
-use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +8,26 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// Brings the world nearer to what should be. Takes no input and may run at any time, any number of times.
-pub trait Reconciler: Send {
-    /// Why a run failed. It is logged by the driver, once per change of state, and the run is repeated.
-    type Error: Display + Send;
+use crate::backoff::{Backoff, jittered};
 
-    /// One run.
-    fn reconcile(&mut self) -> impl Future<Output = Result<Next, Self::Error>> + Send;
+/// Brings the world nearer to what should be. Takes no input and may run at any time, any number of times.
+///
+/// A closure that starts an async operation is one too; an operation that gives `()` has nothing left to do.
+pub trait Reconciler: Send {
+    /// One run. The driver logs an error once for each change of state, and repeats the run.
+    fn reconcile(&mut self) -> impl Future<Output = anyhow::Result<Next>> + Send;
+}
+
+impl<Operation, Run, Left, Error> Reconciler for Operation
+where
+    Operation: FnMut() -> Run + Send,
+    Run: Future<Output = Result<Left, Error>> + Send,
+    Left: Into<Next>,
+    Error: Into<anyhow::Error>,
+{
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        self().await.map(Into::into).map_err(Into::into)
+    }
 }
 
 /// What a successful run says about the work left.
@@ -29,6 +41,12 @@ pub enum Next {
     After(Duration),
 }
 
+impl From<()> for Next {
+    fn from((): ()) -> Self {
+        Self::Idle
+    }
+}
+
 /// Shortens a reconciler's wait. Cheap to clone; wakes that come during a run are remembered as one.
 #[derive(Debug, Clone, Default)]
 pub struct Wake {
@@ -40,10 +58,8 @@ pub struct Wake {
 pub struct Schedule {
     /// Between two runs; each wait is 0.9 to 1.1 of it, so that replicas do not run in step.
     pub period: Duration,
-    /// After the first failure; doubled by each further one.
-    pub backoff_min: Duration,
-    /// The longest wait after failures.
-    pub backoff_max: Duration,
+    /// The wait after failures.
+    pub backoff: Backoff,
 }
 
 impl Wake {
@@ -68,19 +84,11 @@ impl Schedule {
     /// Every `period`; failures are repeated after 200 ms, doubling to the period or 30 s, whichever is shorter.
     #[must_use]
     pub fn every(period: Duration) -> Self {
-        let backoff_max = period.min(Duration::from_secs(30));
+        let longest = period.min(Duration::from_secs(30));
         Self {
             period,
-            backoff_min: Duration::from_millis(200).min(backoff_max),
-            backoff_max,
+            backoff: Backoff::new(Duration::from_millis(200).min(longest), longest),
         }
-    }
-
-    fn backoff(&self, failures: u32) -> Duration {
-        let doubled = self
-            .backoff_min
-            .saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
-        doubled.min(self.backoff_max)
     }
 }
 
@@ -116,7 +124,7 @@ pub async fn drive<R: Reconciler>(
             Err(error) => {
                 failures = failures.saturating_add(1);
                 log_failure(name, &error, failures);
-                let wait = jittered(schedule.backoff(failures));
+                let wait = jittered(schedule.backoff.after(failures));
                 // A wake does not shorten a backoff: what failed a moment ago is asked to wait.
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -135,18 +143,18 @@ pub async fn drive<R: Reconciler>(
 }
 
 /// Loud at the first of a row of failures, quiet until it recovers.
-fn log_failure(name: &str, error: &impl Display, failures: u32) {
+fn log_failure(name: &str, error: &anyhow::Error, failures: u32) {
+    let error = format!("{error:#}");
     if failures == 1 {
-        warn!(reconciler.name = name, error = %error, "Reconciler failed, repeating");
+        warn!(reconciler.name = name, error, "Reconciler failed, repeating");
     } else {
-        debug!(reconciler.name = name, reconciler.failures = failures, error = %error, "Reconciler failed again");
+        debug!(
+            reconciler.name = name,
+            reconciler.failures = failures,
+            error,
+            "Reconciler failed again"
+        );
     }
-}
-
-/// 0.9 to 1.1 of the duration.
-#[must_use]
-pub fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 #[cfg(test)]
@@ -164,14 +172,12 @@ mod tests {
     }
 
     impl Reconciler for Scripted {
-        type Error = &'static str;
-
-        async fn reconcile(&mut self) -> Result<Next, &'static str> {
+        async fn reconcile(&mut self) -> anyhow::Result<Next> {
             self.runs.send(Instant::now()).unwrap();
             if self.answers.is_empty() {
                 Ok(Next::Idle)
             } else {
-                self.answers.remove(0)
+                self.answers.remove(0).map_err(anyhow::Error::msg)
             }
         }
     }
@@ -205,6 +211,21 @@ mod tests {
             "{periodic:?}"
         );
 
+        tasks.stop();
+        tasks.wait(HOUR).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closure_is_started_by_the_tasks_and_runs_when_woken() {
+        let (tasks, wake) = (crate::tasks::Tasks::new(), Wake::new());
+        let (runs, mut seen) = unbounded_channel();
+        tasks.reconcile("counted", &wake, HOUR, move || {
+            let sent = runs.send(Instant::now());
+            async move { sent }
+        });
+        let first = seen.recv().await.unwrap();
+        wake.wake();
+        assert_eq!(seen.recv().await.unwrap(), first);
         tasks.stop();
         tasks.wait(HOUR).await.unwrap();
     }

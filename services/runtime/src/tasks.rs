@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use crate::reconcile::{self, Reconciler, Schedule, Wake};
+
 /// The tasks of a process. Cheap to clone; all clones are the same set.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
@@ -34,7 +36,7 @@ struct Inner {
     book: Mutex<Book>,
 }
 
-/// Who runs, and what ended the process, if not a wish.
+/// Who runs, and why the process ended; `None` after a normal shutdown.
 #[derive(Debug, Default)]
 struct Book {
     next: u64,
@@ -130,6 +132,12 @@ impl Tasks {
     ) {
         let watched = self.clone().watch(name.into(), Lifetime::Job, self.token(), future);
         self.inner.tasks.spawn(watched);
+    }
+
+    /// Starts a reconciler: it runs at once, when woken, and every `period`.
+    pub fn reconcile(&self, name: &'static str, wake: &Wake, period: Duration, reconciler: impl Reconciler + 'static) {
+        let driven = reconcile::drive(name, reconciler, wake.clone(), Schedule::every(period), self.token());
+        self.spawn(name, driven);
     }
 
     /// Starts a worker, which lives until [`Self::draining`] is cancelled and then finishes what is queued.

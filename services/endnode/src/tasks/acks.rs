@@ -17,7 +17,7 @@ use vpnmanager_nats::{
     subjects,
     topology::NODE_API_PREFIX,
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use super::progress::Progress;
 use crate::node::Node;

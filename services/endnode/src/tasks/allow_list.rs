@@ -6,7 +6,7 @@ use tracing::warn;
 use vpnmanager_nats::events::EventKind;
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
-use super::{expiry::Chain, serving::Readiness};
+use super::serving::Readiness;
 use crate::{
     apply::{Applier, ApplyError},
     journal::Journal,
@@ -36,13 +36,11 @@ impl AllowListRepair {
 }
 
 impl Reconciler for AllowListRepair {
-    type Error = Chain<ApplyError>;
-
-    async fn reconcile(&mut self) -> Result<Next, Self::Error> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         if !self.readiness.is_complete() {
             return Ok(Next::Idle);
         }
-        let changes = self.applier.reconcile().await.map_err(Chain)?;
+        let changes = self.applier.reconcile().await?;
         if changes.is_unchanged() {
             return Ok(Next::Idle);
         }
@@ -57,7 +55,7 @@ impl Reconciler for AllowListRepair {
         );
         let event = self.node.event(EventKind::AllowListRepaired { restored, removed });
         let queued = self.journal.write(move |records| records.queue_event(&event)).await;
-        queued.map_err(|error| Chain(ApplyError::from(error)))?;
+        queued.map_err(ApplyError::from)?;
         self.node.wakes.events.wake();
         Ok(Next::Idle)
     }

@@ -11,7 +11,7 @@ use vpnmanager_nats::{
     permissions::inbox_prefix,
     security::standing::{Question, Standing},
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use super::serving::Readiness;
 use crate::{

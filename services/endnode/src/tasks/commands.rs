@@ -16,7 +16,7 @@ use vpnmanager_nats::{
     events::EventKind,
     topology::COMMANDS,
 };
-use vpnmanager_runtime::{reconcile::jittered, tasks::Tasks};
+use vpnmanager_runtime::{backoff::jittered, tasks::Tasks};
 
 use super::{
     acks::{Acks, Answered},

@@ -7,9 +7,12 @@ use async_nats::{
     jetstream::{self, message::PublishMessage},
 };
 use vpnmanager_nats::{envelope::Envelope, subjects};
-use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
+use vpnmanager_runtime::{
+    backoff::Backoff,
+    reconcile::{Next, Reconciler, Schedule},
+};
 
-use super::{expiry::Chain, serving::Readiness};
+use super::serving::Readiness;
 use crate::{
     journal::{Journal, JournalError},
     node::Node,
@@ -50,8 +53,7 @@ impl EventOutbox {
     pub fn schedule() -> Schedule {
         Schedule {
             period: PERIOD,
-            backoff_min: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(10),
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(10)),
         }
     }
 
@@ -87,9 +89,7 @@ impl EventOutbox {
 }
 
 impl Reconciler for EventOutbox {
-    type Error = Chain<OutboxError>;
-
-    async fn reconcile(&mut self) -> Result<Next, Self::Error> {
-        self.publish().await.map_err(Chain)
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        Ok(self.publish().await?)
     }
 }

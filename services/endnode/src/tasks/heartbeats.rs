@@ -11,7 +11,7 @@ use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
     subjects,
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use crate::{
     backend::{BackendHealth, BackendState},

@@ -6,8 +6,7 @@ use chrono::{TimeDelta, Utc};
 use tracing::info;
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
-use super::expiry::Chain;
-use crate::journal::{Journal, JournalError};
+use crate::journal::Journal;
 
 const PERIOD: Duration = Duration::from_secs(60 * 60);
 /// A tombstone in the stream lives 90 days; no command older than that can come.
@@ -32,13 +31,11 @@ impl Housekeeping {
 }
 
 impl Reconciler for Housekeeping {
-    type Error = Chain<JournalError>;
-
-    async fn reconcile(&mut self) -> Result<Next, Self::Error> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let forgotten = self
             .journal
             .write(|records| records.forget_tombstones(Utc::now() - TOMBSTONES_KEPT));
-        let forgotten = forgotten.await.map_err(Chain)?;
+        let forgotten = forgotten.await?;
         if forgotten > 0 {
             info!(users = forgotten, "Forgot users that were removed long ago");
         }

@@ -16,9 +16,12 @@ use vpnmanager_nats::{
     intents::{IntentAnswer, IntentRefusal},
     subjects,
 };
-use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
+use vpnmanager_runtime::{
+    backoff::Backoff,
+    reconcile::{Next, Reconciler, Schedule},
+};
 
-use super::{expiry::Chain, serving::Readiness};
+use super::serving::Readiness;
 use crate::{
     apply::{Applier, ApplyError},
     journal::{Journal, JournalError, QueuedIntent},
@@ -103,8 +106,7 @@ impl IntentOutbox {
     pub fn schedule() -> Schedule {
         Schedule {
             period: PERIOD,
-            backoff_min: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(10),
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(10)),
         }
     }
 
@@ -162,9 +164,7 @@ impl IntentOutbox {
 }
 
 impl Reconciler for IntentOutbox {
-    type Error = Chain<IntentError>;
-
-    async fn reconcile(&mut self) -> Result<Next, Self::Error> {
-        self.carry().await.map_err(Chain)
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        Ok(self.carry().await?)
     }
 }

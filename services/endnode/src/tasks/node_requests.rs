@@ -12,7 +12,7 @@ use vpnmanager_nats::{
     permissions::is_request_of_management,
     subjects,
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use super::{drain::Draining, serving::Readiness};
 use crate::{backend::Session, journal::Journal, node::Node, vpn::Vpn};

@@ -6,7 +6,7 @@ use tracing::warn;
 use vpnmanager_nats::events::EventKind;
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 
-use super::{expiry::Chain, serving::Readiness};
+use super::serving::Readiness;
 use crate::{
     apply::{ApplyError, ProjectError},
     backend::{BackendError, Session},
@@ -38,9 +38,7 @@ impl SessionGuard {
 }
 
 impl Reconciler for SessionGuard {
-    type Error = Chain<ApplyError>;
-
-    async fn reconcile(&mut self) -> Result<Next, Self::Error> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         if !self.readiness.is_complete() {
             return Ok(Next::Idle);
         }
@@ -69,12 +67,12 @@ impl Reconciler for SessionGuard {
         warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
         let event = self.node.event(EventKind::SessionsCut { common_names });
         let queued = self.journal.write(move |records| records.queue_event(&event)).await;
-        queued.map_err(|error| Chain(ApplyError::from(error)))?;
+        queued.map_err(ApplyError::from)?;
         self.node.wakes.events.wake();
         Ok(Next::Idle)
     }
 }
 
-fn failed(error: BackendError) -> Chain<ApplyError> {
-    Chain(ProjectError::from(error).into())
+fn failed(error: BackendError) -> ApplyError {
+    ProjectError::from(error).into()
 }

@@ -22,7 +22,7 @@ use vpnmanager_nats::{
     sync::{StreamId, SyncAnswer, SyncRequest},
     topology::COMMANDS,
 };
-use vpnmanager_runtime::reconcile::jittered;
+use vpnmanager_runtime::backoff::jittered;
 
 use super::{progress::Progress, serving::Readiness};
 use crate::{

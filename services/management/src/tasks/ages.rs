@@ -15,9 +15,7 @@ impl Ages {
 }
 
 impl Reconciler for Ages {
-    type Error = sea_orm::DbErr;
-
-    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         assess_ages(&self.app.db, self.app.settings.thresholds).await?;
         Ok(Next::Idle)
     }

@@ -19,8 +19,6 @@ impl BusReconciler {
 }
 
 impl Reconciler for BusReconciler {
-    type Error = anyhow::Error;
-
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         self.app
             .bus_access

@@ -15,9 +15,7 @@ impl Drains {
 }
 
 impl Reconciler for Drains {
-    type Error = sea_orm::DbErr;
-
-    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         tell_draining(&self.app).await?;
         Ok(Next::Idle)
     }

@@ -20,9 +20,7 @@ impl Failover {
 }
 
 impl Reconciler for Failover {
-    type Error = sea_orm::DbErr;
-
-    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let app = &self.app;
         if readmit_nodes(&app.db).await? > 0 {
             app.placer.wake();

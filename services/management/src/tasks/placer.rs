@@ -18,9 +18,7 @@ impl Placer {
 }
 
 impl Reconciler for Placer {
-    type Error = sea_orm::DbErr;
-
-    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let settings = &self.app.settings;
         let goal = Goal {
             replicas: settings.placement.replicas,

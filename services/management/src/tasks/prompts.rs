@@ -19,9 +19,7 @@ impl Prompts {
 }
 
 impl Reconciler for Prompts {
-    type Error = sea_orm::DbErr;
-
-    async fn reconcile(&mut self) -> Result<Next, sea_orm::DbErr> {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
         if !self.started {
             prompt_all(&self.app.db).await?;
             self.started = true;

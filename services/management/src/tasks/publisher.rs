@@ -36,8 +36,6 @@ impl Publisher {
 }
 
 impl Reconciler for Publisher {
-    type Error = anyhow::Error;
-
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let leases = &self.app.leases;
         if self.looked_for_overdue.elapsed() > LOOK_FOR_OVERDUE {
