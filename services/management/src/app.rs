@@ -24,12 +24,13 @@ use crate::{
     config::{BusConfig, Config},
     domain::health::Thresholds,
     ops::{
-        authenticate::KeyCache,
-        bootstrap::bootstrap,
-        create_user::{self, CreateUserError, NewUser, PlacementRules},
-        read_users::UserView,
-        sign_certificates::{self, NodeRequest},
-        wait_settled::Waiters,
+        credentials::sign::{self, NodeRequest},
+        keys::{authenticate::KeyCache, bootstrap::bootstrap},
+        users::{
+            create::{self, CreateUserError, NewUser, PlacementRules},
+            read::UserView,
+            waiters::Waiters,
+        },
     },
     pki::Pki,
     tasks,
@@ -170,7 +171,7 @@ fn start_creates(
     Batcher::start(tasks, "create-users", limits, move |batch| {
         let (db, rules, publisher) = (db.clone(), rules.clone(), publisher.clone());
         async move {
-            let results = create_user::create_batch(&db, &rules, batch).await;
+            let results = create::create_batch(&db, &rules, batch).await;
             publisher.wake();
             results
         }
@@ -186,7 +187,7 @@ fn start_signs(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Batche
     };
     Batcher::start(tasks, "sign-certificates", limits, move |batch| {
         let (db, pki) = (db.clone(), Arc::clone(&pki));
-        async move { sign_certificates::sign_batch(&db, &pki, batch).await }
+        async move { sign::sign_batch(&db, &pki, batch).await }
     })
 }
 

@@ -13,7 +13,7 @@ use vpnmanager_openapi::problem::ApiError;
 use super::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::authenticate::{self, KeyRole, Operator};
+use crate::ops::keys::authenticate::{self, KeyRole, Operator};
 
 /// Looks keys up in the database.
 pub(super) struct Keys {

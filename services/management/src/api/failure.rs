@@ -6,14 +6,14 @@ use std::error::Error;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::ops::change_node::ChangeNodeError;
-use crate::ops::create_user::CreateUserError;
-use crate::ops::deregister_node::DeregisterNodeError;
-use crate::ops::fetch_profile::FetchProfileError;
-use crate::ops::living_user::LivingUserError;
-use crate::ops::register_node::RegisterNodeError;
-use crate::ops::retry;
-use crate::ops::tell_standing::TellStandingError;
+use crate::ops::nodes::change::ChangeNodeError;
+use crate::ops::nodes::deregister::DeregisterNodeError;
+use crate::ops::nodes::register::RegisterNodeError;
+use crate::ops::nodes::tell_standing::TellStandingError;
+use crate::ops::transact;
+use crate::ops::users::create::CreateUserError;
+use crate::ops::users::fetch_profile::FetchProfileError;
+use crate::ops::users::locked::LivingUserError;
 use crate::pki::PkiError;
 
 const DATABASE_AWAY: &str = "the database does not answer";
@@ -28,7 +28,7 @@ where
     E: Borrow<DbErr> + Into<Box<dyn Error + Send + Sync>>,
 {
     let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
-    let is_away = match retry::sqlstate(error.borrow()) {
+    let is_away = match transact::sqlstate(error.borrow()) {
         Some(code) if begins(&code, &BAD_VALUES) => {
             return ApiError::bad_request("a value is not one that can be stored");
         }

@@ -16,7 +16,7 @@ use super::failure;
 use super::names::{ServerIdText, TimeToLive};
 use super::tags::Tag;
 use crate::app::App;
-use crate::ops::create_join_token;
+use crate::ops::keys::create_join_token;
 
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -21,7 +21,7 @@ use vpnmanager_openapi::auth::Authenticator;
 use vpnmanager_openapi::spec::{self, Spec};
 
 use crate::app::App;
-use crate::ops::authenticate::Operator;
+use crate::ops::keys::authenticate::Operator;
 use access::Keys;
 
 const TITLE: &str = "VPN Manager, management";

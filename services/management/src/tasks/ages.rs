@@ -2,7 +2,7 @@
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
-use crate::{app::App, ops::assess_ages::assess_ages};
+use crate::{app::App, ops::nodes::assess_ages::assess_ages};
 
 pub(super) struct Ages {
     app: App,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_nats::topology::Topology;
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Wake};
 
-use crate::{app::App, ops::recognise_stream::recognise_stream};
+use crate::{app::App, ops::publications::recognise_stream::recognise_stream};
 
 pub(super) struct BusReconciler {
     app: App,

@@ -2,7 +2,7 @@
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
-use crate::{app::App, ops::tell_draining::tell_draining};
+use crate::{app::App, ops::nodes::tell_draining::tell_draining};
 
 pub(super) struct Drains {
     app: App,

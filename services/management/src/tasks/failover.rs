@@ -4,7 +4,7 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::{readmit_nodes::readmit_nodes, rehome_users::rehome_users},
+    ops::placement::{readmit::readmit_nodes, rehome::rehome_users},
 };
 
 pub(super) struct Failover {

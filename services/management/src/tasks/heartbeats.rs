@@ -12,8 +12,8 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromN
 use crate::{
     app::App,
     ops::{
-        record_heartbeats::{self, Received, Speaker},
-        retry::is_about_data,
+        nodes::record_heartbeats::{self, Received, Speaker},
+        transact::is_about_data,
     },
 };
 

@@ -9,7 +9,7 @@ use vpnmanager_nats::{
 };
 
 use super::requests;
-use crate::{app::App, ops::accept_intent};
+use crate::{app::App, ops::users::accept_intent};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let intent = requests::read(&node, &payload, |intent: &Intent| &intent.node)?;

@@ -4,7 +4,7 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::place_users::{Goal, place_users},
+    ops::placement::fill::{Goal, place_users},
 };
 
 pub(super) struct Placer {

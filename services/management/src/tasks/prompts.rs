@@ -4,7 +4,7 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::prompt_syncs::{prompt_all, prompt_syncs},
+    ops::nodes::request_handshakes::{prompt_all, prompt_syncs},
 };
 
 pub(super) struct Prompts {

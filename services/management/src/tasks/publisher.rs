@@ -9,10 +9,10 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::{
-        claim_publications::{self, BATCH},
+    ops::publications::{
+        claim::{self, BATCH},
         raise_revisions::{Seen, raise_revisions},
-        record_publications::{self, PublicationResult},
+        record::{self, PublicationResult},
     },
 };
 
@@ -39,14 +39,12 @@ impl Reconciler for Publisher {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let leases = &self.app.leases;
         if self.looked_for_overdue.elapsed() > LOOK_FOR_OVERDUE {
-            record_publications::republish_overdue(leases, OVERDUE_AFTER)
+            record::republish_overdue(leases, OVERDUE_AFTER)
                 .await
                 .context("finding overdue placements failed")?;
             self.looked_for_overdue = Instant::now();
         }
-        let claims = claim_publications::claim(leases)
-            .await
-            .context("claiming placements failed")?;
+        let claims = claim::claim(leases).await.context("claiming placements failed")?;
         if claims.is_empty() {
             return Ok(Next::Idle);
         }
@@ -84,7 +82,7 @@ impl Reconciler for Publisher {
         if let Some(error) = last_error {
             warn!(failures, error = %error, "Some commands were not published, trying again");
         }
-        record_publications::record(leases, &claims, &results)
+        record::record(leases, &claims, &results)
             .await
             .context("recording publications failed")?;
         raise_revisions(&self.app.db, &overtaken, &self.app.settings.server_id)

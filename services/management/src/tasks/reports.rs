@@ -15,8 +15,8 @@ use vpnmanager_nats::{
 use crate::{
     app::App,
     ops::{
-        apply_reports::{self, Applied},
-        retry::is_about_data,
+        reports::apply::{self, Applied},
+        transact::is_about_data,
     },
 };
 
@@ -106,7 +106,7 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
             Report::Event(event) => events.push(event.body.clone()),
         }
     }
-    match apply_reports::apply(app, &acks, &events).await {
+    match apply::apply(app, &acks, &events).await {
         Ok(applied) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
                 debug!(error = %error, "Those who wait look for themselves");

@@ -9,7 +9,7 @@ use vpnmanager_nats::{
 };
 
 use super::requests;
-use crate::{app::App, ops::sign_certificates::NodeRequest};
+use crate::{app::App, ops::credentials::sign::NodeRequest};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let request = requests::read(&node, &payload, |request: &SignRequest| &request.node)?;

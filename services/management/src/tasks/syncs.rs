@@ -5,7 +5,7 @@ use tracing::warn;
 use vpnmanager_nats::{envelope::Envelope, ids::NodeId, sync::SyncRequest};
 
 use super::requests;
-use crate::{app::App, ops::answer_sync::answer_sync};
+use crate::{app::App, ops::nodes::answer_sync::answer_sync};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let request = requests::read(&node, &payload, |request: &SyncRequest| &request.node)?;

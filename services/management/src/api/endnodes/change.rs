@@ -7,7 +7,7 @@ use super::view::Endnode;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::change_node::{NodeChange, change_node};
+use crate::ops::nodes::change::{NodeChange, change_node};
 
 pub(super) async fn change(app: &App, actor: &Actor, node: &NodeId, change: NodeChange) -> Result<Endnode, ApiError> {
     change_node(app, actor, node, change)

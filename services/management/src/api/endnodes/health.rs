@@ -11,8 +11,8 @@ use super::view::Endnode;
 use crate::api::failure;
 use crate::api::names::{OpenvpnStateText, VersionText, Words};
 use crate::app::App;
-use crate::ops::read_nodes::{self, NodeView};
-use crate::ops::record_heartbeats::{self, Received, Speaker};
+use crate::ops::nodes::read::{self, NodeView};
+use crate::ops::nodes::record_heartbeats::{self, Received, Speaker};
 
 /// How an end-node is. All of it may be left out: then it was heard of, and nothing else is new.
 #[derive(Debug, Object)]
@@ -55,7 +55,7 @@ pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Re
 }
 
 async fn find(app: &App, node: &NodeId) -> Result<NodeView, ApiError> {
-    let found = read_nodes::get_node(app, node).await.map_err(failure::database)?;
+    let found = read::get_node(app, node).await.map_err(failure::database)?;
     found.ok_or_else(failure::unknown_server)
 }
 

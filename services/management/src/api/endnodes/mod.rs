@@ -19,8 +19,8 @@ use super::failure;
 use super::names::ServerIdText;
 use super::tags::Tag;
 use crate::app::App;
-use crate::ops::change_node::NodeChange;
-use crate::ops::{deregister_node, read_nodes};
+use crate::ops::nodes::change::NodeChange;
+use crate::ops::nodes::{deregister, read};
 use health::HealthReport;
 use register::{Registered, RegistrationBody};
 use standing::{StandingAnswer, StandingQuestion};
@@ -53,7 +53,7 @@ impl EndnodesApi {
     ) -> Result<PageAnswer<Endnode>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after: Option<i64> = decode_cursor(cursor.0.as_ref())?;
-        let rows = read_nodes::list_nodes(app.0, after, limit.fetch())
+        let rows = read::list_nodes(app.0, after, limit.fetch())
             .await
             .map_err(failure::database)?;
         Ok(PageAnswer::new(rows, limit, &uri, |view| view.server.id, Endnode::of))
@@ -103,9 +103,7 @@ impl EndnodesApi {
         /// The server's id.
         server_id: Path<ServerIdText>,
     ) -> Result<Json<Endnode>, ApiError> {
-        let found = read_nodes::get_node(app.0, &server_id.0.0)
-            .await
-            .map_err(failure::database)?;
+        let found = read::get_node(app.0, &server_id.0.0).await.map_err(failure::database)?;
         found
             .map(|view| Json(Endnode::of(view)))
             .ok_or_else(failure::unknown_server)
@@ -206,7 +204,7 @@ impl EndnodesApi {
         /// The server's id.
         server_id: Path<ServerIdText>,
     ) -> Result<Deregistered, ApiError> {
-        let done = deregister_node::deregister_node(app.0, &admin, &server_id.0.0).await;
+        let done = deregister::deregister_node(app.0, &admin, &server_id.0.0).await;
         done.map(|()| Deregistered::Done).map_err(failure::of_deregister_node)
     }
 }

@@ -15,7 +15,7 @@ use crate::api::names::{
 };
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::register_node::{self, Enrolment, Registration, Right};
+use crate::ops::nodes::register::{self, Enrolment, Registration, Right};
 
 /// The IANA port of OpenVPN.
 const DEFAULT_PORT: u16 = 1194;
@@ -134,7 +134,7 @@ pub(super) async fn register(
         agent_version: body.agent_version.map(VersionText::into_string),
         peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
-    let enrolment = register_node::register_node(app, registration, right)
+    let enrolment = register::register_node(app, registration, right)
         .await
         .map_err(failure::of_register_node)?;
     let location = format!("/api/endnodes/{id}");

@@ -12,7 +12,7 @@ use vpnmanager_openapi::time::Timestamp;
 use crate::api::failure;
 use crate::api::names::{BusKeyText, SignatureText};
 use crate::app::App;
-use crate::ops::tell_standing::{Told, tell_standing};
+use crate::ops::nodes::tell_standing::{Told, tell_standing};
 
 /// An agent asks how it stands.
 #[derive(Debug, Object)]

@@ -6,7 +6,7 @@ use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::ops::read_nodes::{NodeView, Progress};
+use crate::ops::nodes::read::{NodeView, Progress};
 
 /// An end-node: what it is, how it is, and how far it follows.
 #[derive(Debug, Clone, Object)]

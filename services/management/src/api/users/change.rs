@@ -10,8 +10,8 @@ use super::create::in_the_future;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::change_user::{self, UserChange};
-use crate::ops::read_users::UserView;
+use crate::ops::users::change::{self, UserChange};
+use crate::ops::users::read::UserView;
 
 /// What to change; what is not given stays.
 #[derive(Debug, Object)]
@@ -38,7 +38,7 @@ pub(super) async fn change_user(
         active: body.active,
         expires_at,
     };
-    change_user::change_user(app, actor, username, change)
+    change::change_user(app, actor, username, change)
         .await
         .map_err(failure::of_living_user)
 }

@@ -12,8 +12,8 @@ use crate::api::failure;
 use crate::api::names::{ServerIdText, UsernameText};
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::create_user::{self, NewUser};
-use crate::ops::read_users::UserView;
+use crate::ops::users::create::{self, NewUser};
+use crate::ops::users::read::UserView;
 
 /// A user to create.
 #[derive(Debug, Object)]
@@ -53,9 +53,7 @@ pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> 
         server_id: body.server_id.map(|id| id.0),
         actor: actor.clone(),
     };
-    create_user::create_user(app, new)
-        .await
-        .map_err(failure::of_create_user)
+    create::create_user(app, new).await.map_err(failure::of_create_user)
 }
 
 /// An end of access that has passed is a mistake of the caller's, not a wish.

@@ -8,7 +8,7 @@ use vpnmanager_openapi::problem::ApiError;
 use super::view::User;
 use crate::api::failure;
 use crate::app::App;
-use crate::ops::read_users::{self, UserFilter};
+use crate::ops::users::read::{self, UserFilter};
 
 /// Which users, from where, how many.
 pub(super) struct ListParameters {
@@ -37,7 +37,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         synced,
         username_prefix,
     };
-    let rows = read_users::list_users(app, &filter, after, limit.fetch())
+    let rows = read::list_users(app, &filter, after, limit.fetch())
         .await
         .map_err(failure::database)?;
     Ok(PageAnswer::new(rows, limit, uri, |view| view.user.id, User::of))

@@ -23,8 +23,8 @@ use super::failure;
 use super::names::{ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
-use crate::ops::read_users::{self, UserView};
-use crate::ops::wait_settled;
+use crate::ops::users::read::{self, UserView};
+use crate::ops::users::waiters;
 use change::UserChanges;
 use create::{CreatedUser, NewUserBody};
 use list::ListParameters;
@@ -101,9 +101,7 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Json<User>, ApiError> {
-        let found = read_users::get_user(app.0, &username.0.0)
-            .await
-            .map_err(failure::database)?;
+        let found = read::get_user(app.0, &username.0.0).await.map_err(failure::database)?;
         found.map(|view| Json(User::of(view))).ok_or_else(failure::unknown_user)
     }
 
@@ -190,7 +188,7 @@ async fn settled(app: &App, stopping: &Stopping, view: UserView, wait: Option<Wa
         return Ok(User::of(view));
     };
     let waited = tokio::select! {
-        waited = wait_settled::wait_until_settled(app, view.clone(), wait.duration()) => waited,
+        waited = waiters::wait_until_settled(app, view.clone(), wait.duration()) => waited,
         () = stopping.0.cancelled() => Ok(Some(view.clone())),
     };
     match waited.map_err(failure::database)? {

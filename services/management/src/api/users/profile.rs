@@ -8,7 +8,7 @@ use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
 use crate::app::App;
-use crate::ops::fetch_profile::{Profile, fetch_profile};
+use crate::ops::users::fetch_profile::{Profile, fetch_profile};
 
 /// It holds a private key.
 const NO_STORE: &str = "no-store";

@@ -8,8 +8,8 @@ use vpnmanager_openapi::problem::ApiError;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::read_users::UserView;
-use crate::ops::reissue_profile;
+use crate::ops::users::read::UserView;
+use crate::ops::users::reissue;
 
 /// What to do about the profiles that the user has.
 #[derive(Debug, Object)]
@@ -38,10 +38,10 @@ pub(super) async fn reissue_profile(
     body: Reissue,
 ) -> Result<UserView, ApiError> {
     let old = match body.old_profiles {
-        OldProfiles::Keep => reissue_profile::OldProfiles::Keep,
-        OldProfiles::Revoke => reissue_profile::OldProfiles::Revoke,
+        OldProfiles::Keep => reissue::OldProfiles::Keep,
+        OldProfiles::Revoke => reissue::OldProfiles::Revoke,
     };
-    reissue_profile::reissue_profile(app, actor, username, old)
+    reissue::reissue_profile(app, actor, username, old)
         .await
         .map_err(failure::of_living_user)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use vpnmanager_entities::{placement, user};
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::ops::read_users::UserView;
+use crate::ops::users::read::UserView;
 
 /// A user, and what each of its servers holds.
 #[derive(Debug, Clone, Object)]

@@ -3,7 +3,7 @@
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::change_node::{ChangeNodeError, NodeChange, change_node};
+use vpnmanager_management::ops::nodes::change::{ChangeNodeError, NodeChange, change_node};
 
 use super::{actor, create, enrol, node};
 use crate::stack::Stack;

@@ -4,10 +4,12 @@ use chrono::{TimeDelta, Utc};
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, server::NodeState};
 use vpnmanager_management::ops::{
-    answer_sync::answer_sync,
-    apply_reports::apply,
-    read_nodes::{NodeView, get_node},
-    record_heartbeats::{self, Received},
+    nodes::{
+        answer_sync::answer_sync,
+        read::{NodeView, get_node},
+        record_heartbeats::{self, Received},
+    },
+    reports::apply::apply,
 };
 use vpnmanager_nats::{
     acks::Ack,

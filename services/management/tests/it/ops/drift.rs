@@ -9,9 +9,11 @@ use vpnmanager_entities::{
     server::{self, NodeState},
 };
 use vpnmanager_management::ops::{
-    apply_reports::apply,
-    read_nodes::get_node,
-    record_heartbeats::{self, Received, Speaker},
+    nodes::{
+        read::get_node,
+        record_heartbeats::{self, Received, Speaker},
+    },
+    reports::apply::apply,
 };
 use vpnmanager_nats::{
     heartbeats::OpenvpnState,

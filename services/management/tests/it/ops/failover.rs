@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, placement::Role};
 use vpnmanager_management::ops::{
-    apply_reports::apply,
-    create_user::{NewUser, create_user},
-    read_nodes::get_node,
-    read_users::UserView,
-    readmit_nodes::readmit_nodes,
-    record_heartbeats,
-    rehome_users::rehome_users,
+    nodes::{read::get_node, record_heartbeats},
+    placement::{readmit::readmit_nodes, rehome::rehome_users},
+    reports::apply::apply,
+    users::{
+        create::{NewUser, create_user},
+        read::UserView,
+    },
 };
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_testbed::wait;

@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::accept_intent::accept;
+use vpnmanager_management::ops::users::accept_intent::accept;
 use vpnmanager_nats::{
     ids::{IntentId, UserKey},
     intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},

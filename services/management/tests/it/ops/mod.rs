@@ -17,9 +17,11 @@ use chrono::Utc;
 use vpnmanager_management::{
     domain::actor::Actor,
     ops::{
-        create_user::{NewUser, create_user},
-        read_users::{UserView, get_user},
-        register_node::{Registration, Right, register_node},
+        nodes::register::{Registration, Right, register_node},
+        users::{
+            create::{NewUser, create_user},
+            read::{UserView, get_user},
+        },
     },
 };
 use vpnmanager_nats::{

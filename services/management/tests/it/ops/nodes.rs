@@ -10,11 +10,13 @@ use vpnmanager_entities::{
     server::{self, NodeState},
 };
 use vpnmanager_management::ops::{
-    assess_ages::assess_ages,
-    deregister_node::{DeregisterNodeError, deregister_node},
-    read_nodes::get_node,
-    record_heartbeats::{self, Received, Speaker},
-    remove_user::remove_user,
+    nodes::{
+        assess_ages::assess_ages,
+        deregister::{DeregisterNodeError, deregister_node},
+        read::get_node,
+        record_heartbeats::{self, Received, Speaker},
+    },
+    users::remove::remove_user,
 };
 use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},

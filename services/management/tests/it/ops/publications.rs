@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
 use vpnmanager_entities::placement;
-use vpnmanager_management::ops::{claim_publications::claim, read_users::UserView, record_publications};
+use vpnmanager_management::ops::{
+    publications::{claim::claim, record},
+    users::read::UserView,
+};
 use vpnmanager_nats::commands::{Command, Role};
 use vpnmanager_testbed::wait;
 
@@ -113,17 +116,13 @@ async fn what_is_in_the_stream_for_long_and_not_applied_is_published_again() {
 
     let minute = Duration::from_secs(60);
     assert_eq!(
-        record_publications::republish_overdue(&stack.app.db, minute)
-            .await
-            .expect("looked"),
+        record::republish_overdue(&stack.app.db, minute).await.expect("looked"),
         0
     );
     let age = "UPDATE placements SET published_at = now() - interval '2 minutes'";
     stack.app.db.execute_unprepared(age).await.expect("aged");
     assert_eq!(
-        record_publications::republish_overdue(&stack.app.db, minute)
-            .await
-            .expect("looked"),
+        record::republish_overdue(&stack.app.db, minute).await.expect("looked"),
         1
     );
     assert_eq!(claim(&stack.app.db).await.expect("claimed").len(), 1);

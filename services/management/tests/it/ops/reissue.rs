@@ -3,9 +3,9 @@
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::{audit_log, credential};
-use vpnmanager_management::ops::{
-    living_user::LivingUserError,
-    reissue_profile::{OldProfiles, reissue_profile},
+use vpnmanager_management::ops::users::{
+    locked::LivingUserError,
+    reissue::{OldProfiles, reissue_profile},
 };
 
 use super::{actor, create, enrol};

@@ -5,9 +5,11 @@ use std::time::Duration;
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::ops::{
-    apply_reports::apply,
-    change_user::{UserChange, change_user},
-    remove_user::remove_user,
+    reports::apply::apply,
+    users::{
+        change::{UserChange, change_user},
+        remove::remove_user,
+    },
 };
 use vpnmanager_nats::{
     acks::{Issued, Outcome},

@@ -3,8 +3,8 @@
 use sea_orm::{EntityTrait, QueryFilter};
 use vpnmanager_entities::credential;
 use vpnmanager_management::ops::{
-    remove_user::remove_user,
-    sign_certificates::{NodeRequest, sign_batch},
+    credentials::sign::{NodeRequest, sign_batch},
+    users::remove::remove_user,
 };
 use vpnmanager_nats::{
     ids::CommonName,

@@ -3,7 +3,7 @@
 use sea_orm::{Database, EntityTrait, PaginatorTrait};
 use vpnmanager_entities::{api_key, certificate_authority};
 use vpnmanager_management::{
-    ops::bootstrap::{BootstrapError, bootstrap},
+    ops::keys::bootstrap::{BootstrapError, bootstrap},
     pki::Pki,
 };
 use vpnmanager_testbed::postgres;

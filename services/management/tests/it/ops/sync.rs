@@ -6,7 +6,8 @@ use chrono::Utc;
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::audit_log;
 use vpnmanager_management::ops::{
-    answer_sync::answer_sync, apply_reports::apply, recognise_stream::recognise_stream, remove_user::remove_user,
+    nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream, reports::apply::apply,
+    users::remove::remove_user,
 };
 use vpnmanager_nats::{
     commands::{Command, RemoveUser},

@@ -1,0 +1,3 @@
+//! Credentials: given to a user, and signed for its home node.
+
+pub mod sign;

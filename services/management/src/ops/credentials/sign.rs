@@ -1,0 +1,199 @@
+//! Signing certificates for credentials that are homed on the asking node. Asking again gives the same certificate.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement, TransactionTrait,
+};
+use tracing::{error, warn};
+use vpnmanager_entities::credential;
+use vpnmanager_nats::{
+    ids::{CommonName, NodeId},
+    sign::{CertificateRequest, SignRefusal, SignResult, SignedCertificate},
+};
+
+use crate::ops::transact;
+use crate::pki::{Pki, Signed};
+
+/// One request with the node that the bus let ask it.
+#[derive(Debug, Clone)]
+pub struct NodeRequest {
+    /// Who asks.
+    pub node: NodeId,
+    /// For what.
+    pub request: CertificateRequest,
+}
+
+/// Signs a batch in one transaction. One result for each, in order.
+pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Vec<SignResult> {
+    let unavailable = |request: &NodeRequest| SignResult::Unavailable {
+        common_name: request.request.common_name.clone(),
+    };
+    let checked = match check(pki, batch.clone()).await {
+        Ok(checked) => checked,
+        Err(error) => {
+            error!(error = %error, "Signing failed");
+            return batch.iter().map(unavailable).collect();
+        }
+    };
+    let attempt = || async {
+        let transaction = db.begin().await?;
+        let results = sign_within(&transaction, pki, &batch, &checked).await?;
+        transaction.commit().await?;
+        Ok::<_, DbErr>(results)
+    };
+    match transact::on_conflict(attempt).await {
+        Ok(results) => results,
+        Err(error) => {
+            warn!(error = %error, "Recording certificates failed");
+            batch.iter().map(unavailable).collect()
+        }
+    }
+}
+
+/// The hash of each request's public key; `None` for an invalid request.
+type PublicKeys = Vec<Option<Vec<u8>>>;
+
+async fn check(pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
+    let pki = Arc::clone(pki);
+    tokio::task::spawn_blocking(move || {
+        batch
+            .iter()
+            .map(|asked| pki.csr_public_key_sha256(&asked.request.csr).ok())
+            .collect()
+    })
+    .await
+}
+
+async fn sign_within(
+    transaction: &DatabaseTransaction,
+    pki: &Arc<Pki>,
+    batch: &[NodeRequest],
+    keys: &PublicKeys,
+) -> Result<Vec<SignResult>, DbErr> {
+    let names = batch.iter().map(|asked| asked.request.common_name.to_string());
+    let rows = credential::Entity::find()
+        .filter(credential::COLUMN.common_name.eq_any(names))
+        .order_by_asc(credential::Column::Id)
+        .lock_exclusive()
+        .all(transaction)
+        .await?;
+    let rows: HashMap<&str, &credential::Model> = rows.iter().map(|row| (row.common_name.as_str(), row)).collect();
+
+    let decisions: Vec<Decision> = batch
+        .iter()
+        .zip(keys)
+        .map(|(asked, key)| {
+            decide(
+                rows.get(asked.request.common_name.as_str()).copied(),
+                asked,
+                key.as_deref(),
+            )
+        })
+        .collect();
+    let fresh = sign(pki, batch, &decisions).await;
+    record(transaction, &fresh).await?;
+
+    let mut fresh: HashMap<CommonName, Signed> = fresh.into_iter().collect();
+    let results = batch.iter().zip(decisions).map(|(asked, decision)| {
+        let common_name = asked.request.common_name.clone();
+        match decision {
+            Decision::Refuse(reason) => SignResult::Refused { common_name, reason },
+            Decision::Repeat(certificate) => SignResult::Signed(certificate),
+            Decision::Sign => match fresh.remove(&common_name) {
+                Some(signed) => SignResult::Signed(SignedCertificate {
+                    common_name,
+                    certificate: signed.pem,
+                    serial: signed.serial_hex,
+                    not_before: signed.not_before,
+                    not_after: signed.not_after,
+                }),
+                None => SignResult::Unavailable { common_name },
+            },
+        }
+    });
+    Ok(results.collect())
+}
+
+enum Decision {
+    Sign,
+    Repeat(SignedCertificate),
+    Refuse(SignRefusal),
+}
+
+fn decide(row: Option<&credential::Model>, asked: &NodeRequest, key: Option<&[u8]>) -> Decision {
+    let Some(key) = key else {
+        return Decision::Refuse(SignRefusal::InvalidCsr);
+    };
+    let Some(row) = row.filter(|row| row.server_id == asked.node.as_str()) else {
+        return Decision::Refuse(SignRefusal::Unknown);
+    };
+    if row.revoked_at.is_some() {
+        return Decision::Refuse(SignRefusal::Revoked);
+    }
+    let Some(signed_for) = &row.public_key_sha256 else {
+        return Decision::Sign;
+    };
+    if signed_for.as_slice() != key {
+        return Decision::Refuse(SignRefusal::AlreadyIssued);
+    }
+    match (&row.certificate, &row.serial, row.not_before, row.not_after) {
+        (Some(certificate), Some(serial), Some(not_before), Some(not_after)) => Decision::Repeat(SignedCertificate {
+            common_name: asked.request.common_name.clone(),
+            certificate: certificate.clone(),
+            serial: serial.clone(),
+            not_before,
+            not_after,
+        }),
+        _ => Decision::Sign,
+    }
+}
+
+async fn sign(pki: &Arc<Pki>, batch: &[NodeRequest], decisions: &[Decision]) -> Vec<(CommonName, Signed)> {
+    let mut wanted: Vec<CertificateRequest> = batch
+        .iter()
+        .zip(decisions)
+        .filter(|(_, decision)| matches!(decision, Decision::Sign))
+        .map(|(asked, _)| asked.request.clone())
+        .collect();
+    // One credential asked for twice in one batch gets one certificate; the other asks again.
+    wanted.sort_by(|one, other| one.common_name.cmp(&other.common_name));
+    wanted.dedup_by(|one, other| one.common_name == other.common_name);
+    let pki = Arc::clone(pki);
+    let signed = tokio::task::spawn_blocking(move || {
+        let mut signed = Vec::with_capacity(wanted.len());
+        for request in wanted {
+            match pki.sign_client(&request.common_name, &request.csr) {
+                Ok(certificate) => signed.push((request.common_name, certificate)),
+                Err(error) => warn!(credential = %request.common_name, error = %error, "A certificate was not signed"),
+            }
+        }
+        signed
+    });
+    signed.await.unwrap_or_default()
+}
+
+async fn record(transaction: &DatabaseTransaction, fresh: &[(CommonName, Signed)]) -> Result<(), DbErr> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let text = |value: fn(&(CommonName, Signed)) -> String| fresh.iter().map(value).collect::<Vec<String>>();
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "UPDATE credentials c SET serial = s.serial, public_key_sha256 = decode(s.key, 'hex'), certificate = s.certificate,
+             not_before = s.not_before, not_after = s.not_after
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+                  AS s (common_name, serial, key, certificate, not_before, not_after)
+         WHERE c.common_name = s.common_name",
+        [
+            text(|(name, _)| name.to_string()).into(),
+            text(|(_, signed)| signed.serial_hex.clone()).into(),
+            text(|(_, signed)| data_encoding::HEXLOWER.encode(&signed.public_key_sha256)).into(),
+            text(|(_, signed)| signed.pem.clone()).into(),
+            fresh.iter().map(|(_, signed)| signed.not_before).collect::<Vec<_>>().into(),
+            fresh.iter().map(|(_, signed)| signed.not_after).collect::<Vec<_>>().into(),
+        ],
+    );
+    transaction.execute_raw(statement).await.map(drop)
+}

@@ -1,0 +1,98 @@
+//! Who holds an API key.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::{TimeDelta, Utc};
+use sea_orm::{
+    DbErr, EntityTrait, QueryFilter,
+    sea_query::{Expr, ExprTrait},
+};
+use vpnmanager_entities::api_key;
+
+use crate::app::App;
+use crate::ops::keys::create_join_token::hash;
+
+/// A revoked key is let in for at most this long.
+const REMEMBERED_FOR: Duration = Duration::from_secs(5);
+/// `last_used_at` is exact to this.
+const USE_RESOLUTION: TimeDelta = TimeDelta::seconds(60);
+
+/// The holder of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The key's name.
+    pub name: String,
+    /// What it may do.
+    pub role: KeyRole,
+}
+
+/// What the holder of a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRole {
+    /// Everything.
+    Admin,
+    /// Enrol nodes and report their health.
+    Node,
+}
+
+/// Keys seen a moment ago, by their hash, so that not every request asks the database.
+#[derive(Debug, Clone, Default)]
+pub struct KeyCache {
+    known: Arc<Mutex<HashMap<KeyHash, Seen>>>,
+}
+
+type KeyHash = Vec<u8>;
+/// Who holds the key, and when the database said so.
+type Seen = (Operator, Instant);
+
+impl KeyCache {
+    fn get(&self, hash: &[u8]) -> Option<Operator> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (operator, seen) = known.get(hash)?;
+        (seen.elapsed() < REMEMBERED_FOR).then(|| operator.clone())
+    }
+
+    fn put(&self, hash: Vec<u8>, operator: Operator) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (_, seen)| seen.elapsed() < REMEMBERED_FOR);
+        known.insert(hash, (operator, Instant::now()));
+    }
+}
+
+/// The holder of a key that is valid at this moment. Found by its hash, so that nothing of ours compares secrets.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn authenticate(app: &App, key: &str) -> Result<Option<Operator>, DbErr> {
+    let hash = hash(key);
+    if let Some(operator) = app.keys.get(&hash) {
+        return Ok(Some(operator));
+    }
+    let now = Utc::now();
+    let found = api_key::Entity::find()
+        .filter(api_key::COLUMN.hash.eq(hash.clone()))
+        .one(&app.db)
+        .await?;
+    let Some(row) = found.filter(|row| row.expires_at.is_none_or(|at| at > now)) else {
+        return Ok(None);
+    };
+    let role = match row.role.as_str() {
+        "admin" => KeyRole::Admin,
+        "node" => KeyRole::Node,
+        _ => return Ok(None),
+    };
+    if row.last_used_at.is_none_or(|at| now - at > USE_RESOLUTION) {
+        api_key::Entity::update_many()
+            .col_expr(api_key::Column::LastUsedAt, Expr::value(now))
+            .filter(Expr::col(api_key::Column::Id).eq(row.id))
+            .exec(&app.db)
+            .await?;
+    }
+    let operator = Operator { name: row.name, role };
+    app.keys.put(hash, operator.clone());
+    Ok(Some(operator))
+}

@@ -1,0 +1,82 @@
+//! What must be in the database before the first request.
+
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, TransactionTrait, sea_query::OnConflict,
+};
+use secrecy::{ExposeSecret, SecretString};
+use vpnmanager_entities::{api_key, certificate_authority};
+
+use crate::ops::keys::create_join_token::hash;
+use crate::pki::Pki;
+
+/// The name of the key from `API_KEY`.
+const FIRST_KEY: &str = "admin";
+/// Any constant that nothing else in this database locks; the letters of "boot".
+const BOOTSTRAP_LOCK: i64 = 0x626f_6f74;
+
+/// Why management may not start on this database.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The fleet's certificates come from another CA.
+    #[error(
+        "the CA in the PKI folder (SHA-256 {found}) is not the fleet's ({expected}): copy the PKI folder of the replica that started first"
+    )]
+    ForeignAuthority {
+        /// The one in the folder.
+        found: String,
+        /// The one in the database.
+        expected: String,
+    },
+    /// The database did not answer.
+    #[error("preparing the database failed")]
+    Database(#[from] DbErr),
+}
+
+/// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
+    let transaction = db.begin().await?;
+    transaction
+        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({BOOTSTRAP_LOCK})"))
+        .await?;
+    let row = api_key::ActiveModel {
+        name: Set(FIRST_KEY.to_owned()),
+        hash: Set(hash(key.expose_secret())),
+        role: Set("admin".to_owned()),
+        ..Default::default()
+    };
+    api_key::Entity::insert(row)
+        .on_conflict(
+            OnConflict::column(api_key::Column::Name)
+                .update_column(api_key::Column::Hash)
+                .to_owned(),
+        )
+        .exec_without_returning(&transaction)
+        .await?;
+
+    let known = certificate_authority::Entity::find().all(&transaction).await?;
+    let found = pki.ca_fingerprint();
+    match known.first() {
+        None => {
+            let row = certificate_authority::ActiveModel {
+                fingerprint: Set(found.to_owned()),
+                certificate: Set(pki.ca_pem().to_owned()),
+                ..Default::default()
+            };
+            certificate_authority::Entity::insert(row)
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        Some(_) if known.iter().any(|authority| authority.fingerprint == found) => {}
+        Some(expected) => {
+            return Err(BootstrapError::ForeignAuthority {
+                found: found.to_owned(),
+                expected: expected.fingerprint.clone(),
+            });
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Making one-time tokens with which nodes enrol.
+
+use std::time::Duration;
+
+use aws_lc_rs::{digest, rand};
+use chrono::{DateTime, SubsecRound, Utc};
+use data_encoding::BASE32_NOPAD;
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, TransactionTrait};
+use secrecy::SecretString;
+use serde_json::json;
+use vpnmanager_entities::join_token;
+use vpnmanager_nats::ids::NodeId;
+
+use crate::ops::audit::{self, Entry};
+use crate::{app::App, domain::actor::Actor};
+
+/// What operators recognise a token by, in a secret scanner too.
+const PREFIX: &str = "vpnjoin-";
+const RANDOM_BYTES: usize = 32;
+
+/// A token, shown once.
+#[derive(Debug)]
+pub struct JoinToken {
+    /// What the node presents.
+    pub token: SecretString,
+    /// Its end.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Makes a token for one node, or for any when `server_id` is `None`.
+///
+/// # Errors
+/// When the database does not take it.
+///
+/// # Panics
+/// When the operating system has no randomness to give.
+pub async fn create_join_token(
+    app: &App,
+    actor: &Actor,
+    server_id: Option<&NodeId>,
+    time_to_live: Duration,
+) -> Result<JoinToken, DbErr> {
+    let mut random = [0_u8; RANDOM_BYTES];
+    rand::fill(&mut random).expect("the operating system provides randomness");
+    let token = format!("{PREFIX}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
+    let expires_at = (Utc::now() + time_to_live).trunc_subsecs(6);
+    let transaction = app.db.begin().await?;
+    let row = join_token::ActiveModel {
+        hash: Set(hash(&token)),
+        server_id: Set(server_id.map(ToString::to_string)),
+        created_by: Set(actor.name.clone()),
+        expires_at: Set(expires_at),
+        ..Default::default()
+    };
+    join_token::Entity::insert(row)
+        .exec_without_returning(&transaction)
+        .await?;
+    let entry = Entry {
+        actor,
+        action: "join_token_created",
+        username: None,
+        server_id: app.settings.server_id.clone(),
+        details: None,
+        before: None,
+        after: Some(json!({ "server_id": server_id, "expires_at": expires_at })),
+    };
+    audit::record(&transaction, entry).await?;
+    transaction.commit().await?;
+    Ok(JoinToken {
+        token: token.into(),
+        expires_at,
+    })
+}
+
+/// What the database keeps of a token or key: SHA-256. They hold 256 random bits, so no salt and no slow hash is needed.
+pub fn hash(secret: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, secret.as_bytes()).as_ref().to_vec()
+}

@@ -1,0 +1,5 @@
+//! API keys and join tokens.
+
+pub mod authenticate;
+pub mod bootstrap;
+pub mod create_join_token;

@@ -1,0 +1,237 @@
+//! Answering a node that says what it holds: go on, or everything again.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::Utc;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement,
+    TransactionTrait,
+    sea_query::{Expr, ExprTrait},
+};
+use tracing::warn;
+use vpnmanager_entities::{placement, server};
+use vpnmanager_nats::{
+    ids::{NodeId, UserKey},
+    sync::{StreamId, SyncAnswer, SyncRequest},
+    topology::TopologyError,
+};
+
+use crate::ops::{
+    audit::{self, Entry},
+    nodes::{
+        read::{self, Progress},
+        track_agent_runs::{is_refused, note_told},
+    },
+    publications::recognise_stream::recognise_stream,
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// Why there is no answer; the node asks again.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerSyncError {
+    /// The bus did not answer.
+    #[error("reading the stream failed")]
+    Topology(#[from] TopologyError),
+    /// The database did not answer.
+    #[error("reading the placements failed")]
+    Database(#[from] DbErr),
+}
+
+/// Compares what a node holds with what it should hold. When that differs, everything is published again, and once the stream holds
+/// it all, the node's consumer starts over.
+///
+/// # Errors
+/// See [`AnswerSyncError`].
+pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
+    let node = &request.node;
+    let Some(server) = server::Entity::find_by_name(node.as_str()).one(&app.db).await? else {
+        return Ok(SyncAnswer::Refused {
+            reason: "this node is not registered".to_owned(),
+        });
+    };
+    if is_refused(&app.db, node, request.instance).await? {
+        return refuse_clone(app, request).await;
+    }
+    // First of all: what is acked while the bus is looked after is not in what the node says.
+    let progress = read::progress(&app.db, node).await?;
+    app.topology.ensure_node_consumer(node).await?;
+    app.topology.give_lost_again(node, request.unsettled).await?;
+    let store = app.topology.commands_store().await?;
+    // What is noted as published may have been published to a store that is gone.
+    recognise_stream(app, store).await?;
+    if server.resync_since.is_some() {
+        return prepare(app, request, store).await;
+    }
+    let upto_sequence = app.topology.newest_command(node).await?;
+    let Some(reason) = reason_to_resync(request, &progress, store) else {
+        note_sync(app, node).await?;
+        return Ok(SyncAnswer::Ok {
+            upto_sequence,
+            stream: Some(store),
+        });
+    };
+    warn!(node.id = %node, reason, "A node gets everything again");
+    begin(app, node, reason).await?;
+    app.publisher.wake();
+    Ok(SyncAnswer::Preparing {
+        reason: reason.to_owned(),
+    })
+}
+
+/// The clone pulled from the same consumer until it was told, so the node itself gets everything again.
+async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
+    if note_told(&app.db, &request.node, request.instance).await? {
+        begin(app, &request.node, "a clone of the node took some of its commands").await?;
+        app.publisher.wake();
+    }
+    Ok(SyncAnswer::Refused {
+        reason: "another agent speaks with this node's identity, and was there first".to_owned(),
+    })
+}
+
+fn reason_to_resync(request: &SyncRequest, progress: &Progress, store: StreamId) -> Option<&'static str> {
+    if request.stream.is_some_and(|stream| stream != store) {
+        return Some("the bus has another store than the one that the node followed");
+    }
+    if request.last_sequence == 0 && progress.applied > 0 {
+        return Some("the node lost what it held");
+    }
+    // What was applied after the node looked at itself is no drift. Both times are by its clock.
+    let is_current = progress.last_applied_at.is_none_or(|at| at < request.at);
+    let settled = progress.pending == 0 && request.queued_intents == 0 && is_current;
+    if settled && request.complete && request.digest != progress.digest {
+        return Some("the node holds something else than it should");
+    }
+    None
+}
+
+/// Makes every placement of the node due and says so in the audit trail. Of several replicas one does it.
+async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
+    let transaction = app.db.begin().await?;
+    let begun = server::Entity::update_many()
+        .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .filter(server::Column::ResyncSince.is_null())
+        .exec(&transaction)
+        .await?;
+    if begun.rows_affected == 0 {
+        return Ok(());
+    }
+    placement::Entity::update_many()
+        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
+        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
+        .col_expr(placement::Column::Attempts, Expr::value(0))
+        .filter(Expr::col(placement::Column::ServerId).eq(node.as_str()))
+        .exec(&transaction)
+        .await?;
+    let entry = Entry {
+        actor: &Actor::system(),
+        action: "node_resync_started",
+        username: None,
+        server_id: node.to_string(),
+        details: Some(reason.to_owned()),
+        before: None,
+        after: None,
+    };
+    audit::record(&transaction, entry).await?;
+    transaction.commit().await
+}
+
+/// Once everything is in the stream: what nobody ordered goes, and the consumer starts over. The node will take whoever does not
+/// come for a ghost, so the stream itself is looked at: it may have lost what was published.
+async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
+    let node = &request.node;
+    let reason = "everything is being published again".to_owned();
+    let unpublished = placement::Entity::find()
+        .filter(placement::COLUMN.server_id.eq(node.as_str()))
+        .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
+        .count(&app.db)
+        .await?;
+    if unpublished > 0 {
+        app.publisher.wake();
+        return Ok(SyncAnswer::Preparing { reason });
+    }
+    let missing = compare_stream(app, node).await?;
+    if !missing.is_empty() {
+        warn!(node.id = %node, users = missing.len(), "The stream lacks commands that were published, publishing them again");
+        publish_again(app, node, &missing).await?;
+        app.publisher.wake();
+        return Ok(SyncAnswer::Preparing { reason });
+    }
+    app.topology.rewind_node_consumer(node).await?;
+    let upto_sequence = app.topology.newest_command(node).await?;
+    server::Entity::update_many()
+        .col_expr(
+            server::Column::ResyncSince,
+            Expr::value(Option::<chrono::DateTime<Utc>>::None),
+        )
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .exec(&app.db)
+        .await?;
+    note_sync(app, node).await?;
+    Ok(SyncAnswer::Resync {
+        upto_sequence,
+        stream: Some(store),
+        reason,
+    })
+}
+
+/// Removes what the stream holds for nobody, and gives the users whose commands it lacks.
+async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, AnswerSyncError> {
+    // Before and after: who comes or goes meanwhile is neither unknown nor missing.
+    let before = users_of(app, node).await?;
+    let held = app.topology.commands_held(node).await?;
+    let after = users_of(app, node).await?;
+    for (subject, user) in &held {
+        if user.is_none_or(|user| !before.contains_key(&user) && !after.contains_key(&user)) {
+            app.topology.forget_command(subject).await?;
+        }
+    }
+    let held: HashSet<UserKey> = held.into_iter().filter_map(|(_, user)| user).collect();
+    let is_missing = |user: &UserKey| before.get(user) == Some(&true) && !held.contains(user);
+    let awaited = after.into_iter().filter(|(_, is_awaited)| *is_awaited);
+    Ok(awaited.map(|(user, _)| user).filter(is_missing).collect())
+}
+
+/// Makes the placements of these users on the node due.
+async fn publish_again(app: &App, node: &NodeId, users: &[UserKey]) -> Result<(), DbErr> {
+    let keys: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
+    let statement = Statement::from_sql_and_values(
+        app.db.get_database_backend(),
+        "UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
+         FROM users u WHERE u.id = p.user_id AND u.key = ANY($1) AND p.server_id = $2",
+        [keys.into(), node.as_str().into()],
+    );
+    app.db.execute_raw(statement).await.map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct Placed {
+    key: uuid::Uuid,
+    is_awaited: bool,
+}
+
+/// The users that the node should hold, or should still forget, and whether their commands are to be in the stream: a tombstone that
+/// the node has acked is not, though the user waits for other nodes.
+async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, bool>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        app.db.get_database_backend(),
+        "SELECT u.key, p.wanted_present OR p.applied_revision < p.wanted_revision AS is_awaited
+         FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
+        [node.as_str().into()],
+    );
+    let placed = Placed::find_by_statement(statement).all(&app.db).await?;
+    Ok(placed
+        .into_iter()
+        .map(|row| (UserKey(row.key), row.is_awaited))
+        .collect())
+}
+
+async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {
+    server::Entity::update_many()
+        .col_expr(server::Column::LastSync, Expr::value(Utc::now()))
+        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .exec(&app.db)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,150 @@
+//! What the operator wants of a node: whether it takes new users, whether its clients are moved away.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QuerySelect, TransactionTrait,
+};
+use vpnmanager_entities::server::{self, NodeState};
+use vpnmanager_nats::ids::NodeId;
+
+use crate::ops::{
+    audit::{self, Entry},
+    nodes::{
+        read::{self, NodeView},
+        register::snapshot,
+    },
+    transact::{self, FromDatabase},
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// Two drains at once must not leave a pool without a node: changes of nodes come one after the other.
+const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7816539210442)";
+
+/// What the operator wants of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeChange {
+    /// Its clients are moved away, newcomers too, and no user is placed on it.
+    Drain,
+    /// Its clients may stay again.
+    Undrain,
+    /// No new user is placed on it, and new profiles do not name it. Whom it serves, it serves on.
+    Disable,
+    /// It takes new users again.
+    Enable,
+}
+
+impl NodeChange {
+    /// What the audit trail calls it.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Drain => "node_drained",
+            Self::Undrain => "node_undrained",
+            Self::Disable => "node_disabled",
+            Self::Enable => "node_enabled",
+        }
+    }
+}
+
+/// Why a node was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeNodeError {
+    /// There is no such node.
+    #[error("there is no such server")]
+    UnknownServer,
+    /// No other node of the pool could take its clients.
+    #[error("no other server could take its clients")]
+    NowhereToGo,
+    /// The database did not do it.
+    #[error("recording the change failed")]
+    Database(#[source] DbErr),
+}
+
+impl From<DbErr> for ChangeNodeError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl FromDatabase for ChangeNodeError {
+    fn database(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::UnknownServer | Self::NowhereToGo => None,
+        }
+    }
+}
+
+/// Records what is wanted of the node; background tasks bring it there. Repeating it changes nothing and is not audited.
+///
+/// # Errors
+/// See [`ChangeNodeError`].
+pub async fn change_node(
+    app: &App,
+    actor: &Actor,
+    node: &NodeId,
+    change: NodeChange,
+) -> Result<NodeView, ChangeNodeError> {
+    transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        record(&transaction, actor, node, change).await?;
+        transaction.commit().await?;
+        Ok::<_, ChangeNodeError>(())
+    })
+    .await?;
+    app.drains.wake();
+    app.placer.wake();
+    let view = read::get_node(app, node).await?;
+    view.ok_or(ChangeNodeError::UnknownServer)
+}
+
+async fn record(
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    node: &NodeId,
+    change: NodeChange,
+) -> Result<(), ChangeNodeError> {
+    transaction.execute_unprepared(ONE_AT_A_TIME).await?;
+    let found = server::Entity::find_by_name(node.as_str())
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    let before = found.ok_or(ChangeNodeError::UnknownServer)?;
+    let (enabled, draining) = match change {
+        NodeChange::Drain => (before.enabled, true),
+        NodeChange::Undrain => (before.enabled, false),
+        NodeChange::Disable => (false, before.draining),
+        NodeChange::Enable => (true, before.draining),
+    };
+    if (enabled, draining) == (before.enabled, before.draining) {
+        return Ok(());
+    }
+    if change == NodeChange::Drain && !has_others(transaction, &before).await? {
+        return Err(ChangeNodeError::NowhereToGo);
+    }
+    let mut row = before.clone().into_active_model();
+    row.enabled = Set(enabled);
+    row.draining = Set(draining);
+    let after = row.update(transaction).await?;
+    let entry = Entry {
+        actor,
+        action: change.action(),
+        username: None,
+        server_id: after.name.clone(),
+        details: None,
+        before: Some(snapshot(&before)),
+        after: Some(snapshot(&after)),
+    };
+    audit::record(transaction, entry).await?;
+    Ok(())
+}
+
+/// Whether another node of the pool is there for the clients.
+async fn has_others(transaction: &DatabaseTransaction, leaving: &server::Model) -> Result<bool, DbErr> {
+    let others = server::Entity::find_placeable()
+        .filter(server::COLUMN.pool.eq(leaving.pool.as_str()))
+        .filter(server::COLUMN.name.ne(leaving.name.as_str()))
+        .filter(server::Column::State.ne(NodeState::Lost))
+        .count(transaction)
+        .await?;
+    Ok(others > 0)
+}

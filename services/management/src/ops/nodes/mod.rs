@@ -1,0 +1,18 @@
+//! Nodes: enrolment, handshakes, heartbeats, and what operators ask of them.
+
+pub mod change;
+pub mod deregister;
+pub mod read;
+pub mod register;
+
+pub mod answer_sync;
+pub mod find_drift;
+pub mod request_handshakes;
+
+pub mod assess_ages;
+pub mod record_heartbeats;
+pub mod track_agent_runs;
+
+pub mod ask;
+pub mod tell_draining;
+pub mod tell_standing;

@@ -1,0 +1,304 @@
+//! Recording heartbeats: the latest of each node, its state, and a sample for the history.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
+    sea_query::{Expr, ExprTrait, Func, OnConflict},
+};
+use serde_json::json;
+use tracing::info;
+use vpnmanager_entities::{
+    health_history, health_status,
+    server::{self, NodeState},
+};
+use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
+
+use crate::domain::{
+    actor::Actor,
+    health::{self, Assessment, Known, Thresholds},
+};
+use crate::ops::{
+    audit::{self, Entry},
+    nodes::{find_drift::find_drift, request_handshakes::prompt, track_agent_runs::observe},
+};
+
+/// One sample for the history of each node in this time.
+const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
+
+/// A heartbeat with the moment when it came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// What the node said.
+    pub heartbeat: Heartbeat,
+    /// When it came, by our clock.
+    pub at: DateTime<Utc>,
+    /// Who said it.
+    pub by: Speaker,
+}
+
+/// Who reports how a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// Its agent.
+    Agent,
+    /// Somebody else, who does not know what it holds.
+    Monitoring,
+}
+
+/// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn record(db: &DatabaseConnection, thresholds: Thresholds, batch: Vec<Received>) -> Result<(), DbErr> {
+    let transaction = db.begin().await?;
+    let names: HashSet<String> = batch
+        .iter()
+        .map(|received| received.heartbeat.node.to_string())
+        .collect();
+    let known = server::Entity::find()
+        .filter(server::COLUMN.name.eq_any(names))
+        .all(&transaction)
+        .await?;
+    let mut batch = batch;
+    batch.retain(|received| {
+        known
+            .iter()
+            .any(|server| server.name == received.heartbeat.node.as_str())
+    });
+    let observed = observe(&transaction, &batch).await?;
+    let mut newest: HashMap<String, Received> = HashMap::new();
+    for received in batch {
+        // What a clone says is not how the node is.
+        if !observed.is_of_clone(&received.heartbeat) {
+            newest.insert(received.heartbeat.node.to_string(), received);
+        }
+    }
+    let mut drifts = follow_drift(&transaction, &newest).await?;
+    let mut rows = Vec::with_capacity(known.len());
+    for server in &known {
+        let Some(received) = newest.get(&server.name) else {
+            continue;
+        };
+        let known = Known {
+            cloned: observed.is_cloned(&server.name),
+            drift_since: drifts.remove(&server.name),
+        };
+        rows.push(row(received, known));
+        let assessment = health::assess(&received.heartbeat, received.at, known, thresholds);
+        follow(&transaction, server, received, assessment).await?;
+        // Once: what a resync does not put right is tried again with the node's own handshakes.
+        let is_news = known.drift_since == Some(received.at);
+        if is_news && server.resync_since.is_none() {
+            prompt(&transaction, &server.name).await?;
+        }
+    }
+    if !rows.is_empty() {
+        upsert(&transaction, rows).await?;
+    }
+    transaction.commit().await
+}
+
+/// Since when each of these nodes drifts that does.
+async fn follow_drift(
+    transaction: &DatabaseTransaction,
+    newest: &HashMap<String, Received>,
+) -> Result<HashMap<String, DateTime<Utc>>, DbErr> {
+    let of_agents = newest.values().filter(|received| received.by == Speaker::Agent);
+    let of_agents: Vec<&Heartbeat> = of_agents.map(|received| &received.heartbeat).collect();
+    let differing = find_drift(transaction, &of_agents).await?;
+    let before = health_status::Entity::find()
+        .filter(health_status::COLUMN.server_id.is_in(newest.keys().cloned()))
+        .filter(health_status::Column::DriftSince.is_not_null())
+        .all(transaction)
+        .await?;
+    let before: HashMap<String, DateTime<Utc>> = before
+        .into_iter()
+        .filter_map(|health| Some((health.server_id, health.drift_since?)))
+        .collect();
+    let since = newest.iter().filter_map(|(name, received)| {
+        let before = before.get(name).copied();
+        let since = match received.by {
+            Speaker::Agent if differing.contains(name) => before.or(Some(received.at)),
+            Speaker::Agent => None,
+            Speaker::Monitoring => before,
+        };
+        Some((name.clone(), since?))
+    });
+    Ok(since.collect())
+}
+
+fn row(received: &Received, known: Known) -> health_status::ActiveModel {
+    let heartbeat = &received.heartbeat;
+    let openvpn = &heartbeat.openvpn;
+    let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let small = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    health_status::ActiveModel {
+        server_id: Set(heartbeat.node.to_string()),
+        instance: Set(heartbeat.instance.0),
+        received_at: Set(received.at.trunc_subsecs(6)),
+        reported_at: Set(heartbeat.at.trunc_subsecs(6)),
+        clock_skew_ms: Set((heartbeat.at - received.at).num_milliseconds()),
+        openvpn_state: Set(openvpn_state(openvpn.state).to_owned()),
+        openvpn_pid: Set(openvpn.pid.map(i64::from)),
+        sessions: Set(small(openvpn.sessions)),
+        capacity: Set(small(openvpn.capacity)),
+        bytes_in: Set(bounded(openvpn.bytes_in)),
+        bytes_out: Set(bounded(openvpn.bytes_out)),
+        users: Set(bounded(heartbeat.users)),
+        digest: Set(heartbeat.digest.to_string()),
+        last_sequence: Set(bounded(heartbeat.last_sequence)),
+        complete: Set(heartbeat.complete),
+        queued_intents: Set(bounded(heartbeat.queued_intents)),
+        draining: Set(heartbeat.draining),
+        detail: Set(openvpn.detail.clone()),
+        drift_since: Set(known.drift_since.map(|since| since.trunc_subsecs(6))),
+    }
+}
+
+fn openvpn_state(state: OpenvpnState) -> &'static str {
+    match state {
+        OpenvpnState::Up => "up",
+        OpenvpnState::Down => "down",
+        OpenvpnState::Waiting => "waiting",
+        OpenvpnState::Absent => "absent",
+    }
+}
+
+async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::ActiveModel>) -> Result<(), DbErr> {
+    use health_status::Column;
+    let replaced = [
+        Column::Instance,
+        Column::ReceivedAt,
+        Column::ReportedAt,
+        Column::ClockSkewMs,
+        Column::OpenvpnState,
+        Column::OpenvpnPid,
+        Column::Sessions,
+        Column::Capacity,
+        Column::BytesIn,
+        Column::BytesOut,
+        Column::Users,
+        Column::Digest,
+        Column::LastSequence,
+        Column::Complete,
+        Column::QueuedIntents,
+        Column::Draining,
+        Column::Detail,
+        Column::DriftSince,
+    ];
+    health_status::Entity::insert_many(rows)
+        .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+/// Lets the server's row follow its heartbeat, and samples it.
+async fn follow(
+    transaction: &DatabaseTransaction,
+    server: &server::Model,
+    received: &Received,
+    assessment: Assessment,
+) -> Result<(), DbErr> {
+    server::Entity::update_many()
+        .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
+        .col_expr(
+            server::Column::AgentVersion,
+            Expr::value(received.heartbeat.agent_version.clone()),
+        )
+        .filter(Expr::col(server::Column::Name).eq(server.name.as_str()))
+        .exec(transaction)
+        .await?;
+    let changed = assessment.state != server.state;
+    if changed || assessment.reason != server.state_reason {
+        let to = &assessment;
+        let transition = Transition {
+            server: &server.name,
+            from: server.state,
+            to,
+            at: received.at,
+        };
+        change_state(transaction, transition).await?;
+    }
+    let crossed_minute = server.last_seen.is_none_or(|last| minute(last) != minute(received.at));
+    if changed || crossed_minute {
+        let openvpn = &received.heartbeat.openvpn;
+        let sample = health_history::ActiveModel {
+            server_id: Set(server.name.clone()),
+            at: Set(received.at.trunc_subsecs(6)),
+            state: Set(assessment.state.as_str().to_owned()),
+            reason: Set(assessment.reason.clone()),
+            sessions: Set(i32::try_from(openvpn.sessions).unwrap_or(i32::MAX)),
+            bytes_in: Set(i64::try_from(openvpn.bytes_in).unwrap_or(i64::MAX)),
+            bytes_out: Set(i64::try_from(openvpn.bytes_out).unwrap_or(i64::MAX)),
+            ..Default::default()
+        };
+        health_history::Entity::insert(sample)
+            .exec_without_returning(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+fn minute(at: DateTime<Utc>) -> i64 {
+    at.timestamp() / SAMPLE_EVERY.num_seconds()
+}
+
+/// A node's way from one state to another.
+#[derive(Debug)]
+pub struct Transition<'a> {
+    /// The node.
+    pub server: &'a str,
+    /// The state that it is changed from; if it is in another one by then, nothing is changed.
+    pub from: NodeState,
+    /// The new state with its reason.
+    pub to: &'a Assessment,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Changes a node's state and audits it when the state is another one; true then. Compare-and-set: of several replicas one does it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
+    let Transition { server, from, to, at } = transition;
+    let mut update = server::Entity::update_many()
+        .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
+        .filter(Expr::col(server::Column::Name).eq(server))
+        .filter(Expr::col(server::Column::State).eq(from));
+    if from != to.state {
+        update = update
+            .col_expr(server::Column::State, Expr::value(to.state))
+            .col_expr(server::Column::StateSince, Expr::value(at.trunc_subsecs(6)));
+    }
+    if to.state == NodeState::Lost {
+        let since = Func::coalesce([Expr::col(server::Column::LostSince), Expr::value(at.trunc_subsecs(6))]);
+        update = update.col_expr(server::Column::LostSince, since.into());
+    }
+    let changed = update.exec(transaction).await?.rows_affected;
+    if changed == 0 || from == to.state {
+        return Ok(false);
+    }
+    info!(
+        server.id = server,
+        from = from.as_str(),
+        to = to.state.as_str(),
+        reason = to.reason,
+        "A node changed its state"
+    );
+    let entry = Entry {
+        actor: &Actor::system(),
+        action: "node_state_changed",
+        username: None,
+        server_id: server.to_owned(),
+        details: to.reason.clone(),
+        before: Some(json!({ "state": from })),
+        after: Some(json!({ "state": to.state })),
+    };
+    audit::record(transaction, entry).await?;
+    Ok(true)
+}

@@ -1,0 +1,364 @@
+//! Enrolling a node: a one-time token or a key, the node's public keys, and in return everything that it needs to serve.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QuerySelect, TransactionTrait, sea_query::OnConflict,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use vpnmanager_entities::{
+    bus_revocation, join_token,
+    server::{self, NodeState},
+};
+use vpnmanager_nats::{
+    commands::{Host, Protocol},
+    ids::NodeId,
+    security::{jwt::JwtError, keys::NodePublicKey, node_credentials::issue_node_jwt},
+    topology::TopologyError,
+};
+
+use crate::ops::{
+    audit::{self, Entry},
+    keys::create_join_token::hash,
+    transact::{self, FromDatabase},
+};
+use crate::{
+    app::App,
+    bus_access::EnforceError,
+    domain::actor::Actor,
+    pki::{PkiError, Signed},
+};
+
+/// What a node says of itself.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Its name.
+    pub server_id: NodeId,
+    /// Its public NKey; the seed never leaves it.
+    pub bus_public_key: NodePublicKey,
+    /// Request for its OpenVPN server certificate, PEM.
+    pub csr: String,
+    /// What clients dial; the address that the request came from when not given.
+    pub host: Option<Host>,
+    /// The port that clients dial.
+    pub port: u16,
+    /// The tunnel's transport.
+    pub protocol: Protocol,
+    /// Its pool.
+    pub pool: String,
+    /// Clients that it takes at most.
+    pub capacity: Option<u32>,
+    /// Release of the agent.
+    pub agent_version: Option<String>,
+    /// Where the request came from.
+    pub peer: IpAddr,
+}
+
+/// With what right it enrols.
+#[derive(Debug, Clone)]
+pub enum Right {
+    /// A one-time token.
+    JoinToken(SecretString),
+    /// An API key of the admin or node role.
+    Key(Actor),
+}
+
+/// Everything that the node needs. Only the tls-crypt-v2 key is a secret.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// Where the bus is.
+    pub bus_urls: Vec<String>,
+    /// The node's bus credential; of no use without its seed.
+    pub bus_jwt: String,
+    /// The bus CA, PEM.
+    pub bus_ca: Option<String>,
+    /// The fleet's CA, PEM.
+    pub ca: String,
+    /// The node's OpenVPN server certificate, PEM.
+    pub certificate: String,
+    /// The fleet's tls-crypt-v2 server key, PEM.
+    pub tls_crypt_v2_key: SecretString,
+    /// How the common names of all server certificates of the fleet begin.
+    pub server_name_prefix: String,
+}
+
+/// Why a node was not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterNodeError {
+    /// Unknown, used by another node, or made for another one. Which of these is not told.
+    #[error("the join token is not valid")]
+    InvalidToken,
+    /// Its time is over.
+    #[error("the join token has expired")]
+    ExpiredToken,
+    /// It was used before.
+    #[error("the join token was used already")]
+    UsedToken,
+    /// A node of that name is enrolled with another key.
+    #[error(
+        "a server of that id is enrolled with another key: deregister it, or enrol with a join token made for this id"
+    )]
+    NameTaken,
+    /// The request for the certificate is wrong.
+    #[error("the certificate request is not valid")]
+    Csr(#[source] PkiError),
+    /// The bus credential could not be signed.
+    #[error("signing the bus credential failed")]
+    Jwt(#[source] JwtError),
+    /// The bus is away; the node asks again.
+    #[error("preparing the bus for the node failed")]
+    Topology(#[source] TopologyError),
+    /// The key that it had before could not be revoked; the node asks again.
+    #[error("revoking the node's old bus key failed")]
+    Revoke(#[source] EnforceError),
+    /// The database did not do it.
+    #[error("recording the node failed")]
+    Database(#[source] DbErr),
+}
+
+impl From<DbErr> for RegisterNodeError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl FromDatabase for RegisterNodeError {
+    fn database(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::InvalidToken
+            | Self::ExpiredToken
+            | Self::UsedToken
+            | Self::NameTaken
+            | Self::Csr(_)
+            | Self::Jwt(_)
+            | Self::Topology(_)
+            | Self::Revoke(_) => None,
+        }
+    }
+}
+
+/// Enrols a node, or gives one that repeats its request the same credentials again.
+///
+/// # Errors
+/// See [`RegisterNodeError`].
+pub async fn register_node(
+    app: &App,
+    registration: Registration,
+    right: Right,
+) -> Result<Enrolment, RegisterNodeError> {
+    let certificate = sign_server(app, &registration).await?;
+    let recorded = transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let recorded = record(&transaction, &registration, &right).await?;
+        transaction.commit().await?;
+        Ok::<_, RegisterNodeError>(recorded)
+    })
+    .await?;
+    if recorded.replaced_a_key {
+        app.bus_access
+            .enforce(&app.db)
+            .await
+            .map_err(RegisterNodeError::Revoke)?;
+    }
+    app.topology
+        .ensure_node_consumer(&registration.server_id)
+        .await
+        .map_err(RegisterNodeError::Topology)?;
+    app.placer.wake();
+
+    let authority = app.bus_access.authority();
+    let bus_jwt = issue_node_jwt(
+        &registration.server_id,
+        &registration.bus_public_key,
+        recorded.revoked_at,
+        authority,
+    )
+    .map_err(RegisterNodeError::Jwt)?;
+    Ok(Enrolment {
+        bus_urls: app.settings.bus_public_urls.clone(),
+        bus_jwt,
+        bus_ca: app.settings.bus_ca.clone(),
+        ca: app.pki.ca_pem().to_owned(),
+        certificate: certificate.pem,
+        tls_crypt_v2_key: app.pki.tls_crypt_v2_pem().clone(),
+        server_name_prefix: app.pki.server_name_prefix().to_owned(),
+    })
+}
+
+async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, RegisterNodeError> {
+    let (pki, node, csr) = (
+        app.pki.clone(),
+        registration.server_id.clone(),
+        registration.csr.clone(),
+    );
+    let signed = tokio::task::spawn_blocking(move || pki.sign_server(&node, &csr)).await;
+    signed
+        .unwrap_or(Err(PkiError::Interrupted))
+        .map_err(RegisterNodeError::Csr)
+}
+
+struct Recorded {
+    /// The node had another bus key before, which must go.
+    replaced_a_key: bool,
+    /// When this very key was revoked before.
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+async fn record(
+    transaction: &DatabaseTransaction,
+    registration: &Registration,
+    right: &Right,
+) -> Result<Recorded, RegisterNodeError> {
+    let id = registration.server_id.as_str();
+    let existing = server::Entity::find_by_name(id)
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    let same_key = existing
+        .as_ref()
+        .is_some_and(|server| server.bus_public_key == registration.bus_public_key.as_str());
+    let (actor, may_replace) = match right {
+        Right::JoinToken(token) => {
+            let bound = use_token(transaction, registration, token, same_key).await?;
+            (
+                Actor {
+                    address: Some(registration.peer),
+                    ..Actor::node(&registration.server_id)
+                },
+                bound,
+            )
+        }
+        Right::Key(actor) => (actor.clone(), false),
+    };
+    let replaced_key = match &existing {
+        Some(_) if same_key => None,
+        Some(server) if may_replace => Some(server.bus_public_key.clone()),
+        Some(_) => return Err(RegisterNodeError::NameTaken),
+        None => None,
+    };
+    if let Some(key) = &replaced_key {
+        revoke(transaction, key, id).await?;
+    }
+    let before = existing.as_ref().map(snapshot);
+    let server = save(transaction, registration, existing).await?;
+    let entry = Entry {
+        actor: &actor,
+        action: "node_registered",
+        username: None,
+        server_id: id.to_owned(),
+        details: None,
+        before,
+        after: Some(snapshot(&server)),
+    };
+    audit::record(transaction, entry).await?;
+    let revoked = bus_revocation::Entity::find_by_id(registration.bus_public_key.as_str())
+        .one(transaction)
+        .await?;
+    Ok(Recorded {
+        replaced_a_key: replaced_key.is_some(),
+        revoked_at: revoked.map(|row| row.revoked_at),
+    })
+}
+
+/// Takes the token and says whether it was made for this node. The node that used it may repeat its request with the same key.
+async fn use_token(
+    transaction: &DatabaseTransaction,
+    registration: &Registration,
+    token: &SecretString,
+    same_key: bool,
+) -> Result<bool, RegisterNodeError> {
+    let id = registration.server_id.as_str();
+    let found = join_token::Entity::find()
+        .filter(join_token::COLUMN.hash.eq(hash(token.expose_secret())))
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    let row = found.ok_or(RegisterNodeError::InvalidToken)?;
+    let bound = row.server_id.is_some();
+    if row.server_id.as_deref().is_some_and(|wanted| wanted != id) {
+        return Err(RegisterNodeError::InvalidToken);
+    }
+    if row.expires_at <= Utc::now() {
+        return Err(RegisterNodeError::ExpiredToken);
+    }
+    if row.used_at.is_some() {
+        let repeats = same_key && row.used_by.as_deref() == Some(id);
+        return if repeats {
+            Ok(bound)
+        } else {
+            Err(RegisterNodeError::UsedToken)
+        };
+    }
+    let mut used = row.into_active_model();
+    used.used_at = Set(Some(Utc::now()));
+    used.used_by = Set(Some(id.to_owned()));
+    used.update(transaction).await?;
+    Ok(bound)
+}
+
+/// Lists a bus key among those that may connect no more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn revoke(transaction: &DatabaseTransaction, key: &str, server_id: &str) -> Result<(), DbErr> {
+    let row = bus_revocation::ActiveModel {
+        public_key: Set(key.to_owned()),
+        server_id: Set(server_id.to_owned()),
+        revoked_at: Set(Utc::now()),
+    };
+    bus_revocation::Entity::insert(row)
+        .on_conflict(
+            OnConflict::column(bus_revocation::Column::PublicKey)
+                .update_column(bus_revocation::Column::RevokedAt)
+                .to_owned(),
+        )
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+async fn save(
+    transaction: &DatabaseTransaction,
+    registration: &Registration,
+    existing: Option<server::Model>,
+) -> Result<server::Model, DbErr> {
+    let public_host = registration
+        .host
+        .as_ref()
+        .map_or_else(|| registration.peer.to_string(), ToString::to_string);
+    let is_new = existing.is_none();
+    let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
+    row.name = Set(registration.server_id.to_string());
+    row.host = Set(registration.peer.to_string());
+    row.pool = Set(registration.pool.clone());
+    row.public_host = Set(public_host);
+    row.public_port = Set(i32::from(registration.port));
+    row.public_protocol = Set(registration.protocol.as_str().to_owned());
+    row.agent_version = Set(registration.agent_version.clone());
+    row.bus_public_key = Set(registration.bus_public_key.as_str().to_owned());
+    row.capacity = Set(registration.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
+    if is_new {
+        row.state = Set(NodeState::Enrolled);
+        row.insert(transaction).await
+    } else {
+        row.update(transaction).await
+    }
+}
+
+/// The state of a node as `before` and `after` show it.
+pub fn snapshot(server: &server::Model) -> serde_json::Value {
+    json!({
+        "server_id": server.name,
+        "pool": server.pool,
+        "public_host": server.public_host,
+        "public_port": server.public_port,
+        "public_protocol": server.public_protocol,
+        "bus_public_key": server.bus_public_key,
+        "enabled": server.enabled,
+        "draining": server.draining,
+    })
+}

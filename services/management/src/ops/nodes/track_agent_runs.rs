@@ -1,0 +1,227 @@
+//! Telling a node's agent from its clone, by who speaks.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{SubsecRound, TimeDelta};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    sea_query::{Expr, ExprTrait, OnConflict},
+};
+use serde_json::json;
+use tracing::error;
+use uuid::Uuid;
+use vpnmanager_entities::agent_run;
+use vpnmanager_nats::{heartbeats::Heartbeat, ids::AgentInstance, ids::NodeId};
+
+use crate::domain::{
+    actor::Actor,
+    clones::{self, Run, Spoken},
+};
+use crate::ops::{
+    audit::{self, Entry},
+    nodes::{record_heartbeats::Received, request_handshakes::prompt},
+};
+
+/// What a batch of heartbeats tells.
+#[derive(Debug, Default)]
+pub struct Observed {
+    refused: HashSet<(String, Uuid)>,
+    cloned: HashSet<String>,
+}
+
+impl Observed {
+    /// Whether this was said by a clone.
+    pub fn is_of_clone(&self, heartbeat: &Heartbeat) -> bool {
+        self.refused
+            .contains(&(heartbeat.node.to_string(), heartbeat.instance.0))
+    }
+
+    /// Whether a clone of the node speaks too.
+    pub fn is_cloned(&self, node: &str) -> bool {
+        self.cloned.contains(node)
+    }
+}
+
+/// Notes who spoke. Heartbeats of nodes that are not registered must be sorted out before.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
+    let names: HashSet<String> = batch
+        .iter()
+        .map(|received| received.heartbeat.node.to_string())
+        .collect();
+    let rows = agent_run::Entity::find()
+        .filter(agent_run::Column::ServerId.eq_any(names.iter().cloned()))
+        .all(transaction)
+        .await?;
+    let mut runs: HashMap<String, Vec<Run>> = HashMap::new();
+    for row in rows {
+        runs.entry(row.server_id.clone()).or_default().push(run(row));
+    }
+    let mut heard: HashMap<(String, Uuid), Run> = HashMap::new();
+    let mut flipped: Vec<(String, Run)> = Vec::new();
+    for received in batch {
+        let (node, instance) = (received.heartbeat.node.to_string(), received.heartbeat.instance.0);
+        let known = runs.entry(node.clone()).or_default();
+        let was_refused = known.iter().any(|run| run.instance == instance && run.refused);
+        let spoken = Spoken {
+            instance,
+            at: received.heartbeat.at,
+            heard: received.at,
+        };
+        let run = clones::hear(known, spoken);
+        known.retain(|other| other.instance != instance);
+        known.push(run.clone());
+        if run.refused != was_refused {
+            flipped.push((node.clone(), run.clone()));
+        }
+        heard.insert((node, instance), run);
+    }
+    let mut observed = Observed::default();
+    for ((node, instance), run) in &heard {
+        if run.refused {
+            observed.refused.insert((node.clone(), *instance));
+        }
+        if runs
+            .get(node)
+            .is_some_and(|runs| clones::is_cloned(runs, run.last_heard))
+        {
+            observed.cloned.insert(node.clone());
+        }
+    }
+    upsert(transaction, heard).await?;
+    for (node, run) in &flipped {
+        judge(transaction, node, run).await?;
+    }
+    Ok(observed)
+}
+
+/// Whether this run of the node's agent is taken for a clone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
+    let found = agent_run::Entity::find_by_id((node.to_string(), instance.0))
+        .one(db)
+        .await?;
+    Ok(found.is_some_and(|run| run.refused))
+}
+
+/// All runs that are taken for clones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(String, Uuid)>, DbErr> {
+    let refused = agent_run::Entity::find()
+        .filter(agent_run::COLUMN.refused.eq(true))
+        .all(db)
+        .await?;
+    Ok(refused.into_iter().map(|run| (run.server_id, run.instance)).collect())
+}
+
+/// Notes that the clone was told. True for the first time.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn note_told(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
+    let noted = agent_run::Entity::update_many()
+        .col_expr(agent_run::Column::Told, Expr::value(true))
+        .filter(Expr::col(agent_run::Column::ServerId).eq(node.as_str()))
+        .filter(Expr::col(agent_run::Column::Instance).eq(instance.0))
+        .filter(Expr::col(agent_run::Column::Told).eq(false))
+        .exec(db)
+        .await?;
+    Ok(noted.rows_affected > 0)
+}
+
+fn run(row: agent_run::Model) -> Run {
+    Run {
+        instance: row.instance,
+        first_heard: row.first_heard,
+        last_heard: row.last_heard,
+        last_sent: row.last_sent,
+        previous_sent: row.previous_sent,
+        offset: TimeDelta::microseconds(row.offset_us),
+        refused: row.refused,
+    }
+}
+
+/// `refused` and `told` are changed by [`judge`] and [`note_told`] alone.
+async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(String, Uuid), Run>) -> Result<(), DbErr> {
+    use agent_run::Column;
+    if heard.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<agent_run::ActiveModel> = Vec::with_capacity(heard.len());
+    for ((node, instance), run) in heard {
+        rows.push(agent_run::ActiveModel {
+            server_id: Set(node),
+            instance: Set(instance),
+            first_heard: Set(run.first_heard.trunc_subsecs(6)),
+            last_heard: Set(run.last_heard.trunc_subsecs(6)),
+            last_sent: Set(run.last_sent.trunc_subsecs(6)),
+            previous_sent: Set(run.previous_sent.trunc_subsecs(6)),
+            offset_us: Set(run.offset.num_microseconds().unwrap_or_default()),
+            ..Default::default()
+        });
+    }
+    let replaced = [
+        Column::LastHeard,
+        Column::LastSent,
+        Column::PreviousSent,
+        Column::OffsetUs,
+    ];
+    let conflict = OnConflict::columns([Column::ServerId, Column::Instance])
+        .update_columns(replaced)
+        .to_owned();
+    agent_run::Entity::insert_many(rows)
+        .on_conflict(conflict)
+        .exec_without_returning(transaction)
+        .await?;
+    // Runs of yesterday tell nothing.
+    transaction
+        .execute_unprepared("DELETE FROM agent_runs WHERE last_heard < now() - interval '1 day'")
+        .await
+        .map(drop)
+}
+
+/// Compare-and-set: of several replicas one says so.
+async fn judge(transaction: &DatabaseTransaction, node: &str, run: &Run) -> Result<(), DbErr> {
+    let judged = agent_run::Entity::update_many()
+        .col_expr(agent_run::Column::Refused, Expr::value(run.refused))
+        .col_expr(agent_run::Column::Told, Expr::value(false))
+        .filter(Expr::col(agent_run::Column::ServerId).eq(node))
+        .filter(Expr::col(agent_run::Column::Instance).eq(run.instance))
+        .filter(Expr::col(agent_run::Column::Refused).eq(!run.refused))
+        .exec(transaction)
+        .await?;
+    if judged.rows_affected == 0 {
+        return Ok(());
+    }
+    // It hears of it from the answer to its handshake.
+    prompt(transaction, node).await?;
+    let (action, details) = if run.refused {
+        error!(server.id = node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
+        (
+            "node_cloned",
+            "a second agent speaks with the node's identity while the first goes on: the second is refused",
+        )
+    } else {
+        (
+            "node_clone_accepted",
+            "the node's other agents are silent: the one that was refused as a clone takes over",
+        )
+    };
+    let entry = Entry {
+        actor: &Actor::system(),
+        action,
+        username: None,
+        server_id: node.to_owned(),
+        details: Some(details.to_owned()),
+        before: None,
+        after: Some(json!({ "instance": run.instance, "first_heard": run.first_heard, "refused": run.refused })),
+    };
+    audit::record(transaction, entry).await
+}

@@ -1,0 +1,73 @@
+//! Taking nodes that were lost back into placement, once they are healthy and in sync.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement, TransactionTrait,
+    sea_query::{Expr, ExprTrait},
+};
+use serde_json::json;
+use tracing::info;
+use vpnmanager_entities::server;
+
+use crate::domain::actor::Actor;
+use crate::ops::audit::{self, Entry};
+
+/// A node for which something waits for longer than this is not in sync.
+const IN_SYNC_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, FromQueryResult)]
+struct Returned {
+    name: String,
+    lost_since: DateTime<Utc>,
+}
+
+/// Readmits every lost node that is healthy again, has synced since, and has answered all that is not just on its way. Returns how
+/// many they were; of several replicas one does it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT s.name, s.lost_since FROM servers s JOIN health_status h ON h.server_id = s.name
+         WHERE s.lost_since IS NOT NULL AND s.state = 'healthy' AND h.complete
+           AND s.last_sync > s.lost_since AND s.resync_since IS NULL
+           AND NOT EXISTS (SELECT FROM placements p WHERE p.server_id = s.name AND p.applied_revision < p.wanted_revision
+                           AND COALESCE(p.outcome, '') NOT IN ('failed', 'refused')
+                           AND COALESCE(p.published_at, p.created_at) < $1)",
+        [(Utc::now() - IN_SYNC_WITHIN).into()],
+    );
+    let mut readmitted = 0;
+    for node in Returned::find_by_statement(statement).all(db).await? {
+        readmitted += usize::from(readmit(db, &node).await?);
+    }
+    Ok(readmitted)
+}
+
+async fn readmit(db: &DatabaseConnection, node: &Returned) -> Result<bool, DbErr> {
+    let transaction = db.begin().await?;
+    let updated = server::Entity::update_many()
+        .col_expr(server::Column::LostSince, Expr::value(Option::<DateTime<Utc>>::None))
+        .filter(Expr::col(server::Column::Name).eq(node.name.as_str()))
+        .filter(Expr::col(server::Column::LostSince).eq(node.lost_since))
+        .exec(&transaction)
+        .await?;
+    if updated.rows_affected == 0 {
+        return Ok(false);
+    }
+    let entry = Entry {
+        actor: &Actor::system(),
+        action: "node_readmitted",
+        username: None,
+        server_id: node.name.clone(),
+        details: Some("it is healthy and in sync again, and takes users".to_owned()),
+        before: Some(json!({ "lost_since": node.lost_since })),
+        after: Some(json!({ "lost_since": null })),
+    };
+    audit::record(&transaction, entry).await?;
+    transaction.commit().await?;
+    info!(server.id = node.name, "A node that was lost takes users again");
+    Ok(true)
+}

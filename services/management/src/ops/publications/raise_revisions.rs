@@ -1,0 +1,111 @@
+//! Outrunning revisions that a node or the stream holds and PostgreSQL does not know: it was restored from an older dump.
+//! What PostgreSQL says wins, by a revision greater than any that was ever seen, and the audit trail says so.
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
+    TransactionTrait,
+};
+use serde_json::json;
+use tracing::warn;
+use vpnmanager_entities::audit_log;
+use vpnmanager_nats::ids::{Revision, UserKey};
+
+use crate::domain::actor::Actor;
+use crate::ops::{audit::Entry, transact};
+
+/// No honest count of changes comes near it; what claims more is not believed.
+const BELIEVABLE: i64 = 1 << 53;
+
+/// A revision seen elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Of this user.
+    pub user: UserKey,
+    /// The revision that is held there.
+    pub holds: Revision,
+}
+
+/// Raises users above these revisions, in a transaction of its own.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    transact::on_conflict(|| async {
+        let transaction = db.begin().await?;
+        raise_within(&transaction, seen, recorder).await?;
+        transaction.commit().await
+    })
+    .await
+}
+
+/// The same within a transaction of the caller.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
+    let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|seen| seen.holds.0 < BELIEVABLE);
+    for seen in absurd {
+        warn!(user.key = %seen.user, revision = %seen.holds, "A node claims a revision that cannot be");
+    }
+    if believed.is_empty() {
+        return Ok(());
+    }
+    let raised = raise_users(transaction, &believed).await?;
+    if raised.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
+    let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
+         FROM users u WHERE u.id = p.user_id AND u.id = ANY($1)";
+    let backend = transaction.get_database_backend();
+    transaction
+        .execute_raw(Statement::from_sql_and_values(backend, want, [ids.into()]))
+        .await?;
+    let rows = raised.into_iter().map(|user| {
+        let entry = Entry {
+            actor: &Actor::system(),
+            action: "user_revision_raised",
+            username: Some(user.username),
+            server_id: recorder.to_owned(),
+            details: Some(
+                "a newer revision than recorded here was found: was the database restored from an older dump?"
+                    .to_owned(),
+            ),
+            before: Some(json!({ "revision": user.recorded, "seen": user.holds })),
+            after: Some(json!({ "revision": user.revision })),
+        };
+        entry.into_row()
+    });
+    audit_log::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct Raised {
+    id: i64,
+    username: String,
+    recorded: i64,
+    holds: i64,
+    revision: i64,
+}
+
+async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen]) -> Result<Vec<Raised>, DbErr> {
+    let keys: Vec<uuid::Uuid> = seen.iter().map(|seen| seen.user.0).collect();
+    let holds: Vec<i64> = seen.iter().map(|seen| seen.holds.0).collect();
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "WITH seen AS (SELECT key, max(holds) AS holds FROM UNNEST($1::uuid[], $2::bigint[]) AS s (key, holds) GROUP BY key),
+         outrun AS (
+             SELECT u.id, u.revision AS recorded, seen.holds FROM users u JOIN seen ON seen.key = u.key
+             WHERE u.revision < seen.holds ORDER BY u.id FOR UPDATE OF u)
+         UPDATE users u SET revision = outrun.holds + 1, synced = false FROM outrun WHERE u.id = outrun.id
+         RETURNING u.id, u.username, outrun.recorded, outrun.holds, u.revision",
+        [keys.into(), holds.into()],
+    );
+    Raised::find_by_statement(statement).all(transaction).await
+}

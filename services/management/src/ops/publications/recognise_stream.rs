@@ -1,0 +1,68 @@
+//! Noticing that the bus came back with another store: everything is published again.
+
+use chrono::DateTime;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect,
+    TransactionTrait,
+};
+use serde_json::json;
+use tracing::warn;
+use vpnmanager_entities::bus_stream;
+use vpnmanager_nats::{sync::StreamId, topology::COMMANDS};
+
+use crate::ops::{
+    audit::{self, Entry},
+    transact,
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// Compares the stream with the one that was known. Of several replicas one takes note.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
+    let created_at = DateTime::from_timestamp_micros(found.0).unwrap_or_default();
+    transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let known = bus_stream::Entity::find_by_id(COMMANDS)
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
+        let Some(known) = known else {
+            let row = bus_stream::ActiveModel {
+                name: Set(COMMANDS.to_owned()),
+                created_at: Set(created_at),
+            };
+            bus_stream::Entity::insert(row)
+                .on_conflict_do_nothing()
+                .exec_without_returning(&transaction)
+                .await?;
+            return transaction.commit().await;
+        };
+        if known.created_at == created_at {
+            return Ok(());
+        }
+        warn!(known = %known.created_at, found = %created_at, "The bus has another store: publishing everything again");
+        let before = known.created_at;
+        let mut row = known.into_active_model();
+        row.created_at = Set(created_at);
+        row.update(&transaction).await?;
+        let republish =
+            "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0";
+        transaction.execute_unprepared(republish).await?;
+        let entry = Entry {
+            actor: &Actor::system(),
+            action: "bus_store_replaced",
+            username: None,
+            server_id: app.settings.server_id.clone(),
+            details: Some("every placement is published again".to_owned()),
+            before: Some(json!({ "created_at": before })),
+            after: Some(json!({ "created_at": created_at })),
+        };
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await
+    })
+    .await?;
+    app.publisher.wake();
+    Ok(())
+}

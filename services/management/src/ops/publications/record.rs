@@ -1,0 +1,93 @@
+//! Recording what is in the stream, and when to try again what is not.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use vpnmanager_nats::ids::Revision;
+
+use crate::ops::publications::claim::Claim;
+
+/// The longest pause between two tries for one placement.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The result of publishing one claim.
+#[derive(Debug, Clone, Copy)]
+pub enum PublicationResult {
+    /// The stream holds this revision, or a newer one, at this sequence.
+    InStream {
+        /// The revision that it holds.
+        revision: Revision,
+        /// Where.
+        sequence: u64,
+    },
+    /// It may not be there.
+    Failed,
+}
+
+/// Records the results, in the order of the claims. A replica that dies before leaves leases that end.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[PublicationResult]) -> Result<(), DbErr> {
+    let (mut ids, mut revisions, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failed, mut pauses) = (Vec::new(), Vec::new());
+    for (claim, result) in claims.iter().zip(results) {
+        match result {
+            PublicationResult::InStream { revision, sequence } => {
+                ids.push(claim.placement_id);
+                revisions.push(revision.0);
+                sequences.push(i64::try_from(*sequence).unwrap_or(i64::MAX));
+            }
+            PublicationResult::Failed => {
+                failed.push(claim.placement_id);
+                pauses.push(backoff(claim.attempts).as_secs_f64());
+            }
+        }
+    }
+    let backend = db.get_database_backend();
+    if !ids.is_empty() {
+        let statement = Statement::from_sql_and_values(
+            backend,
+            // Locked in the order of their ids, as the recording of acks does it: no deadlock.
+            "WITH locked AS MATERIALIZED (SELECT id FROM placements WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+             UPDATE placements SET published_revision = GREATEST(published_revision, r.revision), published_sequence = r.sequence,
+                 published_at = now(), lease_until = 'epoch'
+             FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS r (id, revision, sequence) JOIN locked USING (id)
+             WHERE placements.id = r.id",
+            [ids.into(), revisions.into(), sequences.into()],
+        );
+        db.execute_raw(statement).await?;
+    }
+    if !failed.is_empty() {
+        let statement = Statement::from_sql_and_values(
+            backend,
+            "UPDATE placements SET lease_until = now() + make_interval(secs => f.pause)
+             FROM UNNEST($1::bigint[], $2::double precision[]) AS f (id, pause)
+             WHERE placements.id = f.id",
+            [failed.into(), pauses.into()],
+        );
+        db.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// Makes placements due again that are in the stream for long and still not applied: the stream may have lost them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "UPDATE placements SET published_revision = 0
+         WHERE applied_revision < wanted_revision AND published_revision >= wanted_revision
+           AND published_at < now() - make_interval(secs => $1)",
+        [after.as_secs_f64().into()],
+    );
+    db.execute_raw(statement).await.map(|result| result.rows_affected())
+}
+
+/// 200 ms, doubled by each try, at most [`LONGEST_BACKOFF`].
+fn backoff(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or_default().min(16);
+    (Duration::from_millis(200) * 2_u32.pow(doublings)).min(LONGEST_BACKOFF)
+}

@@ -1,0 +1,101 @@
+//! Recording acks and events of nodes, many in one transaction.
+
+use chrono::SubsecRound;
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, TransactionTrait, sea_query::OnConflict};
+use vpnmanager_entities::{audit_log, user};
+use vpnmanager_nats::{
+    acks::Ack,
+    events::{Event, EventKind},
+    ids::{AgentInstance, NodeId, UserKey},
+};
+
+use crate::ops::{audit::Entry, nodes::track_agent_runs::refused_runs, reports::acks::apply_acks, transact};
+use crate::{app::App, domain::actor::Actor};
+
+/// A tombstone that a node acked, so that its message can be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AckedTombstone {
+    /// The node.
+    pub node: NodeId,
+    /// The user that it forgot.
+    pub user: UserKey,
+    /// Where the tombstone lies in the stream.
+    pub sequence: u64,
+}
+
+/// What a batch of reports changed.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Users whose placements changed.
+    pub users: Vec<UserKey>,
+    /// Messages that the stream need not keep.
+    pub tombstones: Vec<AckedTombstone>,
+}
+
+/// Records a batch. An ack for an older revision than wanted, or from a node where the user is not placed, changes nothing but
+/// what is known of that node. What a clone says counts for nothing: what it took, the node gets again.
+///
+/// # Errors
+/// When the database does not take it; nothing is recorded then.
+pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
+    transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let refused = refused_runs(&transaction).await?;
+        let counts =
+            |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.to_string(), run.0));
+        let acks: Vec<&Ack> = acks.iter().filter(|ack| counts(&ack.node, ack.instance)).collect();
+        let events: Vec<&Event> = events
+            .iter()
+            .filter(|event| counts(&event.node, event.instance))
+            .collect();
+        let applied = apply_acks(&transaction, &acks, &app.settings.server_id).await?;
+        record_events(&transaction, &events).await?;
+        transaction.commit().await?;
+        Ok(applied)
+    })
+    .await
+}
+
+async fn record_events(transaction: &DatabaseTransaction, events: &[&Event]) -> Result<(), DbErr> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Vec::with_capacity(events.len());
+    for event in events {
+        let actor = Actor::node(&event.node);
+        let username = username_of(transaction, &event.kind).await?;
+        let entry = Entry {
+            actor: &actor,
+            action: event.kind.name(),
+            username,
+            server_id: event.node.to_string(),
+            details: None,
+            before: None,
+            after: serde_json::to_value(&event.kind).ok(),
+        };
+        rows.push(audit_log::ActiveModel {
+            timestamp: Set(event.at.trunc_subsecs(6)),
+            event_id: Set(Some(event.id.0)),
+            ..entry.into_row()
+        });
+    }
+    audit_log::Entity::insert_many(rows)
+        .on_conflict(OnConflict::column(audit_log::Column::EventId).do_nothing().to_owned())
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<String>, DbErr> {
+    match kind {
+        EventKind::UserExpired { user_key, .. } => {
+            let found = user::Entity::find_by_key(user_key.0).one(transaction).await?;
+            Ok(found.map(|user| user.username))
+        }
+        EventKind::CommandUndecodable { .. }
+        | EventKind::SessionsCut { .. }
+        | EventKind::AllowListRepaired { .. }
+        | EventKind::OpenvpnUp { .. }
+        | EventKind::OpenvpnDown { .. } => Ok(None),
+    }
+}

@@ -1,0 +1,135 @@
+//! Carrying out what an operator asked a node's local API. Asking again gives the same answer.
+
+use chrono::Utc;
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait};
+use vpnmanager_entities::{intent, user};
+use vpnmanager_nats::{
+    ids::{Revision, UserKey},
+    intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
+};
+
+use crate::ops::{
+    audit, transact,
+    users::{
+        create::{self, CreateUserError, NewUser},
+        read::UserView,
+        remove::remove_within,
+    },
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// Carries out one intent, once.
+///
+/// # Errors
+/// When the database does not answer; the node asks again.
+pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
+    let answer = transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let known = intent::Entity::find_by_id(intent.id.0).one(&transaction).await?;
+        if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
+            return Ok(answer);
+        }
+        let actor = Actor {
+            address: intent.source,
+            ..Actor::node(&intent.node)
+        };
+        let answer = carry_out(app, &transaction, intent, &actor).await?;
+        if let IntentAnswer::Refused { detail, .. } = &answer {
+            audit::record(&transaction, refusal(intent, &actor, detail)).await?;
+        }
+        let row = intent::ActiveModel {
+            id: Set(intent.id.0),
+            server_id: Set(intent.node.to_string()),
+            answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
+            created_at: Set(Utc::now()),
+        };
+        intent::Entity::insert(row).exec_without_returning(&transaction).await?;
+        transaction.commit().await?;
+        Ok::<_, DbErr>(answer)
+    })
+    .await?;
+    app.publisher.wake();
+    Ok(answer)
+}
+
+async fn carry_out(
+    app: &App,
+    transaction: &DatabaseTransaction,
+    intent: &Intent,
+    actor: &Actor,
+) -> Result<IntentAnswer, DbErr> {
+    match &intent.action {
+        IntentAction::CreateUser { username, expires_at } => {
+            if expires_at.is_some_and(|at| at <= Utc::now()) {
+                return Ok(refused(
+                    IntentRefusal::Expiry,
+                    "the expiry is in the past by the time it arrived",
+                ));
+            }
+            let new = NewUser {
+                username: username.clone(),
+                expires_at: *expires_at,
+                server_id: Some(intent.node.clone()),
+                actor: actor.clone(),
+            };
+            let created = create::create_within(transaction, &app.settings.placement, &[new]).await?;
+            created
+                .into_iter()
+                .next()
+                .map_or(Ok(IntentAnswer::Unavailable), answer_to_create)
+        }
+        IntentAction::RemoveUser { user_key, .. } => {
+            let found = user::Entity::find_living()
+                .filter(user::COLUMN.key.eq(user_key.0))
+                .lock_exclusive()
+                .one(transaction)
+                .await?;
+            let Some(user) = found else {
+                return Ok(refused(IntentRefusal::UnknownUser, "the user is removed already"));
+            };
+            let view = remove_within(transaction, &app.settings.server_id, actor, user).await?;
+            Ok(IntentAnswer::Accepted {
+                user_key: *user_key,
+                revision: Revision(view.user.revision),
+            })
+        }
+    }
+}
+
+fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<IntentAnswer, DbErr> {
+    match created {
+        Ok(view) => Ok(IntentAnswer::Accepted {
+            user_key: UserKey(view.user.key),
+            revision: Revision(view.user.revision),
+        }),
+        Err(error @ CreateUserError::UsernameTaken) => Ok(refused(IntentRefusal::UsernameTaken, &error.to_string())),
+        Err(
+            error @ (CreateUserError::UnknownServer | CreateUserError::ServerUnavailable | CreateUserError::NoServer),
+        ) => Ok(refused(IntentRefusal::NodeUnavailable, &error.to_string())),
+        Err(CreateUserError::Database(_) | CreateUserError::Stopping) => Ok(IntentAnswer::Unavailable),
+    }
+}
+
+/// What was asked at a node and did not happen is in the audit trail too.
+fn refusal<'a>(intent: &Intent, actor: &'a Actor, detail: &str) -> audit::Entry<'a> {
+    let (asked, username) = match &intent.action {
+        IntentAction::CreateUser { username, .. } => ("create", username),
+        IntentAction::RemoveUser { username, .. } => ("delete", username),
+    };
+    audit::Entry {
+        actor,
+        action: "local_request_refused",
+        username: Some(username.to_string()),
+        server_id: intent.node.to_string(),
+        details: Some(format!("{asked}: {detail}")),
+        before: None,
+        after: None,
+    }
+}
+
+fn refused(reason: IntentRefusal, detail: &str) -> IntentAnswer {
+    IntentAnswer::Refused {
+        reason,
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,334 @@
+//! Creating users: many callers share one transaction.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryOrder, QuerySelect, TransactionTrait,
+    sea_query::{LockType, OnConflict},
+};
+use vpnmanager_entities::{
+    audit_log, credential,
+    placement::{self, Role},
+    server, user,
+};
+use vpnmanager_nats::{
+    ids::{CommonName, NodeId, UserKey},
+    username::Username,
+};
+
+use crate::ops::{
+    audit::{self, Entry},
+    transact::{self, FromDatabase},
+    users::read::UserView,
+};
+use crate::{
+    app::App,
+    domain::{actor::Actor, placement::place},
+};
+
+/// The pool of users for whom no node was named.
+pub const DEFAULT_POOL: &str = "default";
+
+/// A user to create. The expiry, if any, lies in the future.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The name.
+    pub username: Username,
+    /// The end of access.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The home node; drawn when not given.
+    pub server_id: Option<NodeId>,
+    /// Who asked.
+    pub actor: Actor,
+}
+
+/// Why a user was not created. Nothing was changed, except possibly after [`CreateUserError::Database`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateUserError {
+    /// A living user has the name.
+    #[error("the username is taken")]
+    UsernameTaken,
+    /// There is no such node.
+    #[error("there is no such server")]
+    UnknownServer,
+    /// The node takes no users: disabled or draining.
+    #[error("the server takes no users")]
+    ServerUnavailable,
+    /// No node takes users.
+    #[error("no end-node takes users: enrol one first")]
+    NoServer,
+    /// The database did not do it.
+    #[error("recording the user failed")]
+    Database(#[source] Arc<DbErr>),
+    /// The process is about to stop.
+    #[error("management is stopping")]
+    Stopping,
+}
+
+impl From<DbErr> for CreateUserError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl FromDatabase for CreateUserError {
+    fn database(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::UsernameTaken | Self::UnknownServer | Self::ServerUnavailable | Self::NoServer | Self::Stopping => {
+                None
+            }
+        }
+    }
+}
+
+/// Creates one user, together with whoever else creates one at this moment.
+///
+/// # Errors
+/// See [`CreateUserError`].
+pub async fn create_user(app: &App, new: NewUser) -> Result<UserView, CreateUserError> {
+    app.creates.submit(new).await.map_err(|_| CreateUserError::Stopping)?
+}
+
+/// How users are placed.
+#[derive(Debug, Clone)]
+pub struct PlacementRules {
+    /// Nodes for each user, its home included; at least 1.
+    pub replicas: usize,
+    /// The management replica, as the audit trail names it.
+    pub recorder: String,
+}
+
+/// Creates a batch in one transaction. One result for each, in order; one that cannot be created does not hold up the others.
+pub async fn create_batch(
+    db: &DatabaseConnection,
+    rules: &PlacementRules,
+    batch: Vec<NewUser>,
+) -> Vec<Result<UserView, CreateUserError>> {
+    let attempt = || async {
+        let transaction = db.begin().await?;
+        let results = create_within(&transaction, rules, &batch).await?;
+        transaction.commit().await?;
+        Ok::<_, CreateUserError>(results)
+    };
+    match transact::on_conflict(attempt).await {
+        Ok(results) => results,
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+/// The same within a transaction of the caller.
+///
+/// # Errors
+/// When the database fails; the transaction is void then.
+pub async fn create_within(
+    transaction: &DatabaseTransaction,
+    rules: &PlacementRules,
+    batch: &[NewUser],
+) -> Result<Vec<Result<UserView, CreateUserError>>, DbErr> {
+    // The lock keeps a node from being deregistered until its users are recorded.
+    let servers = server::Entity::find()
+        .order_by_asc(server::Column::Name)
+        .lock(LockType::KeyShare)
+        .all(transaction)
+        .await?;
+    let drafts: Vec<Result<Draft, CreateUserError>> = batch
+        .iter()
+        .map(|new| Draft::place(new, &servers, rules.replicas))
+        .collect();
+
+    let ids = insert_users(transaction, drafts.iter().flatten()).await?;
+    let views: Vec<Result<UserView, CreateUserError>> = drafts
+        .into_iter()
+        .map(|draft| {
+            let draft = draft?;
+            match ids.get(&draft.user.key) {
+                Some(id) => Ok(draft.into_view(*id)),
+                None => Err(CreateUserError::UsernameTaken),
+            }
+        })
+        .collect();
+    insert_details(transaction, rules, batch, &views).await?;
+    Ok(views)
+}
+
+/// A user with its place, before the database gave it an id.
+struct Draft {
+    user: user::Model,
+    nodes: Vec<(NodeId, Role)>,
+}
+
+impl Draft {
+    fn place(new: &NewUser, servers: &[server::Model], replicas: usize) -> Result<Self, CreateUserError> {
+        let wanted = match &new.server_id {
+            Some(id) => {
+                let found = servers.iter().find(|server| server.name == id.as_str());
+                let found = found.ok_or(CreateUserError::UnknownServer)?;
+                if !takes_users(found) {
+                    return Err(CreateUserError::ServerUnavailable);
+                }
+                Some(found)
+            }
+            None => None,
+        };
+        let pool = wanted.map_or(DEFAULT_POOL, |server| &server.pool);
+        let open: Vec<&server::Model> = servers
+            .iter()
+            .filter(|server| takes_users(server) && server.pool == pool)
+            .collect();
+        // Nodes that are away are better than none: they apply it when they return.
+        let all_lost = open.iter().all(|server| server.lost_since.is_some());
+        let candidates: Vec<NodeId> = open
+            .into_iter()
+            .filter(|server| all_lost || server.lost_since.is_none())
+            .filter_map(|server| server.name.parse().ok())
+            .collect();
+        let key = UserKey::new();
+        let nodes = place(key, new.server_id.as_ref(), &candidates, replicas);
+        let (home, _) = nodes.first().ok_or(CreateUserError::NoServer)?;
+        let home = servers
+            .iter()
+            .find(|server| server.name == home.as_str())
+            .ok_or(CreateUserError::NoServer)?;
+        let user = user::Model {
+            id: 0,
+            key: key.0,
+            username: new.username.to_string(),
+            created_at: Utc::now().trunc_subsecs(6),
+            expires_at: new.expires_at.map(|at| at.trunc_subsecs(6)),
+            active: true,
+            ovpn_path: None,
+            port: home.public_port,
+            protocol: home.public_protocol.clone(),
+            last_access: None,
+            checksum: None,
+            synced: false,
+            server_id: home.name.clone(),
+            created_by: new.actor.name.clone(),
+            revision: 1,
+            removed_at: None,
+        };
+        Ok(Self { user, nodes })
+    }
+
+    fn into_view(self, id: i64) -> UserView {
+        let created_at = self.user.created_at;
+        let placements = self.nodes.into_iter().map(|(node, role)| placement::Model {
+            id: 0,
+            user_id: id,
+            server_id: node.to_string(),
+            role,
+            wanted_present: true,
+            wanted_revision: 1,
+            applied_revision: 0,
+            applied_at: None,
+            outcome: None,
+            error: None,
+            published_revision: 0,
+            published_sequence: 0,
+            published_at: None,
+            attempts: 0,
+            lease_until: DateTime::<Utc>::UNIX_EPOCH,
+            digest: 0,
+            created_at,
+        });
+        let placements = placements.collect();
+        UserView {
+            user: user::Model { id, ..self.user },
+            placements,
+        }
+    }
+}
+
+/// Whether the operator lets new users be placed on the node.
+pub fn takes_users(server: &server::Model) -> bool {
+    server.enabled && !server.draining
+}
+
+/// Inserts the users whose names are free and gives their ids by key. In the order of the names, so that two batches that share
+/// names wait for one another instead of deadlocking.
+async fn insert_users(
+    transaction: &DatabaseTransaction,
+    drafts: impl Iterator<Item = &Draft>,
+) -> Result<HashMap<uuid::Uuid, i64>, DbErr> {
+    let mut users: Vec<&user::Model> = drafts.map(|draft| &draft.user).collect();
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    users.sort_by(|one, other| one.username.cmp(&other.username));
+    let rows = users.into_iter().map(|user| user::ActiveModel {
+        key: Set(user.key),
+        username: Set(user.username.clone()),
+        created_at: Set(user.created_at),
+        expires_at: Set(user.expires_at),
+        port: Set(user.port),
+        protocol: Set(user.protocol.clone()),
+        server_id: Set(user.server_id.clone()),
+        created_by: Set(user.created_by.clone()),
+        ..Default::default()
+    });
+    let inserted = user::Entity::insert_many(rows)
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_with_returning(transaction)
+        .await?;
+    Ok(inserted.into_iter().map(|user| (user.key, user.id)).collect())
+}
+
+/// Credentials, placements and audit rows of the users that were created.
+async fn insert_details(
+    transaction: &DatabaseTransaction,
+    rules: &PlacementRules,
+    batch: &[NewUser],
+    views: &[Result<UserView, CreateUserError>],
+) -> Result<(), DbErr> {
+    let created: Vec<(&NewUser, &UserView)> = batch
+        .iter()
+        .zip(views)
+        .filter_map(|(new, view)| Some((new, view.as_ref().ok()?)))
+        .collect();
+    if created.is_empty() {
+        return Ok(());
+    }
+    let credentials = created.iter().map(|(new, view)| credential::ActiveModel {
+        user_id: Set(Some(view.user.id)),
+        common_name: Set(CommonName::for_user(&new.username).to_string()),
+        server_id: Set(view.user.server_id.clone()),
+        ..Default::default()
+    });
+    credential::Entity::insert_many(credentials)
+        .exec_without_returning(transaction)
+        .await?;
+
+    let placements = created
+        .iter()
+        .flat_map(|(_, view)| &view.placements)
+        .map(|placement| placement::ActiveModel {
+            user_id: Set(placement.user_id),
+            server_id: Set(placement.server_id.clone()),
+            role: Set(placement.role),
+            wanted_revision: Set(placement.wanted_revision),
+            ..Default::default()
+        });
+    placement::Entity::insert_many(placements)
+        .exec_without_returning(transaction)
+        .await?;
+
+    let audit_rows = created.iter().map(|(new, view)| {
+        Entry {
+            actor: &new.actor,
+            action: "user_created",
+            username: Some(view.user.username.clone()),
+            server_id: rules.recorder.clone(),
+            details: None,
+            before: None,
+            after: Some(audit::snapshot(&view.user)),
+        }
+        .into_row()
+    });
+    audit_log::Entity::insert_many(audit_rows)
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}

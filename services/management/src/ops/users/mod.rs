@@ -1,0 +1,12 @@
+//! Users: what operators and nodes ask for, and what is told of them.
+
+pub mod accept_intent;
+pub mod change;
+pub mod create;
+pub mod locked;
+pub mod reissue;
+pub mod remove;
+
+pub mod fetch_profile;
+pub mod read;
+pub mod waiters;

@@ -1,0 +1,90 @@
+//! Removing a user: revoked here in one transaction, gone when the last node acked.
+
+use chrono::Utc;
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::Set,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait,
+    sea_query::{Expr, ExprTrait},
+};
+use vpnmanager_entities::{placement, user};
+use vpnmanager_nats::username::Username;
+
+use crate::ops::{
+    audit::{self, Entry},
+    transact,
+    users::{
+        change::want_revision,
+        locked::{LivingUserError, lock_living, revoke_credentials},
+        read::{self, UserView},
+    },
+};
+use crate::{app::App, domain::actor::Actor};
+
+/// Revokes every credential of a living user and has all its nodes forget it.
+///
+/// # Errors
+/// See [`LivingUserError`].
+pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
+    let view = transact::on_conflict(|| async {
+        let transaction = app.db.begin().await?;
+        let before = lock_living(&transaction, username).await?;
+        let view = remove_within(&transaction, &app.settings.server_id, actor, before).await?;
+        transaction.commit().await?;
+        Ok::<_, LivingUserError>(view)
+    })
+    .await?;
+    app.publisher.wake();
+    Ok(view)
+}
+
+/// The same within a transaction that holds the user's row.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn remove_within(
+    transaction: &DatabaseTransaction,
+    recorder: &str,
+    actor: &Actor,
+    before: user::Model,
+) -> Result<UserView, DbErr> {
+    let revision = before.revision + 1;
+    let mut row = before.clone().into_active_model();
+    row.removed_at = Set(Some(Utc::now()));
+    row.revision = Set(revision);
+    row.synced = Set(false);
+    let after = row.update(transaction).await?;
+
+    revoke_credentials(transaction, after.id).await?;
+    placement::Entity::update_many()
+        .col_expr(placement::Column::WantedPresent, Expr::value(false))
+        .filter(Expr::col(placement::Column::UserId).eq(after.id))
+        .exec(transaction)
+        .await?;
+    want_revision(transaction, after.id, revision).await?;
+    let entry = Entry {
+        actor,
+        action: "user_removed",
+        username: Some(after.username.clone()),
+        server_id: recorder.to_owned(),
+        details: None,
+        before: Some(audit::snapshot(&before)),
+        after: None,
+    };
+    audit::record(transaction, entry).await?;
+
+    let id = after.id;
+    let view = read::with_placements(transaction, vec![after.clone()])
+        .await?
+        .into_iter()
+        .next();
+    let view = view.unwrap_or(UserView {
+        user: after,
+        placements: Vec::new(),
+    });
+    if view.placements.is_empty() {
+        // No node holds it, so no ack will come to end it.
+        user::Entity::delete_by_id(id).exec(transaction).await?;
+    }
+    Ok(view)
+}
