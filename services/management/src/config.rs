@@ -14,6 +14,8 @@ mod database;
 
 pub use database::{DatabaseConfig, SslMode};
 
+use crate::ops::users::create::PlacementRules;
+
 /// The binary and everything that can be configured.
 pub const SERVICE: Service = Service {
     name: "vpnmanager-management",
@@ -214,6 +216,14 @@ impl BusConfig {
 }
 
 impl Config {
+    /// How this replica places users.
+    pub fn placement_rules(&self) -> PlacementRules {
+        PlacementRules {
+            replicas: self.placement.replicas,
+            recorder: self.server_id.clone(),
+        }
+    }
+
     /// The configuration from flags, environment, file and defaults, checked.
     ///
     /// # Errors

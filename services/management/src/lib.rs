@@ -6,6 +6,7 @@ pub mod config;
 pub mod app;
 pub mod bus_access;
 pub mod pki;
+pub mod start;
 
 pub mod domain;
 pub mod ops;

@@ -13,7 +13,7 @@ use vpnmanager_openapi::problem::ApiError;
 use super::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::keys::authenticate::{self, KeyRole, Operator};
+use crate::ops::keys::authenticate::{KeyRole, Operator};
 
 /// Looks keys up in the database.
 pub(super) struct Keys {
@@ -48,7 +48,10 @@ impl Keys {
 impl Authenticator<Operator> for Keys {
     fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
         Box::pin(async move {
-            let found = authenticate::authenticate(&self.app, key)
+            let found = self
+                .app
+                .keys
+                .authenticate(&self.app.db, key)
                 .await
                 .map_err(failure::database)?;
             found.ok_or_else(|| ApiError::unauthorized("this key is not known or has expired"))

@@ -6,15 +6,17 @@ use std::error::Error;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::ops::nodes::change::ChangeNodeError;
-use crate::ops::nodes::deregister::DeregisterNodeError;
-use crate::ops::nodes::register::RegisterNodeError;
-use crate::ops::nodes::tell_standing::TellStandingError;
-use crate::ops::transact;
-use crate::ops::users::create::CreateUserError;
-use crate::ops::users::fetch_profile::FetchProfileError;
-use crate::ops::users::locked::LivingUserError;
-use crate::pki::PkiError;
+use crate::{
+    ops::{
+        nodes::{
+            change::ChangeNodeError, deregister::DeregisterNodeError, register::RegisterNodeError,
+            tell_standing::TellStandingError,
+        },
+        sqlstate::sqlstate,
+        users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
+    },
+    pki::PkiError,
+};
 
 const DATABASE_AWAY: &str = "the database does not answer";
 /// PostgreSQL manual, appendix A: data exceptions, and two rules of the schema that a value from outside can break.
@@ -28,7 +30,7 @@ where
     E: Borrow<DbErr> + Into<Box<dyn Error + Send + Sync>>,
 {
     let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
-    let is_away = match transact::sqlstate(error.borrow()) {
+    let is_away = match sqlstate(error.borrow()) {
         Some(code) if begins(&code, &BAD_VALUES) => {
             return ApiError::bad_request("a value is not one that can be stored");
         }

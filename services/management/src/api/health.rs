@@ -42,7 +42,7 @@ impl HealthApi {
             (true, true) => Ok(Json(Health {
                 status: "ok".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                server_id: app.settings.server_id.clone(),
+                server_id: app.config.server_id.clone(),
             })),
             (false, true) => Err(ApiError::unavailable("the database does not answer")),
             (true, false) => Err(ApiError::unavailable("the bus is not connected")),

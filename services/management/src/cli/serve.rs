@@ -11,8 +11,8 @@ use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_runtime::{telemetry, tls};
 
 use crate::api;
-use crate::app::App;
 use crate::config::Config;
+use crate::start;
 
 /// The share of the shutdown time that requests in progress get; the rest is for what they left to be written.
 const SHARE_OF_REQUESTS: f64 = 0.7;
@@ -31,7 +31,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     tasks.stop_on_signals()?;
     let stopping = tasks.token();
     let started = tokio::select! {
-        started = start(config, &tasks) => started,
+        started = bring_up(config, &tasks) => started,
         () = stopping.cancelled() => Ok(()),
     };
     if let Err(error) = started {
@@ -46,9 +46,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Binds before anything else: a wrong address shows at once.
-async fn start(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
+async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     let bound = Bound::new(&config.listen).await?;
-    let app = App::start(config, tasks).await.context("management cannot start")?;
+    let app = start::start(config.clone(), tasks)
+        .await
+        .context("management cannot start")?;
     info!(
         server.id = config.server_id,
         http.listen = ?bound.addresses(),

@@ -6,26 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_entities::server::NodeState;
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
+use crate::config::HealthConfig;
+
 /// From this share of its capacity on a node is called nearly full, in percent.
 const NEARLY_FULL_PERCENT: u64 = 95;
 
-/// From when on a node is called something else than healthy.
-#[derive(Debug, Clone, Copy)]
-pub struct Thresholds {
-    /// Without a heartbeat for longer than this: stale.
-    pub stale_after: Duration,
-    /// Without a heartbeat for longer than this: lost.
-    pub lost_after: Duration,
-    /// A clock that is off by more than this: degraded.
-    pub max_clock_skew: Duration,
-}
-
 /// What is known of a node besides its heartbeat.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Known {
+pub struct Circumstances {
     /// A clone of it speaks too.
     pub cloned: bool,
-    /// Which of its heartbeats was the first of those that hold something else than it should, though nothing waits for it.
+    /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
 }
 
@@ -39,17 +30,22 @@ pub struct Assessment {
 }
 
 /// How a node is that sent this heartbeat.
-pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>, known: Known, thresholds: Thresholds) -> Assessment {
-    let clone = known
+pub fn assess(
+    heartbeat: &Heartbeat,
+    received_at: DateTime<Utc>,
+    circumstances: Circumstances,
+    limits: HealthConfig,
+) -> Assessment {
+    let clone = circumstances
         .cloned
         .then(|| "a second agent speaks with its identity, and is refused".to_owned());
     // Of one heartbeat alone it is not said: that may have been overtaken on its way.
-    let drifts = known.drift_since.is_some_and(|since| since < received_at);
+    let drifts = circumstances.drift_since.is_some_and(|since| since < received_at);
     let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
         .or_else(drift)
-        .or_else(|| clock_fault(heartbeat.at - received_at, thresholds.max_clock_skew))
+        .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
         .or_else(|| shortage(heartbeat));
     match found {
         None => Assessment {
@@ -64,11 +60,11 @@ pub fn assess(heartbeat: &Heartbeat, received_at: DateTime<Utc>, known: Known, t
 }
 
 /// How a node is that was last heard of at `last_seen`; `None` while its last assessment stands.
-pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, thresholds: Thresholds) -> Option<Assessment> {
+pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, limits: HealthConfig) -> Option<Assessment> {
     let age = (now - last_seen).to_std().unwrap_or_default();
-    let state = if age > thresholds.lost_after {
+    let state = if age > limits.lost_after {
         NodeState::Lost
-    } else if age > thresholds.stale_after {
+    } else if age > limits.stale_after {
         NodeState::Stale
     } else {
         return None;
@@ -110,10 +106,11 @@ mod tests {
 
     use super::*;
 
-    const THRESHOLDS: Thresholds = Thresholds {
+    const LIMITS: HealthConfig = HealthConfig {
         stale_after: Duration::from_secs(15),
         lost_after: Duration::from_secs(30),
         max_clock_skew: Duration::from_secs(2),
+        rehome_after: Duration::from_secs(300),
     };
 
     fn heartbeat() -> Heartbeat {
@@ -147,12 +144,12 @@ mod tests {
     #[test]
     fn each_fault_degrades_and_says_why() {
         let well = heartbeat();
-        let (nothing, now) = (Known::default(), well.at);
-        let cloned = Known {
+        let (nothing, now) = (Circumstances::default(), well.at);
+        let cloned = Circumstances {
             cloned: true,
             ..nothing
         };
-        let drifts_since = |at| Known {
+        let drifts_since = |at| Circumstances {
             drift_since: Some(at),
             ..nothing
         };
@@ -161,7 +158,7 @@ mod tests {
             reason: None,
         };
         for known in [nothing, drifts_since(now)] {
-            assert_eq!(assess(&well, now, known, THRESHOLDS), healthy, "{known:?}");
+            assert_eq!(assess(&well, now, known, LIMITS), healthy, "{known:?}");
         }
 
         let mut down = heartbeat();
@@ -184,7 +181,7 @@ mod tests {
         ];
         for (heartbeat, known, reason) in cases {
             assert_eq!(
-                assess(heartbeat, now, known, THRESHOLDS),
+                assess(heartbeat, now, known, LIMITS),
                 Assessment {
                     state: NodeState::Degraded,
                     reason: Some(reason.to_owned())
@@ -196,7 +193,7 @@ mod tests {
     #[test]
     fn silence_makes_stale_then_lost() {
         let now = Utc::now();
-        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, THRESHOLDS).map(|found| found.state);
+        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, LIMITS).map(|found| found.state);
         assert_eq!(state(15), None);
         assert_eq!(state(16), Some(NodeState::Stale));
         assert_eq!(state(31), Some(NodeState::Lost));

@@ -13,4 +13,5 @@ pub mod keys;
 
 pub mod audit;
 pub mod read_audit;
+pub mod sqlstate;
 pub mod transact;

@@ -1,13 +1,17 @@
-//! Trying a transaction again that lost against another one.
+//! One transaction: begun, committed, and tried again when it lost against another one.
 
-use sea_orm::{DbErr, RuntimeErr};
+use std::{ops::Deref, sync::Arc};
+
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+
+use crate::ops::sqlstate::sqlstate;
 
 const MAX_TRIES: usize = 4;
 /// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`; the transaction was rolled back whole.
 const LOST_AGAINST_ANOTHER: [&str; 2] = ["40001", "40P01"];
 
 /// An error that may stem from the database.
-pub trait FromDatabase {
+pub trait FromDatabase: From<DbErr> {
     /// The database's error, if it is one.
     fn database(&self) -> Option<&DbErr>;
 }
@@ -18,18 +22,32 @@ impl FromDatabase for DbErr {
     }
 }
 
-/// Runs `attempt` again while it loses against another transaction, a few times.
+/// The handle of an operation on its transaction. It cannot be cloned, so it is gone when the operation has ended.
+#[derive(Debug)]
+pub struct Transaction(Arc<DatabaseTransaction>);
+
+impl Deref for Transaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.0
+    }
+}
+
+/// Runs `operation` in a transaction and commits it; an error rolls it back. When it lost against another transaction it is run
+/// again from the beginning, four times at most: it must do nothing outside the transaction.
 ///
-/// # Errors
-/// The last attempt's.
-pub async fn on_conflict<T, E, Fut>(mut attempt: impl FnMut() -> Fut) -> Result<T, E>
+/// The handle is owned, where a reference would be more natural, because the compiler cannot prove yet that the future of an
+/// `async |transaction: &_|` closure may move between threads.
+pub async fn transact<T, E, Operation, Run>(db: &DatabaseConnection, mut operation: Operation) -> Result<T, E>
 where
     E: FromDatabase,
-    Fut: Future<Output = Result<T, E>>,
+    Operation: FnMut(Transaction) -> Run,
+    Run: Future<Output = Result<T, E>>,
 {
     let mut tries = 1;
     loop {
-        let result = attempt().await;
+        let result = attempt(db, &mut operation).await;
         match &result {
             Err(error) if tries < MAX_TRIES && error.database().is_some_and(lost_against_another) => tries += 1,
             Ok(_) | Err(_) => return result,
@@ -37,23 +55,19 @@ where
     }
 }
 
+async fn attempt<T, E, Operation, Run>(db: &DatabaseConnection, operation: &mut Operation) -> Result<T, E>
+where
+    E: FromDatabase,
+    Operation: FnMut(Transaction) -> Run,
+    Run: Future<Output = Result<T, E>>,
+{
+    let transaction = Arc::new(db.begin().await?);
+    let done = operation(Transaction(Arc::clone(&transaction))).await?;
+    let transaction = Arc::into_inner(transaction).expect("the operation has ended and its handle cannot be cloned");
+    transaction.commit().await?;
+    Ok(done)
+}
+
 fn lost_against_another(error: &DbErr) -> bool {
     sqlstate(error).is_some_and(|code| LOST_AGAINST_ANOTHER.contains(&code.as_str()))
-}
-
-/// Whether the database refuses the values themselves, so that trying again is in vain: SQLSTATE class 22 (data exception) or 23
-/// (integrity constraint violation), PostgreSQL manual, appendix A.
-pub fn is_about_data(error: &DbErr) -> bool {
-    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-}
-
-/// The SQLSTATE of an error, when the server gave one.
-pub fn sqlstate(error: &DbErr) -> Option<String> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
-        return None;
-    };
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .map(|code| code.into_owned())
 }

@@ -4,37 +4,25 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_nats::topology::Topology;
-use vpnmanager_runtime::reconcile::{Next, Reconciler, Wake};
+use vpnmanager_runtime::reconcile::Wake;
 
 use crate::{app::App, ops::publications::recognise_stream::recognise_stream};
 
-pub(super) struct BusReconciler {
-    app: App,
-}
-
-impl BusReconciler {
-    pub(super) fn new(app: App) -> Self {
-        Self { app }
-    }
-}
-
-impl Reconciler for BusReconciler {
-    async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        self.app
-            .bus_access
-            .enforce(&self.app.db)
-            .await
-            .context("giving the bus its revocations failed")?;
-        // The server may have come back with an empty store.
-        Topology::ensure(&self.app.bus.client, self.app.topology.options().clone()).await?;
-        self.app.topology.ensure_event_consumer().await?;
-        let store = self.app.topology.commands_store().await?;
-        recognise_stream(&self.app, store)
-            .await
-            .context("recognising the stream failed")?;
-        self.app.publisher.wake();
-        Ok(Next::Idle)
-    }
+/// Gives the bus its revocations, streams and consumers, and recognises a store that was replaced.
+pub(super) async fn keep(app: App) -> anyhow::Result<()> {
+    app.bus_access
+        .enforce(&app.db)
+        .await
+        .context("giving the bus its revocations failed")?;
+    // The server may have come back with an empty store.
+    Topology::ensure(&app.bus.client, app.topology.options().clone()).await?;
+    app.topology.ensure_event_consumer().await?;
+    let store = app.topology.commands_store().await?;
+    recognise_stream(&app, store)
+        .await
+        .context("recognising the stream failed")?;
+    app.publisher.wake();
+    Ok(())
 }
 
 /// Wakes the reconciler at each reconnect.

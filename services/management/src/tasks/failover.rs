@@ -25,7 +25,7 @@ impl Reconciler for Failover {
         if readmit_nodes(&app.db).await? > 0 {
             app.placer.wake();
         }
-        let rehomed = rehome_users(&app.db, app.settings.rehome_after).await?;
+        let rehomed = rehome_users(&app.db, app.config.health.rehome_after).await?;
         if rehomed.users > 0 {
             app.publisher.wake();
             self.placed = false;

@@ -12,8 +12,8 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromN
 use crate::{
     app::App,
     ops::{
-        nodes::record_heartbeats::{self, Received, Speaker},
-        transact::is_about_data,
+        nodes::record_heartbeats::{Received, Speaker, record_heartbeats},
+        sqlstate::is_about_data,
     },
 };
 
@@ -34,13 +34,13 @@ pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToke
 
 /// The next heartbeat comes in five seconds, so a lost one is not kept. One that the database cannot hold costs the others nothing.
 async fn record(app: &App, received: Vec<Received>) {
-    let record = async |received| record_heartbeats::record(&app.db, app.settings.thresholds, received).await;
-    match record(received.clone()).await {
+    let record = async |received: &[Received]| record_heartbeats(&app.db, app.config.health, received).await;
+    match record(&received).await {
         Ok(()) => {}
         Err(error) if is_about_data(&error) && received.len() > 1 => {
             for one in received {
                 let node = one.heartbeat.node.clone();
-                if let Err(error) = record(vec![one]).await {
+                if let Err(error) = record(&[one]).await {
                     warn!(node.id = %node, error = %error, "Recording a heartbeat failed");
                 }
             }

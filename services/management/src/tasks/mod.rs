@@ -3,70 +3,60 @@
 use std::time::Duration;
 
 use vpnmanager_nats::{subjects, topology::MANAGEMENT_GROUP};
-use vpnmanager_runtime::{
-    reconcile::{Schedule, Wake, drive},
-    tasks::Tasks,
+use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
+
+use crate::{
+    app::App,
+    ops::nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
 };
 
-use crate::app::App;
-
-mod ages;
 mod bus;
-mod drains;
 mod failover;
+mod handshakes;
 mod heartbeats;
 mod intents;
 mod placer;
-mod prompts;
 mod publisher;
 mod reports;
 mod requests;
 mod signs;
 mod syncs;
 
+const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node came back may lack it, and the replica that was woken may have died: nobody else tells.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
+/// The bus server may have lost its revocations or its streams without a reconnect.
+const BUS_PERIOD: Duration = Duration::from_secs(60);
 
 /// Starts them all.
 ///
 /// # Errors
 /// When the bus does not take the subscriptions.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
-    let reconciler =
-        |name: &'static str, wake: &Wake, period| (name, wake.clone(), Schedule::every(period), tasks.token());
-    let (name, wake, schedule, stop) = reconciler("publisher", &app.publisher, Duration::from_secs(1));
-    tasks.spawn(
-        name,
-        drive(name, publisher::Publisher::new(app.clone()), wake, schedule, stop),
+    let unwoken = Wake::new();
+    tasks.reconcile(
+        "publisher",
+        &app.publisher,
+        SECOND,
+        publisher::Publisher::new(app.clone()),
     );
-    let (name, wake, schedule, stop) = reconciler("placer", &app.placer, PLACER_PERIOD);
-    tasks.spawn(
-        name,
-        drive(name, placer::Placer::new(app.clone()), wake, schedule, stop),
+    tasks.reconcile("placer", &app.placer, PLACER_PERIOD, on(app, placer::place));
+    tasks.reconcile(
+        "node-ages",
+        &unwoken,
+        SECOND,
+        on(app, |app| async move { assess_ages(&app.db, app.config.health).await }),
     );
-    let (name, wake, schedule, stop) = reconciler("node-ages", &Wake::new(), Duration::from_secs(1));
-    tasks.spawn(name, drive(name, ages::Ages::new(app.clone()), wake, schedule, stop));
-    let (name, wake, schedule, stop) = reconciler("failover", &Wake::new(), Duration::from_secs(1));
-    tasks.spawn(
-        name,
-        drive(name, failover::Failover::new(app.clone()), wake, schedule, stop),
+    tasks.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
+    tasks.reconcile(
+        "drains",
+        &app.drains,
+        SECOND,
+        on(app, |app| async move { tell_draining(&app).await }),
     );
-    let (name, wake, schedule, stop) = reconciler("drains", &app.drains, Duration::from_secs(1));
-    tasks.spawn(
-        name,
-        drive(name, drains::Drains::new(app.clone()), wake, schedule, stop),
-    );
-    let (name, wake, schedule, stop) = reconciler("prompts", &Wake::new(), Duration::from_secs(1));
-    tasks.spawn(
-        name,
-        drive(name, prompts::Prompts::new(app.clone()), wake, schedule, stop),
-    );
+    tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
     let reconnected = Wake::new();
-    let (name, wake, schedule, stop) = reconciler("bus-access", &reconnected, Duration::from_secs(60));
-    tasks.spawn(
-        name,
-        drive(name, bus::BusReconciler::new(app.clone()), wake, schedule, stop),
-    );
+    tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(
         "bus-connections",
         bus::follow_connections(app.bus.connections.clone(), reconnected, tasks.token()),
@@ -94,4 +84,10 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let consumer = app.topology.ensure_event_consumer().await?;
     tasks.spawn("reports", reports::run(app.clone(), consumer, tasks.token()));
     Ok(())
+}
+
+/// An operation that is run again and again with the same App.
+fn on<Run, Operation: Fn(App) -> Run>(app: &App, operation: Operation) -> impl FnMut() -> Run + use<Run, Operation> {
+    let app = app.clone();
+    move || operation(app.clone())
 }

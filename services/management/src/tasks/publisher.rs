@@ -85,7 +85,7 @@ impl Reconciler for Publisher {
         record::record(leases, &claims, &results)
             .await
             .context("recording publications failed")?;
-        raise_revisions(&self.app.db, &overtaken, &self.app.settings.server_id)
+        raise_revisions(&self.app.db, &overtaken, &self.app.config.server_id)
             .await
             .context("raising revisions failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     ops::{
         reports::apply::{self, Applied},
-        transact::is_about_data,
+        sqlstate::is_about_data,
     },
 };
 

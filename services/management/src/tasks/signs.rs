@@ -9,7 +9,7 @@ use vpnmanager_nats::{
 };
 
 use super::requests;
-use crate::{app::App, ops::credentials::sign::NodeRequest};
+use crate::{app::App, ops::credentials::sign::SigningRequest};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let request = requests::read(&node, &payload, |request: &SignRequest| &request.node)?;
@@ -27,13 +27,9 @@ pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Byt
 }
 
 async fn sign(app: &App, node: &NodeId, request: CertificateRequest) -> SignResult {
-    let common_name = request.common_name.clone();
-    let asked = NodeRequest {
+    let asked = SigningRequest {
         node: node.clone(),
         request,
     };
-    app.signs
-        .submit(asked)
-        .await
-        .unwrap_or(SignResult::Unavailable { common_name })
+    app.signatures.submit(asked).await
 }

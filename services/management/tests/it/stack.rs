@@ -18,6 +18,7 @@ use vpnmanager_management::app::App;
 use vpnmanager_management::config::{
     BusConfig, Config, DatabaseConfig, DrainConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
 };
+use vpnmanager_management::start;
 use vpnmanager_nats::security::bus_files::init::BusInit;
 use vpnmanager_openapi::auth::hash_key;
 use vpnmanager_openapi::server::Bound;
@@ -74,7 +75,7 @@ impl Stack {
             },
         };
         let tasks = Tasks::new();
-        let app = App::start(&config, &tasks).await.expect("management starts");
+        let app = start::start(config.clone(), &tasks).await.expect("management starts");
         Self {
             app,
             tasks,

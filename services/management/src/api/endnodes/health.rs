@@ -8,11 +8,17 @@ use vpnmanager_nats::ids::{AgentInstance, NodeId};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::view::Endnode;
-use crate::api::failure;
-use crate::api::names::{OpenvpnStateText, VersionText, Words};
-use crate::app::App;
-use crate::ops::nodes::read::{self, NodeView};
-use crate::ops::nodes::record_heartbeats::{self, Received, Speaker};
+use crate::{
+    api::{
+        failure,
+        names::{OpenvpnStateText, VersionText, Words},
+    },
+    app::App,
+    ops::nodes::{
+        read::{self, NodeView},
+        record_heartbeats::{Received, Speaker, record_heartbeats},
+    },
+};
 
 /// How an end-node is. All of it may be left out: then it was heard of, and nothing else is new.
 #[derive(Debug, Object)]
@@ -48,7 +54,7 @@ pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Re
         at: Utc::now(),
         by: Speaker::Monitoring,
     };
-    record_heartbeats::record(&app.db, app.settings.thresholds, vec![received])
+    record_heartbeats(&app.db, app.config.health, &[received])
         .await
         .map_err(failure::database)?;
     find(app, node).await.map(Endnode::of)

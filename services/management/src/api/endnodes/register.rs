@@ -15,7 +15,7 @@ use crate::api::names::{
 };
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::nodes::register::{self, Enrolment, Registration, Right};
+use crate::ops::nodes::register::{self, Authority, Enrolment, Registration};
 
 /// The IANA port of OpenVPN.
 const DEFAULT_PORT: u16 = 1194;
@@ -111,8 +111,8 @@ pub(super) async fn register(
     body: RegistrationBody,
 ) -> Result<Registered, ApiError> {
     let right = match (&body.join_token, caller) {
-        (Some(token), _) => Right::JoinToken(token.as_str().into()),
-        (None, Some(actor)) => Right::Key(actor),
+        (Some(token), _) => Authority::JoinToken(token.as_str().into()),
+        (None, Some(actor)) => Authority::Key(actor),
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
     };
     if body.host.is_none() && peer.is_none() {

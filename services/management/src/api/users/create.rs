@@ -12,7 +12,7 @@ use crate::api::failure;
 use crate::api::names::{ServerIdText, UsernameText};
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::users::create::{self, NewUser};
+use crate::ops::users::create::NewUser;
 use crate::ops::users::read::UserView;
 
 /// A user to create.
@@ -53,7 +53,7 @@ pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> 
         server_id: body.server_id.map(|id| id.0),
         actor: actor.clone(),
     };
-    create::create_user(app, new).await.map_err(failure::of_create_user)
+    app.creates.submit(new).await.map_err(failure::of_create_user)
 }
 
 /// An end of access that has passed is a mistake of the caller's, not a wish.

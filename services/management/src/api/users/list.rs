@@ -37,7 +37,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         synced,
         username_prefix,
     };
-    let rows = read::list_users(app, &filter, after, limit.fetch())
+    let rows = read::list_users(&app.db, &filter, after, limit.fetch())
         .await
         .map_err(failure::database)?;
     Ok(PageAnswer::new(rows, limit, uri, |view| view.user.id, User::of))

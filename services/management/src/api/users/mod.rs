@@ -24,7 +24,6 @@ use super::names::{ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::users::read::{self, UserView};
-use crate::ops::users::waiters;
 use change::UserChanges;
 use create::{CreatedUser, NewUserBody};
 use list::ListParameters;
@@ -101,7 +100,9 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Json<User>, ApiError> {
-        let found = read::get_user(app.0, &username.0.0).await.map_err(failure::database)?;
+        let found = read::get_user(&app.db, &username.0.0)
+            .await
+            .map_err(failure::database)?;
         found.map(|view| Json(User::of(view))).ok_or_else(failure::unknown_user)
     }
 
@@ -188,7 +189,7 @@ async fn settled(app: &App, stopping: &Stopping, view: UserView, wait: Option<Wa
         return Ok(User::of(view));
     };
     let waited = tokio::select! {
-        waited = waiters::wait_until_settled(app, view.clone(), wait.duration()) => waited,
+        waited = app.waiters.until_settled(&app.db, view.clone(), wait.duration()) => waited,
         () = stopping.0.cancelled() => Ok(Some(view.clone())),
     };
     match waited.map_err(failure::database)? {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement, TransactionTrait,
+    Statement,
 };
 use tracing::{error, warn};
 use vpnmanager_entities::credential;
@@ -13,21 +13,56 @@ use vpnmanager_nats::{
     sign::{CertificateRequest, SignRefusal, SignResult, SignedCertificate},
 };
 
-use crate::ops::transact;
+use crate::ops::transact::transact;
 use crate::pki::{Pki, Signed};
+
+use vpnmanager_runtime::{
+    batch::{BatchLimits, Batcher},
+    tasks::Tasks,
+};
 
 /// One request with the node that the bus let ask it.
 #[derive(Debug, Clone)]
-pub struct NodeRequest {
+pub struct SigningRequest {
     /// Who asks.
     pub node: NodeId,
     /// For what.
     pub request: CertificateRequest,
 }
 
+/// Where signatures share their commits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Signatures {
+    batcher: Batcher<SigningRequest, SignResult>,
+}
+
+impl Signatures {
+    /// Starts the workers.
+    pub fn start(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Self {
+        let limits = BatchLimits {
+            batch: 128,
+            workers: 2,
+            ..BatchLimits::default()
+        };
+        let (db, pki) = (db.clone(), Arc::clone(pki));
+        let batcher = Batcher::start(tasks, "sign-certificates", limits, move |batch| {
+            let (db, pki) = (db.clone(), Arc::clone(&pki));
+            async move { sign_batch(&db, &pki, batch).await }
+        });
+        Self { batcher }
+    }
+
+    /// Signs one certificate, together with whatever else is to be signed at this moment.
+    pub async fn submit(&self, asked: SigningRequest) -> SignResult {
+        let common_name = asked.request.common_name.clone();
+        let signed = self.batcher.submit(asked).await;
+        signed.unwrap_or(SignResult::Unavailable { common_name })
+    }
+}
+
 /// Signs a batch in one transaction. One result for each, in order.
-pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Vec<SignResult> {
-    let unavailable = |request: &NodeRequest| SignResult::Unavailable {
+pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Vec<SignResult> {
+    let unavailable = |request: &SigningRequest| SignResult::Unavailable {
         common_name: request.request.common_name.clone(),
     };
     let checked = match check(pki, batch.clone()).await {
@@ -37,13 +72,8 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Node
             return batch.iter().map(unavailable).collect();
         }
     };
-    let attempt = || async {
-        let transaction = db.begin().await?;
-        let results = sign_within(&transaction, pki, &batch, &checked).await?;
-        transaction.commit().await?;
-        Ok::<_, DbErr>(results)
-    };
-    match transact::on_conflict(attempt).await {
+    let (asked, keys) = (batch.as_slice(), &checked);
+    match transact(db, |tx| async move { sign_within(&tx, pki, asked, keys).await }).await {
         Ok(results) => results,
         Err(error) => {
             warn!(error = %error, "Recording certificates failed");
@@ -55,7 +85,7 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Node
 /// The hash of each request's public key; `None` for an invalid request.
 type PublicKeys = Vec<Option<Vec<u8>>>;
 
-async fn check(pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
+async fn check(pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
     let pki = Arc::clone(pki);
     tokio::task::spawn_blocking(move || {
         batch
@@ -69,7 +99,7 @@ async fn check(pki: &Arc<Pki>, batch: Vec<NodeRequest>) -> Result<PublicKeys, to
 async fn sign_within(
     transaction: &DatabaseTransaction,
     pki: &Arc<Pki>,
-    batch: &[NodeRequest],
+    batch: &[SigningRequest],
     keys: &PublicKeys,
 ) -> Result<Vec<SignResult>, DbErr> {
     let names = batch.iter().map(|asked| asked.request.common_name.to_string());
@@ -122,7 +152,7 @@ enum Decision {
     Refuse(SignRefusal),
 }
 
-fn decide(row: Option<&credential::Model>, asked: &NodeRequest, key: Option<&[u8]>) -> Decision {
+fn decide(row: Option<&credential::Model>, asked: &SigningRequest, key: Option<&[u8]>) -> Decision {
     let Some(key) = key else {
         return Decision::Refuse(SignRefusal::InvalidCsr);
     };
@@ -150,7 +180,7 @@ fn decide(row: Option<&credential::Model>, asked: &NodeRequest, key: Option<&[u8
     }
 }
 
-async fn sign(pki: &Arc<Pki>, batch: &[NodeRequest], decisions: &[Decision]) -> Vec<(CommonName, Signed)> {
+async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) -> Vec<(CommonName, Signed)> {
     let mut wanted: Vec<CertificateRequest> = batch
         .iter()
         .zip(decisions)

@@ -8,12 +8,11 @@ use std::{
 
 use chrono::{TimeDelta, Utc};
 use sea_orm::{
-    DbErr, EntityTrait, QueryFilter,
+    DatabaseConnection, DbErr, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::api_key;
 
-use crate::app::App;
 use crate::ops::keys::create_join_token::hash;
 
 /// A revoked key is let in for at most this long.
@@ -50,6 +49,19 @@ type KeyHash = Vec<u8>;
 type Seen = (Operator, Instant);
 
 impl KeyCache {
+    /// The holder of a key that is valid at this moment. Found by its hash, so that nothing of ours compares secrets.
+    pub async fn authenticate(&self, db: &DatabaseConnection, key: &str) -> Result<Option<Operator>, DbErr> {
+        let hash = hash(key);
+        if let Some(operator) = self.get(&hash) {
+            return Ok(Some(operator));
+        }
+        let found = look_up(db, &hash).await?;
+        if let Some(operator) = &found {
+            self.put(hash, operator.clone());
+        }
+        Ok(found)
+    }
+
     fn get(&self, hash: &[u8]) -> Option<Operator> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (operator, seen) = known.get(hash)?;
@@ -63,19 +75,11 @@ impl KeyCache {
     }
 }
 
-/// The holder of a key that is valid at this moment. Found by its hash, so that nothing of ours compares secrets.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn authenticate(app: &App, key: &str) -> Result<Option<Operator>, DbErr> {
-    let hash = hash(key);
-    if let Some(operator) = app.keys.get(&hash) {
-        return Ok(Some(operator));
-    }
+async fn look_up(db: &DatabaseConnection, hash: &[u8]) -> Result<Option<Operator>, DbErr> {
     let now = Utc::now();
     let found = api_key::Entity::find()
-        .filter(api_key::COLUMN.hash.eq(hash.clone()))
-        .one(&app.db)
+        .filter(api_key::COLUMN.hash.eq(hash.to_vec()))
+        .one(db)
         .await?;
     let Some(row) = found.filter(|row| row.expires_at.is_none_or(|at| at > now)) else {
         return Ok(None);
@@ -89,10 +93,8 @@ pub async fn authenticate(app: &App, key: &str) -> Result<Option<Operator>, DbEr
         api_key::Entity::update_many()
             .col_expr(api_key::Column::LastUsedAt, Expr::value(now))
             .filter(Expr::col(api_key::Column::Id).eq(row.id))
-            .exec(&app.db)
+            .exec(db)
             .await?;
     }
-    let operator = Operator { name: row.name, role };
-    app.keys.put(hash, operator.clone());
-    Ok(Some(operator))
+    Ok(Some(Operator { name: row.name, role }))
 }

@@ -1,13 +1,19 @@
 //! What must be in the database before the first request.
 
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, TransactionTrait, sea_query::OnConflict,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    sea_query::OnConflict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_entities::{api_key, certificate_authority};
 
-use crate::ops::keys::create_join_token::hash;
-use crate::pki::Pki;
+use crate::{
+    ops::{
+        keys::create_join_token::hash,
+        transact::{FromDatabase, transact},
+    },
+    pki::Pki,
+};
 
 /// The name of the key from `API_KEY`.
 const FIRST_KEY: &str = "admin";
@@ -32,12 +38,28 @@ pub enum BootstrapError {
     Database(#[from] DbErr),
 }
 
+impl FromDatabase for BootstrapError {
+    fn database(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::ForeignAuthority { .. } => None,
+        }
+    }
+}
+
 /// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.
 ///
 /// # Errors
 /// See [`BootstrapError`].
 pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
-    let transaction = db.begin().await?;
+    transact(db, |tx| async move { bootstrap_within(&tx, key, pki).await }).await
+}
+
+async fn bootstrap_within(
+    transaction: &DatabaseTransaction,
+    key: &SecretString,
+    pki: &Pki,
+) -> Result<(), BootstrapError> {
     transaction
         .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({BOOTSTRAP_LOCK})"))
         .await?;
@@ -53,10 +75,10 @@ pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -
                 .update_column(api_key::Column::Hash)
                 .to_owned(),
         )
-        .exec_without_returning(&transaction)
+        .exec_without_returning(transaction)
         .await?;
 
-    let known = certificate_authority::Entity::find().all(&transaction).await?;
+    let known = certificate_authority::Entity::find().all(transaction).await?;
     let found = pki.ca_fingerprint();
     match known.first() {
         None => {
@@ -66,7 +88,7 @@ pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -
                 ..Default::default()
             };
             certificate_authority::Entity::insert(row)
-                .exec_without_returning(&transaction)
+                .exec_without_returning(transaction)
                 .await?;
         }
         Some(_) if known.iter().any(|authority| authority.fingerprint == found) => {}
@@ -77,6 +99,5 @@ pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -
             });
         }
     }
-    transaction.commit().await?;
     Ok(())
 }

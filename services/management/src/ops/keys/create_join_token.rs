@@ -5,14 +5,20 @@ use std::time::Duration;
 use aws_lc_rs::{digest, rand};
 use chrono::{DateTime, SubsecRound, Utc};
 use data_encoding::BASE32_NOPAD;
-use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, TransactionTrait};
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use secrecy::SecretString;
 use serde_json::json;
 use vpnmanager_entities::join_token;
 use vpnmanager_nats::ids::NodeId;
 
-use crate::ops::audit::{self, Entry};
-use crate::{app::App, domain::actor::Actor};
+use crate::{
+    app::App,
+    domain::actor::Actor,
+    ops::{
+        audit::{self, Entry},
+        transact::transact,
+    },
+};
 
 /// What operators recognise a token by, in a secret scanner too.
 const PREFIX: &str = "vpnjoin-";
@@ -44,28 +50,28 @@ pub async fn create_join_token(
     rand::fill(&mut random).expect("the operating system provides randomness");
     let token = format!("{PREFIX}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
     let expires_at = (Utc::now() + time_to_live).trunc_subsecs(6);
-    let transaction = app.db.begin().await?;
-    let row = join_token::ActiveModel {
-        hash: Set(hash(&token)),
-        server_id: Set(server_id.map(ToString::to_string)),
-        created_by: Set(actor.name.clone()),
-        expires_at: Set(expires_at),
-        ..Default::default()
-    };
-    join_token::Entity::insert(row)
-        .exec_without_returning(&transaction)
-        .await?;
-    let entry = Entry {
-        actor,
-        action: "join_token_created",
-        username: None,
-        server_id: app.settings.server_id.clone(),
-        details: None,
-        before: None,
-        after: Some(json!({ "server_id": server_id, "expires_at": expires_at })),
-    };
-    audit::record(&transaction, entry).await?;
-    transaction.commit().await?;
+    let hash = &hash(&token);
+    transact(&app.db, |tx| async move {
+        let row = join_token::ActiveModel {
+            hash: Set(hash.clone()),
+            server_id: Set(server_id.map(ToString::to_string)),
+            created_by: Set(actor.name.clone()),
+            expires_at: Set(expires_at),
+            ..Default::default()
+        };
+        join_token::Entity::insert(row).exec_without_returning(&*tx).await?;
+        let entry = Entry {
+            actor,
+            action: "join_token_created",
+            username: None,
+            server_id: app.config.server_id.clone(),
+            details: None,
+            before: None,
+            after: Some(json!({ "server_id": server_id, "expires_at": expires_at })),
+        };
+        audit::record(&tx, entry).await
+    })
+    .await?;
     Ok(JoinToken {
         token: token.into(),
         expires_at,

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement,
-    TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
 };
 use tracing::warn;
@@ -16,15 +16,19 @@ use vpnmanager_nats::{
     topology::TopologyError,
 };
 
-use crate::ops::{
-    audit::{self, Entry},
-    nodes::{
-        read::{self, Progress},
-        track_agent_runs::{is_refused, note_told},
+use crate::{
+    app::App,
+    domain::actor::Actor,
+    ops::{
+        audit::{self, Entry},
+        nodes::{
+            read::{self, Progress},
+            track_agent_runs::{is_refused, note_told},
+        },
+        publications::recognise_stream::recognise_stream,
+        transact::transact,
     },
-    publications::recognise_stream::recognise_stream,
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// Why there is no answer; the node asks again.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +111,15 @@ fn reason_to_resync(request: &SyncRequest, progress: &Progress, store: StreamId)
 
 /// Makes every placement of the node due and says so in the audit trail. Of several replicas one does it.
 async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
-    let transaction = app.db.begin().await?;
+    transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
+}
+
+async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     let begun = server::Entity::update_many()
         .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
         .filter(Expr::col(server::Column::Name).eq(node.as_str()))
         .filter(server::Column::ResyncSince.is_null())
-        .exec(&transaction)
+        .exec(transaction)
         .await?;
     if begun.rows_affected == 0 {
         return Ok(());
@@ -122,7 +129,7 @@ async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbE
         .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
         .col_expr(placement::Column::Attempts, Expr::value(0))
         .filter(Expr::col(placement::Column::ServerId).eq(node.as_str()))
-        .exec(&transaction)
+        .exec(transaction)
         .await?;
     let entry = Entry {
         actor: &Actor::system(),
@@ -133,8 +140,7 @@ async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbE
         before: None,
         after: None,
     };
-    audit::record(&transaction, entry).await?;
-    transaction.commit().await
+    audit::record(transaction, entry).await
 }
 
 /// Once everything is in the stream: what nobody ordered goes, and the consumer starts over. The node will take whoever does not

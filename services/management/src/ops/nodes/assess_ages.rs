@@ -2,54 +2,64 @@
 
 use chrono::Utc;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, Statement, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement,
 };
 use vpnmanager_entities::server::{self, NodeState};
 
-use crate::domain::health::{self, Thresholds};
-use crate::ops::nodes::record_heartbeats::{Transition, change_state};
+use crate::{
+    config::HealthConfig,
+    domain::health,
+    ops::{
+        nodes::record_heartbeats::{Transition, change_state},
+        transact::transact,
+    },
+};
 
 /// Assesses every node by the age of its last heartbeat, and audits and samples each change. Safe in all replicas: one of them makes the change.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn assess_ages(db: &DatabaseConnection, thresholds: Thresholds) -> Result<(), DbErr> {
+pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Result<(), DbErr> {
     let now = Utc::now();
-    let silent_since = now - thresholds.stale_after;
+    let silent_since = now - limits.stale_after;
     let silent = server::Entity::find()
         .filter(server::COLUMN.last_seen.lt(silent_since))
         .filter(server::Column::State.ne(NodeState::Lost))
         .all(db)
         .await?;
     for server in silent {
-        let Some(assessment) = server.last_seen.and_then(|at| health::by_age(at, now, thresholds)) else {
+        let Some(assessment) = server.last_seen.and_then(|at| health::by_age(at, now, limits)) else {
             continue;
         };
         if assessment.state == server.state {
             continue;
         }
-        let transaction = db.begin().await?;
         let transition = Transition {
             server: &server.name,
             from: server.state,
             to: &assessment,
             at: now,
         };
-        if change_state(&transaction, transition).await? {
-            let sample = Statement::from_sql_and_values(
-                transaction.get_database_backend(),
-                "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
+        transact(db, |tx| async move { age(&tx, transition).await }).await?;
+    }
+    Ok(())
+}
+
+/// Changes the state and samples it.
+async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
+    if change_state(transaction, transition).await? {
+        let sample = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
                  SELECT server_id, $2, $3, $4, sessions, bytes_in, bytes_out FROM health_status WHERE server_id = $1",
-                [
-                    server.name.as_str().into(),
-                    now.into(),
-                    assessment.state.as_str().into(),
-                    assessment.reason.clone().into(),
-                ],
-            );
-            transaction.execute_raw(sample).await?;
-        }
-        transaction.commit().await?;
+            [
+                transition.server.into(),
+                transition.at.into(),
+                transition.to.state.as_str().into(),
+                transition.to.reason.clone().into(),
+            ],
+        );
+        transaction.execute_raw(sample).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QuerySelect, TransactionTrait,
+    PaginatorTrait, QueryFilter, QuerySelect,
 };
 use vpnmanager_entities::server::{self, NodeState};
 use vpnmanager_nats::ids::NodeId;
@@ -13,7 +13,7 @@ use crate::ops::{
         read::{self, NodeView},
         register::snapshot,
     },
-    transact::{self, FromDatabase},
+    transact::{FromDatabase, transact},
 };
 use crate::{app::App, domain::actor::Actor};
 
@@ -84,12 +84,10 @@ pub async fn change_node(
     node: &NodeId,
     change: NodeChange,
 ) -> Result<NodeView, ChangeNodeError> {
-    transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        record(&transaction, actor, node, change).await?;
-        transaction.commit().await?;
-        Ok::<_, ChangeNodeError>(())
-    })
+    transact(
+        &app.db,
+        |tx| async move { record_change(&tx, actor, node, change).await },
+    )
     .await?;
     app.drains.wake();
     app.placer.wake();
@@ -97,7 +95,7 @@ pub async fn change_node(
     view.ok_or(ChangeNodeError::UnknownServer)
 }
 
-async fn record(
+async fn record_change(
     transaction: &DatabaseTransaction,
     actor: &Actor,
     node: &NodeId,

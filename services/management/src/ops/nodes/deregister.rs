@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement};
 use tracing::{info, warn};
 use vpnmanager_entities::server;
 use vpnmanager_nats::{
@@ -20,7 +18,7 @@ use crate::ops::{
         register::{revoke, snapshot},
     },
     placement::hand_over::{Heirs, Move, choose, hand_over},
-    transact::{self, FromDatabase},
+    transact::{FromDatabase, transact},
 };
 use crate::{app::App, bus_access::EnforceError, domain::actor::Actor};
 
@@ -64,13 +62,7 @@ impl FromDatabase for DeregisterNodeError {
 /// # Errors
 /// See [`DeregisterNodeError`].
 pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
-    transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        record(&transaction, actor, node).await?;
-        transaction.commit().await?;
-        Ok::<_, DeregisterNodeError>(())
-    })
-    .await?;
+    transact(&app.db, |tx| async move { record_end(&tx, actor, node).await }).await?;
     app.publisher.wake();
     app.placer.wake();
     retire(app, node).await;
@@ -97,7 +89,11 @@ async fn retire(app: &App, node: &NodeId) {
     }
 }
 
-async fn record(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
+async fn record_end(
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    node: &NodeId,
+) -> Result<(), DeregisterNodeError> {
     let found = server::Entity::find_by_name(node.as_str())
         .lock_exclusive()
         .one(transaction)

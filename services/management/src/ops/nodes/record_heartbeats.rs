@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, TransactionTrait,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait, Func, OnConflict},
 };
 use serde_json::json;
@@ -16,13 +16,17 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
-use crate::domain::{
-    actor::Actor,
-    health::{self, Assessment, Known, Thresholds},
-};
-use crate::ops::{
-    audit::{self, Entry},
-    nodes::{find_drift::find_drift, request_handshakes::prompt, track_agent_runs::observe},
+use crate::{
+    config::HealthConfig,
+    domain::{
+        actor::Actor,
+        health::{self, Assessment, Circumstances},
+    },
+    ops::{
+        audit::{self, Entry},
+        nodes::{find_drift::find_drift, request_handshakes::request_one, track_agent_runs::observe},
+        transact::transact,
+    },
 };
 
 /// One sample for the history of each node in this time.
@@ -52,23 +56,29 @@ pub enum Speaker {
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn record(db: &DatabaseConnection, thresholds: Thresholds, batch: Vec<Received>) -> Result<(), DbErr> {
-    let transaction = db.begin().await?;
+pub async fn record_heartbeats(db: &DatabaseConnection, limits: HealthConfig, batch: &[Received]) -> Result<(), DbErr> {
+    transact(db, |tx| async move { record_within(&tx, limits, batch.to_vec()).await }).await
+}
+
+async fn record_within(
+    transaction: &DatabaseTransaction,
+    limits: HealthConfig,
+    mut batch: Vec<Received>,
+) -> Result<(), DbErr> {
     let names: HashSet<String> = batch
         .iter()
         .map(|received| received.heartbeat.node.to_string())
         .collect();
     let known = server::Entity::find()
         .filter(server::COLUMN.name.eq_any(names))
-        .all(&transaction)
+        .all(transaction)
         .await?;
-    let mut batch = batch;
     batch.retain(|received| {
         known
             .iter()
             .any(|server| server.name == received.heartbeat.node.as_str())
     });
-    let observed = observe(&transaction, &batch).await?;
+    let observed = observe(transaction, &batch).await?;
     let mut newest: HashMap<String, Received> = HashMap::new();
     for received in batch {
         // What a clone says is not how the node is.
@@ -76,29 +86,29 @@ pub async fn record(db: &DatabaseConnection, thresholds: Thresholds, batch: Vec<
             newest.insert(received.heartbeat.node.to_string(), received);
         }
     }
-    let mut drifts = follow_drift(&transaction, &newest).await?;
+    let mut drifts = follow_drift(transaction, &newest).await?;
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
         let Some(received) = newest.get(&server.name) else {
             continue;
         };
-        let known = Known {
+        let circumstances = Circumstances {
             cloned: observed.is_cloned(&server.name),
             drift_since: drifts.remove(&server.name),
         };
-        rows.push(row(received, known));
-        let assessment = health::assess(&received.heartbeat, received.at, known, thresholds);
-        follow(&transaction, server, received, assessment).await?;
+        rows.push(row(received, circumstances));
+        let assessment = health::assess(&received.heartbeat, received.at, circumstances, limits);
+        follow(transaction, server, received, assessment).await?;
         // Once: what a resync does not put right is tried again with the node's own handshakes.
-        let is_news = known.drift_since == Some(received.at);
+        let is_news = circumstances.drift_since == Some(received.at);
         if is_news && server.resync_since.is_none() {
-            prompt(&transaction, &server.name).await?;
+            request_one(transaction, &server.name).await?;
         }
     }
     if !rows.is_empty() {
-        upsert(&transaction, rows).await?;
+        upsert(transaction, rows).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// Since when each of these nodes drifts that does.
@@ -130,7 +140,7 @@ async fn follow_drift(
     Ok(since.collect())
 }
 
-fn row(received: &Received, known: Known) -> health_status::ActiveModel {
+fn row(received: &Received, circumstances: Circumstances) -> health_status::ActiveModel {
     let heartbeat = &received.heartbeat;
     let openvpn = &heartbeat.openvpn;
     let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -154,7 +164,7 @@ fn row(received: &Received, known: Known) -> health_status::ActiveModel {
         queued_intents: Set(bounded(heartbeat.queued_intents)),
         draining: Set(heartbeat.draining),
         detail: Set(openvpn.detail.clone()),
-        drift_since: Set(known.drift_since.map(|since| since.trunc_subsecs(6))),
+        drift_since: Set(circumstances.drift_since.map(|since| since.trunc_subsecs(6))),
     }
 }
 
@@ -248,7 +258,7 @@ fn minute(at: DateTime<Utc>) -> i64 {
 }
 
 /// A node's way from one state to another.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Transition<'a> {
     /// The node.
     pub server: &'a str,

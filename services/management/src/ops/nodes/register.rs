@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect, TransactionTrait, sea_query::OnConflict,
+    QuerySelect, sea_query::OnConflict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -23,7 +23,7 @@ use vpnmanager_nats::{
 use crate::ops::{
     audit::{self, Entry},
     keys::create_join_token::hash,
-    transact::{self, FromDatabase},
+    transact::{FromDatabase, transact},
 };
 use crate::{
     app::App,
@@ -57,9 +57,9 @@ pub struct Registration {
     pub peer: IpAddr,
 }
 
-/// With what right it enrols.
+/// By what authority it enrols.
 #[derive(Debug, Clone)]
-pub enum Right {
+pub enum Authority {
     /// A one-time token.
     JoinToken(SecretString),
     /// An API key of the admin or node role.
@@ -148,16 +148,11 @@ impl FromDatabase for RegisterNodeError {
 pub async fn register_node(
     app: &App,
     registration: Registration,
-    right: Right,
+    authority: Authority,
 ) -> Result<Enrolment, RegisterNodeError> {
     let certificate = sign_server(app, &registration).await?;
-    let recorded = transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let recorded = record(&transaction, &registration, &right).await?;
-        transaction.commit().await?;
-        Ok::<_, RegisterNodeError>(recorded)
-    })
-    .await?;
+    let (asked, by) = (&registration, &authority);
+    let recorded = transact(&app.db, |tx| async move { record_node(&tx, asked, by).await }).await?;
     if recorded.replaced_a_key {
         app.bus_access
             .enforce(&app.db)
@@ -170,18 +165,18 @@ pub async fn register_node(
         .map_err(RegisterNodeError::Topology)?;
     app.placer.wake();
 
-    let authority = app.bus_access.authority();
+    let signer = app.bus_access.authority();
     let bus_jwt = issue_node_jwt(
         &registration.server_id,
         &registration.bus_public_key,
         recorded.revoked_at,
-        authority,
+        signer,
     )
     .map_err(RegisterNodeError::Jwt)?;
     Ok(Enrolment {
-        bus_urls: app.settings.bus_public_urls.clone(),
+        bus_urls: app.config.bus.urls_for_nodes().to_vec(),
         bus_jwt,
-        bus_ca: app.settings.bus_ca.clone(),
+        bus_ca: app.bus_ca.as_deref().map(str::to_owned),
         ca: app.pki.ca_pem().to_owned(),
         certificate: certificate.pem,
         tls_crypt_v2_key: app.pki.tls_crypt_v2_pem().clone(),
@@ -208,10 +203,10 @@ struct Recorded {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-async fn record(
+async fn record_node(
     transaction: &DatabaseTransaction,
     registration: &Registration,
-    right: &Right,
+    authority: &Authority,
 ) -> Result<Recorded, RegisterNodeError> {
     let id = registration.server_id.as_str();
     let existing = server::Entity::find_by_name(id)
@@ -221,8 +216,8 @@ async fn record(
     let same_key = existing
         .as_ref()
         .is_some_and(|server| server.bus_public_key == registration.bus_public_key.as_str());
-    let (actor, may_replace) = match right {
-        Right::JoinToken(token) => {
+    let (actor, may_replace) = match authority {
+        Authority::JoinToken(token) => {
             let bound = use_token(transaction, registration, token, same_key).await?;
             (
                 Actor {
@@ -232,7 +227,7 @@ async fn record(
                 bound,
             )
         }
-        Right::Key(actor) => (actor.clone(), false),
+        Authority::Key(actor) => (actor.clone(), false),
     };
     let replaced_key = match &existing {
         Some(_) if same_key => None,

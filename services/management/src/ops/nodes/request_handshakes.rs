@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn prompt_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
         .exec(db)
@@ -38,7 +38,7 @@ pub async fn prompt_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn prompt(db: &impl ConnectionTrait, node: &str) -> Result<(), DbErr> {
+pub async fn request_one(db: &impl ConnectionTrait, node: &str) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
         .filter(Expr::col(server::Column::Name).eq(node))
@@ -58,7 +58,7 @@ struct Due {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn prompt_syncs(app: &App) -> Result<(), DbErr> {
+pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
         "SELECT name, prompt_since FROM servers WHERE prompt_since IS NOT NULL ORDER BY prompt_since, name LIMIT $1",

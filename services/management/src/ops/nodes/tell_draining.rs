@@ -54,7 +54,7 @@ async fn tell(app: &App, node: Differing) {
     };
     let request = NodeRequest::Drain {
         draining,
-        pace: app.settings.drain_pace,
+        pace: app.config.drain.pace,
     };
     match tokio::time::timeout(PATIENCE, ask_node(app, &id, request)).await {
         Ok(Ok(NodeAnswer::Done)) => info!(

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::ops::{
     audit::{self, Entry},
-    nodes::{record_heartbeats::Received, request_handshakes::prompt},
+    nodes::{record_heartbeats::Received, request_handshakes::request_one},
 };
 
 /// What a batch of heartbeats tells.
@@ -201,7 +201,7 @@ async fn judge(transaction: &DatabaseTransaction, node: &str, run: &Run) -> Resu
         return Ok(());
     }
     // It hears of it from the answer to its handshake.
-    prompt(transaction, node).await?;
+    request_one(transaction, node).await?;
     let (action, details) = if run.refused {
         error!(server.id = node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
         (

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    FromQueryResult, QueryFilter, Statement, TransactionTrait, sea_query::Expr,
+    FromQueryResult, QueryFilter, Statement, sea_query::Expr,
 };
 use serde_json::json;
 use vpnmanager_entities::{
@@ -19,12 +19,15 @@ use vpnmanager_nats::{
     username::Username,
 };
 
-use crate::domain::{actor::Actor, placement::place};
-use crate::ops::{
-    audit::{self, Entry},
-    users::{
-        change::want_revision,
-        create::{DEFAULT_POOL, takes_users},
+use crate::{
+    domain::{actor::Actor, placement::place},
+    ops::{
+        audit::{self, Entry},
+        transact::transact,
+        users::{
+            change::want_revision,
+            create::{DEFAULT_POOL, takes_users},
+        },
     },
 };
 
@@ -54,20 +57,23 @@ pub struct Goal {
 /// # Errors
 /// When the database does not answer.
 pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, DbErr> {
-    let transaction = db.begin().await?;
+    transact(db, |tx| async move { place_within(&tx, goal).await }).await
+}
+
+async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<Placed, DbErr> {
     let dead_since = Utc::now() - goal.rehome_after;
-    let servers = server::Entity::find().all(&transaction).await?;
-    let users = lacking(&transaction, goal.replicas, dead_since).await?;
+    let servers = server::Entity::find().all(transaction).await?;
+    let users = lacking(transaction, goal.replicas, dead_since).await?;
     let found = users.len();
     let ids: Vec<i64> = users.iter().map(|user| user.id).collect();
-    let placements = placement::Entity::find_of(ids).all(&transaction).await?;
+    let placements = placement::Entity::find_of(ids).all(transaction).await?;
     for user in users {
         let held: Vec<&placement::Model> = placements
             .iter()
             .filter(|placement| placement.user_id == user.id)
             .collect();
         place_one(
-            &transaction,
+            transaction,
             Placing {
                 user: &user,
                 held: &held,
@@ -78,7 +84,6 @@ pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, 
         )
         .await?;
     }
-    transaction.commit().await?;
     Ok(Placed {
         users: found,
         more: found == usize::try_from(BATCH).unwrap_or(usize::MAX),

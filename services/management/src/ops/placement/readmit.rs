@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
 };
 use serde_json::json;
 use tracing::info;
 use vpnmanager_entities::server;
 
-use crate::domain::actor::Actor;
-use crate::ops::audit::{self, Entry};
+use crate::{
+    domain::actor::Actor,
+    ops::{
+        audit::{self, Entry},
+        transact::transact,
+    },
+};
 
 /// A node for which something waits for longer than this is not in sync.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(10);
@@ -41,18 +46,21 @@ pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     );
     let mut readmitted = 0;
     for node in Returned::find_by_statement(statement).all(db).await? {
-        readmitted += usize::from(readmit(db, &node).await?);
+        let returned = &node;
+        if transact(db, |tx| async move { readmit(&tx, returned).await }).await? {
+            info!(node.id = node.name, "A node that was lost takes users again");
+            readmitted += 1;
+        }
     }
     Ok(readmitted)
 }
 
-async fn readmit(db: &DatabaseConnection, node: &Returned) -> Result<bool, DbErr> {
-    let transaction = db.begin().await?;
+async fn readmit(transaction: &DatabaseTransaction, node: &Returned) -> Result<bool, DbErr> {
     let updated = server::Entity::update_many()
         .col_expr(server::Column::LostSince, Expr::value(Option::<DateTime<Utc>>::None))
         .filter(Expr::col(server::Column::Name).eq(node.name.as_str()))
         .filter(Expr::col(server::Column::LostSince).eq(node.lost_since))
-        .exec(&transaction)
+        .exec(transaction)
         .await?;
     if updated.rows_affected == 0 {
         return Ok(false);
@@ -66,8 +74,6 @@ async fn readmit(db: &DatabaseConnection, node: &Returned) -> Result<bool, DbErr
         before: Some(json!({ "lost_since": node.lost_since })),
         after: Some(json!({ "lost_since": null })),
     };
-    audit::record(&transaction, entry).await?;
-    transaction.commit().await?;
-    info!(server.id = node.name, "A node that was lost takes users again");
+    audit::record(transaction, entry).await?;
     Ok(true)
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::Utc;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
-    TransactionTrait,
 };
 use serde_json::json;
 use tracing::info;
@@ -15,7 +14,7 @@ use crate::domain::actor::Actor;
 use crate::ops::{
     audit::Entry,
     placement::hand_over::{FIT, Heirs, Move, choose, hand_over, tally},
-    transact,
+    transact::transact,
 };
 
 /// Users moved in one transaction.
@@ -36,19 +35,14 @@ pub struct Rehomed {
 /// # Errors
 /// When the database does not take it.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
-    transact::on_conflict(|| async {
-        let transaction = db.begin().await?;
-        let moves = rehome_within(&transaction, after).await?;
-        transaction.commit().await?;
-        if !moves.is_empty() {
-            info!(users = moves.len(), homes = ?tally(&moves), "Users of a lost node got another home");
-        }
-        Ok(Rehomed {
-            users: moves.len(),
-            more: moves.len() == usize::try_from(BATCH).unwrap_or(usize::MAX),
-        })
+    let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
+    if !moves.is_empty() {
+        info!(users = moves.len(), homes = ?tally(&moves), "Users of a lost node got another home");
+    }
+    Ok(Rehomed {
+        users: moves.len(),
+        more: moves.len() == usize::try_from(BATCH).unwrap_or(usize::MAX),
     })
-    .await
 }
 
 #[derive(FromQueryResult)]

@@ -3,7 +3,6 @@
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
-    TransactionTrait,
 };
 use serde_json::json;
 use tracing::warn;
@@ -11,7 +10,7 @@ use vpnmanager_entities::audit_log;
 use vpnmanager_nats::ids::{Revision, UserKey};
 
 use crate::domain::actor::Actor;
-use crate::ops::{audit::Entry, transact};
+use crate::ops::{audit::Entry, transact::transact};
 
 /// No honest count of changes comes near it; what claims more is not believed.
 const BELIEVABLE: i64 = 1 << 53;
@@ -33,12 +32,7 @@ pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &
     if seen.is_empty() {
         return Ok(());
     }
-    transact::on_conflict(|| async {
-        let transaction = db.begin().await?;
-        raise_within(&transaction, seen, recorder).await?;
-        transaction.commit().await
-    })
-    .await
+    transact(db, |tx| async move { raise_within(&tx, seen, recorder).await }).await
 }
 
 /// The same within a transaction of the caller.

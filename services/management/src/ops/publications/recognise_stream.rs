@@ -1,10 +1,7 @@
 //! Noticing that the bus came back with another store: everything is published again.
 
 use chrono::DateTime;
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect,
-    TransactionTrait,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect};
 use serde_json::json;
 use tracing::warn;
 use vpnmanager_entities::bus_stream;
@@ -12,7 +9,7 @@ use vpnmanager_nats::{sync::StreamId, topology::COMMANDS};
 
 use crate::ops::{
     audit::{self, Entry},
-    transact,
+    transact::transact,
 };
 use crate::{app::App, domain::actor::Actor};
 
@@ -22,11 +19,10 @@ use crate::{app::App, domain::actor::Actor};
 /// When the database does not answer.
 pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
     let created_at = DateTime::from_timestamp_micros(found.0).unwrap_or_default();
-    transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
+    transact(&app.db, |tx| async move {
         let known = bus_stream::Entity::find_by_id(COMMANDS)
             .lock_exclusive()
-            .one(&transaction)
+            .one(&*tx)
             .await?;
         let Some(known) = known else {
             let row = bus_stream::ActiveModel {
@@ -35,9 +31,9 @@ pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
             };
             bus_stream::Entity::insert(row)
                 .on_conflict_do_nothing()
-                .exec_without_returning(&transaction)
+                .exec_without_returning(&*tx)
                 .await?;
-            return transaction.commit().await;
+            return Ok(());
         };
         if known.created_at == created_at {
             return Ok(());
@@ -46,21 +42,20 @@ pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
         let before = known.created_at;
         let mut row = known.into_active_model();
         row.created_at = Set(created_at);
-        row.update(&transaction).await?;
+        row.update(&*tx).await?;
         let republish =
             "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0";
-        transaction.execute_unprepared(republish).await?;
+        tx.execute_unprepared(republish).await?;
         let entry = Entry {
             actor: &Actor::system(),
             action: "bus_store_replaced",
             username: None,
-            server_id: app.settings.server_id.clone(),
+            server_id: app.config.server_id.clone(),
             details: Some("every placement is published again".to_owned()),
             before: Some(json!({ "created_at": before })),
             after: Some(json!({ "created_at": created_at })),
         };
-        audit::record(&transaction, entry).await?;
-        transaction.commit().await
+        audit::record(&tx, entry).await
     })
     .await?;
     app.publisher.wake();

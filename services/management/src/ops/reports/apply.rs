@@ -1,7 +1,7 @@
 //! Recording acks and events of nodes, many in one transaction.
 
 use chrono::SubsecRound;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, TransactionTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, sea_query::OnConflict};
 use vpnmanager_entities::{audit_log, user};
 use vpnmanager_nats::{
     acks::Ack,
@@ -9,7 +9,7 @@ use vpnmanager_nats::{
     ids::{AgentInstance, NodeId, UserKey},
 };
 
-use crate::ops::{audit::Entry, nodes::track_agent_runs::refused_runs, reports::acks::apply_acks, transact};
+use crate::ops::{audit::Entry, nodes::track_agent_runs::refused_runs, reports::acks::apply_acks, transact::transact};
 use crate::{app::App, domain::actor::Actor};
 
 /// A tombstone that a node acked, so that its message can be forgotten.
@@ -38,9 +38,8 @@ pub struct Applied {
 /// # Errors
 /// When the database does not take it; nothing is recorded then.
 pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
-    transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let refused = refused_runs(&transaction).await?;
+    transact(&app.db, |tx| async move {
+        let refused = refused_runs(&*tx).await?;
         let counts =
             |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.to_string(), run.0));
         let acks: Vec<&Ack> = acks.iter().filter(|ack| counts(&ack.node, ack.instance)).collect();
@@ -48,9 +47,8 @@ pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied,
             .iter()
             .filter(|event| counts(&event.node, event.instance))
             .collect();
-        let applied = apply_acks(&transaction, &acks, &app.settings.server_id).await?;
-        record_events(&transaction, &events).await?;
-        transaction.commit().await?;
+        let applied = apply_acks(&tx, &acks, &app.config.server_id).await?;
+        record_events(&tx, &events).await?;
         Ok(applied)
     })
     .await

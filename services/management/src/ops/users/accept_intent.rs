@@ -1,7 +1,7 @@
 //! Carrying out what an operator asked a node's local API. Asking again gives the same answer.
 
 use chrono::Utc;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait};
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use vpnmanager_entities::{intent, user};
 use vpnmanager_nats::{
     ids::{Revision, UserKey},
@@ -9,7 +9,8 @@ use vpnmanager_nats::{
 };
 
 use crate::ops::{
-    audit, transact,
+    audit,
+    transact::transact,
     users::{
         create::{self, CreateUserError, NewUser},
         read::UserView,
@@ -23,9 +24,8 @@ use crate::{app::App, domain::actor::Actor};
 /// # Errors
 /// When the database does not answer; the node asks again.
 pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
-    let answer = transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let known = intent::Entity::find_by_id(intent.id.0).one(&transaction).await?;
+    let answer = transact(&app.db, |tx| async move {
+        let known = intent::Entity::find_by_id(intent.id.0).one(&*tx).await?;
         if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
             return Ok(answer);
         }
@@ -33,9 +33,9 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
             address: intent.source,
             ..Actor::node(&intent.node)
         };
-        let answer = carry_out(app, &transaction, intent, &actor).await?;
+        let answer = carry_out(app, &tx, intent, &actor).await?;
         if let IntentAnswer::Refused { detail, .. } = &answer {
-            audit::record(&transaction, refusal(intent, &actor, detail)).await?;
+            audit::record(&tx, refusal(intent, &actor, detail)).await?;
         }
         let row = intent::ActiveModel {
             id: Set(intent.id.0),
@@ -43,8 +43,7 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
             answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
             created_at: Set(Utc::now()),
         };
-        intent::Entity::insert(row).exec_without_returning(&transaction).await?;
-        transaction.commit().await?;
+        intent::Entity::insert(row).exec_without_returning(&*tx).await?;
         Ok::<_, DbErr>(answer)
     })
     .await?;
@@ -72,7 +71,7 @@ async fn carry_out(
                 server_id: Some(intent.node.clone()),
                 actor: actor.clone(),
             };
-            let created = create::create_within(transaction, &app.settings.placement, &[new]).await?;
+            let created = create::create_within(transaction, &app.config.placement_rules(), &[new]).await?;
             created
                 .into_iter()
                 .next()
@@ -87,7 +86,7 @@ async fn carry_out(
             let Some(user) = found else {
                 return Ok(refused(IntentRefusal::UnknownUser, "the user is removed already"));
             };
-            let view = remove_within(transaction, &app.settings.server_id, actor, user).await?;
+            let view = remove_within(transaction, &app.config.server_id, actor, user).await?;
             Ok(IntentAnswer::Accepted {
                 user_key: *user_key,
                 revision: Revision(view.user.revision),

@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, user};
@@ -12,7 +12,7 @@ use vpnmanager_nats::username::Username;
 
 use crate::ops::{
     audit::{self, Entry},
-    transact,
+    transact::transact,
     users::{
         locked::{LivingUserError, lock_living},
         read::{self, UserView},
@@ -39,13 +39,10 @@ pub async fn change_user(
     username: &Username,
     change: UserChange,
 ) -> Result<UserView, LivingUserError> {
-    let view = transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let before = lock_living(&transaction, username).await?;
-        let user = apply(app, &transaction, actor, before, change).await?;
-        let view = read::with_placements(&transaction, vec![user]).await?;
-        transaction.commit().await?;
-        view.into_iter().next().ok_or(LivingUserError::UnknownUser)
+    let view = transact(&app.db, |tx| async move {
+        let before = lock_living(&tx, username).await?;
+        let user = apply(app, &tx, actor, before, change).await?;
+        Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
     .await?;
     app.publisher.wake();
@@ -83,7 +80,7 @@ async fn apply(
         actor,
         action,
         username: Some(after.username.clone()),
-        server_id: app.settings.server_id.clone(),
+        server_id: app.config.server_id.clone(),
         details: None,
         before: Some(audit::snapshot(&before)),
         after: Some(audit::snapshot(&after)),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryOrder, QuerySelect, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryOrder, QuerySelect,
     sea_query::{LockType, OnConflict},
 };
 use vpnmanager_entities::{
@@ -18,14 +18,17 @@ use vpnmanager_nats::{
     username::Username,
 };
 
+use crate::domain::{actor::Actor, placement::place};
 use crate::ops::{
     audit::{self, Entry},
-    transact::{self, FromDatabase},
+    transact::{FromDatabase, transact},
     users::read::UserView,
 };
-use crate::{
-    app::App,
-    domain::{actor::Actor, placement::place},
+
+use vpnmanager_runtime::{
+    batch::{BatchLimits, Batcher},
+    reconcile::Wake,
+    tasks::Tasks,
 };
 
 /// The pool of users for whom no node was named.
@@ -84,12 +87,36 @@ impl FromDatabase for CreateUserError {
     }
 }
 
-/// Creates one user, together with whoever else creates one at this moment.
-///
-/// # Errors
-/// See [`CreateUserError`].
-pub async fn create_user(app: &App, new: NewUser) -> Result<UserView, CreateUserError> {
-    app.creates.submit(new).await.map_err(|_| CreateUserError::Stopping)?
+/// Where creates share their commits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Creates {
+    batcher: Batcher<NewUser, Result<UserView, CreateUserError>>,
+}
+
+impl Creates {
+    /// Starts the workers. Two: the next batch is written while the one before is being synced to disk.
+    pub fn start(tasks: &Tasks, db: &DatabaseConnection, rules: PlacementRules, publisher: &Wake) -> Self {
+        let limits = BatchLimits {
+            batch: 64,
+            workers: 2,
+            ..BatchLimits::default()
+        };
+        let (db, publisher) = (db.clone(), publisher.clone());
+        let batcher = Batcher::start(tasks, "create-users", limits, move |batch| {
+            let (db, rules, publisher) = (db.clone(), rules.clone(), publisher.clone());
+            async move {
+                let results = create_batch(&db, &rules, batch).await;
+                publisher.wake();
+                results
+            }
+        });
+        Self { batcher }
+    }
+
+    /// Creates one user, together with whoever else creates one at this moment.
+    pub async fn submit(&self, new: NewUser) -> Result<UserView, CreateUserError> {
+        self.batcher.submit(new).await.map_err(|_| CreateUserError::Stopping)?
+    }
 }
 
 /// How users are placed.
@@ -107,15 +134,11 @@ pub async fn create_batch(
     rules: &PlacementRules,
     batch: Vec<NewUser>,
 ) -> Vec<Result<UserView, CreateUserError>> {
-    let attempt = || async {
-        let transaction = db.begin().await?;
-        let results = create_within(&transaction, rules, &batch).await?;
-        transaction.commit().await?;
-        Ok::<_, CreateUserError>(results)
-    };
-    match transact::on_conflict(attempt).await {
+    let batch = batch.as_slice();
+    let created = transact(db, |tx| async move { Ok(create_within(&tx, rules, batch).await?) });
+    match created.await {
         Ok(results) => results,
-        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+        Err::<_, CreateUserError>(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryFilter, QueryOrder, QuerySelect};
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{ids::NodeId, username::Username};
-
-use crate::app::App;
 
 /// A user and what each node holds of it, home first.
 #[derive(Debug, Clone)]
@@ -34,16 +32,11 @@ pub struct UserFilter {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn get_user(app: &App, username: &Username) -> Result<Option<UserView>, DbErr> {
-    let Some(user) = user::Entity::find_living_by_username(username.as_str())
-        .one(&app.db)
-        .await?
-    else {
-        return Ok(None);
-    };
-    with_placements(&app.db, vec![user])
-        .await
-        .map(|views| views.into_iter().next())
+pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Option<UserView>, DbErr> {
+    match user::Entity::find_living_by_username(username.as_str()).one(db).await? {
+        Some(user) => view(db, user).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Living users in the order of their creation, after the row `after`, at most `limit`.
@@ -51,7 +44,7 @@ pub async fn get_user(app: &App, username: &Username) -> Result<Option<UserView>
 /// # Errors
 /// When the database does not answer.
 pub async fn list_users(
-    app: &App,
+    db: &DatabaseConnection,
     filter: &UserFilter,
     after: Option<i64>,
     limit: u64,
@@ -74,8 +67,14 @@ pub async fn list_users(
         query = query.filter(user::COLUMN.username.gte(prefix.as_str()));
         query = query.filter(user::COLUMN.username.lt(format!("{prefix}\u{7f}")));
     }
-    let users = query.all(&app.db).await?;
-    with_placements(&app.db, users).await
+    let users = query.all(db).await?;
+    with_placements(db, users).await
+}
+
+/// One user with its placements.
+pub async fn view(db: &impl ConnectionTrait, user: user::Model) -> Result<UserView, DbErr> {
+    let placements = placement::Entity::find_of([user.id]).all(db).await?;
+    Ok(UserView { user, placements })
 }
 
 /// Adds the placements of these users.

@@ -1,14 +1,12 @@
 //! A new profile for a user, who has lost it or whose home has.
 
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, TransactionTrait,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel};
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{ids::CommonName, username::Username};
 
 use crate::ops::{
     audit::{self, Entry},
-    transact,
+    transact::transact,
     users::{
         change::want_revision,
         locked::{LivingUserError, lock_living, revoke_credentials},
@@ -36,14 +34,13 @@ pub async fn reissue_profile(
     username: &Username,
     old: OldProfiles,
 ) -> Result<UserView, LivingUserError> {
-    let view = transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let before = lock_living(&transaction, username).await?;
+    let view = transact(&app.db, |tx| async move {
+        let before = lock_living(&tx, username).await?;
         let name = CommonName::for_user(username);
-        let user = begin_anew(&transaction, &before).await?;
+        let user = begin_anew(&tx, &before).await?;
         let revoked = match old {
             OldProfiles::Keep => 0,
-            OldProfiles::Revoke => revoke_credentials(&transaction, user.id).await?,
+            OldProfiles::Revoke => revoke_credentials(&tx, user.id).await?,
         };
         let row = credential::ActiveModel {
             user_id: Set(Some(user.id)),
@@ -51,25 +48,21 @@ pub async fn reissue_profile(
             server_id: Set(user.server_id.clone()),
             ..Default::default()
         };
-        credential::Entity::insert(row)
-            .exec_without_returning(&transaction)
-            .await?;
-        want_revision(&transaction, user.id, user.revision).await?;
+        credential::Entity::insert(row).exec_without_returning(&*tx).await?;
+        want_revision(&tx, user.id, user.revision).await?;
         let entry = Entry {
             actor,
             action: "user_reissued",
             username: Some(user.username.clone()),
-            server_id: app.settings.server_id.clone(),
+            server_id: app.config.server_id.clone(),
             details: Some(format!(
                 "the new credential is {name}; {revoked} older ones were revoked"
             )),
             before: Some(audit::snapshot(&before)),
             after: Some(audit::snapshot(&user)),
         };
-        audit::record(&transaction, entry).await?;
-        let view = read::with_placements(&transaction, vec![user]).await?;
-        transaction.commit().await?;
-        view.into_iter().next().ok_or(LivingUserError::UnknownUser)
+        audit::record(&tx, entry).await?;
+        Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
     .await?;
     app.publisher.wake();

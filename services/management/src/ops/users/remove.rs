@@ -4,7 +4,7 @@ use chrono::Utc;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, TransactionTrait,
+    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, user};
@@ -12,7 +12,7 @@ use vpnmanager_nats::username::Username;
 
 use crate::ops::{
     audit::{self, Entry},
-    transact,
+    transact::transact,
     users::{
         change::want_revision,
         locked::{LivingUserError, lock_living, revoke_credentials},
@@ -26,12 +26,9 @@ use crate::{app::App, domain::actor::Actor};
 /// # Errors
 /// See [`LivingUserError`].
 pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
-    let view = transact::on_conflict(|| async {
-        let transaction = app.db.begin().await?;
-        let before = lock_living(&transaction, username).await?;
-        let view = remove_within(&transaction, &app.settings.server_id, actor, before).await?;
-        transaction.commit().await?;
-        Ok::<_, LivingUserError>(view)
+    let view = transact(&app.db, |tx| async move {
+        let before = lock_living(&tx, username).await?;
+        Ok::<_, LivingUserError>(remove_within(&tx, &app.config.server_id, actor, before).await?)
     })
     .await?;
     app.publisher.wake();
@@ -74,14 +71,7 @@ pub async fn remove_within(
     audit::record(transaction, entry).await?;
 
     let id = after.id;
-    let view = read::with_placements(transaction, vec![after.clone()])
-        .await?
-        .into_iter()
-        .next();
-    let view = view.unwrap_or(UserView {
-        user: after,
-        placements: Vec::new(),
-    });
+    let view = read::view(transaction, after).await?;
     if view.placements.is_empty() {
         // No node holds it, so no ack will come to end it.
         user::Entity::delete_by_id(id).exec(transaction).await?;

@@ -11,7 +11,6 @@ use tokio::{sync::watch, time::Instant};
 use vpnmanager_entities::user;
 use vpnmanager_nats::ids::UserKey;
 
-use crate::app::App;
 use crate::ops::users::read::{self, UserView};
 
 /// The news may have come before anybody waited for it: look after this, too.
@@ -77,6 +76,33 @@ impl Waiters {
         Ok(())
     }
 
+    /// Waits until the user is synced, at most `timeout`, and gives its state at that moment; `None` when it is removed everywhere.
+    pub async fn until_settled(
+        &self,
+        db: &DatabaseConnection,
+        view: UserView,
+        timeout: Duration,
+    ) -> Result<Option<UserView>, DbErr> {
+        let deadline = Instant::now() + timeout;
+        let mut waiting = self.enter(UserKey(view.user.key));
+        let mut pause = FIRST_LOOK;
+        loop {
+            let until = deadline.min(Instant::now() + pause);
+            pause = LOOK_AGAIN;
+            let told = tokio::time::timeout_at(until, waiting.news.changed()).await;
+            let state = match told {
+                Ok(Ok(())) => waiting.news.borrow_and_update().clone(),
+                // Nobody said anything in time: see for oneself.
+                Ok(Err(_)) | Err(_) => look(db, view.user.id).await?,
+            };
+            match state {
+                News::Gone => return Ok(None),
+                News::State(view) if view.user.synced || Instant::now() >= deadline => return Ok(Some(*view)),
+                News::State(_) | News::None => {}
+            }
+        }
+    }
+
     fn enter(&self, user: UserKey) -> Waiting {
         let news = self.by_user().entry(user).or_default().subscribe();
         Waiting {
@@ -111,35 +137,9 @@ impl Drop for Waiting {
     }
 }
 
-/// Waits until the user is synced, at most `timeout`, and gives its state at that moment; `None` when it is removed everywhere.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wait_until_settled(app: &App, view: UserView, timeout: Duration) -> Result<Option<UserView>, DbErr> {
-    let deadline = Instant::now() + timeout;
-    let mut waiting = app.waiters.enter(UserKey(view.user.key));
-    let mut pause = FIRST_LOOK;
-    loop {
-        let until = deadline.min(Instant::now() + pause);
-        pause = LOOK_AGAIN;
-        let told = tokio::time::timeout_at(until, waiting.news.changed()).await;
-        let state = match told {
-            Ok(Ok(())) => waiting.news.borrow_and_update().clone(),
-            // Nobody said anything in time: see for oneself.
-            Ok(Err(_)) | Err(_) => look(app, view.user.id).await?,
-        };
-        match state {
-            News::Gone => return Ok(None),
-            News::State(view) if view.user.synced || Instant::now() >= deadline => return Ok(Some(*view)),
-            News::State(_) | News::None => {}
-        }
+async fn look(db: &DatabaseConnection, id: i64) -> Result<News, DbErr> {
+    match user::Entity::find_by_id(id).one(db).await? {
+        Some(user) => Ok(News::State(Box::new(read::view(db, user).await?))),
+        None => Ok(News::Gone),
     }
-}
-
-async fn look(app: &App, id: i64) -> Result<News, DbErr> {
-    let Some(user) = user::Entity::find_by_id(id).one(&app.db).await? else {
-        return Ok(News::Gone);
-    };
-    let view = read::with_placements(&app.db, vec![user]).await?.into_iter().next();
-    Ok(view.map_or(News::Gone, |view| News::State(Box::new(view))))
 }

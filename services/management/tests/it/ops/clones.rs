@@ -7,7 +7,7 @@ use vpnmanager_management::ops::{
     nodes::{
         answer_sync::answer_sync,
         read::{NodeView, get_node},
-        record_heartbeats::{self, Received},
+        record_heartbeats::{Received, record_heartbeats},
     },
     reports::apply::apply,
 };
@@ -27,8 +27,8 @@ async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
     let at = Utc::now() - TimeDelta::seconds(60 - second);
     received.heartbeat.instance = instance;
     received.heartbeat.at = at;
-    let batch = vec![Received { at, ..received }];
-    record_heartbeats::record(&stack.app.db, stack.app.settings.thresholds, batch)
+    let batch = [Received { at, ..received }];
+    record_heartbeats(&stack.app.db, stack.app.config.health, &batch)
         .await
         .expect("recorded");
 }

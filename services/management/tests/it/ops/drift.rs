@@ -11,7 +11,7 @@ use vpnmanager_entities::{
 use vpnmanager_management::ops::{
     nodes::{
         read::get_node,
-        record_heartbeats::{self, Received, Speaker},
+        record_heartbeats::{Received, Speaker, record_heartbeats},
     },
     reports::apply::apply,
 };
@@ -61,8 +61,8 @@ impl Watched {
 
     /// The state, its reason, and whether it is to be asked for the handshake, once this was heard.
     async fn hears(&self, received: Received) -> (NodeState, Option<String>, bool) {
-        let thresholds = self.stack.app.settings.thresholds;
-        record_heartbeats::record(&self.stack.app.db, thresholds, vec![received])
+        let thresholds = self.stack.app.config.health;
+        record_heartbeats(&self.stack.app.db, thresholds, &[received])
             .await
             .expect("recorded");
         let server = self.server().await;

@@ -5,13 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, placement::Role};
 use vpnmanager_management::ops::{
-    nodes::{read::get_node, record_heartbeats},
+    nodes::{read::get_node, record_heartbeats::record_heartbeats},
     placement::{readmit::readmit_nodes, rehome::rehome_users},
     reports::apply::apply,
-    users::{
-        create::{NewUser, create_user},
-        read::UserView,
-    },
+    users::{create::NewUser, read::UserView},
 };
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_testbed::wait;
@@ -51,7 +48,7 @@ async fn create_on_node_1(stack: &Stack, username: &str) -> UserView {
         server_id: Some(node("node-1")),
         actor: actor(),
     };
-    create_user(&stack.app, new).await.expect("created")
+    stack.app.creates.submit(new).await.expect("created")
 }
 
 async fn homes(stack: &Stack, names: &[String]) -> BTreeMap<String, usize> {
@@ -185,10 +182,10 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     };
     assert!(!readmit().await, "it is away");
 
-    record_heartbeats::record(
+    record_heartbeats(
         &stack.app.db,
-        stack.app.settings.thresholds,
-        vec![heartbeat("node-1", OpenvpnState::Up)],
+        stack.app.config.health,
+        &[heartbeat("node-1", OpenvpnState::Up)],
     )
     .await
     .expect("recorded");

@@ -17,9 +17,9 @@ use chrono::Utc;
 use vpnmanager_management::{
     domain::actor::Actor,
     ops::{
-        nodes::register::{Registration, Right, register_node},
+        nodes::register::{Authority, Registration, register_node},
         users::{
-            create::{NewUser, create_user},
+            create::NewUser,
             read::{UserView, get_user},
         },
     },
@@ -55,7 +55,7 @@ async fn enrol(stack: &Stack, id: &str) {
         agent_version: None,
         peer: "127.0.0.1".parse().expect("an address"),
     };
-    register_node(&stack.app, registration, Right::Key(actor()))
+    register_node(&stack.app, registration, Authority::Key(actor()))
         .await
         .expect("enrolled");
 }
@@ -67,11 +67,11 @@ async fn create(stack: &Stack, username: &str) -> UserView {
         server_id: None,
         actor: actor(),
     };
-    create_user(&stack.app, new).await.expect("created")
+    stack.app.creates.submit(new).await.expect("created")
 }
 
 async fn view(stack: &Stack, username: &str) -> Option<UserView> {
-    get_user(&stack.app, &username.parse().expect("a valid username"))
+    get_user(&stack.app.db, &username.parse().expect("a valid username"))
         .await
         .expect("read")
 }

@@ -14,7 +14,7 @@ use vpnmanager_management::ops::{
         assess_ages::assess_ages,
         deregister::{DeregisterNodeError, deregister_node},
         read::get_node,
-        record_heartbeats::{self, Received, Speaker},
+        record_heartbeats::{Received, Speaker, record_heartbeats},
     },
     users::remove::remove_user,
 };
@@ -78,7 +78,7 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     enrol(&stack, "node-1").await;
     let db = &stack.app.db;
     for openvpn in [OpenvpnState::Up, OpenvpnState::Up, OpenvpnState::Down] {
-        record_heartbeats::record(db, stack.app.settings.thresholds, vec![heartbeat("node-1", openvpn)])
+        record_heartbeats(db, stack.app.config.health, &[heartbeat("node-1", openvpn)])
             .await
             .expect("recorded");
     }
@@ -87,12 +87,12 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     let mut silent = heartbeat("node-1", OpenvpnState::Up);
     silent.at -= TimeDelta::seconds(40);
     silent.heartbeat.at = silent.at;
-    record_heartbeats::record(db, stack.app.settings.thresholds, vec![silent])
+    record_heartbeats(db, stack.app.config.health, &[silent])
         .await
         .expect("recorded");
     let (one, other) = tokio::join!(
-        assess_ages(db, stack.app.settings.thresholds),
-        assess_ages(db, stack.app.settings.thresholds)
+        assess_ages(db, stack.app.config.health),
+        assess_ages(db, stack.app.config.health)
     );
     one.and(other).expect("assessed");
     assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
@@ -113,11 +113,11 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
 async fn a_heartbeat_of_an_unknown_node_is_dropped() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
-    let batch = vec![
+    let batch = [
         heartbeat("node-9", OpenvpnState::Up),
         heartbeat("node-1", OpenvpnState::Up),
     ];
-    record_heartbeats::record(&stack.app.db, stack.app.settings.thresholds, batch)
+    record_heartbeats(&stack.app.db, stack.app.config.health, &batch)
         .await
         .expect("recorded");
     assert_eq!(state(&stack, "node-1").await, NodeState::Healthy);

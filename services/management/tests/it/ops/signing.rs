@@ -3,7 +3,7 @@
 use sea_orm::{EntityTrait, QueryFilter};
 use vpnmanager_entities::credential;
 use vpnmanager_management::ops::{
-    credentials::sign::{NodeRequest, sign_batch},
+    credentials::sign::{SigningRequest, sign_batch},
     users::remove::remove_user,
 };
 use vpnmanager_nats::{
@@ -27,7 +27,7 @@ async fn ask(stack: &Stack, from: &str, common_name: &CommonName, csr: &str) -> 
         common_name: common_name.clone(),
         csr: csr.to_owned(),
     };
-    let asked = NodeRequest {
+    let asked = SigningRequest {
         node: node(from),
         request,
     };
@@ -99,7 +99,7 @@ async fn one_bad_request_does_not_hold_up_the_batch() {
         let user = create(&stack, &format!("user{number}")).await;
         let common_name = credential_of(&stack, user.user.id).await;
         let csr = if number == 7 { "broken".to_owned() } else { csr() };
-        batch.push(NodeRequest {
+        batch.push(SigningRequest {
             node: node("node-1"),
             request: CertificateRequest { common_name, csr },
         });

@@ -4,27 +4,27 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::nodes::request_handshakes::{prompt_all, prompt_syncs},
+    ops::nodes::request_handshakes::{request_all, request_handshakes},
 };
 
-pub(super) struct Prompts {
+pub(super) struct Handshakes {
     app: App,
     started: bool,
 }
 
-impl Prompts {
+impl Handshakes {
     pub(super) fn new(app: App) -> Self {
         Self { app, started: false }
     }
 }
 
-impl Reconciler for Prompts {
+impl Reconciler for Handshakes {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         if !self.started {
-            prompt_all(&self.app.db).await?;
+            request_all(&self.app.db).await?;
             self.started = true;
         }
-        prompt_syncs(&self.app).await?;
+        request_handshakes(&self.app).await?;
         Ok(Next::Idle)
     }
 }

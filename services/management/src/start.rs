@@ -1,0 +1,147 @@
+//! Bringing management up: everything that it needs is connected and checked before the first task runs.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use backon::{ExponentialBuilder, Retryable};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
+use secrecy::ExposeSecret;
+use tracing::{info, warn};
+use vpnmanager_nats::{
+    connect::{self, Bus, BusAddress, Identity},
+    security::bus_files::open::BusFiles,
+    topology::{Topology, TopologyOptions},
+};
+use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
+
+use crate::{
+    app::App,
+    bus_access::BusAccess,
+    config::{BusConfig, Config},
+    ops::{
+        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
+        users::create::Creates, users::waiters::Waiters,
+    },
+    pki::Pki,
+    tasks,
+};
+
+/// How long PostgreSQL and NATS may take to come up beside us.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const POOL_SIZE: u32 = 16;
+const LEASES_POOL_SIZE: u32 = 4;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that was idle for longer is tested before it is used.
+const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Connects to everything, brings the schema up to date, and starts the background tasks.
+///
+/// # Errors
+/// When PostgreSQL or NATS stay away for 30 s, or one of them is not what it should be.
+pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
+    let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
+    let db = connect_database(&config, POOL_SIZE, Commits::Synced).await?;
+    let leases = connect_database(&config, LEASES_POOL_SIZE, Commits::Relaxed).await?;
+    (|| vpnmanager_migration::run(&db))
+        .retry(patience())
+        .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "The schema is not up to date yet"))
+        .await
+        .context("bringing the database schema up to date failed")?;
+    bootstrap(&db, &config.api_key, &pki).await?;
+    let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
+    let bus_access = BusAccess::open(&files, address.clone())?;
+    let (bus, topology) = connect_bus(&address, &files, &config.server_id).await?;
+    let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
+
+    let publisher = Wake::new();
+    let app = App {
+        creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
+        signatures: Signatures::start(tasks, &db, &pki),
+        config: Arc::new(config),
+        db,
+        leases,
+        bus,
+        bus_ca: bus_ca.map(Arc::from),
+        topology,
+        bus_access,
+        pki,
+        publisher,
+        placer: Wake::new(),
+        drains: Wake::new(),
+        waiters: Waiters::default(),
+        keys: KeyCache::default(),
+    };
+    tasks::start(&app, tasks).await?;
+    Ok(app)
+}
+
+/// How PostgreSQL plans our statements. All are short and have an index, but a plan that was made while the tables were small, and is
+/// kept with the prepared statement, reads whole tables until the first ANALYZE, a minute later. And compiling a plan (JIT), which takes
+/// hundreds of milliseconds, never pays.
+const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    Synced,
+    /// PostgreSQL manual, `synchronous_commit`: the last fraction of a second may be lost in a crash of the server.
+    Relaxed,
+}
+
+async fn connect_database(config: &Config, connections: u32, commits: Commits) -> anyhow::Result<DatabaseConnection> {
+    let url = config.database.connection_url();
+    let mut options = ConnectOptions::new(url.expose_secret());
+    options
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .statement_timeout(STATEMENT_TIMEOUT)
+        .test_before_acquire_if_idle_for(TEST_IF_IDLE_FOR)
+        .sqlx_logging(false);
+    options.map_sqlx_postgres_opts(move |options| {
+        let options = options.options(PLANNING);
+        match commits {
+            Commits::Synced => options,
+            Commits::Relaxed => options.options([("synchronous_commit", "off")]),
+        }
+    });
+    (|| Database::connect(options.clone()))
+        .retry(patience())
+        .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
+        .await
+        .context("connecting to PostgreSQL failed")
+}
+
+fn bus_address(config: &BusConfig) -> BusAddress {
+    let uses_tls = config.url.iter().any(|url| url.starts_with("tls://"));
+    let ca_file = uses_tls.then(|| BusFiles::new(&config.dir).ca_path());
+    BusAddress {
+        urls: config.url.clone(),
+        ca_file,
+    }
+}
+
+async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<(Bus, Topology)> {
+    let name = format!("vpnmanager-management {server_id}");
+    let identity = || Identity::Credentials(files.management_creds_path());
+    let bus = (|| connect::connect(address, &name, identity()))
+        .retry(patience())
+        .when(|error| matches!(error, connect::ConnectError::Connect(_)))
+        .notify(|error, after| warn!(error = %chain(error), ?after, "NATS does not answer yet"))
+        .await
+        .context("connecting to NATS failed")?;
+    let topology = Topology::ensure(&bus.client, TopologyOptions::default()).await?;
+    info!(nats.version = bus.client.server_info().version, "The bus is ready");
+    Ok((bus, topology))
+}
+
+/// Tries again for [`START_TIMEOUT`].
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(2))
+        .without_max_times()
+        .with_total_delay(Some(START_TIMEOUT))
+        .with_jitter()
+}
