@@ -1,12 +1,13 @@
 //! Commands, `vpn.cmd.<node>.<user key>`: what one node should hold of one user. Level-triggered: each carries the whole desired state.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{CommonName, InvalidId, NodeId, Revision, UserKey},
+    text::{text_id, word_enum},
     username::Username,
 };
 
@@ -103,6 +104,11 @@ impl Command {
 
 /// What a node is to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Makes and keeps the profile, and is its first `remote`.
@@ -110,6 +116,8 @@ pub enum Role {
     /// Lets the same credentials in.
     Standby,
 }
+
+word_enum!(Role, "a role", "home or standby", Home => "home", Standby => "standby");
 
 /// One `remote` line of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +132,11 @@ pub struct Remote {
 
 /// The transport of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// The default and the faster one.
@@ -132,47 +145,21 @@ pub enum Protocol {
     Tcp,
 }
 
-impl Protocol {
-    /// As OpenVPN's configuration and the database spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        match text {
-            "udp" => Ok(Self::Udp),
-            "tcp" => Ok(Self::Tcp),
-            _ => Err(InvalidId::new("a protocol", "udp or tcp")),
-        }
-    }
-}
+word_enum!(Protocol, "a protocol", "udp or tcp", Udp => "udp", Tcp => "tcp");
 
 /// A DNS name (RFC 1123) or an IP address: fit for a configuration line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Host(String);
 
 impl Host {
     /// The most characters a host may have (RFC 1123, section 2.1).
     pub const MAX_LENGTH: usize = 253;
-
-    /// The bare name or address.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for Host {
@@ -194,25 +181,7 @@ impl FromStr for Host {
     }
 }
 
-impl TryFrom<String> for Host {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<Host> for String {
-    fn from(host: Host) -> Self {
-        host.0
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_id!(Host);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{AgentInstance, NodeId},
     sync::StateDigest,
+    text::word_enum,
 };
 
 /// How a node is.
@@ -71,6 +72,11 @@ pub struct OpenvpnHealth {
 
 /// Whether OpenVPN serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OpenvpnState {
     /// It answers and accepts clients.
@@ -82,3 +88,8 @@ pub enum OpenvpnState {
     /// The agent runs none (`openvpn.mode = "none"`).
     Absent,
 }
+
+word_enum!(
+    OpenvpnState, "a state of OpenVPN", "up, down, waiting or absent",
+    Up => "up", Down => "down", Waiting => "waiting", Absent => "absent"
+);

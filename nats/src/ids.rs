@@ -8,27 +8,18 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::username::Username;
-
-/// An identifier that does not have the form it must have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be {expected}")]
-pub struct InvalidId {
-    what: &'static str,
-    expected: &'static str,
-}
-
-impl InvalidId {
-    /// For a parser of this crate: what was read, and what it must look like.
-    pub(crate) fn new(what: &'static str, expected: &'static str) -> Self {
-        Self { what, expected }
-    }
-}
+pub use crate::text::InvalidId;
+use crate::{text::text_id, username::Username};
 
 /// The name of one end-node: `SERVER_ID` in its configuration, `servers.name` in the database, a token in its subjects.
 ///
 /// 1 to 63 characters: a letter or digit, then letters, digits, `_` or `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeId(String);
 
@@ -37,11 +28,6 @@ impl NodeId {
     pub const PATTERN: &'static str = "^[A-Za-z0-9][A-Za-z0-9_-]*$";
     /// The most characters an id may have.
     pub const MAX_LENGTH: usize = 63;
-
-    /// The bare id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for NodeId {
@@ -56,16 +42,17 @@ impl FromStr for NodeId {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidId {
-                what: "a server id",
-                expected: "1 to 63 characters: a letter or digit, then letters, digits, '_' or '-'",
-            })
+            Err(InvalidId::new(
+                "a server id",
+                "1 to 63 characters: a letter or digit, then letters, digits, '_' or '-'",
+            ))
         }
     }
 }
 
 /// The key of one user for the life of that user: a UUIDv7, never reused when the username is created again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "sea-orm", derive(sea_orm::DeriveValueType))]
 #[serde(transparent)]
 pub struct UserKey(pub Uuid);
 
@@ -86,15 +73,15 @@ impl FromStr for UserKey {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Uuid::from_str(text).map(Self).map_err(|_| InvalidId {
-            what: "a user key",
-            expected: "a UUID",
-        })
+        Uuid::from_str(text)
+            .map(Self)
+            .map_err(|_| InvalidId::new("a user key", "a UUID"))
     }
 }
 
 /// One run of one agent process. Two live instances with one identity mean a cloned node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "sea-orm", derive(sea_orm::DeriveValueType))]
 #[serde(transparent)]
 pub struct AgentInstance(pub Uuid);
 
@@ -113,6 +100,7 @@ impl Default for AgentInstance {
 
 /// One local request that a node carries to management. Repeating it changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "sea-orm", derive(sea_orm::DeriveValueType))]
 #[serde(transparent)]
 pub struct IntentId(pub Uuid);
 
@@ -131,6 +119,7 @@ impl Default for IntentId {
 
 /// One event of a node. Management records an id once, however often it is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "sea-orm", derive(sea_orm::DeriveValueType))]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
 
@@ -157,6 +146,11 @@ pub struct Revision(pub i64);
 /// The first 47 characters of the username, a dot, and 16 random characters of `[a-z2-7]` (80 bits), so that creating a
 /// username again never revives an old profile. At most 64 characters, the bound of RFC 5280 (`ub-common-name`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct CommonName(String);
 
@@ -177,11 +171,6 @@ impl CommonName {
         let name: String = username.as_str().chars().take(Self::USERNAME_PART).collect();
         Self(format!("{name}.{suffix}"))
     }
-
-    /// The bare name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for CommonName {
@@ -197,40 +186,15 @@ impl FromStr for CommonName {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidId {
-                what: "a common name",
-                expected: "1 to 64 characters: a letter or digit, then letters, digits, '.', '_', '@' or '-'; not DEFAULT",
-            })
+            Err(InvalidId::new(
+                "a common name",
+                "1 to 64 characters: a letter or digit, then letters, digits, '.', '_', '@' or '-'; not DEFAULT",
+            ))
         }
     }
 }
 
-/// Text ids: parse on the way in, print bare on the way out.
-macro_rules! text_id {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidId;
-
-            fn try_from(text: String) -> Result<Self, InvalidId> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-text_id!(NodeId);
-text_id!(CommonName);
+text_id!(NodeId, CommonName);
 
 /// Ids with one printable field.
 macro_rules! display_inner {

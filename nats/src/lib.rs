@@ -1,7 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod text;
+
 pub mod ids;
 pub mod username;
+
+#[cfg(feature = "sea-orm")]
+mod columns;
 
 pub mod envelope;
 

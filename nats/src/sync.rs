@@ -80,6 +80,11 @@ pub struct StreamId(pub i64);
 /// An order-independent digest of what a node holds: the XOR of one 64-bit hash for each user and revision.
 /// Printed as 16 hex digits. Not a secret and no protection against a hostile node; it finds drift.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct StateDigest(pub u64);
 

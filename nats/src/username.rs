@@ -1,14 +1,21 @@
 //! Usernames: what an operator calls a user.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::text_id;
 
 /// A name that is fit for a certificate, a URL and a log line.
 ///
 /// 1 to 64 characters: a letter or digit, then letters, digits, `.`, `_`, `@` or `-`; not the word DEFAULT in any case
 /// (OpenVPN manual, `--client-config-dir`: the file of that name applies to everybody).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Username(String);
 
@@ -34,11 +41,6 @@ impl Username {
     pub const PATTERN: &'static str = "^[A-Za-z0-9][A-Za-z0-9._@-]*$";
     /// The most characters a name may have.
     pub const MAX_LENGTH: usize = 64;
-
-    /// The bare name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for Username {
@@ -62,25 +64,7 @@ impl FromStr for Username {
     }
 }
 
-impl TryFrom<String> for Username {
-    type Error = InvalidUsername;
-
-    fn try_from(text: String) -> Result<Self, InvalidUsername> {
-        text.parse()
-    }
-}
-
-impl From<Username> for String {
-    fn from(name: Username) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for Username {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_id!(Username);
 
 #[cfg(test)]
 mod tests {

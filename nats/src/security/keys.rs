@@ -1,9 +1,11 @@
 //! NKeys as the rest of the system passes them around.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
+
+use crate::text::text_id;
 
 /// A text that is no NKey of the wanted type. Never holds the text, which may be a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,15 +16,15 @@ pub struct InvalidKey {
 
 /// The public NKey of one node (`U...`, 56 characters). Its seed never leaves the node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "sea-orm",
+    derive(sea_orm::DeriveValueType),
+    sea_orm(value_type = "String")
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodePublicKey(String);
 
 impl NodePublicKey {
-    /// The bare key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The public half of a node's key pair.
     ///
     /// # Errors
@@ -46,11 +48,6 @@ impl FromStr for NodePublicKey {
 pub struct AccountKey(String);
 
 impl AccountKey {
-    /// The bare key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The public half of a key pair that is known to be an account's.
     pub(super) fn of(account: &KeyPair) -> Self {
         debug_assert_eq!(account.key_pair_type(), KeyPairType::Account);
@@ -73,31 +70,7 @@ fn public_key(text: &str, kind: &KeyPairType, expected: &'static str) -> Result<
     }
 }
 
-macro_rules! text_key {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidKey;
-
-            fn try_from(text: String) -> Result<Self, InvalidKey> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(key: $name) -> Self {
-                key.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-text_key!(NodePublicKey);
-text_key!(AccountKey);
+text_id!(NodePublicKey, AccountKey);
 
 #[cfg(test)]
 mod tests {

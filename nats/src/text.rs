@@ -1,0 +1,84 @@
+//! How types of this crate are read from text and printed as text: written once, as macros.
+
+/// An identifier that does not have the form it must have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {expected}")]
+pub struct InvalidId {
+    what: &'static str,
+    expected: &'static str,
+}
+
+impl InvalidId {
+    /// What was to be read, and what it must look like.
+    pub(crate) fn new(what: &'static str, expected: &'static str) -> Self {
+        Self { what, expected }
+    }
+}
+
+/// For a newtype over `String` that implements `FromStr`: parses on the way in, prints the bare text on the way out.
+macro_rules! text_id {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// The bare text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = <$name as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+/// For an enum whose variants are one word each: the words, in both directions.
+macro_rules! word_enum {
+    ($name:ident, $what:literal, $expected:literal, $($variant:ident => $word:literal),+) => {
+        impl $name {
+            /// Every variant, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it: on the bus, in the database and in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::text::InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err($crate::text::InvalidId::new($what, $expected)),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {text_id, word_enum};
