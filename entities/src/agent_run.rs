@@ -1,4 +1,5 @@
-//! `agent_runs`: the runs of agents that were heard of lately. Two at once with one identity are a node and its clone.
+//! `agent_runs`: the runs of each node's agent that were heard from recently.
+//! Two live runs of one node mean that the node was cloned.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,25 +8,25 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "agent_runs")]
 pub struct Model {
-    /// The node.
+    /// The node that the agent belongs to.
     #[sea_orm(primary_key, auto_increment = false)]
     pub server_id: String,
-    /// The run.
+    /// The run: one process of the agent.
     #[sea_orm(primary_key, auto_increment = false)]
     pub instance: Uuid,
-    /// When it was first heard, by our clock.
+    /// When its first message arrived, by our clock.
     pub first_heard: DateTimeUtc,
-    /// When it was last heard, by our clock.
+    /// When its latest message arrived, by our clock.
     pub last_heard: DateTimeUtc,
-    /// When it sent its last message, by our clock as far as that can be told.
+    /// When it sent its latest message, converted to our clock with `offset_us`.
     pub last_sent: DateTimeUtc,
-    /// When it sent the one before.
+    /// When it sent the message before that one, converted in the same way.
     pub previous_sent: DateTimeUtc,
-    /// Our clock minus its own, in microseconds; the shortest way seen.
+    /// Our clock minus the clock of the node, in microseconds, measured on the fastest message so far.
     pub offset_us: i64,
-    /// Whether it is taken for a clone.
+    /// Whether management refuses this run as a clone.
     pub refused: bool,
-    /// Whether it was told so.
+    /// Whether the run has been told that it is refused.
     pub told: bool,
 }
 

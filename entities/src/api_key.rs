@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// One key, known by its hash.
+/// One key. Only its hash is stored.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "api_keys")]
@@ -10,17 +10,17 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// What operators call it.
+    /// The name that operators gave it.
     pub name: String,
     /// SHA-256 of the key.
     pub hash: Vec<u8>,
     /// `admin` or `node`.
     pub role: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// Its end, if any.
+    /// When it stops being valid; `None`: never.
     pub expires_at: Option<DateTimeUtc>,
-    /// Last use, to the minute.
+    /// When it was last used, to the minute.
     pub last_used_at: Option<DateTimeUtc>,
 }
 

@@ -1,4 +1,4 @@
-//! `audit_log`: who changed what, append-only.
+//! `audit_log`: who changed what, append-only. Its texts are not parsed: an entry must stay readable whatever it names.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,30 +10,30 @@ pub struct Model {
     /// Row id, the order of recording.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// When it was recorded; for a node's event, when it happened.
+    /// When it was recorded; for an event of a node, when it happened.
     pub timestamp: DateTimeUtc,
     /// What was done, such as `user_created`.
     pub action: String,
-    /// The user concerned.
+    /// The name of the user that it concerns.
     pub username: Option<String>,
-    /// In words.
+    /// A description for people.
     pub details: Option<String>,
-    /// Where the request came from.
+    /// The address that the request came from.
     #[sea_orm(column_type = "Inet", nullable)]
     pub ip_address: Option<IpNetwork>,
-    /// Where it was recorded, or the node that it came from.
+    /// The management server that recorded it, or the node that it came from.
     pub server_id: String,
     /// Who did it: `key:<name>`, `node:<id>` or `system`.
     pub actor: String,
-    /// The request that did it.
+    /// The id of the HTTP request that caused it.
     pub request_id: Option<String>,
-    /// The state before.
+    /// The state before the change.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub before: Option<Json>,
-    /// The state after.
+    /// The state after the change.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub after: Option<Json>,
-    /// The node's event that this records.
+    /// The id of the node's event that this entry records; unique, so that an event is recorded once.
     pub event_id: Option<Uuid>,
 }
 

@@ -1,4 +1,4 @@
-//! `bus_revocations`: bus keys of nodes that may connect no more.
+//! `bus_revocations`: bus keys of nodes that may no longer connect.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,9 +10,9 @@ pub struct Model {
     /// Public NKey.
     #[sea_orm(primary_key, auto_increment = false)]
     pub public_key: String,
-    /// The node that had it.
+    /// The node that used the key.
     pub server_id: String,
-    /// Credentials issued until then are refused.
+    /// Credentials that were issued until this moment are refused.
     pub revoked_at: DateTimeUtc,
 }
 

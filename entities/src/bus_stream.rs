@@ -1,8 +1,8 @@
-//! `bus_streams`: which store of the bus the publications went to.
+//! `bus_streams`: the stream that commands were last published to.
 
 use sea_orm::entity::prelude::*;
 
-/// One stream as it was last seen.
+/// One stream, as management last saw it.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "bus_streams")]
@@ -10,7 +10,7 @@ pub struct Model {
     /// Its name.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// When it was created: another moment means another store.
+    /// When the bus created it. A different time means that the old stream was lost, with everything in it.
     pub created_at: DateTimeUtc,
 }
 

@@ -1,4 +1,4 @@
-//! `certificate_authorities`: the fleet's CA certificates.
+//! `certificate_authorities`: the CA certificates of the fleet.
 
 use sea_orm::entity::prelude::*;
 

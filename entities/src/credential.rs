@@ -1,8 +1,8 @@
-//! `credentials`: one for each issued profile.
+//! `credentials`: one row for each profile that was issued.
 
 use sea_orm::entity::prelude::*;
 
-/// One credential. Outlives its user, so that its common name is never given twice.
+/// One credential. The row stays when its user is removed, so that a common name is never used twice.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "credentials")]
@@ -10,27 +10,27 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Its user, while there is one.
+    /// Its user; `None` once the user's row is deleted.
     pub user_id: Option<i64>,
-    /// Unique for ever.
+    /// The common name of its certificate, never used twice.
     #[sea_orm(unique)]
     pub common_name: String,
-    /// The node that makes and keeps key and profile.
+    /// The node that creates and stores the key and the profile.
     pub server_id: String,
     /// Serial number of the certificate, lower-case hex.
     pub serial: Option<String>,
-    /// SHA-256 of the public key that was signed.
+    /// SHA-256 of the public key in the certificate.
     pub public_key_sha256: Option<Vec<u8>>,
     /// The certificate, PEM.
     #[sea_orm(column_type = "Text", nullable)]
     pub certificate: Option<String>,
-    /// Start of validity.
+    /// When the certificate becomes valid.
     pub not_before: Option<DateTimeUtc>,
-    /// End of validity.
+    /// When the certificate expires.
     pub not_after: Option<DateTimeUtc>,
-    /// When it was made.
+    /// When the credential was created.
     pub created_at: DateTimeUtc,
-    /// From then on nobody lets it in.
+    /// When it was revoked. Nodes refuse it from then on.
     pub revoked_at: Option<DateTimeUtc>,
     /// SHA-256 of the profile, lower-case hex.
     pub profile_checksum: Option<String>,
@@ -39,7 +39,7 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Entity {
-    /// What still lets these users in, oldest first.
+    /// The credentials of these users that are not revoked, oldest first.
     pub fn find_valid_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {
         use sea_orm::QueryOrder;
         Self::find()

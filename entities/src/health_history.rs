@@ -1,4 +1,4 @@
-//! `health_history`: a sample of the heartbeats and each change of state.
+//! `health_history`: samples of the heartbeats, and every change of a node's state.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,17 +12,17 @@ pub struct Model {
     pub id: i64,
     /// The node.
     pub server_id: String,
-    /// When.
+    /// When it was taken, by our clock.
     pub at: DateTimeUtc,
-    /// Its state then.
+    /// The state of the node at that time.
     pub state: String,
-    /// Why, in words.
+    /// The reason for the state, for people.
     pub reason: Option<String>,
-    /// Live sessions.
+    /// Live VPN sessions.
     pub sessions: i32,
-    /// Bytes received from clients.
+    /// Bytes received from clients since OpenVPN started.
     pub bytes_in: i64,
-    /// Bytes sent to clients.
+    /// Bytes sent to clients since OpenVPN started.
     pub bytes_out: i64,
 }
 

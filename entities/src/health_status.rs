@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// What a node said last.
+/// The content of a node's latest heartbeat.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "health_status")]
@@ -10,41 +10,41 @@ pub struct Model {
     /// The node.
     #[sea_orm(primary_key, auto_increment = false)]
     pub server_id: String,
-    /// Which run of the agent.
+    /// The run of the agent that sent it.
     pub instance: Uuid,
-    /// When it came, by our clock.
+    /// When it arrived, by our clock.
     pub received_at: DateTimeUtc,
     /// When it was sent, by the node's clock.
     pub reported_at: DateTimeUtc,
-    /// The node's clock minus ours, in milliseconds; includes the way.
+    /// The node's clock minus ours, in milliseconds; includes the time that the message travelled.
     pub clock_skew_ms: i64,
     /// `up`, `down`, `waiting` or `absent`.
     pub openvpn_state: String,
-    /// Its process id.
+    /// The process id of OpenVPN.
     pub openvpn_pid: Option<i64>,
-    /// Live sessions.
+    /// Live VPN sessions.
     pub sessions: i32,
-    /// Sessions that fit at most.
+    /// The most sessions that the address pool allows.
     pub capacity: i32,
     /// Bytes received from clients since OpenVPN started.
     pub bytes_in: i64,
     /// Bytes sent to clients since OpenVPN started.
     pub bytes_out: i64,
-    /// Users in the journal.
+    /// Users in the node's journal.
     pub users: i64,
-    /// Digest over them.
+    /// Digest of these users and their revisions.
     pub digest: String,
-    /// Stream sequence of the last settled command.
+    /// Stream sequence of the latest command that the node has settled.
     pub last_sequence: i64,
-    /// Whether it ever held a complete snapshot.
+    /// Whether the node has ever held a complete snapshot.
     pub complete: bool,
-    /// Local requests that wait for management.
+    /// Requests of the node's local API that wait for management.
     pub queued_intents: i64,
-    /// Whether it moves its clients away.
+    /// Whether the node is draining: moving its clients to other nodes.
     pub draining: bool,
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     pub detail: Option<String>,
-    /// Since when it holds something else than it should, though nothing waits for it.
+    /// The first heartbeat whose digest differed although nothing was pending; `None` while the digest agrees.
     pub drift_since: Option<DateTimeUtc>,
 }
 

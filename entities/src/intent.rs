@@ -1,21 +1,21 @@
-//! `intents`: answers given to local requests of nodes.
+//! `intents`: answers to requests that operators made at a node's local API.
 
 use sea_orm::entity::prelude::*;
 
-/// One request, answered.
+/// One request with its answer. A repeated request gets the same answer.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "intents")]
 pub struct Model {
-    /// The request's own id.
+    /// The id of the request, chosen by the node.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The node that asked.
+    /// The node that sent it.
     pub server_id: String,
-    /// What it was told.
+    /// The answer, as it was sent.
     #[sea_orm(column_type = "JsonBinary")]
     pub answer: Json,
-    /// When.
+    /// When it was answered.
     pub created_at: DateTimeUtc,
 }
 

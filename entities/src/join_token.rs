@@ -1,8 +1,8 @@
-//! `join_tokens`: one-time tokens with which nodes enrol.
+//! `join_tokens`: one-time tokens that allow a node to enrol.
 
 use sea_orm::entity::prelude::*;
 
-/// One token, known by its hash.
+/// One token. Only its hash is stored.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "join_tokens")]
@@ -12,17 +12,17 @@ pub struct Model {
     pub id: i64,
     /// SHA-256 of the token.
     pub hash: Vec<u8>,
-    /// The only node that may use it; any node when empty.
+    /// The only node that may use it; `None`: any node.
     pub server_id: Option<String>,
-    /// Who made it.
+    /// Who created it.
     pub created_by: String,
-    /// When.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// Its end.
+    /// When it stops being valid.
     pub expires_at: DateTimeUtc,
     /// When it was used.
     pub used_at: Option<DateTimeUtc>,
-    /// The node that used it.
+    /// The node that enrolled with it.
     pub used_by: Option<String>,
 }
 

@@ -1,9 +1,9 @@
-//! `placements`: which node should hold which user, and what it holds.
+//! `placements`: which node should hold which user, and which revision it holds.
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// One user on one node. Rows whose applied revision is behind are the outbox.
+/// One user on one node. The rows whose applied revision is older than the wanted one are the outbox.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "placements")]
@@ -15,33 +15,33 @@ pub struct Model {
     pub user_id: i64,
     /// The node.
     pub server_id: String,
-    /// What the node is to the user.
+    /// The role of the node for this user.
     pub role: Role,
-    /// Whether the node should hold the user at all.
+    /// Whether the node should hold the user; `false`: the user is to be removed from it.
     pub wanted_present: bool,
-    /// What the node should hold.
+    /// The revision that the node should hold.
     pub wanted_revision: i64,
-    /// What it said that it holds.
+    /// The newest revision that the node has acked.
     pub applied_revision: i64,
-    /// When it said so.
+    /// When the node applied it, by the node's clock.
     pub applied_at: Option<DateTimeUtc>,
-    /// What became of the last command.
+    /// The outcome in the latest ack.
     pub outcome: Option<Outcome>,
-    /// Why it was not applied, or what the operator should know.
+    /// Why the command was not applied, or a note for the operator.
     pub error: Option<String>,
-    /// The newest revision that is in the stream.
+    /// The newest revision that was published to the stream.
     pub published_revision: i64,
-    /// Its sequence there.
+    /// Its sequence in the stream.
     pub published_sequence: i64,
-    /// When it was put there.
+    /// When it was published.
     pub published_at: Option<DateTimeUtc>,
-    /// Tries to publish the wanted revision.
+    /// How often publishing the wanted revision was tried.
     pub attempts: i32,
-    /// Until then one replica is publishing it.
+    /// One replica is publishing it until this time; the others leave it alone.
     pub lease_until: DateTimeUtc,
-    /// Share of the node's state digest.
+    /// The share of this row in the digest of the node's state: the 64 bits of the hash as a signed number.
     pub digest: i64,
-    /// When the user was placed here.
+    /// When the user was placed on the node.
     pub created_at: DateTimeUtc,
 }
 
@@ -58,23 +58,23 @@ pub enum Role {
     Standby,
 }
 
-/// What became of a command.
+/// The outcome of a command, without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The node holds it.
+    /// The node holds the revision.
     Applied,
-    /// The node could not, and tries again.
+    /// The node could not apply it, and will try again.
     Failed,
-    /// The node never will.
+    /// The node will never apply it: the command is wrong.
     Refused,
-    /// The node holds a newer revision.
+    /// The node already holds a newer revision.
     Superseded,
 }
 
 impl Entity {
-    /// Where these users are placed.
+    /// The placements of these users, home nodes first.
     pub fn find_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {
         use sea_orm::QueryOrder;
         Self::find()

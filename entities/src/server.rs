@@ -1,9 +1,9 @@
-//! `servers`: the end-nodes.
+//! `servers`: the nodes.
 
 use sea_orm::{QueryOrder, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
-/// One end-node.
+/// One node: an OpenVPN server with our agent.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "servers")]
@@ -11,80 +11,80 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The node id, `SERVER_ID` of the agent.
+    /// The id of the node, `SERVER_ID` in its agent's configuration.
     #[sea_orm(unique)]
     pub name: String,
-    /// Where the agent registered from.
+    /// The address that the agent registered from.
     pub host: String,
-    /// Port of the agent's local API.
+    /// The port of the agent's local API.
     pub port: i32,
-    /// The seed's column, unused: a node has a bus credential of its own.
+    /// Unused, kept for older tools: a node has its own bus credential.
     pub username: Option<String>,
-    /// The seed's column, unused.
+    /// Unused, kept for older tools.
     pub password: Option<String>,
-    /// Whether new users are placed here.
+    /// Whether new users may be placed on it.
     pub enabled: bool,
-    /// Last completed sync handshake.
+    /// When the latest sync handshake succeeded.
     pub last_sync: Option<DateTimeUtc>,
     /// Always `endnode`.
     pub server_type: String,
-    /// The seed's column, unused.
+    /// Unused, kept for older tools.
     pub management_url: Option<String>,
-    /// When it was enrolled.
+    /// When the node enrolled.
     pub created_at: DateTimeUtc,
-    /// Users of a pool are placed on nodes of that pool.
+    /// Its pool. Users of a pool are placed only on the nodes of that pool.
     pub pool: String,
-    /// What clients dial.
+    /// The DNS name or address that clients connect to.
     pub public_host: String,
-    /// The port that clients dial.
+    /// The port that clients connect to.
     pub public_port: i32,
     /// `udp` or `tcp`.
     pub public_protocol: String,
-    /// Release of the agent.
+    /// Version of the agent.
     pub agent_version: Option<String>,
-    /// Public NKey of the agent.
+    /// The agent's public NKey.
     pub bus_public_key: String,
-    /// How it is, by its heartbeats.
+    /// Its state, judged by the age and content of its heartbeats.
     pub state: NodeState,
-    /// Why, in words.
+    /// The reason for the state, for people.
     pub state_reason: Option<String>,
-    /// Since when.
+    /// When it entered the state.
     pub state_since: DateTimeUtc,
-    /// Last heartbeat.
+    /// When its latest heartbeat arrived.
     pub last_seen: Option<DateTimeUtc>,
-    /// Since when it was lost, until it is healthy and in sync again.
+    /// When it was lost; `None` again once it is healthy and in sync.
     pub lost_since: Option<DateTimeUtc>,
-    /// Whether the operator moves its clients away.
+    /// Whether an operator asked to move its clients to other nodes.
     pub draining: bool,
-    /// Clients that it takes at most.
+    /// The most clients that it accepts.
     pub capacity: Option<i32>,
-    /// Since when everything is published again for it.
+    /// When publishing everything again for it began; `None` once that is done.
     pub resync_since: Option<DateTimeUtc>,
-    /// Since when it should be asked for the handshake.
+    /// When it was decided to ask the node for a sync handshake; `None` once it was asked.
     pub prompt_since: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// How a node is, by the age and content of its heartbeats.
+/// The state of a node, judged by the age and content of its heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
-    /// Registered, no heartbeat yet.
+    /// Registered, but no heartbeat has arrived yet.
     Enrolled,
-    /// Serves.
+    /// It serves, and nothing is wrong.
     Healthy,
-    /// Heard of, with a fault of its own.
+    /// Its heartbeats arrive and report a fault.
     Degraded,
-    /// Not heard of for longer than a missed heartbeat explains.
+    /// No heartbeat for longer than one lost message explains.
     Stale,
-    /// Not heard of for so long that its users should be elsewhere.
+    /// No heartbeat for so long that its users should move to other nodes.
     Lost,
 }
 
 impl NodeState {
-    /// As the database and the API spell it.
+    /// The word for it in the database and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enrolled => "enrolled",
@@ -97,7 +97,7 @@ impl NodeState {
 }
 
 impl Entity {
-    /// Nodes on which users may be placed, by name.
+    /// The nodes on which users may be placed, by name.
     pub fn find_placeable() -> Select<Self> {
         Self::find()
             .filter(COLUMN.enabled.eq(true))

@@ -1,33 +1,33 @@
-//! `users`: who should have access.
+//! `users`: who should have VPN access.
 
 use sea_orm::entity::prelude::*;
 
-/// One user, alive until `removed_at`; the row of a removed one stays until its last node acked.
+/// One user. A removed user's row stays until the last node has acked the removal.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
 pub struct Model {
-    /// Row id, the order of creation.
+    /// Row id; grows in the order of creation.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The user on the bus.
+    /// The key of the user on the bus, never reused.
     #[sea_orm(unique)]
     pub key: Uuid,
-    /// Unique among the living.
+    /// The name, unique among users that are not removed.
     pub username: String,
     /// When it was created.
     pub created_at: DateTimeUtc,
-    /// The end of access, if any.
+    /// When access ends; `None`: never.
     pub expires_at: Option<DateTimeUtc>,
-    /// `false`: suspended.
+    /// Whether the user has access; `false`: suspended.
     pub active: bool,
-    /// Where the profile lies on the home node.
+    /// The path of the profile on the home node.
     pub ovpn_path: Option<String>,
-    /// Port of the home node's endpoint.
+    /// The port of the home node that clients connect to.
     pub port: i32,
-    /// Transport of the home node's endpoint.
+    /// The transport of the home node that clients use.
     pub protocol: String,
-    /// Last time a session was seen.
+    /// When a session of the user was last seen.
     pub last_access: Option<DateTimeUtc>,
     /// SHA-256 of the profile, lower-case hex.
     pub checksum: Option<String>,
@@ -37,21 +37,21 @@ pub struct Model {
     pub server_id: String,
     /// Who created it.
     pub created_by: String,
-    /// Bumped by every change.
+    /// The revision of the user's desired state; grows by one with each change.
     pub revision: i64,
-    /// When it was removed.
+    /// When it was removed; `None` while the user exists.
     pub removed_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Entity {
-    /// Users that were not removed.
+    /// The users that are not removed.
     pub fn find_living() -> Select<Self> {
         Self::find().filter(COLUMN.removed_at.is_null())
     }
 
-    /// The living user of that name.
+    /// The user of that name that is not removed.
     pub fn find_living_by_username(username: &str) -> Select<Self> {
         Self::find_living().filter(COLUMN.username.eq(username))
     }
