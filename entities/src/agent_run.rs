@@ -2,6 +2,7 @@
 //! Two live runs of one node mean that the node was cloned.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::ids::{AgentInstance, NodeId};
 
 /// One run of one node's agent.
 #[sea_orm::model]
@@ -10,10 +11,10 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     /// The node that the agent belongs to.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub server_id: String,
+    pub server_id: NodeId,
     /// The run: one process of the agent.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub instance: Uuid,
+    pub instance: AgentInstance,
     /// When its first message arrived, by our clock.
     pub first_heard: DateTimeUtc,
     /// When its latest message arrived, by our clock.

@@ -14,8 +14,8 @@ pub struct Model {
     pub name: String,
     /// SHA-256 of the key.
     pub hash: Vec<u8>,
-    /// `admin` or `node`.
-    pub role: String,
+    /// What it allows.
+    pub role: Role,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it stops being valid; `None`: never.
@@ -25,3 +25,13 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+pub enum Role {
+    /// Every operation.
+    Admin,
+    /// Only to register nodes and to report their health.
+    Node,
+}

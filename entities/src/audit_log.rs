@@ -1,6 +1,7 @@
 //! `audit_log`: who changed what, append-only. Its texts are not parsed: an entry must stay readable whatever it names.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::ids::EventId;
 
 /// One change or event.
 #[sea_orm::model]
@@ -34,7 +35,7 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub after: Option<Json>,
     /// The id of the node's event that this entry records; unique, so that an event is recorded once.
-    pub event_id: Option<Uuid>,
+    pub event_id: Option<EventId>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,4 +1,5 @@
-//! `bus_revocations`: bus keys of nodes that may no longer connect.
+//! `bus_revocations`: bus keys of nodes that may no longer connect. Keys and nodes are plain text here: a row that does not
+//! parse must not keep the others from being enforced.
 
 use sea_orm::entity::prelude::*;
 

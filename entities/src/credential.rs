@@ -1,6 +1,7 @@
 //! `credentials`: one row for each profile that was issued.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::ids::{CommonName, NodeId};
 
 /// One credential. The row stays when its user is removed, so that a common name is never used twice.
 #[sea_orm::model]
@@ -14,9 +15,9 @@ pub struct Model {
     pub user_id: Option<i64>,
     /// The common name of its certificate, never used twice.
     #[sea_orm(unique)]
-    pub common_name: String,
+    pub common_name: CommonName,
     /// The node that creates and stores the key and the profile.
-    pub server_id: String,
+    pub server_id: NodeId,
     /// Serial number of the certificate, lower-case hex.
     pub serial: Option<String>,
     /// SHA-256 of the public key in the certificate.

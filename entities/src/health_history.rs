@@ -1,6 +1,9 @@
 //! `health_history`: samples of the heartbeats, and every change of a node's state.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::ids::NodeId;
+
+use crate::server::NodeState;
 
 /// One sample.
 #[sea_orm::model]
@@ -11,11 +14,11 @@ pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
     /// The node.
-    pub server_id: String,
+    pub server_id: NodeId,
     /// When it was taken, by our clock.
     pub at: DateTimeUtc,
     /// The state of the node at that time.
-    pub state: String,
+    pub state: NodeState,
     /// The reason for the state, for people.
     pub reason: Option<String>,
     /// Live VPN sessions.

@@ -1,6 +1,11 @@
 //! `health_status`: the latest heartbeat of each node.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::{AgentInstance, NodeId},
+    sync::StateDigest,
+};
 
 /// The content of a node's latest heartbeat.
 #[sea_orm::model]
@@ -9,17 +14,17 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     /// The node.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub server_id: String,
+    pub server_id: NodeId,
     /// The run of the agent that sent it.
-    pub instance: Uuid,
+    pub instance: AgentInstance,
     /// When it arrived, by our clock.
     pub received_at: DateTimeUtc,
     /// When it was sent, by the node's clock.
     pub reported_at: DateTimeUtc,
     /// The node's clock minus ours, in milliseconds; includes the time that the message travelled.
     pub clock_skew_ms: i64,
-    /// `up`, `down`, `waiting` or `absent`.
-    pub openvpn_state: String,
+    /// Whether OpenVPN serves.
+    pub openvpn_state: OpenvpnState,
     /// The process id of OpenVPN.
     pub openvpn_pid: Option<i64>,
     /// Live VPN sessions.
@@ -33,7 +38,7 @@ pub struct Model {
     /// Users in the node's journal.
     pub users: i64,
     /// Digest of these users and their revisions.
-    pub digest: String,
+    pub digest: StateDigest,
     /// Stream sequence of the latest command that the node has settled.
     pub last_sequence: i64,
     /// Whether the node has ever held a complete snapshot.

@@ -1,6 +1,7 @@
 //! `join_tokens`: one-time tokens that allow a node to enrol.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::ids::NodeId;
 
 /// One token. Only its hash is stored.
 #[sea_orm::model]
@@ -13,7 +14,7 @@ pub struct Model {
     /// SHA-256 of the token.
     pub hash: Vec<u8>,
     /// The only node that may use it; `None`: any node.
-    pub server_id: Option<String>,
+    pub server_id: Option<NodeId>,
     /// Who created it.
     pub created_by: String,
     /// When it was created.
@@ -23,7 +24,7 @@ pub struct Model {
     /// When it was used.
     pub used_at: Option<DateTimeUtc>,
     /// The node that enrolled with it.
-    pub used_by: Option<String>,
+    pub used_by: Option<NodeId>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
+pub use vpnmanager_nats::commands::Role;
+use vpnmanager_nats::ids::NodeId;
 
 /// One user on one node. The rows whose applied revision is older than the wanted one are the outbox.
 #[sea_orm::model]
@@ -14,7 +16,7 @@ pub struct Model {
     /// The user.
     pub user_id: i64,
     /// The node.
-    pub server_id: String,
+    pub server_id: NodeId,
     /// The role of the node for this user.
     pub role: Role,
     /// Whether the node should hold the user; `false`: the user is to be removed from it.
@@ -47,17 +49,6 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a node is to a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
-#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Makes and keeps the profile.
-    Home,
-    /// Lets the same credentials in.
-    Standby,
-}
-
 /// The outcome of a command, without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
@@ -71,6 +62,18 @@ pub enum Outcome {
     Refused,
     /// The node already holds a newer revision.
     Superseded,
+}
+
+impl Outcome {
+    /// The word for it in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+        }
+    }
 }
 
 impl Entity {

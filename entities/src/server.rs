@@ -2,6 +2,11 @@
 
 use sea_orm::{QueryOrder, entity::prelude::*};
 use serde::{Deserialize, Serialize};
+use vpnmanager_nats::{
+    commands::{Host, Protocol},
+    ids::NodeId,
+    security::keys::NodePublicKey,
+};
 
 /// One node: an OpenVPN server with our agent.
 #[sea_orm::model]
@@ -13,7 +18,7 @@ pub struct Model {
     pub id: i64,
     /// The id of the node, `SERVER_ID` in its agent's configuration.
     #[sea_orm(unique)]
-    pub name: String,
+    pub name: NodeId,
     /// The address that the agent registered from.
     pub host: String,
     /// The port of the agent's local API.
@@ -35,15 +40,15 @@ pub struct Model {
     /// Its pool. Users of a pool are placed only on the nodes of that pool.
     pub pool: String,
     /// The DNS name or address that clients connect to.
-    pub public_host: String,
+    pub public_host: Host,
     /// The port that clients connect to.
     pub public_port: i32,
-    /// `udp` or `tcp`.
-    pub public_protocol: String,
+    /// The transport that clients use.
+    pub public_protocol: Protocol,
     /// Version of the agent.
     pub agent_version: Option<String>,
     /// The agent's public NKey.
-    pub bus_public_key: String,
+    pub bus_public_key: NodePublicKey,
     /// Its state, judged by the age and content of its heartbeats.
     pub state: NodeState,
     /// The reason for the state, for people.

@@ -1,6 +1,11 @@
 //! `users`: who should have VPN access.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::{
+    commands::Protocol,
+    ids::{NodeId, UserKey},
+    username::Username,
+};
 
 /// One user. A removed user's row stays until the last node has acked the removal.
 #[sea_orm::model]
@@ -12,9 +17,9 @@ pub struct Model {
     pub id: i64,
     /// The key of the user on the bus, never reused.
     #[sea_orm(unique)]
-    pub key: Uuid,
+    pub key: UserKey,
     /// The name, unique among users that are not removed.
-    pub username: String,
+    pub username: Username,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When access ends; `None`: never.
@@ -26,7 +31,7 @@ pub struct Model {
     /// The port of the home node that clients connect to.
     pub port: i32,
     /// The transport of the home node that clients use.
-    pub protocol: String,
+    pub protocol: Protocol,
     /// When a session of the user was last seen.
     pub last_access: Option<DateTimeUtc>,
     /// SHA-256 of the profile, lower-case hex.
@@ -34,7 +39,7 @@ pub struct Model {
     /// Whether every placement has applied the wanted revision.
     pub synced: bool,
     /// The home node.
-    pub server_id: String,
+    pub server_id: NodeId,
     /// Who created it.
     pub created_by: String,
     /// The revision of the user's desired state; grows by one with each change.
@@ -52,7 +57,7 @@ impl Entity {
     }
 
     /// The user of that name that is not removed.
-    pub fn find_living_by_username(username: &str) -> Select<Self> {
-        Self::find_living().filter(COLUMN.username.eq(username))
+    pub fn find_living_by_username(username: &Username) -> Select<Self> {
+        Self::find_living().filter(COLUMN.username.eq(username.as_str()))
     }
 }

@@ -181,6 +181,12 @@ impl FromStr for Host {
     }
 }
 
+impl From<std::net::IpAddr> for Host {
+    fn from(address: std::net::IpAddr) -> Self {
+        Self(address.to_string())
+    }
+}
+
 text_id!(Host);
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl BusAccess {
             match row.public_key.parse() {
                 Ok(key) => drop(revocations.insert(key, row.revoked_at)),
                 Err(error) => {
-                    warn!(server.id = row.server_id, error = %error, "A revoked bus key in the database is not valid")
+                    warn!(node.id = row.server_id, error = %error, "A revoked bus key in the database is not valid")
                 }
             }
         }

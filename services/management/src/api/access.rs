@@ -13,7 +13,9 @@ use vpnmanager_openapi::problem::ApiError;
 use super::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::keys::authenticate::{KeyRole, Operator};
+use crate::ops::keys::authenticate::Operator;
+
+use vpnmanager_entities::api_key::Role;
 
 /// Looks keys up in the database.
 pub(super) struct Keys {
@@ -119,8 +121,8 @@ impl<'a> ApiExtractor<'a> for Admin {
     ) -> poem::Result<Self> {
         let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
         match operator.role {
-            KeyRole::Admin => Ok(Self(Origin::of(request).actor(&operator))),
-            KeyRole::Node => Err(ApiError::forbidden(
+            Role::Admin => Ok(Self(Origin::of(request).actor(&operator))),
+            Role::Node => Err(ApiError::forbidden(
                 "a key of the node role may only register nodes and report their health",
             )
             .into()),

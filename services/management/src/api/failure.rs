@@ -94,7 +94,7 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
             ApiError::unavailable(format!("server {server}, which keeps the profile, cannot be reached"))
         }
         FetchProfileError::NodeFailed { ref server, ref detail } => {
-            tracing::warn!(server.id = server, error = detail, "A node could not give a profile");
+            tracing::warn!(node.id = %server, error = detail, "A node could not give a profile");
             ApiError::unavailable(format!("server {server} could not give the profile"))
         }
         FetchProfileError::Answer { .. } => ApiError::internal(error),

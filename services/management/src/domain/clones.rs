@@ -5,7 +5,7 @@
 //! clock, corrected by the shortest way that any of its messages took. A refused run is accepted when all others have gone silent.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
+use vpnmanager_nats::ids::AgentInstance;
 
 /// A run that was silent for this long is over.
 pub const SILENT: TimeDelta = TimeDelta::seconds(30);
@@ -14,7 +14,7 @@ pub const SILENT: TimeDelta = TimeDelta::seconds(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The run.
-    pub instance: Uuid,
+    pub instance: AgentInstance,
     /// When it was first heard.
     pub first_heard: DateTime<Utc>,
     /// When it was last heard.
@@ -33,7 +33,7 @@ pub struct Run {
 #[derive(Debug, Clone, Copy)]
 pub struct Spoken {
     /// Whose it is.
-    pub instance: Uuid,
+    pub instance: AgentInstance,
     /// When it was sent, by the sender's clock.
     pub at: DateTime<Utc>,
     /// When it was heard, by ours.
@@ -109,11 +109,11 @@ mod tests {
         }
 
         /// Sent and heard so many seconds after the start. True when the speaker is refused.
-        fn hears(&mut self, instance: Uuid, sent: i64, heard: i64) -> bool {
+        fn hears(&mut self, instance: AgentInstance, sent: i64, heard: i64) -> bool {
             self.hears_skewed(instance, sent, heard, 0)
         }
 
-        fn hears_skewed(&mut self, instance: Uuid, sent: i64, heard: i64, skew: i64) -> bool {
+        fn hears_skewed(&mut self, instance: AgentInstance, sent: i64, heard: i64, skew: i64) -> bool {
             let spoken = Spoken {
                 instance,
                 at: self.start + TimeDelta::seconds(sent + skew),
@@ -131,7 +131,7 @@ mod tests {
     fn a_restarted_agent_is_accepted_at_once_however_often() {
         let mut known = Known::new();
         for restart in 0..5 {
-            let (run, at) = (Uuid::now_v7(), 7 * restart);
+            let (run, at) = (AgentInstance::new(), 7 * restart);
             assert!(!known.hears(run, at, at));
             assert!(!known.hears(run, at + 5, at + 5));
         }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_younger_of_two_that_speak_on_is_the_clone_whatever_the_clocks_say() {
         for skew in [0, 3600, -3600] {
-            let (mut known, elder, clone) = (Known::new(), Uuid::now_v7(), Uuid::now_v7());
+            let (mut known, elder, clone) = (Known::new(), AgentInstance::new(), AgentInstance::new());
             assert!(!known.hears_skewed(elder, 0, 0, skew));
             let mut refused = Vec::new();
             for at in [3, 8, 13, 18, 23] {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn words_of_a_dead_run_that_are_read_late_make_no_clone() {
-        let (mut known, dead, run) = (Known::new(), Uuid::now_v7(), Uuid::now_v7());
+        let (mut known, dead, run) = (Known::new(), AgentInstance::new(), AgentInstance::new());
         known.hears(dead, 0, 0);
         known.hears(run, 20, 20);
         for sent in [5, 10, 15] {
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn a_clone_takes_over_when_the_elder_is_silent_and_a_restart_of_the_elder_is_no_clone() {
-        let (mut known, elder, clone) = (Known::new(), Uuid::now_v7(), Uuid::now_v7());
+        let (mut known, elder, clone) = (Known::new(), AgentInstance::new(), AgentInstance::new());
         for at in [0, 5, 10, 15] {
             known.hears(elder, at, at);
             known.hears(clone, at + 1, at + 1);
         }
         assert!(known.hears(clone, 17, 17));
-        let restarted = Uuid::now_v7();
+        let restarted = AgentInstance::new();
         for at in [20, 25, 30, 35, 40, 45, 50] {
             assert!(!known.hears(restarted, at, at), "at {at}");
             assert!(known.hears(clone, at + 1, at + 1), "at {at}");

@@ -2,23 +2,29 @@
 
 use std::collections::HashMap;
 
-use vpnmanager_entities::{credential, placement, user};
-use vpnmanager_nats::{
-    commands::{Command, Issue, PutUser, Remote, RemoveUser, Role},
-    ids::{CommonName, NodeId, Revision, UserKey},
+use vpnmanager_entities::{
+    credential,
+    placement::{self, Role},
+    server, user,
 };
+use vpnmanager_nats::{
+    commands::{Command, Issue, PutUser, Remote, RemoveUser},
+    ids::{NodeId, Revision},
+};
+
+use crate::domain::placement::takes_users;
 
 /// A user with everything that its commands are made of.
 #[derive(Debug)]
-pub struct UserState<'a> {
+pub struct CommandSource<'a> {
     /// The user.
     pub user: &'a user::Model,
     /// What still lets the user in, oldest first.
     pub credentials: &'a [&'a credential::Model],
     /// All nodes of the user, home first.
-    pub nodes: &'a [String],
+    pub nodes: &'a [NodeId],
     /// What clients dial, by node.
-    pub endpoints: &'a HashMap<String, Endpoint>,
+    pub endpoints: &'a HashMap<NodeId, Endpoint>,
 }
 
 /// What clients dial at one node.
@@ -32,79 +38,64 @@ pub struct Endpoint {
     pub lost: bool,
 }
 
-/// A row that no command can be made of: it was not written by this release.
-#[derive(Debug, thiserror::Error)]
-#[error("the {what} in the database is not valid")]
-pub struct InvalidRow {
-    what: &'static str,
+impl Endpoint {
+    /// That of a node.
+    pub fn of(server: &server::Model) -> Self {
+        Self {
+            remote: Remote {
+                host: server.public_host.clone(),
+                // The database has a CHECK for its range.
+                port: server.public_port.try_into().unwrap_or_default(),
+                protocol: server.public_protocol,
+            },
+            welcome: takes_users(server),
+            lost: server.lost_since.is_some(),
+        }
+    }
 }
 
 /// The command that carries the user's state to the node of this placement.
-///
-/// # Errors
-/// When a name in the rows does not parse.
-pub fn compose(state: &UserState<'_>, placement: &placement::Model) -> Result<Command, InvalidRow> {
-    let invalid = |what| InvalidRow { what };
-    let node: NodeId = placement.server_id.parse().map_err(|_| invalid("server id"))?;
-    let username = state.user.username.parse().map_err(|_| invalid("username"))?;
-    let user_key = UserKey(state.user.key);
+pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Command {
+    let user = source.user;
+    let node = placement.server_id.clone();
     let revision = Revision(placement.wanted_revision);
     if !placement.wanted_present {
-        return Ok(Command::RemoveUser(RemoveUser {
+        return Command::RemoveUser(RemoveUser {
             node,
-            user_key,
-            username,
+            user_key: user.key,
+            username: user.username.clone(),
             revision,
-        }));
+        });
     }
-    let mut credentials = Vec::with_capacity(state.credentials.len());
-    for credential in state.credentials {
-        credentials.push(
-            credential
-                .common_name
-                .parse::<CommonName>()
-                .map_err(|_| invalid("common name"))?,
-        );
-    }
-    let (role, issue) = match placement.role {
-        placement::Role::Home => (Role::Home, issue(state, &node)?),
-        placement::Role::Standby => (Role::Standby, None),
-    };
-    Ok(Command::PutUser(PutUser {
+    let credentials = source.credentials.iter();
+    Command::PutUser(PutUser {
+        issue: match placement.role {
+            Role::Home => issue(source, &node),
+            Role::Standby => None,
+        },
         node,
-        user_key,
-        username,
+        user_key: user.key,
+        username: user.username.clone(),
         revision,
-        active: state.user.active,
-        expires_at: state.user.expires_at,
-        role,
-        credentials,
-        issue,
-    }))
+        active: user.active,
+        expires_at: user.expires_at,
+        role: placement.role,
+        credentials: credentials.map(|credential| credential.common_name.clone()).collect(),
+    })
 }
 
 /// The newest credential that is homed on the node.
-fn issue(state: &UserState<'_>, node: &NodeId) -> Result<Option<Issue>, InvalidRow> {
-    let homed = state
-        .credentials
-        .iter()
-        .rev()
-        .find(|credential| credential.server_id == node.as_str());
-    let Some(credential) = homed else {
-        return Ok(None);
-    };
-    let common_name = credential
-        .common_name
-        .parse()
-        .map_err(|_| InvalidRow { what: "common name" })?;
-    Ok(Some(Issue {
-        common_name,
-        remotes: remotes(state.nodes, state.endpoints),
-    }))
+fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
+    let mut newest_first = source.credentials.iter().rev();
+    let homed = newest_first.find(|credential| credential.server_id == *node)?;
+    Some(Issue {
+        common_name: homed.common_name.clone(),
+        remotes: remotes(source.nodes, source.endpoints),
+    })
 }
 
 /// The welcome ones, those that are there first; all of them when none is welcome, because a profile must name a server.
-fn remotes(nodes: &[String], endpoints: &HashMap<String, Endpoint>) -> Vec<Remote> {
+fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
     let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
     placed.sort_by_key(|endpoint| endpoint.lost);
     if placed.iter().any(|endpoint| endpoint.welcome) {
@@ -130,11 +121,12 @@ mod tests {
             welcome,
             lost,
         };
-        let nodes = ["n1", "n2"].map(str::to_owned);
+        let id = |name: &str| -> NodeId { name.parse().expect("a valid id") };
+        let nodes = ["n1", "n2"].map(id);
         let named = |one, other| -> Vec<String> {
             let endpoints = HashMap::from([
-                ("n1".to_owned(), endpoint("one.example", one)),
-                ("n2".to_owned(), endpoint("other.example", other)),
+                (id("n1"), endpoint("one.example", one)),
+                (id("n2"), endpoint("other.example", other)),
             ]);
             remotes(&nodes, &endpoints)
                 .iter()

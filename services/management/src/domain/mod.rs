@@ -1,7 +1,11 @@
-//! Rules without I/O: who speaks, where a user is placed, what a node is told, how a node is.
+//! Rules without I/O.
 
 pub mod actor;
+pub mod audit_action;
+
+pub mod acks;
 pub mod clones;
 pub mod command;
+pub mod drift;
 pub mod health;
 pub mod placement;

@@ -1,12 +1,159 @@
-//! Where a user is placed: rendezvous hashing (Thaler and Ravishankar, 1996). Each node draws a weight for the user; the heaviest
-//! nodes win. A node that joins or leaves moves only the users that it wins or held.
+//! Where users are placed. One rule each: which nodes take users, which may inherit homes, which are given up, and who stands where.
+//!
+//! Rendezvous hashing (Thaler and Ravishankar, 1996) chooses among the nodes that may be chosen: each draws a weight for the user, and
+//! the heaviest win. A node that joins or leaves moves only the users that it wins or held.
 
 use aws_lc_rs::digest;
-use vpnmanager_entities::placement::Role;
+use chrono::{DateTime, Utc};
+use vpnmanager_entities::{
+    placement::{self, Role},
+    server::{self, NodeState},
+};
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
+/// The pool of users for whom no node was named.
+pub const DEFAULT_POOL: &str = "default";
+
+/// Whether the operator lets new users be placed on the node, and new profiles name it.
+pub fn takes_users(server: &server::Model) -> bool {
+    server.enabled && !server.draining
+}
+
+/// Whether the node gets users that nobody chose it for: it takes users and is not lost.
+pub fn is_open(server: &server::Model) -> bool {
+    takes_users(server) && server.lost_since.is_none()
+}
+
+/// Whether the node may become the home of users whose home is gone: it is open, healthy and in sync.
+pub fn may_inherit(server: &server::Model) -> bool {
+    is_open(server) && server.state == NodeState::Healthy && server.resync_since.is_none() && server.last_sync.is_some()
+}
+
+/// Whether the node is lost for so long that it counts no more: since before `lost_before`.
+pub fn is_given_up(server: &server::Model, lost_before: DateTime<Utc>) -> bool {
+    server.state == NodeState::Lost && server.lost_since.is_some_and(|since| since < lost_before)
+}
+
+/// Why a new user cannot be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaceable {
+    /// The wanted home does not exist.
+    UnknownHome,
+    /// The wanted home is disabled or draining.
+    HomeTakesNobody,
+    /// No node of the pool takes users.
+    NoNode,
+}
+
+/// Where a user is placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// Its home.
+    pub home: &'a server::Model,
+    /// All its nodes, home first.
+    pub nodes: Vec<(NodeId, Role)>,
+}
+
+/// The nodes of a new user, home first, at most `replicas`: in the pool of the wanted home, or else in the default pool.
+pub fn place_new<'a>(
+    user: UserKey,
+    wanted_home: Option<&NodeId>,
+    servers: &'a [server::Model],
+    replicas: usize,
+) -> Result<Placement<'a>, Unplaceable> {
+    let pool = match wanted_home {
+        Some(home) => {
+            let home = find(servers, home).ok_or(Unplaceable::UnknownHome)?;
+            if !takes_users(home) {
+                return Err(Unplaceable::HomeTakesNobody);
+            }
+            home.pool.as_str()
+        }
+        None => DEFAULT_POOL,
+    };
+    let in_pool = |server: &&server::Model| server.pool == pool;
+    let mut candidates = names(servers.iter().filter(in_pool).filter(|server| is_open(server)));
+    if candidates.is_empty() {
+        // Nodes that are away are better than none: they apply it when they return.
+        candidates = names(servers.iter().filter(in_pool).filter(|server| takes_users(server)));
+    }
+    let nodes = rank(user, wanted_home, &candidates, replicas);
+    let home = nodes.first().and_then(|(home, _)| find(servers, home));
+    home.map(|home| Placement { home, nodes }).ok_or(Unplaceable::NoNode)
+}
+
+/// A user with the nodes that it stands on.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// The user.
+    pub user: UserKey,
+    /// Its home.
+    pub home: &'a NodeId,
+    /// Its placements.
+    pub placements: &'a [&'a placement::Model],
+}
+
+/// What a user should stand on.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    /// Nodes for each user, its home included.
+    pub replicas: usize,
+    /// A node that is lost since before this counts no more.
+    pub lost_before: DateTime<Utc>,
+}
+
+/// The nodes that a user lacks. The first one becomes its home when it has none.
+pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Goal) -> Vec<(NodeId, Role)> {
+    let pool = find(servers, standing.home).map_or(DEFAULT_POOL, |home| &home.pool);
+    let candidates = names(servers.iter().filter(|server| is_open(server) && server.pool == pool));
+    let given_up = |node: &NodeId| find(servers, node).is_some_and(|server| is_given_up(server, goal.lost_before));
+    let held = standing.placements;
+    let home = held
+        .iter()
+        .find(|placement| placement.role == Role::Home)
+        .map(|placement| &placement.server_id);
+    let counted = held.iter().filter(|placement| !given_up(&placement.server_id)).count();
+    // A home that is given up takes the first place and gives nothing.
+    let without_home = usize::from(home.is_some_and(&given_up));
+    rank(standing.user, home, &candidates, goal.replicas + without_home)
+        .into_iter()
+        .filter(|(node, _)| held.iter().all(|placement| placement.server_id != *node))
+        .take(goal.replicas.saturating_sub(counted))
+        .collect()
+}
+
+/// Who may become a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heirs {
+    /// Only a node that [`may_inherit`]; a user without such a standby stays where it is.
+    Fit,
+    /// Another one too, when there is no fit one.
+    Any,
+}
+
+/// The new home of a user among its standbys, so that the users of one node are spread over all the others.
+pub fn new_home(user: UserKey, standbys: &[&server::Model], heirs: Heirs) -> Option<NodeId> {
+    let mut candidates = names(standbys.iter().copied().filter(|server| may_inherit(server)));
+    match heirs {
+        Heirs::Any if candidates.is_empty() => candidates = names(standbys.iter().copied()),
+        Heirs::Any | Heirs::Fit => {}
+    }
+    rank(user, None, &candidates, 1)
+        .into_iter()
+        .map(|(node, _)| node)
+        .next()
+}
+
+fn names<'a>(servers: impl Iterator<Item = &'a server::Model>) -> Vec<NodeId> {
+    servers.map(|server| server.name.clone()).collect()
+}
+
+fn find<'a>(servers: &'a [server::Model], node: &NodeId) -> Option<&'a server::Model> {
+    servers.iter().find(|server| server.name == *node)
+}
+
 /// The nodes for one user, home first, at most `replicas`. `home`, when given, is the home whatever it draws.
-pub fn place(user: UserKey, home: Option<&NodeId>, nodes: &[NodeId], replicas: usize) -> Vec<(NodeId, Role)> {
+pub fn rank(user: UserKey, home: Option<&NodeId>, nodes: &[NodeId], replicas: usize) -> Vec<(NodeId, Role)> {
     let mut ranked: Vec<&NodeId> = nodes.iter().filter(|node| Some(*node) != home).collect();
     ranked.sort_by_cached_key(|node| (std::cmp::Reverse(weight(user, node)), node.as_str().to_owned()));
     home.into_iter()
@@ -27,7 +174,209 @@ fn weight(user: UserKey, node: &NodeId) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use vpnmanager_nats::commands::Protocol;
+
     use super::*;
+
+    fn node(name: &str) -> NodeId {
+        name.parse().expect("a valid id")
+    }
+
+    /// Open, healthy and in sync.
+    fn server(name: &str) -> server::Model {
+        let now = Utc::now();
+        server::Model {
+            id: 0,
+            name: node(name),
+            host: "192.0.2.1".to_owned(),
+            port: 8081,
+            username: None,
+            password: None,
+            enabled: true,
+            last_sync: Some(now),
+            server_type: "endnode".to_owned(),
+            management_url: None,
+            created_at: now,
+            pool: DEFAULT_POOL.to_owned(),
+            public_host: "vpn.example.org".parse().expect("a host"),
+            public_port: 1194,
+            public_protocol: Protocol::Udp,
+            agent_version: None,
+            bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+                .parse()
+                .expect("a public key"),
+            state: NodeState::Healthy,
+            state_reason: None,
+            state_since: now,
+            last_seen: Some(now),
+            lost_since: None,
+            draining: false,
+            capacity: None,
+            resync_since: None,
+            prompt_since: None,
+        }
+    }
+
+    fn lost(name: &str, since: DateTime<Utc>) -> server::Model {
+        server::Model {
+            state: NodeState::Lost,
+            lost_since: Some(since),
+            ..server(name)
+        }
+    }
+
+    fn placed(server: &str, role: Role) -> placement::Model {
+        placement::Model {
+            id: 0,
+            user_id: 1,
+            server_id: node(server),
+            role,
+            wanted_present: true,
+            wanted_revision: 1,
+            applied_revision: 1,
+            applied_at: None,
+            outcome: None,
+            error: None,
+            published_revision: 1,
+            published_sequence: 1,
+            published_at: None,
+            attempts: 0,
+            lease_until: DateTime::UNIX_EPOCH,
+            digest: 0,
+            created_at: Utc::now(),
+        }
+    }
+
+    #[test]
+    fn which_nodes_take_users_inherit_and_are_given_up() {
+        let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+        let with = |change: fn(&mut server::Model)| {
+            let mut server = server("n");
+            change(&mut server);
+            server
+        };
+        // (node, takes users, open, may inherit)
+        let cases = [
+            ("well", server("n"), [true, true, true]),
+            ("disabled", with(|node| node.enabled = false), [false; 3]),
+            ("draining", with(|node| node.draining = true), [false; 3]),
+            ("lost", lost("n", now), [true, false, false]),
+            (
+                "degraded",
+                with(|node| node.state = NodeState::Degraded),
+                [true, true, false],
+            ),
+            (
+                "resyncing",
+                with(|node| node.resync_since = Some(Utc::now())),
+                [true, true, false],
+            ),
+            ("never synced", with(|node| node.last_sync = None), [true, true, false]),
+        ];
+        for (what, server, expected) in cases {
+            let found = [takes_users(&server), is_open(&server), may_inherit(&server)];
+            assert_eq!(found, expected, "{what}");
+        }
+        assert!(is_given_up(&lost("n", now - hour), now));
+        assert!(!is_given_up(&lost("n", now), now - hour));
+        assert!(!is_given_up(&server("n"), now));
+    }
+
+    #[test]
+    fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
+        let user = UserKey::new();
+        let home = |wanted: Option<&str>, servers: &[server::Model]| {
+            let wanted = wanted.map(node);
+            place_new(user, wanted.as_ref(), servers, 3)
+                .map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+        };
+        let disabled = server::Model {
+            enabled: false,
+            ..server("off")
+        };
+        let elsewhere = server::Model {
+            pool: "other".to_owned(),
+            ..server("far")
+        };
+        let servers = [server("n1"), lost("n2", Utc::now()), disabled, elsewhere];
+        assert_eq!(home(None, &servers), Ok(("n1".to_owned(), 1)));
+        assert_eq!(home(None, &servers[1..]), Ok(("n2".to_owned(), 1)));
+        assert_eq!(home(Some("far"), &servers), Ok(("far".to_owned(), 1)));
+        assert_eq!(home(Some("n2"), &servers), Ok(("n2".to_owned(), 2)));
+        assert_eq!(home(Some("off"), &servers), Err(Unplaceable::HomeTakesNobody));
+        assert_eq!(home(Some("gone"), &servers), Err(Unplaceable::UnknownHome));
+        assert_eq!(home(None, &[]), Err(Unplaceable::NoNode));
+    }
+
+    #[test]
+    fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
+        let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+        let user = UserKey::new();
+        let lacks = |placements: &[placement::Model], servers: &[server::Model], replicas| {
+            let placements: Vec<&placement::Model> = placements.iter().collect();
+            let standing = Standing {
+                user,
+                home: &node("n1"),
+                placements: &placements,
+            };
+            let goal = Goal {
+                replicas,
+                lost_before: now - hour,
+            };
+            missing_nodes(standing, servers, goal)
+        };
+        let (home, standby) = (placed("n1", Role::Home), placed("n2", Role::Standby));
+        let all = [server("n1"), server("n2"), server("n3")];
+        let on_both = [home.clone(), standby.clone()];
+        assert_eq!(lacks(&on_both, &all, 2), []);
+        assert_eq!(lacks(&on_both, &all, 3), [(node("n3"), Role::Standby)]);
+        assert_eq!(lacks(&on_both, &all[..2], 3), []);
+
+        let given_up = |name| lost(name, now - hour * 2);
+        assert_eq!(
+            lacks(&on_both, &[server("n1"), given_up("n2"), server("n3")], 2),
+            [(node("n3"), Role::Standby)]
+        );
+        assert_eq!(
+            lacks(&on_both, &[given_up("n1"), server("n2"), server("n3")], 2),
+            [(node("n3"), Role::Standby)]
+        );
+        assert_eq!(lacks(&on_both, &[server("n1"), lost("n2", now), server("n3")], 2), []);
+        let homeless = lacks(&[], &all, 1);
+        assert_eq!(homeless.iter().map(|(_, role)| *role).collect::<Vec<_>>(), [Role::Home]);
+    }
+
+    #[test]
+    fn only_a_fit_standby_inherits_unless_any_will_do() {
+        let (well, ill) = (
+            server("well"),
+            server::Model {
+                state: NodeState::Degraded,
+                ..server("ill")
+            },
+        );
+        let to =
+            |standbys: &[&server::Model], heirs| new_home(UserKey::new(), standbys, heirs).map(|home| home.to_string());
+        assert_eq!(to(&[&ill, &well], Heirs::Fit).as_deref(), Some("well"));
+        assert_eq!(to(&[&ill, &well], Heirs::Any).as_deref(), Some("well"));
+        assert_eq!(to(&[&ill], Heirs::Fit), None);
+        assert_eq!(to(&[&ill], Heirs::Any).as_deref(), Some("ill"));
+        assert_eq!(to(&[], Heirs::Any), None);
+    }
+
+    #[test]
+    fn the_users_of_one_node_are_spread_over_the_others() {
+        let standbys = ["n2", "n3", "n4"].map(server);
+        let standbys: Vec<&server::Model> = standbys.iter().collect();
+        let mut tally = std::collections::BTreeMap::new();
+        for _ in 0..300 {
+            let home = new_home(UserKey::new(), &standbys, Heirs::Fit).expect("a home");
+            *tally.entry(home).or_insert(0) += 1;
+        }
+        assert_eq!(tally.len(), 3);
+        assert!(tally.values().all(|count| (60..140).contains(count)), "{tally:?}");
+    }
 
     fn nodes(count: usize) -> Vec<NodeId> {
         (1..=count)
@@ -37,17 +386,17 @@ mod tests {
 
     #[test]
     fn one_home_and_standbys_up_to_the_replica_count() {
-        let placed = place(UserKey::new(), None, &nodes(5), 3);
+        let placed = rank(UserKey::new(), None, &nodes(5), 3);
         let roles: Vec<Role> = placed.iter().map(|(_, role)| *role).collect();
         assert_eq!(roles, [Role::Home, Role::Standby, Role::Standby]);
-        assert_eq!(place(UserKey::new(), None, &nodes(2), 3).len(), 2);
-        assert!(place(UserKey::new(), None, &[], 3).is_empty());
+        assert_eq!(rank(UserKey::new(), None, &nodes(2), 3).len(), 2);
+        assert!(rank(UserKey::new(), None, &[], 3).is_empty());
     }
 
     #[test]
     fn a_wanted_home_is_the_home_and_stands_once() {
         let nodes = nodes(3);
-        let placed = place(UserKey::new(), nodes.get(1), &nodes, 3);
+        let placed = rank(UserKey::new(), nodes.get(1), &nodes, 3);
         assert_eq!(placed.first(), Some(&(nodes[1].clone(), Role::Home)));
         assert_eq!(placed.iter().filter(|(node, _)| *node == nodes[1]).count(), 1);
     }
@@ -59,7 +408,7 @@ mod tests {
         let mut moved = 0;
         for _ in 0..500 {
             let user = UserKey::new();
-            let (old, now) = (place(user, None, &before, 1), place(user, None, &after, 1));
+            let (old, now) = (rank(user, None, &before, 1), rank(user, None, &after, 1));
             if old != now {
                 assert_eq!(&now[0].0, new);
                 moved += 1;

@@ -4,61 +4,95 @@ use chrono::Utc;
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, user};
+use vpnmanager_entities::{audit_log, server, user};
+use vpnmanager_nats::username::Username;
 
-use crate::domain::actor::Actor;
+use crate::domain::{actor::Actor, audit_action::AuditAction};
 
 /// What the audit trail keeps of one change.
 #[derive(Debug)]
-pub struct Entry<'a> {
-    /// Who asked.
-    pub actor: &'a Actor,
-    /// What was done, past tense: `user_created`.
-    pub action: &'static str,
-    /// The user concerned.
-    pub username: Option<String>,
-    /// The node concerned, or the management replica that recorded it.
-    pub server_id: String,
-    /// In words.
-    pub details: Option<String>,
-    /// The state before.
-    pub before: Option<Value>,
-    /// The state after.
-    pub after: Option<Value>,
+pub struct Entry {
+    row: audit_log::ActiveModel,
 }
 
-impl Entry<'_> {
+impl Entry {
+    /// `recorder` is the node concerned, or the management replica that recorded it.
+    pub fn new(actor: &Actor, action: AuditAction, recorder: impl ToString) -> Self {
+        let row = audit_log::ActiveModel {
+            timestamp: Set(Utc::now()),
+            action: Set(action.as_str().to_owned()),
+            ip_address: Set(actor.address.map(IpNetwork::from)),
+            server_id: Set(recorder.to_string()),
+            actor: Set(actor.name.clone()),
+            request_id: Set(actor.request_id.clone()),
+            username: Set(None),
+            details: Set(None),
+            before: Set(None),
+            after: Set(None),
+            ..Default::default()
+        };
+        Self { row }
+    }
+
+    /// The user concerned.
+    #[must_use]
+    pub fn about(mut self, username: &Username) -> Self {
+        self.row.username = Set(Some(username.to_string()));
+        self
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn details(mut self, details: impl Into<String>) -> Self {
+        self.row.details = Set(Some(details.into()));
+        self
+    }
+
+    /// The state before.
+    #[must_use]
+    pub fn before(mut self, before: Value) -> Self {
+        self.row.before = Set(Some(before));
+        self
+    }
+
+    /// The state after.
+    #[must_use]
+    pub fn after(mut self, after: Value) -> Self {
+        self.row.after = Set(Some(after));
+        self
+    }
+
     /// The row to insert.
     pub fn into_row(self) -> audit_log::ActiveModel {
-        audit_log::ActiveModel {
-            timestamp: Set(Utc::now()),
-            action: Set(self.action.to_owned()),
-            username: Set(self.username),
-            details: Set(self.details),
-            ip_address: Set(self.actor.address.map(IpNetwork::from)),
-            server_id: Set(self.server_id),
-            actor: Set(self.actor.name.clone()),
-            request_id: Set(self.actor.request_id.clone()),
-            before: Set(self.before),
-            after: Set(self.after),
-            ..Default::default()
-        }
+        self.row
     }
 }
 
 /// Writes one row.
-///
-/// # Errors
-/// When the database does not take it.
-pub async fn record(transaction: &DatabaseTransaction, entry: Entry<'_>) -> Result<(), DbErr> {
+pub async fn record_one(transaction: &DatabaseTransaction, entry: Entry) -> Result<(), DbErr> {
     audit_log::Entity::insert(entry.into_row())
         .exec_without_returning(transaction)
         .await
         .map(drop)
 }
 
+/// Writes a row for each.
+pub async fn record_all(
+    transaction: &DatabaseTransaction,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Result<(), DbErr> {
+    let rows: Vec<audit_log::ActiveModel> = entries.into_iter().map(Entry::into_row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    audit_log::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
 /// The state of a user as `before` and `after` show it.
-pub fn snapshot(user: &user::Model) -> Value {
+pub fn user_snapshot(user: &user::Model) -> Value {
     json!({
         "username": user.username,
         "key": user.key,
@@ -66,5 +100,19 @@ pub fn snapshot(user: &user::Model) -> Value {
         "active": user.active,
         "expires_at": user.expires_at,
         "server_id": user.server_id,
+    })
+}
+
+/// The state of a node as `before` and `after` show it.
+pub fn node_snapshot(server: &server::Model) -> Value {
+    json!({
+        "server_id": server.name,
+        "pool": server.pool,
+        "public_host": server.public_host,
+        "public_port": server.public_port,
+        "public_protocol": server.public_protocol,
+        "bus_public_key": server.bus_public_key.as_str(),
+        "enabled": server.enabled,
+        "draining": server.draining,
     })
 }

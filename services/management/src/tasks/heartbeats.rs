@@ -12,7 +12,10 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromN
 use crate::{
     app::App,
     ops::{
-        nodes::record_heartbeats::{Received, Speaker, record_heartbeats},
+        nodes::{
+            received::{Received, Speaker},
+            record_heartbeats::record_heartbeats,
+        },
         sqlstate::is_about_data,
     },
 };

@@ -1,17 +1,15 @@
 //! Places users that stand on fewer nodes than they could.
 
+use chrono::Utc;
 use sea_orm::DbErr;
 use vpnmanager_runtime::reconcile::Next;
 
-use crate::{
-    app::App,
-    ops::placement::fill::{Goal, place_users},
-};
+use crate::{app::App, domain::placement::Goal, ops::placement::fill::place_users};
 
 pub(super) async fn place(app: App) -> Result<Next, DbErr> {
     let goal = Goal {
         replicas: app.config.placement.replicas,
-        rehome_after: app.config.health.rehome_after,
+        lost_before: Utc::now() - app.config.health.rehome_after,
     };
     let placed = place_users(&app.db, goal).await?;
     if placed.users > 0 {

@@ -82,7 +82,7 @@ impl Reconciler for Publisher {
         if let Some(error) = last_error {
             warn!(failures, error = %error, "Some commands were not published, trying again");
         }
-        record::record(leases, &claims, &results)
+        record::record_publications(leases, &claims, &results)
             .await
             .context("recording publications failed")?;
         raise_revisions(&self.app.db, &overtaken, &self.app.config.server_id)

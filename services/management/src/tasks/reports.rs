@@ -15,7 +15,7 @@ use vpnmanager_nats::{
 use crate::{
     app::App,
     ops::{
-        reports::apply::{self, Applied},
+        reports::{acks::Applied, apply},
         sqlstate::is_about_data,
     },
 };

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
 
+use vpnmanager_entities::api_key::Role;
+
 /// Path and method of each operation, with names in place of the parameters.
 fn operations() -> Vec<(String, Method, String)> {
     let spec = api::spec();
@@ -110,7 +112,7 @@ async fn the_admin_key_opens_everything_in_either_header() {
 #[tokio::test]
 async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() {
     let stack = Stack::start().await;
-    stack.add_key("node-key", "node").await;
+    stack.add_key("node-key", Role::Node).await;
     for operation in operations() {
         let status = call(&stack, &operation, Some(("x-api-key", "node-key".to_owned())))
             .await
@@ -137,7 +139,7 @@ async fn an_expired_key_is_no_key() {
     let row = api_key::ActiveModel {
         name: Set("old".to_owned()),
         hash: Set(vpnmanager_openapi::auth::hash_key("old-key").to_vec()),
-        role: Set("admin".to_owned()),
+        role: Set(Role::Admin),
         expires_at: Set(Some(chrono::Utc::now())),
         ..Default::default()
     };

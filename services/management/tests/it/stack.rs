@@ -12,7 +12,7 @@ use sea_orm::EntityTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vpnmanager_entities::api_key;
+use vpnmanager_entities::api_key::{self, Role};
 use vpnmanager_management::api;
 use vpnmanager_management::app::App;
 use vpnmanager_management::config::{
@@ -101,11 +101,11 @@ impl Stack {
     }
 
     /// Records another key.
-    pub(crate) async fn add_key(&self, key: &str, role: &str) {
+    pub(crate) async fn add_key(&self, key: &str, role: Role) {
         let row = api_key::ActiveModel {
-            name: Set(format!("{role}-{key}")),
+            name: Set(format!("{role:?}-{key}")),
             hash: Set(hash_key(key).to_vec()),
-            role: Set(role.to_owned()),
+            role: Set(role),
             ..Default::default()
         };
         api_key::Entity::insert(row)

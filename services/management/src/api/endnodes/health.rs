@@ -16,7 +16,8 @@ use crate::{
     app::App,
     ops::nodes::{
         read::{self, NodeView},
-        record_heartbeats::{Received, Speaker, record_heartbeats},
+        received::{Received, Speaker},
+        record_heartbeats::record_heartbeats,
     },
 };
 
@@ -70,14 +71,11 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
     let last = known.health.as_ref();
     let count = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     let amount = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default();
-    let last_state = || last?.openvpn_state.parse().ok();
-    let state = report
-        .openvpn_state
-        .or_else(last_state)
-        .map_or(OpenvpnState::Absent, |state| state.0);
+    let reported = report.openvpn_state.map(|state| state.0);
+    let state = reported.or_else(|| last.map(|last| last.openvpn_state));
     Heartbeat {
         node: node.clone(),
-        instance: last.map_or_else(AgentInstance::new, |last| AgentInstance(last.instance)),
+        instance: last.map_or_else(AgentInstance::new, |last| last.instance),
         at: Utc::now(),
         agent_version: report
             .agent_version
@@ -86,7 +84,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
             .unwrap_or_default(),
         uptime_seconds: 0,
         openvpn: OpenvpnHealth {
-            state,
+            state: state.unwrap_or(OpenvpnState::Absent),
             pid: report.openvpn_pid.or_else(|| last?.openvpn_pid?.try_into().ok()),
             version: None,
             sessions: report.sessions.unwrap_or_else(|| count(last.map(|last| last.sessions))),
@@ -101,7 +99,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
             detail: report.detail.map(Words::into_string),
         },
         users: amount(last.map(|last| last.users)),
-        digest: last.and_then(|last| last.digest.parse().ok()).unwrap_or_default(),
+        digest: last.map(|last| last.digest).unwrap_or_default(),
         last_sequence: amount(last.map(|last| last.last_sequence)),
         complete: last.is_some_and(|last| last.complete),
         queued_intents: amount(last.map(|last| last.queued_intents)),

@@ -12,7 +12,7 @@ use vpnmanager_openapi::time::Timestamp;
 use crate::api::failure;
 use crate::api::names::{BusKeyText, SignatureText};
 use crate::app::App;
-use crate::ops::nodes::tell_standing::{Told, tell_standing};
+use crate::ops::nodes::tell_standing::{StandingReply, tell_standing};
 
 /// An agent asks how it stands.
 #[derive(Debug, Object)]
@@ -68,7 +68,7 @@ pub(super) async fn tell(app: &App, node: NodeId, body: StandingQuestion) -> Res
 }
 
 impl StandingAnswer {
-    fn of(told: Told) -> Self {
+    fn of(told: StandingReply) -> Self {
         Self {
             standing: match told.standing {
                 Standing::Registered => StandingWord::Registered,

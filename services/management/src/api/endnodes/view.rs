@@ -143,7 +143,7 @@ impl Endnode {
             progress,
         } = view;
         Self {
-            server_id: server.name,
+            server_id: server.name.to_string(),
             state: match server.state {
                 server::NodeState::Enrolled => EndnodeState::Enrolled,
                 server::NodeState::Healthy => EndnodeState::Healthy,
@@ -163,13 +163,13 @@ impl Endnode {
                 sessions_left: health.as_ref().map(|health| health.sessions),
             }),
             pool: server.pool,
-            host: server.public_host,
+            host: server.public_host.to_string(),
             port: server.public_port,
-            protocol: server.public_protocol,
+            protocol: server.public_protocol.to_string(),
             registered_from: server.host,
             created_at: server.created_at.into(),
             agent_version: server.agent_version,
-            bus_public_key: server.bus_public_key,
+            bus_public_key: server.bus_public_key.as_str().to_owned(),
             capacity: server.capacity,
             sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
             health: health.map(EndnodeHealth::of),
@@ -196,7 +196,7 @@ impl EndnodeHealth {
         Self {
             received_at: health.received_at.into(),
             clock_skew_ms: health.clock_skew_ms,
-            openvpn_state: health.openvpn_state,
+            openvpn_state: health.openvpn_state.to_string(),
             openvpn_pid: health.openvpn_pid,
             sessions: health.sessions,
             capacity: health.capacity,

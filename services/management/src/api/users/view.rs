@@ -123,20 +123,20 @@ impl User {
     fn new(user: user::Model, nodes: Vec<UserNode>) -> Self {
         Self {
             expired: user.expires_at.is_some_and(|end| end <= Utc::now()),
-            username: user.username,
-            key: user.key,
+            username: user.username.to_string(),
+            key: user.key.0,
             revision: user.revision,
             active: user.active,
             expires_at: user.expires_at.map(Timestamp::from),
             synced: user.synced,
-            server_id: user.server_id,
+            server_id: user.server_id.to_string(),
             created_at: user.created_at.into(),
             created_by: user.created_by,
             removed_at: user.removed_at.map(Timestamp::from),
             checksum: user.checksum,
             ovpn_path: user.ovpn_path,
             port: user.port,
-            protocol: user.protocol,
+            protocol: user.protocol.to_string(),
             last_access: user.last_access.map(Timestamp::from),
             nodes,
         }
@@ -146,7 +146,7 @@ impl User {
 impl UserNode {
     fn of(placement: placement::Model) -> Self {
         Self {
-            server_id: placement.server_id,
+            server_id: placement.server_id.to_string(),
             role: match placement.role {
                 placement::Role::Home => NodeRole::Home,
                 placement::Role::Standby => NodeRole::Standby,

@@ -1,3 +1,5 @@
-//! Credentials: given to a user, and signed for its home node.
+//! Credentials: given to a user, signed for its home node, revoked.
 
+pub mod give;
+pub mod revoke;
 pub mod sign;

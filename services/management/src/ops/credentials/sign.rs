@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement,
 };
 use tracing::{error, warn};
 use vpnmanager_entities::credential;
@@ -102,28 +102,22 @@ async fn sign_within(
     batch: &[SigningRequest],
     keys: &PublicKeys,
 ) -> Result<Vec<SignResult>, DbErr> {
-    let names = batch.iter().map(|asked| asked.request.common_name.to_string());
+    let names = batch.iter().map(|asked| asked.request.common_name.clone());
     let rows = credential::Entity::find()
-        .filter(credential::COLUMN.common_name.eq_any(names))
+        .filter(credential::Column::CommonName.eq_any(names))
         .order_by_asc(credential::Column::Id)
         .lock_exclusive()
         .all(transaction)
         .await?;
-    let rows: HashMap<&str, &credential::Model> = rows.iter().map(|row| (row.common_name.as_str(), row)).collect();
+    let rows: HashMap<&CommonName, &credential::Model> = rows.iter().map(|row| (&row.common_name, row)).collect();
 
     let decisions: Vec<Decision> = batch
         .iter()
         .zip(keys)
-        .map(|(asked, key)| {
-            decide(
-                rows.get(asked.request.common_name.as_str()).copied(),
-                asked,
-                key.as_deref(),
-            )
-        })
+        .map(|(asked, key)| decide(rows.get(&asked.request.common_name).copied(), asked, key.as_deref()))
         .collect();
     let fresh = sign(pki, batch, &decisions).await;
-    record(transaction, &fresh).await?;
+    record_certificates(transaction, &fresh).await?;
 
     let mut fresh: HashMap<CommonName, Signed> = fresh.into_iter().collect();
     let results = batch.iter().zip(decisions).map(|(asked, decision)| {
@@ -156,7 +150,7 @@ fn decide(row: Option<&credential::Model>, asked: &SigningRequest, key: Option<&
     let Some(key) = key else {
         return Decision::Refuse(SignRefusal::InvalidCsr);
     };
-    let Some(row) = row.filter(|row| row.server_id == asked.node.as_str()) else {
+    let Some(row) = row.filter(|row| row.server_id == asked.node) else {
         return Decision::Refuse(SignRefusal::Unknown);
     };
     if row.revoked_at.is_some() {
@@ -204,7 +198,7 @@ async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) 
     signed.await.unwrap_or_default()
 }
 
-async fn record(transaction: &DatabaseTransaction, fresh: &[(CommonName, Signed)]) -> Result<(), DbErr> {
+async fn record_certificates(transaction: &DatabaseTransaction, fresh: &[(CommonName, Signed)]) -> Result<(), DbErr> {
     if fresh.is_empty() {
         return Ok(());
     }

@@ -11,9 +11,9 @@ use sea_orm::{
     DatabaseConnection, DbErr, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
-use vpnmanager_entities::api_key;
+use vpnmanager_entities::api_key::{self, Role};
 
-use crate::ops::keys::create_join_token::hash;
+use vpnmanager_openapi::auth::hash_key;
 
 /// A revoked key is let in for at most this long.
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
@@ -26,16 +26,7 @@ pub struct Operator {
     /// The key's name.
     pub name: String,
     /// What it may do.
-    pub role: KeyRole,
-}
-
-/// What the holder of a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyRole {
-    /// Everything.
-    Admin,
-    /// Enrol nodes and report their health.
-    Node,
+    pub role: Role,
 }
 
 /// Keys seen a moment ago, by their hash, so that not every request asks the database.
@@ -51,7 +42,7 @@ type Seen = (Operator, Instant);
 impl KeyCache {
     /// The holder of a key that is valid at this moment. Found by its hash, so that nothing of ours compares secrets.
     pub async fn authenticate(&self, db: &DatabaseConnection, key: &str) -> Result<Option<Operator>, DbErr> {
-        let hash = hash(key);
+        let hash = hash_key(key).to_vec();
         if let Some(operator) = self.get(&hash) {
             return Ok(Some(operator));
         }
@@ -84,11 +75,6 @@ async fn look_up(db: &DatabaseConnection, hash: &[u8]) -> Result<Option<Operator
     let Some(row) = found.filter(|row| row.expires_at.is_none_or(|at| at > now)) else {
         return Ok(None);
     };
-    let role = match row.role.as_str() {
-        "admin" => KeyRole::Admin,
-        "node" => KeyRole::Node,
-        _ => return Ok(None),
-    };
     if row.last_used_at.is_none_or(|at| now - at > USE_RESOLUTION) {
         api_key::Entity::update_many()
             .col_expr(api_key::Column::LastUsedAt, Expr::value(now))
@@ -96,5 +82,8 @@ async fn look_up(db: &DatabaseConnection, hash: &[u8]) -> Result<Option<Operator
             .exec(db)
             .await?;
     }
-    Ok(Some(Operator { name: row.name, role }))
+    Ok(Some(Operator {
+        name: row.name,
+        role: row.role,
+    }))
 }

@@ -5,15 +5,17 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 use secrecy::{ExposeSecret, SecretString};
-use vpnmanager_entities::{api_key, certificate_authority};
+use vpnmanager_entities::{
+    api_key::{self, Role},
+    certificate_authority,
+};
 
 use crate::{
-    ops::{
-        keys::create_join_token::hash,
-        transact::{FromDatabase, transact},
-    },
+    ops::transact::{FromDatabase, transact},
     pki::Pki,
 };
+
+use vpnmanager_openapi::auth::hash_key;
 
 /// The name of the key from `API_KEY`.
 const FIRST_KEY: &str = "admin";
@@ -65,8 +67,8 @@ async fn bootstrap_within(
         .await?;
     let row = api_key::ActiveModel {
         name: Set(FIRST_KEY.to_owned()),
-        hash: Set(hash(key.expose_secret())),
-        role: Set("admin".to_owned()),
+        hash: Set(hash_key(key.expose_secret()).to_vec()),
+        role: Set(Role::Admin),
         ..Default::default()
     };
     api_key::Entity::insert(row)

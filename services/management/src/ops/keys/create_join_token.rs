@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::rand;
 use chrono::{DateTime, SubsecRound, Utc};
 use data_encoding::BASE32_NOPAD;
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
@@ -13,12 +13,14 @@ use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     app::App,
-    domain::actor::Actor,
+    domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
         transact::transact,
     },
 };
+
+use vpnmanager_openapi::auth::hash_key;
 
 /// What operators recognise a token by, in a secret scanner too.
 const PREFIX: &str = "vpnjoin-";
@@ -50,35 +52,23 @@ pub async fn create_join_token(
     rand::fill(&mut random).expect("the operating system provides randomness");
     let token = format!("{PREFIX}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
     let expires_at = (Utc::now() + time_to_live).trunc_subsecs(6);
-    let hash = &hash(&token);
+    let hash = hash_key(&token);
     transact(&app.db, |tx| async move {
         let row = join_token::ActiveModel {
-            hash: Set(hash.clone()),
-            server_id: Set(server_id.map(ToString::to_string)),
+            hash: Set(hash.to_vec()),
+            server_id: Set(server_id.cloned()),
             created_by: Set(actor.name.clone()),
             expires_at: Set(expires_at),
             ..Default::default()
         };
         join_token::Entity::insert(row).exec_without_returning(&*tx).await?;
-        let entry = Entry {
-            actor,
-            action: "join_token_created",
-            username: None,
-            server_id: app.config.server_id.clone(),
-            details: None,
-            before: None,
-            after: Some(json!({ "server_id": server_id, "expires_at": expires_at })),
-        };
-        audit::record(&tx, entry).await
+        let entry = Entry::new(actor, AuditAction::JoinTokenCreated, &app.config.server_id)
+            .after(json!({ "server_id": server_id, "expires_at": expires_at }));
+        audit::record_one(&tx, entry).await
     })
     .await?;
     Ok(JoinToken {
         token: token.into(),
         expires_at,
     })
-}
-
-/// What the database keeps of a token or key: SHA-256. They hold 256 random bits, so no salt and no slow hash is needed.
-pub fn hash(secret: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, secret.as_bytes()).as_ref().to_vec()
 }

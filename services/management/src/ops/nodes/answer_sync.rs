@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, PaginatorTrait,
-    QueryFilter, Statement,
+    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
 };
 use tracing::warn;
@@ -18,14 +17,17 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::actor::Actor,
+    domain::{actor::Actor, audit_action::AuditAction, drift::reason_to_resync},
     ops::{
         audit::{self, Entry},
         nodes::{
-            read::{self, Progress},
+            read::{self},
             track_agent_runs::{is_refused, note_told},
         },
-        publications::recognise_stream::recognise_stream,
+        publications::{
+            make_due::{Lost, publish_again},
+            recognise_stream::recognise_stream,
+        },
         transact::transact,
     },
 };
@@ -48,7 +50,7 @@ pub enum AnswerSyncError {
 /// See [`AnswerSyncError`].
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
-    let Some(server) = server::Entity::find_by_name(node.as_str()).one(&app.db).await? else {
+    let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
         return Ok(SyncAnswer::Refused {
             reason: "this node is not registered".to_owned(),
         });
@@ -67,7 +69,7 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         return prepare(app, request, store).await;
     }
     let upto_sequence = app.topology.newest_command(node).await?;
-    let Some(reason) = reason_to_resync(request, &progress, store) else {
+    let Some(reason) = reason_to_resync(request, progress.recorded(), store) else {
         note_sync(app, node).await?;
         return Ok(SyncAnswer::Ok {
             upto_sequence,
@@ -93,22 +95,6 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
     })
 }
 
-fn reason_to_resync(request: &SyncRequest, progress: &Progress, store: StreamId) -> Option<&'static str> {
-    if request.stream.is_some_and(|stream| stream != store) {
-        return Some("the bus has another store than the one that the node followed");
-    }
-    if request.last_sequence == 0 && progress.applied > 0 {
-        return Some("the node lost what it held");
-    }
-    // What was applied after the node looked at itself is no drift. Both times are by its clock.
-    let is_current = progress.last_applied_at.is_none_or(|at| at < request.at);
-    let settled = progress.pending == 0 && request.queued_intents == 0 && is_current;
-    if settled && request.complete && request.digest != progress.digest {
-        return Some("the node holds something else than it should");
-    }
-    None
-}
-
 /// Makes every placement of the node due and says so in the audit trail. Of several replicas one does it.
 async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
@@ -117,30 +103,16 @@ async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbE
 async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     let begun = server::Entity::update_many()
         .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
-        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .filter(server::Column::Name.eq(node.clone()))
         .filter(server::Column::ResyncSince.is_null())
         .exec(transaction)
         .await?;
     if begun.rows_affected == 0 {
         return Ok(());
     }
-    placement::Entity::update_many()
-        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
-        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
-        .col_expr(placement::Column::Attempts, Expr::value(0))
-        .filter(Expr::col(placement::Column::ServerId).eq(node.as_str()))
-        .exec(transaction)
-        .await?;
-    let entry = Entry {
-        actor: &Actor::system(),
-        action: "node_resync_started",
-        username: None,
-        server_id: node.to_string(),
-        details: Some(reason.to_owned()),
-        before: None,
-        after: None,
-    };
-    audit::record(transaction, entry).await
+    publish_again(transaction, Lost::Node(node)).await?;
+    let entry = Entry::new(&Actor::system(), AuditAction::NodeResyncStarted, node).details(reason);
+    audit::record_one(transaction, entry).await
 }
 
 /// Once everything is in the stream: what nobody ordered goes, and the consumer starts over. The node will take whoever does not
@@ -149,7 +121,7 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
     let node = &request.node;
     let reason = "everything is being published again".to_owned();
     let unpublished = placement::Entity::find()
-        .filter(placement::COLUMN.server_id.eq(node.as_str()))
+        .filter(placement::Column::ServerId.eq(node.clone()))
         .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
         .count(&app.db)
         .await?;
@@ -160,7 +132,7 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
     let missing = compare_stream(app, node).await?;
     if !missing.is_empty() {
         warn!(node.id = %node, users = missing.len(), "The stream lacks commands that were published, publishing them again");
-        publish_again(app, node, &missing).await?;
+        publish_again(&app.db, Lost::Users(node, &missing)).await?;
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }
@@ -171,7 +143,7 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
             server::Column::ResyncSince,
             Expr::value(Option::<chrono::DateTime<Utc>>::None),
         )
-        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .filter(server::Column::Name.eq(node.clone()))
         .exec(&app.db)
         .await?;
     note_sync(app, node).await?;
@@ -199,21 +171,9 @@ async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, Answer
     Ok(awaited.map(|(user, _)| user).filter(is_missing).collect())
 }
 
-/// Makes the placements of these users on the node due.
-async fn publish_again(app: &App, node: &NodeId, users: &[UserKey]) -> Result<(), DbErr> {
-    let keys: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
-    let statement = Statement::from_sql_and_values(
-        app.db.get_database_backend(),
-        "UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
-         FROM users u WHERE u.id = p.user_id AND u.key = ANY($1) AND p.server_id = $2",
-        [keys.into(), node.as_str().into()],
-    );
-    app.db.execute_raw(statement).await.map(drop)
-}
-
 #[derive(FromQueryResult)]
 struct Placed {
-    key: uuid::Uuid,
+    key: UserKey,
     is_awaited: bool,
 }
 
@@ -224,19 +184,16 @@ async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, bool>, Db
         app.db.get_database_backend(),
         "SELECT u.key, p.wanted_present OR p.applied_revision < p.wanted_revision AS is_awaited
          FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
-        [node.as_str().into()],
+        [node.clone().into()],
     );
     let placed = Placed::find_by_statement(statement).all(&app.db).await?;
-    Ok(placed
-        .into_iter()
-        .map(|row| (UserKey(row.key), row.is_awaited))
-        .collect())
+    Ok(placed.into_iter().map(|row| (row.key, row.is_awaited)).collect())
 }
 
 async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::LastSync, Expr::value(Utc::now()))
-        .filter(Expr::col(server::Column::Name).eq(node.as_str()))
+        .filter(server::Column::Name.eq(node.clone()))
         .exec(&app.db)
         .await
         .map(drop)

@@ -10,7 +10,7 @@ use crate::{
     config::HealthConfig,
     domain::health,
     ops::{
-        nodes::record_heartbeats::{Transition, change_state},
+        nodes::change_state::{Transition, change_state},
         transact::transact,
     },
 };
@@ -35,7 +35,7 @@ pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Resul
             continue;
         }
         let transition = Transition {
-            server: &server.name,
+            node: &server.name,
             from: server.state,
             to: &assessment,
             at: now,
@@ -53,7 +53,7 @@ async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> R
             "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
                  SELECT server_id, $2, $3, $4, sessions, bytes_in, bytes_out FROM health_status WHERE server_id = $1",
             [
-                transition.server.into(),
+                transition.node.clone().into(),
                 transition.at.into(),
                 transition.to.state.as_str().into(),
                 transition.to.reason.clone().into(),

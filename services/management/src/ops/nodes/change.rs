@@ -1,21 +1,21 @@
 //! What the operator wants of a node: whether it takes new users, whether its clients are moved away.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QuerySelect,
 };
 use vpnmanager_entities::server::{self, NodeState};
 use vpnmanager_nats::ids::NodeId;
 
-use crate::ops::{
-    audit::{self, Entry},
-    nodes::{
-        read::{self, NodeView},
-        register::snapshot,
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction, placement::is_open},
+    ops::{
+        audit::{self, Entry, node_snapshot},
+        nodes::read::{self, NodeView},
+        transact::{FromDatabase, transact},
     },
-    transact::{FromDatabase, transact},
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// Two drains at once must not leave a pool without a node: changes of nodes come one after the other.
 const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7816539210442)";
@@ -35,12 +35,12 @@ pub enum NodeChange {
 
 impl NodeChange {
     /// What the audit trail calls it.
-    fn action(self) -> &'static str {
+    fn action(self) -> AuditAction {
         match self {
-            Self::Drain => "node_drained",
-            Self::Undrain => "node_undrained",
-            Self::Disable => "node_disabled",
-            Self::Enable => "node_enabled",
+            Self::Drain => AuditAction::NodeDrained,
+            Self::Undrain => AuditAction::NodeUndrained,
+            Self::Disable => AuditAction::NodeDisabled,
+            Self::Enable => AuditAction::NodeEnabled,
         }
     }
 }
@@ -102,7 +102,7 @@ async fn record_change(
     change: NodeChange,
 ) -> Result<(), ChangeNodeError> {
     transaction.execute_unprepared(ONE_AT_A_TIME).await?;
-    let found = server::Entity::find_by_name(node.as_str())
+    let found = server::Entity::find_by_name(node.clone())
         .lock_exclusive()
         .one(transaction)
         .await?;
@@ -123,26 +123,19 @@ async fn record_change(
     row.enabled = Set(enabled);
     row.draining = Set(draining);
     let after = row.update(transaction).await?;
-    let entry = Entry {
-        actor,
-        action: change.action(),
-        username: None,
-        server_id: after.name.clone(),
-        details: None,
-        before: Some(snapshot(&before)),
-        after: Some(snapshot(&after)),
-    };
-    audit::record(transaction, entry).await?;
+    let entry = Entry::new(actor, change.action(), node)
+        .before(node_snapshot(&before))
+        .after(node_snapshot(&after));
+    audit::record_one(transaction, entry).await?;
     Ok(())
 }
 
 /// Whether another node of the pool is there for the clients.
 async fn has_others(transaction: &DatabaseTransaction, leaving: &server::Model) -> Result<bool, DbErr> {
-    let others = server::Entity::find_placeable()
+    let pool = server::Entity::find()
         .filter(server::COLUMN.pool.eq(leaving.pool.as_str()))
-        .filter(server::COLUMN.name.ne(leaving.name.as_str()))
-        .filter(server::Column::State.ne(NodeState::Lost))
-        .count(transaction)
+        .all(transaction)
         .await?;
-    Ok(others > 0)
+    let mut others = pool.iter().filter(|server| server.name != leaving.name);
+    Ok(others.any(|server| is_open(server) && server.state != NodeState::Lost))
 }

@@ -2,25 +2,32 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    Statement,
+    sea_query::{Expr, ExprTrait},
+};
 use tracing::{info, warn};
-use vpnmanager_entities::server;
+use vpnmanager_entities::{placement, server, user};
 use vpnmanager_nats::{
     ids::NodeId,
     node_requests::{NodeAnswer, NodeRequest},
     topology::TopologyError,
 };
 
-use crate::ops::{
-    audit::{self, Entry},
-    nodes::{
-        ask::ask_node,
-        register::{revoke, snapshot},
+use crate::{
+    app::App,
+    bus_access::EnforceError,
+    domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
+    ops::{
+        audit::{self, Entry, node_snapshot},
+        nodes::{ask::ask_node, bus_keys::revoke_bus_key},
+        placement::hand_over::{choose_homes, hand_over},
+        publications::make_due::want_newest,
+        transact::{FromDatabase, transact},
+        users::end_removals::end_removals,
     },
-    placement::hand_over::{Heirs, Move, choose, hand_over},
-    transact::{FromDatabase, transact},
 };
-use crate::{app::App, bus_access::EnforceError, domain::actor::Actor};
 
 /// The revocation does not wait longer for the node.
 const RETIRE_WITHIN: Duration = Duration::from_millis(500);
@@ -62,7 +69,7 @@ impl FromDatabase for DeregisterNodeError {
 /// # Errors
 /// See [`DeregisterNodeError`].
 pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
-    transact(&app.db, |tx| async move { record_end(&tx, actor, node).await }).await?;
+    transact(&app.db, |tx| async move { record_end(&tx, app, actor, node).await }).await?;
     app.publisher.wake();
     app.placer.wake();
     retire(app, node).await;
@@ -91,28 +98,22 @@ async fn retire(app: &App, node: &NodeId) {
 
 async fn record_end(
     transaction: &DatabaseTransaction,
+    app: &App,
     actor: &Actor,
     node: &NodeId,
 ) -> Result<(), DeregisterNodeError> {
-    let found = server::Entity::find_by_name(node.as_str())
+    let found = server::Entity::find_by_name(node.clone())
         .lock_exclusive()
         .one(transaction)
         .await?;
     let server = found.ok_or(DeregisterNodeError::UnknownServer)?;
-    revoke(transaction, &server.bus_public_key, &server.name).await?;
-
-    let moved = leave_users(transaction, node).await?;
+    revoke_bus_key(transaction, &server.bus_public_key, node).await?;
+    let moved = leave_users(transaction, node, &app.config.server_id).await?;
     server::Entity::delete_by_id(server.id).exec(transaction).await?;
-    let entry = Entry {
-        actor,
-        action: "node_deregistered",
-        username: None,
-        server_id: server.name.clone(),
-        details: Some(format!("{} users were homed on it", moved.len())),
-        before: Some(snapshot(&server)),
-        after: None,
-    };
-    audit::record(transaction, entry).await?;
+    let entry = Entry::new(actor, AuditAction::NodeDeregistered, node)
+        .details(format!("{moved} users were homed on it"))
+        .before(node_snapshot(&server));
+    audit::record_one(transaction, entry).await?;
     Ok(())
 }
 
@@ -121,30 +122,35 @@ struct UserId {
     id: i64,
 }
 
-/// Ends the node's placements. A standby becomes the home of each user that was homed here, a fit one where there is one.
-async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId) -> Result<Vec<Move>, DbErr> {
-    let backend = transaction.get_database_backend();
-    let run = |sql: &'static str| Statement::from_sql_and_values(backend, sql, [node.as_str().into()]);
+/// Ends the node's placements. A standby becomes the home of each user that was homed here, a fit one where there is one. Gives how
+/// many users got another home.
+async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId, recorder: &str) -> Result<usize, DbErr> {
+    let ids = async |sql: &'static str| {
+        let backend = transaction.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, sql, [node.clone().into()]);
+        let found = UserId::find_by_statement(statement).all(transaction).await?;
+        Ok::<Vec<i64>, DbErr>(found.into_iter().map(|user| user.id).collect())
+    };
     // Users before placements and in the order of their ids, as every change does it: no deadlock.
-    let lock =
-        "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE";
-    transaction.execute_raw(run(lock)).await?;
-    let end = "WITH ended AS (DELETE FROM placements WHERE server_id = $1 RETURNING user_id)
-         UPDATE users SET revision = revision + 1, synced = false
-         WHERE removed_at IS NULL AND id IN (SELECT user_id FROM ended)";
-    transaction.execute_raw(run(end)).await?;
-    let gone = "DELETE FROM users u WHERE removed_at IS NOT NULL
-         AND $1 <> '' AND NOT EXISTS (
-             SELECT FROM placements p WHERE p.user_id = u.id AND p.applied_revision < p.wanted_revision)";
-    transaction.execute_raw(run(gone)).await?;
-    let homed = UserId::find_by_statement(run(
-        "SELECT id FROM users WHERE server_id = $1 AND removed_at IS NULL ORDER BY id",
-    ));
-    let ids: Vec<i64> = homed.all(transaction).await?.into_iter().map(|user| user.id).collect();
-    let moves = choose(transaction, &ids, Heirs::Any).await?;
+    let placed = ids(
+        "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE",
+    );
+    let placed = placed.await?;
+    placement::Entity::delete_many()
+        .filter(placement::Column::ServerId.eq(node.clone()))
+        .exec(transaction)
+        .await?;
+    user::Entity::update_many()
+        .col_expr(user::Column::Revision, Expr::col(user::Column::Revision).add(1))
+        .col_expr(user::Column::Synced, Expr::value(false))
+        .filter(user::Column::Id.eq_any(placed.clone()))
+        .filter(user::Column::RemovedAt.is_null())
+        .exec(transaction)
+        .await?;
+    end_removals(transaction, &placed, recorder).await?;
+    let homed = ids("SELECT id FROM users WHERE server_id = $1 AND removed_at IS NULL ORDER BY id").await?;
+    let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
     hand_over(transaction, &moves).await?;
-    let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
-         FROM users u WHERE u.id = p.user_id AND p.wanted_revision < u.revision AND $1 <> ''";
-    transaction.execute_raw(run(want)).await?;
-    Ok(moves)
+    want_newest(transaction, &placed).await?;
+    Ok(moves.len())
 }

@@ -4,32 +4,33 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
-use vpnmanager_nats::{heartbeats::Heartbeat, sync::StateDigest};
+use vpnmanager_nats::{heartbeats::Heartbeat, ids::NodeId, sync::StateDigest};
+
+use crate::domain::drift::{Held, Recorded, drifts};
 
 #[derive(FromQueryResult)]
 struct Settled {
-    name: String,
+    name: NodeId,
     digest: i64,
     last_applied_at: Option<DateTime<Utc>>,
 }
 
-/// The nodes among these whose digest is not that of their placements. While an ack or a local request is on its way, and until a
-/// heartbeat was made after the last ack, nothing can be told: such a node is not among them.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) -> Result<HashSet<String>, DbErr> {
-    let comparable = heartbeats
+/// The nodes among these that drift. One of which it cannot be told is not among them.
+pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) -> Result<HashSet<NodeId>, DbErr> {
+    let held: HashMap<&NodeId, Held> = heartbeats
         .iter()
-        .filter(|heartbeat| heartbeat.complete && heartbeat.queued_intents == 0);
-    let comparable: HashMap<String, &Heartbeat> = comparable
-        .map(|heartbeat| (heartbeat.node.to_string(), *heartbeat))
+        .map(|heartbeat| (&heartbeat.node, held(heartbeat)))
         .collect();
-    if comparable.is_empty() {
+    // What a node that has not settled says is not compared: its placements need not be read.
+    let names: Vec<String> = held
+        .iter()
+        .filter(|(_, held)| held.complete && held.queued_intents == 0)
+        .map(|(name, _)| name.to_string())
+        .collect();
+    if names.is_empty() {
         return Ok(HashSet::new());
     }
-    let names: Vec<String> = comparable.keys().cloned().collect();
-    // What is pending has an index of its own: the placements of a busy node are not read.
+    // What is pending has an index of its own: the placements of a busy node are not read either.
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "SELECT s.name, held.digest, held.last_applied_at
@@ -42,10 +43,22 @@ pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) ->
     );
     let settled = Settled::find_by_statement(statement).all(db).await?;
     let differing = settled.into_iter().filter(|settled| {
-        comparable.get(&settled.name).is_some_and(|heartbeat| {
-            heartbeat.digest != StateDigest(settled.digest.cast_unsigned())
-                && settled.last_applied_at.is_none_or(|at| at < heartbeat.at)
-        })
+        let recorded = Recorded {
+            digest: StateDigest(settled.digest.cast_unsigned()),
+            last_applied_at: settled.last_applied_at,
+            ..Recorded::default()
+        };
+        held.get(&settled.name)
+            .is_some_and(|held| drifts(*held, recorded) == Some(true))
     });
     Ok(differing.map(|settled| settled.name).collect())
+}
+
+fn held(heartbeat: &Heartbeat) -> Held {
+    Held {
+        digest: heartbeat.digest,
+        at: heartbeat.at,
+        complete: heartbeat.complete,
+        queued_intents: heartbeat.queued_intents,
+    }
 }

@@ -10,9 +10,12 @@ pub mod find_drift;
 pub mod request_handshakes;
 
 pub mod assess_ages;
+pub mod change_state;
+pub mod received;
 pub mod record_heartbeats;
 pub mod track_agent_runs;
 
 pub mod ask;
+pub mod bus_keys;
 pub mod tell_draining;
 pub mod tell_standing;

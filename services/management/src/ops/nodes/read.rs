@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    domain::drift::{Held, Recorded, drifts},
+};
 
 /// A node, what it said last, and what it still has to apply.
 #[derive(Debug, Clone)]
@@ -39,12 +44,29 @@ pub struct Progress {
     pub digest: StateDigest,
 }
 
+impl Progress {
+    /// What of it tells drift.
+    pub fn recorded(&self) -> Recorded {
+        Recorded {
+            digest: self.digest,
+            applied: self.applied,
+            pending: self.pending,
+            last_applied_at: self.last_applied_at,
+        }
+    }
+}
+
 impl NodeView {
     /// Whether the node holds exactly what it should; unknown while something is pending and until a heartbeat follows it.
     pub fn digest_matches(&self) -> Option<bool> {
         let health = self.health.as_ref()?;
-        let is_current = self.progress.last_applied_at.is_none_or(|at| health.reported_at > at);
-        (self.progress.pending == 0 && is_current).then(|| health.digest == self.progress.digest.to_string())
+        let held = Held {
+            digest: health.digest,
+            at: health.reported_at,
+            complete: health.complete,
+            queued_intents: health.queued_intents.try_into().unwrap_or_default(),
+        };
+        drifts(held, self.progress.recorded()).map(|drifts| !drifts)
     }
 }
 
@@ -53,7 +75,7 @@ impl NodeView {
 /// # Errors
 /// When the database does not answer.
 pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbErr> {
-    let Some(server) = server::Entity::find_by_name(node.as_str()).one(&app.db).await? else {
+    let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
         return Ok(None);
     };
     views(&app.db, vec![server]).await.map(|views| views.into_iter().next())
@@ -76,20 +98,20 @@ pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec
 /// # Errors
 /// When the database does not answer.
 pub async fn progress(db: &impl ConnectionTrait, node: &NodeId) -> Result<Progress, DbErr> {
-    let all = progress_of(db, vec![node.to_string()]).await?;
+    let all = progress_of(db, vec![node.clone()]).await?;
     Ok(all.into_values().next().unwrap_or_default())
 }
 
 async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result<Vec<NodeView>, DbErr> {
-    let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    let names: Vec<NodeId> = servers.iter().map(|server| server.name.clone()).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let health = health_status::Entity::find()
-        .filter(health_status::COLUMN.server_id.eq_any(names.clone()))
+        .filter(health_status::Column::ServerId.eq_any(names.clone()))
         .all(db)
         .await?;
-    let mut health: HashMap<String, health_status::Model> = health
+    let mut health: HashMap<NodeId, health_status::Model> = health
         .into_iter()
         .map(|health| (health.server_id.clone(), health))
         .collect();
@@ -104,7 +126,7 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
 
 #[derive(FromQueryResult)]
 struct ProgressRow {
-    server_id: String,
+    server_id: NodeId,
     wanted: i64,
     applied: i64,
     pending: i64,
@@ -114,7 +136,8 @@ struct ProgressRow {
     digest: Option<i64>,
 }
 
-async fn progress_of(db: &impl ConnectionTrait, names: Vec<String>) -> Result<HashMap<String, Progress>, DbErr> {
+async fn progress_of(db: &impl ConnectionTrait, nodes: Vec<NodeId>) -> Result<HashMap<NodeId, Progress>, DbErr> {
+    let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "SELECT server_id,

@@ -6,51 +6,31 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    sea_query::{Expr, ExprTrait, Func, OnConflict},
+    sea_query::{Expr, OnConflict},
 };
-use serde_json::json;
-use tracing::info;
 use vpnmanager_entities::{
     health_history, health_status,
-    server::{self, NodeState},
+    server::{self},
 };
-use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
+use vpnmanager_nats::{heartbeats::Heartbeat, ids::NodeId};
 
 use crate::{
     config::HealthConfig,
-    domain::{
-        actor::Actor,
-        health::{self, Assessment, Circumstances},
-    },
+    domain::health::{self, Assessment, Circumstances},
     ops::{
-        audit::{self, Entry},
-        nodes::{find_drift::find_drift, request_handshakes::request_one, track_agent_runs::observe},
+        nodes::{
+            change_state::{Transition, change_state},
+            find_drift::find_drift,
+            received::{Received, Speaker},
+            request_handshakes::request_one,
+            track_agent_runs::track_agent_runs,
+        },
         transact::transact,
     },
 };
 
 /// One sample for the history of each node in this time.
 const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
-
-/// A heartbeat with the moment when it came.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// What the node said.
-    pub heartbeat: Heartbeat,
-    /// When it came, by our clock.
-    pub at: DateTime<Utc>,
-    /// Who said it.
-    pub by: Speaker,
-}
-
-/// Who reports how a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
-    /// Its agent.
-    Agent,
-    /// Somebody else, who does not know what it holds.
-    Monitoring,
-}
 
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
 ///
@@ -65,25 +45,18 @@ async fn record_within(
     limits: HealthConfig,
     mut batch: Vec<Received>,
 ) -> Result<(), DbErr> {
-    let names: HashSet<String> = batch
-        .iter()
-        .map(|received| received.heartbeat.node.to_string())
-        .collect();
+    let names: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
     let known = server::Entity::find()
-        .filter(server::COLUMN.name.eq_any(names))
+        .filter(server::Column::Name.eq_any(names))
         .all(transaction)
         .await?;
-    batch.retain(|received| {
-        known
-            .iter()
-            .any(|server| server.name == received.heartbeat.node.as_str())
-    });
-    let observed = observe(transaction, &batch).await?;
-    let mut newest: HashMap<String, Received> = HashMap::new();
+    batch.retain(|received| known.iter().any(|server| server.name == received.heartbeat.node));
+    let observed = track_agent_runs(transaction, &batch).await?;
+    let mut newest: HashMap<NodeId, Received> = HashMap::new();
     for received in batch {
         // What a clone says is not how the node is.
         if !observed.is_of_clone(&received.heartbeat) {
-            newest.insert(received.heartbeat.node.to_string(), received);
+            newest.insert(received.heartbeat.node.clone(), received);
         }
     }
     let mut drifts = follow_drift(transaction, &newest).await?;
@@ -114,17 +87,17 @@ async fn record_within(
 /// Since when each of these nodes drifts that does.
 async fn follow_drift(
     transaction: &DatabaseTransaction,
-    newest: &HashMap<String, Received>,
-) -> Result<HashMap<String, DateTime<Utc>>, DbErr> {
+    newest: &HashMap<NodeId, Received>,
+) -> Result<HashMap<NodeId, DateTime<Utc>>, DbErr> {
     let of_agents = newest.values().filter(|received| received.by == Speaker::Agent);
     let of_agents: Vec<&Heartbeat> = of_agents.map(|received| &received.heartbeat).collect();
     let differing = find_drift(transaction, &of_agents).await?;
     let before = health_status::Entity::find()
-        .filter(health_status::COLUMN.server_id.is_in(newest.keys().cloned()))
+        .filter(health_status::Column::ServerId.is_in(newest.keys().cloned()))
         .filter(health_status::Column::DriftSince.is_not_null())
         .all(transaction)
         .await?;
-    let before: HashMap<String, DateTime<Utc>> = before
+    let before: HashMap<NodeId, DateTime<Utc>> = before
         .into_iter()
         .filter_map(|health| Some((health.server_id, health.drift_since?)))
         .collect();
@@ -146,34 +119,25 @@ fn row(received: &Received, circumstances: Circumstances) -> health_status::Acti
     let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let small = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     health_status::ActiveModel {
-        server_id: Set(heartbeat.node.to_string()),
-        instance: Set(heartbeat.instance.0),
+        server_id: Set(heartbeat.node.clone()),
+        instance: Set(heartbeat.instance),
         received_at: Set(received.at.trunc_subsecs(6)),
         reported_at: Set(heartbeat.at.trunc_subsecs(6)),
         clock_skew_ms: Set((heartbeat.at - received.at).num_milliseconds()),
-        openvpn_state: Set(openvpn_state(openvpn.state).to_owned()),
+        openvpn_state: Set(openvpn.state),
         openvpn_pid: Set(openvpn.pid.map(i64::from)),
         sessions: Set(small(openvpn.sessions)),
         capacity: Set(small(openvpn.capacity)),
         bytes_in: Set(bounded(openvpn.bytes_in)),
         bytes_out: Set(bounded(openvpn.bytes_out)),
         users: Set(bounded(heartbeat.users)),
-        digest: Set(heartbeat.digest.to_string()),
+        digest: Set(heartbeat.digest),
         last_sequence: Set(bounded(heartbeat.last_sequence)),
         complete: Set(heartbeat.complete),
         queued_intents: Set(bounded(heartbeat.queued_intents)),
         draining: Set(heartbeat.draining),
         detail: Set(openvpn.detail.clone()),
         drift_since: Set(circumstances.drift_since.map(|since| since.trunc_subsecs(6))),
-    }
-}
-
-fn openvpn_state(state: OpenvpnState) -> &'static str {
-    match state {
-        OpenvpnState::Up => "up",
-        OpenvpnState::Down => "down",
-        OpenvpnState::Waiting => "waiting",
-        OpenvpnState::Absent => "absent",
     }
 }
 
@@ -219,14 +183,14 @@ async fn follow(
             server::Column::AgentVersion,
             Expr::value(received.heartbeat.agent_version.clone()),
         )
-        .filter(Expr::col(server::Column::Name).eq(server.name.as_str()))
+        .filter(server::Column::Name.eq(server.name.clone()))
         .exec(transaction)
         .await?;
     let changed = assessment.state != server.state;
     if changed || assessment.reason != server.state_reason {
         let to = &assessment;
         let transition = Transition {
-            server: &server.name,
+            node: &server.name,
             from: server.state,
             to,
             at: received.at,
@@ -239,7 +203,7 @@ async fn follow(
         let sample = health_history::ActiveModel {
             server_id: Set(server.name.clone()),
             at: Set(received.at.trunc_subsecs(6)),
-            state: Set(assessment.state.as_str().to_owned()),
+            state: Set(assessment.state),
             reason: Set(assessment.reason.clone()),
             sessions: Set(i32::try_from(openvpn.sessions).unwrap_or(i32::MAX)),
             bytes_in: Set(i64::try_from(openvpn.bytes_in).unwrap_or(i64::MAX)),
@@ -255,60 +219,4 @@ async fn follow(
 
 fn minute(at: DateTime<Utc>) -> i64 {
     at.timestamp() / SAMPLE_EVERY.num_seconds()
-}
-
-/// A node's way from one state to another.
-#[derive(Debug, Clone, Copy)]
-pub struct Transition<'a> {
-    /// The node.
-    pub server: &'a str,
-    /// The state that it is changed from; if it is in another one by then, nothing is changed.
-    pub from: NodeState,
-    /// The new state with its reason.
-    pub to: &'a Assessment,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
-/// Changes a node's state and audits it when the state is another one; true then. Compare-and-set: of several replicas one does it.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
-    let Transition { server, from, to, at } = transition;
-    let mut update = server::Entity::update_many()
-        .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
-        .filter(Expr::col(server::Column::Name).eq(server))
-        .filter(Expr::col(server::Column::State).eq(from));
-    if from != to.state {
-        update = update
-            .col_expr(server::Column::State, Expr::value(to.state))
-            .col_expr(server::Column::StateSince, Expr::value(at.trunc_subsecs(6)));
-    }
-    if to.state == NodeState::Lost {
-        let since = Func::coalesce([Expr::col(server::Column::LostSince), Expr::value(at.trunc_subsecs(6))]);
-        update = update.col_expr(server::Column::LostSince, since.into());
-    }
-    let changed = update.exec(transaction).await?.rows_affected;
-    if changed == 0 || from == to.state {
-        return Ok(false);
-    }
-    info!(
-        server.id = server,
-        from = from.as_str(),
-        to = to.state.as_str(),
-        reason = to.reason,
-        "A node changed its state"
-    );
-    let entry = Entry {
-        actor: &Actor::system(),
-        action: "node_state_changed",
-        username: None,
-        server_id: server.to_owned(),
-        details: to.reason.clone(),
-        before: Some(json!({ "state": from })),
-        after: Some(json!({ "state": to.state })),
-    };
-    audit::record(transaction, entry).await?;
-    Ok(true)
 }

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect, sea_query::OnConflict,
+    QuerySelect,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use vpnmanager_entities::{
     bus_revocation, join_token,
     server::{self, NodeState},
@@ -20,17 +19,19 @@ use vpnmanager_nats::{
     topology::TopologyError,
 };
 
-use crate::ops::{
-    audit::{self, Entry},
-    keys::create_join_token::hash,
-    transact::{FromDatabase, transact},
-};
 use crate::{
     app::App,
     bus_access::EnforceError,
-    domain::actor::Actor,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry, node_snapshot},
+        nodes::bus_keys::revoke_bus_key,
+        transact::{FromDatabase, transact},
+    },
     pki::{PkiError, Signed},
 };
+
+use vpnmanager_openapi::auth::hash_key;
 
 /// What a node says of itself.
 #[derive(Debug, Clone)]
@@ -208,14 +209,14 @@ async fn record_node(
     registration: &Registration,
     authority: &Authority,
 ) -> Result<Recorded, RegisterNodeError> {
-    let id = registration.server_id.as_str();
-    let existing = server::Entity::find_by_name(id)
+    let id = &registration.server_id;
+    let existing = server::Entity::find_by_name(id.clone())
         .lock_exclusive()
         .one(transaction)
         .await?;
     let same_key = existing
         .as_ref()
-        .is_some_and(|server| server.bus_public_key == registration.bus_public_key.as_str());
+        .is_some_and(|server| server.bus_public_key == registration.bus_public_key);
     let (actor, may_replace) = match authority {
         Authority::JoinToken(token) => {
             let bound = use_token(transaction, registration, token, same_key).await?;
@@ -236,20 +237,15 @@ async fn record_node(
         None => None,
     };
     if let Some(key) = &replaced_key {
-        revoke(transaction, key, id).await?;
+        revoke_bus_key(transaction, key, id).await?;
     }
-    let before = existing.as_ref().map(snapshot);
+    let before = existing.as_ref().map(node_snapshot);
     let server = save(transaction, registration, existing).await?;
-    let entry = Entry {
-        actor: &actor,
-        action: "node_registered",
-        username: None,
-        server_id: id.to_owned(),
-        details: None,
-        before,
-        after: Some(snapshot(&server)),
-    };
-    audit::record(transaction, entry).await?;
+    let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
+    if let Some(before) = before {
+        entry = entry.before(before);
+    }
+    audit::record_one(transaction, entry).await?;
     let revoked = bus_revocation::Entity::find_by_id(registration.bus_public_key.as_str())
         .one(transaction)
         .await?;
@@ -266,22 +262,22 @@ async fn use_token(
     token: &SecretString,
     same_key: bool,
 ) -> Result<bool, RegisterNodeError> {
-    let id = registration.server_id.as_str();
+    let id = &registration.server_id;
     let found = join_token::Entity::find()
-        .filter(join_token::COLUMN.hash.eq(hash(token.expose_secret())))
+        .filter(join_token::COLUMN.hash.eq(hash_key(token.expose_secret()).to_vec()))
         .lock_exclusive()
         .one(transaction)
         .await?;
     let row = found.ok_or(RegisterNodeError::InvalidToken)?;
     let bound = row.server_id.is_some();
-    if row.server_id.as_deref().is_some_and(|wanted| wanted != id) {
+    if row.server_id.as_ref().is_some_and(|wanted| wanted != id) {
         return Err(RegisterNodeError::InvalidToken);
     }
     if row.expires_at <= Utc::now() {
         return Err(RegisterNodeError::ExpiredToken);
     }
     if row.used_at.is_some() {
-        let repeats = same_key && row.used_by.as_deref() == Some(id);
+        let repeats = same_key && row.used_by.as_ref() == Some(id);
         return if repeats {
             Ok(bound)
         } else {
@@ -290,30 +286,9 @@ async fn use_token(
     }
     let mut used = row.into_active_model();
     used.used_at = Set(Some(Utc::now()));
-    used.used_by = Set(Some(id.to_owned()));
+    used.used_by = Set(Some(id.clone()));
     used.update(transaction).await?;
     Ok(bound)
-}
-
-/// Lists a bus key among those that may connect no more.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn revoke(transaction: &DatabaseTransaction, key: &str, server_id: &str) -> Result<(), DbErr> {
-    let row = bus_revocation::ActiveModel {
-        public_key: Set(key.to_owned()),
-        server_id: Set(server_id.to_owned()),
-        revoked_at: Set(Utc::now()),
-    };
-    bus_revocation::Entity::insert(row)
-        .on_conflict(
-            OnConflict::column(bus_revocation::Column::PublicKey)
-                .update_column(bus_revocation::Column::RevokedAt)
-                .to_owned(),
-        )
-        .exec_without_returning(transaction)
-        .await
-        .map(drop)
 }
 
 async fn save(
@@ -321,20 +296,20 @@ async fn save(
     registration: &Registration,
     existing: Option<server::Model>,
 ) -> Result<server::Model, DbErr> {
-    let public_host = registration
-        .host
-        .as_ref()
-        .map_or_else(|| registration.peer.to_string(), ToString::to_string);
+    let public_host = match &registration.host {
+        Some(host) => host.clone(),
+        None => Host::from(registration.peer),
+    };
     let is_new = existing.is_none();
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
-    row.name = Set(registration.server_id.to_string());
+    row.name = Set(registration.server_id.clone());
     row.host = Set(registration.peer.to_string());
     row.pool = Set(registration.pool.clone());
     row.public_host = Set(public_host);
     row.public_port = Set(i32::from(registration.port));
-    row.public_protocol = Set(registration.protocol.as_str().to_owned());
+    row.public_protocol = Set(registration.protocol);
     row.agent_version = Set(registration.agent_version.clone());
-    row.bus_public_key = Set(registration.bus_public_key.as_str().to_owned());
+    row.bus_public_key = Set(registration.bus_public_key.clone());
     row.capacity = Set(registration.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
     if is_new {
         row.state = Set(NodeState::Enrolled);
@@ -342,18 +317,4 @@ async fn save(
     } else {
         row.update(transaction).await
     }
-}
-
-/// The state of a node as `before` and `after` show it.
-pub fn snapshot(server: &server::Model) -> serde_json::Value {
-    json!({
-        "server_id": server.name,
-        "pool": server.pool,
-        "public_host": server.public_host,
-        "public_port": server.public_port,
-        "public_protocol": server.public_protocol,
-        "bus_public_key": server.bus_public_key,
-        "enabled": server.enabled,
-        "draining": server.draining,
-    })
 }

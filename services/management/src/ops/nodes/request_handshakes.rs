@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::{StreamExt, stream};
 use sea_orm::{
-    ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
 };
 use tracing::{debug, warn};
@@ -38,10 +38,10 @@ pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn request_one(db: &impl ConnectionTrait, node: &str) -> Result<(), DbErr> {
+pub async fn request_one(db: &impl ConnectionTrait, node: &NodeId) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
-        .filter(Expr::col(server::Column::Name).eq(node))
+        .filter(server::Column::Name.eq(node.clone()))
         .exec(db)
         .await
         .map(drop)
@@ -49,7 +49,7 @@ pub async fn request_one(db: &impl ConnectionTrait, node: &str) -> Result<(), Db
 
 #[derive(Debug, FromQueryResult)]
 struct Due {
-    name: String,
+    name: NodeId,
     prompt_since: DateTime<Utc>,
 }
 
@@ -70,7 +70,7 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
         // Whoever wants it anew meanwhile is not forgotten.
         server::Entity::update_many()
             .col_expr(server::Column::PromptSince, Expr::value(Option::<DateTime<Utc>>::None))
-            .filter(Expr::col(server::Column::Name).eq(due.name))
+            .filter(server::Column::Name.eq(due.name))
             .filter(Expr::col(server::Column::PromptSince).eq(due.prompt_since))
             .exec(&app.db)
             .await?;
@@ -80,11 +80,8 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
 
 /// `None` when it could not be asked and should be again.
 async fn ask(app: &App, due: Due) -> Option<Due> {
-    let Ok(node) = due.name.parse::<NodeId>() else {
-        warn!(node.id = due.name, "A node id in the database is not valid");
-        return Some(due);
-    };
-    match tokio::time::timeout(PATIENCE, ask_node(app, &node, NodeRequest::Sync)).await {
+    let node = &due.name;
+    match tokio::time::timeout(PATIENCE, ask_node(app, node, NodeRequest::Sync)).await {
         Ok(Ok(answer)) => debug!(node.id = %node, ?answer, "A node was asked for the handshake"),
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => debug!(node.id = %node, "A node that should sync is away"),
         Ok(Err(error @ AskNodeError::Answer(_))) => {

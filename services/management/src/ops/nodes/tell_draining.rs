@@ -32,7 +32,7 @@ pub async fn tell_draining(app: &App) -> Result<(), DbErr> {
 
 #[derive(Debug, FromQueryResult)]
 struct Differing {
-    name: String,
+    name: NodeId,
     draining: bool,
 }
 
@@ -48,31 +48,27 @@ async fn differing(app: &App) -> Result<Vec<Differing>, DbErr> {
 
 async fn tell(app: &App, node: Differing) {
     let Differing { name, draining } = node;
-    let Ok(id) = name.parse::<NodeId>() else {
-        warn!(node.id = name, "A node id in the database is not valid");
-        return;
-    };
     let request = NodeRequest::Drain {
         draining,
         pace: app.config.drain.pace,
     };
-    match tokio::time::timeout(PATIENCE, ask_node(app, &id, request)).await {
+    match tokio::time::timeout(PATIENCE, ask_node(app, &name, request)).await {
         Ok(Ok(NodeAnswer::Done)) => info!(
-            node.id = name,
+            node.id = %name,
             draining, "A node was told whether to move its clients away"
         ),
-        Ok(Ok(NodeAnswer::Failed { error })) => warn!(node.id = name, error, "A node could not be told to drain"),
+        Ok(Ok(NodeAnswer::Failed { error })) => warn!(node.id = %name, error, "A node could not be told to drain"),
         Ok(Ok(answer @ (NodeAnswer::Profile { .. } | NodeAnswer::Sessions { .. } | NodeAnswer::NotFound { .. }))) => {
-            warn!(node.id = name, ?answer, "A node answered another question");
+            warn!(node.id = %name, ?answer, "A node answered another question");
         }
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => {
             debug!(
-                node.id = name,
+                node.id = %name,
                 draining, "A node that should be told to drain cannot be reached, trying again"
             );
         }
         Ok(Err(error @ (AskNodeError::Request(_) | AskNodeError::Answer(_)))) => {
-            warn!(node.id = name, error = %error, "A node could not be told to drain");
+            warn!(node.id = %name, error = %error, "A node could not be told to drain");
         }
     }
 }

@@ -16,7 +16,7 @@ pub const ANSWERED_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
 /// How a node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct StandingReply {
     /// In one word.
     pub standing: Standing,
     /// A fresh bus credential for a registered node; of no use without its seed.
@@ -49,19 +49,23 @@ pub enum TellStandingError {
 ///
 /// # Errors
 /// See [`TellStandingError`].
-pub async fn tell_standing(app: &App, question: &Question, signature: &[u8]) -> Result<Told, TellStandingError> {
+pub async fn tell_standing(
+    app: &App,
+    question: &Question,
+    signature: &[u8],
+) -> Result<StandingReply, TellStandingError> {
     if !question.is_signed(signature) {
         return Err(TellStandingError::Signature);
     }
     if (Utc::now() - question.at).abs() > ANSWERED_WITHIN {
         return Err(TellStandingError::Time);
     }
-    let (name, key) = (question.node.as_str(), question.key.as_str());
-    let server = server::Entity::find_by_name(name).one(&app.db).await?;
-    let revoked = bus_revocation::Entity::find_by_id(key).one(&app.db).await?;
-    let revoked = revoked.filter(|revoked| revoked.server_id == name);
+    let (name, key) = (&question.node, &question.key);
+    let server = server::Entity::find_by_name(name.clone()).one(&app.db).await?;
+    let revoked = bus_revocation::Entity::find_by_id(key.as_str()).one(&app.db).await?;
+    let revoked = revoked.filter(|revoked| revoked.server_id == name.as_str());
     let standing = match (server, &revoked) {
-        (Some(server), _) if server.bus_public_key == key => Standing::Registered,
+        (Some(server), _) if server.bus_public_key == *key => Standing::Registered,
         (_, Some(_)) => Standing::Deregistered,
         (_, None) => Standing::Unknown,
     };
@@ -75,7 +79,7 @@ pub async fn tell_standing(app: &App, question: &Question, signature: &[u8]) -> 
         Standing::Deregistered | Standing::Unknown => None,
     };
     let text = question.answer_text(standing, bus_jwt.as_deref());
-    Ok(Told {
+    Ok(StandingReply {
         standing,
         bus_jwt,
         signature: app.pki.sign_statement(&text)?,

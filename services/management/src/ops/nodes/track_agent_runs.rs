@@ -10,35 +10,36 @@ use sea_orm::{
 };
 use serde_json::json;
 use tracing::error;
-use uuid::Uuid;
 use vpnmanager_entities::agent_run;
 use vpnmanager_nats::{heartbeats::Heartbeat, ids::AgentInstance, ids::NodeId};
 
-use crate::domain::{
-    actor::Actor,
-    clones::{self, Run, Spoken},
-};
-use crate::ops::{
-    audit::{self, Entry},
-    nodes::{record_heartbeats::Received, request_handshakes::request_one},
+use crate::{
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        clones::{self, Run, Spoken},
+    },
+    ops::{
+        audit::{self, Entry},
+        nodes::{received::Received, request_handshakes::request_one},
+    },
 };
 
 /// What a batch of heartbeats tells.
 #[derive(Debug, Default)]
 pub struct Observed {
-    refused: HashSet<(String, Uuid)>,
-    cloned: HashSet<String>,
+    refused: HashSet<(NodeId, AgentInstance)>,
+    cloned: HashSet<NodeId>,
 }
 
 impl Observed {
     /// Whether this was said by a clone.
     pub fn is_of_clone(&self, heartbeat: &Heartbeat) -> bool {
-        self.refused
-            .contains(&(heartbeat.node.to_string(), heartbeat.instance.0))
+        self.refused.contains(&(heartbeat.node.clone(), heartbeat.instance))
     }
 
     /// Whether a clone of the node speaks too.
-    pub fn is_cloned(&self, node: &str) -> bool {
+    pub fn is_cloned(&self, node: &NodeId) -> bool {
         self.cloned.contains(node)
     }
 }
@@ -47,23 +48,20 @@ impl Observed {
 ///
 /// # Errors
 /// When the database does not take it.
-pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
-    let names: HashSet<String> = batch
-        .iter()
-        .map(|received| received.heartbeat.node.to_string())
-        .collect();
+pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
+    let nodes: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
     let rows = agent_run::Entity::find()
-        .filter(agent_run::Column::ServerId.eq_any(names.iter().cloned()))
+        .filter(agent_run::Column::ServerId.eq_any(nodes))
         .all(transaction)
         .await?;
-    let mut runs: HashMap<String, Vec<Run>> = HashMap::new();
+    let mut runs: HashMap<NodeId, Vec<Run>> = HashMap::new();
     for row in rows {
         runs.entry(row.server_id.clone()).or_default().push(run(row));
     }
-    let mut heard: HashMap<(String, Uuid), Run> = HashMap::new();
-    let mut flipped: Vec<(String, Run)> = Vec::new();
+    let mut heard: HashMap<(NodeId, AgentInstance), Run> = HashMap::new();
+    let mut flipped: Vec<(NodeId, Run)> = Vec::new();
     for received in batch {
-        let (node, instance) = (received.heartbeat.node.to_string(), received.heartbeat.instance.0);
+        let (node, instance) = (received.heartbeat.node.clone(), received.heartbeat.instance);
         let known = runs.entry(node.clone()).or_default();
         let was_refused = known.iter().any(|run| run.instance == instance && run.refused);
         let spoken = Spoken {
@@ -93,7 +91,7 @@ pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> R
     }
     upsert(transaction, heard).await?;
     for (node, run) in &flipped {
-        judge(transaction, node, run).await?;
+        record_verdict(transaction, node, run).await?;
     }
     Ok(observed)
 }
@@ -103,9 +101,7 @@ pub async fn observe(transaction: &DatabaseTransaction, batch: &[Received]) -> R
 /// # Errors
 /// When the database does not answer.
 pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
-    let found = agent_run::Entity::find_by_id((node.to_string(), instance.0))
-        .one(db)
-        .await?;
+    let found = agent_run::Entity::find_by_id((node.clone(), instance)).one(db).await?;
     Ok(found.is_some_and(|run| run.refused))
 }
 
@@ -113,7 +109,7 @@ pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: Agen
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(String, Uuid)>, DbErr> {
+pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(NodeId, AgentInstance)>, DbErr> {
     let refused = agent_run::Entity::find()
         .filter(agent_run::COLUMN.refused.eq(true))
         .all(db)
@@ -128,8 +124,8 @@ pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(String, 
 pub async fn note_told(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
     let noted = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Told, Expr::value(true))
-        .filter(Expr::col(agent_run::Column::ServerId).eq(node.as_str()))
-        .filter(Expr::col(agent_run::Column::Instance).eq(instance.0))
+        .filter(agent_run::Column::ServerId.eq(node.clone()))
+        .filter(agent_run::Column::Instance.eq(instance))
         .filter(Expr::col(agent_run::Column::Told).eq(false))
         .exec(db)
         .await?;
@@ -148,8 +144,8 @@ fn run(row: agent_run::Model) -> Run {
     }
 }
 
-/// `refused` and `told` are changed by [`judge`] and [`note_told`] alone.
-async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(String, Uuid), Run>) -> Result<(), DbErr> {
+/// `refused` and `told` are changed by [`record_verdict`] and [`note_told`] alone.
+async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(NodeId, AgentInstance), Run>) -> Result<(), DbErr> {
     use agent_run::Column;
     if heard.is_empty() {
         return Ok(());
@@ -188,40 +184,34 @@ async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(String, Uuid)
 }
 
 /// Compare-and-set: of several replicas one says so.
-async fn judge(transaction: &DatabaseTransaction, node: &str, run: &Run) -> Result<(), DbErr> {
-    let judged = agent_run::Entity::update_many()
+async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &Run) -> Result<(), DbErr> {
+    let recorded = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Refused, Expr::value(run.refused))
         .col_expr(agent_run::Column::Told, Expr::value(false))
-        .filter(Expr::col(agent_run::Column::ServerId).eq(node))
-        .filter(Expr::col(agent_run::Column::Instance).eq(run.instance))
+        .filter(agent_run::Column::ServerId.eq(node.clone()))
+        .filter(agent_run::Column::Instance.eq(run.instance))
         .filter(Expr::col(agent_run::Column::Refused).eq(!run.refused))
         .exec(transaction)
         .await?;
-    if judged.rows_affected == 0 {
+    if recorded.rows_affected == 0 {
         return Ok(());
     }
     // It hears of it from the answer to its handshake.
     request_one(transaction, node).await?;
     let (action, details) = if run.refused {
-        error!(server.id = node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
+        error!(node.id = %node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
         (
-            "node_cloned",
+            AuditAction::NodeCloned,
             "a second agent speaks with the node's identity while the first goes on: the second is refused",
         )
     } else {
         (
-            "node_clone_accepted",
+            AuditAction::NodeCloneAccepted,
             "the node's other agents are silent: the one that was refused as a clone takes over",
         )
     };
-    let entry = Entry {
-        actor: &Actor::system(),
-        action,
-        username: None,
-        server_id: node.to_owned(),
-        details: Some(details.to_owned()),
-        before: None,
-        after: Some(json!({ "instance": run.instance, "first_heard": run.first_heard, "refused": run.refused })),
-    };
-    audit::record(transaction, entry).await
+    let entry = Entry::new(&Actor::system(), action, node)
+        .details(details)
+        .after(json!({ "instance": run.instance, "first_heard": run.first_heard, "refused": run.refused }));
+    audit::record_one(transaction, entry).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
 };
 use serde_json::json;
@@ -12,19 +12,21 @@ use tracing::info;
 use vpnmanager_entities::server;
 
 use crate::{
-    domain::actor::Actor,
+    domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
         transact::transact,
     },
 };
 
+use vpnmanager_nats::ids::NodeId;
+
 /// A node for which something waits for longer than this is not in sync.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, FromQueryResult)]
 struct Returned {
-    name: String,
+    name: NodeId,
     lost_since: DateTime<Utc>,
 }
 
@@ -48,7 +50,7 @@ pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     for node in Returned::find_by_statement(statement).all(db).await? {
         let returned = &node;
         if transact(db, |tx| async move { readmit(&tx, returned).await }).await? {
-            info!(node.id = node.name, "A node that was lost takes users again");
+            info!(node.id = %node.name, "A node that was lost takes users again");
             readmitted += 1;
         }
     }
@@ -58,22 +60,17 @@ pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
 async fn readmit(transaction: &DatabaseTransaction, node: &Returned) -> Result<bool, DbErr> {
     let updated = server::Entity::update_many()
         .col_expr(server::Column::LostSince, Expr::value(Option::<DateTime<Utc>>::None))
-        .filter(Expr::col(server::Column::Name).eq(node.name.as_str()))
+        .filter(server::Column::Name.eq(node.name.clone()))
         .filter(Expr::col(server::Column::LostSince).eq(node.lost_since))
         .exec(transaction)
         .await?;
     if updated.rows_affected == 0 {
         return Ok(false);
     }
-    let entry = Entry {
-        actor: &Actor::system(),
-        action: "node_readmitted",
-        username: None,
-        server_id: node.name.clone(),
-        details: Some("it is healthy and in sync again, and takes users".to_owned()),
-        before: Some(json!({ "lost_since": node.lost_since })),
-        after: Some(json!({ "lost_since": null })),
-    };
-    audit::record(transaction, entry).await?;
+    let entry = Entry::new(&Actor::system(), AuditAction::NodeReadmitted, &node.name)
+        .details("it is healthy and in sync again, and takes users")
+        .before(json!({ "lost_since": node.lost_since }))
+        .after(json!({ "lost_since": null }));
+    audit::record_one(transaction, entry).await?;
     Ok(true)
 }

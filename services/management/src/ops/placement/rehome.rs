@@ -8,13 +8,19 @@ use sea_orm::{
 };
 use serde_json::json;
 use tracing::info;
-use vpnmanager_entities::audit_log;
+use vpnmanager_entities::server;
 
-use crate::domain::actor::Actor;
-use crate::ops::{
-    audit::Entry,
-    placement::hand_over::{FIT, Heirs, Move, choose, hand_over, tally},
-    transact::transact,
+use crate::{
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        placement::{Heirs, is_given_up, may_inherit},
+    },
+    ops::{
+        audit::{self, Entry},
+        placement::hand_over::{Move, choose_homes, hand_over, tally},
+        transact::transact,
+    },
 };
 
 /// Users moved in one transaction.
@@ -31,9 +37,6 @@ pub struct Rehomed {
 
 /// Moves up to 500 users whose home is lost for longer than `after` and who have a standby that is fit to be one. Safe in all
 /// replicas: each takes other rows. Homes stay where they are put, also when the old one returns.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
     let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
     if !moves.is_empty() {
@@ -51,42 +54,40 @@ struct UserId {
 }
 
 async fn rehome_within(transaction: &DatabaseTransaction, after: Duration) -> Result<Vec<Move>, DbErr> {
+    let lost_before = Utc::now() - after;
+    let servers = server::Entity::find().all(transaction).await?;
+    let names = |fits: &dyn Fn(&server::Model) -> bool| -> Vec<String> {
+        let fitting = servers.iter().filter(|server| fits(server));
+        fitting.map(|server| server.name.to_string()).collect()
+    };
+    let given_up = names(&|server| is_given_up(server, lost_before));
+    let heirs = names(&may_inherit);
+    if given_up.is_empty() || heirs.is_empty() {
+        return Ok(Vec::new());
+    }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        format!(
-            "SELECT u.id FROM users u
-             WHERE u.removed_at IS NULL
-               AND u.server_id = ANY (ARRAY(SELECT name FROM servers WHERE state = 'lost' AND lost_since < $1))
-               AND EXISTS (SELECT FROM placements p JOIN servers s ON s.name = p.server_id
-                           WHERE p.user_id = u.id AND p.wanted_present AND p.server_id <> u.server_id AND {FIT})
-             ORDER BY u.id LIMIT $2 FOR NO KEY UPDATE OF u SKIP LOCKED"
-        ),
-        [(Utc::now() - after).into(), BATCH.into()],
+        "SELECT u.id FROM users u
+         WHERE u.removed_at IS NULL AND u.server_id = ANY($1)
+           AND EXISTS (SELECT FROM placements p
+                       WHERE p.user_id = u.id AND p.wanted_present AND p.server_id <> u.server_id AND p.server_id = ANY($2))
+         ORDER BY u.id LIMIT $3 FOR NO KEY UPDATE OF u SKIP LOCKED",
+        [given_up.into(), heirs.into(), BATCH.into()],
     );
     let users = UserId::find_by_statement(statement).all(transaction).await?;
     let ids: Vec<i64> = users.into_iter().map(|user| user.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let moves = choose(transaction, &ids, Heirs::Fit).await?;
+    let moves = choose_homes(transaction, &ids, Heirs::Fit).await?;
     hand_over(transaction, &moves).await?;
-    if moves.is_empty() {
-        return Ok(moves);
-    }
-    let rows = moves.iter().map(|change| {
-        let entry = Entry {
-            actor: &Actor::system(),
-            action: "user_rehomed",
-            username: Some(change.username.clone()),
-            server_id: change.to.clone(),
-            details: Some(format!("its home {} is lost", change.from)),
-            before: Some(json!({ "server_id": change.from })),
-            after: Some(json!({ "server_id": change.to })),
-        };
-        entry.into_row()
+    let entries = moves.iter().map(|change| {
+        Entry::new(&Actor::system(), AuditAction::UserRehomed, &change.to)
+            .about(&change.username)
+            .details(format!("its home {} is lost", change.from))
+            .before(json!({ "server_id": change.from }))
+            .after(json!({ "server_id": change.to }))
     });
-    audit_log::Entity::insert_many(rows)
-        .exec_without_returning(transaction)
-        .await?;
+    audit::record_all(transaction, entries).await?;
     Ok(moves)
 }

@@ -3,11 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
-use tracing::error;
 use vpnmanager_entities::{credential, placement, server, user};
-use vpnmanager_nats::{commands::Remote, envelope::Envelope, publish::Publication};
+use vpnmanager_nats::{envelope::Envelope, ids::NodeId, publish::Publication};
 
-use crate::domain::command::{Endpoint, UserState, compose};
+use crate::domain::command::{CommandSource, Endpoint, compose};
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
@@ -72,49 +71,36 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
             .or_default()
             .push(credential);
     }
-    let mut nodes_of: HashMap<i64, Vec<String>> = HashMap::new();
+    let mut nodes_of: HashMap<i64, Vec<NodeId>> = HashMap::new();
     for placement in nodes {
         nodes_of.entry(placement.user_id).or_default().push(placement.server_id);
     }
     let claims = claimed.into_iter().filter_map(|placement| {
         // A user that is gone took its placements along.
         let user = users.get(&placement.user_id)?;
-        let state = UserState {
+        let source = CommandSource {
             user,
             credentials: credentials_of.get(&user.id).map_or(&[], Vec::as_slice),
             nodes: nodes_of.get(&user.id).map_or(&[], Vec::as_slice),
             endpoints: &endpoints,
         };
-        match compose(&state, &placement) {
-            Ok(command) => Some(Claim {
-                placement_id: placement.id,
-                attempts: placement.attempts,
-                publication: Publication {
-                    command: Envelope::new(command),
-                    expected_sequence: u64::try_from(placement.published_sequence).unwrap_or_default(),
-                },
-            }),
-            Err(error) => {
-                error!(placement.id = placement.id, error = %error, "A placement cannot be made a command");
-                None
-            }
-        }
+        Some(Claim {
+            placement_id: placement.id,
+            attempts: placement.attempts,
+            publication: Publication {
+                command: Envelope::new(compose(&source, &placement)),
+                expected_sequence: u64::try_from(placement.published_sequence).unwrap_or_default(),
+            },
+        })
     });
     Ok(claims.collect())
 }
 
 /// What clients dial, by node.
-async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<String, Endpoint>, DbErr> {
+async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<NodeId, Endpoint>, DbErr> {
     let servers = server::Entity::find().all(db).await?;
-    let endpoints = servers.into_iter().filter_map(|server| {
-        let remote = Remote {
-            host: server.public_host.parse().ok()?,
-            port: u16::try_from(server.public_port).ok()?,
-            protocol: server.public_protocol.parse().ok()?,
-        };
-        let welcome = server.enabled && !server.draining;
-        let lost = server.lost_since.is_some();
-        Some((server.name, Endpoint { remote, welcome, lost }))
-    });
-    Ok(endpoints.collect())
+    Ok(servers
+        .iter()
+        .map(|server| (server.name.clone(), Endpoint::of(server)))
+        .collect())
 }

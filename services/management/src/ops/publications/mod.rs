@@ -1,6 +1,9 @@
 //! Placements on their way into the stream of commands.
 
+pub mod make_due;
+
 pub mod claim;
+pub mod record;
+
 pub mod raise_revisions;
 pub mod recognise_stream;
-pub mod record;

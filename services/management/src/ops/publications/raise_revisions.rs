@@ -1,16 +1,22 @@
 //! Outrunning revisions that a node or the stream holds and PostgreSQL does not know: it was restored from an older dump.
 //! What PostgreSQL says wins, by a revision greater than any that was ever seen, and the audit trail says so.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
 use tracing::warn;
-use vpnmanager_entities::audit_log;
-use vpnmanager_nats::ids::{Revision, UserKey};
+use vpnmanager_nats::{
+    ids::{Revision, UserKey},
+    username::Username,
+};
 
-use crate::domain::actor::Actor;
-use crate::ops::{audit::Entry, transact::transact};
+use crate::{
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry},
+        publications::make_due::want_newest,
+        transact::transact,
+    },
+};
 
 /// No honest count of changes comes near it; what claims more is not believed.
 const BELIEVABLE: i64 = 1 << 53;
@@ -52,37 +58,21 @@ pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], reco
         return Ok(());
     }
     let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
-    let want = "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
-         FROM users u WHERE u.id = p.user_id AND u.id = ANY($1)";
-    let backend = transaction.get_database_backend();
-    transaction
-        .execute_raw(Statement::from_sql_and_values(backend, want, [ids.into()]))
-        .await?;
-    let rows = raised.into_iter().map(|user| {
-        let entry = Entry {
-            actor: &Actor::system(),
-            action: "user_revision_raised",
-            username: Some(user.username),
-            server_id: recorder.to_owned(),
-            details: Some(
-                "a newer revision than recorded here was found: was the database restored from an older dump?"
-                    .to_owned(),
-            ),
-            before: Some(json!({ "revision": user.recorded, "seen": user.holds })),
-            after: Some(json!({ "revision": user.revision })),
-        };
-        entry.into_row()
+    want_newest(transaction, &ids).await?;
+    let entries = raised.iter().map(|user| {
+        Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
+            .about(&user.username)
+            .details("a newer revision than recorded here was found: was the database restored from an older dump?")
+            .before(json!({ "revision": user.recorded, "seen": user.holds }))
+            .after(json!({ "revision": user.revision }))
     });
-    audit_log::Entity::insert_many(rows)
-        .exec_without_returning(transaction)
-        .await
-        .map(drop)
+    audit::record_all(transaction, entries).await
 }
 
 #[derive(FromQueryResult)]
 struct Raised {
     id: i64,
-    username: String,
+    username: Username,
     recorded: i64,
     holds: i64,
     revision: i64,

@@ -1,17 +1,21 @@
 //! Noticing that the bus came back with another store: everything is published again.
 
 use chrono::DateTime;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QuerySelect};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, IntoActiveModel, QuerySelect};
 use serde_json::json;
 use tracing::warn;
 use vpnmanager_entities::bus_stream;
 use vpnmanager_nats::{sync::StreamId, topology::COMMANDS};
 
-use crate::ops::{
-    audit::{self, Entry},
-    transact::transact,
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry},
+        publications::make_due::{Lost, publish_again},
+        transact::transact,
+    },
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// Compares the stream with the one that was known. Of several replicas one takes note.
 ///
@@ -43,19 +47,12 @@ pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
         let mut row = known.into_active_model();
         row.created_at = Set(created_at);
         row.update(&*tx).await?;
-        let republish =
-            "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0";
-        tx.execute_unprepared(republish).await?;
-        let entry = Entry {
-            actor: &Actor::system(),
-            action: "bus_store_replaced",
-            username: None,
-            server_id: app.config.server_id.clone(),
-            details: Some("every placement is published again".to_owned()),
-            before: Some(json!({ "created_at": before })),
-            after: Some(json!({ "created_at": created_at })),
-        };
-        audit::record(&tx, entry).await
+        publish_again(&*tx, Lost::Store).await?;
+        let entry = Entry::new(&Actor::system(), AuditAction::BusStoreReplaced, &app.config.server_id)
+            .details("every placement is published again")
+            .before(json!({ "created_at": before }))
+            .after(json!({ "created_at": created_at }));
+        audit::record_one(&tx, entry).await
     })
     .await?;
     app.publisher.wake();

@@ -7,8 +7,10 @@ use vpnmanager_nats::ids::Revision;
 
 use crate::ops::publications::claim::Claim;
 
-/// The longest pause between two tries for one placement.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+use vpnmanager_runtime::backoff::Backoff;
+
+/// Between two tries for one placement.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
 /// The result of publishing one claim.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +30,11 @@ pub enum PublicationResult {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[PublicationResult]) -> Result<(), DbErr> {
+pub async fn record_publications(
+    db: &DatabaseConnection,
+    claims: &[Claim],
+    results: &[PublicationResult],
+) -> Result<(), DbErr> {
     let (mut ids, mut revisions, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
     let (mut failed, mut pauses) = (Vec::new(), Vec::new());
     for (claim, result) in claims.iter().zip(results) {
@@ -40,7 +46,7 @@ pub async fn record(db: &DatabaseConnection, claims: &[Claim], results: &[Public
             }
             PublicationResult::Failed => {
                 failed.push(claim.placement_id);
-                pauses.push(backoff(claim.attempts).as_secs_f64());
+                pauses.push(BACKOFF.after(claim.attempts.unsigned_abs()).as_secs_f64());
             }
         }
     }
@@ -84,10 +90,4 @@ pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Resu
         [after.as_secs_f64().into()],
     );
     db.execute_raw(statement).await.map(|result| result.rows_affected())
-}
-
-/// 200 ms, doubled by each try, at most [`LONGEST_BACKOFF`].
-fn backoff(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or_default().min(16);
-    (Duration::from_millis(200) * 2_u32.pow(doublings)).min(LONGEST_BACKOFF)
 }

@@ -7,31 +7,47 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Statement, sea_query::LockType,
 };
-use serde_json::json;
-use vpnmanager_entities::{audit_log, placement, user};
+use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
     ids::{NodeId, UserKey},
-    sync::StateDigest,
 };
 
-use crate::domain::actor::Actor;
-use crate::ops::{
-    audit::Entry,
-    publications::raise_revisions::{self, Seen},
-    reports::apply::{AckedTombstone, Applied},
+use crate::{
+    domain::acks,
+    ops::{
+        publications::raise_revisions::{self, Seen},
+        users::end_removals::end_removals,
+    },
 };
+
+/// A tombstone that a node acked, so that its message can be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AckedTombstone {
+    /// The node.
+    pub node: NodeId,
+    /// The user that it forgot.
+    pub user: UserKey,
+    /// Where the tombstone lies in the stream.
+    pub sequence: u64,
+}
+
+/// What a batch of reports changed.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Users whose placements changed.
+    pub users: Vec<UserKey>,
+    /// Messages that the stream need not keep.
+    pub tombstones: Vec<AckedTombstone>,
+}
 
 /// Records acks in a transaction of the caller.
-///
-/// # Errors
-/// When the database does not take it.
 pub(super) async fn apply_acks(
     transaction: &DatabaseTransaction,
     acks: &[&Ack],
     recorder: &str,
 ) -> Result<Applied, DbErr> {
-    let newest = newest(acks);
+    let newest = acks::newest(acks);
     if newest.is_empty() {
         return Ok(Applied::default());
     }
@@ -43,24 +59,13 @@ pub(super) async fn apply_acks(
     raise_revisions::raise_within(transaction, &outrun(&newest), recorder).await?;
     if taken.iter().any(|taken| !taken.placement.wanted_present) {
         let ids: Vec<i64> = held.users.iter().map(|user| user.id).collect();
-        complete_removals(transaction, &ids, recorder).await?;
+        drop_ended_placements(transaction, &ids).await?;
+        end_removals(transaction, &ids, recorder).await?;
     }
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
         tombstones: tombstones(&taken),
     })
-}
-
-/// The last ack of each user and node.
-fn newest<'a>(acks: &[&'a Ack]) -> Vec<&'a Ack> {
-    let mut by_placement: HashMap<(&NodeId, UserKey), &Ack> = HashMap::new();
-    for &ack in acks {
-        let held = by_placement.entry((&ack.node, ack.user_key)).or_insert(ack);
-        if ack.revision >= held.revision {
-            *held = ack;
-        }
-    }
-    by_placement.into_values().collect()
 }
 
 /// Revisions that nodes hold beyond what was sent to them.
@@ -91,7 +96,7 @@ impl Held {
     /// Users before placements and in the order of their ids, as every change does it: no deadlock.
     async fn lock(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Self, DbErr> {
         let users = user::Entity::find()
-            .filter(user::Column::Key.eq_any(acks.iter().map(|ack| ack.user_key.0)))
+            .filter(user::Column::Key.eq_any(acks.iter().map(|ack| ack.user_key)))
             .order_by_asc(user::Column::Id)
             .lock(LockType::NoKeyUpdate)
             .all(transaction)
@@ -109,45 +114,29 @@ impl Held {
         Ok(Self { users, placements })
     }
 
-    /// The acks that say something of a placement: not older than what was said before, not newer than what was asked.
+    /// Lets the placements follow the acks, and gives those that did.
     fn take<'a>(&mut self, acks: &[&'a Ack]) -> Vec<Taken<'a>> {
-        let ids: HashMap<UserKey, i64> = self.users.iter().map(|user| (UserKey(user.key), user.id)).collect();
+        let ids: HashMap<UserKey, i64> = self.users.iter().map(|user| (user.key, user.id)).collect();
         let mut taken = Vec::with_capacity(acks.len());
         for ack in acks {
             let placements = ids.get(&ack.user_key).and_then(|id| self.placements.get_mut(id));
-            let Some(placement) = placements
+            let placement = placements
                 .into_iter()
                 .flatten()
-                .find(|placement| placement.server_id == ack.node.as_str())
-                .filter(|placement| (placement.applied_revision..=placement.wanted_revision).contains(&ack.revision.0))
-            else {
-                continue;
-            };
-            if let Outcome::Applied { .. } = ack.outcome {
-                placement.applied_revision = ack.revision.0;
-                placement.digest = if placement.wanted_present {
-                    StateDigest::of(ack.user_key, ack.revision).0.cast_signed()
-                } else {
-                    0
-                };
+                .find(|placement| placement.server_id == ack.node);
+            if let Some(placement) = placement
+                && let Some(after) = acks::follow(placement, ack)
+            {
+                *placement = after.clone();
+                taken.push(Taken { ack, placement: after });
             }
-            taken.push(Taken {
-                ack,
-                placement: placement.clone(),
-            });
         }
         taken
     }
 
-    /// Whether every node has what it should have of the user.
-    fn is_settled(&self, user: i64) -> bool {
-        let mut placements = self.placements.get(&user).into_iter().flatten();
-        placements.all(is_settled)
+    fn placements_of(&self, user: i64) -> &[placement::Model] {
+        self.placements.get(&user).map_or(&[], Vec::as_slice)
     }
-}
-
-fn is_settled(placement: &placement::Model) -> bool {
-    placement.applied_revision >= placement.wanted_revision
 }
 
 async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>]) -> Result<(), DbErr> {
@@ -157,21 +146,16 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
     let (mut ids, mut revisions, mut digests) = (Vec::new(), Vec::new(), Vec::new());
     let (mut outcomes, mut errors, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for Taken { ack, placement } in taken {
-        let (outcome, error) = match &ack.outcome {
-            Outcome::Applied { note, .. } => ("applied", note.clone()),
-            Outcome::Failed { error } => ("failed", Some(error.clone())),
-            Outcome::Refused { error } => ("refused", Some(error.clone())),
-            Outcome::Superseded { holds } => ("superseded", Some(format!("the node holds revision {holds}"))),
-        };
         ids.push(placement.id);
         revisions.push(placement.applied_revision);
         digests.push(placement.digest);
-        outcomes.push(outcome.to_owned());
-        errors.push(error.unwrap_or_default());
+        outcomes.push(placement.outcome.map_or("", placement::Outcome::as_str).to_owned());
+        errors.push(placement.error.clone().unwrap_or_default());
         times.push(ack.applied_at.trunc_subsecs(6));
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
+        // An array holds no NULL here.
         "UPDATE placements p SET applied_revision = r.revision, digest = r.digest, outcome = r.outcome, error = NULLIF(r.error, ''),
              applied_at = CASE WHEN r.outcome = 'applied' THEN r.at ELSE p.applied_at END
          FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[])
@@ -185,7 +169,7 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
 fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
     let tombstones = taken
         .iter()
-        .filter(|taken| !taken.placement.wanted_present && is_settled(&taken.placement))
+        .filter(|taken| !taken.placement.wanted_present && acks::is_settled(&taken.placement))
         .filter_map(|Taken { ack, placement }| {
             Some(AckedTombstone {
                 node: ack.node.clone(),
@@ -200,7 +184,7 @@ fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
 #[derive(FromQueryResult)]
 struct MadeProfile {
     user_id: i64,
-    server_id: String,
+    server_id: NodeId,
     checksum: String,
     path: String,
 }
@@ -242,13 +226,13 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
 
 /// The profile of the home node becomes the user's, and `synced` follows the placements.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
-    let mut profiles: HashMap<(i64, String), MadeProfile> = profiles
+    let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
         .into_iter()
         .map(|made| ((made.user_id, made.server_id.clone()), made))
         .collect();
     let (mut ids, mut synced, mut checksums, mut paths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for user in &held.users {
-        let is_synced = user.synced || (user.removed_at.is_none() && held.is_settled(user.id));
+        let is_synced = acks::is_synced(user, held.placements_of(user.id));
         let made = profiles.remove(&(user.id, user.server_id.clone()));
         if is_synced == user.synced && made.is_none() {
             continue;
@@ -273,51 +257,14 @@ async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: 
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// A removed user goes with its last ack, and the audit trail keeps the receipt.
-async fn complete_removals(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
-    let run = |sql: &'static str| {
-        Statement::from_sql_and_values(transaction.get_database_backend(), sql, [users.to_vec().into()])
-    };
-    let left = "DELETE FROM placements p USING users u
+/// What living users are no longer to have, and have no longer.
+async fn drop_ended_placements(transaction: &DatabaseTransaction, users: &[i64]) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "DELETE FROM placements p USING users u
          WHERE u.id = p.user_id AND u.id = ANY($1) AND u.removed_at IS NULL
-           AND NOT p.wanted_present AND p.applied_revision >= p.wanted_revision";
-    transaction.execute_raw(run(left)).await?;
-    let completed = "SELECT u.id, u.username, json_agg(
-                 json_build_object('server_id', p.server_id, 'applied_at', p.applied_at) ORDER BY p.id) AS nodes
-         FROM users u JOIN placements p ON p.user_id = u.id
-         WHERE u.id = ANY($1) AND u.removed_at IS NOT NULL
-         GROUP BY u.id HAVING bool_and(p.applied_revision >= p.wanted_revision)";
-    let completed = Completed::find_by_statement(run(completed)).all(transaction).await?;
-    if completed.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<i64> = completed.iter().map(|user| user.id).collect();
-    let receipts = completed.into_iter().map(|user| {
-        let entry = Entry {
-            actor: &Actor::system(),
-            action: "user_removal_completed",
-            username: Some(user.username),
-            server_id: recorder.to_owned(),
-            details: None,
-            before: None,
-            after: Some(json!({ "nodes": user.nodes })),
-        };
-        entry.into_row()
-    });
-    audit_log::Entity::insert_many(receipts)
-        .exec_without_returning(transaction)
-        .await?;
-    user::Entity::delete_many()
-        .filter(user::Column::Id.eq_any(ids))
-        .exec(transaction)
-        .await
-        .map(drop)
-}
-
-/// A removed user whose last node has acked.
-#[derive(FromQueryResult)]
-struct Completed {
-    id: i64,
-    username: String,
-    nodes: serde_json::Value,
+           AND NOT p.wanted_present AND p.applied_revision >= p.wanted_revision",
+        [users.to_vec().into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
 }

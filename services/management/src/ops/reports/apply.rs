@@ -6,31 +6,20 @@ use vpnmanager_entities::{audit_log, user};
 use vpnmanager_nats::{
     acks::Ack,
     events::{Event, EventKind},
-    ids::{AgentInstance, NodeId, UserKey},
+    ids::{AgentInstance, NodeId},
+    username::Username,
 };
 
-use crate::ops::{audit::Entry, nodes::track_agent_runs::refused_runs, reports::acks::apply_acks, transact::transact};
-use crate::{app::App, domain::actor::Actor};
-
-/// A tombstone that a node acked, so that its message can be forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AckedTombstone {
-    /// The node.
-    pub node: NodeId,
-    /// The user that it forgot.
-    pub user: UserKey,
-    /// Where the tombstone lies in the stream.
-    pub sequence: u64,
-}
-
-/// What a batch of reports changed.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// Users whose placements changed.
-    pub users: Vec<UserKey>,
-    /// Messages that the stream need not keep.
-    pub tombstones: Vec<AckedTombstone>,
-}
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::Entry,
+        nodes::track_agent_runs::refused_runs,
+        reports::acks::{Applied, apply_acks},
+        transact::transact,
+    },
+};
 
 /// Records a batch. An ack for an older revision than wanted, or from a node where the user is not placed, changes nothing but
 /// what is known of that node. What a clone says counts for nothing: what it took, the node gets again.
@@ -40,8 +29,7 @@ pub struct Applied {
 pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;
-        let counts =
-            |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.to_string(), run.0));
+        let counts = |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.clone(), run));
         let acks: Vec<&Ack> = acks.iter().filter(|ack| counts(&ack.node, ack.instance)).collect();
         let events: Vec<&Event> = events
             .iter()
@@ -60,20 +48,17 @@ async fn record_events(transaction: &DatabaseTransaction, events: &[&Event]) -> 
     }
     let mut rows = Vec::with_capacity(events.len());
     for event in events {
-        let actor = Actor::node(&event.node);
-        let username = username_of(transaction, &event.kind).await?;
-        let entry = Entry {
-            actor: &actor,
-            action: event.kind.name(),
-            username,
-            server_id: event.node.to_string(),
-            details: None,
-            before: None,
-            after: serde_json::to_value(&event.kind).ok(),
-        };
+        let action = AuditAction::of_event(&event.kind);
+        let mut entry = Entry::new(&Actor::node(&event.node), action, &event.node);
+        if let Some(username) = username_of(transaction, &event.kind).await? {
+            entry = entry.about(&username);
+        }
+        if let Ok(kind) = serde_json::to_value(&event.kind) {
+            entry = entry.after(kind);
+        }
         rows.push(audit_log::ActiveModel {
             timestamp: Set(event.at.trunc_subsecs(6)),
-            event_id: Set(Some(event.id.0)),
+            event_id: Set(Some(event.id)),
             ..entry.into_row()
         });
     }
@@ -84,10 +69,10 @@ async fn record_events(transaction: &DatabaseTransaction, events: &[&Event]) -> 
         .map(drop)
 }
 
-async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<String>, DbErr> {
+async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<Username>, DbErr> {
     match kind {
         EventKind::UserExpired { user_key, .. } => {
-            let found = user::Entity::find_by_key(user_key.0).one(transaction).await?;
+            let found = user::Entity::find_by_key(*user_key).one(transaction).await?;
             Ok(found.map(|user| user.username))
         }
         EventKind::CommandUndecodable { .. }

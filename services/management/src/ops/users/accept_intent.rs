@@ -1,23 +1,26 @@
 //! Carrying out what an operator asked a node's local API. Asking again gives the same answer.
 
 use chrono::Utc;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use vpnmanager_entities::{intent, user};
 use vpnmanager_nats::{
-    ids::{Revision, UserKey},
+    ids::Revision,
     intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
 };
 
-use crate::ops::{
-    audit,
-    transact::transact,
-    users::{
-        create::{self, CreateUserError, NewUser},
-        read::UserView,
-        remove::remove_within,
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry},
+        transact::transact,
+        users::{
+            create::{self, CreateUserError, NewUser},
+            read::UserView,
+            remove::remove_within,
+        },
     },
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// Carries out one intent, once.
 ///
@@ -25,7 +28,7 @@ use crate::{app::App, domain::actor::Actor};
 /// When the database does not answer; the node asks again.
 pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
     let answer = transact(&app.db, |tx| async move {
-        let known = intent::Entity::find_by_id(intent.id.0).one(&*tx).await?;
+        let known = intent::Entity::find_by_id(intent.id).one(&*tx).await?;
         if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
             return Ok(answer);
         }
@@ -35,11 +38,11 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
         };
         let answer = carry_out(app, &tx, intent, &actor).await?;
         if let IntentAnswer::Refused { detail, .. } = &answer {
-            audit::record(&tx, refusal(intent, &actor, detail)).await?;
+            audit::record_one(&tx, refusal(intent, &actor, detail)).await?;
         }
         let row = intent::ActiveModel {
-            id: Set(intent.id.0),
-            server_id: Set(intent.node.to_string()),
+            id: Set(intent.id),
+            server_id: Set(intent.node.clone()),
             answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
             created_at: Set(Utc::now()),
         };
@@ -79,7 +82,7 @@ async fn carry_out(
         }
         IntentAction::RemoveUser { user_key, .. } => {
             let found = user::Entity::find_living()
-                .filter(user::COLUMN.key.eq(user_key.0))
+                .filter(user::Column::Key.eq(*user_key))
                 .lock_exclusive()
                 .one(transaction)
                 .await?;
@@ -98,7 +101,7 @@ async fn carry_out(
 fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<IntentAnswer, DbErr> {
     match created {
         Ok(view) => Ok(IntentAnswer::Accepted {
-            user_key: UserKey(view.user.key),
+            user_key: view.user.key,
             revision: Revision(view.user.revision),
         }),
         Err(error @ CreateUserError::UsernameTaken) => Ok(refused(IntentRefusal::UsernameTaken, &error.to_string())),
@@ -110,20 +113,14 @@ fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<Intent
 }
 
 /// What was asked at a node and did not happen is in the audit trail too.
-fn refusal<'a>(intent: &Intent, actor: &'a Actor, detail: &str) -> audit::Entry<'a> {
+fn refusal(intent: &Intent, actor: &Actor, detail: &str) -> Entry {
     let (asked, username) = match &intent.action {
         IntentAction::CreateUser { username, .. } => ("create", username),
         IntentAction::RemoveUser { username, .. } => ("delete", username),
     };
-    audit::Entry {
-        actor,
-        action: "local_request_refused",
-        username: Some(username.to_string()),
-        server_id: intent.node.to_string(),
-        details: Some(format!("{asked}: {detail}")),
-        before: None,
-        after: None,
-    }
+    Entry::new(actor, AuditAction::LocalRequestRefused, &intent.node)
+        .about(username)
+        .details(format!("{asked}: {detail}"))
 }
 
 fn refused(reason: IntentRefusal, detail: &str) -> IntentAnswer {

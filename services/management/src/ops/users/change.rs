@@ -1,24 +1,23 @@
 //! Changing a user: suspend, resume, another expiry.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    sea_query::{Expr, ExprTrait},
-};
-use vpnmanager_entities::{placement, user};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
+use vpnmanager_entities::user;
 use vpnmanager_nats::username::Username;
 
-use crate::ops::{
-    audit::{self, Entry},
-    transact::transact,
-    users::{
-        locked::{LivingUserError, lock_living},
-        read::{self, UserView},
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        publications::make_due::want_newest,
+        transact::transact,
+        users::{
+            locked::{LivingUserError, locked_user},
+            read::{self, UserView},
+        },
     },
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// What to change; a field that is not given stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub async fn change_user(
     change: UserChange,
 ) -> Result<UserView, LivingUserError> {
     let view = transact(&app.db, |tx| async move {
-        let before = lock_living(&tx, username).await?;
+        let before = locked_user(&tx, username).await?;
         let user = apply(app, &tx, actor, before, change).await?;
         Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
@@ -70,36 +69,16 @@ async fn apply(
     row.revision = Set(revision);
     row.synced = Set(false);
     let after = row.update(transaction).await?;
-    want_revision(transaction, after.id, revision).await?;
+    want_newest(transaction, &[after.id]).await?;
     let action = match (before.active, active) {
-        (true, false) => "user_suspended",
-        (false, true) => "user_resumed",
-        (true, true) | (false, false) => "user_changed",
+        (true, false) => AuditAction::UserSuspended,
+        (false, true) => AuditAction::UserResumed,
+        (true, true) | (false, false) => AuditAction::UserChanged,
     };
-    let entry = Entry {
-        actor,
-        action,
-        username: Some(after.username.clone()),
-        server_id: app.config.server_id.clone(),
-        details: None,
-        before: Some(audit::snapshot(&before)),
-        after: Some(audit::snapshot(&after)),
-    };
-    audit::record(transaction, entry).await?;
+    let entry = Entry::new(actor, action, &app.config.server_id)
+        .about(&after.username)
+        .before(user_snapshot(&before))
+        .after(user_snapshot(&after));
+    audit::record_one(transaction, entry).await?;
     Ok(after)
-}
-
-/// Makes every placement of the user want this revision, to be published at once.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn want_revision(transaction: &DatabaseTransaction, user_id: i64, revision: i64) -> Result<(), DbErr> {
-    placement::Entity::update_many()
-        .col_expr(placement::Column::WantedRevision, Expr::value(revision))
-        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
-        .col_expr(placement::Column::Attempts, Expr::value(0))
-        .filter(Expr::col(placement::Column::UserId).eq(user_id))
-        .exec(transaction)
-        .await
-        .map(drop)
 }

@@ -9,20 +9,26 @@ use sea_orm::{
     sea_query::{LockType, OnConflict},
 };
 use vpnmanager_entities::{
-    audit_log, credential,
     placement::{self, Role},
     server, user,
 };
 use vpnmanager_nats::{
-    ids::{CommonName, NodeId, UserKey},
+    ids::{NodeId, UserKey},
     username::Username,
 };
 
-use crate::domain::{actor::Actor, placement::place};
-use crate::ops::{
-    audit::{self, Entry},
-    transact::{FromDatabase, transact},
-    users::read::UserView,
+use crate::{
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        placement::{Placement, Unplaceable, place_new},
+    },
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        credentials::give::{NewCredential, give_credentials},
+        transact::{FromDatabase, transact},
+        users::read::UserView,
+    },
 };
 
 use vpnmanager_runtime::{
@@ -30,9 +36,6 @@ use vpnmanager_runtime::{
     reconcile::Wake,
     tasks::Tasks,
 };
-
-/// The pool of users for whom no node was named.
-pub const DEFAULT_POOL: &str = "default";
 
 /// A user to create. The expiry, if any, lies in the future.
 #[derive(Debug, Clone)]
@@ -185,46 +188,23 @@ struct Draft {
 
 impl Draft {
     fn place(new: &NewUser, servers: &[server::Model], replicas: usize) -> Result<Self, CreateUserError> {
-        let wanted = match &new.server_id {
-            Some(id) => {
-                let found = servers.iter().find(|server| server.name == id.as_str());
-                let found = found.ok_or(CreateUserError::UnknownServer)?;
-                if !takes_users(found) {
-                    return Err(CreateUserError::ServerUnavailable);
-                }
-                Some(found)
-            }
-            None => None,
-        };
-        let pool = wanted.map_or(DEFAULT_POOL, |server| &server.pool);
-        let open: Vec<&server::Model> = servers
-            .iter()
-            .filter(|server| takes_users(server) && server.pool == pool)
-            .collect();
-        // Nodes that are away are better than none: they apply it when they return.
-        let all_lost = open.iter().all(|server| server.lost_since.is_some());
-        let candidates: Vec<NodeId> = open
-            .into_iter()
-            .filter(|server| all_lost || server.lost_since.is_none())
-            .filter_map(|server| server.name.parse().ok())
-            .collect();
         let key = UserKey::new();
-        let nodes = place(key, new.server_id.as_ref(), &candidates, replicas);
-        let (home, _) = nodes.first().ok_or(CreateUserError::NoServer)?;
-        let home = servers
-            .iter()
-            .find(|server| server.name == home.as_str())
-            .ok_or(CreateUserError::NoServer)?;
+        let placed = place_new(key, new.server_id.as_ref(), servers, replicas);
+        let Placement { home, nodes } = placed.map_err(|error| match error {
+            Unplaceable::UnknownHome => CreateUserError::UnknownServer,
+            Unplaceable::HomeTakesNobody => CreateUserError::ServerUnavailable,
+            Unplaceable::NoNode => CreateUserError::NoServer,
+        })?;
         let user = user::Model {
             id: 0,
-            key: key.0,
-            username: new.username.to_string(),
+            key,
+            username: new.username.clone(),
             created_at: Utc::now().trunc_subsecs(6),
             expires_at: new.expires_at.map(|at| at.trunc_subsecs(6)),
             active: true,
             ovpn_path: None,
             port: home.public_port,
-            protocol: home.public_protocol.clone(),
+            protocol: home.public_protocol,
             last_access: None,
             checksum: None,
             synced: false,
@@ -241,7 +221,7 @@ impl Draft {
         let placements = self.nodes.into_iter().map(|(node, role)| placement::Model {
             id: 0,
             user_id: id,
-            server_id: node.to_string(),
+            server_id: node,
             role,
             wanted_present: true,
             wanted_revision: 1,
@@ -265,17 +245,12 @@ impl Draft {
     }
 }
 
-/// Whether the operator lets new users be placed on the node.
-pub fn takes_users(server: &server::Model) -> bool {
-    server.enabled && !server.draining
-}
-
 /// Inserts the users whose names are free and gives their ids by key. In the order of the names, so that two batches that share
 /// names wait for one another instead of deadlocking.
 async fn insert_users(
     transaction: &DatabaseTransaction,
     drafts: impl Iterator<Item = &Draft>,
-) -> Result<HashMap<uuid::Uuid, i64>, DbErr> {
+) -> Result<HashMap<UserKey, i64>, DbErr> {
     let mut users: Vec<&user::Model> = drafts.map(|draft| &draft.user).collect();
     if users.is_empty() {
         return Ok(HashMap::new());
@@ -287,7 +262,7 @@ async fn insert_users(
         created_at: Set(user.created_at),
         expires_at: Set(user.expires_at),
         port: Set(user.port),
-        protocol: Set(user.protocol.clone()),
+        protocol: Set(user.protocol),
         server_id: Set(user.server_id.clone()),
         created_by: Set(user.created_by.clone()),
         ..Default::default()
@@ -314,15 +289,11 @@ async fn insert_details(
     if created.is_empty() {
         return Ok(());
     }
-    let credentials = created.iter().map(|(new, view)| credential::ActiveModel {
-        user_id: Set(Some(view.user.id)),
-        common_name: Set(CommonName::for_user(&new.username).to_string()),
-        server_id: Set(view.user.server_id.clone()),
-        ..Default::default()
-    });
-    credential::Entity::insert_many(credentials)
-        .exec_without_returning(transaction)
-        .await?;
+    let credentials: Vec<NewCredential> = created
+        .iter()
+        .map(|(_, view)| NewCredential::new(view.user.id, &view.user.username, &view.user.server_id))
+        .collect();
+    give_credentials(transaction, &credentials).await?;
 
     let placements = created
         .iter()
@@ -338,20 +309,10 @@ async fn insert_details(
         .exec_without_returning(transaction)
         .await?;
 
-    let audit_rows = created.iter().map(|(new, view)| {
-        Entry {
-            actor: &new.actor,
-            action: "user_created",
-            username: Some(view.user.username.clone()),
-            server_id: rules.recorder.clone(),
-            details: None,
-            before: None,
-            after: Some(audit::snapshot(&view.user)),
-        }
-        .into_row()
+    let entries = created.iter().map(|(new, view)| {
+        Entry::new(&new.actor, AuditAction::UserCreated, &rules.recorder)
+            .about(&view.user.username)
+            .after(user_snapshot(&view.user))
     });
-    audit_log::Entity::insert_many(audit_rows)
-        .exec_without_returning(transaction)
-        .await?;
-    Ok(())
+    audit::record_all(transaction, entries).await
 }

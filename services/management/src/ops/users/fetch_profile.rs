@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{
     envelope::DecodeError,
-    ids::{CommonName, NodeId, UserKey},
+    ids::{CommonName, NodeId},
     node_requests::{NodeAnswer, NodeRequest},
     username::Username,
 };
@@ -32,23 +32,23 @@ pub enum FetchProfileError {
     UnknownUser,
     /// The home node has not made it yet.
     #[error("server {0} has not issued the profile yet")]
-    NotIssuedYet(String),
+    NotIssuedYet(NodeId),
     /// The home node lost it, or never had it.
     #[error("server {server} does not hold the profile: {detail}")]
     NotHeld {
         /// The home node.
-        server: String,
+        server: NodeId,
         /// Its words.
         detail: String,
     },
     /// The home node is away.
     #[error("server {0}, which keeps the profile, cannot be reached")]
-    NodeUnreachable(String),
+    NodeUnreachable(NodeId),
     /// The home node answered with a failure.
     #[error("server {server} could not give the profile: {detail}")]
     NodeFailed {
         /// The home node.
-        server: String,
+        server: NodeId,
         /// Its words.
         detail: String,
     },
@@ -56,7 +56,7 @@ pub enum FetchProfileError {
     #[error("the answer of server {server} is not understood")]
     Answer {
         /// The home node.
-        server: String,
+        server: NodeId,
         /// Why.
         #[source]
         source: DecodeError,
@@ -73,7 +73,7 @@ impl From<DbErr> for FetchProfileError {
 }
 
 impl FetchProfileError {
-    fn of_asking(server: String, error: AskNodeError) -> Self {
+    fn of_asking(server: NodeId, error: AskNodeError) -> Self {
         match error {
             AskNodeError::Unreachable => Self::NodeUnreachable(server),
             AskNodeError::Request(error) => Self::NodeFailed {
@@ -90,9 +90,7 @@ impl FetchProfileError {
 /// # Errors
 /// See [`FetchProfileError`].
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
-    let found = user::Entity::find_living_by_username(username.as_str())
-        .one(&app.db)
-        .await?;
+    let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;
     let server = user.server_id.clone();
     let credentials = credential::Entity::find_valid_of([user.id]).all(&app.db).await?;
@@ -101,8 +99,7 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
         .rev()
         .find(|credential| credential.server_id == server);
     let issued = homed.filter(|credential| credential.profile_checksum.is_some());
-    let parsed = issued.and_then(|credential| credential.common_name.parse::<CommonName>().ok());
-    let (Some(common_name), Ok(node)) = (parsed, server.parse::<NodeId>()) else {
+    let Some(common_name) = issued.map(|credential| credential.common_name.clone()) else {
         if user.synced {
             // The home has answered, and without a profile: it lost the key that the certificate was signed for.
             let detail = "its key was lost before the profile was made".to_owned();
@@ -112,10 +109,10 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
     };
 
     let request = NodeRequest::Profile {
-        user_key: UserKey(user.key),
+        user_key: user.key,
         common_name: common_name.clone(),
     };
-    let answer = ask_node(app, &node, request)
+    let answer = ask_node(app, &server, request)
         .await
         .map_err(|error| FetchProfileError::of_asking(server.clone(), error))?;
     match answer {

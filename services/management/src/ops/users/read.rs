@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
+};
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{ids::NodeId, username::Username};
 
@@ -33,7 +36,7 @@ pub struct UserFilter {
 /// # Errors
 /// When the database does not answer.
 pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Option<UserView>, DbErr> {
-    match user::Entity::find_living_by_username(username.as_str()).one(db).await? {
+    match user::Entity::find_living_by_username(username).one(db).await? {
         Some(user) => view(db, user).await.map(Some),
         None => Ok(None),
     }
@@ -54,7 +57,7 @@ pub async fn list_users(
         query = query.filter(user::COLUMN.id.gt(after));
     }
     if let Some(server_id) = &filter.server_id {
-        query = query.filter(user::COLUMN.server_id.eq(server_id.as_str()));
+        query = query.filter(user::Column::ServerId.eq(server_id.clone()));
     }
     if let Some(active) = filter.active {
         query = query.filter(user::COLUMN.active.eq(active));
@@ -64,8 +67,8 @@ pub async fn list_users(
     }
     if let Some(prefix) = &filter.username_prefix {
         // Usernames are ASCII and compared bytewise (COLLATE "C"): DEL is greater than any character of one.
-        query = query.filter(user::COLUMN.username.gte(prefix.as_str()));
-        query = query.filter(user::COLUMN.username.lt(format!("{prefix}\u{7f}")));
+        query = query.filter(Expr::col(user::Column::Username).gte(prefix.as_str()));
+        query = query.filter(Expr::col(user::Column::Username).lt(format!("{prefix}\u{7f}")));
     }
     let users = query.all(db).await?;
     with_placements(db, users).await

@@ -1,19 +1,26 @@
 //! A new profile for a user, who has lost it or whose home has.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel};
-use vpnmanager_entities::{credential, user};
-use vpnmanager_nats::{ids::CommonName, username::Username};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
+use vpnmanager_entities::user;
+use vpnmanager_nats::username::Username;
 
-use crate::ops::{
-    audit::{self, Entry},
-    transact::transact,
-    users::{
-        change::want_revision,
-        locked::{LivingUserError, lock_living, revoke_credentials},
-        read::{self, UserView},
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        credentials::{
+            give::{NewCredential, give_credentials},
+            revoke::revoke_credentials,
+        },
+        publications::make_due::want_newest,
+        transact::transact,
+        users::{
+            locked::{LivingUserError, locked_user},
+            read::{self, UserView},
+        },
     },
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// What becomes of the profiles that the user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,33 +42,24 @@ pub async fn reissue_profile(
     old: OldProfiles,
 ) -> Result<UserView, LivingUserError> {
     let view = transact(&app.db, |tx| async move {
-        let before = lock_living(&tx, username).await?;
-        let name = CommonName::for_user(username);
+        let before = locked_user(&tx, username).await?;
         let user = begin_anew(&tx, &before).await?;
         let revoked = match old {
             OldProfiles::Keep => 0,
             OldProfiles::Revoke => revoke_credentials(&tx, user.id).await?,
         };
-        let row = credential::ActiveModel {
-            user_id: Set(Some(user.id)),
-            common_name: Set(name.to_string()),
-            server_id: Set(user.server_id.clone()),
-            ..Default::default()
-        };
-        credential::Entity::insert(row).exec_without_returning(&*tx).await?;
-        want_revision(&tx, user.id, user.revision).await?;
-        let entry = Entry {
-            actor,
-            action: "user_reissued",
-            username: Some(user.username.clone()),
-            server_id: app.config.server_id.clone(),
-            details: Some(format!(
+        let new = NewCredential::new(user.id, &user.username, &user.server_id);
+        let name = new.common_name().clone();
+        give_credentials(&tx, &[new]).await?;
+        want_newest(&*tx, &[user.id]).await?;
+        let entry = Entry::new(actor, AuditAction::UserReissued, &app.config.server_id)
+            .about(&user.username)
+            .details(format!(
                 "the new credential is {name}; {revoked} older ones were revoked"
-            )),
-            before: Some(audit::snapshot(&before)),
-            after: Some(audit::snapshot(&user)),
-        };
-        audit::record(&tx, entry).await?;
+            ))
+            .before(user_snapshot(&before))
+            .after(user_snapshot(&user));
+        audit::record_one(&tx, entry).await?;
         Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
     .await?;

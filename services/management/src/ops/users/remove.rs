@@ -2,24 +2,27 @@
 
 use chrono::Utc;
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    sea_query::{Expr, ExprTrait},
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, sea_query::Expr,
 };
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::username::Username;
 
-use crate::ops::{
-    audit::{self, Entry},
-    transact::transact,
-    users::{
-        change::want_revision,
-        locked::{LivingUserError, lock_living, revoke_credentials},
-        read::{self, UserView},
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        credentials::revoke::revoke_credentials,
+        publications::make_due::want_newest,
+        transact::transact,
+        users::{
+            end_removals::end_removals,
+            locked::{LivingUserError, locked_user},
+            read::{self, UserView},
+        },
     },
 };
-use crate::{app::App, domain::actor::Actor};
 
 /// Revokes every credential of a living user and has all its nodes forget it.
 ///
@@ -27,7 +30,7 @@ use crate::{app::App, domain::actor::Actor};
 /// See [`LivingUserError`].
 pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
     let view = transact(&app.db, |tx| async move {
-        let before = lock_living(&tx, username).await?;
+        let before = locked_user(&tx, username).await?;
         Ok::<_, LivingUserError>(remove_within(&tx, &app.config.server_id, actor, before).await?)
     })
     .await?;
@@ -55,26 +58,20 @@ pub async fn remove_within(
     revoke_credentials(transaction, after.id).await?;
     placement::Entity::update_many()
         .col_expr(placement::Column::WantedPresent, Expr::value(false))
-        .filter(Expr::col(placement::Column::UserId).eq(after.id))
+        .filter(placement::Column::UserId.eq(after.id))
         .exec(transaction)
         .await?;
-    want_revision(transaction, after.id, revision).await?;
-    let entry = Entry {
-        actor,
-        action: "user_removed",
-        username: Some(after.username.clone()),
-        server_id: recorder.to_owned(),
-        details: None,
-        before: Some(audit::snapshot(&before)),
-        after: None,
-    };
-    audit::record(transaction, entry).await?;
+    want_newest(transaction, &[after.id]).await?;
+    let entry = Entry::new(actor, AuditAction::UserRemoved, recorder)
+        .about(&after.username)
+        .before(user_snapshot(&before));
+    audit::record_one(transaction, entry).await?;
 
     let id = after.id;
     let view = read::view(transaction, after).await?;
     if view.placements.is_empty() {
         // No node holds it, so no ack will come to end it.
-        user::Entity::delete_by_id(id).exec(transaction).await?;
+        end_removals(transaction, &[id], recorder).await?;
     }
     Ok(view)
 }

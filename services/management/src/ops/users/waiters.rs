@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use tokio::{sync::watch, time::Instant};
 use vpnmanager_entities::user;
 use vpnmanager_nats::ids::UserKey;
@@ -56,14 +56,12 @@ impl Waiters {
         if waited_for.is_empty() {
             return Ok(());
         }
-        let keys = waited_for.iter().map(|user| user.0);
         let found = user::Entity::find()
-            .filter(user::COLUMN.key.eq_any(keys))
+            .filter(user::Column::Key.eq_any(waited_for.iter().copied()))
             .all(db)
             .await?;
         let views = read::with_placements(db, found).await?;
-        let mut views: HashMap<UserKey, UserView> =
-            views.into_iter().map(|view| (UserKey(view.user.key), view)).collect();
+        let mut views: HashMap<UserKey, UserView> = views.into_iter().map(|view| (view.user.key, view)).collect();
         let by_user = self.by_user();
         for user in waited_for {
             let news = views
@@ -84,7 +82,7 @@ impl Waiters {
         timeout: Duration,
     ) -> Result<Option<UserView>, DbErr> {
         let deadline = Instant::now() + timeout;
-        let mut waiting = self.enter(UserKey(view.user.key));
+        let mut waiting = self.enter(view.user.key);
         let mut pause = FIRST_LOOK;
         loop {
             let until = deadline.min(Instant::now() + pause);

@@ -1,15 +1,18 @@
 //! Two agents with one identity.
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
-use vpnmanager_entities::{audit_log, server::NodeState};
-use vpnmanager_management::ops::{
-    nodes::{
-        answer_sync::answer_sync,
-        read::{NodeView, get_node},
-        record_heartbeats::{Received, record_heartbeats},
+use vpnmanager_entities::server::NodeState;
+use vpnmanager_management::{
+    domain::audit_action::AuditAction,
+    ops::{
+        nodes::{
+            answer_sync::answer_sync,
+            read::{NodeView, get_node},
+            received::Received,
+            record_heartbeats::record_heartbeats,
+        },
+        reports::apply::apply,
     },
-    reports::apply::apply,
 };
 use vpnmanager_nats::{
     acks::Ack,
@@ -19,7 +22,7 @@ use vpnmanager_nats::{
     sync::{SyncAnswer, SyncRequest},
 };
 
-use super::{applied, create, enrol, node, nodes::heartbeat, sync::request, view};
+use super::{applied, audited, create, enrol, node, nodes::heartbeat, sync::request, view};
 use crate::stack::Stack;
 
 async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
@@ -48,11 +51,6 @@ async fn read(stack: &Stack) -> NodeView {
         .expect("there")
 }
 
-async fn audited(stack: &Stack, action: &str) -> u64 {
-    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
-    rows.count(&stack.app.db).await.expect("counted")
-}
-
 #[tokio::test]
 async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again() {
     let stack = Stack::start().await;
@@ -75,15 +73,15 @@ async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again(
     assert!(seen.server.state_reason.expect("a reason").contains("second agent"));
     assert_eq!(
         seen.health.expect("health").instance,
-        elder.0,
+        elder,
         "a clone says nothing about the node"
     );
-    assert_eq!(audited(&stack, "node_cloned").await, 1);
+    assert_eq!(audited(&stack, AuditAction::NodeCloned).await.len(), 1);
     for _ in 0..2 {
         let answer = syncs(&stack, clone).await;
         assert!(matches!(answer, SyncAnswer::Refused { .. }), "{answer:?}");
     }
-    assert_eq!(audited(&stack, "node_resync_started").await, 1);
+    assert_eq!(audited(&stack, AuditAction::NodeResyncStarted).await.len(), 1);
     let answer = syncs(&stack, elder).await;
     assert!(matches!(answer, SyncAnswer::Resync { .. }), "{answer:?}");
     let answer = syncs(&stack, elder).await;
@@ -94,7 +92,7 @@ async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again(
         !matches!(syncs(&stack, clone).await, SyncAnswer::Refused { .. }),
         "the elder is silent"
     );
-    assert_eq!(audited(&stack, "node_clone_accepted").await, 1);
+    assert_eq!(audited(&stack, AuditAction::NodeCloneAccepted).await.len(), 1);
 }
 
 #[tokio::test]
@@ -107,7 +105,7 @@ async fn what_a_refused_run_reports_counts_for_nothing() {
         hears(&stack, elder, second).await;
         hears(&stack, clone, second + 3).await;
     }
-    assert_eq!(audited(&stack, "node_cloned").await, 1);
+    assert_eq!(audited(&stack, AuditAction::NodeCloned).await.len(), 1);
     let reports = async |instance| {
         let ack = Ack {
             instance,
@@ -126,7 +124,7 @@ async fn what_a_refused_run_reports_counts_for_nothing() {
         let alice = view(&stack, "alice").await.expect("there");
         (
             alice.placements[0].applied_revision,
-            audited(&stack, "openvpn_down").await,
+            audited(&stack, AuditAction::OpenvpnDown).await.len(),
         )
     };
     assert_eq!(reports(clone).await, (0, 0));
@@ -143,5 +141,5 @@ async fn an_agent_that_restarts_again_and_again_is_no_clone() {
         hears(&stack, run, 6 * restart + 5).await;
         assert!(!matches!(syncs(&stack, run).await, SyncAnswer::Refused { .. }));
     }
-    assert_eq!(audited(&stack, "node_cloned").await, 0);
+    assert_eq!(audited(&stack, AuditAction::NodeCloned).await.len(), 0);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use vpnmanager_entities::{
     health_history,
     server::{self, NodeState},
@@ -11,13 +11,14 @@ use vpnmanager_entities::{
 use vpnmanager_management::ops::{
     nodes::{
         read::get_node,
-        record_heartbeats::{Received, Speaker, record_heartbeats},
+        received::{Received, Speaker},
+        record_heartbeats::record_heartbeats,
     },
     reports::apply::apply,
 };
 use vpnmanager_nats::{
     heartbeats::OpenvpnState,
-    ids::{AgentInstance, Revision, UserKey},
+    ids::{AgentInstance, Revision},
     sync::StateDigest,
 };
 
@@ -46,7 +47,7 @@ impl Watched {
         let watched = Self {
             stack,
             run: AgentInstance::new(),
-            right: StateDigest::of(UserKey(alice.user.key), Revision(1)),
+            right: StateDigest::of(alice.user.key, Revision(1)),
         };
         watched.forget_prompt().await;
         watched
@@ -100,7 +101,7 @@ async fn drift_is_asked_about_at_once_and_degrades_with_the_second_heartbeat_tha
     watched.forget_prompt().await;
     assert_eq!(watched.hears(watched.says(right)).await, healthy(false));
 
-    let history = health_history::Entity::find().filter(health_history::COLUMN.server_id.eq("node-1"));
+    let history = health_history::Entity::find().filter(health_history::Column::ServerId.eq(node("node-1")));
     let history = history.all(&watched.stack.app.db).await.expect("read");
     let reasons: Vec<_> = history.iter().filter_map(|sample| sample.reason.as_deref()).collect();
     assert_eq!(reasons, [DRIFTS]);

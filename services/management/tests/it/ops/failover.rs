@@ -2,18 +2,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
-use vpnmanager_entities::{audit_log, credential, placement::Role};
-use vpnmanager_management::ops::{
-    nodes::{read::get_node, record_heartbeats::record_heartbeats},
-    placement::{readmit::readmit_nodes, rehome::rehome_users},
-    reports::apply::apply,
-    users::{create::NewUser, read::UserView},
+use sea_orm::ConnectionTrait;
+use vpnmanager_entities::{credential, placement::Role};
+use vpnmanager_management::{
+    domain::audit_action::AuditAction,
+    ops::{
+        nodes::{read::get_node, record_heartbeats::record_heartbeats},
+        placement::{readmit::readmit_nodes, rehome::rehome_users},
+        reports::apply::apply,
+        users::{create::NewUser, read::UserView},
+    },
 };
-use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_nats::{heartbeats::OpenvpnState, ids::NodeId};
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, node, nodes::heartbeat, view};
+use super::{actor, applied, audited, create, enrol, node, nodes::heartbeat, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -55,15 +58,10 @@ async fn homes(stack: &Stack, names: &[String]) -> BTreeMap<String, usize> {
     let mut homes = BTreeMap::new();
     for name in names {
         *homes
-            .entry(view(stack, name).await.expect("there").user.server_id)
+            .entry(view(stack, name).await.expect("there").user.server_id.to_string())
             .or_default() += 1;
     }
     homes
-}
-
-async fn audited(stack: &Stack, action: &str) -> u64 {
-    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
-    rows.count(&stack.app.db).await.expect("counted")
 }
 
 #[tokio::test]
@@ -87,7 +85,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
 
     let homes = homes(&stack, &names).await;
     assert!(homes.len() == 2 && homes.values().all(|count| *count >= 5), "{homes:?}");
-    assert_eq!(audited(&stack, "user_rehomed").await, 30);
+    assert_eq!(audited(&stack, AuditAction::UserRehomed).await.len(), 30);
     for name in &names {
         let user = view(&stack, name).await.expect("there");
         assert!(
@@ -106,7 +104,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
             [(user.user.server_id.as_str(), Role::Home), ("node-1", Role::Standby)]
         );
         let credentials = credential::Entity::find_valid_of([user.user.id]);
-        let homed: Vec<String> = credentials
+        let homed: Vec<NodeId> = credentials
             .all(&stack.app.db)
             .await
             .expect("read")
@@ -115,7 +113,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
             .collect();
         assert_eq!(
             homed,
-            ["node-1".to_owned(), user.user.server_id],
+            [node("node-1"), user.user.server_id],
             "the old profile stays valid"
         );
     }
@@ -210,6 +208,6 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     wait::until(SOON, "the node to be taken back", readmit)
         .await
         .expect("readmitted");
-    assert_eq!(audited(&stack, "node_readmitted").await, 1);
+    assert_eq!(audited(&stack, AuditAction::NodeReadmitted).await.len(), 1);
     assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-2");
 }

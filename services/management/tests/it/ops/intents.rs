@@ -95,7 +95,7 @@ async fn a_removal_means_the_user_that_the_node_knew_and_not_one_created_since()
     let alice = create(&stack, "alice").await;
     let remove = |key| {
         intent(IntentAction::RemoveUser {
-            user_key: UserKey(key),
+            user_key: key,
             username: "alice".parse().expect("valid"),
         })
     };

@@ -8,6 +8,7 @@ mod intents;
 mod nodes;
 mod publications;
 mod reissue;
+mod removals;
 mod reports;
 mod signing;
 mod starting;
@@ -15,7 +16,7 @@ mod sync;
 
 use chrono::Utc;
 use vpnmanager_management::{
-    domain::actor::Actor,
+    domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         nodes::register::{Authority, Registration, register_node},
         users::{
@@ -27,11 +28,15 @@ use vpnmanager_management::{
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
     commands::Protocol,
-    ids::{AgentInstance, NodeId, Revision, UserKey},
+    ids::{AgentInstance, NodeId, Revision},
     security::keys::NodePublicKey,
 };
 
 use crate::stack::{Stack, csr};
+
+use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
+
+use vpnmanager_entities::audit_log;
 
 fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
@@ -60,6 +65,16 @@ async fn enrol(stack: &Stack, id: &str) {
         .expect("enrolled");
 }
 
+/// Rows of this kind in the audit trail.
+async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
+    audit_log::Entity::find()
+        .filter(audit_log::COLUMN.action.eq(action.as_str()))
+        .order_by_asc(audit_log::Column::Id)
+        .all(&stack.app.db)
+        .await
+        .expect("read")
+}
+
 async fn create(stack: &Stack, username: &str) -> UserView {
     let new = NewUser {
         username: username.parse().expect("a valid username"),
@@ -81,7 +96,7 @@ fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
     Ack {
         node: node(id),
         instance: AgentInstance::new(),
-        user_key: UserKey(view.user.key),
+        user_key: view.user.key,
         revision: Revision(revision),
         outcome: Outcome::Applied {
             issued: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use vpnmanager_entities::{
     audit_log, bus_revocation, credential,
     placement::Role,
@@ -14,7 +14,8 @@ use vpnmanager_management::ops::{
         assess_ages::assess_ages,
         deregister::{DeregisterNodeError, deregister_node},
         read::get_node,
-        record_heartbeats::{Received, Speaker, record_heartbeats},
+        received::{Received, Speaker},
+        record_heartbeats::record_heartbeats,
     },
     users::remove::remove_user,
 };
@@ -160,7 +161,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
         assert_eq!(user.placements[0].wanted_revision, user.user.revision);
         let homed = credential::Entity::find()
             .filter(credential::COLUMN.user_id.eq(user.user.id))
-            .filter(credential::COLUMN.server_id.eq("node-2"));
+            .filter(credential::Column::ServerId.eq(node("node-2")));
         assert_eq!(
             homed.all(&stack.app.db).await.expect("read").len(),
             1,

@@ -102,7 +102,7 @@ async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
         .collect();
     let home = puts.iter().find(|put| put.role == Role::Home).expect("a home");
     let standby = puts.iter().find(|put| put.role == Role::Standby).expect("a standby");
-    assert_eq!(home.node.as_str(), alice.user.server_id);
+    assert_eq!(home.node, alice.user.server_id);
     let issue = home.issue.as_ref().expect("something to issue");
     assert_eq!(issue.remotes.len(), 2);
     assert_eq!(home.credentials, std::slice::from_ref(&issue.common_name));

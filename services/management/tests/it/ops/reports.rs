@@ -15,7 +15,7 @@ use vpnmanager_nats::{
     acks::{Issued, Outcome},
     envelope::Envelope,
     events::{Event, EventKind},
-    ids::{AgentInstance, EventId, Revision, UserKey},
+    ids::{AgentInstance, EventId, Revision},
     subjects,
 };
 use vpnmanager_testbed::wait;
@@ -153,7 +153,7 @@ async fn an_event_that_is_delivered_twice_is_recorded_once() {
         instance: AgentInstance::new(),
         at: chrono::Utc::now(),
         kind: EventKind::UserExpired {
-            user_key: UserKey(alice.user.key),
+            user_key: alice.user.key,
             sessions: 2,
         },
     };
@@ -229,25 +229,25 @@ async fn a_report_that_cannot_be_recorded_holds_up_no_other() {
     enrol(&stack, "node-1").await;
     enrol(&stack, "node-2").await;
     let alice = create(&stack, "alice").await;
-    let user = UserKey(alice.user.key);
+    let user = alice.user.key;
     let credentials = credential::Entity::find_valid_of([alice.user.id]).all(&stack.app.db);
     let credential = credentials.await.expect("read").remove(0);
     let (home, standby) = (&alice.placements[0].server_id, &alice.placements[1].server_id);
 
-    let mut poisoned = applied(home, &alice, 1);
+    let mut poisoned = applied(home.as_str(), &alice, 1);
     poisoned.outcome = Outcome::Applied {
         issued: Some(Issued {
-            common_name: credential.common_name.parse().expect("a common name"),
+            common_name: credential.common_name.clone(),
             profile_path: "/nowhere".to_owned(),
             profile_checksum: "far too long ".repeat(100),
         }),
         note: None,
     };
-    let mut quoting = applied(standby, &alice, 1);
+    let mut quoting = applied(standby.as_str(), &alice, 1);
     quoting.outcome = Outcome::Failed {
         error: "the log says \0".to_owned(),
     };
-    let good = applied(standby, &alice, 1);
+    let good = applied(standby.as_str(), &alice, 1);
     for ack in [poisoned, quoting, good] {
         let subject = subjects::ack(&ack.node, user);
         let payload = Envelope::new(ack).encode();

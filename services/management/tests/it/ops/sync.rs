@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
-use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::{
-    nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream, reports::apply::apply,
-    users::remove::remove_user,
+use vpnmanager_management::{
+    domain::audit_action::AuditAction,
+    ops::{
+        nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream, reports::apply::apply,
+        users::remove::remove_user,
+    },
 };
 use vpnmanager_nats::{
     commands::{Command, RemoveUser},
@@ -18,7 +19,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, node, view};
+use super::{actor, applied, audited, create, enrol, node, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -68,16 +69,11 @@ async fn in_sync(stack: &Stack) -> SyncRequest {
     SyncRequest {
         last_sequence: stack.app.topology.newest_command(&node("node-1")).await.expect("read"),
         users: 1,
-        digest: StateDigest::of(UserKey(alice.user.key), Revision(1)),
+        digest: StateDigest::of(alice.user.key, Revision(1)),
         complete: true,
         stream: Some(stack.app.topology.commands_store().await.expect("read")),
         ..request("node-1")
     }
-}
-
-async fn audited(stack: &Stack, action: &str) -> u64 {
-    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq(action));
-    rows.count(&stack.app.db).await.expect("counted")
 }
 
 #[tokio::test]
@@ -92,7 +88,7 @@ async fn a_node_that_holds_what_it_should_goes_on() {
             stream: request.stream
         }
     );
-    assert_eq!(audited(&stack, "node_resync_started").await, 0);
+    assert_eq!(audited(&stack, AuditAction::NodeResyncStarted).await.len(), 0);
 }
 
 #[tokio::test]
@@ -137,7 +133,7 @@ async fn whoever_lost_its_journal_drifted_or_followed_another_store_gets_everyth
             matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence > 0),
             "{answer:?}"
         );
-        assert_eq!(audited(&stack, "node_resync_started").await, number);
+        assert_eq!(audited(&stack, AuditAction::NodeResyncStarted).await.len(), number);
     }
     let upto = stack.app.topology.newest_command(&node("node-1")).await.expect("read");
     let well = SyncRequest {
@@ -286,5 +282,5 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
         view(&stack, "alice").await.expect("there").placements[0].published_revision,
         0
     );
-    assert_eq!(audited(&stack, "bus_store_replaced").await, 1);
+    assert_eq!(audited(&stack, AuditAction::BusStoreReplaced).await.len(), 1);
 }

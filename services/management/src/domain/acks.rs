@@ -1,0 +1,185 @@
+//! What an ack means for the placement that it is about, and for the user.
+
+use std::collections::HashMap;
+
+use vpnmanager_entities::{
+    placement::{self, Outcome as StoredOutcome},
+    user,
+};
+use vpnmanager_nats::{
+    acks::{Ack, Outcome},
+    ids::{NodeId, UserKey},
+    sync::StateDigest,
+};
+
+/// The last ack of each user and node.
+pub fn newest<'a>(acks: &[&'a Ack]) -> Vec<&'a Ack> {
+    let mut by_placement: HashMap<(&NodeId, UserKey), &Ack> = HashMap::new();
+    for &ack in acks {
+        let held = by_placement.entry((&ack.node, ack.user_key)).or_insert(ack);
+        if ack.revision >= held.revision {
+            *held = ack;
+        }
+    }
+    by_placement.into_values().collect()
+}
+
+/// The placement as it is after the ack. `None` when the ack says nothing of it: it is older than what was said before, or newer than
+/// what was asked.
+pub fn follow(placement: &placement::Model, ack: &Ack) -> Option<placement::Model> {
+    let revision = ack.revision.0;
+    if !(placement.applied_revision..=placement.wanted_revision).contains(&revision) {
+        return None;
+    }
+    let (outcome, error) = match &ack.outcome {
+        Outcome::Applied { note, .. } => (StoredOutcome::Applied, note.clone()),
+        Outcome::Failed { error } => (StoredOutcome::Failed, Some(error.clone())),
+        Outcome::Refused { error } => (StoredOutcome::Refused, Some(error.clone())),
+        Outcome::Superseded { holds } => (
+            StoredOutcome::Superseded,
+            Some(format!("the node holds revision {holds}")),
+        ),
+    };
+    let mut after = placement::Model {
+        outcome: Some(outcome),
+        error: error.filter(|error| !error.is_empty()),
+        ..placement.clone()
+    };
+    match ack.outcome {
+        Outcome::Applied { .. } => {
+            after.applied_revision = revision;
+            after.applied_at = Some(ack.applied_at);
+            after.digest = if placement.wanted_present {
+                StateDigest::of(ack.user_key, ack.revision).0.cast_signed()
+            } else {
+                0
+            };
+        }
+        Outcome::Failed { .. } | Outcome::Refused { .. } | Outcome::Superseded { .. } => {}
+    }
+    Some(after)
+}
+
+/// Whether the node has what it should have.
+pub fn is_settled(placement: &placement::Model) -> bool {
+    placement.applied_revision >= placement.wanted_revision
+}
+
+/// Whether a user is synced, given all its placements. A removed one never is: it goes with its last ack.
+pub fn is_synced(user: &user::Model, placements: &[placement::Model]) -> bool {
+    user.synced || (user.removed_at.is_none() && placements.iter().all(is_settled))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use vpnmanager_entities::placement::Role;
+    use vpnmanager_nats::ids::{AgentInstance, Revision};
+
+    use super::*;
+
+    fn ack(revision: i64, outcome: Outcome) -> Ack {
+        Ack {
+            node: "node-1".parse().expect("a valid id"),
+            instance: AgentInstance::new(),
+            user_key: UserKey::new(),
+            revision: Revision(revision),
+            applied_at: Utc::now(),
+            outcome,
+        }
+    }
+
+    fn applied(revision: i64) -> Ack {
+        ack(
+            revision,
+            Outcome::Applied {
+                issued: None,
+                note: None,
+            },
+        )
+    }
+
+    fn placement(applied_revision: i64, wanted_revision: i64) -> placement::Model {
+        placement::Model {
+            id: 1,
+            user_id: 1,
+            server_id: "node-1".parse().expect("a valid id"),
+            role: Role::Home,
+            wanted_present: true,
+            wanted_revision,
+            applied_revision,
+            applied_at: None,
+            outcome: None,
+            error: None,
+            published_revision: wanted_revision,
+            published_sequence: 1,
+            published_at: None,
+            attempts: 1,
+            lease_until: DateTime::UNIX_EPOCH,
+            digest: 5,
+            created_at: Utc::now(),
+        }
+    }
+
+    #[test]
+    fn an_ack_counts_between_the_applied_and_the_wanted_revision() {
+        for (revision, counts) in [(1, false), (2, true), (3, true), (4, true), (5, false)] {
+            let after = follow(&placement(2, 4), &applied(revision));
+            assert_eq!(after.is_some(), counts, "{revision}");
+            if let Some(after) = after {
+                assert_eq!(after.applied_revision, revision);
+                assert_eq!(is_settled(&after), revision == 4);
+            }
+        }
+    }
+
+    #[test]
+    fn only_applied_moves_the_revision_and_the_digest() {
+        let before = placement(1, 2);
+        let failed = || Outcome::Failed {
+            error: "no disk".to_owned(),
+        };
+        let refused = || Outcome::Refused {
+            error: "no such pool".to_owned(),
+        };
+        let superseded = || Outcome::Superseded { holds: Revision(9) };
+        let cases = [
+            (failed(), StoredOutcome::Failed, "no disk"),
+            (refused(), StoredOutcome::Refused, "no such pool"),
+            (superseded(), StoredOutcome::Superseded, "the node holds revision 9"),
+        ];
+        for (outcome, stored, error) in cases {
+            let after = follow(&before, &ack(2, outcome)).expect("it counts");
+            assert_eq!((after.applied_revision, after.digest), (1, 5));
+            assert_eq!((after.outcome, after.error.as_deref()), (Some(stored), Some(error)));
+        }
+
+        let put = applied(2);
+        let after = follow(&before, &put).expect("it counts");
+        let digest = StateDigest::of(put.user_key, put.revision).0.cast_signed();
+        assert_eq!((after.applied_revision, after.digest), (2, digest));
+        let removal = placement::Model {
+            wanted_present: false,
+            ..before
+        };
+        assert_eq!(follow(&removal, &put).expect("it counts").digest, 0);
+    }
+
+    #[test]
+    fn of_two_acks_for_one_placement_the_newer_counts() {
+        let (older, newer) = (
+            applied(1),
+            Ack {
+                revision: Revision(2),
+                ..applied(2)
+            },
+        );
+        let newer = Ack {
+            user_key: older.user_key,
+            ..newer
+        };
+        for acks in [[&older, &newer], [&newer, &older]] {
+            assert_eq!(newest(&acks), [&newer]);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the audit trail calls what happened: the past tense of what was done.
+
+use std::{fmt, str::FromStr};
+
+use vpnmanager_nats::events::EventKind;
+
+/// Declares the actions with their words, once.
+macro_rules! audit_actions {
+    ($($(#[doc = $doc:literal])+ $name:ident => $word:literal,)+) => {
+        /// One kind of change or event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum AuditAction {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl AuditAction {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word in the database and in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+    };
+}
+
+audit_actions! {
+    /// A user was created, over the API or at a node.
+    UserCreated => "user_created",
+    /// A user was changed in another way than by suspending or resuming.
+    UserChanged => "user_changed",
+    /// A user was suspended.
+    UserSuspended => "user_suspended",
+    /// A suspended user was given access again.
+    UserResumed => "user_resumed",
+    /// A user was given a new credential.
+    UserReissued => "user_reissued",
+    /// A user was removed: its credentials are revoked, its nodes are told.
+    UserRemoved => "user_removed",
+    /// The last node has forgotten a removed user.
+    UserRemovalCompleted => "user_removal_completed",
+    /// A user was placed on more nodes.
+    UserPlaced => "user_placed",
+    /// A user got another home, because the old one is lost.
+    UserRehomed => "user_rehomed",
+    /// A user's revision was raised above one that a node or the stream held.
+    UserRevisionRaised => "user_revision_raised",
+    /// A request made at a node was refused.
+    LocalRequestRefused => "local_request_refused",
+    /// A join token was created.
+    JoinTokenCreated => "join_token_created",
+    /// A node enrolled.
+    NodeRegistered => "node_registered",
+    /// A node was taken out of the fleet.
+    NodeDeregistered => "node_deregistered",
+    /// A node's clients are to be moved away.
+    NodeDrained => "node_drained",
+    /// A node's clients may stay again.
+    NodeUndrained => "node_undrained",
+    /// A node is to take no new users.
+    NodeDisabled => "node_disabled",
+    /// A node may take new users again.
+    NodeEnabled => "node_enabled",
+    /// A node's state changed.
+    NodeStateChanged => "node_state_changed",
+    /// A node that was lost takes users again.
+    NodeReadmitted => "node_readmitted",
+    /// A node gets everything again.
+    NodeResyncStarted => "node_resync_started",
+    /// A second agent speaks with a node's identity, and is refused.
+    NodeCloned => "node_cloned",
+    /// A refused agent took its node over, because the others are silent.
+    NodeCloneAccepted => "node_clone_accepted",
+    /// The bus came back with another store.
+    BusStoreReplaced => "bus_store_replaced",
+    /// A node could not read a command.
+    CommandUndecodable => "command_undecodable",
+    /// A node enforced a user's expiry.
+    UserExpired => "user_expired",
+    /// A node cut sessions that it does not allow.
+    SessionsCut => "sessions_cut",
+    /// A node made its allow-list right again.
+    AllowListRepaired => "allow_list_repaired",
+    /// OpenVPN answers on a node.
+    OpenvpnUp => "openvpn_up",
+    /// OpenVPN does not answer on a node.
+    OpenvpnDown => "openvpn_down",
+}
+
+impl AuditAction {
+    /// The action that records an event of a node.
+    pub fn of_event(kind: &EventKind) -> Self {
+        match kind {
+            EventKind::CommandUndecodable { .. } => Self::CommandUndecodable,
+            EventKind::UserExpired { .. } => Self::UserExpired,
+            EventKind::SessionsCut { .. } => Self::SessionsCut,
+            EventKind::AllowListRepaired { .. } => Self::AllowListRepaired,
+            EventKind::OpenvpnUp { .. } => Self::OpenvpnUp,
+            EventKind::OpenvpnDown { .. } => Self::OpenvpnDown,
+        }
+    }
+}
+
+impl fmt::Display for AuditAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that no action has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such action")]
+pub struct UnknownAction;
+
+impl FromStr for AuditAction {
+    type Err = UnknownAction;
+
+    fn from_str(word: &str) -> Result<Self, UnknownAction> {
+        let found = Self::ALL.iter().find(|action| action.as_str() == word);
+        found.copied().ok_or(UnknownAction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_is_found_by_its_word() {
+        for action in AuditAction::ALL {
+            assert_eq!(action.as_str().parse(), Ok(*action));
+        }
+        assert_eq!("user_vanished".parse::<AuditAction>(), Err(UnknownAction));
+    }
+
+    #[test]
+    fn an_event_is_recorded_under_its_own_name() {
+        let event = EventKind::OpenvpnUp { pid: 1 };
+        assert_eq!(AuditAction::of_event(&event).as_str(), event.name());
+    }
+}

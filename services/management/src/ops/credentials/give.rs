@@ -1,0 +1,51 @@
+//! Giving users credentials. Each has a common name of its own; its home node makes key and profile for it.
+
+use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
+use vpnmanager_entities::credential;
+use vpnmanager_nats::{
+    ids::{CommonName, NodeId},
+    username::Username,
+};
+
+/// Credentials in one INSERT: far below the 65,535 values that PostgreSQL takes.
+const CHUNK: usize = 5_000;
+
+/// A credential to give.
+#[derive(Debug, Clone)]
+pub struct NewCredential {
+    user_id: i64,
+    common_name: CommonName,
+    home: NodeId,
+}
+
+impl NewCredential {
+    /// One for this user, homed on this node.
+    pub fn new(user_id: i64, username: &Username, home: &NodeId) -> Self {
+        Self {
+            user_id,
+            common_name: CommonName::for_user(username),
+            home: home.clone(),
+        }
+    }
+
+    /// Its common name.
+    pub fn common_name(&self) -> &CommonName {
+        &self.common_name
+    }
+}
+
+/// Gives all of them.
+pub async fn give_credentials(transaction: &DatabaseTransaction, new: &[NewCredential]) -> Result<(), DbErr> {
+    for chunk in new.chunks(CHUNK) {
+        let rows = chunk.iter().map(|new| credential::ActiveModel {
+            user_id: Set(Some(new.user_id)),
+            common_name: Set(new.common_name.clone()),
+            server_id: Set(new.home.clone()),
+            ..Default::default()
+        });
+        credential::Entity::insert_many(rows)
+            .exec_without_returning(transaction)
+            .await?;
+    }
+    Ok(())
+}

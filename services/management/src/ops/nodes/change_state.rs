@@ -1,0 +1,66 @@
+//! Changing the state of a node, and saying so once.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    sea_query::{Expr, Func},
+};
+use serde_json::json;
+use tracing::info;
+use vpnmanager_entities::server::{self, NodeState};
+use vpnmanager_nats::ids::NodeId;
+
+use crate::{
+    domain::{actor::Actor, audit_action::AuditAction, health::Assessment},
+    ops::audit::{self, Entry},
+};
+
+/// A node's way from one state to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Transition<'a> {
+    /// The node.
+    pub node: &'a NodeId,
+    /// The state that it is changed from; if it is in another one by then, nothing is changed.
+    pub from: NodeState,
+    /// The new state with its reason.
+    pub to: &'a Assessment,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Changes a node's state and audits it when the state is another one; true then. Compare-and-set: of several replicas one does it.
+pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
+    let Transition { node, from, to, at } = transition;
+    let mut update = server::Entity::update_many()
+        .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
+        .filter(server::Column::Name.eq(node.clone()))
+        .filter(server::Column::State.eq(from));
+    if from != to.state {
+        update = update
+            .col_expr(server::Column::State, Expr::value(to.state))
+            .col_expr(server::Column::StateSince, Expr::value(at.trunc_subsecs(6)));
+    }
+    if to.state == NodeState::Lost {
+        let since = Func::coalesce([Expr::col(server::Column::LostSince), Expr::value(at.trunc_subsecs(6))]);
+        update = update.col_expr(server::Column::LostSince, since.into());
+    }
+    let changed = update.exec(transaction).await?.rows_affected;
+    if changed == 0 || from == to.state {
+        return Ok(false);
+    }
+    info!(
+        node.id = %node,
+        from = from.as_str(),
+        to = to.state.as_str(),
+        reason = to.reason,
+        "A node changed its state"
+    );
+    let mut entry = Entry::new(&Actor::system(), AuditAction::NodeStateChanged, node)
+        .before(json!({ "state": from }))
+        .after(json!({ "state": to.state }));
+    if let Some(reason) = &to.reason {
+        entry = entry.details(reason);
+    }
+    audit::record_one(transaction, entry).await?;
+    Ok(true)
+}
