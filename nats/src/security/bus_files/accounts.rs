@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nkeys::KeyPair;
 
-use super::{init::BusInitError, names, write};
+use super::{init_error::BusInitError, names, write};
 use crate::{
     permissions,
     security::{

@@ -1,7 +1,7 @@
 //! Making a bus: operator, accounts, first credentials, CA, server certificate and server configuration.
 
 use std::{
-    fmt, io,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -10,89 +10,7 @@ use super::{
     accounts::{self, Accounts, NewAccounts},
     names, server_config, tls, write,
 };
-use crate::security::{creds::CredentialsError, jwt::JwtError};
-
-/// What `bus-init` was asked for.
-#[derive(Debug, Clone)]
-pub struct BusInit {
-    /// Where the files go; made with mode 0700.
-    pub dir: PathBuf,
-    /// Where the server listens for management and nodes.
-    pub listen: SocketAddr,
-    /// Where the server answers its unauthenticated monitoring requests; a loopback address.
-    pub monitor: SocketAddr,
-    /// Where the server keeps streams and account tokens.
-    pub store_dir: PathBuf,
-    /// DNS names and IP addresses by which management and nodes reach the server; loopback names are always added.
-    pub hosts: Vec<String>,
-    /// Let clients connect without TLS too: for development on one machine.
-    pub allow_plaintext: bool,
-}
-
-/// Why there is no bus.
-#[derive(Debug, thiserror::Error)]
-pub enum BusInitError {
-    /// Monitoring would show connections and subjects to the network.
-    #[error("the monitoring address {address} must be a loopback address, such as 127.0.0.1:8222")]
-    MonitorNotLoopback {
-        /// What was asked for.
-        address: SocketAddr,
-    },
-    /// A path that the server's configuration cannot hold.
-    #[error("the path {path:?} is not UTF-8")]
-    Path {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A run that did not finish, or files that somebody took away. Making new keys would cut off whoever holds the old ones.
-    #[error(
-        "{dir} holds only a part of a bus: {missing} missing; put them back from a backup, or, if no node was ever enrolled, empty the folder and run again",
-        missing = missing.join(", ")
-    )]
-    HalfWritten {
-        /// The folder.
-        dir: PathBuf,
-        /// What is not there.
-        missing: Vec<&'static str>,
-    },
-    /// A folder with other things in it, which others may enter.
-    #[error(
-        "{dir} holds other files and is open to other users; give the bus a folder of its own, or make this one private (chmod 700)"
-    )]
-    SharedFolder {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// A file or folder was not read or written.
-    #[error("could not {action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Keys or tokens were not made.
-    #[error("could not make the accounts")]
-    Accounts(#[source] JwtError),
-    /// Keys were not encoded.
-    #[error("could not encode a key")]
-    Key(#[source] nkeys::error::Error),
-    /// Credentials were not written.
-    #[error("could not write the credentials")]
-    Credentials(#[source] CredentialsError),
-    /// A name that no certificate can hold.
-    #[error("{host:?} is no DNS name or IP address")]
-    Host {
-        /// The name.
-        host: String,
-    },
-    /// The certificates were not made.
-    #[error("could not make the certificates")]
-    Certificate(#[source] rcgen::Error),
-}
+pub use super::{init_error::BusInitError, init_request::BusInit};
 
 /// What was done, for people: its Display says it in a few lines.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,8 @@ pub mod init;
 pub mod open;
 
 mod accounts;
+mod init_error;
+mod init_request;
 mod names;
 mod server_config;
 mod tls;

@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    accounts::Accounts,
-    init::{BusInit, BusInitError},
-    names,
-};
+use super::{accounts::Accounts, init_error::BusInitError, init_request::BusInit, names};
 
 /// The server listens with TLS 1.3, takes account tokens from its own store, and keeps streams on disk.
 /// One fsync a second is enough: PostgreSQL is the truth and the bus is repaired from it.

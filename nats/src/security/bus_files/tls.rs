@@ -12,7 +12,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
 };
 
-use super::{init::BusInitError, names, write};
+use super::{init_error::BusInitError, names, write};
 
 /// Long, because an expired one stops the whole bus; `bus-init` makes a new server certificate whenever it runs.
 const CA_DAYS: i64 = 20 * 365;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::{init::BusInitError, names};
+use super::{init_error::BusInitError, names};
 
 /// A folder that only its owner enters. One that is there and open to others is closed when it holds nothing but the
 /// files of a bus; anything else in it means that somebody else uses it, as in `--dir /etc`.
