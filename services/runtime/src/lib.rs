@@ -13,5 +13,5 @@ pub mod reconcile;
 
 pub mod error_chain;
 
-pub mod secret_file;
+pub use vpnmanager_secret_file as secret_file;
 pub mod tls;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use nkeys::KeyPair;
+use secrecy::ExposeSecret as _;
+use vpnmanager_secret_file as secret_file;
 
-use super::{init_error::BusInitError, names, write};
+use super::{init_error::BusInitError, names};
 use crate::{
     permissions,
     security::{
@@ -114,7 +116,7 @@ fn user(name: &str, account: &KeyPair) -> Result<Credentials, JwtError> {
 
 /// The accounts of an existing folder, checked to belong together.
 pub(super) fn read(dir: &Path) -> Result<Accounts, BusInitError> {
-    let text = |name: &str| write::read(&dir.join(name)).map(|text| text.trim().to_owned());
+    let text = |name: &str| secret_file::read(&dir.join(name)).map(|text| text.expose_secret().trim().to_owned());
     let operator_jwt = text(names::OPERATOR_JWT)?;
     let operator = Claims::<OperatorClaims>::verify_signature(&operator_jwt).map_err(BusInitError::Accounts)?;
     let mut trusted = vec![operator.subject.as_str()];

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vpnmanager_secret_file as secret_file;
+
 use super::{
     accounts::{self, Accounts, NewAccounts},
-    names, server_config, tls, write,
+    folder, names, server_config, tls,
 };
 pub use super::{init_error::BusInitError, init_request::BusInit};
 
@@ -38,7 +40,7 @@ impl BusInit {
         }
         tls::check_hosts(&self.hosts)?;
         let dir = absolute(&self.dir)?;
-        write::private_folder(&dir)?;
+        folder::make_private(&dir)?;
         let created = match state(&dir) {
             State::Empty => true,
             State::Complete => false,
@@ -62,17 +64,17 @@ impl BusInit {
         let accounts = NewAccounts::generate()?;
         let ca = tls::new_ca()?;
         for (name, content) in accounts.files()?.into_iter().chain(ca.files()) {
-            write::new_secret(&dir.join(name), &content)?;
+            secret_file::write_new(&dir.join(name), &content)?;
         }
         Ok(())
     }
 
     fn render(&self, dir: &Path, accounts: &Accounts) -> Result<(), BusInitError> {
         let certificate = tls::server_certificate(dir, &self.hosts, self.listen.ip())?;
-        write::replace(&dir.join(names::SERVER_CERTIFICATE), &certificate)?;
+        secret_file::write(&dir.join(names::SERVER_CERTIFICATE), certificate)?;
         let store_dir = absolute(&self.store_dir)?;
         let config = server_config::render(self, dir, &store_dir, accounts)?;
-        write::replace(&dir.join(names::SERVER_CONFIG), &config)
+        Ok(secret_file::write(&dir.join(names::SERVER_CONFIG), config)?)
     }
 }
 
@@ -98,8 +100,8 @@ fn state(dir: &Path) -> State {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, BusInitError> {
-    std::path::absolute(path).map_err(|source| BusInitError::File {
-        action: "find",
+    std::path::absolute(path).map_err(|source| BusInitError::Folder {
+        action: "find the folder",
         path: path.to_owned(),
         source,
     })

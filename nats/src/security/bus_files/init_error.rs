@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use vpnmanager_secret_file::SecretFileError;
+
 use crate::security::{creds::CredentialsError, jwt::JwtError};
 
 /// Why there is no bus.
@@ -38,12 +40,15 @@ pub enum BusInitError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A file or folder was not read or written.
+    /// A file was not read or written.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// A folder was not found, or not made private.
     #[error("could not {action} {path}")]
-    File {
+    Folder {
         /// What was tried.
         action: &'static str,
-        /// Where.
+        /// The folder.
         path: PathBuf,
         /// Why not.
         #[source]

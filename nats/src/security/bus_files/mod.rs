@@ -6,9 +6,9 @@ pub mod init;
 pub mod open;
 
 mod accounts;
+mod folder;
 mod init_error;
 mod init_request;
 mod names;
 mod server_config;
 mod tls;
-mod write;

@@ -11,8 +11,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
 };
+use secrecy::ExposeSecret as _;
+use vpnmanager_secret_file as secret_file;
 
-use super::{init_error::BusInitError, names, write};
+use super::{init_error::BusInitError, names};
 
 /// Long, because an expired one stops the whole bus; `bus-init` makes a new server certificate whenever it runs.
 const CA_DAYS: i64 = 20 * 365;
@@ -55,10 +57,12 @@ pub(super) fn new_ca() -> Result<NewCa, BusInitError> {
 
 /// A server certificate for these names, for loopback, and for the address the server listens on.
 pub(super) fn server_certificate(dir: &Path, hosts: &[String], listen: IpAddr) -> Result<String, BusInitError> {
-    let key = |name| KeyPair::from_pem(&write::read(&dir.join(name))?).map_err(BusInitError::Certificate);
+    let key = |name| {
+        KeyPair::from_pem(secret_file::read(&dir.join(name))?.expose_secret()).map_err(BusInitError::Certificate)
+    };
     let (ca_key, server_key) = (key(names::CA_KEY)?, key(names::SERVER_KEY)?);
-    let ca_certificate = write::read(&dir.join(names::CA_CERTIFICATE))?;
-    let issuer = Issuer::from_ca_cert_pem(&ca_certificate, ca_key).map_err(BusInitError::Certificate)?;
+    let ca_certificate = secret_file::read(&dir.join(names::CA_CERTIFICATE))?;
+    let issuer = Issuer::from_ca_cert_pem(ca_certificate.expose_secret(), ca_key).map_err(BusInitError::Certificate)?;
 
     let mut params = params("VPN Manager bus", SERVER_DAYS);
     params.subject_alt_names = names_of(hosts, listen)?;

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::error::ConfigError;
 use super::setting::{Kind, Listing, Setting};
-use crate::secret_file;
 
 /// A value and the layer that gave it.
 #[derive(Debug)]
@@ -194,7 +193,7 @@ fn read_secret(setting: &Setting, origin: &str, path: &Value) -> Result<Picked, 
             "its file is not named by text".to_owned(),
         ));
     };
-    match secret_file::read(Path::new(path)) {
+    match vpnmanager_secret_file::read(Path::new(path)) {
         Ok(secret) => Ok(Picked {
             value: Value::from(secret.expose_secret()),
             origin: format!("file {path}, named by {origin}"),

@@ -1,7 +1,10 @@
-//! Files that only their owner may read: written whole or not at all.
+//! Files that only their owner may read (mode 0600), written whole or not at all.
+//!
+//! A crate of its own because `nats`, which must not know how our processes run, writes the keys of the bus by the same rules
+//! as `runtime` writes the secrets of the services.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use secrecy::SecretString;
 use thiserror::Error;
 
-/// What could not be done with a secret's file, or with its folder.
+/// An operation on a secret file, or on its folder, that failed.
 #[derive(Debug, Error)]
 pub enum SecretFileError {
-    /// The folder could not be created, or its mode not be set to 0700.
+    /// The folder could not be created, or its mode could not be set to 0700.
     #[error("cannot create the private folder {}", .path.display())]
     CreateDir {
         /// The folder.
@@ -22,7 +25,7 @@ pub enum SecretFileError {
         #[source]
         source: io::Error,
     },
-    /// The file could not be written or put in its place.
+    /// The file could not be written or moved to its place.
     #[error("cannot write {}", .path.display())]
     Write {
         /// The file.
@@ -43,9 +46,6 @@ pub enum SecretFileError {
 }
 
 /// Creates a folder (and its parents) that only its owner may enter (0700), and narrows an existing one to that.
-///
-/// # Errors
-/// [`SecretFileError::CreateDir`].
 pub fn create_dir(path: &Path) -> Result<(), SecretFileError> {
     DirBuilder::new()
         .recursive(true)
@@ -58,32 +58,30 @@ pub fn create_dir(path: &Path) -> Result<(), SecretFileError> {
         })
 }
 
-/// Writes a file of mode 0600 at once: a reader sees the old content or the new, also after a crash.
+/// Writes a file that does not exist yet. It is on the disk when this returns.
 ///
 /// # Errors
-/// [`SecretFileError::Write`].
+/// Also when the file exists: its content stays.
+pub fn write_new(path: &Path, content: impl AsRef<[u8]>) -> Result<(), SecretFileError> {
+    create(path, content.as_ref(), Durability::Synced)
+        .and_then(|()| sync_folder(path))
+        .map_err(failed_to_write(path))
+}
+
+/// Writes a file, or replaces it in one step: a reader sees the old content or the new, also after a crash. The content is on
+/// the disk when this returns.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), SecretFileError> {
-    replace(path, content.as_ref(), Durability::Synced).map_err(|source| SecretFileError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    replace(path, content.as_ref(), Durability::Synced)
+        .and_then(|()| sync_folder(path))
+        .map_err(failed_to_write(path))
 }
 
 /// As [`write()`], without waiting for the disk: for files that are rebuilt from a journal after a crash.
-///
-/// # Errors
-/// [`SecretFileError::Write`].
 pub fn write_unsynced(path: &Path, content: impl AsRef<[u8]>) -> Result<(), SecretFileError> {
-    replace(path, content.as_ref(), Durability::Rebuilt).map_err(|source| SecretFileError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    replace(path, content.as_ref(), Durability::Rebuilt).map_err(failed_to_write(path))
 }
 
 /// Reads a secret and removes one newline at its end, which editors and `echo` leave there.
-///
-/// # Errors
-/// [`SecretFileError::Read`].
 pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     let text = fs::read_to_string(path).map_err(|source| SecretFileError::Read {
         path: path.to_owned(),
@@ -93,11 +91,12 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
 }
 
 /// The text without one trailing `\n` or `\r\n`.
-pub(crate) fn trim_newline(text: &str) -> &str {
+fn trim_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
+#[derive(Clone, Copy)]
 enum Durability {
     Synced,
     Rebuilt,
@@ -105,24 +104,36 @@ enum Durability {
 
 fn replace(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
-    let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        match durability {
-            Durability::Synced => file.sync_all()?,
-            Durability::Rebuilt => {}
-        }
-        fs::rename(&temporary, path)
-    })();
+    let written = create(&temporary, content, durability).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // The first error is the one to tell; a temporary file that stays is hidden and 0600.
+        // The first error is the one to report; a temporary file that stays is hidden and 0600.
         let _left_behind = fs::remove_file(&temporary);
     }
     written
+}
+
+fn create(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    match durability {
+        Durability::Synced => file.sync_all(),
+        Durability::Rebuilt => Ok(()),
+    }
+}
+
+/// A new name in a folder survives a crash only once the folder is on the disk, too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+        Some(_) | None => File::open(".")?.sync_all(),
+    }
+}
+
+fn failed_to_write(path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
+    |source| SecretFileError::Write {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A hidden name in the same folder, unique to this process and call.
@@ -167,6 +178,18 @@ mod tests {
             1,
             "no temporary file stays"
         );
+    }
+
+    #[test]
+    fn a_new_secret_is_0600_and_never_replaces_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.nk");
+
+        write_new(&path, "first").unwrap();
+
+        assert_eq!(mode(&path), 0o600);
+        assert!(write_new(&path, "second").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
     }
 
     #[test]
