@@ -13,7 +13,11 @@ pub mod middleware;
 pub mod server;
 pub mod spec;
 
+pub mod contract;
+
 #[doc(hidden)]
 pub use poem_openapi as __poem_openapi;
+#[doc(hidden)]
+pub use serde as __serde;
 #[doc(hidden)]
 pub use serde_json as __serde_json;

@@ -5,7 +5,7 @@ use std::error::Error;
 use poem::http::StatusCode;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The content type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -17,7 +17,7 @@ pub const CHALLENGE: &str = "Bearer realm=\"vpnmanager\"";
 const LONGEST_DETAIL: usize = 400;
 
 /// An error, as RFC 9457 describes it. Clients of ours read it with serde.
-#[derive(Debug, Clone, PartialEq, Eq, Object, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct Problem {
     /// What kind of problem this is; `about:blank` when the status says it all.
@@ -25,21 +25,25 @@ pub struct Problem {
     #[serde(rename = "type", default)]
     pub kind: String,
     /// The status in words.
+    #[serde(default)]
     pub title: String,
     /// The HTTP status.
+    #[serde(default)]
     pub status: u16,
     /// What happened, for people. Never holds anything internal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The request that this happened to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The fields of the request that are wrong, if that is the problem.
     #[oai(skip_serializing_if_is_empty, default)]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
 /// One wrong field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Object, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 pub struct FieldError {
     /// A member of the body, a query parameter or a path parameter, by its name; nested ones with dots.
     pub field: String,

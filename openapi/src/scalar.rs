@@ -77,6 +77,19 @@ macro_rules! text_scalar {
             }
         }
 
+        impl $crate::__serde::Serialize for $name {
+            fn serialize<S: $crate::__serde::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> $crate::__serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::__serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                let text = <::std::string::String as $crate::__serde::Deserialize>::deserialize(deserializer)?;
+                Self::parse_text(&text).map_err($crate::__serde::de::Error::custom)
+            }
+        }
+
         $crate::scalar_impls! {
             $name, "string", $format,
             |schema| {

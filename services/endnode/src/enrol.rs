@@ -1,16 +1,16 @@
 //! Enrolment: the node tells management its public keys and gets its credential, its certificate and the fleet's keys for them.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::Utc;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
-use vpnmanager_nats::{
-    commands::{Host, Protocol},
-    ids::NodeId,
-};
+use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
+use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
+use vpnmanager_openapi::problem::Problem;
 use vpnmanager_runtime::backoff::jittered;
 
 use crate::{
@@ -24,50 +24,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// `POST /api/endnodes/register`.
-#[derive(Serialize)]
-struct Registration<'a> {
-    server_id: &'a NodeId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join_token: Option<&'a str>,
-    bus_public_key: String,
-    csr: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a Host>,
-    port: u16,
-    protocol: Protocol,
-    pool: &'a str,
-    capacity: u32,
-    agent_version: &'a str,
-}
-
-/// Its answer.
-#[derive(Deserialize)]
-struct Registered {
-    server_id: NodeId,
-    bus: BusAccess,
-    pki: PkiAccess,
-}
-
-#[derive(Deserialize)]
-struct BusAccess {
-    urls: Vec<String>,
-    jwt: String,
-    #[serde(default)]
-    ca: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct PkiAccess {
-    ca: String,
-    certificate: String,
-    tls_crypt_v2_key: String,
-    server_name_prefix: String,
-}
-
 /// One try failed.
 #[derive(Debug, thiserror::Error)]
 enum EnrolError {
+    #[error("management would refuse this node's {field}: {reason}")]
+    Invalid { field: &'static str, reason: String },
     #[error("management cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     #[error("management cannot enrol at this moment (status {0})")]
@@ -77,7 +38,7 @@ enum EnrolError {
     #[error("management's answer cannot be read: is MANAGEMENT_URL right?")]
     Unreadable(#[source] reqwest::Error),
     #[error("management's answer is for the node {0}")]
-    AnotherNode(NodeId),
+    AnotherNode(String),
     #[error("management's answer is for other keys than this node's")]
     OtherKeys,
 }
@@ -87,37 +48,25 @@ enum EnrolError {
 /// # Errors
 /// When the request cannot be put together: the keys are unusable.
 pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Result<Identity, IdentityError> {
-    let registration = Registration {
-        server_id: &config.server_id,
-        join_token: config.join_token.as_ref().map(ExposeSecret::expose_secret),
-        bus_public_key: keys.bus_public_key(),
-        csr: keys.csr(&config.server_id)?,
-        host: config.public_host.as_ref(),
-        port: config.public_port.get(),
-        protocol: config.protocol,
-        pool: &config.pool,
-        capacity: config.openvpn.max_clients.get(),
-        agent_version: env!("CARGO_PKG_VERSION"),
+    let management = Management {
+        client: reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .unwrap_or_default(),
+        url: format!("{}/api/endnodes/register", management_url.trim_end_matches('/')),
+        key: match config.join_token {
+            Some(_) => None,
+            None => config.api_key.as_ref(),
+        },
     };
-    let key = match config.join_token {
-        Some(_) => None,
-        None => config.api_key.as_ref(),
-    };
-    let url = format!("{}/api/endnodes/register", management_url.trim_end_matches('/'));
-    let client = reqwest::Client::builder()
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .unwrap_or_default();
+    let csr = keys.csr(&config.server_id)?;
     let mut failures = 0_u32;
     loop {
-        let failure = match register(&client, &url, &registration, key).await {
-            Ok(registered) => match accept(registered, config, keys) {
-                Ok(identity) => {
-                    info!(node.id = %config.server_id, "Enrolled");
-                    return Ok(identity);
-                }
-                Err(failure) => failure,
-            },
+        let failure = match enrol_once(&management, config, keys, &csr).await {
+            Ok(identity) => {
+                info!(node.id = %config.server_id, "Enrolled");
+                return Ok(identity);
+            }
             Err(failure) => failure,
         };
         tokio::time::sleep(pause_after(&failure, failures)).await;
@@ -125,14 +74,51 @@ pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Re
     }
 }
 
-async fn register(
-    client: &reqwest::Client,
-    url: &str,
-    registration: &Registration<'_>,
-    key: Option<&SecretString>,
-) -> Result<Registered, EnrolError> {
-    let mut request = client.post(url).json(registration);
-    if let Some(key) = key {
+/// Where to enrol, and with which key when there is no token.
+struct Management<'a> {
+    client: reqwest::Client,
+    url: String,
+    key: Option<&'a SecretString>,
+}
+
+async fn enrol_once(
+    management: &Management<'_>,
+    config: &Config,
+    keys: &NodeKeys,
+    csr: &str,
+) -> Result<Identity, EnrolError> {
+    let registration = registration(config, keys, csr)?;
+    let enrolment = register(management, &registration).await?;
+    accept(enrolment, config, keys)
+}
+
+fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registration, EnrolError> {
+    let join_token = config.join_token.as_ref().map(ExposeSecret::expose_secret);
+    Ok(Registration {
+        server_id: ServerIdText(config.server_id.clone()),
+        join_token: join_token.map(|token| valid("join_token", token)).transpose()?,
+        bus_public_key: BusKeyText(valid("bus_public_key", &keys.bus_public_key())?),
+        csr: valid("csr", csr)?,
+        host: config.public_host.clone().map(HostText),
+        port: config.public_port.get(),
+        protocol: ProtocolText(config.protocol),
+        pool: valid("pool", &config.pool)?,
+        capacity: Some(config.openvpn.max_clients.get()),
+        agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
+    })
+}
+
+/// The reason never repeats the text, which may be the token.
+fn valid<T: FromStr<Err: Display>>(field: &'static str, text: &str) -> Result<T, EnrolError> {
+    text.parse().map_err(|reason: T::Err| EnrolError::Invalid {
+        field,
+        reason: reason.to_string(),
+    })
+}
+
+async fn register(management: &Management<'_>, registration: &Registration) -> Result<Enrolment, EnrolError> {
+    let mut request = management.client.post(&management.url).json(registration);
+    if let Some(key) = management.key {
         request = request.header("X-API-Key", key.expose_secret());
     }
     let response = request.send().await.map_err(EnrolError::Unreachable)?;
@@ -151,28 +137,20 @@ async fn register(
 
 /// What a problem body (RFC 9457) says; it never repeats the token.
 async fn detail_of(response: reqwest::Response) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        #[serde(default)]
-        title: String,
-        #[serde(default)]
-        detail: String,
-    }
     match response.json::<Problem>().await {
-        Ok(problem) if problem.detail.is_empty() => problem.title,
-        Ok(problem) => problem.detail,
+        Ok(problem) => problem.detail.unwrap_or(problem.title),
         Err(_unreadable) => "no reason was given".to_owned(),
     }
 }
 
-fn accept(registered: Registered, config: &Config, keys: &NodeKeys) -> Result<Identity, EnrolError> {
-    if registered.server_id != config.server_id {
-        return Err(EnrolError::AnotherNode(registered.server_id));
+fn accept(enrolment: Enrolment, config: &Config, keys: &NodeKeys) -> Result<Identity, EnrolError> {
+    let Enrolment { server_id, bus, pki } = enrolment;
+    if server_id != config.server_id.as_str() {
+        return Err(EnrolError::AnotherNode(server_id));
     }
-    let Registered { server_id, bus, pki } = registered;
     let bus_public_key = keys.bus_public_key().parse().map_err(|_| EnrolError::OtherKeys)?;
     let identity = Identity {
-        server_id,
+        server_id: config.server_id.clone(),
         bus_public_key,
         bus_urls: bus.urls,
         bus_ca: bus.ca,
@@ -200,7 +178,11 @@ fn pause_after(failure: &EnrolError, failures: u32) -> Duration {
             warn!(error = %failure, source, "Not enrolled yet, trying again");
             jittered(LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(failures.min(8))))
         }
-        EnrolError::Refused { .. } | EnrolError::Unreadable(_) | EnrolError::AnotherNode(_) | EnrolError::OtherKeys => {
+        EnrolError::Invalid { .. }
+        | EnrolError::Refused { .. }
+        | EnrolError::Unreadable(_)
+        | EnrolError::AnotherNode(_)
+        | EnrolError::OtherKeys => {
             error!(error = %failure, source, "Not enrolled: somebody must act; trying again all the same");
             jittered(REFUSED_PAUSE)
         }

@@ -7,27 +7,11 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
 use vpnmanager_nats::security::standing::{Question, Standing};
+use vpnmanager_openapi::contract::scalars::{BusKeyText, SignatureText};
+use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// `POST /api/endnodes/{server_id}/standing`.
-#[derive(Serialize)]
-struct Asked<'a> {
-    bus_public_key: &'a str,
-    at: String,
-    signature: String,
-}
-
-/// Its answer.
-#[derive(Debug, Clone, Deserialize)]
-struct Answered {
-    standing: Standing,
-    #[serde(default)]
-    bus_jwt: Option<String>,
-    signature: String,
-}
 
 /// What management said, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +49,10 @@ pub async fn ask_standing(
     key: &KeyPair,
     ca_pem: &str,
 ) -> Result<Told, StandingError> {
-    let asked = Asked {
-        bus_public_key: question.key.as_str(),
-        at: question.at_text(),
-        signature: BASE64URL_NOPAD.encode(&question.sign(key)?),
+    let asked = StandingQuestion {
+        bus_public_key: BusKeyText(question.key.clone()),
+        at: question.at.into(),
+        signature: SignatureText::encode(&question.sign(key)?),
     };
     let url = format!(
         "{}/api/endnodes/{}/standing",
@@ -83,15 +67,16 @@ pub async fn ask_standing(
     verify(question, response.json().await?, ca_pem)
 }
 
-fn verify(question: &Question, answered: Answered, ca_pem: &str) -> Result<Told, StandingError> {
-    let text = question.answer_text(answered.standing, answered.bus_jwt.as_deref());
+fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result<Told, StandingError> {
+    let standing = Standing::from(answered.standing);
+    let text = question.answer_text(standing, answered.bus_jwt.as_deref());
     let signature = BASE64URL_NOPAD.decode(answered.signature.as_bytes());
     let is_signed = signature.is_ok_and(|signature| is_signed_by(ca_pem, text.as_bytes(), &signature) == Some(true));
     if !is_signed {
         return Err(StandingError::Forged);
     }
     Ok(Told {
-        standing: answered.standing,
+        standing,
         bus_jwt: answered.bus_jwt,
     })
 }
@@ -111,6 +96,7 @@ fn is_signed_by(ca_pem: &str, text: &[u8], signature: &[u8]) -> Option<bool> {
 mod tests {
     use rcgen::{CertificateParams, SigningKey as _};
     use vpnmanager_nats::security::keys::NodePublicKey;
+    use vpnmanager_openapi::contract::standing::StandingWord;
 
     use super::*;
 
@@ -126,10 +112,10 @@ mod tests {
             Self { key, pem }
         }
 
-        fn answers(&self, question: &Question, standing: Standing, bus_jwt: Option<&str>) -> Answered {
+        fn answers(&self, question: &Question, standing: Standing, bus_jwt: Option<&str>) -> StandingAnswer {
             let signature = self.key.sign(question.answer_text(standing, bus_jwt).as_bytes());
-            Answered {
-                standing,
+            StandingAnswer {
+                standing: standing.into(),
                 bus_jwt: bus_jwt.map(str::to_owned),
                 signature: BASE64URL_NOPAD.encode(&signature.unwrap()),
             }
@@ -154,15 +140,15 @@ mod tests {
         let forged = [
             other.answers(&question, Standing::Deregistered, None),
             ca.answers(&self::question(), Standing::Deregistered, None),
-            Answered {
-                standing: Standing::Deregistered,
+            StandingAnswer {
+                standing: StandingWord::Deregistered,
                 ..honest.clone()
             },
-            Answered {
+            StandingAnswer {
                 bus_jwt: Some("another".to_owned()),
                 ..honest.clone()
             },
-            Answered {
+            StandingAnswer {
                 signature: "?".to_owned(),
                 ..honest
             },

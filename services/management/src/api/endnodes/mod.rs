@@ -10,6 +10,8 @@ use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
+use vpnmanager_openapi::contract::enrolment::Registration;
+use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
 use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
@@ -22,8 +24,7 @@ use crate::app::App;
 use crate::ops::nodes::change::NodeChange;
 use crate::ops::nodes::{deregister, read};
 use health::HealthReport;
-use register::{Registered, RegistrationBody};
-use standing::{StandingAnswer, StandingQuestion};
+use register::Registered;
 use view::Endnode;
 
 pub(super) struct EndnodesApi;
@@ -69,7 +70,7 @@ impl EndnodesApi {
         caller: OptionalRole,
         app: Data<&App>,
         request: &poem::Request,
-        body: Json<RegistrationBody>,
+        body: Json<Registration>,
     ) -> Result<Registered, ApiError> {
         register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
     }
