@@ -13,6 +13,9 @@ pub mod middleware;
 pub mod server;
 pub mod spec;
 
+mod application;
+pub use application::application;
+
 pub mod contract;
 
 #[doc(hidden)]

@@ -164,7 +164,9 @@ fn service() -> OpenApiService<Api, ()> {
 }
 
 fn client() -> TestClient<impl Endpoint<Output = Response>> {
-    TestClient::new(spec::application(service()).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>))
+    TestClient::new(
+        vpnmanager_openapi::application(service()).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>),
+    )
 }
 
 /// Asserts that the answer is a problem of this status, and gives it with the names of its fields.

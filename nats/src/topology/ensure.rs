@@ -7,7 +7,7 @@ use async_nats::jetstream::{
     stream::{self, Stream},
 };
 
-use super::TopologyError;
+use super::error::TopologyError;
 
 pub(super) async fn ensure_stream(
     context: &jetstream::Context,

@@ -7,7 +7,10 @@ use async_nats::jetstream::{
     stream::{self, DiscardPolicy, RetentionPolicy, StorageType},
 };
 
-use super::{COMMANDS, EVENTS, EVENTS_CONSUMER, TopologyOptions};
+use super::{
+    names::{COMMANDS, EVENTS, EVENTS_CONSUMER},
+    options::TopologyOptions,
+};
 use crate::{ids::NodeId, subjects};
 
 /// Unacked commands that the server hands to one node at once.

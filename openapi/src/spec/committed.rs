@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Spec;
+use super::document::Spec;
 
 /// The variable that makes the test write the file.
 const UPDATE: &str = "UPDATE_OPENAPI";

@@ -15,10 +15,7 @@ use std::sync::Arc;
 use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use secrecy::SecretString;
-use vpnmanager_openapi::{
-    auth::Authenticator,
-    spec::{self, Spec},
-};
+use vpnmanager_openapi::{auth::Authenticator, spec::Spec};
 
 use access::{LocalKey, Operator};
 pub use local::{Agent, LocalNode};
@@ -51,7 +48,10 @@ pub fn spec_yaml() -> String {
 /// The whole application, documents included.
 pub fn application(node: LocalNode, key: SecretString) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key));
-    spec::application(service()).data(node).data(keys).map_to_response()
+    vpnmanager_openapi::application(service())
+        .data(node)
+        .data(keys)
+        .map_to_response()
 }
 
 fn service() -> OpenApiService<Apis, ()> {

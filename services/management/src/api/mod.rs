@@ -18,7 +18,7 @@ use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::auth::Authenticator;
-use vpnmanager_openapi::spec::{self, Spec};
+use vpnmanager_openapi::spec::Spec;
 
 use crate::app::App;
 use crate::ops::keys::authenticate::Operator;
@@ -46,7 +46,7 @@ pub fn spec() -> Spec {
 /// The whole application, documents included. Waits of callers end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
-    spec::application(service())
+    vpnmanager_openapi::application(service())
         .data(app)
         .data(keys)
         .data(users::Stopping(stopping))

@@ -1,4 +1,4 @@
-//! Streams and consumers: created when absent, compared when present, never deleted because they look wrong.
+//! The streams and consumers in use: kept, rewound, purged, asked.
 
 use std::time::Duration;
 
@@ -12,96 +12,19 @@ use async_nats::{
 };
 use futures_util::TryStreamExt;
 
+use super::{
+    ensure::{ensure_consumer, ensure_stream},
+    error::TopologyError,
+    names::{COMMANDS, EVENTS_CONSUMER},
+    options::TopologyOptions,
+    shapes,
+    version::check_version,
+};
 use crate::{
     ids::{NodeId, UserKey},
     subjects,
     sync::StreamId,
 };
-
-mod ensure;
-mod shapes;
-
-use ensure::{ensure_consumer, ensure_stream};
-
-/// The stream of commands: one message kept for each user and node, so that it is every node's snapshot.
-pub const COMMANDS: &str = "VPN_COMMANDS";
-/// The stream of acks and events.
-pub const EVENTS: &str = "VPN_EVENTS";
-/// The durable consumer that all management replicas share.
-pub const EVENTS_CONSUMER: &str = "mgmt-acks";
-/// The queue group in which management replicas share requests and heartbeats.
-pub const MANAGEMENT_GROUP: &str = "mgmt";
-/// The prefix under which a node's account reaches the JetStream API (see `permissions`).
-pub const NODE_API_PREFIX: &str = "jsvpn";
-/// Older servers drop consumer and stream fields that we need, some of them silently.
-pub const OLDEST_SERVER: (u64, u64) = (2, 14);
-
-/// How the streams are kept.
-#[derive(Debug, Clone)]
-pub struct TopologyOptions {
-    /// Copies of each stream: 1 on a single server, 3 on a cluster.
-    pub replicas: usize,
-    /// Keep node consumers in memory: four times the throughput on a thousand nodes, and gone when the server restarts.
-    pub memory_consumers: bool,
-}
-
-impl Default for TopologyOptions {
-    fn default() -> Self {
-        Self {
-            replicas: 1,
-            memory_consumers: false,
-        }
-    }
-}
-
-/// Why the bus cannot be used as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// The server is older than [`OLDEST_SERVER`].
-    #[error(
-        "nats-server {found} is too old: VPN Manager needs 2.14 or newer, older ones ignore settings that keep nodes apart"
-    )]
-    ServerTooOld {
-        /// The version that it gave.
-        found: String,
-    },
-    /// What the server holds is not what was asked for.
-    #[error(
-        "{name} differs from what VPN Manager needs: {field} is {found}, not {wanted}; nothing was changed, correct or remove it by hand"
-    )]
-    Differs {
-        /// The stream or consumer.
-        name: String,
-        /// The setting.
-        field: &'static str,
-        /// What it must be.
-        wanted: String,
-        /// What it is.
-        found: String,
-    },
-    /// The server did not do what was asked.
-    #[error("{action} failed")]
-    Request {
-        /// What was asked.
-        action: String,
-        /// Its answer.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl TopologyError {
-    fn request<E>(action: impl Into<String>) -> impl FnOnce(E) -> Self
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let action = action.into();
-        |source| Self::Request {
-            action,
-            source: source.into(),
-        }
-    }
-}
 
 /// The streams, ready to use.
 #[derive(Debug, Clone)]
@@ -305,34 +228,4 @@ async fn give_again(stream: &Stream, consumer: &str, held: u64) -> Result<(), To
         .await
         .map(drop)
         .map_err(TopologyError::request(action))
-}
-
-/// Refuses servers older than [`OLDEST_SERVER`].
-///
-/// # Errors
-/// When the version is older or unreadable.
-pub fn check_version(version: &str) -> Result<(), TopologyError> {
-    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u64>().ok());
-    let found = numbers.next().flatten().zip(numbers.next().flatten());
-    match found {
-        Some(found) if found >= OLDEST_SERVER => Ok(()),
-        Some(_) | None => Err(TopologyError::ServerTooOld {
-            found: version.to_owned(),
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_before_2_14_are_refused() {
-        for old in ["2.9.10", "2.13.9", "1.99.0", "", "x"] {
-            assert!(check_version(old).is_err(), "{old:?} was accepted");
-        }
-        for new in ["2.14.0", "2.15.1", "2.14.0-beta.1", "3.0.0"] {
-            assert!(check_version(new).is_ok(), "{new:?} was refused");
-        }
-    }
 }

@@ -1,0 +1,50 @@
+//! Why the bus cannot be used as it is.
+
+/// Why the bus cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// The server is older than [`OLDEST_SERVER`](super::OLDEST_SERVER).
+    #[error(
+        "nats-server {found} is too old: VPN Manager needs 2.14 or newer, older ones ignore settings that keep nodes apart"
+    )]
+    ServerTooOld {
+        /// The version that it gave.
+        found: String,
+    },
+    /// What the server holds is not what was asked for.
+    #[error(
+        "{name} differs from what VPN Manager needs: {field} is {found}, not {wanted}; nothing was changed, correct or remove it by hand"
+    )]
+    Differs {
+        /// The stream or consumer.
+        name: String,
+        /// The setting.
+        field: &'static str,
+        /// What it must be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+    /// The server did not do what was asked.
+    #[error("{action} failed")]
+    Request {
+        /// What was asked.
+        action: String,
+        /// Its answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl TopologyError {
+    pub(super) fn request<E>(action: impl Into<String>) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let action = action.into();
+        |source| Self::Request {
+            action,
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Streams and consumers: created when absent, compared when present, never deleted because they look wrong.
+
+mod error;
+mod names;
+mod options;
+mod version;
+
+mod ensure;
+mod shapes;
+mod streams;
+
+pub use error::TopologyError;
+pub use names::{COMMANDS, EVENTS, EVENTS_CONSUMER, MANAGEMENT_GROUP, NODE_API_PREFIX};
+pub use options::TopologyOptions;
+pub use streams::Topology;
+pub use version::{OLDEST_SERVER, check_version};
