@@ -20,7 +20,7 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
-use crate::openvpn::account::Account;
+use crate::account::Account;
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;

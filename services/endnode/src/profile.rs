@@ -17,7 +17,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::secret_file::{self, SecretFileError};
 
-use crate::openvpn::{InvalidPem, parse_pem, render_pem};
+use crate::pem::{self, InvalidPem};
 
 /// What a profile is made of.
 #[derive(Debug)]
@@ -177,8 +177,8 @@ fn prefix(text: &str) -> Result<&str, ProfileError> {
 }
 
 fn inline(tag: &str, part: &'static str, pem: &str, labels: &[&str]) -> Result<String, ProfileError> {
-    let blocks = parse_pem(pem, labels).map_err(|source| ProfileError::Pem { part, source })?;
-    let body: String = blocks.iter().map(|(label, bytes)| render_pem(label, bytes)).collect();
+    let blocks = pem::parse(pem, labels).map_err(|source| ProfileError::Pem { part, source })?;
+    let body: String = blocks.iter().map(|(label, bytes)| pem::render(label, bytes)).collect();
     Ok(format!("<{tag}>\n{body}</{tag}>\n"))
 }
 
@@ -199,9 +199,9 @@ mod tests {
             remotes,
             server_name_prefix: prefix,
             ca,
-            certificate: &render_pem("CERTIFICATE", b"certificate"),
-            key: &render_pem("PRIVATE KEY", b"key").into(),
-            tls_crypt_v2: &render_pem("OpenVPN tls-crypt-v2 client key", b"tls-crypt-v2").into(),
+            certificate: &pem::render("CERTIFICATE", b"certificate"),
+            key: &pem::render("PRIVATE KEY", b"key").into(),
+            tls_crypt_v2: &pem::render("OpenVPN tls-crypt-v2 client key", b"tls-crypt-v2").into(),
         })
     }
 
@@ -211,7 +211,7 @@ mod tests {
             remote("198.18.0.11", Protocol::Udp),
             remote("vpn2.example.com", Protocol::Udp),
         ];
-        let profile = render(&remotes, "node.fleet-1.", &render_pem("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node.fleet-1.", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
         insta::assert_snapshot!(profile.expose());
         assert_eq!(profile.checksum().len(), 64);
     }
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn mixed_protocols_stand_in_each_remote_line() {
         let remotes = [remote("a.example", Protocol::Udp), remote("b.example", Protocol::Tcp)];
-        let profile = render(&remotes, "node", &render_pem("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
         assert!(
             profile
                 .expose()
@@ -233,7 +233,7 @@ mod tests {
     fn nothing_rides_along_with_a_certificate() {
         let ca = format!(
             "up /bin/evil\n{}</ca>\nup /bin/evil\n",
-            render_pem("CERTIFICATE", b"authority")
+            pem::render("CERTIFICATE", b"authority")
         );
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         assert!(!profile.expose().contains("evil"));
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn bad_parts_are_refused() {
-        let ca = render_pem("CERTIFICATE", b"authority");
+        let ca = pem::render("CERTIFICATE", b"authority");
         let remotes = [remote("a.example", Protocol::Udp)];
         assert!(matches!(render(&[], "node", &ca), Err(ProfileError::NoRemote)));
         assert!(matches!(
             render(&remotes, "node name-prefix\nup x", &ca),
             Err(ProfileError::Prefix)
         ));
-        let key_as_ca = render_pem("PRIVATE KEY", b"key");
+        let key_as_ca = pem::render("PRIVATE KEY", b"key");
         assert!(matches!(
             render(&remotes, "node", &key_as_ca),
             Err(ProfileError::Pem {
@@ -262,7 +262,7 @@ mod tests {
     fn a_stored_profile_is_private_and_shows_nothing_in_a_log() {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let ca = render_pem("CERTIFICATE", b"authority");
+        let ca = pem::render("CERTIFICATE", b"authority");
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         let path = profile
             .store(dir.path(), &"alice.x".parse().expect("valid"))

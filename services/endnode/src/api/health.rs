@@ -10,7 +10,7 @@ use super::{
     local::{Agent, LocalNode, internal},
     tags::Tag,
 };
-use crate::tasks::heartbeats::openvpn_health;
+use crate::{backend::VpnBackend as _, tasks::heartbeats::openvpn_health};
 
 /// How the node is.
 #[derive(Debug, Clone, Object)]

@@ -21,7 +21,8 @@ use super::{
     projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
-    backend::Reconciled,
+    allow_list::Reconciled,
+    backend::VpnBackend as _,
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, access},

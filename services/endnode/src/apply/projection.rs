@@ -10,7 +10,7 @@ use tracing::warn;
 use vpnmanager_nats::ids::CommonName;
 
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
     profile::{Profile, profile_path},

@@ -34,21 +34,21 @@ impl fmt::Display for Finding {
 }
 
 /// Checks a file against the allow-list folder and the management socket that the agent uses.
-pub fn lint(conf_file: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+pub fn lint(conf_file: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
     match std::fs::read_to_string(conf_file) {
         Ok(text) => {
             let base = conf_file.parent().unwrap_or(Path::new("/"));
-            lint_text(&text, base, allow_dir, management_socket)
+            lint_text(&text, base, allow_dir, control_socket)
         }
         Err(reason) => vec![error(format!("cannot read {}: {reason}", conf_file.display()))],
     }
 }
 
-fn lint_text(text: &str, base: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+fn lint_text(text: &str, base: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
     let conf = Directives::parse(text, base);
     let mut findings = Vec::new();
     check_who_gets_in(&conf, allow_dir, &mut findings);
-    check_management(&conf, management_socket, &mut findings);
+    check_management(&conf, control_socket, &mut findings);
     check_cutting(&conf, &mut findings);
     check_comfort(&conf, &mut findings);
     findings

@@ -13,7 +13,7 @@ use std::{
 
 use vpnmanager_nats::commands::Protocol;
 
-use super::account::AccountName;
+use crate::account::AccountName;
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -169,9 +169,9 @@ pub struct ServerConf {
     /// The allow-list folder.
     pub allow_dir: ConfPath,
     /// The management socket.
-    pub management_socket: ConfPath,
+    pub control_socket: ConfPath,
     /// The only user whose processes may open the management socket: the agent's.
-    pub management_user: AccountName,
+    pub control_user: AccountName,
     /// Who OpenVPN is once it runs.
     pub user: AccountName,
     /// Its group.
@@ -228,9 +228,9 @@ impl ServerConf {
         // Their sum is how long a denied client that ignores everything lives while no agent is there to cut it.
         writeln!(out, "reneg-sec 600")?;
         writeln!(out, "tran-window 60")?;
-        writeln!(out, "management {} unix", self.management_socket)?;
+        writeln!(out, "management {} unix", self.control_socket)?;
         // OpenVPN makes its socket open to all; this closes it, also to root when the agent is not root.
-        writeln!(out, "management-client-user {}", self.management_user)?;
+        writeln!(out, "management-client-user {}", self.control_user)?;
         writeln!(out, "user {}", self.user)?;
         writeln!(out, "group {}", self.group)?;
         writeln!(out, "persist-key")?;
@@ -262,8 +262,8 @@ mod tests {
             key: path(&format!("{dir}/openvpn/node.key")),
             tls_crypt_v2: path(&format!("{dir}/openvpn/tls-crypt-v2.key")),
             allow_dir: path(&format!("{dir}/allow")),
-            management_socket: path("/run/vpn manager/node-1.sock"),
-            management_user: "root".parse().expect("a valid name"),
+            control_socket: path("/run/vpn manager/node-1.sock"),
+            control_user: "root".parse().expect("a valid name"),
             user: "nobody".parse().expect("a valid name"),
             group: "nogroup".parse().expect("a valid name"),
         }

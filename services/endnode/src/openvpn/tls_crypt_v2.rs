@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::pem::{self, InvalidPem};
+use crate::pem::{self, InvalidPem};
 
 const SERVER_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
 const CLIENT_LABEL: &str = "OpenVPN tls-crypt-v2 client key";

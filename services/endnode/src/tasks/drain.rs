@@ -13,7 +13,7 @@ use tracing::{debug, info};
 
 use self::mover::Mover;
 use crate::{
-    backend::{BackendError, Parting},
+    backend::{BackendError, Parting, VpnBackend as _},
     node::Node,
     vpn::Vpn,
 };
@@ -135,7 +135,7 @@ mod tests {
     use vpnmanager_nats::ids::CommonName;
 
     use super::*;
-    use crate::backend::{FakeBackend, VpnBackend as _};
+    use crate::backend::FakeBackend;
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -160,7 +160,7 @@ mod tests {
         }
         let drain = Drain {
             node: Node::new("n1".parse().expect("an id")),
-            vpn: Vpn::new(fake.clone()),
+            vpn: Vpn::Fake(fake.clone()),
             draining: draining.clone(),
         };
         let look = async {

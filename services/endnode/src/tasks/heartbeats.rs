@@ -14,7 +14,7 @@ use vpnmanager_nats::{
 use vpnmanager_runtime::backoff::jittered;
 
 use crate::{
-    backend::{BackendHealth, BackendState},
+    backend::{BackendHealth, BackendState, VpnBackend as _},
     journal::{Journal, JournalError, Tally},
     node::Node,
     vpn::Vpn,

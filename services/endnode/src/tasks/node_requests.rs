@@ -15,7 +15,12 @@ use vpnmanager_nats::{
 use vpnmanager_runtime::backoff::jittered;
 
 use super::{drain::Draining, serving::Readiness};
-use crate::{backend::Session, journal::Journal, node::Node, vpn::Vpn};
+use crate::{
+    backend::{Session, VpnBackend as _},
+    journal::Journal,
+    node::Node,
+    vpn::Vpn,
+};
 
 /// Requests answered at the same time.
 const CONCURRENT: usize = 16;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    backend::Serving,
+    backend::{Serving, VpnBackend as _},
     journal::{Journal, JournalError},
     vpn::Vpn,
 };
@@ -198,7 +198,7 @@ mod tests {
             Readiness::new(true, None),
             CancellationToken::new(),
         );
-        let task = run(readiness, Vpn::new(fake.clone()), stop.clone());
+        let task = run(readiness, Vpn::Fake(fake.clone()), stop.clone());
         let look = async {
             tokio::time::sleep(PATIENCE - Duration::from_millis(10)).await;
             let before = fake.serving();

@@ -9,7 +9,7 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
 use super::serving::Readiness;
 use crate::{
     apply::{ApplyError, ProjectError},
-    backend::{BackendError, Session},
+    backend::{BackendError, Session, VpnBackend as _},
     journal::Journal,
     node::Node,
     vpn::Vpn,

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
-    backend::{BackendState, OpenVpnBackend, VpnBackend},
-    openvpn::ExternalOpenVpn,
+    backend::{BackendState, VpnBackend},
+    openvpn::{ExternalOpenVpn, OpenVpnBackend},
 };
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::wait;
@@ -22,7 +22,7 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     std::fs::write(&conf_file, conf).expect("write");
     std::fs::create_dir(fleet.dir().join("run")).expect("mkdir");
     let external = ExternalOpenVpn {
-        management_socket: fleet.managed.conf.management_socket.as_path().to_owned(),
+        control_socket: fleet.managed.conf.control_socket.as_path().to_owned(),
         conf_file: Some(conf_file.clone()),
     };
     let (backend, task) = OpenVpnBackend::external(fleet.allow_list.clone(), external);

@@ -13,11 +13,11 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
+    account::{Account, own_user},
     allow_list::AllowList,
-    backend::{BackendHealth, BackendState, OpenVpnBackend, Serving, VpnBackend},
+    backend::{BackendHealth, BackendState, Serving, VpnBackend},
     openvpn::{
-        ManagedOpenVpn,
-        account::{Account, own_user},
+        ManagedOpenVpn, OpenVpnBackend,
         server_conf::{ConfPath, ServerConf},
         tls_crypt_v2::TlsCryptV2ServerKey,
     },
@@ -217,8 +217,8 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
         key: path("node.key"),
         tls_crypt_v2: path("tls-crypt-v2.key"),
         allow_dir: ConfPath::new(allow_list.dir()).expect("a path"),
-        management_socket: ConfPath::socket(socket).expect("a path"),
-        management_user: own_user().expect("our account"),
+        control_socket: ConfPath::socket(socket).expect("a path"),
+        control_user: own_user().expect("our account"),
         user: "nobody".parse().expect("a name"),
         group: "nogroup".parse().expect("a name"),
     }

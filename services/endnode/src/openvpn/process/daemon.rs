@@ -4,7 +4,7 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -13,10 +13,9 @@ use tokio::{
     process::Command,
     time::{Instant, sleep, timeout},
 };
+use vpnmanager_runtime::secret_file;
 
-use vpnmanager_runtime::secret_file::{self, SecretFileError};
-
-use super::{Launch, found::Found};
+use super::{error::StartError, found::Found, launch::Launch};
 
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
@@ -25,35 +24,6 @@ const PID_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const TAIL_LINES: usize = 3;
 const TAIL_BYTES: usize = 4096;
-
-/// OpenVPN could not be started, or not be found.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error("cannot list the processes of this machine")]
-    Processes(#[source] io::Error),
-    #[error("cannot watch the OpenVPN process")]
-    Watch(#[source] io::Error),
-    #[error("cannot prepare {}", path.display())]
-    Prepare {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot write OpenVPN's configuration")]
-    Conf(#[source] SecretFileError),
-    #[error("cannot run {}", binary.display())]
-    Run {
-        binary: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("OpenVPN did not become a daemon in time")]
-    Slow,
-    #[error("OpenVPN refused to start: {said}")]
-    Refused { said: String },
-    #[error("OpenVPN ended while starting; its log ends: {log}")]
-    Ended { log: String },
-}
 
 /// Starts it and returns once the daemon has recorded its process id.
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Launch, daemon::StartError};
+use super::{error::StartError, launch::Launch};
 
 /// A running OpenVPN that was started with our configuration file, by this agent or an earlier one.
 #[derive(Debug)]
