@@ -38,7 +38,7 @@ use crate::{
         heartbeats::{self, Heartbeats, certificate_end},
         housekeeping::Housekeeping,
         intents::{IntentOutbox, IntentWaiters},
-        issue::{self, IssueQueue, Making},
+        issue::{self, IssueQueue, IssueTask},
         node_requests::{self, NodeRequests},
         progress::Progress,
         serving::{self, Readiness},
@@ -49,9 +49,6 @@ use crate::{
 };
 
 /// Runs until SIGTERM or SIGINT. OpenVPN and its sessions stay as they are when the agent ends.
-///
-/// # Errors
-/// When it cannot start, or a task died.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
@@ -209,12 +206,12 @@ fn spawn_tasks(config: &Config, dir: &StateDir, identity: &Identity, parts: &Par
         profiles: dir.profiles(),
         bus: bus.client.clone(),
     };
-    let making = Making {
+    let task = IssueTask {
         issuer,
         acks,
         readiness: readiness.clone(),
     };
-    tasks.spawn("issue", issue::run(making, jobs, stop()));
+    tasks.spawn("issue", issue::run(task, jobs, stop()));
 
     let reconcilers = Reconcilers { tasks };
     reconcilers.spawn(

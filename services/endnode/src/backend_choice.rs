@@ -16,9 +16,6 @@ use crate::{
 };
 
 /// The backend, and what has to run behind it.
-///
-/// # Errors
-/// When a path, an account or the network cannot be used, or OpenVPN's account could not read the allow-list.
 pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
     let allow_list = AllowList::open(dir.allow())?;
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;

@@ -103,9 +103,6 @@ pub enum IdentityError {
 impl NodeKeys {
     /// The keys of this node, made and saved at the first start: before they are told to anybody, so that an enrolment
     /// that is repeated after a crash is about the same keys.
-    ///
-    /// # Errors
-    /// When they cannot be read, made or saved.
     pub fn load_or_make(dir: &StateDir, node: &NodeId) -> Result<Self, IdentityError> {
         let bus = match read_present(&dir.bus_key())? {
             Some(seed) => {
@@ -137,9 +134,6 @@ impl NodeKeys {
     }
 
     /// The request for the server's certificate, PEM.
-    ///
-    /// # Errors
-    /// When the saved key is no key.
     pub fn csr(&self, node: &NodeId) -> Result<String, IdentityError> {
         let unusable = |_| IdentityError::Content {
             file: "node.key".to_owned(),
@@ -158,9 +152,6 @@ impl NodeKeys {
 
 impl Identity {
     /// The identity that an earlier start saved, if there is one.
-    ///
-    /// # Errors
-    /// When it is unreadable, or another node's.
     pub fn load(dir: &StateDir, configured: &NodeId) -> Result<Option<Self>, IdentityError> {
         let file = dir.identity();
         let Some(text) = read_present(&file)? else {
@@ -179,9 +170,6 @@ impl Identity {
     }
 
     /// Saves it. `identity.json` comes last: as long as it is not there, the node has not enrolled.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn save(&self, dir: &StateDir, keys: &NodeKeys) -> Result<(), IdentityError> {
         self.project(dir, keys)?;
         let text =
@@ -190,9 +178,6 @@ impl Identity {
     }
 
     /// Writes the files that follow from it, which others read.
-    ///
-    /// # Errors
-    /// When one cannot be written.
     pub fn project(&self, dir: &StateDir, keys: &NodeKeys) -> Result<(), IdentityError> {
         let credentials = Credentials {
             jwt: self.bus_jwt.clone(),

@@ -27,13 +27,13 @@ pub struct Held {
 pub struct HeldCredential {
     /// Its name.
     pub common_name: CommonName,
-    /// What was made of it here.
-    pub making: Making,
+    /// How far its profile is here.
+    pub stage: ProfileStage,
 }
 
 /// How far the profile of a credential is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Making {
+pub enum ProfileStage {
     /// Not made here, or not begun.
     Listed,
     /// The key is journaled, the certificate not there.
@@ -176,10 +176,10 @@ fn is_made(held: Option<&Held>, issue: &Issue) -> bool {
     let mut credentials = held.iter().flat_map(|held| &held.credentials);
     credentials.any(|credential| {
         credential.common_name == issue.common_name
-            && match &credential.making {
-                Making::Complete { remotes, .. } => *remotes == issue.remotes,
-                Making::Lost => true,
-                Making::Listed | Making::Keyed => false,
+            && match &credential.stage {
+                ProfileStage::Complete { remotes, .. } => *remotes == issue.remotes,
+                ProfileStage::Lost => true,
+                ProfileStage::Listed | ProfileStage::Keyed => false,
             }
     })
 }

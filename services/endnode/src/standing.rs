@@ -31,7 +31,7 @@ struct Answered {
 
 /// What management said, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct StandingReply {
     /// How the node stands.
     pub standing: Standing,
     /// A fresh bus credential.
@@ -56,15 +56,12 @@ pub enum StandingError {
 }
 
 /// Asks once.
-///
-/// # Errors
-/// See [`StandingError`].
 pub async fn ask_standing(
     management_url: &str,
     question: &Question,
     key: &KeyPair,
     ca_pem: &str,
-) -> Result<Told, StandingError> {
+) -> Result<StandingReply, StandingError> {
     let asked = Asked {
         bus_public_key: question.key.as_str(),
         at: question.at_text(),
@@ -83,14 +80,14 @@ pub async fn ask_standing(
     verify(question, response.json().await?, ca_pem)
 }
 
-fn verify(question: &Question, answered: Answered, ca_pem: &str) -> Result<Told, StandingError> {
+fn verify(question: &Question, answered: Answered, ca_pem: &str) -> Result<StandingReply, StandingError> {
     let text = question.answer_text(answered.standing, answered.bus_jwt.as_deref());
     let signature = BASE64URL_NOPAD.decode(answered.signature.as_bytes());
     let is_signed = signature.is_ok_and(|signature| is_signed_by(ca_pem, text.as_bytes(), &signature) == Some(true));
     if !is_signed {
         return Err(StandingError::Forged);
     }
-    Ok(Told {
+    Ok(StandingReply {
         standing: answered.standing,
         bus_jwt: answered.bus_jwt,
     })

@@ -49,9 +49,6 @@ impl StateDir {
 
     /// Makes the folders. Others may pass through the root and see nothing of it: OpenVPN reads the allow-list below it
     /// as an account without rights.
-    ///
-    /// # Errors
-    /// When they cannot be made.
     pub fn prepare(&self) -> Result<(), StateDirError> {
         make(&self.root, 0o711)?;
         make(&self.openvpn(), 0o700)?;

@@ -17,7 +17,7 @@ use super::{
     tags::Tag,
 };
 use crate::{
-    apply::{Applied, ApplyError, Dealt},
+    apply::{Applied, ApplyError, Handled},
     tasks::issue::IssueJob,
 };
 
@@ -169,8 +169,8 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
         }
     }
     let names: Vec<String> = commands.iter().map(|command| command.username().to_string()).collect();
-    let dealt = agent.applier.apply(commands, 0).await.map_err(failed)?;
-    for (username, Dealt { applied, changed }) in names.into_iter().zip(dealt) {
+    let handled = agent.applier.apply(commands, 0).await.map_err(failed)?;
+    for (username, Handled { applied, changed }) in names.into_iter().zip(handled) {
         match (applied, changed) {
             (Applied::Answered(Outcome::Superseded { holds }), _) => {
                 synced.refused.push(RefusedUser {

@@ -17,7 +17,7 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    commit::{Dealt, store},
+    commit::{Handled, store},
     projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`]; repeating the commands is right then.
-    pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Dealt>, ApplyError> {
+    pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
         let (now, profiles) = (Utc::now(), inner.profiles.clone());
@@ -88,11 +88,11 @@ impl Applier {
         });
         let stored = stored.await?;
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
-        let changed = stored.iter().any(|stored| stored.dealt.changed);
+        let changed = stored.iter().any(|stored| stored.handled.changed);
         for stored in stored {
             merged.add(stored.access);
             forget.extend(stored.forget);
-            applied.push(stored.dealt);
+            applied.push(stored.handled);
         }
         merged.project(&inner.vpn).await?;
         remove_profiles(&inner.profiles, &forget);
@@ -104,9 +104,6 @@ impl Applier {
 
     /// Deletes a user on this node at once and queues the request that carries it to management.
     /// False when the user is not held any more, or was deleted here before.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -135,9 +132,6 @@ impl Applier {
     }
 
     /// Management refused a local delete: the user is let in again as management says.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn restore(&self, intent: IntentId) -> Result<(), ApplyError> {
         let _turn = self.inner.turn.lock().await;
         let held = self
@@ -153,9 +147,6 @@ impl Applier {
 
     /// Removes users that management does not know, and returns them. Who is known is asked once nothing else can be journaled:
     /// a user who came a moment before is no ghost.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -183,9 +174,6 @@ impl Applier {
     }
 
     /// Refuses and cuts everybody whose time is over. Returns when the next one's is.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -224,9 +212,6 @@ impl Applier {
     }
 
     /// Makes the allow-list what the journal says and says what had to change.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -236,9 +221,6 @@ impl Applier {
     }
 
     /// Makes the folder of profiles what the journal says.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
     pub async fn rebuild_profiles(&self) -> Result<(), ProjectError> {
         rebuild_profiles(&self.inner.journal, &self.inner.profiles).await
     }

@@ -11,13 +11,13 @@ use vpnmanager_nats::{
 
 use crate::{
     journal::{JournalError, Records},
-    plan::{Access, Change, Held, Making, Plan, issue_of, plan},
+    plan::{Access, Change, Held, Plan, ProfileStage, issue_of, plan},
     profile::profile_path,
 };
 
 /// One command that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dealt {
+pub struct Handled {
     /// What became of it.
     pub applied: Applied,
     /// Whether the journal changed.
@@ -47,7 +47,7 @@ pub struct IssueOrder {
 /// One command, stored, with what has to be projected.
 #[derive(Debug)]
 pub(super) struct Stored {
-    pub(super) dealt: Dealt,
+    pub(super) handled: Handled,
     pub(super) access: Access,
     pub(super) forget: Vec<CommonName>,
 }
@@ -66,7 +66,7 @@ pub(super) fn store(
         })),
         Plan::Supersede { holds } => Ok(unchanged(Outcome::Superseded { holds })),
         Plan::Repeat { access, outcome, issue } => Ok(Stored {
-            dealt: Dealt {
+            handled: Handled {
                 applied: answer(command, issue, outcome.unwrap_or(APPLIED)),
                 changed: false,
             },
@@ -78,11 +78,15 @@ pub(super) fn store(
             let settled = if issue.is_none() { Some(&outcome) } else { None };
             records.store_command(command, settled, now)?;
             records.forget_credentials(&forget)?;
-            let dealt = Dealt {
+            let handled = Handled {
                 applied: answer(command, issue, outcome),
                 changed: true,
             };
-            Ok(Stored { dealt, access, forget })
+            Ok(Stored {
+                handled,
+                access,
+                forget,
+            })
         }
     }
 }
@@ -94,12 +98,12 @@ pub(super) const APPLIED: Outcome = Outcome::Applied {
 };
 
 fn unchanged(outcome: Outcome) -> Stored {
-    let dealt = Dealt {
+    let handled = Handled {
         applied: Applied::Answered(outcome),
         changed: false,
     };
     Stored {
-        dealt,
+        handled,
         access: Access::default(),
         forget: Vec::new(),
     }
@@ -126,16 +130,16 @@ fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcom
     });
     match made {
         None => Outcome::Applied { issued: None, note },
-        Some(credential) => match &credential.making {
-            Making::Complete { checksum, .. } => Outcome::Applied {
+        Some(credential) => match &credential.stage {
+            ProfileStage::Complete { checksum, .. } => Outcome::Applied {
                 issued: Some(issued(&credential.common_name, profiles, checksum)),
                 note,
             },
-            Making::Lost => Outcome::Applied {
+            ProfileStage::Lost => Outcome::Applied {
                 issued: None,
                 note: Some(LOST.to_owned()),
             },
-            Making::Listed | Making::Keyed => Outcome::Applied { issued: None, note },
+            ProfileStage::Listed | ProfileStage::Keyed => Outcome::Applied { issued: None, note },
         },
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Row;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::JournalError;
+use super::error::JournalError;
 
 /// Whole microseconds since 1970, PostgreSQL's own precision.
 pub(super) fn micros(time: DateTime<Utc>) -> i64 {

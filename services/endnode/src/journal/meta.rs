@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use vpnmanager_nats::sync::StreamId;
 
-use super::{JournalError, Records};
+use super::{error::JournalError, records::Records};
 
 const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
@@ -30,9 +30,6 @@ pub struct Snapshot {
 
 impl Records<'_> {
     /// How the journal stands.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn snapshot(&self) -> Result<Snapshot, JournalError> {
         let last_sequence = self.meta(LAST_SEQUENCE)?.and_then(|text| text.parse().ok());
         Ok(Snapshot {
@@ -45,9 +42,6 @@ impl Records<'_> {
     }
 
     /// Notes how far the stream was followed; never goes back.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn advance_sequence(&self, sequence: u64) -> Result<(), JournalError> {
         if sequence > self.snapshot()?.last_sequence {
             self.set_meta(LAST_SEQUENCE, Some(&sequence.to_string()))?;
@@ -56,9 +50,6 @@ impl Records<'_> {
     }
 
     /// Everything will come again, from a stream that may be another one.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn restart_sequence(&self) -> Result<(), JournalError> {
         self.set_meta(LAST_SEQUENCE, None)?;
         self.set_meta(STREAM, None)
@@ -88,33 +79,21 @@ impl Records<'_> {
     }
 
     /// Notes which store of the bus is followed.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_stream(&self, stream: StreamId) -> Result<(), JournalError> {
         self.set_meta(STREAM, Some(&stream.0.to_string()))
     }
 
     /// Notes that the node holds everything.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_complete(&self) -> Result<(), JournalError> {
         self.set_meta(COMPLETE, Some("yes"))
     }
 
     /// Notes whether management lets this node serve.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_refused(&self, reason: Option<&str>) -> Result<(), JournalError> {
         self.set_meta(REFUSED, reason)
     }
 
     /// Notes whether management drains this node, and how fast.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_drain_pace(&self, pace: Option<u32>) -> Result<(), JournalError> {
         self.set_meta(DRAIN_PACE, pace.map(|pace| pace.to_string()).as_deref())
     }

@@ -13,9 +13,10 @@ use tracing::error;
 use vpnmanager_runtime::tasks::Tasks;
 
 use super::{
-    JournalError, Records,
+    error::JournalError,
     mark::Mark,
     readers::Readers,
+    records::Records,
     schema,
     writer::{Job, write_batches},
 };
@@ -35,9 +36,6 @@ impl Journal {
     /// Opens the file, making it (0600) where missing, and starts its writer. A damaged file is renamed to
     /// `<name>.damaged-<seconds since 1970>`, and the node begins again as one that lost its disk. One that lacks its newest commits is
     /// kept, and not taken for complete.
-    ///
-    /// # Errors
-    /// When it cannot be opened, or a newer release wrote it.
     pub fn open(path: &Path, tasks: &Tasks) -> Result<Self, JournalError> {
         let connection = match open_sound(path) {
             Err(damage) if damage.is_damage() => {
@@ -90,9 +88,6 @@ impl Journal {
     }
 
     /// Reads from one consistent state.
-    ///
-    /// # Errors
-    /// Those of `look`.
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,

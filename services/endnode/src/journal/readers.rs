@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{JournalError, Records};
+use super::{error::JournalError, records::Records};
 
 /// Connections kept for the next reader.
 const KEPT: usize = 4;

@@ -14,8 +14,9 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    JournalError, Records,
     columns::{from_json, json, micros, parsed, time},
+    error::JournalError,
+    records::Records,
 };
 use crate::plan::{Held, is_expired};
 
@@ -39,9 +40,6 @@ pub struct Expired {
 
 impl Records<'_> {
     /// What is held of a user, tombstones included.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn user(&self, key: UserKey) -> Result<Option<Held>, JournalError> {
         let mut statement = self
             .connection
@@ -51,9 +49,6 @@ impl Records<'_> {
     }
 
     /// The present user of that name.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn user_by_name(&self, username: &Username) -> Result<Option<Held>, JournalError> {
         let select = "SELECT * FROM users WHERE username = ?1 AND present = 1 ORDER BY changed_at DESC LIMIT 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -62,9 +57,6 @@ impl Records<'_> {
     }
 
     /// Present users in the order of their names, from after `after` on.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn users_after(&self, after: &str, most: u64) -> Result<Vec<Held>, JournalError> {
         let select =
             "SELECT * FROM users WHERE present = 1 AND username > ?1 ORDER BY username, changed_at DESC LIMIT ?2";
@@ -78,9 +70,6 @@ impl Records<'_> {
     }
 
     /// Takes a newer command in. With an outcome it is applied; without one its profile is still to be made.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn store_command(
         &self,
         command: &Command,
@@ -123,9 +112,6 @@ impl Records<'_> {
     }
 
     /// Notes what a command came to, unless a newer one arrived meanwhile: then its revision is returned.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn finish_command(
         &self,
         user: UserKey,
@@ -149,9 +135,6 @@ impl Records<'_> {
     }
 
     /// Refuses a user until management has carried out the local delete.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn remove_locally(&self, user: UserKey, intent: IntentId) -> Result<(), JournalError> {
         let update = "UPDATE users SET removed_by = ?2 WHERE user_key = ?1";
         self.connection
@@ -161,9 +144,6 @@ impl Records<'_> {
     }
 
     /// Management refused the local delete: the user is as management says. Returns whose it was.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn restore_locally_removed(&self, intent: IntentId) -> Result<Option<Held>, JournalError> {
         let select = "SELECT user_key FROM users WHERE removed_by = ?1";
         let key: Option<String> = self
@@ -181,9 +161,6 @@ impl Records<'_> {
     }
 
     /// Every credential that may come in at this moment.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn wanted(&self, now: DateTime<Utc>) -> Result<BTreeSet<CommonName>, JournalError> {
         let select = "
             SELECT common_name FROM credentials JOIN users USING (user_key)
@@ -198,9 +175,6 @@ impl Records<'_> {
     }
 
     /// Counts the users and digests what is applied of them.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn tally(&self) -> Result<Tally, JournalError> {
         let select = "SELECT user_key, applied_revision FROM users WHERE present = 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -218,9 +192,6 @@ impl Records<'_> {
     }
 
     /// When the next user expires, past moments that were not enforced included.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn next_expiry(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let select = "
             SELECT min(expires_at) FROM users
@@ -233,9 +204,6 @@ impl Records<'_> {
     }
 
     /// Users whose expiry is due and not enforced, a bounded number at once.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn due_expiries(&self, now: DateTime<Utc>) -> Result<Vec<Expired>, JournalError> {
         let select = "
             SELECT * FROM users
@@ -257,9 +225,6 @@ impl Records<'_> {
     }
 
     /// Notes that a user's expiry was enforced, unless a newer command moved it.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn expiry_enforced(&self, user: UserKey, now: DateTime<Utc>) -> Result<bool, JournalError> {
         let update = "
             UPDATE users SET expiry_enforced = 1
@@ -272,9 +237,6 @@ impl Records<'_> {
     }
 
     /// Present users that are not among these.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn users_besides(&self, known: &HashSet<UserKey>) -> Result<Vec<Held>, JournalError> {
         let mut statement = self
             .connection
@@ -291,9 +253,6 @@ impl Records<'_> {
     }
 
     /// Forgets a user that management does not know, revision included: should it come after all, it is taken as it comes.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn forget_user(&self, user: UserKey) -> Result<(), JournalError> {
         self.connection
             .prepare_cached("DELETE FROM users WHERE user_key = ?1")?
@@ -302,9 +261,6 @@ impl Records<'_> {
     }
 
     /// Forgets tombstones that are older than any command that could still come.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn forget_tombstones(&self, before: DateTime<Utc>) -> Result<usize, JournalError> {
         let delete = "DELETE FROM users WHERE present = 0 AND changed_at < ?1";
         Ok(self.connection.prepare_cached(delete)?.execute([micros(before)])?)

@@ -10,16 +10,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::{JournalError, Records, mark::Mark};
+use super::{error::JournalError, mark::Mark, records::Records};
 
 /// Writes in one commit.
 const BATCH: usize = 256;
 
 /// One write: its work, and whom to tell after the commit.
-pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Told + Send>);
+pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>);
 
-/// Tells a caller how the commit went.
-type Told = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
+/// Gives a caller its result, once it is known how the commit went.
+type Reply = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 impl Job {
     pub(super) fn new<T: Send + 'static>(
@@ -67,11 +67,11 @@ async fn take(jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Optio
 }
 
 fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
-    let mut told = Vec::with_capacity(batch.len());
+    let mut replies = Vec::with_capacity(batch.len());
     let committed = (|| {
         let mut transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for Job(work) in batch {
-            told.push(work(&mut transaction));
+            replies.push(work(&mut transaction));
         }
         let commits = Records {
             connection: &transaction,
@@ -89,8 +89,8 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     if let Some(failure) = &failure {
         error!(error = %failure, "The journal could not be written");
     }
-    for tell in told {
-        tell(
+    for reply in replies {
+        reply(
             failure
                 .clone()
                 .map_or(Ok(()), |failure| Err(JournalError::Commit(failure))),

@@ -18,7 +18,7 @@ use crate::{
     identity::{Identity, NodeKeys},
     journal::Journal,
     node::Node,
-    standing::{Told, ask_standing},
+    standing::{StandingReply, ask_standing},
     state_dir::StateDir,
 };
 
@@ -74,9 +74,6 @@ impl BusRefusal {
 }
 
 /// Runs until stopped. Deletes nothing, whatever it finds: the same identity may be good again in a minute.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut pause, mut said) = (FIRST, None);
     loop {
@@ -148,7 +145,7 @@ impl BusWatch {
     /// A refusal of the bus alone stops no VPN: it may be the wrong bus. What management signed counts.
     async fn ask_management(&mut self, refusal: ConnectErrorKind, said: &mut Option<Instant>) -> Duration {
         let unclear = match self.ask().await {
-            Ok(Told {
+            Ok(StandingReply {
                 standing: Standing::Registered,
                 bus_jwt: Some(jwt),
             }) => {
@@ -159,14 +156,14 @@ impl BusWatch {
                 }
                 "management gave a fresh credential, and this bus refuses it too".to_owned()
             }
-            Ok(Told {
+            Ok(StandingReply {
                 standing: Standing::Deregistered,
                 ..
             }) => {
                 self.retire().await;
                 return REPEATED;
             }
-            Ok(Told { standing, .. }) => format!("management says of this key: {standing}"),
+            Ok(StandingReply { standing, .. }) => format!("management says of this key: {standing}"),
             Err(error) => format!("{error:#}"),
         };
         if said.is_some_and(|said| said.elapsed() < REPEATED) {
@@ -183,7 +180,7 @@ impl BusWatch {
         PERIOD
     }
 
-    async fn ask(&self) -> anyhow::Result<Told> {
+    async fn ask(&self) -> anyhow::Result<StandingReply> {
         let Some(management_url) = &self.management_url else {
             anyhow::bail!("MANAGEMENT_URL is not set, so that management cannot be asked");
         };

@@ -64,9 +64,6 @@ pub struct Commands {
 type Message = Result<jetstream::Message, jetstream::consumer::pull::MessagesError>;
 
 /// Runs until stopped. Whatever ends the flow is asked about at management, and the consumer is opened again.
-///
-/// # Errors
-/// None: the type fits [`Tasks::spawn`].
 pub async fn run(commands: Commands, stop: CancellationToken) -> anyhow::Result<()> {
     let answering = Arc::new(Semaphore::new(ANSWERING));
     while !stop.is_cancelled() {
@@ -187,8 +184,8 @@ impl Commands {
         // Before the journal holds them: a sweep that comes right after must know them.
         self.progress.coming(commands.iter().map(Command::user_key));
         match self.applier.apply(commands, sequence).await {
-            Ok(dealt) => {
-                let applied = dealt.into_iter().map(|dealt| dealt.applied).collect();
+            Ok(handled) => {
+                let applied = handled.into_iter().map(|handled| handled.applied).collect();
                 let users = readable.iter().map(|(_, envelope)| envelope.body.user_key());
                 self.progress.journaled(sequence, users);
                 self.answer(readable, applied, answering).await;

@@ -61,9 +61,6 @@ pub struct Drain {
 }
 
 /// Runs until stopped.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut paces, mut logins) = (drain.draining.pace.subscribe(), drain.vpn.logins());
     let mut round: Option<Round> = None;

@@ -40,9 +40,6 @@ pub struct Heartbeats {
 }
 
 /// Runs until stopped.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(heartbeats: Heartbeats, stop: CancellationToken) -> anyhow::Result<()> {
     let commits = heartbeats.journal.commits();
     let mut tallied: Option<(u64, Tally)> = None;

@@ -1,4 +1,4 @@
-//! The making of profiles: a queue of its own, so that a delete never waits behind a signing outage.
+//! The task of profiles: a queue of its own, so that a delete never waits behind a signing outage.
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ const CONCURRENT: usize = 4;
 
 /// What the task needs.
 #[derive(Debug, Clone)]
-pub struct Making {
+pub struct IssueTask {
     /// Makes them.
     pub issuer: Issuer,
     /// Answers.
@@ -63,25 +63,20 @@ impl IssueQueue {
 }
 
 /// Runs until stopped: what is in hand is finished, the rest is handed back.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
-pub async fn run(making: Making, mut jobs: IssueJobs, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(task: IssueTask, mut jobs: IssueJobs, stop: CancellationToken) -> anyhow::Result<()> {
     let stopped = stop.clone();
     let batches = futures_util::stream::poll_fn(|cx| jobs.poll_recv(cx))
         .ready_chunks(MAX_REQUESTS)
         .take_until(stopped.cancelled());
-    batches
-        .for_each_concurrent(CONCURRENT, |batch| making.make(batch))
-        .await;
+    batches.for_each_concurrent(CONCURRENT, |batch| task.make(batch)).await;
     jobs.close();
     while let Some(job) = jobs.recv().await {
-        making.give_up(job).await;
+        task.give_up(job).await;
     }
     Ok(())
 }
 
-impl Making {
+impl IssueTask {
     async fn make(&self, batch: Vec<IssueJob>) {
         if self.readiness.refusal().is_none() {
             return make(&self.issuer, &self.acks, batch).await;

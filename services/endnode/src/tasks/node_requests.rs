@@ -43,9 +43,6 @@ pub struct NodeRequests {
 }
 
 /// Runs until stopped.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(requests: NodeRequests, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         match requests

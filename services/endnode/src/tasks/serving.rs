@@ -118,9 +118,6 @@ impl Readiness {
 }
 
 /// Tells the server what is known, as it changes.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(readiness: Readiness, vpn: Vpn, stop: CancellationToken) -> anyhow::Result<()> {
     let mut states = readiness.state.subscribe();
     let patience = tokio::time::sleep(PATIENCE);

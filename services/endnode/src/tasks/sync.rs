@@ -104,9 +104,6 @@ enum Ending {
 }
 
 /// Runs until stopped.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
 pub async fn run(sync: Sync, mut connections: watch::Receiver<u64>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {

@@ -42,7 +42,7 @@ impl Parts {
         }
     }
 
-    pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Dealt {
+    pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Handled {
         self.applier.apply(vec![command], 0).await.unwrap().remove(0)
     }
 }

@@ -1,7 +1,8 @@
 //! Creating: management's decision, asked for from here.
 
+use std::net::IpAddr;
+
 use chrono::Utc;
-use poem::web::RemoteAddr;
 use poem_openapi::{Object, payload::Json, types::Example};
 use vpnmanager_nats::{
     ids::IntentId,
@@ -10,13 +11,13 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::{problem::ApiError, time::Timestamp};
 
 use super::{
-    Created, ip_of,
+    answers::Created,
     local_user::{LocalUser, UserState},
     read,
 };
 use crate::api::{
     local::{Agent, internal},
-    names::UsernameText,
+    scalars::UsernameText,
 };
 
 /// A user to create.
@@ -29,7 +30,7 @@ pub(super) struct NewUser {
     expires_at: Option<Timestamp>,
 }
 
-pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) -> Result<Created, ApiError> {
+pub(super) async fn create(agent: &Agent, user: NewUser, source: Option<IpAddr>) -> Result<Created, ApiError> {
     let now = Utc::now();
     let expires_at = user.expires_at.map(Timestamp::to_utc);
     if expires_at.is_some_and(|end| end <= now) {
@@ -40,7 +41,7 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
         id: IntentId::new(),
         node: agent.node.id.clone(),
         requested_at: now,
-        source: ip_of(source),
+        source,
         action: IntentAction::CreateUser {
             username: username.clone(),
             expires_at,

@@ -1,7 +1,8 @@
 //! Deleting: at once here, then everywhere.
 
+use std::net::IpAddr;
+
 use chrono::Utc;
-use poem::web::RemoteAddr;
 use poem_openapi::payload::Json;
 use vpnmanager_nats::{
     ids::IntentId,
@@ -11,9 +12,8 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::problem::ApiError;
 
 use super::{
-    Deleted,
+    answers::Deleted,
     create::refused,
-    ip_of,
     local_user::{LocalUser, UserState},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     plan::Held,
 };
 
-pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+pub(super) async fn delete(agent: &Agent, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let name = username.clone();
     let known = agent
         .journal
@@ -34,13 +34,13 @@ pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAdd
     }
 }
 
-async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+async fn remove(agent: &Agent, held: Held, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let user_key = held.command.user_key();
     let intent = Intent {
         id: IntentId::new(),
         node: agent.node.id.clone(),
         requested_at: Utc::now(),
-        source: ip_of(source),
+        source,
         action: IntentAction::RemoveUser {
             user_key,
             username: username.clone(),

@@ -13,7 +13,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use crate::{
     journal::QueuedIntent,
-    plan::{Held, HeldCredential, Making, is_expired},
+    plan::{Held, HeldCredential, ProfileStage, is_expired},
 };
 
 /// A user as this node knows it.
@@ -169,9 +169,9 @@ impl LocalUser {
 
 impl LocalCredential {
     fn of(held: HeldCredential) -> Self {
-        let checksum = match held.making {
-            Making::Complete { checksum, .. } => Some(checksum),
-            Making::Listed | Making::Keyed | Making::Lost => None,
+        let checksum = match held.stage {
+            ProfileStage::Complete { checksum, .. } => Some(checksum),
+            ProfileStage::Listed | ProfileStage::Keyed | ProfileStage::Lost => None,
         };
         Self {
             common_name: held.common_name.to_string(),
