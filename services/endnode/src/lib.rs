@@ -23,9 +23,15 @@ pub mod plan;
 pub mod apply;
 pub mod node;
 
+pub mod coordination;
+pub mod shared;
+
+pub mod enrolled;
 pub mod tasks;
 
 pub mod api;
 
 pub mod app;
 mod backend_choice;
+mod serve_api;
+mod start;

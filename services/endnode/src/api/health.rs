@@ -3,14 +3,14 @@
 use async_nats::connection::State;
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
-use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::{
-    local::{Agent, LocalNode, internal},
+    local::{LocalNode, internal},
     tags::Tag,
 };
-use crate::{backend::VpnBackend as _, tasks::heartbeats::openvpn_health};
+use crate::{backend::VpnBackend as _, shared::Shared};
 
 /// How the node is.
 #[derive(Debug, Clone, Object)]
@@ -89,21 +89,21 @@ impl HealthApi {
     /// Needs no key. Always answers 200; `status` says how the node is.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
-        match node.agent_if_enrolled() {
-            Some(agent) => health_of(agent).await.map(Json),
+        match node.shared_if_enrolled() {
+            Some(shared) => health_of(shared).await.map(Json),
             None => Ok(Json(enrolling(&node))),
         }
     }
 }
 
-async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
-    let counts = agent
+async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
+    let counts = shared
         .journal
         .read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
     let (users, queued_intents) = counts.await.map_err(internal)?;
-    let openvpn = openvpn_health(agent.vpn.health().await);
-    let bus_connected = agent.bus.connection_state() == State::Connected;
-    let (status, detail) = match (agent.readiness.refusal(), bus_connected, openvpn.state) {
+    let openvpn = OpenvpnHealth::from(shared.vpn.health().await);
+    let bus_connected = shared.bus.connection_state() == State::Connected;
+    let (status, detail) = match (shared.readiness.refusal(), bus_connected, openvpn.state) {
         (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
         (None, _, OpenvpnState::Down) => (
             NodeStatus::Degraded,
@@ -112,7 +112,7 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
                 .clone()
                 .or_else(|| Some("OpenVPN does not answer".to_owned())),
         ),
-        (None, false, _) => (NodeStatus::Degraded, Some(without_bus(agent.bus_refusal.reason()))),
+        (None, false, _) => (NodeStatus::Degraded, Some(without_bus(shared.bus_refusal.reason()))),
         (None, true, OpenvpnState::Waiting) => (
             NodeStatus::Degraded,
             openvpn
@@ -124,11 +124,11 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
     };
     Ok(Health {
         status,
-        version: agent.node.version().to_owned(),
-        server_id: agent.node.id.to_string(),
+        version: shared.node.version().to_owned(),
+        server_id: shared.node.id.to_string(),
         bus_connected,
-        in_sync: agent.readiness.is_caught_up(),
-        draining: agent.draining.pace().is_some(),
+        in_sync: shared.readiness.is_caught_up(),
+        draining: shared.draining.pace().is_some(),
         users,
         queued_intents,
         openvpn: Some(ServerHealth {

@@ -13,5 +13,5 @@ mod tags;
 
 pub use self::{
     application::{application, spec, spec_json, spec_yaml},
-    local::{Agent, LocalNode},
+    local::LocalNode,
 };

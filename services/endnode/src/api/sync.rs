@@ -13,12 +13,13 @@ use vpnmanager_openapi::{auth::Caller, problem::ApiError, time::Timestamp};
 
 use super::{
     access::Operator,
-    local::{Agent, LocalNode, internal},
+    local::{LocalNode, internal},
     tags::Tag,
 };
 use crate::{
     apply::{Applied, ApplyError, Handled},
-    tasks::issue::IssueJob,
+    coordination::issue_queue::IssueJob,
+    shared::Shared,
 };
 
 /// A list of users.
@@ -148,11 +149,11 @@ impl SyncApi {
         _caller: Caller<Operator>,
         list: Json<UserList>,
     ) -> Result<Json<Synced>, ApiError> {
-        take(node.agent()?, list.0).await.map(Json)
+        take(node.shared()?, list.0).await.map(Json)
     }
 }
 
-async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
+async fn take(shared: &Shared, list: UserList) -> Result<Synced, ApiError> {
     let mut synced = Synced {
         changed: Vec::new(),
         unchanged: 0,
@@ -163,13 +164,13 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
     let mut commands = Vec::with_capacity(list.users.len());
     for user in list.users {
         let username = user.username.clone();
-        match user.into_command(&agent.node.id) {
+        match user.into_command(&shared.node.id) {
             Ok(command) => commands.push(command),
             Err(reason) => synced.refused.push(RefusedUser { username, reason }),
         }
     }
     let names: Vec<String> = commands.iter().map(|command| command.username().to_string()).collect();
-    let handled = agent.applier.apply(commands, 0).await.map_err(failed)?;
+    let handled = shared.applier.apply(commands, 0).await.map_err(failed)?;
     for (username, Handled { applied, changed }) in names.into_iter().zip(handled) {
         match (applied, changed) {
             (Applied::Answered(Outcome::Superseded { holds }), _) => {
@@ -187,7 +188,7 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
             (Applied::Answered(Outcome::Applied { .. }), true) => synced.changed.push(username),
             (Applied::Answered(Outcome::Applied { .. }), false) => synced.unchanged += 1,
             (Applied::Issuing(order), changed) => {
-                agent
+                shared
                     .issue
                     .push(IssueJob {
                         order,
@@ -204,16 +205,16 @@ async fn take(agent: &Agent, list: UserList) -> Result<Synced, ApiError> {
         }
     }
     if list.full {
-        let ghosts = agent.applier.sweep(|| listed).await.map_err(failed)?;
+        let ghosts = shared.applier.sweep(|| listed).await.map_err(failed)?;
         synced
             .changed
             .extend(ghosts.iter().map(|ghost| ghost.command.username().to_string()));
-        agent
+        shared
             .journal
             .write(|records| records.set_complete())
             .await
             .map_err(internal)?;
-        agent.readiness.completed();
+        shared.readiness.completed();
     }
     Ok(synced)
 }

@@ -1,6 +1,7 @@
 //! How the server fares.
 
 use chrono::{DateTime, Utc};
+use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
 
 /// Whether the server serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,27 @@ impl BackendHealth {
             bytes_out: 0,
             restarts: 0,
             detail: detail.into(),
+        }
+    }
+}
+
+/// As heartbeats tell it to management.
+impl From<BackendHealth> for OpenvpnHealth {
+    fn from(health: BackendHealth) -> Self {
+        Self {
+            state: match health.state {
+                BackendState::Up => OpenvpnState::Up,
+                BackendState::Down => OpenvpnState::Down,
+                BackendState::Starting | BackendState::Stopped => OpenvpnState::Waiting,
+                BackendState::Absent => OpenvpnState::Absent,
+            },
+            pid: health.pid,
+            version: health.version,
+            sessions: health.sessions,
+            capacity: health.capacity,
+            bytes_in: health.bytes_in,
+            bytes_out: health.bytes_out,
+            detail: Some(health.detail).filter(|detail| !detail.is_empty()),
         }
     }
 }

@@ -4,16 +4,14 @@ mod mover;
 
 use std::time::Duration;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use self::mover::Mover;
 use crate::{
     backend::{BackendError, Parting, VpnBackend as _},
+    coordination::draining::Draining,
     node::Node,
     vpn::Vpn,
 };
@@ -23,46 +21,10 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Management hears at most this often how many are left, besides its usual heartbeats.
 const TELL_PROGRESS: Duration = Duration::from_secs(1);
 
-/// Whether management drains this node. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Draining {
-    pace: watch::Sender<Option<u32>>,
-}
-
-impl Draining {
-    /// As the journal knows it: clients to move in one second, or `None`.
-    pub fn new(pace: Option<u32>) -> Self {
-        Self {
-            pace: watch::Sender::new(pace),
-        }
-    }
-
-    /// What management wants from here on.
-    pub fn set(&self, pace: Option<u32>) {
-        self.pace
-            .send_if_modified(|known| std::mem::replace(known, pace) != pace);
-    }
-
-    /// Clients to move in one second; `None` while they may stay.
-    pub fn pace(&self) -> Option<u32> {
-        *self.pace.borrow()
-    }
-}
-
-/// What the task needs.
-#[derive(Debug, Clone)]
-pub struct Drain {
-    /// This node.
-    pub node: Node,
-    /// The server.
-    pub vpn: Vpn,
-    /// What management wants.
-    pub draining: Draining,
-}
-
-/// Runs until stopped.
-pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
-    let (mut paces, mut logins) = (drain.draining.pace.subscribe(), drain.vpn.logins());
+/// Moves clients while management wants it, until stopped.
+pub async fn run(node: Node, vpn: Vpn, draining: Draining, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut paces, mut logins) = (draining.watch(), vpn.logins());
+    let drain = Drain { node, vpn };
     let mut round: Option<Round> = None;
     while !stop.is_cancelled() {
         let pace = *paces.borrow_and_update();
@@ -89,6 +51,11 @@ pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+struct Drain {
+    node: Node,
+    vpn: Vpn,
 }
 
 /// One time of draining.
@@ -155,11 +122,8 @@ mod tests {
         for name in names.iter().skip(1) {
             fake.connect(name);
         }
-        let drain = Drain {
-            node: Node::new("n1".parse().expect("an id")),
-            vpn: Vpn::Fake(fake.clone()),
-            draining: draining.clone(),
-        };
+        let node = Node::new("n1".parse().expect("an id"));
+        let task = run(node, Vpn::Fake(fake.clone()), draining.clone(), stop.clone());
         let look = async {
             sleep(SOON).await;
             assert_eq!(fake.sessions().await.expect("sessions").len(), 19);
@@ -176,7 +140,7 @@ mod tests {
             assert_eq!(fake.sessions().await.expect("sessions").len(), 1);
             stop.cancel();
         };
-        let (done, ()) = tokio::join!(run(drain, stop.clone()), look);
+        let (done, ()) = tokio::join!(task, look);
         done.expect("ended");
     }
 }

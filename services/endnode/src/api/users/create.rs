@@ -15,9 +15,12 @@ use super::{
     local_user::{LocalUser, UserState},
     read,
 };
-use crate::api::{
-    local::{Agent, internal},
-    scalars::UsernameText,
+use crate::{
+    api::{
+        local::{internal, patience},
+        scalars::UsernameText,
+    },
+    shared::Shared,
 };
 
 /// A user to create.
@@ -30,7 +33,7 @@ pub(super) struct NewUser {
     expires_at: Option<Timestamp>,
 }
 
-pub(super) async fn create(agent: &Agent, user: NewUser, source: Option<IpAddr>) -> Result<Created, ApiError> {
+pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr>) -> Result<Created, ApiError> {
     let now = Utc::now();
     let expires_at = user.expires_at.map(Timestamp::to_utc);
     if expires_at.is_some_and(|end| end <= now) {
@@ -39,7 +42,7 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: Option<IpAddr>)
     let username = user.username.to_username()?;
     let intent = Intent {
         id: IntentId::new(),
-        node: agent.node.id.clone(),
+        node: shared.node.id.clone(),
         requested_at: now,
         source,
         action: IntentAction::CreateUser {
@@ -47,9 +50,9 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: Option<IpAddr>)
             expires_at,
         },
     };
-    let answer = agent.waiters.wait_for(intent.id);
+    let answer = shared.waiters.wait_for(intent.id);
     let wanted = username.clone();
-    let queued = agent.journal.write(move |records| {
+    let queued = shared.journal.write(move |records| {
         let taken = records
             .user_by_name(&wanted)?
             .is_some_and(|held| held.removed_by.is_none())
@@ -66,10 +69,10 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: Option<IpAddr>)
             "a user of that name exists or is being created",
         ));
     }
-    agent.node.wakes.intents.wake();
-    match tokio::time::timeout(agent.patience(), answer).await {
+    shared.node.wakes.intents.wake();
+    match tokio::time::timeout(patience(shared), answer).await {
         Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
-            let known = read::find(agent, username.clone())
+            let known = read::find(shared, username.clone())
                 .await?
                 .filter(|user| user.key == Some(user_key.0));
             let accepted = LocalUser {

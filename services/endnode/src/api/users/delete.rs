@@ -17,28 +17,29 @@ use super::{
     local_user::{LocalUser, UserState},
 };
 use crate::{
-    api::local::{Agent, internal},
+    api::local::{internal, patience},
     plan::Held,
+    shared::Shared,
 };
 
-pub(super) async fn delete(agent: &Agent, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
+pub(super) async fn delete(shared: &Shared, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let known = agent
+    let known = shared
         .journal
         .read(move |records| Ok((records.user_by_name(&name)?, records.queued_create(&name)?.is_some())));
     match known.await.map_err(internal)? {
         // Of the name's users, the one that is wanted last.
-        (_, true) => cancel(agent, username).await,
-        (Some(held), false) => remove(agent, held, username, source).await,
+        (_, true) => cancel(shared, username).await,
+        (Some(held), false) => remove(shared, held, username, source).await,
         (None, false) => Err(not_held(&username)),
     }
 }
 
-async fn remove(agent: &Agent, held: Held, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
+async fn remove(shared: &Shared, held: Held, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let user_key = held.command.user_key();
     let intent = Intent {
         id: IntentId::new(),
-        node: agent.node.id.clone(),
+        node: shared.node.id.clone(),
         requested_at: Utc::now(),
         source,
         action: IntentAction::RemoveUser {
@@ -46,8 +47,8 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: Option<Ip
             username: username.clone(),
         },
     };
-    let answer = agent.waiters.wait_for(intent.id);
-    let removed = agent.applier.remove_locally(user_key, intent).await;
+    let answer = shared.waiters.wait_for(intent.id);
+    let removed = shared.applier.remove_locally(user_key, intent).await;
     let user = LocalUser::of_held(held, Utc::now())
         .map(|user| LocalUser {
             state: UserState::Deleting,
@@ -58,7 +59,7 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: Option<Ip
         // Deleted here before: management has not answered yet.
         return Ok(Deleted::Queued(Json(user)));
     }
-    match tokio::time::timeout(agent.patience(), answer).await {
+    match tokio::time::timeout(patience(shared), answer).await {
         Ok(Ok(
             IntentAnswer::Accepted { .. }
             | IntentAnswer::Refused {
@@ -72,9 +73,9 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: Option<Ip
 }
 
 /// A create that management never heard of is simply forgotten.
-async fn cancel(agent: &Agent, username: Username) -> Result<Deleted, ApiError> {
+async fn cancel(shared: &Shared, username: Username) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let cancelled = agent.journal.write(move |records| {
+    let cancelled = shared.journal.write(move |records| {
         let Some(queued) = records.queued_create(&name)? else {
             return Ok(None);
         };

@@ -42,7 +42,7 @@ impl UsersApi {
     ) -> Result<PageAnswer<LocalUser>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after: Option<String> = decode_cursor(cursor.0.as_ref())?;
-        let rows = read::page(node.agent()?, after.unwrap_or_default(), limit.fetch()).await?;
+        let rows = read::page(node.shared()?, after.unwrap_or_default(), limit.fetch()).await?;
         Ok(PageAnswer::new(
             rows,
             limit,
@@ -63,7 +63,7 @@ impl UsersApi {
         source: &RemoteAddr,
         user: Json<NewUser>,
     ) -> Result<Created, ApiError> {
-        create(node.agent()?, user.0, ip_of(source)).await
+        create(node.shared()?, user.0, ip_of(source)).await
     }
 
     /// Get a user
@@ -77,7 +77,7 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Json<LocalUser>, ApiError> {
-        read::one(node.agent()?, username.0.to_username()?).await.map(Json)
+        read::one(node.shared()?, username.0.to_username()?).await.map(Json)
     }
 
     /// Delete a user
@@ -92,7 +92,7 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Deleted, ApiError> {
-        delete(node.agent()?, username.0.to_username()?, ip_of(source)).await
+        delete(node.shared()?, username.0.to_username()?, ip_of(source)).await
     }
 }
 
