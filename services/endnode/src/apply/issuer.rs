@@ -17,12 +17,13 @@ use vpnmanager_nats::{
 use super::{
     commit::{IssueOrder, LOST, issued},
     keys::make_keys,
-    render::{Pki, RenderError, render},
+    render::{Pki, render},
 };
 use crate::{
     journal::{Journal, JournalError, NewProfile, StoredKey},
     profile::Profile,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 /// Signing is one commit of PostgreSQL; what takes longer is an outage.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -277,7 +278,7 @@ impl Issuer {
         let written = tokio::task::spawn_blocking(move || {
             for (name, text) in files {
                 if let Err(error) = Profile::from(text).store(&dir, &name) {
-                    warn!(credential = %name, error = %error, "A profile's file could not be written");
+                    warn!(credential.common_name = %name, error = %chain(&error), "A profile's file could not be written");
                 }
             }
         });
@@ -328,15 +329,8 @@ fn rendered(pki: &Pki, order: &IssueOrder, state: State) -> State {
     match state {
         State::Certified(key, signed) => match render(pki, &key, signed, &order.issue) {
             Ok(profile) => State::Rendered(profile),
-            Err(error) => State::Later(IssueError::Render(why(&error))),
+            Err(error) => State::Later(IssueError::Render(chain(&error).to_string())),
         },
         State::Keyed(_) | State::Rendered(_) | State::Lost(_) | State::Gone | State::Later(_) => state,
-    }
-}
-
-fn why(error: &RenderError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use tracing::warn;
 use vpnmanager_nats::ids::CommonName;
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     backend::{BackendError, VpnBackend as _},
@@ -75,7 +76,7 @@ pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
         match fs::remove_file(profile_path(dir, name)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(credential = %name, error = %error, "A profile could not be removed"),
+            Err(error) => warn!(credential.common_name = %name, error = %error, "A profile could not be removed"),
         }
     }
 }
@@ -94,8 +95,8 @@ pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<()
             // The journal has it: a full disk must not keep the node from starting.
             if let Err(error) = restore(dir, &profile) {
                 warn!(
-                    credential = %profile.common_name,
-                    error = format!("{:#}", anyhow::Error::from(error)),
+                    credential.common_name = %profile.common_name,
+                    error = %chain(&error),
                     "A profile's file could not be written"
                 );
             }

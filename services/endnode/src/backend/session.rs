@@ -44,7 +44,7 @@ pub struct CutSessions {
 
 impl CutSessions {
     /// So many were ended, and nothing is left to do.
-    pub(crate) fn done(sessions: usize) -> Self {
+    pub fn done(sessions: usize) -> Self {
         Self {
             count: u32::try_from(sessions).unwrap_or(u32::MAX),
             pending: false,
@@ -52,7 +52,7 @@ impl CutSessions {
     }
 
     /// The server could not be asked.
-    pub(crate) fn pending() -> Self {
+    pub fn pending() -> Self {
         Self {
             count: 0,
             pending: true,

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
-use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{error_chain::chain, tasks::Tasks};
 
 use super::{
     error::JournalError,
@@ -41,7 +41,7 @@ impl Journal {
             Err(damage) if damage.is_damage() => {
                 let kept = set_aside(path)?;
                 error!(
-                    error = format!("{:#}", anyhow::Error::from(damage)),
+                    error = %chain(&damage),
                     kept = %kept.display(),
                     "The journal is damaged: it is set aside, and management is asked for everything again. \
                      Keys and profiles made here and requests that waited for management are in the file set aside alone"

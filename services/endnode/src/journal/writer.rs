@@ -9,6 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
+use vpnmanager_runtime::error_chain::chain;
 
 use super::{error::JournalError, mark::Mark, records::Records};
 
@@ -87,7 +88,7 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     }
     let failure = committed.err().map(Arc::new);
     if let Some(failure) = &failure {
-        error!(error = %failure, "The journal could not be written");
+        error!(error = %chain(failure.as_ref()), "The journal could not be written");
     }
     for reply in replies {
         reply(

@@ -10,7 +10,7 @@ use vpnmanager_nats::{
     permissions::inbox_prefix,
     security::standing::{Question, Standing},
 };
-use vpnmanager_runtime::backoff::jittered;
+use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
 use crate::{
     enrolled::Enrolled,
@@ -171,7 +171,7 @@ impl BusWatch {
         self.shared.bus_refusal.set(None);
         self.enrolled.identity.bus_jwt = self.enrolled.jwt.text();
         if let Err(error) = self.enrolled.identity.save(&self.enrolled.dir, &self.enrolled.keys) {
-            warn!(error = %error, "The fresh credential could not be saved; the next start asks for another one");
+            warn!(error = %chain(&error), "The fresh credential could not be saved; the next start asks for another one");
         }
     }
 
@@ -183,7 +183,7 @@ impl BusWatch {
                 "Management says that this node was deregistered: it serves nobody any more. To take it back, enrol it anew"
             ),
             Err(error) => {
-                error!(error = %error, "This node was deregistered, and that could not be journaled; trying again")
+                error!(error = %chain(&error), "This node was deregistered, and that could not be journaled; trying again")
             }
         }
     }

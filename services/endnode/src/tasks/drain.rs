@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
+use vpnmanager_runtime::error_chain::chain;
 
 use self::mover::Mover;
 use crate::{
@@ -71,7 +72,7 @@ impl Drain {
             Ok(left) => left,
             Err(error) => {
                 // A server that is down has no clients; its health says so elsewhere.
-                debug!(error = %error, "Clients could not be moved this time");
+                debug!(error = %chain(&error), "Clients could not be moved this time");
                 return;
             }
         };

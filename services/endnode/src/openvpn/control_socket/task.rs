@@ -1,6 +1,6 @@
 //! The task that keeps the connection.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -70,7 +70,7 @@ impl ControlTask {
                     match self.serve(connection, &cancel).await {
                         Ok(()) => return,
                         Err(failure) => {
-                            warn!(error = &failure as &dyn Error, "Lost OpenVPN's management connection");
+                            warn!(error = %chain(&failure), "Lost OpenVPN's management connection");
                             failure
                         }
                     }
@@ -207,7 +207,7 @@ fn log_unless_lost<T>(outcome: Result<T, ControlError>) -> Result<(), ControlErr
         Ok(_) => Ok(()),
         Err(error) if error.spares_the_connection() => {
             warn!(
-                error = &error as &dyn Error,
+                error = %chain(&error),
                 "Could not check sessions against the allow-list"
             );
             Ok(())

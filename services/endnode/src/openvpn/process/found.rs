@@ -89,7 +89,7 @@ impl Found {
         {
             let error = io::Error::from(error);
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = %error,
                 openvpn.pid = self.pid,
                 "Could not signal OpenVPN"
             );

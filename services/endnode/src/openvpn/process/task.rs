@@ -1,6 +1,6 @@
 //! The task that keeps the process.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,7 @@ impl ProcessTask {
                 None => return,
                 Some(Ok(process)) => process,
                 Some(Err(failure)) => {
-                    error!(error = &failure as &dyn Error, "Could not start OpenVPN");
+                    error!(error = %chain(&failure), "Could not start OpenVPN");
                     self.failed(chain(&failure).to_string());
                     failures = failures.saturating_add(1);
                     if pause(failures, &cancel).await.is_none() {
