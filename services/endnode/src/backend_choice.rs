@@ -15,7 +15,7 @@ use crate::{
     vpn::Vpn,
 };
 
-/// The backend, and what has to run behind it.
+/// The backend, and the task that has to run behind it.
 pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
     let allow_list = AllowList::open(dir.allow())?;
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;

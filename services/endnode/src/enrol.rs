@@ -85,7 +85,7 @@ enum EnrolError {
     OtherKeys,
 }
 
-/// Enrols, however long it takes: with pauses that grow while management is away, and long ones while it refuses.
+/// Enrols, however long it takes: pauses grow while management is away, and are long while it refuses.
 ///
 /// # Errors
 /// When the request cannot be put together: the keys are unusable.
@@ -193,7 +193,7 @@ fn accept(registered: Registered, config: &Config, keys: &NodeKeys) -> Result<Id
     }
 }
 
-/// Says what went wrong and how long to wait.
+/// Logs what went wrong and returns how long to wait.
 fn pause_after(failure: &EnrolError, failures: u32) -> Duration {
     match failure {
         EnrolError::Unreachable(_) | EnrolError::Unavailable(_) => {

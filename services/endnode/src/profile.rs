@@ -1,7 +1,7 @@
 //! The profile: the `.ovpn` file that a user imports.
 //!
-//! It lists every node of the user in order. A client that loses its node tries it once more and then the next one; the
-//! short timeouts make that seconds.
+//! It lists every node of the user in order. A client that loses its node tries it once more and then the next one, within
+//! seconds because of the short timeouts.
 
 use std::{
     fmt,
@@ -36,7 +36,7 @@ pub struct ProfileParts<'a> {
     pub tls_crypt_v2: &'a SecretString,
 }
 
-/// A whole profile. It holds a private key, so it shows itself only on request.
+/// A whole profile. It holds a private key, so only [`Self::expose`] shows it.
 #[derive(Clone)]
 pub struct Profile(SecretString);
 
@@ -46,7 +46,7 @@ pub enum ProfileError {
     /// Nowhere to connect.
     #[error("a profile needs at least one remote")]
     NoRemote,
-    /// OpenVPN would not take it, or take it for something else.
+    /// OpenVPN would refuse or misread it.
     #[error("the prefix of the servers' names must be 1 to 64 letters, digits, '.', '_' or '-'")]
     Prefix,
     /// A part is not the PEM it should be.
@@ -61,7 +61,7 @@ pub enum ProfileError {
 }
 
 impl Profile {
-    /// Puts a profile together. Every part is parsed and written anew, so that nothing else can ride along.
+    /// Puts a profile together. Every part is parsed and written anew, so that a part cannot carry other directives.
     pub fn render(parts: &ProfileParts<'_>) -> Result<Self, ProfileError> {
         let mut text = String::from("client\ndev tun\n");
         text.push_str(&remotes(parts.remotes)?);

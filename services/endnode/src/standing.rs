@@ -48,7 +48,7 @@ pub enum StandingError {
     #[error("management cannot be asked")]
     Request(#[from] reqwest::Error),
     /// It did not answer the question.
-    #[error("management does not say (status {0})")]
+    #[error("management did not answer the question (status {0})")]
     Status(StatusCode),
     /// Whoever answered is not the fleet's management.
     #[error("the answer is not signed by the fleet's CA")]

@@ -1,4 +1,4 @@
-//! `/health`: how the node is, for a person or a load balancer.
+//! `/health`: the node's health, for a person or a load balancer.
 
 use async_nats::connection::State;
 use poem::web::Data;
@@ -12,25 +12,25 @@ use super::{
 };
 use crate::{backend::VpnBackend as _, shared::Shared};
 
-/// How the node is.
+/// The node's health.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 struct Health {
-    /// In one word.
+    /// The health in one word.
     status: NodeStatus,
     /// Release of the agent.
     version: String,
-    /// This node.
+    /// Name of the node.
     server_id: String,
     /// Whether the bus is connected. The VPN does not depend on it.
     bus_connected: bool,
-    /// Whether all that management wanted when last asked is applied.
+    /// Whether the node has applied everything that management wanted at the last handshake.
     in_sync: bool,
-    /// Whether management has its clients moved to other servers.
+    /// Whether management is draining the node: its clients are moved to other nodes.
     draining: bool,
-    /// Users that the node holds.
+    /// Number of users that the node holds.
     users: u64,
-    /// Local requests that wait for management.
+    /// Number of local requests that wait for management.
     queued_intents: u64,
     /// The VPN server; absent until the node has enrolled.
     openvpn: Option<ServerHealth>,
@@ -38,7 +38,7 @@ struct Health {
     detail: Option<String>,
 }
 
-/// How the VPN server is.
+/// The VPN server's health.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct ServerHealth {
@@ -46,7 +46,7 @@ struct ServerHealth {
     state: ServerState,
     /// Its process id.
     pid: Option<u32>,
-    /// Live sessions.
+    /// Connected clients.
     sessions: u32,
     /// What is wrong, in words.
     detail: Option<String>,
@@ -58,7 +58,7 @@ struct ServerHealth {
 enum NodeStatus {
     /// Everything works.
     Ok,
-    /// Something is away or wrong; `detail` says what.
+    /// Something cannot be reached or is wrong; `detail` says what.
     Degraded,
     /// Management has not enrolled the node yet.
     Enrolling,
@@ -72,11 +72,11 @@ enum NodeStatus {
 enum ServerState {
     /// It accepts clients.
     Up,
-    /// It should, and does not.
+    /// It should serve, and does not.
     Down,
-    /// It must not yet.
+    /// It does not serve yet, or must not serve.
     Waiting,
-    /// There is none.
+    /// The agent looks after no server.
     Absent,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct HealthApi;
 impl HealthApi {
     /// Check the node's health
     ///
-    /// Needs no key. Always answers 200; `status` says how the node is.
+    /// Needs no key. Always answers 200; `status` tells the node's health.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
         match node.shared_if_enrolled() {

@@ -49,7 +49,7 @@ impl LocalNode {
     }
 }
 
-/// How long a caller waits for management: not at all while nobody could be asked.
+/// How long a caller waits for management: not at all while the bus is not connected.
 pub(super) fn patience(shared: &Shared) -> Duration {
     match shared.bus.connection_state() {
         State::Connected => PATIENCE,
@@ -57,7 +57,7 @@ pub(super) fn patience(shared: &Shared) -> Duration {
     }
 }
 
-/// The journal's errors are the node's own affair.
+/// A failed journal is an internal error of the node (500).
 pub(super) fn internal(error: JournalError) -> ApiError {
     ApiError::internal(error)
 }

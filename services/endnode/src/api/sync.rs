@@ -1,4 +1,4 @@
-//! `POST /api/sync/users`: users from management's hand, by the same way as commands of the bus.
+//! `POST /api/sync/users`: a list of users, applied in the same way as commands of the bus.
 
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Object)]
 #[oai(example)]
 struct UserList {
-    /// Whether these are all users of the node: whoever is not among them is removed.
+    /// Whether the list holds all users of the node: users that are not listed are removed.
     #[oai(default)]
     full: bool,
     /// The users, at most 10,000; a body holds 1 MiB.
@@ -45,15 +45,15 @@ struct WantedUser {
     /// The name.
     #[oai(validator(max_length = 255))]
     username: String,
-    /// Generation of this state; only a newer one than the node holds is applied.
+    /// Revision of this state; it is applied only when it is greater than the one that the node holds.
     revision: i64,
-    /// `false`: suspended. For `put_user`.
+    /// `false` suspends the user. Required for `put_user`.
     active: Option<bool>,
-    /// Refused and cut from this moment on.
+    /// From this moment on the user is refused and cut.
     expires_at: Option<Timestamp>,
-    /// What the node is to the user. For `put_user`.
+    /// What the node is to the user. Required for `put_user`.
     role: Option<WantedRole>,
-    /// Every credential that is let in. For `put_user`.
+    /// Every credential that is let in. Required for `put_user`.
     #[oai(validator(max_items = 100))]
     credentials: Option<Vec<String>>,
     /// The profile that this node makes; only for the role `home`.
@@ -99,7 +99,7 @@ enum Wanted {
 enum WantedRole {
     /// Makes and keeps the profile.
     Home,
-    /// Lets the user in as well.
+    /// Also lets the user in.
     Standby,
 }
 
@@ -117,18 +117,18 @@ enum WantedProtocol {
 #[derive(Debug, Object)]
 #[oai(example)]
 struct Synced {
-    /// Users that are held otherwise now, those removed among them.
+    /// Users whose state on the node changed, removed ones included.
     changed: Vec<String>,
-    /// How many were held so already.
+    /// Number of users whose state was already as listed.
     unchanged: u64,
-    /// Users that were not taken, and why.
+    /// Users that were refused, and why.
     refused: Vec<RefusedUser>,
 }
 
-/// A user that was not taken.
+/// A user that was refused.
 #[derive(Debug, Object)]
 struct RefusedUser {
-    /// As it was given.
+    /// The name as it was given.
     username: String,
     /// Why.
     reason: String,
@@ -138,10 +138,10 @@ pub(super) struct SyncApi;
 
 #[OpenApi(tag = "Tag::Users", prefix_path = "/api/sync")]
 impl SyncApi {
-    /// Take a list of users
+    /// Apply a list of users
     ///
-    /// Applies each user by the rules that hold for commands of the bus: a whole state with a revision, older ones are refused.
-    /// A user that is wrong is refused alone. With `full`, users that are not listed are removed.
+    /// Applies each user by the rules of commands on the bus: an entry is the whole state of a user with a revision, and an older
+    /// revision is refused. An invalid entry is refused without the others. With `full`, users that are not listed are removed.
     #[oai(path = "/users", method = "post", operation_id = "sync_users")]
     async fn users(
         &self,
@@ -159,7 +159,7 @@ async fn take(shared: &Shared, list: UserList) -> Result<Synced, ApiError> {
         unchanged: 0,
         refused: Vec::new(),
     };
-    // A user that is listed and wrong is refused, and not removed.
+    // A listed user whose entry is invalid is refused, and not removed.
     let listed = list.users.iter().map(|user| UserKey(user.user_key)).collect();
     let mut commands = Vec::with_capacity(list.users.len());
     for user in list.users {
@@ -220,7 +220,7 @@ async fn take(shared: &Shared, list: UserList) -> Result<Synced, ApiError> {
 }
 
 impl WantedUser {
-    /// As the wire has it: its rules are kept in one place.
+    /// The command, by way of the wire's JSON, so that its rules stay in one place.
     fn into_command(self, node: &NodeId) -> Result<Command, String> {
         let put = match self.r#type {
             Wanted::RemoveUser => json!({ "type": "remove_user" }),

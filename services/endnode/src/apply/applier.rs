@@ -41,7 +41,7 @@ struct Inner {
     journal: Journal,
     vpn: Vpn,
     profiles: PathBuf,
-    /// Held from a commit to the end of its projection.
+    /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
     turn: Mutex<()>,
 }
 
@@ -74,7 +74,7 @@ impl Applier {
     /// 0 when they came another way.
     ///
     /// # Errors
-    /// [`ApplyError`]; repeating the commands is right then.
+    /// Repeat the commands: what was stored of them is recognised.
     pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -102,8 +102,8 @@ impl Applier {
         Ok(applied)
     }
 
-    /// Deletes a user on this node at once and queues the request that carries it to management.
-    /// False when the user is not held any more, or was deleted here before.
+    /// Deletes a user on this node at once and queues the request that tells management.
+    /// False when the node no longer holds the user, or the user was deleted here before.
     pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -145,8 +145,8 @@ impl Applier {
         }
     }
 
-    /// Removes users that management does not know, and returns them. Who is known is asked once nothing else can be journaled:
-    /// a user who came a moment before is no ghost.
+    /// Removes users that management does not know (ghosts), and returns them. `known` is asked once nothing else can be journaled,
+    /// so that a user who came a moment before is not taken for a ghost.
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -173,7 +173,7 @@ impl Applier {
         Ok(ghosts)
     }
 
-    /// Refuses and cuts everybody whose time is over. Returns when the next one's is.
+    /// Refuses and cuts every user who has expired. Returns when the next user expires.
     pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -211,7 +211,7 @@ impl Applier {
         Ok(next)
     }
 
-    /// Makes the allow-list what the journal says and says what had to change.
+    /// Makes the allow-list equal to the journal and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -220,12 +220,12 @@ impl Applier {
         Ok(inner.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
     }
 
-    /// Makes the folder of profiles what the journal says.
+    /// Makes the folder of profiles equal to the journal.
     pub async fn rebuild_profiles(&self) -> Result<(), ProjectError> {
         rebuild_profiles(&self.inner.journal, &self.inner.profiles).await
     }
 
-    /// Where profiles lie.
+    /// The folder of profiles.
     pub fn profiles(&self) -> &Path {
         &self.inner.profiles
     }

@@ -15,21 +15,21 @@ use crate::{
     profile::profile_path,
 };
 
-/// One command that was applied.
+/// One command that was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handled {
-    /// What became of it.
+    /// Its result.
     pub applied: Applied,
     /// Whether the journal changed.
     pub changed: bool,
 }
 
-/// What became of one command.
+/// The result of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// It is answered.
+    /// It has its answer.
     Answered(Outcome),
-    /// Access is as it says; its profile has to be made before it is answered.
+    /// Access was changed; its profile has to be made before it can be answered.
     Issuing(IssueOrder),
 }
 
@@ -38,13 +38,13 @@ pub enum Applied {
 pub struct IssueOrder {
     /// The user.
     pub user_key: UserKey,
-    /// The revision that wants it.
+    /// The revision of the command that wants it.
     pub revision: Revision,
     /// What to make.
     pub issue: Issue,
 }
 
-/// One command, stored, with what has to be projected.
+/// One stored command, with what has to be projected.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) handled: Handled,
@@ -91,7 +91,7 @@ pub(super) fn store(
     }
 }
 
-/// Held, with nothing to add.
+/// Applied, with nothing to add.
 pub(super) const APPLIED: Outcome = Outcome::Applied {
     issued: None,
     note: None,

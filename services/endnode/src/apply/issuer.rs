@@ -1,4 +1,4 @@
-//! ProfileStage profiles: keys, certificates, files. Two commits for each: the key is journaled before its certificate is asked
+//! Making profiles: keys, certificates, files. Two commits for each: the key is journaled before its certificate is asked
 //! for, so that a crash in between asks for the same certificate again and not for a second one.
 
 use std::{path::PathBuf, time::Duration};
@@ -43,7 +43,7 @@ pub struct Issuer {
     pub bus: Client,
 }
 
-/// What became of one order.
+/// The result of one order.
 #[derive(Debug)]
 pub enum IssueResult {
     /// The command is answered.
@@ -64,13 +64,13 @@ pub enum IssueError {
     /// Management did not answer.
     #[error("asking management for certificates failed")]
     Request(#[source] std::sync::Arc<async_nats::RequestError>),
-    /// Its answer is no answer to the question.
+    /// Its answer cannot be decoded.
     #[error("management's answer about certificates cannot be read")]
     Answer(#[source] std::sync::Arc<DecodeError>),
-    /// It said that it cannot at this moment, or left the request out.
+    /// It said that it cannot sign at this moment, or its answer lacks this request.
     #[error("management cannot sign at this moment")]
     Unavailable,
-    /// Every part is there and they do not fit together.
+    /// The parts are there and do not fit together.
     #[error("{0}")]
     Render(String),
 }
@@ -84,11 +84,11 @@ struct Work {
 enum State {
     /// Needs a certificate.
     Keyed(StoredKey),
-    /// Has everything that it needs; the certificate is new, or in the key's row.
+    /// Has everything that it needs. The certificate is given where it is new, and is in the key's row otherwise.
     Certified(StoredKey, Option<SignedCertificate>),
     /// Rendered.
     Rendered(NewProfile),
-    /// Can never be made; whether the key was at fault.
+    /// Management refuses to certify it: the profile can never be made from this key, or never at all.
     Lost(SignRefusal),
     /// The credential is gone: a newer command took it away.
     Gone,
@@ -288,7 +288,7 @@ impl Issuer {
 }
 
 impl IssueError {
-    /// The same for another order of the batch.
+    /// The same error for another order of the batch.
     fn again(&self) -> Self {
         match self {
             Self::Key(error) => Self::Key(error.clone()),

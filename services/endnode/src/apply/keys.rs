@@ -1,4 +1,4 @@
-//! Keys of users, born here.
+//! Making keys on this node.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use vpnmanager_nats::ids::CommonName;

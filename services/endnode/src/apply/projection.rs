@@ -18,10 +18,10 @@ use crate::{
     vpn::Vpn,
 };
 
-/// A projection could not be made true. The journal is, and the next reconciliation makes it so.
+/// A projection could not be made equal to the journal. The next reconciliation tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// Somebody could not be refused or let in.
+    /// A credential could not be refused or let in.
     #[error("changing who is let in failed")]
     Access(#[from] BackendError),
     /// The folder of profiles cannot be read.
@@ -70,7 +70,7 @@ impl Merged {
     }
 }
 
-/// Removes the profiles of credentials that are no more. What cannot be removed is found again at the next start.
+/// Removes the profiles of credentials that no longer exist. What cannot be removed is removed at the next start.
 pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
     for name in names {
         match fs::remove_file(profile_path(dir, name)) {
@@ -81,7 +81,7 @@ pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
     }
 }
 
-/// Makes the folder of profiles hold what the journal holds, as far as the disk takes it. For the start: it reads every profile once.
+/// Makes the folder of profiles equal to the journal, as far as the disk has room. For the start: it reads every profile once.
 pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<(), ProjectError> {
     const PAGE: u32 = 200;
     let mut known = BTreeSet::new();

@@ -42,7 +42,7 @@ pub(super) enum RenderError {
     ForeignCertificate,
 }
 
-/// Renders a profile from its parts. `signed` is the certificate where it is new; the stored one counts otherwise.
+/// Renders a profile from its parts. `signed` is a new certificate; without one the stored certificate is used.
 pub(super) fn render(
     pki: &Pki,
     key: &StoredKey,

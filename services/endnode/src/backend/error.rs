@@ -8,9 +8,9 @@ use crate::allow_list::AllowListError;
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The allow-list could not be read or written.
-    #[error("allow-list not usable")]
+    #[error("the allow-list cannot be used")]
     AllowList(#[from] AllowListError),
     /// The server did not answer, or refused.
-    #[error("VPN server did not do as asked")]
+    #[error("the VPN server did not do what was asked")]
     Server(#[source] Box<dyn Error + Send + Sync>),
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::allow_list::Reconciled;
 
-/// A VPN server that exists only in memory: for tests that need speed, not truth. Clones share one state.
+/// A VPN server that exists only in memory, for fast tests. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     state: Arc<Mutex<State>>,

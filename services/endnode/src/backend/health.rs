@@ -1,4 +1,4 @@
-//! How the server fares.
+//! The health of a VPN server.
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
@@ -14,11 +14,11 @@ pub enum BackendState {
     Down,
     /// It is not meant to serve: the snapshot is incomplete, or this node was told to stop.
     Stopped,
-    /// No server is looked after here.
+    /// The agent looks after no server.
     Absent,
 }
 
-/// How the server fares.
+/// The health of a VPN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendHealth {
     /// Whether it serves.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::allow_list::Reconciled;
 
-/// A VPN server as the agent sees it: who may log in, who is connected, how it fares.
+/// A VPN server as the agent sees it: who may log in, who is connected, how healthy it is.
 ///
 /// Nothing here restarts or reloads the server, and no call disturbs a session that it does not name.
 pub trait VpnBackend: Send + Sync + 'static {
@@ -39,13 +39,13 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Ends every session whose credential is not on the allow-list.
     fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
 
-    /// Who is connected.
+    /// The connected clients.
     fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send;
 
     /// Changes with each login, as soon as its handshake is over.
     fn logins(&self) -> watch::Receiver<u64>;
 
-    /// How the server fares. Always answers.
+    /// The server's health. Always answers.
     fn health(&self) -> impl Future<Output = BackendHealth> + Send;
 
     /// Says whether this node should answer clients. See [`Serving`].

@@ -15,7 +15,7 @@ pub struct IntentWaiters {
 }
 
 impl IntentWaiters {
-    /// Waits for the answer to this intent. Ask before it is queued.
+    /// Receives the answer to this intent. Call it before the intent is queued.
     pub fn wait_for(&self, id: IntentId) -> oneshot::Receiver<IntentAnswer> {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.inner();

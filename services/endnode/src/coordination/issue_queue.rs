@@ -5,7 +5,7 @@ use vpnmanager_nats::delivery::Delivery;
 
 use crate::apply::IssueOrder;
 
-/// Profiles that may wait; the server holds back the rest.
+/// Profiles that may wait here; more commands stay in the stream.
 const QUEUE: usize = 2048;
 
 /// One profile to make, with the command to answer when it is made.
@@ -19,13 +19,13 @@ pub struct IssueJob {
     pub traceparent: Option<String>,
 }
 
-/// The way to the task. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct IssueQueue {
     sender: mpsc::Sender<IssueJob>,
 }
 
-/// The task's end of the queue.
+/// The task's end.
 pub type IssueJobs = mpsc::Receiver<IssueJob>;
 
 impl IssueQueue {

@@ -17,20 +17,20 @@ use super::{
 };
 use crate::plan::{HeldCredential, ProfileStage};
 
-/// A key with the request to certify it. Shows neither.
+/// A key with the request to certify it. `Debug` shows neither.
 #[derive(Clone)]
 pub struct StoredKey {
     /// PKCS #8, PEM.
     pub key: SecretString,
     /// PKCS #10, PEM.
     pub csr: String,
-    /// The certificate, PEM, once it is there.
+    /// The certificate, PEM, once management signed it.
     pub certificate: Option<String>,
-    /// The tls-crypt-v2 client key, PEM, once it is there.
+    /// The tls-crypt-v2 client key, PEM, once it was made.
     pub tls_crypt_v2: Option<SecretString>,
 }
 
-/// A profile with what went into it. Shows none of it.
+/// A profile with what went into it. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct NewProfile {
     /// The credential.
@@ -47,7 +47,7 @@ pub struct NewProfile {
     pub checksum: String,
 }
 
-/// A profile as it stands in the journal. Shows nothing.
+/// A profile as the journal holds it. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct StoredProfile {
     /// The credential.
@@ -87,7 +87,7 @@ impl Records<'_> {
         Ok(credentials)
     }
 
-    /// Notes a user's credentials; those known already stay as they are.
+    /// Adds a user's credentials; those that are known already stay as they are.
     pub fn list_credentials(&self, user: UserKey, names: &[CommonName]) -> Result<(), JournalError> {
         let insert = "
             INSERT INTO credentials (common_name, user_key, state) VALUES (?1, ?2, 'listed')
@@ -165,14 +165,14 @@ impl Records<'_> {
         Ok(self.connection.prepare_cached(update)?.execute(row)? == 1)
     }
 
-    /// The credential can have no profile here any more; its key goes.
+    /// Notes that the credential can never have a profile on this node, and deletes its key.
     pub fn lose_credential(&self, name: &CommonName) -> Result<(), JournalError> {
         let update = "UPDATE credentials SET state = 'lost', key_pem = NULL, csr_pem = NULL WHERE common_name = ?1";
         self.connection.prepare_cached(update)?.execute([name.as_str()])?;
         Ok(())
     }
 
-    /// The request was no good: the next try makes another key.
+    /// Deletes a key whose request was refused: the next try makes another one.
     pub fn drop_key(&self, name: &CommonName) -> Result<(), JournalError> {
         let update = "
             UPDATE credentials SET state = 'listed', key_pem = NULL, csr_pem = NULL
@@ -191,7 +191,7 @@ impl Records<'_> {
         rows.next()?.map(stored_profile).transpose()
     }
 
-    /// Finished profiles by name, from after `after` on.
+    /// Finished profiles in the order of their names, those after `after`, at most `most`.
     pub fn profiles_after(&self, after: &str, most: u32) -> Result<Vec<StoredProfile>, JournalError> {
         let select = "
             SELECT common_name, profile, checksum FROM credentials

@@ -9,7 +9,7 @@ use super::{
     records::Records,
 };
 
-/// A node that cannot reach the bus for long keeps its newest events only.
+/// A node that cannot reach the bus for long keeps only its newest events.
 const MOST_EVENTS: i64 = 10_000;
 
 impl Records<'_> {
@@ -40,7 +40,7 @@ impl Records<'_> {
         .collect()
     }
 
-    /// Drops events that the bus has.
+    /// Deletes events that the stream holds.
     pub fn forget_events(&self, numbers: &[i64]) -> Result<(), JournalError> {
         let mut statement = self.connection.prepare_cached("DELETE FROM events WHERE number = ?1")?;
         for number in numbers {

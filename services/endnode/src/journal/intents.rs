@@ -54,7 +54,7 @@ impl Records<'_> {
         Ok(intents)
     }
 
-    /// The first request that waits.
+    /// The oldest request that waits.
     pub fn next_intent(&self) -> Result<Option<QueuedIntent>, JournalError> {
         let select = "SELECT * FROM intents WHERE refused IS NULL ORDER BY number LIMIT 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -78,7 +78,7 @@ impl Records<'_> {
         Ok(creates.rev().find(|queued| queued.refused.is_none()))
     }
 
-    /// A new create of the name makes refusals of older ones old news.
+    /// Deletes refused creates of this name: a new create takes their place.
     pub fn forget_refused_create(&self, wanted: &Username) -> Result<(), JournalError> {
         let creates = self.creates(wanted)?.into_iter();
         for refused in creates.filter(|queued| queued.refused.is_some()) {
@@ -113,7 +113,7 @@ impl Records<'_> {
         Ok(attempts == Some(0))
     }
 
-    /// Management carried it out, or nobody wants it any more.
+    /// Deletes a request that management carried out, or that was cancelled.
     pub fn forget_intent(&self, id: IntentId) -> Result<(), JournalError> {
         self.connection
             .prepare_cached("DELETE FROM intents WHERE id = ?1")?
@@ -121,7 +121,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Management refused it.
+    /// Notes that management refused a request, and why; it is kept for a day.
     pub fn refuse_intent(&self, id: IntentId, reason: &str, now: DateTime<Utc>) -> Result<(), JournalError> {
         let update = "UPDATE intents SET refused = ?2, changed_at = ?3 WHERE id = ?1";
         self.connection

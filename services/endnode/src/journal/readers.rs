@@ -28,7 +28,7 @@ impl Readers {
         }
     }
 
-    /// Blocks: call it on a thread that may.
+    /// Blocks: call it only where blocking is allowed.
     pub(super) fn read<T>(
         &self,
         look: impl FnOnce(&Records<'_>) -> Result<T, JournalError>,

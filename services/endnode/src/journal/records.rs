@@ -1,9 +1,9 @@
-//! What work on the journal gets to see.
+//! The journal's rows.
 
 use rusqlite::Connection;
 
-/// The rows of the journal, as one transaction or one consistent read sees them. What can be done with them stands beside each kind
-/// of row.
+/// The rows of the journal, as one transaction or one consistent read sees them. Each file of this folder adds
+/// the statements for one kind of row.
 #[derive(Debug)]
 pub struct Records<'c> {
     pub(super) connection: &'c Connection,

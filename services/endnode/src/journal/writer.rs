@@ -16,7 +16,7 @@ use super::{error::JournalError, mark::Mark, records::Records};
 /// Writes in one commit.
 const BATCH: usize = 256;
 
-/// One write: its work, and whom to tell after the commit.
+/// One write: its work, and who gets its result after the commit.
 pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>);
 
 /// Gives a caller its result, once it is known how the commit went.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Works until every handle is gone or the process is stopping, and then through what is queued.
+/// Writes until every handle is gone, or the process is stopping and the queue is empty.
 pub(super) fn write_batches(
     (mut connection, mark): (Connection, Mark),
     runtime: &Handle,
@@ -99,7 +99,7 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     }
 }
 
-/// What fails is undone alone.
+/// Work that fails is undone without the rest of the batch.
 fn in_savepoint<T>(
     transaction: &mut Transaction<'_>,
     work: impl FnOnce(&Records<'_>) -> Result<T, JournalError>,

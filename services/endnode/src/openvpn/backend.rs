@@ -41,7 +41,7 @@ pub struct ManagedOpenVpn {
 pub struct ExternalOpenVpn {
     /// Its management socket.
     pub control_socket: PathBuf,
-    /// Its configuration file, checked at start. None when the operator does not say where it is.
+    /// Its configuration file, checked at start; `None` when the operator does not say where it is.
     pub conf_file: Option<PathBuf>,
 }
 
@@ -77,7 +77,7 @@ impl OpenVpnTask {
 impl OpenVpnBackend {
     /// A backend that starts OpenVPN itself, once [`VpnBackend::set_serving`] says so, and finds it again later.
     ///
-    /// Fails when OpenVPN's account could not reach the allow-list.
+    /// An error when OpenVPN's account could not read the allow-list: everybody would be refused.
     pub fn managed(allow_list: AllowList, managed: ManagedOpenVpn) -> Result<(Self, OpenVpnTask), AllowListError> {
         allow_list.check_reachable(&managed.account)?;
         let socket = managed.conf.control_socket.as_path().to_owned();
@@ -146,7 +146,7 @@ impl OpenVpnBackend {
         self.control.link()
     }
 
-    /// Says once more why a running server may not be as it should.
+    /// What is worth knowing about a running server: an outdated configuration, and the findings.
     fn remarks(&self, process: Option<&ProcessStatus>) -> String {
         let outdated = process.is_some_and(|process| process.outdated_conf);
         let outdated =
@@ -166,7 +166,7 @@ impl VpnBackend for OpenVpnBackend {
 
     async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
         let refused = self.allow_list.deny_all(names);
-        // Whoever could not be refused loses his session all the same.
+        // A credential that could not be refused loses its session all the same.
         let cut = self.disconnect(names, Parting::Halt).await;
         refused?;
         cut

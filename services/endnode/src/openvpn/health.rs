@@ -1,4 +1,4 @@
-//! How a server fares, from what its process and its socket say.
+//! The health of a server, from the state of its process and what it says on its socket. Pure.
 
 use std::time::Duration;
 

@@ -8,18 +8,18 @@ use std::{
 /// One thing that the operator should change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// How serious it is.
     pub severity: Severity,
     /// What to change, and why.
     pub message: String,
 }
 
-/// How bad a finding is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Revoked users get in, or everybody is cut, or the agent is blind.
+    /// Revoked users get in, everybody is cut, or the agent cannot see sessions.
     Error,
-    /// It works, and worse than it could.
+    /// It works, but not as well as it could.
     Warning,
 }
 
@@ -131,7 +131,7 @@ fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Pushed to clients: with 8 s, and 3 s for one more try, they are with their next node within 13 s.
+/// In seconds, pushed to clients: after 8 s of silence and 3 s for one more try they reach their next node within 13 s.
 const LONGEST_SILENCE: u64 = 8;
 
 fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {

@@ -47,7 +47,7 @@ pub enum InvalidServerConf {
     },
 }
 
-/// An absolute path that means itself in a configuration line.
+/// An absolute path that OpenVPN's parser reads back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfPath(String);
 
@@ -172,7 +172,7 @@ pub struct ServerConf {
     pub control_socket: ConfPath,
     /// The only user whose processes may open the management socket: the agent's.
     pub control_user: AccountName,
-    /// Who OpenVPN is once it runs.
+    /// The account that OpenVPN runs as once it has started.
     pub user: AccountName,
     /// Its group.
     pub group: AccountName,
@@ -216,28 +216,28 @@ impl ServerConf {
         // node. A ping each second, so that seven must be lost in a row before a live node is taken for a dead one.
         writeln!(out, "keepalive 1 7")?;
         if self.protocol == Protocol::Udp {
-            // 2: a server that stops sends its clients to their next node at once; 1 would have them wait for this one.
+            // 2: a server that stops sends its clients to their next node at once; with 1 they would try this one again.
             writeln!(out, "explicit-exit-notify 2")?;
         }
         // The allow-list: no file, no login, at each handshake and rekey.
         writeln!(out, "client-config-dir {}", self.allow_dir)?;
         writeln!(out, "ccd-exclusive")?;
         writeln!(out, "max-clients {}", self.max_clients)?;
-        // After a failover a whole fleet of clients comes at once.
+        // After a failover all clients of another node connect at once.
         writeln!(out, "connect-freq-initial 1000 10")?;
-        // Their sum is how long a denied client that ignores everything lives while no agent is there to cut it.
+        // Their sum is how long a denied client that ignores every message stays connected while no agent cuts it.
         writeln!(out, "reneg-sec 600")?;
         writeln!(out, "tran-window 60")?;
         writeln!(out, "management {} unix", self.control_socket)?;
-        // OpenVPN makes its socket open to all; this closes it, also to root when the agent is not root.
+        // OpenVPN opens its socket to every account; this limits it to the agent's, also against root when the agent is not root.
         writeln!(out, "management-client-user {}", self.control_user)?;
         writeln!(out, "user {}", self.user)?;
         writeln!(out, "group {}", self.group)?;
         writeln!(out, "persist-key")?;
         writeln!(out, "persist-tun")?;
-        // Nothing may ever be run.
+        // No scripts or programs are run.
         writeln!(out, "script-security 0")?;
-        // From 3 on every question of the agent is a line in the log.
+        // From 3 on OpenVPN logs a line for every command on the management socket.
         writeln!(out, "verb 2")
     }
 }

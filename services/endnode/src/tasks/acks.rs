@@ -17,7 +17,7 @@ use vpnmanager_runtime::backoff::{Backoff, jittered};
 
 use crate::{coordination::progress::Progress, node::Node, shared::Shared};
 
-/// Before a failed command comes again, by its deliveries so far.
+/// The pause before a failed command is delivered again, by the number of its deliveries so far.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 /// Publishes acks and settles commands. Cheap to clone.
@@ -54,7 +54,7 @@ impl Acks {
     }
 
     /// Publishes the acks, waits until the stream holds them, then settles the commands.
-    /// What fails on the way comes again.
+    /// A command whose ack fails is delivered again.
     pub async fn answer(&self, answered: Vec<Answered>) {
         let mut in_flight = Vec::with_capacity(answered.len());
         for answered in answered {
@@ -69,22 +69,22 @@ impl Acks {
             match stored {
                 Ok(()) => self.settle(answered).await,
                 Err(error) => {
-                    debug!(user.key = %answered.user_key, error = %error, "An ack may not have arrived; the command comes again");
+                    debug!(user.key = %answered.user_key, error = %error, "An ack may not have arrived; the command is delivered again");
                     self.retry(answered.delivery).await;
                 }
             }
         }
     }
 
-    /// Lets a command come again after a while.
+    /// Has a command delivered again after a pause that grows with its deliveries.
     pub async fn retry(&self, delivery: Delivery) {
         let deliveries = u32::try_from(delivery.deliveries().max(1)).unwrap_or(u32::MAX);
         self.hand_back(delivery, jittered(RETRY.after(deliveries))).await;
     }
 
-    /// Gives a command back that nobody works on any more.
+    /// Has a command delivered again after `pause`: nobody works on it any more.
     pub async fn hand_back(&self, delivery: Delivery, pause: Duration) {
-        // The server gives it again by itself when it was not told.
+        // When this fails the server delivers it again by itself, after the ack wait.
         if let Err(error) = delivery.retry(pause).await {
             debug!(error = %error, "A command could not be handed back");
         }
@@ -101,7 +101,7 @@ impl Acks {
         };
         let message = PublishMessage::build()
             .payload(Envelope::traced(ack, answered.traceparent.clone()).encode())
-            // One for each answer: the answer to a later delivery may be another one and must not pass for a repetition.
+            // A new id for each answer: a later delivery may have another answer, which must not be dropped as a duplicate.
             .message_id(Uuid::now_v7().to_string());
         self.jetstream
             .send_publish(subjects::ack(&self.node.id, answered.user_key), message)
@@ -118,7 +118,7 @@ impl Acks {
         }
         let sequence = answered.delivery.sequence();
         if let Err(error) = answered.delivery.done().await {
-            debug!(user.key = %answered.user_key, error = %error, "A command could not be settled; it comes again");
+            debug!(user.key = %answered.user_key, error = %error, "A command could not be settled; it is delivered again");
         }
         self.progress.settled(sequence);
     }

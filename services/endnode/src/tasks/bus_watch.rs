@@ -1,4 +1,5 @@
-//! Why there is no bus: the client only keeps trying, so a refused identity is found out and said here, and management asked about it.
+//! Finds out why the bus is not connected. The client only keeps trying; this task notices a refused identity, says so in the log, and
+//! asks management about it.
 
 use std::time::Duration;
 
@@ -18,11 +19,11 @@ use crate::{
     standing::{StandingReply, ask_standing},
 };
 
-/// After the start: a node that was deregistered while its agent was away should not begin to serve.
+/// The first look comes soon: a node that was deregistered while its agent was away should not begin to serve.
 const FIRST: Duration = Duration::from_secs(1);
-/// How long a connection may be missing before it is looked into.
+/// Between two looks at the connection.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How often it is said, and a node asked after that must not serve.
+/// Between two log lines about the same refusal, and between two questions of a node that must not serve.
 const REPEATED: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,7 +34,7 @@ pub struct BusWatch {
     management_url: Option<String>,
 }
 
-/// Runs until stopped. Deletes nothing, whatever it finds: the same identity may be good again in a minute.
+/// Watches the connection until stopped. Deletes nothing, whatever it finds: the same identity may be accepted again in a minute.
 pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut pause, mut said) = (FIRST, None);
     loop {
@@ -88,7 +89,7 @@ impl BusWatch {
         }
     }
 
-    /// A second connection beside the client's own, only to hear the reason.
+    /// Opens a second connection beside the client's own, only to learn the reason.
     async fn try_once(&self) -> Result<(), ConnectErrorKind> {
         let options = self.enrolled.jwt.options(self.enrolled.keys.bus.clone());
         let mut options = options
@@ -103,7 +104,7 @@ impl BusWatch {
         }
         match options.connect(self.enrolled.address.urls.clone()).await {
             Ok(probe) => {
-                // It said what it was asked; the real connection follows by itself.
+                // That it was opened is all we wanted to know; the client connects by itself.
                 let _closing = probe.drain().await;
                 Ok(())
             }
@@ -111,7 +112,7 @@ impl BusWatch {
         }
     }
 
-    /// A refusal of the bus alone stops no VPN: it may be the wrong bus. What management signed counts.
+    /// A refusal by the bus alone stops no VPN: it may be the wrong bus. Only an answer that management signed does.
     async fn ask_management(&mut self, refusal: ConnectErrorKind, said: &mut Option<Instant>) -> Duration {
         let unclear = match self.ask().await {
             Ok(StandingReply {

@@ -1,4 +1,4 @@
-//! Commands: taken from the node's own consumer, as many at once as are there, applied in one commit, acked, settled.
+//! Commands: pulled from the node's own consumer, up to 100 at once, applied in one commit, acked, settled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{apply::Applied, coordination::issue_queue::IssueJob, shared::Shared}
 const BATCH: usize = 100;
 /// Batches whose acks are on their way at the same time.
 const ANSWERING: usize = 8;
-/// The server shows itself this often while there is nothing to do; twice as long without a sign means that the flow is broken.
+/// The server's heartbeat on an idle pull; twice as long without one means that the flow is broken.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,7 @@ pub async fn run(shared: Shared, acks: Acks, tasks: Tasks) -> anyhow::Result<()>
         match commands.open().await {
             Ok(messages) => commands.follow(messages, &stop).await,
             Err(error) => {
-                info!(error = format!("{error:#}"), "The node's commands cannot be read yet");
+                info!(error = format!("{error:#}"), "The node's consumer cannot be opened yet");
                 commands.shared.node.wakes.sync.wake();
             }
         }
@@ -95,7 +95,7 @@ impl Commands {
                 batch = batches.next() => batch,
                 () = self.shared.readiness.refused() => break,
                 () = self.shared.node.wakes.reopen.woken() => {
-                    // Kept for the pause that follows: there is nothing to wait for.
+                    // Woken again, so that the pause that follows ends at once.
                     self.shared.node.wakes.reopen.wake();
                     break;
                 }
@@ -109,7 +109,7 @@ impl Commands {
             for message in batch {
                 match message {
                     Ok(message) => deliveries.push(Delivery::from(message)),
-                    // The client does not always pull again by itself after one: the flow is opened anew.
+                    // The client does not always pull again by itself after an error: the consumer is opened again.
                     Err(error) => {
                         interrupted = true;
                         warn!(error = %error, "The flow of commands was interrupted, opening it again");
@@ -126,9 +126,9 @@ impl Commands {
         }
     }
 
-    /// What the client has fetched and nobody looked at is given to whoever pulls next at once, and not after the ack wait.
+    /// Hands back what the client has fetched and nobody looked at, so that the next pull gets it at once and not after the ack wait.
     async fn hand_back(&self, mut batches: impl Stream<Item = Vec<Message>> + Unpin) {
-        // A flow that is broken may have nothing but errors left, and never an end.
+        // A broken flow may give errors for ever and never end.
         let mut broken = false;
         while !broken && let Some(Some(batch)) = batches.next().now_or_never() {
             broken = batch.iter().any(Result::is_err);
@@ -170,7 +170,7 @@ impl Commands {
                 error!(
                     error,
                     commands = readable.len(),
-                    "Applying commands failed, they come again"
+                    "Applying commands failed; they are delivered again"
                 );
                 let failed = Applied::Answered(Outcome::Failed { error });
                 let applied = vec![failed; readable.len()];
@@ -203,7 +203,7 @@ impl Commands {
         if answered.is_empty() {
             return;
         }
-        // Never closed, and a full house only means to wait for a round trip.
+        // The semaphore is never closed; when it is exhausted this waits for one round trip.
         let Ok(permit) = Arc::clone(&self.answering).acquire_owned().await else {
             return;
         };
@@ -215,7 +215,7 @@ impl Commands {
         });
     }
 
-    /// A command that cannot be read is recorded for the audit trail before it is given up, and never acked quietly.
+    /// A command that cannot be read is recorded for the audit trail before it is terminated.
     async fn set_aside(&self, delivery: Delivery, why: &DecodeError) {
         let error = chain(why).to_string();
         error!(
@@ -240,11 +240,11 @@ impl Commands {
                 self.shared.progress.journaled(sequence, None);
                 self.shared.progress.settled(sequence);
                 if let Err(error) = delivery.terminate().await {
-                    debug!(error = %error, "A command could not be terminated; it comes again");
+                    debug!(error = %error, "A command could not be terminated; it is delivered again");
                 }
             }
             Err(error) => {
-                error!(error = %chain(&error), "An unreadable command could not be recorded; it comes again");
+                error!(error = %chain(&error), "An unreadable command could not be recorded; it is delivered again");
                 self.acks.retry(delivery).await;
             }
         }

@@ -1,4 +1,4 @@
-//! Draining: while management wants it, clients are moved to their next servers, some in each second, and newcomers at once.
+//! Draining: while management wants it, so many clients in each second are moved to their next servers, and clients that log in at once.
 
 mod mover;
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// Between two looks at who is connected; a login is looked at when it happens.
 const LOOK: Duration = Duration::from_millis(200);
-/// Management hears at most this often how many are left, besides its usual heartbeats.
+/// Between two extra heartbeats that tell management how many sessions are left.
 const TELL_PROGRESS: Duration = Duration::from_secs(1);
 
 /// Moves clients while management wants it, until stopped.
@@ -32,13 +32,13 @@ pub async fn run(node: Node, vpn: Vpn, draining: Draining, stop: CancellationTok
         match (pace, &mut round) {
             (Some(pace), Some(round)) => drain.work(round, pace).await,
             (Some(pace), None) => {
-                info!(pace, "Clients are moved to their next servers");
+                info!(pace, "Draining: clients are moved to their next servers");
                 drain.node.wakes.heartbeat.wake();
                 let begun = round.insert(Round::default());
                 drain.work(begun, pace).await;
             }
             (None, Some(_)) => {
-                info!("Clients may stay again");
+                info!("Draining ended: clients may stay");
                 drain.node.wakes.heartbeat.wake();
                 round = None;
             }
@@ -59,7 +59,7 @@ struct Drain {
     vpn: Vpn,
 }
 
-/// One time of draining.
+/// One period of draining, from its begin to its end.
 #[derive(Debug, Default)]
 struct Round {
     mover: Mover,
@@ -80,13 +80,13 @@ impl Drain {
             .told
             .is_none_or(|(known, at)| known != left && at.elapsed() > TELL_PROGRESS);
         if news {
-            info!(sessions = left, "Sessions left on a node that is drained");
+            info!(sessions = left, "Sessions left while draining");
             self.node.wakes.heartbeat.wake();
             round.told = Some((left, Instant::now()));
         }
     }
 
-    /// Returns how many sessions were there.
+    /// Moves the clients whose turn it is. Returns how many sessions there were before.
     async fn move_some(&self, mover: &mut Mover, pace: u32) -> Result<usize, BackendError> {
         let sessions = self.vpn.sessions().await?;
         let due = mover.due(&sessions, pace, Instant::now());

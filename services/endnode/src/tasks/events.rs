@@ -1,4 +1,4 @@
-//! Events: from the journal to the bus, in order, each once.
+//! Events: from the journal to the bus, in order, each stored once.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum OutboxError {
     /// The bus is not connected.
     #[error("the bus is not connected, events wait")]
     Away,
-    /// The bus does not have them yet.
+    /// The stream may not hold them yet.
     #[error("publishing an event failed")]
     Publish(#[from] jetstream::context::PublishError),
 }

@@ -10,7 +10,7 @@ use vpnmanager_runtime::{
 
 use crate::apply::{Applier, ApplyError};
 
-/// The period is the longest sleep: a clock that was set is noticed after this at the latest.
+/// The period is the longest sleep: a changed system clock is noticed after 15 s at the latest.
 pub const SCHEDULE: Schedule = Schedule {
     period: Duration::from_secs(15),
     backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(2)),

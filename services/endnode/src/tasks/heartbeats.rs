@@ -1,4 +1,4 @@
-//! Heartbeats: core messages, which nobody waits for.
+//! Heartbeats: core NATS messages, sent without waiting for an answer.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 pub struct HeartbeatSettings {
     /// Between two heartbeats.
     interval: Duration,
-    /// Where the journal lies, for the free space.
+    /// The folder whose free space is reported.
     state_dir: PathBuf,
     /// End of the server's certificate.
     certificate_expires_at: Option<DateTime<Utc>>,
@@ -42,7 +42,7 @@ pub async fn run(shared: Shared, settings: HeartbeatSettings, stop: Cancellation
     let commits = shared.journal.commits();
     let mut tallied: Option<(u64, Tally)> = None;
     while !stop.is_cancelled() {
-        // Before the journal is read: what is acked later may not be counted in this heartbeat.
+        // Taken before the journal is read: management compares the digest only when `at` is later than the node's last ack.
         let at = Utc::now();
         let commit = *commits.borrow();
         let known = tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally);
@@ -94,7 +94,7 @@ async fn beat(
             .map(|disk| disk.f_bavail * disk.f_frsize),
         certificate_expires_at: settings.certificate_expires_at,
     };
-    // A heartbeat that is not sent while the bus is away is no loss: an old one would say nothing.
+    // Not queued while the bus is away: an old heartbeat would be worthless.
     if shared.bus.connection_state() == async_nats::connection::State::Connected {
         let sent = shared
             .bus

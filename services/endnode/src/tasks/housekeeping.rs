@@ -1,4 +1,4 @@
-//! What need not be kept for ever.
+//! Deleting what the journal need not keep for ever.
 
 use std::time::Duration;
 

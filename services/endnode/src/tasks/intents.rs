@@ -44,7 +44,7 @@ pub enum IntentError {
     /// The bus is not connected.
     #[error("the bus is not connected, local requests wait")]
     Away,
-    /// It asks to come back later.
+    /// It asks for another try later.
     #[error("management cannot take intents at this moment")]
     Unavailable,
     /// A refused delete could not be taken back.
@@ -64,7 +64,7 @@ pub async fn carry_intents(shared: Shared) -> Result<Next, IntentError> {
     if shared.bus.connection_state() != State::Connected {
         return Err(IntentError::Away);
     }
-    // Counted before it is sent: whoever wants to take it back must know that it may have arrived.
+    // Counted before it is sent: a create that may have arrived can no longer be cancelled here.
     shared.journal.write(move |records| records.attempt_intent(id)).await?;
     let answer = ask(&shared, &queued).await?;
     match &answer {
@@ -95,7 +95,7 @@ async fn ask(shared: &Shared, queued: &QueuedIntent) -> Result<IntentAnswer, Int
 /// Undoes what a refused request did here, and keeps the refusal to be seen.
 async fn take_back(shared: &Shared, id: IntentId, reason: IntentRefusal, detail: String) -> Result<(), IntentError> {
     match reason {
-        // Nobody is there to be let in again; the tombstone or the sweep takes the rest.
+        // There is no user to let in again; the tombstone or the sweep removes what is left.
         IntentRefusal::UnknownUser => {}
         IntentRefusal::UsernameTaken | IntentRefusal::Expiry | IntentRefusal::NodeUnavailable => {
             shared.applier.restore(id).await?;

@@ -1,4 +1,4 @@
-//! The task of profiles: a queue of its own, so that a delete never waits behind a signing outage.
+//! Making profiles: a task of its own, so that a delete never waits for a signing outage.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl IssueTask {
         }
     }
 
-    /// Lets somebody else, or the next run, make it.
+    /// Leaves it to the next run, or to the other agent with this identity.
     async fn give_up(&self, job: IssueJob) {
         if let Some(delivery) = job.delivery {
             self.acks.hand_back(delivery, Duration::ZERO).await;
@@ -100,14 +100,14 @@ async fn make(issuer: &Issuer, acks: &Acks, batch: Vec<IssueJob>) {
         }
     }
     if later > 1 {
-        info!(profiles = later, "Profiles that are not made yet come again");
+        info!(profiles = later, "More profiles are not made yet");
     }
     if !answered.is_empty() {
         acks.answer(answered).await;
     }
 }
 
-/// Without a delivery the command of management, which comes as well, makes the profile.
+/// An order without a delivery needs nothing: management's command comes as well, and makes the profile.
 async fn hand_back(acks: &Acks, delivery: Option<Delivery>) {
     if let Some(delivery) = delivery {
         acks.retry(delivery).await;

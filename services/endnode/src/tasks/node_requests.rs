@@ -45,7 +45,7 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> 
 }
 
 async fn reply(shared: &Shared, message: async_nats::Message) {
-    // Checked before the payload is read: a message without such a reply subject was put here by another node.
+    // Checked before the payload is read: a message without such a reply subject was sent by another node.
     let Some(reply) = message
         .reply
         .filter(|reply| is_request_of_management(Some(reply.as_str())))
@@ -73,7 +73,7 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
         NodeRequest::Drain { draining, pace } => {
             unless_refused(shared, drain::answer(shared, draining.then_some(pace.max(1)))).await
         }
-        // A refused agent too: it may hear that it is accepted, and a clone that it is refused.
+        // A refused agent answers too: the handshake may tell it that it is accepted again, or a clone that it is refused.
         NodeRequest::Sync => Some(sync::answer(shared)),
         NodeRequest::Retire { reason } => Some(retire::answer(shared, &reason).await.unwrap_or_else(failed)),
     }

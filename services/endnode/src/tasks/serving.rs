@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a start waits for management, so that what was revoked meanwhile is refused before the first login.
-/// A complete journal serves without it then.
+/// After that a complete journal serves without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells the server what is known, as it changes, until stopped.

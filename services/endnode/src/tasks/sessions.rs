@@ -1,4 +1,4 @@
-//! The backstop of every cut: each second, whoever is connected and not let in is cut.
+//! The backstop of every cut: each second, every session whose credential is not let in is cut.
 
 use std::{collections::BTreeSet, time::Duration};
 

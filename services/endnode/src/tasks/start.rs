@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{apply::Issuer, coordination::issue_queue::IssueJobs, enrolled::Enrolled, shared::Shared};
 
-/// What single tasks need besides what all share.
+/// What single tasks need besides [`Shared`].
 pub struct Inputs {
     /// Makes profiles.
     pub issuer: Issuer,
@@ -30,9 +30,9 @@ pub struct Inputs {
     pub issue_jobs: IssueJobs,
     /// Changes with each connection to the bus.
     pub connections: watch::Receiver<u64>,
-    /// About the heartbeats.
+    /// How heartbeats are sent.
     pub heartbeat: HeartbeatSettings,
-    /// With what the node connects.
+    /// The identity that the node connects with.
     pub enrolled: Enrolled,
     /// Where management is, if that is configured.
     pub management_url: Option<String>,

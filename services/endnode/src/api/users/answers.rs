@@ -7,10 +7,10 @@ use super::local_user::LocalUser;
 /// The answer to a create.
 #[derive(ApiResponse)]
 pub(super) enum Created {
-    /// Management has the user; commands follow.
+    /// Management created the user; commands follow.
     #[oai(status = 201)]
     Created(Json<LocalUser>),
-    /// Management is away: the request is kept and carried there.
+    /// Management did not answer in time: the request is kept and sent to it.
     #[oai(status = 202)]
     Queued(Json<LocalUser>),
 }
@@ -18,10 +18,10 @@ pub(super) enum Created {
 /// The answer to a delete.
 #[derive(ApiResponse)]
 pub(super) enum Deleted {
-    /// Refused here, and management has it.
+    /// The user is refused here, and management accepted the delete.
     #[oai(status = 200)]
     Deleted(Json<LocalUser>),
-    /// Refused here; management is away and is told later.
+    /// The user is refused here; management did not answer in time and is told later.
     #[oai(status = 202)]
     Queued(Json<LocalUser>),
 }

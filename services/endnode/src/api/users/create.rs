@@ -1,4 +1,4 @@
-//! Creating: management's decision, asked for from here.
+//! Creating a user: management decides, this node asks for it.
 
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct NewUser {
     /// The name.
     username: UsernameText,
-    /// Refused and cut from this moment on; must be in the future.
+    /// From this moment on the user is refused and cut; must be in the future.
     expires_at: Option<Timestamp>,
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
     }
 }
 
-/// Management's refusal in the words of HTTP.
+/// The HTTP error for a refusal of management.
 pub(super) fn refused(reason: IntentRefusal, detail: String) -> ApiError {
     match reason {
         IntentRefusal::UsernameTaken => ApiError::conflict("username", detail),

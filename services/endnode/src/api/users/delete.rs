@@ -1,4 +1,4 @@
-//! Deleting: at once here, then everywhere.
+//! Deleting a user: at once on this node, then everywhere.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ pub(super) async fn delete(shared: &Shared, username: Username, source: Option<I
         .journal
         .read(move |records| Ok((records.user_by_name(&name)?, records.queued_create(&name)?.is_some())));
     match known.await.map_err(internal)? {
-        // Of the name's users, the one that is wanted last.
+        // The queued create is the newest user of this name.
         (_, true) => cancel(shared, username).await,
         (Some(held), false) => remove(shared, held, username, source).await,
         (None, false) => Err(not_held(&username)),
@@ -72,7 +72,7 @@ async fn remove(shared: &Shared, held: Held, username: Username, source: Option<
     }
 }
 
-/// A create that management never heard of is simply forgotten.
+/// Cancels a queued create that was never sent to management.
 async fn cancel(shared: &Shared, username: Username) -> Result<Deleted, ApiError> {
     let name = username.clone();
     let cancelled = shared.journal.write(move |records| {

@@ -28,7 +28,7 @@ pub(crate) struct UsersApi;
 impl UsersApi {
     /// List users
     ///
-    /// What the node holds, by username, with the requests that wait for management among them.
+    /// The users that the node holds, and creates that wait for management or were refused, in the order of their names.
     #[oai(path = "/", method = "get", operation_id = "list_users")]
     async fn list(
         &self,
@@ -54,7 +54,8 @@ impl UsersApi {
 
     /// Create a user
     ///
-    /// Management decides: 201 when it accepted within five seconds, 202 when the request waits for it. The new user is homed here.
+    /// Management decides: 201 when it accepts within five seconds, 202 when it does not answer in time and the request waits for it.
+    /// This node is the new user's home.
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(
         &self,
@@ -68,7 +69,7 @@ impl UsersApi {
 
     /// Get a user
     ///
-    /// What the node holds of the user, or the request that waits for management.
+    /// The user as the node holds it, or the create that waits for management.
     #[oai(path = "/:username", method = "get", operation_id = "get_user")]
     async fn get(
         &self,
@@ -82,7 +83,7 @@ impl UsersApi {
 
     /// Delete a user
     ///
-    /// Acts at once, also while management is away: the user is refused and cut here, and the deletion travels up.
+    /// Acts at once, also while management is away: the user is refused and cut on this node, and management is told.
     #[oai(path = "/:username", method = "delete", operation_id = "delete_user")]
     async fn delete(
         &self,
@@ -96,7 +97,7 @@ impl UsersApi {
     }
 }
 
-/// The address that asked.
+/// The address that the request came from.
 fn ip_of(source: &RemoteAddr) -> Option<std::net::IpAddr> {
     source.as_socket_addr().map(std::net::SocketAddr::ip)
 }

@@ -33,11 +33,11 @@ pub(crate) struct Connection {
     reply_within: Duration,
 }
 
-/// What OpenVPN says by itself.
+/// What OpenVPN reports without being asked.
 pub(crate) enum Event {
     /// A client has logged in.
     Established { common_name: String },
-    /// Something that needs no answer.
+    /// A report that needs no action.
     Other,
 }
 
@@ -156,7 +156,7 @@ impl Connection {
         found(killed)
     }
 
-    /// Waits for what OpenVPN says by itself. Safe to drop while waiting.
+    /// Waits for the next report. Cancel-safe.
     pub(crate) async fn event(&mut self) -> Result<Event, ControlError> {
         let event = self
             .events
@@ -197,7 +197,7 @@ impl Connection {
     }
 }
 
-/// The session API of the codec cannot be used before the greeting is read: it takes it for a reply.
+/// Reads the greeting itself: the codec's session API would take it for a reply.
 async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, ControlError> {
     let stream = UnixStream::connect(socket).await.map_err(ControlError::Unreachable)?;
     let codec = OvpnCodec::new()

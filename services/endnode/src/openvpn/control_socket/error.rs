@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use crate::allow_list::AllowListError;
 
-/// OpenVPN could not be asked, or did not do as asked.
+/// OpenVPN could not be asked, or did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// Nobody listens on the socket.
@@ -38,7 +38,7 @@ pub enum ControlError {
     #[error("OpenVPN's reply cannot be understood")]
     Unreadable(#[source] Box<dyn Error + Send + Sync>),
     /// The allow-list could not be read, so no session was checked against it.
-    #[error("cannot tell who is allowed")]
+    #[error("cannot read who is allowed")]
     AllowList(#[source] AllowListError),
 }
 

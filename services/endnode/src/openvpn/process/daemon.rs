@@ -1,4 +1,4 @@
-//! Starting OpenVPN as a daemon that outlives us.
+//! Starting OpenVPN as a daemon that outlives the agent.
 
 use std::{
     fs::{self, Permissions},
@@ -34,7 +34,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
         .arg(&launch.pid_file);
     command.arg("--log-append").arg(&launch.log_file);
-    // The daemon keeps what it is given: no pipe of ours may stay open in it.
+    // The daemon inherits these descriptors, so they are files and no pipes of ours.
     let said_file = launch.log_file.with_extension("start");
     let said = fs::File::create(&said_file).and_then(|file| Ok((file.try_clone()?, file)));
     let (out, err) = said.map_err(|source| StartError::Prepare {
@@ -61,7 +61,8 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     await_daemon(launch).await
 }
 
-/// What the process runs with is what the file says: it is written at each start and never otherwise.
+/// Whether the running process has the wanted configuration. The file is written only at a start, so it shows what the process was
+/// started with.
 pub(super) fn conf_is_current(launch: &Launch) -> bool {
     fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
 }

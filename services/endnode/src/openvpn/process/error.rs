@@ -1,4 +1,4 @@
-//! What can go wrong with a start.
+//! What can go wrong when OpenVPN is started or looked for.
 
 use std::{io, path::PathBuf};
 

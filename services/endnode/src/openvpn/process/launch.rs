@@ -1,4 +1,4 @@
-//! What a start needs.
+//! What OpenVPN is started with.
 
 use std::path::PathBuf;
 

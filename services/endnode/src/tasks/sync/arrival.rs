@@ -1,4 +1,4 @@
-//! How far a snapshot has arrived: pure.
+//! How far a snapshot has arrived. Pure.
 
 /// How far a snapshot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,16 +7,16 @@ pub(super) enum Arrival {
     Everything,
     /// Some is on its way.
     NotYet,
-    /// What is missing was given to an earlier run, and comes again only after the ack wait.
+    /// What is missing was delivered to an earlier run of the agent, and is delivered again only after the ack wait.
     Stranded,
 }
 
 /// What the node's consumer and this run know of the commands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flow {
-    /// Commands that the server has not given to anybody yet.
+    /// Commands that the server has not delivered yet.
     pub(super) to_come: u64,
-    /// Commands that the server gave to some run and that are not settled.
+    /// Commands that the server delivered, to this run or an earlier one, and that are not settled.
     pub(super) given: usize,
     /// Commands that this run took and has not settled.
     pub(super) unsettled: usize,
@@ -25,8 +25,8 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// A command that an earlier run took and never settled comes again late, so the sequence alone is no proof: the server must
-    /// hold nothing that this run has not taken.
+    /// A high sequence alone is no proof: a command that an earlier run took and never settled is delivered again late. So the
+    /// server must hold no command that this run has not taken.
     pub(super) fn arrival(self) -> Arrival {
         match (self.to_come > 0, self.given > self.unsettled) {
             (true, _) => Arrival::NotYet,

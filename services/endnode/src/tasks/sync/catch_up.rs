@@ -22,9 +22,9 @@ use crate::{
 
 /// How often a node that is catching up looks whether it has everything.
 const LOOK: Duration = Duration::from_millis(100);
-/// After this long a command that nobody of this run has taken is not merely on its way.
+/// A command that this run has not taken after this long was delivered to an earlier run.
 const STRANDED: Duration = Duration::from_secs(3);
-/// A catch-up that takes longer than this is asked about again.
+/// After this long without an end, management is asked again.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
 /// What has to arrive.
@@ -41,7 +41,7 @@ pub(super) struct Upto {
 pub(super) enum Ending {
     /// The journal is complete.
     Complete,
-    /// The same, and users that did not come are ghosts.
+    /// The journal is complete, and users of whom no command came are ghosts: they are removed.
     Sweep,
 }
 
@@ -65,12 +65,12 @@ pub(super) async fn catch_up(
                 }
             }
         }
-        // The bus may have come back with another store: what was promised of the one before says nothing any more.
+        // The bus may have come back with another store: what management promised was about the store before.
         if connections.has_changed().unwrap_or(false) {
             return Err(SyncError::Reconnected);
         }
         if Instant::now() > deadline {
-            // So much is not sent twice: the next answer goes on from here.
+            // What has arrived is kept: the next answer goes on from here.
             begin_stream(&shared.journal, upto.stream).await?;
             return Err(SyncError::Late);
         }

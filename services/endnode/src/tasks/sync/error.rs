@@ -17,10 +17,10 @@ pub(super) enum SyncError {
     Sweep(#[from] ApplyError),
     #[error("the snapshot did not arrive in time")]
     Late,
-    #[error("the bus was connected anew before the snapshot arrived")]
+    #[error("the connection to the bus was renewed before the snapshot arrived")]
     Reconnected,
     #[error("the bus has no consumer for this node")]
     NoConsumer,
-    #[error("an earlier run took commands with it, asking for everything again")]
+    #[error("commands were delivered to an earlier run of the agent; asking for everything again")]
     Stranded,
 }

@@ -27,7 +27,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One handshake to its end. Returns when to have the next one.
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
-    // Whatever comes from here on may already be part of the answer.
+    // A command that comes from here on may already belong to the answer.
     shared.progress.restart();
     match ask(shared).await? {
         SyncAnswer::Ok { upto_sequence, stream } => {
@@ -54,7 +54,7 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
             accept(shared).await?;
             let followed = shared.journal.read(|records| records.snapshot()).await?.stream;
             if followed.is_some() && followed != stream {
-                // The flow was of a consumer that is gone, which the client finds out by silence alone.
+                // The consumer that was followed is gone, which the client would notice only by its silence.
                 shared.node.wakes.reopen.wake();
             }
             shared.journal.write(|records| records.restart_sequence()).await?;
@@ -73,7 +73,7 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
 }
 
 async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
-    // Before the look: what is applied during it may not be seen.
+    // Taken before the journal is read: what is applied meanwhile may be missing from the digest.
     let at = Utc::now();
     let (snapshot, tally, queued_intents) = shared
         .journal
@@ -82,8 +82,8 @@ async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
     let question = Envelope::new(SyncRequest {
         node: shared.node.id.clone(),
         instance: shared.node.instance,
-        // What a new journal took before its first answer began somewhere in the middle, and a snapshot that was cut short may
-        // lack anything: that is nothing to build on.
+        // 0 unless the journal follows a store: commands that a new journal took before its first answer may begin in the middle,
+        // and a snapshot that was cut short may lack any of them.
         last_sequence: snapshot.stream.map_or(0, |_| snapshot.last_sequence),
         users: tally.users,
         digest: tally.digest,
@@ -103,7 +103,7 @@ async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
     Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
 }
 
-/// Management lets this node serve, and hears what waited for it.
+/// Management lets this node serve: intents and events that waited are sent.
 async fn accept(shared: &Shared) -> Result<(), JournalError> {
     shared.node.wakes.intents.wake();
     shared.node.wakes.events.wake();

@@ -1,5 +1,5 @@
-//! The handshake: at each connection, every half minute and whenever management asks for it, the node says what it holds, and
-//! management says whether that is all.
+//! The handshake: at each connection, every 30 s and whenever management asks for it, the node tells management what it holds, and
+//! management answers whether that is everything.
 
 mod error;
 
