@@ -103,25 +103,12 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
     let (users, queued_intents) = counts.await.map_err(internal)?;
     let openvpn = OpenvpnHealth::from(shared.vpn.health().await);
     let bus_connected = shared.bus.connection_state() == State::Connected;
-    let (status, detail) = match (shared.readiness.refusal(), bus_connected, openvpn.state) {
-        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
-        (None, _, OpenvpnState::Down) => (
-            NodeStatus::Degraded,
-            openvpn
-                .detail
-                .clone()
-                .or_else(|| Some("OpenVPN does not answer".to_owned())),
-        ),
-        (None, false, _) => (NodeStatus::Degraded, Some(without_bus(shared.bus_refusal.reason()))),
-        (None, true, OpenvpnState::Waiting) => (
-            NodeStatus::Degraded,
-            openvpn
-                .detail
-                .clone()
-                .or_else(|| Some("OpenVPN does not serve yet".to_owned())),
-        ),
-        (None, true, OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    let bus = if bus_connected {
+        Ok(())
+    } else {
+        Err(without_bus(shared.bus_refusal.reason()))
     };
+    let (status, detail) = status_of(shared.readiness.refusal(), bus, &openvpn);
     Ok(Health {
         status,
         version: shared.node.version().to_owned(),
@@ -144,6 +131,22 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
         }),
         detail,
     })
+}
+
+/// The node in one word, and what is wrong: the worst first. `bus` says why there is no connection.
+fn status_of(
+    refusal: Option<String>,
+    bus: Result<(), String>,
+    openvpn: &OpenvpnHealth,
+) -> (NodeStatus, Option<String>) {
+    let detail_or = |fallback: &str| Some(openvpn.detail.clone().unwrap_or_else(|| fallback.to_owned()));
+    match (refusal, bus, openvpn.state) {
+        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
+        (None, _, OpenvpnState::Down) => (NodeStatus::Degraded, detail_or("OpenVPN does not answer")),
+        (None, Err(reason), _) => (NodeStatus::Degraded, Some(reason)),
+        (None, Ok(()), OpenvpnState::Waiting) => (NodeStatus::Degraded, detail_or("OpenVPN does not serve yet")),
+        (None, Ok(()), OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    }
 }
 
 fn without_bus(refusal: Option<String>) -> String {
@@ -188,6 +191,67 @@ impl Example for Health {
                 detail: None,
             }),
             detail: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{BackendHealth, BackendState};
+
+    #[test]
+    fn the_status_tells_the_worst_first() {
+        let openvpn = |state, detail| OpenvpnHealth::from(BackendHealth::bare(state, detail));
+        let away = || Err("no bus".to_owned());
+        let cases = [
+            (None, Ok(()), openvpn(BackendState::Up, ""), NodeStatus::Ok, None),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Absent, "not watched"),
+                NodeStatus::Ok,
+                None,
+            ),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Starting, "starting"),
+                NodeStatus::Degraded,
+                Some("starting"),
+            ),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Stopped, ""),
+                NodeStatus::Degraded,
+                Some("OpenVPN does not serve yet"),
+            ),
+            (
+                None,
+                away(),
+                openvpn(BackendState::Up, ""),
+                NodeStatus::Degraded,
+                Some("no bus"),
+            ),
+            (
+                None,
+                away(),
+                openvpn(BackendState::Down, ""),
+                NodeStatus::Degraded,
+                Some("OpenVPN does not answer"),
+            ),
+            (
+                Some("deregistered"),
+                away(),
+                openvpn(BackendState::Down, "died"),
+                NodeStatus::Refused,
+                Some("deregistered"),
+            ),
+        ];
+        for (refusal, bus, openvpn, status, detail) in cases {
+            let found = status_of(refusal.map(str::to_owned), bus, &openvpn);
+            assert_eq!(found, (status, detail.map(str::to_owned)), "{openvpn:?}");
         }
     }
 }

@@ -53,11 +53,62 @@ impl IssueTask {
     }
 
     async fn make(&self, batch: Vec<IssueJob>) {
-        if self.readiness.refusal().is_none() {
-            return make(&self.issuer, &self.acks, batch).await;
+        if self.readiness.refusal().is_some() {
+            for job in batch {
+                self.give_up(job).await;
+            }
+            return;
         }
-        for job in batch {
-            self.give_up(job).await;
+        let orders = batch.iter().map(|job| job.order.clone()).collect();
+        let results = self.issuer.issue(orders).await;
+        self.answer(batch, results).await;
+    }
+
+    /// The results stand in the order of their jobs; one that is missing counts as not made yet.
+    async fn answer(&self, batch: Vec<IssueJob>, results: Vec<IssueResult>) {
+        let mut results = results.into_iter();
+        let mut answered = Vec::with_capacity(batch.len());
+        let mut later = 0_usize;
+        for IssueJob {
+            order,
+            delivery,
+            traceparent,
+        } in batch
+        {
+            match (results.next(), delivery) {
+                (Some(IssueResult::Answered(outcome)), Some(delivery)) => answered.push(Answered {
+                    delivery,
+                    user_key: order.user_key,
+                    revision: order.revision,
+                    traceparent,
+                    outcome,
+                }),
+                (Some(IssueResult::Answered(_)), None) => {}
+                (Some(IssueResult::Later(error)), delivery) => {
+                    if later == 0 {
+                        warn!(error = %chain(&error), "A profile is not made yet, trying again");
+                    }
+                    later += 1;
+                    self.retry(delivery).await;
+                }
+                (None, delivery) => self.retry(delivery).await,
+            }
+        }
+        if later > 1 {
+            info!(
+                profiles = later,
+                "Profiles are not made yet; their commands are delivered again"
+            );
+        }
+        if !answered.is_empty() {
+            self.acks.answer(answered).await;
+        }
+    }
+
+    /// An order without a delivery needs nothing: management's command comes as well, and makes the profile.
+    async fn retry(&self, delivery: Option<Delivery>) {
+        if let Some(delivery) = delivery {
+            self.acks.retry(delivery).await;
         }
     }
 
@@ -66,50 +117,5 @@ impl IssueTask {
         if let Some(delivery) = job.delivery {
             self.acks.hand_back(delivery, Duration::ZERO).await;
         }
-    }
-}
-
-async fn make(issuer: &Issuer, acks: &Acks, batch: Vec<IssueJob>) {
-    let orders = batch.iter().map(|job| job.order.clone()).collect();
-    let mut results = issuer.issue(orders).await.into_iter();
-    let mut answered = Vec::with_capacity(batch.len());
-    let mut later = 0_usize;
-    for IssueJob {
-        order,
-        delivery,
-        traceparent,
-    } in batch
-    {
-        match (results.next(), delivery) {
-            (Some(IssueResult::Answered(outcome)), Some(delivery)) => answered.push(Answered {
-                delivery,
-                user_key: order.user_key,
-                revision: order.revision,
-                traceparent,
-                outcome,
-            }),
-            (Some(IssueResult::Answered(_)), None) => {}
-            (Some(IssueResult::Later(error)), delivery) => {
-                if later == 0 {
-                    warn!(error = %chain(&error), "A profile is not made yet, trying again");
-                }
-                later += 1;
-                hand_back(acks, delivery).await;
-            }
-            (None, delivery) => hand_back(acks, delivery).await,
-        }
-    }
-    if later > 1 {
-        info!(profiles = later, "More profiles are not made yet");
-    }
-    if !answered.is_empty() {
-        acks.answer(answered).await;
-    }
-}
-
-/// An order without a delivery needs nothing: management's command comes as well, and makes the profile.
-async fn hand_back(acks: &Acks, delivery: Option<Delivery>) {
-    if let Some(delivery) = delivery {
-        acks.retry(delivery).await;
     }
 }
