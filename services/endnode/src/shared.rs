@@ -13,7 +13,7 @@ use crate::{
     vpn::Vpn,
 };
 
-/// The parts of an enrolled node. Cheap to clone; all clones are the same node.
+/// The handles to the parts of an enrolled node. Cheap to clone; all clones are the same node.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// Who it is.

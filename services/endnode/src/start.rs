@@ -1,4 +1,4 @@
-//! Bringing up an enrolled node, in the order that keeps out who was refused.
+//! Starting an enrolled node, in an order that never lets a refused credential in.
 
 use tracing::info;
 use vpnmanager_runtime::tasks::Tasks;

@@ -1,4 +1,5 @@
-//! Draining: while management wants it, so many clients in each second are moved to their next servers, and clients that log in at once.
+//! Draining: while management wants it, clients are moved to their next servers at the pace that it asked for. Clients that log in
+//! meanwhile are moved at once.
 
 mod mover;
 

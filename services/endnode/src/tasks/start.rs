@@ -1,4 +1,4 @@
-//! Starting the tasks, one line each.
+//! Starting the tasks of an enrolled node.
 
 use std::future::Future;
 

@@ -28,7 +28,7 @@ pub(super) enum State {
     Certified(StoredKey, Option<SignedCertificate>),
     /// Rendered.
     Rendered(NewProfile),
-    /// Management refuses to certify it: the profile can never be made from this key, or never at all.
+    /// Management refuses to certify it: an invalid request calls for another key, every other refusal is for ever.
     Lost(SignRefusal),
     /// The credential is gone: a newer command took it away.
     Gone,

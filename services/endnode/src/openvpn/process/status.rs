@@ -1,4 +1,4 @@
-//! The process, for whoever watches it.
+//! The state of the process.
 
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ pub enum Phase {
     Failed,
 }
 
-/// The process, for whoever watches it.
+/// The state of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessStatus {
     /// Where it stands.
