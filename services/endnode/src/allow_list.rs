@@ -20,7 +20,7 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
-use crate::openvpn::account::Account;
+use crate::account::Account;
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
@@ -38,7 +38,7 @@ pub struct AllowList {
 pub struct AllowListContents {
     /// Credentials that may log in.
     pub names: BTreeSet<CommonName>,
-    /// Entries that no credential of ours can be named: they let nobody in, and are left alone.
+    /// Entries whose names cannot be a credential of ours: they let nobody in, and are left alone.
     pub foreign: Vec<String>,
 }
 
@@ -183,8 +183,8 @@ impl AllowList {
         outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))
     }
 
-    /// Whether this credential may log in. An error when the folder itself is gone, so that a lost folder is not
-    /// mistaken for an order to cut everybody.
+    /// Whether this credential may log in. An error when the folder itself is missing, so that nobody is cut because of a lost
+    /// folder.
     pub fn contains(&self, name: &CommonName) -> Result<bool, AllowListError> {
         match self.entry(name)? {
             Entry::Ours | Entry::Altered => Ok(true),
@@ -268,7 +268,7 @@ impl AllowList {
         make_dir(&self.staging, 0o700)
     }
 
-    /// Drops what a crash left between writing and renaming.
+    /// Removes files that a crash left between writing and renaming.
     fn clear_staging(&self) -> Result<(), AllowListError> {
         let failed = |source| AllowListError::Prepare {
             path: self.staging.clone(),
@@ -301,7 +301,7 @@ impl AllowList {
             .truncate(true)
             .mode(FILE_MODE)
             .open(&staged)?;
-        // The process's umask may have closed it.
+        // The process's umask may have taken permissions away.
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         fs::rename(&staged, self.dir.join(name.as_str()))
     }

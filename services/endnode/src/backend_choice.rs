@@ -3,35 +3,32 @@
 use anyhow::Context as _;
 
 use crate::{
+    account::{Account, own_user},
     allow_list::AllowList,
     backend::FilesOnlyBackend,
     config::{Config, OpenvpnMode},
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
-        account::{Account, own_user},
         server_conf::{ConfPath, ServerConf},
     },
     state_dir::StateDir,
     vpn::Vpn,
 };
 
-/// The backend, and what has to run behind it.
-///
-/// # Errors
-/// When a path, an account or the network cannot be used, or OpenVPN's account could not read the allow-list.
+/// The backend, and the task that has to run behind it.
 pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
     let allow_list = AllowList::open(dir.allow())?;
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
     let socket = run_dir.join(format!("{}.sock", config.server_id));
     match config.openvpn.mode {
-        OpenvpnMode::None => Ok((Vpn::new(FilesOnlyBackend::new(allow_list)), None)),
+        OpenvpnMode::None => Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None)),
         OpenvpnMode::External => {
             let external = ExternalOpenVpn {
-                management_socket: socket,
+                control_socket: socket,
                 conf_file: config.openvpn.conf_file.clone(),
             };
             let (backend, task) = OpenVpnBackend::external(allow_list, external);
-            Ok((Vpn::new(backend), Some(task)))
+            Ok((Vpn::OpenVpn(backend), Some(task)))
         }
         OpenvpnMode::Managed => {
             let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
@@ -50,8 +47,8 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 key: ConfPath::new(&dir.key())?,
                 tls_crypt_v2: ConfPath::new(&dir.tls_crypt_v2())?,
                 allow_dir: ConfPath::new(&dir.allow())?,
-                management_socket: ConfPath::socket(&socket)?,
-                management_user: own_user()?,
+                control_socket: ConfPath::socket(&socket)?,
+                control_user: own_user()?,
                 user: account.name().clone(),
                 group: account.group().clone(),
             };
@@ -62,7 +59,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 account,
             };
             let (backend, task) = OpenVpnBackend::managed(allow_list, managed)?;
-            Ok((Vpn::new(backend), Some(task)))
+            Ok((Vpn::OpenVpn(backend), Some(task)))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the agent is told: flag, environment, `endnode-config.json`, default, in that order.
+//! The agent's configuration: flag, environment, `endnode-config.json`, default, in that order.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -144,7 +144,7 @@ const OPENVPN: &[Setting] = &[
     Setting::new("openvpn.group", "OPENVPN_GROUP", "Its group", "a group").default("nogroup"),
 ];
 
-/// A node has no database: these are read from older files and left alone.
+/// A node has no database: these are accepted in older files and ignored.
 const UNUSED: &[Setting] = &[
     Setting::new("database.host", "DB_HOST", "Not used by a node", "nothing").ignored(),
     Setting::new("database.port", "DB_PORT", "Not used by a node", "nothing").ignored(),

@@ -11,15 +11,18 @@ use tracing::{error, info, warn};
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
 use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
-use vpnmanager_runtime::backoff::jittered;
+use vpnmanager_runtime::{
+    backoff::{Backoff, jittered},
+    error_chain::chain,
+};
 
 use crate::{
     config::Config,
     identity::{Identity, IdentityError, NodeKeys},
 };
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// While management is away.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// After a refusal only a person can help: by a new token, or by taking a name out of use.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -43,7 +46,7 @@ enum EnrolError {
     OtherKeys,
 }
 
-/// Enrols, however long it takes: with pauses that grow while management is away, and long ones while it refuses.
+/// Enrols, however long it takes: pauses grow while management is away, and are long while it refuses.
 ///
 /// # Errors
 /// When the request cannot be put together: the keys are unusable.
@@ -69,8 +72,8 @@ pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Re
             }
             Err(failure) => failure,
         };
-        tokio::time::sleep(pause_after(&failure, failures)).await;
         failures = failures.saturating_add(1);
+        tokio::time::sleep(pause_after(&failure, failures)).await;
     }
 }
 
@@ -168,22 +171,19 @@ fn accept(enrolment: Enrolment, config: &Config, keys: &NodeKeys) -> Result<Iden
     }
 }
 
-/// Says what went wrong and how long to wait.
+/// Logs what went wrong and returns how long to wait.
 fn pause_after(failure: &EnrolError, failures: u32) -> Duration {
-    let source = std::error::Error::source(failure)
-        .map(ToString::to_string)
-        .unwrap_or_default();
     match failure {
         EnrolError::Unreachable(_) | EnrolError::Unavailable(_) => {
-            warn!(error = %failure, source, "Not enrolled yet, trying again");
-            jittered(LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(failures.min(8))))
+            warn!(error = %chain(failure), "Not enrolled yet, trying again");
+            jittered(RETRY.after(failures))
         }
         EnrolError::Invalid { .. }
         | EnrolError::Refused { .. }
         | EnrolError::Unreadable(_)
         | EnrolError::AnotherNode(_)
         | EnrolError::OtherKeys => {
-            error!(error = %failure, source, "Not enrolled: somebody must act; trying again all the same");
+            error!(error = %chain(failure), "Not enrolled: somebody must act; trying again all the same");
             jittered(REFUSED_PAUSE)
         }
     }

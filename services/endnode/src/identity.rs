@@ -1,4 +1,4 @@
-//! Who this node is: keys born here, and what management gave for them. Every file is 0600 and written whole or not at all.
+//! Who this node is: the keys that it made, and what management gave for them. Every file is 0600 and written whole or not at all.
 
 use std::{io, path::Path};
 
@@ -49,7 +49,7 @@ pub struct Identity {
     pub tls_crypt_v2_key: String,
     /// What the common name of every node's certificate begins with.
     pub server_name_prefix: String,
-    /// When.
+    /// When the node enrolled.
     pub enrolled_at: DateTime<Utc>,
 }
 
@@ -101,11 +101,8 @@ pub enum IdentityError {
 }
 
 impl NodeKeys {
-    /// The keys of this node, made and saved at the first start: before they are told to anybody, so that an enrolment
-    /// that is repeated after a crash is about the same keys.
-    ///
-    /// # Errors
-    /// When they cannot be read, made or saved.
+    /// The keys of this node, made and saved at the first start. They are saved before management hears of them, so that an
+    /// enrolment that is repeated after a crash uses the same keys.
     pub fn load_or_make(dir: &StateDir, node: &NodeId) -> Result<Self, IdentityError> {
         let bus = match read_present(&dir.bus_key())? {
             Some(seed) => {
@@ -137,9 +134,6 @@ impl NodeKeys {
     }
 
     /// The request for the server's certificate, PEM.
-    ///
-    /// # Errors
-    /// When the saved key is no key.
     pub fn csr(&self, node: &NodeId) -> Result<String, IdentityError> {
         let unusable = |_| IdentityError::Content {
             file: "node.key".to_owned(),
@@ -158,9 +152,6 @@ impl NodeKeys {
 
 impl Identity {
     /// The identity that an earlier start saved, if there is one.
-    ///
-    /// # Errors
-    /// When it is unreadable, or another node's.
     pub fn load(dir: &StateDir, configured: &NodeId) -> Result<Option<Self>, IdentityError> {
         let file = dir.identity();
         let Some(text) = read_present(&file)? else {
@@ -179,9 +170,6 @@ impl Identity {
     }
 
     /// Saves it. `identity.json` comes last: as long as it is not there, the node has not enrolled.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn save(&self, dir: &StateDir, keys: &NodeKeys) -> Result<(), IdentityError> {
         self.project(dir, keys)?;
         let text =
@@ -189,10 +177,7 @@ impl Identity {
         Ok(secret_file::write(&dir.identity(), text)?)
     }
 
-    /// Writes the files that follow from it, which others read.
-    ///
-    /// # Errors
-    /// When one cannot be written.
+    /// Writes the files that follow from it, which OpenVPN and the NATS tools read.
     pub fn project(&self, dir: &StateDir, keys: &NodeKeys) -> Result<(), IdentityError> {
         let credentials = Credentials {
             jwt: self.bus_jwt.clone(),
@@ -207,15 +192,15 @@ impl Identity {
         Ok(put(&dir.tls_crypt_v2(), &self.tls_crypt_v2_key)?)
     }
 
-    /// Whether this identity is about these keys.
+    /// Whether this identity belongs to these keys.
     pub fn is_for(&self, keys: &NodeKeys) -> bool {
         self.bus_public_key.as_str() == keys.bus_public_key()
             && is_for_key(&self.certificate, keys.server.expose_secret())
     }
 }
 
-/// Writes a file anew. Where that cannot be done and the file holds the text already, all is well: a full disk must not keep
-/// the node from starting.
+/// Writes a file anew. It is no error when that fails and the file already holds the text: a full disk must not keep the node from
+/// starting.
 fn put(path: &Path, text: &str) -> Result<(), SecretFileError> {
     secret_file::write(path, text).or_else(|error| match read_present(path) {
         Ok(Some(present)) if present.expose_secret().trim_end() == text.trim_end() => Ok(()),

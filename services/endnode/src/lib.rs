@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod account;
+mod pem;
+
 pub mod allow_list;
 pub mod profile;
 
 pub mod backend;
 pub mod openvpn;
+pub mod vpn;
 
 pub mod config;
 
@@ -18,11 +22,16 @@ pub mod plan;
 
 pub mod apply;
 pub mod node;
-pub mod vpn;
 
+pub mod coordination;
+pub mod shared;
+
+pub mod enrolled;
 pub mod tasks;
 
 pub mod api;
 
 pub mod app;
 mod backend_choice;
+mod serve_api;
+mod start;

@@ -25,7 +25,7 @@ pub struct Node {
 /// One handle for each task that can be woken.
 #[derive(Debug, Clone, Default)]
 pub struct Wakes {
-    /// Something may expire earlier than known.
+    /// A user may expire earlier than the expiry task knows.
     pub expiry: Wake,
     /// An event waits for the bus.
     pub events: Wake,
@@ -33,13 +33,13 @@ pub struct Wakes {
     pub intents: Wake,
     /// The allow-list may differ from the journal.
     pub allow_list: Wake,
-    /// The commands may have stopped flowing: ask management.
+    /// The commands may have stopped coming: ask management.
     pub sync: Wake,
     /// Management asks for the handshake at once.
     pub prompt: Wake,
-    /// The bus has another store: open the flow of commands anew.
+    /// The bus has another store: open the consumer again.
     pub reopen: Wake,
-    /// Management waits to hear of a change.
+    /// Something changed that management should hear of: send a heartbeat.
     pub heartbeat: Wake,
 }
 

@@ -1,4 +1,4 @@
-//! What a command asks of this node, given what the journal holds: decided here without touching anything, done in [`apply`](crate::apply).
+//! What a command asks of this node, given what the journal holds: decided here without side effects, carried out in `apply`.
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
@@ -14,7 +14,7 @@ pub struct Held {
     pub command: Command,
     /// A local delete that management has not carried out yet.
     pub removed_by: Option<IntentId>,
-    /// What the command came to; `None` while a profile is being made.
+    /// The outcome of the command; `None` while a profile is being made.
     pub outcome: Option<Outcome>,
     /// The newest revision that was applied completely, 0 for none.
     pub applied: Revision,
@@ -27,25 +27,25 @@ pub struct Held {
 pub struct HeldCredential {
     /// Its name.
     pub common_name: CommonName,
-    /// What was made of it here.
-    pub making: Making,
+    /// How far its profile is here.
+    pub stage: ProfileStage,
 }
 
 /// How far the profile of a credential is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Making {
-    /// Not made here, or not begun.
+pub enum ProfileStage {
+    /// Not made on this node, or not begun.
     Listed,
-    /// The key is journaled, the certificate not there.
+    /// The key is journaled, the certificate has not arrived.
     Keyed,
-    /// The profile is there.
+    /// The profile is journaled.
     Complete {
         /// The nodes it names.
         remotes: Vec<Remote>,
         /// SHA-256 of it, lower-case hex.
         checksum: String,
     },
-    /// It can never be made here again: another key has the certificate, or the credential is gone.
+    /// It can never be made on this node: the certificate is for another key, or management does not certify the credential any more.
     Lost,
 }
 
@@ -54,7 +54,7 @@ pub enum Making {
 pub enum Plan {
     /// The command contradicts itself: nothing is done.
     Refuse {
-        /// How.
+        /// Why, in words.
         error: &'static str,
     },
     /// The journal holds something newer: nothing is done.
@@ -62,7 +62,7 @@ pub enum Plan {
         /// Its revision.
         holds: Revision,
     },
-    /// The journal holds exactly this: make the projections true again and answer as before.
+    /// The journal holds exactly this command: repeat its projections and answer as before.
     Repeat {
         /// Who is let in.
         access: Access,
@@ -71,7 +71,7 @@ pub enum Plan {
         /// The profile to make, when the answer is open.
         issue: Option<Issue>,
     },
-    /// Something new.
+    /// The command is newer than what is held.
     Change(Change),
 }
 
@@ -80,7 +80,7 @@ pub enum Plan {
 pub struct Change {
     /// Who is let in.
     pub access: Access,
-    /// Credentials that are no more: their keys and profiles go.
+    /// Credentials that the user has no more: their keys and profiles are deleted.
     pub forget: Vec<CommonName>,
     /// The profile to make.
     pub issue: Option<Issue>,
@@ -95,7 +95,7 @@ pub struct Access {
     pub deny: Vec<CommonName>,
 }
 
-/// Decides.
+/// Decides what to do about `command` at the moment `now`. `held` is `None` for a user that this node does not know.
 pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan {
     if let Some(error) = contradiction(command) {
         return Plan::Refuse { error };
@@ -116,7 +116,7 @@ pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan 
     }
 }
 
-/// Who of a user that is held may come in at this moment.
+/// Which credentials of a held user are let in at the moment `now`.
 pub fn access(held: &Held, now: DateTime<Utc>) -> Access {
     let known = held.credentials.iter().map(|credential| credential.common_name.clone());
     match &held.command {
@@ -128,7 +128,7 @@ pub fn access(held: &Held, now: DateTime<Utc>) -> Access {
     }
 }
 
-/// The profile that a command wants made here.
+/// The profile that a command wants made on this node.
 pub fn issue_of(command: &Command) -> Option<&Issue> {
     match command {
         Command::PutUser(put) => put.issue.as_ref(),
@@ -136,7 +136,7 @@ pub fn issue_of(command: &Command) -> Option<&Issue> {
     }
 }
 
-/// Whether the user has an end and has reached it.
+/// Whether the user has expired.
 pub fn is_expired(put: &PutUser, now: DateTime<Utc>) -> bool {
     put.expires_at.is_some_and(|end| end <= now)
 }
@@ -176,10 +176,10 @@ fn is_made(held: Option<&Held>, issue: &Issue) -> bool {
     let mut credentials = held.iter().flat_map(|held| &held.credentials);
     credentials.any(|credential| {
         credential.common_name == issue.common_name
-            && match &credential.making {
-                Making::Complete { remotes, .. } => *remotes == issue.remotes,
-                Making::Lost => true,
-                Making::Listed | Making::Keyed => false,
+            && match &credential.stage {
+                ProfileStage::Complete { remotes, .. } => *remotes == issue.remotes,
+                ProfileStage::Lost => true,
+                ProfileStage::Listed | ProfileStage::Keyed => false,
             }
     })
 }

@@ -1,7 +1,7 @@
 //! The profile: the `.ovpn` file that a user imports.
 //!
-//! It lists every node of the user in order. A client that loses its node tries it once more and then the next one; the
-//! short timeouts make that seconds.
+//! It lists every node of the user in order. A client that loses its node tries it once more and then the next one, within
+//! seconds because of the short timeouts.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::secret_file::{self, SecretFileError};
 
-use crate::openvpn::{InvalidPem, parse_pem, render_pem};
+use crate::pem::{self, InvalidPem};
 
 /// What a profile is made of.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct ProfileParts<'a> {
     pub tls_crypt_v2: &'a SecretString,
 }
 
-/// A whole profile. It holds a private key, so it shows itself only on request.
+/// A whole profile. It holds a private key, so only [`Self::expose`] shows it.
 #[derive(Clone)]
 pub struct Profile(SecretString);
 
@@ -46,7 +46,7 @@ pub enum ProfileError {
     /// Nowhere to connect.
     #[error("a profile needs at least one remote")]
     NoRemote,
-    /// OpenVPN would not take it, or take it for something else.
+    /// OpenVPN would refuse or misread it.
     #[error("the prefix of the servers' names must be 1 to 64 letters, digits, '.', '_' or '-'")]
     Prefix,
     /// A part is not the PEM it should be.
@@ -61,7 +61,7 @@ pub enum ProfileError {
 }
 
 impl Profile {
-    /// Puts a profile together. Every part is parsed and written anew, so that nothing else can ride along.
+    /// Puts a profile together. Every part is parsed and written anew, so that a part cannot carry other directives.
     pub fn render(parts: &ProfileParts<'_>) -> Result<Self, ProfileError> {
         let mut text = String::from("client\ndev tun\n");
         text.push_str(&remotes(parts.remotes)?);
@@ -177,8 +177,8 @@ fn prefix(text: &str) -> Result<&str, ProfileError> {
 }
 
 fn inline(tag: &str, part: &'static str, pem: &str, labels: &[&str]) -> Result<String, ProfileError> {
-    let blocks = parse_pem(pem, labels).map_err(|source| ProfileError::Pem { part, source })?;
-    let body: String = blocks.iter().map(|(label, bytes)| render_pem(label, bytes)).collect();
+    let blocks = pem::parse(pem, labels).map_err(|source| ProfileError::Pem { part, source })?;
+    let body: String = blocks.iter().map(|(label, bytes)| pem::render(label, bytes)).collect();
     Ok(format!("<{tag}>\n{body}</{tag}>\n"))
 }
 
@@ -199,9 +199,9 @@ mod tests {
             remotes,
             server_name_prefix: prefix,
             ca,
-            certificate: &render_pem("CERTIFICATE", b"certificate"),
-            key: &render_pem("PRIVATE KEY", b"key").into(),
-            tls_crypt_v2: &render_pem("OpenVPN tls-crypt-v2 client key", b"tls-crypt-v2").into(),
+            certificate: &pem::render("CERTIFICATE", b"certificate"),
+            key: &pem::render("PRIVATE KEY", b"key").into(),
+            tls_crypt_v2: &pem::render("OpenVPN tls-crypt-v2 client key", b"tls-crypt-v2").into(),
         })
     }
 
@@ -211,7 +211,7 @@ mod tests {
             remote("198.18.0.11", Protocol::Udp),
             remote("vpn2.example.com", Protocol::Udp),
         ];
-        let profile = render(&remotes, "node.fleet-1.", &render_pem("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node.fleet-1.", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
         insta::assert_snapshot!(profile.expose());
         assert_eq!(profile.checksum().len(), 64);
     }
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn mixed_protocols_stand_in_each_remote_line() {
         let remotes = [remote("a.example", Protocol::Udp), remote("b.example", Protocol::Tcp)];
-        let profile = render(&remotes, "node", &render_pem("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
         assert!(
             profile
                 .expose()
@@ -233,7 +233,7 @@ mod tests {
     fn nothing_rides_along_with_a_certificate() {
         let ca = format!(
             "up /bin/evil\n{}</ca>\nup /bin/evil\n",
-            render_pem("CERTIFICATE", b"authority")
+            pem::render("CERTIFICATE", b"authority")
         );
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         assert!(!profile.expose().contains("evil"));
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn bad_parts_are_refused() {
-        let ca = render_pem("CERTIFICATE", b"authority");
+        let ca = pem::render("CERTIFICATE", b"authority");
         let remotes = [remote("a.example", Protocol::Udp)];
         assert!(matches!(render(&[], "node", &ca), Err(ProfileError::NoRemote)));
         assert!(matches!(
             render(&remotes, "node name-prefix\nup x", &ca),
             Err(ProfileError::Prefix)
         ));
-        let key_as_ca = render_pem("PRIVATE KEY", b"key");
+        let key_as_ca = pem::render("PRIVATE KEY", b"key");
         assert!(matches!(
             render(&remotes, "node", &key_as_ca),
             Err(ProfileError::Pem {
@@ -262,7 +262,7 @@ mod tests {
     fn a_stored_profile_is_private_and_shows_nothing_in_a_log() {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let ca = render_pem("CERTIFICATE", b"authority");
+        let ca = pem::render("CERTIFICATE", b"authority");
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         let path = profile
             .store(dir.path(), &"alice.x".parse().expect("valid"))

@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What management said, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct StandingReply {
     /// How the node stands.
     pub standing: Standing,
     /// A fresh bus credential.
@@ -32,7 +32,7 @@ pub enum StandingError {
     #[error("management cannot be asked")]
     Request(#[from] reqwest::Error),
     /// It did not answer the question.
-    #[error("management does not say (status {0})")]
+    #[error("management did not answer the question (status {0})")]
     Status(StatusCode),
     /// Whoever answered is not the fleet's management.
     #[error("the answer is not signed by the fleet's CA")]
@@ -40,15 +40,12 @@ pub enum StandingError {
 }
 
 /// Asks once.
-///
-/// # Errors
-/// See [`StandingError`].
 pub async fn ask_standing(
     management_url: &str,
     question: &Question,
     key: &KeyPair,
     ca_pem: &str,
-) -> Result<Told, StandingError> {
+) -> Result<StandingReply, StandingError> {
     let asked = StandingQuestion {
         bus_public_key: BusKeyText(question.key.clone()),
         at: question.at.into(),
@@ -67,7 +64,7 @@ pub async fn ask_standing(
     verify(question, response.json().await?, ca_pem)
 }
 
-fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result<Told, StandingError> {
+fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result<StandingReply, StandingError> {
     let standing = Standing::from(answered.standing);
     let text = question.answer_text(standing, answered.bus_jwt.as_deref());
     let signature = BASE64URL_NOPAD.decode(answered.signature.as_bytes());
@@ -75,7 +72,7 @@ fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result
     if !is_signed {
         return Err(StandingError::Forged);
     }
-    Ok(Told {
+    Ok(StandingReply {
         standing,
         bus_jwt: answered.bus_jwt,
     })

@@ -33,7 +33,7 @@ pub enum StateDirError {
         #[source]
         source: io::Error,
     },
-    /// Another agent has it.
+    /// Another agent uses it.
     #[error("another agent runs with the state folder {}", path.display())]
     Taken {
         /// The folder.
@@ -47,18 +47,15 @@ impl StateDir {
         Self { root: root.into() }
     }
 
-    /// Makes the folders. Others may pass through the root and see nothing of it: OpenVPN reads the allow-list below it
-    /// as an account without rights.
-    ///
-    /// # Errors
-    /// When they cannot be made.
+    /// Makes the folders. Other accounts may pass through the root and cannot list it (0711): OpenVPN reads the allow-list below
+    /// it as an account without rights.
     pub fn prepare(&self) -> Result<(), StateDirError> {
         make(&self.root, 0o711)?;
         make(&self.openvpn(), 0o700)?;
         make(&self.profiles(), 0o700)
     }
 
-    /// Takes the folder for this process; the system lets go of it when the process ends, however that is.
+    /// Takes the folder for this process, until the process ends.
     ///
     /// # Errors
     /// When another process has it.
@@ -119,7 +116,7 @@ impl StateDir {
         self.root.join("profiles")
     }
 
-    /// What OpenVPN runs with: `openvpn/`.
+    /// OpenVPN's configuration, certificate, key and log: `openvpn/`.
     pub fn openvpn(&self) -> PathBuf {
         self.root.join("openvpn")
     }

@@ -92,6 +92,12 @@ impl Schedule {
     }
 }
 
+impl From<Duration> for Schedule {
+    fn from(period: Duration) -> Self {
+        Self::every(period)
+    }
+}
+
 /// Runs a reconciler until `stop` is cancelled; a run in progress is finished first. The first run is at once.
 ///
 /// # Errors

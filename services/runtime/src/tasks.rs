@@ -134,9 +134,15 @@ impl Tasks {
         self.inner.tasks.spawn(watched);
     }
 
-    /// Starts a reconciler: it runs at once, when woken, and every `period`.
-    pub fn reconcile(&self, name: &'static str, wake: &Wake, period: Duration, reconciler: impl Reconciler + 'static) {
-        let driven = reconcile::drive(name, reconciler, wake.clone(), Schedule::every(period), self.token());
+    /// Starts a reconciler: it runs at once, when woken, and as `schedule` says: a duration is the period of [`Schedule::every`].
+    pub fn reconcile(
+        &self,
+        name: &'static str,
+        wake: &Wake,
+        schedule: impl Into<Schedule>,
+        reconciler: impl Reconciler + 'static,
+    ) {
+        let driven = reconcile::drive(name, reconciler, wake.clone(), schedule.into(), self.token());
         self.spawn(name, driven);
     }
 

@@ -1,4 +1,4 @@
-//! Who may use the local API: whoever has the node's one key.
+//! Who may use the local API: everybody who has the node's one key.
 
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_openapi::{
@@ -6,11 +6,11 @@ use vpnmanager_openapi::{
     problem::ApiError,
 };
 
-/// Whoever presented the key.
+/// The caller, who presented the key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operator;
 
-/// The key.
+/// The node's key.
 pub(super) struct LocalKey(SecretString);
 
 impl LocalKey {

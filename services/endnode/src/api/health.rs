@@ -1,36 +1,36 @@
-//! `/health`: how the node is, for a person or a load balancer.
+//! `/health`: the node's health, for a person or a load balancer.
 
 use async_nats::connection::State;
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
-use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::{
-    local::{Agent, LocalNode, internal},
+    local::{LocalNode, internal},
     tags::Tag,
 };
-use crate::tasks::heartbeats::openvpn_health;
+use crate::{backend::VpnBackend as _, shared::Shared};
 
-/// How the node is.
+/// The node's health.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 struct Health {
-    /// In one word.
+    /// The health in one word.
     status: NodeStatus,
     /// Release of the agent.
     version: String,
-    /// This node.
+    /// Name of the node.
     server_id: String,
     /// Whether the bus is connected. The VPN does not depend on it.
     bus_connected: bool,
-    /// Whether all that management wanted when last asked is applied.
+    /// Whether the node has applied everything that management wanted at the last handshake.
     in_sync: bool,
-    /// Whether management has its clients moved to other servers.
+    /// Whether management is draining the node: its clients are moved to other nodes.
     draining: bool,
-    /// Users that the node holds.
+    /// Number of users that the node holds.
     users: u64,
-    /// Local requests that wait for management.
+    /// Number of local requests that wait for management.
     queued_intents: u64,
     /// The VPN server; absent until the node has enrolled.
     openvpn: Option<ServerHealth>,
@@ -38,7 +38,7 @@ struct Health {
     detail: Option<String>,
 }
 
-/// How the VPN server is.
+/// The VPN server's health.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct ServerHealth {
@@ -46,7 +46,7 @@ struct ServerHealth {
     state: ServerState,
     /// Its process id.
     pid: Option<u32>,
-    /// Live sessions.
+    /// Connected clients.
     sessions: u32,
     /// What is wrong, in words.
     detail: Option<String>,
@@ -58,7 +58,7 @@ struct ServerHealth {
 enum NodeStatus {
     /// Everything works.
     Ok,
-    /// Something is away or wrong; `detail` says what.
+    /// Something cannot be reached or is wrong; `detail` says what.
     Degraded,
     /// Management has not enrolled the node yet.
     Enrolling,
@@ -72,11 +72,11 @@ enum NodeStatus {
 enum ServerState {
     /// It accepts clients.
     Up,
-    /// It should, and does not.
+    /// It should serve, and does not.
     Down,
-    /// It must not yet.
+    /// It does not serve yet, or must not serve.
     Waiting,
-    /// There is none.
+    /// The agent looks after no server.
     Absent,
 }
 
@@ -86,49 +86,36 @@ pub(super) struct HealthApi;
 impl HealthApi {
     /// Check the node's health
     ///
-    /// Needs no key. Always answers 200; `status` says how the node is.
+    /// Needs no key. Always answers 200; `status` tells the node's health.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
-        match node.agent_if_enrolled() {
-            Some(agent) => health_of(agent).await.map(Json),
+        match node.shared_if_enrolled() {
+            Some(shared) => health_of(shared).await.map(Json),
             None => Ok(Json(enrolling(&node))),
         }
     }
 }
 
-async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
-    let counts = agent
+async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
+    let counts = shared
         .journal
         .read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
     let (users, queued_intents) = counts.await.map_err(internal)?;
-    let openvpn = openvpn_health(agent.vpn.health().await);
-    let bus_connected = agent.bus.connection_state() == State::Connected;
-    let (status, detail) = match (agent.readiness.refusal(), bus_connected, openvpn.state) {
-        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
-        (None, _, OpenvpnState::Down) => (
-            NodeStatus::Degraded,
-            openvpn
-                .detail
-                .clone()
-                .or_else(|| Some("OpenVPN does not answer".to_owned())),
-        ),
-        (None, false, _) => (NodeStatus::Degraded, Some(without_bus(agent.bus_refusal.reason()))),
-        (None, true, OpenvpnState::Waiting) => (
-            NodeStatus::Degraded,
-            openvpn
-                .detail
-                .clone()
-                .or_else(|| Some("OpenVPN does not serve yet".to_owned())),
-        ),
-        (None, true, OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    let openvpn = OpenvpnHealth::from(shared.vpn.health().await);
+    let bus_connected = shared.bus.connection_state() == State::Connected;
+    let bus = if bus_connected {
+        Ok(())
+    } else {
+        Err(without_bus(shared.bus_refusal.reason()))
     };
+    let (status, detail) = status_of(shared.readiness.refusal(), bus, &openvpn);
     Ok(Health {
         status,
-        version: agent.node.version().to_owned(),
-        server_id: agent.node.id.to_string(),
+        version: shared.node.version().to_owned(),
+        server_id: shared.node.id.to_string(),
         bus_connected,
-        in_sync: agent.readiness.is_caught_up(),
-        draining: agent.draining.pace().is_some(),
+        in_sync: shared.readiness.is_caught_up(),
+        draining: shared.draining.pace().is_some(),
         users,
         queued_intents,
         openvpn: Some(ServerHealth {
@@ -144,6 +131,22 @@ async fn health_of(agent: &Agent) -> Result<Health, ApiError> {
         }),
         detail,
     })
+}
+
+/// The node in one word, and what is wrong: the worst first. `bus` says why there is no connection.
+fn status_of(
+    refusal: Option<String>,
+    bus: Result<(), String>,
+    openvpn: &OpenvpnHealth,
+) -> (NodeStatus, Option<String>) {
+    let detail_or = |fallback: &str| Some(openvpn.detail.clone().unwrap_or_else(|| fallback.to_owned()));
+    match (refusal, bus, openvpn.state) {
+        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
+        (None, _, OpenvpnState::Down) => (NodeStatus::Degraded, detail_or("OpenVPN does not answer")),
+        (None, Err(reason), _) => (NodeStatus::Degraded, Some(reason)),
+        (None, Ok(()), OpenvpnState::Waiting) => (NodeStatus::Degraded, detail_or("OpenVPN does not serve yet")),
+        (None, Ok(()), OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    }
 }
 
 fn without_bus(refusal: Option<String>) -> String {
@@ -188,6 +191,67 @@ impl Example for Health {
                 detail: None,
             }),
             detail: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{BackendHealth, BackendState};
+
+    #[test]
+    fn the_status_tells_the_worst_first() {
+        let openvpn = |state, detail| OpenvpnHealth::from(BackendHealth::bare(state, detail));
+        let away = || Err("no bus".to_owned());
+        let cases = [
+            (None, Ok(()), openvpn(BackendState::Up, ""), NodeStatus::Ok, None),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Absent, "not watched"),
+                NodeStatus::Ok,
+                None,
+            ),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Starting, "starting"),
+                NodeStatus::Degraded,
+                Some("starting"),
+            ),
+            (
+                None,
+                Ok(()),
+                openvpn(BackendState::Stopped, ""),
+                NodeStatus::Degraded,
+                Some("OpenVPN does not serve yet"),
+            ),
+            (
+                None,
+                away(),
+                openvpn(BackendState::Up, ""),
+                NodeStatus::Degraded,
+                Some("no bus"),
+            ),
+            (
+                None,
+                away(),
+                openvpn(BackendState::Down, ""),
+                NodeStatus::Degraded,
+                Some("OpenVPN does not answer"),
+            ),
+            (
+                Some("deregistered"),
+                away(),
+                openvpn(BackendState::Down, "died"),
+                NodeStatus::Refused,
+                Some("deregistered"),
+            ),
+        ];
+        for (refusal, bus, openvpn, status, detail) in cases {
+            let found = status_of(refusal.map(str::to_owned), bus, &openvpn);
+            assert_eq!(found, (status, detail.map(str::to_owned)), "{openvpn:?}");
         }
     }
 }

@@ -1,21 +1,15 @@
-//! What the operations work on: the agent, as soon as the node has enrolled.
+//! What the operations work on: the parts of the node, as soon as it has enrolled.
 
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use async_nats::{Client, connection::State};
+use async_nats::connection::State;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::{
-    apply::Applier,
-    journal::{Journal, JournalError},
-    node::Node,
-    tasks::{bus_watch::BusRefusal, drain::Draining, intents::IntentWaiters, issue::IssueQueue, serving::Readiness},
-    vpn::Vpn,
-};
+use crate::{journal::JournalError, shared::Shared};
 
 /// How long a caller waits for management.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,32 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct LocalNode {
     /// Its name.
     pub id: NodeId,
-    agent: Arc<OnceLock<Agent>>,
-}
-
-/// The parts of an enrolled node that the API uses. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Agent {
-    /// The node.
-    pub node: Node,
-    /// What it holds.
-    pub journal: Journal,
-    /// Changes access.
-    pub applier: Applier,
-    /// The server.
-    pub vpn: Vpn,
-    /// Whether it serves.
-    pub readiness: Readiness,
-    /// Whether its clients are moved away.
-    pub draining: Draining,
-    /// Who waits for management.
-    pub waiters: IntentWaiters,
-    /// Makes profiles.
-    pub issue: IssueQueue,
-    /// The connection to the bus.
-    pub bus: Client,
-    /// Why the bus refuses this node, if it does.
-    pub bus_refusal: BusRefusal,
+    shared: Arc<OnceLock<Shared>>,
 }
 
 impl LocalNode {
@@ -58,39 +27,37 @@ impl LocalNode {
     pub fn new(id: NodeId) -> Self {
         Self {
             id,
-            agent: Arc::default(),
+            shared: Arc::default(),
         }
     }
 
-    /// It has.
-    pub fn enrolled(&self, agent: Agent) {
+    /// The node has enrolled, and these are its parts.
+    pub fn enrolled(&self, shared: Shared) {
         // Happens once in a process; a second time would be about the same node.
-        let _already = self.agent.set(agent);
+        let _already = self.shared.set(shared);
     }
 
-    /// The agent, if the node has enrolled.
-    pub fn agent_if_enrolled(&self) -> Option<&Agent> {
-        self.agent.get()
+    /// The parts of the node, if it has enrolled.
+    pub(super) fn shared_if_enrolled(&self) -> Option<&Shared> {
+        self.shared.get()
     }
 
-    pub(super) fn agent(&self) -> Result<&Agent, ApiError> {
-        self.agent
+    pub(super) fn shared(&self) -> Result<&Shared, ApiError> {
+        self.shared
             .get()
             .ok_or_else(|| ApiError::unavailable("this node has not enrolled yet"))
     }
 }
 
-impl Agent {
-    /// How long a caller waits for management: not at all while nobody could be asked.
-    pub(super) fn patience(&self) -> Duration {
-        match self.bus.connection_state() {
-            State::Connected => PATIENCE,
-            State::Disconnected | State::Pending => Duration::ZERO,
-        }
+/// How long a caller waits for management: not at all while the bus is not connected.
+pub(super) fn patience(shared: &Shared) -> Duration {
+    match shared.bus.connection_state() {
+        State::Connected => PATIENCE,
+        State::Disconnected | State::Pending => Duration::ZERO,
     }
 }
 
-/// The journal's errors are the node's own affair.
+/// A failed journal is an internal error of the node (500).
 pub(super) fn internal(error: JournalError) -> ApiError {
     ApiError::internal(error)
 }

@@ -1,80 +1,17 @@
 //! The local API: nouns are folders, verbs are files. Its description is generated from here and committed as `openapi/endnode.json`.
 
-mod access;
-mod names;
-mod tags;
+mod application;
 
 mod health;
 mod sync;
 mod users;
 
+mod access;
 mod local;
+mod scalars;
+mod tags;
 
-use std::sync::Arc;
-
-use poem::{Endpoint, EndpointExt as _, Response};
-use poem_openapi::OpenApiService;
-use secrecy::SecretString;
-use vpnmanager_openapi::{auth::Authenticator, spec::Spec};
-
-use access::{LocalKey, Operator};
-pub use local::{Agent, LocalNode};
-
-const TITLE: &str = "VPN Manager, end-node";
-const DESCRIPTION: &str = "What one node of the fleet holds, and what an operator can do on it when management is away.\n\n\
-    Every operation except `/health` needs the node's key, as `X-API-Key` or as a bearer token. Errors are \
-    `application/problem+json` (RFC 9457) and name the field that is wrong.";
-
-type Apis = (users::UsersApi, sync::SyncApi, health::HealthApi);
-
-/// The description of the interface; needs no state.
-#[must_use]
-pub fn spec() -> Spec {
-    Spec::of(&service())
-}
-
-/// The description as JSON text.
-#[must_use]
-pub fn spec_json() -> String {
-    spec().json()
-}
-
-/// The description as YAML text.
-#[must_use]
-pub fn spec_yaml() -> String {
-    spec().yaml()
-}
-
-/// The whole application, documents included.
-pub fn application(node: LocalNode, key: SecretString) -> impl Endpoint<Output = Response> + 'static {
-    let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key));
-    vpnmanager_openapi::application(service())
-        .data(node)
-        .data(keys)
-        .map_to_response()
-}
-
-fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new(
-        (users::UsersApi, sync::SyncApi, health::HealthApi),
-        TITLE,
-        env!("CARGO_PKG_VERSION"),
-    )
-    .description(DESCRIPTION)
-    .server("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    #[test]
-    fn the_committed_description_is_the_generated_one_and_lacks_nothing() {
-        let spec = super::spec();
-        assert_eq!(spec.lint(), Vec::<String>::new());
-        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/endnode.json");
-        spec::assert_committed(&committed, &spec);
-    }
-
-    use vpnmanager_openapi::spec;
-}
+pub use self::{
+    application::{application, spec, spec_json, spec_yaml},
+    local::LocalNode,
+};

@@ -17,11 +17,12 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    commit::{Dealt, store},
+    commit::{Handled, store},
     projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
-    backend::Reconciled,
+    allow_list::Reconciled,
+    backend::VpnBackend as _,
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, access},
@@ -40,7 +41,7 @@ struct Inner {
     journal: Journal,
     vpn: Vpn,
     profiles: PathBuf,
-    /// Held from a commit to the end of its projection.
+    /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
     turn: Mutex<()>,
 }
 
@@ -73,8 +74,8 @@ impl Applier {
     /// 0 when they came another way.
     ///
     /// # Errors
-    /// [`ApplyError`]; repeating the commands is right then.
-    pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Dealt>, ApplyError> {
+    /// Repeat the commands: what was stored of them is recognised.
+    pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
         let (now, profiles) = (Utc::now(), inner.profiles.clone());
@@ -87,11 +88,11 @@ impl Applier {
         });
         let stored = stored.await?;
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
-        let changed = stored.iter().any(|stored| stored.dealt.changed);
+        let changed = stored.iter().any(|stored| stored.handled.changed);
         for stored in stored {
             merged.add(stored.access);
             forget.extend(stored.forget);
-            applied.push(stored.dealt);
+            applied.push(stored.handled);
         }
         merged.project(&inner.vpn).await?;
         remove_profiles(&inner.profiles, &forget);
@@ -101,11 +102,8 @@ impl Applier {
         Ok(applied)
     }
 
-    /// Deletes a user on this node at once and queues the request that carries it to management.
-    /// False when the user is not held any more, or was deleted here before.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
+    /// Deletes a user on this node at once and queues the request that tells management.
+    /// False when the node no longer holds the user, or the user was deleted here before.
     pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -134,9 +132,6 @@ impl Applier {
     }
 
     /// Management refused a local delete: the user is let in again as management says.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
     pub async fn restore(&self, intent: IntentId) -> Result<(), ApplyError> {
         let _turn = self.inner.turn.lock().await;
         let held = self
@@ -150,11 +145,8 @@ impl Applier {
         }
     }
 
-    /// Removes users that management does not know, and returns them. Who is known is asked once nothing else can be journaled:
-    /// a user who came a moment before is no ghost.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
+    /// Removes users that management does not know (ghosts), and returns them. `known` is asked once nothing else can be journaled,
+    /// so that a user who came a moment before is not taken for a ghost.
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -181,10 +173,7 @@ impl Applier {
         Ok(ghosts)
     }
 
-    /// Refuses and cuts everybody whose time is over. Returns when the next one's is.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
+    /// Refuses and cuts every user who has expired. Returns when the next user expires.
     pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -222,10 +211,7 @@ impl Applier {
         Ok(next)
     }
 
-    /// Makes the allow-list what the journal says and says what had to change.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
+    /// Makes the allow-list equal to the journal and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
         let inner = &self.inner;
         let _turn = inner.turn.lock().await;
@@ -234,15 +220,12 @@ impl Applier {
         Ok(inner.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
     }
 
-    /// Makes the folder of profiles what the journal says.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
+    /// Makes the folder of profiles equal to the journal.
     pub async fn rebuild_profiles(&self) -> Result<(), ProjectError> {
         rebuild_profiles(&self.inner.journal, &self.inner.profiles).await
     }
 
-    /// Where profiles lie.
+    /// The folder of profiles.
     pub fn profiles(&self) -> &Path {
         &self.inner.profiles
     }

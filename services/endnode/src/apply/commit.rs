@@ -11,25 +11,25 @@ use vpnmanager_nats::{
 
 use crate::{
     journal::{JournalError, Records},
-    plan::{Access, Change, Held, Making, Plan, issue_of, plan},
+    plan::{Access, Change, Held, Plan, ProfileStage, issue_of, plan},
     profile::profile_path,
 };
 
-/// One command that was applied.
+/// One command that was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dealt {
-    /// What became of it.
+pub struct Handled {
+    /// Its result.
     pub applied: Applied,
     /// Whether the journal changed.
     pub changed: bool,
 }
 
-/// What became of one command.
+/// The result of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// It is answered.
+    /// It has its answer.
     Answered(Outcome),
-    /// Access is as it says; its profile has to be made before it is answered.
+    /// Access was changed; its profile has to be made before it can be answered.
     Issuing(IssueOrder),
 }
 
@@ -38,16 +38,16 @@ pub enum Applied {
 pub struct IssueOrder {
     /// The user.
     pub user_key: UserKey,
-    /// The revision that wants it.
+    /// The revision of the command that wants it.
     pub revision: Revision,
     /// What to make.
     pub issue: Issue,
 }
 
-/// One command, stored, with what has to be projected.
+/// One stored command, with what has to be projected.
 #[derive(Debug)]
 pub(super) struct Stored {
-    pub(super) dealt: Dealt,
+    pub(super) handled: Handled,
     pub(super) access: Access,
     pub(super) forget: Vec<CommonName>,
 }
@@ -66,7 +66,7 @@ pub(super) fn store(
         })),
         Plan::Supersede { holds } => Ok(unchanged(Outcome::Superseded { holds })),
         Plan::Repeat { access, outcome, issue } => Ok(Stored {
-            dealt: Dealt {
+            handled: Handled {
                 applied: answer(command, issue, outcome.unwrap_or(APPLIED)),
                 changed: false,
             },
@@ -78,28 +78,32 @@ pub(super) fn store(
             let settled = if issue.is_none() { Some(&outcome) } else { None };
             records.store_command(command, settled, now)?;
             records.forget_credentials(&forget)?;
-            let dealt = Dealt {
+            let handled = Handled {
                 applied: answer(command, issue, outcome),
                 changed: true,
             };
-            Ok(Stored { dealt, access, forget })
+            Ok(Stored {
+                handled,
+                access,
+                forget,
+            })
         }
     }
 }
 
-/// Held, with nothing to add.
+/// Applied, with nothing to add.
 pub(super) const APPLIED: Outcome = Outcome::Applied {
     issued: None,
     note: None,
 };
 
 fn unchanged(outcome: Outcome) -> Stored {
-    let dealt = Dealt {
+    let handled = Handled {
         applied: Applied::Answered(outcome),
         changed: false,
     };
     Stored {
-        dealt,
+        handled,
         access: Access::default(),
         forget: Vec::new(),
     }
@@ -126,16 +130,16 @@ fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcom
     });
     match made {
         None => Outcome::Applied { issued: None, note },
-        Some(credential) => match &credential.making {
-            Making::Complete { checksum, .. } => Outcome::Applied {
+        Some(credential) => match &credential.stage {
+            ProfileStage::Complete { checksum, .. } => Outcome::Applied {
                 issued: Some(issued(&credential.common_name, profiles, checksum)),
                 note,
             },
-            Making::Lost => Outcome::Applied {
+            ProfileStage::Lost => Outcome::Applied {
                 issued: None,
                 note: Some(LOST.to_owned()),
             },
-            Making::Listed | Making::Keyed => Outcome::Applied { issued: None, note },
+            ProfileStage::Listed | ProfileStage::Keyed => Outcome::Applied { issued: None, note },
         },
     }
 }

@@ -1,4 +1,4 @@
-//! Keys of users, born here.
+//! Making keys on this node.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use vpnmanager_nats::ids::CommonName;
@@ -6,9 +6,6 @@ use vpnmanager_nats::ids::CommonName;
 use crate::journal::StoredKey;
 
 /// A new ECDSA P-256 key with the request to certify it under this name.
-///
-/// # Errors
-/// When the operating system has no randomness to give.
 pub(crate) fn make_key(common_name: &str) -> Result<StoredKey, rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::default();

@@ -1,7 +1,7 @@
-//! Doing what was planned: one journal commit for a batch, then the projections (allow-list, live sessions, profile files).
+//! Carrying out what was planned: one journal commit for a batch, then the projections (allow-list, live sessions, profile files).
 //!
 //! Every change of access goes through [`Applier`], one at a time from its commit to its projection, so that the last
-//! commit is also the last projection. Making profiles is slow and goes its own way ([`Issuer`]): a delete never waits for it.
+//! commit is also the last projection. Making profiles is slow and has its own path ([`Issuer`]): a delete never waits for it.
 
 mod applier;
 mod commit;
@@ -12,7 +12,7 @@ mod keys;
 mod render;
 
 pub use applier::{Applier, ApplyError};
-pub use commit::{Applied, Dealt, IssueOrder};
+pub use commit::{Applied, Handled, IssueOrder};
 pub use issuer::{IssueError, IssueResult, Issuer};
 pub use projection::ProjectError;
 pub use render::Pki;

@@ -8,19 +8,20 @@ use std::{
 
 use tracing::warn;
 use vpnmanager_nats::ids::CommonName;
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
     profile::{Profile, profile_path},
     vpn::Vpn,
 };
 
-/// A projection could not be made true. The journal is, and the next reconciliation makes it so.
+/// A projection could not be made equal to the journal. The next reconciliation tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// Somebody could not be refused or let in.
+    /// A credential could not be refused or let in.
     #[error("changing who is let in failed")]
     Access(#[from] BackendError),
     /// The folder of profiles cannot be read.
@@ -69,18 +70,18 @@ impl Merged {
     }
 }
 
-/// Removes the profiles of credentials that are no more. What cannot be removed is found again at the next start.
+/// Removes the profiles of credentials that no longer exist. What cannot be removed is removed at the next start.
 pub(super) fn remove_profiles(dir: &Path, names: &[CommonName]) {
     for name in names {
         match fs::remove_file(profile_path(dir, name)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(credential = %name, error = %error, "A profile could not be removed"),
+            Err(error) => warn!(credential.common_name = %name, error = %error, "A profile could not be removed"),
         }
     }
 }
 
-/// Makes the folder of profiles hold what the journal holds, as far as the disk takes it. For the start: it reads every profile once.
+/// Makes the folder of profiles equal to the journal, as far as the disk has room. For the start: it reads every profile once.
 pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<(), ProjectError> {
     const PAGE: u32 = 200;
     let mut known = BTreeSet::new();
@@ -94,8 +95,8 @@ pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<()
             // The journal has it: a full disk must not keep the node from starting.
             if let Err(error) = restore(dir, &profile) {
                 warn!(
-                    credential = %profile.common_name,
-                    error = format!("{:#}", anyhow::Error::from(error)),
+                    credential.common_name = %profile.common_name,
+                    error = %chain(&error),
                     "A profile's file could not be written"
                 );
             }

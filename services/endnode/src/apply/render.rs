@@ -33,16 +33,19 @@ impl std::fmt::Debug for Pki {
 
 /// A profile could not be put together.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RenderError {
+pub enum RenderError {
+    /// The tls-crypt-v2 client key could not be made.
     #[error("making a tls-crypt-v2 key failed")]
     TlsCryptV2(#[from] TlsCryptV2Error),
+    /// A part of the profile is not usable.
     #[error("putting a profile together failed")]
     Profile(#[from] ProfileError),
+    /// Management certified another key.
     #[error("the certificate is for another key than the one it was asked for")]
     ForeignCertificate,
 }
 
-/// Renders a profile from its parts. `signed` is the certificate where it is new; the stored one counts otherwise.
+/// Renders a profile from its parts. `signed` is a new certificate; without one the stored certificate is used.
 pub(super) fn render(
     pki: &Pki,
     key: &StoredKey,

@@ -10,10 +10,15 @@ use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
-    BackendError, BackendHealth, BackendState, CutSessions, Parting, Reconciled, Serving, Session, VpnBackend,
+    error::BackendError,
+    health::{BackendHealth, BackendState},
+    serving::Serving,
+    session::{CutSessions, Parting, Session},
+    vpn_backend::VpnBackend,
 };
+use crate::allow_list::Reconciled;
 
-/// A VPN server that exists only in memory: for tests that need speed, not truth. Clones share one state.
+/// A VPN server that exists only in memory, for fast tests. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     state: Arc<Mutex<State>>,
@@ -82,19 +87,13 @@ impl FakeBackend {
 impl State {
     fn cut(&mut self, is_victim: impl Fn(&Self, &Session) -> bool) -> CutSessions {
         if !self.reachable {
-            return CutSessions {
-                count: 0,
-                pending: true,
-            };
+            return CutSessions::pending();
         }
         let (victims, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.sessions)
             .into_iter()
             .partition(|session| is_victim(self, session));
         self.sessions = kept;
-        CutSessions {
-            count: u32::try_from(victims.len()).unwrap_or(u32::MAX),
-            pending: false,
-        }
+        CutSessions::done(victims.len())
     }
 }
 
@@ -135,10 +134,6 @@ impl VpnBackend for FakeBackend {
         Ok(self
             .lock()
             .cut(|state, session| !state.allowed.iter().any(|name| name.as_str() == session.common_name)))
-    }
-
-    async fn allowed(&self) -> Result<BTreeSet<CommonName>, BackendError> {
-        Ok(self.lock().allowed.clone())
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
@@ -183,13 +178,7 @@ mod tests {
         backend.allow(&[name("alice.x")]).await.expect("allow");
         assert!(backend.connect(&name("alice.x")));
         let cut = backend.deny(&[name("alice.x")]).await.expect("deny");
-        assert_eq!(
-            cut,
-            CutSessions {
-                count: 1,
-                pending: false
-            }
-        );
+        assert_eq!(cut, CutSessions::done(1));
         assert!(!backend.connect(&name("alice.x")));
     }
 

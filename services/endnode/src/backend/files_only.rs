@@ -6,9 +6,13 @@ use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
-    BackendError, BackendHealth, BackendState, CutSessions, Parting, Reconciled, Serving, Session, VpnBackend,
+    error::BackendError,
+    health::{BackendHealth, BackendState},
+    serving::Serving,
+    session::{CutSessions, Parting, Session},
+    vpn_backend::VpnBackend,
 };
-use crate::allow_list::AllowList;
+use crate::allow_list::{AllowList, Reconciled};
 
 /// Keeps the allow-list for a server that the agent cannot see. It never ends a session.
 #[derive(Debug, Clone)]
@@ -48,10 +52,6 @@ impl VpnBackend for FilesOnlyBackend {
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         Ok(CutSessions::default())
-    }
-
-    async fn allowed(&self) -> Result<BTreeSet<CommonName>, BackendError> {
-        Ok(self.allow_list.list()?.names)
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {

@@ -1,12 +1,12 @@
-//! How values stand in columns.
+//! How values are written into columns, and read from them.
 
 use chrono::{DateTime, Utc};
 use rusqlite::Row;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::JournalError;
+use super::error::JournalError;
 
-/// Whole microseconds since 1970, PostgreSQL's own precision.
+/// Whole microseconds since 1970, the precision that PostgreSQL has.
 pub(super) fn micros(time: DateTime<Utc>) -> i64 {
     time.timestamp_micros()
 }
@@ -15,7 +15,7 @@ pub(super) fn time(micros: i64, what: &'static str) -> Result<DateTime<Utc>, Jou
     DateTime::from_timestamp_micros(micros).ok_or(JournalError::Value { what })
 }
 
-/// The wire types hold nothing that JSON cannot.
+/// Fails only for a type that JSON cannot hold, which no wire type is.
 pub(super) fn json<T: Serialize>(value: &T, what: &'static str) -> Result<String, JournalError> {
     serde_json::to_string(value).map_err(|_unprintable| JournalError::Value { what })
 }

@@ -11,25 +11,26 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    JournalError, Records,
     columns::{from_json, json, micros, parsed},
+    error::JournalError,
+    records::Records,
 };
-use crate::plan::{HeldCredential, Making};
+use crate::plan::{HeldCredential, ProfileStage};
 
-/// A key with the request to certify it. Shows neither.
+/// A key with the request to certify it. `Debug` shows neither.
 #[derive(Clone)]
 pub struct StoredKey {
     /// PKCS #8, PEM.
     pub key: SecretString,
     /// PKCS #10, PEM.
     pub csr: String,
-    /// The certificate, PEM, once it is there.
+    /// The certificate, PEM, once management signed it.
     pub certificate: Option<String>,
-    /// The tls-crypt-v2 client key, PEM, once it is there.
+    /// The tls-crypt-v2 client key, PEM, once it was made.
     pub tls_crypt_v2: Option<SecretString>,
 }
 
-/// A profile with what went into it. Shows none of it.
+/// A profile with what went into it. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct NewProfile {
     /// The credential.
@@ -46,7 +47,7 @@ pub struct NewProfile {
     pub checksum: String,
 }
 
-/// A profile as it stands in the journal. Shows nothing.
+/// A profile as the journal holds it. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct StoredProfile {
     /// The credential.
@@ -70,9 +71,6 @@ debug_by_name!(StoredKey, NewProfile, StoredProfile);
 
 impl Records<'_> {
     /// A user's credentials, by name.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn credentials_of(&self, user: UserKey) -> Result<Vec<HeldCredential>, JournalError> {
         let select = "
             SELECT common_name, state, remotes, checksum FROM credentials WHERE user_key = ?1 ORDER BY common_name";
@@ -83,16 +81,13 @@ impl Records<'_> {
             let common_name = parsed(row, "common_name", "a common name")?;
             credentials.push(HeldCredential {
                 common_name,
-                making: making(row)?,
+                stage: stage(row)?,
             });
         }
         Ok(credentials)
     }
 
-    /// Notes a user's credentials; those known already stay as they are.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Adds a user's credentials; those that are known already stay as they are.
     pub fn list_credentials(&self, user: UserKey, names: &[CommonName]) -> Result<(), JournalError> {
         let insert = "
             INSERT INTO credentials (common_name, user_key, state) VALUES (?1, ?2, 'listed')
@@ -105,9 +100,6 @@ impl Records<'_> {
     }
 
     /// Drops credentials with their keys and profiles.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn forget_credentials(&self, names: &[CommonName]) -> Result<(), JournalError> {
         let mut statement = self
             .connection
@@ -119,9 +111,6 @@ impl Records<'_> {
     }
 
     /// The key of a credential, if one was made.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn key(&self, name: &CommonName) -> Result<Option<StoredKey>, JournalError> {
         let select = "
             SELECT key_pem, csr_pem, certificate, tls_crypt_v2 FROM credentials
@@ -143,9 +132,6 @@ impl Records<'_> {
     }
 
     /// Stores a new key, unless the credential has one: the first stays. False when there is no such credential any more.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn store_key(&self, name: &CommonName, made: &StoredKey) -> Result<bool, JournalError> {
         let update = "
             UPDATE credentials SET
@@ -157,9 +143,6 @@ impl Records<'_> {
     }
 
     /// Stores a finished profile. False when there is no such credential any more.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn store_profile(&self, profile: &NewProfile) -> Result<bool, JournalError> {
         let update = "
             UPDATE credentials SET
@@ -182,20 +165,14 @@ impl Records<'_> {
         Ok(self.connection.prepare_cached(update)?.execute(row)? == 1)
     }
 
-    /// The credential can have no profile here any more; its key goes.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Notes that the credential can never have a profile on this node, and deletes its key.
     pub fn lose_credential(&self, name: &CommonName) -> Result<(), JournalError> {
         let update = "UPDATE credentials SET state = 'lost', key_pem = NULL, csr_pem = NULL WHERE common_name = ?1";
         self.connection.prepare_cached(update)?.execute([name.as_str()])?;
         Ok(())
     }
 
-    /// The request was no good: the next try makes another key.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes a key whose request was refused: the next try makes another one.
     pub fn drop_key(&self, name: &CommonName) -> Result<(), JournalError> {
         let update = "
             UPDATE credentials SET state = 'listed', key_pem = NULL, csr_pem = NULL
@@ -205,9 +182,6 @@ impl Records<'_> {
     }
 
     /// The finished profile of a user's credential.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn profile(&self, user: UserKey, name: &CommonName) -> Result<Option<StoredProfile>, JournalError> {
         let select = "
             SELECT common_name, profile, checksum FROM credentials
@@ -217,10 +191,7 @@ impl Records<'_> {
         rows.next()?.map(stored_profile).transpose()
     }
 
-    /// Finished profiles by name, from after `after` on.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Finished profiles in the order of their names, those after `after`, at most `most`.
     pub fn profiles_after(&self, after: &str, most: u32) -> Result<Vec<StoredProfile>, JournalError> {
         let select = "
             SELECT common_name, profile, checksum FROM credentials
@@ -243,16 +214,16 @@ fn stored_profile(row: &Row<'_>) -> Result<StoredProfile, JournalError> {
     })
 }
 
-fn making(row: &Row<'_>) -> Result<Making, JournalError> {
+fn stage(row: &Row<'_>) -> Result<ProfileStage, JournalError> {
     let state: String = row.get("state")?;
     match state.as_str() {
-        "listed" => Ok(Making::Listed),
-        "keyed" => Ok(Making::Keyed),
-        "complete" => Ok(Making::Complete {
+        "listed" => Ok(ProfileStage::Listed),
+        "keyed" => Ok(ProfileStage::Keyed),
+        "complete" => Ok(ProfileStage::Complete {
             remotes: from_json(&row.get::<_, String>("remotes")?, "remotes")?,
             checksum: row.get("checksum")?,
         }),
-        "lost" => Ok(Making::Lost),
+        "lost" => Ok(ProfileStage::Lost),
         _ => Err(JournalError::Value {
             what: "a credential's state",
         }),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use rusqlite::ErrorCode;
 
-/// The journal could not do what was asked. Nothing of a failed write stays.
+/// The journal could not be read or written. Nothing of a failed write stays.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file could not be opened, or is no SQLite database.
@@ -68,7 +68,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the file is beyond use, as opposed to out of reach for the moment.
+    /// Whether the file is damaged, as opposed to not accessible at the moment.
     pub(super) fn is_damage(&self) -> bool {
         let (Self::Open { source, .. } | Self::Statement(source)) = self else {
             return matches!(self, Self::Damaged { .. });

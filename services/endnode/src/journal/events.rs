@@ -4,18 +4,16 @@ use rusqlite::params;
 use vpnmanager_nats::events::Event;
 
 use super::{
-    JournalError, Records,
     columns::{from_json, json},
+    error::JournalError,
+    records::Records,
 };
 
-/// A node that cannot reach the bus for long keeps its newest events only.
+/// A node that cannot reach the bus for long keeps only its newest events.
 const MOST_EVENTS: i64 = 10_000;
 
 impl Records<'_> {
     /// Queues an event.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn queue_event(&self, event: &Event) -> Result<(), JournalError> {
         let insert = "INSERT INTO events (event) VALUES (?1)";
         self.connection
@@ -30,9 +28,6 @@ impl Records<'_> {
     }
 
     /// The oldest events, with the numbers to [forget](Self::forget_events) them by.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn oldest_events(&self, most: u32) -> Result<Vec<(i64, Event)>, JournalError> {
         let mut statement = self
             .connection
@@ -45,10 +40,7 @@ impl Records<'_> {
         .collect()
     }
 
-    /// Drops events that the bus has.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes events that the stream holds.
     pub fn forget_events(&self, numbers: &[i64]) -> Result<(), JournalError> {
         let mut statement = self.connection.prepare_cached("DELETE FROM events WHERE number = ?1")?;
         for number in numbers {

@@ -9,8 +9,9 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    JournalError, Records,
     columns::{from_json, json, micros},
+    error::JournalError,
+    records::Records,
 };
 
 /// A refused request stays visible this long.
@@ -29,9 +30,6 @@ pub struct QueuedIntent {
 
 impl Records<'_> {
     /// Queues a local request.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn queue_intent(&self, intent: &Intent, now: DateTime<Utc>) -> Result<(), JournalError> {
         let insert = "INSERT INTO intents (id, intent, changed_at) VALUES (?1, ?2, ?3)";
         let row = params![intent.id.to_string(), json(intent, "an intent")?, micros(now)];
@@ -44,9 +42,6 @@ impl Records<'_> {
     }
 
     /// All requests in the order they were made, the refused ones of the last day among them.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn intents(&self) -> Result<Vec<QueuedIntent>, JournalError> {
         let mut statement = self
             .connection
@@ -59,10 +54,7 @@ impl Records<'_> {
         Ok(intents)
     }
 
-    /// The first request that waits.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// The oldest request that waits.
     pub fn next_intent(&self) -> Result<Option<QueuedIntent>, JournalError> {
         let select = "SELECT * FROM intents WHERE refused IS NULL ORDER BY number LIMIT 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -71,9 +63,6 @@ impl Records<'_> {
     }
 
     /// How many wait.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn count_queued_intents(&self) -> Result<u64, JournalError> {
         let select = "SELECT count(*) FROM intents WHERE refused IS NULL";
         let count: i64 = self
@@ -84,18 +73,12 @@ impl Records<'_> {
     }
 
     /// The create of this name that waits, if there is one.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn queued_create(&self, wanted: &Username) -> Result<Option<QueuedIntent>, JournalError> {
         let creates = self.creates(wanted)?.into_iter();
         Ok(creates.rev().find(|queued| queued.refused.is_none()))
     }
 
-    /// A new create of the name makes refusals of older ones old news.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes refused creates of this name: a new create takes their place.
     pub fn forget_refused_create(&self, wanted: &Username) -> Result<(), JournalError> {
         let creates = self.creates(wanted)?.into_iter();
         for refused in creates.filter(|queued| queued.refused.is_some()) {
@@ -113,9 +96,6 @@ impl Records<'_> {
     }
 
     /// Notes that a request is about to be sent.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn attempt_intent(&self, id: IntentId) -> Result<(), JournalError> {
         let update = "UPDATE intents SET attempts = attempts + 1 WHERE id = ?1";
         self.connection.prepare_cached(update)?.execute([id.to_string()])?;
@@ -123,9 +103,6 @@ impl Records<'_> {
     }
 
     /// Whether the request was never sent.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn is_unsent(&self, id: IntentId) -> Result<bool, JournalError> {
         let select = "SELECT attempts FROM intents WHERE id = ?1";
         let attempts: Option<i64> = self
@@ -136,10 +113,7 @@ impl Records<'_> {
         Ok(attempts == Some(0))
     }
 
-    /// Management carried it out, or nobody wants it any more.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes a request that management carried out, or that was cancelled.
     pub fn forget_intent(&self, id: IntentId) -> Result<(), JournalError> {
         self.connection
             .prepare_cached("DELETE FROM intents WHERE id = ?1")?
@@ -147,10 +121,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Management refused it.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Notes that management refused a request, and why; it is kept for a day.
     pub fn refuse_intent(&self, id: IntentId, reason: &str, now: DateTime<Utc>) -> Result<(), JournalError> {
         let update = "UPDATE intents SET refused = ?2, changed_at = ?3 WHERE id = ?1";
         self.connection

@@ -1,5 +1,5 @@
-//! A mark beside the journal: how many commits were made. A journal that knows of fewer was cut off or put back to an earlier
-//! state, which SQLite cannot tell from one that is sound.
+//! A mark beside the journal: how many commits were made. A journal that counts fewer was truncated or restored from an earlier
+//! state, which SQLite cannot tell from a sound one.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Digits of the greatest count: every mark is as long as every other, so that a full disk has room for the next.
+/// Digits of the greatest count. Every mark has the same length, so that it can be written on a full disk too.
 const DIGITS: usize = 20;
 
 /// The file of the mark. It is written after each commit and never synced: after a loss of power it may be behind the journal, never

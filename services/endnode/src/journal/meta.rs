@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use vpnmanager_nats::sync::StreamId;
 
-use super::{JournalError, Records};
+use super::{error::JournalError, records::Records};
 
 const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
@@ -12,27 +12,24 @@ const STREAM: &str = "stream";
 const COMMITS: &str = "commits";
 const DRAIN_PACE: &str = "drain_pace";
 
-/// How the journal stands towards management's truth.
+/// How complete the journal is, and what management wants of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Stream sequence of the newest command that was journaled, 0 for an empty journal.
     pub last_sequence: u64,
     /// Whether the node ever held everything.
     pub complete: bool,
-    /// The store of the stream that the sequence counts in; `None` before management's first answer, and until
-    /// everything that comes again has come.
+    /// The store of the stream that the sequence counts in; `None` before management's first answer, and while management sends
+    /// everything again.
     pub stream: Option<StreamId>,
-    /// Why management said that this node must not serve, if it did last.
+    /// Why this node must not serve, if management's last word was that.
     pub refused: Option<String>,
     /// Clients to move away in one second, while management drains this node.
     pub drain_pace: Option<u32>,
 }
 
 impl Records<'_> {
-    /// How the journal stands.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// What the node knows of itself.
     pub fn snapshot(&self) -> Result<Snapshot, JournalError> {
         let last_sequence = self.meta(LAST_SEQUENCE)?.and_then(|text| text.parse().ok());
         Ok(Snapshot {
@@ -45,9 +42,6 @@ impl Records<'_> {
     }
 
     /// Notes how far the stream was followed; never goes back.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn advance_sequence(&self, sequence: u64) -> Result<(), JournalError> {
         if sequence > self.snapshot()?.last_sequence {
             self.set_meta(LAST_SEQUENCE, Some(&sequence.to_string()))?;
@@ -55,16 +49,13 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Everything will come again, from a stream that may be another one.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Forgets how far the stream was followed: everything comes again, perhaps from another stream.
     pub fn restart_sequence(&self) -> Result<(), JournalError> {
         self.set_meta(LAST_SEQUENCE, None)?;
         self.set_meta(STREAM, None)
     }
 
-    /// The node holds not everything, however much it holds.
+    /// Notes that the journal is incomplete, whatever it holds, and how many commits were made.
     pub(super) fn begin_again(&self, commits: u64) -> Result<(), JournalError> {
         for key in [LAST_SEQUENCE, COMPLETE, STREAM] {
             self.set_meta(key, None)?;
@@ -88,33 +79,21 @@ impl Records<'_> {
     }
 
     /// Notes which store of the bus is followed.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_stream(&self, stream: StreamId) -> Result<(), JournalError> {
         self.set_meta(STREAM, Some(&stream.0.to_string()))
     }
 
     /// Notes that the node holds everything.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_complete(&self) -> Result<(), JournalError> {
         self.set_meta(COMPLETE, Some("yes"))
     }
 
     /// Notes whether management lets this node serve.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_refused(&self, reason: Option<&str>) -> Result<(), JournalError> {
         self.set_meta(REFUSED, reason)
     }
 
     /// Notes whether management drains this node, and how fast.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn set_drain_pace(&self, pace: Option<u32>) -> Result<(), JournalError> {
         self.set_meta(DRAIN_PACE, pace.map(|pace| pace.to_string()).as_deref())
     }

@@ -5,6 +5,7 @@
 
 mod error;
 mod open;
+mod records;
 mod schema;
 
 mod mark;
@@ -23,10 +24,5 @@ pub use error::JournalError;
 pub use intents::QueuedIntent;
 pub use meta::Snapshot;
 pub use open::Journal;
+pub use records::Records;
 pub use users::{Expired, Tally};
-
-/// The rows of the journal, as one transaction or one consistent read sees them.
-#[derive(Debug)]
-pub struct Records<'c> {
-    connection: &'c rusqlite::Connection,
-}

@@ -10,12 +10,13 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
-use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{error_chain::chain, tasks::Tasks};
 
 use super::{
-    JournalError, Records,
+    error::JournalError,
     mark::Mark,
     readers::Readers,
+    records::Records,
     schema,
     writer::{Job, write_batches},
 };
@@ -33,17 +34,14 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the file, making it (0600) where missing, and starts its writer. A damaged file is renamed to
-    /// `<name>.damaged-<seconds since 1970>`, and the node begins again as one that lost its disk. One that lacks its newest commits is
-    /// kept, and not taken for complete.
-    ///
-    /// # Errors
-    /// When it cannot be opened, or a newer release wrote it.
+    /// `<name>.damaged-<seconds since 1970>`, and the node begins again with an empty one. A journal that lacks its newest commits is
+    /// kept, and counts as incomplete.
     pub fn open(path: &Path, tasks: &Tasks) -> Result<Self, JournalError> {
         let connection = match open_sound(path) {
             Err(damage) if damage.is_damage() => {
                 let kept = set_aside(path)?;
                 error!(
-                    error = format!("{:#}", anyhow::Error::from(damage)),
+                    error = %chain(&damage),
                     kept = %kept.display(),
                     "The journal is damaged: it is set aside, and management is asked for everything again. \
                      Keys and profiles made here and requests that waited for management are in the file set aside alone"
@@ -71,11 +69,11 @@ impl Journal {
         })
     }
 
-    /// Runs `work` in the next commit and gives its result once that is on the disk. `work` may share the commit with
-    /// others, but not their failures.
+    /// Runs `work` in the next commit and returns its result once that is on the disk. Others may share the commit; each fails
+    /// alone.
     ///
     /// # Errors
-    /// Those of `work`, and those of the commit; either way nothing of `work` stays.
+    /// When `work` or the commit fails; then nothing of `work` stays.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
@@ -90,9 +88,6 @@ impl Journal {
     }
 
     /// Reads from one consistent state.
-    ///
-    /// # Errors
-    /// Those of `look`.
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
@@ -107,13 +102,13 @@ impl Journal {
         }
     }
 
-    /// Counts commits: as long as it stays, so does what was read.
+    /// Counts commits: while the number stays the same, so does the content.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
     }
 }
 
-/// Opens the file and reads all of it once: whatever is cut off or overwritten shows here, and not at some later command.
+/// Opens the file and checks all of it: damage shows now, and not at some later command.
 fn open_sound(path: &Path) -> Result<Connection, JournalError> {
     make_private(path).map_err(|source| JournalError::Private {
         path: path.to_owned(),
@@ -138,7 +133,8 @@ fn open_sound(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
-/// A journal that was cut off or put back holds users who were removed since and lacks others: management has to say anew who is who.
+/// A journal that was truncated or restored holds users who were removed since and lacks others: management has to send everything
+/// again.
 fn look_for_lost_commits(connection: &Connection, mark: &Mark) -> Result<(), JournalError> {
     let records = Records { connection };
     let (made, held) = (mark.commits(), records.commits()?);
@@ -187,7 +183,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))
 }
 
-/// WAL with FULL syncs at every commit: what was answered survives the machine's death, not only the process's.
+/// WAL with a full sync at every commit: what was answered survives a crash of the machine, not only of the process.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{JournalError, Records};
+use super::{error::JournalError, records::Records};
 
 /// Connections kept for the next reader.
 const KEPT: usize = 4;
@@ -28,7 +28,7 @@ impl Readers {
         }
     }
 
-    /// Blocks: call it on a thread that may.
+    /// Blocks: call it only where blocking is allowed.
     pub(super) fn read<T>(
         &self,
         look: impl FnOnce(&Records<'_>) -> Result<T, JournalError>,

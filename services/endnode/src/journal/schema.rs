@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::JournalError;
+use super::error::JournalError;
 
 const MIGRATIONS: &[&str] = &[INITIAL];
 

@@ -14,12 +14,13 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    JournalError, Records,
     columns::{from_json, json, micros, parsed, time},
+    error::JournalError,
+    records::Records,
 };
 use crate::plan::{Held, is_expired};
 
-/// The users, for an ack, a heartbeat and the handshake.
+/// How many users the node holds, for heartbeats and the handshake.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Users that are present.
@@ -28,20 +29,17 @@ pub struct Tally {
     pub digest: StateDigest,
 }
 
-/// A user whose time is over.
+/// A user who has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     /// The user.
     pub user_key: UserKey,
-    /// What is to be refused.
+    /// The credentials to refuse.
     pub credentials: Vec<CommonName>,
 }
 
 impl Records<'_> {
     /// What is held of a user, tombstones included.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn user(&self, key: UserKey) -> Result<Option<Held>, JournalError> {
         let mut statement = self
             .connection
@@ -51,9 +49,6 @@ impl Records<'_> {
     }
 
     /// The present user of that name.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn user_by_name(&self, username: &Username) -> Result<Option<Held>, JournalError> {
         let select = "SELECT * FROM users WHERE username = ?1 AND present = 1 ORDER BY changed_at DESC LIMIT 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -61,10 +56,7 @@ impl Records<'_> {
         rows.next()?.map(|row| self.read_user(row)).transpose()
     }
 
-    /// Present users in the order of their names, from after `after` on.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Present users in the order of their names, those after `after`, at most `most`.
     pub fn users_after(&self, after: &str, most: u64) -> Result<Vec<Held>, JournalError> {
         let select =
             "SELECT * FROM users WHERE present = 1 AND username > ?1 ORDER BY username, changed_at DESC LIMIT ?2";
@@ -77,10 +69,7 @@ impl Records<'_> {
         Ok(users)
     }
 
-    /// Takes a newer command in. With an outcome it is applied; without one its profile is still to be made.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores a newer command. With an outcome it is applied; without one its profile is still to be made.
     pub fn store_command(
         &self,
         command: &Command,
@@ -122,10 +111,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Notes what a command came to, unless a newer one arrived meanwhile: then its revision is returned.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores the outcome of a command, unless a newer one arrived meanwhile: then returns the newer revision.
     pub fn finish_command(
         &self,
         user: UserKey,
@@ -148,10 +134,7 @@ impl Records<'_> {
         Ok(Some(newer.map_or(revision, Revision)))
     }
 
-    /// Refuses a user until management has carried out the local delete.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Notes a local delete: the user is refused until management has carried it out.
     pub fn remove_locally(&self, user: UserKey, intent: IntentId) -> Result<(), JournalError> {
         let update = "UPDATE users SET removed_by = ?2 WHERE user_key = ?1";
         self.connection
@@ -160,10 +143,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Management refused the local delete: the user is as management says. Returns whose it was.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Takes a local delete back that management refused. Returns its user.
     pub fn restore_locally_removed(&self, intent: IntentId) -> Result<Option<Held>, JournalError> {
         let select = "SELECT user_key FROM users WHERE removed_by = ?1";
         let key: Option<String> = self
@@ -180,10 +160,7 @@ impl Records<'_> {
         )
     }
 
-    /// Every credential that may come in at this moment.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Every credential that is let in at the moment `now`.
     pub fn wanted(&self, now: DateTime<Utc>) -> Result<BTreeSet<CommonName>, JournalError> {
         let select = "
             SELECT common_name FROM credentials JOIN users USING (user_key)
@@ -198,9 +175,6 @@ impl Records<'_> {
     }
 
     /// Counts the users and digests what is applied of them.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn tally(&self) -> Result<Tally, JournalError> {
         let select = "SELECT user_key, applied_revision FROM users WHERE present = 1";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -217,10 +191,7 @@ impl Records<'_> {
         Ok(tally)
     }
 
-    /// When the next user expires, past moments that were not enforced included.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// When the next user expires. In the past when an expiry was not enforced yet.
     pub fn next_expiry(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let select = "
             SELECT min(expires_at) FROM users
@@ -232,10 +203,7 @@ impl Records<'_> {
         next.map(|micros| time(micros, "an expiry")).transpose()
     }
 
-    /// Users whose expiry is due and not enforced, a bounded number at once.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Users whose expiry is due and not enforced yet, at most 500.
     pub fn due_expiries(&self, now: DateTime<Utc>) -> Result<Vec<Expired>, JournalError> {
         let select = "
             SELECT * FROM users
@@ -257,9 +225,6 @@ impl Records<'_> {
     }
 
     /// Notes that a user's expiry was enforced, unless a newer command moved it.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn expiry_enforced(&self, user: UserKey, now: DateTime<Utc>) -> Result<bool, JournalError> {
         let update = "
             UPDATE users SET expiry_enforced = 1
@@ -272,9 +237,6 @@ impl Records<'_> {
     }
 
     /// Present users that are not among these.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub fn users_besides(&self, known: &HashSet<UserKey>) -> Result<Vec<Held>, JournalError> {
         let mut statement = self
             .connection
@@ -290,10 +252,8 @@ impl Records<'_> {
         Ok(others)
     }
 
-    /// Forgets a user that management does not know, revision included: should it come after all, it is taken as it comes.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes a user that management does not know, its revision included: should a command for it come after all, any revision
+    /// is accepted.
     pub fn forget_user(&self, user: UserKey) -> Result<(), JournalError> {
         self.connection
             .prepare_cached("DELETE FROM users WHERE user_key = ?1")?
@@ -301,10 +261,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Forgets tombstones that are older than any command that could still come.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Deletes the tombstones that were written before `before`. Returns how many.
     pub fn forget_tombstones(&self, before: DateTime<Utc>) -> Result<usize, JournalError> {
         let delete = "DELETE FROM users WHERE present = 0 AND changed_at < ?1";
         Ok(self.connection.prepare_cached(delete)?.execute([micros(before)])?)

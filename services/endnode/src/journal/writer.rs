@@ -9,17 +9,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
+use vpnmanager_runtime::error_chain::chain;
 
-use super::{JournalError, Records, mark::Mark};
+use super::{error::JournalError, mark::Mark, records::Records};
 
 /// Writes in one commit.
 const BATCH: usize = 256;
 
-/// One write: its work, and whom to tell after the commit.
-pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Told + Send>);
+/// One write: its work, and who gets its result after the commit.
+pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>);
 
-/// Tells a caller how the commit went.
-type Told = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
+/// Gives a caller its result, once it is known how the commit went.
+type Reply = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 impl Job {
     pub(super) fn new<T: Send + 'static>(
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Works until every handle is gone or the process is stopping, and then through what is queued.
+/// Writes until every handle is gone, or the process is stopping and the queue is empty.
 pub(super) fn write_batches(
     (mut connection, mark): (Connection, Mark),
     runtime: &Handle,
@@ -67,11 +68,11 @@ async fn take(jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Optio
 }
 
 fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
-    let mut told = Vec::with_capacity(batch.len());
+    let mut replies = Vec::with_capacity(batch.len());
     let committed = (|| {
         let mut transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for Job(work) in batch {
-            told.push(work(&mut transaction));
+            replies.push(work(&mut transaction));
         }
         let commits = Records {
             connection: &transaction,
@@ -87,10 +88,10 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     }
     let failure = committed.err().map(Arc::new);
     if let Some(failure) = &failure {
-        error!(error = %failure, "The journal could not be written");
+        error!(error = %chain(failure.as_ref()), "The journal could not be written");
     }
-    for tell in told {
-        tell(
+    for reply in replies {
+        reply(
             failure
                 .clone()
                 .map_or(Ok(()), |failure| Err(JournalError::Commit(failure))),
@@ -98,7 +99,7 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     }
 }
 
-/// What fails is undone alone.
+/// Work that fails is undone without the rest of the batch.
 fn in_savepoint<T>(
     transaction: &mut Transaction<'_>,
     work: impl FnOnce(&Records<'_>) -> Result<T, JournalError>,

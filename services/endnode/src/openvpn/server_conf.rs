@@ -13,7 +13,7 @@ use std::{
 
 use vpnmanager_nats::commands::Protocol;
 
-use super::account::AccountName;
+use crate::account::AccountName;
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -47,7 +47,7 @@ pub enum InvalidServerConf {
     },
 }
 
-/// An absolute path that means itself in a configuration line.
+/// An absolute path that OpenVPN's parser reads back unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfPath(String);
 
@@ -169,10 +169,10 @@ pub struct ServerConf {
     /// The allow-list folder.
     pub allow_dir: ConfPath,
     /// The management socket.
-    pub management_socket: ConfPath,
+    pub control_socket: ConfPath,
     /// The only user whose processes may open the management socket: the agent's.
-    pub management_user: AccountName,
-    /// Who OpenVPN is once it runs.
+    pub control_user: AccountName,
+    /// The account that OpenVPN runs as once it has started.
     pub user: AccountName,
     /// Its group.
     pub group: AccountName,
@@ -216,28 +216,28 @@ impl ServerConf {
         // node. A ping each second, so that seven must be lost in a row before a live node is taken for a dead one.
         writeln!(out, "keepalive 1 7")?;
         if self.protocol == Protocol::Udp {
-            // 2: a server that stops sends its clients to their next node at once; 1 would have them wait for this one.
+            // 2: a server that stops sends its clients to their next node at once; with 1 they would try this one again.
             writeln!(out, "explicit-exit-notify 2")?;
         }
         // The allow-list: no file, no login, at each handshake and rekey.
         writeln!(out, "client-config-dir {}", self.allow_dir)?;
         writeln!(out, "ccd-exclusive")?;
         writeln!(out, "max-clients {}", self.max_clients)?;
-        // After a failover a whole fleet of clients comes at once.
+        // After a failover all clients of another node connect at once.
         writeln!(out, "connect-freq-initial 1000 10")?;
-        // Their sum is how long a denied client that ignores everything lives while no agent is there to cut it.
+        // Their sum is how long a denied client that ignores every message stays connected while no agent cuts it.
         writeln!(out, "reneg-sec 600")?;
         writeln!(out, "tran-window 60")?;
-        writeln!(out, "management {} unix", self.management_socket)?;
-        // OpenVPN makes its socket open to all; this closes it, also to root when the agent is not root.
-        writeln!(out, "management-client-user {}", self.management_user)?;
+        writeln!(out, "management {} unix", self.control_socket)?;
+        // OpenVPN opens its socket to every account; this limits it to the agent's, also against root when the agent is not root.
+        writeln!(out, "management-client-user {}", self.control_user)?;
         writeln!(out, "user {}", self.user)?;
         writeln!(out, "group {}", self.group)?;
         writeln!(out, "persist-key")?;
         writeln!(out, "persist-tun")?;
-        // Nothing may ever be run.
+        // No scripts or programs are run.
         writeln!(out, "script-security 0")?;
-        // From 3 on every question of the agent is a line in the log.
+        // From 3 on OpenVPN logs a line for every command on the management socket.
         writeln!(out, "verb 2")
     }
 }
@@ -262,8 +262,8 @@ mod tests {
             key: path(&format!("{dir}/openvpn/node.key")),
             tls_crypt_v2: path(&format!("{dir}/openvpn/tls-crypt-v2.key")),
             allow_dir: path(&format!("{dir}/allow")),
-            management_socket: path("/run/vpn manager/node-1.sock"),
-            management_user: "root".parse().expect("a valid name"),
+            control_socket: path("/run/vpn manager/node-1.sock"),
+            control_user: "root".parse().expect("a valid name"),
             user: "nobody".parse().expect("a valid name"),
             group: "nogroup".parse().expect("a valid name"),
         }

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::pem::{self, InvalidPem};
+use crate::pem::{self, InvalidPem};
 
 const SERVER_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
 const CLIENT_LABEL: &str = "OpenVPN tls-crypt-v2 client key";
@@ -66,7 +66,7 @@ impl TlsCryptV2ServerKey {
         Ok(Self(SecretBox::new(Box::new(bytes))))
     }
 
-    /// A new client key in PEM. `metadata` can be read back by whoever holds the server key: the credential's common name.
+    /// A new client key in PEM. `metadata` is the credential's common name; a holder of the server key can read it back.
     pub fn new_client_key(&self, metadata: &str) -> Result<SecretString, TlsCryptV2Error> {
         let mut key = [0_u8; CLIENT_KEY];
         rand::fill(&mut key)?;

@@ -57,7 +57,7 @@ fn removed(revision: i64) -> Command {
     })
 }
 
-fn held(command: Command, credentials: &[(&str, Making)]) -> Held {
+fn held(command: Command, credentials: &[(&str, ProfileStage)]) -> Held {
     Held {
         applied: command.revision(),
         command,
@@ -68,16 +68,16 @@ fn held(command: Command, credentials: &[(&str, Making)]) -> Held {
         }),
         credentials: credentials
             .iter()
-            .map(|(name, making)| HeldCredential {
+            .map(|(name, stage)| HeldCredential {
                 common_name: name.parse().unwrap(),
-                making: making.clone(),
+                stage: stage.clone(),
             })
             .collect(),
     }
 }
 
-fn complete() -> Making {
-    Making::Complete {
+fn complete() -> ProfileStage {
+    ProfileStage::Complete {
         remotes: remotes(),
         checksum: "00".to_owned(),
     }
@@ -140,7 +140,7 @@ fn who_is_let_in_follows_from_the_command_and_the_clock() {
 fn a_local_delete_refuses_whatever_the_command_says() {
     let held = Held {
         removed_by: Some(IntentId::new()),
-        ..held(Command::PutUser(put(1, &["a.x"])), &[("a.x", Making::Listed)])
+        ..held(Command::PutUser(put(1, &["a.x"])), &[("a.x", ProfileStage::Listed)])
     };
     let change = changed(plan(
         Some(&held),
@@ -159,7 +159,7 @@ fn a_local_delete_refuses_whatever_the_command_says() {
 #[test]
 fn only_a_greater_revision_changes_anything() {
     let now = Utc::now();
-    let held = held(Command::PutUser(put(2, &["a.x"])), &[("a.x", Making::Listed)]);
+    let held = held(Command::PutUser(put(2, &["a.x"])), &[("a.x", ProfileStage::Listed)]);
     assert_eq!(
         plan(Some(&held), &removed(1), now),
         Plan::Supersede { holds: Revision(2) }
@@ -177,21 +177,21 @@ fn only_a_greater_revision_changes_anything() {
 #[test]
 fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
     let now = Utc::now();
-    let elsewhere = Making::Complete {
+    let elsewhere = ProfileStage::Complete {
         remotes: vec![],
         checksum: "00".to_owned(),
     };
     let cases = [
-        (Making::Listed, true),
-        (Making::Keyed, true),
+        (ProfileStage::Listed, true),
+        (ProfileStage::Keyed, true),
         (elsewhere, true),
         (complete(), false),
-        (Making::Lost, false),
+        (ProfileStage::Lost, false),
     ];
-    for (making, wanted) in cases {
-        let held = held(Command::PutUser(home(1, "a.x")), &[("a.x", making.clone())]);
+    for (stage, wanted) in cases {
+        let held = held(Command::PutUser(home(1, "a.x")), &[("a.x", stage.clone())]);
         let change = changed(plan(Some(&held), &Command::PutUser(home(2, "a.x")), now));
-        assert_eq!(change.issue.is_some(), wanted, "{making:?}");
+        assert_eq!(change.issue.is_some(), wanted, "{stage:?}");
     }
 }
 
@@ -199,7 +199,7 @@ fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
 fn an_open_profile_is_taken_up_again_at_the_same_revision() {
     let held = Held {
         outcome: None,
-        ..held(Command::PutUser(home(1, "a.x")), &[("a.x", Making::Keyed)])
+        ..held(Command::PutUser(home(1, "a.x")), &[("a.x", ProfileStage::Keyed)])
     };
     let Plan::Repeat {
         outcome: None,
@@ -263,7 +263,7 @@ impl Model {
                         if !credentials.iter().any(|credential| credential.common_name == *name) {
                             credentials.push(HeldCredential {
                                 common_name: name.clone(),
-                                making: Making::Listed,
+                                stage: ProfileStage::Listed,
                             });
                         }
                     }

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{
-    Client,
-    jetstream::{self, context::PublishError, message::PublishMessage},
-};
+use async_nats::jetstream::{self, context::PublishError, message::PublishMessage};
 use chrono::Utc;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -15,26 +12,23 @@ use vpnmanager_nats::{
     envelope::Envelope,
     ids::{Revision, UserKey},
     subjects,
-    topology::NODE_API_PREFIX,
 };
-use vpnmanager_runtime::backoff::jittered;
+use vpnmanager_runtime::backoff::{Backoff, jittered};
 
-use super::progress::Progress;
-use crate::node::Node;
+use crate::{coordination::progress::Progress, node::Node, shared::Shared};
 
-/// A failed command comes again after this, doubled with each delivery.
-const SHORTEST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The pause before a failed command is delivered again, by the number of its deliveries so far.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 /// Publishes acks and settles commands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Acks {
     node: Node,
-    context: jetstream::Context,
+    jetstream: jetstream::Context,
     progress: Progress,
 }
 
-/// A command that was dealt with.
+/// A command with its answer.
 #[derive(Debug)]
 pub struct Answered {
     /// Its delivery.
@@ -45,32 +39,22 @@ pub struct Answered {
     pub revision: Revision,
     /// The trace of what caused it.
     pub traceparent: Option<String>,
-    /// What it came to.
+    /// The answer.
     pub outcome: Outcome,
 }
 
-/// The JetStream of the node's account: requests go by the prefix that its imports have.
-pub fn node_context(client: &Client) -> jetstream::Context {
-    jetstream::context::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
-        .ack_timeout(Duration::from_secs(5))
-        .max_ack_inflight(512)
-        .api_prefix(NODE_API_PREFIX)
-        .build(client.clone())
-}
-
 impl Acks {
-    /// Acks of this node over this connection.
-    pub fn new(node: Node, context: jetstream::Context, progress: Progress) -> Self {
+    /// Acks of this node.
+    pub fn new(shared: &Shared) -> Self {
         Self {
-            node,
-            context,
-            progress,
+            node: shared.node.clone(),
+            jetstream: shared.jetstream.clone(),
+            progress: shared.progress.clone(),
         }
     }
 
     /// Publishes the acks, waits until the stream holds them, then settles the commands.
-    /// What fails on the way comes again.
+    /// A command whose ack fails is delivered again.
     pub async fn answer(&self, answered: Vec<Answered>) {
         let mut in_flight = Vec::with_capacity(answered.len());
         for answered in answered {
@@ -85,23 +69,22 @@ impl Acks {
             match stored {
                 Ok(()) => self.settle(answered).await,
                 Err(error) => {
-                    debug!(user.key = %answered.user_key, error = %error, "An ack may not have arrived; the command comes again");
+                    debug!(user.key = %answered.user_key, error = %error, "An ack may not have arrived; the command is delivered again");
                     self.retry(answered.delivery).await;
                 }
             }
         }
     }
 
-    /// Lets a command come again after a while.
+    /// Has a command delivered again after a pause that grows with its deliveries.
     pub async fn retry(&self, delivery: Delivery) {
-        let doublings = u32::try_from(delivery.deliveries().clamp(1, 8) - 1).unwrap_or(0);
-        let pause = LONGEST_RETRY.min(SHORTEST_RETRY * 2_u32.pow(doublings));
-        self.hand_back(delivery, jittered(pause)).await;
+        let deliveries = u32::try_from(delivery.deliveries().max(1)).unwrap_or(u32::MAX);
+        self.hand_back(delivery, jittered(RETRY.after(deliveries))).await;
     }
 
-    /// Gives a command back that nobody works on any more.
+    /// Has a command delivered again after `pause`: nobody works on it any more.
     pub async fn hand_back(&self, delivery: Delivery, pause: Duration) {
-        // The server gives it again by itself when it was not told.
+        // When this fails the server delivers it again by itself, after the ack wait.
         if let Err(error) = delivery.retry(pause).await {
             debug!(error = %error, "A command could not be handed back");
         }
@@ -118,9 +101,9 @@ impl Acks {
         };
         let message = PublishMessage::build()
             .payload(Envelope::traced(ack, answered.traceparent.clone()).encode())
-            // One for each answer: the answer to a later delivery may be another one and must not pass for a repetition.
+            // A new id for each answer: a later delivery may have another answer, which must not be dropped as a duplicate.
             .message_id(Uuid::now_v7().to_string());
-        self.context
+        self.jetstream
             .send_publish(subjects::ack(&self.node.id, answered.user_key), message)
             .await
     }
@@ -135,7 +118,7 @@ impl Acks {
         }
         let sequence = answered.delivery.sequence();
         if let Err(error) = answered.delivery.done().await {
-            debug!(user.key = %answered.user_key, error = %error, "A command could not be settled; it comes again");
+            debug!(user.key = %answered.user_key, error = %error, "A command could not be settled; it is delivered again");
         }
         self.progress.settled(sequence);
     }

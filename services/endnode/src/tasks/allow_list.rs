@@ -3,60 +3,33 @@
 use std::time::Duration;
 
 use tracing::warn;
-use vpnmanager_nats::events::EventKind;
-use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
+use vpnmanager_nats::{events::EventKind, ids::CommonName};
 
-use super::serving::Readiness;
-use crate::{
-    apply::{Applier, ApplyError},
-    journal::Journal,
-    node::Node,
-};
+use crate::{apply::ApplyError, shared::Shared};
 
-const PERIOD: Duration = Duration::from_secs(10);
+/// Between two comparisons.
+pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Makes the folder true again and tells what it found.
-#[derive(Debug)]
-pub struct AllowListRepair {
-    /// This node.
-    pub node: Node,
-    /// For the event.
-    pub journal: Journal,
-    /// Changes access.
-    pub applier: Applier,
-    /// Whether the journal is complete: an empty one must not lock everybody out.
-    pub readiness: Readiness,
-}
-
-impl AllowListRepair {
-    /// When it runs unless woken.
-    pub fn schedule() -> Schedule {
-        Schedule::every(PERIOD)
+/// Makes the folder equal to the journal again, and reports what differed. Does nothing while the journal is incomplete: an
+/// empty one must not lock everybody out.
+pub async fn repair_allow_list(shared: Shared) -> Result<(), ApplyError> {
+    if !shared.readiness.is_complete() {
+        return Ok(());
     }
-}
-
-impl Reconciler for AllowListRepair {
-    async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        if !self.readiness.is_complete() {
-            return Ok(Next::Idle);
-        }
-        let changes = self.applier.reconcile().await?;
-        if changes.is_unchanged() {
-            return Ok(Next::Idle);
-        }
-        let text =
-            |names: &[vpnmanager_nats::ids::CommonName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let restored = text(&[changes.added, changes.repaired].concat());
-        let removed = text(&changes.removed);
-        warn!(
-            restored = restored.len(),
-            removed = removed.len(),
-            "The allow-list differed from the journal and was made right"
-        );
-        let event = self.node.event(EventKind::AllowListRepaired { restored, removed });
-        let queued = self.journal.write(move |records| records.queue_event(&event)).await;
-        queued.map_err(ApplyError::from)?;
-        self.node.wakes.events.wake();
-        Ok(Next::Idle)
+    let changes = shared.applier.reconcile().await?;
+    if changes.is_unchanged() {
+        return Ok(());
     }
+    let text = |names: &[CommonName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let restored = text(&[changes.added, changes.repaired].concat());
+    let removed = text(&changes.removed);
+    warn!(
+        restored = restored.len(),
+        removed = removed.len(),
+        "The allow-list differed from the journal and was repaired"
+    );
+    let event = shared.node.event(EventKind::AllowListRepaired { restored, removed });
+    shared.journal.write(move |records| records.queue_event(&event)).await?;
+    shared.node.wakes.events.wake();
+    Ok(())
 }

@@ -1,82 +1,40 @@
-//! Why there is no bus: the client only keeps trying, so a refused identity is found out and said here, and management asked about it.
+//! Finds out why the bus is not connected. The client only keeps trying; this task notices a refused identity, says so in the log, and
+//! asks management about it.
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, connection::State};
-use tokio::{sync::watch, time::Instant};
+use async_nats::{ConnectErrorKind, connection::State};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use vpnmanager_nats::{
-    connect::{BusAddress, NodeJwt},
     permissions::inbox_prefix,
     security::standing::{Question, Standing},
 };
-use vpnmanager_runtime::backoff::jittered;
+use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
-use super::serving::Readiness;
 use crate::{
-    identity::{Identity, NodeKeys},
-    journal::Journal,
-    node::Node,
-    standing::{Told, ask_standing},
-    state_dir::StateDir,
+    enrolled::Enrolled,
+    shared::Shared,
+    standing::{StandingReply, ask_standing},
 };
 
-/// After the start: a node that was deregistered while its agent was away should not begin to serve.
+/// The first look comes soon: a node that was deregistered while its agent was away should not begin to serve.
 const FIRST: Duration = Duration::from_secs(1);
-/// How long a connection may be missing before it is looked into.
+/// Between two looks at the connection.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How often it is said, and a node asked after that must not serve.
+/// Between two log lines about the same refusal, and between two questions of a node that must not serve.
 const REPEATED: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the task needs.
+/// What the task works with.
 pub struct BusWatch {
-    /// This node.
-    pub node: Node,
-    /// With what it connects.
-    pub identity: Identity,
-    /// The credential that the connection uses.
-    pub jwt: NodeJwt,
-    /// Its keys.
-    pub keys: NodeKeys,
-    /// Where they are saved.
-    pub dir: StateDir,
-    /// Where the bus is.
-    pub address: BusAddress,
-    /// The connection.
-    pub bus: Client,
-    /// For the local API.
-    pub refusal: BusRefusal,
-    /// Where management is, if that is configured.
-    pub management_url: Option<String>,
-    /// Keeps that this node must not serve.
-    pub journal: Journal,
-    /// Whether this node serves.
-    pub readiness: Readiness,
+    shared: Shared,
+    enrolled: Enrolled,
+    management_url: Option<String>,
 }
 
-/// Why the bus refuses this node, as far as is known. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct BusRefusal {
-    reason: watch::Sender<Option<String>>,
-}
-
-impl BusRefusal {
-    /// The reason in words; `None` while the bus lets this node in or cannot be reached.
-    pub fn reason(&self) -> Option<String> {
-        self.reason.borrow().clone()
-    }
-
-    fn set(&self, reason: Option<String>) {
-        self.reason.send_replace(reason);
-    }
-}
-
-/// Runs until stopped. Deletes nothing, whatever it finds: the same identity may be good again in a minute.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
+/// Watches the connection until stopped. Deletes nothing, whatever it finds: the same identity may be accepted again in a minute.
 pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut pause, mut said) = (FIRST, None);
     loop {
@@ -84,9 +42,9 @@ pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result
             () = tokio::time::sleep(jittered(pause)) => {}
             () = stop.cancelled() => return Ok(()),
         }
-        pause = match watch.bus.connection_state() {
+        pause = match watch.shared.bus.connection_state() {
             State::Connected => {
-                watch.refusal.set(None);
+                watch.shared.bus_refusal.set(None);
                 PERIOD
             }
             State::Disconnected | State::Pending => tokio::select! {
@@ -98,14 +56,23 @@ pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result
 }
 
 impl BusWatch {
+    /// Without a `management_url` management cannot be asked.
+    pub fn new(shared: Shared, enrolled: Enrolled, management_url: Option<String>) -> Self {
+        Self {
+            shared,
+            enrolled,
+            management_url,
+        }
+    }
+
     async fn look(&mut self, said: &mut Option<Instant>) -> Duration {
         match self.try_once().await {
             Ok(()) => {
-                self.refusal.set(None);
+                self.shared.bus_refusal.set(None);
                 PERIOD
             }
             Err(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
-                self.refusal.set(Some(kind.to_string()));
+                self.shared.bus_refusal.set(Some(kind.to_string()));
                 self.ask_management(kind, said).await
             }
             Err(
@@ -122,22 +89,22 @@ impl BusWatch {
         }
     }
 
-    /// A second connection beside the client's own, only to hear the reason.
+    /// Opens a second connection beside the client's own, only to learn the reason.
     async fn try_once(&self) -> Result<(), ConnectErrorKind> {
-        let options = self.jwt.options(self.keys.bus.clone());
+        let options = self.enrolled.jwt.options(self.enrolled.keys.bus.clone());
         let mut options = options
-            .custom_inbox_prefix(inbox_prefix(&self.node.id))
+            .custom_inbox_prefix(inbox_prefix(&self.shared.node.id))
             .connection_timeout(CONNECT_TIMEOUT)
             .max_reconnects(1);
-        if self.address.urls.iter().any(|url| url.starts_with("tls://")) {
+        if self.enrolled.address.urls.iter().any(|url| url.starts_with("tls://")) {
             options = options.require_tls(true);
         }
-        if let Some(ca) = &self.address.ca_file {
+        if let Some(ca) = &self.enrolled.address.ca_file {
             options = options.add_root_certificates(ca.clone());
         }
-        match options.connect(self.address.urls.clone()).await {
+        match options.connect(self.enrolled.address.urls.clone()).await {
             Ok(probe) => {
-                // It said what it was asked; the real connection follows by itself.
+                // That it was opened is all we wanted to know; the client connects by itself.
                 let _closing = probe.drain().await;
                 Ok(())
             }
@@ -145,28 +112,28 @@ impl BusWatch {
         }
     }
 
-    /// A refusal of the bus alone stops no VPN: it may be the wrong bus. What management signed counts.
+    /// A refusal by the bus alone stops no VPN: it may be the wrong bus. Only an answer that management signed does.
     async fn ask_management(&mut self, refusal: ConnectErrorKind, said: &mut Option<Instant>) -> Duration {
         let unclear = match self.ask().await {
-            Ok(Told {
+            Ok(StandingReply {
                 standing: Standing::Registered,
                 bus_jwt: Some(jwt),
             }) => {
-                self.jwt.replace(jwt);
+                self.enrolled.jwt.replace(jwt);
                 if self.try_once().await.is_ok() {
                     self.renewed();
                     return PERIOD;
                 }
                 "management gave a fresh credential, and this bus refuses it too".to_owned()
             }
-            Ok(Told {
+            Ok(StandingReply {
                 standing: Standing::Deregistered,
                 ..
             }) => {
                 self.retire().await;
                 return REPEATED;
             }
-            Ok(Told { standing, .. }) => format!("management says of this key: {standing}"),
+            Ok(StandingReply { standing, .. }) => format!("management says of this key: {standing}"),
             Err(error) => format!("{error:#}"),
         };
         if said.is_some_and(|said| said.elapsed() < REPEATED) {
@@ -174,7 +141,7 @@ impl BusWatch {
         }
         *said = Some(Instant::now());
         error!(
-            node.id = %self.node.id,
+            node.id = %self.shared.node.id,
             refusal = %refusal,
             management = unclear,
             "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
@@ -183,32 +150,41 @@ impl BusWatch {
         PERIOD
     }
 
-    async fn ask(&self) -> anyhow::Result<Told> {
+    async fn ask(&self) -> anyhow::Result<StandingReply> {
         let Some(management_url) = &self.management_url else {
             anyhow::bail!("MANAGEMENT_URL is not set, so that management cannot be asked");
         };
-        let question = Question::new(self.node.id.clone(), self.identity.bus_public_key.clone());
-        Ok(ask_standing(management_url, &question, &self.keys.bus, &self.identity.ca).await?)
+        let question = Question::new(
+            self.shared.node.id.clone(),
+            self.enrolled.identity.bus_public_key.clone(),
+        );
+        Ok(ask_standing(
+            management_url,
+            &question,
+            &self.enrolled.keys.bus,
+            &self.enrolled.identity.ca,
+        )
+        .await?)
     }
 
     fn renewed(&mut self) {
-        info!(node.id = %self.node.id, "Management gave a fresh credential for the bus");
-        self.refusal.set(None);
-        self.identity.bus_jwt = self.jwt.text();
-        if let Err(error) = self.identity.save(&self.dir, &self.keys) {
-            warn!(error = %error, "The fresh credential could not be saved; the next start asks for another one");
+        info!(node.id = %self.shared.node.id, "Management gave a fresh credential for the bus");
+        self.shared.bus_refusal.set(None);
+        self.enrolled.identity.bus_jwt = self.enrolled.jwt.text();
+        if let Err(error) = self.enrolled.identity.save(&self.enrolled.dir, &self.enrolled.keys) {
+            warn!(error = %chain(&error), "The fresh credential could not be saved; the next start asks for another one");
         }
     }
 
     async fn retire(&self) {
         let reason = "this node was deregistered";
-        match self.readiness.retire(&self.journal, reason).await {
+        match self.shared.readiness.retire(&self.shared.journal, reason).await {
             Ok(()) => error!(
-                node.id = %self.node.id,
+                node.id = %self.shared.node.id,
                 "Management says that this node was deregistered: it serves nobody any more. To take it back, enrol it anew"
             ),
             Err(error) => {
-                error!(error = %error, "This node was deregistered, and that could not be journaled; trying again")
+                error!(error = %chain(&error), "This node was deregistered, and that could not be journaled; trying again")
             }
         }
     }

@@ -1,84 +1,45 @@
-//! Draining: while management wants it, clients are moved to their next servers, some in each second, and newcomers at once.
+//! Draining: while management wants it, clients are moved to their next servers at the pace that it asked for. Clients that log in
+//! meanwhile are moved at once.
 
 mod mover;
 
 use std::time::Duration;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
+use vpnmanager_runtime::error_chain::chain;
 
 use self::mover::Mover;
 use crate::{
-    backend::{BackendError, Parting},
+    backend::{BackendError, Parting, VpnBackend as _},
+    coordination::draining::Draining,
     node::Node,
     vpn::Vpn,
 };
 
 /// Between two looks at who is connected; a login is looked at when it happens.
 const LOOK: Duration = Duration::from_millis(200);
-/// Management hears at most this often how many are left, besides its usual heartbeats.
+/// Between two extra heartbeats that tell management how many sessions are left.
 const TELL_PROGRESS: Duration = Duration::from_secs(1);
 
-/// Whether management drains this node. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Draining {
-    pace: watch::Sender<Option<u32>>,
-}
-
-impl Draining {
-    /// As the journal knows it: clients to move in one second, or `None`.
-    pub fn new(pace: Option<u32>) -> Self {
-        Self {
-            pace: watch::Sender::new(pace),
-        }
-    }
-
-    /// What management wants from here on.
-    pub fn set(&self, pace: Option<u32>) {
-        self.pace
-            .send_if_modified(|known| std::mem::replace(known, pace) != pace);
-    }
-
-    /// Clients to move in one second; `None` while they may stay.
-    pub fn pace(&self) -> Option<u32> {
-        *self.pace.borrow()
-    }
-}
-
-/// What the task needs.
-#[derive(Debug, Clone)]
-pub struct Drain {
-    /// This node.
-    pub node: Node,
-    /// The server.
-    pub vpn: Vpn,
-    /// What management wants.
-    pub draining: Draining,
-}
-
-/// Runs until stopped.
-///
-/// # Errors
-/// None: the type fits `Tasks::spawn`.
-pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
-    let (mut paces, mut logins) = (drain.draining.pace.subscribe(), drain.vpn.logins());
+/// Moves clients while management wants it, until stopped.
+pub async fn run(node: Node, vpn: Vpn, draining: Draining, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut paces, mut logins) = (draining.watch(), vpn.logins());
+    let drain = Drain { node, vpn };
     let mut round: Option<Round> = None;
     while !stop.is_cancelled() {
         let pace = *paces.borrow_and_update();
         match (pace, &mut round) {
             (Some(pace), Some(round)) => drain.work(round, pace).await,
             (Some(pace), None) => {
-                info!(pace, "Clients are moved to their next servers");
+                info!(pace, "Draining: clients are moved to their next servers");
                 drain.node.wakes.heartbeat.wake();
                 let begun = round.insert(Round::default());
                 drain.work(begun, pace).await;
             }
             (None, Some(_)) => {
-                info!("Clients may stay again");
+                info!("Draining ended: clients may stay");
                 drain.node.wakes.heartbeat.wake();
                 round = None;
             }
@@ -94,7 +55,12 @@ pub async fn run(drain: Drain, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One time of draining.
+struct Drain {
+    node: Node,
+    vpn: Vpn,
+}
+
+/// One period of draining, from its begin to its end.
 #[derive(Debug, Default)]
 struct Round {
     mover: Mover,
@@ -107,7 +73,7 @@ impl Drain {
             Ok(left) => left,
             Err(error) => {
                 // A server that is down has no clients; its health says so elsewhere.
-                debug!(error = %error, "Clients could not be moved this time");
+                debug!(error = %chain(&error), "Clients could not be moved this time");
                 return;
             }
         };
@@ -115,13 +81,13 @@ impl Drain {
             .told
             .is_none_or(|(known, at)| known != left && at.elapsed() > TELL_PROGRESS);
         if news {
-            info!(sessions = left, "Sessions left on a node that is drained");
+            info!(sessions = left, "Sessions left while draining");
             self.node.wakes.heartbeat.wake();
             round.told = Some((left, Instant::now()));
         }
     }
 
-    /// Returns how many sessions were there.
+    /// Moves the clients whose turn it is. Returns how many sessions there were before.
     async fn move_some(&self, mover: &mut Mover, pace: u32) -> Result<usize, BackendError> {
         let sessions = self.vpn.sessions().await?;
         let due = mover.due(&sessions, pace, Instant::now());
@@ -135,7 +101,7 @@ mod tests {
     use vpnmanager_nats::ids::CommonName;
 
     use super::*;
-    use crate::backend::{FakeBackend, VpnBackend as _};
+    use crate::backend::FakeBackend;
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -158,11 +124,8 @@ mod tests {
         for name in names.iter().skip(1) {
             fake.connect(name);
         }
-        let drain = Drain {
-            node: Node::new("n1".parse().expect("an id")),
-            vpn: Vpn::new(fake.clone()),
-            draining: draining.clone(),
-        };
+        let node = Node::new("n1".parse().expect("an id"));
+        let task = run(node, Vpn::Fake(fake.clone()), draining.clone(), stop.clone());
         let look = async {
             sleep(SOON).await;
             assert_eq!(fake.sessions().await.expect("sessions").len(), 19);
@@ -179,7 +142,7 @@ mod tests {
             assert_eq!(fake.sessions().await.expect("sessions").len(), 1);
             stop.cancel();
         };
-        let (done, ()) = tokio::join!(run(drain, stop.clone()), look);
+        let (done, ()) = tokio::join!(task, look);
         done.expect("ended");
     }
 }

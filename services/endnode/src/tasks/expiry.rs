@@ -5,44 +5,25 @@ use std::time::Duration;
 use chrono::Utc;
 use vpnmanager_runtime::{
     backoff::Backoff,
-    reconcile::{Next, Reconciler, Schedule},
+    reconcile::{Next, Schedule},
 };
 
-use crate::apply::Applier;
+use crate::apply::{Applier, ApplyError};
 
-/// The longest sleep: a clock that was set is noticed after this at the latest.
-const PERIOD: Duration = Duration::from_secs(15);
+/// The period is the longest sleep: a changed system clock is noticed after 15 s at the latest.
+pub const SCHEDULE: Schedule = Schedule {
+    period: Duration::from_secs(15),
+    backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(2)),
+};
 
-/// Refuses and cuts whose time is over.
-#[derive(Debug)]
-pub struct Expiry {
-    applier: Applier,
-}
-
-impl Expiry {
-    /// Over this applier.
-    pub fn new(applier: Applier) -> Self {
-        Self { applier }
-    }
-
-    /// When it runs unless woken.
-    pub fn schedule() -> Schedule {
-        Schedule {
-            period: PERIOD,
-            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(2)),
-        }
-    }
-}
-
-impl Reconciler for Expiry {
-    async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        let Some(next) = self.applier.expire().await? else {
-            return Ok(Next::Idle);
-        };
-        match (next - Utc::now()).to_std() {
-            // A little late rather than a moment early: the clock of the journal counts whole microseconds.
-            Ok(left) => Ok(Next::After(left + Duration::from_millis(1))),
-            Err(_past) => Ok(Next::Again),
-        }
+/// Refuses and cuts every user who has expired.
+pub async fn expire(applier: Applier) -> Result<Next, ApplyError> {
+    let Some(next) = applier.expire().await? else {
+        return Ok(Next::Idle);
+    };
+    match (next - Utc::now()).to_std() {
+        // A little late rather than a moment early: the clock of the journal counts whole microseconds.
+        Ok(left) => Ok(Next::After(left + Duration::from_millis(1))),
+        Err(_past) => Ok(Next::Again),
     }
 }

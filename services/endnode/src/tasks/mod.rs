@@ -1,9 +1,10 @@
 //! What runs as long as the agent does, one file for each task.
 
+pub mod start;
+
 pub mod acks;
 pub mod commands;
 pub mod issue;
-pub mod progress;
 pub mod sync;
 
 pub mod allow_list;

@@ -1,78 +1,88 @@
-//! The backstop of every cut: each second, whoever is connected and not let in is cut.
+//! The backstop of every cut: each second, every session whose credential is not let in is cut.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use tracing::warn;
-use vpnmanager_nats::events::EventKind;
-use vpnmanager_runtime::reconcile::{Next, Reconciler, Schedule};
+use vpnmanager_nats::{events::EventKind, ids::CommonName};
 
-use super::serving::Readiness;
 use crate::{
     apply::{ApplyError, ProjectError},
-    backend::{BackendError, Session},
-    journal::Journal,
-    node::Node,
-    vpn::Vpn,
+    backend::{BackendError, Session, VpnBackend as _},
+    shared::Shared,
 };
 
-const PERIOD: Duration = Duration::from_secs(1);
+/// Between two looks at who is connected.
+pub const PERIOD: Duration = Duration::from_secs(1);
 
-/// Cuts who slipped through.
-#[derive(Debug)]
-pub struct SessionGuard {
-    /// This node.
-    pub node: Node,
-    /// For the event.
-    pub journal: Journal,
-    /// The server.
-    pub vpn: Vpn,
-    /// Whether the journal is complete: an empty one must not cut everybody.
-    pub readiness: Readiness,
+/// Cuts every session whose credential is not let in, and reports it. Does nothing while the journal is incomplete: an empty one
+/// must not cut everybody.
+pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
+    if !shared.readiness.is_complete() {
+        return Ok(());
+    }
+    // A server that is down has no sessions; its health says so elsewhere.
+    let Ok(before) = shared.vpn.sessions().await else {
+        return Ok(());
+    };
+    let cut = shared.vpn.enforce().await.map_err(failed)?;
+    if cut.count == 0 {
+        return Ok(());
+    }
+    let after = shared.vpn.sessions().await.map_err(failed)?;
+    warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
+    let event = shared.node.event(EventKind::SessionsCut {
+        common_names: gone(&before, &after),
+    });
+    shared.journal.write(move |records| records.queue_event(&event)).await?;
+    shared.node.wakes.events.wake();
+    Ok(())
 }
 
-impl SessionGuard {
-    /// When it runs.
-    pub fn schedule() -> Schedule {
-        Schedule::every(PERIOD)
-    }
-}
-
-impl Reconciler for SessionGuard {
-    async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        if !self.readiness.is_complete() {
-            return Ok(Next::Idle);
-        }
-        // A server that is down has no sessions; its health says so elsewhere.
-        let Ok(before) = self.vpn.sessions().await else {
-            return Ok(Next::Idle);
-        };
-        let cut = self.vpn.enforce().await.map_err(failed)?;
-        if cut.count == 0 {
-            return Ok(Next::Idle);
-        }
-        let after: BTreeSet<u64> = self
-            .vpn
-            .sessions()
-            .await
-            .map_err(failed)?
-            .iter()
-            .map(|session| session.cid)
-            .collect();
-        let gone = |session: &&Session| !after.contains(&session.cid);
-        let common_names: Vec<_> = before
-            .iter()
-            .filter(gone)
-            .filter_map(|session| session.common_name.parse().ok())
-            .collect();
-        warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
-        let event = self.node.event(EventKind::SessionsCut { common_names });
-        let queued = self.journal.write(move |records| records.queue_event(&event)).await;
-        queued.map_err(ApplyError::from)?;
-        self.node.wakes.events.wake();
-        Ok(Next::Idle)
-    }
+/// Our credentials whose sessions were there before and are not there after.
+fn gone(before: &[Session], after: &[Session]) -> Vec<CommonName> {
+    let after: BTreeSet<u64> = after.iter().map(|session| session.cid).collect();
+    before
+        .iter()
+        .filter(|session| !after.contains(&session.cid))
+        .filter_map(|session| session.common_name.parse().ok())
+        .collect()
 }
 
 fn failed(error: BackendError) -> ApplyError {
     ProjectError::from(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+
+    #[test]
+    fn a_session_that_ended_is_reported_by_its_credential() {
+        let session = |cid, common_name: &str| Session {
+            common_name: common_name.to_owned(),
+            cid,
+            real_address: String::new(),
+            virtual_address: String::new(),
+            bytes_in: 0,
+            bytes_out: 0,
+            since: DateTime::<Utc>::UNIX_EPOCH,
+        };
+        let before = [
+            session(1, "alice.x"),
+            session(2, "bob.x"),
+            session(3, "not one of ours"),
+        ];
+        let alice: CommonName = "alice.x".parse().expect("a name");
+        let cases = [
+            (vec![session(2, "bob.x")], vec![alice.clone()]),
+            // She came back with a session of her own: the one that was cut is reported all the same.
+            (vec![session(2, "bob.x"), session(4, "alice.x")], vec![alice]),
+            (before.to_vec(), vec![]),
+        ];
+        for (after, expected) in cases {
+            assert_eq!(gone(&before, &after), expected, "{after:?}");
+        }
+    }
 }

@@ -92,8 +92,8 @@ async fn in_one_batch_the_later_command_of_a_user_wins() {
 #[tokio::test]
 async fn access_does_not_wait_for_the_profile() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
-    let dealt = parts.apply(alice.home(1)).await;
-    assert!(matches!(dealt.applied, Applied::Issuing(_)), "{dealt:?}");
+    let handled = parts.apply(alice.home(1)).await;
+    assert!(matches!(handled.applied, Applied::Issuing(_)), "{handled:?}");
     assert!(parts.vpn.connect(&alice.credential));
 
     let tally = parts.journal.read(|records| records.tally()).await.unwrap();
@@ -188,11 +188,11 @@ async fn a_command_that_contradicts_itself_is_refused_and_changes_nothing() {
     };
     put.credentials.clear();
 
-    let dealt = parts.apply(vpnmanager_nats::commands::Command::PutUser(put)).await;
+    let handled = parts.apply(vpnmanager_nats::commands::Command::PutUser(put)).await;
 
     assert!(
-        matches!(dealt.applied, Applied::Answered(Outcome::Refused { .. })),
-        "{dealt:?}"
+        matches!(handled.applied, Applied::Answered(Outcome::Refused { .. })),
+        "{handled:?}"
     );
     assert!(
         parts

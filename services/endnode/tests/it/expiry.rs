@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use vpnmanager_endnode::tasks::expiry::Expiry;
+use vpnmanager_endnode::tasks::expiry::{SCHEDULE, expire};
 use vpnmanager_nats::events::EventKind;
-use vpnmanager_runtime::reconcile::drive;
 use vpnmanager_testbed::wait;
 
 use crate::parts::{Parts, User};
@@ -13,15 +12,12 @@ use crate::parts::{Parts, User};
 #[tokio::test]
 async fn a_user_is_refused_and_cut_at_the_end_of_its_time_without_management() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
-    let expiry = Expiry::new(parts.applier.clone());
-    let task = drive(
-        "expiry",
-        expiry,
-        parts.node.wakes.expiry.clone(),
-        Expiry::schedule(),
-        parts.tasks.token(),
-    );
-    parts.tasks.spawn("expiry", task);
+    let applier = parts.applier.clone();
+    parts
+        .tasks
+        .reconcile("expiry", &parts.node.wakes.expiry, SCHEDULE, move || {
+            expire(applier.clone())
+        });
     let end = Utc::now() + TimeDelta::milliseconds(700);
 
     parts.apply(alice.expiring(1, end)).await;

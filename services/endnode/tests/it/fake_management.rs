@@ -142,7 +142,7 @@ impl FakeManagement {
         management.answer(subjects::ALL_SIGNS, Self::on_sign).await;
         management.answer(subjects::ALL_INTENTS, Self::on_intent).await;
         management.answer(subjects::ALL_HEARTBEATS, Self::on_heartbeat).await;
-        management.record().await;
+        management.collect_reports().await;
         management
     }
 
@@ -331,10 +331,11 @@ impl FakeManagement {
         });
     }
 
-    async fn record(&self) {
+    /// Keeps the acks and events of the stream.
+    async fn collect_reports(&self) {
         let consumer = self.topology.ensure_event_consumer().await.unwrap();
         let management = self.clone();
-        self.tasks.spawn_job("record", async move {
+        self.tasks.spawn_job("reports", async move {
             let mut messages = consumer.messages().await?;
             while let Some(message) = messages.next().await {
                 // A restarted server interrupts the flow once.

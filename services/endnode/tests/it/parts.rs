@@ -30,7 +30,7 @@ impl Parts {
         let journal = Journal::open(&dir.journal(), &tasks).unwrap();
         let node = Node::new(node_id());
         let vpn = FakeBackend::default();
-        let applier = Applier::new(node.clone(), journal.clone(), Vpn::new(vpn.clone()), dir.profiles());
+        let applier = Applier::new(node.clone(), journal.clone(), Vpn::Fake(vpn.clone()), dir.profiles());
         Self {
             tasks,
             node,
@@ -42,7 +42,7 @@ impl Parts {
         }
     }
 
-    pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Dealt {
+    pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Handled {
         self.applier.apply(vec![command], 0).await.unwrap().remove(0)
     }
 }

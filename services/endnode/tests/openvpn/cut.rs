@@ -10,33 +10,28 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::fleet::{Fleet, INSIDE, PORT, SOON, TOLD_TO_STOP};
+use crate::{
+    agent::SOON,
+    fleet::{Connected, Fleet, INSIDE, PORT, TOLD_TO_STOP},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let ((alice, alices), (bob, bobs)) = (fleet.credential("alice"), fleet.credential("bob"));
-    agent.backend.allow(&[alice.clone(), bob.clone()]).await.expect("allow");
-    let (here, there) = (fleet.machine().await, fleet.machine().await);
-    let (mut victim, bystander) = (
-        fleet.client(&here, &alices, "alice"),
-        fleet.client(&there, &bobs, "bob"),
-    );
-    victim.connected(SOON).await.expect("connected");
-    bystander.connected(SOON).await.expect("connected");
-    let stream = PingStream::start(&there, INSIDE, (fleet.dir(), "bystander-ping")).expect("ping");
-    let victims = PingStream::start(&here, INSIDE, (fleet.dir(), "victim-ping")).expect("ping");
+    let (mut victim, bystander) = (fleet.connect(&agent, "alice").await, fleet.connect(&agent, "bob").await);
+    let stream = PingStream::start(&bystander.machine, INSIDE, (fleet.dir(), "bystander-ping")).expect("ping");
+    let victims = PingStream::start(&victim.machine, INSIDE, (fleet.dir(), "victim-ping")).expect("ping");
     stream.flows(10, SOON).await.expect("traffic");
     victims.flows(10, SOON).await.expect("traffic");
 
     let denied_at = SystemTime::now();
-    let cut = agent.backend.deny(std::slice::from_ref(&alice)).await.expect("deny");
+    let cut = agent.deny(&victim.name).await;
     victim
+        .client
         .log()
         .wait_for(TOLD_TO_STOP, 1, SECOND)
         .await
@@ -46,48 +41,36 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
         .await
         .expect("silence");
     // It goes on for a second to say goodbye to the server (`explicit-exit-notify`).
-    victim.exited(SOON).await.expect("the client ends");
+    victim.client.exited(SOON).await.expect("the client ends");
 
     assert!(last < SECOND, "traffic flowed for {last:?} more");
-    assert_eq!(
-        cut,
-        CutSessions {
-            count: 1,
-            pending: false
-        }
-    );
-    agent.has_sessions(&[&bob]).await;
-    victim.restart().await.expect("restart");
-    victim.refused(SOON).await.expect("refused");
+    assert_eq!(cut, CutSessions::done(1));
+    agent.has_sessions(&[&bystander.name]).await;
+    victim.client.restart().await.expect("restart");
+    victim.client.refused(SOON).await.expect("refused");
     stream.flows(20, SOON).await.expect("traffic");
     let stats = stream.stop().await;
     assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
-    assert_eq!(bystander.connections(), 1);
-    agent.stops().await;
-    fleet.end().await;
+    assert_eq!(bystander.client.connections(), 1);
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (mallory, profile) = fleet.credential("mallory");
-    agent
-        .backend
-        .allow(std::slice::from_ref(&mallory))
-        .await
-        .expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "mallory");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: mallory,
+        machine,
+        client,
+    } = fleet.connect(&agent, "mallory").await;
     let hostile = Hostile::make(&machine, PORT).await.expect("nft");
     let stream = PingStream::start(&machine, INSIDE, (fleet.dir(), "mallory-ping")).expect("ping");
     stream.flows(10, SOON).await.expect("traffic");
 
     let denied_at = SystemTime::now();
-    agent.backend.deny(std::slice::from_ref(&mallory)).await.expect("deny");
+    agent.deny(&mallory).await;
     let last = stream.falls_silent(denied_at, 2 * SECOND, SOON).await.expect("silence");
 
     assert!(last < SECOND, "traffic flowed for {last:?} more");
@@ -97,35 +80,25 @@ async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
     );
     assert!(client.alive(), "the client believes that it is connected");
     agent.has_sessions(&[]).await;
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: alice, client, ..
+    } = fleet.connect(&agent, "alice").await;
     agent.stops().await;
     // Another program holds OpenVPN's only management session.
-    let socket = fleet.managed.conf.management_socket.as_path();
+    let socket = fleet.managed.conf.control_socket.as_path();
     let intruder = tokio::net::UnixStream::connect(socket).await.expect("connect");
     let agent = fleet.agent();
 
-    let cut = agent.backend.deny(std::slice::from_ref(&alice)).await.expect("deny");
-    assert_eq!(
-        cut,
-        CutSessions {
-            count: 0,
-            pending: true
-        }
-    );
+    let cut = agent.deny(&alice).await;
+    assert_eq!(cut, CutSessions::pending());
     assert!(
         !fleet.allow_list.contains(&alice).expect("contains"),
         "refused all the same"
@@ -141,49 +114,35 @@ async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() 
         .expect("cut as soon as the socket is back");
     agent.is(BackendState::Up).await;
     agent.has_sessions(&[]).await;
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn enforce_cuts_whoever_lost_his_file_by_another_hand() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: alice, client, ..
+    } = fleet.connect(&agent, "alice").await;
     assert_eq!(agent.backend.enforce().await.expect("enforce").count, 0);
 
     std::fs::remove_file(fleet.allow_list.dir().join(alice.as_str())).expect("remove");
     let cut = agent.backend.enforce().await.expect("enforce");
 
-    assert_eq!(
-        cut,
-        CutSessions {
-            count: 1,
-            pending: false
-        }
-    );
+    assert_eq!(cut, CutSessions::done(1));
     client.log().wait_for(TOLD_TO_STOP, 1, SECOND).await.expect("cut");
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_allow_list_folder_cuts_nobody() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: alice, client, ..
+    } = fleet.connect(&agent, "alice").await;
 
     std::fs::remove_dir_all(fleet.allow_list.dir()).expect("remove");
     assert!(agent.backend.enforce().await.is_err());
@@ -196,21 +155,17 @@ async fn a_lost_allow_list_folder_cuts_nobody() {
 
     agent.has_sessions(&[&alice]).await;
     assert_eq!(client.connections(), 1);
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disconnected_client_may_come_back() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: alice, client, ..
+    } = fleet.connect(&agent, "alice").await;
 
     let cut = agent
         .backend
@@ -220,22 +175,20 @@ async fn a_disconnected_client_may_come_back() {
 
     assert_eq!(cut.count, 1);
     client.connected_times(2, SOON).await.expect("connected again");
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 /// A handshake that is under way while its credential is denied never ends in a session.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_handshake_slips_through_a_denial() {
     const RACES: u64 = 20;
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let machine = fleet.machine().await;
     for race in 0..RACES {
         let (name, profile) = fleet.credential("racer");
-        agent.backend.allow(std::slice::from_ref(&name)).await.expect("allow");
+        agent.allow(&name).await;
         let client = fleet.client(&machine, &profile, &format!("racer-{race}"));
         client
             .log()
@@ -244,24 +197,22 @@ async fn no_handshake_slips_through_a_denial() {
             .expect("a handshake under way");
         // Each race is run at another moment of the handshake.
         tokio::time::sleep(Duration::from_millis(race * 3)).await;
-        agent.backend.deny(std::slice::from_ref(&name)).await.expect("deny");
+        agent.deny(&name).await;
         let ended = async || !client.alive() || client.was_refused();
         wait::until(SOON, format_args!("race {race} to be lost by the client"), ended)
             .await
             .expect("lost");
     }
     agent.has_sessions(&[]).await;
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_is_cut_one_by_one_without_mistakes() {
     use vpnmanager_testbed::client::Crowd;
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let machine = fleet.machine().await;
     let credentials: Vec<_> = (0..10)
         .map(|number| fleet.credential(&format!("user{number}")))
@@ -284,6 +235,5 @@ async fn a_crowd_is_cut_one_by_one_without_mistakes() {
         crowd.clients[5..].iter().map(OpenvpnClient::connections).sum::<usize>(),
         5
     );
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }

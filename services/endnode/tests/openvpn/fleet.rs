@@ -7,17 +7,14 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
+    account::{Account, own_user},
     allow_list::AllowList,
-    backend::{BackendHealth, BackendState, OpenVpnBackend, Serving, VpnBackend},
+    backend::{BackendState, Serving, VpnBackend},
     openvpn::{
-        ManagedOpenVpn,
-        account::{Account, own_user},
+        ManagedOpenVpn, OpenVpnBackend,
         server_conf::{ConfPath, ServerConf},
         tls_crypt_v2::TlsCryptV2ServerKey,
     },
@@ -31,12 +28,13 @@ use vpnmanager_testbed::{
     client::{ClientOptions, OpenvpnClient},
     net::{Namespace, Network, require_tunnels},
     scratch::{Medium, Scratch},
-    wait,
 };
 
-use crate::pki::Pki;
+use crate::{
+    agent::{Agent, SOON},
+    pki::Pki,
+};
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// What a client logs when the server tells it to halt. It then goes on for a second to say goodbye.
 pub(crate) const TOLD_TO_STOP: &str = "Halt command was pushed by server";
 pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
@@ -54,15 +52,24 @@ pub(crate) struct Fleet {
     scratch: Scratch,
 }
 
-/// A running agent: the backend and the tasks behind it.
-pub(crate) struct Agent {
-    pub(crate) backend: OpenVpnBackend,
-    cancel: CancellationToken,
-    tasks: JoinSet<()>,
+/// A user's client that was let in, with the machine that it runs on.
+pub(crate) struct Connected {
+    pub(crate) name: CommonName,
+    pub(crate) machine: Namespace,
+    pub(crate) client: OpenvpnClient,
 }
 
 impl Fleet {
-    /// None where this machine has no tunnels, which is said aloud.
+    /// A node whose OpenVPN is up, with its agent. `None` where this machine has no tunnels; the test then says so.
+    pub(crate) async fn serving(protocol: Protocol) -> Option<(Self, Agent)> {
+        let fleet = Self::build(protocol).await?;
+        let agent = fleet.agent();
+        agent.backend.set_serving(Serving::Yes).await;
+        agent.is(BackendState::Up).await;
+        Some((fleet, agent))
+    }
+
+    /// A node on which nothing runs yet. `None` where this machine has no tunnels; the test then says so.
     pub(crate) async fn build(protocol: Protocol) -> Option<Self> {
         require_tunnels(std::thread::current().name().unwrap_or("a test of the OpenVPN backend"))?;
         let scratch = Scratch::guarded(Medium::Memory).expect("a scratch folder");
@@ -96,22 +103,20 @@ impl Fleet {
         })
     }
 
-    /// An agent whose OpenVPN is up.
-    pub(crate) async fn serving_agent(&self) -> Agent {
-        let agent = self.agent();
-        agent.backend.set_serving(Serving::Yes).await;
-        agent.is(BackendState::Up).await;
-        agent
-    }
-
     /// An agent as it starts: it does not know yet whether to serve.
     pub(crate) fn agent(&self) -> Agent {
         let started = OpenVpnBackend::managed(self.allow_list.clone(), self.managed.clone());
-        let (backend, task) = started.expect("a backend");
-        let cancel = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task.run(cancel.clone()));
-        Agent { backend, cancel, tasks }
+        Agent::start(started.expect("a backend"))
+    }
+
+    /// Lets a user in, whose client connects from a machine of its own.
+    pub(crate) async fn connect(&self, agent: &Agent, username: &str) -> Connected {
+        let (name, profile) = self.credential(username);
+        agent.allow(&name).await;
+        let machine = self.machine().await;
+        let client = self.client(&machine, &profile, username);
+        client.connected(SOON).await.expect("connected");
+        Connected { name, machine, client }
     }
 
     /// A fresh credential of this user and its profile.
@@ -152,56 +157,11 @@ impl Fleet {
         &self.node
     }
 
-    pub(crate) async fn end(self) {
+    /// Stops the agent and takes everything down.
+    pub(crate) async fn end(self, agent: Agent) {
+        agent.stops().await;
         self.network.delete().await;
         self.scratch.remove();
-    }
-}
-
-impl Agent {
-    /// Waits until the backend says so, and returns all it says.
-    pub(crate) async fn is(&self, state: BackendState) -> BackendHealth {
-        let look = async || {
-            let health = self.backend.health().await;
-            if health.state == state {
-                Ok(health)
-            } else {
-                Err(format!("{health:?}"))
-            }
-        };
-        wait::until_ok(SOON, format_args!("OpenVPN to be {state:?}"), look)
-            .await
-            .expect("a state")
-    }
-
-    /// Waits until exactly these credentials have sessions.
-    pub(crate) async fn has_sessions(&self, names: &[&CommonName]) {
-        let mut expected: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-        expected.sort_unstable();
-        let look = async || {
-            let sessions = self.backend.sessions().await.map_err(|error| format!("{error:?}"))?;
-            let mut seen: Vec<&str> = sessions.iter().map(|session| session.common_name.as_str()).collect();
-            seen.sort_unstable();
-            if seen == expected {
-                Ok(())
-            } else {
-                Err(format!("{seen:?}"))
-            }
-        };
-        wait::until_ok(SOON, format_args!("sessions of {expected:?}"), look)
-            .await
-            .expect("sessions");
-    }
-
-    /// Ends the agent as kill -9 would: nothing is said to anybody.
-    pub(crate) async fn dies(mut self) {
-        self.tasks.shutdown().await;
-    }
-
-    /// Ends the agent gracefully.
-    pub(crate) async fn stops(mut self) {
-        self.cancel.cancel();
-        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -217,8 +177,8 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
         key: path("node.key"),
         tls_crypt_v2: path("tls-crypt-v2.key"),
         allow_dir: ConfPath::new(allow_list.dir()).expect("a path"),
-        management_socket: ConfPath::socket(socket).expect("a path"),
-        management_user: own_user().expect("our account"),
+        control_socket: ConfPath::socket(socket).expect("a path"),
+        control_user: own_user().expect("our account"),
         user: "nobody".parse().expect("a name"),
         group: "nogroup".parse().expect("a name"),
     }

@@ -1,5 +1,6 @@
 //! The VPN backend against a real OpenVPN server and real clients, each in a network namespace of its own.
 
+mod agent;
 mod fleet;
 mod pki;
 

@@ -4,20 +4,18 @@ use vpnmanager_endnode::backend::{BackendState, Serving, VpnBackend};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::ping::PingStream;
 
-use crate::fleet::{Fleet, INSIDE, SOON, TOLD_TO_STOP};
+use crate::{
+    agent::SOON,
+    fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_dies_disturbs_nobody_and_the_next_one_finds_the_server() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let pid = agent.is(BackendState::Up).await.pid;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected { machine, client, .. } = fleet.connect(&agent, "alice").await;
     let stream = PingStream::start(&machine, INSIDE, (fleet.dir(), "ping")).expect("ping");
     stream.flows(10, SOON).await.expect("traffic");
 
@@ -31,16 +29,14 @@ async fn an_agent_that_dies_disturbs_nobody_and_the_next_one_finds_the_server() 
     assert_eq!((health.sessions, health.restarts), (1, 0));
     assert_eq!(stream.stop().await.lost, Vec::<u64>::new());
     assert_eq!(client.connections(), 1);
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_agent_finds_the_server_without_its_pid_file_too() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let pid = agent.is(BackendState::Up).await.pid;
     agent.dies().await;
     std::fs::remove_file(fleet.managed.dir.join("openvpn.pid")).expect("remove");
@@ -49,43 +45,33 @@ async fn the_next_agent_finds_the_server_without_its_pid_file_too() {
     agent.backend.set_serving(Serving::Yes).await;
 
     assert_eq!(agent.is(BackendState::Up).await.pid, pid);
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_denied_while_no_agent_lived_is_cut_by_the_next_one() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected {
+        name: alice, client, ..
+    } = fleet.connect(&agent, "alice").await;
 
     agent.dies().await;
     fleet.allow_list.deny(&alice).expect("deny");
     let agent = fleet.agent();
 
     client.log().wait_for(TOLD_TO_STOP, 1, SOON).await.expect("cut");
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_is_started_again_and_its_clients_return() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let pid = agent.is(BackendState::Up).await.pid.expect("a pid");
-    let (alice, profile) = fleet.credential("alice");
-    agent.backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    let Connected { client, .. } = fleet.connect(&agent, "alice").await;
 
     fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
 
@@ -95,16 +81,14 @@ async fn a_killed_server_is_started_again_and_its_clients_return() {
     assert_ne!(health.pid, Some(pid));
     assert_eq!(health.restarts, 1);
     client.connected_times(2, 2 * SOON).await.expect("connected again");
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_configuration_is_reported_and_waits_for_the_next_start() {
-    let Some(mut fleet) = Fleet::build(Protocol::Udp).await else {
+    let Some((mut fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let agent = fleet.serving_agent().await;
     let pid = agent.is(BackendState::Up).await.pid;
     agent.dies().await;
     fleet.managed.conf.max_clients = std::num::NonZeroU32::new(7).expect("not zero");
@@ -122,6 +106,5 @@ async fn a_changed_configuration_is_reported_and_waits_for_the_next_start() {
     assert_eq!(health.detail, "");
     let conf = std::fs::read_to_string(fleet.managed.dir.join("server.conf")).expect("read");
     assert!(conf.contains("\nmax-clients 7\n"));
-    agent.stops().await;
-    fleet.end().await;
+    fleet.end(agent).await;
 }

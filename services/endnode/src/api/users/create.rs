@@ -1,7 +1,8 @@
-//! Creating: management's decision, asked for from here.
+//! Creating a user: management decides, this node asks for it.
+
+use std::net::IpAddr;
 
 use chrono::Utc;
-use poem::web::RemoteAddr;
 use poem_openapi::{Object, payload::Json, types::Example};
 use vpnmanager_nats::{
     ids::IntentId,
@@ -10,13 +11,16 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::{problem::ApiError, time::Timestamp};
 
 use super::{
-    Created, ip_of,
+    answers::Created,
     local_user::{LocalUser, UserState},
     read,
 };
-use crate::api::{
-    local::{Agent, internal},
-    names::UsernameText,
+use crate::{
+    api::{
+        local::{internal, patience},
+        scalars::UsernameText,
+    },
+    shared::Shared,
 };
 
 /// A user to create.
@@ -25,11 +29,11 @@ use crate::api::{
 pub(super) struct NewUser {
     /// The name.
     username: UsernameText,
-    /// Refused and cut from this moment on; must be in the future.
+    /// From this moment on the user is refused and cut; must be in the future.
     expires_at: Option<Timestamp>,
 }
 
-pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) -> Result<Created, ApiError> {
+pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr>) -> Result<Created, ApiError> {
     let now = Utc::now();
     let expires_at = user.expires_at.map(Timestamp::to_utc);
     if expires_at.is_some_and(|end| end <= now) {
@@ -38,17 +42,17 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
     let username = user.username.to_username()?;
     let intent = Intent {
         id: IntentId::new(),
-        node: agent.node.id.clone(),
+        node: shared.node.id.clone(),
         requested_at: now,
-        source: ip_of(source),
+        source,
         action: IntentAction::CreateUser {
             username: username.clone(),
             expires_at,
         },
     };
-    let answer = agent.waiters.wait_for(intent.id);
+    let answer = shared.waiters.wait_for(intent.id);
     let wanted = username.clone();
-    let queued = agent.journal.write(move |records| {
+    let queued = shared.journal.write(move |records| {
         let taken = records
             .user_by_name(&wanted)?
             .is_some_and(|held| held.removed_by.is_none())
@@ -65,10 +69,10 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
             "a user of that name exists or is being created",
         ));
     }
-    agent.node.wakes.intents.wake();
-    match tokio::time::timeout(agent.patience(), answer).await {
+    shared.node.wakes.intents.wake();
+    match tokio::time::timeout(patience(shared), answer).await {
         Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
-            let known = read::find(agent, username.clone())
+            let known = read::find(shared, username.clone())
                 .await?
                 .filter(|user| user.key == Some(user_key.0));
             let accepted = LocalUser {
@@ -87,7 +91,7 @@ pub(super) async fn create(agent: &Agent, user: NewUser, source: &RemoteAddr) ->
     }
 }
 
-/// Management's refusal in the words of HTTP.
+/// The HTTP error for a refusal of management.
 pub(super) fn refused(reason: IntentRefusal, detail: String) -> ApiError {
     match reason {
         IntentRefusal::UsernameTaken => ApiError::conflict("username", detail),

@@ -1,7 +1,8 @@
-//! Deleting: at once here, then everywhere.
+//! Deleting a user: at once on this node, then everywhere.
+
+use std::net::IpAddr;
 
 use chrono::Utc;
-use poem::web::RemoteAddr;
 use poem_openapi::payload::Json;
 use vpnmanager_nats::{
     ids::IntentId,
@@ -11,43 +12,43 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::problem::ApiError;
 
 use super::{
-    Deleted,
+    answers::Deleted,
     create::refused,
-    ip_of,
     local_user::{LocalUser, UserState},
 };
 use crate::{
-    api::local::{Agent, internal},
+    api::local::{internal, patience},
     plan::Held,
+    shared::Shared,
 };
 
-pub(super) async fn delete(agent: &Agent, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+pub(super) async fn delete(shared: &Shared, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let known = agent
+    let known = shared
         .journal
         .read(move |records| Ok((records.user_by_name(&name)?, records.queued_create(&name)?.is_some())));
     match known.await.map_err(internal)? {
-        // Of the name's users, the one that is wanted last.
-        (_, true) => cancel(agent, username).await,
-        (Some(held), false) => remove(agent, held, username, source).await,
+        // The queued create is the newest user of this name.
+        (_, true) => cancel(shared, username).await,
+        (Some(held), false) => remove(shared, held, username, source).await,
         (None, false) => Err(not_held(&username)),
     }
 }
 
-async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAddr) -> Result<Deleted, ApiError> {
+async fn remove(shared: &Shared, held: Held, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
     let user_key = held.command.user_key();
     let intent = Intent {
         id: IntentId::new(),
-        node: agent.node.id.clone(),
+        node: shared.node.id.clone(),
         requested_at: Utc::now(),
-        source: ip_of(source),
+        source,
         action: IntentAction::RemoveUser {
             user_key,
             username: username.clone(),
         },
     };
-    let answer = agent.waiters.wait_for(intent.id);
-    let removed = agent.applier.remove_locally(user_key, intent).await;
+    let answer = shared.waiters.wait_for(intent.id);
+    let removed = shared.applier.remove_locally(user_key, intent).await;
     let user = LocalUser::of_held(held, Utc::now())
         .map(|user| LocalUser {
             state: UserState::Deleting,
@@ -58,7 +59,7 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
         // Deleted here before: management has not answered yet.
         return Ok(Deleted::Queued(Json(user)));
     }
-    match tokio::time::timeout(agent.patience(), answer).await {
+    match tokio::time::timeout(patience(shared), answer).await {
         Ok(Ok(
             IntentAnswer::Accepted { .. }
             | IntentAnswer::Refused {
@@ -71,10 +72,10 @@ async fn remove(agent: &Agent, held: Held, username: Username, source: &RemoteAd
     }
 }
 
-/// A create that management never heard of is simply forgotten.
-async fn cancel(agent: &Agent, username: Username) -> Result<Deleted, ApiError> {
+/// Cancels a queued create that was never sent to management.
+async fn cancel(shared: &Shared, username: Username) -> Result<Deleted, ApiError> {
     let name = username.clone();
-    let cancelled = agent.journal.write(move |records| {
+    let cancelled = shared.journal.write(move |records| {
         let Some(queued) = records.queued_create(&name)? else {
             return Ok(None);
         };

@@ -13,7 +13,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use crate::{
     journal::QueuedIntent,
-    plan::{Held, HeldCredential, Making, is_expired},
+    plan::{Held, HeldCredential, ProfileStage, is_expired},
 };
 
 /// A user as this node knows it.
@@ -22,13 +22,13 @@ use crate::{
 pub(super) struct LocalUser {
     /// The name.
     pub(super) username: String,
-    /// How the user stands here.
+    /// The user's state on this node.
     pub(super) state: UserState,
     /// The key that management gave the user.
     pub(super) key: Option<Uuid>,
-    /// The generation of what the node holds.
+    /// The revision that the node holds.
     pub(super) revision: Option<i64>,
-    /// Refused and cut from this moment on.
+    /// From this moment on the user is refused and cut.
     pub(super) expires_at: Option<Timestamp>,
     /// What the node is to the user.
     pub(super) role: Option<UserRole>,
@@ -50,7 +50,7 @@ pub(super) struct LocalCredential {
     pub(super) checksum: Option<String>,
 }
 
-/// How a user stands on this node.
+/// The state of a user on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub(super) enum UserState {
@@ -60,13 +60,13 @@ pub(super) enum UserState {
     Issuing,
     /// Refused until management activates the user again.
     Suspended,
-    /// Refused: the user's time is over.
+    /// Refused: the user has expired.
     Expired,
-    /// Refused: deleted here, management has not carried it out yet.
+    /// Refused: deleted on this node, and management has not carried the delete out yet.
     Deleting,
-    /// Not there yet: the create waits for management.
+    /// Not created yet: the request waits for management.
     Queued,
-    /// Not there: management refused the create.
+    /// Not created: management refused the request.
     Refused,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum UserState {
 pub(super) enum UserRole {
     /// Makes and keeps the profile.
     Home,
-    /// Lets the user in as well.
+    /// Also lets the user in.
     Standby,
 }
 
@@ -122,7 +122,7 @@ impl LocalUser {
         })
     }
 
-    /// A create that waits or was refused; `None` for a delete, which shows at its user.
+    /// A create that waits or was refused; `None` for a delete, which shows in the state of its user.
     pub(super) fn of_intent(queued: QueuedIntent) -> Option<Self> {
         match queued.intent.action {
             IntentAction::CreateUser { username, expires_at } => {
@@ -140,7 +140,7 @@ impl LocalUser {
         }
     }
 
-    /// The same user with what became of a create of its name that was asked for here.
+    /// The same user, with the fate of a create of the same name in its detail.
     pub(super) fn with_request(mut self, request: Option<&Self>) -> Self {
         let Some(request) = request else { return self };
         let fate = match (request.state, &request.detail) {
@@ -152,7 +152,7 @@ impl LocalUser {
         self
     }
 
-    /// A user of which only this is known.
+    /// A user of whom nothing else is known.
     pub(super) fn bare(username: &Username, state: UserState, expires_at: Option<DateTime<Utc>>) -> Self {
         Self {
             username: username.to_string(),
@@ -169,9 +169,9 @@ impl LocalUser {
 
 impl LocalCredential {
     fn of(held: HeldCredential) -> Self {
-        let checksum = match held.making {
-            Making::Complete { checksum, .. } => Some(checksum),
-            Making::Listed | Making::Keyed | Making::Lost => None,
+        let checksum = match held.stage {
+            ProfileStage::Complete { checksum, .. } => Some(checksum),
+            ProfileStage::Listed | ProfileStage::Keyed | ProfileStage::Lost => None,
         };
         Self {
             common_name: held.common_name.to_string(),

@@ -1,123 +1,12 @@
 //! Users that this node holds.
 
+mod operations;
+
 mod create;
 mod delete;
-mod local_user;
 mod read;
 
-use poem::web::{Data, RemoteAddr};
-use poem_openapi::{
-    ApiResponse, OpenApi,
-    param::{Path, Query},
-    payload::Json,
-};
-use vpnmanager_openapi::{
-    auth::Caller,
-    middleware::RequestUri,
-    page::{Cursor, PageAnswer, PageLimit, decode_cursor},
-    problem::ApiError,
-};
+mod answers;
+mod local_user;
 
-use self::{create::NewUser, local_user::LocalUser};
-use super::{access::Operator, local::LocalNode, names::UsernameText, tags::Tag};
-
-pub(super) struct UsersApi;
-
-/// The answer to a create.
-#[derive(ApiResponse)]
-enum Created {
-    /// Management has the user; commands follow.
-    #[oai(status = 201)]
-    Created(Json<LocalUser>),
-    /// Management is away: the request is kept and carried there.
-    #[oai(status = 202)]
-    Queued(Json<LocalUser>),
-}
-
-/// The answer to a delete.
-#[derive(ApiResponse)]
-enum Deleted {
-    /// Refused here, and management has it.
-    #[oai(status = 200)]
-    Deleted(Json<LocalUser>),
-    /// Refused here; management is away and is told later.
-    #[oai(status = 202)]
-    Queued(Json<LocalUser>),
-}
-
-#[OpenApi(tag = "Tag::Users", prefix_path = "/api/users")]
-impl UsersApi {
-    /// List users
-    ///
-    /// What the node holds, by username, with the requests that wait for management among them.
-    #[oai(path = "/", method = "get", operation_id = "list_users")]
-    async fn list(
-        &self,
-        node: Data<&LocalNode>,
-        _caller: Caller<Operator>,
-        uri: RequestUri,
-        /// Items on the page.
-        limit: Query<Option<PageLimit>>,
-        /// Where the page begins: `next_cursor` of the page before.
-        cursor: Query<Option<Cursor>>,
-    ) -> Result<PageAnswer<LocalUser>, ApiError> {
-        let limit = limit.0.unwrap_or_default();
-        let after: Option<String> = decode_cursor(cursor.0.as_ref())?;
-        let rows = read::page(node.agent()?, after.unwrap_or_default(), limit.fetch()).await?;
-        Ok(PageAnswer::new(
-            rows,
-            limit,
-            &uri,
-            |user| user.username.clone(),
-            |user| user,
-        ))
-    }
-
-    /// Create a user
-    ///
-    /// Management decides: 201 when it accepted within five seconds, 202 when the request waits for it. The new user is homed here.
-    #[oai(path = "/", method = "post", operation_id = "create_user")]
-    async fn create(
-        &self,
-        node: Data<&LocalNode>,
-        _caller: Caller<Operator>,
-        source: &RemoteAddr,
-        user: Json<NewUser>,
-    ) -> Result<Created, ApiError> {
-        create::create(node.agent()?, user.0, source).await
-    }
-
-    /// Get a user
-    ///
-    /// What the node holds of the user, or the request that waits for management.
-    #[oai(path = "/:username", method = "get", operation_id = "get_user")]
-    async fn get(
-        &self,
-        node: Data<&LocalNode>,
-        _caller: Caller<Operator>,
-        /// The user's name.
-        username: Path<UsernameText>,
-    ) -> Result<Json<LocalUser>, ApiError> {
-        read::one(node.agent()?, username.0.to_username()?).await.map(Json)
-    }
-
-    /// Delete a user
-    ///
-    /// Acts at once, also while management is away: the user is refused and cut here, and the deletion travels up.
-    #[oai(path = "/:username", method = "delete", operation_id = "delete_user")]
-    async fn delete(
-        &self,
-        node: Data<&LocalNode>,
-        _caller: Caller<Operator>,
-        source: &RemoteAddr,
-        /// The user's name.
-        username: Path<UsernameText>,
-    ) -> Result<Deleted, ApiError> {
-        delete::delete(node.agent()?, username.0.to_username()?, source).await
-    }
-}
-
-/// The address that asked.
-fn ip_of(source: &RemoteAddr) -> Option<std::net::IpAddr> {
-    source.as_socket_addr().map(std::net::SocketAddr::ip)
-}
+pub(super) use operations::UsersApi;

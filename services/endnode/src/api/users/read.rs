@@ -8,13 +8,14 @@ use vpnmanager_openapi::problem::ApiError;
 
 use super::local_user::LocalUser;
 use crate::{
-    api::local::{Agent, internal},
+    api::local::internal,
     journal::{JournalError, Records},
+    shared::Shared,
 };
 
 /// Users and queued creates after this name, in order.
-pub(super) async fn page(agent: &Agent, after: String, most: u64) -> Result<Vec<LocalUser>, ApiError> {
-    agent
+pub(super) async fn page(shared: &Shared, after: String, most: u64) -> Result<Vec<LocalUser>, ApiError> {
+    shared
         .journal
         .read(move |records| merged(records, &after, most))
         .await
@@ -22,15 +23,15 @@ pub(super) async fn page(agent: &Agent, after: String, most: u64) -> Result<Vec<
 }
 
 /// One user, or the create that waits for management.
-pub(super) async fn one(agent: &Agent, username: Username) -> Result<LocalUser, ApiError> {
+pub(super) async fn one(shared: &Shared, username: Username) -> Result<LocalUser, ApiError> {
     let name = username.clone();
-    find(agent, username)
+    find(shared, username)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("this node holds no user {name:?}", name = name.as_str())))
 }
 
-pub(super) async fn find(agent: &Agent, username: Username) -> Result<Option<LocalUser>, ApiError> {
-    let found = agent.journal.read(move |records| {
+pub(super) async fn find(shared: &Shared, username: Username) -> Result<Option<LocalUser>, ApiError> {
+    let found = shared.journal.read(move |records| {
         let held = records
             .user_by_name(&username)?
             .and_then(|held| LocalUser::of_held(held, Utc::now()));

@@ -1,10 +1,10 @@
-//! Starting OpenVPN as a daemon that outlives us.
+//! Starting OpenVPN as a daemon that outlives the agent.
 
 use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -13,10 +13,9 @@ use tokio::{
     process::Command,
     time::{Instant, sleep, timeout},
 };
+use vpnmanager_runtime::secret_file;
 
-use vpnmanager_runtime::secret_file::{self, SecretFileError};
-
-use super::{Launch, found::Found};
+use super::{error::StartError, found::Found, launch::Launch};
 
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
@@ -25,35 +24,6 @@ const PID_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const TAIL_LINES: usize = 3;
 const TAIL_BYTES: usize = 4096;
-
-/// OpenVPN could not be started, or not be found.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error("cannot list the processes of this machine")]
-    Processes(#[source] io::Error),
-    #[error("cannot watch the OpenVPN process")]
-    Watch(#[source] io::Error),
-    #[error("cannot prepare {}", path.display())]
-    Prepare {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot write OpenVPN's configuration")]
-    Conf(#[source] SecretFileError),
-    #[error("cannot run {}", binary.display())]
-    Run {
-        binary: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("OpenVPN did not become a daemon in time")]
-    Slow,
-    #[error("OpenVPN refused to start: {said}")]
-    Refused { said: String },
-    #[error("OpenVPN ended while starting; its log ends: {log}")]
-    Ended { log: String },
-}
 
 /// Starts it and returns once the daemon has recorded its process id.
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
@@ -64,7 +34,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
         .arg(&launch.pid_file);
     command.arg("--log-append").arg(&launch.log_file);
-    // The daemon keeps what it is given: no pipe of ours may stay open in it.
+    // The daemon inherits these descriptors, so they are files and no pipes of ours.
     let said_file = launch.log_file.with_extension("start");
     let said = fs::File::create(&said_file).and_then(|file| Ok((file.try_clone()?, file)));
     let (out, err) = said.map_err(|source| StartError::Prepare {
@@ -91,7 +61,8 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     await_daemon(launch).await
 }
 
-/// What the process runs with is what the file says: it is written at each start and never otherwise.
+/// Whether the running process has the wanted configuration. The file is written only at a start, so it shows what the process was
+/// started with.
 pub(super) fn conf_is_current(launch: &Launch) -> bool {
     fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
 }

@@ -1,4 +1,4 @@
-//! A process that is ours beyond doubt, held by a descriptor.
+//! A running OpenVPN that is certainly ours, held by a descriptor.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Launch, daemon::StartError};
+use super::{error::StartError, launch::Launch};
 
 /// A running OpenVPN that was started with our configuration file, by this agent or an earlier one.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Found {
             .transpose()
     }
 
-    /// First the descriptor, then the question whose process it is: so the answer cannot be about another one.
+    /// Checks again after the descriptor is open, so that a reused process id cannot be mistaken for it.
     fn hold(pid: u32, conf_file: &Path) -> Result<Option<Self>, StartError> {
         if !is_ours(pid, conf_file) {
             return Ok(None);
@@ -73,7 +73,7 @@ impl Found {
         _ = self.descriptor.readable().await;
     }
 
-    /// Asks it to end, and insists after a while.
+    /// Sends SIGTERM, and SIGKILL when it still runs after `within`.
     pub(super) async fn stop(&self, within: Duration) {
         self.signal(Signal::TERM);
         if timeout(within, self.exited()).await.is_err() {
@@ -89,7 +89,7 @@ impl Found {
         {
             let error = io::Error::from(error);
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = %error,
                 openvpn.pid = self.pid,
                 "Could not signal OpenVPN"
             );

@@ -1,4 +1,4 @@
-//! Who is moved next: pure, the time comes from outside.
+//! Which client is moved next. Pure: the caller passes the time.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,23 +10,23 @@ use crate::backend::Session;
 
 /// A session that was told to move and is still there after this long is told again; OpenVPN itself ends it after 5 s.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
-/// Who comes back this often has nowhere else to go, and is left alone for [`LET_ALONE`]: better here than nowhere.
+/// A client that comes back this often has nowhere else to go, and is left alone for [`LET_ALONE`]: better here than nowhere.
 const MOST_MOVES: u32 = 3;
 const LET_ALONE: Duration = Duration::from_secs(60);
-/// So far back the pace is made up for: the time between two looks, and some more.
+/// How much unused pace is made up for after a pause: a little more than the time between two looks.
 const CATCH_UP: Duration = Duration::from_millis(500);
 
-/// Remembers one time of draining.
+/// Remembers who was moved in one period of draining.
 #[derive(Debug, Default)]
 pub(super) struct Mover {
     /// Sessions that were seen, and when they were told.
     seen: HashMap<SessionId, Option<Instant>>,
     moves: HashMap<CommonName, Moves>,
-    /// When the next of those may be moved that were there at the start.
+    /// When the next client may be moved of those that were connected at the start.
     next: Option<Instant>,
 }
 
-/// A number of OpenVPN's counts from 0 again with each of its runs.
+/// OpenVPN's own number counts from 0 again with each of its runs, so the time belongs to it.
 type SessionId = (u64, DateTime<Utc>);
 
 #[derive(Debug)]
@@ -36,10 +36,10 @@ struct Moves {
 }
 
 impl Mover {
-    /// Whose turn it is: newcomers, and of the others as many as `pace` allows for each second.
+    /// The credentials whose turn it is at `now`: newcomers, and of the others as many as `pace` allows in each second.
     pub(super) fn due(&mut self, sessions: &[Session], pace: u32, now: Instant) -> Vec<CommonName> {
         let first_look = self.next.is_none();
-        // What was not used up in a pause is not made up for in a crowd.
+        // Pace that was not used for longer than that is lost: clients are not moved in a crowd.
         let mut next = self.next.unwrap_or(now).max(now.checked_sub(CATCH_UP).unwrap_or(now));
         let known = std::mem::take(&mut self.seen);
         self.moves.retain(|_, moves| now - moves.last < LET_ALONE);
@@ -48,7 +48,7 @@ impl Mover {
         let mut due = Vec::new();
         for session in oldest_first {
             let id = (session.cid, session.since);
-            // Who is not one of ours is cut anyway.
+            // A session of a foreign certificate is cut anyway.
             let Ok(name) = session.common_name.parse::<CommonName>() else {
                 continue;
             };

@@ -1,7 +1,7 @@
 //! One connection to OpenVPN's management socket. The only file that knows `openvpn-mgmt-codec`.
 //!
 //! OpenVPN serves one management client at a time: a second one connects and is never greeted, so the greeting has a
-//! deadline. Replies are matched to commands by order alone, so a connection on which one was missed is useless.
+//! deadline. Replies are matched to commands by order alone, so a connection that missed one cannot be used any more.
 
 use std::{io, path::Path, time::Duration};
 
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::codec::Framed;
 
-use super::management::ManagementError;
+use super::error::ControlError;
 use crate::backend::{Parting, Session};
 
 /// The common name that OpenVPN shows for a handshake which is not finished.
@@ -33,11 +33,11 @@ pub(crate) struct Connection {
     reply_within: Duration,
 }
 
-/// What OpenVPN says by itself.
+/// What OpenVPN reports without being asked.
 pub(crate) enum Event {
     /// A client has logged in.
     Established { common_name: String },
-    /// Something that needs no answer.
+    /// A report that needs no action.
     Other,
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct ServerState {
 
 impl Connection {
     /// Connects and waits for the greeting.
-    pub(crate) async fn open(socket: &Path, reply_within: Duration) -> Result<Self, ManagementError> {
+    pub(crate) async fn open(socket: &Path, reply_within: Duration) -> Result<Self, ControlError> {
         let greeted = timeout(reply_within, greet(socket)).await;
-        let framed = greeted.map_err(|_| ManagementError::NoGreeting)??;
+        let framed = greeted.map_err(|_| ControlError::NoGreeting)??;
         let (sink, events) = management_split(framed);
         Ok(Self {
             sink,
@@ -71,15 +71,15 @@ impl Connection {
     }
 
     /// Process id of the server.
-    pub(crate) async fn pid(&mut self) -> Result<u32, ManagementError> {
+    pub(crate) async fn pid(&mut self) -> Result<u32, ControlError> {
         let reply = self.success(OvpnCommand::Pid).await?;
-        parse_pid(&reply).map_err(|error| ManagementError::Unreadable(error.into()))
+        parse_pid(&reply).map_err(|error| ControlError::Unreadable(error.into()))
     }
 
     /// What the server is doing.
-    pub(crate) async fn state(&mut self) -> Result<ServerState, ManagementError> {
+    pub(crate) async fn state(&mut self) -> Result<ServerState, ControlError> {
         let lines = self.lines(OvpnCommand::State).await?;
-        let entry = parse_current_state(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let entry = parse_current_state(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
         Ok(ServerState {
             serving: entry.name == OpenVpnState::Connected,
             since: utc(entry.timestamp),
@@ -87,9 +87,9 @@ impl Connection {
     }
 
     /// Counters over all clients.
-    pub(crate) async fn load(&mut self) -> Result<Load, ManagementError> {
+    pub(crate) async fn load(&mut self) -> Result<Load, ControlError> {
         let reply = self.success(OvpnCommand::LoadStats).await?;
-        let stats = parse_load_stats(&reply).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let stats = parse_load_stats(&reply).map_err(|error| ControlError::Unreadable(error.into()))?;
         Ok(Load {
             sessions: stats.nclients,
             bytes_in: stats.bytesin,
@@ -98,9 +98,9 @@ impl Connection {
     }
 
     /// The server's release, such as `2.6.14`.
-    pub(crate) async fn version(&mut self) -> Result<Option<String>, ManagementError> {
+    pub(crate) async fn version(&mut self) -> Result<Option<String>, ControlError> {
         let lines = self.lines(OvpnCommand::Version).await?;
-        let version = parse_version(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let version = parse_version(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
         let line = version.openvpn_version_line().unwrap_or_default();
         Ok(line
             .split_whitespace()
@@ -109,9 +109,9 @@ impl Connection {
     }
 
     /// Clients that have finished their handshake.
-    pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ManagementError> {
+    pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ControlError> {
         let lines = self.lines(OvpnCommand::Status(StatusFormat::V3)).await?;
-        let status = parse_status(&lines).map_err(|error| ManagementError::Unreadable(error.into()))?;
+        let status = parse_status(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
         let sessions = status
             .clients
             .into_iter()
@@ -133,7 +133,7 @@ impl Connection {
 
     /// Tells one session how to part. The server itself keeps it for 5 s more: follow with [`Self::kill`].
     /// False when there is no such session any more.
-    pub(crate) async fn tell(&mut self, cid: u64, parting: Parting) -> Result<bool, ManagementError> {
+    pub(crate) async fn tell(&mut self, cid: u64, parting: Parting) -> Result<bool, ControlError> {
         let message = match parting {
             Parting::Halt => "HALT",
             Parting::Reconnect => "RESTART",
@@ -149,23 +149,23 @@ impl Connection {
     }
 
     /// Drops every session of one common name at once, saying nothing to the clients. False when there was none.
-    pub(crate) async fn kill(&mut self, common_name: &str) -> Result<bool, ManagementError> {
+    pub(crate) async fn kill(&mut self, common_name: &str) -> Result<bool, ControlError> {
         let killed = self
             .success(OvpnCommand::Kill(KillTarget::CommonName(common_name.to_owned())))
             .await;
         found(killed)
     }
 
-    /// Waits for what OpenVPN says by itself. Safe to drop while waiting.
-    pub(crate) async fn event(&mut self) -> Result<Event, ManagementError> {
+    /// Waits for the next report. Cancel-safe.
+    pub(crate) async fn event(&mut self) -> Result<Event, ControlError> {
         let event = self
             .events
             .next()
             .await
-            .ok_or(ManagementError::Closed)?
-            .map_err(ManagementError::Broken)?;
+            .ok_or(ControlError::Closed)?
+            .map_err(ControlError::Broken)?;
         let ManagementEvent::Notification(notification) = event else {
-            return Err(ManagementError::OutOfStep);
+            return Err(ControlError::OutOfStep);
         };
         if let Notification::Client {
             event: ClientEvent::Established,
@@ -180,7 +180,7 @@ impl Connection {
         Ok(Event::Other)
     }
 
-    async fn success(&mut self, command: OvpnCommand) -> Result<String, ManagementError> {
+    async fn success(&mut self, command: OvpnCommand) -> Result<String, ControlError> {
         let exchange = async {
             self.sink.send_command(command).await?;
             self.events.recv_success().await
@@ -188,7 +188,7 @@ impl Connection {
         settled(timeout(self.reply_within, exchange).await)
     }
 
-    async fn lines(&mut self, command: OvpnCommand) -> Result<Vec<String>, ManagementError> {
+    async fn lines(&mut self, command: OvpnCommand) -> Result<Vec<String>, ControlError> {
         let exchange = async {
             self.sink.send_command(command).await?;
             self.events.recv_multi_line().await
@@ -197,11 +197,9 @@ impl Connection {
     }
 }
 
-/// The session API of the codec cannot be used before the greeting is read: it takes it for a reply.
-async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, ManagementError> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(ManagementError::Unreachable)?;
+/// Reads the greeting itself: the codec's session API would take it for a reply.
+async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, ControlError> {
+    let stream = UnixStream::connect(socket).await.map_err(ControlError::Unreachable)?;
     let codec = OvpnCodec::new()
         .with_encoder_mode(EncoderMode::Strict)
         .with_max_multi_line_lines(AccumulationLimit::Unlimited);
@@ -209,35 +207,33 @@ async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, Managemen
     let greeting = framed
         .next()
         .await
-        .ok_or(ManagementError::Closed)?
-        .map_err(ManagementError::Broken)?;
+        .ok_or(ControlError::Closed)?
+        .map_err(ControlError::Broken)?;
     let OvpnMessage::Info(_) = greeting else {
-        return Err(ManagementError::OutOfStep);
+        return Err(ControlError::OutOfStep);
     };
     Ok(framed)
 }
 
-fn settled<T>(outcome: Result<Result<T, SessionError>, Elapsed>) -> Result<T, ManagementError> {
+fn settled<T>(outcome: Result<Result<T, SessionError>, Elapsed>) -> Result<T, ControlError> {
     outcome
-        .map_err(|_| ManagementError::Timeout)?
+        .map_err(|_| ControlError::Timeout)?
         .map_err(|error| match error {
-            SessionError::Io(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                ManagementError::Unsendable(error)
-            }
-            SessionError::Io(error) => ManagementError::Broken(error),
-            SessionError::ConnectionClosed => ManagementError::Closed,
-            SessionError::ServerError(message) => ManagementError::Refused(message),
-            SessionError::UnexpectedResponse(_) => ManagementError::OutOfStep,
-            SessionError::ParseResponse(error) => ManagementError::Unreadable(error.into()),
-            SessionError::ParseStatus(error) => ManagementError::Unreadable(error.into()),
+            SessionError::Io(error) if error.kind() == io::ErrorKind::InvalidInput => ControlError::Unsendable(error),
+            SessionError::Io(error) => ControlError::Broken(error),
+            SessionError::ConnectionClosed => ControlError::Closed,
+            SessionError::ServerError(message) => ControlError::Refused(message),
+            SessionError::UnexpectedResponse(_) => ControlError::OutOfStep,
+            SessionError::ParseResponse(error) => ControlError::Unreadable(error.into()),
+            SessionError::ParseStatus(error) => ControlError::Unreadable(error.into()),
         })
 }
 
 /// The only reason that OpenVPN has to refuse ending a session is that it is gone.
-fn found(outcome: Result<String, ManagementError>) -> Result<bool, ManagementError> {
+fn found(outcome: Result<String, ControlError>) -> Result<bool, ControlError> {
     match outcome {
         Ok(_) => Ok(true),
-        Err(ManagementError::Refused(_)) => Ok(false),
+        Err(ControlError::Refused(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }

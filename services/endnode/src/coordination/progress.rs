@@ -1,4 +1,4 @@
-//! How far this run followed the commands: what the handshake needs to know whether the journal is complete.
+//! How far this run followed the commands. From it the handshake knows whether the journal is complete.
 
 use std::{
     collections::HashSet,
@@ -21,7 +21,7 @@ struct Inner {
 }
 
 impl Progress {
-    /// A handshake begins: what comes from here on is counted anew, since it may be answered with everything from the start.
+    /// A handshake begins: commands are counted anew, because management may answer by sending all of them again.
     pub fn restart(&self) {
         let mut inner = self.inner();
         inner.highest = 0;
@@ -33,7 +33,7 @@ impl Progress {
         self.inner().unsettled.extend(sequences);
     }
 
-    /// A command was settled for good. One that comes again is not.
+    /// A command was settled and is not delivered again.
     pub fn settled(&self, sequence: u64) {
         self.inner().unsettled.remove(&sequence);
     }
@@ -55,7 +55,7 @@ impl Progress {
         self.inner().highest
     }
 
-    /// Commands that this run has taken and not settled, those that come again included.
+    /// Commands that this run has taken and not settled, those included that are delivered again.
     pub fn unsettled(&self) -> usize {
         self.inner().unsettled.len()
     }

@@ -101,7 +101,7 @@ impl Account {
         self.gid
     }
 
-    /// Whether a folder with this owner and mode lets the account through. Access lists beyond the mode are not seen.
+    /// Whether the account may search a folder with this owner and mode. ACLs are not looked at.
     pub fn may_search(&self, owner: u32, group: u32, mode: u32) -> bool {
         let bit = match () {
             () if self.uid == 0 => return true,

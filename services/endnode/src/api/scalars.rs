@@ -1,4 +1,4 @@
-//! Text of the API with the rules of the wire.
+//! Text types of the API that follow the rules of the wire.
 
 use vpnmanager_nats::username::Username;
 
@@ -14,7 +14,7 @@ vpnmanager_openapi::text_scalar! {
 }
 
 impl UsernameText {
-    /// As the wire has it. The text was checked when it was parsed.
+    /// The wire's type. The text was checked when it was parsed.
     pub(super) fn to_username(&self) -> Result<Username, vpnmanager_openapi::problem::ApiError> {
         self.as_str()
             .parse()

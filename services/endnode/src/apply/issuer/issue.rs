@@ -1,5 +1,4 @@
-//! Making profiles: keys, certificates, files. Two commits for each: the key is journaled before its certificate is asked
-//! for, so that a crash in between asks for the same certificate again and not for a second one.
+//! The way of a batch of orders: keys, certificates, profiles, files.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,19 +7,24 @@ use futures_util::future::join_all;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
     acks::Outcome,
-    envelope::{DecodeError, Envelope},
+    envelope::Envelope,
     ids::{CommonName, NodeId},
-    sign::{CertificateRequest, MAX_REQUESTS, SignAnswer, SignRefusal, SignRequest, SignResult, SignedCertificate},
+    sign::{CertificateRequest, MAX_REQUESTS, SignAnswer, SignRefusal, SignRequest, SignResult},
     subjects,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use super::{
-    commit::{IssueOrder, LOST, issued},
-    keys::make_keys,
-    render::{Pki, RenderError, render},
+    result::{IssueError, IssueResult},
+    work::{State, Work},
 };
 use crate::{
-    journal::{Journal, JournalError, NewProfile, StoredKey},
+    apply::{
+        commit::{IssueOrder, LOST, issued},
+        keys::make_keys,
+        render::Pki,
+    },
+    journal::{Journal, JournalError},
     profile::Profile,
 };
 
@@ -40,59 +44,6 @@ pub struct Issuer {
     pub profiles: PathBuf,
     /// The way to management.
     pub bus: Client,
-}
-
-/// What became of one order.
-#[derive(Debug)]
-pub enum IssueResult {
-    /// The command is answered.
-    Answered(Outcome),
-    /// Not at this moment: try again.
-    Later(IssueError),
-}
-
-/// Why a profile was not made yet.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// No key could be made.
-    #[error("making a key failed")]
-    Key(#[from] rcgen::Error),
-    /// The journal failed.
-    #[error("journaling a profile failed")]
-    Journal(#[source] std::sync::Arc<JournalError>),
-    /// Management did not answer.
-    #[error("asking management for certificates failed")]
-    Request(#[source] std::sync::Arc<async_nats::RequestError>),
-    /// Its answer is no answer to the question.
-    #[error("management's answer about certificates cannot be read")]
-    Answer(#[source] std::sync::Arc<DecodeError>),
-    /// It said that it cannot at this moment, or left the request out.
-    #[error("management cannot sign at this moment")]
-    Unavailable,
-    /// Every part is there and they do not fit together.
-    #[error("{0}")]
-    Render(String),
-}
-
-/// One order on its way.
-struct Work {
-    order: IssueOrder,
-    state: State,
-}
-
-enum State {
-    /// Needs a certificate.
-    Keyed(StoredKey),
-    /// Has everything that it needs; the certificate is new, or in the key's row.
-    Certified(StoredKey, Option<SignedCertificate>),
-    /// Rendered.
-    Rendered(NewProfile),
-    /// Can never be made; whether the key was at fault.
-    Lost(SignRefusal),
-    /// The credential is gone: a newer command took it away.
-    Gone,
-    /// Not this time.
-    Later(IssueError),
 }
 
 impl Issuer {
@@ -147,7 +98,7 @@ impl Issuer {
             });
             stored.await.map_err(journal)?
         };
-        Ok(keys.into_iter().map(state_of_key).collect())
+        Ok(keys.into_iter().map(State::of_key).collect())
     }
 
     async fn sign(&self, work: &mut [Work]) {
@@ -173,7 +124,7 @@ impl Issuer {
                     Err(error) => Err(error.again()),
                 };
                 let before = std::mem::replace(&mut item.state, State::Gone);
-                item.state = certified(before, &item.order.issue.common_name, result);
+                item.state = before.certified(&item.order.issue.common_name, result);
             }
         }
     }
@@ -199,7 +150,7 @@ impl Issuer {
         let rendered = tokio::task::spawn_blocking(move || {
             work.into_iter()
                 .map(|Work { order, state }| Work {
-                    state: rendered(&pki, &order, state),
+                    state: state.rendered(&pki, &order),
                     order,
                 })
                 .collect()
@@ -277,7 +228,7 @@ impl Issuer {
         let written = tokio::task::spawn_blocking(move || {
             for (name, text) in files {
                 if let Err(error) = Profile::from(text).store(&dir, &name) {
-                    warn!(credential = %name, error = %error, "A profile's file could not be written");
+                    warn!(credential.common_name = %name, error = %chain(&error), "A profile's file could not be written");
                 }
             }
         });
@@ -286,57 +237,6 @@ impl Issuer {
     }
 }
 
-impl IssueError {
-    /// The same for another order of the batch.
-    fn again(&self) -> Self {
-        match self {
-            Self::Key(error) => Self::Key(error.clone()),
-            Self::Journal(error) => Self::Journal(error.clone()),
-            Self::Request(error) => Self::Request(error.clone()),
-            Self::Answer(error) => Self::Answer(error.clone()),
-            Self::Unavailable => Self::Unavailable,
-            Self::Render(text) => Self::Render(text.clone()),
-        }
-    }
-}
-
 fn journal(error: JournalError) -> IssueError {
     IssueError::Journal(error.into())
-}
-
-fn state_of_key(key: Option<StoredKey>) -> State {
-    match key {
-        None => State::Gone,
-        Some(key) if key.certificate.is_some() => State::Certified(key, None),
-        Some(key) => State::Keyed(key),
-    }
-}
-
-fn certified(before: State, name: &CommonName, result: Result<SignResult, IssueError>) -> State {
-    let State::Keyed(key) = before else { return before };
-    match result {
-        Ok(SignResult::Signed(signed)) if signed.common_name == *name => State::Certified(key, Some(signed)),
-        Ok(SignResult::Refused { common_name, reason }) if common_name == *name => State::Lost(reason),
-        Ok(SignResult::Signed(_) | SignResult::Refused { .. } | SignResult::Unavailable { .. }) => {
-            State::Later(IssueError::Unavailable)
-        }
-        Err(error) => State::Later(error),
-    }
-}
-
-fn rendered(pki: &Pki, order: &IssueOrder, state: State) -> State {
-    match state {
-        State::Certified(key, signed) => match render(pki, &key, signed, &order.issue) {
-            Ok(profile) => State::Rendered(profile),
-            Err(error) => State::Later(IssueError::Render(why(&error))),
-        },
-        State::Keyed(_) | State::Rendered(_) | State::Lost(_) | State::Gone | State::Later(_) => state,
-    }
-}
-
-fn why(error: &RenderError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -1,54 +1,28 @@
-//! Checks the `server.conf` of an OpenVPN that the operator runs himself.
+//! The checks.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
+use std::path::Path;
+
+use super::{
+    directives::Directives,
+    finding::{Finding, error, warning},
 };
 
-/// One thing that the operator should change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What to change, and why.
-    pub message: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Revoked users get in, or everybody is cut, or the agent is blind.
-    Error,
-    /// It works, and worse than it could.
-    Warning,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, "{severity}: {}", self.message)
-    }
-}
-
 /// Checks a file against the allow-list folder and the management socket that the agent uses.
-pub fn lint(conf_file: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+pub fn lint(conf_file: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
     match std::fs::read_to_string(conf_file) {
         Ok(text) => {
             let base = conf_file.parent().unwrap_or(Path::new("/"));
-            lint_text(&text, base, allow_dir, management_socket)
+            lint_text(&text, base, allow_dir, control_socket)
         }
         Err(reason) => vec![error(format!("cannot read {}: {reason}", conf_file.display()))],
     }
 }
 
-fn lint_text(text: &str, base: &Path, allow_dir: &Path, management_socket: &Path) -> Vec<Finding> {
+fn lint_text(text: &str, base: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
     let conf = Directives::parse(text, base);
     let mut findings = Vec::new();
     check_who_gets_in(&conf, allow_dir, &mut findings);
-    check_management(&conf, management_socket, &mut findings);
+    check_management(&conf, control_socket, &mut findings);
     check_cutting(&conf, &mut findings);
     check_comfort(&conf, &mut findings);
     findings
@@ -131,7 +105,7 @@ fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Pushed to clients: with 8 s, and 3 s for one more try, they are with their next node within 13 s.
+/// In seconds, pushed to clients: after 8 s of silence and 3 s for one more try they reach their next node within 13 s.
 const LONGEST_SILENCE: u64 = 8;
 
 fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
@@ -158,100 +132,6 @@ fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
     }
     if conf.has("config") {
         findings.push(warning("files named by `config` are not checked"));
-    }
-}
-
-/// The directives of one file: names and arguments, later ones last.
-struct Directives {
-    base: PathBuf,
-    lines: Vec<Vec<String>>,
-}
-
-impl Directives {
-    /// Comments and inline files (`<ca>` to `</ca>`) are left out.
-    fn parse(text: &str, base: &Path) -> Self {
-        let mut lines = Vec::new();
-        let mut inline: Option<String> = None;
-        for line in text.lines() {
-            if let Some(end) = &inline {
-                if line.trim() == end {
-                    inline = None;
-                }
-                continue;
-            }
-            let words = words(line);
-            let Some(first) = words.first() else { continue };
-            match first.strip_prefix('<').and_then(|name| name.strip_suffix('>')) {
-                Some(name) => inline = Some(format!("</{name}>")),
-                None => lines.push(words),
-            }
-        }
-        Self {
-            base: base.to_owned(),
-            lines,
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    fn arguments(&self, name: &str) -> &[String] {
-        self.find(name).map_or(&[], |line| &line[1..])
-    }
-
-    fn argument(&self, name: &str) -> Option<&str> {
-        self.arguments(name).first().map(String::as_str)
-    }
-
-    /// Relative paths start from `cd`, or from the file's own folder, as under systemd.
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        let base = self.argument("cd").map_or(self.base.clone(), |cd| self.base.join(cd));
-        let path = base.join(self.argument(name)?);
-        Some(path.components().collect())
-    }
-
-    fn find(&self, name: &str) -> Option<&Vec<String>> {
-        self.lines
-            .iter()
-            .rev()
-            .find(|line| line[0] == name || line[0].strip_prefix("--") == Some(name))
-    }
-}
-
-/// The words of a line as OpenVPN splits it: blanks, quotes, comments. Backslashes are taken literally.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote: Option<char> = None;
-    for c in line.chars() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => word.get_or_insert_default().push(c),
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            None if c.is_whitespace() => words.extend(word.take()),
-            None if (c == '#' || c == ';') && word.is_none() => break,
-            None => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-fn error(message: impl Into<String>) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        message: message.into(),
-    }
-}
-
-fn warning(message: impl Into<String>) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        message: message.into(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::{error::Error, io};
 
 use crate::allow_list::AllowListError;
 
-/// OpenVPN could not be asked, or did not do as asked.
+/// OpenVPN could not be asked, or did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum ManagementError {
+pub enum ControlError {
     /// Nobody listens on the socket.
     #[error("cannot connect to OpenVPN's management socket")]
     Unreachable(#[source] io::Error),
@@ -37,12 +37,12 @@ pub enum ManagementError {
     /// OpenVPN answered what cannot be understood.
     #[error("OpenVPN's reply cannot be understood")]
     Unreadable(#[source] Box<dyn Error + Send + Sync>),
-    /// The allow-list could not be read, so nobody was judged by it.
-    #[error("cannot tell who is allowed")]
+    /// The allow-list could not be read, so no session was checked against it.
+    #[error("cannot read who is allowed")]
     AllowList(#[source] AllowListError),
 }
 
-impl ManagementError {
+impl ControlError {
     /// Whether the connection it happened on can still be used.
     pub(super) fn spares_the_connection(&self) -> bool {
         match self {
@@ -58,16 +58,4 @@ impl ManagementError {
             | Self::OutOfStep => false,
         }
     }
-}
-
-/// An error with its reasons, for a status that people read.
-pub(crate) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut reason = error.source();
-    while let Some(deeper) = reason {
-        words.push_str(": ");
-        words.push_str(&deeper.to_string());
-        reason = deeper.source();
-    }
-    words
 }

@@ -1,4 +1,4 @@
-//! PEM text (RFC 7468), taken apart and put together again, so that nothing but base64 of ours reaches a configuration.
+//! PEM text (RFC 7468), parsed and written anew, so that no other text can reach a configuration inside it.
 
 use data_encoding::BASE64;
 

@@ -1,0 +1,71 @@
+//! The whole local API, and its description.
+
+use std::sync::Arc;
+
+use poem::{Endpoint, EndpointExt as _, Response};
+use poem_openapi::OpenApiService;
+use secrecy::SecretString;
+use vpnmanager_openapi::{auth::Authenticator, spec::Spec};
+
+use super::{
+    access::{LocalKey, Operator},
+    health::HealthApi,
+    local::LocalNode,
+    sync::SyncApi,
+    users::UsersApi,
+};
+
+const TITLE: &str = "VPN Manager, end-node";
+const DESCRIPTION: &str = "What one node of the fleet holds, and what an operator can do on it when management is away.\n\n\
+    Every operation except `/health` needs the node's key, as `X-API-Key` or as a bearer token. Errors are \
+    `application/problem+json` (RFC 9457) and name the field that is wrong.";
+
+type Apis = (UsersApi, SyncApi, HealthApi);
+
+/// The description of the interface; needs no state.
+#[must_use]
+pub fn spec() -> Spec {
+    Spec::of(&service())
+}
+
+/// The description as JSON text.
+#[must_use]
+pub fn spec_json() -> String {
+    spec().json()
+}
+
+/// The description as YAML text.
+#[must_use]
+pub fn spec_yaml() -> String {
+    spec().yaml()
+}
+
+/// The whole application, documents included.
+pub fn application(node: LocalNode, key: SecretString) -> impl Endpoint<Output = Response> + 'static {
+    let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key));
+    vpnmanager_openapi::application(service())
+        .data(node)
+        .data(keys)
+        .map_to_response()
+}
+
+fn service() -> OpenApiService<Apis, ()> {
+    OpenApiService::new((UsersApi, SyncApi, HealthApi), TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .server("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use vpnmanager_openapi::spec;
+
+    #[test]
+    fn the_committed_description_is_the_generated_one_and_lacks_nothing() {
+        let spec = super::spec();
+        assert_eq!(spec.lint(), Vec::<String>::new());
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/endnode.json");
+        spec::assert_committed(&committed, &spec);
+    }
+}

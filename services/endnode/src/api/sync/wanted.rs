@@ -1,0 +1,159 @@
+//! The list that is applied.
+
+use poem_openapi::{Enum, Object, types::Example};
+use serde_json::json;
+use uuid::Uuid;
+use vpnmanager_nats::{commands::Command, ids::NodeId};
+use vpnmanager_openapi::time::Timestamp;
+
+/// A list of users.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct UserList {
+    /// Whether the list holds all users of the node: users that are not listed are removed.
+    #[oai(default)]
+    pub(super) full: bool,
+    /// The users, at most 10,000; a body holds 1 MiB.
+    #[oai(validator(max_items = 10000))]
+    pub(super) users: Vec<WantedUser>,
+}
+
+/// What the node should hold of one user.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct WantedUser {
+    /// Whether the user is wanted here.
+    r#type: Wanted,
+    /// The key that management gave the user.
+    pub(super) user_key: Uuid,
+    /// The name.
+    #[oai(validator(max_length = 255))]
+    pub(super) username: String,
+    /// Revision of this state; it is applied only when it is greater than the one that the node holds.
+    revision: i64,
+    /// `false` suspends the user. Required for `put_user`.
+    active: Option<bool>,
+    /// From this moment on the user is refused and cut.
+    expires_at: Option<Timestamp>,
+    /// What the node is to the user. Required for `put_user`.
+    role: Option<WantedRole>,
+    /// Every credential that is let in. Required for `put_user`.
+    #[oai(validator(max_items = 100))]
+    credentials: Option<Vec<String>>,
+    /// The profile that this node makes; only for the role `home`.
+    issue: Option<WantedProfile>,
+}
+
+/// A profile to make.
+#[derive(Debug, Object)]
+pub(super) struct WantedProfile {
+    /// Its credential.
+    #[oai(validator(max_length = 64))]
+    common_name: String,
+    /// Where clients connect, in this order.
+    #[oai(validator(max_items = 100))]
+    remotes: Vec<WantedRemote>,
+}
+
+/// One node that a profile names.
+#[derive(Debug, Object)]
+pub(super) struct WantedRemote {
+    /// A DNS name or an IP address.
+    #[oai(validator(max_length = 253))]
+    host: String,
+    /// The port.
+    port: u16,
+    /// The transport.
+    protocol: WantedProtocol,
+}
+
+/// Whether a user is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum Wanted {
+    /// The node should hold the user.
+    PutUser,
+    /// The node should hold nothing of the user.
+    RemoveUser,
+}
+
+/// What the node is to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum WantedRole {
+    /// Makes and keeps the profile.
+    Home,
+    /// Also lets the user in.
+    Standby,
+}
+
+/// The transport of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum WantedProtocol {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl WantedUser {
+    /// The command, by way of the wire's JSON, so that its rules stay in one place.
+    pub(super) fn into_command(self, node: &NodeId) -> Result<Command, String> {
+        let put = match self.r#type {
+            Wanted::RemoveUser => json!({ "type": "remove_user" }),
+            Wanted::PutUser => json!({
+                "type": "put_user",
+                "active": self.active.ok_or("active is required")?,
+                "expires_at": self.expires_at.map(|time| time.to_string()),
+                "role": match self.role.ok_or("role is required")? {
+                    WantedRole::Home => "home",
+                    WantedRole::Standby => "standby",
+                },
+                "credentials": self.credentials.ok_or("credentials is required")?,
+                "issue": self.issue.map(|issue| json!({
+                    "common_name": issue.common_name,
+                    "remotes": issue.remotes.iter().map(WantedRemote::to_json).collect::<Vec<_>>(),
+                })),
+            }),
+        };
+        let mut command = put;
+        command["node"] = json!(node);
+        command["user_key"] = json!(self.user_key);
+        command["username"] = json!(self.username);
+        command["revision"] = json!(self.revision);
+        if self.revision < 1 {
+            return Err("revision must be 1 or more".to_owned());
+        }
+        serde_json::from_value(command).map_err(|error| error.to_string())
+    }
+}
+
+impl WantedRemote {
+    fn to_json(&self) -> serde_json::Value {
+        let protocol = match self.protocol {
+            WantedProtocol::Udp => "udp",
+            WantedProtocol::Tcp => "tcp",
+        };
+        json!({ "host": self.host, "port": self.port, "protocol": protocol })
+    }
+}
+
+impl Example for UserList {
+    fn example() -> Self {
+        Self {
+            full: false,
+            users: vec![WantedUser {
+                r#type: Wanted::PutUser,
+                user_key: Uuid::from_u128(0x0193_5b0e_7a00_7000_8000_0000_0000_0001),
+                username: "alice".to_owned(),
+                revision: 1,
+                active: Some(true),
+                expires_at: "2027-03-01T12:00:00Z".parse().ok(),
+                role: Some(WantedRole::Standby),
+                credentials: Some(vec!["alice.abcdefghijklmnop".to_owned()]),
+                issue: None,
+            }],
+        }
+    }
+}

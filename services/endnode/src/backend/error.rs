@@ -1,0 +1,16 @@
+//! What can go wrong with a VPN server.
+
+use std::error::Error;
+
+use crate::allow_list::AllowListError;
+
+/// The server could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The allow-list could not be read or written.
+    #[error("the allow-list cannot be used")]
+    AllowList(#[from] AllowListError),
+    /// The server did not answer, or refused.
+    #[error("the VPN server did not do what was asked")]
+    Server(#[source] Box<dyn Error + Send + Sync>),
+}

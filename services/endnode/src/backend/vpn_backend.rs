@@ -1,0 +1,53 @@
+//! What the agent asks of a VPN server, whichever it is.
+
+use std::{collections::BTreeSet, future::Future};
+
+use tokio::sync::watch;
+use vpnmanager_nats::ids::CommonName;
+
+use super::{
+    error::BackendError,
+    health::BackendHealth,
+    serving::Serving,
+    session::{CutSessions, Parting, Session},
+};
+use crate::allow_list::Reconciled;
+
+/// A VPN server as the agent sees it: who may log in, who is connected, how healthy it is.
+///
+/// Nothing here restarts or reloads the server, and no call disturbs a session that it does not name.
+pub trait VpnBackend: Send + Sync + 'static {
+    /// Lets these credentials in from their next handshake on. Repeating it changes nothing.
+    fn allow(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Refuses these credentials from now on, then ends their sessions. Refusing needs no reachable server; ending sessions
+    /// does, and [`CutSessions::pending`] says that [`Self::enforce`] must finish it.
+    fn deny(&self, names: &[CommonName]) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
+
+    /// Ends the sessions of these credentials without refusing them.
+    fn disconnect(
+        &self,
+        names: &[CommonName],
+        parting: Parting,
+    ) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
+
+    /// Makes the allow-list equal to `wanted` and says what had to change: a change means that somebody edited the list, or
+    /// that a projection was cut short. Call [`Self::enforce`] after it.
+    fn reconcile(&self, wanted: &BTreeSet<CommonName>)
+    -> impl Future<Output = Result<Reconciled, BackendError>> + Send;
+
+    /// Ends every session whose credential is not on the allow-list.
+    fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
+
+    /// The connected clients.
+    fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send;
+
+    /// Changes with each login, as soon as its handshake is over.
+    fn logins(&self) -> watch::Receiver<u64>;
+
+    /// The server's health. Always answers.
+    fn health(&self) -> impl Future<Output = BackendHealth> + Send;
+
+    /// Says whether this node should answer clients. See [`Serving`].
+    fn set_serving(&self, serving: Serving) -> impl Future<Output = ()> + Send;
+}

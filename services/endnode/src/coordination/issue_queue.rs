@@ -1,0 +1,43 @@
+//! The profiles that are to be made.
+
+use tokio::sync::mpsc;
+use vpnmanager_nats::delivery::Delivery;
+
+use crate::apply::IssueOrder;
+
+/// Profiles that may wait here; more commands stay in the stream.
+const QUEUE: usize = 2048;
+
+/// One profile to make, with the command to answer when it is made.
+#[derive(Debug)]
+pub struct IssueJob {
+    /// What to make.
+    pub order: IssueOrder,
+    /// The command; `None` when the order came by the local API.
+    pub delivery: Option<Delivery>,
+    /// The trace of what caused it.
+    pub traceparent: Option<String>,
+}
+
+/// The sending end of the queue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct IssueQueue {
+    sender: mpsc::Sender<IssueJob>,
+}
+
+/// The task's end.
+pub type IssueJobs = mpsc::Receiver<IssueJob>;
+
+impl IssueQueue {
+    /// A queue and its end.
+    pub fn new() -> (Self, IssueJobs) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self { sender }, receiver)
+    }
+
+    /// Queues a job.
+    pub async fn push(&self, job: IssueJob) {
+        // Fails only while the process stops: the command is delivered again to the next run.
+        let _stopping = self.sender.send(job).await;
+    }
+}

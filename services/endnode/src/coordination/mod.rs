@@ -1,0 +1,11 @@
+//! What the tasks and the local API tell each other in memory.
+
+pub mod readiness;
+
+pub mod draining;
+pub mod progress;
+
+pub mod issue_queue;
+
+pub mod bus_refusal;
+pub mod intent_waiters;

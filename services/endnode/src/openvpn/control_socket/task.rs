@@ -1,0 +1,217 @@
+//! The task that keeps the connection.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use vpnmanager_nats::ids::CommonName;
+use vpnmanager_runtime::{backoff::Backoff, error_chain::chain};
+
+use super::{
+    connection::{Connection, Event, ServerState},
+    cut::{cut, cut_strangers},
+    error::ControlError,
+    handle::{ControlHandle, Link, Overview, Reply, Request},
+};
+use crate::{allow_list::AllowList, backend::CutSessions};
+
+/// How long OpenVPN may take to greet or to reply. It answers in under a millisecond.
+const REPLY_WITHIN: Duration = Duration::from_secs(3);
+/// Before the socket is tried again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
+/// Requests that may wait for the task.
+const QUEUE: usize = 64;
+
+/// Keeps the connection.
+#[derive(Debug)]
+pub struct ControlTask {
+    socket: PathBuf,
+    allow_list: AllowList,
+    requests: mpsc::Receiver<Request>,
+    link: watch::Sender<Link>,
+    logins: watch::Sender<u64>,
+}
+
+impl ControlTask {
+    /// The task for this socket and this allow-list, and the handle that asks it.
+    pub fn new(socket: PathBuf, allow_list: AllowList) -> (Self, ControlHandle) {
+        let (sender, requests) = mpsc::channel(QUEUE);
+        let (link, watched) = watch::channel(Link::Away("not connected yet".to_owned()));
+        let logins = watch::Sender::default();
+        let handle = ControlHandle {
+            requests: sender,
+            link: watched,
+            logins: logins.subscribe(),
+        };
+        let task = Self {
+            socket,
+            allow_list,
+            requests,
+            link,
+            logins,
+        };
+        (task, handle)
+    }
+
+    /// Connects, serves the handles, connects again, until cancelled. OpenVPN does not notice any of it.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let mut failures = 0_u32;
+        while !cancel.is_cancelled() {
+            let failure = match self.connect(&cancel).await {
+                None => return,
+                Some(Ok((connection, pid))) => {
+                    info!(openvpn.pid = pid, "Attached to OpenVPN's management socket");
+                    failures = 0;
+                    self.link.send_replace(Link::Up { pid });
+                    match self.serve(connection, &cancel).await {
+                        Ok(()) => return,
+                        Err(failure) => {
+                            warn!(error = %chain(&failure), "Lost OpenVPN's management connection");
+                            failure
+                        }
+                    }
+                }
+                Some(Err(failure)) => failure,
+            };
+            self.link.send_replace(Link::Away(chain(&failure).to_string()));
+            failures = failures.saturating_add(1);
+            if self.stay_away(RETRY.after(failures), &cancel).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// None when cancelled.
+    async fn connect(&mut self, cancel: &CancellationToken) -> Option<Result<(Connection, u32), ControlError>> {
+        let attempt = async {
+            let mut connection = Connection::open(&self.socket, REPLY_WITHIN).await?;
+            let pid = connection.pid().await?;
+            Ok((connection, pid))
+        };
+        tokio::pin!(attempt);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return None,
+                outcome = &mut attempt => return Some(outcome),
+                request = self.requests.recv() => request?.away(),
+            }
+        }
+    }
+
+    /// None when cancelled.
+    async fn stay_away(&mut self, time: Duration, cancel: &CancellationToken) -> Option<()> {
+        let pause = sleep(time);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return None,
+                () = &mut pause => return Some(()),
+                request = self.requests.recv() => request?.away(),
+            }
+        }
+    }
+
+    /// Ok when cancelled.
+    async fn serve(&mut self, mut connection: Connection, cancel: &CancellationToken) -> Result<(), ControlError> {
+        log_unless_lost(self.enforce(&mut connection).await)?;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                request = self.requests.recv() => match request {
+                    Some(request) => self.answer(request, &mut connection).await?,
+                    None => return Ok(()),
+                },
+                event = connection.event() => match event? {
+                    Event::Established { common_name } => {
+                        self.cut_unless_allowed(&common_name, &mut connection).await?;
+                        self.logins.send_modify(|logins| *logins += 1);
+                    }
+                    Event::Other => {}
+                },
+            }
+        }
+    }
+
+    /// An error when the connection is lost with it; the asker then hears that it is away.
+    async fn answer(&self, request: Request, connection: &mut Connection) -> Result<(), ControlError> {
+        match request {
+            Request::Sessions(reply) => send_unless_lost(reply, connection.sessions().await),
+            Request::Overview(reply) => send_unless_lost(reply, overview(connection).await),
+            Request::Cut { names, parting, reply } => send_unless_lost(reply, cut(connection, &names, parting).await),
+            Request::Enforce(reply) => send_unless_lost(reply, self.enforce(connection).await),
+        }
+    }
+
+    /// Ends the session of a client that has just logged in, unless it is allowed.
+    async fn cut_unless_allowed(&self, common_name: &str, connection: &mut Connection) -> Result<(), ControlError> {
+        match self.is_allowed(common_name) {
+            Ok(true) => Ok(()),
+            Ok(false) => log_unless_lost(self.enforce(connection).await),
+            Err(error) => log_unless_lost::<()>(Err(error)),
+        }
+    }
+
+    async fn enforce(&self, connection: &mut Connection) -> Result<CutSessions, ControlError> {
+        let mut strangers = Vec::new();
+        for session in connection.sessions().await? {
+            if !self.is_allowed(&session.common_name)? {
+                strangers.push(session);
+            }
+        }
+        cut_strangers(connection, &strangers).await
+    }
+
+    fn is_allowed(&self, common_name: &str) -> Result<bool, ControlError> {
+        match common_name.parse::<CommonName>() {
+            Ok(name) => self.allow_list.contains(&name).map_err(ControlError::AllowList),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+async fn overview(connection: &mut Connection) -> Result<Overview, ControlError> {
+    let pid = connection.pid().await?;
+    let ServerState { serving, since } = connection.state().await?;
+    let load = connection.load().await?;
+    let version = connection.version().await?;
+    let sessions = u32::try_from(load.sessions).unwrap_or(u32::MAX);
+    Ok(Overview {
+        pid,
+        version,
+        serving,
+        since,
+        sessions,
+        bytes_in: load.bytes_in,
+        bytes_out: load.bytes_out,
+    })
+}
+
+/// Gives the asker its answer. An error that costs the connection is returned.
+fn send_unless_lost<T>(reply: Reply<T>, outcome: Result<T, ControlError>) -> Result<(), ControlError> {
+    let (answer, lost) = match outcome {
+        Err(error) if !error.spares_the_connection() => (Err(ControlError::Away), Err(error)),
+        Ok(_) | Err(_) => (outcome, Ok(())),
+    };
+    // An asker that has gone does not need its answer.
+    _ = reply.send(answer);
+    lost
+}
+
+/// Logs the failure of a check that nobody asked for. An error that costs the connection is returned.
+fn log_unless_lost<T>(outcome: Result<T, ControlError>) -> Result<(), ControlError> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) if error.spares_the_connection() => {
+            warn!(
+                error = %chain(&error),
+                "Could not check sessions against the allow-list"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,10 @@
+//! Checks the `server.conf` of an OpenVPN that the operator runs himself.
+
+mod checks;
+mod directives;
+mod finding;
+
+pub use self::{
+    checks::lint,
+    finding::{Finding, Severity},
+};

@@ -1,0 +1,34 @@
+//! What can go wrong when OpenVPN is started or looked for.
+
+use std::{io, path::PathBuf};
+
+use vpnmanager_runtime::secret_file::SecretFileError;
+
+/// OpenVPN could not be started, or not be found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("cannot list the processes of this machine")]
+    Processes(#[source] io::Error),
+    #[error("cannot watch the OpenVPN process")]
+    Watch(#[source] io::Error),
+    #[error("cannot prepare {}", path.display())]
+    Prepare {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write OpenVPN's configuration")]
+    Conf(#[source] SecretFileError),
+    #[error("cannot run {}", binary.display())]
+    Run {
+        binary: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("OpenVPN did not become a daemon in time")]
+    Slow,
+    #[error("OpenVPN refused to start: {said}")]
+    Refused { said: String },
+    #[error("OpenVPN ended while starting; its log ends: {log}")]
+    Ended { log: String },
+}

@@ -1,0 +1,20 @@
+//! What OpenVPN is started with.
+
+use std::path::PathBuf;
+
+/// How a managed OpenVPN is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The program.
+    pub binary: PathBuf,
+    /// Its configuration file, written at each start.
+    pub conf_file: PathBuf,
+    /// What that file should say.
+    pub conf: String,
+    /// Where it writes its process id.
+    pub pid_file: PathBuf,
+    /// Where it writes its log.
+    pub log_file: PathBuf,
+    /// The folder of its management socket, which must exist before it starts.
+    pub run_dir: PathBuf,
+}

@@ -1,0 +1,47 @@
+//! The state of the process.
+
+use tokio::time::Instant;
+
+/// Where the process stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not running, and not meant to.
+    Stopped,
+    /// Being started.
+    Starting,
+    /// Running.
+    Running {
+        /// Its process id.
+        pid: u32,
+        /// When the agent started or found it.
+        since: Instant,
+    },
+    /// Being stopped.
+    Stopping,
+    /// It died or would not start; it is tried again soon.
+    Failed,
+}
+
+/// The state of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessStatus {
+    /// Where it stands.
+    pub phase: Phase,
+    /// How often it had to be started again since the agent started.
+    pub restarts: u32,
+    /// Why it last failed, in words. Empty when it never did.
+    pub last_failure: String,
+    /// It runs with another configuration than the one wanted: the next start applies it.
+    pub outdated_conf: bool,
+}
+
+impl Default for ProcessStatus {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Stopped,
+            restarts: 0,
+            last_failure: String::new(),
+            outdated_conf: false,
+        }
+    }
+}

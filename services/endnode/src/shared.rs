@@ -1,0 +1,43 @@
+//! What the tasks and the local API of an enrolled node share.
+
+use async_nats::{Client, jetstream};
+
+use crate::{
+    apply::Applier,
+    coordination::{
+        bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
+        progress::Progress, readiness::Readiness,
+    },
+    journal::Journal,
+    node::Node,
+    vpn::Vpn,
+};
+
+/// The handles to the parts of an enrolled node. Cheap to clone; all clones are the same node.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Who it is.
+    pub node: Node,
+    /// What it holds.
+    pub journal: Journal,
+    /// Changes who is let in.
+    pub applier: Applier,
+    /// The VPN server.
+    pub vpn: Vpn,
+    /// Whether it serves.
+    pub readiness: Readiness,
+    /// Whether its clients are moved away.
+    pub draining: Draining,
+    /// How far it followed the commands.
+    pub progress: Progress,
+    /// The profiles to make.
+    pub issue: IssueQueue,
+    /// Who waits for management's answer to a local request.
+    pub waiters: IntentWaiters,
+    /// The connection to the bus.
+    pub bus: Client,
+    /// The JetStream of this node, over the same connection.
+    pub jetstream: jetstream::Context,
+    /// Why the bus refuses it, if it does.
+    pub bus_refusal: BusRefusal,
+}

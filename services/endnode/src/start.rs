@@ -1,0 +1,91 @@
+//! Starting an enrolled node, in an order that never lets a refused credential in.
+
+use tracing::info;
+use vpnmanager_runtime::tasks::Tasks;
+
+use crate::{
+    api::LocalNode,
+    apply::{Applier, Issuer},
+    backend_choice::choose_backend,
+    config::Config,
+    coordination::{
+        bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
+        progress::Progress, readiness::Readiness,
+    },
+    enrolled::{Enrolled, node_jetstream},
+    journal::Journal,
+    node::Node,
+    shared::Shared,
+    state_dir::StateDir,
+    tasks::{
+        heartbeats::HeartbeatSettings,
+        start::{Inputs, start_tasks},
+    },
+};
+
+/// Enrols where that is still to be done, then starts everything.
+pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) -> anyhow::Result<()> {
+    let enrolled = Enrolled::load_or_enrol(config, dir).await?;
+    let dir = &enrolled.dir;
+    let journal = Journal::open(&dir.journal(), tasks)?;
+    let snapshot = journal.read(|records| records.snapshot()).await?;
+    let node = Node::new(config.server_id.clone());
+    info!(node.id = %node.id, node.instance = %node.instance, complete = snapshot.complete, "Starting");
+
+    let (vpn, server) = choose_backend(config, dir)?;
+    let applier = Applier::new(node.clone(), journal.clone(), vpn.clone(), dir.profiles());
+    if snapshot.complete {
+        // Before the server can be started: who was revoked while a projection was cut short must not find a file.
+        let changes = applier.reconcile().await?;
+        info!(
+            restored = changes.added.len() + changes.repaired.len(),
+            removed = changes.removed.len(),
+            "The allow-list equals the journal"
+        );
+    }
+    if let Some(server) = server {
+        let stop = tasks.token();
+        tasks.spawn("openvpn", async move {
+            server.run(stop).await;
+            Ok(())
+        });
+    }
+
+    // Before anything makes a new profile.
+    applier.rebuild_profiles().await?;
+
+    let bus = enrolled.connect().await?;
+    let (issue, issue_jobs) = IssueQueue::new();
+    let shared = Shared {
+        jetstream: node_jetstream(&bus.client),
+        bus: bus.client,
+        readiness: Readiness::new(snapshot.complete, snapshot.refused),
+        draining: Draining::new(snapshot.drain_pace),
+        node,
+        journal,
+        applier,
+        vpn,
+        issue,
+        progress: Progress::default(),
+        waiters: IntentWaiters::default(),
+        bus_refusal: BusRefusal::default(),
+    };
+    let issuer = Issuer {
+        node: shared.node.id.clone(),
+        journal: shared.journal.clone(),
+        pki: enrolled.pki()?,
+        profiles: dir.profiles(),
+        bus: shared.bus.clone(),
+    };
+    let inputs = Inputs {
+        issuer,
+        issue_jobs,
+        connections: bus.connections,
+        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, dir, &enrolled.identity.certificate),
+        enrolled,
+        management_url: config.management_url.clone(),
+    };
+    start_tasks(&shared, inputs, tasks);
+    local.enrolled(shared);
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Starting the tasks of an enrolled node.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
+
+use super::{
+    acks::Acks,
+    allow_list::{self, repair_allow_list},
+    bus_watch::{self, BusWatch},
+    commands, drain,
+    events::{self, publish_events},
+    expiry::{self, expire},
+    heartbeats::{self, HeartbeatSettings},
+    housekeeping::{self, forget_tombstones},
+    intents::{self, carry_intents},
+    issue::{self, IssueTask},
+    node_requests, serving,
+    sessions::{self, cut_strangers},
+    sync,
+};
+use crate::{apply::Issuer, coordination::issue_queue::IssueJobs, enrolled::Enrolled, shared::Shared};
+
+/// What single tasks need besides [`Shared`].
+pub struct Inputs {
+    /// Makes profiles.
+    pub issuer: Issuer,
+    /// The profiles to make.
+    pub issue_jobs: IssueJobs,
+    /// Changes with each connection to the bus.
+    pub connections: watch::Receiver<u64>,
+    /// How heartbeats are sent.
+    pub heartbeat: HeartbeatSettings,
+    /// The identity that the node connects with.
+    pub enrolled: Enrolled,
+    /// Where management is, if that is configured.
+    pub management_url: Option<String>,
+}
+
+/// Starts every task of an enrolled node.
+pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
+    let Shared {
+        node, readiness, vpn, ..
+    } = shared;
+    let (share, stop) = (|| shared.clone(), || tasks.token());
+    let acks = Acks::new(shared);
+    let issue = IssueTask::new(inputs.issuer, acks.clone(), readiness.clone());
+    let watch = BusWatch::new(share(), inputs.enrolled, inputs.management_url);
+    let wakes = &node.wakes;
+
+    tasks.spawn("serving", serving::run(readiness.clone(), vpn.clone(), stop()));
+    tasks.spawn(
+        "drain",
+        drain::run(node.clone(), vpn.clone(), shared.draining.clone(), stop()),
+    );
+    tasks.spawn("sync", sync::run(share(), inputs.connections, stop()));
+    tasks.spawn("commands", commands::run(share(), acks, tasks.clone()));
+    tasks.spawn("issue", issue::run(issue, inputs.issue_jobs, stop()));
+    tasks.spawn("heartbeats", heartbeats::run(share(), inputs.heartbeat, stop()));
+    tasks.spawn("node-requests", node_requests::run(share(), stop()));
+    tasks.spawn("bus-watch", bus_watch::run(watch, stop()));
+
+    tasks.reconcile(
+        "expiry",
+        &wakes.expiry,
+        expiry::SCHEDULE,
+        with(shared.applier.clone(), expire),
+    );
+    tasks.reconcile("sessions", &Wake::new(), sessions::PERIOD, with(share(), cut_strangers));
+    tasks.reconcile(
+        "allow-list",
+        &wakes.allow_list,
+        allow_list::PERIOD,
+        with(share(), repair_allow_list),
+    );
+    tasks.reconcile("events", &wakes.events, events::SCHEDULE, with(share(), publish_events));
+    tasks.reconcile(
+        "intents",
+        &wakes.intents,
+        intents::SCHEDULE,
+        with(share(), carry_intents),
+    );
+    tasks.reconcile(
+        "housekeeping",
+        &Wake::new(),
+        housekeeping::PERIOD,
+        with(shared.journal.clone(), forget_tombstones),
+    );
+}
+
+/// A reconciler that runs `operation` on a clone of `handle`.
+fn with<Handle: Clone, Run: Future>(handle: Handle, operation: impl Fn(Handle) -> Run) -> impl FnMut() -> Run {
+    move || operation(handle.clone())
+}

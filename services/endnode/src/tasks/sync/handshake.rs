@@ -1,0 +1,115 @@
+//! One handshake: the question, and what follows from each answer.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+use vpnmanager_nats::{
+    envelope::Envelope,
+    subjects,
+    sync::{SyncAnswer, SyncRequest},
+};
+
+use super::{
+    catch_up::{Ending, Upto, begin_stream, catch_up},
+    error::SyncError,
+};
+use crate::{journal::JournalError, shared::Shared};
+
+/// Drift is found and repaired within a minute.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Between two questions while management publishes everything again.
+const PREPARING: Duration = Duration::from_millis(250);
+/// Between two questions of a node that must not serve.
+const REFUSED: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One handshake to its end. Returns when to have the next one.
+pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
+    // A command that comes from here on may already belong to the answer.
+    shared.progress.restart();
+    match ask(shared).await? {
+        SyncAnswer::Ok { upto_sequence, stream } => {
+            accept(shared).await?;
+            begin_stream(&shared.journal, stream).await?;
+            let upto = Upto {
+                sequence: upto_sequence,
+                stream,
+            };
+            catch_up(shared, upto, Ending::Complete, connections).await?;
+            Ok(PERIOD)
+        }
+        SyncAnswer::Preparing { reason } => {
+            debug!(reason, "Management prepares to send everything again");
+            accept(shared).await?;
+            Ok(PREPARING)
+        }
+        SyncAnswer::Resync {
+            upto_sequence,
+            stream,
+            reason,
+        } => {
+            warn!(reason, upto_sequence, "Management sends everything again");
+            accept(shared).await?;
+            let followed = shared.journal.read(|records| records.snapshot()).await?.stream;
+            if followed.is_some() && followed != stream {
+                // The consumer that was followed is gone, which the client would notice only by its silence.
+                shared.node.wakes.reopen.wake();
+            }
+            shared.journal.write(|records| records.restart_sequence()).await?;
+            let upto = Upto {
+                sequence: upto_sequence,
+                stream,
+            };
+            catch_up(shared, upto, Ending::Sweep, connections).await?;
+            Ok(PERIOD)
+        }
+        SyncAnswer::Refused { reason } => {
+            shared.readiness.retire(&shared.journal, &reason).await?;
+            Ok(REFUSED)
+        }
+    }
+}
+
+async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
+    // Taken before the journal is read: what is applied meanwhile may be missing from the digest.
+    let at = Utc::now();
+    let (snapshot, tally, queued_intents) = shared
+        .journal
+        .read(|records| Ok((records.snapshot()?, records.tally()?, records.count_queued_intents()?)))
+        .await?;
+    let question = Envelope::new(SyncRequest {
+        node: shared.node.id.clone(),
+        instance: shared.node.instance,
+        // 0 unless the journal follows a store: commands that a new journal took before its first answer may begin in the middle,
+        // and a snapshot that was cut short may lack any of them.
+        last_sequence: snapshot.stream.map_or(0, |_| snapshot.last_sequence),
+        users: tally.users,
+        digest: tally.digest,
+        complete: snapshot.complete,
+        stream: snapshot.stream,
+        queued_intents,
+        unsettled: shared.progress.unsettled() as u64,
+        at,
+    });
+    let request = async_nats::Request::new()
+        .payload(question.encode())
+        .timeout(Some(REQUEST_TIMEOUT));
+    let reply = shared
+        .bus
+        .send_request(subjects::sync(&shared.node.id), request)
+        .await?;
+    Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
+}
+
+/// Management lets this node serve: intents and events that waited are sent.
+async fn accept(shared: &Shared) -> Result<(), JournalError> {
+    shared.node.wakes.intents.wake();
+    shared.node.wakes.events.wake();
+    if shared.readiness.refusal().is_some() {
+        shared.journal.write(|records| records.set_refused(None)).await?;
+        shared.readiness.accept();
+    }
+    Ok(())
+}
