@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::guard::{self, Guard};
+use super::guard::{self, AfterFailure, Guard};
 use crate::process::Identity;
 
 /// Where the folder lies.
@@ -57,7 +57,7 @@ impl Scratch {
         let dir = base.join(format!("vpnmanager-{id}"));
         let prepare = || {
             make(&dir)?;
-            Guard::watch(&dir)
+            Guard::watch(&dir, AfterFailure::wanted())
         };
         match prepare() {
             Ok(guard) => Ok(Self {
@@ -131,6 +131,13 @@ impl Scratch {
     pub fn run_at_end(&self, line: &str) {
         if let Some(guard) = &self.guard {
             let _ = guard.add(line);
+        }
+    }
+
+    /// Notes that something failed: with `VPNMANAGER_KEEP=1` the folder stays then. A panic is noted by itself.
+    pub fn note_failure(&self) {
+        if let Some(guard) = &self.guard {
+            guard.note_failure();
         }
     }
 
