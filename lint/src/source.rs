@@ -106,6 +106,13 @@ impl Reader<'_> {
         match word.as_str() {
             "use" if !self.is_sign(self.at + 1, '<') => return self.read_import(),
             "mod" => return self.read_module(),
+            // `pub(in crate::x)` names a module and uses nothing of it.
+            "pub" if self.is_sign(self.at + 1, '(') => {
+                while !self.is_sign(self.at, ')') && self.at < self.tokens.len() {
+                    self.at += 1;
+                }
+                return;
+            }
             _ => {}
         }
         if ITEMS.contains(&word.as_str()) && self.blocks.iter().all(Option::is_some) {
@@ -254,7 +261,7 @@ mod tests {
 
     #[test]
     fn paths_in_code_are_mentions_and_items_are_defined_where_they_stand() {
-        let source = read("mod a; mod b { pub struct C; } fn d() { let e = super::f::G::<H>::new(); } ");
+        let source = read("mod a; mod b { pub(in crate::x) struct C; } fn d() { let e = super::f::G::<H>::new(); } ");
         assert_eq!(source.files, [(vec![], "a".to_owned())]);
         assert_eq!(source.inline, [["b"]]);
         assert!(source.defined.contains(&(vec!["b".to_owned()], "C".to_owned())));

@@ -14,7 +14,10 @@ use std::{
 use rustix::process::Signal;
 
 use super::{Identity, Log, belongings};
-use crate::wait::{self, TimedOut};
+use crate::{
+    NotReady,
+    wait::{self, TimedOut},
+};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -271,12 +274,12 @@ impl Process {
     /// Waits until `ready` says so; an end of the process ends the wait.
     ///
     /// # Errors
-    /// [`NotReady`](crate::NotReady) with the tail of the log.
+    /// When the process ended or the deadline passed, with the last lines of its log.
     pub async fn ready<E: std::fmt::Display>(
         &self,
         deadline: Duration,
         mut ready: impl AsyncFnMut() -> Result<(), E>,
-    ) -> Result<Duration, crate::NotReady> {
+    ) -> Result<Duration, NotReady> {
         let started = std::time::Instant::now();
         let mut ended = false;
         let waited = wait::until_ok(deadline, format!("{} to be ready", self.name), async || {
@@ -289,8 +292,19 @@ impl Process {
         .await;
         match waited {
             Ok(()) if !ended => Ok(started.elapsed()),
-            Ok(()) => Err(crate::NotReady::ended(self)),
-            Err(timed_out) => Err(crate::NotReady::timed_out(self, timed_out)),
+            Ok(()) => Err(self.not_ready(match self.exit_status() {
+                Some(status) => format!("ended while starting ({status})"),
+                None => "ended while starting".to_owned(),
+            })),
+            Err(timed_out) => Err(self.not_ready(format!("(pid {}) did not become ready: {timed_out}", self.pid()))),
+        }
+    }
+
+    fn not_ready(&self, reason: String) -> NotReady {
+        NotReady {
+            name: self.name.clone(),
+            reason,
+            tail: self.log.tail(),
         }
     }
 }
