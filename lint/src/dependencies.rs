@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::tokens::{Kind, Token, tokenize, without_tests};
-use crate::workspace::{Crate, Dependency, Workspace};
+use crate::workspace::{Crate, Workspace};
 
 /// Looks for a line in a dependency table that the code does not need.
 pub(crate) fn find_unused(workspace: &Workspace) -> io::Result<Vec<String>> {
@@ -28,18 +28,12 @@ fn in_crate(member: &Crate) -> io::Result<Vec<String>> {
             }
         }
     }
-    let unused = |dependencies: &[Dependency], names: &BTreeSet<String>, table: &str| -> Vec<String> {
-        let unnamed = |name: &&Dependency| {
-            !names.contains(&name.name.replace('-', "_")) && !member.manifest.unnamed.contains(&name.name)
-        };
-        let unused = dependencies.iter().filter(unnamed);
+    let unused = |dependencies: &[String], names: &BTreeSet<String>, table: &str| -> Vec<String> {
+        let unused = dependencies
+            .iter()
+            .filter(|name| !names.contains(&name.replace('-', "_")) && !member.manifest.unnamed.contains(name));
         unused
-            .map(|dependency| {
-                format!(
-                    "{}/Cargo.toml: nothing names {} of [{table}]",
-                    member.name, dependency.name
-                )
-            })
+            .map(|name| format!("{}/Cargo.toml: nothing names {name} of [{table}]", member.name))
             .collect()
     };
     let mut findings = unused(&member.manifest.dependencies, &code, "dependencies");

@@ -9,22 +9,7 @@ use crate::workspace::Workspace;
 
 /// Looks for features that depend on what is built: one selection and one feature set serve the programs, the tests and clippy.
 pub(crate) fn find_splits(workspace: &Workspace) -> io::Result<Vec<String>> {
-    let mut findings = Vec::new();
-    for member in &workspace.crates {
-        let manifest = &member.manifest;
-        let with_features = manifest.dependencies.iter().chain(&manifest.dev_dependencies);
-        findings.extend(
-            with_features
-                .filter(|dependency| dependency.has_features)
-                .map(|dependency| {
-                    format!(
-                        "{}/Cargo.toml: move the features of {} to the table in Cargo.toml",
-                        member.name, dependency.name
-                    )
-                }),
-        );
-    }
-    findings.extend(partial_builds(&fs::read_to_string(workspace.root.join("Makefile"))?));
+    let mut findings = partial_builds(&fs::read_to_string(workspace.root.join("Makefile"))?);
     let (programs, all) = (feature_sets("normal,build")?, feature_sets("normal,build,dev")?);
     findings.extend(changed_by_tests(&programs, &all));
     Ok(findings)
@@ -83,7 +68,7 @@ fn changed_by_tests(
         .filter(|(package, sets)| all.get(*package).is_some_and(|all| all != *sets));
     changed
         .map(|(package, _)| {
-            format!("{package}: a dev-dependency switches on a feature that the programs do not have: put it into the table in Cargo.toml")
+            format!("{package}: a dev-dependency switches on a feature that the programs do not have: give it to all: the root Cargo.toml, or a dependency of the testbed")
         })
         .collect()
 }

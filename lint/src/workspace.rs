@@ -23,17 +23,10 @@ pub(crate) struct Crate {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) members: Vec<String>,
-    pub(crate) dependencies: Vec<Dependency>,
-    pub(crate) dev_dependencies: Vec<Dependency>,
+    pub(crate) dependencies: Vec<String>,
+    pub(crate) dev_dependencies: Vec<String>,
     /// Dependencies that are there for their features alone.
     pub(crate) unnamed: Vec<String>,
-}
-
-/// One line of a dependency table.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Dependency {
-    pub(crate) name: String,
-    pub(crate) has_features: bool,
 }
 
 impl Workspace {
@@ -79,7 +72,7 @@ impl Manifest {
                     manifest.add_to_list(&table, key, value);
                     list = (!value.ends_with(']')).then(|| key.to_owned());
                 } else {
-                    manifest.add_dependency(&table, key, value);
+                    manifest.add_dependency(&table, key);
                 }
             }
         }
@@ -95,16 +88,13 @@ impl Manifest {
         list.extend(line.split('"').skip(1).step_by(2).map(str::to_owned));
     }
 
-    fn add_dependency(&mut self, table: &str, key: &str, value: &str) {
+    fn add_dependency(&mut self, table: &str, key: &str) {
         let dependencies = match table {
             "dependencies" => &mut self.dependencies,
             "dev-dependencies" => &mut self.dev_dependencies,
             _ => return,
         };
-        dependencies.push(Dependency {
-            name: key.split('.').next().unwrap_or(key).to_owned(),
-            has_features: value.contains("features"),
-        });
+        dependencies.push(key.split('.').next().unwrap_or(key).to_owned());
     }
 }
 
@@ -119,14 +109,10 @@ mod tests {
              f = { workspace = true, features = [\"g\"] }\n[dev-dependencies]\nh.workspace = true\n\
              [package.metadata.lint]\nunnamed = [\"d\"]\n",
         );
-        let dependency = |name: &str, has_features| Dependency {
-            name: name.to_owned(),
-            has_features,
-        };
         let wanted = Manifest {
             members: vec!["a".to_owned(), "b/c".to_owned()],
-            dependencies: vec![dependency("d", false), dependency("f", true)],
-            dev_dependencies: vec![dependency("h", false)],
+            dependencies: vec!["d".to_owned(), "f".to_owned()],
+            dev_dependencies: vec!["h".to_owned()],
             unnamed: vec!["d".to_owned()],
         };
         assert_eq!(manifest, wanted);
