@@ -39,9 +39,6 @@ pub enum DatabaseError {
 
 impl Postgres {
     /// An open connection (a pool of one).
-    ///
-    /// # Errors
-    /// What the driver says.
     pub async fn connect(&self, database: &str) -> Result<DatabaseConnection, DbErr> {
         let mut options = ConnectOptions::new(self.url(database));
         options
@@ -53,18 +50,12 @@ impl Postgres {
     }
 
     /// Creates an empty database and returns its URL.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn create_database(&self, name: &str) -> Result<String, DatabaseError> {
         self.execute("create", name, &format!("CREATE DATABASE \"{name}\""))
             .await
     }
 
     /// Creates a database as a copy of another that nobody is connected to, and returns its URL.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn clone_database(&self, template: &str, name: &str) -> Result<String, DatabaseError> {
         self.execute(
             "create",
@@ -75,9 +66,6 @@ impl Postgres {
     }
 
     /// Drops a database, ending the sessions in it.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn drop_database(&self, name: &str) -> Result<(), DatabaseError> {
         self.execute(
             "drop",

@@ -143,9 +143,6 @@ pub struct Process {
 
 impl Process {
     /// Starts `spec` in a process group of its own, so that Ctrl-C at our terminal does not reach it.
-    ///
-    /// # Errors
-    /// [`SpawnError`].
     pub fn spawn(spec: &Spec) -> Result<Self, SpawnError> {
         let log_error = |source| SpawnError::Log {
             name: spec.name.clone(),
@@ -239,9 +236,6 @@ impl Process {
     }
 
     /// Waits for its end.
-    ///
-    /// # Errors
-    /// [`TimedOut`] when it outlives the deadline.
     pub async fn exited(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         wait::until(
             deadline,

@@ -40,9 +40,6 @@ const ROOM: u64 = 1 << 30;
 
 impl Scratch {
     /// A new guarded folder with a random name.
-    ///
-    /// # Errors
-    /// [`ScratchError`].
     pub fn guarded(medium: Medium) -> Result<Self, ScratchError> {
         Self::guarded_named(medium, &fresh_id())
     }
@@ -106,9 +103,6 @@ impl Scratch {
     }
 
     /// A folder inside it, made if missing.
-    ///
-    /// # Errors
-    /// [`ScratchError`].
     pub fn sub(&self, name: &str, mode: u32) -> Result<PathBuf, ScratchError> {
         let dir = self.dir.join(name);
         let made = fs::create_dir_all(&dir).and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)));

@@ -232,9 +232,6 @@ impl Stack {
     }
 
     /// Adds and starts one more management on the same database and bus.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn add_replica(&mut self, number: u8) -> Result<(), StackError> {
         let port = ports::free().map_err(StackError::Port)?;
         self.state.replicas.push(ReplicaState {
@@ -246,9 +243,6 @@ impl Stack {
     }
 
     /// Adds and starts one more node.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn add_node(&mut self, number: u8) -> Result<(), StackError> {
         let (namespace, port) = match &self.state.network {
             Some(network) => (Some(network.add(&format!("node-{number}"), 10 + number).await?), 8081),
