@@ -246,7 +246,7 @@ fn unprivileged() -> Option<(u32, u32)> {
 fn settings(durability: Durability) -> &'static str {
     match durability {
         Durability::Fast => concat!(
-            "unix_socket_directories = ''\nmax_connections = 300\n",
+            "unix_socket_directories = ''\nmax_connections = 1000\n",
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n",
         ),
         Durability::Durable => "unix_socket_directories = ''\nmax_connections = 300\n",
