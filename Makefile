@@ -6,23 +6,29 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 NODES ?= 2
+# The checks of lint/.
+LINTS := circles dependencies features
 RUN   := $(CURDIR)/target/run
 OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-TESTBED := $(CARGO) run --quiet --package vpnmanager-testbed --bin vpnmanager-testbed --
-BINS    := $(CARGO) build --workspace --bins
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
+TESTBED := $(OUT)/debug/vpnmanager-testbed
+TOOLS   := $(CURDIR)/target/tools
+# Tests mostly wait for servers: four on each core, as far as memory goes.
+TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? threads : 16 )))
+export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)
 
 .PHONY: all build-endnode build-management config run-management run-endnode \
-        demo up down client stop start test bench chaos lint prerequisites help
+        demo up down client stop start test bench chaos lint audit prerequisites help
 
-all: build-management build-endnode ## Build both services
+# All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
+all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
+	@[ -x $(TESTBED) ] || echo "Building (the first time takes 2 to 3 minutes) ..."
+	@$(CARGO) build --workspace --bins
 
-build-endnode: ## Build the agent of a node: target/debug/vpnmanager-endnode
-	@$(CARGO) build --package vpnmanager-endnode --bins
+build-endnode: all ## The same; the agent of a node is target/debug/vpnmanager-endnode
 
-build-management: ## Build the management service: target/debug/vpnmanager-management
-	@$(CARGO) build --package vpnmanager-management --bins
+build-management: all ## The same; the management service is target/debug/vpnmanager-management
 
 config: all ## Write sample management-config.json and endnode-config.json, unless they exist
 	@for service in management endnode; do \
@@ -32,58 +38,70 @@ config: all ## Write sample management-config.json and endnode-config.json, unle
 	    mv $$file.new $$file; echo "$$file written"; \
 	done
 
-run-management: build-management ## Run management with management-config.json and the environment
+run-management: all ## Run management with management-config.json and the environment
 	@exec $(OUT)/debug/vpnmanager-management
 
-run-endnode: build-endnode ## Run a node's agent with endnode-config.json and the environment
+run-endnode: all ## Run a node's agent with endnode-config.json and the environment
 	@exec $(OUT)/debug/vpnmanager-endnode
 
-demo: prerequisites ## Show the main job with real tunnels, from creating a user to cutting her off
-	@$(BINS)
-	@exec $(OUT)/debug/vpnmanager-testbed demo
+demo: prerequisites all ## Show the main job with real tunnels, from creating a user to cutting her off
+	@exec $(TESTBED) demo
 
-up: prerequisites ## Start a stack and leave it running: [NODES=2] [NAME=other]
-	@$(BINS)
-	@$(OUT)/debug/vpnmanager-testbed up $(STACK) --nodes $(NODES)
+up: prerequisites all ## Start a stack and leave it running: [NODES=2] [NAME=other]
+	@$(TESTBED) up $(STACK) --nodes $(NODES)
 
-down: ## Stop that stack and remove what it left: [NAME=other]
+down: all ## Stop that stack and remove what it left: [NAME=other]
 	@$(TESTBED) down $(STACK)
 
-client: ## Connect an OpenVPN client to it, in front: PROFILE=x.ovpn [NETNS=name]
-	@test -n "$(PROFILE)" || { echo "usage: make client PROFILE=x.ovpn [NETNS=name]" >&2; exit 2; }
-	@$(CARGO) build --quiet --package vpnmanager-testbed --bins
-	@exec $(OUT)/debug/vpnmanager-testbed client $(STACK) "$(PROFILE)" $(if $(NETNS),--netns $(NETNS))
+client: all ## Connect an OpenVPN client to that stack, until Ctrl-C: PROFILE=alice.ovpn [NETNS=name] [NAME=other]
+	@test -n "$(PROFILE)" || { echo "usage: make client PROFILE=alice.ovpn [NETNS=name] [NAME=other]" >&2; exit 2; }
+	@exec $(TESTBED) client $(STACK) "$(PROFILE)" $(if $(NETNS),--netns $(NETNS))
 
-stop: ## Stop one part of it: WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill]
-	@test -n "$(WHAT)" || { echo "usage: make stop WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill]" >&2; exit 2; }
+stop: all ## Stop one part of that stack: WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill] [NAME=other]
+	@test -n "$(WHAT)" || { echo "usage: make stop WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill] [NAME=other]" >&2; exit 2; }
 	@$(TESTBED) stop $(STACK) $(WHAT) $(if $(HOW),--how $(HOW))
 
-start: ## Start one part of it: WHAT=management|nats|postgres|node-N|openvpn-N
-	@test -n "$(WHAT)" || { echo "usage: make start WHAT=management|nats|postgres|node-N|openvpn-N" >&2; exit 2; }
+start: all ## Start one part of that stack: WHAT=management|nats|postgres|node-N|openvpn-N [NAME=other]
+	@test -n "$(WHAT)" || { echo "usage: make start WHAT=management|nats|postgres|node-N|openvpn-N [NAME=other]" >&2; exit 2; }
 	@$(TESTBED) start $(STACK) $(WHAT)
 
-test: prerequisites lint ## Check everything, with real PostgreSQL, nats-server and OpenVPN
-	@$(BINS)
-	@$(CARGO) test --workspace
+test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-server and OpenVPN: [TEST_THREADS=8] [VPNMANAGER_KEEP=1]
+	@services/testbed/prerequisites.sh --tools nextest || true
+	@$(CARGO) test --workspace --doc --quiet
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(TESTBED) share $(CARGO) nextest run --workspace --test-threads $(TEST_THREADS); \
+	else \
+	    echo "cargo-nextest cannot be had here: cargo test takes its place, and two to three times as long"; \
+	    $(CARGO) test --workspace --all-targets; \
+	fi
 
-lint: ## Formatting, clippy, rustdoc and the one TLS provider, with warnings as errors
+lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one TLS provider, with warnings as errors
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
-	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps
+	@$(CARGO) run --quiet --package vpnmanager-lint -- $(LINTS)
 	@tree=$$($(CARGO) tree --workspace --edges all --prefix none --format '{p}'); \
 	if grep -E '^(ring|openssl-sys|native-tls) ' <<<"$$tree"; then \
 	    echo "a second TLS provider came in: \`cargo tree --invert\` tells how" >&2; exit 1; \
 	fi
+	@services/testbed/prerequisites.sh --tools typos || true
+	@if [ -x $(TOOLS)/typos/bin/typos ]; then typos; \
+	else echo "lint: spelling was NOT checked: typos cannot be had here" >&2; fi
+
+audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny)
+	@services/testbed/prerequisites.sh --tools deny
+	@$(CARGO) deny --locked check bans licenses sources
+	@if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check --disable-fetch advisories; \
+	else echo "audit: known vulnerabilities were NOT checked: the advisory database cannot be had here" >&2; fi
 
 bench: prerequisites ## Measure against the floor, release build, fsync on: [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32]
 	@$(CARGO) build --release --workspace --bins
 	@exec $(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS))
 
-chaos: prerequisites ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
-	@$(BINS)
-	@exec $(OUT)/debug/vpnmanager-testbed chaos --out $(OUT)/chaos --nodes $(NODES) \
+chaos: prerequisites all ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
+	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DURATION),--duration $(DURATION))
 
 prerequisites:

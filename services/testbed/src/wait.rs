@@ -18,9 +18,6 @@ pub struct TimedOut {
 }
 
 /// Polls `condition` until it is true and returns how long that took.
-///
-/// # Errors
-/// [`TimedOut`] at the deadline.
 pub async fn until<C, F>(deadline: Duration, what: impl Display, mut condition: C) -> Result<Duration, TimedOut>
 where
     C: FnMut() -> F,
@@ -32,9 +29,6 @@ where
 }
 
 /// Polls `attempt` until it gives a value.
-///
-/// # Errors
-/// [`TimedOut`] at the deadline.
 pub async fn until_some<T>(
     deadline: Duration,
     what: impl Display,
@@ -44,9 +38,6 @@ pub async fn until_some<T>(
 }
 
 /// Polls `attempt` until it succeeds; the last error becomes part of the message.
-///
-/// # Errors
-/// [`TimedOut`] at the deadline.
 pub async fn until_ok<T, E: Display>(
     deadline: Duration,
     what: impl Display,

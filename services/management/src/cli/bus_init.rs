@@ -49,7 +49,7 @@ struct Dir {
 }
 
 /// Makes the bus, or renders the configuration of the one in the folder again.
-pub(super) fn bus_init(cli: &Cli<super::Command>, args: &BusInitArgs) -> Result<(), Stop> {
+pub(super) fn bus_init(cli: &Cli<impl Sized>, args: &BusInitArgs) -> Result<(), Stop> {
     let listen = args.listen.parse().map_err(|_unclear| {
         Stop::Usage(format!(
             "error: --listen {:?} is not an address and port such as 0.0.0.0:4222\n",

@@ -24,7 +24,7 @@ struct MigrateConfig {
 }
 
 /// Brings the database to this release's schema.
-pub(super) fn migrate(cli: &Cli<super::Command>) -> Result<(), Stop> {
+pub(super) fn migrate(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     let config: MigrateConfig = cli.load()?;
     config.database.check(cli)?;
     tls::install_crypto_provider();

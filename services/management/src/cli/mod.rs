@@ -11,8 +11,9 @@ use vpnmanager_runtime::process::Stop;
 
 use crate::config::SERVICE;
 
-/// What the process is asked to do; to serve, when it is not told.
+/// The commands of the binary; without one it serves.
 #[derive(Debug, Subcommand)]
+#[command(about = SERVICE.about, long_about = None)]
 pub enum Command {
     /// Run the service (the default)
     Serve,

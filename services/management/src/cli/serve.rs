@@ -18,7 +18,7 @@ use crate::start;
 const SHARE_OF_REQUESTS: f64 = 0.7;
 
 /// Runs the service.
-pub(super) fn serve(cli: &Cli<super::Command>) -> Result<(), Stop> {
+pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     let config = Config::load(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "management")?;

@@ -12,7 +12,8 @@ use vpnmanager_nats::ids::{CommonName, NodeId};
 
 use super::certificate::{self, Purpose, Validity};
 use super::csr::{InvalidCsr, VerifiedCsr};
-use super::folder::{Material, OpenPkiError};
+use super::folder::Material;
+use super::open_error::OpenPkiError;
 
 /// How long a certificate is valid when nothing else is configured. Access ends by the allow-list, not by the certificate.
 const DEFAULT_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

@@ -13,7 +13,7 @@ use rcgen::{
 use secrecy::{ExposeSecret as _, SecretString};
 use x509_parser::pem::parse_x509_pem;
 
-use super::folder::OpenPkiError;
+use super::open_error::OpenPkiError;
 
 /// Long: replacing a CA means new profiles for everybody.
 const CA_VALIDITY: TimeDelta = TimeDelta::days(25 * 365);

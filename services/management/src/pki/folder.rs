@@ -1,8 +1,7 @@
 //! The folder of the authority: `ca.pem`, `ca.key`, `tls-crypt-v2.key`. Made once, never replaced.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aws_lc_rs::rand;
 use data_encoding::BASE64;
@@ -11,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_runtime::secret_file::{self, SecretFileError};
 
 use super::certificate;
+use super::open_error::OpenPkiError;
 
 const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
@@ -21,46 +21,6 @@ const TLS_CRYPT_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
 const TLS_CRYPT_BYTES: usize = 128;
 /// The line width that OpenVPN writes.
 const PEM_WIDTH: usize = 64;
-
-/// Why there is no authority.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenPkiError {
-    /// A file or the folder could not be read or written.
-    #[error("the authority's folder cannot be used")]
-    File(#[from] SecretFileError),
-    /// The lock that keeps two processes from making two authorities could not be taken.
-    #[error("cannot lock {}", .path.display())]
-    Lock {
-        /// The lock's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Files are missing that cannot be made again: profiles in use depend on them.
-    #[error("{} lacks {}, which cannot be made again: restore it from a backup", .dir.display(), .missing.join(" and "))]
-    Incomplete {
-        /// The folder.
-        dir: PathBuf,
-        /// What is missing.
-        missing: Vec<&'static str>,
-    },
-    /// The files are there and not what they should be.
-    #[error("the authority in {} cannot be used: {reason}", .dir.display())]
-    Unusable {
-        /// The folder.
-        dir: PathBuf,
-        /// Which file, and what is wrong.
-        reason: &'static str,
-    },
-    /// The CA's certificate could not be made, or cannot sign.
-    #[error("the CA certificate cannot be made or used")]
-    Certificate {
-        /// Why.
-        #[source]
-        source: rcgen::Error,
-    },
-}
 
 /// What the files hold.
 pub(super) struct Material {

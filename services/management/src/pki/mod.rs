@@ -4,7 +4,8 @@ mod authority;
 mod certificate;
 mod csr;
 mod folder;
+mod open_error;
 
 pub use authority::{Pki, PkiError, Signed};
 pub use csr::InvalidCsr;
-pub use folder::OpenPkiError;
+pub use open_error::OpenPkiError;

@@ -8,41 +8,26 @@ use super::{Answer, Api, ApiError};
 
 impl Api {
     /// `POST /api/users`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn create_user(&self, username: &str, wait: Option<Duration>) -> Result<Answer, ApiError> {
         self.create_user_as(&json!({ "username": username }), wait).await
     }
 
     /// `POST /api/users` with any body.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn create_user_as(&self, body: &Value, wait: Option<Duration>) -> Result<Answer, ApiError> {
         self.post(&format!("/api/users{}", query(wait)), body).await
     }
 
     /// `GET /api/users/{username}`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn user(&self, username: &str) -> Result<Answer, ApiError> {
         self.get(&format!("/api/users/{username}")).await
     }
 
     /// `GET /api/users`, with a query such as `?active=true`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn users(&self, query: &str) -> Result<Answer, ApiError> {
         self.get(&format!("/api/users{query}")).await
     }
 
     /// `PATCH /api/users/{username}`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn change_user(
         &self,
         username: &str,
@@ -54,17 +39,11 @@ impl Api {
     }
 
     /// `DELETE /api/users/{username}`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn delete_user(&self, username: &str, wait: Option<Duration>) -> Result<Answer, ApiError> {
         self.delete(&format!("/api/users/{username}{}", query(wait))).await
     }
 
     /// `POST /api/users/{username}/reissue`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn reissue_profile(
         &self,
         username: &str,
@@ -88,25 +67,16 @@ impl Api {
     }
 
     /// `GET /api/audit`, with a query such as `?username=alice`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn audit(&self, query: &str) -> Result<Answer, ApiError> {
         self.get(&format!("/api/audit{query}")).await
     }
 
     /// `GET /api/endnodes`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn endnodes(&self) -> Result<Answer, ApiError> {
         self.get("/api/endnodes").await
     }
 
     /// `GET /api/endnodes/{node}`.
-    ///
-    /// # Errors
-    /// [`ApiError`].
     pub async fn endnode(&self, node: &str) -> Result<Answer, ApiError> {
         self.get(&format!("/api/endnodes/{node}")).await
     }

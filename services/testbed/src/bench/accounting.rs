@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_time_is_counted_and_a_childs_too() {
+    fn our_own_time_is_counted_and_that_of_a_child_too() {
         let me = Party {
             name: "test".to_owned(),
             process: Identity::of(std::process::id().cast_signed()).unwrap(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use vpnmanager_testbed::{stack::Stack, wait};
@@ -75,7 +75,7 @@ pub(super) struct Unwaited {
 pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Measured> {
     let mut tasks = JoinSet::new();
     let creator = Arc::new(Creator::new(stack));
-    let db = connect(stack).await?;
+    let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
     let parties = Parties::of(stack);
 
     let started = Instant::now();
@@ -261,12 +261,6 @@ fn told_no_failure(creator: &Creator) -> anyhow::Result<()> {
     let (failed, told) = creator.failures();
     ensure!(failed == 0, "{failed} creates failed; {}", told.join("; "));
     Ok(())
-}
-
-async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(stack.state().database_url());
-    options.max_connections(1).sqlx_logging(false);
-    Database::connect(options).await.context("cannot connect to PostgreSQL")
 }
 
 /// Waits until no user is pending and says how long that took.

@@ -23,7 +23,7 @@ use vpnmanager_testbed::{
 pub(crate) use options::Bench;
 
 use crate::{
-    cli::unless_interrupted,
+    interrupt::unless_interrupted,
     screen::{self, say},
 };
 

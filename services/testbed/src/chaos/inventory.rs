@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
 use serde_json::Value;
 use vpnmanager_testbed::stack::Stack;
 
@@ -65,9 +65,7 @@ pub(super) struct Inventory {
 
 /// A connection of our own.
 pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(stack.state().database_url());
-    options.max_connections(1).sqlx_logging(false);
-    Database::connect(options).await.context("cannot connect to PostgreSQL")
+    stack.connect_database().await.context("cannot connect to PostgreSQL")
 }
 
 impl Inventory {

@@ -41,7 +41,7 @@ use vpnmanager_testbed::net::has_tunnels;
 
 pub(crate) use options::Chaos;
 
-use crate::{cli::unless_interrupted, screen::say};
+use crate::{interrupt::unless_interrupted, screen::say};
 
 impl Chaos {
     pub(crate) async fn run(self) -> anyhow::Result<()> {

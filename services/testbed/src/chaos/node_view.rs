@@ -1,6 +1,6 @@
 //! What a node is found to hold: in its journal, and in the folder that OpenVPN reads.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use vpnmanager_testbed::stack::Node;
 
@@ -21,12 +21,7 @@ impl NodeView {
         Self {
             id: node.id(),
             journal: NodeJournal::read(&node.dir().join("journal.db")).map_err(|error| error.to_string()),
-            allowed: allow_list(node).map_err(|error| error.to_string()),
+            allowed: node.allow_list().map_err(|error| error.to_string()),
         }
     }
-}
-
-fn allow_list(node: Node<'_>) -> std::io::Result<BTreeSet<String>> {
-    let names = fs::read_dir(node.allow_dir())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.collect()
 }

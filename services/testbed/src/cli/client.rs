@@ -7,8 +7,8 @@ use clap::Args;
 use tokio::process::Command;
 use vpnmanager_testbed::{binaries, net::Namespace, process::Identity, stack::Stack};
 
-use super::{home::Home, unless_interrupted};
-use crate::screen::say;
+use super::home::Home;
+use crate::{interrupt::unless_interrupted, screen::say};
 
 const STOP: Duration = Duration::from_secs(5);
 

@@ -34,6 +34,11 @@ impl Home {
             .with_context(|| format!("cannot find {}", dir.display()))
     }
 
+    /// The name, when the stack has one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Short, and the same for the same folder: part of every name of the stack.
     pub(crate) fn id(&self, dir: &Path) -> String {
         let mut hasher = DefaultHasher::new();

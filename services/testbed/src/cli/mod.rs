@@ -3,13 +3,11 @@
 mod client;
 mod down;
 mod home;
-mod interrupt;
 mod part;
+mod share;
 mod up;
 
 use clap::{Parser, Subcommand};
-
-pub(crate) use interrupt::{Interrupted, unless_interrupted};
 
 /// Private stacks of VPN Manager on this machine.
 #[derive(Debug, Parser)]
@@ -33,6 +31,8 @@ enum Command {
     Stop(part::Stop),
     /// Start one part of the running stack
     Start(part::Start),
+    /// Run a command whose tests share one PostgreSQL
+    Share(share::Share),
     /// Measure creates beside the least that they could cost, with a stack of its own
     Bench(crate::bench::Bench),
     /// Operate users while everything breaks, and check that every answer came true
@@ -48,6 +48,7 @@ impl Cli {
             Command::Client(client) => client.run().await,
             Command::Stop(stop) => stop.run().await,
             Command::Start(start) => start.run().await,
+            Command::Share(share) => share.run().await,
             Command::Bench(bench) => bench.run().await,
             Command::Chaos(chaos) => chaos.run().await,
         }

@@ -7,11 +7,11 @@ use vpnmanager_testbed::{
     stack::{Lifetime, Stack, StackOptions, State},
 };
 
-use super::{
-    home::{Home, lock},
-    unless_interrupted,
+use super::home::{Home, lock};
+use crate::{
+    interrupt::unless_interrupted,
+    screen::{self, say},
 };
-use crate::screen::{self, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
@@ -51,38 +51,39 @@ impl Up {
                 return Err(interrupted);
             }
         };
-        describe(stack.state());
+        self.describe(stack.state());
         Ok(())
     }
-}
 
-fn describe(state: &State) {
-    let url = state.management_url();
-    let env = state.home.join("env").display().to_string();
-    say("");
-    say(format_args!("Management     {url}   (Swagger UI: {url}/docs)"));
-    for node in &state.nodes {
-        let netns = node
-            .namespace
-            .as_ref()
-            .map_or(String::new(), |namespace| format!("   (netns {})", namespace.name));
+    fn describe(&self, state: &State) {
+        let url = state.management_url();
+        let env = state.home.join("env").display().to_string();
+        say("");
+        say(format_args!("Management     {url}   (Swagger UI: {url}/docs)"));
+        for node in &state.nodes {
+            let netns = node
+                .namespace
+                .as_ref()
+                .map_or(String::new(), |namespace| format!("   (netns {})", namespace.name));
+            say(format_args!(
+                "node-{:<9} {}{netns}",
+                node.number,
+                state.node_url(node.number)
+            ));
+        }
+        say(format_args!("PostgreSQL     {}", state.database_url()));
         say(format_args!(
-            "node-{:<9} {}{netns}",
-            node.number,
-            state.node_url(node.number)
+            "NATS           {}   (monitor: {})",
+            state.nats_url(),
+            state.nats_monitor_url()
         ));
+        say(format_args!("Logs           {}", state.dir.join("logs").display()));
+        say(format_args!("Environment    {env}"));
+        say("");
+        say(format_args!(
+            "Try:  . {env}; curl -s -H \"X-API-Key: $API_KEY\" $MANAGEMENT_URL/api/endnodes"
+        ));
+        let name = self.home.name().map(|name| format!(" NAME={name}"));
+        say(format_args!("End:  make down{}", name.unwrap_or_default()));
     }
-    say(format_args!("PostgreSQL     {}", state.database_url()));
-    say(format_args!(
-        "NATS           {}   (monitor: {})",
-        state.nats_url(),
-        state.nats_monitor_url()
-    ));
-    say(format_args!("Logs           {}", state.dir.join("logs").display()));
-    say(format_args!("Environment    {env}"));
-    say("");
-    say(format_args!(
-        "Try:  . {env}; curl -s -H \"X-API-Key: $API_KEY\" $MANAGEMENT_URL/api/endnodes"
-    ));
-    say("End:  make down");
 }

@@ -14,9 +14,6 @@ pub struct Crowd {
 
 impl Crowd {
     /// Starts one client per profile.
-    ///
-    /// # Errors
-    /// [`ClientError`].
     pub fn start(namespace: &Namespace, profiles: &[String], dir: &Path) -> Result<Self, ClientError> {
         let options = ClientOptions {
             without_device: true,

@@ -11,9 +11,6 @@ pub struct Hostile<'a> {
 impl<'a> Hostile<'a> {
     /// Drops control packets (opcode P_CONTROL_V1 in the first payload byte) from the UDP port `server_port` from
     /// now on: connect first.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn make(namespace: &'a Namespace, server_port: u16) -> Result<Self, IpError> {
         namespace.run("nft add table ip hostile").await?;
         namespace
@@ -25,9 +22,6 @@ impl<'a> Hostile<'a> {
     }
 
     /// How many control packets it has ignored.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn ignored(&self) -> Result<u64, IpError> {
         let rules = self.namespace.run("nft list chain ip hostile input").await?;
         let count = rules
@@ -37,9 +31,6 @@ impl<'a> Hostile<'a> {
     }
 
     /// Becomes honest again.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn reform(self) -> Result<(), IpError> {
         self.namespace.run("nft delete table ip hostile").await.map(drop)
     }

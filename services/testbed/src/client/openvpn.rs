@@ -57,9 +57,6 @@ pub struct OpenvpnClient {
 
 impl OpenvpnClient {
     /// Starts a client with this profile (its text) in a namespace; profile and log are written to `dir/<name>.*`.
-    ///
-    /// # Errors
-    /// [`ClientError`].
     pub fn start(
         namespace: &Namespace,
         profile: &str,
@@ -103,9 +100,6 @@ impl OpenvpnClient {
     }
 
     /// Waits until it has connected `times` times.
-    ///
-    /// # Errors
-    /// [`TimedOut`].
     pub async fn connected_times(&self, times: usize, deadline: Duration) -> Result<Duration, TimedOut> {
         self.log().wait_for(CONNECTED, times, deadline).await
     }
@@ -117,17 +111,11 @@ impl OpenvpnClient {
     }
 
     /// Waits until the client has ended by itself.
-    ///
-    /// # Errors
-    /// [`TimedOut`].
     pub async fn exited(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         self.process.exited(deadline).await
     }
 
     /// Waits until the server has refused it in words (`AUTH_FAILED`).
-    ///
-    /// # Errors
-    /// [`TimedOut`].
     pub async fn refused(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         self.log().wait_for(REFUSED, 1, deadline).await
     }
@@ -173,9 +161,6 @@ impl OpenvpnClient {
     }
 
     /// Starts the same client again, with an empty log.
-    ///
-    /// # Errors
-    /// [`ClientError`].
     pub async fn restart(&mut self) -> Result<(), ClientError> {
         self.stop().await;
         // A log that is missing is as good as an empty one.

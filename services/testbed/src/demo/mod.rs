@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 };
 
 use crate::{
-    cli::{Interrupted, unless_interrupted},
+    interrupt::{Interrupted, unless_interrupted},
     screen::{self, say},
 };
 
@@ -43,6 +43,7 @@ async fn show() -> anyhow::Result<()> {
     if let Err(error) = main_job(&stack, tunnels.is_ok()).await {
         say("What the services have to say:");
         stack.troubles().iter().for_each(|line| say(format_args!("  {line}")));
+        stack.note_failure();
         return Err(error);
     }
     let started = std::time::Instant::now();

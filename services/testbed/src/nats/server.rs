@@ -81,9 +81,6 @@ impl Nats {
     /// A server in a folder of its own, gone when it is dropped or its owner dies. `configure` returns the
     /// configuration's text, or writes all of it itself (as bus-init does) and returns the file's path as
     /// `include "<path>"`.
-    ///
-    /// # Errors
-    /// [`NatsError`].
     pub async fn start(configure: impl FnOnce(&NatsSite) -> String) -> Result<Self, NatsError> {
         let scratch = Scratch::guarded(Medium::Memory)?;
         let address = || ports::free().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -103,9 +100,6 @@ impl Nats {
     }
 
     /// Starts the server with an existing configuration and waits until it takes clients.
-    ///
-    /// # Errors
-    /// [`NatsError`].
     pub async fn run(config: &Path, log: &Path, listen: SocketAddr, monitor: SocketAddr) -> Result<Self, NatsError> {
         let program = binaries::nats_server()?;
         let dir = config.parent().unwrap_or(Path::new("/"));
@@ -190,9 +184,6 @@ impl Nats {
     }
 
     /// Starts it again after [`Nats::stop`] or [`Nats::kill`], same addresses and store.
-    ///
-    /// # Errors
-    /// [`NatsError`].
     pub async fn restart(&mut self) -> Result<(), NatsError> {
         let again = Self::run(&self.config, &self.log, self.listen, self.monitor).await?;
         if let Some(scratch) = &self.scratch {

@@ -5,9 +5,6 @@ use std::{fs::OpenOptions, path::Path, process::Command, sync::OnceLock};
 use crate::binaries;
 
 /// Fine, or the reason in words why real tunnels cannot be had here.
-///
-/// # Errors
-/// The reason.
 pub fn has_tunnels() -> Result<(), &'static str> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     match ANSWER.get_or_init(probe) {

@@ -29,9 +29,6 @@ impl IpError {
 }
 
 /// Runs `ip` with these arguments, split at blanks, and returns what it printed.
-///
-/// # Errors
-/// [`IpError`].
 pub async fn ip(arguments: &str) -> Result<String, IpError> {
     run(&format!("ip {arguments}")).await
 }

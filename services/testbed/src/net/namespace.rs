@@ -18,9 +18,6 @@ pub struct Namespace {
 
 impl Namespace {
     /// Pulls the cable: packets vanish, nobody is told.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn cut(&self) -> Result<(), IpError> {
         ip(&format!("-n {} link set {} nomaster", self.bridge, self.port))
             .await
@@ -28,9 +25,6 @@ impl Namespace {
     }
 
     /// Plugs the cable in again.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn restore(&self) -> Result<(), IpError> {
         ip(&format!("-n {} link set {} master br0", self.bridge, self.port))
             .await
@@ -38,9 +32,6 @@ impl Namespace {
     }
 
     /// Runs one command line (split at blanks) inside, and returns what it printed.
-    ///
-    /// # Errors
-    /// [`IpError`].
     pub async fn run(&self, line: &str) -> Result<String, IpError> {
         run(&format!("ip netns exec {} {line}", self.name)).await
     }

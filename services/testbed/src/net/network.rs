@@ -30,9 +30,6 @@ pub struct Network {
 
 impl Network {
     /// Builds the bridge for the stack `id` (letters, digits and dashes) and claims a free number for it.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub async fn create(id: &str) -> Result<Self, NetworkError> {
         delete_network(id).await;
         let prefix = prefix(id);
@@ -67,9 +64,6 @@ impl Network {
     }
 
     /// Adds the namespace `<prefix>-<name>` with this host number.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub async fn add(&self, name: &str, host: u8) -> Result<Namespace, NetworkError> {
         self.claim_port(host).await?;
         Ok(self.wire(&format!("{}-{name}", self.prefix), host).await?)

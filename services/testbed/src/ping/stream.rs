@@ -43,17 +43,11 @@ pub struct PingStream {
 
 impl PingStream {
     /// A ping every 50 ms; the log is `dir/<name>.log`.
-    ///
-    /// # Errors
-    /// [`PingError`].
     pub fn start(namespace: &Namespace, target: Ipv4Addr, at: (&Path, &str)) -> Result<Self, PingError> {
         Self::start_every(EVERY, namespace, target, at)
     }
 
     /// The same at another pace: many streams at once are work for the machine.
-    ///
-    /// # Errors
-    /// [`PingError`].
     pub fn start_every(
         every: Duration,
         namespace: &Namespace,
@@ -78,9 +72,6 @@ impl PingStream {
     }
 
     /// Waits until `more` further answers have come.
-    ///
-    /// # Errors
-    /// [`TimedOut`].
     pub async fn flows(&self, more: u64, deadline: Duration) -> Result<Duration, TimedOut> {
         let enough = self.stats().received + more;
         wait::until(deadline, format_args!("{more} more pings answered"), async || {

@@ -74,9 +74,6 @@ pub struct Postgres {
 
 impl Postgres {
     /// A fresh cluster in a folder of its own, gone when it is dropped or its owner dies.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
     pub async fn start(durability: Durability) -> Result<Self, PostgresError> {
         let medium = match durability {
             Durability::Fast => Medium::Memory,
@@ -93,9 +90,6 @@ impl Postgres {
     }
 
     /// Makes the data folder of a new cluster.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
     pub async fn init(data: &Path, durability: Durability) -> Result<(), PostgresError> {
         let programs = binaries::postgres()?;
         let user = unprivileged();
@@ -137,9 +131,6 @@ impl Postgres {
     }
 
     /// Starts the cluster in an existing data folder and waits until it takes connections.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
     pub async fn run(data: &Path, port: u16, durability: Durability) -> Result<Self, PostgresError> {
         let programs = binaries::postgres()?;
         aftermath::remove_stale_lock(data).await;
@@ -186,6 +177,11 @@ impl Postgres {
         )
     }
 
+    /// The data folder.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -216,9 +212,6 @@ impl Postgres {
     }
 
     /// Starts it again after [`Postgres::stop`] or [`Postgres::kill`], at the same port.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
     pub async fn restart(&mut self) -> Result<(), PostgresError> {
         let again = Self::run(&self.data, self.port, self.durability).await?;
         if let Some(scratch) = &self.scratch {
@@ -253,7 +246,7 @@ fn unprivileged() -> Option<(u32, u32)> {
 fn settings(durability: Durability) -> &'static str {
     match durability {
         Durability::Fast => concat!(
-            "unix_socket_directories = ''\nmax_connections = 300\n",
+            "unix_socket_directories = ''\nmax_connections = 1000\n",
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n",
         ),
         Durability::Durable => "unix_socket_directories = ''\nmax_connections = 300\n",

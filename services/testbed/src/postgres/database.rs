@@ -1,17 +1,16 @@
 //! Databases of a cluster, also cloned from a prepared template (50 ms in place of a migration each).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
-use tokio::sync::Mutex;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
 
 use super::Postgres;
 
 /// A server that is up answers at once; one that is down should not hold anybody up.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Templates that this process has prepared, as `port/name`.
-static PREPARED: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
+/// Cloning needs the template to itself, so one process of those that share the cluster clones or prepares at a time.
+const ALONE: &str = "SELECT pg_advisory_lock(hashtext('vpnmanager-testbed templates'))";
 
 /// A database could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +39,6 @@ pub enum DatabaseError {
 
 impl Postgres {
     /// An open connection (a pool of one).
-    ///
-    /// # Errors
-    /// What the driver says.
     pub async fn connect(&self, database: &str) -> Result<DatabaseConnection, DbErr> {
         let mut options = ConnectOptions::new(self.url(database));
         options
@@ -54,18 +50,12 @@ impl Postgres {
     }
 
     /// Creates an empty database and returns its URL.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn create_database(&self, name: &str) -> Result<String, DatabaseError> {
         self.execute("create", name, &format!("CREATE DATABASE \"{name}\""))
             .await
     }
 
     /// Creates a database as a copy of another that nobody is connected to, and returns its URL.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn clone_database(&self, template: &str, name: &str) -> Result<String, DatabaseError> {
         self.execute(
             "create",
@@ -76,9 +66,6 @@ impl Postgres {
     }
 
     /// Drops a database, ending the sessions in it.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
     pub async fn drop_database(&self, name: &str) -> Result<(), DatabaseError> {
         self.execute(
             "drop",
@@ -89,11 +76,11 @@ impl Postgres {
         .map(drop)
     }
 
-    /// A new database with a random name, cloned from `template`, which `prepare` fills (by its URL) the first time.
-    /// `prepare` must have closed its connections when it returns.
+    /// A new database with a random name, cloned from `template`, which `prepare` fills (by its URL) when the cluster
+    /// does not have it yet. `prepare` must have closed its connections when it returns.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// When PostgreSQL refuses, or what `prepare` returns.
     pub async fn fresh_database<E>(
         &self,
         template: &str,
@@ -102,9 +89,11 @@ impl Postgres {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mut prepared = PREPARED.lock().await;
-        let key = format!("{}/{template}", self.port());
-        if !prepared.contains(&key) {
+        let refused = |source| refused("prepare", template, source);
+        let lock = self.connect("postgres").await.map_err(refused)?;
+        lock.execute_unprepared(ALONE).await.map_err(refused)?;
+        if !is_template(&lock, template).await.map_err(refused)? {
+            // One whose preparation was interrupted.
             self.drop_database(template).await?;
             let url = self.create_database(template).await?;
             let failed = |source: E| DatabaseError::Prepare {
@@ -112,24 +101,37 @@ impl Postgres {
                 source: source.into(),
             };
             prepare(url).await.map_err(failed)?;
-            prepared.insert(key);
+            let ready = format!("ALTER DATABASE \"{template}\" IS_TEMPLATE true");
+            lock.execute_unprepared(&ready).await.map_err(refused)?;
         }
-        // Cloning needs the template to itself, so clones are made one after the other.
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
-        self.clone_database(template, &name).await
+        let cloned = self.clone_database(template, &name).await;
+        // A connection that does not close is the server's to end, and its lock with it.
+        let _ = lock.close().await;
+        cloned
     }
 
     async fn execute(&self, what: &'static str, name: &str, sql: &str) -> Result<String, DatabaseError> {
-        let refused = |source| DatabaseError::Refused {
-            what,
-            name: name.to_owned(),
-            source,
-        };
+        let refused = |source| refused(what, name, source);
         let connection = self.connect("postgres").await.map_err(refused)?;
         let done = connection.execute_unprepared(sql).await;
         // A connection that does not close is the server's to end.
         let _ = connection.close().await;
         done.map_err(refused)?;
         Ok(self.url(name))
+    }
+}
+
+async fn is_template(connection: &DatabaseConnection, name: &str) -> Result<bool, DbErr> {
+    let sql = "SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate";
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, [name.into()]);
+    Ok(connection.query_one_raw(statement).await?.is_some())
+}
+
+fn refused(what: &'static str, name: &str, source: DbErr) -> DatabaseError {
+    DatabaseError::Refused {
+        what,
+        name: name.to_owned(),
+        source,
     }
 }

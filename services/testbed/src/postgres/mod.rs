@@ -7,4 +7,4 @@ mod shared;
 
 pub use cluster::{Durability, Postgres, PostgresError};
 pub use database::DatabaseError;
-pub use shared::shared;
+pub use shared::{SHARED, describe, shared};

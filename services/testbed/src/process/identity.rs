@@ -69,9 +69,6 @@ impl Identity {
     }
 
     /// Waits until the process is gone.
-    ///
-    /// # Errors
-    /// [`TimedOut`] when it outlives the deadline.
     pub async fn gone(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         wait::until(deadline, format!("process {} to end", self.pid), async || !self.alive()).await
     }

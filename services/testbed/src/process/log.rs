@@ -59,9 +59,6 @@ impl Log {
     }
 
     /// Waits until `needle` was written `times` times.
-    ///
-    /// # Errors
-    /// [`TimedOut`] at the deadline.
     pub async fn wait_for(&self, needle: &str, times: usize, deadline: Duration) -> Result<Duration, TimedOut> {
         wait::until(deadline, format!("{needle:?} in {}", self.path.display()), async || {
             self.count(needle) >= times

@@ -14,7 +14,10 @@ use std::{
 use rustix::process::Signal;
 
 use super::{Identity, Log, belongings};
-use crate::wait::{self, TimedOut};
+use crate::{
+    NotReady,
+    wait::{self, TimedOut},
+};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -140,9 +143,6 @@ pub struct Process {
 
 impl Process {
     /// Starts `spec` in a process group of its own, so that Ctrl-C at our terminal does not reach it.
-    ///
-    /// # Errors
-    /// [`SpawnError`].
     pub fn spawn(spec: &Spec) -> Result<Self, SpawnError> {
         let log_error = |source| SpawnError::Log {
             name: spec.name.clone(),
@@ -236,9 +236,6 @@ impl Process {
     }
 
     /// Waits for its end.
-    ///
-    /// # Errors
-    /// [`TimedOut`] when it outlives the deadline.
     pub async fn exited(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         wait::until(
             deadline,
@@ -271,12 +268,12 @@ impl Process {
     /// Waits until `ready` says so; an end of the process ends the wait.
     ///
     /// # Errors
-    /// [`NotReady`](crate::NotReady) with the tail of the log.
+    /// When the process ended or the deadline passed, with the last lines of its log.
     pub async fn ready<E: std::fmt::Display>(
         &self,
         deadline: Duration,
         mut ready: impl AsyncFnMut() -> Result<(), E>,
-    ) -> Result<Duration, crate::NotReady> {
+    ) -> Result<Duration, NotReady> {
         let started = std::time::Instant::now();
         let mut ended = false;
         let waited = wait::until_ok(deadline, format!("{} to be ready", self.name), async || {
@@ -289,8 +286,19 @@ impl Process {
         .await;
         match waited {
             Ok(()) if !ended => Ok(started.elapsed()),
-            Ok(()) => Err(crate::NotReady::ended(self)),
-            Err(timed_out) => Err(crate::NotReady::timed_out(self, timed_out)),
+            Ok(()) => Err(self.not_ready(match self.exit_status() {
+                Some(status) => format!("ended while starting ({status})"),
+                None => "ended while starting".to_owned(),
+            })),
+            Err(timed_out) => Err(self.not_ready(format!("(pid {}) did not become ready: {timed_out}", self.pid()))),
+        }
+    }
+
+    fn not_ready(&self, reason: String) -> NotReady {
+        NotReady {
+            name: self.name.clone(),
+            reason,
+            tail: self.log.tail(),
         }
     }
 }

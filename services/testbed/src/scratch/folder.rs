@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::guard::{self, Guard};
+use super::guard::{self, AfterFailure, Guard};
 use crate::process::Identity;
 
 /// Where the folder lies.
@@ -40,9 +40,6 @@ const ROOM: u64 = 1 << 30;
 
 impl Scratch {
     /// A new guarded folder with a random name.
-    ///
-    /// # Errors
-    /// [`ScratchError`].
     pub fn guarded(medium: Medium) -> Result<Self, ScratchError> {
         Self::guarded_named(medium, &fresh_id())
     }
@@ -57,7 +54,7 @@ impl Scratch {
         let dir = base.join(format!("vpnmanager-{id}"));
         let prepare = || {
             make(&dir)?;
-            Guard::watch(&dir)
+            Guard::watch(&dir, AfterFailure::wanted())
         };
         match prepare() {
             Ok(guard) => Ok(Self {
@@ -106,9 +103,6 @@ impl Scratch {
     }
 
     /// A folder inside it, made if missing.
-    ///
-    /// # Errors
-    /// [`ScratchError`].
     pub fn sub(&self, name: &str, mode: u32) -> Result<PathBuf, ScratchError> {
         let dir = self.dir.join(name);
         let made = fs::create_dir_all(&dir).and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)));
@@ -131,6 +125,13 @@ impl Scratch {
     pub fn run_at_end(&self, line: &str) {
         if let Some(guard) = &self.guard {
             let _ = guard.add(line);
+        }
+    }
+
+    /// Notes that something failed: with `VPNMANAGER_KEEP=1` the folder stays then. A panic is noted by itself.
+    pub fn note_failure(&self) {
+        if let Some(guard) = &self.guard {
+            guard.note_failure();
         }
     }
 

@@ -9,9 +9,10 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::process::Identity;
+use crate::{environment, process::Identity};
 
 const WAIT: &str = "trap '' INT TERM HUP\ncat >/dev/null\n";
 
@@ -31,8 +32,15 @@ for environ in $(grep -lzxF "VPNMANAGER_TESTBED_DIR=$2" /proc/[0-9]*/environ 2>/
     pid=${environ#/proc/}
     kill -9 "${pid%/environ}"
 done
+if [ -e "$2/keep" ]; then rm -f "$2/keep" "$2/keepers"; exit 0; fi
 for _ in 1 2 3 4 5; do rm -rf "$2" && break; sleep 0.2; done
 "#;
+
+/// Set to 1, it leaves the folder of what failed, for inspection. Processes and namespaces are ended all the same.
+const KEEP: &str = "VPNMANAGER_KEEP";
+
+/// Stands in the folder until all has gone well.
+const MARK: &str = "keep";
 
 /// Names the process that owns a folder and the shell that waits for its end.
 const KEEPERS: &str = "keepers";
@@ -64,17 +72,39 @@ fn is_abandoned(dir: &Path) -> bool {
     !keepers.is_empty() && !keepers.iter().flatten().any(Identity::alive)
 }
 
+/// What becomes of a folder whose owner failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterFailure {
+    Remove,
+    Keep,
+}
+
+impl AfterFailure {
+    /// What the operator asked for.
+    pub(super) fn wanted() -> Self {
+        match environment::variable(KEEP) {
+            Some(value) if value == "1" => Self::Keep,
+            Some(_) | None => Self::Remove,
+        }
+    }
+}
+
 /// The waiting shell. Dropping it runs the clean-up and waits for its end.
 #[derive(Debug)]
 pub(super) struct Guard {
-    lines: PathBuf,
+    dir: PathBuf,
     shell: Child,
+    after_failure: AfterFailure,
+    has_failed: AtomicBool,
 }
 
 impl Guard {
-    pub(super) fn watch(dir: &Path) -> io::Result<Self> {
+    pub(super) fn watch(dir: &Path, after_failure: AfterFailure) -> io::Result<Self> {
         let lines = dir.join("cleanup");
         fs::write(&lines, "")?;
+        if after_failure == AfterFailure::Keep {
+            fs::write(dir.join(MARK), "")?;
+        }
         let shell = Command::new("sh")
             .args(["-c", &format!("{WAIT}{CLEAN_UP}"), "vpnmanager-testbed-guard"])
             .args([&lines, dir])
@@ -85,24 +115,82 @@ impl Guard {
             .spawn()?;
         let keepers = [std::process::id(), shell.id()].map(|pid| Identity::of(pid.cast_signed()).ok());
         fs::write(dir.join(KEEPERS), serde_json::to_string(&keepers)?)?;
-        Ok(Self { lines, shell })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            shell,
+            after_failure,
+            has_failed: AtomicBool::new(false),
+        })
     }
 
     /// Adds one line of shell, run before the lines added earlier.
     pub(super) fn add(&self, line: &str) -> io::Result<()> {
-        writeln!(OpenOptions::new().append(true).open(&self.lines)?, "{line}")
+        let lines = self.dir.join("cleanup");
+        writeln!(OpenOptions::new().append(true).open(lines)?, "{line}")
     }
 
     /// Stops a process.
     pub(super) fn stop(&self, process: Identity, signal: &str) -> io::Result<()> {
         self.add(&format!("stop {} {} {signal}", process.pid, process.started))
     }
+
+    /// Notes a failure that is no panic.
+    pub(super) fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        let is_kept = self.after_failure == AfterFailure::Keep
+            && (std::thread::panicking() || self.has_failed.load(Ordering::Relaxed));
+        if !is_kept {
+            // Mostly it is not there.
+            let _ = fs::remove_file(self.dir.join(MARK));
+        }
         drop(self.shell.stdin.take());
         // Nothing can be done about a clean-up that fails; the folder's name tells what it is.
         let _ = self.shell.wait();
+        if is_kept {
+            eprintln!("kept for inspection: {}", self.dir.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("vpnmanager-{}", crate::scratch::fresh_id()));
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_failure_leaves_the_folder_where_that_is_wanted() {
+        let dir = folder();
+        let guard = Guard::watch(&dir, AfterFailure::Keep).unwrap();
+        fs::write(dir.join("evidence"), "").unwrap();
+        guard.note_failure();
+
+        drop(guard);
+
+        assert!(dir.join("evidence").exists());
+        sweep(dir.parent().unwrap());
+        assert!(dir.exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_went_well_or_is_not_wanted_is_removed() {
+        let (well, unwanted) = (folder(), folder());
+        drop(Guard::watch(&well, AfterFailure::Keep).unwrap());
+        let guard = Guard::watch(&unwanted, AfterFailure::Remove).unwrap();
+        guard.note_failure();
+
+        drop(guard);
+
+        assert!(!well.exists() && !unwanted.exists());
     }
 }

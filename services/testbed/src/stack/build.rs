@@ -36,7 +36,7 @@ impl Stack {
     /// Builds a stack and waits until every part of it is ready.
     ///
     /// # Errors
-    /// [`StackError`]; what had come up is gone again.
+    /// When a part is missing or does not come up; what had come up is gone again.
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
         // Asked for first: nothing has to be undone when a program is missing.
         binaries::postgres()?;
@@ -47,10 +47,19 @@ impl Stack {
         match stack.bring_up(&options).await {
             Ok(()) => Ok(stack),
             Err(error) => {
-                stack.down().await;
+                match options.lifetime {
+                    // Its guard ends and removes everything, unless it is to be kept.
+                    Lifetime::Owner => stack.note_failure(),
+                    Lifetime::Kept(_) => stack.down().await,
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Notes that what was tried with this stack failed: with `VPNMANAGER_KEEP=1` its folder stays when it is dropped.
+    pub fn note_failure(&self) {
+        self.scratch.note_failure();
     }
 
     /// Takes up the stack whose state file is in `home`.
@@ -223,9 +232,6 @@ impl Stack {
     }
 
     /// Adds and starts one more management on the same database and bus.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn add_replica(&mut self, number: u8) -> Result<(), StackError> {
         let port = ports::free().map_err(StackError::Port)?;
         self.state.replicas.push(ReplicaState {
@@ -237,9 +243,6 @@ impl Stack {
     }
 
     /// Adds and starts one more node.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn add_node(&mut self, number: u8) -> Result<(), StackError> {
         let (namespace, port) = match &self.state.network {
             Some(network) => (Some(network.add(&format!("node-{number}"), 10 + number).await?), 8081),

@@ -45,9 +45,6 @@ impl Stack {
     }
 
     /// Starts a client with this profile (its text) in a fresh namespace, without waiting for its tunnel.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn start_client(&self, profile: &str, options: &ClientOptions) -> Result<Connection, StackError> {
         let namespace = self.network()?.add_client(None).await?;
         let dir = self.state.folder(&format!("clients/{}", fresh_id()), 0o700)?;
@@ -58,17 +55,11 @@ impl Stack {
 
 impl Connection {
     /// A ping every 50 ms through the tunnel.
-    ///
-    /// # Errors
-    /// [`PingError`].
     pub fn pings(&self) -> Result<PingStream, PingError> {
         PingStream::start(&self.namespace, INNER, (&self.dir, "ping"))
     }
 
     /// The same at another pace.
-    ///
-    /// # Errors
-    /// [`PingError`].
     pub fn pings_every(&self, every: Duration) -> Result<PingStream, PingError> {
         PingStream::start_every(every, &self.namespace, INNER, (&self.dir, "ping"))
     }

@@ -18,9 +18,6 @@ const REVIVE: Duration = Duration::from_secs(20);
 
 impl Stack {
     /// Starts a part that does not run and waits until it is ready. OpenVPN is started by its agent: this waits for it.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn start_part(&mut self, part: Part) -> Result<(), StackError> {
         if let Some(process) = self.state.process(part) {
             return Err(StackError::Running { part, pid: process.pid });
@@ -153,9 +150,6 @@ impl Stack {
     }
 
     /// Puts a fresh one-time token where the node looks for one: for its first start, or after its folder was wiped.
-    ///
-    /// # Errors
-    /// [`StackError`].
     pub async fn renew_join_token(&self, number: u8) -> Result<(), StackError> {
         self.state.folder("work", 0o711)?;
         let token = self.api().join_token(&format!("node-{number}")).await?;

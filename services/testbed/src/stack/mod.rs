@@ -24,6 +24,7 @@ mod error;
 mod node;
 mod options;
 mod part;
+mod records;
 mod spec;
 mod state;
 

@@ -112,9 +112,6 @@ impl State {
     }
 
     /// Writes the state file and the environment file.
-    ///
-    /// # Errors
-    /// [`StackError::File`].
     pub fn save(&self) -> Result<(), StackError> {
         let file = self.home.join("state.json");
         let text = serde_json::to_string_pretty(self)

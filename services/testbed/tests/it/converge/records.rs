@@ -2,15 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     time::{Duration, Instant},
 };
 
 use async_nats::{ConnectOptions, jetstream};
 use rusqlite::OpenFlags;
-use sea_orm::{
-    ConnectOptions as DatabaseOptions, ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
 use serde_json::Value;
 use vpnmanager_testbed::wait;
 
@@ -47,9 +44,7 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) async fn open(site: &Site) -> Self {
-        let mut options = DatabaseOptions::new(site.stack.state().database_url());
-        options.max_connections(1).sqlx_logging(false);
-        let db = Database::connect(options).await.unwrap();
+        let db = site.stack.connect_database().await.unwrap();
         Self { db }
     }
 
@@ -68,11 +63,6 @@ impl Records {
             .all(&self.db)
             .await
             .map_err(|error| error.to_string())
-    }
-
-    /// Changes something behind management's back.
-    pub(super) async fn execute(&self, sql: &str) {
-        self.db.execute_unprepared(sql).await.unwrap();
     }
 
     /// The rows that a query of the form `.. FROM ..` gives.
@@ -159,9 +149,7 @@ pub(super) fn journal(site: &Site, number: u8) -> Result<BTreeMap<String, Held>,
 
 /// The names that a node lets in.
 pub(super) fn allow_list(site: &Site, number: u8) -> BTreeSet<String> {
-    let files = fs::read_dir(site.stack.node(number).unwrap().allow_dir()).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names.collect()
+    site.stack.node(number).unwrap().allow_list().unwrap()
 }
 
 /// The common name that lets the user in at a node.

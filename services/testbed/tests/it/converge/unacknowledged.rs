@@ -137,7 +137,7 @@ async fn management_killed_between_publish_and_ack_settles_everything_once() {
 #[tokio::test]
 async fn management_killed_before_it_recorded_what_it_published_settles_everything_once() {
     let mut scene = Scene::set().await;
-    scene.records.execute(HOLD_RECORDS).await;
+    scene.records.change(HOLD_RECORDS).await;
     let before = scene.sequence;
     scene.promise().await;
     // The first create is in the stream on both nodes; the others wait until that is recorded.
@@ -145,7 +145,7 @@ async fn management_killed_before_it_recorded_what_it_published_settles_everythi
     assert!(scene.records.count(UNRECORDED).await > 0);
 
     scene.site.stack.kill_part(Part::Management).await.unwrap();
-    scene.records.execute(DROP_RECORDS).await;
+    scene.records.change(DROP_RECORDS).await;
     assert!(
         scene.records.count(UNRECORDED).await > 0,
         "it was recorded all the same"
