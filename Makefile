@@ -9,12 +9,17 @@ NODES ?= 2
 RUN   := $(CURDIR)/target/run
 OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
+# Where and what `make install` copies. A package maker sets DESTDIR; PROFILE=dev takes the builds of `make all`.
+PREFIX  ?= /usr/local
+PROFILE ?= release
+BUILT   := $(OUT)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
 TESTBED := $(CARGO) run --quiet --package vpnmanager-testbed --bin vpnmanager-testbed --
 BINS    := $(CARGO) build --workspace --bins
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
 
-.PHONY: all build-endnode build-management config run-management run-endnode \
-        demo up down client stop start test bench chaos lint prerequisites help
+.PHONY: all build-endnode build-management install config run-management run-endnode \
+        demo up down client stop start test quick-start bench chaos lint prerequisites help
 
 all: build-management build-endnode ## Build both services
 
@@ -23,6 +28,14 @@ build-endnode: ## Build the agent of a node: target/debug/vpnmanager-endnode
 
 build-management: ## Build the management service: target/debug/vpnmanager-management
 	@$(CARGO) build --package vpnmanager-management --bins
+
+install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [PROFILE=release|dev]
+	@$(CARGO) build --profile $(PROFILE) --package vpnmanager-management --package vpnmanager-endnode --bins
+	@install -d "$(DESTDIR)$(PREFIX)/bin"
+	@for service in management endnode; do \
+	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \
+	    echo "$(DESTDIR)$(PREFIX)/bin/vpnmanager-$$service"; \
+	done
 
 config: all ## Write sample management-config.json and endnode-config.json, unless they exist
 	@for service in management endnode; do \
@@ -75,6 +88,9 @@ lint: ## Formatting, clippy, rustdoc and the one TLS provider, with warnings as 
 	if grep -E '^(ring|openssl-sys|native-tls) ' <<<"$$tree"; then \
 	    echo "a second TLS provider came in: \`cargo tree --invert\` tells how" >&2; exit 1; \
 	fi
+
+quick-start: prerequisites ## Follow the quick start of README.md word for word, on three machines made of namespaces
+	@services/testbed/quick_start.sh
 
 bench: prerequisites ## Measure against the floor, release build, fsync on: [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32]
 	@$(CARGO) build --release --workspace --bins
