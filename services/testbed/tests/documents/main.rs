@@ -4,6 +4,7 @@
 mod actions;
 mod links;
 mod markdown;
+mod proofs;
 mod routes;
 mod settings;
 mod sources;
