@@ -9,10 +9,10 @@ NODES ?= 2
 RUN   := $(CURDIR)/target/run
 OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-# Where and what `make install` copies. A package maker sets DESTDIR; PROFILE=dev takes the builds of `make all`.
-PREFIX  ?= /usr/local
-PROFILE ?= release
-BUILT   := $(OUT)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+# Where and what `make install` copies. A package maker sets DESTDIR; CARGO_PROFILE=dev takes the builds of `make all`.
+PREFIX        ?= /usr/local
+CARGO_PROFILE ?= release
+BUILT         := $(OUT)/$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFILE))
 
 TESTBED := $(CARGO) run --quiet --package vpnmanager-testbed --bin vpnmanager-testbed --
 BINS    := $(CARGO) build --workspace --bins
@@ -29,8 +29,8 @@ build-endnode: ## Build the agent of a node: target/debug/vpnmanager-endnode
 build-management: ## Build the management service: target/debug/vpnmanager-management
 	@$(CARGO) build --package vpnmanager-management --bins
 
-install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [PROFILE=release|dev]
-	@$(CARGO) build --profile $(PROFILE) --package vpnmanager-management --package vpnmanager-endnode --bins
+install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
+	@$(CARGO) build --profile $(CARGO_PROFILE) --package vpnmanager-management --package vpnmanager-endnode --bins
 	@install -d "$(DESTDIR)$(PREFIX)/bin"
 	@for service in management endnode; do \
 	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \

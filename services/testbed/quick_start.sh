@@ -130,7 +130,7 @@ done
 packages='/^apt-get install /d'
 
 say "1. Build"
-built=$(step 1 | sed -E "$packages; s#^make install\$#make install PROFILE=dev DESTDIR=$work/built#
+built=$(step 1 | sed -E "$packages; s#^make install\$#make install CARGO_PROFILE=dev DESTDIR=$work/built#
     s#^scp /usr/local(/bin/[^ ]+) root@([^ :]+):/usr/local/bin/\$#cp $work/built/usr/local\1 $work/\2/bin/#")
 bash -euo pipefail -c "$built" >"$work/build.log" 2>&1 || die "the build"
 cp "$work/built/usr/local/bin/"* "$work/management.example.org/bin/"
