@@ -11,6 +11,12 @@ LINTS := circles dependencies features
 RUN   := $(CURDIR)/target/run
 OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
+
+# Where and what `make install` copies. A package maker sets DESTDIR; CARGO_PROFILE=dev takes the builds of `make all`.
+PREFIX        ?= /usr/local
+CARGO_PROFILE ?= release
+BUILT         := $(OUT)/$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFILE))
+
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
 TESTBED := $(OUT)/debug/vpnmanager-testbed
 TOOLS   := $(CURDIR)/target/tools
@@ -18,8 +24,8 @@ TOOLS   := $(CURDIR)/target/tools
 TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? threads : 16 )))
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)
 
-.PHONY: all build-endnode build-management config run-management run-endnode \
-        demo up down client stop start test bench chaos lint audit prerequisites help
+.PHONY: all build-endnode build-management install config run-management run-endnode \
+        demo up down client stop start test quick-start bench chaos lint audit prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
@@ -29,6 +35,14 @@ all: ## Build everything: the services are vpnmanager-management and vpnmanager-
 build-endnode: all ## The same; the agent of a node is target/debug/vpnmanager-endnode
 
 build-management: all ## The same; the management service is target/debug/vpnmanager-management
+
+install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
+	@$(CARGO) build --profile $(CARGO_PROFILE) --workspace --bins
+	@install -d "$(DESTDIR)$(PREFIX)/bin"
+	@for service in management endnode; do \
+	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \
+	    echo "$(DESTDIR)$(PREFIX)/bin/vpnmanager-$$service"; \
+	done
 
 config: all ## Write sample management-config.json and endnode-config.json, unless they exist
 	@for service in management endnode; do \
@@ -94,6 +108,9 @@ audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny)
 	@$(CARGO) deny --locked check bans licenses sources
 	@if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check --disable-fetch advisories; \
 	else echo "audit: known vulnerabilities were NOT checked: the advisory database cannot be had here" >&2; fi
+
+quick-start: prerequisites ## Follow the quick start of README.md word for word, on three machines made of namespaces
+	@services/testbed/quick_start.sh
 
 bench: prerequisites ## Measure against the floor, release build, fsync on: [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32]
 	@$(CARGO) build --release --workspace --bins

@@ -124,7 +124,7 @@ const API_KEY: &str = "printable ASCII without spaces";
 const DURATION: &str = "a duration such as 10s";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
-/// All of it. The variables and defaults are in the README.
+/// All of it. The variables and defaults are in docs/configuration.md.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Config {
     /// SERVER_ID.

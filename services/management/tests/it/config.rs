@@ -1,7 +1,6 @@
 //! Configuration: precedence, messages, masking.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use secrecy::ExposeSecret as _;
 use vpnmanager_management::cli::Command;
@@ -169,26 +168,6 @@ fn the_sample_loads() {
     let sample = SERVICE.sample();
     let config = load(&[], &[], Some(&sample)).expect("valid");
     assert_eq!(config.api_key.expose_secret(), "change-me");
-}
-
-/// The table in the README is a promise.
-#[test]
-fn the_readme_names_every_setting_with_its_default() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("readable");
-    let help = SERVICE.help::<Command>();
-    let variables: Vec<&str> = help
-        .split("[env: ")
-        .skip(1)
-        .filter_map(|rest| rest.split(']').next())
-        .filter(|name| !name.ends_with("_FILE"))
-        .collect();
-    assert!(variables.len() >= 20, "{help}");
-    for variable in variables {
-        assert!(
-            readme.contains(&format!("| `{variable}`")),
-            "{variable} is not in the README"
-        );
-    }
 }
 
 #[test]

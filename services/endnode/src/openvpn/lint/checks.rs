@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_about_the_example_for_operators() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/server.conf");
+        let allow_dir = Path::new("/var/lib/vpnmanager/endnode/allow");
+        let socket = Path::new("/run/vpnmanager/node-1.sock");
+        assert_eq!(lint(&example, allow_dir, socket), []);
+    }
+
+    #[test]
     fn each_needed_directive_is_missed() {
         let cases = [
             ("ccd-exclusive", "add `ccd-exclusive`"),

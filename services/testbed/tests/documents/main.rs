@@ -1,0 +1,12 @@
+//! What the documents say exists, and what exists is in the documents: `make` targets, settings, other variables, audit
+//! actions, HTTP routes, links. It reads files only; no server is started.
+
+mod actions;
+mod links;
+mod markdown;
+mod proofs;
+mod routes;
+mod settings;
+mod sources;
+mod targets;
+mod variables;
