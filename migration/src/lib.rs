@@ -25,7 +25,7 @@ impl MigratorTrait for Migrator {
 /// several replicas may start at once.
 ///
 /// # Errors
-/// When the database does not answer or a migration fails; nothing is changed then.
+/// The database does not answer, or a migration fails; nothing is changed then.
 pub async fn run(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     transaction

@@ -24,47 +24,47 @@ pub enum Command {
 /// The desired state of a user that is placed on the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutUser {
-    /// The node that this is for; equals the subject's.
+    /// The node that it is for; equals the node in the subject.
     pub node: NodeId,
     /// The user.
     pub user_key: UserKey,
-    /// What operators call the user.
+    /// The name of the user.
     pub username: Username,
-    /// Generation of this state.
+    /// The revision of this state.
     pub revision: Revision,
-    /// `false`: suspended, no credential of the user is let in.
+    /// Whether the user has access; `false`: suspended, no credential of the user is accepted.
     pub active: bool,
-    /// The node itself refuses and cuts from this moment on.
+    /// When access ends. The node enforces it by its own clock, also without management.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the user's newest profile is made and kept here.
+    /// The role of the node for this user.
     pub role: Role,
-    /// Every credential that is let in while the user is active and not expired.
+    /// The credentials that are accepted while the user is active and not expired.
     pub credentials: Vec<CommonName>,
-    /// The credential whose key and profile this node makes and keeps; only for [`Role::Home`].
+    /// The credential whose key and profile this node creates and stores; only for [`Role::Home`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<Issue>,
 }
 
-/// The profile that the home node makes.
+/// The profile that the home node creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
-    /// The credential to make it for, one of [`PutUser::credentials`].
+    /// The credential that it is for, one of [`PutUser::credentials`].
     pub common_name: CommonName,
     /// Where clients connect, in this order; the home node first.
     pub remotes: Vec<Remote>,
 }
 
-/// The end of a user on the node.
+/// The removal of a user from the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveUser {
-    /// The node that this is for; equals the subject's.
+    /// The node that it is for; equals the node in the subject.
     pub node: NodeId,
     /// The user.
     pub user_key: UserKey,
-    /// What operators called the user.
+    /// The name of the user.
     pub username: Username,
-    /// Generation of this state.
+    /// The revision of this state.
     pub revision: Revision,
 }
 
@@ -85,7 +85,7 @@ impl Command {
         }
     }
 
-    /// What operators call that user.
+    /// The name of the user that it is about.
     pub fn username(&self) -> &Username {
         match self {
             Self::PutUser(put) => &put.username,
@@ -93,7 +93,7 @@ impl Command {
         }
     }
 
-    /// The generation of the state that this carries.
+    /// The revision of the state that it carries.
     pub fn revision(&self) -> Revision {
         match self {
             Self::PutUser(put) => put.revision,
@@ -102,7 +102,7 @@ impl Command {
     }
 }
 
-/// What a node is to a user.
+/// The role of a node for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "sea-orm",
@@ -111,9 +111,9 @@ impl Command {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Makes and keeps the profile, and is its first `remote`.
+    /// Creates and stores the profile, and is its first `remote`.
     Home,
-    /// Lets the same credentials in.
+    /// Accepts the same credentials.
     Standby,
 }
 
@@ -122,7 +122,7 @@ word_enum!(Role, "a role", "home or standby", Home => "home", Standby => "standb
 /// One `remote` line of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Remote {
-    /// What clients dial.
+    /// The DNS name or address that clients connect to.
     pub host: Host,
     /// UDP or TCP port, 1 to 65535.
     pub port: u16,

@@ -15,10 +15,10 @@ use crate::{ids::NodeId, permissions};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(5);
-/// A connection that began to be made less than this ago and is gone again was no success.
+/// A connection that is lost within this time after it was attempted counts as a failure.
 const SHORT_LIVED: Duration = Duration::from_secs(10);
 
-/// Where the bus is and whom to trust there.
+/// The address of the bus, and the CA to trust.
 #[derive(Debug, Clone)]
 pub struct BusAddress {
     /// `tls://host:port`, or `nats://` for a server of one's own on the same machine.
@@ -27,10 +27,10 @@ pub struct BusAddress {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why there is no connection.
+/// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The key is no NKey seed of a user.
+    /// The key is not an NKey seed of a user.
     #[error("the bus key is not a valid NKey seed")]
     Key(#[source] nkeys::error::Error),
     /// A URL is malformed.
@@ -50,26 +50,26 @@ pub enum ConnectError {
     Connect(#[source] async_nats::ConnectError),
 }
 
-/// A connection and the news whether it stands.
+/// A connection, with a count of how often it was made.
 #[derive(Debug, Clone)]
 pub struct Bus {
     /// The client; cheap to clone.
     pub client: Client,
-    /// Counts connections made: a change means a fresh one, so subscriptions and views may have missed something.
+    /// Grows with each new connection. After a change, subscriptions may have missed messages.
     pub connections: watch::Receiver<u64>,
 }
 
-/// A node's JWT, which may be replaced: each connection is made with the one of its moment. Cheap to clone; Debug shows nothing.
+/// A node's JWT, which may be replaced: each new connection uses the current one. Cheap to clone; Debug does not show the token.
 #[derive(Clone)]
 pub struct NodeJwt {
     text: Arc<RwLock<String>>,
 }
 
-/// Who connects.
+/// The identity that connects.
 pub enum Identity {
-    /// Management, or a tool, by a credentials file.
+    /// Management or a tool, with a credentials file.
     Credentials(PathBuf),
-    /// A node, by its JWT and the key that only it has.
+    /// A node, with its JWT and the key that only it holds.
     Node {
         /// The node; also the prefix of its inbox, the only one that it may subscribe to.
         node: NodeId,
@@ -125,17 +125,17 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
 }
 
 impl NodeJwt {
-    /// Uses this one from the next connection on.
+    /// Replaces the token; the next connection uses the new one.
     pub fn replace(&self, jwt: String) {
         *self.text.write().unwrap_or_else(PoisonError::into_inner) = jwt;
     }
 
-    /// The one in use.
+    /// The current token.
     pub fn text(&self) -> String {
         self.text.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Options for a connection that proves itself with this token and its key.
+    /// The options of a connection that authenticates with this token and its key.
     pub fn options(&self, key: KeyPair) -> ConnectOptions {
         let (jwt, key) = (self.clone(), Arc::new(key));
         ConnectOptions::with_auth_callback(move |nonce| {
@@ -164,8 +164,8 @@ impl std::fmt::Debug for NodeJwt {
     }
 }
 
-/// The pauses before connections. The client begins anew with each success, and a server that lets in and throws out at once (a
-/// credential in the last second of its life) would be asked without end: what follows so soon counts on.
+/// The pauses before connections. The client resets its count after each success, so a server that accepts a connection and
+/// closes it at once (a credential in its last second) would be asked without pause: this count goes on in that case.
 #[derive(Debug, Default)]
 struct Pauses {
     series: Mutex<Series>,
@@ -182,7 +182,7 @@ impl Pauses {
         move |attempts| reconnect_delay(attempts.saturating_add(self.short_lived(attempts, Instant::now())))
     }
 
-    /// Connections before this one that did not last.
+    /// Connections before this one that were lost at once.
     fn short_lived(&self, attempts: usize, now: Instant) -> usize {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         if attempts <= 1 {
@@ -194,7 +194,7 @@ impl Pauses {
     }
 }
 
-/// Exponential from 50 ms to 5 s, with half of it random, so that a fleet does not come back in one moment.
+/// Exponential from 50 ms to 5 s, half of it random, so that a fleet does not reconnect at the same moment.
 fn reconnect_delay(attempts: usize) -> Duration {
     let exponent = u32::try_from(attempts.min(8)).unwrap_or(8);
     let full = Duration::from_millis(25) * 2_u32.pow(exponent);
@@ -207,7 +207,7 @@ fn log(event: Event) {
         Event::Connected => info!("Connected to the bus"),
         Event::Disconnected => warn!("Lost the bus, reconnecting"),
         Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
-        Event::ClientError(error) => warn!(error = %error, "The bus client had an error"),
+        Event::ClientError(error) => warn!(error = %error, "The bus client reported an error"),
         Event::SlowConsumer(id) => warn!(
             subscription = id,
             "Messages are dropped: a subscription is not read fast enough"

@@ -1,4 +1,4 @@
-//! A message from a stream together with the duty to settle it. Each settling method consumes it, so that it is settled once.
+//! A message from a stream that must be settled. Each method that settles it consumes it, so that it is settled exactly once.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ pub struct Delivery {
     message: jetstream::Message,
 }
 
-/// The server did not take the answer; it delivers the message again.
+/// The server could not be told; it delivers the message again.
 #[derive(Debug, thiserror::Error)]
 #[error("settling a message failed")]
 pub struct SettleError(#[source] async_nats::Error);
 
-/// What management takes from the stream of acks and events.
+/// What management receives from the stream of acks and events.
 #[derive(Debug)]
 pub enum Report {
     /// The result of a command.
     Ack(Box<Envelope<Ack>>),
-    /// Something for the audit trail.
+    /// An event for the audit trail.
     Event(Box<Envelope<Event>>),
 }
 
@@ -51,15 +51,12 @@ impl Delivery {
         self.message.info().map_or(0, |info| info.stream_sequence)
     }
 
-    /// How often it was delivered, this time included.
+    /// How often it was delivered, including this time.
     pub fn deliveries(&self) -> i64 {
         self.message.info().map_or(1, |info| info.delivered)
     }
 
     /// The command for `node`.
-    ///
-    /// # Errors
-    /// When it does not decode, or is for another node.
     pub fn command(&self, node: &NodeId) -> Result<Envelope<Command>, DecodeError> {
         let envelope: Envelope<Command> = self.decode()?;
         if envelope.body.node() == node {
@@ -70,9 +67,6 @@ impl Delivery {
     }
 
     /// The ack or event of a node.
-    ///
-    /// # Errors
-    /// When it does not decode, or speaks for another node than its subject.
     pub fn report(&self) -> Result<Report, DecodeError> {
         let foreign = |speaker: &NodeId, subject: &NodeId| speaker != subject;
         match FromNode::parse(self.subject()) {
@@ -96,18 +90,12 @@ impl Delivery {
         }
     }
 
-    /// It is done and must not come again.
-    ///
-    /// # Errors
-    /// When the server could not be told.
+    /// The work is done; the message must not be delivered again.
     pub async fn done(self) -> Result<(), SettleError> {
         self.message.ack().await.map_err(SettleError)
     }
 
-    /// It should come again after a while.
-    ///
-    /// # Errors
-    /// When the server could not be told.
+    /// The message should be delivered again after a pause.
     pub async fn retry(self, after: Duration) -> Result<(), SettleError> {
         self.message
             .ack_with(AckKind::Nak(Some(after)))
@@ -115,10 +103,7 @@ impl Delivery {
             .map_err(SettleError)
     }
 
-    /// It can never be done, and was recorded as such.
-    ///
-    /// # Errors
-    /// When the server could not be told.
+    /// The message can never be handled, and that was recorded; it is not delivered again.
     pub async fn terminate(self) -> Result<(), SettleError> {
         self.message.ack_with(AckKind::Term).await.map_err(SettleError)
     }

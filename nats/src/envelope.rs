@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// The version of the wire that this build speaks. New optional fields do not change it; a changed meaning does.
 pub const WIRE_VERSION: u8 = 1;
 
-/// A message with what every message carries.
+/// A message, with the fields that every message carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope<T> {
     /// [`WIRE_VERSION`] of the sender.
@@ -24,22 +24,22 @@ pub struct Envelope<T> {
 /// Why a payload could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not the JSON that the subject promises.
+    /// The payload is not JSON of the expected type.
     #[error("the payload is not a valid message")]
     Malformed(#[source] serde_json::Error),
-    /// Written by a newer release with another meaning.
+    /// The payload comes from a newer release, and its meaning may differ.
     #[error("the payload has wire version {found}, this build reads up to {WIRE_VERSION}")]
     NewerVersion {
         /// The version found.
         found: u8,
     },
-    /// The body names another node than the subject it came on.
+    /// The body and the subject name different nodes.
     #[error("the payload speaks for another node than its subject")]
     ForeignNode,
 }
 
 impl<T: Serialize + DeserializeOwned> Envelope<T> {
-    /// A message of this build's version.
+    /// A message with the version of this build.
     pub fn new(body: T) -> Self {
         Self {
             v: WIRE_VERSION,
@@ -48,7 +48,7 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
         }
     }
 
-    /// The same with the trace of the request that caused it.
+    /// The same message, with the trace of the request that caused it.
     pub fn traced(body: T, traceparent: Option<String>) -> Self {
         Self {
             traceparent,
@@ -67,9 +67,6 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
     }
 
     /// Reads a payload. A NUL character in it, which PostgreSQL cannot hold and no text of ours needs, becomes U+FFFD.
-    ///
-    /// # Errors
-    /// When it is not this message, or of a newer version.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         #[derive(Deserialize)]
         struct Version {
@@ -84,7 +81,7 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
     }
 }
 
-/// JSON says NUL only by this escape (RFC 8259, section 7).
+/// The only way to write NUL in JSON (RFC 8259, section 7).
 const NUL: &[u8; 6] = b"\\u0000";
 
 fn without_nul(payload: &[u8]) -> Cow<'_, [u8]> {

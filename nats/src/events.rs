@@ -5,18 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentInstance, CommonName, EventId, NodeId, UserKey};
 
-/// One thing that happened.
+/// One event of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Recorded once, however often it is delivered.
+    /// Management records an id once, however often the event is delivered.
     pub id: EventId,
-    /// Who speaks; equals the subject's node.
+    /// The node that sends it; equals the node in the subject.
     pub node: NodeId,
-    /// Which run of the agent.
+    /// The run of the agent that sends it.
     pub instance: AgentInstance,
-    /// When, by the node's clock.
+    /// When it happened, by the node's clock.
     pub at: DateTime<Utc>,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -25,13 +25,13 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A command could not be read; it was terminated, and the next one applied.
+    /// A command could not be decoded. It was terminated, and the node went on with the next one.
     CommandUndecodable {
         /// The subject that it came on.
         subject: String,
         /// Its sequence in the stream.
         sequence: u64,
-        /// Why, in words.
+        /// The reason, for people.
         error: String,
     },
     /// The node enforced a user's expiry by its own clock.
@@ -41,26 +41,26 @@ pub enum EventKind {
         /// Live sessions that were cut.
         sessions: u32,
     },
-    /// Sessions of credentials that are not let in were found and cut.
+    /// Live sessions of credentials that are not allowed were found and cut.
     SessionsCut {
-        /// Whose.
+        /// The common names of these credentials.
         common_names: Vec<CommonName>,
     },
-    /// The allow-list folder differed from the journal and was made right.
+    /// The allow-list folder differed from the journal and was repaired.
     AllowListRepaired {
-        /// Missing files that were put back.
+        /// Files that were missing and were written again.
         restored: Vec<String>,
-        /// Files that nobody ordered, removed.
+        /// Files that the journal does not name, and that were removed.
         removed: Vec<String>,
     },
-    /// OpenVPN answers.
+    /// OpenVPN started to answer.
     OpenvpnUp {
         /// Its process id.
         pid: u32,
     },
-    /// OpenVPN does not answer.
+    /// OpenVPN stopped answering.
     OpenvpnDown {
-        /// Why, in words.
+        /// The reason, for people.
         reason: String,
     },
 }

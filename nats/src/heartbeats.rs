@@ -1,4 +1,4 @@
-//! Heartbeats, `vpn.health.<node>`: core messages, every five seconds with jitter. One lost heartbeat is no news.
+//! Heartbeats, `vpn.health.<node>`: core messages, every five seconds with jitter. A single lost heartbeat has no effect.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,21 +9,21 @@ use crate::{
     text::word_enum,
 };
 
-/// How a node is.
+/// The state of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "heartbeat")]
 pub struct Heartbeat {
-    /// Who speaks; equals the subject's node.
+    /// The node that sends it; equals the node in the subject.
     pub node: NodeId,
-    /// Which run of the agent.
+    /// The run of the agent that sends it.
     pub instance: AgentInstance,
-    /// The node's clock, to measure its skew; the digest holds whatever was acked before.
+    /// When it was sent, by the node's clock. The digest includes everything that was acked before this moment.
     pub at: DateTime<Utc>,
-    /// Release of the agent.
+    /// Version of the agent.
     pub agent_version: String,
     /// Seconds since the agent started.
     pub uptime_seconds: u64,
-    /// How OpenVPN is.
+    /// The state of OpenVPN.
     pub openvpn: OpenvpnHealth,
     /// Users that the journal holds.
     pub users: u64,
@@ -31,22 +31,22 @@ pub struct Heartbeat {
     pub digest: StateDigest,
     /// Stream sequence of the last settled command.
     pub last_sequence: u64,
-    /// Whether the node ever held a complete snapshot.
+    /// Whether the node has ever held a complete snapshot.
     pub complete: bool,
     /// Local requests that wait for management.
     pub queued_intents: u64,
-    /// Whether it moves its clients away; `openvpn.sessions` says how many are left.
+    /// Whether the node is draining; `openvpn.sessions` says how many clients are left.
     #[serde(default)]
     pub draining: bool,
-    /// Bytes free where the journal lies.
+    /// Free bytes on the disk that holds the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_free_bytes: Option<u64>,
-    /// End of the OpenVPN server certificate.
+    /// When the OpenVPN server certificate expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires_at: Option<DateTime<Utc>>,
 }
 
-/// How the VPN process is.
+/// The state of the OpenVPN process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenvpnHealth {
     /// Whether it serves.
@@ -59,13 +59,13 @@ pub struct OpenvpnHealth {
     pub version: Option<String>,
     /// Live sessions.
     pub sessions: u32,
-    /// Addresses in its pool, the bound of live sessions.
+    /// The number of addresses in its pool, the most sessions that it can have.
     pub capacity: u32,
     /// Bytes received from clients since it started.
     pub bytes_in: u64,
     /// Bytes sent to clients since it started.
     pub bytes_out: u64,
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -81,7 +81,7 @@ pub struct OpenvpnHealth {
 pub enum OpenvpnState {
     /// It answers and accepts clients.
     Up,
-    /// It should serve and does not.
+    /// It should serve but does not.
     Down,
     /// It must not serve yet: the node holds no complete snapshot.
     Waiting,

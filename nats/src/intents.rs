@@ -12,9 +12,9 @@ use crate::{
 /// One local request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Makes repeating harmless.
+    /// The id of the request; the same id always gets the same answer.
     pub id: IntentId,
-    /// Who asks; equals the subject's node.
+    /// The node that asks; equals the node in the subject.
     pub node: NodeId,
     /// When the operator asked, by the node's clock.
     pub requested_at: DateTime<Utc>,
@@ -34,51 +34,51 @@ pub enum IntentAction {
     CreateUser {
         /// The name.
         username: Username,
-        /// Its end, if any.
+        /// When its access ends; `None`: never.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<DateTime<Utc>>,
     },
-    /// The end of a user, everywhere.
+    /// Removes a user from every node.
     RemoveUser {
-        /// The user as the node knows it; a user created again under the name since then is not meant.
+        /// The user as the node knows it. A user that was created again with the same name has another key and is not removed.
         user_key: UserKey,
         /// The name.
         username: Username,
     },
 }
 
-/// What management made of it.
+/// Management's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum IntentAnswer {
-    /// It is recorded; commands follow.
+    /// The change is recorded; commands follow.
     Accepted {
         /// The user.
         user_key: UserKey,
         /// The revision that carries it.
         revision: Revision,
     },
-    /// It contradicts what PostgreSQL holds.
+    /// It is not allowed.
     Refused {
-        /// Which rule forbids it.
+        /// The rule that forbids it.
         reason: IntentRefusal,
-        /// In words.
+        /// An explanation for people.
         detail: String,
     },
-    /// Not at this moment: ask again.
+    /// Management cannot answer at the moment: the node asks again later.
     Unavailable,
 }
 
-/// Why an intent is not carried out.
+/// Why an intent is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentRefusal {
-    /// A living user has that name.
+    /// Another user has that name.
     UsernameTaken,
     /// There is no such user any more.
     UnknownUser,
     /// The expiry is not in the future.
     Expiry,
-    /// The node may not take users.
+    /// No users may be placed on the node.
     NodeUnavailable,
 }

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeRequest {
-    /// The profile of one credential. The only message whose answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
+    /// The profile of one credential. No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
     Profile {
         /// The user.
         user_key: UserKey,
@@ -21,21 +21,21 @@ pub enum NodeRequest {
     },
     /// One page of the live sessions.
     Sessions {
-        /// How many to skip.
+        /// How many sessions to skip.
         offset: u32,
     },
-    /// Whether the node moves its clients to their next servers. Kept over restarts of the agent; repeating it changes nothing.
+    /// Starts or ends moving the node's clients to their next servers. The agent remembers it across restarts; repeating it changes nothing.
     Drain {
-        /// True: clients are moved, newcomers too. False: they may stay again.
+        /// `true`: clients are moved away, new ones too. `false`: clients may stay again.
         draining: bool,
-        /// Sessions moved in one second, newcomers not counted; at least 1.
+        /// The most sessions that are moved in one second, not counting new ones; at least 1.
         pace: u32,
     },
-    /// The handshake [`crate::sync`], at once and not at its time. Repeating it changes nothing; a node that must not serve does it too.
+    /// The node does the sync handshake ([`crate::sync`]) at once. Repeating it changes nothing; a node that must not serve does it too.
     Sync,
-    /// The node leaves the fleet: it must not serve any more, its agent's next run included.
+    /// The node leaves the fleet: it must not serve any more, also after a restart of its agent.
     Retire {
-        /// Why, in words.
+        /// The reason, for people.
         reason: String,
     },
 }
@@ -74,22 +74,22 @@ pub enum NodeAnswer {
         /// Whether there are more.
         more: bool,
     },
-    /// It is done, or journaled and being done.
+    /// It is done, or it is in the journal and will be done.
     Done,
-    /// The node does not hold that.
+    /// The node does not hold what was asked for.
     NotFound {
-        /// What is missing, in words.
+        /// What is missing, for people.
         detail: String,
     },
-    /// The node could not.
+    /// The node could not do it.
     Failed {
-        /// Why, in words.
+        /// The reason, for people.
         error: String,
     },
 }
 
 impl std::fmt::Debug for NodeAnswer {
-    /// Names the kind only: a profile holds a private key.
+    /// Shows the kind of answer only: a profile holds a private key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Profile { .. } => "Profile([REDACTED])",

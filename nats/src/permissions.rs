@@ -1,4 +1,4 @@
-//! Who may say what: every export, import and permission of the bus.
+//! Who may publish and subscribe to what: every export, import and permission of the bus.
 //!
 //! Two accounts. `VPN` holds management and JetStream; `NODES` holds the agents and reaches exactly the subjects exported
 //! here. In one shared account a node could aim the server's own reply at another node's command subject and so erase the
@@ -19,13 +19,13 @@ use crate::{
     topology::{COMMANDS, NODE_API_PREFIX},
 };
 
-/// What the replies to a node start with, before its own id: `ConnectOptions::custom_inbox_prefix`.
+/// The first token of a node's inbox, before its id; see `ConnectOptions::custom_inbox_prefix`.
 pub const INBOX_PREFIX: &str = "_INBOX";
 
 /// The largest message of a node, in bytes. A larger one costs it its connection.
 pub const NODE_MAX_PAYLOAD: i64 = 256 * 1024;
 
-/// Subscriptions of one node: its requests, its inbox, one per open pull, and room.
+/// The most subscriptions of one node: its requests, its inbox, one per open pull, and some to spare.
 const NODE_MAX_SUBSCRIPTIONS: i64 = 32;
 
 /// How long a node may take to answer a request, in nanoseconds.

@@ -17,19 +17,19 @@ use crate::{
 
 /// The header that carries a command's revision, readable without the body.
 pub const REVISION_HEADER: &str = "Vpn-Rev";
-/// A tombstone that nobody ever acked goes away by itself after this.
+/// The time to live of a tombstone: one that no node acks disappears after this time.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// How often a lost compare-and-set is tried again before the reconciler takes over.
+/// How often a failed compare-and-set is tried again before it is left to the reconciler.
 const MAX_TRIES: usize = 3;
-/// Publications of one batch that wait for the server at once.
+/// The most publications of one batch that are in flight at the same time.
 const IN_FLIGHT: usize = 256;
 
-/// One command with what is known of its subject.
+/// One command, with the last known sequence of its subject.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// What the node should hold.
     pub command: Envelope<Command>,
-    /// Stream sequence of the last message known on its subject, 0 for none.
+    /// Stream sequence of the last known message on its subject, 0 for none.
     pub expected_sequence: u64,
 }
 
@@ -41,7 +41,7 @@ pub enum Published {
         /// Its stream sequence.
         sequence: u64,
     },
-    /// The same revision or a newer one from another replica.
+    /// The same revision or a newer one, published by another replica.
     Overtaken {
         /// Its stream sequence.
         sequence: u64,
@@ -50,21 +50,21 @@ pub enum Published {
     },
 }
 
-/// Why a command may not be in the stream. It may be all the same: a time-out is no proof.
+/// Why a command may be missing from the stream. After a time-out it may also have been stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Not stored, or not known to be.
+    /// It was not stored, or the server did not confirm it in time.
     #[error("publishing a command failed")]
     Publish(#[source] jetstream::context::PublishError),
-    /// The message that stood in the way could not be read.
+    /// The newest message of the subject could not be read.
     #[error("reading the newest command of a subject failed")]
     Read(#[source] jetstream::stream::LastRawMessageError),
-    /// Other publishers were faster three times.
+    /// Other publishers changed the subject between every read and write.
     #[error("the subject changed at each try")]
     Contended,
 }
 
-/// Publishes all, many in flight at once. One result for each, in order.
+/// Publishes all of them, many in flight at once. Gives one result for each, in the same order.
 pub async fn publish_all(topology: &Topology, publications: &[Publication]) -> Vec<Result<Published, PublishError>> {
     // Whoever waits for a slot of the connection must be polled together with those that hold one: a batch, or several,
     // could otherwise hold all slots and wait for the next one for ever.
@@ -75,10 +75,10 @@ pub async fn publish_all(topology: &Topology, publications: &[Publication]) -> V
     stream::iter(pending).buffered(IN_FLIGHT).collect().await
 }
 
-/// Forgets an acked tombstone, unless something newer took its place.
+/// Deletes an acked tombstone from the stream, unless a newer message has replaced it.
 ///
 /// # Errors
-/// When the server does not do it; the tombstone's time to live does, then.
+/// The tombstone is still in the stream; its time to live removes it later.
 pub async fn forget_tombstone(
     topology: &Topology,
     node: &NodeId,

@@ -12,16 +12,16 @@ pub const MAX_REQUESTS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "sign")]
 pub struct SignRequest {
-    /// Who asks; equals the subject's node.
+    /// The node that asks; equals the node in the subject.
     pub node: NodeId,
     /// At most [`MAX_REQUESTS`].
     pub requests: Vec<CertificateRequest>,
 }
 
-/// One certificate wanted.
+/// A request for one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRequest {
-    /// The credential. Management takes nothing else but the public key from the request.
+    /// The credential. From the certificate request itself management uses only the public key.
     pub common_name: CommonName,
     /// PKCS #10 request, PEM (RFC 7468).
     pub csr: String,
@@ -35,20 +35,20 @@ pub struct SignAnswer {
     pub results: Vec<SignResult>,
 }
 
-/// What became of one request.
+/// The result of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum SignResult {
     /// The certificate.
     Signed(SignedCertificate),
-    /// Never: the node should not ask again.
+    /// Refused for good: the node should not ask again.
     Refused {
         /// The credential.
         common_name: CommonName,
-        /// Which rule forbids it.
+        /// The rule that forbids it.
         reason: SignRefusal,
     },
-    /// Not at this moment: ask again.
+    /// Management cannot answer at the moment: the node asks again later.
     Unavailable {
         /// The credential.
         common_name: CommonName,
@@ -64,9 +64,9 @@ pub struct SignedCertificate {
     pub certificate: String,
     /// Serial number, lower-case hex.
     pub serial: String,
-    /// Start of validity, backdated against clock skew.
+    /// When it becomes valid; set back to allow for clock skew.
     pub not_before: DateTime<Utc>,
-    /// End of validity.
+    /// When it expires.
     pub not_after: DateTime<Utc>,
 }
 

@@ -69,18 +69,18 @@ pub fn node_requests_of(node: &NodeId) -> String {
     format!("vpn.node.{node}.>")
 }
 
-/// What a node can be asked.
+/// What management can ask of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeVerb {
     /// The profile of one credential.
     Profile,
     /// The live sessions.
     Sessions,
-    /// Moving its clients away, or no longer.
+    /// Start or stop moving its clients away.
     Drain,
-    /// The handshake, at once.
+    /// The sync handshake, at once.
     Sync,
-    /// Serving nobody any more.
+    /// Stop serving for good.
     Retire,
 }
 
@@ -97,7 +97,7 @@ impl NodeVerb {
     }
 }
 
-/// What a node's message is, by its subject.
+/// The kind of a node's message, read from its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromNode {
     /// `vpn.ack.<node>.<user key>`
@@ -129,7 +129,7 @@ impl FromNode {
         }
     }
 
-    /// The node that the server let publish here.
+    /// The node that published it; the server's permissions guarantee that.
     pub fn node(&self) -> &NodeId {
         match self {
             Self::Ack(node, _)

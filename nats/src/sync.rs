@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey};
 
-/// What a node holds.
+/// What a node says it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "sync")]
 pub struct SyncRequest {
-    /// Who asks; equals the subject's node.
+    /// The node that asks; equals the node in the subject.
     pub node: NodeId,
-    /// Which run of the agent.
+    /// The run of the agent that sends it.
     pub instance: AgentInstance,
     /// Stream sequence of the last settled command, 0 for an empty journal.
     pub last_sequence: u64,
@@ -22,26 +22,26 @@ pub struct SyncRequest {
     pub users: u64,
     /// Digest over those users and their revisions.
     pub digest: StateDigest,
-    /// Whether the node ever held a complete snapshot.
+    /// Whether the node has ever held a complete snapshot.
     pub complete: bool,
     /// The store that `last_sequence` counts in; `None` before the first complete snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
-    /// Local requests that wait for management: until they are carried out the node differs on purpose.
+    /// Requests of the local API that wait for management. Until they are carried out the node is expected to differ.
     #[serde(default)]
     pub queued_intents: u64,
-    /// Commands that this run of the agent has taken and not settled. What the bus counts beyond them was lost on its way.
+    /// Commands that this run of the agent has received and not settled. If the bus counts more, the others were lost on the way.
     #[serde(default)]
     pub unsettled: u64,
     /// The node's clock.
     pub at: DateTime<Utc>,
 }
 
-/// What the node should do about it.
+/// Management's answer: what the node should do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum SyncAnswer {
-    /// Go on; the snapshot is complete once the command with this sequence is applied.
+    /// The node is in step. Its snapshot is complete once the command with this sequence is applied.
     Ok {
         /// Stream sequence of the newest command for this node, 0 when there is none.
         upto_sequence: u64,
@@ -49,30 +49,30 @@ pub enum SyncAnswer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stream: Option<StreamId>,
     },
-    /// Everything has to come again, and is being published: ask again in a moment.
+    /// Everything must be sent again and is being published. The node asks again in a moment.
     Preparing {
-        /// Why, in words.
+        /// The reason, for people.
         reason: String,
     },
-    /// Everything comes again from the start; after this sequence, users that did not come are ghosts and go.
+    /// Everything is delivered again from the start. Once this sequence is applied, the node removes the users that were not delivered.
     Resync {
         /// Stream sequence of the newest command for this node, 0 when there is none.
         upto_sequence: u64,
         /// The store that this sequence counts in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stream: Option<StreamId>,
-        /// Why, in words.
+        /// The reason, for people.
         reason: String,
     },
     /// This node must not serve: deregistered, or a clone of a live one.
     Refused {
-        /// Why, in words.
+        /// The reason, for people.
         reason: String,
     },
 }
 
-/// One store of the stream of commands: the moment of its creation in microseconds since 1970. Sequences of two stores have
-/// nothing to do with one another.
+/// The identity of the stream of commands: when it was created, in microseconds since 1970. Sequences of different streams cannot
+/// be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(pub i64);

@@ -1,6 +1,6 @@
 //! How types of this crate are read from text and printed as text: written once, as macros.
 
-/// An identifier that does not have the form it must have.
+/// A text that does not have the form of the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {expected}")]
 pub struct InvalidId {
@@ -9,7 +9,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    /// What was to be read, and what it must look like.
+    /// `what` was to be read, and must have the form `expected`.
     pub(crate) fn new(what: &'static str, expected: &'static str) -> Self {
         Self { what, expected }
     }

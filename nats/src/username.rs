@@ -1,4 +1,4 @@
-//! Usernames: what an operator calls a user.
+//! Usernames: the names that operators give to users.
 
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ use crate::text::text_id;
 #[serde(try_from = "String", into = "String")]
 pub struct Username(String);
 
-/// Why a text is no username. Says the rule that was broken, never echoes the text.
+/// The rule that a text breaks, so that it is not a username. Never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUsername {
     /// No character at all.

@@ -14,12 +14,12 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Security
 
 use crate::problem::ApiError;
 
-/// Says who a key belongs to. A service puts one into its request data:
+/// Finds the owner of a key. A service puts one into its request data:
 /// `app.data(Arc::new(keys) as Arc<dyn Authenticator<Operator>>)`.
 pub trait Authenticator<Identity>: Send + Sync {
     /// The owner of the key.
     ///
-    /// The future gives [`ApiError::Unauthorized`] for a key that is not known, and [`ApiError::Unavailable`] when that cannot be found out.
+    /// The future gives [`ApiError::Unauthorized`] for an unknown key, and [`ApiError::Unavailable`] if the key cannot be looked up.
     fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Identity>;
 }
 
@@ -30,7 +30,7 @@ pub type Identified<'a, Identity> = Pin<Box<dyn Future<Output = Result<Identity,
 #[derive(Debug)]
 pub struct Caller<Identity>(pub Identity);
 
-/// The caller of an operation that answers without a key too. A key that is presented and not known is refused all the same.
+/// The caller of an operation that also answers without a key. An unknown key is refused nevertheless.
 #[derive(Debug)]
 pub struct OptionalCaller<Identity>(pub Option<Identity>);
 
@@ -58,7 +58,7 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
         .filter(|key| !key.is_empty())
 }
 
-/// What is stored in place of a key: SHA-256. Keys are random and long, so nothing slower is needed.
+/// The SHA-256 of a key, which is stored in its place. Keys are long and random, so no slow hash is needed.
 #[must_use]
 pub fn hash_key(key: &str) -> [u8; 32] {
     let digest = digest::digest(&digest::SHA256, key.as_bytes());
@@ -67,7 +67,7 @@ pub fn hash_key(key: &str) -> [u8; 32] {
     hash
 }
 
-/// Compares two secrets in a time that does not depend on where they differ, nor on their lengths.
+/// Compares two secrets in a time that depends neither on where they differ nor on their lengths.
 #[must_use]
 pub fn same_key(left: &str, right: &str) -> bool {
     constant_time::verify_slices_are_equal(&hash_key(left), &hash_key(right)).is_ok()

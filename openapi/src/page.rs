@@ -51,7 +51,7 @@ pub enum PageAnswer<T: ParseFromJSON + ToJSON + types::Type + Example> {
 }
 
 impl<T: ParseFromJSON + ToJSON + types::Type + Example> PageAnswer<T> {
-    /// Makes the page from up to `limit + 1` rows ([`PageLimit::fetch`]): the one too many only says that there is more.
+    /// Makes the page from up to `limit + 1` rows ([`PageLimit::fetch`]): the last row only shows that there is a next page.
     /// `key` gives the position of a row, `uri` is the request's
     /// ([`RequestUri`](crate::middleware::RequestUri)).
     pub fn new<Row, K: Serialize>(

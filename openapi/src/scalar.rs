@@ -20,7 +20,7 @@
 /// }
 /// ```
 ///
-/// `check` is a `fn(&str) -> Result<(), String>`; NUL and lengths outside `length` (in characters) are refused before it is asked.
+/// `check` is a `fn(&str) -> Result<(), String>`; NUL and lengths outside `length` (in characters) are refused before it is called.
 #[macro_export]
 macro_rules! text_scalar {
     (

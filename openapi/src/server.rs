@@ -11,7 +11,7 @@ use poem::{EndpointExt as _, IntoEndpoint, Server};
 /// A connection without a request is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Sockets that are bound and not yet served: what is wrong with an address shows before anything starts.
+/// Sockets that are bound but not yet served, so that a wrong address is reported before anything starts.
 pub struct Bound {
     acceptor: BoxAcceptor,
     addresses: Vec<SocketAddr>,
@@ -49,9 +49,6 @@ impl Bound {
     }
 
     /// Serves until `stop` is done, then lets requests in progress finish for `grace` at most.
-    ///
-    /// # Errors
-    /// When accepting fails for good.
     pub async fn serve<E>(self, app: E, stop: impl Future<Output = ()>, grace: Duration) -> io::Result<()>
     where
         E: IntoEndpoint,

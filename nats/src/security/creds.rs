@@ -32,9 +32,6 @@ pub enum CredentialsError {
 
 impl Credentials {
     /// Read a credentials file's text.
-    ///
-    /// # Errors
-    /// When a block is missing or the seed is not a user's.
     pub fn parse(text: &str) -> Result<Self, CredentialsError> {
         let block = |label| block(text, label).ok_or(CredentialsError::Missing { label });
         let jwt = block(JWT_LABEL)?.to_owned();
@@ -46,9 +43,6 @@ impl Credentials {
     }
 
     /// The text of the file. It holds the seed: write it with mode 0600 and never log it.
-    ///
-    /// # Errors
-    /// When the key pair has no seed.
     pub fn to_file_text(&self) -> Result<String, CredentialsError> {
         let seed = self.key.seed().map_err(|_| CredentialsError::Seed)?;
         let jwt = &self.jwt;

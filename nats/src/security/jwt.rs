@@ -74,9 +74,6 @@ impl<T: ClaimBody> Claims<T> {
     }
 
     /// Sign with `signer`, which becomes the issuer.
-    ///
-    /// # Errors
-    /// When `signer` has no seed, or is of a type that the server accepts for no such claims.
     pub fn sign(&self, signer: &KeyPair) -> Result<String, JwtError> {
         let refused = JwtError::Signer { what: T::TYPE };
         let expected = if T::TYPE == "user" {
@@ -114,9 +111,6 @@ impl<T: ClaimBody> Claims<T> {
 
     /// The claims of a token whose signature is right and whose issuer is one of `trusted`.
     /// Expiry is left to the caller, who knows what time it is.
-    ///
-    /// # Errors
-    /// When the token is no such thing.
     pub fn verify(token: &str, trusted: &[&str]) -> Result<Self, JwtError> {
         let claims = Self::verify_signature(token)?;
         if trusted.contains(&claims.issuer.as_str()) {
@@ -127,9 +121,6 @@ impl<T: ClaimBody> Claims<T> {
     }
 
     /// The claims of a token whose signature is right, whoever signed it: for reading what we stored ourselves.
-    ///
-    /// # Errors
-    /// When the token is no such thing.
     pub fn verify_signature(token: &str) -> Result<Self, JwtError> {
         let mut parts = token.trim().split('.');
         let (Some(header), Some(claims), Some(signature), None) =

@@ -1,4 +1,4 @@
-//! NKeys as the rest of the system passes them around.
+//! Public NKeys as typed values.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::text_id;
 
-/// A text that is no NKey of the wanted type. Never holds the text, which may be a seed.
+/// A text that is not an NKey of the expected type. Does not hold the text, which may be a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be {expected}")]
 pub struct InvalidKey {
@@ -26,9 +26,6 @@ pub struct NodePublicKey(String);
 
 impl NodePublicKey {
     /// The public half of a node's key pair.
-    ///
-    /// # Errors
-    /// When it is no user key.
     pub fn of(key: &KeyPair) -> Result<Self, InvalidKey> {
         key.public_key().parse()
     }

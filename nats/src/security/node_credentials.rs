@@ -10,13 +10,10 @@ use super::{
 };
 use crate::ids::NodeId;
 
-/// Sign a node's token with the scoped key of the NODES account: the server gives the bearer that scope's template,
+/// Signs a node's token with the scoped key of the NODES account: the server gives the bearer that scope's template,
 /// filled with the token's name.
 ///
 /// `revoked_at` is when this key was last revoked, if it ever was: the server refuses what was issued up to that second.
-///
-/// # Errors
-/// When `signer` is no account key with a seed.
 pub fn issue_node_jwt(
     node: &NodeId,
     key: &NodePublicKey,
@@ -34,7 +31,7 @@ pub fn issue_node_jwt(
     claims.sign(&authority.signer)
 }
 
-/// What makes node tokens: the scoped signing key and the account it signs for. Debug shows no seed.
+/// The key and account that sign node tokens: the scoped signing key, and the account it signs for. Debug does not show the seed.
 #[derive(Debug, Clone)]
 pub struct NodeAuthority {
     /// The scoped signing key, `nodes-signing.nk`.

@@ -1,4 +1,4 @@
-//! Taking a node's credential back: a new token of the NODES account that lists the key, pushed to the running server.
+//! Revoking a node's credential: a new token of the NODES account that lists the key, sent to the running server.
 //!
 //! The caller keeps the account's current token: [`revoke_key`] makes the next one from it, and after a wiped server store
 //! [`publish_account`] brings the stored one back.
@@ -20,10 +20,7 @@ use crate::permissions;
 const UPDATE_SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
 const UPDATE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The account token that also refuses whatever was issued to `key` up to `revoked_at`.
-///
-/// # Errors
-/// When `current` is no account token, or `operator` cannot sign one.
+/// The next account token: it also refuses every credential that was issued to `key` up to `revoked_at`.
 pub fn revoke_key(
     current: &str,
     key: &NodePublicKey,
@@ -36,10 +33,7 @@ pub fn revoke_key(
     reissue(account, operator)
 }
 
-/// When `key` was last revoked, for [`super::node_credentials::issue_node_jwt`].
-///
-/// # Errors
-/// When `current` is no account token.
+/// When `key` was last revoked; [`super::node_credentials::issue_node_jwt`] needs it.
 pub fn revoked_at(current: &str, key: &NodePublicKey) -> Result<Option<DateTime<Utc>>, JwtError> {
     let account = Claims::<AccountClaims>::verify_signature(current)?;
     Ok(account
@@ -55,22 +49,19 @@ pub enum RebuildError {
     /// The current token was not read, or the new one not signed.
     #[error("could not read or sign the account's token")]
     Token(#[source] JwtError),
-    /// It is no token that `bus-init` made.
+    /// The token was not created by `bus-init`.
     #[error("the token is not of a NODES account: {what}")]
     Foreign {
-        /// What is missing.
+        /// What the token lacks.
         what: &'static str,
     },
-    /// It names a key that is none.
+    /// It names something that is not a key.
     #[error("the account's token names a broken key")]
     Key(#[source] InvalidKey),
 }
 
 /// The NODES account as this build wants it (exports, imports, template), with the identity and keys of `current` and
 /// exactly these revocations: for upgrades, and for a list kept elsewhere.
-///
-/// # Errors
-/// When `current` is not what `bus-init` made, or `operator` cannot sign.
 pub fn rebuild_nodes_account(
     current: &str,
     revocations: &BTreeMap<NodePublicKey, DateTime<Utc>>,
@@ -98,8 +89,9 @@ pub fn rebuild_nodes_account(
     reissue(account, operator).map_err(RebuildError::Token)
 }
 
-/// Signs the claims again, with the key that signed them before: the server stores a stranger's token without a word, ignores
-/// it while it runs, and would come back without the account. Times are whole seconds, and only a newer token counts.
+/// Signs the claims again with the key that signed them before. The server would store a token of another signer without an
+/// error, ignore it while it runs, and start the next time without the account. Times are whole seconds, and only a newer token
+/// counts.
 fn reissue(mut account: Claims<AccountClaims>, operator: &KeyPair) -> Result<String, JwtError> {
     if account.issuer != operator.public_key() {
         return Err(JwtError::Issuer);
@@ -108,19 +100,19 @@ fn reissue(mut account: Claims<AccountClaims>, operator: &KeyPair) -> Result<Str
     account.sign(operator)
 }
 
-/// Why the server does not hold the account token that it was sent.
+/// Why the server did not accept the account token.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishAccountError {
-    /// No answer.
+    /// The request failed.
     #[error("the server did not answer the account update")]
     Request(#[source] async_nats::client::RequestError),
-    /// No answer in time.
+    /// The server did not answer in time.
     #[error("the server did not answer the account update within {}s", UPDATE_DEADLINE.as_secs())]
     TimedOut,
-    /// An answer that is none.
+    /// The answer could not be read.
     #[error("the server's answer to the account update is not understood")]
     Answer(#[source] serde_json::Error),
-    /// The server said no.
+    /// The server refused it.
     #[error("the server refused the account update ({code}): {description}")]
     Refused {
         /// Its code.
@@ -130,10 +122,8 @@ pub enum PublishAccountError {
     },
 }
 
-/// Give the running server an account token, as a user of the system account. Clients whose credential it revokes are dropped at once.
-///
-/// # Errors
-/// When the server does not confirm it.
+/// Sends an account token to the running server, as a user of the system account. Clients whose credential it revokes are
+/// disconnected at once.
 pub async fn publish_account(system: &Client, token: String) -> Result<(), PublishAccountError> {
     let request = system.request(UPDATE_SUBJECT, token.into());
     let answer = tokio::time::timeout(UPDATE_DEADLINE, request)

@@ -1,5 +1,5 @@
-//! What a node whose credential the bus refuses asks management over HTTP, and the answer: both are signed, because by then neither
-//! knows the other by its connection. The node signs with its bus key, management with the key of the fleet's CA.
+//! A node whose credential the bus refuses asks management over HTTP whether it is still registered. Question and answer are signed,
+//! because the connection authenticates neither side: the node signs with its bus key, management with the key of the fleet's CA.
 
 use std::fmt;
 
@@ -14,27 +14,27 @@ use crate::ids::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// It is.
+    /// The node is registered with this key.
     Registered,
-    /// It was, and this key was revoked.
+    /// The key was revoked: the node was deregistered, or enrolled again with another key.
     Deregistered,
-    /// Nothing is known of this key: another fleet's, or an older database's.
+    /// The key is not known: it belongs to another fleet, or the database was restored from an older state.
     Unknown,
 }
 
-/// A node asks how it stands.
+/// The question of a node whether it is still registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Who asks.
+    /// The node that asks.
     pub node: NodeId,
-    /// With which key it proves that.
+    /// The key that signs the question.
     pub key: NodePublicKey,
-    /// When, by the node's clock, in whole microseconds; also what makes an answer to another question useless.
+    /// When it asks, by the node's clock, in whole microseconds. It is part of the signed answer, so that an answer fits one question only.
     pub at: DateTime<Utc>,
 }
 
 impl Question {
-    /// A question of this moment.
+    /// A question with the current time.
     pub fn new(node: NodeId, key: NodePublicKey) -> Self {
         Self {
             node,
@@ -43,15 +43,12 @@ impl Question {
         }
     }
 
-    /// The moment as it is signed and sent.
+    /// The time in the form that is signed.
     pub fn at_text(&self) -> String {
         self.at.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
     /// The node's signature.
-    ///
-    /// # Errors
-    /// When the key has no seed.
     pub fn sign(&self, key: &KeyPair) -> Result<Vec<u8>, nkeys::error::Error> {
         key.sign(self.text().as_bytes())
     }
@@ -71,7 +68,7 @@ impl Question {
         )
     }
 
-    /// No part can hold a line feed, so that the text says one thing only.
+    /// No part can hold a line feed, so that no two questions have the same text.
     fn text(&self) -> String {
         format!(
             "vpnmanager standing question\n{}\n{}\n{}\n",

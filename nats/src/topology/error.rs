@@ -8,10 +8,10 @@ pub enum TopologyError {
         "nats-server {found} is too old: VPN Manager needs 2.14 or newer, older ones ignore settings that keep nodes apart"
     )]
     ServerTooOld {
-        /// The version that it gave.
+        /// The version of the server.
         found: String,
     },
-    /// What the server holds is not what was asked for.
+    /// A stream or consumer on the server has another setting than VPN Manager needs.
     #[error(
         "{name} differs from what VPN Manager needs: {field} is {found}, not {wanted}; nothing was changed, correct or remove it by hand"
     )]
@@ -20,17 +20,17 @@ pub enum TopologyError {
         name: String,
         /// The setting.
         field: &'static str,
-        /// What it must be.
+        /// The value that it must have.
         wanted: String,
-        /// What it is.
+        /// The value that it has.
         found: String,
     },
-    /// The server did not do what was asked.
+    /// A request to the server failed.
     #[error("{action} failed")]
     Request {
-        /// What was asked.
+        /// The action that failed.
         action: String,
-        /// Its answer.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -5,7 +5,7 @@
 pub struct TopologyOptions {
     /// Copies of each stream: 1 on a single server, 3 on a cluster.
     pub replicas: usize,
-    /// Keep node consumers in memory: four times the throughput on a thousand nodes, and gone when the server restarts.
+    /// Keep node consumers in memory: four times the throughput with a thousand nodes, but lost when the server restarts.
     pub memory_consumers: bool,
 }
 

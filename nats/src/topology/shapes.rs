@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{ids::NodeId, subjects};
 
-/// Unacked commands that the server hands to one node at once.
+/// The most unacked commands that the server delivers to one node.
 const MAX_ACK_PENDING: i64 = 1024;
-/// Prefetched messages count against this, so it is longer than any batch takes.
+/// How long a node may hold a command unsettled. Prefetched messages count too, so it is longer than any batch takes.
 const ACK_WAIT: Duration = Duration::from_secs(60);
-/// What a dead replica had in its hands goes to another one after this long. A batch is one transaction, and what comes twice
-/// changes nothing.
+/// After this time, reports that a dead replica left unsettled are delivered to another one. A batch is one transaction, and a
+/// report that is delivered twice changes nothing.
 const REPORT_ACK_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn commands(options: &TopologyOptions) -> stream::Config {

@@ -1,4 +1,4 @@
-//! The streams and consumers in use: kept, rewound, purged, asked.
+//! The streams and consumers, once they exist: reset, purge, query.
 
 use std::time::Duration;
 
@@ -37,9 +37,6 @@ pub struct Topology {
 
 impl Topology {
     /// Creates what is missing and checks what is there.
-    ///
-    /// # Errors
-    /// When the server is too old, does not answer, or holds streams of another shape.
     pub async fn ensure(client: &Client, options: TopologyOptions) -> Result<Self, TopologyError> {
         check_version(&client.server_info().version)?;
         let context = jetstream::context::ContextBuilder::new()
@@ -73,17 +70,11 @@ impl Topology {
     }
 
     /// The shared consumer of acks and events.
-    ///
-    /// # Errors
-    /// When the server does not answer, or holds a consumer of another shape.
     pub async fn ensure_event_consumer(&self) -> Result<PullConsumer, TopologyError> {
         ensure_consumer(&self.events, EVENTS_CONSUMER, shapes::event_consumer()).await
     }
 
     /// The consumer from which one node pulls its commands.
-    ///
-    /// # Errors
-    /// When the server does not answer, or holds a consumer of another shape.
     pub async fn ensure_node_consumer(&self, node: &NodeId) -> Result<(), TopologyError> {
         ensure_consumer(
             &self.commands,
@@ -94,10 +85,7 @@ impl Topology {
         .map(drop)
     }
 
-    /// Lets a node's consumer deliver everything again from the start.
-    ///
-    /// # Errors
-    /// When the server does not do it.
+    /// Resets a node's consumer, so that it delivers every command again from the start.
     pub async fn rewind_node_consumer(&self, node: &NodeId) -> Result<(), TopologyError> {
         self.commands
             .reset_consumer(node.as_str(), Some(1))
@@ -106,29 +94,20 @@ impl Topology {
             .map_err(TopologyError::request(format!("rewinding the consumer of {node}")))
     }
 
-    /// Lets commands that were given to the node and never reached it, as when its agent or a connection died, come again at
-    /// once, and not after the ack wait: more are not settled than the `held` that it has. A command that comes twice changes
-    /// nothing.
-    ///
-    /// # Errors
-    /// When the server does not do it.
+    /// Has commands that were lost on their way to a node (its agent or a connection died) delivered again at once, without
+    /// waiting for the ack timeout. They are lost when more deliveries are unsettled than the node says it holds (`held`). A
+    /// command that is delivered twice changes nothing.
     pub async fn give_lost_again(&self, node: &NodeId, held: u64) -> Result<(), TopologyError> {
         give_again(&self.commands, node.as_str(), held).await
     }
 
-    /// Lets acks and events that were given to a management that is no more come again at once, and not after the ack wait.
-    /// Another replica gets what it has in hand a second time, which changes nothing.
-    ///
-    /// # Errors
-    /// When the server does not do it.
+    /// Has acks and events that were delivered to a dead management replica delivered again at once, without waiting for the ack
+    /// timeout. Other replicas get their unsettled reports a second time, which changes nothing.
     pub async fn give_lost_reports_again(&self) -> Result<(), TopologyError> {
         give_again(&self.events, EVENTS_CONSUMER, 0).await
     }
 
-    /// Takes away the consumer and the commands of a node that was deregistered. Repeating it is harmless.
-    ///
-    /// # Errors
-    /// When the server does not do it.
+    /// Deletes the consumer and the commands of a deregistered node. Repeating it changes nothing.
     pub async fn remove_node(&self, node: &NodeId) -> Result<(), TopologyError> {
         match self.commands.delete_consumer(node.as_str()).await {
             Ok(_) => {}
@@ -147,10 +126,7 @@ impl Topology {
             .map_err(TopologyError::request(format!("purging the commands of {node}")))
     }
 
-    /// The store that the stream of commands is in: another one after the server lost its own.
-    ///
-    /// # Errors
-    /// When the server does not answer.
+    /// The identity of the stream of commands; it changes when the server lost the stream and it was created again.
     pub async fn commands_store(&self) -> Result<StreamId, TopologyError> {
         let info = self
             .commands
@@ -161,10 +137,7 @@ impl Topology {
         Ok(StreamId(i64::try_from(micros).unwrap_or_default()))
     }
 
-    /// The subjects of a node that hold a command, each with its user; `None` where the subject names none.
-    ///
-    /// # Errors
-    /// When the server does not answer.
+    /// The subjects of a node that hold a command, each with its user; `None` where the subject holds no valid user key.
     pub async fn commands_held(&self, node: &NodeId) -> Result<Vec<(String, Option<UserKey>)>, TopologyError> {
         let all = subjects::commands_of(node);
         let failed = || TopologyError::request(format!("listing the commands of {node}"));
@@ -178,9 +151,6 @@ impl Topology {
     }
 
     /// Removes the command of a subject.
-    ///
-    /// # Errors
-    /// When the server does not do it.
     pub async fn forget_command(&self, subject: &str) -> Result<(), TopologyError> {
         let purged = self.commands.purge().filter(subject).await;
         purged
@@ -189,9 +159,6 @@ impl Topology {
     }
 
     /// Stream sequence of the newest command for a node, 0 when there is none.
-    ///
-    /// # Errors
-    /// When the server does not answer.
     pub async fn newest_command(&self, node: &NodeId) -> Result<u64, TopologyError> {
         let found = self
             .commands
@@ -212,7 +179,7 @@ fn consumer_is_absent(error: &stream::ConsumerError) -> bool {
         if inner.error_code() == jetstream::ErrorCode::CONSUMER_NOT_FOUND)
 }
 
-/// Starts over behind the oldest message that is not settled, when more of them are open than `held`.
+/// Resets the consumer to the oldest unsettled message if more messages are unsettled than `held`.
 async fn give_again(stream: &Stream, consumer: &str, held: u64) -> Result<(), TopologyError> {
     let action = format!("giving {consumer} again what it lost");
     let info = stream

@@ -6,9 +6,6 @@ use super::error::TopologyError;
 pub const OLDEST_SERVER: (u64, u64) = (2, 14);
 
 /// Refuses servers older than [`OLDEST_SERVER`].
-///
-/// # Errors
-/// When the version is older or unreadable.
 pub fn check_version(version: &str) -> Result<(), TopologyError> {
     let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u64>().ok());
     let found = numbers.next().flatten().zip(numbers.next().flatten());

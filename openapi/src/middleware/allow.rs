@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::spec::operations;
 
-/// Of paths outside the description: the documents.
+/// The methods of paths outside the description: the documents.
 const READ_ONLY: &str = "GET, HEAD";
 
 /// The path templates of a description.

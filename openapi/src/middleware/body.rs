@@ -1,4 +1,4 @@
-//! What is let in: a body within the limit, and no NUL in path, query or body.
+//! Checks of a request before the operation sees it: the body within the limit, and no NUL in path, query or body.
 
 use bytes::Bytes;
 use poem::Request;
@@ -58,7 +58,7 @@ fn parameter_name(pair: &str) -> &str {
     }
 }
 
-/// A raw NUL is not JSON anyway; the escape is, and no store of ours takes it.
+/// A raw NUL is not valid JSON. Its escape is valid, but our databases cannot store it.
 fn refuse_nul_in_body(body: &[u8]) -> Result<(), ApiError> {
     const ESCAPE: &[u8] = b"\\u0000";
     if !body.windows(ESCAPE.len()).any(|window| window == ESCAPE) {

@@ -1,4 +1,4 @@
-//! Which field of a refused body is wrong: the framework tells the type that it failed in, the schema tells the field.
+//! Which field of a refused body is wrong: the framework names the type that failed to parse, the schema gives the field.
 
 use poem::http::Method;
 use poem_openapi::types::ParseFromParameter as _;
@@ -9,7 +9,7 @@ use crate::problem::FieldError;
 use crate::spec::resolve;
 use crate::time::Timestamp;
 
-/// Nesting that is looked into; deeper bodies keep the framework's text.
+/// How deep bodies are searched; for deeper ones the framework's text is kept.
 const DEEPEST: usize = 16;
 
 /// A request that the framework refused, beside the description of what it should have been.
@@ -238,7 +238,7 @@ fn text_complaint(schema: &Value, text: &str) -> Option<String> {
     None
 }
 
-/// A type with a name of its own refused its text: the one member of that type that the body has is to blame.
+/// A named type refused its text: the fault is in the only member of that type in the body.
 fn by_type_name(document: &Value, schema: &Value, value: &Value, reason: &str) -> Option<FieldError> {
     let (name, _) = reason.strip_prefix("failed to parse \"")?.split_once('"')?;
     let format = name.split_once('_')?.1;

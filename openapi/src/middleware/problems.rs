@@ -21,7 +21,7 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response
 }
 
-/// An error status with a text or nothing in it becomes a problem without detail; an operation's own answer stays.
+/// An error answer with plain text or an empty body becomes a problem without detail; an answer of an operation stays as it is.
 pub(super) fn of_response(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();

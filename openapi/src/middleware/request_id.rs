@@ -1,4 +1,4 @@
-//! `x-request-id`: the caller's when it is a sane token, else one of ours; in every answer and in the logs.
+//! `x-request-id`: the caller's if it is a valid token, otherwise a new one; it is in every answer and in the logs.
 
 use std::fmt::{self, Display};
 

@@ -1,4 +1,4 @@
-//! How long to wait before what failed is tried again.
+//! How long to wait before a failed action is tried again.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ impl Backoff {
     /// The pause after so many failures in a row, counted from 1.
     #[must_use]
     pub fn after(&self, failures: u32) -> Duration {
-        // 2^16 of the shortest pause is longer than anybody waits.
+        // 2^16 times the shortest pause is longer than any longest pause.
         let doublings = failures.saturating_sub(1).min(16);
         self.shortest.saturating_mul(1 << doublings).min(self.longest)
     }
 }
 
-/// 0.9 to 1.1 of the duration, so that many who wait do not come back in step.
+/// 0.9 to 1.1 times the duration, so that many processes do not try again at the same moment.
 #[must_use]
 pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.9 + 0.2 * fastrand::f64())

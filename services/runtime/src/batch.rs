@@ -1,7 +1,7 @@
 //! Group commit: many callers, one commit.
 //!
-//! A worker takes whatever has queued up while it was busy with the batch before; there is no timer, so a lone caller waits for
-//! nobody and a crowd shares its commits.
+//! A worker takes all requests that queued up while it was busy with the batch before. There is no timer: a single caller does not
+//! wait, and many callers share a commit.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use tracing::error;
 
 use crate::tasks::Tasks;
 
-/// The way to a group commit. Cheap to clone.
+/// Submits requests to a group commit. Cheap to clone.
 #[derive(Debug)]
 pub struct Batcher<Req, Res> {
     queue: mpsc::Sender<Item<Req, Res>>,
 }
 
-/// How much may queue up and be taken at once.
+/// The limits of the queue and of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
-    /// Requests that may wait; more callers wait in [`Batcher::submit`].
+    /// The most requests in the queue; further callers wait in [`Batcher::submit`].
     pub queue: usize,
-    /// Requests in one batch.
+    /// The most requests in one batch.
     pub batch: usize,
-    /// Batches worked on at the same time.
+    /// The number of batches that are handled at the same time.
     pub workers: usize,
 }
 
@@ -78,7 +78,7 @@ where
                 while let Some(batch) = take(&queue, most, &stop).await {
                     work_off(batch, &handle).await;
                 }
-                // When the last caller is gone before the process stops there is nothing left to do but to wait for that.
+                // If the last caller is gone before the process stops, only the stop is left to wait for.
                 stop.cancelled().await;
                 Ok(())
             });
@@ -88,10 +88,10 @@ where
 
     /// Queues a request and waits for its answer.
     ///
-    /// A caller that gives up waiting does not take its request back.
+    /// If the caller stops waiting, the request is handled all the same.
     ///
     /// # Errors
-    /// [`Closed`] when the process is stopping. The request may have been worked off all the same.
+    /// [`Closed`] when the process is stopping. The request may have been handled nevertheless.
     pub async fn submit(&self, request: Req) -> Result<Res, Closed> {
         let (answer, answered) = oneshot::channel();
         self.queue.send((request, answer)).await.map_err(|_returned| Closed)?;

@@ -42,7 +42,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Runs the body of `main`, prints what there is to say and gives the exit code: 0 done, 1 failed, 2 usage.
+/// Runs the body of `main`, prints its error if there is one, and gives the exit code: 0 done, 1 failed, 2 usage.
 pub fn run(body: impl FnOnce() -> Result<(), Stop>) -> ExitCode {
     match body() {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,9 +62,6 @@ pub fn run(body: impl FnOnce() -> Result<(), Stop>) -> ExitCode {
 }
 
 /// Prints the answer of a command to stdout.
-///
-/// # Errors
-/// When stdout is closed.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -72,9 +69,6 @@ pub fn print(text: &str) -> io::Result<()> {
 }
 
 /// Runs a future on a multi-threaded runtime and waits a second at most for blocking work left behind.
-///
-/// # Errors
-/// When the runtime cannot be built.
 pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let output = runtime.block_on(future);
@@ -82,7 +76,7 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
-/// stderr may be closed; there is nobody left to tell.
+/// stderr may be closed; then the message is lost.
 fn warn_on_stderr(text: &str) {
     let _closed = io::stderr().lock().write_all(text.as_bytes());
 }

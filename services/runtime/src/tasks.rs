@@ -36,7 +36,7 @@ struct Inner {
     book: Mutex<Book>,
 }
 
-/// Who runs, and why the process ended; `None` after a normal shutdown.
+/// The tasks that run, and why the process ended; `None` after a normal shutdown.
 #[derive(Debug, Default)]
 struct Book {
     next: u64,
@@ -44,7 +44,7 @@ struct Book {
     failure: Option<TaskFailure>,
 }
 
-/// A task that ended though nobody asked it to.
+/// A task that ended without being asked to.
 #[derive(Debug, Error)]
 #[error("task {name} {kind}")]
 pub struct TaskFailure {
@@ -69,7 +69,7 @@ enum FailureKind {
     Returned,
 }
 
-/// Why the end of the process was not a clean one.
+/// Why the shutdown was not clean.
 #[derive(Debug, Error)]
 pub enum TasksError {
     /// A task died.
@@ -179,9 +179,6 @@ impl Tasks {
     }
 
     /// Stops everything on SIGTERM or SIGINT.
-    ///
-    /// # Errors
-    /// When the handlers cannot be installed.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -68,9 +68,6 @@ pub struct LogGuard {
 
 /// Starts logging for the whole process, panics included. Under a systemd unit with `LogsDirectory=vpnmanager` and no file
 /// configured, the file is `/var/log/vpnmanager/<name>.log`.
-///
-/// # Errors
-/// When the filter is not understood, the file's folder cannot be written, or logging was started before.
 pub fn init(config: &LogConfig, name: &str) -> anyhow::Result<LogGuard> {
     let mut layers = vec![layer(config.format, std::io::stderr)];
     let mut guard = None;

@@ -9,8 +9,8 @@ use std::{
 
 use super::{init_error::BusInitError, names};
 
-/// A folder that only its owner enters. One that is there and open to others is closed when it holds nothing but the
-/// files of a bus; anything else in it means that somebody else uses it, as in `--dir /etc`.
+/// Creates the folder with mode 0700. An existing folder that is open to others is closed only if it holds nothing but the files
+/// of a bus: anything else means that it is used for something else, as in `--dir /etc`.
 pub(super) fn make_private(dir: &Path) -> Result<(), BusInitError> {
     let failed = error(dir);
     DirBuilder::new()

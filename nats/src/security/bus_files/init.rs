@@ -1,4 +1,4 @@
-//! Making a bus: operator, accounts, first credentials, CA, server certificate and server configuration.
+//! Creating a bus: operator, accounts, first credentials, CA, server certificate and server configuration.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use super::{
 };
 pub use super::{init_error::BusInitError, init_request::BusInit};
 
-/// What was done, for people: its Display says it in a few lines.
+/// What was done. Its Display is the report for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusSummary {
     /// Whether the keys are new. If not, only the server's configuration and certificate were rendered again.
@@ -30,10 +30,7 @@ pub struct BusSummary {
 }
 
 impl BusInit {
-    /// Makes the bus, or, where there is one, leaves its keys alone and renders the server's configuration and certificate again.
-    ///
-    /// # Errors
-    /// When something asked for is wrong, the folder holds a part of a bus, or a file cannot be written.
+    /// Creates the bus. If there is one, it keeps its keys and renders only the server's configuration and certificate again.
     pub fn run(&self) -> Result<BusSummary, BusInitError> {
         if !self.monitor.ip().is_loopback() {
             return Err(BusInitError::MonitorNotLoopback { address: self.monitor });
@@ -84,7 +81,7 @@ enum State {
     Partial { missing: Vec<&'static str> },
 }
 
-/// Rendered files do not count: they can be made again.
+/// Rendered files do not count: they can be rendered again.
 fn state(dir: &Path) -> State {
     let missing: Vec<_> = names::KEPT
         .into_iter()

@@ -1,4 +1,4 @@
-//! Why `bus-init` made no bus.
+//! Why `bus-init` failed.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -6,13 +6,13 @@ use vpnmanager_secret_file::SecretFileError;
 
 use crate::security::{creds::CredentialsError, jwt::JwtError};
 
-/// Why there is no bus.
+/// Why `bus-init` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BusInitError {
     /// Monitoring would show connections and subjects to the network.
     #[error("the monitoring address {address} must be a loopback address, such as 127.0.0.1:8222")]
     MonitorNotLoopback {
-        /// What was asked for.
+        /// The address that was given.
         address: SocketAddr,
     },
     /// A path that the server's configuration cannot hold.
@@ -21,7 +21,7 @@ pub enum BusInitError {
         /// The path.
         path: PathBuf,
     },
-    /// A run that did not finish, or files that somebody took away. Making new keys would cut off whoever holds the old ones.
+    /// An earlier run did not finish, or files were removed. New keys would lock out everybody who uses the old ones.
     #[error(
         "{dir} holds only a part of a bus: {missing} missing; put them back from a backup, or, if no node was ever enrolled, empty the folder and run again",
         missing = missing.join(", ")
@@ -29,10 +29,10 @@ pub enum BusInitError {
     HalfWritten {
         /// The folder.
         dir: PathBuf,
-        /// What is not there.
+        /// The missing files.
         missing: Vec<&'static str>,
     },
-    /// A folder with other things in it, which others may enter.
+    /// The folder holds other files, and other users may enter it.
     #[error(
         "{dir} holds other files and is open to other users; give the bus a folder of its own, or make this one private (chmod 700)"
     )]
@@ -54,22 +54,22 @@ pub enum BusInitError {
         #[source]
         source: io::Error,
     },
-    /// Keys or tokens were not made.
+    /// Keys or tokens could not be created.
     #[error("could not make the accounts")]
     Accounts(#[source] JwtError),
-    /// Keys were not encoded.
+    /// A key could not be encoded.
     #[error("could not encode a key")]
     Key(#[source] nkeys::error::Error),
-    /// Credentials were not written.
+    /// The credentials could not be written.
     #[error("could not write the credentials")]
     Credentials(#[source] CredentialsError),
-    /// A name that no certificate can hold.
+    /// A certificate cannot hold this name.
     #[error("{host:?} is no DNS name or IP address")]
     Host {
         /// The name.
         host: String,
     },
-    /// The certificates were not made.
+    /// The certificates could not be created.
     #[error("could not make the certificates")]
     Certificate(#[source] rcgen::Error),
 }

@@ -2,19 +2,19 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-/// What `bus-init` was asked for.
+/// What `bus-init` should create.
 #[derive(Debug, Clone)]
 pub struct BusInit {
-    /// Where the files go; made with mode 0700.
+    /// The folder for the files; created with mode 0700.
     pub dir: PathBuf,
-    /// Where the server listens for management and nodes.
+    /// The address on which the server listens for management and nodes.
     pub listen: SocketAddr,
-    /// Where the server answers its unauthenticated monitoring requests; a loopback address.
+    /// The address of the server's monitoring, which has no authentication; must be a loopback address.
     pub monitor: SocketAddr,
-    /// Where the server keeps streams and account tokens.
+    /// The folder in which the server stores streams and account tokens.
     pub store_dir: PathBuf,
     /// DNS names and IP addresses by which management and nodes reach the server; loopback names are always added.
     pub hosts: Vec<String>,
-    /// Let clients connect without TLS too: for development on one machine.
+    /// Also accept clients without TLS: for development on one machine.
     pub allow_plaintext: bool,
 }

@@ -16,16 +16,16 @@ use crate::security::{
     node_credentials::NodeAuthority,
 };
 
-/// A folder that `bus-init` filled. Each method reads one file; nobody needs them all.
+/// The folder that `bus-init` filled. Each method reads one file.
 #[derive(Debug, Clone)]
 pub struct BusFiles {
     dir: PathBuf,
 }
 
-/// Why a file of the bus is of no use.
+/// Why a file of the bus cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BusFilesError {
-    /// Not read.
+    /// The file could not be read.
     #[error("could not read {path}; `vpnmanager-management bus-init` makes it")]
     Read {
         /// The file.
@@ -34,13 +34,13 @@ pub enum BusFilesError {
         #[source]
         source: io::Error,
     },
-    /// No seed, or of another kind.
+    /// The file holds no seed, or the seed of another kind of key.
     #[error("{path} holds no seed of the expected kind")]
     Seed {
         /// The file.
         path: PathBuf,
     },
-    /// No credentials.
+    /// The file holds no credentials.
     #[error("{path} is no credentials file")]
     Credentials {
         /// The file.
@@ -49,7 +49,7 @@ pub enum BusFilesError {
         #[source]
         source: CredentialsError,
     },
-    /// No account token.
+    /// The file holds no account token.
     #[error("{path} is no account token")]
     Token {
         /// The file.
@@ -86,7 +86,7 @@ impl BusFiles {
         self.dir.join(names::SERVER_CONFIG)
     }
 
-    /// The CA of the bus, for whoever connects.
+    /// The path of the CA of the bus, for clients.
     pub fn ca_path(&self) -> PathBuf {
         self.dir.join(names::CA_CERTIFICATE)
     }
@@ -102,49 +102,31 @@ impl BusFiles {
     }
 
     /// The CA of the bus, for the answer to an enrolment.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn ca_pem(&self) -> Result<String, BusFilesError> {
         read(&self.ca_path())
     }
 
     /// Management's credentials.
-    ///
-    /// # Errors
-    /// When the file cannot be read or understood.
     pub fn management_credentials(&self) -> Result<Credentials, BusFilesError> {
         credentials(&self.management_creds_path())
     }
 
     /// The system account's credentials: to publish account tokens.
-    ///
-    /// # Errors
-    /// When the file cannot be read or understood.
     pub fn system_credentials(&self) -> Result<Credentials, BusFilesError> {
         credentials(&self.system_creds_path())
     }
 
     /// The operator's signing key: to sign account tokens.
-    ///
-    /// # Errors
-    /// When the file cannot be read or understood.
     pub fn operator_signing_key(&self) -> Result<KeyPair, BusFilesError> {
         seed(&self.dir.join(names::OPERATOR_SIGNING_KEY), &KeyPairType::Operator)
     }
 
     /// The NODES account as `bus-init` made it: the first value of what management then keeps in its database.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn nodes_account_jwt(&self) -> Result<String, BusFilesError> {
         read(&self.dir.join(names::NODES_JWT)).map(|text| text.trim().to_owned())
     }
 
-    /// What signs node tokens.
-    ///
-    /// # Errors
-    /// When a file cannot be read or understood, or the key is not the one that the account names.
+    /// The key and account that sign node tokens.
     pub fn node_authority(&self) -> Result<NodeAuthority, BusFilesError> {
         let signer_path = self.dir.join(names::NODES_SIGNING_KEY);
         let signer = seed(&signer_path, &KeyPairType::Account)?;

@@ -64,9 +64,6 @@ impl Service {
     }
 
     /// As [`Self::parse`], from the given arguments (the first is the program), environment and working folder.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
     pub fn parse_from<S: Subcommand>(
         &self,
         args: impl IntoIterator<Item = impl Into<OsString>>,
@@ -208,9 +205,6 @@ impl<S> Cli<S> {
     }
 
     /// Settings that are accepted for compatibility, were given, and have no effect: worth one warning.
-    ///
-    /// # Errors
-    /// [`ConfigError`] of the configuration file.
     pub fn unused(&self) -> Result<Vec<String>, ConfigError> {
         self.layers().unused()
     }

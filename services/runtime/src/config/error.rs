@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, told so that it can be put right without the source.
+//! What can be wrong with a configuration. The messages say how to correct it without reading the source.
 
 use std::path::PathBuf;
 

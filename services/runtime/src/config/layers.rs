@@ -43,7 +43,7 @@ impl Layers<'_> {
             .map_err(|error| self.explain(&error, &picked))
     }
 
-    /// Settings that are accepted and not used, and were given all the same.
+    /// Settings that were given although they are not used.
     pub(crate) fn unused(&self) -> Result<Vec<String>, ConfigError> {
         let file = self.file_values()?;
         let mut unused = Vec::new();

@@ -10,9 +10,6 @@ use super::setting::Setting;
 pub const MASK: &str = "********";
 
 /// For `#[serde(serialize_with = "vpnmanager_runtime::config::masked")]` on a `SecretString` or an `Option` of it.
-///
-/// # Errors
-/// Those of the serializer.
 pub fn masked<'a, T, S>(secret: &'a T, serializer: S) -> Result<S::Ok, S::Error>
 where
     Option<&'a SecretString>: From<&'a T>,
