@@ -14,27 +14,27 @@ const DEFAULT_PORT: u16 = 1194;
 /// The pool of a node that names none.
 const DEFAULT_POOL: &str = "default";
 
-/// What a node says of itself.
+/// The request of a node to join the fleet.
 #[derive(Clone, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct Registration {
-    /// Its id.
+    /// The id of the node.
     pub server_id: ServerIdText,
-    /// A one-time token; without one the request needs a key.
+    /// A one-time join token. Without one the request needs an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_token: Option<TokenText>,
-    /// The public NKey of its agent, whose seed never leaves it.
+    /// The public NKey of its agent. The seed of the key never leaves the node.
     pub bus_public_key: BusKeyText,
-    /// Request for its OpenVPN server certificate: PKCS #10 in PEM, ECDSA P-256.
+    /// The request for its OpenVPN server certificate: PKCS #10 in PEM, ECDSA P-256.
     pub csr: CsrText,
-    /// What clients dial; the address that the request comes from when not given.
+    /// The DNS name or address that clients connect to. Default: the address that the request comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostText>,
-    /// The port that clients dial.
+    /// The port that clients connect to.
     #[oai(default = "default_port", validator(minimum(value = "1")))]
     #[serde(default = "default_port")]
     pub port: u16,
-    /// The transport of its tunnels: the faster `udp`, or `tcp` for networks that let nothing else through.
+    /// The transport of its tunnels: `udp`, which is faster, or `tcp` for networks that allow nothing else.
     #[oai(default = "default_protocol")]
     #[serde(default = "default_protocol")]
     pub protocol: ProtocolText,
@@ -42,41 +42,41 @@ pub struct Registration {
     #[oai(default = "default_pool")]
     #[serde(default = "default_pool")]
     pub pool: PoolText,
-    /// Clients that it takes at most.
+    /// The most clients that it accepts.
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
-    /// Release of its agent.
+    /// The version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<VersionText>,
 }
 
-/// All that a node needs to serve.
+/// Everything that a node needs to serve.
 #[derive(Clone, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct Enrolment {
-    /// Its id.
+    /// The id of the node.
     pub server_id: String,
-    /// Its way to the bus.
+    /// How it connects to the bus.
     pub bus: EnrolmentBus,
-    /// Its certificates.
+    /// Its certificates and keys.
     pub pki: EnrolmentPki,
 }
 
-/// A node's way to the bus.
+/// How a node connects to the bus.
 #[derive(Clone, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none)]
 pub struct EnrolmentBus {
-    /// Where the bus is.
+    /// The URLs of the bus.
     pub urls: Vec<String>,
-    /// Its credential; of no use without its seed.
+    /// The node's credential. It cannot be used without the seed of the node's key.
     pub jwt: String,
     /// The CA of the bus, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
 
-/// A node's certificates.
+/// A node's certificates and keys.
 #[derive(Clone, Object, Serialize, Deserialize)]
 pub struct EnrolmentPki {
     /// The fleet's CA, PEM.
@@ -85,7 +85,7 @@ pub struct EnrolmentPki {
     pub certificate: String,
     /// The fleet's tls-crypt-v2 server key, PEM. A secret.
     pub tls_crypt_v2_key: String,
-    /// How the common names of all servers of the fleet begin.
+    /// The prefix of the common names of all servers of the fleet.
     pub server_name_prefix: String,
 }
 

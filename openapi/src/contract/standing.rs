@@ -8,25 +8,25 @@ use vpnmanager_nats::security::standing::Standing;
 use super::scalars::{BusKeyText, SignatureText};
 use crate::time::Timestamp;
 
-/// An agent asks how it stands.
+/// The question of an agent whether its node is still registered.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[oai(example)]
 pub struct StandingQuestion {
     /// The public NKey of the agent.
     pub bus_public_key: BusKeyText,
-    /// When it asks; signed as RFC 3339 in UTC with `Z` and six digits of a second.
+    /// When it asks. It is signed as RFC 3339 in UTC with `Z` and six digits of a second.
     pub at: Timestamp,
-    /// Ed25519 by that key, base64url without padding.
+    /// The Ed25519 signature of the question by that key, base64url without padding.
     pub signature: SignatureText,
 }
 
-/// How the agent stands.
+/// The answer, signed by the CA of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct StandingAnswer {
-    /// In one word.
+    /// Whether the node is registered.
     pub standing: StandingWord,
-    /// A fresh bus credential for a registered node; of no use without its seed.
+    /// A fresh bus credential for a registered node. It cannot be used without the seed of the node's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus_jwt: Option<String>,
     /// ECDSA P-256 with SHA-256 (ASN.1) by the fleet's CA, base64url without padding, over the line `vpnmanager standing answer`, the
@@ -34,16 +34,16 @@ pub struct StandingAnswer {
     pub signature: String,
 }
 
-/// Whether a node is a part of the fleet.
+/// Whether a node with this key is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum StandingWord {
-    /// It is.
+    /// It is registered.
     Registered,
-    /// It was; its key is revoked, and it must not serve.
+    /// Its key was revoked, and it must not serve.
     Deregistered,
-    /// Nothing is known of that key.
+    /// The key is not known.
     Unknown,
 }
 
