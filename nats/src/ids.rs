@@ -1,5 +1,5 @@
-//! Identifiers. Each is one subject token (letters, digits, `-`, `_`), so that it can stand in a subject, a permission,
-//! a file name and a URL without escaping. [`CommonName`] alone may hold dots: it names files and certificates, never a subject.
+//! Identifiers. Each is one subject token (letters, digits, `-`, `_`), so that it needs no escaping in a subject, a permission,
+//! a file name or a URL. [`CommonName`] alone may hold dots: it names files and certificates, never a subject.
 
 use std::{fmt, str::FromStr};
 
@@ -163,7 +163,7 @@ impl CommonName {
     /// A common name for a new credential of this user.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub fn for_user(username: &Username) -> Self {
         let mut suffix = [0_u8; Self::SUFFIX_BYTES];
         rand::fill(&mut suffix).expect("the operating system provides randomness");
@@ -196,7 +196,7 @@ impl FromStr for CommonName {
 
 text_id!(NodeId, CommonName);
 
-/// Ids with one printable field.
+/// `Display` for ids with one printable field.
 macro_rules! display_inner {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {

@@ -16,7 +16,7 @@ pub trait ClaimBody: Serialize + DeserializeOwned {
     const TYPE: &'static str;
 }
 
-/// The root of one fleet: whoever signs its accounts.
+/// The operator of one fleet, which signs its accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperatorClaims {
     /// Public keys that may sign accounts besides the operator's own.
@@ -31,7 +31,7 @@ impl ClaimBody for OperatorClaims {
     const TYPE: &'static str = "operator";
 }
 
-/// One account: a closed space of subjects with openings to others.
+/// One account: its own space of subjects, with the exports and imports that connect it to others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AccountClaims {
     /// Subjects of other accounts that this one uses.
@@ -40,13 +40,13 @@ pub struct AccountClaims {
     /// Subjects that other accounts may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<Export>,
-    /// What the account may take up.
+    /// The limits of the account.
     #[serde(default)]
     pub limits: AccountLimits,
-    /// Keys that may sign users of this account, and within which bounds.
+    /// Keys that may sign users of this account, with the permissions of these users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signing_keys: Vec<SigningKey>,
-    /// Public key of a user to Unix seconds: what was issued at or before that time is refused.
+    /// From the public key of a user to Unix seconds: credentials issued at or before that time are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub revocations: BTreeMap<String, i64>,
     /// What other tools wrote into the token; kept when it is signed again.
@@ -89,7 +89,7 @@ pub struct AccountLimits {
 }
 
 impl Default for AccountLimits {
-    /// Nothing limited but JetStream and leaf nodes, which are off.
+    /// No limits, but without JetStream and leaf nodes.
     fn default() -> Self {
         Self {
             subs: UNLIMITED,
@@ -128,7 +128,7 @@ pub struct Export {
     pub name: String,
     /// The subject, wildcards included.
     pub subject: String,
-    /// Always a service here: requests in, replies out. A stream export would show everybody everything.
+    /// Always a service here: requests in, replies out. A stream export would show every message to every importer.
     #[serde(rename = "type")]
     pub kind: SharingKind,
     /// How many replies one request may have.
@@ -144,7 +144,7 @@ pub struct Import {
     pub subject: String,
     /// Public key of the exporting account.
     pub account: String,
-    /// The subject in this account where it differs.
+    /// The subject in this account, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_subject: Option<String>,
     /// As in the export.
@@ -181,7 +181,7 @@ pub enum SigningKey {
     Plain(String),
 }
 
-/// A signing key with the permissions of everybody it signs.
+/// A signing key, with the permissions of all users that it signs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UserScope {
     /// Always `user_scope`.
@@ -212,7 +212,7 @@ pub struct UserPermissions {
     /// Subjects to subscribe to.
     #[serde(rename = "sub", skip_serializing_if = "SubjectPermissions::is_empty")]
     pub subscribe: SubjectPermissions,
-    /// Leave to answer requests on whatever subject they name.
+    /// Whether it may answer requests on the reply subject that they name.
     #[serde(rename = "resp", skip_serializing_if = "Option::is_none")]
     pub responses: Option<ResponsePermission>,
     /// Subscriptions.
@@ -242,10 +242,10 @@ impl UserPermissions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubjectPermissions {
-    /// Only these.
+    /// Only these subjects are allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
-    /// None of these.
+    /// These subjects are denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
 }
@@ -264,7 +264,7 @@ impl SubjectPermissions {
     }
 }
 
-/// Leave to answer a request on the reply subject it names.
+/// The permission to answer a request on the reply subject that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponsePermission {
     /// Answers per request.
@@ -273,7 +273,7 @@ pub struct ResponsePermission {
     pub ttl: i64,
 }
 
-/// One user: whoever connects.
+/// One user: a client that connects.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct UserClaims {
     /// Public key of the account, where a signing key of it is the issuer.

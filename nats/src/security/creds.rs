@@ -7,7 +7,7 @@ use nkeys::{KeyPair, KeyPairType};
 const JWT_LABEL: &str = "NATS USER JWT";
 const SEED_LABEL: &str = "USER NKEY SEED";
 
-/// What a user connects with. Debug shows no secret; nkeys prints only the type of a key.
+/// The credentials of a user. Debug shows no secret: nkeys prints only the type of a key.
 #[derive(Clone)]
 pub struct Credentials {
     /// The user's token.
@@ -16,7 +16,7 @@ pub struct Credentials {
     pub key: KeyPair,
 }
 
-/// Why a text is no credentials file. Never holds the text.
+/// Why a text is not a credentials file. Does not hold the text.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A block is missing or empty.
@@ -25,13 +25,13 @@ pub enum CredentialsError {
         /// The label of the block.
         label: &'static str,
     },
-    /// The seed is no user's seed.
+    /// The seed is not the seed of a user.
     #[error("the credentials file holds no seed of a user")]
     Seed,
 }
 
 impl Credentials {
-    /// Read a credentials file's text.
+    /// Reads the text of a credentials file.
     pub fn parse(text: &str) -> Result<Self, CredentialsError> {
         let block = |label| block(text, label).ok_or(CredentialsError::Missing { label });
         let jwt = block(JWT_LABEL)?.to_owned();

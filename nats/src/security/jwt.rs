@@ -28,16 +28,16 @@ pub struct Claims<T> {
     pub body: T,
 }
 
-/// Why a token was not made or not believed. Never holds the token.
+/// Why a token could not be signed or verified. Does not hold the token.
 #[derive(Debug, thiserror::Error)]
 pub enum JwtError {
-    /// Not three parts of base64url.
+    /// The text is not three parts of base64url.
     #[error("the token is not header.claims.signature in base64url")]
     Form,
-    /// Header or claims are no JSON of the expected shape.
+    /// Header or claims are not JSON of the expected shape.
     #[error("the token's JSON is not what was expected")]
     Json(#[source] serde_json::Error),
-    /// Another algorithm, type or version.
+    /// The token has another algorithm, type or version.
     #[error("the token is not a version {VERSION} {expected} token signed with {ALGORITHM}")]
     Kind {
         /// The type of claims wanted.
@@ -46,13 +46,13 @@ pub enum JwtError {
     /// A time outside the calendar.
     #[error("the token holds a time that does not exist")]
     Time,
-    /// A signature that is not the issuer's.
+    /// The signature is not the issuer's.
     #[error("the token's signature is not by its issuer")]
     Signature(#[source] nkeys::error::Error),
-    /// A signer that we do not trust for this.
+    /// The signer is not trusted for this token.
     #[error("the token was issued by a key of another fleet")]
     Issuer,
-    /// A key that may not sign this type of claims, or has no seed.
+    /// The key has no seed, or may not sign claims of this type.
     #[error("this key cannot sign {what} claims")]
     Signer {
         /// The type of claims.
@@ -73,7 +73,7 @@ impl<T: ClaimBody> Claims<T> {
         }
     }
 
-    /// Sign with `signer`, which becomes the issuer.
+    /// Signs with `signer`, which becomes the issuer.
     pub fn sign(&self, signer: &KeyPair) -> Result<String, JwtError> {
         let refused = JwtError::Signer { what: T::TYPE };
         let expected = if T::TYPE == "user" {
@@ -109,8 +109,8 @@ impl<T: ClaimBody> Claims<T> {
         Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
     }
 
-    /// The claims of a token whose signature is right and whose issuer is one of `trusted`.
-    /// Expiry is left to the caller, who knows what time it is.
+    /// The claims of a token, after checking its signature and that its issuer is one of `trusted`.
+    /// Does not check the expiry: the caller does, with the current time.
     pub fn verify(token: &str, trusted: &[&str]) -> Result<Self, JwtError> {
         let claims = Self::verify_signature(token)?;
         if trusted.contains(&claims.issuer.as_str()) {
@@ -120,7 +120,7 @@ impl<T: ClaimBody> Claims<T> {
         }
     }
 
-    /// The claims of a token whose signature is right, whoever signed it: for reading what we stored ourselves.
+    /// The claims of a token after checking its signature only, not its signer: for tokens that we stored ourselves.
     pub fn verify_signature(token: &str) -> Result<Self, JwtError> {
         let mut parts = token.trim().split('.');
         let (Some(header), Some(claims), Some(signature), None) =

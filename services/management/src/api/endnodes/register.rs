@@ -38,7 +38,7 @@ pub(super) async fn register(
     peer: Option<IpAddr>,
     body: RegistrationBody,
 ) -> Result<Registered, ApiError> {
-    let right = match (&body.join_token, caller) {
+    let authority = match (&body.join_token, caller) {
         (Some(token), _) => Authority::JoinToken(token.as_str().into()),
         (None, Some(actor)) => Authority::Key(actor),
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
@@ -62,7 +62,7 @@ pub(super) async fn register(
         agent_version: body.agent_version.map(VersionText::into_string),
         peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
-    let enrolment = register::register_node(app, registration, right)
+    let enrolment = register::register_node(app, registration, authority)
         .await
         .map_err(failure::of_register_node)?;
     let location = format!("/api/endnodes/{id}");
