@@ -1,6 +1,7 @@
 //! `users`: who should have VPN access.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 use vpnmanager_nats::{
     commands::Protocol,
     ids::{NodeId, UserKey},
@@ -8,12 +9,15 @@ use vpnmanager_nats::{
 };
 
 /// One user. A removed user's row stays until the last node has acked the removal.
+///
+/// Serialized, it is what the audit trail keeps of a user: every column but those that are marked.
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "users")]
 pub struct Model {
     /// Row id; grows in the order of creation.
     #[sea_orm(primary_key)]
+    #[serde(skip)]
     pub id: i64,
     /// The key of the user on the bus, never reused.
     #[sea_orm(unique)]
@@ -21,30 +25,39 @@ pub struct Model {
     /// The name, unique among users that are not removed.
     pub username: Username,
     /// When it was created.
+    #[serde(skip)]
     pub created_at: DateTimeUtc,
     /// When access ends; `None`: never.
     pub expires_at: Option<DateTimeUtc>,
     /// Whether the user has access; `false`: suspended.
     pub active: bool,
     /// The path of the profile on the home node.
+    #[serde(skip)]
     pub ovpn_path: Option<String>,
     /// The port of the home node that clients connect to.
+    #[serde(skip)]
     pub port: i32,
     /// The transport of the home node that clients use.
+    #[serde(skip)]
     pub protocol: Protocol,
     /// When a session of the user was last seen.
+    #[serde(skip)]
     pub last_access: Option<DateTimeUtc>,
     /// SHA-256 of the profile, lower-case hex.
+    #[serde(skip)]
     pub checksum: Option<String>,
     /// Whether every placement has applied the wanted revision.
+    #[serde(skip)]
     pub synced: bool,
     /// The home node.
     pub server_id: NodeId,
     /// Who created it.
+    #[serde(skip)]
     pub created_by: String,
     /// The revision of the user's desired state; grows by one with each change.
     pub revision: i64,
     /// When it was removed; `None` while the user exists.
+    #[serde(skip)]
     pub removed_at: Option<DateTimeUtc>,
 }
 

@@ -5,7 +5,31 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait},
 };
 
-mod m20261122_000001_initial;
+/// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
+const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
+    name: "m20261122_000001_initial",
+    sql: include_str!("m20261122_000001_initial.sql"),
+}];
+
+/// A migration that runs one file of SQL.
+#[derive(Debug, Clone, Copy)]
+struct SqlMigration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+impl MigrationName for SqlMigration {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SqlMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(self.sql).await.map(drop)
+    }
+}
 
 /// Any constant that nothing else in this database locks; the letters of "vpnm".
 const MIGRATION_LOCK: i64 = 0x7670_6e6d;
@@ -17,7 +41,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_initial::Migration)]
+        MIGRATIONS
+            .iter()
+            .map(|migration| Box::new(*migration) as Box<dyn MigrationTrait>)
+            .collect()
     }
 }
 

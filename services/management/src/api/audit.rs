@@ -14,7 +14,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use super::access::Admin;
 use super::failure;
-use super::names::{ActionText, ServerIdText, UsernameText};
+use super::scalars::{ActionText, ServerIdText, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::read_audit::{self, AuditFilter};
@@ -81,7 +81,7 @@ impl AuditApi {
         let filter = AuditFilter {
             username: username.0.map(|name| name.0.to_string()),
             server_id: server_id.0.map(|id| id.0.to_string()),
-            action: action.0.map(ActionText::into_string),
+            action: action.0.map(|action| action.0),
             since: since.0.map(Timestamp::to_utc),
             until: until.0.map(Timestamp::to_utc),
         };

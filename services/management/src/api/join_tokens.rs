@@ -13,7 +13,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use super::access::Admin;
 use super::failure;
-use super::names::{ServerIdText, TimeToLive};
+use super::scalars::{ServerIdText, TimeToLive};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::keys::create_join_token;

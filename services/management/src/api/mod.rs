@@ -3,7 +3,7 @@
 
 mod access;
 mod failure;
-mod names;
+mod scalars;
 mod tags;
 
 mod audit;

@@ -112,7 +112,7 @@ impl fmt::Display for AuditAction {
 
 /// A word that no action has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no such action")]
+#[error("must be an action of the audit trail, such as user_created")]
 pub struct UnknownAction;
 
 impl FromStr for AuditAction {

@@ -93,14 +93,7 @@ pub async fn record_all(
 
 /// The state of a user as `before` and `after` show it.
 pub fn user_snapshot(user: &user::Model) -> Value {
-    json!({
-        "username": user.username,
-        "key": user.key,
-        "revision": user.revision,
-        "active": user.active,
-        "expires_at": user.expires_at,
-        "server_id": user.server_id,
-    })
+    json!(user)
 }
 
 /// The state of a node as `before` and `after` show it.

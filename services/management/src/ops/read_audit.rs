@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use vpnmanager_entities::audit_log;
 
-use crate::app::App;
+use crate::{app::App, domain::audit_action::AuditAction};
 
 /// Which rows to list; all when empty.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +14,7 @@ pub struct AuditFilter {
     /// Recorded at, or about, this server.
     pub server_id: Option<String>,
     /// Of this kind.
-    pub action: Option<String>,
+    pub action: Option<AuditAction>,
     /// At or after.
     pub since: Option<DateTime<Utc>>,
     /// Before.
@@ -43,7 +43,7 @@ pub async fn read_audit(
     if let Some(server_id) = &filter.server_id {
         query = query.filter(audit_log::COLUMN.server_id.eq(server_id.as_str()));
     }
-    if let Some(action) = &filter.action {
+    if let Some(action) = filter.action {
         query = query.filter(audit_log::COLUMN.action.eq(action.as_str()));
     }
     if let Some(since) = filter.since {

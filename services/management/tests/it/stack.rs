@@ -1,29 +1,30 @@
 //! A management of one's own: database, bus, folders, tasks. Gone with the test.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use poem::http::StatusCode;
 use poem::test::{TestClient, TestRequestBuilder, TestResponse};
 use poem::{Endpoint, Response};
 use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait as _;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vpnmanager_entities::api_key::{self, Role};
-use vpnmanager_management::api;
-use vpnmanager_management::app::App;
-use vpnmanager_management::config::{
-    BusConfig, Config, DatabaseConfig, DrainConfig, HealthConfig, PkiConfig, PlacementConfig, SslMode,
+use vpnmanager_management::{
+    api,
+    app::App,
+    cli::Command,
+    config::{Config, SERVICE},
+    start,
 };
-use vpnmanager_management::start;
 use vpnmanager_nats::security::bus_files::init::BusInit;
 use vpnmanager_openapi::auth::hash_key;
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::telemetry::{LogConfig, LogFormat};
 use vpnmanager_testbed::nats::Nats;
 use vpnmanager_testbed::postgres::{self, DatabaseError};
 
@@ -45,35 +46,18 @@ impl Stack {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
-        let config = Config {
-            server_id: "management-test".to_owned(),
-            api_key: ADMIN_KEY.into(),
-            listen: vec!["127.0.0.1:0".to_owned()],
-            shutdown_timeout: Duration::from_secs(5),
-            database: database(fresh_database().await.expect("a database").into()),
-            bus: BusConfig {
-                url: vec![nats.tls_url()],
-                dir: bus_dir,
-                public_urls: None,
-            },
-            pki: PkiConfig {
-                dir: folder.path().join("pki"),
-                client_validity: Duration::from_secs(86_400),
-            },
-            placement: PlacementConfig { replicas: 3 },
-            health: HealthConfig {
-                stale_after: Duration::from_secs(15),
-                lost_after: Duration::from_secs(30),
-                max_clock_skew: Duration::from_secs(2),
-                rehome_after: Duration::from_secs(300),
-            },
-            drain: DrainConfig { pace: 20 },
-            log: LogConfig {
-                format: LogFormat::Human,
-                level: "info".to_owned(),
-                file: None,
-            },
-        };
+        let database = fresh_database().await.expect("a database");
+        let pki_dir = folder.path().join("pki");
+        let config = configure(&[
+            ("SERVER_ID", "management-test"),
+            ("API_KEY", ADMIN_KEY),
+            ("LISTEN", "127.0.0.1:0"),
+            ("SHUTDOWN_TIMEOUT", "5s"),
+            ("DATABASE_URL", &database),
+            ("NATS_URL", &nats.tls_url()),
+            ("BUS_DIR", path(&bus_dir)),
+            ("PKI_DIR", path(&pki_dir)),
+        ]);
         let tasks = Tasks::new();
         let app = start::start(config.clone(), &tasks).await.expect("management starts");
         Self {
@@ -216,16 +200,19 @@ pub(crate) async fn fresh_database() -> Result<String, DatabaseError> {
     cluster.fresh_database("management", migrate).await
 }
 
-fn database(url: SecretString) -> DatabaseConfig {
-    DatabaseConfig {
-        url: Some(url),
-        host: String::new(),
-        port: 5432,
-        user: String::new(),
-        password: None,
-        dbname: String::new(),
-        sslmode: SslMode::Disable,
-    }
+/// The configuration from these variables and the defaults.
+fn configure(variables: &[(&str, &str)]) -> Config {
+    let env = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let nowhere = Path::new("/nonexistent");
+    let cli = SERVICE.parse_from::<Command>(["vpnmanager-management"], env, nowhere);
+    Config::load(&cli.expect("a command line")).expect("a valid configuration")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path of characters")
 }
 
 /// A server on a new bus, and the folder of that bus.

@@ -11,7 +11,7 @@ use super::view::Endnode;
 use crate::{
     api::{
         failure,
-        names::{OpenvpnStateText, VersionText, Words},
+        scalars::{FreeText, OpenvpnStateText, VersionText},
     },
     app::App,
     ops::nodes::{
@@ -45,7 +45,7 @@ pub(crate) struct HealthReport {
     /// Release of the agent.
     agent_version: Option<VersionText>,
     /// What is wrong, in words.
-    detail: Option<Words>,
+    detail: Option<FreeText>,
 }
 
 pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Result<Endnode, ApiError> {
@@ -96,7 +96,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
                 .bytes_out
                 .unwrap_or_else(|| amount(last.map(|last| last.bytes_out))),
             // Words belong to the state that they came with.
-            detail: report.detail.map(Words::into_string),
+            detail: report.detail.map(FreeText::into_string),
         },
         users: amount(last.map(|last| last.users)),
         digest: last.map(|last| last.digest).unwrap_or_default(),
@@ -112,7 +112,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
 impl Example for HealthReport {
     fn example() -> Self {
         Self {
-            openvpn_state: "up".parse().ok(),
+            openvpn_state: Some(OpenvpnStateText(OpenvpnState::Up)),
             openvpn_pid: Some(4711),
             sessions: Some(37),
             capacity: Some(1000),

@@ -18,7 +18,7 @@ use vpnmanager_openapi::problem::ApiError;
 
 use super::access::{Admin, AnyRole, OptionalRole, Origin};
 use super::failure;
-use super::names::ServerIdText;
+use super::scalars::ServerIdText;
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::nodes::change::NodeChange;

@@ -5,7 +5,7 @@ use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::view::User;
+use super::schema::User;
 use crate::api::failure;
 use crate::app::App;
 use crate::ops::users::read::{self, UserFilter};

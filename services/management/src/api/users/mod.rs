@@ -6,7 +6,7 @@ mod list;
 mod profile;
 mod reissue;
 mod remove;
-mod view;
+mod schema;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -20,16 +20,15 @@ use vpnmanager_openapi::wait::Wait;
 
 use super::access::Admin;
 use super::failure;
-use super::names::{ServerIdText, UsernamePrefix, UsernameText};
+use super::scalars::{ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::users::read::{self, UserView};
-use change::UserChanges;
-use create::{CreatedUser, NewUserBody};
+use create::CreatedUser;
 use list::ListParameters;
 use profile::ProfileAnswer;
 use reissue::Reissue;
-use view::User;
+use schema::{NewUserBody, User, UserChanges};
 
 /// Cancelled when the process stops: then nobody is kept waiting.
 #[derive(Debug, Clone)]

@@ -69,10 +69,9 @@ async fn carry_out(
                 ));
             }
             let new = NewUser {
-                username: username.clone(),
                 expires_at: *expires_at,
                 server_id: Some(intent.node.clone()),
-                actor: actor.clone(),
+                ..NewUser::named(username.clone(), actor.clone())
             };
             let created = create::create_within(transaction, &app.config.placement_rules(), &[new]).await?;
             created

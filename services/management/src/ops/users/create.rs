@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
-    ActiveValue::Set,
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryOrder, QuerySelect,
+    ActiveModelTrait,
+    ActiveValue::{NotSet, Set},
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
     sea_query::{LockType, OnConflict},
 };
 use vpnmanager_entities::{
@@ -48,6 +49,18 @@ pub struct NewUser {
     pub server_id: Option<NodeId>,
     /// Who asked.
     pub actor: Actor,
+}
+
+impl NewUser {
+    /// One with this name, and no other wish.
+    pub fn named(username: Username, actor: Actor) -> Self {
+        Self {
+            username,
+            expires_at: None,
+            server_id: None,
+            actor,
+        }
+    }
 }
 
 /// Why a user was not created. Nothing was changed, except possibly after [`CreateUserError::Database`].
@@ -257,15 +270,8 @@ async fn insert_users(
     }
     users.sort_by(|one, other| one.username.cmp(&other.username));
     let rows = users.into_iter().map(|user| user::ActiveModel {
-        key: Set(user.key),
-        username: Set(user.username.clone()),
-        created_at: Set(user.created_at),
-        expires_at: Set(user.expires_at),
-        port: Set(user.port),
-        protocol: Set(user.protocol),
-        server_id: Set(user.server_id.clone()),
-        created_by: Set(user.created_by.clone()),
-        ..Default::default()
+        id: NotSet,
+        ..user.clone().into_active_model().reset_all()
     });
     let inserted = user::Entity::insert_many(rows)
         .on_conflict(OnConflict::new().do_nothing().to_owned())

@@ -8,6 +8,8 @@ use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
 use vpnmanager_openapi::{scalar_impls, text_scalar};
 
+use crate::domain::audit_action::AuditAction;
+
 /// A username of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsernameText(pub(super) Username);
@@ -31,38 +33,11 @@ scalar_impls! {
 scalar_impls! {
     OpenvpnStateText, "string", "openvpn-state",
     |schema| {
-        schema.enum_items = OpenvpnStateText::ALL.map(|state| Value::from(OpenvpnStateText(state).as_str())).to_vec();
+        schema.enum_items = OpenvpnState::ALL.iter().map(|state| Value::from(state.as_str())).collect();
         schema.example = Some(Value::from("up"));
     },
-    |text| OpenvpnStateText::from_str(text),
-    |value| Value::from(value.as_str())
-}
-
-impl OpenvpnStateText {
-    const ALL: [OpenvpnState; 4] = [
-        OpenvpnState::Up,
-        OpenvpnState::Down,
-        OpenvpnState::Waiting,
-        OpenvpnState::Absent,
-    ];
-
-    fn as_str(&self) -> &'static str {
-        match self.0 {
-            OpenvpnState::Up => "up",
-            OpenvpnState::Down => "down",
-            OpenvpnState::Waiting => "waiting",
-            OpenvpnState::Absent => "absent",
-        }
-    }
-}
-
-impl FromStr for OpenvpnStateText {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let found = Self::ALL.map(Self).into_iter().find(|state| state.as_str() == text);
-        found.ok_or("must be up, down, waiting or absent")
-    }
+    |text| OpenvpnState::from_str(text).map(OpenvpnStateText),
+    |value| Value::from(value.0.as_str())
 }
 
 text_scalar! {
@@ -82,23 +57,23 @@ text_scalar! {
     }
 }
 
-text_scalar! {
-    /// What was done, as the audit trail names it.
-    pub(super) struct ActionText {
-        format: "action",
-        pattern: "^[a-z_]+$",
-        length: 1..=64,
-        example: "user_created",
-        check: |text| match text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
-            true => Ok(()),
-            false => Err("must be lower-case letters and '_'".to_owned()),
-        },
-    }
+/// What was done, as the audit trail names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ActionText(pub(super) AuditAction);
+
+scalar_impls! {
+    ActionText, "string", "action",
+    |schema| {
+        schema.enum_items = AuditAction::ALL.iter().map(|action| Value::from(action.as_str())).collect();
+        schema.example = Some(Value::from(AuditAction::UserCreated.as_str()));
+    },
+    |text| AuditAction::from_str(text).map(ActionText),
+    |value| Value::from(value.0.as_str())
 }
 
 text_scalar! {
     /// A few words.
-    pub(super) struct Words {
+    pub(super) struct FreeText {
         format: "words",
         pattern: "^[^\\x00]*$",
         length: 1..=400,

@@ -1,13 +1,40 @@
-//! A user as the API shows it.
+//! A user in the API: what a request may say of it, and what is told.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::types::Example;
+use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 use vpnmanager_entities::{placement, user};
+use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
+use crate::api::scalars::{ServerIdText, UsernameText};
+use crate::domain::actor::Actor;
+use crate::ops::users::change::UserChange;
+use crate::ops::users::create::NewUser;
 use crate::ops::users::read::UserView;
+
+/// A user to create.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none, example, rename = "NewUser")]
+pub(crate) struct NewUserBody {
+    /// The name: a letter or digit, then letters, digits, `.`, `_`, `@` or `-`. Not the word DEFAULT.
+    username: UsernameText,
+    /// The end of access, in the future; without it access does not end by itself.
+    expires_at: Option<Timestamp>,
+    /// The home; chosen by management when not given.
+    server_id: Option<ServerIdText>,
+}
+
+/// What to change; what is not given stays.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none, example)]
+pub(crate) struct UserChanges {
+    /// `false` suspends the user, `true` resumes.
+    active: Option<bool>,
+    /// Another end of access, in the future; `null` removes the end.
+    expires_at: MaybeUndefined<Timestamp>,
+}
 
 /// A user, and what each of its servers holds.
 #[derive(Debug, Clone, Object)]
@@ -161,6 +188,62 @@ impl UserNode {
                 placement::Outcome::Superseded => NodeOutcome::Superseded,
             }),
             error: placement.error,
+        }
+    }
+}
+
+impl NewUserBody {
+    pub(super) fn into_new_user(self, actor: &Actor) -> Result<NewUser, ApiError> {
+        Ok(NewUser {
+            expires_at: self.expires_at.map(in_the_future).transpose()?,
+            server_id: self.server_id.map(|id| id.0),
+            ..NewUser::named(self.username.0, actor.clone())
+        })
+    }
+}
+
+impl UserChanges {
+    pub(super) fn into_change(self) -> Result<UserChange, ApiError> {
+        Ok(UserChange {
+            active: self.active,
+            expires_at: match self.expires_at {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(end) => Some(Some(in_the_future(end)?)),
+            },
+        })
+    }
+}
+
+/// An end of access that has passed is a mistake of the caller's, not a wish.
+fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
+    let expires_at = expires_at.to_utc();
+    if expires_at > Utc::now() {
+        Ok(expires_at)
+    } else {
+        Err(ApiError::invalid("expires_at", "must be in the future"))
+    }
+}
+
+impl Example for NewUserBody {
+    fn example() -> Self {
+        // Both are valid; the type has no other way in.
+        let (Ok(username), Some(expires_at)) = ("alice".parse(), DateTime::from_timestamp(1_900_000_000, 0)) else {
+            unreachable!("the example is valid");
+        };
+        Self {
+            username: UsernameText(username),
+            expires_at: Some(expires_at.into()),
+            server_id: None,
+        }
+    }
+}
+
+impl Example for UserChanges {
+    fn example() -> Self {
+        Self {
+            active: Some(false),
+            expires_at: MaybeUndefined::Undefined,
         }
     }
 }
