@@ -8,4 +8,6 @@ pub mod clones;
 pub mod command;
 pub mod drift;
 pub mod health;
+pub mod join_token;
 pub mod placement;
+pub mod signing;

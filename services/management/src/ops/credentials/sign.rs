@@ -10,11 +10,14 @@ use tracing::{error, warn};
 use vpnmanager_entities::credential;
 use vpnmanager_nats::{
     ids::{CommonName, NodeId},
-    sign::{CertificateRequest, SignRefusal, SignResult, SignedCertificate},
+    sign::{CertificateRequest, SignResult, SignedCertificate},
 };
 
-use crate::ops::transact::transact;
-use crate::pki::{Pki, Signed};
+use crate::{
+    domain::signing::{Decision, decide},
+    ops::transact::transact,
+    pki::{Pki, Signed},
+};
 
 use vpnmanager_runtime::{
     batch::{BatchLimits, Batcher},
@@ -114,7 +117,13 @@ async fn sign_within(
     let decisions: Vec<Decision> = batch
         .iter()
         .zip(keys)
-        .map(|(asked, key)| decide(rows.get(&asked.request.common_name).copied(), asked, key.as_deref()))
+        .map(|(asked, key)| {
+            decide(
+                rows.get(&asked.request.common_name).copied(),
+                &asked.node,
+                key.as_deref(),
+            )
+        })
         .collect();
     let fresh = sign(pki, batch, &decisions).await;
     record_certificates(transaction, &fresh).await?;
@@ -138,40 +147,6 @@ async fn sign_within(
         }
     });
     Ok(results.collect())
-}
-
-enum Decision {
-    Sign,
-    Repeat(SignedCertificate),
-    Refuse(SignRefusal),
-}
-
-fn decide(row: Option<&credential::Model>, asked: &SigningRequest, key: Option<&[u8]>) -> Decision {
-    let Some(key) = key else {
-        return Decision::Refuse(SignRefusal::InvalidCsr);
-    };
-    let Some(row) = row.filter(|row| row.server_id == asked.node) else {
-        return Decision::Refuse(SignRefusal::Unknown);
-    };
-    if row.revoked_at.is_some() {
-        return Decision::Refuse(SignRefusal::Revoked);
-    }
-    let Some(signed_for) = &row.public_key_sha256 else {
-        return Decision::Sign;
-    };
-    if signed_for.as_slice() != key {
-        return Decision::Refuse(SignRefusal::AlreadyIssued);
-    }
-    match (&row.certificate, &row.serial, row.not_before, row.not_after) {
-        (Some(certificate), Some(serial), Some(not_before), Some(not_after)) => Decision::Repeat(SignedCertificate {
-            common_name: asked.request.common_name.clone(),
-            certificate: certificate.clone(),
-            serial: serial.clone(),
-            not_before,
-            not_after,
-        }),
-        _ => Decision::Sign,
-    }
 }
 
 async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) -> Vec<(CommonName, Signed)> {

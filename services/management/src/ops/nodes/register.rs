@@ -22,7 +22,11 @@ use vpnmanager_nats::{
 use crate::{
     app::App,
     bus_access::EnforceError,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        join_token::{Presented, TokenRefusal, TokenUse, judge_token},
+    },
     ops::{
         audit::{self, Entry, node_snapshot},
         nodes::bus_keys::revoke_bus_key,
@@ -270,19 +274,17 @@ async fn use_token(
         .await?;
     let row = found.ok_or(RegisterNodeError::InvalidToken)?;
     let bound = row.server_id.is_some();
-    if row.server_id.as_ref().is_some_and(|wanted| wanted != id) {
-        return Err(RegisterNodeError::InvalidToken);
-    }
-    if row.expires_at <= Utc::now() {
-        return Err(RegisterNodeError::ExpiredToken);
-    }
-    if row.used_at.is_some() {
-        let repeats = same_key && row.used_by.as_ref() == Some(id);
-        return if repeats {
-            Ok(bound)
-        } else {
-            Err(RegisterNodeError::UsedToken)
-        };
+    let presented = Presented {
+        node: id,
+        same_key,
+        at: Utc::now(),
+    };
+    match judge_token(&row, presented) {
+        Ok(TokenUse::First) => {}
+        Ok(TokenUse::Repeated) => return Ok(bound),
+        Err(TokenRefusal::OfAnotherNode) => return Err(RegisterNodeError::InvalidToken),
+        Err(TokenRefusal::Expired) => return Err(RegisterNodeError::ExpiredToken),
+        Err(TokenRefusal::Used) => return Err(RegisterNodeError::UsedToken),
     }
     let mut used = row.into_active_model();
     used.used_at = Set(Some(Utc::now()));

@@ -1,0 +1,243 @@
+//! Which nodes are chosen.
+
+use chrono::TimeDelta;
+use vpnmanager_nats::commands::Protocol;
+
+use super::*;
+
+fn node(name: &str) -> NodeId {
+    name.parse().expect("a valid id")
+}
+
+/// Open, healthy and in sync.
+fn server(name: &str) -> server::Model {
+    let now = Utc::now();
+    server::Model {
+        id: 0,
+        name: node(name),
+        host: "192.0.2.1".to_owned(),
+        port: 8081,
+        username: None,
+        password: None,
+        enabled: true,
+        last_sync: Some(now),
+        server_type: "endnode".to_owned(),
+        management_url: None,
+        created_at: now,
+        pool: DEFAULT_POOL.to_owned(),
+        public_host: "vpn.example.org".parse().expect("a host"),
+        public_port: 1194,
+        public_protocol: Protocol::Udp,
+        agent_version: None,
+        bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+            .parse()
+            .expect("a public key"),
+        state: NodeState::Healthy,
+        state_reason: None,
+        state_since: now,
+        last_seen: Some(now),
+        lost_since: None,
+        draining: false,
+        capacity: None,
+        resync_since: None,
+        prompt_since: None,
+    }
+}
+
+fn lost(name: &str, since: DateTime<Utc>) -> server::Model {
+    server::Model {
+        state: NodeState::Lost,
+        lost_since: Some(since),
+        ..server(name)
+    }
+}
+
+fn placed(server: &str, role: Role) -> placement::Model {
+    placement::Model {
+        id: 0,
+        user_id: 1,
+        server_id: node(server),
+        role,
+        wanted_present: true,
+        wanted_revision: 1,
+        applied_revision: 1,
+        applied_at: None,
+        outcome: None,
+        error: None,
+        published_revision: 1,
+        published_sequence: 1,
+        published_at: None,
+        attempts: 0,
+        lease_until: DateTime::UNIX_EPOCH,
+        digest: 0,
+        created_at: Utc::now(),
+    }
+}
+
+#[test]
+fn which_nodes_take_users_inherit_and_are_given_up() {
+    let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+    let with = |change: fn(&mut server::Model)| {
+        let mut server = server("n");
+        change(&mut server);
+        server
+    };
+    // (node, takes users, open, may inherit)
+    let cases = [
+        ("well", server("n"), [true, true, true]),
+        ("disabled", with(|node| node.enabled = false), [false; 3]),
+        ("draining", with(|node| node.draining = true), [false; 3]),
+        ("lost", lost("n", now), [true, false, false]),
+        (
+            "degraded",
+            with(|node| node.state = NodeState::Degraded),
+            [true, true, false],
+        ),
+        (
+            "resyncing",
+            with(|node| node.resync_since = Some(Utc::now())),
+            [true, true, false],
+        ),
+        ("never synced", with(|node| node.last_sync = None), [true, true, false]),
+    ];
+    for (what, server, expected) in cases {
+        let found = [takes_users(&server), is_open(&server), may_inherit(&server)];
+        assert_eq!(found, expected, "{what}");
+    }
+    assert!(is_given_up(&lost("n", now - hour), now));
+    assert!(!is_given_up(&lost("n", now), now - hour));
+    assert!(!is_given_up(&server("n"), now));
+}
+
+#[test]
+fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
+    let user = UserKey::new();
+    let home = |wanted: Option<&str>, servers: &[server::Model]| {
+        let wanted = wanted.map(node);
+        place_new(user, wanted.as_ref(), servers, 3).map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+    };
+    let disabled = server::Model {
+        enabled: false,
+        ..server("off")
+    };
+    let elsewhere = server::Model {
+        pool: "other".to_owned(),
+        ..server("far")
+    };
+    let servers = [server("n1"), lost("n2", Utc::now()), disabled, elsewhere];
+    assert_eq!(home(None, &servers), Ok(("n1".to_owned(), 1)));
+    assert_eq!(home(None, &servers[1..]), Ok(("n2".to_owned(), 1)));
+    assert_eq!(home(Some("far"), &servers), Ok(("far".to_owned(), 1)));
+    assert_eq!(home(Some("n2"), &servers), Ok(("n2".to_owned(), 2)));
+    assert_eq!(home(Some("off"), &servers), Err(Unplaceable::HomeTakesNobody));
+    assert_eq!(home(Some("gone"), &servers), Err(Unplaceable::UnknownHome));
+    assert_eq!(home(None, &[]), Err(Unplaceable::NoNode));
+}
+
+#[test]
+fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
+    let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+    let user = UserKey::new();
+    let lacks = |placements: &[placement::Model], servers: &[server::Model], replicas| {
+        let placements: Vec<&placement::Model> = placements.iter().collect();
+        let standing = Standing {
+            user,
+            home: &node("n1"),
+            placements: &placements,
+        };
+        let goal = Goal {
+            replicas,
+            lost_before: now - hour,
+        };
+        missing_nodes(standing, servers, goal)
+    };
+    let (home, standby) = (placed("n1", Role::Home), placed("n2", Role::Standby));
+    let all = [server("n1"), server("n2"), server("n3")];
+    let on_both = [home.clone(), standby.clone()];
+    assert_eq!(lacks(&on_both, &all, 2), []);
+    assert_eq!(lacks(&on_both, &all, 3), [(node("n3"), Role::Standby)]);
+    assert_eq!(lacks(&on_both, &all[..2], 3), []);
+
+    let given_up = |name| lost(name, now - hour * 2);
+    assert_eq!(
+        lacks(&on_both, &[server("n1"), given_up("n2"), server("n3")], 2),
+        [(node("n3"), Role::Standby)]
+    );
+    assert_eq!(
+        lacks(&on_both, &[given_up("n1"), server("n2"), server("n3")], 2),
+        [(node("n3"), Role::Standby)]
+    );
+    assert_eq!(lacks(&on_both, &[server("n1"), lost("n2", now), server("n3")], 2), []);
+    let homeless = lacks(&[], &all, 1);
+    assert_eq!(homeless.iter().map(|(_, role)| *role).collect::<Vec<_>>(), [Role::Home]);
+}
+
+#[test]
+fn only_a_fit_standby_inherits_unless_any_will_do() {
+    let (well, ill) = (
+        server("well"),
+        server::Model {
+            state: NodeState::Degraded,
+            ..server("ill")
+        },
+    );
+    let to =
+        |standbys: &[&server::Model], heirs| new_home(UserKey::new(), standbys, heirs).map(|home| home.to_string());
+    assert_eq!(to(&[&ill, &well], Heirs::Fit).as_deref(), Some("well"));
+    assert_eq!(to(&[&ill, &well], Heirs::Any).as_deref(), Some("well"));
+    assert_eq!(to(&[&ill], Heirs::Fit), None);
+    assert_eq!(to(&[&ill], Heirs::Any).as_deref(), Some("ill"));
+    assert_eq!(to(&[], Heirs::Any), None);
+}
+
+#[test]
+fn the_users_of_one_node_are_spread_over_the_others() {
+    let standbys = ["n2", "n3", "n4"].map(server);
+    let standbys: Vec<&server::Model> = standbys.iter().collect();
+    let mut tally = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        let home = new_home(UserKey::new(), &standbys, Heirs::Fit).expect("a home");
+        *tally.entry(home).or_insert(0) += 1;
+    }
+    assert_eq!(tally.len(), 3);
+    assert!(tally.values().all(|count| (60..140).contains(count)), "{tally:?}");
+}
+
+fn nodes(count: usize) -> Vec<NodeId> {
+    (1..=count)
+        .map(|n| format!("node-{n}").parse().expect("a valid id"))
+        .collect()
+}
+
+#[test]
+fn one_home_and_standbys_up_to_the_replica_count() {
+    let placed = rank(UserKey::new(), None, &nodes(5), 3);
+    let roles: Vec<Role> = placed.iter().map(|(_, role)| *role).collect();
+    assert_eq!(roles, [Role::Home, Role::Standby, Role::Standby]);
+    assert_eq!(rank(UserKey::new(), None, &nodes(2), 3).len(), 2);
+    assert!(rank(UserKey::new(), None, &[], 3).is_empty());
+}
+
+#[test]
+fn a_wanted_home_is_the_home_and_stands_once() {
+    let nodes = nodes(3);
+    let placed = rank(UserKey::new(), nodes.get(1), &nodes, 3);
+    assert_eq!(placed.first(), Some(&(nodes[1].clone(), Role::Home)));
+    assert_eq!(placed.iter().filter(|(node, _)| *node == nodes[1]).count(), 1);
+}
+
+#[test]
+fn a_new_node_takes_its_share_and_moves_nothing_else() {
+    let (before, after) = (nodes(4), nodes(5));
+    let new = after.last().expect("five nodes");
+    let mut moved = 0;
+    for _ in 0..500 {
+        let user = UserKey::new();
+        let (old, now) = (rank(user, None, &before, 1), rank(user, None, &after, 1));
+        if old != now {
+            assert_eq!(&now[0].0, new);
+            moved += 1;
+        }
+    }
+    assert!((50..150).contains(&moved), "{moved} of 500 moved to the fifth node");
+}
