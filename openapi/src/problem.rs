@@ -7,6 +7,8 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object};
 use serde::{Deserialize, Serialize};
 
+use vpnmanager_runtime::error_chain::chain;
+
 /// The content type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -224,7 +226,7 @@ impl ApiError {
     /// `.map_err(ApiError::internal)`.
     #[must_use]
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        tracing::error!(error = chain_of(error.into().as_ref()), "Request failed");
+        tracing::error!(error = %chain(error.into().as_ref()), "Request failed");
         Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
@@ -255,22 +257,6 @@ fn body_of(problem: Problem) -> Body {
     Json(Box::new(problem))
 }
 
-/// An error and its sources on one line.
-pub(crate) fn chain_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let part = source.to_string();
-        // Some libraries repeat their source in their own text.
-        if !text.ends_with(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        next = source.source();
-    }
-    text
-}
-
 fn shortened(text: String) -> String {
     match text.char_indices().nth(LONGEST_DETAIL) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -298,14 +284,4 @@ mod tests {
         let problem = Problem::of(StatusCode::BAD_REQUEST, "é".repeat(1000));
         assert_eq!(problem.detail.unwrap().chars().count(), LONGEST_DETAIL + 1);
     }
-
-    #[test]
-    fn an_error_and_its_sources_are_one_line_without_repetition() {
-        let error = Outer(std::io::Error::other("disk full"));
-        assert_eq!(chain_of(&error), "cannot write: disk full");
-    }
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot write")]
-    struct Outer(#[source] std::io::Error);
 }

@@ -7,7 +7,9 @@ use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError, Par
 use poem_openapi::types::ToJSON as _;
 
 use super::diagnosis::{self, Refused};
-use crate::problem::{CONTENT_TYPE, FieldError, Problem, chain_of};
+use crate::problem::{CONTENT_TYPE, FieldError, Problem};
+
+use vpnmanager_runtime::error_chain::chain;
 
 /// The answer that holds a problem.
 pub(super) fn respond(problem: &Problem) -> Response {
@@ -85,7 +87,7 @@ fn problem_of(error: &Error, refused: &Refused<'_>) -> Problem {
         return Problem::of(status, "a key is needed, as X-API-Key or as a bearer token");
     }
     if status.is_server_error() {
-        tracing::error!(error = chain_of(error), "Request failed");
+        tracing::error!(error = %chain(error), "Request failed");
         return Problem::bare(status);
     }
     Problem::of(status, error.to_string())

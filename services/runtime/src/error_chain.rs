@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
-/// Shows `error`, then each cause after a colon: what failed, and why.
+/// Shows `error`, then each cause after a colon: what failed, and why. A cause that the error before repeats in its own text, as
+/// those of some libraries do, is not said twice.
 #[must_use]
 pub fn chain<'error>(error: &'error (dyn Error + 'static)) -> impl Display + use<'error> {
     Chain(error)
@@ -13,10 +14,15 @@ struct Chain<'error>(&'error (dyn Error + 'static));
 
 impl Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
         let causes = std::iter::successors(self.0.source(), |cause| (*cause).source());
         for cause in causes {
-            write!(f, ": {cause}")?;
+            let cause = cause.to_string();
+            if !said.ends_with(&cause) {
+                write!(f, ": {cause}")?;
+                said = cause;
+            }
         }
         Ok(())
     }
@@ -29,6 +35,19 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("the journal cannot be opened")]
     struct Outer(#[source] std::io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the journal cannot be opened: {0}")]
+    struct Repeating(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_an_error_repeats_is_said_once() {
+        let error = Repeating(std::io::Error::other("the disk is full"));
+        assert_eq!(
+            chain(&error).to_string(),
+            "the journal cannot be opened: the disk is full"
+        );
+    }
 
     #[test]
     fn causes_follow_after_colons() {
