@@ -19,7 +19,7 @@ BUILT         := $(OUT)/$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFIL
 
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
 TESTBED := $(OUT)/debug/vpnmanager-testbed
-TOOLS   := $(CURDIR)/target/tools
+TOOLS   := $(abspath $(OUT))/tools
 # Tests mostly wait for servers: four on each core, as far as memory goes.
 TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? threads : 16 )))
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-tools="$PWD/target/tools"
+tools="$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")/tools"
 pinned="$PWD/services/testbed/tools.txt"
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -13,19 +13,19 @@ pub(crate) struct Bench {
     /// Seconds of each measured round
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(super) seconds: u64,
-    /// Creates offered per second where latency is measured
+    /// Creates sent per second while latency is measured
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) rate: u32,
-    /// Clients that create one user after the other where throughput is measured
+    /// Clients that each create one user after the other while throughput is measured
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=250))]
     pub(super) clients: u16,
-    /// Rounds of each kind; a round of the floor precedes each
+    /// Rounds of each kind; before each, the floor is measured
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) rounds: u8,
     /// Number of nodes
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) nodes: u8,
-    /// Folder for the result, as JSON
+    /// Folder for the result, a JSON file
     #[arg(long, default_value = "target/bench")]
     pub(super) out: PathBuf,
 }

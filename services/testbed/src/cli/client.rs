@@ -1,4 +1,4 @@
-//! `client`: one OpenVPN client in front of a person.
+//! `client`: one OpenVPN client in the foreground.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,9 +16,9 @@ const STOP: Duration = Duration::from_secs(5);
 pub(crate) struct Client {
     #[command(flatten)]
     home: Home,
-    /// The .ovpn file
+    /// The profile, an .ovpn file
     profile: PathBuf,
-    /// Name of the network namespace to make for it
+    /// Name of the network namespace that is made for it
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
 }

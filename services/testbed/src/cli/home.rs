@@ -13,10 +13,10 @@ use rustix::fs::FlockOperation;
 /// Which stack.
 #[derive(Debug, Args)]
 pub(crate) struct Home {
-    /// Folder of the state and of the shell file `env`
+    /// Folder of the state file and of `env`, which a shell can read
     #[arg(long, default_value = "target/run", value_name = "DIR")]
     home: PathBuf,
-    /// Name of the stack, when several run side by side: `env` is then in DIR-NAME
+    /// Name of the stack, when several run side by side; its folder is DIR-NAME
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
 }

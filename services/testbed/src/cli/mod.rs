@@ -25,7 +25,7 @@ enum Command {
     Up(up::Up),
     /// Stop the running stack and remove what it left
     Down(down::Down),
-    /// Connect an OpenVPN client to the running stack, in front, until interrupted
+    /// Connect an OpenVPN client to the running stack, in the foreground, until Ctrl-C
     Client(client::Client),
     /// Stop one part of the running stack
     Stop(part::Stop),
@@ -33,9 +33,9 @@ enum Command {
     Start(part::Start),
     /// Run a command whose tests share one PostgreSQL
     Share(share::Share),
-    /// Measure creates beside the least that they could cost, with a stack of its own
+    /// Measure how long creates take, beside the least that they could take, with a stack of its own
     Bench(crate::bench::Bench),
-    /// Operate users while everything breaks, and check that every answer came true
+    /// Change users while parts of a stack break at random, and check that every answer came true
     Chaos(crate::chaos::Chaos),
 }
 

@@ -11,12 +11,12 @@ use vpnmanager_testbed::{
 use super::home::{Home, lock};
 use crate::screen::say;
 
-/// An agent that finds its OpenVPN dead starts another; its pid then belongs into the environment file.
+/// An agent that finds its OpenVPN dead starts another; the environment file then needs the new pid.
 const REVIVE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum How {
-    /// SIGTERM, and SIGKILL for what does not listen
+    /// SIGTERM, then SIGKILL for what has not ended after 20 seconds
     Term,
     /// kill -9
     Kill,

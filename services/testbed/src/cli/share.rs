@@ -5,9 +5,12 @@ use std::{ffi::OsString, os::unix::process::ExitStatusExt};
 use anyhow::{Context, bail};
 use clap::Args;
 use tokio::process::Command;
-use vpnmanager_testbed::postgres::{self, Durability, Postgres};
+use vpnmanager_testbed::{
+    net::has_tunnels,
+    postgres::{self, Durability, Postgres},
+};
 
-use crate::interrupt::unless_interrupted;
+use crate::{interrupt::unless_interrupted, screen::say};
 
 #[derive(Debug, Args)]
 pub(crate) struct Share {
@@ -18,6 +21,11 @@ pub(crate) struct Share {
 
 impl Share {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
+        if let Err(reason) = has_tunnels() {
+            say(format_args!(
+                "No tunnels here ({reason}): the tests that need them are skipped."
+            ));
+        }
         let cluster = Postgres::start(Durability::Fast).await?;
         let [program, arguments @ ..] = self.command.as_slice() else {
             bail!("no command is given");
