@@ -25,7 +25,7 @@ TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? 
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)
 
 .PHONY: all build-endnode build-management install config run-management run-endnode \
-        demo up down client stop start test quick-start bench chaos lint audit prerequisites help
+        demo up down client stop start test one quick-start bench chaos lint audit prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
@@ -88,6 +88,13 @@ test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-ser
 	    echo "cargo-nextest cannot be had here: cargo test takes its place, and two to three times as long"; \
 	    $(CARGO) test --workspace --all-targets; \
 	fi
+
+one: prerequisites all ## Run the tests whose name has this in it: TEST=outage [VPNMANAGER_KEEP=1]
+	@test -n "$(TEST)" || { echo "usage: make one TEST=part-of-a-name" >&2; exit 2; }
+	@services/testbed/prerequisites.sh --tools nextest || true
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(TESTBED) share $(CARGO) nextest run --workspace -E 'test($(TEST))'; \
+	else $(CARGO) test --workspace --all-targets "$(TEST)"; fi
 
 lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one TLS provider, with warnings as errors
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy

@@ -1,7 +1,7 @@
 //! Golden files: every shape of every message that was ever shipped still decodes and keeps its meaning.
 //!
 //! One file per shape, `golden/<family>/<shape>.json`. A shape that changes keeps its old file under
-//! `<shape>.<since when>.json`; both must decode. `UPDATE_GOLDEN=1 cargo test -p vpnmanager-nats golden` writes missing files
+//! `<shape>.<since when>.json`; both must decode. `UPDATE_GOLDEN=1 make one TEST=golden::` writes missing files
 //! and never touches one that exists.
 
 pub(crate) mod family;
