@@ -1,5 +1,6 @@
 //! Who may call what: a key makes an operator, the operator's role opens operations.
 
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -29,13 +30,32 @@ pub(super) struct Origin {
     request_id: String,
 }
 
-/// The holder of an admin key: take it as an operation's first parameter, and nobody else gets further.
+/// The holder of a key that opens an operation: take it as the operation's first parameter, and nobody else gets further.
 #[derive(Debug)]
-pub(super) struct Admin(Actor);
+pub(super) struct Authorized<Needs> {
+    actor: Actor,
+    needs: PhantomData<Needs>,
+}
 
-/// The holder of an admin key or of a node's.
+/// Which roles open an operation.
+pub(super) trait Needs: Send + Sync {
+    /// Lets the role in, or says why not.
+    fn admit(role: Role) -> Result<(), ApiError>;
+}
+
+/// Opens an operation to admin keys.
 #[derive(Debug)]
-pub(super) struct AnyRole(Actor);
+pub(super) struct AdminRole;
+
+/// Opens an operation to every key.
+#[derive(Debug)]
+pub(super) struct EveryRole;
+
+/// The holder of an admin key.
+pub(super) type Admin = Authorized<AdminRole>;
+
+/// The holder of any key.
+pub(super) type AnyRole = Authorized<EveryRole>;
 
 /// As [`AnyRole`], for an operation that knows another way in.
 #[derive(Debug)]
@@ -85,52 +105,32 @@ impl Origin {
     }
 }
 
-impl Deref for Admin {
-    type Target = Actor;
-
-    fn deref(&self) -> &Actor {
-        &self.0
-    }
-}
-
-impl Deref for AnyRole {
-    type Target = Actor;
-
-    fn deref(&self) -> &Actor {
-        &self.0
-    }
-}
-
-impl<'a> ApiExtractor<'a> for Admin {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        <Caller<Operator> as ApiExtractor>::register(registry);
-    }
-
-    fn security_schemes() -> Vec<&'static str> {
-        <Caller<Operator> as ApiExtractor>::security_schemes()
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
-        match operator.role {
-            Role::Admin => Ok(Self(Origin::of(request).actor(&operator))),
+impl Needs for AdminRole {
+    fn admit(role: Role) -> Result<(), ApiError> {
+        match role {
+            Role::Admin => Ok(()),
             Role::Node => Err(ApiError::forbidden(
                 "a key of the node role may only register nodes and report their health",
-            )
-            .into()),
+            )),
         }
     }
 }
 
-impl<'a> ApiExtractor<'a> for AnyRole {
+impl Needs for EveryRole {
+    fn admit(_role: Role) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+impl<Needs> Deref for Authorized<Needs> {
+    type Target = Actor;
+
+    fn deref(&self) -> &Actor {
+        &self.actor
+    }
+}
+
+impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -149,7 +149,11 @@ impl<'a> ApiExtractor<'a> for AnyRole {
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
-        Ok(Self(Origin::of(request).actor(&operator)))
+        N::admit(operator.role)?;
+        Ok(Self {
+            actor: Origin::of(request).actor(&operator),
+            needs: PhantomData,
+        })
     }
 }
 
