@@ -157,3 +157,76 @@ impl Example for UserList {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ParseFromJSON as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KEY: &str = "01935b0e-7a00-7000-8000-000000000001";
+
+    fn command(entry: Value) -> Result<Command, String> {
+        let wanted = WantedUser::parse_from_json(Some(entry)).map_err(poem_openapi::types::ParseError::into_message)?;
+        wanted.into_command(&"n1".parse().unwrap())
+    }
+
+    fn full() -> Value {
+        json!({
+            "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": true,
+            "expires_at": "2027-03-01T12:00:00.123456Z", "role": "home", "credentials": ["alice.x", "alice.y"],
+            "issue": {
+                "common_name": "alice.y",
+                "remotes": [
+                    { "host": "vpn1.example.com", "port": 1194, "protocol": "udp" },
+                    { "host": "2001:db8::1", "port": 443, "protocol": "tcp" },
+                ],
+            },
+        })
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut entry = full();
+        entry[field] = value;
+        entry
+    }
+
+    #[test]
+    fn an_entry_is_the_command_of_the_wire() {
+        let standby = json!({
+            "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": false,
+            "role": "standby", "credentials": [],
+        });
+        let removed = json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 4 });
+        for entry in [full(), standby, removed] {
+            let command = command(entry.clone()).unwrap();
+            let mut expected = entry;
+            expected["node"] = json!("n1");
+            assert_eq!(serde_json::to_value(command).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_wrong_entry_is_refused_in_the_words_of_the_wire() {
+        let mut no_host = full();
+        no_host["issue"]["remotes"][0]["host"] = json!("a b");
+        let mut no_credential = full();
+        no_credential["issue"]["common_name"] = json!("");
+        let refusals: Vec<String> = [
+            with("active", Value::Null),
+            with("role", Value::Null),
+            with("credentials", Value::Null),
+            with("revision", json!(0)),
+            with("username", json!("../alice")),
+            with("credentials", json!(["a b"])),
+            no_credential,
+            no_host,
+            json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 0 }),
+        ]
+        .into_iter()
+        .map(|entry| command(entry).unwrap_err())
+        .collect();
+        insta::assert_debug_snapshot!(refusals);
+    }
+}
