@@ -46,6 +46,23 @@ pub struct PutUser {
     pub issue: Option<Issue>,
 }
 
+impl PutUser {
+    /// A user with access and without credentials, for a standby. Everything optional is absent.
+    pub fn new(node: NodeId, user_key: UserKey, username: Username, revision: Revision) -> Self {
+        Self {
+            node,
+            user_key,
+            username,
+            revision,
+            active: true,
+            expires_at: None,
+            role: Role::Standby,
+            credentials: Vec::new(),
+            issue: None,
+        }
+    }
+}
+
 /// The profile that the home node creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {

@@ -3,10 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ids::{CommonName, UserKey},
-    subjects::NodeVerb,
-};
+use crate::ids::{CommonName, UserKey};
 
 /// One request to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,14 +38,14 @@ pub enum NodeRequest {
 }
 
 impl NodeRequest {
-    /// The last token of the subject that it travels on.
-    pub fn verb(&self) -> NodeVerb {
+    /// What is asked: the last token of its subject and the `type` of its body.
+    pub fn verb(&self) -> &'static str {
         match self {
-            Self::Profile { .. } => NodeVerb::Profile,
-            Self::Sessions { .. } => NodeVerb::Sessions,
-            Self::Drain { .. } => NodeVerb::Drain,
-            Self::Sync => NodeVerb::Sync,
-            Self::Retire { .. } => NodeVerb::Retire,
+            Self::Profile { .. } => "profile",
+            Self::Sessions { .. } => "sessions",
+            Self::Drain { .. } => "drain",
+            Self::Sync => "sync",
+            Self::Retire { .. } => "retire",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Every subject of the bus, built and parsed here and nowhere else.
 
-use crate::ids::{NodeId, UserKey};
+use crate::{
+    ids::{NodeId, UserKey},
+    node_requests::NodeRequest,
+};
 
 /// All commands, the subjects of the stream [`crate::topology::COMMANDS`].
 pub const ALL_COMMANDS: &str = "vpn.cmd.>";
@@ -59,42 +62,14 @@ pub fn intent(node: &NodeId) -> String {
     format!("vpn.intent.{node}")
 }
 
-/// `vpn.node.<node>.<verb>`.
-pub fn node_request(node: &NodeId, verb: NodeVerb) -> String {
-    format!("vpn.node.{node}.{}", verb.as_str())
+/// `vpn.node.<node>.<verb>`; the verb is [`NodeRequest::verb`].
+pub fn node_request(node: &NodeId, request: &NodeRequest) -> String {
+    format!("vpn.node.{node}.{}", request.verb())
 }
 
 /// `vpn.node.<node>.>`: every request to this node.
 pub fn node_requests_of(node: &NodeId) -> String {
     format!("vpn.node.{node}.>")
-}
-
-/// What management can ask of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeVerb {
-    /// The profile of one credential.
-    Profile,
-    /// The live sessions.
-    Sessions,
-    /// Start or stop moving its clients away.
-    Drain,
-    /// The sync handshake, at once.
-    Sync,
-    /// Stop serving for good.
-    Retire,
-}
-
-impl NodeVerb {
-    /// The subject's last token.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Profile => "profile",
-            Self::Sessions => "sessions",
-            Self::Drain => "drain",
-            Self::Sync => "sync",
-            Self::Retire => "retire",
-        }
-    }
 }
 
 /// The kind of a node's message, read from its subject.
@@ -172,7 +147,7 @@ mod tests {
         let subject = command(&node, UserKey::new());
         assert!(subject.starts_with(commands_of(&node).trim_end_matches('>')));
         assert!(subject.starts_with(ALL_COMMANDS.trim_end_matches('>')));
-        let request = node_request(&node, NodeVerb::Profile);
+        let request = node_request(&node, &NodeRequest::Sync);
         assert!(request.starts_with(node_requests_of(&node).trim_end_matches('>')));
     }
 }

@@ -6,7 +6,7 @@ use async_nats::{
 };
 use futures_util::StreamExt as _;
 use vpnmanager_nats::{
-    commands::{Command, PutUser, RemoveUser, Role},
+    commands::{Command, PutUser, RemoveUser},
     delivery::Delivery,
     envelope::Envelope,
     ids::{NodeId, Revision, UserKey},
@@ -124,15 +124,8 @@ pub(crate) fn node(id: &str) -> NodeId {
 
 pub(crate) fn put(node: &NodeId, user_key: UserKey, revision: i64) -> Envelope<Command> {
     Envelope::new(Command::PutUser(PutUser {
-        node: node.clone(),
-        user_key,
-        username: "alice".parse().unwrap(),
-        revision: Revision(revision),
-        active: true,
-        expires_at: None,
-        role: Role::Standby,
         credentials: vec!["alice.abcdefghijklmn23".parse().unwrap()],
-        issue: None,
+        ..PutUser::new(node.clone(), user_key, "alice".parse().unwrap(), Revision(revision))
     }))
 }
 

@@ -3,10 +3,7 @@
 use async_nats::jetstream::consumer::AckPolicy;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use vpnmanager_nats::{
-    ids::UserKey,
-    subjects::{self, NodeVerb},
-};
+use vpnmanager_nats::{ids::UserKey, node_requests::NodeRequest, subjects};
 
 use crate::fixture::{Bus, DEADLINE, NodeIdentity};
 
@@ -210,7 +207,7 @@ async fn what_a_node_needs_works() {
     // Its own requests are heard.
     let _requests = n1.client.subscribe(subjects::node_requests_of(&n1.id)).await.unwrap();
     assert_eq!(n1.barrier().await, Vec::<String>::new());
-    let asked = subjects::node_request(&n1.id, NodeVerb::Profile);
+    let asked = subjects::node_request(&n1.id, &NodeRequest::Sync);
     assert!(asked.starts_with("vpn.node.n1."));
     assert_eq!(n1.consumer().await.cached_info().config.ack_policy, AckPolicy::Explicit);
 }

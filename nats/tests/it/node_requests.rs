@@ -5,7 +5,7 @@ use std::time::Instant;
 use async_nats::client::RequestErrorKind;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use vpnmanager_nats::subjects::{self, NodeVerb};
+use vpnmanager_nats::{node_requests::NodeRequest, subjects};
 
 use crate::fixture::{Bus, DEADLINE};
 
@@ -19,7 +19,7 @@ async fn a_node_answers_once_and_only_its_own_requests() {
     let mut others = n2.client.subscribe(subjects::node_requests_of(&n2.id)).await.unwrap();
     n1.barrier().await;
     n2.consumer().await;
-    let subject = subjects::node_request(&n1.id, NodeVerb::Profile);
+    let subject = subjects::node_request(&n1.id, &NodeRequest::Sync);
 
     let (answer, reply) = tokio::join!(management.client.request(subject.clone(), "which".into()), async {
         let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap();
@@ -49,7 +49,7 @@ async fn an_absent_node_is_known_at_once() {
     let started = Instant::now();
     let answer = management
         .client
-        .request(subjects::node_request(&absent, NodeVerb::Sessions), "".into())
+        .request(subjects::node_request(&absent, &NodeRequest::Sync), "".into())
         .await;
 
     assert_eq!(answer.unwrap_err().kind(), RequestErrorKind::NoResponders);
@@ -63,7 +63,7 @@ async fn a_profile_of_200_kilobytes_fits() {
     let mut n1 = bus.node(&management, "n1").await;
     let mut requests = n1.client.subscribe(subjects::node_requests_of(&n1.id)).await.unwrap();
     n1.barrier().await;
-    let subject = subjects::node_request(&n1.id, NodeVerb::Profile);
+    let subject = subjects::node_request(&n1.id, &NodeRequest::Sync);
 
     let (answer, ()) = tokio::join!(management.client.request(subject, "".into()), async {
         let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap();

@@ -77,26 +77,19 @@ fn put(command: PutUser) -> Envelope<Command> {
 
 fn home() -> PutUser {
     PutUser {
-        node: fixed::node(),
-        user_key: fixed::user_key(),
-        username: fixed::username(),
-        revision: Revision(1),
-        active: true,
-        expires_at: None,
         role: Role::Home,
-        credentials: vec![fixed::older_credential(), fixed::credential()],
         issue: Some(Issue {
             common_name: fixed::credential(),
             remotes: remotes(),
         }),
+        ..standby()
     }
 }
 
 fn standby() -> PutUser {
     PutUser {
-        role: Role::Standby,
-        issue: None,
-        ..home()
+        credentials: vec![fixed::older_credential(), fixed::credential()],
+        ..PutUser::new(fixed::node(), fixed::user_key(), fixed::username(), Revision(1))
     }
 }
 

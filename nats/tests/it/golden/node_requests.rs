@@ -8,7 +8,8 @@ use super::{
 };
 
 mod requests {
-    use vpnmanager_nats::node_requests::NodeRequest;
+    use serde_json::Value;
+    use vpnmanager_nats::{node_requests::NodeRequest, subjects};
 
     use super::*;
 
@@ -22,11 +23,33 @@ mod requests {
 
     #[test]
     fn node_requests() {
+        Family {
+            folder: "node_requests",
+            shapes: SHAPES,
+            shape_of,
+            samples: samples(),
+        }
+        .check();
+    }
+
+    #[test]
+    fn the_last_token_of_a_subject_is_the_type_of_the_body() {
+        for request in samples() {
+            let subject = subjects::node_request(&fixed::node(), &request.body);
+            let body: Value = serde_json::from_slice(&request.encode()).unwrap();
+            let tokens: Vec<&str> = subject.split('.').collect();
+            let node = fixed::node();
+            let expected = ["vpn", "node", node.as_str(), body["type"].as_str().unwrap()];
+            assert_eq!(tokens, expected);
+        }
+    }
+
+    fn samples() -> Vec<Envelope<NodeRequest>> {
         let profile = NodeRequest::Profile {
             user_key: fixed::user_key(),
             common_name: fixed::credential(),
         };
-        let samples = vec![
+        vec![
             Envelope::traced(profile, fixed::traceparent()),
             Envelope::new(NodeRequest::Sessions { offset: 500 }),
             Envelope::new(NodeRequest::Drain {
@@ -37,14 +60,7 @@ mod requests {
             Envelope::new(NodeRequest::Retire {
                 reason: "this node was deregistered".to_owned(),
             }),
-        ];
-        Family {
-            folder: "node_requests",
-            shapes: SHAPES,
-            shape_of,
-            samples,
-        }
-        .check();
+        ]
     }
 }
 

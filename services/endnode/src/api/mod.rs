@@ -10,6 +10,7 @@ mod access;
 mod local;
 mod scalars;
 mod tags;
+mod user_options;
 
 pub use self::{
     application::{application, spec, spec_json, spec_yaml},

@@ -23,15 +23,13 @@ fn remotes() -> Vec<Remote> {
 
 fn put(revision: i64, credentials: &[&str]) -> PutUser {
     PutUser {
-        node: "n1".parse().unwrap(),
-        user_key: UserKey(uuid::Uuid::from_u128(1)),
-        username: "alice".parse().unwrap(),
-        revision: Revision(revision),
-        active: true,
-        expires_at: None,
-        role: Role::Standby,
         credentials: names(credentials),
-        issue: None,
+        ..PutUser::new(
+            "n1".parse().unwrap(),
+            UserKey(uuid::Uuid::from_u128(1)),
+            "alice".parse().unwrap(),
+            Revision(revision),
+        )
     }
 }
 

@@ -60,7 +60,7 @@ async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
         user_key: alice.key,
         common_name: alice.credential.clone(),
     };
-    let subject = subjects::node_request(&node_id(), question.verb());
+    let subject = subjects::node_request(&node_id(), &question);
     let reply = management
         .client
         .request(subject, Envelope::new(question).encode())

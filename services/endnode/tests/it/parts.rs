@@ -73,15 +73,8 @@ impl User {
 
     pub(crate) fn put(&self, revision: i64) -> PutUser {
         PutUser {
-            node: self.node.clone(),
-            user_key: self.key,
-            username: self.username.clone(),
-            revision: Revision(revision),
-            active: true,
-            expires_at: None,
-            role: Role::Standby,
             credentials: vec![self.credential.clone()],
-            issue: None,
+            ..PutUser::new(self.node.clone(), self.key, self.username.clone(), Revision(revision))
         }
     }
 

@@ -1,10 +1,15 @@
 //! The list that is applied.
 
+use std::{fmt::Display, str::FromStr};
+
 use poem_openapi::{Enum, Object, types::Example};
-use serde_json::json;
 use uuid::Uuid;
-use vpnmanager_nats::{commands::Command, ids::NodeId};
-use vpnmanager_openapi::time::Timestamp;
+use vpnmanager_nats::{
+    commands::{Command, Issue, Protocol, PutUser, Remote, RemoveUser, Role},
+    ids::{NodeId, Revision, UserKey},
+};
+
+use crate::api::user_options::UserOptions;
 
 /// A list of users.
 #[derive(Debug, Object)]
@@ -33,8 +38,6 @@ pub(super) struct WantedUser {
     revision: i64,
     /// `false` suspends the user. Required for `put_user`.
     active: Option<bool>,
-    /// From this moment on the user is refused and cut.
-    expires_at: Option<Timestamp>,
     /// What the node is to the user. Required for `put_user`.
     role: Option<WantedRole>,
     /// Every credential that is let in. Required for `put_user`.
@@ -42,6 +45,9 @@ pub(super) struct WantedUser {
     credentials: Option<Vec<String>>,
     /// The profile that this node makes; only for the role `home`.
     issue: Option<WantedProfile>,
+    /// The optional fields. Last in the struct, because parsing them copies what the fields before them left.
+    #[oai(flatten)]
+    options: UserOptions,
 }
 
 /// A profile to make.
@@ -98,45 +104,73 @@ pub(super) enum WantedProtocol {
 }
 
 impl WantedUser {
-    /// The command, by way of the wire's JSON, so that its rules stay in one place.
+    /// The command of the bus that says the same, by the rules of the wire's types. The error is for people.
     pub(super) fn into_command(self, node: &NodeId) -> Result<Command, String> {
-        let put = match self.r#type {
-            Wanted::RemoveUser => json!({ "type": "remove_user" }),
-            Wanted::PutUser => json!({
-                "type": "put_user",
-                "active": self.active.ok_or("active is required")?,
-                "expires_at": self.expires_at.map(|time| time.to_string()),
-                "role": match self.role.ok_or("role is required")? {
-                    WantedRole::Home => "home",
-                    WantedRole::Standby => "standby",
-                },
-                "credentials": self.credentials.ok_or("credentials is required")?,
-                "issue": self.issue.map(|issue| json!({
-                    "common_name": issue.common_name,
-                    "remotes": issue.remotes.iter().map(WantedRemote::to_json).collect::<Vec<_>>(),
-                })),
-            }),
-        };
-        let mut command = put;
-        command["node"] = json!(node);
-        command["user_key"] = json!(self.user_key);
-        command["username"] = json!(self.username);
-        command["revision"] = json!(self.revision);
-        if self.revision < 1 {
-            return Err("revision must be 1 or more".to_owned());
+        match self.r#type {
+            Wanted::PutUser => self.into_put(node).map(Command::PutUser),
+            Wanted::RemoveUser => Ok(Command::RemoveUser(RemoveUser {
+                node: node.clone(),
+                user_key: UserKey(self.user_key),
+                revision: revision(self.revision)?,
+                username: parsed(&self.username)?,
+            })),
         }
-        serde_json::from_value(command).map_err(|error| error.to_string())
+    }
+
+    fn into_put(self, node: &NodeId) -> Result<PutUser, String> {
+        let active = self.active.ok_or("active is required")?;
+        let role = self.role.ok_or("role is required")?;
+        let credentials = self.credentials.ok_or("credentials is required")?;
+        let revision = revision(self.revision)?;
+        let put = PutUser {
+            active,
+            role: match role {
+                WantedRole::Home => Role::Home,
+                WantedRole::Standby => Role::Standby,
+            },
+            credentials: credentials.iter().map(|name| parsed(name)).collect::<Result<_, _>>()?,
+            issue: self.issue.map(WantedProfile::into_issue).transpose()?,
+            ..PutUser::new(node.clone(), UserKey(self.user_key), parsed(&self.username)?, revision)
+        };
+        Ok(self.options.set_in(put))
+    }
+}
+
+impl WantedProfile {
+    fn into_issue(self) -> Result<Issue, String> {
+        Ok(Issue {
+            common_name: parsed(&self.common_name)?,
+            remotes: self
+                .remotes
+                .iter()
+                .map(WantedRemote::to_remote)
+                .collect::<Result<_, _>>()?,
+        })
     }
 }
 
 impl WantedRemote {
-    fn to_json(&self) -> serde_json::Value {
-        let protocol = match self.protocol {
-            WantedProtocol::Udp => "udp",
-            WantedProtocol::Tcp => "tcp",
-        };
-        json!({ "host": self.host, "port": self.port, "protocol": protocol })
+    fn to_remote(&self) -> Result<Remote, String> {
+        Ok(Remote {
+            host: parsed(&self.host)?,
+            port: self.port,
+            protocol: match self.protocol {
+                WantedProtocol::Udp => Protocol::Udp,
+                WantedProtocol::Tcp => Protocol::Tcp,
+            },
+        })
     }
+}
+
+fn revision(number: i64) -> Result<Revision, String> {
+    if number < 1 {
+        return Err("revision must be 1 or more".to_owned());
+    }
+    Ok(Revision(number))
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
 impl Example for UserList {
@@ -149,11 +183,84 @@ impl Example for UserList {
                 username: "alice".to_owned(),
                 revision: 1,
                 active: Some(true),
-                expires_at: "2027-03-01T12:00:00Z".parse().ok(),
                 role: Some(WantedRole::Standby),
                 credentials: Some(vec!["alice.abcdefghijklmnop".to_owned()]),
                 issue: None,
+                options: UserOptions::example(),
             }],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ParseFromJSON as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KEY: &str = "01935b0e-7a00-7000-8000-000000000001";
+
+    fn command(entry: Value) -> Result<Command, String> {
+        let wanted = WantedUser::parse_from_json(Some(entry)).map_err(poem_openapi::types::ParseError::into_message)?;
+        wanted.into_command(&"n1".parse().unwrap())
+    }
+
+    fn full() -> Value {
+        json!({
+            "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": true,
+            "expires_at": "2027-03-01T12:00:00.123456Z", "role": "home", "credentials": ["alice.x", "alice.y"],
+            "issue": {
+                "common_name": "alice.y",
+                "remotes": [
+                    { "host": "vpn1.example.com", "port": 1194, "protocol": "udp" },
+                    { "host": "2001:db8::1", "port": 443, "protocol": "tcp" },
+                ],
+            },
+        })
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut entry = full();
+        entry[field] = value;
+        entry
+    }
+
+    #[test]
+    fn an_entry_is_the_command_of_the_wire() {
+        let standby = json!({
+            "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": false,
+            "role": "standby", "credentials": [],
+        });
+        let removed = json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 4 });
+        for entry in [full(), standby, removed] {
+            let command = command(entry.clone()).unwrap();
+            let mut expected = entry;
+            expected["node"] = json!("n1");
+            assert_eq!(serde_json::to_value(command).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_wrong_entry_is_refused_in_the_words_of_the_wire() {
+        let mut no_host = full();
+        no_host["issue"]["remotes"][0]["host"] = json!("a b");
+        let mut no_credential = full();
+        no_credential["issue"]["common_name"] = json!("");
+        let refusals: Vec<String> = [
+            with("active", Value::Null),
+            with("role", Value::Null),
+            with("credentials", Value::Null),
+            with("revision", json!(0)),
+            with("username", json!("../alice")),
+            with("credentials", json!(["a b"])),
+            no_credential,
+            no_host,
+            json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 0 }),
+        ]
+        .into_iter()
+        .map(|entry| command(entry).unwrap_err())
+        .collect();
+        insta::assert_debug_snapshot!(refusals);
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     api::{
         local::{internal, patience},
         scalars::UsernameText,
+        user_options::UserOptions,
     },
     shared::Shared,
 };
@@ -70,6 +71,7 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
         ));
     }
     shared.node.wakes.intents.wake();
+    let options = UserOptions::of_create(expires_at);
     match tokio::time::timeout(patience(shared), answer).await {
         Ok(Ok(IntentAnswer::Accepted { user_key, revision })) => {
             let known = read::find(shared, username.clone())
@@ -78,7 +80,7 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
             let accepted = LocalUser {
                 key: Some(user_key.0),
                 revision: Some(revision.0),
-                ..LocalUser::bare(&username, UserState::Issuing, expires_at)
+                ..LocalUser::bare(&username, UserState::Issuing, options)
             };
             Ok(Created::Created(Json(known.unwrap_or(accepted))))
         }
@@ -86,7 +88,7 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
         Ok(Ok(IntentAnswer::Unavailable) | Err(_)) | Err(_) => Ok(Created::Queued(Json(LocalUser::bare(
             &username,
             UserState::Queued,
-            expires_at,
+            options,
         )))),
     }
 }

@@ -5,13 +5,13 @@ use poem_openapi::{Enum, Object, types::Example};
 use uuid::Uuid;
 use vpnmanager_nats::{
     acks::Outcome,
-    commands::{Command, PutUser, Role},
+    commands::{Command, Role},
     intents::IntentAction,
     username::Username,
 };
-use vpnmanager_openapi::time::Timestamp;
 
 use crate::{
+    api::user_options::UserOptions,
     journal::QueuedIntent,
     plan::{Held, HeldCredential, ProfileStage, is_expired},
 };
@@ -28,14 +28,15 @@ pub(super) struct LocalUser {
     pub(super) key: Option<Uuid>,
     /// The revision that the node holds.
     pub(super) revision: Option<i64>,
-    /// From this moment on the user is refused and cut.
-    pub(super) expires_at: Option<Timestamp>,
     /// What the node is to the user.
     pub(super) role: Option<UserRole>,
     /// The user's credentials.
     pub(super) credentials: Vec<LocalCredential>,
     /// What an operator should know, in words.
     pub(super) detail: Option<String>,
+    /// Its optional fields.
+    #[oai(flatten)]
+    pub(super) options: UserOptions,
 }
 
 /// One credential.
@@ -99,26 +100,18 @@ impl LocalUser {
             (Some(_), None) => UserState::Applied,
         };
         let detail = outcome.and_then(note_of);
-        let PutUser {
-            user_key,
-            username,
-            revision,
-            expires_at,
-            role,
-            ..
-        } = put;
         Some(Self {
-            username: username.to_string(),
+            username: put.username.to_string(),
             state,
-            key: Some(user_key.0),
-            revision: Some(revision.0),
-            expires_at: expires_at.map(Timestamp::from),
-            role: Some(match role {
+            key: Some(put.user_key.0),
+            revision: Some(put.revision.0),
+            role: Some(match put.role {
                 Role::Home => UserRole::Home,
                 Role::Standby => UserRole::Standby,
             }),
             credentials: credentials.into_iter().map(LocalCredential::of).collect(),
             detail,
+            options: UserOptions::of_held(&put),
         })
     }
 
@@ -133,7 +126,7 @@ impl LocalUser {
                 };
                 Some(Self {
                     detail: queued.refused,
-                    ..Self::bare(&username, state, expires_at)
+                    ..Self::bare(&username, state, UserOptions::of_create(expires_at))
                 })
             }
             IntentAction::RemoveUser { .. } => None,
@@ -153,16 +146,16 @@ impl LocalUser {
     }
 
     /// A user of whom nothing else is known.
-    pub(super) fn bare(username: &Username, state: UserState, expires_at: Option<DateTime<Utc>>) -> Self {
+    pub(super) fn bare(username: &Username, state: UserState, options: UserOptions) -> Self {
         Self {
             username: username.to_string(),
             state,
             key: None,
             revision: None,
-            expires_at: expires_at.map(Timestamp::from),
             role: None,
             credentials: Vec::new(),
             detail: None,
+            options,
         }
     }
 }
@@ -196,7 +189,6 @@ impl Example for LocalUser {
             state: UserState::Applied,
             key: Some(Uuid::from_u128(0x0193_5b0e_7a00_7000_8000_0000_0000_0001)),
             revision: Some(1),
-            expires_at: "2027-03-01T12:00:00Z".parse().ok(),
             role: Some(UserRole::Home),
             credentials: vec![LocalCredential {
                 common_name: "alice.abcdefghijklmnop".to_owned(),
@@ -204,6 +196,7 @@ impl Example for LocalUser {
                 checksum: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned()),
             }],
             detail: None,
+            options: UserOptions::example(),
         }
     }
 }

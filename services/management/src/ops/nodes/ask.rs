@@ -29,7 +29,7 @@ pub enum AskNodeError {
 /// # Errors
 /// See [`AskNodeError`].
 pub async fn ask_node(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
-    let subject = subjects::node_request(node, request.verb());
+    let subject = subjects::node_request(node, &request);
     let asked = app.bus.client.request(subject, Envelope::new(request).encode());
     let answer = asked.await.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => AskNodeError::Unreachable,
