@@ -15,6 +15,8 @@ OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # Where and what `make install` copies. A package maker sets DESTDIR; CARGO_PROFILE=dev takes the builds of `make all`.
 PREFIX        ?= /usr/local
 CARGO_PROFILE ?= release
+# What is shipped is built without what only the tests need; the builds of `make all` have both.
+SHIPPED       := $(if $(filter dev,$(CARGO_PROFILE)),--workspace,--package vpnmanager-management --package vpnmanager-endnode)
 BUILT         := $(OUT)/$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFILE))
 
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
@@ -37,7 +39,7 @@ build-endnode: all ## The same; the agent of a node is target/debug/vpnmanager-e
 build-management: all ## The same; the management service is target/debug/vpnmanager-management
 
 install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
-	@$(CARGO) build --profile $(CARGO_PROFILE) --workspace --bins
+	@$(CARGO) build --profile $(CARGO_PROFILE) $(SHIPPED) --bins
 	@install -d "$(DESTDIR)$(PREFIX)/bin"
 	@for service in management endnode; do \
 	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \

@@ -17,19 +17,14 @@ fn newcomer(site: &Site, id: &str, token: &str) -> (Process, Api) {
     let work = state.dir.join("work").join(id);
     std::fs::create_dir_all(&work).unwrap();
     let listen = format!("127.0.0.1:{}", ports::free().unwrap());
-    let spec = Spec::new(
-        id,
-        binaries::endnode().unwrap(),
-        &work,
-        log_of(site, id).path(),
-    )
-    .env("SERVER_ID", id)
-    .env("MANAGEMENT_URL", state.management_url())
-    .env("JOIN_TOKEN", token)
-    .env("STATE_DIR", work.join("state"))
-    .env("LISTEN", &listen)
-    .env("OPENVPN_MODE", "none")
-    .env("PUBLIC_HOST", "127.0.0.1");
+    let spec = Spec::new(id, binaries::endnode().unwrap(), &work, log_of(site, id).path())
+        .env("SERVER_ID", id)
+        .env("MANAGEMENT_URL", state.management_url())
+        .env("JOIN_TOKEN", token)
+        .env("STATE_DIR", work.join("state"))
+        .env("LISTEN", &listen)
+        .env("OPENVPN_MODE", "none")
+        .env("PUBLIC_HOST", "127.0.0.1");
     (
         Process::spawn(&spec).unwrap(),
         Api::new(format!("http://{listen}"), None),
