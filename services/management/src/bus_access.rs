@@ -58,9 +58,6 @@ pub enum EnforceError {
 
 impl BusAccess {
     /// Reads the keys from the bus folder.
-    ///
-    /// # Errors
-    /// When a file is missing or not what it should be.
     pub fn open(files: &BusFiles, address: BusAddress) -> Result<Self, BusFilesError> {
         let inner = Inner {
             address,

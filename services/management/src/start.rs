@@ -36,9 +36,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// Connects to everything, brings the schema up to date, and starts the background tasks.
-///
-/// # Errors
-/// When PostgreSQL or NATS stay away for 30 s, or one of them is not what it should be.
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
     let db = connect_database(&config, POOL_SIZE, Commits::Synced).await?;

@@ -29,9 +29,6 @@ pub enum Command {
 
 impl Command {
     /// Does what the command line says.
-    ///
-    /// # Errors
-    /// [`Stop`]: what to print, and the exit code.
     pub fn run(cli: &Cli<Self>) -> Result<(), Stop> {
         match &cli.command {
             None | Some(Self::Serve) => serve::serve(cli),

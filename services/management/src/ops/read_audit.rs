@@ -22,9 +22,6 @@ pub struct AuditFilter {
 }
 
 /// Rows before the row `before`, newest first, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read_audit(
     app: &App,
     filter: &AuditFilter,

@@ -62,9 +62,6 @@ pub enum PkiError {
 
 impl Pki {
     /// Opens the authority in `dir`, or makes one there. Processes that do so at once get the same one.
-    ///
-    /// # Errors
-    /// When the folder cannot be used, or holds a part of an authority that cannot be completed.
     pub fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
         let Material {
             ca_pem,
@@ -118,9 +115,6 @@ impl Pki {
     }
 
     /// SHA-256 of the public key in a certificate request, as in [`Signed::public_key_sha256`].
-    ///
-    /// # Errors
-    /// [`PkiError::InvalidCsr`], by the rules of [`Self::sign_client`].
     pub fn csr_public_key_sha256(&self, csr_pem: &str) -> Result<Vec<u8>, PkiError> {
         VerifiedCsr::parse(csr_pem)
             .map(|csr| sha256(csr.public_key_info()))
@@ -129,17 +123,11 @@ impl Pki {
 
     /// Signs a client certificate of this name. Nothing but the public key is taken from the request, whose own signature must be
     /// right and whose key must be ECDSA P-256.
-    ///
-    /// # Errors
-    /// [`PkiError`].
     pub fn sign_client(&self, common_name: &CommonName, csr_pem: &str) -> Result<Signed, PkiError> {
         self.sign(common_name.as_str(), Purpose::Client, self.client_validity, csr_pem)
     }
 
     /// Signs the certificate of a node's OpenVPN server, by the same rules. Its name begins with [`Self::server_name_prefix`].
-    ///
-    /// # Errors
-    /// [`PkiError`].
     pub fn sign_server(&self, node: &NodeId, csr_pem: &str) -> Result<Signed, PkiError> {
         self.sign(
             &self.server_common_name(node),
@@ -151,9 +139,6 @@ impl Pki {
 
     /// Signs a statement of management's to a node, ECDSA P-256 with SHA-256 (ASN.1): whoever holds the CA certificate can verify it.
     /// The text is no DER, so that it cannot pass for a certificate.
-    ///
-    /// # Errors
-    /// [`PkiError::Sign`].
     pub fn sign_statement(&self, text: &str) -> Result<Vec<u8>, PkiError> {
         self.issuer.key().sign(text.as_bytes()).map_err(PkiError::Sign)
     }

@@ -29,9 +29,6 @@ const PLACER_PERIOD: Duration = Duration::from_secs(15);
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
 /// Starts them all.
-///
-/// # Errors
-/// When the bus does not take the subscriptions.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
     tasks.reconcile(

@@ -50,9 +50,6 @@ impl FromDatabase for BootstrapError {
 }
 
 /// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.
-///
-/// # Errors
-/// See [`BootstrapError`].
 pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
     transact(db, |tx| async move { bootstrap_within(&tx, key, pki).await }).await
 }

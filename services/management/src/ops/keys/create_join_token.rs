@@ -37,9 +37,6 @@ pub struct JoinToken {
 
 /// Makes a token for one node, or for any when `server_id` is `None`.
 ///
-/// # Errors
-/// When the database does not take it.
-///
 /// # Panics
 /// When the operating system has no randomness to give.
 pub async fn create_join_token(

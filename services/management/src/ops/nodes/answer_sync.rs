@@ -45,9 +45,6 @@ pub enum AnswerSyncError {
 
 /// Compares what a node holds with what it should hold. When that differs, everything is published again, and once the stream holds
 /// it all, the node's consumer starts over.
-///
-/// # Errors
-/// See [`AnswerSyncError`].
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {

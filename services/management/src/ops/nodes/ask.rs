@@ -25,9 +25,6 @@ pub enum AskNodeError {
 }
 
 /// One question and its answer.
-///
-/// # Errors
-/// See [`AskNodeError`].
 pub async fn ask_node(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
     let subject = subjects::node_request(node, request.verb());
     let asked = app.bus.client.request(subject, Envelope::new(request).encode());

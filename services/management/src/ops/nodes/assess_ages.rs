@@ -16,9 +16,6 @@ use crate::{
 };
 
 /// Assesses every node by the age of its last heartbeat, and audits and samples each change. Safe in all replicas: one of them makes the change.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Result<(), DbErr> {
     let now = Utc::now();
     let silent_since = now - limits.stale_after;

@@ -75,9 +75,6 @@ impl FromDatabase for ChangeNodeError {
 }
 
 /// Records what is wanted of the node; background tasks bring it there. Repeating it changes nothing and is not audited.
-///
-/// # Errors
-/// See [`ChangeNodeError`].
 pub async fn change_node(
     app: &App,
     actor: &Actor,

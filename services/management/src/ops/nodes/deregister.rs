@@ -65,9 +65,6 @@ impl FromDatabase for DeregisterNodeError {
 }
 
 /// Takes a node out of the fleet for good.
-///
-/// # Errors
-/// See [`DeregisterNodeError`].
 pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
     transact(&app.db, |tx| async move { record_end(&tx, app, actor, node).await }).await?;
     app.publisher.wake();

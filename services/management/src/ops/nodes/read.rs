@@ -71,9 +71,6 @@ impl NodeView {
 }
 
 /// One node.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbErr> {
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
         return Ok(None);
@@ -82,9 +79,6 @@ pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbEr
 }
 
 /// Nodes in the order of their enrolment, after the row `after`, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec<NodeView>, DbErr> {
     let mut query = server::Entity::find().order_by_asc(server::Column::Id).limit(limit);
     if let Some(after) = after {
@@ -94,9 +88,6 @@ pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec
 }
 
 /// How far one node follows.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn progress(db: &impl ConnectionTrait, node: &NodeId) -> Result<Progress, DbErr> {
     let all = progress_of(db, vec![node.clone()]).await?;
     Ok(all.into_values().next().unwrap_or_default())

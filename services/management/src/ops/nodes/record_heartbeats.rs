@@ -33,9 +33,6 @@ use crate::{
 const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
 
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn record_heartbeats(db: &DatabaseConnection, limits: HealthConfig, batch: &[Received]) -> Result<(), DbErr> {
     transact(db, |tx| async move { record_within(&tx, limits, batch.to_vec()).await }).await
 }

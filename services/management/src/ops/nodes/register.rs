@@ -143,9 +143,6 @@ impl FromDatabase for RegisterNodeError {
 }
 
 /// Enrols a node, or gives one that repeats its request the same credentials again.
-///
-/// # Errors
-/// See [`RegisterNodeError`].
 pub async fn register_node(
     app: &App,
     registration: Registration,

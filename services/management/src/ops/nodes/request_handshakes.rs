@@ -23,9 +23,6 @@ const CONCURRENCY: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Notes that every node should be asked: management may hold another database than the one that they knew.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
@@ -35,9 +32,6 @@ pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 }
 
 /// Notes that this node should be asked.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn request_one(db: &impl ConnectionTrait, node: &NodeId) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
@@ -55,9 +49,6 @@ struct Due {
 
 /// Asks those that wait longest, 50 at most. One that is away need not be asked: it begins with the handshake when it connects.
 /// Repeating it changes nothing, in any replica.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),

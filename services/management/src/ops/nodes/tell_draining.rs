@@ -19,9 +19,6 @@ const CONCURRENCY: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks each node that was heard of lately and does something else than it should. Repeating it changes nothing, in any replica.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn tell_draining(app: &App) -> Result<(), DbErr> {
     let differing = differing(app).await?;
     stream::iter(differing)

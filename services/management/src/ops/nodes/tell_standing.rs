@@ -46,9 +46,6 @@ pub enum TellStandingError {
 }
 
 /// Only a key that is known to have been revoked is called deregistered: what this database does not know at all may be of a newer one.
-///
-/// # Errors
-/// See [`TellStandingError`].
 pub async fn tell_standing(
     app: &App,
     question: &Question,

@@ -45,9 +45,6 @@ impl Observed {
 }
 
 /// Notes who spoke. Heartbeats of nodes that are not registered must be sorted out before.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
     let nodes: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
     let rows = agent_run::Entity::find()
@@ -97,18 +94,12 @@ pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Receiv
 }
 
 /// Whether this run of the node's agent is taken for a clone.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
     let found = agent_run::Entity::find_by_id((node.clone(), instance)).one(db).await?;
     Ok(found.is_some_and(|run| run.refused))
 }
 
 /// All runs that are taken for clones.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(NodeId, AgentInstance)>, DbErr> {
     let refused = agent_run::Entity::find()
         .filter(agent_run::COLUMN.refused.eq(true))
@@ -118,9 +109,6 @@ pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(NodeId, 
 }
 
 /// Notes that the clone was told. True for the first time.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn note_told(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
     let noted = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Told, Expr::value(true))

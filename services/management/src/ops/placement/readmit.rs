@@ -32,9 +32,6 @@ struct Returned {
 
 /// Readmits every lost node that is healthy again, has synced since, and has answered all that is not just on its way. Returns how
 /// many they were; of several replicas one does it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),

@@ -25,9 +25,6 @@ pub struct Claim {
 }
 
 /// Claims up to [`BATCH`] placements whose wanted revision is not in the stream.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     // An array, and not `IN`, which PostgreSQL plans as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(

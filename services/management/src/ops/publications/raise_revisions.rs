@@ -31,9 +31,6 @@ pub struct Seen {
 }
 
 /// Raises users above these revisions, in a transaction of its own.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
     if seen.is_empty() {
         return Ok(());
@@ -42,9 +39,6 @@ pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &
 }
 
 /// The same within a transaction of the caller.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
     let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|seen| seen.holds.0 < BELIEVABLE);
     for seen in absurd {

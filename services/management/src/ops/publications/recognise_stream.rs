@@ -18,9 +18,6 @@ use crate::{
 };
 
 /// Compares the stream with the one that was known. Of several replicas one takes note.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
     let created_at = DateTime::from_timestamp_micros(found.0).unwrap_or_default();
     transact(&app.db, |tx| async move {

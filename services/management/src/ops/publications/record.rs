@@ -27,9 +27,6 @@ pub enum PublicationResult {
 }
 
 /// Records the results, in the order of the claims. A replica that dies before leaves leases that end.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn record_publications(
     db: &DatabaseConnection,
     claims: &[Claim],
@@ -78,9 +75,6 @@ pub async fn record_publications(
 }
 
 /// Makes placements due again that are in the stream for long and still not applied: the stream may have lost them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Result<u64, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),

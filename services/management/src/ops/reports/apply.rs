@@ -23,9 +23,6 @@ use crate::{
 
 /// Records a batch. An ack for an older revision than wanted, or from a node where the user is not placed, changes nothing but
 /// what is known of that node. What a clone says counts for nothing: what it took, the node gets again.
-///
-/// # Errors
-/// When the database does not take it; nothing is recorded then.
 pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;

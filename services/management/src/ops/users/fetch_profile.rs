@@ -86,9 +86,6 @@ impl FetchProfileError {
 }
 
 /// The profile of a living user's newest credential.
-///
-/// # Errors
-/// See [`FetchProfileError`].
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
     let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;

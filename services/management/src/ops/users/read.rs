@@ -32,9 +32,6 @@ pub struct UserFilter {
 }
 
 /// The living user of that name.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Option<UserView>, DbErr> {
     match user::Entity::find_living_by_username(username).one(db).await? {
         Some(user) => view(db, user).await.map(Some),
@@ -43,9 +40,6 @@ pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Op
 }
 
 /// Living users in the order of their creation, after the row `after`, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list_users(
     db: &DatabaseConnection,
     filter: &UserFilter,
@@ -81,9 +75,6 @@ pub async fn view(db: &impl ConnectionTrait, user: user::Model) -> Result<UserVi
 }
 
 /// Adds the placements of these users.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn with_placements(db: &impl ConnectionTrait, users: Vec<user::Model>) -> Result<Vec<UserView>, DbErr> {
     if users.is_empty() {
         return Ok(Vec::new());
