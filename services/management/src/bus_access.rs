@@ -18,6 +18,7 @@ use vpnmanager_nats::{
         revoke::{self, PublishAccountError, RebuildError},
     },
 };
+use vpnmanager_runtime::error_chain::chain;
 
 /// How often to look whether the clock's next second has begun.
 const POLL_CLOCK: Duration = Duration::from_millis(20);
@@ -90,7 +91,7 @@ impl BusAccess {
             match row.public_key.parse() {
                 Ok(key) => drop(revocations.insert(key, row.revoked_at)),
                 Err(error) => {
-                    warn!(node.id = row.server_id, error = %error, "A revoked bus key in the database is not valid")
+                    warn!(node.id = row.server_id, error = %chain(&error), "A revoked bus key in the database is not valid")
                 }
             }
         }

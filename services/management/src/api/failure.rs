@@ -5,6 +5,7 @@ use std::error::Error;
 
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     ops::{
@@ -40,7 +41,7 @@ where
     if !is_away {
         return ApiError::internal(error);
     }
-    tracing::warn!(error = %error.borrow(), "The database does not answer");
+    tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), "The database does not answer");
     ApiError::unavailable(DATABASE_AWAY)
 }
 
@@ -115,7 +116,7 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
         RegisterNodeError::Jwt(_) => ApiError::internal(error),
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
             tracing::warn!(
-                error = format!("{:#}", anyhow::Error::new(error)),
+                error = %chain(&error),
                 "A node could not be enrolled"
             );
             ApiError::unavailable("the bus is not ready for the node")
@@ -150,7 +151,7 @@ pub(super) fn of_deregister_node(error: DeregisterNodeError) -> ApiError {
         DeregisterNodeError::UnknownServer => unknown_server(),
         DeregisterNodeError::Revoke(_) | DeregisterNodeError::Topology(_) => {
             tracing::warn!(
-                error = format!("{:#}", anyhow::Error::new(error)),
+                error = %chain(&error),
                 "The bus does not know of a deregistration yet"
             );
             ApiError::unavailable(

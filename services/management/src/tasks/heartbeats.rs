@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromNode};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -44,11 +45,11 @@ async fn record(app: &App, received: Vec<Received>) {
             for one in received {
                 let node = one.heartbeat.node.clone();
                 if let Err(error) = record(&[one]).await {
-                    warn!(node.id = %node, error = %error, "Recording a heartbeat failed");
+                    warn!(node.id = %node, error = %chain(&error), "Recording a heartbeat failed");
                 }
             }
         }
-        Err(error) => warn!(error = %error, "Recording heartbeats failed"),
+        Err(error) => warn!(error = %chain(&error), "Recording heartbeats failed"),
     }
 }
 
@@ -67,7 +68,7 @@ fn read(message: &async_nats::Message) -> Option<Received> {
             None
         }
         Err(error) => {
-            debug!(node.id = %node, error = %error, "A heartbeat is not understood");
+            debug!(node.id = %node, error = %chain(&error), "A heartbeat is not understood");
             None
         }
     }

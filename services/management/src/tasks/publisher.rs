@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tracing::warn;
 use vpnmanager_nats::publish::{self, Publication, Published};
-use vpnmanager_runtime::reconcile::{Next, Reconciler};
+use vpnmanager_runtime::{
+    error_chain::chain,
+    reconcile::{Next, Reconciler},
+};
 
 use crate::{
     app::App,
@@ -80,7 +83,7 @@ impl Reconciler for Publisher {
             })
             .collect();
         if let Some(error) = last_error {
-            warn!(failures, error = %error, "Some commands were not published, trying again");
+            warn!(failures, error = %chain(&error), "Some commands were not published, trying again");
         }
         record::record_publications(leases, &claims, &results)
             .await

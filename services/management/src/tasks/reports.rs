@@ -11,6 +11,7 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     publish,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -29,12 +30,12 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         if let Err(error) = app.topology.give_lost_reports_again().await {
-            warn!(error = %error, "Reports that were lost on their way come only after the ack wait");
+            warn!(error = %chain(&error), "Reports that were lost on their way come only after the ack wait");
         }
         match pull(&app, &consumer, &stop).await {
             Ok(()) if stop.is_cancelled() => break,
             Ok(()) => debug!("The pull of reports ended"),
-            Err(error) => warn!(error = %error, "Pulling reports failed"),
+            Err(error) => warn!(error = format!("{error:#}"), "Pulling reports failed"),
         }
         tokio::select! {
             () = tokio::time::sleep(REOPEN_AFTER) => {}
@@ -42,7 +43,7 @@ pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: Cancellation
         }
         match app.topology.ensure_event_consumer().await {
             Ok(found) => consumer = found,
-            Err(error) => warn!(error = %error, "The consumer of reports is not ready"),
+            Err(error) => warn!(error = %chain(&error), "The consumer of reports is not ready"),
         }
     }
     Ok(())
@@ -85,7 +86,7 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
         match delivery.report() {
             Ok(report) => received.push(Received { delivery, report }),
             Err(error) => {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report is not understood");
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "A report is not understood");
                 settle(delivery.terminate()).await;
             }
         }
@@ -109,7 +110,7 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
     match apply::apply(app, &acks, &events).await {
         Ok(applied) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
-                debug!(error = %error, "Those who wait look for themselves");
+                debug!(error = %chain(&error), "Those who wait look for themselves");
             }
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;
@@ -120,12 +121,12 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
         }
         Err(error) if is_about_data(&error) => {
             for Received { delivery, .. } in group {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report cannot be recorded, it is given up");
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "A report cannot be recorded, it is given up");
                 settle(delivery.terminate()).await;
             }
         }
         Err(error) => {
-            warn!(error = %error, reports = group.len(), "Recording reports failed, they come again");
+            warn!(error = %chain(&error), reports = group.len(), "Recording reports failed, they come again");
             join_all(
                 group
                     .into_iter()
@@ -143,13 +144,13 @@ async fn forget(app: &App, applied: Applied) {
         let forgotten =
             publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
         if let Err(error) = forgotten {
-            debug!(error = %error, "A tombstone stays in the stream");
+            debug!(error = %chain(&error), "A tombstone stays in the stream");
         }
     }
 }
 
 async fn settle(settled: impl Future<Output = Result<(), vpnmanager_nats::delivery::SettleError>>) {
     if let Err(error) = settled.await {
-        debug!(error = %error, "A report was not settled, it comes again");
+        debug!(error = %chain(&error), "A report was not settled, it comes again");
     }
 }

@@ -13,6 +13,7 @@ use vpnmanager_nats::{
     ids::NodeId,
     subjects::FromNode,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 
@@ -54,7 +55,7 @@ where
     };
     // Without a reply subject of its own: a node could aim the answer at another node's requests, which refuse it for that.
     if let Err(error) = app.bus.client.publish(reply, payload).await {
-        warn!(error = %error, "An answer was not sent");
+        warn!(error = %chain(&error), "An answer was not sent");
     }
 }
 
@@ -70,6 +71,6 @@ where
             Err(DecodeError::ForeignNode)
         }
     });
-    read.inspect_err(|error| warn!(node.id = %node, error = %error, "A request is not understood"))
+    read.inspect_err(|error| warn!(node.id = %node, error = %chain(error), "A request is not understood"))
         .ok()
 }

@@ -18,6 +18,7 @@ use crate::pki::{Pki, Signed};
 
 use vpnmanager_runtime::{
     batch::{BatchLimits, Batcher},
+    error_chain::chain,
     tasks::Tasks,
 };
 
@@ -68,7 +69,7 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Sign
     let checked = match check(pki, batch.clone()).await {
         Ok(checked) => checked,
         Err(error) => {
-            error!(error = %error, "Signing failed");
+            error!(error = %chain(&error), "Signing failed");
             return batch.iter().map(unavailable).collect();
         }
     };
@@ -76,7 +77,7 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Sign
     match transact(db, |tx| async move { sign_within(&tx, pki, asked, keys).await }).await {
         Ok(results) => results,
         Err(error) => {
-            warn!(error = %error, "Recording certificates failed");
+            warn!(error = %chain(&error), "Recording certificates failed");
             batch.iter().map(unavailable).collect()
         }
     }
@@ -190,7 +191,9 @@ async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) 
         for request in wanted {
             match pki.sign_client(&request.common_name, &request.csr) {
                 Ok(certificate) => signed.push((request.common_name, certificate)),
-                Err(error) => warn!(credential = %request.common_name, error = %error, "A certificate was not signed"),
+                Err(error) => {
+                    warn!(credential = %request.common_name, error = %chain(&error), "A certificate was not signed")
+                }
             }
         }
         signed

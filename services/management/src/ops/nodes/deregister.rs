@@ -14,6 +14,7 @@ use vpnmanager_nats::{
     node_requests::{NodeAnswer, NodeRequest},
     topology::TopologyError,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -88,7 +89,9 @@ async fn retire(app: &App, node: &NodeId) {
     match tokio::time::timeout(RETIRE_WITHIN, ask_node(app, node, request)).await {
         Ok(Ok(NodeAnswer::Done)) => info!(node.id = %node, "A node that leaves the fleet serves nobody any more"),
         Ok(Ok(answer)) => warn!(node.id = %node, ?answer, "A node that leaves the fleet may go on serving"),
-        Ok(Err(error)) => warn!(node.id = %node, error = %error, "A node that leaves the fleet may go on serving"),
+        Ok(Err(error)) => {
+            warn!(node.id = %node, error = %chain(&error), "A node that leaves the fleet may go on serving")
+        }
         Err(_) => warn!(node.id = %node, "A node that leaves the fleet did not answer and may go on serving"),
     }
 }

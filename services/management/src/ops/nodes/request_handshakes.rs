@@ -11,6 +11,7 @@ use sea_orm::{
 use tracing::{debug, warn};
 use vpnmanager_entities::server;
 use vpnmanager_nats::{ids::NodeId, node_requests::NodeRequest};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 use crate::ops::nodes::ask::{AskNodeError, ask_node};
@@ -76,10 +77,10 @@ async fn ask(app: &App, due: Due) -> Option<Due> {
         Ok(Ok(answer)) => debug!(node.id = %node, ?answer, "A node was asked for the handshake"),
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => debug!(node.id = %node, "A node that should sync is away"),
         Ok(Err(error @ AskNodeError::Answer(_))) => {
-            warn!(node.id = %node, error = %error, "A node could not be asked for the handshake");
+            warn!(node.id = %node, error = %chain(&error), "A node could not be asked for the handshake");
         }
         Ok(Err(error @ AskNodeError::Request(_))) => {
-            warn!(node.id = %node, error = %error, "A node could not be asked for the handshake, trying again");
+            warn!(node.id = %node, error = %chain(&error), "A node could not be asked for the handshake, trying again");
             return None;
         }
     }

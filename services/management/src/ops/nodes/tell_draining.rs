@@ -9,6 +9,7 @@ use vpnmanager_nats::{
     ids::NodeId,
     node_requests::{NodeAnswer, NodeRequest},
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 use crate::ops::nodes::ask::{AskNodeError, ask_node};
@@ -65,7 +66,7 @@ async fn tell(app: &App, node: Differing) {
             );
         }
         Ok(Err(error @ (AskNodeError::Request(_) | AskNodeError::Answer(_)))) => {
-            warn!(node.id = %name, error = %error, "A node could not be told to drain");
+            warn!(node.id = %name, error = %chain(&error), "A node could not be told to drain");
         }
     }
 }
