@@ -1,4 +1,4 @@
-//! Who may call what: a key makes an operator, the operator's role opens operations.
+//! Access to the API: a key identifies an operator, and the operator's role decides which operations are allowed.
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use crate::ops::keys::authenticate::Operator;
 
 use vpnmanager_entities::api_key::Role;
 
-/// Looks keys up in the database.
+/// Looks up API keys in the database.
 pub(super) struct Keys {
     app: App,
 }
@@ -29,15 +29,15 @@ pub(super) struct Origin {
     request_id: String,
 }
 
-/// The holder of an admin key: take it as an operation's first parameter, and nobody else gets further.
+/// A caller with an admin key. An operation that takes it as a parameter answers everybody else with 401 or 403.
 #[derive(Debug)]
 pub(super) struct Admin(Actor);
 
-/// The holder of an admin key or of a node's.
+/// A caller with a key of the admin or the node role.
 #[derive(Debug)]
 pub(super) struct AnyRole(Actor);
 
-/// As [`AnyRole`], for an operation that knows another way in.
+/// A caller with a key of either role, or without a key: for operations that also accept another proof, such as a join token.
 #[derive(Debug)]
 pub(super) struct OptionalRole(pub(super) Option<Actor>);
 
@@ -71,7 +71,7 @@ impl Origin {
         Self { address, request_id }
     }
 
-    /// The address that the request came from; a proxy's own, when there is one.
+    /// The address of the client, or of the proxy that the request came through.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
     }
