@@ -19,9 +19,9 @@ use crate::{
     },
 };
 
-/// What is in the stream for longer and still not applied is published again: the stream may have lost it.
+/// A command that is not applied this long after it was published is published again: the stream may have lost it.
 const OVERDUE_AFTER: Duration = Duration::from_secs(60);
-/// How often to look for such.
+/// How often to look for such commands.
 const LOOK_FOR_OVERDUE: Duration = Duration::from_secs(10);
 
 pub(super) struct Publisher {
@@ -83,7 +83,7 @@ impl Reconciler for Publisher {
             })
             .collect();
         if let Some(error) = last_error {
-            warn!(failures, error = %chain(&error), "Some commands were not published, trying again");
+            warn!(failures, error = %chain(&error), "Publishing commands failed, trying again");
         }
         record::record_publications(leases, &claims, &results)
             .await

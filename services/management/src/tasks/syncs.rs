@@ -1,4 +1,4 @@
-//! Answers nodes that say what they hold.
+//! Answers the handshake of nodes: they say what they hold.
 
 use bytes::Bytes;
 use tracing::warn;
@@ -13,7 +13,7 @@ pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Byt
     match answer_sync(&app, &request).await {
         Ok(answer) => Some(Envelope::new(answer).encode()),
         Err(error) => {
-            warn!(node.id = %node, error = %chain(&error), "A sync request was not answered");
+            warn!(node.id = %node, error = %chain(&error), "Answering a sync request failed");
             None
         }
     }
