@@ -15,15 +15,15 @@ use crate::{
     pki::Pki,
 };
 
-/// The parts of a running management. Cheap to clone.
+/// The parts of the running service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// What was configured.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// PostgreSQL, the truth.
+    /// PostgreSQL, the source of truth.
     pub db: DatabaseConnection,
-    /// The same for leases and notes of what is in the stream: commits do not wait for the disk, and a lost one means to publish once
-    /// more, which changes nothing.
+    /// The same database, for leases and publication records: its commits do not wait for the disk. After a lost commit a command is
+    /// published once more, which changes nothing.
     pub leases: DatabaseConnection,
     /// The connection to NATS.
     pub bus: Bus,
@@ -31,7 +31,7 @@ pub struct App {
     pub bus_ca: Option<Arc<str>>,
     /// Streams and consumers.
     pub topology: Topology,
-    /// Who may connect to the bus.
+    /// Signs bus credentials and publishes which of them are revoked.
     pub bus_access: BusAccess,
     /// The fleet's CA.
     pub pki: Arc<Pki>,
@@ -41,12 +41,12 @@ pub struct App {
     pub placer: Wake,
     /// Wakes the task that tells nodes to move their clients away.
     pub drains: Wake,
-    /// Who waits for which user.
+    /// The requests that wait until a user is synced.
     pub waiters: Waiters,
-    /// API keys seen a moment ago.
+    /// API keys that were checked in the last seconds.
     pub keys: KeyCache,
-    /// Creates share their commits here.
+    /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
-    /// Signatures share their commits here.
+    /// Batches the signing of certificates, so that many share a commit.
     pub signatures: Signatures,
 }

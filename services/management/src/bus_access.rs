@@ -1,5 +1,5 @@
-//! Who may connect to the bus: the nodes' account is rebuilt from the revocations in PostgreSQL and given to the server at every
-//! start and reconnect, because a server with a wiped store would let revoked keys in again.
+//! Access to the bus. Management rebuilds the nodes' account from the revocations in PostgreSQL and publishes it to the NATS server at
+//! every start, at every reconnect and every minute: a server whose store was wiped would otherwise accept revoked keys again.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,11 +18,12 @@ use vpnmanager_nats::{
         revoke::{self, PublishAccountError, RebuildError},
     },
 };
+use vpnmanager_runtime::error_chain::chain;
 
-/// How often to look whether the clock's next second has begun.
+/// How often to check whether the next second of the clock has begun.
 const POLL_CLOCK: Duration = Duration::from_millis(20);
 
-/// Signs bus credentials and keeps the server's list of revoked ones true.
+/// Signs the bus credentials of nodes, and publishes which of them are revoked.
 #[derive(Debug, Clone)]
 pub struct BusAccess {
     inner: Arc<Inner>,
@@ -35,11 +36,11 @@ struct Inner {
     operator: KeyPair,
     first_account: String,
     authority: NodeAuthority,
-    /// The second of the last account: the server takes only one that is newer, and its times are whole seconds.
+    /// When the last account was published, in Unix seconds. The server accepts only a newer account, and compares whole seconds.
     published_at: Mutex<i64>,
 }
 
-/// Why the server's list may not be true.
+/// Why the server may still accept revoked keys.
 #[derive(Debug, thiserror::Error)]
 pub enum EnforceError {
     /// The revocations could not be read.
@@ -48,19 +49,16 @@ pub enum EnforceError {
     /// The account could not be signed.
     #[error("making the nodes' account failed")]
     Rebuild(#[from] RebuildError),
-    /// The bus is away.
+    /// The bus could not be reached.
     #[error("connecting to the bus as its system user failed")]
     Connect(#[from] connect::ConnectError),
-    /// The server did not take it.
+    /// The server did not accept the account.
     #[error("updating the nodes' account failed")]
     Publish(#[from] PublishAccountError),
 }
 
 impl BusAccess {
     /// Reads the keys from the bus folder.
-    ///
-    /// # Errors
-    /// When a file is missing or not what it should be.
     pub fn open(files: &BusFiles, address: BusAddress) -> Result<Self, BusFilesError> {
         let inner = Inner {
             address,
@@ -73,16 +71,16 @@ impl BusAccess {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// What signs the credentials of nodes.
+    /// The key that signs the credentials of nodes.
     pub fn authority(&self) -> &NodeAuthority {
         &self.inner.authority
     }
 
-    /// Gives the server the nodes' account with every revocation. Live connections of revoked keys are dropped at once. A second
-    /// call within one second of the clock waits for the next.
+    /// Publishes the nodes' account with every revocation. The server then drops live connections of revoked keys at once. A second call
+    /// within the same second of the clock waits for the next second.
     ///
     /// # Errors
-    /// See [`EnforceError`]; repeat it.
+    /// The server may still accept revoked keys: call again.
     pub async fn enforce(&self, db: &DatabaseConnection) -> Result<(), EnforceError> {
         let mut published_at = self.inner.published_at.lock().await;
         while Utc::now().timestamp() <= *published_at {
@@ -93,7 +91,7 @@ impl BusAccess {
             match row.public_key.parse() {
                 Ok(key) => drop(revocations.insert(key, row.revoked_at)),
                 Err(error) => {
-                    warn!(node.id = row.server_id, error = %error, "A revoked bus key in the database is not valid")
+                    warn!(node.id = row.server_id, error = %chain(&error), "Skipping a revoked bus key: the database holds an invalid key")
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Bringing management up: everything that it needs is connected and checked before the first task runs.
+//! Starts management: connects and checks everything that it needs before the first task runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     tasks,
 };
 
-/// How long PostgreSQL and NATS may take to come up beside us.
+/// How long to wait for PostgreSQL and for NATS at the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_SIZE: u32 = 16;
 const LEASES_POOL_SIZE: u32 = 4;
@@ -35,10 +35,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that was idle for longer is tested before it is used.
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
-/// Connects to everything, brings the schema up to date, and starts the background tasks.
-///
-/// # Errors
-/// When PostgreSQL or NATS stay away for 30 s, or one of them is not what it should be.
+/// Connects to PostgreSQL and NATS, brings the schema up to date, and starts the background tasks. Waits up to 30 s for each of the two.
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
     let db = connect_database(&config, POOL_SIZE, Commits::Synced).await?;
@@ -76,16 +73,16 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     Ok(app)
 }
 
-/// How PostgreSQL plans our statements. All are short and have an index, but a plan that was made while the tables were small, and is
-/// kept with the prepared statement, reads whole tables until the first ANALYZE, a minute later. And compiling a plan (JIT), which takes
-/// hundreds of milliseconds, never pays.
+/// Settings of PostgreSQL's planner. Every statement is short and has an index. But PostgreSQL keeps the plan of a prepared statement, and
+/// a plan that was made while the tables were small reads whole tables until the first ANALYZE, a minute later. Compiling a plan (JIT)
+/// takes hundreds of milliseconds, which such short statements never win back.
 const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commits {
     Synced,
-    /// PostgreSQL manual, `synchronous_commit`: the last fraction of a second may be lost in a crash of the server.
+    /// PostgreSQL manual, `synchronous_commit`: a crash of the server may lose the commits of the last fraction of a second.
     Relaxed,
 }
 
@@ -136,7 +133,7 @@ async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) ->
     Ok((bus, topology))
 }
 
-/// Tries again for [`START_TIMEOUT`].
+/// Retries with growing pauses for [`START_TIMEOUT`].
 fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))

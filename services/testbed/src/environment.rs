@@ -1,4 +1,4 @@
-//! The environment variables that steer the testbed itself.
+//! The environment variables that configure the testbed itself.
 #![expect(
     clippy::disallowed_methods,
     reason = "the testbed is a tool, not a service: it has no configuration file and few variables"

@@ -1,13 +1,13 @@
-//! Ctrl-C and SIGTERM end what runs in front, and let it clean up.
+//! Ctrl-C and SIGTERM end the command in the foreground, and let it clean up.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Somebody pressed Ctrl-C, or asked us to end.
+/// The command was ended by Ctrl-C or SIGTERM.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
-/// `work`, dropped half-way at the first signal.
+/// Runs `work`, and drops it at the first signal.
 pub(crate) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! `vpnmanager-testbed`: what `make demo`, `make up` and their companions run.
+//! `vpnmanager-testbed`: the program that `make demo`, `make up` and similar targets run.
 
 mod bench;
 mod chaos;

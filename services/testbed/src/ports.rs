@@ -1,7 +1,7 @@
-//! Free TCP ports for servers of ours.
+//! Finds free TCP ports for the servers of a stack.
 //!
-//! Ports come from below the kernel's ephemeral range: a port that a server keeps over a restart must not be
-//! handed to somebody's outgoing connection while that server is down.
+//! Ports come from below the kernel's ephemeral range: while a server is restarted, no outgoing connection may get
+//! its port.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use std::{
 const RANGE: Range<u16> = 12_000..32_000;
 const ATTEMPTS: u32 = 500;
 
-/// The ports of this process. Each has a socket of a name that no other process can have at the same time: tests run
-/// in many processes, and a server listens on its port only some time after it was chosen.
+/// The ports that this process has chosen. Tests run in many processes, and a server listens on its port only some time after it was
+/// chosen. So each port is also claimed by a Unix socket, whose name only one process can have.
 static TAKEN: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
 
-/// A port that nobody listens on at any address, and that no other process of ours was given.
+/// A port that no process listens on at any address, and that no other process of the testbed has chosen.
 ///
 /// # Errors
-/// When no free port turns up, or when this machine lets us bind none at all.
+/// If no free port is found, or this process must not bind ports.
 pub fn free() -> io::Result<u16> {
     let mut last = io::Error::other("no port was tried");
     for _ in 0..ATTEMPTS {

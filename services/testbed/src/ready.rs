@@ -1,4 +1,4 @@
-//! A part of a stack that does not come up, told with the end of its log.
+//! The error of a process that does not become ready, with the end of its log.
 
 /// A process did not become ready.
 #[derive(thiserror::Error)]
@@ -10,7 +10,7 @@ pub struct NotReady {
     pub(crate) tail: String,
 }
 
-/// As Display: tests unwrap this, and a log with escaped line ends is hard to read.
+/// The same as `Display`: tests unwrap this error, and a log with escaped line ends is hard to read.
 impl std::fmt::Debug for NotReady {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")

@@ -1,4 +1,4 @@
-//! What a person sees: numbered steps with their results and times.
+//! Prints what a person sees: numbered steps with their results and times.
 
 use std::{
     io::Write,
@@ -11,18 +11,18 @@ use vpnmanager_testbed::stack::Step;
 
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
-/// One line.
+/// Prints one line.
 pub(crate) fn say(line: impl std::fmt::Display) {
-    // Nobody reads any more: what we do still has to be done and cleaned up.
+    // If nobody reads the output any more, the work must still be finished and cleaned up.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// One finished step of the stack.
+/// Prints a finished step of the stack.
 pub(crate) fn step(step: &Step) {
     done(&step.what, &step.result, step.took);
 }
 
-/// One finished step.
+/// Prints a finished step.
 pub(crate) fn done(what: &str, result: &str, took: Duration) {
     let number = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
     say(format_args!(
@@ -31,7 +31,7 @@ pub(crate) fn done(what: &str, result: &str, took: Duration) {
     ));
 }
 
-/// An error with its causes, on standard error; the exit code says that we failed.
+/// Prints an error with its causes to standard error, and returns the exit code of a failure.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
     ExitCode::FAILURE

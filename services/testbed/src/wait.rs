@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline: the one way that tests and stack synchronise.
+//! Waits for a condition with a deadline. Tests and stacks synchronise only in this way.
 
 use std::{
     fmt::Display,
@@ -11,9 +11,9 @@ use std::{
 pub struct TimedOut {
     /// What was waited for.
     pub what: String,
-    /// How long.
+    /// How long the wait was.
     pub waited: Duration,
-    /// What the last look said, where it said something.
+    /// The result of the last poll, if it has one.
     pub last: Option<String>,
 }
 
@@ -28,7 +28,7 @@ where
     Ok(started.elapsed())
 }
 
-/// Polls `attempt` until it gives a value.
+/// Polls `attempt` until it returns a value.
 pub async fn until_some<T>(
     deadline: Duration,
     what: impl Display,
@@ -62,7 +62,7 @@ pub async fn until_ok<T, E: Display>(
     }
 }
 
-/// Short looks first, so that fast things are measured well; rarer ones for what takes long.
+/// The pause until the next poll: short at first, so that fast conditions are measured well, and longer for slow ones.
 fn pause(waited: Duration) -> Duration {
     (waited / 20).clamp(Duration::from_millis(5), Duration::from_millis(100))
 }

@@ -1,4 +1,4 @@
-//! Who may call what: a key makes an operator, the operator's role opens operations.
+//! Access to the API: a key identifies an operator, and the operator's role decides which operations are allowed.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::ops::keys::authenticate::Operator;
 
 use vpnmanager_entities::api_key::Role;
 
-/// Looks keys up in the database.
+/// Looks up API keys in the database.
 pub(super) struct Keys {
     app: App,
 }
@@ -30,34 +30,34 @@ pub(super) struct Origin {
     request_id: String,
 }
 
-/// The holder of a key that opens an operation: take it as the operation's first parameter, and nobody else gets further.
+/// A caller whose key has a role that is admitted. An operation that takes it as a parameter answers everybody else with 401 or 403.
 #[derive(Debug)]
 pub(super) struct Authorized<Needs> {
     actor: Actor,
     needs: PhantomData<Needs>,
 }
 
-/// Which roles open an operation.
+/// Which roles an operation admits.
 pub(super) trait Needs: Send + Sync {
-    /// Lets the role in, or says why not.
+    /// Admits the role, or says why not.
     fn admit(role: Role) -> Result<(), ApiError>;
 }
 
-/// Opens an operation to admin keys.
+/// Admits admin keys only.
 #[derive(Debug)]
 pub(super) struct AdminRole;
 
-/// Opens an operation to every key.
+/// Admits keys of every role.
 #[derive(Debug)]
 pub(super) struct EveryRole;
 
-/// The holder of an admin key.
+/// A caller with an admin key.
 pub(super) type Admin = Authorized<AdminRole>;
 
-/// The holder of any key.
+/// A caller with a key of the admin or the node role.
 pub(super) type AnyRole = Authorized<EveryRole>;
 
-/// As [`AnyRole`], for an operation that knows another way in.
+/// A caller with a key of either role, or without a key: for operations that also accept another proof, such as a join token.
 #[derive(Debug)]
 pub(super) struct OptionalRole(pub(super) Option<Actor>);
 
@@ -91,7 +91,7 @@ impl Origin {
         Self { address, request_id }
     }
 
-    /// The address that the request came from; a proxy's own, when there is one.
+    /// The address of the client, or of the proxy that the request came through.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
     }

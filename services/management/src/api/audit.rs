@@ -23,9 +23,9 @@ use crate::ops::read_audit::{self, AuditFilter};
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 struct AuditEntry {
-    /// The order of recording.
+    /// Number of the entry; entries are listed by it, the highest first.
     id: i64,
-    /// When.
+    /// When it happened.
     timestamp: Timestamp,
     /// What was done, such as `user_created`.
     action: String,
@@ -35,15 +35,15 @@ struct AuditEntry {
     username: Option<String>,
     /// The server concerned, or the management replica that recorded it.
     server_id: String,
-    /// In words.
+    /// An explanation, for people.
     details: Option<String>,
-    /// Where the request came from.
+    /// The address that the request came from.
     ip_address: Option<String>,
-    /// The request, as in `x-request-id`.
+    /// Id of the request, as in its `x-request-id` header.
     request_id: Option<String>,
-    /// The state before.
+    /// The state before the change.
     before: Option<Value>,
-    /// The state after.
+    /// The state after the change.
     after: Option<Value>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct AuditApi;
 impl AuditApi {
     /// List the audit trail
     ///
-    /// The newest first. All filters must fit.
+    /// Newest entries first. Only entries that match all given filters are listed.
     #[oai(path = "/", method = "get", operation_id = "list_audit")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
@@ -63,17 +63,17 @@ impl AuditApi {
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
-        /// `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<Cursor>>,
-        /// Only about this user.
+        /// Only entries about this user.
         username: Query<Option<UsernameText>>,
-        /// Only about, or recorded by, this server.
+        /// Only entries about this server, or recorded by this management replica.
         server_id: Query<Option<ServerIdText>>,
-        /// Only of this kind.
+        /// Only entries with this action.
         action: Query<Option<ActionText>>,
-        /// Only at or after this time.
+        /// Only entries at or after this time.
         since: Query<Option<Timestamp>>,
-        /// Only before this time.
+        /// Only entries before this time.
         until: Query<Option<Timestamp>>,
     ) -> Result<PageAnswer<AuditEntry>, ApiError> {
         let limit = limit.0.unwrap_or_default();

@@ -1,10 +1,11 @@
-//! What becomes of the errors of the operations: the one place that knows their HTTP status.
+//! Turns the errors of operations into HTTP problems. Only this file chooses their statuses.
 
 use std::borrow::Borrow;
 use std::error::Error;
 
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     ops::{
@@ -19,12 +20,12 @@ use crate::{
 };
 
 const DATABASE_AWAY: &str = "the database does not answer";
-/// PostgreSQL manual, appendix A: data exceptions, and two rules of the schema that a value from outside can break.
+/// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
 const BAD_VALUES: [&str; 3] = ["22", "23514", "23502"];
-/// Connection exceptions, insufficient resources, operator intervention.
+/// The classes of connection exceptions, insufficient resources and operator intervention.
 const AWAY: [&str; 3] = ["08", "53", "57"];
 
-/// A failure of the database: 503 when it is away, 400 when it refused a value, else 500.
+/// Turns a database error into 503 if the database cannot be reached, 400 if it refused a value, and 500 otherwise.
 pub(super) fn database<E>(error: E) -> ApiError
 where
     E: Borrow<DbErr> + Into<Box<dyn Error + Send + Sync>>,
@@ -32,7 +33,7 @@ where
     let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
     let is_away = match sqlstate(error.borrow()) {
         Some(code) if begins(&code, &BAD_VALUES) => {
-            return ApiError::bad_request("a value is not one that can be stored");
+            return ApiError::bad_request("the database cannot store one of the values");
         }
         Some(code) => begins(&code, &AWAY),
         None => is_connection_failure(error.borrow()),
@@ -40,7 +41,7 @@ where
     if !is_away {
         return ApiError::internal(error);
     }
-    tracing::warn!(error = %error.borrow(), "The database does not answer");
+    tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), "The database does not answer");
     ApiError::unavailable(DATABASE_AWAY)
 }
 
@@ -84,18 +85,18 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
     match error {
         FetchProfileError::UnknownUser => unknown_user(),
         FetchProfileError::NotIssuedYet(_) => ApiError::conflicting_state(
-            "the profile is not made yet: the user is not synced; try again, or create with ?wait=",
+            "the profile is not made yet because the user is not synced; try again later, or create users with ?wait=",
         ),
         FetchProfileError::NotHeld { server, .. } => ApiError::conflicting_state(format!(
-            "server {server}, the user's home, does not hold the profile: its key was lost there. Copies given out before go on \
-                 working; POST /api/users/{{username}}/reissue makes a new one"
+            "server {server}, the user's home, does not hold the profile because its private key was lost there. Copies that were \
+                 handed out keep working; POST /api/users/{{username}}/reissue creates a new profile"
         )),
         FetchProfileError::NodeUnreachable(server) => {
-            ApiError::unavailable(format!("server {server}, which keeps the profile, cannot be reached"))
+            ApiError::unavailable(format!("server {server}, which stores the profile, cannot be reached"))
         }
         FetchProfileError::NodeFailed { ref server, ref detail } => {
-            tracing::warn!(node.id = %server, error = detail, "A node could not give a profile");
-            ApiError::unavailable(format!("server {server} could not give the profile"))
+            tracing::warn!(node.id = %server, error = detail, "A node failed to send a profile");
+            ApiError::unavailable(format!("server {server} failed to send the profile"))
         }
         FetchProfileError::Answer { .. } => ApiError::internal(error),
         FetchProfileError::Database(error) => database(error),
@@ -115,8 +116,8 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
         RegisterNodeError::Jwt(_) => ApiError::internal(error),
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
             tracing::warn!(
-                error = format!("{:#}", anyhow::Error::new(error)),
-                "A node could not be enrolled"
+                error = %chain(&error),
+                "Enrolling a node failed"
             );
             ApiError::unavailable("the bus is not ready for the node")
         }
@@ -128,7 +129,7 @@ pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
     match error {
         ChangeNodeError::UnknownServer => unknown_server(),
         ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
-            "no other server of the pool is enabled, not draining and not lost: its clients would have nowhere to go",
+            "no other server of the pool can take its clients: each is disabled, draining or lost",
         ),
         ChangeNodeError::Database(error) => database(error),
     }
@@ -136,10 +137,10 @@ pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
 
 pub(super) fn of_tell_standing(error: TellStandingError) -> ApiError {
     match error {
-        TellStandingError::Signature => ApiError::forbidden("the signature is not by that key over this question"),
-        TellStandingError::Time => {
-            ApiError::forbidden("the question is not of this moment: is the clock of the server right?")
-        }
+        TellStandingError::Signature => ApiError::forbidden("the signature of the question is not by bus_public_key"),
+        TellStandingError::Time => ApiError::forbidden(
+            "`at` is more than 5 minutes away from management's clock: check the clock of the server",
+        ),
         TellStandingError::Jwt(_) | TellStandingError::Sign(_) => ApiError::internal(error),
         TellStandingError::Database(error) => database(error),
     }
@@ -150,11 +151,11 @@ pub(super) fn of_deregister_node(error: DeregisterNodeError) -> ApiError {
         DeregisterNodeError::UnknownServer => unknown_server(),
         DeregisterNodeError::Revoke(_) | DeregisterNodeError::Topology(_) => {
             tracing::warn!(
-                error = format!("{:#}", anyhow::Error::new(error)),
-                "The bus does not know of a deregistration yet"
+                error = %chain(&error),
+                "Updating the bus after a deregistration failed, trying again"
             );
             ApiError::unavailable(
-                "the server is deregistered, but the bus was not told yet; management repeats it until it is",
+                "the server is deregistered, but the bus could not be updated yet; management keeps trying until it is",
             )
         }
         DeregisterNodeError::Database(error) => database(error),

@@ -12,18 +12,18 @@ use vpnmanager_openapi::problem::ApiError;
 use super::tags::Tag;
 use crate::app::App;
 
-/// A load balancer wants an answer, not the truth later.
+/// A load balancer needs an answer soon: a database that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How management is.
+/// The health of management.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 struct Health {
     /// `ok`: database and bus are reachable.
     status: String,
-    /// Release of management.
+    /// Version of management.
     version: String,
-    /// This replica.
+    /// Id of this replica.
     server_id: String,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct HealthApi;
 impl HealthApi {
     /// Check management's health
     ///
-    /// Needs no key. 503 says which of database and bus is away; VPN sessions do not depend on either.
+    /// Needs no key. A 503 says whether the database, the bus or both cannot be reached. VPN sessions need neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
         let database_is_up = matches!(tokio::time::timeout(PATIENCE, app.db.ping()).await, Ok(Ok(())));

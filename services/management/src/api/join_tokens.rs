@@ -1,4 +1,4 @@
-//! `/api/join-tokens`: one-time tokens with which end-nodes enrol.
+//! `/api/join-tokens`: one-time tokens that end-nodes enrol with.
 
 use std::time::Duration;
 
@@ -22,31 +22,32 @@ const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
-/// A token to make.
+/// A join token to create.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 struct NewJoinToken {
-    /// The only server that may use it; it may then also replace the server's keys. Any new server when not given.
+    /// The only server that may use the token. If that server is registered already, the token also lets it replace its keys. Without this
+    /// field any new server may use the token.
     server_id: Option<ServerIdText>,
-    /// How long it is valid, 1s to 7days; 1h when not given.
+    /// How long the token is valid, 1s to 7days; 1h by default.
     ttl: Option<TimeToLive>,
 }
 
-/// A token. It is shown this once.
+/// A join token. It is shown only once, in this answer.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example, rename = "JoinToken")]
 struct JoinTokenBody {
-    /// What the node presents as `join_token`. A secret.
+    /// The value that the end-node sends as `join_token`. A secret.
     token: String,
     /// The only server that may use it.
     server_id: Option<String>,
-    /// Its end.
+    /// When it expires.
     expires_at: Timestamp,
 }
 
 #[derive(ApiResponse)]
 enum JoinTokenCreated {
-    /// A token.
+    /// The token was created.
     #[oai(status = 201)]
     Created(
         Json<JoinTokenBody>,

@@ -1,4 +1,4 @@
-//! The HTTP interface: nouns are folders, verbs are files. Its description is generated from here and committed as
+//! The HTTP API: nouns are folders, verbs are files. Its description is generated from this code and committed as
 //! `openapi/management.json`.
 
 mod access;
@@ -26,7 +26,8 @@ use access::Keys;
 
 const TITLE: &str = "VPN Manager, management";
 const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN servers, and enrol the servers.\n\n\
-    Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health` and a registration with a join token. \
+    Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health`, \
+    an end-node's question about its standing, and a registration with a join token. \
     Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`.";
 
 type Apis = (
@@ -37,13 +38,13 @@ type Apis = (
     health::HealthApi,
 );
 
-/// The description of the interface; needs neither database nor bus.
+/// The description of the API. Needs neither database nor bus.
 #[must_use]
 pub fn spec() -> Spec {
     Spec::of(&service())
 }
 
-/// The whole application, documents included. Waits of callers end when `stopping` is cancelled.
+/// The whole HTTP service, including `/docs`. Requests that wait for a user end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
     vpnmanager_openapi::application(service())

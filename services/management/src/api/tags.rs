@@ -1,17 +1,17 @@
-//! The groups of operations in the description.
+//! The groups of operations in the description of the API.
 
 use poem_openapi::Tags;
 
 #[derive(Tags)]
 pub(super) enum Tag {
-    /// Who has access.
+    /// The users of the fleet and their profiles.
     Users,
-    /// The servers that give access.
+    /// The OpenVPN servers of the fleet.
     Endnodes,
-    /// One-time tokens with which servers enrol.
+    /// One-time tokens that servers enrol with.
     JoinTokens,
     /// Who changed what.
     Audit,
-    /// How management itself is.
+    /// The health of management itself.
     Service,
 }

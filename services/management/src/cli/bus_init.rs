@@ -1,4 +1,4 @@
-//! `bus-init`: everything that a new NATS server needs, before it starts.
+//! `bus-init`: makes everything that a new NATS server needs before it starts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct BusInitArgs {
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// Where the server listens for management and nodes
-    // Text, like the service's flag of that name, whose place it takes.
+    // A string, because it replaces the service's flag of the same name, which is a string.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4222")]
     listen: String,
     /// Where the server answers monitoring requests; must be a loopback address
@@ -37,7 +37,7 @@ pub struct BusInitArgs {
     allow_plaintext: bool,
 }
 
-/// The part of the configuration that matters here.
+/// The settings that this command reads.
 #[derive(Deserialize, Serialize)]
 struct BusDir {
     bus: Dir,
@@ -48,7 +48,7 @@ struct Dir {
     dir: PathBuf,
 }
 
-/// Makes the bus, or renders the configuration of the one in the folder again.
+/// Makes the files of a new bus. If the folder holds a bus already, keeps its keys and renders its configuration again.
 pub(super) fn bus_init(cli: &Cli<impl Sized>, args: &BusInitArgs) -> Result<(), Stop> {
     let listen = args.listen.parse().map_err(|_unclear| {
         Stop::Usage(format!(
@@ -68,6 +68,6 @@ pub(super) fn bus_init(cli: &Cli<impl Sized>, args: &BusInitArgs) -> Result<(), 
         hosts: args.host.clone(),
         allow_plaintext: args.allow_plaintext,
     };
-    let summary = init.run().context("the bus was not made")?;
+    let summary = init.run().context("making the files of the bus failed")?;
     Err(Stop::Done(format!("{summary}\n")))
 }

@@ -1,4 +1,4 @@
-//! `migrate`: the schema, and nothing else.
+//! `migrate`: brings the schema up to date and exits.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use vpnmanager_runtime::tls;
 
 use crate::config::DatabaseConfig;
 
-/// A database that is just starting gets this long.
+/// How long to wait for a database that is just starting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The part of the configuration that matters here.
+/// The settings that this command reads.
 #[derive(Deserialize, Serialize)]
 struct MigrateConfig {
     database: DatabaseConfig,

@@ -11,7 +11,7 @@ use vpnmanager_runtime::process::Stop;
 
 use crate::config::SERVICE;
 
-/// The commands of the binary; without one it serves.
+/// The commands of the binary; the default is [`Command::Serve`].
 #[derive(Debug, Subcommand)]
 #[command(about = SERVICE.about, long_about = None)]
 pub enum Command {
@@ -19,7 +19,7 @@ pub enum Command {
     Serve,
     /// Make the keys, accounts, certificates and server configuration of a new bus
     BusInit(bus_init::BusInitArgs),
-    /// Print the description of the HTTP interface
+    /// Print the description of the HTTP API
     Openapi(openapi::OpenapiArgs),
     /// Bring the database to this release's schema and exit; the service does so itself when it starts
     Migrate,
@@ -28,10 +28,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does what the command line says.
-    ///
-    /// # Errors
-    /// [`Stop`]: what to print, and the exit code.
+    /// Runs the command. [`Stop`] carries the exit code and what to print; a command that only prints ends with it too.
     pub fn run(cli: &Cli<Self>) -> Result<(), Stop> {
         match &cli.command {
             None | Some(Self::Serve) => serve::serve(cli),

@@ -1,4 +1,4 @@
-//! `openapi`: the description of the HTTP interface, without a database or a bus.
+//! `openapi`: prints the description of the HTTP API. Needs neither database nor bus.
 
 use clap::Args;
 use vpnmanager_runtime::process::Stop;
@@ -8,12 +8,12 @@ use crate::api;
 /// The flags of `openapi`.
 #[derive(Debug, Args)]
 pub struct OpenapiArgs {
-    /// As YAML; JSON when not given
+    /// Print YAML; the default is JSON
     #[arg(long)]
     yaml: bool,
 }
 
-/// Prints it.
+/// Prints the description.
 pub(super) fn openapi(args: &OpenapiArgs) -> Result<(), Stop> {
     let spec = api::spec();
     Err(Stop::Done(if args.yaml { spec.yaml() } else { spec.json() }))

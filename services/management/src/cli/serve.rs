@@ -1,4 +1,4 @@
-//! `serve`: the service, until it is told to stop.
+//! `serve`: runs the service until it is told to stop.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::api;
 use crate::config::Config;
 use crate::start;
 
-/// The share of the shutdown time that requests in progress get; the rest is for what they left to be written.
+/// The share of the shutdown timeout that requests in progress get. In the rest the background tasks write what is still queued.
 const SHARE_OF_REQUESTS: f64 = 0.7;
 
 /// Runs the service.
@@ -36,7 +36,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     };
     if let Err(error) = started {
         tasks.stop();
-        // The failure to start is the one to tell.
+        // Only the failure to start is reported, not a second one while stopping.
         let _also = tasks.wait(config.shutdown_timeout).await;
         return Err(error);
     }
@@ -45,7 +45,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds before anything else: a wrong address shows at once.
+/// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     let bound = Bound::new(&config.listen).await?;
     let app = start::start(config.clone(), tasks)

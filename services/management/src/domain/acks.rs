@@ -1,4 +1,4 @@
-//! What an ack means for the placement that it is about, and for the user.
+//! What an ack changes in its placement and in its user.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use vpnmanager_nats::{
     sync::StateDigest,
 };
 
-/// The last ack of each user and node.
+/// The ack with the highest revision for each user and node.
 pub fn newest<'a>(acks: &[&'a Ack]) -> Vec<&'a Ack> {
     let mut by_placement: HashMap<(&NodeId, UserKey), &Ack> = HashMap::new();
     for &ack in acks {
@@ -24,8 +24,7 @@ pub fn newest<'a>(acks: &[&'a Ack]) -> Vec<&'a Ack> {
     by_placement.into_values().collect()
 }
 
-/// The placement as it is after the ack. `None` when the ack says nothing of it: it is older than what was said before, or newer than
-/// what was asked.
+/// The placement after this ack. `None` if the ack changes nothing: its revision is below the applied one or above the wanted one.
 pub fn follow(placement: &placement::Model, ack: &Ack) -> Option<placement::Model> {
     let revision = ack.revision.0;
     if !(placement.applied_revision..=placement.wanted_revision).contains(&revision) {
@@ -60,12 +59,12 @@ pub fn follow(placement: &placement::Model, ack: &Ack) -> Option<placement::Mode
     Some(after)
 }
 
-/// Whether the node has what it should have.
+/// Whether the node has applied the wanted revision.
 pub fn is_settled(placement: &placement::Model) -> bool {
     placement.applied_revision >= placement.wanted_revision
 }
 
-/// Whether a user is synced, given all its placements. A removed one never is: it goes with its last ack.
+/// Whether a user is synced, given all its placements. A removed user never becomes synced: its row is deleted with its last ack.
 pub fn is_synced(user: &user::Model, placements: &[placement::Model]) -> bool {
     user.synced || (user.removed_at.is_none() && placements.iter().all(is_settled))
 }

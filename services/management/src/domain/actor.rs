@@ -1,17 +1,17 @@
-//! Who asked for a change, as the audit trail names them.
+//! Who asked for a change, as recorded in the audit trail.
 
 use std::net::IpAddr;
 
 use vpnmanager_nats::ids::NodeId;
 
-/// Who asked, from where, in which request.
+/// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// `key:<name>`, `node:<id>` or `system`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
-    /// The request's id, as answered in `x-request-id`.
+    /// The id of the request, as in the `x-request-id` header of the answer.
     pub request_id: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the audit trail calls what happened: the past tense of what was done.
+//! The actions of the audit trail: what happened, in the past tense.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +14,7 @@ macro_rules! audit_actions {
         }
 
         impl AuditAction {
-            /// All of them.
+            /// All actions.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The word in the database and in the API.
@@ -30,7 +30,7 @@ macro_rules! audit_actions {
 audit_actions! {
     /// A user was created, over the API or at a node.
     UserCreated => "user_created",
-    /// A user was changed in another way than by suspending or resuming.
+    /// A user was changed, but neither suspended nor resumed.
     UserChanged => "user_changed",
     /// A user was suspended.
     UserSuspended => "user_suspended",
@@ -38,51 +38,51 @@ audit_actions! {
     UserResumed => "user_resumed",
     /// A user was given a new credential.
     UserReissued => "user_reissued",
-    /// A user was removed: its credentials are revoked, its nodes are told.
+    /// A user was removed: its credentials are revoked, and its nodes will remove it.
     UserRemoved => "user_removed",
-    /// The last node has forgotten a removed user.
+    /// The last node of a removed user has confirmed the removal.
     UserRemovalCompleted => "user_removal_completed",
     /// A user was placed on more nodes.
     UserPlaced => "user_placed",
-    /// A user got another home, because the old one is lost.
+    /// A user got another home because the old one is lost.
     UserRehomed => "user_rehomed",
     /// A user's revision was raised above one that a node or the stream held.
     UserRevisionRaised => "user_revision_raised",
-    /// A request made at a node was refused.
+    /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",
     /// A node enrolled.
     NodeRegistered => "node_registered",
-    /// A node was taken out of the fleet.
+    /// A node was removed from the fleet.
     NodeDeregistered => "node_deregistered",
-    /// A node's clients are to be moved away.
+    /// An operator started the drain of a node.
     NodeDrained => "node_drained",
-    /// A node's clients may stay again.
+    /// An operator ended the drain of a node.
     NodeUndrained => "node_undrained",
-    /// A node is to take no new users.
+    /// An operator disabled a node: it gets no new users.
     NodeDisabled => "node_disabled",
-    /// A node may take new users again.
+    /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
     /// A node's state changed.
     NodeStateChanged => "node_state_changed",
-    /// A node that was lost takes users again.
+    /// A node that was lost gets users again.
     NodeReadmitted => "node_readmitted",
-    /// A node gets everything again.
+    /// Management began to send a node all its commands again.
     NodeResyncStarted => "node_resync_started",
-    /// A second agent speaks with a node's identity, and is refused.
+    /// A second agent uses the identity of a node, and is refused.
     NodeCloned => "node_cloned",
-    /// A refused agent took its node over, because the others are silent.
+    /// A refused agent was accepted because the other agents of its node are silent.
     NodeCloneAccepted => "node_clone_accepted",
-    /// The bus came back with another store.
+    /// The bus has a new store: its streams were lost or replaced.
     BusStoreReplaced => "bus_store_replaced",
     /// A node could not read a command.
     CommandUndecodable => "command_undecodable",
     /// A node enforced a user's expiry.
     UserExpired => "user_expired",
-    /// A node cut sessions that it does not allow.
+    /// A node cut sessions that are not allowed.
     SessionsCut => "sessions_cut",
-    /// A node made its allow-list right again.
+    /// A node repaired its allow-list.
     AllowListRepaired => "allow_list_repaired",
     /// OpenVPN answers on a node.
     OpenvpnUp => "openvpn_up",
@@ -110,7 +110,7 @@ impl fmt::Display for AuditAction {
     }
 }
 
-/// A word that no action has.
+/// The word is not that of any action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an action of the audit trail, such as user_created")]
 pub struct UnknownAction;

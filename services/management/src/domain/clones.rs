@@ -1,46 +1,46 @@
-//! Which of two agents with one identity is the clone: the younger one, when the elder goes on speaking after it appeared.
+//! Decides which of two agents with the same identity is the clone: the younger one, if the elder keeps sending after the younger appeared.
 //!
-//! A restarted agent is a new run as well, so a newcomer is accepted at once, and refused only when the elder run was heard to
-//! speak twice since. A message may be read late (a replica that was paused), so what counts is when it was sent: the sender's own
-//! clock, corrected by the shortest way that any of its messages took. A refused run is accepted when all others have gone silent.
+//! A restarted agent is a new run as well. So a new run is accepted at once, and refused only after the elder run has sent two messages
+//! since. A message may be read late, for example by a replica that was paused. So the time when it was sent counts: the sender's clock,
+//! corrected by the smallest delay of its messages. A refused run is accepted when all other runs have gone silent.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_nats::ids::AgentInstance;
 
-/// A run that was silent for this long is over.
+/// A run that sent nothing for this long has ended.
 pub const SILENT: TimeDelta = TimeDelta::seconds(30);
 
-/// What is known of one run of a node's agent. Times are by our clock.
+/// One run of a node's agent. All times are by management's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The run.
     pub instance: AgentInstance,
-    /// When it was first heard.
+    /// When its first message was received.
     pub first_heard: DateTime<Utc>,
-    /// When it was last heard.
+    /// When its last message was received.
     pub last_heard: DateTime<Utc>,
     /// When it sent its last message.
     pub last_sent: DateTime<Utc>,
-    /// When it sent the one before.
+    /// When it sent the message before that.
     pub previous_sent: DateTime<Utc>,
-    /// Our clock minus its own.
+    /// Management's clock minus the agent's clock.
     pub offset: TimeDelta,
-    /// Whether it is taken for a clone.
+    /// Whether it is refused as a clone.
     pub refused: bool,
 }
 
 /// One message of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Spoken {
-    /// Whose it is.
+    /// The run that sent it.
     pub instance: AgentInstance,
     /// When it was sent, by the sender's clock.
     pub at: DateTime<Utc>,
-    /// When it was heard, by ours.
+    /// When it was received, by management's clock.
     pub heard: DateTime<Utc>,
 }
 
-/// The speaker as it is known from here on, given all runs of its node.
+/// The sending run after this message. `runs` are all known runs of its node.
 pub fn hear(runs: &[Run], spoken: Spoken) -> Run {
     let known = runs.iter().find(|run| run.instance == spoken.instance);
     let mut run = match known {
@@ -58,7 +58,7 @@ pub fn hear(runs: &[Run], spoken: Spoken) -> Run {
     run
 }
 
-/// Whether a clone of the node speaks at this moment.
+/// Whether a clone of the node is active at `now`.
 pub fn is_cloned(runs: &[Run], now: DateTime<Utc>) -> bool {
     runs.iter().any(|run| run.refused && is_alive(run, now))
 }
@@ -108,7 +108,7 @@ mod tests {
             }
         }
 
-        /// Sent and heard so many seconds after the start. True when the speaker is refused.
+        /// A message that was sent and received so many seconds after the start. True if its sender is refused.
         fn hears(&mut self, instance: AgentInstance, sent: i64, heard: i64) -> bool {
             self.hears_skewed(instance, sent, heard, 0)
         }

@@ -1,4 +1,4 @@
-//! What a node is told about a user, made from the rows.
+//! Builds the command for one user on one node from the rows of the database.
 
 use std::collections::HashMap;
 
@@ -14,37 +14,37 @@ use vpnmanager_nats::{
 
 use crate::domain::placement::takes_users;
 
-/// A user with everything that its commands are made of.
+/// A user with everything that its commands are built from.
 #[derive(Debug)]
 pub struct CommandSource<'a> {
     /// The user.
     pub user: &'a user::Model,
-    /// What still lets the user in, oldest first.
+    /// The credentials that are not revoked, oldest first.
     pub credentials: &'a [&'a credential::Model],
     /// All nodes of the user, home first.
     pub nodes: &'a [NodeId],
-    /// What clients dial, by node.
+    /// The endpoints of nodes.
     pub endpoints: &'a HashMap<NodeId, Endpoint>,
 }
 
-/// What clients dial at one node.
+/// Where clients connect to one node.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// Address, port and transport.
     pub remote: Remote,
-    /// Whether a new profile should name it: the operator neither disabled nor drains the node.
+    /// Whether new profiles should name it: the node is neither disabled nor draining.
     pub welcome: bool,
-    /// Whether it was lost and is not back in sync: it is named last.
+    /// Whether the node was lost and is not in sync again: profiles name it last.
     pub lost: bool,
 }
 
 impl Endpoint {
-    /// That of a node.
+    /// The endpoint of a node.
     pub fn of(server: &server::Model) -> Self {
         Self {
             remote: Remote {
                 host: server.public_host.clone(),
-                // The database has a CHECK for its range.
+                // A CHECK of the database limits it to 1 to 65535.
                 port: server.public_port.try_into().unwrap_or_default(),
                 protocol: server.public_protocol,
             },
@@ -54,7 +54,7 @@ impl Endpoint {
     }
 }
 
-/// The command that carries the user's state to the node of this placement.
+/// Builds the command that carries the user's state to the node of this placement.
 pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Command {
     let user = source.user;
     let node = placement.server_id.clone();
@@ -84,7 +84,7 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
     })
 }
 
-/// The newest credential that is homed on the node.
+/// The newest credential whose home is the node.
 fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
     let mut newest_first = source.credentials.iter().rev();
     let homed = newest_first.find(|credential| credential.server_id == *node)?;
@@ -94,7 +94,7 @@ fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
     })
 }
 
-/// The welcome ones, those that are there first; all of them when none is welcome, because a profile must name a server.
+/// The welcome nodes, lost ones last. If none is welcome, all nodes, because a profile must name a server.
 fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
     let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
     placed.sort_by_key(|endpoint| endpoint.lost);

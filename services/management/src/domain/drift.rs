@@ -1,43 +1,43 @@
-//! Whether a node holds what it should, by what it says of itself and what its placements say.
+//! Decides whether a node holds what it should: compares what it reports with its placements.
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::sync::{StateDigest, StreamId, SyncRequest};
 
-/// What a node says that it holds.
+/// What a node reports to hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
     /// Digest over its users and revisions.
     pub digest: StateDigest,
-    /// When it looked, by its clock.
+    /// When it computed the digest, by its clock.
     pub at: DateTime<Utc>,
-    /// Whether it ever held a complete snapshot.
+    /// Whether it has ever held a complete snapshot.
     pub complete: bool,
-    /// Local requests that management has not answered: users that it removed, and management has not heard of.
+    /// Local requests that management has not answered yet, such as the removal of a user.
     pub queued_intents: u64,
 }
 
-/// What the placements of a node say.
+/// What the placements record of a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Recorded {
     /// Digest over what the node has applied.
     pub digest: StateDigest,
     /// Placements that it has applied.
     pub applied: i64,
-    /// Placements that it has not.
+    /// Placements that it has not applied yet.
     pub pending: i64,
     /// When it last applied something, by its clock.
     pub last_applied_at: Option<DateTime<Utc>>,
 }
 
-/// Whether the node holds something else than it should; `None` while that cannot be told: something is pending on either side, or
-/// it looked at itself before it applied the newest change.
+/// Whether the node's digest differs from the recorded one. `None` while that cannot be decided: something is pending on either side, or
+/// the node computed its digest before it applied the newest change.
 pub fn drifts(held: Held, recorded: Recorded) -> Option<bool> {
     let is_current = recorded.last_applied_at.is_none_or(|at| at < held.at);
     let is_settled = recorded.pending == 0 && held.queued_intents == 0;
     (held.complete && is_settled && is_current).then_some(held.digest != recorded.digest)
 }
 
-/// Why a node must get everything again; `None` when it need not.
+/// Why a node must get all its commands again; `None` if it need not.
 pub fn reason_to_resync(request: &SyncRequest, recorded: Recorded, store: StreamId) -> Option<&'static str> {
     if request.stream.is_some_and(|stream| stream != store) {
         return Some("the bus has another store than the one that the node followed");

@@ -1,4 +1,4 @@
-//! How a node is, from the content and the age of its heartbeats.
+//! Decides the state of a node from the content and the age of its heartbeats.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
 use crate::config::HealthConfig;
 
-/// From this share of its capacity on a node is called nearly full, in percent.
+/// A node that uses at least this share of its capacity is nearly full, in percent.
 const NEARLY_FULL_PERCENT: u64 = 95;
 
-/// What is known of a node besides its heartbeat.
+/// What management knows of a node besides its heartbeat.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Circumstances {
-    /// A clone of it speaks too.
+    /// Whether a clone of the node is active.
     pub cloned: bool,
     /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
 }
 
-/// A state with its reason in words.
+/// A state and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
     /// The state.
     pub state: NodeState,
-    /// Why; `None` when all is well.
+    /// The reason, for people; `None` if the node is healthy.
     pub reason: Option<String>,
 }
 
-/// How a node is that sent this heartbeat.
+/// The state of the node that sent this heartbeat.
 pub fn assess(
     heartbeat: &Heartbeat,
     received_at: DateTime<Utc>,
@@ -39,7 +39,7 @@ pub fn assess(
     let clone = circumstances
         .cloned
         .then(|| "a second agent speaks with its identity, and is refused".to_owned());
-    // Of one heartbeat alone it is not said: that may have been overtaken on its way.
+    // One differing heartbeat is not enough: a change may have overtaken it on its way.
     let drifts = circumstances.drift_since.is_some_and(|since| since < received_at);
     let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
     let found = clone
@@ -59,7 +59,7 @@ pub fn assess(
     }
 }
 
-/// How a node is that was last heard of at `last_seen`; `None` while its last assessment stands.
+/// The state of a node whose last heartbeat arrived at `last_seen`; `None` while that is recent enough for the last assessment to stay.
 pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, limits: HealthConfig) -> Option<Assessment> {
     let age = (now - last_seen).to_std().unwrap_or_default();
     let state = if age > limits.lost_after {

@@ -1,7 +1,8 @@
-//! Where users are placed. One rule each: which nodes take users, which may inherit homes, which are given up, and who stands where.
+//! Where users are placed. One function for each rule: which nodes take users, which may become homes of other nodes' users, which are
+//! given up, and which nodes a user gets.
 //!
-//! Rendezvous hashing (Thaler and Ravishankar, 1996) chooses among the nodes that may be chosen: each draws a weight for the user, and
-//! the heaviest win. A node that joins or leaves moves only the users that it wins or held.
+//! Rendezvous hashing (Thaler and Ravishankar, 1996) chooses among the candidates: a hash gives each node a weight for the user, and the
+//! heaviest nodes are chosen. A node that joins or leaves moves only the users that it gets or held.
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
@@ -11,25 +12,25 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
-/// The pool of users for whom no node was named.
+/// The pool of users that were created without a wanted home.
 pub const DEFAULT_POOL: &str = "default";
 
-/// Whether the operator lets new users be placed on the node, and new profiles name it.
+/// Whether users may be placed on the node, and new profiles may name it: it is neither disabled nor draining.
 pub fn takes_users(server: &server::Model) -> bool {
     server.enabled && !server.draining
 }
 
-/// Whether the node gets users that nobody chose it for: it takes users and is not lost.
+/// Whether placement may choose the node by itself: it takes users and is not lost.
 pub fn is_open(server: &server::Model) -> bool {
     takes_users(server) && server.lost_since.is_none()
 }
 
-/// Whether the node may become the home of users whose home is gone: it is open, healthy and in sync.
+/// Whether the node may become the home of users whose home is lost: it is open, healthy and in sync.
 pub fn may_inherit(server: &server::Model) -> bool {
     is_open(server) && server.state == NodeState::Healthy && server.resync_since.is_none() && server.last_sync.is_some()
 }
 
-/// Whether the node is lost for so long that it counts no more: since before `lost_before`.
+/// Whether the node has been lost since before `lost_before`; it then no longer counts as a replica.
 pub fn is_given_up(server: &server::Model, lost_before: DateTime<Utc>) -> bool {
     server.state == NodeState::Lost && server.lost_since.is_some_and(|since| since < lost_before)
 }
@@ -45,16 +46,16 @@ pub enum Unplaceable {
     NoNode,
 }
 
-/// Where a user is placed.
+/// The nodes of a new user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement<'a> {
-    /// Its home.
+    /// The home of the user.
     pub home: &'a server::Model,
-    /// All its nodes, home first.
+    /// All nodes with their roles, home first.
     pub nodes: Vec<(NodeId, Role)>,
 }
 
-/// The nodes of a new user, home first, at most `replicas`: in the pool of the wanted home, or else in the default pool.
+/// Chooses at most `replicas` nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool.
 pub fn place_new<'a>(
     user: UserKey,
     wanted_home: Option<&NodeId>,
@@ -74,7 +75,7 @@ pub fn place_new<'a>(
     let in_pool = |server: &&server::Model| server.pool == pool;
     let mut candidates = names(servers.iter().filter(in_pool).filter(|server| is_open(server)));
     if candidates.is_empty() {
-        // Nodes that are away are better than none: they apply it when they return.
+        // A lost node is better than none: it applies the command when it returns.
         candidates = names(servers.iter().filter(in_pool).filter(|server| takes_users(server)));
     }
     let nodes = rank(user, wanted_home, &candidates, replicas);
@@ -82,7 +83,7 @@ pub fn place_new<'a>(
     home.map(|home| Placement { home, nodes }).ok_or(Unplaceable::NoNode)
 }
 
-/// A user with the nodes that it stands on.
+/// A user and where it is placed.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
     /// The user.
@@ -93,16 +94,16 @@ pub struct Standing<'a> {
     pub placements: &'a [&'a placement::Model],
 }
 
-/// What a user should stand on.
+/// How many nodes every user should have.
 #[derive(Debug, Clone, Copy)]
 pub struct Goal {
-    /// Nodes for each user, its home included.
+    /// Nodes for each user, including its home.
     pub replicas: usize,
-    /// A node that is lost since before this counts no more.
+    /// A node that has been lost since before this time no longer counts.
     pub lost_before: DateTime<Utc>,
 }
 
-/// The nodes that a user lacks. The first one becomes its home when it has none.
+/// The nodes that the user must get in addition. The first one becomes its home if it has none.
 pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Goal) -> Vec<(NodeId, Role)> {
     let pool = find(servers, standing.home).map_or(DEFAULT_POOL, |home| &home.pool);
     let candidates = names(servers.iter().filter(|server| is_open(server) && server.pool == pool));
@@ -113,7 +114,7 @@ pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Go
         .find(|placement| placement.role == Role::Home)
         .map(|placement| &placement.server_id);
     let counted = held.iter().filter(|placement| !given_up(&placement.server_id)).count();
-    // A home that is given up takes the first place and gives nothing.
+    // `rank` puts the home first; if it is given up, it does not count as a replica.
     let without_home = usize::from(home.is_some_and(&given_up));
     rank(standing.user, home, &candidates, goal.replicas + without_home)
         .into_iter()
@@ -122,16 +123,16 @@ pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Go
         .collect()
 }
 
-/// Who may become a home.
+/// Which standbys may become a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heirs {
-    /// Only a node that [`may_inherit`]; a user without such a standby stays where it is.
+    /// Only one that [`may_inherit`]; a user without such a standby keeps its home.
     Fit,
-    /// Another one too, when there is no fit one.
+    /// One that [`may_inherit`] if there is one, otherwise any standby.
     Any,
 }
 
-/// The new home of a user among its standbys, so that the users of one node are spread over all the others.
+/// Chooses the new home of a user among its standbys, so that the users of one node are spread over all others.
 pub fn new_home(user: UserKey, standbys: &[&server::Model], heirs: Heirs) -> Option<NodeId> {
     let mut candidates = names(standbys.iter().copied().filter(|server| may_inherit(server)));
     match heirs {
@@ -152,7 +153,7 @@ fn find<'a>(servers: &'a [server::Model], node: &NodeId) -> Option<&'a server::M
     servers.iter().find(|server| server.name == *node)
 }
 
-/// The nodes for one user, home first, at most `replicas`. `home`, when given, is the home whatever it draws.
+/// Ranks the nodes for one user: the home first, at most `replicas`. If `home` is given, it is the home regardless of its weight.
 pub fn rank(user: UserKey, home: Option<&NodeId>, nodes: &[NodeId], replicas: usize) -> Vec<(NodeId, Role)> {
     let mut ranked: Vec<&NodeId> = nodes.iter().filter(|node| Some(*node) != home).collect();
     ranked.sort_by_cached_key(|node| (std::cmp::Reverse(weight(user, node)), node.as_str().to_owned()));

@@ -1,4 +1,4 @@
-//! What management can do, one file each: a transaction with its audit row, and the wake-up that follows its commit.
+//! The operations of management, one in each file: a transaction that includes the audit entry, then wake-ups of background tasks.
 
 pub mod users;
 

@@ -1,4 +1,4 @@
-//! Reading the audit trail.
+//! Reads the audit trail.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -6,25 +6,22 @@ use vpnmanager_entities::audit_log;
 
 use crate::{app::App, domain::audit_action::AuditAction};
 
-/// Which rows to list; all when empty.
+/// Which entries to list; an entry must match all fields that are set.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// About this user.
+    /// Entries about this user.
     pub username: Option<String>,
-    /// Recorded at, or about, this server.
+    /// Entries about this node, or recorded by this management replica.
     pub server_id: Option<String>,
-    /// Of this kind.
+    /// Entries with this action.
     pub action: Option<AuditAction>,
-    /// At or after.
+    /// Entries at or after this time.
     pub since: Option<DateTime<Utc>>,
-    /// Before.
+    /// Entries before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Rows before the row `before`, newest first, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads at most `limit` entries, newest first, starting below the row with the id `before`.
 pub async fn read_audit(
     app: &App,
     filter: &AuditFilter,

@@ -1,8 +1,8 @@
-//! What PostgreSQL says of an error: its SQLSTATE (PostgreSQL manual, appendix A).
+//! The SQLSTATE of a database error (PostgreSQL manual, appendix A).
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// The SQLSTATE of an error, when the server gave one.
+/// The SQLSTATE of an error; `None` if the error is not an answer of PostgreSQL.
 pub fn sqlstate(error: &DbErr) -> Option<String> {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
         return None;
@@ -13,7 +13,7 @@ pub fn sqlstate(error: &DbErr) -> Option<String> {
         .map(|code| code.into_owned())
 }
 
-/// Whether the database refuses the values themselves, so that trying again is in vain: class 22 (data exception) or 23 (integrity
+/// Whether the database rejects the values themselves, so that it is useless to try again: class 22 (data exception) or 23 (integrity
 /// constraint violation).
 pub fn is_about_data(error: &DbErr) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))

@@ -1,4 +1,4 @@
-//! One transaction: begun, committed, and tried again when it lost against another one.
+//! Runs an operation in a transaction, and tries again after a conflict with another transaction.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -7,12 +7,12 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 use crate::ops::sqlstate::sqlstate;
 
 const MAX_TRIES: usize = 4;
-/// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`; the transaction was rolled back whole.
+/// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`. The whole transaction was rolled back.
 const LOST_AGAINST_ANOTHER: [&str; 2] = ["40001", "40P01"];
 
-/// An error that may stem from the database.
+/// An error of an operation that may come from the database.
 pub trait FromDatabase: From<DbErr> {
-    /// The database's error, if it is one.
+    /// The error of the database, if it is one.
     fn database(&self) -> Option<&DbErr>;
 }
 
@@ -22,7 +22,7 @@ impl FromDatabase for DbErr {
     }
 }
 
-/// The handle of an operation on its transaction. It cannot be cloned, so it is gone when the operation has ended.
+/// The transaction, as the operation sees it. It cannot be cloned, so it is dropped when the operation has ended.
 #[derive(Debug)]
 pub struct Transaction(Arc<DatabaseTransaction>);
 
@@ -34,11 +34,11 @@ impl Deref for Transaction {
     }
 }
 
-/// Runs `operation` in a transaction and commits it; an error rolls it back. When it lost against another transaction it is run
-/// again from the beginning, four times at most: it must do nothing outside the transaction.
+/// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction `operation` runs
+/// again from the beginning, four times in all. So it must do nothing outside the transaction.
 ///
-/// The handle is owned, where a reference would be more natural, because the compiler cannot prove yet that the future of an
-/// `async |transaction: &_|` closure may move between threads.
+/// The handle is passed by value because the compiler cannot prove yet that the future of an `async |transaction: &_|` closure may move
+/// between threads.
 pub async fn transact<T, E, Operation, Run>(db: &DatabaseConnection, mut operation: Operation) -> Result<T, E>
 where
     E: FromDatabase,

@@ -1,4 +1,4 @@
-//! Signing: one authority for all nodes, so that a profile works on each of them.
+//! Signs certificates. All nodes share one authority, so that a profile works on each of them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use super::csr::{InvalidCsr, VerifiedCsr};
 use super::folder::Material;
 use super::open_error::OpenPkiError;
 
-/// How long a certificate is valid when nothing else is configured. Access ends by the allow-list, not by the certificate.
+/// The default validity of certificates. It is long because the allow-list ends access, not the certificate.
 const DEFAULT_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// Hex digits of the CA's fingerprint in the servers' names.
+/// How many hex digits of the CA's fingerprint the names of servers contain.
 const FLEET_DIGITS: usize = 8;
 
 /// The certificate authority of the fleet. Signing is CPU-bound (0.1 ms): call it on a blocking thread.
@@ -31,14 +31,14 @@ pub struct Pki {
     client_validity: Duration,
 }
 
-/// A certificate with what is recorded about it.
+/// A signed certificate and its properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The certificate, PEM.
     pub pem: String,
     /// Its serial number: 32 digits of lower-case hex.
     pub serial_hex: String,
-    /// Start of validity, an hour back for clocks that lag.
+    /// Start of validity, one hour in the past because clocks may lag.
     pub not_before: DateTime<Utc>,
     /// End of validity.
     pub not_after: DateTime<Utc>,
@@ -46,25 +46,22 @@ pub struct Signed {
     pub public_key_sha256: Vec<u8>,
 }
 
-/// Why nothing was signed.
+/// Why a certificate was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// The request is not one that is signed here. Asking again with the same one is of no use.
+    /// The request is invalid; repeating it does not help.
     #[error("the certificate request is invalid")]
     InvalidCsr(#[source] InvalidCsr),
-    /// The certificate was not made.
+    /// The certificate could not be made.
     #[error("the certificate could not be signed")]
     Sign(#[source] rcgen::Error),
-    /// The blocking thread that should have signed did not finish: the process is stopping.
+    /// The signing thread did not finish because the process is stopping.
     #[error("signing was interrupted")]
     Interrupted,
 }
 
 impl Pki {
-    /// Opens the authority in `dir`, or makes one there. Processes that do so at once get the same one.
-    ///
-    /// # Errors
-    /// When the folder cannot be used, or holds a part of an authority that cannot be completed.
+    /// Opens the authority in `dir`, or makes one there if the folder holds none. Processes that do so at the same time get the same authority.
     pub fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
         let Material {
             ca_pem,
@@ -111,35 +108,27 @@ impl Pki {
         &self.tls_crypt_v2
     }
 
-    /// How the common names of all servers of this fleet begin, and of nobody else: what profiles check (`verify-x509-name`).
+    /// The beginning of the common names of all servers of this fleet, and of no others. Profiles check it (`verify-x509-name`).
     #[must_use]
     pub fn server_name_prefix(&self) -> &str {
         &self.server_name_prefix
     }
 
-    /// SHA-256 of the public key in a certificate request, as in [`Signed::public_key_sha256`].
-    ///
-    /// # Errors
-    /// [`PkiError::InvalidCsr`], by the rules of [`Self::sign_client`].
+    /// SHA-256 of the public key in a certificate request, as in [`Signed::public_key_sha256`]. Checks the request as [`Self::sign_client`] does.
     pub fn csr_public_key_sha256(&self, csr_pem: &str) -> Result<Vec<u8>, PkiError> {
         VerifiedCsr::parse(csr_pem)
             .map(|csr| sha256(csr.public_key_info()))
             .map_err(PkiError::InvalidCsr)
     }
 
-    /// Signs a client certificate of this name. Nothing but the public key is taken from the request, whose own signature must be
-    /// right and whose key must be ECDSA P-256.
-    ///
-    /// # Errors
-    /// [`PkiError`].
+    /// Signs a client certificate for this name. Only the public key is taken from the request. The key must be ECDSA P-256, and the request
+    /// must be signed with it.
     pub fn sign_client(&self, common_name: &CommonName, csr_pem: &str) -> Result<Signed, PkiError> {
         self.sign(common_name.as_str(), Purpose::Client, self.client_validity, csr_pem)
     }
 
-    /// Signs the certificate of a node's OpenVPN server, by the same rules. Its name begins with [`Self::server_name_prefix`].
-    ///
-    /// # Errors
-    /// [`PkiError`].
+    /// Signs the certificate of a node's OpenVPN server; the rules of [`Self::sign_client`] apply. Its common name begins with
+    /// [`Self::server_name_prefix`].
     pub fn sign_server(&self, node: &NodeId, csr_pem: &str) -> Result<Signed, PkiError> {
         self.sign(
             &self.server_common_name(node),
@@ -149,11 +138,8 @@ impl Pki {
         )
     }
 
-    /// Signs a statement of management's to a node, ECDSA P-256 with SHA-256 (ASN.1): whoever holds the CA certificate can verify it.
-    /// The text is no DER, so that it cannot pass for a certificate.
-    ///
-    /// # Errors
-    /// [`PkiError::Sign`].
+    /// Signs a statement of management for a node with ECDSA P-256 and SHA-256 (ASN.1). Everybody who has the CA certificate can verify it.
+    /// A statement is text and not DER, so its signature cannot be used for a certificate.
     pub fn sign_statement(&self, text: &str) -> Result<Vec<u8>, PkiError> {
         self.issuer.key().sign(text.as_bytes()).map_err(PkiError::Sign)
     }
@@ -175,7 +161,7 @@ impl Pki {
         })
     }
 
-    /// A node's id may be longer than what is left of a common name; clients check the prefix only.
+    /// Cuts a node's id that is too long for a common name; clients check only the prefix.
     fn server_common_name(&self, node: &NodeId) -> String {
         self.server_name_prefix
             .chars()

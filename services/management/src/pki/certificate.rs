@@ -1,4 +1,4 @@
-//! Certificates as OpenVPN wants them: X.509 v3, ECDSA P-256, with the usages that `remote-cert-tls` checks.
+//! Certificates as OpenVPN needs them: X.509 v3, ECDSA P-256, with the key usages that `remote-cert-tls` checks.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::open_error::OpenPkiError;
 
-/// Long: replacing a CA means new profiles for everybody.
+/// Long, because after a change of the CA every user needs a new profile.
 const CA_VALIDITY: TimeDelta = TimeDelta::days(25 * 365);
-/// Certificates begin in the past, for clocks that lag.
+/// Certificates are valid from this long ago, because clocks may lag.
 const BACKDATED: TimeDelta = TimeDelta::hours(1);
 const SERIAL_BYTES: usize = 16;
 
@@ -28,14 +28,14 @@ pub(super) enum Purpose {
     Server,
 }
 
-/// From when until when; whole seconds, as in the certificate.
+/// The period of validity, in whole seconds as in the certificate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validity {
     pub(super) not_before: DateTime<Utc>,
     pub(super) not_after: DateTime<Utc>,
 }
 
-/// A CA certificate and its key, read and found to belong together.
+/// A CA certificate and its key; they were checked to belong together.
 pub(super) struct Authority {
     pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) fingerprint: String,
@@ -43,7 +43,7 @@ pub(super) struct Authority {
 }
 
 impl Validity {
-    /// From an hour ago for `duration`, but not beyond `end`, the end of the CA.
+    /// From an hour ago until `duration` from now, but not beyond `end`, the end of the CA.
     pub(super) fn from_now(duration: Duration, end: DateTime<Utc>) -> Self {
         let now = whole_seconds(Utc::now());
         let wanted = TimeDelta::from_std(duration)
@@ -64,7 +64,7 @@ pub(super) fn new_ca(key: &KeyPair) -> Result<String, rcgen::Error> {
         not_after: now + CA_VALIDITY,
     };
     let serial = new_serial();
-    // A part of the serial number tells the CAs of two fleets apart in the output of tools.
+    // A part of the serial number makes the names of the CAs of two fleets differ.
     let name = format!(
         "VPN Manager CA {}",
         HEXLOWER.encode(serial.get(..4).unwrap_or_default())
@@ -100,12 +100,12 @@ pub(super) fn leaf(
 pub(super) fn new_serial() -> [u8; SERIAL_BYTES] {
     let mut serial = [0_u8; SERIAL_BYTES];
     rand::fill(&mut serial).expect("the operating system provides randomness");
-    // The top bit is the sign; a zero byte at the front would be dropped from the encoding.
+    // The top bit is the sign; the encoding drops a leading zero byte.
     serial[0] = (serial[0] & 0x7f) | 0x40;
     serial
 }
 
-/// Reads a CA certificate and its key.
+/// Reads a CA certificate and its key, and checks that they belong together.
 pub(super) fn read_authority(dir: &Path, ca_pem: &str, ca_key: SecretString) -> Result<Authority, OpenPkiError> {
     let unusable = |reason: &'static str| OpenPkiError::Unusable {
         dir: dir.to_owned(),

@@ -1,30 +1,30 @@
-//! Certificate requests (PKCS #10), as far as they are believed: a public key, and the proof that the sender holds its private half.
+//! Certificate requests (PKCS #10). Only two things are taken from them: the public key, and the proof that the sender holds its private key.
 
 use rcgen::{CertificateSigningRequestParams, PKCS_ECDSA_P256_SHA256, SubjectPublicKeyInfo};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
 
-/// A P-256 request has about 400 bytes of PEM.
+/// In bytes; a P-256 request has about 400 bytes of PEM.
 const LONGEST: usize = 8 * 1024;
-/// RFC 7468 and, as some tools still write it, the label of older OpenSSL.
+/// The label of RFC 7468, and that of older OpenSSL, which some tools still write.
 const LABELS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
 
-/// Why a request is not signed.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCsr {
     /// Not PEM, not a request, or too long.
     #[error("it is not a PKCS #10 request in PEM")]
     Malformed,
-    /// The sender does not hold the private key, or something was altered.
+    /// The sender does not hold the private key, or the request was altered.
     #[error("its signature is wrong")]
     Signature,
-    /// Another kind of key.
+    /// The key is of another kind.
     #[error("its key is not ECDSA P-256")]
     KeyType,
 }
 
-/// A request whose signature is right and whose key is of the accepted kind.
+/// A request with a correct signature and a key of the accepted kind.
 pub(super) struct VerifiedCsr {
     key: SubjectPublicKeyInfo,
     key_info: Vec<u8>,
@@ -49,7 +49,7 @@ impl VerifiedCsr {
         if !is_p256(&key) {
             return Err(InvalidCsr::KeyType);
         }
-        // Parses again, and verifies the signature.
+        // This parses the request again and verifies its signature.
         match CertificateSigningRequestParams::from_der(&pem.contents.into()) {
             Ok(_) => Ok(Self { key, key_info }),
             Err(rcgen::Error::InvalidCertificationRequestSignature) => Err(InvalidCsr::Signature),

@@ -1,4 +1,4 @@
-//! The folder of the authority: `ca.pem`, `ca.key`, `tls-crypt-v2.key`. Made once, never replaced.
+//! The folder of the authority: `ca.pem`, `ca.key`, `tls-crypt-v2.key`. The files are made once and never replaced.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -19,10 +19,10 @@ const LOCK: &str = ".lock";
 
 const TLS_CRYPT_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
 const TLS_CRYPT_BYTES: usize = 128;
-/// The line width that OpenVPN writes.
+/// The line width of files that OpenVPN writes.
 const PEM_WIDTH: usize = 64;
 
-/// What the files hold.
+/// The content of the files.
 pub(super) struct Material {
     pub(super) ca_pem: String,
     pub(super) ca_key: SecretString,
@@ -30,10 +30,10 @@ pub(super) struct Material {
 }
 
 impl Material {
-    /// Reads the files, under a lock; makes them where there are none.
+    /// Reads the files under a lock, and makes them if the folder holds none.
     ///
-    /// The certificate is written last: without it nothing was ever signed, so a creation that was cut short is completed with
-    /// what it left behind.
+    /// The certificate is written last. While it is missing nothing has been signed, so a creation that was interrupted is completed with the
+    /// files that it left.
     pub(super) fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
         secret_file::create_dir(dir)?;
         let _lock = lock(dir)?;
@@ -61,7 +61,7 @@ impl Material {
     }
 }
 
-/// Held until it is dropped, by this process or its death.
+/// Takes the lock; it ends when the file is dropped or the process ends.
 fn lock(dir: &Path) -> Result<File, OpenPkiError> {
     let path = dir.join(LOCK);
     let failed = |source| OpenPkiError::Lock {
@@ -94,7 +94,7 @@ fn create(dir: &Path) -> Result<(), OpenPkiError> {
         &dir.join(CA_CERTIFICATE),
         certificate::new_ca(&key).map_err(rcgen_failed)?,
     )?;
-    // The names must be on the disk before anything is signed with what they stand for.
+    // The files must be on the disk before anything is signed with them.
     let synced = File::open(dir).and_then(|folder| folder.sync_all());
     synced.map_err(|source| SecretFileError::Write {
         path: dir.to_owned(),
@@ -103,7 +103,7 @@ fn create(dir: &Path) -> Result<(), OpenPkiError> {
     Ok(())
 }
 
-/// 128 random bytes, as `openvpn --genkey tls-crypt-v2-server` makes them.
+/// 128 random bytes in the format of `openvpn --genkey tls-crypt-v2-server`.
 ///
 /// # Panics
 /// When the operating system has no randomness to give.

@@ -1,4 +1,4 @@
-//! The fleet's certificate authority and its tls-crypt-v2 key. Users' keys are born elsewhere: only public keys come here.
+//! The fleet's certificate authority and its tls-crypt-v2 key. Private keys of users are never here: only public keys are received.
 
 mod authority;
 mod certificate;

@@ -1,11 +1,11 @@
-//! Why the authority cannot be used.
+//! Errors while opening the authority.
 
 use std::io;
 use std::path::PathBuf;
 
 use vpnmanager_runtime::secret_file::SecretFileError;
 
-/// Why there is no authority.
+/// Why the authority could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenPkiError {
     /// A file or the folder could not be read or written.
@@ -20,15 +20,15 @@ pub enum OpenPkiError {
         #[source]
         source: io::Error,
     },
-    /// Files are missing that cannot be made again: profiles in use depend on them.
+    /// Files are missing that must not be made again, because existing profiles depend on them.
     #[error("{} lacks {}, which cannot be made again: restore it from a backup", .dir.display(), .missing.join(" and "))]
     Incomplete {
         /// The folder.
         dir: PathBuf,
-        /// What is missing.
+        /// The missing files.
         missing: Vec<&'static str>,
     },
-    /// The files are there and not what they should be.
+    /// A file has the wrong content.
     #[error("the authority in {} cannot be used: {reason}", .dir.display())]
     Unusable {
         /// The folder.

@@ -1,4 +1,4 @@
-//! Keeps the bus as it should be: revocations known to the server, and after a reconnect, what went unnoticed meanwhile.
+//! Keeps the bus in order, at every reconnect and every minute: revocations, streams and consumers.
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,12 +8,12 @@ use vpnmanager_runtime::reconcile::Wake;
 
 use crate::{app::App, ops::publications::recognise_stream::recognise_stream};
 
-/// Gives the bus its revocations, streams and consumers, and recognises a store that was replaced.
+/// Publishes the revocations, makes missing streams and consumers, and recognises a store that was replaced.
 pub(super) async fn keep(app: App) -> anyhow::Result<()> {
     app.bus_access
         .enforce(&app.db)
         .await
-        .context("giving the bus its revocations failed")?;
+        .context("publishing the revocations failed")?;
     // The server may have come back with an empty store.
     Topology::ensure(&app.bus.client, app.topology.options().clone()).await?;
     app.topology.ensure_event_consumer().await?;
@@ -25,7 +25,7 @@ pub(super) async fn keep(app: App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wakes the reconciler at each reconnect.
+/// Wakes the reconciler at every reconnect.
 pub(super) async fn follow_connections(
     mut connections: watch::Receiver<u64>,
     reconnected: Wake,

@@ -1,4 +1,4 @@
-//! Hands the homes of lost nodes to others, and takes returned nodes back.
+//! Gives users of lost nodes another home, and readmits nodes that returned.
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) struct Failover {
     app: App,
-    /// Users of a lost node also lack a standby: looked after once for each time that homes moved.
+    /// Whether the placer was woken since homes last moved: users of a lost node also need another standby.
     placed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Asks nodes for the handshake: each of them once when this replica starts, and those for which it is noted.
+//! Asks nodes for the handshake: every node once when this replica starts, and later those that are marked in the database.
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 

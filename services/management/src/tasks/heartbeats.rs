@@ -1,4 +1,4 @@
-//! Receives heartbeats, and records as many as have come.
+//! Receives heartbeats, and records all that have arrived in one transaction.
 
 use std::pin::pin;
 
@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromNode};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// Heartbeats recorded in one transaction.
+/// The most heartbeats in one transaction.
 const BATCH: usize = 256;
 
 pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToken) -> anyhow::Result<()> {
@@ -35,7 +36,8 @@ pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToke
     Ok(())
 }
 
-/// The next heartbeat comes in five seconds, so a lost one is not kept. One that the database cannot hold costs the others nothing.
+/// Records heartbeats. They are not tried again, because the next one comes in five seconds. If the database rejects one of them, each is
+/// recorded on its own, so that the others are not lost.
 async fn record(app: &App, received: Vec<Received>) {
     let record = async |received: &[Received]| record_heartbeats(&app.db, app.config.health, received).await;
     match record(&received).await {
@@ -44,11 +46,11 @@ async fn record(app: &App, received: Vec<Received>) {
             for one in received {
                 let node = one.heartbeat.node.clone();
                 if let Err(error) = record(&[one]).await {
-                    warn!(node.id = %node, error = %error, "Recording a heartbeat failed");
+                    warn!(node.id = %node, error = %chain(&error), "Recording a heartbeat failed");
                 }
             }
         }
-        Err(error) => warn!(error = %error, "Recording heartbeats failed"),
+        Err(error) => warn!(error = %chain(&error), "Recording heartbeats failed"),
     }
 }
 
@@ -63,11 +65,11 @@ fn read(message: &async_nats::Message) -> Option<Received> {
             by: Speaker::Agent,
         }),
         Ok(_) => {
-            warn!(node.id = %node, "A heartbeat speaks for another node");
+            warn!(node.id = %node, "Dropping a heartbeat that names another node");
             None
         }
         Err(error) => {
-            debug!(node.id = %node, error = %error, "A heartbeat is not understood");
+            debug!(node.id = %node, error = %chain(&error), "Dropping a heartbeat that cannot be decoded");
             None
         }
     }

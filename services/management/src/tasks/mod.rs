@@ -1,4 +1,4 @@
-//! Background loops. Each is safe to run in every replica at once.
+//! The background tasks. All replicas may run each of them at the same time.
 
 use std::time::Duration;
 
@@ -23,15 +23,13 @@ mod signs;
 mod syncs;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A user that was created while a node came back may lack it, and the replica that was woken may have died: nobody else tells.
+/// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
+/// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
-/// The bus server may have lost its revocations or its streams without a reconnect.
+/// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
-/// Starts them all.
-///
-/// # Errors
-/// When the bus does not take the subscriptions.
+/// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
     tasks.reconcile(
@@ -86,7 +84,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An operation that is run again and again with the same App.
+/// A reconciler that calls `operation` with this App each time.
 fn on<Run, Operation: Fn(App) -> Run>(app: &App, operation: Operation) -> impl FnMut() -> Run + use<Run, Operation> {
     let app = app.clone();
     move || operation(app.clone())

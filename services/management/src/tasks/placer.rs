@@ -1,4 +1,4 @@
-//! Places users that stand on fewer nodes than they could.
+//! Places users that have fewer nodes than they should and could have.
 
 use chrono::Utc;
 use sea_orm::DbErr;

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tracing::warn;
 use vpnmanager_nats::publish::{self, Publication, Published};
-use vpnmanager_runtime::reconcile::{Next, Reconciler};
+use vpnmanager_runtime::{
+    error_chain::chain,
+    reconcile::{Next, Reconciler},
+};
 
 use crate::{
     app::App,
@@ -16,9 +19,9 @@ use crate::{
     },
 };
 
-/// What is in the stream for longer and still not applied is published again: the stream may have lost it.
+/// A command that is not applied this long after it was published is published again: the stream may have lost it.
 const OVERDUE_AFTER: Duration = Duration::from_secs(60);
-/// How often to look for such.
+/// How often to look for such commands.
 const LOOK_FOR_OVERDUE: Duration = Duration::from_secs(10);
 
 pub(super) struct Publisher {
@@ -80,7 +83,7 @@ impl Reconciler for Publisher {
             })
             .collect();
         if let Some(error) = last_error {
-            warn!(failures, error = %error, "Some commands were not published, trying again");
+            warn!(failures, error = %chain(&error), "Publishing commands failed, trying again");
         }
         record::record_publications(leases, &claims, &results)
             .await

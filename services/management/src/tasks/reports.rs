@@ -1,4 +1,4 @@
-//! Takes acks and events from their stream, records as many as have come in one transaction, and only then settles them.
+//! Pulls acks and events from their stream, records all that have arrived in one transaction, and only then settles them.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,6 +11,7 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     publish,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -20,21 +21,21 @@ use crate::{
     },
 };
 
-/// Reports recorded in one transaction.
+/// The most reports in one transaction.
 const BATCH: usize = 256;
-/// What could not be recorded comes again after this.
+/// Reports that could not be recorded are delivered again after this time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         if let Err(error) = app.topology.give_lost_reports_again().await {
-            warn!(error = %error, "Reports that were lost on their way come only after the ack wait");
+            warn!(error = %chain(&error), "Asking for lost reports failed, they are delivered again after the ack wait");
         }
         match pull(&app, &consumer, &stop).await {
             Ok(()) if stop.is_cancelled() => break,
             Ok(()) => debug!("The pull of reports ended"),
-            Err(error) => warn!(error = %error, "Pulling reports failed"),
+            Err(error) => warn!(error = format!("{error:#}"), "Pulling reports failed"),
         }
         tokio::select! {
             () = tokio::time::sleep(REOPEN_AFTER) => {}
@@ -42,13 +43,13 @@ pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: Cancellation
         }
         match app.topology.ensure_event_consumer().await {
             Ok(found) => consumer = found,
-            Err(error) => warn!(error = %error, "The consumer of reports is not ready"),
+            Err(error) => warn!(error = %chain(&error), "The consumer of reports is not ready"),
         }
     }
     Ok(())
 }
 
-/// Works off one pull until it ends: the server lost the consumer, or we stop.
+/// Records the reports of one pull until the pull ends: the server lost the consumer, or management stops.
 async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> anyhow::Result<()> {
     let messages = consumer
         .stream()
@@ -64,7 +65,7 @@ async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> a
         for message in batch {
             match message {
                 Ok(message) => deliveries.push(Delivery::from(message)),
-                // After a lost consumer these never end: let the caller look after it.
+                // After the loss of the consumer the errors never end: the caller makes it again.
                 Err(error) => return Err(error).context("the pull was interrupted"),
             }
         }
@@ -73,7 +74,7 @@ async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> a
     Ok(())
 }
 
-/// A report that could be read.
+/// A report that could be decoded.
 struct Received {
     delivery: Delivery,
     report: Report,
@@ -85,7 +86,7 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
         match delivery.report() {
             Ok(report) => received.push(Received { delivery, report }),
             Err(error) => {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report is not understood");
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that cannot be decoded");
                 settle(delivery.terminate()).await;
             }
         }
@@ -96,8 +97,8 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
     }
 }
 
-/// Records a group in one transaction. One with a report that the database cannot hold is given back in halves, so that the reports of
-/// other nodes do not wait for it.
+/// Records a group in one transaction. If the database rejects one of its reports, returns the group in two halves, so that the other
+/// reports do not wait for it. Returns nothing when the group is done.
 async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
     let (mut acks, mut events) = (Vec::new(), Vec::new());
     for Received { report, .. } in &group {
@@ -109,7 +110,7 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
     match apply::apply(app, &acks, &events).await {
         Ok(applied) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
-                debug!(error = %error, "Those who wait look for themselves");
+                debug!(error = %chain(&error), "Telling waiting requests failed, they read the database themselves");
             }
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;
@@ -120,12 +121,12 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
         }
         Err(error) if is_about_data(&error) => {
             for Received { delivery, .. } in group {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %error, "A report cannot be recorded, it is given up");
+                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that the database rejects");
                 settle(delivery.terminate()).await;
             }
         }
         Err(error) => {
-            warn!(error = %error, reports = group.len(), "Recording reports failed, they come again");
+            warn!(error = %chain(&error), reports = group.len(), "Recording reports failed, they are delivered again");
             join_all(
                 group
                     .into_iter()
@@ -137,19 +138,19 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
     Vec::new()
 }
 
-/// Acked tombstones need not stay in the stream. One that stays all the same ends by its time to live.
+/// Deletes acked tombstones from the stream. One that cannot be deleted stays until its time to live ends.
 async fn forget(app: &App, applied: Applied) {
     for tombstone in applied.tombstones {
         let forgotten =
             publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
         if let Err(error) = forgotten {
-            debug!(error = %error, "A tombstone stays in the stream");
+            debug!(error = %chain(&error), "Deleting a tombstone failed, it stays until its time to live ends");
         }
     }
 }
 
 async fn settle(settled: impl Future<Output = Result<(), vpnmanager_nats::delivery::SettleError>>) {
     if let Err(error) = settled.await {
-        debug!(error = %error, "A report was not settled, it comes again");
+        debug!(error = %chain(&error), "Settling a report failed, it is delivered again");
     }
 }

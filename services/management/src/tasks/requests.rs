@@ -13,13 +13,14 @@ use vpnmanager_nats::{
     ids::NodeId,
     subjects::FromNode,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 
-/// Requests worked on at once.
+/// The most requests that are answered at the same time.
 const CONCURRENCY: usize = 64;
 
-/// Answers each request with what `answer` makes of it; no answer when it makes nothing, so that the node asks again.
+/// Answers each request with the result of `answer`. When that is `None` no answer is sent, and the node asks again.
 pub(super) async fn serve<F, Fut>(
     app: App,
     subscriber: Subscriber,
@@ -43,7 +44,7 @@ where
     Fut: Future<Output = Option<Bytes>>,
 {
     let Some(reply) = message.reply else {
-        debug!(subject = %message.subject, "A request without a reply subject");
+        debug!(subject = %message.subject, "Dropping a request without a reply subject");
         return;
     };
     let Some(subject) = FromNode::parse(&message.subject) else {
@@ -52,13 +53,13 @@ where
     let Some(payload) = answer(app.clone(), subject.node().clone(), message.payload).await else {
         return;
     };
-    // Without a reply subject of its own: a node could aim the answer at another node's requests, which refuse it for that.
+    // The answer must not carry a reply subject: a node could direct it to another node's requests, which refuse messages without one.
     if let Err(error) = app.bus.client.publish(reply, payload).await {
-        warn!(error = %error, "An answer was not sent");
+        warn!(error = %chain(&error), "Sending an answer failed");
     }
 }
 
-/// Reads a request that must speak for the node whose subject it came on.
+/// Decodes a request. The node in its body, which `speaker` finds, must be the node of its subject.
 pub(super) fn read<T>(node: &NodeId, payload: &[u8], speaker: fn(&T) -> &NodeId) -> Option<T>
 where
     T: Serialize + DeserializeOwned,
@@ -70,6 +71,6 @@ where
             Err(DecodeError::ForeignNode)
         }
     });
-    read.inspect_err(|error| warn!(node.id = %node, error = %error, "A request is not understood"))
+    read.inspect_err(|error| warn!(node.id = %node, error = %chain(error), "Dropping an invalid request"))
         .ok()
 }

@@ -1,8 +1,9 @@
-//! Answers nodes that say what they hold.
+//! Answers the handshake of nodes: they say what they hold.
 
 use bytes::Bytes;
 use tracing::warn;
 use vpnmanager_nats::{envelope::Envelope, ids::NodeId, sync::SyncRequest};
+use vpnmanager_runtime::error_chain::chain;
 
 use super::requests;
 use crate::{app::App, ops::nodes::answer_sync::answer_sync};
@@ -12,7 +13,7 @@ pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Byt
     match answer_sync(&app, &request).await {
         Ok(answer) => Some(Envelope::new(answer).encode()),
         Err(error) => {
-            warn!(node.id = %node, error = %error, "A sync request was not answered");
+            warn!(node.id = %node, error = %chain(&error), "Answering a sync request failed");
             None
         }
     }

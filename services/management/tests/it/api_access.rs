@@ -1,4 +1,4 @@
-//! Who gets in where: every operation of the description, with every kind of key.
+//! Access: every operation of the API description, with every kind of key.
 
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;
@@ -62,7 +62,7 @@ async fn no_operation_but_health_answers_without_a_known_key() {
             call(&stack, &operation, None).await.assert_status_is_ok();
             continue;
         }
-        // Takes a signature instead: `standing` shows that it asks for it.
+        // Needs a signature and no key; `standing` tests that.
         if operation.2 == "tell_endnode_standing" {
             continue;
         }
@@ -123,7 +123,7 @@ async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() 
             "register_endnode" => StatusCode::CREATED,
             // There is no such server.
             "report_endnode_health" => StatusCode::NOT_FOUND,
-            // Whoever asks, there is no signature.
+            // No caller sends a signature.
             "tell_endnode_standing" => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,
         };

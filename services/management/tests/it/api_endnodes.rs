@@ -20,7 +20,7 @@ async fn token(stack: &Stack, body: Value) -> String {
     made["token"].as_str().expect("a token").to_owned()
 }
 
-/// Registers with a token and without a key.
+/// Registers with a join token and without an API key.
 async fn register(stack: &Stack, mut body: Value, token: Option<&str>) -> TestResponse {
     if let Some(token) = token {
         body["join_token"] = json!(token);

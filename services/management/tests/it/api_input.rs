@@ -1,4 +1,4 @@
-//! Bad input: refused with the field that is wrong, and without a trace.
+//! Bad input is refused with the name of the wrong field, and changes nothing.
 
 use std::time::Duration;
 
@@ -246,7 +246,7 @@ async fn a_change_has_three_states_and_refuses_the_past() {
     problem_of(nobody, StatusCode::NOT_FOUND).await;
 }
 
-/// 200 MB, announced or in chunks: answered before they are sent.
+/// Bodies of 200 MB, with their length or in chunks, are answered before they are sent.
 #[tokio::test]
 async fn a_huge_body_is_refused_without_reading_it() {
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -303,6 +303,6 @@ async fn a_huge_body_is_refused_without_reading_it() {
         "{}",
         String::from_utf8_lossy(&answer)
     );
-    // What the sockets' buffers hold, but far from all of it.
+    // Some of it fits into the buffers of the sockets, but by far not all.
     assert!(sent < 50_000_000, "{sent} bytes were taken");
 }

@@ -1,4 +1,4 @@
-//! The description of the interface.
+//! The description of the HTTP API.
 
 use std::path::Path;
 

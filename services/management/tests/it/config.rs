@@ -7,7 +7,7 @@ use vpnmanager_management::cli::Command;
 use vpnmanager_management::config::{Config, SERVICE, SslMode};
 use vpnmanager_runtime::process::Stop;
 
-/// The configuration from these flags, variables and file.
+/// Loads the configuration from these flags, variables and this file.
 fn load(flags: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Config, Stop> {
     let folder = tempfile::tempdir().expect("a folder");
     if let Some(text) = file {

@@ -1,4 +1,4 @@
-//! The certificate authority, judged by other tools than the one that made it.
+//! The certificate authority, checked with other tools than the one that made it.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,7 +20,7 @@ fn open(dir: &Path) -> Pki {
     Pki::load_or_create(dir).expect("an authority")
 }
 
-/// openssl with these arguments; `None`, loudly, where it is not installed.
+/// Runs openssl with these arguments. If it is not installed, prints that and returns `None`.
 fn openssl(arguments: &[&str]) -> Option<Output> {
     match Command::new("openssl").args(arguments).output() {
         Ok(output) => Some(output),
@@ -170,7 +170,7 @@ fn requests_that_prove_nothing_are_refused() {
         };
         assert_eq!(reason, expected, "{request}");
     }
-    // Whichever bit is flipped, nothing is signed: this walks over the signature and what it covers.
+    // Nothing is signed whichever bit is flipped, in the signature or in the signed part.
     for place in (0..whole.contents.len()).step_by(7) {
         let mut altered = whole.contents.clone();
         altered[place] ^= 0x01;

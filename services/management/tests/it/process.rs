@@ -93,7 +93,7 @@ async fn migrate_may_be_repeated() {
     }
 }
 
-/// A running binary with its bus.
+/// The running binary and its bus.
 struct Running {
     child: Child,
     address: SocketAddr,
@@ -101,7 +101,7 @@ struct Running {
     _folder: TempDir,
 }
 
-/// Starts the service and waits until it says where it listens.
+/// Starts the service and waits until it logs its address.
 async fn start() -> Running {
     let folder = tempfile::tempdir().expect("a folder");
     let (nats, bus_dir) = start_nats().await;
@@ -155,7 +155,7 @@ async fn the_service_answers_and_stops_cleanly_though_a_caller_dawdles() {
     assert_eq!(health.status(), 200);
     let body: serde_json::Value = health.json().await.expect("JSON");
     assert_eq!(body["server_id"], "management-7");
-    // Half a request keeps its connection busy until the grace is over.
+    // Half a request keeps its connection busy until the grace period ends.
     let mut dawdler = TcpStream::connect(running.address).await.expect("connected");
     dawdler
         .write_all(b"GET /health HTTP/1.1\r\nhost: ")

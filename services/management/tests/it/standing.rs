@@ -1,4 +1,4 @@
-//! A node that the bus refuses asks how it stands.
+//! A node that the bus refuses asks for its standing.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use chrono::TimeDelta;
@@ -36,7 +36,7 @@ async fn ask(stack: &Stack, question: &Question, signer: &KeyPair) -> TestRespon
     stack.client().post(path).body_json(&body).send().await
 }
 
-/// The answer, whose signature must be the fleet's.
+/// Reads the answer and checks that it is signed by the fleet's CA.
 async fn told(stack: &Stack, id: &str, key: &KeyPair) -> (Standing, Option<String>) {
     let question = question(id, key);
     let answer: Value = json_of(ask(stack, &question, key).await, StatusCode::OK).await;

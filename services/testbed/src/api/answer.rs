@@ -1,24 +1,24 @@
-//! What came back.
+//! An answer of an HTTP API.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// An answer of either API.
+/// An answer of management's API or of a node's.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// What was asked, for messages: method and path.
+    /// Method and path of the request, for messages.
     pub request: String,
     /// HTTP status.
     pub status: u16,
     /// Headers.
     pub headers: HeaderMap,
-    /// The body as JSON; null when it is empty or something else.
+    /// The body as JSON; null if it is empty or no JSON.
     pub body: Value,
     /// The body as text.
     pub text: String,
 }
 
-/// A request failed, or was answered otherwise than expected.
+/// A request that failed, or got an unexpected answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No answer.
@@ -30,7 +30,7 @@ pub enum ApiError {
         #[source]
         source: reqwest::Error,
     },
-    /// An answer, and not the expected one.
+    /// An answer with an unexpected status.
     #[error("{request}: answered {status}: {text}")]
     Unexpected {
         /// Method and path.

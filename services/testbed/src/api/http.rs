@@ -1,4 +1,4 @@
-//! Requests to one service with one key.
+//! Sends requests to one service with one key.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Answer, ApiError};
 
-/// Longer than any `?wait=` that is asked for here.
+/// The timeout of a request; longer than any `?wait=` that tests use.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One service, one key.

@@ -1,4 +1,4 @@
-//! The HTTP APIs of management and of a node, as their callers see them: status and JSON, nothing hidden.
+//! Clients for the HTTP APIs of management and of a node. They return the status and the JSON unchanged.
 
 mod answer;
 mod http;

@@ -1,4 +1,4 @@
-//! CPU time and memory of every process of the stack, and what else kept the machine busy meanwhile.
+//! CPU time and memory of every process of the stack, and the CPU time of other processes.
 
 use std::{fs, time::Duration};
 
@@ -19,7 +19,7 @@ struct Party {
     with_children: bool,
 }
 
-/// Whose time is counted: the services, what they stand on, and this program, which makes the load.
+/// The counted programs: the services, PostgreSQL and nats-server, and this program, which makes the load.
 #[derive(Debug, Clone)]
 pub(super) struct Parties(Vec<Party>);
 
@@ -42,7 +42,7 @@ struct Machine {
 pub(super) struct Usage {
     /// CPU-seconds by name.
     pub(super) cpu_s: Vec<(String, f64)>,
-    /// Share of the machine's CPU time that went to processes of nobody here.
+    /// Share of the machine's CPU time that other processes used.
     pub(super) others_percent: f64,
     /// Share that the hypervisor gave to other machines.
     pub(super) stolen_percent: f64,
@@ -129,7 +129,7 @@ impl Party {
         pids
     }
 
-    /// Of children that have ended, too: their parent inherits their times.
+    /// The CPU time, including that of children that have ended.
     fn cpu_time(&self) -> Duration {
         let times = self.pids().into_iter().filter_map(Stat::read).map(|stat| {
             let ended = if self.with_children { stat.ended_children } else { 0 };

@@ -1,4 +1,4 @@
-//! Under what conditions something was measured: numbers without them say nothing.
+//! The conditions of a measurement; without them its numbers cannot be compared.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ pub(super) struct Conditions {
     pub(super) memory_gib: f64,
     pub(super) kernel: String,
     pub(super) file_system: String,
-    /// A page written and synced, median: what a commit waits for at the least.
+    /// Median time to write and sync one page: the least time that a commit waits.
     pub(super) fdatasync_ms: f64,
     pub(super) postgres: String,
     pub(super) postgres_settings: Vec<(String, String)>,
@@ -58,7 +58,7 @@ impl Conditions {
     }
 }
 
-/// Of the last 1, 5 and 15 minutes.
+/// The load average of the last 1, 5 and 15 minutes.
 pub(super) fn load_average() -> String {
     first_line("/proc/loadavg")
         .split(' ')
@@ -120,7 +120,7 @@ fn fdatasync(dir: &Path) -> std::io::Result<Duration> {
     Ok(times[SYNCS / 2])
 }
 
-/// The type of the file system whose mount point is nearest above.
+/// The type of the file system that holds the folder.
 fn file_system(dir: &Path) -> String {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! What the usual way costs: `easyrsa build-client-full`, where easy-rsa is installed.
+//! Measures the usual way to make a user: `easyrsa build-client-full`, if easy-rsa is installed.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 const USERS: u32 = 5;
-/// The second is where distributions put it.
+/// Where to look for the program; the second is the place in most distributions.
 const PLACES: [&str; 3] = [
     "/usr/local/bin/easyrsa",
     "/usr/share/easy-rsa/easyrsa",

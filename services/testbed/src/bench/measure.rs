@@ -1,4 +1,4 @@
-//! The order of things: floor and ours take turns, so that both meet the same machine.
+//! The order of the measurements: the floor and the creates take turns, so that both run under the same conditions.
 
 use std::{
     sync::Arc,
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::screen;
 
-/// Nothing accepted may stay pending longer, once nothing more is asked for.
+/// How long users may stay pending after the last create.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// Everything that was found out.
+/// All results.
 #[derive(Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) at: chrono::DateTime<chrono::Utc>,
@@ -37,14 +37,14 @@ pub(super) struct Measured {
     pub(super) answered: Side,
     pub(super) throughput: Pair,
     pub(super) unwaited: Unwaited,
-    /// Keys, requests, signatures and files alone, on all cores.
+    /// Users per second if only keys, requests, signatures and files are made, on all cores.
     pub(super) issue_alone_per_second: f64,
     pub(super) memory_mib: Vec<(String, f64)>,
     pub(super) easyrsa: Option<Easyrsa>,
     pub(super) verified: Verified,
 }
 
-/// Ours beside its floor.
+/// The creates and their floor.
 #[derive(Debug, Serialize)]
 pub(super) struct Pair {
     pub(super) floor: Side,
@@ -52,7 +52,7 @@ pub(super) struct Pair {
     pub(super) ours: Side,
 }
 
-/// All rounds of one kind together.
+/// The sum of all rounds of one kind.
 #[derive(Debug, Serialize)]
 pub(super) struct Side {
     pub(super) latency: Summary,
@@ -62,13 +62,13 @@ pub(super) struct Side {
     pub(super) rounds: Rounds,
 }
 
-/// Creates that nobody waited for.
+/// Creates without `?wait=`.
 #[derive(Debug, Serialize)]
 pub(super) struct Unwaited {
     pub(super) answered: Side,
-    /// From the last answer until nothing was pending.
+    /// The time from the last answer until no user was pending.
     pub(super) drain_seconds: f64,
-    /// Creates by the time from the first request until nothing was pending.
+    /// The number of creates, divided by the time from the first request until no user was pending.
     pub(super) applied_per_second: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a create costs, from the request to the last node that has applied it, beside the least that it could cost.
+//! Measures a create, from the request until the last node has applied it, and the least that it could cost (the floor).
 
 mod accounting;
 mod conditions;
@@ -50,7 +50,7 @@ impl Bench {
         let stack = Stack::start(options).await?;
         let measured = measure::measure(self, &stack).await;
         if measured.is_err() {
-            say("What the services have to say:");
+            say("Last warnings and errors of the services:");
             stack.troubles().iter().for_each(|line| say(format_args!("  {line}")));
         }
         let started = Instant::now();

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use serde::Serialize;
 
-/// The answer comes when every node has applied; what takes longer than this has failed.
+/// How long a create may take until every node has applied it; after that it has failed.
 pub(super) const WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Args, Serialize)]
@@ -13,13 +13,13 @@ pub(crate) struct Bench {
     /// Seconds of each measured round
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(super) seconds: u64,
-    /// Creates sent per second while latency is measured
+    /// Creates per second when latency is measured
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) rate: u32,
-    /// Clients that each create one user after the other while throughput is measured
+    /// Number of clients that each create one user after the other when throughput is measured
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=250))]
     pub(super) clients: u16,
-    /// Rounds of each kind; before each, the floor is measured
+    /// Number of rounds of each kind; a round of the floor precedes each
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) rounds: u8,
     /// Number of nodes
@@ -31,12 +31,12 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// One measured round.
+    /// The length of a measured round.
     pub(super) fn round(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// Warm-ups, rounds of the floor, and what is measured on the side.
+    /// The length of warm-ups, of rounds of the floor, and of additional measurements.
     pub(super) fn short_round(&self) -> Duration {
         (self.round() / 6).max(Duration::from_secs(1))
     }

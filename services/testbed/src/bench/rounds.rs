@@ -88,7 +88,7 @@ impl Rounds {
         number(self.latencies.summary().count) / seconds.max(Duration::from_millis(1).as_secs_f64())
     }
 
-    /// CPU-milliseconds for each one done, by name.
+    /// CPU milliseconds for each create, by program.
     pub(super) fn cpu_ms_each(&self) -> Vec<(String, f64)> {
         let count = number(self.latencies.summary().count).max(1.0);
         let Some(first) = self.rounds.first() else {

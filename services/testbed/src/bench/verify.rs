@@ -1,4 +1,4 @@
-//! Whether everything that was counted is really there: the database, the certificates, and the files on the nodes.
+//! Checks that everything that was counted exists: in the database, as a certificate, and as files on the nodes.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,9 +14,9 @@ use vpnmanager_testbed::stack::Stack;
 
 use super::load::Creator;
 
-/// Users looked at together.
+/// Users checked together.
 const PAGE: usize = 5000;
-/// Problems that are told.
+/// The most problems that are printed.
 const TOLD: usize = 5;
 
 const USERS: &str = "
@@ -27,7 +27,7 @@ const USERS: &str = "
     FROM users u LEFT JOIN credentials c ON c.user_id = u.id
     WHERE u.username LIKE $1 || '%' AND u.id > $2 ORDER BY u.id, c.id LIMIT $3";
 
-/// What was found to be in order.
+/// The number of things that were checked and correct.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Verified {
     pub(super) users: usize,
@@ -51,7 +51,7 @@ struct Row {
     placements: i64,
 }
 
-/// Checks every user whom we were told was created.
+/// Checks every user whose create was answered.
 ///
 /// # Errors
 /// When one of them is not synced, shares a certificate, is not in the inventory, or lacks a whole profile on its home or
@@ -180,7 +180,7 @@ impl Inspection {
     }
 }
 
-/// Every part is there once, with the certificate of the inventory and one address for each node.
+/// Checks that the profile has each part once, the certificate of the inventory, and one address for each node.
 fn well_formed(profile: &str, certificate: &str, nodes: usize) -> anyhow::Result<()> {
     let remotes = profile.lines().filter(|line| line.starts_with("remote ")).count();
     ensure!(remotes == nodes, "the profile names {remotes} nodes, not {nodes}");

@@ -1,4 +1,4 @@
-//! Whether PostgreSQL, each node's journal and its allow-list say the same.
+//! Checks that PostgreSQL, each node's journal and each allow-list agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use super::{
     node_view::NodeView,
 };
 
-/// Who expires within this time of the look may stand on either side.
+/// A user whose expiry is this close to the check may be allowed or not.
 const BRINK: TimeDelta = TimeDelta::seconds(2);
 
-/// `PLACEMENT_REPLICAS` of a management that nobody configured.
+/// The default of `PLACEMENT_REPLICAS`.
 const REPLICAS: usize = 3;
 
-/// What does not agree, a sentence for each; empty once the fleet has converged.
+/// What does not agree: one sentence for each. Empty when the fleet has converged.
 pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec<String> {
     let inventory = match Inventory::read(db).await {
         Ok(inventory) => inventory,
@@ -30,7 +30,7 @@ pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec
     told
 }
 
-/// The same of what was read at this moment.
+/// The disagreements in what was read at the time `now`.
 pub(super) fn between(inventory: &Inventory, nodes: &[NodeView], now: DateTime<Utc>) -> Vec<String> {
     let mut told = pending(inventory);
     told.extend(misplaced(inventory, nodes.len().min(REPLICAS)));
@@ -68,7 +68,7 @@ fn pending(inventory: &Inventory) -> Vec<String> {
     told
 }
 
-/// A user that stands nowhere agrees with everything.
+/// Users with too few nodes, or without exactly one home. No other check would notice a user without any node.
 fn misplaced(inventory: &Inventory, wanted: usize) -> Vec<String> {
     let mut told = Vec::new();
     for user in inventory.users.iter().filter(|user| !user.removed) {
@@ -181,7 +181,7 @@ fn holds_otherwise(user: &User, revision: i64, names: &BTreeSet<String>, held: &
     told
 }
 
-/// What management says about the nodes.
+/// Nodes that management does not call healthy and in sync.
 async fn fleet_is_unwell(stack: &Stack) -> Vec<String> {
     let nodes = match stack.api().endnodes().await.and_then(|answer| answer.expect(200)) {
         Ok(nodes) => nodes,

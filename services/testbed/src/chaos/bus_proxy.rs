@@ -1,4 +1,4 @@
-//! Something between the nodes and the bus that can hold back what passes: this kernel has no netem.
+//! A TCP proxy between the nodes and the bus that can delay traffic: `netem` would do this too, but many kernels do not have it.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use tokio::{
 };
 use vpnmanager_testbed::{ports, stack::BusPorts};
 
-/// Pieces on their way in one direction of one connection.
+/// The most pieces that are delayed in one direction of one connection.
 const ON_THE_WAY: usize = 256;
 const PIECE: usize = 64 * 1024;
 
-/// Holds back what passes between a node and the bus; ends with its owner.
+/// Delays the traffic between nodes and the bus. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct BusProxy {
     pub(super) ports: BusPorts,
@@ -30,7 +30,7 @@ pub(super) struct BusProxy {
     _connections: JoinSet<()>,
 }
 
-/// How long each way takes, by the node's address.
+/// The delay in each direction, by the address of the node.
 #[derive(Debug, Clone, Default)]
 struct Delays(Arc<Mutex<HashMap<IpAddr, Duration>>>);
 
@@ -52,7 +52,7 @@ impl BusProxy {
         })
     }
 
-    /// From now on each way takes so much longer for this node.
+    /// Delays the traffic of this node by `delay` in each direction from now on.
     pub(super) fn delay(&self, node: Ipv4Addr, delay: Duration) {
         self.delays.map().insert(node.into(), delay);
     }
@@ -75,7 +75,7 @@ impl Delays {
 async fn accept(listener: TcpListener, server: u16, delays: Delays) {
     let mut connections = JoinSet::new();
     loop {
-        // What the network refuses to one caller, the next may get.
+        // A failed accept affects only one caller.
         if let Ok((client, from)) = listener.accept().await {
             connections.spawn(connect(client, from, server, delays.clone()));
         }
@@ -84,7 +84,7 @@ async fn accept(listener: TcpListener, server: u16, delays: Delays) {
 }
 
 async fn connect(client: TcpStream, from: SocketAddr, server: u16, delays: Delays) {
-    // The caller sees the end of its connection, as it would without us.
+    // The caller's connection is closed, as it would be without the proxy.
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
         return;
     };
@@ -97,7 +97,7 @@ async fn connect(client: TcpStream, from: SocketAddr, server: u16, delays: Delay
     }
 }
 
-/// One direction, until one end closes.
+/// Carries one direction until one end closes.
 async fn carry(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, node: IpAddr, delays: &Delays) {
     let (pieces, due) = mpsc::channel(ON_THE_WAY);
     tokio::select! {

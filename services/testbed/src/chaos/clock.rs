@@ -1,4 +1,4 @@
-//! Another time for one process, by the distribution's libfaketime.
+//! Shifts the clock of one process with the distribution's libfaketime.
 
 use std::{
     fs,
@@ -7,14 +7,14 @@ use std::{
 
 use vpnmanager_testbed::process::Identity;
 
-/// The library, where it is installed.
+/// The library; `None` if it is not installed.
 pub(super) fn library() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut candidates = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     candidates.find(|library| library.is_file())
 }
 
-/// What a process needs in its environment to live so many seconds ahead. Durations stay as they are.
+/// The environment variables that shift a process's clock by so many seconds. Durations stay the same.
 pub(super) fn environment(library: &Path, seconds: i32) -> [(&'static str, String); 4] {
     [
         ("LD_PRELOAD", library.display().to_string()),
@@ -24,7 +24,7 @@ pub(super) fn environment(library: &Path, seconds: i32) -> [(&'static str, Strin
     ]
 }
 
-/// Whether a process lives in another time.
+/// Whether a process has a shifted clock.
 pub(super) fn is_shifted(process: Identity) -> bool {
     let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
     environment

@@ -1,4 +1,4 @@
-//! Somebody whom nobody touches and who logs in again and again: whatever breaks, allowed users get in.
+//! A user that no worker changes and that logs in again and again: whatever fails, an allowed user can log in.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,11 +16,11 @@ use super::{
 
 pub(super) const NAME: &str = "commuter";
 const PREPARE: Duration = Duration::from_secs(30);
-/// Longer than any server is away, with the time that a client takes to try them all.
+/// How long a login may take: longer than any fault of a server, plus the time in which a client tries all servers.
 const PATIENCE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 
-/// A user with a profile from before the first fault.
+/// A user whose profile was read before the first fault.
 #[derive(Debug)]
 pub(super) struct Commuter {
     network: Network,
@@ -29,7 +29,7 @@ pub(super) struct Commuter {
     timeline: Timeline,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Default)]
 pub(super) struct Commuted {
     pub(super) logins: usize,
@@ -87,7 +87,7 @@ impl Commuter {
         let (name, options) = (format!("login-{number}"), ClientOptions::default());
         let client = OpenvpnClient::start(&namespace, &self.profile, (&self.dir, &name), &options)?;
         let connected = client.connected(PATIENCE).await;
-        // The server may be away: nobody waits for a goodbye.
+        // The server may be away, so do not wait until the client has told it.
         client.kill().await;
         namespace.delete().await;
         Ok(connected?)

@@ -1,4 +1,4 @@
-//! What a run leaves behind that somebody has to look into.
+//! The evidence that a run leaves for a person to look into.
 
 use std::{
     fs::{self, DirBuilder},
@@ -41,7 +41,7 @@ pub(super) async fn keep(
         .chain(replicas);
     let parts = parts.chain(nodes.flat_map(|number| [Part::Node(number), Part::Openvpn(number)]));
     for part in parts {
-        // A part without a log has none to keep.
+        // A part may have no log.
         let _ = fs::copy(state.log(part), dir.join(format!("{part}.log")));
     }
     for node in stack.nodes() {

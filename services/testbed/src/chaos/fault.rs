@@ -1,4 +1,4 @@
-//! What can go wrong, and how one draws a fault.
+//! The faults, and how they are chosen.
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use vpnmanager_testbed::stack::Part;
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// kill -9, and a start after a while. OpenVPN is started again by its agent.
+    /// kill -9, and a start after a while. An OpenVPN is started again by its agent.
     Kill(Part),
     /// SIGSTOP, and SIGCONT after a while.
     Pause(Part),
@@ -16,7 +16,7 @@ pub(super) enum Fault {
     WipeBus,
     /// The agent stops, its journal is deleted, and it starts again.
     DeleteJournal(u8),
-    /// The agent stops, a file of its journal is cut off somewhere, and it starts again.
+    /// The agent stops, a file of its journal is truncated, and it starts again.
     TruncateJournal(u8),
     /// Somebody adds a file to the allow-list.
     AddAllowed(u8),
@@ -34,7 +34,7 @@ pub(super) enum Fault {
     ShiftClock(u8),
 }
 
-/// What a fault happens to: only one at a time.
+/// What a fault affects. Each target has at most one fault at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Part(Part),
@@ -44,19 +44,19 @@ pub(super) enum Target {
     Disk(u8),
 }
 
-/// What there is to break.
+/// What the stack has that can fail.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Breakable {
     pub(super) nodes: u8,
     pub(super) managements: u8,
-    /// Namespaces to cut off, disks to fill, a proxy that delays.
+    /// Whether there are namespaces to cut off, disks to fill, and the proxy that delays.
     pub(super) tunnels: bool,
-    /// Clocks can be shifted.
+    /// Whether clocks can be shifted.
     pub(super) clocks: bool,
 }
 
 impl Fault {
-    /// Draws one, or now and then all of the control plane at once.
+    /// Chooses one fault, or now and then a fault of the whole control plane.
     pub(super) fn draw(rng: &mut Rng, of: Breakable) -> Vec<Self> {
         let node = rng.u8(1..=of.nodes);
         let one = match rng.u8(0..100) {

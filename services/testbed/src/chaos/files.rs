@@ -1,4 +1,4 @@
-//! What somebody with a shell on the node can do to its files.
+//! Damages files of a node, as somebody with a shell on it could.
 
 use std::{
     fs::{self, OpenOptions},
@@ -10,7 +10,7 @@ use fastrand::Rng;
 
 const JOURNAL: &str = "journal.db";
 
-/// The journal with its log and index, as far as they exist.
+/// The journal with its log and index, if they exist.
 fn journal_files(state_dir: &Path) -> Vec<PathBuf> {
     let files = ["", "-wal", "-shm"].map(|suffix| state_dir.join(format!("{JOURNAL}{suffix}")));
     files.into_iter().filter(|file| file.exists()).collect()
@@ -23,7 +23,7 @@ pub(super) fn delete_journal(state_dir: &Path) -> io::Result<String> {
     Ok(format!("{} files deleted", files.len()))
 }
 
-/// Cuts the main file or the write-ahead log off somewhere.
+/// Truncates the main file or the write-ahead log at a random place.
 pub(super) fn truncate_journal(state_dir: &Path, rng: &mut Rng) -> io::Result<String> {
     let cut = |file: &PathBuf| {
         fs::metadata(file).is_ok_and(|file| file.len() > 0) && !file.to_string_lossy().ends_with("-shm")
@@ -40,7 +40,7 @@ pub(super) fn truncate_journal(state_dir: &Path, rng: &mut Rng) -> io::Result<St
 
 const BALLAST: &str = "ballast";
 
-/// Writes until nothing fits any more.
+/// Writes until the disk is full.
 pub(super) fn fill_disk(state_dir: &Path) -> io::Result<String> {
     let mut ballast = fs::File::create(state_dir.join(BALLAST))?;
     let mut written = 0;
@@ -57,7 +57,7 @@ pub(super) fn empty_disk(state_dir: &Path) -> io::Result<()> {
     fs::remove_file(state_dir.join(BALLAST))
 }
 
-/// Lets somebody in behind the agent's back.
+/// Adds a common name to the allow-list; the agent does not know of it.
 pub(super) fn add_allowed(allow_dir: &Path, rng: &mut Rng) -> io::Result<String> {
     let suffix: String = std::iter::repeat_with(|| rng.lowercase()).take(16).collect();
     let file = allow_dir.join(format!("intruder.{suffix}"));
@@ -65,7 +65,7 @@ pub(super) fn add_allowed(allow_dir: &Path, rng: &mut Rng) -> io::Result<String>
     Ok(format!("{} added", file.display()))
 }
 
-/// Locks somebody out behind the agent's back, but never this user.
+/// Removes a common name from the allow-list, but never one of the user `spared`; the agent does not know of it.
 pub(super) fn remove_allowed(allow_dir: &Path, spared: &str, rng: &mut Rng) -> io::Result<String> {
     let spared = format!("{spared}.");
     let mut files: Vec<PathBuf> = fs::read_dir(allow_dir)?.flatten().map(|entry| entry.path()).collect();
@@ -80,7 +80,7 @@ pub(super) fn remove_allowed(allow_dir: &Path, spared: &str, rng: &mut Rng) -> i
         return Ok("nothing to remove".to_owned());
     };
     match fs::remove_file(&file) {
-        // The agent was faster.
+        // The agent has removed the file first.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         removed => removed?,
     }

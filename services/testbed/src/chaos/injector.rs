@@ -1,4 +1,4 @@
-//! Injects faults, heals them again, and starts what ended by itself, as systemd would.
+//! Injects faults, heals them, and restarts services that ended by themselves, as systemd would.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use super::{
     timeline::Timeline,
 };
 
-/// Faults that last at the same time.
+/// The most faults at the same time.
 const AT_ONCE: usize = 3;
 const LOOK: Duration = Duration::from_millis(100);
 const DELAY: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ const RESTART: Duration = Duration::from_secs(1);
 /// An agent starts a dead OpenVPN again within this time.
 const REVIVE: Duration = Duration::from_secs(8);
 
-/// The stack with what is wrong with it.
+/// The stack and its current faults.
 pub(super) struct Injector {
     pub(super) stack: Stack,
     rng: Rng,
@@ -36,7 +36,7 @@ pub(super) struct Injector {
     proxy: BusProxy,
     wrong: Vec<Wrong>,
     ended: BTreeMap<String, Instant>,
-    /// Faults by kind.
+    /// The number of faults by kind.
     pub(super) faults: BTreeMap<String, usize>,
     /// How often a service ended by itself and was started again.
     pub(super) restarts: BTreeMap<String, usize>,
@@ -44,7 +44,7 @@ pub(super) struct Injector {
     pub(super) lost_keys: BTreeSet<String>,
 }
 
-/// A fault that lasts.
+/// A fault that is not healed yet.
 struct Wrong {
     fault: Fault,
     until: Instant,
@@ -54,19 +54,19 @@ struct Wrong {
 enum Remedy {
     /// Start the part.
     Start(Part),
-    /// Let it go on.
+    /// Continue the process.
     GoOn(Paused),
-    /// Plug the cable in.
+    /// Plug in the cable.
     Plug(u8),
-    /// Lose no packets any more.
+    /// Stop losing packets.
     Carry(u8),
-    /// Delay nothing any more.
+    /// Stop delaying.
     Hurry(u8),
     /// Make room on the disk.
     MakeRoom(u8),
-    /// Start the agent again with the true time.
+    /// Start the agent again with the correct time.
     TrueTime(u8),
-    /// Nothing to do but to wait.
+    /// Only wait.
     Time,
 }
 
@@ -257,7 +257,7 @@ impl Injector {
                 Remedy::MakeRoom(number) => files::empty_disk(&self.stack.node(number)?.dir())?,
                 Remedy::TrueTime(number) => {
                     self.stack.kill_part(Part::Node(number)).await?;
-                    // One that this agent has started lives in the other time too.
+                    // An OpenVPN that this agent has started has the shifted time too.
                     if self.stack.process(Part::Openvpn(number)).is_some_and(clock::is_shifted) {
                         self.stack.kill_part(Part::Openvpn(number)).await?;
                     }

@@ -1,4 +1,4 @@
-//! What PostgreSQL says.
+//! The rows of PostgreSQL that the checks compare.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
 use serde_json::Value;
 use vpnmanager_testbed::stack::Stack;
 
-/// A user; removed ones as long as a node holds them.
+/// A user. Removed users are included while a node holds them.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct User {
     pub(super) id: i64,
@@ -55,7 +55,7 @@ pub(super) struct Audited {
     pub(super) after: Option<Value>,
 }
 
-/// A moment of the database.
+/// The state of the database at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Inventory {
     pub(super) users: Vec<User>,
@@ -63,7 +63,7 @@ pub(super) struct Inventory {
     pub(super) credentials: Vec<Credential>,
 }
 
-/// A connection of our own.
+/// Connects to management's database.
 pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection> {
     stack.connect_database().await.context("cannot connect to PostgreSQL")
 }
@@ -83,7 +83,7 @@ impl Inventory {
         })
     }
 
-    /// The common names that let this user in.
+    /// The credentials of this user that are not revoked.
     pub(super) fn valid_credentials_of(&self, user: &User) -> impl Iterator<Item = &Credential> {
         let id = user.id;
         self.credentials

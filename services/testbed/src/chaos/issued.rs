@@ -1,4 +1,4 @@
-//! Whether any credential was issued twice.
+//! Checks that no credential was issued twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{
     trail,
 };
 
-/// What was issued twice, or to the wrong one; a sentence for each.
+/// What was issued twice or to the wrong user: one sentence for each violation.
 pub(super) fn issued_twice(
     people: &[Person],
     inventory: &Inventory,
@@ -46,7 +46,7 @@ fn more_than_one(inventory: &Inventory) -> Vec<String> {
     told
 }
 
-/// One credential for each user that was ever created.
+/// Users whose number of credentials differs from the number of their creates.
 fn more_than_asked_for(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
     let created = trail::count(trail, "user_created");
     let mut made: BTreeMap<&str, usize> = created.keys().map(|name| (*name, 0)).collect();
@@ -93,7 +93,7 @@ fn serials_of_others(inventory: &Inventory, nodes: &[NodeView]) -> Vec<String> {
     told
 }
 
-/// Each profile that was ever read holds a certificate that is recorded, of its user.
+/// Profiles whose certificate is not recorded, or belongs to another user.
 fn strange_profiles(people: &[Person], inventory: &Inventory) -> Vec<String> {
     let mut told = BTreeSet::new();
     for person in people {

@@ -1,4 +1,4 @@
-//! Real login attempts of sampled users.
+//! Tries real logins with the profiles of some users.
 
 use std::{fmt::Write, time::Duration};
 
@@ -13,7 +13,7 @@ use vpnmanager_testbed::{
 
 use super::{inventory::Inventory, model::Person};
 
-/// Profiles tried of those who may, and of those who may not.
+/// How many profiles are tried that must be accepted, and how many that must be refused.
 const SAMPLE: usize = 5;
 const SOON: Duration = Duration::from_secs(40);
 
@@ -24,7 +24,7 @@ struct Attempt<'a> {
     may: bool,
 }
 
-/// Tries profiles that were read during the run, at each of their servers. Returns what went wrong, and how many were tried.
+/// Tries some of the profiles that were read during the run, at each of their servers. Returns the violations and the number of attempts.
 pub(super) async fn wrong_logins(
     stack: &Stack,
     db: &DatabaseConnection,
@@ -63,7 +63,7 @@ pub(super) async fn wrong_logins(
     Ok((wrong, tried))
 }
 
-/// Whether the profile should let its owner in; `None` when its owner expires about now, or nobody knows the certificate.
+/// Whether the profile must be accepted. `None` if its user expires about now, or if the certificate is not recorded.
 fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
     let credential = inventory.credential_in(profile)?;
     let owner = inventory.users.iter().find(|user| Some(user.id) == credential.user_id);

@@ -1,9 +1,9 @@
-//! A whole stack on its worst day: a seeded mix of operations through the API while a seeded mix of faults is injected, and
-//! then the question whether everything that was answered came true everywhere.
+//! Chaos test: a seed decides a mix of operations through the API and a mix of faults that are injected meanwhile. Afterwards it checks
+//! that everything the API has answered is true on every node.
 //!
-//! [`work`] operates users and keeps in [`model`] what was answered; a [`commuter`] logs in again and again. [`injector`] breaks parts and heals them again.
-//! Once all is healed, [`agreement`] compares PostgreSQL, journals and allow-lists until they say the same, [`promises`], [`issued`]
-//! and [`trail`] hold the result against the model, and [`logins`] asks OpenVPN.
+//! [`work`] changes users and records the answers in [`model`]; a [`commuter`] logs in again and again. [`injector`] injects faults and
+//! heals them. When all faults are healed, [`agreement`] compares PostgreSQL, journals and allow-lists until they agree. Then [`promises`],
+//! [`issued`] and [`trail`] compare the result with the model, and [`logins`] tries real logins.
 
 mod options;
 mod run;
@@ -59,7 +59,7 @@ impl Chaos {
     async fn all_seeds(&self) -> anyhow::Result<()> {
         let (mut reports, mut broken_off) = (Vec::new(), 0);
         for seed in self.seeds() {
-            // One stack that cannot be had says nothing of the other seeds.
+            // If the stack of one seed cannot be built, the other seeds still run.
             match run::run(self, seed).await {
                 Ok(report) => {
                     report.tell();

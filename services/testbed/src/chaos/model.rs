@@ -1,11 +1,11 @@
-//! What the API has answered about each user, and so what must be true in the end.
+//! What the API has answered about each user, and which states are therefore allowed in the end.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// One thing done to one user.
+/// One operation on one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
     Create { expires_at: Option<DateTime<Utc>> },
@@ -31,7 +31,7 @@ impl Operation {
         }
     }
 
-    /// What the audit trail calls it; `None` for what only reads.
+    /// Its action in the audit trail; `None` for an operation that only reads.
     pub(super) fn action(&self) -> Option<&'static str> {
         match self {
             Self::Create { .. } => Some("user_created"),
@@ -43,7 +43,7 @@ impl Operation {
         }
     }
 
-    /// What becomes of a user by it; nothing where it is refused.
+    /// The state of a user after the operation; `None` if the operation is refused.
     fn effect(&self, on: &Being) -> Option<Being> {
         match (self, on) {
             (Self::Create { expires_at }, Being::Absent) => Some(Being::Living(Living {
@@ -73,7 +73,7 @@ impl Operation {
     }
 }
 
-/// How a user is.
+/// The state of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Being {
     /// Never created, or deleted.
@@ -81,7 +81,7 @@ pub(super) enum Being {
     Living(Living),
 }
 
-/// A user that there is.
+/// A user that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Living {
     pub(super) active: bool,
@@ -89,7 +89,7 @@ pub(super) struct Living {
 }
 
 impl Living {
-    /// As the API shows a user.
+    /// Reads a user as the API shows it.
     pub(super) fn shown(user: &Value) -> Option<Self> {
         let expires_at = match &user["expires_at"] {
             Value::String(text) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
@@ -103,36 +103,36 @@ impl Living {
     }
 }
 
-/// How an operation ended, as far as its caller can tell.
+/// The result of an operation, as far as its caller can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// 2xx.
+    /// 2xx: it is done.
     Done,
     /// 404: there is no such user.
     Unknown,
-    /// 409 to a create: there is such a user.
+    /// 409 to a create: the username is taken.
     Taken,
-    /// A refusal that says nothing about the user, such as 400 for a moment that has passed.
+    /// A refusal that says nothing about the state of the user, such as 400 for a time in the past.
     Refused,
-    /// No answer, or one that promises nothing: it may happen, at any time, or never.
+    /// No answer, or an answer that promises nothing: the operation may be done later, or never.
     Open,
-    /// The request never left.
+    /// The request was not sent.
     NotSent,
 }
 
-/// One username, of which one worker takes care.
+/// One username; only one worker uses it.
 #[derive(Debug, Clone)]
 pub(super) struct Person {
     pub(super) username: String,
-    /// Each way it can be by all that was answered. More than one after an operation that got no answer.
+    /// All states that fit the answers so far. More than one after an operation without an answer.
     possible: Vec<Being>,
-    /// An operation without an answer may still be carried out later: nothing more is asked of this user.
+    /// Whether an operation without an answer may still be carried out. Then no more operations are sent for this user.
     open: bool,
-    /// Profiles that were read, those of earlier users of this name included.
+    /// Profiles that were read, including those of earlier users with this name.
     pub(super) profiles: Vec<String>,
-    /// Changes that were answered, by the audit trail's name for them.
+    /// The number of answered changes, by their action in the audit trail.
     pub(super) answered: BTreeMap<&'static str, usize>,
-    /// Changes that may or may not have happened.
+    /// The number of changes without an answer, by their action: they may or may not have happened.
     pub(super) unanswered: BTreeMap<&'static str, usize>,
 }
 
@@ -148,7 +148,7 @@ impl Person {
         }
     }
 
-    /// How the user is, where that is certain.
+    /// The state of the user, if it is certain.
     pub(super) fn certain(&self) -> Option<&Being> {
         match (self.open, self.possible.as_slice()) {
             (false, [being]) => Some(being),
@@ -156,12 +156,12 @@ impl Person {
         }
     }
 
-    /// Each way the user can be.
+    /// All states that are possible.
     pub(super) fn possible(&self) -> &[Being] {
         &self.possible
     }
 
-    /// Takes note of an answer. An answer that contradicts earlier ones is told.
+    /// Records an answer. The error describes how it contradicts earlier answers.
     pub(super) fn note(&mut self, operation: &Operation, answer: &Answer) -> Result<(), String> {
         let before = std::mem::take(&mut self.possible);
         let after: Vec<Being> = match answer {

@@ -1,4 +1,4 @@
-//! What a node is found to hold: in its journal, and in the folder that OpenVPN reads.
+//! What a node holds, in its journal and in the folder that OpenVPN reads.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use vpnmanager_testbed::stack::Node;
 
 use super::node_journal::NodeJournal;
 
-/// One look at a node.
+/// The state of a node at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct NodeView {
     pub(super) id: String,

@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Chaos {
-    /// The first seed: it decides which users are changed how, and which faults are injected
+    /// The first seed; it decides the operations and the faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many seeds to run, one after the other
@@ -21,13 +21,13 @@ pub(crate) struct Chaos {
     /// Number of managements
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(super) managements: u8,
-    /// Number of workers that change users at the same time
+    /// Number of workers that create, change and remove users at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) workers: u8,
-    /// Folder for logs, journals and tables of runs that had violations or converged slowly
+    /// Folder for the evidence (logs, journals, tables) of runs with violations and of runs that converged slowly
     #[arg(long, default_value = "target/chaos")]
     pub(super) out: PathBuf,
-    /// Keep those of every run
+    /// Keep the evidence of runs without violations too
     #[arg(long)]
     pub(super) keep: bool,
 }

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use vpnmanager_testbed::process::Identity;
 
-/// Processes that stand still.
+/// Processes that are stopped by SIGSTOP.
 #[derive(Debug)]
 pub(super) struct Paused(Vec<Identity>);
 

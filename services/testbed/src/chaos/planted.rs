@@ -1,4 +1,4 @@
-//! Each check sees what it is there for: a fleet in order has nothing to tell, and every violation planted into it is told.
+//! Tests the checks: a correct fleet gives no violation, and each violation that is planted into it is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use super::{
     trail::unaccounted,
 };
 
-/// Alice, created and suspended and resumed, and Bob, created and removed: as everything says it of them.
+/// A correct fleet: Alice was created, suspended and resumed, Bob was created and removed.
 #[derive(Clone)]
 struct Fleet {
     people: Vec<Person>,
@@ -163,7 +163,7 @@ fn a_fleet_in_order_has_nothing_to_tell() {
     assert_eq!(in_order().told(), Vec::<String>::new());
 }
 
-/// A violation, and what is told of it.
+/// A part of the expected message, and the violation that is planted.
 type Plant = (&'static str, fn(&mut Fleet));
 
 fn each_is_told(plants: &[Plant]) {

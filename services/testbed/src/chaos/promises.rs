@@ -1,4 +1,4 @@
-//! Whether everything that was answered came true.
+//! Checks that everything that the API answered is true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use super::{
     trail::unaccounted,
 };
 
-/// Everything that is not as promised, a sentence with the evidence for each.
+/// All broken promises: one sentence with the evidence for each.
 pub(super) async fn broken(
     stack: &Stack,
     db: &DatabaseConnection,
@@ -82,7 +82,7 @@ pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String,
     told
 }
 
-/// Every living user's profile can be had, and is the one that was recorded.
+/// Living users whose profile cannot be fetched, or differs from the recorded one.
 async fn profiles_missing(stack: &Stack, inventory: &Inventory, lost_keys: &BTreeSet<String>) -> Vec<String> {
     let api = stack.api();
     let mut told = Vec::new();
@@ -122,7 +122,7 @@ async fn profiles_missing(stack: &Stack, inventory: &Inventory, lost_keys: &BTre
     told
 }
 
-/// Nothing may panic, whatever happens around it.
+/// Panics in the logs of services.
 fn panics(stack: &Stack) -> Vec<String> {
     let state = stack.state();
     let replicas = state.replicas.iter().map(|replica| Part::Replica(replica.number));

@@ -1,27 +1,27 @@
-//! What a run tells.
+//! The report of a run.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::screen::say;
 
-/// Violations that are told in full; all are in the evidence.
+/// The most violations that are printed; all are in the evidence.
 const TOLD: usize = 25;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) seed: u64,
-    /// Operations by kind and end.
+    /// The number of operations by kind and result.
     pub(super) operations: BTreeMap<(&'static str, &'static str), usize>,
-    /// Faults by kind.
+    /// The number of faults by kind.
     pub(super) faults: BTreeMap<String, usize>,
-    /// Services that ended by themselves.
+    /// How often services ended by themselves.
     pub(super) restarts: BTreeMap<String, usize>,
     pub(super) logins: usize,
     pub(super) violations: Vec<String>,
-    /// From the last fault's end to agreement; `None` without.
+    /// The time from the end of the last fault until everything agreed; `None` if it never did.
     pub(super) converged: Option<Duration>,
-    /// What was kept.
+    /// The folder of the evidence, if it was kept.
     pub(super) evidence: Option<PathBuf>,
 }
 
@@ -76,7 +76,7 @@ fn summary(operations: usize, faults: usize, violations: usize, converged: Optio
     format!("chaos: {operations} operations, {faults} faults, {violations} violations, {converged}")
 }
 
-/// A table of several runs, and their sum with the worst convergence.
+/// Prints a table of several runs, with their sum and the slowest convergence.
 pub(super) fn tell_all(reports: &[Report]) {
     say("");
     for line in table(reports) {
@@ -104,7 +104,7 @@ fn table(reports: &[Report]) -> Vec<String> {
     let mut converged: Vec<Duration> = reports.iter().filter_map(|report| report.converged).collect();
     converged.sort();
     let total = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
-    // Without agreement there is no time that would be the worst.
+    // If a run never agreed there is no slowest time.
     let worst = converged.last().copied().filter(|_| converged.len() == reports.len());
     let (operations, faults) = (total(Report::operations), total(Report::faults));
     let violations = total(|report| report.violations.len());

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::screen::say;
 
-/// Once nothing is wrong any more, everything has to agree within this time.
+/// After all faults are healed, everything must agree within this time.
 const CONVERGE: Duration = Duration::from_secs(120);
 /// A convergence that takes longer than this leaves its evidence, as a violation does.
 const SLOW: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Runs one seed.
 ///
 /// # Errors
-/// When the stack itself cannot be had; violations are part of the report.
+/// If the stack cannot be built. Violations are no error: they are in the report.
 pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     say(format_args!(
         "chaos: seed {seed}, {} of faults",
@@ -113,7 +113,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     if chaos.keep || !violations.is_empty() || converged.is_none_or(|after| after > SLOW) {
         kept = Some(evidence::keep(stack, &db, (&chaos.out, seed), &timeline).await?);
     }
-    // A connection that does not close is the server's to end.
+    // If closing fails, the server ends the connection.
     let _ = db.close().await;
     let Injector {
         stack,
@@ -166,12 +166,12 @@ async fn gather(workers: JoinSet<Worked>) -> Worked {
             *all.counts.entry(kind).or_default() += times;
         }
     }
-    // Whoever ends first comes first: the seed alone should decide the order.
+    // The order in which workers end differs between runs; only the seed should decide the order here.
     all.people.sort_by(|one, other| one.username.cmp(&other.username));
     all
 }
 
-/// Waits until nothing disagrees any more, and returns how long that took; at the deadline, what still does.
+/// Waits until everything agrees, and returns how long that took. At the deadline returns the remaining disagreements.
 async fn converge(
     injector: &mut Injector,
     db: &DatabaseConnection,

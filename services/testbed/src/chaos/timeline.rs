@@ -1,4 +1,4 @@
-//! What happened when, for who wants to understand a violation.
+//! What happened when, to explain a violation.
 
 use std::{
     fmt::Write,
@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Lines in the order they happened. Cheap to clone; all clones are the same.
+/// Lines in the order in which they happened. Cheap to clone; all clones share the lines.
 #[derive(Debug, Clone)]
 pub(super) struct Timeline {
     began: Instant,

@@ -1,5 +1,4 @@
-//! Whether the audit trail accounts for each change: every answered operation is in it, and played from its beginning it
-//! arrives at what PostgreSQL says.
+//! Checks that the audit trail is complete: it has every answered operation, and its changes in order lead to the state in PostgreSQL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +16,10 @@ const CHANGES: [&str; 5] = [
     "user_changed",
     "user_removed",
 ];
-/// What no fault of ours explains: no database was restored, and no node was copied.
+/// Actions that must not happen: no fault restores the database or copies a node.
 const UNCALLED_FOR: [&str; 3] = ["user_revision_raised", "node_cloned", "node_clone_accepted"];
 
-/// What the trail does not account for, a sentence for each.
+/// What the audit trail does not explain: one sentence for each violation.
 pub(super) fn unaccounted(people: &[Person], inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
     let mut told = miscounted(people, trail);
     told.extend(discontinuous(inventory, trail));
@@ -63,7 +62,7 @@ fn miscounted(people: &[Person], trail: &[Audited]) -> Vec<String> {
     told
 }
 
-/// Each change begins where the one before has ended, and the last one ends at what there is.
+/// Changes that do not begin with the state that the previous change left, and last changes that do not end with the current state.
 fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
     let mut told = Vec::new();
     let mut users: BTreeMap<&str, Value> = BTreeMap::new();
@@ -107,7 +106,7 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
     told
 }
 
-/// Whether the change is one revision, and does what its name says.
+/// Whether the change raises the revision by one and does what its action says.
 fn follows(before: Option<&Value>, after: Option<&Value>, action: &str) -> bool {
     let active = |user: Option<&Value>| user.and_then(|user| user["active"].as_bool());
     let step = revision(after)

@@ -1,4 +1,4 @@
-//! Workers that operate users through the API, each with usernames of its own.
+//! Workers that create, change and remove users through the API. Each has its own usernames.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     timeline::Timeline,
 };
 
-/// Who gets no answer within this time counts the operation as open.
+/// An operation without an answer within this time counts as open.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_NAMES: usize = 400;
 
@@ -21,7 +21,7 @@ const MOST_NAMES: usize = 400;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) number: u8,
-    /// Any of the managements.
+    /// The APIs of all managements; each operation uses one of them.
     pub(super) apis: Vec<Api>,
     pub(super) rng: Rng,
     pub(super) timeline: Timeline,
@@ -31,7 +31,7 @@ pub(super) struct Worker {
 #[derive(Debug, Default)]
 pub(super) struct Worked {
     pub(super) people: Vec<Person>,
-    /// Operations by kind, and how they ended.
+    /// The number of operations by kind and result.
     pub(super) counts: BTreeMap<(&'static str, &'static str), usize>,
     pub(super) violations: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Worker {
         worked
     }
 
-    /// Mostly somebody known; users of whom nothing certain is known are left alone.
+    /// Chooses mostly a known user. A user whose state is not certain is not chosen.
     fn choose_person(&mut self, people: &mut Vec<Person>) -> Option<usize> {
         let certain: Vec<usize> = (0..people.len()).filter(|at| people[*at].certain().is_some()).collect();
         let room = people.len() < MOST_NAMES;
@@ -86,7 +86,7 @@ impl Worker {
         }
     }
 
-    /// In a few seconds; in whole milliseconds, which every part keeps exactly.
+    /// A time in a few seconds. It has whole milliseconds, because every part stores these exactly.
     fn soon(&mut self) -> DateTime<Utc> {
         let at = Utc::now() + TimeDelta::milliseconds(self.rng.i64(1500..9000));
         at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
@@ -172,16 +172,16 @@ fn text(at: DateTime<Utc>) -> Value {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()
 }
 
-/// `None` for an answer that nobody should ever get.
+/// How the operation ended. `None` for an answer that must never happen.
 fn judge(answered: &api::Answer) -> Option<Answer> {
     let conflict = answered.request.starts_with("POST") && answered.text.contains("is taken");
     match answered.status {
         200..300 => Some(Answer::Done),
         404 => Some(Answer::Unknown),
         409 if conflict => Some(Answer::Taken),
-        // A profile that is not made yet, or that its home has lost.
+        // The profile is not made yet, or its home has lost it.
         409 if answered.request.contains("/profile") => Some(Answer::Refused),
-        // A moment that had passed when the request was read.
+        // The time had passed when the request was read.
         400 if answered.text.contains("must be in the future") => Some(Answer::Refused),
         500..600 => Some(Answer::Open),
         _ => None,
@@ -196,7 +196,7 @@ fn judge_failure(error: &ApiError) -> Option<Answer> {
     }
 }
 
-/// Never a profile.
+/// The text of the answer for the timeline, but never a profile.
 fn brief(operation: &Operation, answered: &api::Answer) -> String {
     if *operation == Operation::ReadProfile && answered.status == 200 {
         return String::new();

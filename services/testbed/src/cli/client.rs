@@ -1,4 +1,4 @@
-//! `client`: one OpenVPN client in the foreground.
+//! `client`: runs an OpenVPN client in the foreground.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -47,7 +47,7 @@ async fn run_in_front(namespace: &Namespace, profile: &std::path::Path) -> anyho
         .arg(binaries::openvpn()?)
         .arg("--config")
         .arg(profile);
-    // Not in our process group: Ctrl-C reaches us, and we end it.
+    // Its own process group: Ctrl-C reaches only this program, which then ends the client.
     let mut child = command.process_group(0).stdin(std::process::Stdio::null()).spawn()?;
     let pid = child.id().and_then(|pid| Identity::of(pid.cast_signed()).ok());
     match unless_interrupted(child.wait()).await {

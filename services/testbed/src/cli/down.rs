@@ -1,4 +1,4 @@
-//! `down`: the end of a stack.
+//! `down`: ends a stack.
 
 use clap::Args;
 use vpnmanager_testbed::stack::{Stack, StackError};

@@ -1,4 +1,4 @@
-//! Where the running stack is described, and who may change it at a time.
+//! The folder that describes the running stack, and the lock for changing it.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use rustix::fs::FlockOperation;
 
-/// Which stack.
+/// Which stack a command is for.
 #[derive(Debug, Args)]
 pub(crate) struct Home {
     /// Folder of the state file and of `env`, which a shell can read
@@ -34,12 +34,12 @@ impl Home {
             .with_context(|| format!("cannot find {}", dir.display()))
     }
 
-    /// The name, when the stack has one.
+    /// The name of the stack, if it has one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Short, and the same for the same folder: part of every name of the stack.
+    /// A short id that is always the same for the same folder. It is part of every name of the stack.
     pub(crate) fn id(&self, dir: &Path) -> String {
         let mut hasher = DefaultHasher::new();
         dir.hash(&mut hasher);
@@ -48,7 +48,7 @@ impl Home {
     }
 }
 
-/// One command at a time changes a stack. Released when dropped.
+/// Takes the lock, so that only one command at a time changes a stack. It is released when dropped.
 pub(crate) fn lock(dir: &Path) -> anyhow::Result<File> {
     let file = File::create(dir.join("lock")).with_context(|| format!("cannot make a lock in {}", dir.display()))?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

@@ -23,7 +23,7 @@ enum Command {
     Demo,
     /// Start a stack and leave it running
     Up(up::Up),
-    /// Stop the running stack and remove what it left
+    /// Stop the running stack and remove its files
     Down(down::Down),
     /// Connect an OpenVPN client to the running stack, in the foreground, until Ctrl-C
     Client(client::Client),
@@ -33,9 +33,9 @@ enum Command {
     Start(part::Start),
     /// Run a command whose tests share one PostgreSQL
     Share(share::Share),
-    /// Measure how long creates take, beside the least that they could take, with a stack of its own
+    /// Measure creates and the least that they could cost, with a separate stack
     Bench(crate::bench::Bench),
-    /// Change users while parts of a stack break at random, and check that every answer came true
+    /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
 }
 

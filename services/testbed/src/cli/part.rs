@@ -1,4 +1,4 @@
-//! `stop` and `start`: one part of the running stack.
+//! `stop` and `start`: stop and start one part of the running stack.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 use super::home::{Home, lock};
 use crate::screen::say;
 
-/// An agent that finds its OpenVPN dead starts another; the environment file then needs the new pid.
+/// How long to wait until an agent has started its OpenVPN again, to write the new pid into the environment file.
 const REVIVE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,4 @@
-//! `share`: one PostgreSQL for all the tests of a command.
+//! `share`: runs a command whose tests all use one PostgreSQL.
 
 use std::{ffi::OsString, os::unix::process::ExitStatusExt};
 
@@ -37,7 +37,7 @@ impl Share {
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        // Ctrl-C reaches the command too, which ends by itself; the cluster has to outlive it.
+        // Ctrl-C also reaches the command, which ends by itself. The cluster must run until then.
         let status = match unless_interrupted(child.wait()).await {
             Ok(status) => status?,
             Err(_interrupted) => child.wait().await?,

@@ -1,4 +1,4 @@
-//! `up`: a stack that stays.
+//! `up`: starts a stack that stays.
 
 use clap::Args;
 use vpnmanager_testbed::{
@@ -44,7 +44,7 @@ impl Up {
         let stack = match started {
             Ok(stack) => stack?,
             Err(interrupted) => {
-                say("Interrupted: taking down what has come up.");
+                say("Interrupted: removing the parts that were started.");
                 if let Ok(half) = Stack::attach(&dir) {
                     half.down().await;
                 }

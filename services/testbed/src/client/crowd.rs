@@ -39,7 +39,7 @@ impl Crowd {
         Ok(started.elapsed())
     }
 
-    /// Ends them all politely.
+    /// Ends all clients; they tell the server.
     pub async fn stop(&self) {
         for client in &self.clients {
             client.process().signal(rustix::process::Signal::TERM);

@@ -1,8 +1,8 @@
-//! A client that does not listen when the server says goodbye.
+//! A hostile client, which ignores the server's request to disconnect.
 
 use crate::net::{IpError, Namespace};
 
-/// A namespace that drops the server's control packets and lets its data through.
+/// A namespace that drops the server's control packets but not its data packets.
 #[derive(Debug)]
 pub struct Hostile<'a> {
     namespace: &'a Namespace,
@@ -10,7 +10,7 @@ pub struct Hostile<'a> {
 
 impl<'a> Hostile<'a> {
     /// Drops control packets (opcode P_CONTROL_V1 in the first payload byte) from the UDP port `server_port` from
-    /// now on: connect first.
+    /// now on. The client must be connected already.
     pub async fn make(namespace: &'a Namespace, server_port: u16) -> Result<Self, IpError> {
         namespace.run("nft add table ip hostile").await?;
         namespace
@@ -21,7 +21,7 @@ impl<'a> Hostile<'a> {
         Ok(Self { namespace })
     }
 
-    /// How many control packets it has ignored.
+    /// How many control packets were dropped.
     pub async fn ignored(&self) -> Result<u64, IpError> {
         let rules = self.namespace.run("nft list chain ip hostile input").await?;
         let count = rules
@@ -30,7 +30,7 @@ impl<'a> Hostile<'a> {
         Ok(count.unwrap_or(0))
     }
 
-    /// Becomes honest again.
+    /// Stops dropping packets.
     pub async fn reform(self) -> Result<(), IpError> {
         self.namespace.run("nft delete table ip hostile").await.map(drop)
     }

@@ -84,7 +84,7 @@ impl OpenvpnClient {
         Ok(spec.args(&options.args))
     }
 
-    /// Waits until the tunnel is up. An end of the client ends the wait.
+    /// Waits until the tunnel is up. If the client ends, the wait ends too.
     ///
     /// # Errors
     /// [`NotReady`] with the end of the log.
@@ -115,12 +115,12 @@ impl OpenvpnClient {
         self.process.exited(deadline).await
     }
 
-    /// Waits until the server has refused it in words (`AUTH_FAILED`).
+    /// Waits until the server has refused the client with `AUTH_FAILED`.
     pub async fn refused(&self, deadline: Duration) -> Result<Duration, TimedOut> {
         self.log().wait_for(REFUSED, 1, deadline).await
     }
 
-    /// Whether the server has refused it in words.
+    /// Whether the server has refused the client with `AUTH_FAILED`.
     #[must_use]
     pub fn was_refused(&self) -> bool {
         self.log().contains(REFUSED)
@@ -150,7 +150,7 @@ impl OpenvpnClient {
         self.spec.log.with_extension("ovpn")
     }
 
-    /// Ends it politely: the server is told.
+    /// Ends the client with SIGTERM, so that it tells the server.
     pub async fn stop(&self) {
         self.process.stop(STOP).await;
     }
@@ -163,7 +163,7 @@ impl OpenvpnClient {
     /// Starts the same client again, with an empty log.
     pub async fn restart(&mut self) -> Result<(), ClientError> {
         self.stop().await;
-        // A log that is missing is as good as an empty one.
+        // A missing log counts as an empty one.
         let _ = fs::remove_file(&self.spec.log);
         self.process = Process::spawn(&self.spec)?;
         Ok(())

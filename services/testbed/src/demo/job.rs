@@ -1,4 +1,4 @@
-//! What the operator does, over HTTP.
+//! The operator's side of the demo, over HTTP.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::screen::{done, say};
 pub(super) const USER: &str = "alice";
 const WAIT: Duration = Duration::from_secs(10);
 
-/// One user's life through management's API.
+/// The life of one user, through management's API.
 pub(super) struct Job {
     api: Api,
 }
@@ -21,7 +21,7 @@ impl Job {
         Self { api: stack.api() }
     }
 
-    /// Creates the user, waits until every node lets him in, and returns his profile.
+    /// Creates the user, waits until every node allows it, and returns its profile.
     pub(super) async fn create(&self) -> anyhow::Result<String> {
         let started = Instant::now();
         let answer = self.api.create_user(USER, Some(WAIT)).await?.expect(201)?;
@@ -48,7 +48,7 @@ impl Job {
         Ok(profile)
     }
 
-    /// Deletes the user and waits until every node has shut her out.
+    /// Deletes the user and waits until every node has removed it.
     pub(super) async fn delete(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         let answer = self.api.delete_user(USER, Some(WAIT)).await?.success()?;
@@ -62,7 +62,7 @@ impl Job {
         Ok(())
     }
 
-    /// Shows who did what to the user.
+    /// Prints the audit trail of the user.
     pub(super) async fn audit_trail(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         let answer = self.api.audit(&format!("?username={USER}")).await?.expect(200)?;
@@ -93,7 +93,7 @@ fn row(entry: &Value) -> String {
     )
 }
 
-/// The first line of OpenVPN's log that says this.
+/// The first line of OpenVPN's log that contains `needle`.
 pub(super) fn quote(log: &str, needle: &str) -> anyhow::Result<String> {
     let line = log.lines().find(|line| line.contains(needle));
     Ok(line

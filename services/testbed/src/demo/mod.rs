@@ -1,4 +1,4 @@
-//! The main job in front of a person, with a stack of its own.
+//! Shows the main job to a person, with a separate stack.
 
 mod job;
 mod tunnel;
@@ -18,7 +18,7 @@ use crate::{
 /// Runs the demo; its last line is `demo: passed`.
 pub(crate) async fn run() -> anyhow::Result<()> {
     match unless_interrupted(show()).await {
-        // The half-finished stack went with the dropped work.
+        // Dropping the work has removed the unfinished stack.
         Err(interrupted) if interrupted.is::<Interrupted>() => Err(interrupted.context("demo")),
         Err(error) => Err(error),
         Ok(shown) => shown.context("demo failed"),
@@ -41,7 +41,7 @@ async fn show() -> anyhow::Result<()> {
     };
     let stack = Stack::start(options).await?;
     if let Err(error) = main_job(&stack, tunnels.is_ok()).await {
-        say("What the services have to say:");
+        say("Last warnings and errors of the services:");
         stack.troubles().iter().for_each(|line| say(format_args!("  {line}")));
         stack.note_failure();
         return Err(error);

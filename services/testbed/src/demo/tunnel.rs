@@ -1,4 +1,4 @@
-//! What the user sees: a tunnel that works, and its end.
+//! The user's side of the demo: a tunnel that works, and its end.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -20,7 +20,7 @@ use crate::{
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(15);
 
-/// A nats-server did not come to be.
+/// A nats-server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
     /// nats-server is not installed.
@@ -40,7 +40,7 @@ pub enum NatsError {
     NotReady(#[from] NotReady),
 }
 
-/// Where a server of a test listens and writes: what its configuration has to say.
+/// The addresses and folders that the configuration of a test's server must contain.
 #[derive(Debug, Clone)]
 pub struct NatsSite {
     /// Folder for the configuration and all that belongs to it.
@@ -194,7 +194,7 @@ impl Nats {
     }
 }
 
-/// A server that is up speaks first: `INFO {...}`.
+/// Whether the server is up: it then sends `INFO {...}` first.
 async fn greets(address: SocketAddr) -> io::Result<()> {
     let greeting = async {
         let mut stream = TcpStream::connect(address).await?;

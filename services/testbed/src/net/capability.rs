@@ -1,10 +1,10 @@
-//! Whether this machine lets us build namespaces and tunnels.
+//! Checks whether this machine can have namespaces and tunnels.
 
 use std::{fs::OpenOptions, path::Path, process::Command, sync::OnceLock};
 
 use crate::binaries;
 
-/// Fine, or the reason in words why real tunnels cannot be had here.
+/// `Ok` if real tunnels are possible here, otherwise the reason, for people.
 pub fn has_tunnels() -> Result<(), &'static str> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     match ANSWER.get_or_init(probe) {
@@ -49,11 +49,11 @@ fn try_ip(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// For tests: `Some` where tunnels can be had; otherwise says on standard error that `test` is skipped, and why.
+/// For tests: `Some` if tunnels are possible; otherwise prints to standard error that `test` is skipped, and why.
 ///
 /// # Panics
-/// When there are none although `VPNMANAGER_REQUIRE_TUNNELS` is set to 1 (as on the project's CI): a suite that must run there
-/// must not pass by being skipped.
+/// If tunnels are not possible although `VPNMANAGER_REQUIRE_TUNNELS` is 1 (as on the project's CI): tests that must run there must not pass
+/// by being skipped.
 #[must_use]
 pub fn require_tunnels(test: &str) -> Option<()> {
     let Err(reason) = has_tunnels() else {

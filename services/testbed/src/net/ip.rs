@@ -1,4 +1,4 @@
-//! The `ip` command, as a person would use it.
+//! Runs the `ip` command.
 
 use std::{io, process::Stdio};
 
@@ -10,7 +10,7 @@ pub enum IpError {
     /// The program did not start.
     #[error("cannot run {0}")]
     Run(String, #[source] io::Error),
-    /// It refused.
+    /// It ended with an error.
     #[error("`{command}` failed: {message}")]
     Refused {
         /// The command line.
@@ -21,7 +21,7 @@ pub enum IpError {
 }
 
 impl IpError {
-    /// Whether the thing to be made is there already.
+    /// Whether it failed because the object exists already.
     #[must_use]
     pub fn already_exists(&self) -> bool {
         matches!(self, Self::Refused { message, .. } if message.contains("File exists"))

@@ -1,4 +1,4 @@
-//! Network namespaces on a bridge: every node and every client of a stack is a machine of its own.
+//! Network namespaces on a bridge: every node and every client of a stack is a separate machine.
 //!
 //! ```text
 //!  root namespace          <prefix>-br               <prefix>-node-1
@@ -6,7 +6,7 @@
 //!                          ├ h11 ─────────────── eth0 198.18.7.11
 //!                          └ h101 ────────────── eth0 198.18.7.101
 //! ```
-//! The interface `vm<X>` claims the number X for one stack; all else is found again from the kernel by its name.
+//! The interface `vm<X>` claims the number X for one stack. Everything else is found in the kernel by its name.
 
 mod capability;
 mod ip;

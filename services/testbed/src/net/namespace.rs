@@ -1,4 +1,4 @@
-//! One machine on the bridge.
+//! A network namespace: one machine on the bridge.
 
 use std::{net::Ipv4Addr, path::Path};
 
@@ -17,14 +17,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Pulls the cable: packets vanish, nobody is told.
+    /// Pulls the cable: packets are lost without an error.
     pub async fn cut(&self) -> Result<(), IpError> {
         ip(&format!("-n {} link set {} nomaster", self.bridge, self.port))
             .await
             .map(drop)
     }
 
-    /// Plugs the cable in again.
+    /// Plugs in the cable again.
     pub async fn restore(&self) -> Result<(), IpError> {
         ip(&format!("-n {} link set {} master br0", self.bridge, self.port))
             .await
@@ -56,6 +56,6 @@ pub(super) async fn delete(name: &str) {
             process.kill().await;
         }
     }
-    // Somebody else may have deleted it meanwhile.
+    // Another process may have deleted it meanwhile.
     let _ = ip(&format!("netns del {name}")).await;
 }

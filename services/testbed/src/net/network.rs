@@ -1,4 +1,4 @@
-//! The bridge of a stack and what is plugged into it.
+//! The network of a stack: a bridge and the namespaces that are connected to it.
 
 use std::net::Ipv4Addr;
 
@@ -51,7 +51,7 @@ impl Network {
         built
     }
 
-    /// Our own address on this network: where PostgreSQL's neighbours find management and the bus.
+    /// The address of the root namespace on this network, where nodes reach management and the bus.
     #[must_use]
     pub fn gateway(&self) -> Ipv4Addr {
         self.address(1)
@@ -75,7 +75,7 @@ impl Network {
     /// [`NetworkError`], also when the name is taken.
     pub async fn add_client(&self, name: Option<&str>) -> Result<Namespace, NetworkError> {
         const FIRST: u8 = 101;
-        // Whoever comes between this look and the claim is stepped over all the same.
+        // Another process may take a number after this check; then the claim fails and the next number is tried.
         let links = ip(&format!("-n {}-br -o link show", self.prefix)).await?;
         let looks_free = |host: &u8| !links.contains(&format!(": h{host}@"));
         for host in (FIRST..=250).filter(looks_free) {
@@ -91,7 +91,7 @@ impl Network {
         Err(NetworkError::NoAddress(self.number, FIRST))
     }
 
-    /// A namespace as [`Network::add`] made it.
+    /// The namespace that [`Network::add`] made with this name and host number.
     #[must_use]
     pub fn existing(&self, name: &str, host: u8) -> Namespace {
         self.describe(&format!("{}-{name}", self.prefix), host)
@@ -113,7 +113,7 @@ impl Network {
         )
     }
 
-    /// The bridge's port is made in one step, so two clients never get one host number.
+    /// Claims a host number by making the bridge's port. That is one step, so two clients never get the same number.
     async fn claim_port(&self, host: u8) -> Result<(), IpError> {
         ip(&format!(
             "-n {}-br link add h{host} type veth peer name e{host}",
@@ -145,7 +145,7 @@ impl Network {
             wired
         };
         if let Err(error) = plugged.await {
-            // The first error is the one worth telling.
+            // Only the first error is reported.
             let _ = ip(&format!("-n {bridge} link del {port}")).await;
             return Err(error);
         }
@@ -171,7 +171,7 @@ fn prefix(id: &str) -> String {
     format!("vpnm-{id}")
 }
 
-/// The interface is made in one step, so two stacks never get one number.
+/// Claims a number by making the interface. That is one step, so two stacks never get the same number.
 async fn claim(bridge: &str) -> Result<u8, NetworkError> {
     let start = fastrand::u8(1..=254);
     for step in 0..254 {
@@ -196,7 +196,7 @@ async fn names() -> Vec<String> {
 async fn delete_prefix(prefix: &str) {
     let bridge = format!("{prefix}-br");
     let ports = ip(&format!("-n {bridge} -o link show")).await.unwrap_or_default();
-    // Clients may have names of their own: the bridge's ports know them.
+    // Clients may have other names; the aliases of the bridge's ports tell them.
     let plugged = ports
         .lines()
         .filter_map(|line| line.split_once("alias "))

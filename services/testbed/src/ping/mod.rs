@@ -1,4 +1,4 @@
-//! Pings through a tunnel: the proof that traffic flows, and the measure of how long it did not.
+//! Pings through a tunnel: they prove that traffic flows, and measure how long it was interrupted.
 
 mod stats;
 mod stream;

@@ -1,11 +1,11 @@
-//! What a ping stream saw, read from what `ping -n -D` prints.
+//! The result of a stream of pings, read from the output of `ping -n -D`.
 
 use std::{
     collections::BTreeSet,
     time::{Duration, SystemTime},
 };
 
-/// A ping stream's result.
+/// The result of a stream of pings.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PingStats {
     /// Requests sent, once the stream has ended; 0 before.

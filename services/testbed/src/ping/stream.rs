@@ -32,7 +32,7 @@ pub async fn once(namespace: &Namespace, target: Ipv4Addr) -> bool {
     namespace.run(&format!("ping -n -c 1 -W 1 {target}")).await.is_ok()
 }
 
-/// Short enough for a gap to be measured well.
+/// The default time between two pings: short, so that an interruption is measured well.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Pings at a steady pace.
@@ -47,7 +47,7 @@ impl PingStream {
         Self::start_every(EVERY, namespace, target, at)
     }
 
-    /// The same at another pace: many streams at once are work for the machine.
+    /// The same with another time between pings: many streams at the same time load the machine.
     pub fn start_every(
         every: Duration,
         namespace: &Namespace,
@@ -58,14 +58,14 @@ impl PingStream {
         let spec = namespace.spec(name, program, dir, &dir.join(format!("{name}.log")));
         let every = every.as_secs_f64().to_string();
         let spec = spec.args(["-n", "-D", "-i", &every]).args([target.to_string()]);
-        // The log tells one stream: an older one of this name goes.
+        // The log must contain only one stream, so an older one with this name is removed.
         let _ = std::fs::remove_file(&spec.log);
         Ok(Self {
             process: Process::spawn(&spec)?,
         })
     }
 
-    /// What it has seen so far.
+    /// The result so far.
     #[must_use]
     pub fn stats(&self) -> PingStats {
         PingStats::parse(&self.process.log().text())

@@ -1,4 +1,4 @@
-//! What a killed cluster leaves: children that are still ending, and a lock file that names a process nobody has buried.
+//! Cleans up after a killed cluster: its children may still be ending, and its lock file may name a zombie.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -6,7 +6,7 @@ use crate::{process::Identity, wait};
 
 const ENDING: Duration = Duration::from_secs(10);
 
-/// Waits until the killed cluster's children have noticed, and ends those that do not.
+/// Waits until the children of the killed cluster have ended, and kills those that do not end.
 pub(super) async fn wait_for_children(data: &Path) {
     let gone = wait::until(ENDING, "PostgreSQL's children to end", async || {
         children(data).is_empty()
@@ -18,8 +18,8 @@ pub(super) async fn wait_for_children(data: &Path) {
     }
 }
 
-/// Removes the lock file of a cluster whose main process has ended. PostgreSQL itself takes a zombie for a living
-/// process, and where the first process of a container buries nobody it stays one for ever.
+/// Removes the lock file of a cluster whose main process has ended. PostgreSQL treats a zombie as a running process, and in a container
+/// whose first process does not reap its children a zombie stays for ever.
 pub(super) async fn remove_stale_lock(data: &Path) {
     let lock = data.join("postmaster.pid");
     let first_line = || fs::read_to_string(&lock).ok()?.lines().next()?.trim().parse().ok();
@@ -27,12 +27,12 @@ pub(super) async fn remove_stale_lock(data: &Path) {
         && Identity::of(pid).is_err()
     {
         wait_for_children(data).await;
-        // If this fails the start fails, and says why.
+        // If this fails, the start fails too and reports the reason.
         let _ = fs::remove_file(&lock);
     }
 }
 
-/// Every process of a cluster works in its data folder.
+/// The processes of a cluster: their working directory is its data folder.
 fn children(data: &Path) -> Vec<Identity> {
     fs::read_dir("/proc")
         .into_iter()

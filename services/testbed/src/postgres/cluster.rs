@@ -23,17 +23,17 @@ const SUPERUSER: &str = "vpnmanager";
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(20);
 
-/// What a commit is worth.
+/// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// No fsync: for tests, whose data nobody wants back after a power cut.
+    /// No fsync: for tests, whose data is not needed after a power failure.
     Fast,
-    /// fsync on, as in production: for what is kept and for what is measured.
+    /// fsync, as in production: for stacks that are kept or measured.
     Durable,
 }
 
-/// A cluster did not come to be.
+/// A cluster could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
     /// PostgreSQL is not installed.
@@ -229,7 +229,7 @@ fn prepare_error(dir: &Path, source: io::Error) -> PostgresError {
     }
 }
 
-/// PostgreSQL refuses to run as root: there it gets the unprivileged user that every system has.
+/// The user to run PostgreSQL as. It refuses to run as root, so root runs it as the unprivileged user that every system has.
 fn unprivileged() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;

@@ -1,4 +1,4 @@
-//! Databases of a cluster, also cloned from a prepared template (50 ms in place of a migration each).
+//! Makes databases in a cluster. They can be cloned from a prepared template, which takes 50 ms and no migration.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbE
 
 use super::Postgres;
 
-/// A server that is up answers at once; one that is down should not hold anybody up.
+/// A server that is up answers at once; one that is down should not delay the caller for long.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Cloning needs the template to itself, so one process of those that share the cluster clones or prepares at a time.
+/// PostgreSQL clones a template only if nobody else uses it. So only one of the processes that share the cluster may clone or prepare at a
+/// time.
 const ALONE: &str = "SELECT pg_advisory_lock(hashtext('vpnmanager-testbed templates'))";
 
 /// A database could not be made.
@@ -93,7 +94,7 @@ impl Postgres {
         let lock = self.connect("postgres").await.map_err(refused)?;
         lock.execute_unprepared(ALONE).await.map_err(refused)?;
         if !is_template(&lock, template).await.map_err(refused)? {
-            // One whose preparation was interrupted.
+            // Its preparation was interrupted earlier.
             self.drop_database(template).await?;
             let url = self.create_database(template).await?;
             let failed = |source: E| DatabaseError::Prepare {
@@ -106,7 +107,7 @@ impl Postgres {
         }
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let cloned = self.clone_database(template, &name).await;
-        // A connection that does not close is the server's to end, and its lock with it.
+        // If closing fails, the server ends the connection, and with it the lock.
         let _ = lock.close().await;
         cloned
     }
@@ -115,7 +116,7 @@ impl Postgres {
         let refused = |source| refused(what, name, source);
         let connection = self.connect("postgres").await.map_err(refused)?;
         let done = connection.execute_unprepared(sql).await;
-        // A connection that does not close is the server's to end.
+        // If closing fails, the server ends the connection.
         let _ = connection.close().await;
         done.map_err(refused)?;
         Ok(self.url(name))

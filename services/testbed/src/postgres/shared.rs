@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::{Durability, Postgres, PostgresError};
 use crate::{environment, process::Identity};
 
-/// Describes to the tests the cluster that `vpnmanager-testbed share` started for all of them.
+/// The environment variable by which `vpnmanager-testbed share` tells tests about the cluster that it started for them.
 pub const SHARED: &str = "VPNMANAGER_SHARED_POSTGRES";
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub async fn shared() -> Result<&'static Postgres, PostgresError> {
         .await
 }
 
-/// What [`SHARED`] has to be so that other processes use this cluster.
+/// The value of [`SHARED`] that makes other processes use this cluster.
 #[must_use]
 pub fn describe(cluster: &Postgres) -> OsString {
     let description = Description {

@@ -1,13 +1,13 @@
-//! Processes of a folder, found without having been told about them: one whose start was interrupted is in no list.
+//! Finds the processes of a stack by its folder. A process whose start was interrupted is in no list, but is found here.
 
 use std::{fs, path::Path};
 
 use super::Identity;
 
-/// Every process of ours carries the folder it belongs to in this environment variable.
+/// The environment variable that names, in each process of a stack, the folder of the stack.
 pub(super) const MARK: &str = "VPNMANAGER_TESTBED_DIR";
 
-/// The folder that a process with this working directory belongs to.
+/// The folder of the stack that a process with this working directory belongs to.
 pub(super) fn folder_of(dir: &Path) -> Option<&Path> {
     let named = |dir: &&Path| {
         dir.file_name()

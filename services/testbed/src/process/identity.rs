@@ -1,4 +1,4 @@
-//! A pid that cannot be mistaken for a later process with the same number.
+//! Identifies a process by its pid and start time, so that a later process with the same pid is not mistaken for it.
 
 use std::{fs, io, time::Duration};
 
@@ -31,7 +31,7 @@ impl Identity {
             threads,
             started,
         } = stat(pid).ok_or_else(gone)?;
-        // Of a killed process the first thread may be a zombie while others still hold its sockets and locks.
+        // The first thread of a killed process may be a zombie while other threads still hold its sockets and locks.
         let ended = match state {
             'Z' => threads <= 1,
             state => state == 'X',
@@ -52,7 +52,7 @@ impl Identity {
         Self::of(pid)
     }
 
-    /// Whether this very process runs.
+    /// Whether this process still runs.
     #[must_use]
     pub fn alive(&self) -> bool {
         Self::of(self.pid).is_ok_and(|current| current == *self)
@@ -63,7 +63,7 @@ impl Identity {
         if self.alive()
             && let Some(pid) = Pid::from_raw(self.pid)
         {
-            // The process may end between the look and the signal: that is what the signal was for.
+            // The process may end before the signal arrives, which is what the caller wanted.
             let _ = kill_process(pid, signal);
         }
     }
@@ -84,7 +84,7 @@ impl Identity {
     /// kill -9.
     pub async fn kill(&self) {
         self.signal(Signal::KILL);
-        // Only a process stuck in the kernel survives this; nothing more can be done about one.
+        // Only a process that is stuck in the kernel survives this, and nothing more can be done.
         let _ = self.gone(Duration::from_secs(10)).await;
     }
 
@@ -98,7 +98,7 @@ impl Identity {
     }
 }
 
-/// What `/proc/PID/stat` tells of a process (fields 3, 20 and 22).
+/// Fields 3, 20 and 22 of `/proc/PID/stat`.
 struct Stat {
     state: char,
     threads: u32,

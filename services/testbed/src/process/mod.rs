@@ -1,4 +1,4 @@
-//! Processes of a stack: started detached with a log file of their own, found again by a later command, stopped by pid.
+//! Processes of a stack. They are started detached with their own log file, found again by later commands, and stopped by pid.
 
 mod belongings;
 mod identity;

@@ -1,4 +1,4 @@
-//! Start a process that may outlive us.
+//! Starts processes that may outlive this one.
 
 use std::{
     ffi::OsString,
@@ -28,7 +28,7 @@ pub struct Spec {
     pub program: PathBuf,
     /// Arguments.
     pub args: Vec<OsString>,
-    /// The whole environment apart from PATH, HOME, LANG and TMPDIR: nothing of the operator's shell leaks in.
+    /// The whole environment apart from PATH, HOME, LANG and TMPDIR. No other variable of the operator's shell is passed on.
     pub env: Vec<(String, OsString)>,
     /// Working directory.
     pub dir: PathBuf,
@@ -132,7 +132,7 @@ pub enum SpawnError {
     },
 }
 
-/// A running (or ended) process of ours. Dropping this does not end it: a stack outlives the command that started it.
+/// A process that is running or has ended. Dropping this does not end the process: a stack outlives the command that started it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -142,7 +142,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `spec` in a process group of its own, so that Ctrl-C at our terminal does not reach it.
+    /// Starts `spec` in its own process group, so that Ctrl-C in the terminal does not reach it.
     pub fn spawn(spec: &Spec) -> Result<Self, SpawnError> {
         let log_error = |source| SpawnError::Log {
             name: spec.name.clone(),
@@ -172,7 +172,7 @@ impl Process {
             .spawn()
             .map_err(start_error)?;
         let pid = child.id().cast_signed();
-        // A child that ended at once has no identity any more; its end shows at the first look.
+        // A child that has ended already has no identity; `alive` then returns false.
         let identity = Identity::of(pid).unwrap_or(Identity { pid, started: 0 });
         Ok(Self {
             name: spec.name.clone(),
@@ -223,7 +223,7 @@ impl Process {
         self.exit_status().is_none() && self.identity.alive()
     }
 
-    /// How it ended, when it was started by this very command and has ended.
+    /// How it ended; `None` while it runs, or if another command started it.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
@@ -261,14 +261,14 @@ impl Process {
     /// kill -9, and wait for the end.
     pub async fn kill(&self) {
         self.signal(Signal::KILL);
-        // Only a process stuck in the kernel survives this; nothing more can be done about one.
+        // Only a process that is stuck in the kernel survives this, and nothing more can be done.
         let _ = self.exited(Duration::from_secs(10)).await;
     }
 
-    /// Waits until `ready` says so; an end of the process ends the wait.
+    /// Waits until `ready` succeeds. If the process ends, the wait ends too.
     ///
     /// # Errors
-    /// When the process ended or the deadline passed, with the last lines of its log.
+    /// If the process ended or the deadline passed; the error contains the last lines of its log.
     pub async fn ready<E: std::fmt::Display>(
         &self,
         deadline: Duration,

@@ -1,4 +1,4 @@
-//! One folder for everything that a stack, or a test's private server, writes.
+//! The folder for everything that a stack or the private server of a test writes.
 
 use std::{
     fs, io,
@@ -12,9 +12,9 @@ use crate::process::Identity;
 /// Where the folder lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
-    /// In memory where there is room: for tests, whose data nobody wants back.
+    /// In memory if there is room: for tests, whose data is not needed later.
     Memory,
-    /// On disk: for what is measured or kept.
+    /// On disk: for stacks that are measured or kept.
     Disk,
 }
 
@@ -27,15 +27,15 @@ pub struct ScratchError {
     source: io::Error,
 }
 
-/// A folder of ours. A guarded one disappears, with every process and namespace registered, when it is dropped or
-/// when this process dies.
+/// A folder of the testbed. A guarded folder is removed, with every process and namespace that is registered, when it is
+/// dropped or this process dies.
 #[derive(Debug)]
 pub struct Scratch {
     dir: PathBuf,
     guard: Option<Guard>,
 }
 
-/// What memory must offer before it is used: a cluster with its journal, a stream store, a few journals.
+/// How many bytes of memory must be free: for a cluster with its write-ahead log, a stream store and a few journals.
 const ROOM: u64 = 1 << 30;
 
 impl Scratch {
@@ -83,7 +83,7 @@ impl Scratch {
 
     /// Removes what an earlier [`Scratch::kept`] of this id has left.
     pub fn remove_kept(id: &str) {
-        // Mostly there is nothing.
+        // Usually there is nothing.
         let _ = fs::remove_dir_all(base(Medium::Disk).join(format!("vpnmanager-{id}")));
     }
 
@@ -113,22 +113,22 @@ impl Scratch {
         Ok(dir)
     }
 
-    /// Has a process stopped with `signal` at the end, where this folder is guarded.
+    /// Registers a process that is stopped with `signal` at the end, if this folder is guarded.
     pub fn stop_at_end(&self, process: Identity, signal: &str) {
         if let Some(guard) = &self.guard {
-            // The folder was writable a moment ago; without the line the process would merely survive a crash of ours.
+            // The folder was writable a moment ago. Without the line the process would only survive a crash of this one.
             let _ = guard.stop(process, signal);
         }
     }
 
-    /// Has a line of shell run at the end, where this folder is guarded.
+    /// Registers a line of shell that runs at the end, if this folder is guarded.
     pub fn run_at_end(&self, line: &str) {
         if let Some(guard) = &self.guard {
             let _ = guard.add(line);
         }
     }
 
-    /// Notes that something failed: with `VPNMANAGER_KEEP=1` the folder stays then. A panic is noted by itself.
+    /// Records a failure: with `VPNMANAGER_KEEP=1` the folder then stays. A panic is recorded automatically.
     pub fn note_failure(&self) {
         if let Some(guard) = &self.guard {
             guard.note_failure();
@@ -137,7 +137,7 @@ impl Scratch {
 
     /// Removes the folder now.
     pub fn remove(self) {
-        // A guarded folder goes with its guard; leftovers of a kept one are harmless and named.
+        // The guard removes a guarded folder; remains of a kept folder are harmless, and their name tells what they are.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -167,7 +167,7 @@ fn has_room(dir: &Path) -> bool {
     rustix::fs::statvfs(dir).is_ok_and(|fs| fs.f_bavail * fs.f_frsize >= ROOM)
 }
 
-/// Others may pass through: PostgreSQL and OpenVPN run as other users below it.
+/// Makes the folder so that other users may pass through it: PostgreSQL and OpenVPN run as other users below it.
 fn make(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o755).create(dir)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))

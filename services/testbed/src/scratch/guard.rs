@@ -1,7 +1,7 @@
-//! A small shell process that waits for our end, however it comes, and then runs the clean-up lines collected so far.
+//! A small shell process that waits until this process ends, for whatever reason, and then runs the clean-up lines that were added.
 //!
-//! It holds the reading end of a pipe whose writing end only this process has: a test that is killed, a demo that
-//! panics and a plain drop all look the same to it.
+//! It holds the reading end of a pipe whose writing end only this process has. So a killed test, a panic and a normal drop all have the
+//! same effect.
 
 use std::{
     fs::{self, OpenOptions},
@@ -36,22 +36,21 @@ if [ -e "$2/keep" ]; then rm -f "$2/keep" "$2/keepers"; exit 0; fi
 for _ in 1 2 3 4 5; do rm -rf "$2" && break; sleep 0.2; done
 "#;
 
-/// Set to 1, it leaves the folder of what failed, for inspection. Processes and namespaces are ended all the same.
+/// If this variable is 1, the folder of a failed test stays for inspection. Processes and namespaces are ended anyway.
 const KEEP: &str = "VPNMANAGER_KEEP";
 
-/// Stands in the folder until all has gone well.
+/// A file that is in the folder until everything has succeeded.
 const MARK: &str = "keep";
 
-/// Names the process that owns a folder and the shell that waits for its end.
+/// The file that names the process that owns a folder and the shell that waits for its end.
 const KEEPERS: &str = "keepers";
 
-/// Cleans up behind folders in `base` whose owner and guard are both gone: somebody killed the whole container, or
-/// pulled the plug.
+/// Removes folders in `base` whose owner and guard have both ended, for example because the whole container was killed.
 pub(super) fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let dir = entry.path();
         if entry.file_name().to_string_lossy().starts_with("vpnmanager-") && is_abandoned(&dir) {
-            // What we may not remove belongs to another user, who will.
+            // A folder that this user may not remove belongs to another user, who will remove it.
             let _ = Command::new("sh")
                 .args(["-c", CLEAN_UP, "vpnmanager-testbed-sweep"])
                 .args([dir.join("cleanup"), dir])
@@ -72,7 +71,7 @@ fn is_abandoned(dir: &Path) -> bool {
     !keepers.is_empty() && !keepers.iter().flatten().any(Identity::alive)
 }
 
-/// What becomes of a folder whose owner failed.
+/// What happens to a folder whose owner failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterFailure {
     Remove,
@@ -145,11 +144,11 @@ impl Drop for Guard {
         let is_kept = self.after_failure == AfterFailure::Keep
             && (std::thread::panicking() || self.has_failed.load(Ordering::Relaxed));
         if !is_kept {
-            // Mostly it is not there.
+            // Usually it is not there.
             let _ = fs::remove_file(self.dir.join(MARK));
         }
         drop(self.shell.stdin.take());
-        // Nothing can be done about a clean-up that fails; the folder's name tells what it is.
+        // Nothing more can be done if the clean-up fails; the folder's name tells what it is.
         let _ = self.shell.wait();
         if is_kept {
             eprintln!("kept for inspection: {}", self.dir.display());

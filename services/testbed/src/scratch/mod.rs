@@ -1,4 +1,4 @@
-//! Folders of private servers, and what cleans up behind them when nobody else can.
+//! Folders of private servers, and a guard that cleans up after them even if this process is killed.
 
 mod folder;
 mod guard;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 const ENROL: Duration = Duration::from_secs(60);
-/// Stands for a process that has ended.
+/// A placeholder for a process that has ended.
 const NOBODY: Identity = Identity { pid: 0, started: 0 };
 
 /// A running stack.
@@ -36,9 +36,9 @@ impl Stack {
     /// Builds a stack and waits until every part of it is ready.
     ///
     /// # Errors
-    /// When a part is missing or does not come up; what had come up is gone again.
+    /// If a program is missing or a part does not become ready. The parts that were started are removed again.
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
-        // Asked for first: nothing has to be undone when a program is missing.
+        // Looked for first, so that nothing has to be undone if a program is missing.
         binaries::postgres()?;
         binaries::nats_server()?;
         binaries::management()?;
@@ -48,7 +48,7 @@ impl Stack {
             Ok(()) => Ok(stack),
             Err(error) => {
                 match options.lifetime {
-                    // Its guard ends and removes everything, unless it is to be kept.
+                    // The guard ends and removes everything, unless the folder is to be kept.
                     Lifetime::Owner => stack.note_failure(),
                     Lifetime::Kept(_) => stack.down().await,
                 }
@@ -57,12 +57,12 @@ impl Stack {
         }
     }
 
-    /// Notes that what was tried with this stack failed: with `VPNMANAGER_KEEP=1` its folder stays when it is dropped.
+    /// Records that a test of this stack failed: with `VPNMANAGER_KEEP=1` its folder then stays.
     pub fn note_failure(&self) {
         self.scratch.note_failure();
     }
 
-    /// Takes up the stack whose state file is in `home`.
+    /// Attaches to the stack whose state file is in `home`.
     ///
     /// # Errors
     /// [`StackError::NotUp`].
@@ -72,7 +72,7 @@ impl Stack {
         Ok(Self { state, scratch })
     }
 
-    /// What it consists of.
+    /// The state of the stack.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
@@ -272,7 +272,7 @@ impl Stack {
         self.await_enrolled(number).await
     }
 
-    /// A node's API answers before management knows the node: waits until both agree that it is in sync.
+    /// Waits until the node and management agree that the node is in sync. The node's API answers even before management knows the node.
     async fn await_enrolled(&self, number: u8) -> Result<(), StackError> {
         let part = Part::Node(number);
         let identity = self.state.process(part).unwrap_or(NOBODY);

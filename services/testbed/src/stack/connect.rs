@@ -69,7 +69,7 @@ impl Connection {
         ping::once(&self.namespace, INNER).await
     }
 
-    /// Ends the client politely and deletes its namespace.
+    /// Ends the client, which tells the server, and deletes its namespace.
     pub async fn close(self) {
         self.client.stop().await;
         self.namespace.delete().await;

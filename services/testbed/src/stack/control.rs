@@ -1,4 +1,4 @@
-//! Stop and start single parts of a running stack.
+//! Stops and starts single parts of a running stack.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
 
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(20);
-/// An agent looks after its OpenVPN every few seconds.
+/// How long to wait until an agent starts its OpenVPN again; it checks every few seconds.
 const REVIVE: Duration = Duration::from_secs(20);
 
 impl Stack {
-    /// Starts a part that does not run and waits until it is ready. OpenVPN is started by its agent: this waits for it.
+    /// Starts a stopped part and waits until it is ready. OpenVPN is started by its agent, so for OpenVPN this only waits.
     pub async fn start_part(&mut self, part: Part) -> Result<(), StackError> {
         if let Some(process) = self.state.process(part) {
             return Err(StackError::Running { part, pid: process.pid });
@@ -41,7 +41,7 @@ impl Stack {
         self.state.save()
     }
 
-    /// Stops a part politely (SIGTERM; a fast shutdown for PostgreSQL), with SIGKILL when it takes too long.
+    /// Stops a part with SIGTERM (PostgreSQL with a fast shutdown), and with SIGKILL if that takes too long.
     ///
     /// # Errors
     /// [`StackError`] when there is no such part.
@@ -68,7 +68,7 @@ impl Stack {
         self.state.save()
     }
 
-    /// The part's process, none when it is stopped already.
+    /// The process of the part; `None` if it is stopped.
     fn running(&self, part: Part) -> Result<Option<Identity>, StackError> {
         match part {
             Part::Management | Part::Nats | Part::Postgres => {}
@@ -149,7 +149,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Puts a fresh one-time token where the node looks for one: for its first start, or after its folder was wiped.
+    /// Writes a new join token into the file that the node reads, for its first start or after its folder was wiped.
     pub async fn renew_join_token(&self, number: u8) -> Result<(), StackError> {
         self.state.folder("work", 0o711)?;
         let token = self.api().join_token(&format!("node-{number}")).await?;
@@ -162,7 +162,7 @@ impl Stack {
         write().map_err(StackError::file(&file))
     }
 
-    /// Waits until the node's agent has OpenVPN running. An end of the agent ends the wait.
+    /// Waits until the node's agent has started OpenVPN. If the agent ends, the wait ends too.
     async fn await_openvpn(&self, number: u8, deadline: Duration) -> Result<(), StackError> {
         let part = Part::Openvpn(number);
         self.running(part)?;

@@ -1,4 +1,4 @@
-//! The end of a stack, also of one that crashed.
+//! Takes a stack down, including one that crashed.
 
 use std::{path::Path, time::Duration};
 
@@ -18,7 +18,7 @@ impl Stack {
     /// Stops every part, deletes namespaces and folder.
     pub async fn down(self) {
         let Self { state, scratch } = self;
-        // Agents first: one that lives would start its OpenVPN again. Its clients go with the namespaces anyway.
+        // Agents first, because a running agent would start its OpenVPN again. Clients end with their namespaces.
         let agents = state
             .nodes
             .iter()
@@ -47,7 +47,7 @@ impl Stack {
         }
         if state.node_disk.is_some() {
             for node in &state.nodes {
-                // One that is busy goes with the last process that uses it.
+                // A busy disk is unmounted when the last process that uses it ends.
                 let _ = run(&format!("umount -l {}", state.node_dir(node.number).display())).await;
             }
         }
@@ -55,10 +55,10 @@ impl Stack {
         scratch.remove();
     }
 
-    /// Removes what a crashed stack of this name has left; one that lives is left alone.
+    /// Removes what a crashed stack with this id left. A running stack is not touched.
     ///
     /// # Errors
-    /// [`StackError::AlreadyUp`] for one that lives.
+    /// [`StackError::AlreadyUp`] if the stack is running.
     pub async fn clear_leftovers(home: &Path, id: &str) -> Result<(), StackError> {
         match Self::attach(home) {
             Ok(stack) if stack.state.any_alive() => {

@@ -1,4 +1,4 @@
-//! The shell file that tells a person or a script where everything is.
+//! The shell file with the addresses, pids and files of the stack, for people and scripts.
 
 use std::fmt::Display;
 

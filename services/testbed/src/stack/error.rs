@@ -1,4 +1,4 @@
-//! Why a stack did not come up, or a part of it did not do as told.
+//! Errors of stacks and their parts.
 
 use std::{io, path::PathBuf};
 
@@ -45,8 +45,8 @@ pub enum StackError {
     /// A service did not come up.
     #[error("a service did not come up")]
     NotReady(#[from] NotReady),
-    /// Management did not do as asked.
-    #[error("management did not do as asked")]
+    /// A request to management failed.
+    #[error("a request to management failed")]
     Api(#[from] ApiError),
     /// An OpenVPN client.
     #[error("cannot start a client")]
@@ -86,8 +86,8 @@ pub enum StackError {
         /// Its pid.
         pid: i32,
     },
-    /// OpenVPN without an agent that would start it.
-    #[error("openvpn-{0} is started by node-{0}, which does not run: start that")]
+    /// OpenVPN cannot be started because its agent does not run.
+    #[error("openvpn-{0} is started by node-{0}, which does not run: start node-{0}")]
     NoAgent(u8),
     /// A tunnel was asked for where there is none.
     #[error("this stack has no tunnels (they need root and /dev/net/tun)")]

@@ -12,8 +12,8 @@
 //! # Ok(())
 //! # }
 //! ```
-//! What `Stack::start` builds for a test ends with the test. `make up` keeps its stack and writes its state to a
-//! file, from which [`Stack::attach`] takes it up again.
+//! A stack that `Stack::start` builds for a test ends with the test. `make up` keeps its stack and writes its state to a
+//! file, which [`Stack::attach`] reads.
 
 mod build;
 mod connect;

@@ -1,4 +1,4 @@
-//! One node of a stack, as a test looks at it.
+//! A node of a stack, for tests.
 
 use std::path::PathBuf;
 
@@ -75,7 +75,7 @@ impl Stack {
         Log::at(self.state.log(part))
     }
 
-    /// The last warnings and errors in the logs of management and the nodes: what to show when something failed.
+    /// The last warnings and errors in the logs of management and the nodes, to show after a failure.
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         let nodes = self.state.nodes.iter().map(|node| Part::Node(node.number));
@@ -136,7 +136,7 @@ impl<'a> Node<'a> {
         self.dir().join("node.creds")
     }
 
-    /// The folder whose files name the credentials that are let in.
+    /// The allow-list: the folder whose files name the allowed credentials.
     #[must_use]
     pub fn allow_dir(&self) -> PathBuf {
         self.dir().join("allow")

@@ -15,12 +15,12 @@ pub enum Lifetime {
     Kept(PathBuf),
 }
 
-/// One finished step, for who watches.
+/// A finished step, for progress messages.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// What was done.
     pub what: String,
-    /// What came of it.
+    /// The result.
     pub result: String,
     /// How long it took.
     pub took: Duration,
@@ -31,11 +31,11 @@ pub struct Step {
 pub struct BusPorts {
     /// nats-server listens here.
     pub server: u16,
-    /// Nodes are told to come here.
+    /// The port that nodes are told to use.
     pub public: u16,
 }
 
-/// What stack to build; the default is what a test wants.
+/// What stack to build; the defaults are for tests.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// Number of nodes: node-1, node-2, ...
@@ -44,23 +44,23 @@ pub struct StackOptions {
     pub managements: u8,
     /// Letters, digits and dashes, at most 20: becomes part of folder and namespace names. Random when absent.
     pub id: Option<String>,
-    /// Real OpenVPN in namespaces. Absent: where this machine can.
+    /// Whether to run real OpenVPN in namespaces. `None`: if this machine can.
     pub tunnels: Option<bool>,
-    /// What a commit in PostgreSQL is worth; durable stacks also live on disk.
+    /// Whether a commit in PostgreSQL waits for the disk; durable stacks are also on disk and not in memory.
     pub durability: Durability,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// Takes 8080, 4222 and 8222 where they are free, in place of random ports.
+    /// Whether to use the ports 8080, 4222 and 8222 if they are free, and not random ones.
     pub usual_ports: bool,
-    /// The bus behind something of the caller's; absent: nodes reach it directly.
+    /// The ports of a bus behind a proxy of the caller. `None`: nodes connect to the bus directly.
     pub bus_ports: Option<BusPorts>,
-    /// Gives every node's state folder a small disk of its own (a tmpfs of so many MiB), which can be filled. Needs root.
+    /// Gives every node's state folder its own small disk (a tmpfs of so many MiB) that a test can fill. Needs root.
     pub node_disk: Option<u32>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// More environment variables for every node.
     pub node_env: Vec<(String, String)>,
-    /// Is told every finished step.
+    /// Is called after every finished step.
     pub progress: fn(&Step),
 }
 

@@ -13,7 +13,7 @@ pub enum Part {
     Nats,
     /// PostgreSQL.
     Postgres,
-    /// The agent of this node; its OpenVPN goes on.
+    /// The agent of this node; its OpenVPN keeps running without it.
     Node(u8),
     /// The OpenVPN server of this node; its agent starts it again.
     Openvpn(u8),

@@ -1,4 +1,4 @@
-//! What a stack has written, read beside its services.
+//! Reads what a stack has written, without its services.
 
 use std::{collections::BTreeSet, fs, io};
 
@@ -19,7 +19,7 @@ impl Stack {
 }
 
 impl Node<'_> {
-    /// The common names that this node lets in.
+    /// The common names on the allow-list of this node.
     ///
     /// # Errors
     /// When the folder cannot be read.

@@ -1,4 +1,4 @@
-//! How each service of a stack is started: the environment that tells it everything.
+//! How each service of a stack is started. All its settings are environment variables.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -32,7 +32,7 @@ impl State {
             .fold(spec, |spec, (name, value)| spec.env(name, value)))
     }
 
-    /// Another management: the same in everything but its name and where it listens.
+    /// One more management. Only its id and its address differ from the first.
     pub(super) fn replica_spec(&self, number: u8) -> Result<Spec, StackError> {
         let part = Part::Replica(number);
         let replica = self.replica(number).ok_or(StackError::NoSuchPart(part))?;
@@ -88,7 +88,7 @@ impl State {
         self.dir.join("work").join(format!("node-{number}.token"))
     }
 
-    /// Services run in folders of their own: no configuration file of the operator's is picked up from the current one.
+    /// Each service runs in its own folder, so that it does not read a configuration file from the operator's current folder.
     pub(super) fn folder(&self, name: &str, mode: u32) -> Result<PathBuf, StackError> {
         let dir = self.dir.join(name);
         let made = fs::create_dir_all(&dir).and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)));

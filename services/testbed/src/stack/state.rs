@@ -1,4 +1,4 @@
-//! What a stack consists of: enough to find, stop and start every part of it from another process.
+//! The state of a stack: everything that another process needs to find, stop and start its parts.
 
 use std::{
     fs, io,
@@ -19,7 +19,7 @@ use crate::{
 /// A stack as written to its state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Part of every name.
+    /// The id that is part of every name of the stack.
     pub id: String,
     /// Folder for everything that its parts write.
     pub dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct State {
     pub api_key: String,
     /// The network, where there are tunnels.
     pub network: Option<Network>,
-    /// What a commit is worth.
+    /// Whether a commit in PostgreSQL waits for the disk.
     pub durability: Durability,
     /// PostgreSQL's port.
     pub postgres_port: u16,
@@ -37,7 +37,7 @@ pub struct State {
     pub postgres: Option<Identity>,
     /// nats-server's port for clients.
     pub nats_port: u16,
-    /// Where nodes are told to come for it, when not to that port.
+    /// The port that nodes are told to use, if it is another one.
     #[serde(default)]
     pub public_nats_port: Option<u16>,
     /// nats-server's monitoring port.
@@ -207,7 +207,7 @@ impl State {
     }
 }
 
-/// Both files hold secrets; a reader sees the old or the new text, never half of one.
+/// Replaces a file atomically. Both files hold secrets, so only the owner may read them.
 fn replace(file: &Path, text: &str) -> Result<(), StackError> {
     let temporary = file.with_extension("new");
     let write = || {

@@ -21,11 +21,12 @@ use crate::{
     },
 };
 
-/// How an end-node is. All of it may be left out: then it was heard of, and nothing else is new.
+/// The health of an end-node. Every field is optional; an empty report only says that the end-node is alive.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct HealthReport {
-    /// Whether OpenVPN serves: `up`, `down` though it should be up, `waiting` for a complete snapshot, or `absent` when the agent runs none.
+    /// Whether OpenVPN serves: `up`, `down` (it should serve but does not), `waiting` (the end-node holds no complete snapshot yet) or `absent`
+    /// (the agent runs no OpenVPN).
     openvpn_state: Option<OpenvpnStateText>,
     /// OpenVPN's process id.
     #[oai(validator(minimum(value = "1")))]
@@ -33,7 +34,7 @@ pub(crate) struct HealthReport {
     /// Live sessions.
     #[oai(validator(minimum(value = "0"), maximum(value = "10000000")))]
     sessions: Option<u32>,
-    /// Sessions that fit at most.
+    /// The most sessions that it can have.
     #[oai(validator(minimum(value = "0"), maximum(value = "10000000")))]
     capacity: Option<u32>,
     /// Bytes received from clients since OpenVPN started.
@@ -42,9 +43,9 @@ pub(crate) struct HealthReport {
     /// Bytes sent to clients since OpenVPN started.
     #[oai(validator(minimum(value = "0")))]
     bytes_out: Option<u64>,
-    /// Release of the agent.
+    /// Version of the agent.
     agent_version: Option<VersionText>,
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     detail: Option<FreeText>,
 }
 
@@ -66,7 +67,7 @@ async fn find(app: &App, node: &NodeId) -> Result<NodeView, ApiError> {
     found.ok_or_else(failure::unknown_server)
 }
 
-/// The report as a heartbeat; what it leaves out is taken from the last one.
+/// Turns the report into a heartbeat. A field that the report leaves out is taken from the last heartbeat.
 fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat {
     let last = known.health.as_ref();
     let count = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
@@ -95,7 +96,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
             bytes_out: report
                 .bytes_out
                 .unwrap_or_else(|| amount(last.map(|last| last.bytes_out))),
-            // Words belong to the state that they came with.
+            // Not taken from the last heartbeat: that text explained the state of that time.
             detail: report.detail.map(FreeText::into_string),
         },
         users: amount(last.map(|last| last.users)),

@@ -1,4 +1,4 @@
-//! `/api/endnodes`: the servers that give access.
+//! `/api/endnodes`: the OpenVPN servers of the fleet.
 
 mod change;
 mod health;
@@ -31,7 +31,7 @@ pub(super) struct EndnodesApi;
 
 #[derive(Debug, ApiResponse)]
 enum Deregistered {
-    /// It is no part of the fleet any more.
+    /// The end-node is no longer part of the fleet.
     #[oai(status = 204)]
     Done,
 }
@@ -40,7 +40,7 @@ enum Deregistered {
 impl EndnodesApi {
     /// List end-nodes
     ///
-    /// In the order of their enrolment.
+    /// They are listed in the order of their enrolment.
     #[oai(path = "/", method = "get", operation_id = "list_endnodes")]
     async fn list(
         &self,
@@ -49,7 +49,7 @@ impl EndnodesApi {
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
-        /// `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<Cursor>>,
     ) -> Result<PageAnswer<Endnode>, ApiError> {
         let limit = limit.0.unwrap_or_default();
@@ -62,8 +62,8 @@ impl EndnodesApi {
 
     /// Register an end-node
     ///
-    /// Needs a one-time join token in the body, or a key of the admin or node role. The answer holds all that the node needs to serve,
-    /// the fleet's tls-crypt-v2 key included. A node that repeats its registration with the same keys gets the same credentials.
+    /// Needs a one-time join token in the body, or an API key of the admin or node role. The answer contains everything that the end-node needs
+    /// to serve, including the fleet's tls-crypt-v2 key. An end-node may repeat its registration with the same keys.
     #[oai(path = "/register", method = "post", operation_id = "register_endnode")]
     async fn register(
         &self,
@@ -75,11 +75,12 @@ impl EndnodesApi {
         register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
     }
 
-    /// Tell an end-node how it stands
+    /// Tell an end-node its standing
     ///
-    /// For an agent whose credential the bus refuses. Needs no key, but a signature by the agent's bus key over the lines `vpnmanager
-    /// standing question`, server_id, bus_public_key and `at`, each with a line feed after it; `at` at most 5 minutes from our clock.
-    /// The answer is signed by the fleet's CA. It changes nothing.
+    /// For an agent whose credential the bus refuses: it learns whether its server is still registered. The request needs no API key; the agent
+    /// signs it with its bus key. The signature covers four lines, each with a line feed at its end: `vpnmanager standing question`, then
+    /// `server_id`, `bus_public_key` and `at`. `at` may differ from management's clock by at most 5 minutes. The answer is signed by the
+    /// fleet's CA. The operation changes nothing.
     #[oai(
         path = "/:server_id/standing",
         method = "post",
@@ -112,7 +113,8 @@ impl EndnodesApi {
 
     /// Report an end-node's health
     ///
-    /// Agents report over the bus; this is for monitoring of your own. What is not given stays as it was reported last.
+    /// Agents report over the bus; this operation is for your own monitoring. A field that is left out keeps the last reported value, except
+    /// `detail`, which is cleared.
     #[oai(path = "/:server_id/health", method = "post", operation_id = "report_endnode_health")]
     async fn health(
         &self,
@@ -127,8 +129,9 @@ impl EndnodesApi {
 
     /// Drain an end-node
     ///
-    /// Its clients are moved to the next servers of their profiles, some each second, and newcomers at once; no user is placed on it.
-    /// Works through a restart of its agent, and once it is back when it is away. `drain` of the answer and of a later read shows how far it is.
+    /// Moves its clients to the next servers of their profiles: connected clients a few each second, new ones at once. No user is placed on it.
+    /// The drain goes on after a restart of the agent. If the end-node is away, the drain starts when it returns. `drain`, here and in later
+    /// reads, shows the progress.
     #[oai(path = "/:server_id/drain", method = "post", operation_id = "drain_endnode")]
     async fn drain(
         &self,
@@ -144,7 +147,7 @@ impl EndnodesApi {
 
     /// End the draining of an end-node
     ///
-    /// Its clients may stay again; who was moved comes back by itself at the next connect.
+    /// Its clients are no longer moved away. Clients that were moved return by themselves at their next connect.
     #[oai(path = "/:server_id/undrain", method = "post", operation_id = "undrain_endnode")]
     async fn undrain(
         &self,
@@ -160,7 +163,7 @@ impl EndnodesApi {
 
     /// Disable an end-node
     ///
-    /// No new user is placed on it, and profiles made from now on do not name it. It goes on serving its users.
+    /// No new user is placed on it, and new profiles do not name it. It still serves the users that it holds.
     #[oai(path = "/:server_id/disable", method = "post", operation_id = "disable_endnode")]
     async fn disable(
         &self,
@@ -192,7 +195,7 @@ impl EndnodesApi {
 
     /// Deregister an end-node
     ///
-    /// Revokes its bus credential at once and moves the users that are homed on it to other servers, which make new profiles for them.
+    /// Revokes its bus credential at once. The users homed on it get a new home on another server, which issues new profiles for them.
     #[oai(
         path = "/:server_id/deregister",
         method = "post",

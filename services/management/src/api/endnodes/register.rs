@@ -19,7 +19,7 @@ use crate::ops::nodes::register::{self, Authority, Enrolment, Registration};
 
 #[derive(ApiResponse)]
 pub(crate) enum Registered {
-    /// It is a part of the fleet.
+    /// The end-node is part of the fleet.
     #[oai(status = 201)]
     Created(
         Json<EnrolmentBody>,

@@ -8,35 +8,35 @@ use vpnmanager_openapi::time::Timestamp;
 
 use crate::ops::nodes::read::{NodeView, Progress};
 
-/// An end-node: what it is, how it is, and how far it follows.
+/// An end-node: its settings, its state, and how far it is in sync.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct Endnode {
     /// Its id.
     server_id: String,
-    /// How it is, by the age and content of its heartbeats.
+    /// Its state, decided from the age and the content of its heartbeats.
     state: EndnodeState,
-    /// Why, in words.
+    /// The reason for the state, for people.
     state_reason: Option<String>,
-    /// Since when.
+    /// Since when it has been in this state.
     state_since: Timestamp,
-    /// Its last heartbeat.
+    /// When its last heartbeat arrived.
     last_seen: Option<Timestamp>,
-    /// Since when it was lost, until it is healthy and in sync again; no user is placed on it meanwhile.
+    /// Since when it has been lost. Kept until it is healthy and in sync again; until then no user is placed on it.
     lost_since: Option<Timestamp>,
-    /// Its last completed sync with management.
+    /// When it last completed a sync with management.
     last_sync: Option<Timestamp>,
-    /// Whether new users are placed here.
+    /// Whether new users are placed on it; `disable` and `enable` change this.
     enabled: bool,
     /// Whether its clients are being moved away.
     draining: bool,
-    /// How far that is; absent while it is not draining.
+    /// Progress of the drain; absent while it is not draining.
     drain: Option<EndnodeDrain>,
-    /// Users of a pool are placed on servers of that pool.
+    /// Its pool. Users of a pool are placed only on servers of that pool.
     pool: String,
-    /// What clients dial.
+    /// The DNS name or address that clients connect to.
     host: String,
-    /// The port that clients dial.
+    /// The port that clients connect to.
     port: i32,
     /// The transport of its tunnels: `udp` or `tcp`.
     protocol: String,
@@ -44,29 +44,29 @@ pub(crate) struct Endnode {
     registered_from: String,
     /// When it was enrolled.
     created_at: Timestamp,
-    /// Release of its agent.
+    /// Version of its agent.
     agent_version: Option<String>,
     /// The public NKey of its agent.
     bus_public_key: String,
-    /// Clients that it takes at most.
+    /// The most clients that it accepts.
     capacity: Option<i32>,
-    /// How far it follows.
+    /// How far it is in sync.
     sync: EndnodeSync,
-    /// What it said last.
+    /// Its last heartbeat.
     health: Option<EndnodeHealth>,
 }
 
-/// How far the moving of clients is.
+/// The progress of a drain.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct EndnodeDrain {
-    /// Whether its agent says that it moves them.
+    /// Whether its agent has confirmed the drain.
     confirmed: bool,
-    /// Sessions that it still has, by its last heartbeat.
+    /// Sessions that are left, from its last heartbeat.
     sessions_left: Option<i32>,
 }
 
-/// How far an end-node follows what management wants.
+/// How far an end-node has applied what management wants.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct EndnodeSync {
@@ -74,33 +74,33 @@ struct EndnodeSync {
     wanted: i64,
     /// Commands that it has applied.
     applied: i64,
-    /// Commands, removals included, that it has not.
+    /// Commands that it has not applied yet, including removals.
     pending: i64,
-    /// Since when the oldest of these waits.
+    /// Since when the oldest pending command has been waiting.
     oldest_pending_at: Option<Timestamp>,
-    /// Whether it holds exactly what it should; absent while that cannot be told.
+    /// Whether it holds exactly the users and revisions that it should; absent while that is unknown.
     digest_match: Option<bool>,
-    /// Sequence in the stream of the last command that it settled, by its last heartbeat.
+    /// Stream sequence of the last command that it settled, from its last heartbeat.
     last_sequence: Option<i64>,
-    /// The newest error that it gave.
+    /// The newest error that it reported.
     last_error: Option<String>,
 }
 
-/// What an end-node said last.
+/// The last heartbeat of an end-node.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct EndnodeHealth {
-    /// When it came.
+    /// When it arrived.
     received_at: Timestamp,
-    /// Its clock minus ours, in milliseconds; includes the way.
+    /// The end-node's clock minus management's clock, in milliseconds; the heartbeat's travel time makes it lower.
     clock_skew_ms: i64,
-    /// OpenVPN: `up`, `down`, `waiting` or `absent`.
+    /// State of OpenVPN: `up`, `down`, `waiting` or `absent`.
     openvpn_state: String,
     /// OpenVPN's process id.
     openvpn_pid: Option<i64>,
     /// Live sessions.
     sessions: i32,
-    /// Sessions that fit at most.
+    /// The most sessions that it can have.
     capacity: i32,
     /// Bytes received from clients since OpenVPN started.
     bytes_in: i64,
@@ -108,29 +108,29 @@ struct EndnodeHealth {
     bytes_out: i64,
     /// Users that it holds.
     users: i64,
-    /// Whether it ever held a complete snapshot; before that it does not serve.
+    /// Whether it has ever held a complete snapshot; before that it does not serve.
     complete: bool,
     /// Local requests that wait for management.
     queued_intents: i64,
-    /// Whether it moves its clients away.
+    /// Whether it is draining.
     draining: bool,
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     detail: Option<String>,
 }
 
-/// How an end-node is.
+/// The state of an end-node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum EndnodeState {
-    /// Registered, no heartbeat yet.
+    /// It is registered; no heartbeat has arrived yet.
     Enrolled,
-    /// Serves.
+    /// Heartbeats arrive and report no fault.
     Healthy,
-    /// Heard of, with a fault of its own.
+    /// Heartbeats arrive, but something is wrong; `state_reason` says what.
     Degraded,
-    /// Not heard of for longer than a missed heartbeat explains.
+    /// No heartbeat for longer than `HEALTH_STALE_AFTER`.
     Stale,
-    /// Not heard of for so long that its users should be elsewhere.
+    /// No heartbeat for longer than `HEALTH_LOST_AFTER`.
     Lost,
 }
 

@@ -1,4 +1,4 @@
-//! Giving users credentials. Each has a common name of its own; its home node makes key and profile for it.
+//! Gives users credentials. Each credential has its own common name; its home node creates the key and the profile.
 
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use vpnmanager_entities::credential;
@@ -7,10 +7,10 @@ use vpnmanager_nats::{
     username::Username,
 };
 
-/// Credentials in one INSERT: far below the 65,535 values that PostgreSQL takes.
+/// Credentials in one INSERT; PostgreSQL accepts at most 65,535 values in one statement.
 const CHUNK: usize = 5_000;
 
-/// A credential to give.
+/// A credential for a user.
 #[derive(Debug, Clone)]
 pub struct NewCredential {
     user_id: i64,
@@ -19,7 +19,7 @@ pub struct NewCredential {
 }
 
 impl NewCredential {
-    /// One for this user, homed on this node.
+    /// A credential with a new common name for this user, with this home node.
     pub fn new(user_id: i64, username: &Username, home: &NodeId) -> Self {
         Self {
             user_id,
@@ -34,7 +34,7 @@ impl NewCredential {
     }
 }
 
-/// Gives all of them.
+/// Inserts the credentials.
 pub async fn give_credentials(transaction: &DatabaseTransaction, new: &[NewCredential]) -> Result<(), DbErr> {
     for chunk in new.chunks(CHUNK) {
         let rows = chunk.iter().map(|new| credential::ActiveModel {

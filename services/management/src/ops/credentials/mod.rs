@@ -1,4 +1,4 @@
-//! Credentials: given to a user, signed for its home node, revoked.
+//! Credentials: a user gets them, their home node has them signed, and they are revoked.
 
 pub mod give;
 pub mod revoke;

@@ -1,4 +1,4 @@
-//! Revoking what a user was given.
+//! Revokes the credentials of a user.
 
 use chrono::Utc;
 use sea_orm::{
@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use vpnmanager_entities::credential;
 
-/// Lets nobody in any more with what the user was given so far. Gives how many credentials that were.
+/// Revokes all credentials of the user that are still valid, and returns how many.
 pub async fn revoke_credentials(transaction: &DatabaseTransaction, user_id: i64) -> Result<u64, DbErr> {
     let revoked = credential::Entity::update_many()
         .col_expr(credential::Column::RevokedAt, Expr::value(Utc::now()))

@@ -1,4 +1,4 @@
-//! Signing certificates for credentials that are homed on the asking node. Asking again gives the same certificate.
+//! Signs certificates for credentials whose home is the requesting node. A repeated request gets the same certificate.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,26 +21,27 @@ use crate::{
 
 use vpnmanager_runtime::{
     batch::{BatchLimits, Batcher},
+    error_chain::chain,
     tasks::Tasks,
 };
 
-/// One request with the node that the bus let ask it.
+/// One certificate request and the node that sent it.
 #[derive(Debug, Clone)]
 pub struct SigningRequest {
-    /// Who asks.
+    /// The node, as the bus authenticated it.
     pub node: NodeId,
-    /// For what.
+    /// Its request.
     pub request: CertificateRequest,
 }
 
-/// Where signatures share their commits. Cheap to clone.
+/// Batches certificate requests, so that many share a commit. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Signatures {
     batcher: Batcher<SigningRequest, SignResult>,
 }
 
 impl Signatures {
-    /// Starts the workers.
+    /// Starts the workers that sign.
     pub fn start(tasks: &Tasks, db: &DatabaseConnection, pki: &Arc<Pki>) -> Self {
         let limits = BatchLimits {
             batch: 128,
@@ -55,7 +56,7 @@ impl Signatures {
         Self { batcher }
     }
 
-    /// Signs one certificate, together with whatever else is to be signed at this moment.
+    /// Signs one certificate, in a batch with the other requests of this moment.
     pub async fn submit(&self, asked: SigningRequest) -> SignResult {
         let common_name = asked.request.common_name.clone();
         let signed = self.batcher.submit(asked).await;
@@ -63,7 +64,7 @@ impl Signatures {
     }
 }
 
-/// Signs a batch in one transaction. One result for each, in order.
+/// Signs a batch in one transaction. Returns one result for each request, in the same order.
 pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Vec<SignResult> {
     let unavailable = |request: &SigningRequest| SignResult::Unavailable {
         common_name: request.request.common_name.clone(),
@@ -71,7 +72,7 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Sign
     let checked = match check(pki, batch.clone()).await {
         Ok(checked) => checked,
         Err(error) => {
-            error!(error = %error, "Signing failed");
+            error!(error = %chain(&error), "Signing failed");
             return batch.iter().map(unavailable).collect();
         }
     };
@@ -79,13 +80,13 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Sign
     match transact(db, |tx| async move { sign_within(&tx, pki, asked, keys).await }).await {
         Ok(results) => results,
         Err(error) => {
-            warn!(error = %error, "Recording certificates failed");
+            warn!(error = %chain(&error), "Recording certificates failed");
             batch.iter().map(unavailable).collect()
         }
     }
 }
 
-/// The hash of each request's public key; `None` for an invalid request.
+/// The SHA-256 of each request's public key; `None` for an invalid request.
 type PublicKeys = Vec<Option<Vec<u8>>>;
 
 async fn check(pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
@@ -156,7 +157,7 @@ async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) 
         .filter(|(_, decision)| matches!(decision, Decision::Sign))
         .map(|(asked, _)| asked.request.clone())
         .collect();
-    // One credential asked for twice in one batch gets one certificate; the other asks again.
+    // Two requests for one credential in one batch: the first is signed, the other is answered `Unavailable` and comes again.
     wanted.sort_by(|one, other| one.common_name.cmp(&other.common_name));
     wanted.dedup_by(|one, other| one.common_name == other.common_name);
     let pki = Arc::clone(pki);
@@ -165,7 +166,9 @@ async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) 
         for request in wanted {
             match pki.sign_client(&request.common_name, &request.csr) {
                 Ok(certificate) => signed.push((request.common_name, certificate)),
-                Err(error) => warn!(credential = %request.common_name, error = %error, "A certificate was not signed"),
+                Err(error) => {
+                    warn!(credential = %request.common_name, error = %chain(&error), "Signing a certificate failed")
+                }
             }
         }
         signed

@@ -1,4 +1,4 @@
-//! Who holds an API key.
+//! Finds the operator who holds an API key.
 
 use std::{
     collections::HashMap,
@@ -15,9 +15,9 @@ use vpnmanager_entities::api_key::{self, Role};
 
 use vpnmanager_openapi::auth::hash_key;
 
-/// A revoked key is let in for at most this long.
+/// How long a key is cached, so also how long a revoked key may still be accepted.
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
-/// `last_used_at` is exact to this.
+/// The precision of `last_used_at`.
 const USE_RESOLUTION: TimeDelta = TimeDelta::seconds(60);
 
 /// The holder of a key.
@@ -25,22 +25,22 @@ const USE_RESOLUTION: TimeDelta = TimeDelta::seconds(60);
 pub struct Operator {
     /// The key's name.
     pub name: String,
-    /// What it may do.
+    /// The role of the key, which decides the allowed operations.
     pub role: Role,
 }
 
-/// Keys seen a moment ago, by their hash, so that not every request asks the database.
+/// Caches keys by their hash, so that not every request reads the database.
 #[derive(Debug, Clone, Default)]
 pub struct KeyCache {
     known: Arc<Mutex<HashMap<KeyHash, Seen>>>,
 }
 
 type KeyHash = Vec<u8>;
-/// Who holds the key, and when the database said so.
+/// The holder of the key, and when that was read from the database.
 type Seen = (Operator, Instant);
 
 impl KeyCache {
-    /// The holder of a key that is valid at this moment. Found by its hash, so that nothing of ours compares secrets.
+    /// The holder of the key; `None` if it is unknown or has expired. The key is found by its hash, so management never compares secrets.
     pub async fn authenticate(&self, db: &DatabaseConnection, key: &str) -> Result<Option<Operator>, DbErr> {
         let hash = hash_key(key).to_vec();
         if let Some(operator) = self.get(&hash) {

@@ -1,4 +1,4 @@
-//! What must be in the database before the first request.
+//! Prepares the database at the start: the first admin key, and the fleet's CA.
 
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
@@ -19,20 +19,20 @@ use vpnmanager_openapi::auth::hash_key;
 
 /// The name of the key from `API_KEY`.
 const FIRST_KEY: &str = "admin";
-/// Any constant that nothing else in this database locks; the letters of "boot".
+/// The advisory lock: any number that nothing else in this database locks. These are the letters of "boot".
 const BOOTSTRAP_LOCK: i64 = 0x626f_6f74;
 
 /// Why management may not start on this database.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The fleet's certificates come from another CA.
+    /// The database knows another CA than the PKI folder of this replica.
     #[error(
         "the CA in the PKI folder (SHA-256 {found}) is not the fleet's ({expected}): copy the PKI folder of the replica that started first"
     )]
     ForeignAuthority {
-        /// The one in the folder.
+        /// The fingerprint of the CA in the folder.
         found: String,
-        /// The one in the database.
+        /// The fingerprint of the CA in the database.
         expected: String,
     },
     /// The database did not answer.
@@ -50,9 +50,6 @@ impl FromDatabase for BootstrapError {
 }
 
 /// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.
-///
-/// # Errors
-/// See [`BootstrapError`].
 pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
     transact(db, |tx| async move { bootstrap_within(&tx, key, pki).await }).await
 }

@@ -1,4 +1,4 @@
-//! Making one-time tokens with which nodes enrol.
+//! Creates the one-time tokens that nodes enrol with.
 
 use std::time::Duration;
 
@@ -22,23 +22,20 @@ use crate::{
 
 use vpnmanager_openapi::auth::hash_key;
 
-/// What operators recognise a token by, in a secret scanner too.
+/// Operators and secret scanners recognise a token by it.
 const PREFIX: &str = "vpnjoin-";
 const RANDOM_BYTES: usize = 32;
 
-/// A token, shown once.
+/// A token. It is returned once and stored only as a hash.
 #[derive(Debug)]
 pub struct JoinToken {
-    /// What the node presents.
+    /// What the node sends as `join_token`.
     pub token: SecretString,
-    /// Its end.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Makes a token for one node, or for any when `server_id` is `None`.
-///
-/// # Errors
-/// When the database does not take it.
+/// Creates a token for one node, or for any new node if `server_id` is `None`.
 ///
 /// # Panics
 /// When the operating system has no randomness to give.

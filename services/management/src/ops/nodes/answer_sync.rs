@@ -1,4 +1,4 @@
-//! Answering a node that says what it holds: go on, or everything again.
+//! Answers the handshake of a node: it holds what it should, or gets all its commands again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// Why there is no answer; the node asks again.
+/// Why a handshake was not answered; the node asks again.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerSyncError {
     /// The bus did not answer.
@@ -43,11 +43,8 @@ pub enum AnswerSyncError {
     Database(#[from] DbErr),
 }
 
-/// Compares what a node holds with what it should hold. When that differs, everything is published again, and once the stream holds
-/// it all, the node's consumer starts over.
-///
-/// # Errors
-/// See [`AnswerSyncError`].
+/// Compares what a node holds with what it should hold. If they differ, all its commands are published again. Once the stream holds all of
+/// them, the node's consumer starts from the beginning.
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
@@ -58,12 +55,12 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     if is_refused(&app.db, node, request.instance).await? {
         return refuse_clone(app, request).await;
     }
-    // First of all: what is acked while the bus is looked after is not in what the node says.
+    // Read first: acks that arrive during the next steps are not in what the node reported.
     let progress = read::progress(&app.db, node).await?;
     app.topology.ensure_node_consumer(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
-    // What is noted as published may have been published to a store that is gone.
+    // Commands that are recorded as published may have been published to a store that is gone.
     recognise_stream(app, store).await?;
     if server.resync_since.is_some() {
         return prepare(app, request, store).await;
@@ -76,7 +73,7 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
             stream: Some(store),
         });
     };
-    warn!(node.id = %node, reason, "A node gets everything again");
+    warn!(node.id = %node, reason, "Sending a node all its commands again");
     begin(app, node, reason).await?;
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {
@@ -84,18 +81,23 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     })
 }
 
-/// The clone pulled from the same consumer until it was told, so the node itself gets everything again.
+/// Refuses a clone. It pulled from the consumer of the real node until now, so that node gets all its commands again.
 async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     if note_told(&app.db, &request.node, request.instance).await? {
-        begin(app, &request.node, "a clone of the node took some of its commands").await?;
+        begin(
+            app,
+            &request.node,
+            "a clone of the node may have received some of its commands",
+        )
+        .await?;
         app.publisher.wake();
     }
     Ok(SyncAnswer::Refused {
-        reason: "another agent speaks with this node's identity, and was there first".to_owned(),
+        reason: "another agent uses this node's identity and was there first".to_owned(),
     })
 }
 
-/// Makes every placement of the node due and says so in the audit trail. Of several replicas one does it.
+/// Makes every placement of the node due, and records that in the audit trail. Only one of several replicas does it.
 async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
 }
@@ -115,8 +117,8 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
     audit::record_one(transaction, entry).await
 }
 
-/// Once everything is in the stream: what nobody ordered goes, and the consumer starts over. The node will take whoever does not
-/// come for a ghost, so the stream itself is looked at: it may have lost what was published.
+/// Rewinds the node's consumer once the stream holds all commands of the node. The node then removes every user that it is not sent. So
+/// the stream itself is checked first: it may have lost commands that were published, or hold commands for users that are gone.
 async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "everything is being published again".to_owned();
@@ -154,9 +156,9 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
     })
 }
 
-/// Removes what the stream holds for nobody, and gives the users whose commands it lacks.
+/// Deletes commands of unknown users from the stream, and returns the users whose commands it lacks.
 async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, AnswerSyncError> {
-    // Before and after: who comes or goes meanwhile is neither unknown nor missing.
+    // Read before and after: a user that is created or deleted meanwhile is neither unknown nor missing.
     let before = users_of(app, node).await?;
     let held = app.topology.commands_held(node).await?;
     let after = users_of(app, node).await?;
@@ -177,8 +179,8 @@ struct Placed {
     is_awaited: bool,
 }
 
-/// The users that the node should hold, or should still forget, and whether their commands are to be in the stream: a tombstone that
-/// the node has acked is not, though the user waits for other nodes.
+/// The users of the node's placements, and whether their commands must be in the stream. A tombstone that the node has acked need not be
+/// there, although the user may still wait for other nodes.
 async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, bool>, DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),

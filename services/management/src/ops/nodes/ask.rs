@@ -1,4 +1,4 @@
-//! Asking a node something over the bus.
+//! Sends a request to a node over the bus.
 
 use async_nats::{RequestErrorKind, client::RequestError};
 use vpnmanager_nats::{
@@ -10,24 +10,21 @@ use vpnmanager_nats::{
 
 use crate::app::App;
 
-/// Why a node gave no answer.
+/// Why there is no answer from a node.
 #[derive(Debug, thiserror::Error)]
 pub enum AskNodeError {
-    /// It is away.
+    /// The node is away, or answers too late.
     #[error("the node cannot be reached")]
     Unreachable,
-    /// The question could not be asked.
-    #[error("the node could not be asked")]
+    /// The request could not be sent.
+    #[error("sending the request to the node failed")]
     Request(#[source] RequestError),
-    /// The answer was not understood.
-    #[error("the node's answer is not understood")]
+    /// The answer could not be decoded.
+    #[error("decoding the node's answer failed")]
     Answer(#[source] DecodeError),
 }
 
-/// One question and its answer.
-///
-/// # Errors
-/// See [`AskNodeError`].
+/// Sends one request and waits for the answer.
 pub async fn ask_node(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
     let subject = subjects::node_request(node, &request);
     let asked = app.bus.client.request(subject, Envelope::new(request).encode());

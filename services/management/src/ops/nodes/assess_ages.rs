@@ -1,4 +1,4 @@
-//! Calling nodes stale and lost that are silent for too long.
+//! Sets nodes that are silent for too long to stale, and later to lost.
 
 use chrono::Utc;
 use sea_orm::{
@@ -15,10 +15,8 @@ use crate::{
     },
 };
 
-/// Assesses every node by the age of its last heartbeat, and audits and samples each change. Safe in all replicas: one of them makes the change.
-///
-/// # Errors
-/// When the database does not answer.
+/// Assesses every node by the age of its last heartbeat. Each change of state gets an audit entry and a sample in the history. All
+/// replicas may run this at the same time: only one of them makes the change.
 pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Result<(), DbErr> {
     let now = Utc::now();
     let silent_since = now - limits.stale_after;
@@ -45,7 +43,7 @@ pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Resul
     Ok(())
 }
 
-/// Changes the state and samples it.
+/// Changes the state and adds a sample to the history.
 async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
     if change_state(transaction, transition).await? {
         let sample = Statement::from_sql_and_values(

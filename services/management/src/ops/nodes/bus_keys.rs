@@ -1,11 +1,11 @@
-//! Bus keys of nodes that may connect no more.
+//! Revokes bus keys of nodes.
 
 use chrono::Utc;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, sea_query::OnConflict};
 use vpnmanager_entities::bus_revocation;
 use vpnmanager_nats::{ids::NodeId, security::keys::NodePublicKey};
 
-/// Lists a node's bus key among those that may connect no more. The bus hears of it when its access is enforced.
+/// Records that a node's bus key is revoked. It takes effect with the next [`enforce`](crate::bus_access::BusAccess::enforce).
 pub async fn revoke_bus_key(
     transaction: &DatabaseTransaction,
     key: &NodePublicKey,

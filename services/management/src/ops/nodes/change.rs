@@ -1,4 +1,4 @@
-//! What the operator wants of a node: whether it takes new users, whether its clients are moved away.
+//! Drains, disables and enables nodes.
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
@@ -17,24 +17,24 @@ use crate::{
     },
 };
 
-/// Two drains at once must not leave a pool without a node: changes of nodes come one after the other.
+/// Only one node is changed at a time: two concurrent drains could leave a pool without a node.
 const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7816539210442)";
 
-/// What the operator wants of a node.
+/// A change that an operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeChange {
-    /// Its clients are moved away, newcomers too, and no user is placed on it.
+    /// Its clients are moved away, new ones too, and no user is placed on it.
     Drain,
-    /// Its clients may stay again.
+    /// Its clients are no longer moved away.
     Undrain,
-    /// No new user is placed on it, and new profiles do not name it. Whom it serves, it serves on.
+    /// No new user is placed on it, and new profiles do not name it. It still serves the users that it holds.
     Disable,
-    /// It takes new users again.
+    /// New users are placed on it again.
     Enable,
 }
 
 impl NodeChange {
-    /// What the audit trail calls it.
+    /// The action in the audit trail.
     fn action(self) -> AuditAction {
         match self {
             Self::Drain => AuditAction::NodeDrained,
@@ -54,7 +54,7 @@ pub enum ChangeNodeError {
     /// No other node of the pool could take its clients.
     #[error("no other server could take its clients")]
     NowhereToGo,
-    /// The database did not do it.
+    /// The database failed.
     #[error("recording the change failed")]
     Database(#[source] DbErr),
 }
@@ -74,10 +74,7 @@ impl FromDatabase for ChangeNodeError {
     }
 }
 
-/// Records what is wanted of the node; background tasks bring it there. Repeating it changes nothing and is not audited.
-///
-/// # Errors
-/// See [`ChangeNodeError`].
+/// Records the change; background tasks carry it out. Repeating a change does nothing and is not audited.
 pub async fn change_node(
     app: &App,
     actor: &Actor,
@@ -130,7 +127,7 @@ async fn record_change(
     Ok(())
 }
 
-/// Whether another node of the pool is there for the clients.
+/// Whether another node of the pool can take the clients.
 async fn has_others(transaction: &DatabaseTransaction, leaving: &server::Model) -> Result<bool, DbErr> {
     let pool = server::Entity::find()
         .filter(server::COLUMN.pool.eq(leaving.pool.as_str()))

@@ -1,4 +1,4 @@
-//! Changing the state of a node, and saying so once.
+//! Changes the state of a node, and records that once.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
@@ -15,20 +15,21 @@ use crate::{
     ops::audit::{self, Entry},
 };
 
-/// A node's way from one state to another.
+/// A change of a node's state.
 #[derive(Debug, Clone, Copy)]
 pub struct Transition<'a> {
     /// The node.
     pub node: &'a NodeId,
-    /// The state that it is changed from; if it is in another one by then, nothing is changed.
+    /// The expected current state; if the node is in another state, nothing is changed.
     pub from: NodeState,
-    /// The new state with its reason.
+    /// The new state and its reason.
     pub to: &'a Assessment,
-    /// When.
+    /// When the change happened.
     pub at: DateTime<Utc>,
 }
 
-/// Changes a node's state and audits it when the state is another one; true then. Compare-and-set: of several replicas one does it.
+/// Updates the state and its reason. If the state itself changed, adds an audit entry and returns true. This is a compare-and-set: only one
+/// of several replicas makes the change.
 pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
     let Transition { node, from, to, at } = transition;
     let mut update = server::Entity::update_many()

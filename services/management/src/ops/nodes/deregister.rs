@@ -1,4 +1,4 @@
-//! Taking a node out of the fleet: its bus key is revoked, its users are homed elsewhere, nothing waits for it any more.
+//! Removes a node from the fleet: revokes its bus key, gives its users another home, and ends its placements.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use vpnmanager_nats::{
     node_requests::{NodeAnswer, NodeRequest},
     topology::TopologyError,
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     app::App,
@@ -29,23 +30,24 @@ use crate::{
     },
 };
 
-/// The revocation does not wait longer for the node.
+/// How long the revocation waits for the node's answer.
 const RETIRE_WITHIN: Duration = Duration::from_millis(500);
 
-/// Why a node was not taken out. After [`Self::Revoke`] and [`Self::Topology`] the database holds it, and a background task repeats the rest.
+/// Why a deregistration failed. After [`Self::Revoke`] and [`Self::Topology`] it is recorded in the database, and a background task repeats
+/// the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum DeregisterNodeError {
     /// There is no such node.
     #[error("there is no such server")]
     UnknownServer,
-    /// The bus server does not know of the revocation yet.
+    /// The NATS server does not know of the revocation yet.
     #[error("revoking the node's bus key failed")]
     Revoke(#[source] EnforceError),
-    /// The node's commands are still in the stream; without its key it cannot read them.
+    /// The node's commands are still in the stream; the node cannot read them, because its key is revoked.
     #[error("removing the node's commands failed")]
     Topology(#[source] TopologyError),
-    /// The database did not do it.
-    #[error("recording the end of the node failed")]
+    /// The database failed.
+    #[error("recording the deregistration failed")]
     Database(#[source] DbErr),
 }
 
@@ -64,10 +66,7 @@ impl FromDatabase for DeregisterNodeError {
     }
 }
 
-/// Takes a node out of the fleet for good.
-///
-/// # Errors
-/// See [`DeregisterNodeError`].
+/// Removes a node from the fleet permanently.
 pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
     transact(&app.db, |tx| async move { record_end(&tx, app, actor, node).await }).await?;
     app.publisher.wake();
@@ -83,16 +82,18 @@ pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<
         .map_err(DeregisterNodeError::Topology)
 }
 
-/// As long as it can be reached: without its bus key it would go on serving and hear of nothing.
+/// Tells the node to stop serving, before its bus key is revoked: afterwards it cannot be reached, and would keep serving.
 async fn retire(app: &App, node: &NodeId) {
     let request = NodeRequest::Retire {
         reason: "this node was deregistered".to_owned(),
     };
     match tokio::time::timeout(RETIRE_WITHIN, ask_node(app, node, request)).await {
-        Ok(Ok(NodeAnswer::Done)) => info!(node.id = %node, "A node that leaves the fleet serves nobody any more"),
-        Ok(Ok(answer)) => warn!(node.id = %node, ?answer, "A node that leaves the fleet may go on serving"),
-        Ok(Err(error)) => warn!(node.id = %node, error = %error, "A node that leaves the fleet may go on serving"),
-        Err(_) => warn!(node.id = %node, "A node that leaves the fleet did not answer and may go on serving"),
+        Ok(Ok(NodeAnswer::Done)) => info!(node.id = %node, "A deregistered node has stopped serving"),
+        Ok(Ok(answer)) => warn!(node.id = %node, ?answer, "A deregistered node may still be serving"),
+        Ok(Err(error)) => {
+            warn!(node.id = %node, error = %chain(&error), "A deregistered node may still be serving")
+        }
+        Err(_) => warn!(node.id = %node, "A deregistered node did not answer and may still be serving"),
     }
 }
 
@@ -122,8 +123,8 @@ struct UserId {
     id: i64,
 }
 
-/// Ends the node's placements. A standby becomes the home of each user that was homed here, a fit one where there is one. Gives how
-/// many users got another home.
+/// Deletes the node's placements. Each user whose home it was gets one of its standbys as home, if possible one that
+/// [`may_inherit`](crate::domain::placement::may_inherit). Returns how many users got another home.
 async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId, recorder: &str) -> Result<usize, DbErr> {
     let ids = async |sql: &'static str| {
         let backend = transaction.get_database_backend();
@@ -131,7 +132,7 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId, recorder:
         let found = UserId::find_by_statement(statement).all(transaction).await?;
         Ok::<Vec<i64>, DbErr>(found.into_iter().map(|user| user.id).collect())
     };
-    // Users before placements and in the order of their ids, as every change does it: no deadlock.
+    // Every change locks users before placements, and in the order of their ids, so there is no deadlock.
     let placed = ids(
         "SELECT id FROM users WHERE id IN (SELECT user_id FROM placements WHERE server_id = $1) ORDER BY id FOR UPDATE",
     );

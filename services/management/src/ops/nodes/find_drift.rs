@@ -1,4 +1,4 @@
-//! Finding nodes that hold something else than they should, though nothing waits for them.
+//! Finds nodes whose digest differs although nothing is pending for them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,13 +15,13 @@ struct Settled {
     last_applied_at: Option<DateTime<Utc>>,
 }
 
-/// The nodes among these that drift. One of which it cannot be told is not among them.
+/// The nodes among these that drift. A node is left out while its drift cannot be decided.
 pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) -> Result<HashSet<NodeId>, DbErr> {
     let held: HashMap<&NodeId, Held> = heartbeats
         .iter()
         .map(|heartbeat| (&heartbeat.node, held(heartbeat)))
         .collect();
-    // What a node that has not settled says is not compared: its placements need not be read.
+    // A node that is not complete or has local requests cannot be compared: its placements need not be read.
     let names: Vec<String> = held
         .iter()
         .filter(|(_, held)| held.complete && held.queued_intents == 0)
@@ -30,7 +30,7 @@ pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) ->
     if names.is_empty() {
         return Ok(HashSet::new());
     }
-    // What is pending has an index of its own: the placements of a busy node are not read either.
+    // Pending placements have an index of their own, so the other placements of a busy node are not read either.
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "SELECT s.name, held.digest, held.last_applied_at

@@ -1,4 +1,4 @@
-//! Nodes: enrolment, handshakes, heartbeats, and what operators ask of them.
+//! Nodes: enrolment, handshakes, heartbeats, and the changes and requests of operators.
 
 pub mod change;
 pub mod deregister;

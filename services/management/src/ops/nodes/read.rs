@@ -1,4 +1,4 @@
-//! Reading nodes with their health and how far they follow.
+//! Reads nodes with their health and their progress.
 
 use std::collections::HashMap;
 
@@ -14,38 +14,38 @@ use crate::{
     domain::drift::{Held, Recorded, drifts},
 };
 
-/// A node, what it said last, and what it still has to apply.
+/// A node, its last heartbeat, and its progress.
 #[derive(Debug, Clone)]
 pub struct NodeView {
     /// The node.
     pub server: server::Model,
     /// Its latest heartbeat.
     pub health: Option<health_status::Model>,
-    /// How far it follows.
+    /// How far it has applied its commands.
     pub progress: Progress,
 }
 
-/// How far a node follows what PostgreSQL says.
+/// How far a node has applied its commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Users that it should hold.
     pub wanted: i64,
     /// Placements that it has applied.
     pub applied: i64,
-    /// Placements, removals included, that it has not.
+    /// Placements that it has not applied yet, including removals.
     pub pending: i64,
-    /// Since when the oldest of these is published.
+    /// When the oldest pending placement was published.
     pub oldest_pending_at: Option<DateTime<Utc>>,
-    /// The newest error or note that it gave.
+    /// The newest error or note that it reported.
     pub last_error: Option<String>,
     /// When it last applied something, by the node's clock.
     pub last_applied_at: Option<DateTime<Utc>>,
-    /// Digest over what it should hold.
+    /// Digest over the users and revisions that it has applied.
     pub digest: StateDigest,
 }
 
 impl Progress {
-    /// What of it tells drift.
+    /// The part that decides about drift.
     pub fn recorded(&self) -> Recorded {
         Recorded {
             digest: self.digest,
@@ -57,7 +57,7 @@ impl Progress {
 }
 
 impl NodeView {
-    /// Whether the node holds exactly what it should; unknown while something is pending and until a heartbeat follows it.
+    /// Whether the node holds exactly what it should. `None` while something is pending, and until a heartbeat arrives after that.
     pub fn digest_matches(&self) -> Option<bool> {
         let health = self.health.as_ref()?;
         let held = Held {
@@ -70,10 +70,7 @@ impl NodeView {
     }
 }
 
-/// One node.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads one node.
 pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbErr> {
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
         return Ok(None);
@@ -81,10 +78,7 @@ pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbEr
     views(&app.db, vec![server]).await.map(|views| views.into_iter().next())
 }
 
-/// Nodes in the order of their enrolment, after the row `after`, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads at most `limit` nodes in the order of their enrolment, starting after the row with the id `after`.
 pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec<NodeView>, DbErr> {
     let mut query = server::Entity::find().order_by_asc(server::Column::Id).limit(limit);
     if let Some(after) = after {
@@ -93,10 +87,7 @@ pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec
     views(&app.db, query.all(&app.db).await?).await
 }
 
-/// How far one node follows.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads how far one node has applied its commands.
 pub async fn progress(db: &impl ConnectionTrait, node: &NodeId) -> Result<Progress, DbErr> {
     let all = progress_of(db, vec![node.clone()]).await?;
     Ok(all.into_values().next().unwrap_or_default())

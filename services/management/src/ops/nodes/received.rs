@@ -1,24 +1,24 @@
-//! A heartbeat as it arrived.
+//! A heartbeat, and when and from whom it arrived.
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::heartbeats::Heartbeat;
 
-/// A heartbeat with the moment when it came.
+/// A received heartbeat.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// What the node said.
+    /// The heartbeat.
     pub heartbeat: Heartbeat,
-    /// When it came, by our clock.
+    /// When it arrived, by management's clock.
     pub at: DateTime<Utc>,
-    /// Who said it.
+    /// Who sent it.
     pub by: Speaker,
 }
 
-/// Who reports how a node is.
+/// Who reports the health of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
-    /// Its agent.
+    /// The agent of the node.
     Agent,
-    /// Somebody else, who does not know what it holds.
+    /// The operator's own monitoring, over HTTP; it does not know what the node holds.
     Monitoring,
 }

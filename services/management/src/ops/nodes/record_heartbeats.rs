@@ -1,4 +1,4 @@
-//! Recording heartbeats: the latest of each node, its state, and a sample for the history.
+//! Records heartbeats: the last one of each node, the node's state, and samples for the history.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,13 +29,10 @@ use crate::{
     },
 };
 
-/// One sample for the history of each node in this time.
+/// How often the history of a node gets a sample.
 const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
 
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
-///
-/// # Errors
-/// When the database does not take it.
 pub async fn record_heartbeats(db: &DatabaseConnection, limits: HealthConfig, batch: &[Received]) -> Result<(), DbErr> {
     transact(db, |tx| async move { record_within(&tx, limits, batch.to_vec()).await }).await
 }
@@ -54,7 +51,7 @@ async fn record_within(
     let observed = track_agent_runs(transaction, &batch).await?;
     let mut newest: HashMap<NodeId, Received> = HashMap::new();
     for received in batch {
-        // What a clone says is not how the node is.
+        // The heartbeat of a clone says nothing about the node.
         if !observed.is_of_clone(&received.heartbeat) {
             newest.insert(received.heartbeat.node.clone(), received);
         }
@@ -72,7 +69,7 @@ async fn record_within(
         rows.push(row(received, circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, circumstances, limits);
         follow(transaction, server, received, assessment).await?;
-        // Once: what a resync does not put right is tried again with the node's own handshakes.
+        // Only once: if a resync does not repair the drift, the node's own handshakes try again.
         let is_news = circumstances.drift_since == Some(received.at);
         if is_news && server.resync_since.is_none() {
             request_one(transaction, &server.name).await?;
@@ -84,7 +81,7 @@ async fn record_within(
     Ok(())
 }
 
-/// Since when each of these nodes drifts that does.
+/// The nodes among these that drift, and since when.
 async fn follow_drift(
     transaction: &DatabaseTransaction,
     newest: &HashMap<NodeId, Received>,
@@ -170,7 +167,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         .map(drop)
 }
 
-/// Lets the server's row follow its heartbeat, and samples it.
+/// Updates the node's row from its heartbeat, and adds a sample to the history.
 async fn follow(
     transaction: &DatabaseTransaction,
     server: &server::Model,

@@ -1,4 +1,4 @@
-//! Enrolling a node: a one-time token or a key, the node's public keys, and in return everything that it needs to serve.
+//! Enrols a node: it shows a join token or an API key and its public keys, and gets everything that it needs to serve.
 
 use std::net::IpAddr;
 
@@ -37,32 +37,32 @@ use crate::{
 
 use vpnmanager_openapi::auth::hash_key;
 
-/// What a node says of itself.
+/// What a node sends about itself.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Its name.
+    /// Its id.
     pub server_id: NodeId,
-    /// Its public NKey; the seed never leaves it.
+    /// Its public NKey; the seed never leaves the node.
     pub bus_public_key: NodePublicKey,
-    /// Request for its OpenVPN server certificate, PEM.
+    /// The request for its OpenVPN server certificate, PEM.
     pub csr: String,
-    /// What clients dial; the address that the request came from when not given.
+    /// The DNS name or address that clients connect to; without it, the address that the request came from.
     pub host: Option<Host>,
-    /// The port that clients dial.
+    /// The port that clients connect to.
     pub port: u16,
     /// The tunnel's transport.
     pub protocol: Protocol,
     /// Its pool.
     pub pool: String,
-    /// Clients that it takes at most.
+    /// The most clients that it accepts.
     pub capacity: Option<u32>,
-    /// Release of the agent.
+    /// Version of the agent.
     pub agent_version: Option<String>,
-    /// Where the request came from.
+    /// The address that the request came from.
     pub peer: IpAddr,
 }
 
-/// By what authority it enrols.
+/// What allows a node to enrol.
 #[derive(Debug, Clone)]
 pub enum Authority {
     /// A one-time token.
@@ -71,14 +71,14 @@ pub enum Authority {
     Key(Actor),
 }
 
-/// Everything that the node needs. Only the tls-crypt-v2 key is a secret.
+/// Everything that the node needs to serve. Only the tls-crypt-v2 key is a secret.
 #[derive(Debug)]
 pub struct Enrolment {
-    /// Where the bus is.
+    /// The addresses of the bus.
     pub bus_urls: Vec<String>,
-    /// The node's bus credential; of no use without its seed.
+    /// The node's bus credential; useless without the seed.
     pub bus_jwt: String,
-    /// The bus CA, PEM.
+    /// The bus CA, PEM; `None` where the bus has no TLS.
     pub bus_ca: Option<String>,
     /// The fleet's CA, PEM.
     pub ca: String,
@@ -86,40 +86,40 @@ pub struct Enrolment {
     pub certificate: String,
     /// The fleet's tls-crypt-v2 server key, PEM.
     pub tls_crypt_v2_key: SecretString,
-    /// How the common names of all server certificates of the fleet begin.
+    /// The beginning of the common names of all server certificates of the fleet.
     pub server_name_prefix: String,
 }
 
 /// Why a node was not enrolled.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterNodeError {
-    /// Unknown, used by another node, or made for another one. Which of these is not told.
+    /// The token is unknown or was made for another node; the answer does not say which.
     #[error("the join token is not valid")]
     InvalidToken,
-    /// Its time is over.
+    /// The token has expired.
     #[error("the join token has expired")]
     ExpiredToken,
-    /// It was used before.
+    /// The token was used already.
     #[error("the join token was used already")]
     UsedToken,
-    /// A node of that name is enrolled with another key.
+    /// A node with this id is enrolled with another key.
     #[error(
         "a server of that id is enrolled with another key: deregister it, or enrol with a join token made for this id"
     )]
     NameTaken,
-    /// The request for the certificate is wrong.
+    /// The certificate request is invalid.
     #[error("the certificate request is not valid")]
     Csr(#[source] PkiError),
     /// The bus credential could not be signed.
     #[error("signing the bus credential failed")]
     Jwt(#[source] JwtError),
-    /// The bus is away; the node asks again.
+    /// The bus could not be prepared; the node asks again.
     #[error("preparing the bus for the node failed")]
     Topology(#[source] TopologyError),
-    /// The key that it had before could not be revoked; the node asks again.
+    /// The previous bus key of the node could not be revoked; the node asks again.
     #[error("revoking the node's old bus key failed")]
     Revoke(#[source] EnforceError),
-    /// The database did not do it.
+    /// The database failed.
     #[error("recording the node failed")]
     Database(#[source] DbErr),
 }
@@ -146,10 +146,7 @@ impl FromDatabase for RegisterNodeError {
     }
 }
 
-/// Enrols a node, or gives one that repeats its request the same credentials again.
-///
-/// # Errors
-/// See [`RegisterNodeError`].
+/// Enrols a node. A node that is already enrolled may repeat its request with the same keys.
 pub async fn register_node(
     app: &App,
     registration: Registration,
@@ -202,9 +199,9 @@ async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, R
 }
 
 struct Recorded {
-    /// The node had another bus key before, which must go.
+    /// Whether the node had another bus key before, which is revoked now.
     replaced_a_key: bool,
-    /// When this very key was revoked before.
+    /// When the key of this registration was revoked earlier, if it was.
     revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -259,7 +256,7 @@ async fn record_node(
     })
 }
 
-/// Takes the token and says whether it was made for this node. The node that used it may repeat its request with the same key.
+/// Uses up the token, and returns whether it was made for this node. The node that used it may repeat its request with the same key.
 async fn use_token(
     transaction: &DatabaseTransaction,
     registration: &Registration,

@@ -1,4 +1,4 @@
-//! Asking nodes for the handshake before its time, where it may find something: at a start of management, after drift, of a clone.
+//! Asks nodes for a handshake before it is due: after a start of management, after drift, and when a clone appeared.
 
 use std::time::Duration;
 
@@ -11,21 +11,19 @@ use sea_orm::{
 use tracing::{debug, warn};
 use vpnmanager_entities::server;
 use vpnmanager_nats::{ids::NodeId, node_requests::NodeRequest};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 use crate::ops::nodes::ask::{AskNodeError, ask_node};
 
-/// Nodes asked in one run: a fleet is not asked in one instant.
+/// Nodes asked in one run, so that a large fleet is not asked all at once.
 const BATCH: i64 = 50;
-/// Nodes asked at once.
+/// Nodes asked at the same time.
 const CONCURRENCY: usize = 16;
-/// A node that does not answer holds up the others no longer.
+/// How long to wait for the answer of one node.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Notes that every node should be asked: management may hold another database than the one that they knew.
-///
-/// # Errors
-/// When the database does not take it.
+/// Marks every node to be asked: the database may be another one than the nodes know, such as a restored dump.
 pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
@@ -34,10 +32,7 @@ pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
         .map(drop)
 }
 
-/// Notes that this node should be asked.
-///
-/// # Errors
-/// When the database does not take it.
+/// Marks this node to be asked.
 pub async fn request_one(db: &impl ConnectionTrait, node: &NodeId) -> Result<(), DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
@@ -53,11 +48,8 @@ struct Due {
     prompt_since: DateTime<Utc>,
 }
 
-/// Asks those that wait longest, 50 at most. One that is away need not be asked: it begins with the handshake when it connects.
-/// Repeating it changes nothing, in any replica.
-///
-/// # Errors
-/// When the database does not answer.
+/// Asks the marked nodes, at most 50, those that were marked first. A node that is away need not be asked, because it begins with the
+/// handshake when it connects. All replicas may run this at the same time.
 pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
@@ -67,7 +59,7 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     let due = Due::find_by_statement(statement).all(&app.db).await?;
     let asked = stream::iter(due).map(|due| ask(app, due)).buffer_unordered(CONCURRENCY);
     for due in asked.collect::<Vec<_>>().await.into_iter().flatten() {
-        // Whoever wants it anew meanwhile is not forgotten.
+        // The filter keeps a mark that was set again meanwhile.
         server::Entity::update_many()
             .col_expr(server::Column::PromptSince, Expr::value(Option::<DateTime<Utc>>::None))
             .filter(server::Column::Name.eq(due.name))
@@ -78,17 +70,19 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// `None` when it could not be asked and should be again.
+/// Asks one node. `None` if the request could not be sent and must be repeated.
 async fn ask(app: &App, due: Due) -> Option<Due> {
     let node = &due.name;
     match tokio::time::timeout(PATIENCE, ask_node(app, node, NodeRequest::Sync)).await {
-        Ok(Ok(answer)) => debug!(node.id = %node, ?answer, "A node was asked for the handshake"),
-        Ok(Err(AskNodeError::Unreachable)) | Err(_) => debug!(node.id = %node, "A node that should sync is away"),
+        Ok(Ok(answer)) => debug!(node.id = %node, ?answer, "Asked a node for the handshake"),
+        Ok(Err(AskNodeError::Unreachable)) | Err(_) => {
+            debug!(node.id = %node, "A node that should be asked for the handshake is away")
+        }
         Ok(Err(error @ AskNodeError::Answer(_))) => {
-            warn!(node.id = %node, error = %error, "A node could not be asked for the handshake");
+            warn!(node.id = %node, error = %chain(&error), "A node's answer to the request for a handshake is invalid");
         }
         Ok(Err(error @ AskNodeError::Request(_))) => {
-            warn!(node.id = %node, error = %error, "A node could not be asked for the handshake, trying again");
+            warn!(node.id = %node, error = %chain(&error), "Asking a node for the handshake failed, trying again");
             return None;
         }
     }

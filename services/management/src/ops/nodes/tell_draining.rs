@@ -1,4 +1,4 @@
-//! Telling nodes to move their clients away, or no longer, until their heartbeats say that they do.
+//! Tells nodes to start or to end their drain, until their heartbeats confirm it.
 
 use std::time::Duration;
 
@@ -9,19 +9,17 @@ use vpnmanager_nats::{
     ids::NodeId,
     node_requests::{NodeAnswer, NodeRequest},
 };
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 use crate::ops::nodes::ask::{AskNodeError, ask_node};
 
-/// Nodes asked at once.
+/// Nodes told at the same time.
 const CONCURRENCY: usize = 16;
-/// A node that cannot be asked holds up the others no longer.
+/// How long to wait for the answer of one node.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks each node that was heard of lately and does something else than it should. Repeating it changes nothing, in any replica.
-///
-/// # Errors
-/// When the database does not answer.
+/// Tells each healthy or degraded node whose last heartbeat differs from what is wanted. All replicas may run this at the same time.
 pub async fn tell_draining(app: &App) -> Result<(), DbErr> {
     let differing = differing(app).await?;
     stream::iter(differing)
@@ -36,7 +34,7 @@ struct Differing {
     draining: bool,
 }
 
-/// Silent nodes are not asked; they come up here again with their next heartbeat.
+/// Nodes to tell. Silent nodes are left out until their next heartbeat.
 async fn differing(app: &App) -> Result<Vec<Differing>, DbErr> {
     let statement = Statement::from_string(
         app.db.get_database_backend(),
@@ -55,20 +53,22 @@ async fn tell(app: &App, node: Differing) {
     match tokio::time::timeout(PATIENCE, ask_node(app, &name, request)).await {
         Ok(Ok(NodeAnswer::Done)) => info!(
             node.id = %name,
-            draining, "A node was told whether to move its clients away"
+            draining, "Told a node whether to drain"
         ),
-        Ok(Ok(NodeAnswer::Failed { error })) => warn!(node.id = %name, error, "A node could not be told to drain"),
+        Ok(Ok(NodeAnswer::Failed { error })) => {
+            warn!(node.id = %name, error, "A node failed to start or end its drain")
+        }
         Ok(Ok(answer @ (NodeAnswer::Profile { .. } | NodeAnswer::Sessions { .. } | NodeAnswer::NotFound { .. }))) => {
-            warn!(node.id = %name, ?answer, "A node answered another question");
+            warn!(node.id = %name, ?answer, "A node sent an answer that does not fit the request");
         }
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => {
             debug!(
                 node.id = %name,
-                draining, "A node that should be told to drain cannot be reached, trying again"
+                draining, "A node that should start or end its drain is away, trying again"
             );
         }
         Ok(Err(error @ (AskNodeError::Request(_) | AskNodeError::Answer(_)))) => {
-            warn!(node.id = %name, error = %error, "A node could not be told to drain");
+            warn!(node.id = %name, error = %chain(&error), "Telling a node whether to drain failed, trying again");
         }
     }
 }

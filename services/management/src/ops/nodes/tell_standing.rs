@@ -1,4 +1,4 @@
-//! Telling a node that the bus refuses how it stands, with a signature that only the holder of the fleet's CA can give.
+//! Tells a node that the bus refuses whether it is still registered. The answer is signed with the key of the fleet's CA.
 
 use chrono::{TimeDelta, Utc};
 use sea_orm::{DbErr, EntityTrait};
@@ -11,28 +11,28 @@ use vpnmanager_nats::security::{
 
 use crate::{app::App, pki::PkiError};
 
-/// A question that is older, or from a clock that is further off, is not answered.
+/// How far the time of a question may be from management's clock.
 pub const ANSWERED_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
-/// How a node stands.
+/// The standing of a node, signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandingReply {
-    /// In one word.
+    /// The standing.
     pub standing: Standing,
-    /// A fresh bus credential for a registered node; of no use without its seed.
+    /// A new bus credential for a registered node; useless without the node's seed.
     pub bus_jwt: Option<String>,
     /// ECDSA P-256 with SHA-256 (ASN.1) by the fleet's CA over [`Question::answer_text`].
     pub signature: Vec<u8>,
 }
 
-/// Why it was not told.
+/// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum TellStandingError {
-    /// The holder of the key did not sign it.
-    #[error("the signature is not by that key over this question")]
+    /// The question is not signed with the key that it names.
+    #[error("the signature of the question is not by its key")]
     Signature,
-    /// Its time is too far from ours.
-    #[error("the question is not of this moment")]
+    /// The time of the question is more than [`ANSWERED_WITHIN`] away from management's clock.
+    #[error("the time of the question is too far from management's clock")]
     Time,
     /// The bus credential could not be signed.
     #[error("signing the bus credential failed")]
@@ -41,14 +41,12 @@ pub enum TellStandingError {
     #[error("signing the answer failed")]
     Sign(#[from] PkiError),
     /// The database did not answer.
-    #[error("looking for the node failed")]
+    #[error("reading the node failed")]
     Database(#[from] DbErr),
 }
 
-/// Only a key that is known to have been revoked is called deregistered: what this database does not know at all may be of a newer one.
-///
-/// # Errors
-/// See [`TellStandingError`].
+/// Answers a question. Only a key whose revocation is recorded is called deregistered: a key that this database does not know may have been
+/// registered in a newer one.
 pub async fn tell_standing(
     app: &App,
     question: &Question,

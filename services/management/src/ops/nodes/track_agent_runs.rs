@@ -1,4 +1,4 @@
-//! Telling a node's agent from its clone, by who speaks.
+//! Tells a node's agent from its clone, by the runs that send heartbeats.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What a batch of heartbeats tells.
+/// What a batch of heartbeats shows about clones.
 #[derive(Debug, Default)]
 pub struct Observed {
     refused: HashSet<(NodeId, AgentInstance)>,
@@ -33,21 +33,18 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Whether this was said by a clone.
+    /// Whether a clone sent this heartbeat.
     pub fn is_of_clone(&self, heartbeat: &Heartbeat) -> bool {
         self.refused.contains(&(heartbeat.node.clone(), heartbeat.instance))
     }
 
-    /// Whether a clone of the node speaks too.
+    /// Whether a clone of the node is active.
     pub fn is_cloned(&self, node: &NodeId) -> bool {
         self.cloned.contains(node)
     }
 }
 
-/// Notes who spoke. Heartbeats of nodes that are not registered must be sorted out before.
-///
-/// # Errors
-/// When the database does not take it.
+/// Records which runs sent these heartbeats. All nodes in `batch` must be registered.
 pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
     let nodes: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
     let rows = agent_run::Entity::find()
@@ -96,19 +93,13 @@ pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Receiv
     Ok(observed)
 }
 
-/// Whether this run of the node's agent is taken for a clone.
-///
-/// # Errors
-/// When the database does not answer.
+/// Whether this run of the node's agent is refused as a clone.
 pub async fn is_refused(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
     let found = agent_run::Entity::find_by_id((node.clone(), instance)).one(db).await?;
     Ok(found.is_some_and(|run| run.refused))
 }
 
-/// All runs that are taken for clones.
-///
-/// # Errors
-/// When the database does not answer.
+/// All runs that are refused as clones.
 pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(NodeId, AgentInstance)>, DbErr> {
     let refused = agent_run::Entity::find()
         .filter(agent_run::COLUMN.refused.eq(true))
@@ -117,10 +108,7 @@ pub async fn refused_runs(db: &impl ConnectionTrait) -> Result<HashSet<(NodeId, 
     Ok(refused.into_iter().map(|run| (run.server_id, run.instance)).collect())
 }
 
-/// Notes that the clone was told. True for the first time.
-///
-/// # Errors
-/// When the database does not take it.
+/// Records that the clone was told of its refusal. True the first time.
 pub async fn note_told(db: &impl ConnectionTrait, node: &NodeId, instance: AgentInstance) -> Result<bool, DbErr> {
     let noted = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Told, Expr::value(true))
@@ -144,7 +132,7 @@ fn run(row: agent_run::Model) -> Run {
     }
 }
 
-/// `refused` and `told` are changed by [`record_verdict`] and [`note_told`] alone.
+/// Writes the runs, except `refused` and `told`, which only [`record_verdict`] and [`note_told`] change.
 async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(NodeId, AgentInstance), Run>) -> Result<(), DbErr> {
     use agent_run::Column;
     if heard.is_empty() {
@@ -176,14 +164,14 @@ async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(NodeId, Agent
         .on_conflict(conflict)
         .exec_without_returning(transaction)
         .await?;
-    // Runs of yesterday tell nothing.
+    // Runs that ended a day ago no longer matter.
     transaction
         .execute_unprepared("DELETE FROM agent_runs WHERE last_heard < now() - interval '1 day'")
         .await
         .map(drop)
 }
 
-/// Compare-and-set: of several replicas one says so.
+/// Records that a run is refused now, or accepted again. This is a compare-and-set: only one of several replicas does it.
 async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &Run) -> Result<(), DbErr> {
     let recorded = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Refused, Expr::value(run.refused))
@@ -196,18 +184,18 @@ async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &
     if recorded.rows_affected == 0 {
         return Ok(());
     }
-    // It hears of it from the answer to its handshake.
+    // The clone learns of it from the answer to its handshake.
     request_one(transaction, node).await?;
     let (action, details) = if run.refused {
-        error!(node.id = %node, clone.instance = %run.instance, "Two agents speak as one node, the younger one is refused");
+        error!(node.id = %node, clone.instance = %run.instance, "Two agents use the identity of one node, the younger one is refused");
         (
             AuditAction::NodeCloned,
-            "a second agent speaks with the node's identity while the first goes on: the second is refused",
+            "a second agent uses the node's identity while the first is still running: the second is refused",
         )
     } else {
         (
             AuditAction::NodeCloneAccepted,
-            "the node's other agents are silent: the one that was refused as a clone takes over",
+            "the node's other agents are silent: the agent that was refused as a clone is accepted",
         )
     };
     let entry = Entry::new(&Actor::system(), action, node)

@@ -1,4 +1,4 @@
-//! Placing users that stand on fewer nodes than they could: after a node joined, or left.
+//! Places users that have fewer nodes than they should and could have, for example after a node joined or left.
 
 use std::collections::HashMap;
 
@@ -30,16 +30,16 @@ use crate::{
 /// Users placed in one transaction.
 const BATCH: i64 = 200;
 
-/// What one run did.
+/// The result of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     /// Users that lacked a node.
     pub users: usize,
-    /// Whether there may be more.
+    /// Whether there may be more such users.
     pub more: bool,
 }
 
-/// Places up to 200 users that lack a node. Safe in all replicas: each takes other rows.
+/// Places up to 200 users that lack a node. All replicas may run this at the same time: each takes other rows.
 pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, DbErr> {
     let users = transact(db, |tx| async move { place_within(&tx, goal).await }).await?;
     Ok(Placed {
@@ -72,7 +72,7 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
     Ok(users.len())
 }
 
-/// Living users on fewer nodes than they should be and their pool has.
+/// Living users with fewer nodes than the goal, whose pool has more nodes.
 async fn find_lacking(
     transaction: &DatabaseTransaction,
     servers: &[server::Model],
@@ -137,7 +137,7 @@ async fn add_nodes(
         .find(|(_, role)| *role == Role::Home)
         .map(|(node, _)| node);
     if let Some(home) = new_home {
-        // A user that stood on no node needs a credential that its new home can issue.
+        // A user that was on no node needs a credential that its new home can issue.
         let credential = NewCredential::new(user.id, &user.username, home);
         give_credentials(transaction, &[credential]).await?;
         update = update.col_expr(user::Column::ServerId, Expr::value(home.clone()));

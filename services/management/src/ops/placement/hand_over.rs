@@ -1,4 +1,4 @@
-//! Giving users another home: one of their standbys, which makes a new profile for each.
+//! Gives users another home: one of their standbys, which issues a new profile for each.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// A user with the home that it gets.
+/// A user and its new home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// The user's row.
+    /// The id of the user's row.
     pub user_id: i64,
     /// The user's name.
     pub username: Username,
-    /// The home that it loses.
+    /// Its old home.
     pub from: NodeId,
     /// Its new home.
     pub to: NodeId,
@@ -39,7 +39,7 @@ struct Standby {
     node: NodeId,
 }
 
-/// Chooses the new home of each of these users among its standbys. A user without one is not among the moves.
+/// Chooses the new home of each user among its standbys. A user without a suitable standby gets no move.
 pub async fn choose_homes(transaction: &DatabaseTransaction, users: &[i64], heirs: Heirs) -> Result<Vec<Move>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
@@ -72,8 +72,8 @@ pub async fn choose_homes(transaction: &DatabaseTransaction, users: &[i64], heir
     Ok(moves.collect())
 }
 
-/// Makes the moves. The users must be locked. The old home, if it is still placed, becomes a standby; the old profiles stay valid;
-/// the key of a profile lies only on the old home, so the new one makes another.
+/// Makes the moves; the caller must have locked the users. If the old home still holds a user, it becomes a standby. Old profiles stay
+/// valid. Their private keys are only on the old home, so the new home issues new profiles.
 pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Result<(), DbErr> {
     if moves.is_empty() {
         return Ok(());
@@ -101,7 +101,7 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Res
     give_credentials(transaction, &credentials).await
 }
 
-/// How many users each node gets.
+/// Counts how many users each node gets.
 pub fn tally(moves: &[Move]) -> BTreeMap<&str, usize> {
     let mut tally = BTreeMap::new();
     for change in moves {

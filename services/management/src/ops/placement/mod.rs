@@ -1,4 +1,4 @@
-//! Which users stand on which nodes.
+//! Decides which users are placed on which nodes.
 
 pub mod fill;
 pub mod hand_over;

@@ -1,4 +1,4 @@
-//! Taking nodes that were lost back into placement, once they are healthy and in sync.
+//! Readmits nodes that were lost: once they are healthy and in sync, they get users again.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
 
 use vpnmanager_nats::ids::NodeId;
 
-/// A node for which something waits for longer than this is not in sync.
+/// A node with a command that has been pending for longer than this is not in sync.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, FromQueryResult)]
@@ -30,11 +30,8 @@ struct Returned {
     lost_since: DateTime<Utc>,
 }
 
-/// Readmits every lost node that is healthy again, has synced since, and has answered all that is not just on its way. Returns how
-/// many they were; of several replicas one does it.
-///
-/// # Errors
-/// When the database does not answer.
+/// Readmits every lost node that is healthy again, has completed a sync since, and has answered all commands older than 10 s. Returns how
+/// many nodes it readmitted. Only one of several replicas readmits a node.
 pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),

@@ -1,4 +1,4 @@
-//! Handing the homes of nodes that are lost for good, as far as anybody can tell, to standbys.
+//! Gives users another home when their home has been lost for long.
 
 use std::time::Duration;
 
@@ -26,17 +26,18 @@ use crate::{
 /// Users moved in one transaction.
 const BATCH: i64 = 500;
 
-/// What one run did.
+/// The result of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rehomed {
     /// Users that got another home.
     pub users: usize,
-    /// Whether there may be more.
+    /// Whether there may be more such users.
     pub more: bool,
 }
 
-/// Moves up to 500 users whose home is lost for longer than `after` and who have a standby that is fit to be one. Safe in all
-/// replicas: each takes other rows. Homes stay where they are put, also when the old one returns.
+/// Moves up to 500 users whose home has been lost for longer than `after` and who have a standby that
+/// [`may_inherit`]. All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
+/// returns.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
     let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
     if !moves.is_empty() {

@@ -1,4 +1,4 @@
-//! Claiming placements that are not published yet: leased to one replica, skipped by the others, free again when it dies.
+//! Claims placements that are not published yet. A claim is a lease: other replicas skip it, and it ends when the replica dies.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,26 +10,23 @@ use crate::domain::command::{CommandSource, Endpoint, compose};
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
-/// So long a replica may take to publish what it claimed.
+/// How long a replica may take to publish what it claimed.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// One placement, claimed and ready to publish.
+/// A claimed placement with the command to publish.
 #[derive(Debug)]
 pub struct Claim {
     /// The placement.
     pub placement_id: i64,
-    /// How often it was tried, this time included.
+    /// How often publishing was tried, including this time.
     pub attempts: i32,
     /// What to publish.
     pub publication: Publication,
 }
 
 /// Claims up to [`BATCH`] placements whose wanted revision is not in the stream.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
-    // An array, and not `IN`, which PostgreSQL plans as a join with a scan of all placements.
+    // An array and not `IN`: PostgreSQL would plan that as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
@@ -76,7 +73,7 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
         nodes_of.entry(placement.user_id).or_default().push(placement.server_id);
     }
     let claims = claimed.into_iter().filter_map(|placement| {
-        // A user that is gone took its placements along.
+        // The user was deleted meanwhile, and its placements with it.
         let user = users.get(&placement.user_id)?;
         let source = CommandSource {
             user,
@@ -96,7 +93,7 @@ async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -
     Ok(claims.collect())
 }
 
-/// What clients dial, by node.
+/// Where clients connect to each node.
 async fn endpoints(db: &DatabaseConnection) -> Result<HashMap<NodeId, Endpoint>, DbErr> {
     let servers = server::Entity::find().all(db).await?;
     Ok(servers

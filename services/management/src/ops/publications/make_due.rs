@@ -1,9 +1,9 @@
-//! Making placements due: the publisher takes them next, whatever was tried before.
+//! Makes placements due: the publisher takes them next, regardless of earlier tries.
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
-/// Makes the placements of these users want their users' newest revision.
+/// Sets the wanted revision of these users' placements to the users' newest revision.
 pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
@@ -14,18 +14,18 @@ pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64]) -> Result<(),
     db.execute_raw(statement).await.map(drop)
 }
 
-/// What the stream may have lost.
+/// The commands that the stream may have lost.
 #[derive(Debug, Clone, Copy)]
 pub enum Lost<'a> {
-    /// Everything: it is another store.
+    /// All commands: the store was replaced.
     Store,
-    /// Everything for one node.
+    /// All commands of one node.
     Node(&'a NodeId),
     /// The commands of these users for one node.
     Users(&'a NodeId, &'a [UserKey]),
 }
 
-/// Makes what the stream may have lost be published again.
+/// Makes the commands due that the stream may have lost.
 pub async fn publish_again(db: &impl ConnectionTrait, lost: Lost<'_>) -> Result<(), DbErr> {
     let backend = db.get_database_backend();
     let statement = match lost {
@@ -33,7 +33,7 @@ pub async fn publish_again(db: &impl ConnectionTrait, lost: Lost<'_>) -> Result<
             backend,
             "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0",
         ),
-        // The sequences still count: the stream is the same, and a compare-and-set needs them.
+        // The sequences stay: the stream is the same, and publishing compares them.
         Lost::Node(node) => Statement::from_sql_and_values(
             backend,
             "UPDATE placements SET published_revision = 0, lease_until = 'epoch', attempts = 0 WHERE server_id = $1",

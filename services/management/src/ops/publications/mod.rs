@@ -1,4 +1,4 @@
-//! Placements on their way into the stream of commands.
+//! Publishes placements to the stream of commands.
 
 pub mod make_due;
 

@@ -1,5 +1,5 @@
-//! Outrunning revisions that a node or the stream holds and PostgreSQL does not know: it was restored from an older dump.
-//! What PostgreSQL says wins, by a revision greater than any that was ever seen, and the audit trail says so.
+//! Raises users above revisions that a node or the stream holds and PostgreSQL does not know, because it was restored from an older dump.
+//! PostgreSQL is right: its state gets a revision above the one that was seen. The audit trail records it.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
@@ -18,22 +18,19 @@ use crate::{
     },
 };
 
-/// No honest count of changes comes near it; what claims more is not believed.
+/// Revisions from here on are ignored: no user is changed that often.
 const BELIEVABLE: i64 = 1 << 53;
 
-/// A revision seen elsewhere.
+/// A revision that a node or the stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Of this user.
+    /// The user.
     pub user: UserKey,
-    /// The revision that is held there.
+    /// The revision.
     pub holds: Revision,
 }
 
-/// Raises users above these revisions, in a transaction of its own.
-///
-/// # Errors
-/// When the database does not take it.
+/// Raises users above these revisions, in its own transaction.
 pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
     if seen.is_empty() {
         return Ok(());
@@ -41,14 +38,11 @@ pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &
     transact(db, |tx| async move { raise_within(&tx, seen, recorder).await }).await
 }
 
-/// The same within a transaction of the caller.
-///
-/// # Errors
-/// When the database does not take it.
+/// Raises users above these revisions, in the transaction of the caller.
 pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
     let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|seen| seen.holds.0 < BELIEVABLE);
     for seen in absurd {
-        warn!(user.key = %seen.user, revision = %seen.holds, "A node claims a revision that cannot be");
+        warn!(user.key = %seen.user, revision = %seen.holds, "Ignoring a revision that is impossibly high");
     }
     if believed.is_empty() {
         return Ok(());
@@ -62,7 +56,7 @@ pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], reco
     let entries = raised.iter().map(|user| {
         Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
             .about(&user.username)
-            .details("a newer revision than recorded here was found: was the database restored from an older dump?")
+            .details("a node or the stream holds a newer revision than the database: was the database restored from an older dump?")
             .before(json!({ "revision": user.recorded, "seen": user.holds }))
             .after(json!({ "revision": user.revision }))
     });

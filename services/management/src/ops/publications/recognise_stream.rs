@@ -1,4 +1,4 @@
-//! Noticing that the bus came back with another store: everything is published again.
+//! Recognises that the bus has a new store; then every command is published again.
 
 use chrono::DateTime;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, IntoActiveModel, QuerySelect};
@@ -17,10 +17,7 @@ use crate::{
     },
 };
 
-/// Compares the stream with the one that was known. Of several replicas one takes note.
-///
-/// # Errors
-/// When the database does not answer.
+/// Compares the stream with the recorded one. Only one of several replicas records the change.
 pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
     let created_at = DateTime::from_timestamp_micros(found.0).unwrap_or_default();
     transact(&app.db, |tx| async move {
@@ -42,7 +39,7 @@ pub async fn recognise_stream(app: &App, found: StreamId) -> Result<(), DbErr> {
         if known.created_at == created_at {
             return Ok(());
         }
-        warn!(known = %known.created_at, found = %created_at, "The bus has another store: publishing everything again");
+        warn!(known = %known.created_at, found = %created_at, "The bus has a new store, publishing every command again");
         let before = known.created_at;
         let mut row = known.into_active_model();
         row.created_at = Set(created_at);

@@ -1,4 +1,4 @@
-//! Recording what is in the stream, and when to try again what is not.
+//! Records which commands are in the stream, and when to publish the others again.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ops::publications::claim::Claim;
 
 use vpnmanager_runtime::backoff::Backoff;
 
-/// Between two tries for one placement.
+/// The pauses between two tries for one placement.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
 /// The result of publishing one claim.
@@ -19,17 +19,14 @@ pub enum PublicationResult {
     InStream {
         /// The revision that it holds.
         revision: Revision,
-        /// Where.
+        /// Its stream sequence.
         sequence: u64,
     },
-    /// It may not be there.
+    /// Publishing failed; the stream may or may not hold it.
     Failed,
 }
 
-/// Records the results, in the order of the claims. A replica that dies before leaves leases that end.
-///
-/// # Errors
-/// When the database does not answer.
+/// Records the results; `results` has one for each claim, in the same order. If the replica dies before this, its leases end by themselves.
 pub async fn record_publications(
     db: &DatabaseConnection,
     claims: &[Claim],
@@ -54,7 +51,7 @@ pub async fn record_publications(
     if !ids.is_empty() {
         let statement = Statement::from_sql_and_values(
             backend,
-            // Locked in the order of their ids, as the recording of acks does it: no deadlock.
+            // Locked in the order of their ids, as for acks, so there is no deadlock.
             "WITH locked AS MATERIALIZED (SELECT id FROM placements WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
              UPDATE placements SET published_revision = GREATEST(published_revision, r.revision), published_sequence = r.sequence,
                  published_at = now(), lease_until = 'epoch'
@@ -77,10 +74,7 @@ pub async fn record_publications(
     Ok(())
 }
 
-/// Makes placements due again that are in the stream for long and still not applied: the stream may have lost them.
-///
-/// # Errors
-/// When the database does not answer.
+/// Makes placements due again that were published longer than `after` ago and are still not applied: the stream may have lost them.
 pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Result<u64, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),

@@ -1,4 +1,4 @@
-//! Recording acks: what each node has of its users, and what follows for the users.
+//! Records acks in the placements, and what follows for the users.
 
 use std::collections::HashMap;
 
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// A tombstone that a node acked, so that its message can be forgotten.
+/// A tombstone that a node acked, so that its message can be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AckedTombstone {
     /// The node.
     pub node: NodeId,
-    /// The user that it forgot.
+    /// The user that it removed.
     pub user: UserKey,
-    /// Where the tombstone lies in the stream.
+    /// The stream sequence of the tombstone.
     pub sequence: u64,
 }
 
@@ -37,11 +37,11 @@ pub struct AckedTombstone {
 pub struct Applied {
     /// Users whose placements changed.
     pub users: Vec<UserKey>,
-    /// Messages that the stream need not keep.
+    /// Tombstones that the stream need not keep.
     pub tombstones: Vec<AckedTombstone>,
 }
 
-/// Records acks in a transaction of the caller.
+/// Records acks in the transaction of the caller.
 pub(super) async fn apply_acks(
     transaction: &DatabaseTransaction,
     acks: &[&Ack],
@@ -68,7 +68,7 @@ pub(super) async fn apply_acks(
     })
 }
 
-/// Revisions that nodes hold beyond what was sent to them.
+/// Revisions that nodes hold although they are newer than what management sent.
 fn outrun(acks: &[&Ack]) -> Vec<Seen> {
     let seen = acks.iter().filter_map(|ack| match ack.outcome {
         Outcome::Superseded { holds } => Some(Seen {
@@ -86,14 +86,14 @@ struct Held {
     placements: HashMap<i64, Vec<placement::Model>>,
 }
 
-/// An ack with the placement that it is about, as it is after it.
+/// An ack, and its placement after it.
 struct Taken<'a> {
     ack: &'a Ack,
     placement: placement::Model,
 }
 
 impl Held {
-    /// Users before placements and in the order of their ids, as every change does it: no deadlock.
+    /// Locks the rows. Every change locks users before placements, and in the order of their ids, so there is no deadlock.
     async fn lock(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Self, DbErr> {
         let users = user::Entity::find()
             .filter(user::Column::Key.eq_any(acks.iter().map(|ack| ack.user_key)))
@@ -114,7 +114,7 @@ impl Held {
         Ok(Self { users, placements })
     }
 
-    /// Lets the placements follow the acks, and gives those that did.
+    /// Applies the acks to the placements, and returns those that changed one.
     fn take<'a>(&mut self, acks: &[&'a Ack]) -> Vec<Taken<'a>> {
         let ids: HashMap<UserKey, i64> = self.users.iter().map(|user| (user.key, user.id)).collect();
         let mut taken = Vec::with_capacity(acks.len());
@@ -155,7 +155,7 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        // An array holds no NULL here.
+        // The array of errors holds no NULL: an empty text stands for it.
         "UPDATE placements p SET applied_revision = r.revision, digest = r.digest, outcome = r.outcome, error = NULLIF(r.error, ''),
              applied_at = CASE WHEN r.outcome = 'applied' THEN r.at ELSE p.applied_at END
          FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[])
@@ -180,7 +180,7 @@ fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
     tombstones.collect()
 }
 
-/// The profile that a node made of a credential which is homed there.
+/// A profile that the home node of a credential issued.
 #[derive(FromQueryResult)]
 struct MadeProfile {
     user_id: i64,
@@ -224,7 +224,7 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     MadeProfile::find_by_statement(statement).all(transaction).await
 }
 
-/// The profile of the home node becomes the user's, and `synced` follows the placements.
+/// Records the profile of each user's home node, and sets `synced` from the placements.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
     let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
         .into_iter()
@@ -257,7 +257,7 @@ async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: 
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// What living users are no longer to have, and have no longer.
+/// Deletes placements of living users that ended: the node should not hold the user, and has confirmed the removal.
 async fn drop_ended_placements(transaction: &DatabaseTransaction, users: &[i64]) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),

@@ -1,4 +1,4 @@
-//! Recording acks and events of nodes, many in one transaction.
+//! Records acks and events of nodes, many in one transaction.
 
 use chrono::SubsecRound;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, sea_query::OnConflict};
@@ -21,11 +21,8 @@ use crate::{
     },
 };
 
-/// Records a batch. An ack for an older revision than wanted, or from a node where the user is not placed, changes nothing but
-/// what is known of that node. What a clone says counts for nothing: what it took, the node gets again.
-///
-/// # Errors
-/// When the database does not take it; nothing is recorded then.
+/// Records a batch in one transaction; after an error nothing of it is recorded. An ack from a node where the user is not placed changes
+/// nothing. Reports of a clone are ignored: the real node gets the commands again that the clone received.
 pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;

@@ -1,4 +1,4 @@
-//! The end of a removal: a removed user goes when no node holds it any more, and the audit trail keeps the receipt.
+//! Ends removals: a removed user is deleted when no node holds it any more, and the audit trail keeps a receipt.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
@@ -12,7 +12,7 @@ use crate::{
     ops::audit::{self, Entry},
 };
 
-/// Deletes those of these users who are removed and whom every node has forgotten. Each gets its receipt: which node forgot it when.
+/// Deletes the users among these that are removed and that no node holds any more. The receipt says when each node removed the user.
 pub async fn end_removals(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
@@ -41,7 +41,7 @@ pub async fn end_removals(transaction: &DatabaseTransaction, users: &[i64], reco
         .map(drop)
 }
 
-/// A removed user whom no node holds.
+/// A removed user that no node holds.
 #[derive(FromQueryResult)]
 struct Forgotten {
     id: i64,

@@ -1,4 +1,4 @@
-//! Fetching a profile from the node that keeps it. It passes through and is stored nowhere.
+//! Fetches a profile from the node that stores it. Management passes it on and stores it nowhere.
 
 use sea_orm::DbErr;
 use secrecy::SecretString;
@@ -20,40 +20,40 @@ pub struct Profile {
     pub common_name: CommonName,
     /// The whole `.ovpn` file, private key included.
     pub text: SecretString,
-    /// SHA-256 of it, lower-case hex.
+    /// SHA-256 of the file, lower-case hex.
     pub checksum: String,
 }
 
-/// Why there is no profile to give.
+/// Why the profile could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchProfileError {
     /// No living user has the name.
     #[error("there is no such user")]
     UnknownUser,
-    /// The home node has not made it yet.
+    /// The home node has not issued the profile yet.
     #[error("server {0} has not issued the profile yet")]
     NotIssuedYet(NodeId),
-    /// The home node lost it, or never had it.
+    /// The home node lost the profile, or never had it.
     #[error("server {server} does not hold the profile: {detail}")]
     NotHeld {
         /// The home node.
         server: NodeId,
-        /// Its words.
+        /// The explanation of the node.
         detail: String,
     },
     /// The home node is away.
-    #[error("server {0}, which keeps the profile, cannot be reached")]
+    #[error("server {0}, which stores the profile, cannot be reached")]
     NodeUnreachable(NodeId),
     /// The home node answered with a failure.
-    #[error("server {server} could not give the profile: {detail}")]
+    #[error("server {server} failed to send the profile: {detail}")]
     NodeFailed {
         /// The home node.
         server: NodeId,
-        /// Its words.
+        /// The explanation of the node.
         detail: String,
     },
-    /// The answer was not understood.
-    #[error("the answer of server {server} is not understood")]
+    /// The answer could not be decoded.
+    #[error("decoding the answer of server {server} failed")]
     Answer {
         /// The home node.
         server: NodeId,
@@ -85,10 +85,7 @@ impl FetchProfileError {
     }
 }
 
-/// The profile of a living user's newest credential.
-///
-/// # Errors
-/// See [`FetchProfileError`].
+/// Fetches the profile of a living user's newest credential.
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
     let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;
@@ -101,7 +98,7 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
     let issued = homed.filter(|credential| credential.profile_checksum.is_some());
     let Some(common_name) = issued.map(|credential| credential.common_name.clone()) else {
         if user.synced {
-            // The home has answered, and without a profile: it lost the key that the certificate was signed for.
+            // The home has acked without a profile: it lost the key that the certificate was signed for.
             let detail = "its key was lost before the profile was made".to_owned();
             return Err(FetchProfileError::NotHeld { server, detail });
         }
@@ -125,7 +122,7 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
         NodeAnswer::Failed { error } => Err(FetchProfileError::NodeFailed { server, detail: error }),
         NodeAnswer::Sessions { .. } | NodeAnswer::Done => Err(FetchProfileError::NodeFailed {
             server,
-            detail: "it answered another question".to_owned(),
+            detail: "its answer does not fit the request".to_owned(),
         }),
     }
 }

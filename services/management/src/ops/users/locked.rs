@@ -1,4 +1,4 @@
-//! A living user by name, locked: how every change of one begins.
+//! Locks a living user by name, as the first step of every change.
 
 use sea_orm::{DatabaseTransaction, DbErr, QuerySelect};
 use vpnmanager_entities::user;
@@ -6,13 +6,13 @@ use vpnmanager_nats::username::Username;
 
 use crate::ops::transact::FromDatabase;
 
-/// Why a living user was not changed.
+/// Why a user was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LivingUserError {
     /// No living user has the name.
     #[error("there is no such user")]
     UnknownUser,
-    /// The database did not do it.
+    /// The database failed.
     #[error("recording the change failed")]
     Database(#[source] DbErr),
 }
@@ -32,7 +32,7 @@ impl FromDatabase for LivingUserError {
     }
 }
 
-/// The user, who stays as it is until the transaction ends.
+/// Reads the user and locks its row until the transaction ends.
 pub(super) async fn locked_user(
     transaction: &DatabaseTransaction,
     username: &Username,

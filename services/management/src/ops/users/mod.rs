@@ -1,4 +1,4 @@
-//! Users: what operators and nodes ask for, and what is told of them.
+//! Users: the changes and requests of operators and nodes.
 
 pub mod change;
 pub mod create;

@@ -1,4 +1,4 @@
-//! Reading users with their placements.
+//! Reads users with their placements.
 
 use std::collections::HashMap;
 
@@ -9,32 +9,29 @@ use sea_orm::{
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{ids::NodeId, username::Username};
 
-/// A user and what each node holds of it, home first.
+/// A user and its placements.
 #[derive(Debug, Clone)]
 pub struct UserView {
     /// The user.
     pub user: user::Model,
-    /// Where it is placed.
+    /// The placements, home first.
     pub placements: Vec<placement::Model>,
 }
 
-/// Which users to list; all when empty.
+/// Which users to list; a user must match all fields that are set.
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
-    /// Homed on this node.
+    /// Users whose home is this node.
     pub server_id: Option<NodeId>,
-    /// Suspended or not.
+    /// `true`: users with access; `false`: suspended users.
     pub active: Option<bool>,
-    /// Applied everywhere or not.
+    /// `true`: users whose nodes have all applied the newest revision.
     pub synced: Option<bool>,
-    /// How the name begins.
+    /// The beginning of the username.
     pub username_prefix: Option<String>,
 }
 
-/// The living user of that name.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads the living user with this name.
 pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Option<UserView>, DbErr> {
     match user::Entity::find_living_by_username(username).one(db).await? {
         Some(user) => view(db, user).await.map(Some),
@@ -42,10 +39,7 @@ pub async fn get_user(db: &DatabaseConnection, username: &Username) -> Result<Op
     }
 }
 
-/// Living users in the order of their creation, after the row `after`, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads at most `limit` living users in the order of their creation, starting after the row with the id `after`.
 pub async fn list_users(
     db: &DatabaseConnection,
     filter: &UserFilter,
@@ -66,7 +60,7 @@ pub async fn list_users(
         query = query.filter(user::COLUMN.synced.eq(synced));
     }
     if let Some(prefix) = &filter.username_prefix {
-        // Usernames are ASCII and compared bytewise (COLLATE "C"): DEL is greater than any character of one.
+        // Usernames are ASCII and compared bytewise (COLLATE "C"); DEL is greater than all their characters.
         query = query.filter(Expr::col(user::Column::Username).gte(prefix.as_str()));
         query = query.filter(Expr::col(user::Column::Username).lt(format!("{prefix}\u{7f}")));
     }
@@ -74,16 +68,13 @@ pub async fn list_users(
     with_placements(db, users).await
 }
 
-/// One user with its placements.
+/// Reads the placements of one user.
 pub async fn view(db: &impl ConnectionTrait, user: user::Model) -> Result<UserView, DbErr> {
     let placements = placement::Entity::find_of([user.id]).all(db).await?;
     Ok(UserView { user, placements })
 }
 
-/// Adds the placements of these users.
-///
-/// # Errors
-/// When the database does not answer.
+/// Reads the placements of several users with one query.
 pub async fn with_placements(db: &impl ConnectionTrait, users: Vec<user::Model>) -> Result<Vec<UserView>, DbErr> {
     if users.is_empty() {
         return Ok(Vec::new());

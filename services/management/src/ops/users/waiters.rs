@@ -1,4 +1,4 @@
-//! Waiting until every node has applied a change.
+//! Waits until every node has applied a change.
 
 use std::{
     collections::HashMap,
@@ -13,31 +13,31 @@ use vpnmanager_nats::ids::UserKey;
 
 use crate::ops::users::read::{self, UserView};
 
-/// The news may have come before anybody waited for it: look after this, too.
+/// When to read the database first: the last ack may have been recorded before the wait began.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-/// Another replica may have recorded the last ack: look again this often.
+/// How often to read the database again: another replica may have recorded the last ack.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Who waits for which user. The news only shorten a wait, the rows decide.
+/// The requests that wait for users. News only shortens a wait; the rows in the database decide.
 #[derive(Debug, Clone, Default)]
 pub struct Waiters {
     by_user: Arc<Mutex<HashMap<UserKey, watch::Sender<News>>>>,
 }
 
-/// What is known of a user for whom somebody waits.
+/// The news of a user that a request waits for.
 #[derive(Debug, Clone, Default)]
 enum News {
     /// Nothing new.
     #[default]
     None,
-    /// Some node has applied something.
+    /// A node has acked; this is the user's state since.
     State(Box<UserView>),
-    /// Every node has forgotten the user.
+    /// No node holds the user any more, and its row is deleted.
     Gone,
 }
 
 impl Waiters {
-    /// Those of these users for whom somebody waits.
+    /// The users among these that a request waits for.
     pub fn waited_for(&self, users: &[UserKey]) -> Vec<UserKey> {
         let by_user = self.by_user();
         users
@@ -47,10 +47,10 @@ impl Waiters {
             .collect()
     }
 
-    /// Tells whoever waits for these users how they are: read once for all of them.
+    /// Sends the state of these users to the requests that wait for them. Reads the database once for all.
     ///
     /// # Errors
-    /// When the database does not answer; the waiters look for themselves then.
+    /// May be ignored: the waiting requests then read the database themselves.
     pub async fn tell(&self, db: &DatabaseConnection, users: &[UserKey]) -> Result<(), DbErr> {
         let waited_for = self.waited_for(users);
         if waited_for.is_empty() {
@@ -74,7 +74,7 @@ impl Waiters {
         Ok(())
     }
 
-    /// Waits until the user is synced, at most `timeout`, and gives its state at that moment; `None` when it is removed everywhere.
+    /// Waits until the user is synced, at most `timeout`, and returns its state at that moment; `None` if its removal is complete.
     pub async fn until_settled(
         &self,
         db: &DatabaseConnection,
@@ -90,7 +90,7 @@ impl Waiters {
             let told = tokio::time::timeout_at(until, waiting.news.changed()).await;
             let state = match told {
                 Ok(Ok(())) => waiting.news.borrow_and_update().clone(),
-                // Nobody said anything in time: see for oneself.
+                // No news in time: read the database.
                 Ok(Err(_)) | Err(_) => look(db, view.user.id).await?,
             };
             match state {
@@ -115,7 +115,7 @@ impl Waiters {
     }
 }
 
-/// One who waits; leaves when dropped.
+/// One waiting request; dropping it ends the wait.
 struct Waiting {
     waiters: Waiters,
     user: UserKey,
@@ -125,7 +125,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut by_user = self.waiters.by_user();
-        // This one is still counted.
+        // This receiver is still counted.
         if by_user
             .get(&self.user)
             .is_some_and(|waiters| waiters.receiver_count() <= 1)

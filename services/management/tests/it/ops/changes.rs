@@ -1,4 +1,4 @@
-//! What operators want of nodes.
+//! Draining, disabling and enabling nodes.
 
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Two agents with one identity.
+//! Two agents with the same identity.
 
 use chrono::{TimeDelta, Utc};
 use vpnmanager_entities::server::NodeState;

@@ -1,4 +1,4 @@
-//! Nodes that hold something else than they should.
+//! Nodes whose digest differs although nothing is pending.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::stack::Stack;
 
 const DRIFTS: &str = "it holds something else than it should, and is being put right";
 
-/// A node that holds alice, with no background task that would answer for it.
+/// A node that holds alice. No background task runs that would answer its heartbeats.
 struct Watched {
     stack: Stack,
     run: AgentInstance,
@@ -60,7 +60,7 @@ impl Watched {
         received
     }
 
-    /// The state, its reason, and whether it is to be asked for the handshake, once this was heard.
+    /// The node's state, the reason, and whether the node is marked for a handshake, after this heartbeat was recorded.
     async fn hears(&self, received: Received) -> (NodeState, Option<String>, bool) {
         let thresholds = self.stack.app.config.health;
         record_heartbeats(&self.stack.app.db, thresholds, &[received])
@@ -125,7 +125,7 @@ async fn what_is_on_its_way_is_no_drift() {
         assert_eq!((state, prompted), (NodeState::Healthy, false), "{received:?}");
     }
 
-    // While a command is on its way nothing can be told, however often it is heard.
+    // While a command is pending drift cannot be decided, even after several heartbeats.
     let wanted = "UPDATE placements SET wanted_revision = wanted_revision + 1";
     watched.stack.app.db.execute_unprepared(wanted).await.expect("changed");
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Nodes that are lost: their homes go to others, and they come back when they are well.
+//! Lost nodes: their users get another home, and they are readmitted when they are healthy and in sync.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,7 +26,7 @@ async fn sql(stack: &Stack, statement: &str) {
     stack.app.db.execute_unprepared(statement).await.expect("executed");
 }
 
-/// Nodes that nobody runs and that look healthy, but for node-1.
+/// Nodes without agents. All look healthy except node-1.
 async fn fleet(nodes: u8) -> Stack {
     let stack = Stack::start().await;
     for number in 1..=nodes {

@@ -1,4 +1,4 @@
-//! What operators asked the local API of a node.
+//! Requests of local APIs: what an operator asked a node to do.
 
 use chrono::{TimeDelta, Utc};
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
@@ -82,7 +82,7 @@ async fn what_contradicts_the_database_is_refused_with_the_reason() {
         refusal(&accept(&stack.app, &remove).await.expect("answered")),
         IntentRefusal::UnknownUser
     );
-    // Asked again, it is refused again and recorded no more.
+    // A repeated request is refused again, but not recorded again.
     accept(&stack.app, &remove).await.expect("answered");
     let refused = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("local_request_refused"));
     assert_eq!(refused.count(&stack.app.db).await.expect("counted"), 3);

@@ -1,4 +1,4 @@
-//! Operations against a real PostgreSQL: what the transactions promise.
+//! Operations, tested with a real PostgreSQL.
 
 mod changes;
 mod clones;
@@ -65,7 +65,7 @@ async fn enrol(stack: &Stack, id: &str) {
         .expect("enrolled");
 }
 
-/// Rows of this kind in the audit trail.
+/// The audit entries with this action.
 async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
     audit_log::Entity::find()
         .filter(audit_log::COLUMN.action.eq(action.as_str()))
@@ -91,7 +91,7 @@ async fn view(stack: &Stack, username: &str) -> Option<UserView> {
         .expect("read")
 }
 
-/// An ack as a node that holds this revision sends it.
+/// The ack of a node that has applied this revision.
 fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
     Ack {
         node: node(id),

@@ -1,4 +1,4 @@
-//! Claiming placements: leases, skipped locks, and what a command is made of.
+//! Claiming placements: leases, skipped locks, and the content of commands.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
     (stack, alice)
 }
 
-/// Ends the background tasks, so that nobody but the test claims anything.
+/// Ends the background tasks, so that only the test claims placements.
 async fn stop(stack: &Stack) {
     stack.tasks.stop();
     stack.tasks.wait(SOON).await.expect("stopped");

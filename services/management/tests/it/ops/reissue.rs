@@ -1,4 +1,4 @@
-//! New profiles for users who have one.
+//! New profiles for users that already have one.
 
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The end of a removal: the row goes when no node holds the user any more, with a receipt, whatever the last holder did.
+//! The end of a removal: the row is deleted and a receipt is written when no node holds the user any more.
 
 use sea_orm::EntityTrait;
 use serde_json::Value;
@@ -26,7 +26,7 @@ async fn users(stack: &Stack) -> usize {
     user::Entity::find().all(&stack.app.db).await.expect("read").len()
 }
 
-/// The nodes of each receipt, by name.
+/// The names of the nodes in each receipt.
 async fn receipts(stack: &Stack) -> Vec<Vec<String>> {
     let rows = audited(stack, AuditAction::UserRemovalCompleted).await;
     rows.into_iter()

@@ -222,7 +222,7 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
 }
 
-/// A stolen node may send what PostgreSQL refuses, and an honest one quotes logs.
+/// A stolen node may send text that PostgreSQL rejects, and an honest node may quote such text from logs.
 #[tokio::test]
 async fn a_report_that_cannot_be_recorded_holds_up_no_other() {
     let stack = Stack::start().await;

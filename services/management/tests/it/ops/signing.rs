@@ -1,4 +1,4 @@
-//! Signing for nodes.
+//! Signing certificates for nodes.
 
 use sea_orm::{EntityTrait, QueryFilter};
 use vpnmanager_entities::credential;

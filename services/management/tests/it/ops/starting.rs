@@ -1,4 +1,4 @@
-//! Starting beside other replicas.
+//! Starting a replica while others start or run.
 
 use sea_orm::{Database, EntityTrait, PaginatorTrait};
 use vpnmanager_entities::{api_key, certificate_authority};

@@ -1,4 +1,4 @@
-//! The handshake: when a node gets everything again.
+//! The handshake: when a node gets all its commands again.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What a new node says.
+/// The request of a new node.
 pub(super) fn request(id: &str) -> SyncRequest {
     SyncRequest {
         node: node(id),
@@ -44,7 +44,7 @@ async fn ask(stack: &Stack, request: &SyncRequest) -> SyncAnswer {
     answer_sync(&stack.app, request).await.expect("answered")
 }
 
-/// Asks until everything is published again.
+/// Repeats the request until every command is published again.
 async fn ask_until_prepared(stack: &Stack, request: &SyncRequest) -> SyncAnswer {
     let prepared = async || match ask(stack, request).await {
         SyncAnswer::Preparing { .. } => None,
@@ -55,7 +55,7 @@ async fn ask_until_prepared(stack: &Stack, request: &SyncRequest) -> SyncAnswer 
         .expect("prepared")
 }
 
-/// A node that holds alice as she was created, as it would say so.
+/// A node that holds alice's first revision, and its request.
 async fn in_sync(stack: &Stack) -> SyncRequest {
     enrol(stack, "node-1").await;
     let alice = create(stack, "alice").await;
@@ -153,7 +153,7 @@ async fn a_node_that_waits_for_an_ack_or_for_its_own_request_has_not_drifted() {
         ..well.clone()
     };
     assert!(matches!(ask(&stack, &queued).await, SyncAnswer::Ok { .. }));
-    // Applied and acked between its look at itself and now.
+    // Applied and acked after the node computed its digest.
     let overtaken = SyncRequest {
         digest: StateDigest(1),
         at: well.at - chrono::TimeDelta::seconds(1),
@@ -168,7 +168,7 @@ async fn a_node_that_waits_for_an_ack_or_for_its_own_request_has_not_drifted() {
     assert!(matches!(ask(&stack, &ahead).await, SyncAnswer::Ok { .. }));
 }
 
-/// Otherwise the node would take everybody for a ghost.
+/// Otherwise the node would remove every user.
 #[tokio::test]
 async fn what_the_stream_lost_since_it_was_published_again_is_published_once_more() {
     let stack = Stack::start().await;
@@ -195,7 +195,7 @@ async fn what_the_stream_lost_since_it_was_published_again_is_published_once_mor
     );
 }
 
-/// Its tombstone left the stream with the ack, and must not be missed there.
+/// Its tombstone was deleted from the stream after the ack, and must not count as missing.
 #[tokio::test]
 async fn who_is_removed_here_and_waits_for_another_node_holds_up_nobody() {
     let stack = Stack::start().await;

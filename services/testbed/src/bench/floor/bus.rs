@@ -1,4 +1,4 @@
-//! A stream, a publisher and a bare pull consumer, each over a TLS connection of its own, as in the real thing.
+//! A stream, a publisher and a simple pull consumer. Each has its own TLS connection, as in the product.
 
 use anyhow::Context;
 use async_nats::{

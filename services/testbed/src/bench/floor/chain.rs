@@ -1,4 +1,4 @@
-//! The whole chain, many at once.
+//! Runs the chain of the floor, many at the same time.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::bench::{load::Latencies, options::Bench};
 
-/// Messages worked on at once.
+/// The most messages that are processed at the same time.
 const CONCURRENT: usize = 64;
 
 /// A step of the chain.
@@ -75,7 +75,7 @@ struct Inner {
     failure: Mutex<Option<String>>,
 }
 
-/// When the consumer did what.
+/// The times of the consumer's steps.
 #[derive(Debug)]
 struct Consumed {
     received: Instant,
@@ -114,19 +114,19 @@ impl Floor {
         self.0.bus.server.clone()
     }
 
-    /// Starts counting anew.
+    /// Returns the durations of the steps so far, and starts counting again.
     pub(in crate::bench) fn take_spans(&self) -> Vec<Latencies> {
         let mut spans = self.0.spans.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *spans, vec![Latencies::default(); Span::ALL.len()])
     }
 
-    /// Keys, requests, signatures and files alone on all cores, users per second.
+    /// Users per second if only keys, requests, signatures and files are made, on all cores.
     pub(in crate::bench) async fn issue_alone(&self, length: Duration) -> anyhow::Result<f64> {
         let issue = Arc::clone(&self.0.issue);
         tokio::task::spawn_blocking(move || issue.alone(length)).await?
     }
 
-    /// One chain; false when it failed.
+    /// Runs one chain; false if it failed.
     pub(in crate::bench) async fn run(&self) -> bool {
         let Err(error) = self.chain().await else { return true };
         self.0
@@ -137,7 +137,7 @@ impl Floor {
         false
     }
 
-    /// Whether every chain came to its end.
+    /// Fails if a chain did not end well.
     pub(in crate::bench) fn sound(&self) -> anyhow::Result<()> {
         match &*self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(failure) => bail!("the floor's chain failed: {failure}"),
@@ -166,7 +166,7 @@ impl Floor {
         let ended = Instant::now();
 
         let mut spans = inner.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        // The message may be delivered before its publisher hears that it is stored.
+        // The message may be delivered before its publisher gets the ack.
         let times = [
             committed - began,
             published - committed,
@@ -182,7 +182,7 @@ impl Floor {
     async fn consume(self, messages: pull::Stream) {
         messages
             .for_each_concurrent(CONCURRENT, |message| async {
-                // Whoever waits for a message that failed is told by the end of its channel.
+                // For a message that failed the channel is dropped, which ends the wait.
                 if let Ok(message) = message
                     && let Some(number) = bus::number(&message)
                 {

@@ -1,4 +1,4 @@
-//! Key, request, signature and files in a bare loop, with the parameters of the real thing.
+//! Makes keys, requests, signatures and files in a simple loop, with the same parameters as the product.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 
-/// The authority, and where the files go.
+/// The authority, and the folders for the files.
 #[derive(Debug)]
 pub(super) struct IssueFloor {
     issuer: Issuer<'static, KeyPair>,
@@ -53,7 +53,7 @@ impl IssueFloor {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let csr = named(&name).serialize_request(&key)?.pem()?;
 
-        // What the authority does: it believes no request whose signature is wrong.
+        // As the real authority does: a request with a wrong signature is refused.
         let mut asked = CertificateSigningRequestParams::from_pem(&csr)?;
         asked.params = named(&name);
         asked.params.is_ca = IsCa::ExplicitNoCa;
@@ -67,7 +67,7 @@ impl IssueFloor {
         self.allow.iter().try_for_each(|dir| write(dir, &name, ""))
     }
 
-    /// As many as all cores together make in `length`, per second.
+    /// How many users per second all cores make together, measured for `length`.
     pub(super) fn alone(&self, length: Duration) -> anyhow::Result<f64> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let made = AtomicI64::new(0);
@@ -75,7 +75,7 @@ impl IssueFloor {
         std::thread::scope(|scope| {
             let work = || {
                 while started.elapsed() < length {
-                    // Below zero: apart from the numbers of the chains.
+                    // Negative, so that they differ from the numbers of the chains.
                     self.make(-made.fetch_add(1, Ordering::Relaxed) - 1)?;
                 }
                 anyhow::Ok(())
@@ -97,7 +97,7 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-/// Complete or not at all, as every file of a node; not synced, as those.
+/// Writes a file completely or not at all, and without a sync, as a node does.
 fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let staged = dir.join(format!(".{name}.new"));
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&staged)?;

@@ -1,11 +1,11 @@
-//! The commits: one row each, in a database of its own in the same cluster.
+//! The commits: one row each, in a separate database of the same cluster.
 
 use anyhow::Context;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use vpnmanager_testbed::stack::Stack;
 
 const DATABASE: &str = "bench_floor";
-/// About what management writes of one user in its first transaction.
+/// About as many bytes as management writes for one user in its first transaction.
 const NOTE_BYTES: usize = 400;
 
 /// A pool as large as the number of clients, all connections open.

@@ -1,4 +1,4 @@
-//! As much work as so many clients get done, each doing one after the other.
+//! A number of clients work at the same time, each on one item after the other.
 
 use std::{
     sync::Arc,
@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::Latencies;
 
-/// Lets `clients` do `work` until `length` is over; what is in hand then is finished and counted.
-/// What fails (`false`) is not counted.
+/// Lets `clients` do `work` until `length` is over; work in progress is then finished and counted.
+/// Failed work (`false`) is not counted.
 pub(in crate::bench) async fn closed_loop<F, Fut>(clients: u16, length: Duration, work: F) -> anyhow::Result<Latencies>
 where
     F: Fn() -> Fut + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! One create after the other, each under a fresh name, and what became of them.
+//! Creates users, each with a new name, and counts the results.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use vpnmanager_testbed::{api::Api, stack::Stack};
 
-/// Failures whose text is kept.
+/// The most failures whose text is kept.
 const TOLD: usize = 5;
 
 /// Creates users; shared by all clients of all rounds.
@@ -24,7 +24,7 @@ pub(in crate::bench) struct Creator {
 }
 
 impl Creator {
-    /// What all names of ours begin with.
+    /// The prefix of all usernames of the benchmark.
     pub(in crate::bench) const PREFIX: &str = "bench-";
 
     pub(in crate::bench) fn new(stack: &Stack) -> Self {
@@ -37,7 +37,7 @@ impl Creator {
         }
     }
 
-    /// Creates one user; with `wait` it counts only when the answer says that every placed node has applied.
+    /// Creates one user; with `wait` it counts only if every node of the user has applied it.
     /// False when it failed.
     pub(in crate::bench) async fn create(&self, wait: Option<Duration>) -> bool {
         let name = format!("{}{:07}", Self::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));

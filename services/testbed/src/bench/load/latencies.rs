@@ -5,11 +5,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Microseconds, to three digits, with room for whatever comes.
+/// Durations in microseconds, exact to three digits, without an upper limit.
 #[derive(Debug, Clone)]
 pub(in crate::bench) struct Latencies(Histogram<u64>);
 
-/// What people compare.
+/// The usual percentiles.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(in crate::bench) struct Summary {
     pub(in crate::bench) count: u64,
@@ -29,7 +29,7 @@ impl Default for Latencies {
 impl Latencies {
     pub(in crate::bench) fn record(&mut self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // Not `saturating_record`, which never resizes.
+        // `saturating_record` would never resize.
         self.0
             .record(us)
             .expect("a histogram that resizes itself takes every value");

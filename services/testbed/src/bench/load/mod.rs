@@ -1,4 +1,4 @@
-//! Making users through the API: at a fixed rate, or as fast as so many clients can.
+//! Creates users through the API: at a fixed rate, or as fast as a number of clients can.
 
 mod closed_loop;
 mod creator;

@@ -1,4 +1,4 @@
-//! Work offered on a fixed schedule, whether or not what came before is done.
+//! Starts work on a fixed schedule, whether or not earlier work is finished.
 
 use std::{
     thread,
@@ -10,15 +10,15 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 use super::Latencies;
 
-/// Offers `work` at `rate` per second for `length`. Each is timed from the moment at which it was due, so that a stall
-/// counts for all whom it kept waiting, and not only for the one that met it. What fails (`false`) is not timed.
+/// Starts `work` `rate` times per second for `length`. Each is timed from the moment when it was due, so that a stall counts for all work
+/// that it delayed and not only for one. Failed work (`false`) is not timed.
 pub(in crate::bench) async fn open_loop<F, Fut>(rate: u32, length: Duration, work: F) -> anyhow::Result<Latencies>
 where
     F: Fn() -> Fut + Send + 'static,
     Fut: Future<Output = bool> + Send + 'static,
 {
     let handle = Handle::current();
-    // A thread of its own: the runtime's timer has a grain of a millisecond.
+    // A separate thread, because the runtime's timer is only exact to a millisecond.
     let paced = tokio::task::spawn_blocking(move || {
         let mut offered = JoinSet::new();
         let started = Instant::now();
