@@ -85,6 +85,28 @@ pub enum NodeAnswer {
     },
 }
 
+/// Why a request that is answered with [`NodeAnswer::Done`] was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// The node could not do it; its reason, for people.
+    #[error("{0}")]
+    Failed(String),
+    /// The answer belongs to another request.
+    #[error("the node answered another request")]
+    OtherAnswer,
+}
+
+impl NodeAnswer {
+    /// For a request that returns nothing: whether it is done.
+    pub fn into_done(self) -> Result<(), NotDone> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Failed { error } => Err(NotDone::Failed(error)),
+            Self::Profile { .. } | Self::Sessions { .. } | Self::NotFound { .. } => Err(NotDone::OtherAnswer),
+        }
+    }
+}
+
 impl std::fmt::Debug for NodeAnswer {
     /// Shows the kind of answer only: a profile holds a private key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

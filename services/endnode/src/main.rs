@@ -17,7 +17,7 @@ enum Command {
     Serve,
     /// Print the description of the local API
     Openapi {
-        /// As YAML
+        /// Print YAML; the default is JSON
         #[arg(long)]
         yaml: bool,
     },

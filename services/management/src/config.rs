@@ -1,4 +1,4 @@
-//! What management can be told: one table of settings, one struct for each concern.
+//! The configuration of management: one table of settings, one struct for each concern.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
 
-/// The binary and everything that can be configured.
+/// The program and its settings.
 pub const SERVICE: Service = Service {
     name: "vpnmanager-management",
     version: env!("CARGO_PKG_VERSION"),
@@ -124,7 +124,7 @@ const API_KEY: &str = "printable ASCII without spaces";
 const DURATION: &str = "a duration such as 10s";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
-/// All of it. The variables and defaults are in docs/configuration.md.
+/// The whole configuration. docs/configuration.md lists the variables and their defaults.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Config {
     /// SERVER_ID.
@@ -224,10 +224,8 @@ impl Config {
         }
     }
 
-    /// The configuration from flags, environment, file and defaults, checked.
-    ///
-    /// # Errors
-    /// [`Stop`] with what to print: what is wrong, or the answer to `--print-config`.
+    /// Reads the configuration from flags, environment, file and defaults, and checks it. [`Stop`] says what to print: what is wrong, or
+    /// the answer to `--print-config`.
     pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
         let config: Self = cli.load()?;
         config.check(cli)?;

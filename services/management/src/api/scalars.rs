@@ -1,4 +1,4 @@
-//! Names as the API takes them: parsed at the border, described in the specification.
+//! Scalar types of the API: each parses its text and describes itself in the API description.
 
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ use crate::domain::audit_action::AuditAction;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsernameText(pub(super) Username);
 
-/// Whether OpenVPN serves.
+/// The state of OpenVPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OpenvpnStateText(pub(super) OpenvpnState);
 
@@ -41,7 +41,7 @@ scalar_impls! {
 }
 
 text_scalar! {
-    /// How usernames begin.
+    /// The beginning of a username.
     pub(super) struct UsernamePrefix {
         format: "username-prefix",
         pattern: Username::PATTERN,
@@ -57,7 +57,7 @@ text_scalar! {
     }
 }
 
-/// What was done, as the audit trail names it.
+/// An action of the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ActionText(pub(super) AuditAction);
 
@@ -72,7 +72,7 @@ scalar_impls! {
 }
 
 text_scalar! {
-    /// A few words.
+    /// Text for people.
     pub(super) struct FreeText {
         format: "words",
         pattern: "^[^\\x00]*$",

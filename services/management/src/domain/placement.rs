@@ -85,7 +85,7 @@ pub fn place_new<'a>(
 
 /// A user and where it is placed.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing<'a> {
+pub struct UserPlacements<'a> {
     /// The user.
     pub user: UserKey,
     /// Its home.
@@ -104,11 +104,11 @@ pub struct Goal {
 }
 
 /// The nodes that the user must get in addition. The first one becomes its home if it has none.
-pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Goal) -> Vec<(NodeId, Role)> {
-    let pool = find(servers, standing.home).map_or(DEFAULT_POOL, |home| &home.pool);
+pub fn missing_nodes(placed: UserPlacements<'_>, servers: &[server::Model], goal: Goal) -> Vec<(NodeId, Role)> {
+    let pool = find(servers, placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
     let candidates = names(servers.iter().filter(|server| is_open(server) && server.pool == pool));
     let given_up = |node: &NodeId| find(servers, node).is_some_and(|server| is_given_up(server, goal.lost_before));
-    let held = standing.placements;
+    let held = placed.placements;
     let home = held
         .iter()
         .find(|placement| placement.role == Role::Home)
@@ -116,7 +116,7 @@ pub fn missing_nodes(standing: Standing<'_>, servers: &[server::Model], goal: Go
     let counted = held.iter().filter(|placement| !given_up(&placement.server_id)).count();
     // `rank` puts the home first; if it is given up, it does not count as a replica.
     let without_home = usize::from(home.is_some_and(&given_up));
-    rank(standing.user, home, &candidates, goal.replicas + without_home)
+    rank(placed.user, home, &candidates, goal.replicas + without_home)
         .into_iter()
         .filter(|(node, _)| held.iter().all(|placement| placement.server_id != *node))
         .take(goal.replicas.saturating_sub(counted))

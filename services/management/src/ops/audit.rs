@@ -1,4 +1,4 @@
-//! Audit rows, written in the transaction of the change that they record.
+//! Writes audit entries, in the transaction of the change that they record.
 
 use chrono::Utc;
 use ipnetwork::IpNetwork;
@@ -9,7 +9,7 @@ use vpnmanager_nats::username::Username;
 
 use crate::domain::{actor::Actor, audit_action::AuditAction};
 
-/// What the audit trail keeps of one change.
+/// An entry of the audit trail.
 #[derive(Debug)]
 pub struct Entry {
     row: audit_log::ActiveModel,
@@ -41,21 +41,21 @@ impl Entry {
         self
     }
 
-    /// In words.
+    /// What people should know about it.
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {
         self.row.details = Set(Some(details.into()));
         self
     }
 
-    /// The state before.
+    /// The state before the change.
     #[must_use]
     pub fn before(mut self, before: Value) -> Self {
         self.row.before = Set(Some(before));
         self
     }
 
-    /// The state after.
+    /// The state after the change.
     #[must_use]
     pub fn after(mut self, after: Value) -> Self {
         self.row.after = Set(Some(after));
@@ -68,7 +68,7 @@ impl Entry {
     }
 }
 
-/// Writes one row.
+/// Writes one entry.
 pub async fn record_one(transaction: &DatabaseTransaction, entry: Entry) -> Result<(), DbErr> {
     audit_log::Entity::insert(entry.into_row())
         .exec_without_returning(transaction)
@@ -76,7 +76,7 @@ pub async fn record_one(transaction: &DatabaseTransaction, entry: Entry) -> Resu
         .map(drop)
 }
 
-/// Writes a row for each.
+/// Writes all entries with one statement.
 pub async fn record_all(
     transaction: &DatabaseTransaction,
     entries: impl IntoIterator<Item = Entry>,
@@ -91,12 +91,12 @@ pub async fn record_all(
         .map(drop)
 }
 
-/// The state of a user as `before` and `after` show it.
+/// The state of a user, for `before` and `after`.
 pub fn user_snapshot(user: &user::Model) -> Value {
     json!(user)
 }
 
-/// The state of a node as `before` and `after` show it.
+/// The state of a node, for `before` and `after`.
 pub fn node_snapshot(server: &server::Model) -> Value {
     json!({
         "server_id": server.name,

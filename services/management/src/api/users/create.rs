@@ -12,7 +12,7 @@ use crate::ops::users::read::UserView;
 
 #[derive(Debug, ApiResponse)]
 pub(crate) enum CreatedUser {
-    /// Recorded, and on its way to the servers: see `synced`.
+    /// The user is recorded and is being sent to its servers: see `synced`.
     #[oai(status = 201)]
     Created(
         Json<User>,

@@ -10,7 +10,7 @@ use crate::api::failure;
 use crate::app::App;
 use crate::ops::users::read::{self, UserFilter};
 
-/// Which users, from where, how many.
+/// The filters and the page.
 pub(super) struct ListParameters {
     pub(super) limit: PageLimit,
     pub(super) cursor: Option<Cursor>,
@@ -20,7 +20,7 @@ pub(super) struct ListParameters {
     pub(super) username_prefix: Option<String>,
 }
 
-/// The cursor is the row id, which is the order of creation.
+/// The cursor is the row id; ids grow in the order of creation.
 pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri) -> Result<PageAnswer<User>, ApiError> {
     let ListParameters {
         limit,

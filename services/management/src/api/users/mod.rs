@@ -30,7 +30,7 @@ use profile::ProfileAnswer;
 use reissue::Reissue;
 use schema::{NewUserBody, User, UserChanges};
 
-/// Cancelled when the process stops: then nobody is kept waiting.
+/// Cancelled when the process stops, so that waiting requests are answered.
 #[derive(Debug, Clone)]
 pub(super) struct Stopping(pub(super) CancellationToken);
 
@@ -40,7 +40,7 @@ pub(super) struct UsersApi;
 impl UsersApi {
     /// List users
     ///
-    /// In the order of their creation. All filters must fit.
+    /// In the order of creation. A user must match all filters.
     #[oai(path = "/", method = "get", operation_id = "list_users")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
@@ -50,15 +50,15 @@ impl UsersApi {
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
-        /// `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<Cursor>>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
-        /// Only users that are active, or suspended.
+        /// Filter by access: `true` for active users, `false` for suspended ones.
         active: Query<Option<bool>>,
-        /// Only users that all their servers hold as they should, or not yet.
+        /// Filter by sync state: `true` for users whose servers have all applied the newest revision.
         synced: Query<Option<bool>>,
-        /// Only users whose name begins so.
+        /// Only users whose name begins with this text.
         username: Query<Option<UsernamePrefix>>,
     ) -> Result<PageAnswer<User>, ApiError> {
         let parameters = ListParameters {
@@ -74,8 +74,8 @@ impl UsersApi {
 
     /// Create a user
     ///
-    /// The user's home server makes key, certificate and profile; standbys let the same profile in. With `wait` the answer comes when
-    /// all of them hold the user, or when the time is over with the truth so far: see `synced` and `nodes`.
+    /// The home server creates the key, the certificate and the profile; standby servers accept the same profile. With `wait` the answer
+    /// comes when all of them have applied the user. When the time is over it comes with the state of that moment: see `synced` and `nodes`.
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(
         &self,
@@ -107,7 +107,8 @@ impl UsersApi {
 
     /// Change a user
     ///
-    /// What is not given stays. `active: false` cuts the user's sessions and keeps everything else; `true` lets the same profile in again.
+    /// Fields that are left out keep their value. `active: false` suspends the user and ends the sessions; `active: true` makes the same
+    /// profile work again.
     #[oai(path = "/:username", method = "patch", operation_id = "change_user")]
     async fn change(
         &self,
@@ -126,8 +127,8 @@ impl UsersApi {
 
     /// Remove a user
     ///
-    /// Revokes the profile for ever: a user created again with this name gets another one. Answers the user's last state; `nodes` tells
-    /// which servers have not forgotten the user yet.
+    /// Revokes the user's profiles for ever; a new user of the same name gets another profile. The answer is the user's last state: `nodes`
+    /// shows which servers have not removed the user yet.
     #[oai(path = "/:username", method = "delete", operation_id = "delete_user")]
     async fn remove(
         &self,
@@ -145,9 +146,9 @@ impl UsersApi {
 
     /// Make a new profile
     ///
-    /// For a user whose profile is lost: the home makes another key, certificate and profile. It does so once it is reachable; fetch the
-    /// profile when the user is synced. The profiles given out before stay valid, so that nobody is locked out who has not got the new one
-    /// yet; with `old_profiles: revoke` they are revoked at once and for ever, and their sessions are cut.
+    /// For a user whose profile is lost. The home server creates another key, certificate and profile as soon as it is reachable; fetch
+    /// the profile when the user is synced. Older profiles stay valid, so that nobody is locked out before the new one has arrived. With
+    /// `old_profiles: revoke` they are revoked at once and for ever, and their sessions end.
     #[oai(path = "/:username/reissue", method = "post", operation_id = "reissue_user_profile")]
     async fn reissue(
         &self,
@@ -166,7 +167,7 @@ impl UsersApi {
 
     /// Get a user's profile
     ///
-    /// The `.ovpn` file, private key included, fetched from the server that keeps it and stored nowhere on its way.
+    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else.
     #[oai(path = "/:username/profile", method = "get", operation_id = "get_user_profile")]
     async fn profile(
         &self,
@@ -174,7 +175,7 @@ impl UsersApi {
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
-        /// An `ETag` of an earlier answer: 304 when the profile is still the same.
+        /// The `ETag` of an earlier answer: 304 if the profile has not changed.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
@@ -182,7 +183,7 @@ impl UsersApi {
     }
 }
 
-/// Waits as long as the caller wants, and gives the user as it is then.
+/// Waits as long as the caller asked for, and returns the user in the state of that moment.
 async fn settled(app: &App, stopping: &Stopping, view: UserView, wait: Option<Wait>) -> Result<User, ApiError> {
     let Some(wait) = wait else {
         return Ok(User::of(view));

@@ -29,7 +29,7 @@ pub(crate) enum ProfileAnswer {
         #[oai(header = "Cache-Control")]
         String,
     ),
-    /// It is the one that you have.
+    /// The profile has not changed.
     #[oai(status = 304)]
     NotModified(
         /// SHA-256 of the profile, in quotes.

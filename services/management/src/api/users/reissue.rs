@@ -11,23 +11,23 @@ use crate::domain::actor::Actor;
 use crate::ops::users::read::UserView;
 use crate::ops::users::reissue;
 
-/// What to do about the profiles that the user has.
+/// What happens to the older profiles.
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct Reissue {
-    /// The profiles given out before.
+    /// The profiles that the user already has.
     #[oai(default)]
     old_profiles: OldProfiles,
 }
 
-/// What becomes of the profiles given out before.
+/// What happens to the profiles that the user already has.
 #[derive(Debug, Clone, Copy, Default, Enum)]
 #[oai(rename_all = "snake_case")]
 enum OldProfiles {
-    /// They go on letting the user in.
+    /// They stay valid.
     #[default]
     Keep,
-    /// They are revoked for ever, and their sessions are cut.
+    /// They are revoked for ever, and their sessions end.
     Revoke,
 }
 

@@ -1,4 +1,4 @@
-//! A user in the API: what a request may say of it, and what is told.
+//! A user in the API: the bodies of requests and of answers.
 
 use chrono::{DateTime, Utc};
 use poem_openapi::types::{Example, MaybeUndefined};
@@ -20,103 +20,103 @@ use crate::ops::users::read::UserView;
 pub(crate) struct NewUserBody {
     /// The name: a letter or digit, then letters, digits, `.`, `_`, `@` or `-`. Not the word DEFAULT.
     username: UsernameText,
-    /// The end of access, in the future; without it access does not end by itself.
+    /// When access ends, in the future; without it access does not end by itself.
     expires_at: Option<Timestamp>,
-    /// The home; chosen by management when not given.
+    /// The home server; management chooses one when it is left out.
     server_id: Option<ServerIdText>,
 }
 
-/// What to change; what is not given stays.
+/// What to change; fields that are left out keep their value.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct UserChanges {
-    /// `false` suspends the user, `true` resumes.
+    /// `false` suspends the user, `true` ends the suspension.
     active: Option<bool>,
-    /// Another end of access, in the future; `null` removes the end.
+    /// When access ends, in the future; `null`: it does not end by itself.
     expires_at: MaybeUndefined<Timestamp>,
 }
 
-/// A user, and what each of its servers holds.
+/// A user, and its state on each of its servers.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct User {
-    /// The name, unique among the users that there are.
+    /// The name, unique among users that are not removed.
     username: String,
-    /// The user on the bus and in logs; never given twice.
+    /// The key of the user on the bus and in logs, never reused.
     key: Uuid,
-    /// Counts the changes, from 1.
+    /// The revision of the user; it starts at 1 and grows by one with each change.
     revision: i64,
-    /// `false`: suspended.
+    /// Whether the user has access; `false`: suspended.
     active: bool,
-    /// The end of access; absent when there is none.
+    /// When access ends; absent: it does not end by itself.
     expires_at: Option<Timestamp>,
-    /// Whether that moment has passed.
+    /// Whether `expires_at` has passed.
     expired: bool,
-    /// Whether every server holds this revision.
+    /// Whether all servers have applied this revision.
     synced: bool,
-    /// The home: the server that makes and keeps the profile.
+    /// The home: the server that creates and keeps the profile.
     server_id: String,
     /// When the user was created.
     created_at: Timestamp,
-    /// By whom.
+    /// Who created the user: `key:<name>` or `node:<id>`.
     created_by: String,
     /// When the user was removed.
     removed_at: Option<Timestamp>,
-    /// SHA-256 of the profile, lower-case hex; absent until it is made.
+    /// SHA-256 of the profile, lower-case hex; absent until the profile exists.
     checksum: Option<String>,
-    /// Where the profile lies on the home.
+    /// The path of the profile on the home server.
     ovpn_path: Option<String>,
-    /// The port that clients dial on the home.
+    /// The port of the home server that clients connect to.
     port: i32,
-    /// The transport of the home: `udp` or `tcp`.
+    /// The transport of the home server: `udp` or `tcp`.
     protocol: String,
-    /// When a session was last seen.
+    /// When a session of the user was last seen.
     last_access: Option<Timestamp>,
-    /// Each server that should hold the user, or still has to forget it; the home first.
+    /// The servers of the user, the home first; also those that have not removed the user yet.
     nodes: Vec<UserNode>,
 }
 
-/// A user on one server.
+/// The state of a user on one server.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct UserNode {
     /// The server.
     server_id: String,
-    /// What it is to the user.
+    /// The role of the server for this user.
     role: NodeRole,
-    /// The revision that it should hold.
+    /// The revision that the server should apply.
     wanted_revision: i64,
-    /// The revision that it holds; behind `wanted_revision`: pending.
+    /// The revision that the server has applied; below `wanted_revision`: pending.
     applied_revision: i64,
-    /// Since when.
+    /// When it applied that revision, by its clock.
     applied_at: Option<Timestamp>,
-    /// What became of the last command.
+    /// The result of the latest command.
     outcome: Option<NodeOutcome>,
-    /// Why it was not applied, or what should be known about it.
+    /// Why the command was not applied, or a note for the operator.
     error: Option<String>,
 }
 
-/// What a server is to a user.
+/// The role of a server for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum NodeRole {
-    /// Makes and keeps the profile.
+    /// Creates and keeps the profile.
     Home,
-    /// Lets the same profile in.
+    /// Accepts the same profile.
     Standby,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum NodeOutcome {
-    /// The server holds it.
+    /// The server has applied it.
     Applied,
-    /// The server could not, and tries again.
+    /// The server could not apply it, and tries again.
     Failed,
-    /// The server never will.
+    /// The server will never apply it.
     Refused,
-    /// The server holds a newer revision.
+    /// The server has a newer revision.
     Superseded,
 }
 
@@ -128,7 +128,7 @@ impl User {
         Self::new(user, placements.into_iter().map(UserNode::of).collect())
     }
 
-    /// A removed user that no server holds any more.
+    /// A removed user that all servers have removed.
     pub(super) fn gone(view: UserView) -> Self {
         let mut gone = Self::of(view);
         gone.synced = true;
@@ -215,7 +215,7 @@ impl UserChanges {
     }
 }
 
-/// An end of access that has passed is a mistake of the caller's, not a wish.
+/// Refuses a time that has passed: the caller made a mistake.
 fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     let expires_at = expires_at.to_utc();
     if expires_at > Utc::now() {

@@ -140,7 +140,7 @@ fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
     let user = UserKey::new();
     let lacks = |placements: &[placement::Model], servers: &[server::Model], replicas| {
         let placements: Vec<&placement::Model> = placements.iter().collect();
-        let standing = Standing {
+        let placed = UserPlacements {
             user,
             home: &node("n1"),
             placements: &placements,
@@ -149,7 +149,7 @@ fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
             replicas,
             lost_before: now - hour,
         };
-        missing_nodes(standing, servers, goal)
+        missing_nodes(placed, servers, goal)
     };
     let (home, standby) = (placed("n1", Role::Home), placed("n2", Role::Standby));
     let all = [server("n1"), server("n2"), server("n3")];

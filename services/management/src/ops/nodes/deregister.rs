@@ -87,9 +87,10 @@ async fn retire(app: &App, node: &NodeId) {
     let request = NodeRequest::Retire {
         reason: "this node was deregistered".to_owned(),
     };
-    match tokio::time::timeout(RETIRE_WITHIN, ask_node(app, node, request)).await {
-        Ok(Ok(NodeAnswer::Done)) => info!(node.id = %node, "A deregistered node has stopped serving"),
-        Ok(Ok(answer)) => warn!(node.id = %node, ?answer, "A deregistered node may still be serving"),
+    let answered = tokio::time::timeout(RETIRE_WITHIN, ask_node(app, node, request)).await;
+    match answered.map(|answer| answer.map(NodeAnswer::into_done)) {
+        Ok(Ok(Ok(()))) => info!(node.id = %node, "A deregistered node has stopped serving"),
+        Ok(Ok(Err(reason))) => warn!(node.id = %node, error = %reason, "A deregistered node may still be serving"),
         Ok(Err(error)) => {
             warn!(node.id = %node, error = %chain(&error), "A deregistered node may still be serving")
         }

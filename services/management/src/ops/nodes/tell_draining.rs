@@ -50,17 +50,10 @@ async fn tell(app: &App, node: Differing) {
         draining,
         pace: app.config.drain.pace,
     };
-    match tokio::time::timeout(PATIENCE, ask_node(app, &name, request)).await {
-        Ok(Ok(NodeAnswer::Done)) => info!(
-            node.id = %name,
-            draining, "Told a node whether to drain"
-        ),
-        Ok(Ok(NodeAnswer::Failed { error })) => {
-            warn!(node.id = %name, error, "A node failed to start or end its drain")
-        }
-        Ok(Ok(answer @ (NodeAnswer::Profile { .. } | NodeAnswer::Sessions { .. } | NodeAnswer::NotFound { .. }))) => {
-            warn!(node.id = %name, ?answer, "A node sent an answer that does not fit the request");
-        }
+    let answered = tokio::time::timeout(PATIENCE, ask_node(app, &name, request)).await;
+    match answered.map(|answer| answer.map(NodeAnswer::into_done)) {
+        Ok(Ok(Ok(()))) => info!(node.id = %name, draining, "Told a node whether to drain"),
+        Ok(Ok(Err(reason))) => warn!(node.id = %name, error = %reason, "A node failed to start or end its drain"),
         Ok(Err(AskNodeError::Unreachable)) | Err(_) => {
             debug!(
                 node.id = %name,

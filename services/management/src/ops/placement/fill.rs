@@ -17,7 +17,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{DEFAULT_POOL, Goal, Standing, is_given_up, is_open, missing_nodes},
+        placement::{DEFAULT_POOL, Goal, UserPlacements, is_given_up, is_open, missing_nodes},
     },
     ops::{
         audit::{self, Entry},
@@ -59,12 +59,12 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
             .iter()
             .filter(|placement| placement.user_id == user.id)
             .collect();
-        let standing = Standing {
+        let placed = UserPlacements {
             user: user.key,
             home: &user.server_id,
             placements: &held,
         };
-        let missing = missing_nodes(standing, &servers, goal);
+        let missing = missing_nodes(placed, &servers, goal);
         if !missing.is_empty() {
             add_nodes(transaction, user, &held, &missing).await?;
         }

@@ -1,4 +1,4 @@
-//! Carrying out what an operator asked a node's local API. Asking again gives the same answer.
+//! Carries out what an operator requested at a node's local API. A repeated request gets the same answer.
 
 use chrono::Utc;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
@@ -22,10 +22,7 @@ use crate::{
     },
 };
 
-/// Carries out one intent, once.
-///
-/// # Errors
-/// When the database does not answer; the node asks again.
+/// Carries out one intent, once. After an error the node sends it again.
 pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
     let answer = transact(&app.db, |tx| async move {
         let known = intent::Entity::find_by_id(intent.id).one(&*tx).await?;
@@ -111,7 +108,7 @@ fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<Intent
     }
 }
 
-/// What was asked at a node and did not happen is in the audit trail too.
+/// The audit entry for a request that was refused.
 fn refusal(intent: &Intent, actor: &Actor, detail: &str) -> Entry {
     let (asked, username) = match &intent.action {
         IntentAction::CreateUser { username, .. } => ("create", username),

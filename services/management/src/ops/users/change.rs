@@ -1,4 +1,4 @@
-//! Changing a user: suspend, resume, another expiry.
+//! Changes a user: suspends, resumes, changes the expiry.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
@@ -19,19 +19,16 @@ use crate::{
     },
 };
 
-/// What to change; a field that is not given stays.
+/// What to change; a field that is `None` keeps its value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UserChange {
     /// `false` suspends, `true` resumes with the same profile.
     pub active: Option<bool>,
-    /// Another end of access, or none.
+    /// When access ends; `Some(None)`: it does not end by itself.
     pub expires_at: Option<Option<DateTime<Utc>>>,
 }
 
-/// Changes a living user. A change that changes nothing leaves revision and audit trail alone.
-///
-/// # Errors
-/// See [`LivingUserError`].
+/// Changes a living user. If all values are the same already, neither the revision nor the audit trail changes.
 pub async fn change_user(
     app: &App,
     actor: &Actor,

@@ -1,4 +1,4 @@
-//! Creating users: many callers share one transaction.
+//! Creates users; many callers share one transaction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -43,16 +43,16 @@ use vpnmanager_runtime::{
 pub struct NewUser {
     /// The name.
     pub username: Username,
-    /// The end of access.
+    /// When access ends; `None`: it does not end by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The home node; drawn when not given.
+    /// The home node; `None`: placement chooses one.
     pub server_id: Option<NodeId>,
     /// Who asked.
     pub actor: Actor,
 }
 
 impl NewUser {
-    /// One with this name, and no other wish.
+    /// A user with this name and no other wishes.
     pub fn named(username: Username, actor: Actor) -> Self {
         Self {
             username,
@@ -78,7 +78,7 @@ pub enum CreateUserError {
     /// No node takes users.
     #[error("no end-node takes users: enrol one first")]
     NoServer,
-    /// The database did not do it.
+    /// The database refused it or did not answer.
     #[error("recording the user failed")]
     Database(#[source] Arc<DbErr>),
     /// The process is about to stop.
@@ -103,14 +103,14 @@ impl FromDatabase for CreateUserError {
     }
 }
 
-/// Where creates share their commits. Cheap to clone.
+/// Batches creates, so that many share a commit. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Creates {
     batcher: Batcher<NewUser, Result<UserView, CreateUserError>>,
 }
 
 impl Creates {
-    /// Starts the workers. Two: the next batch is written while the one before is being synced to disk.
+    /// Starts two workers: one writes the next batch while the previous one is synced to disk.
     pub fn start(tasks: &Tasks, db: &DatabaseConnection, rules: PlacementRules, publisher: &Wake) -> Self {
         let limits = BatchLimits {
             batch: 64,
@@ -129,7 +129,7 @@ impl Creates {
         Self { batcher }
     }
 
-    /// Creates one user, together with whoever else creates one at this moment.
+    /// Creates one user, in a batch with the other creates of this moment.
     pub async fn submit(&self, new: NewUser) -> Result<UserView, CreateUserError> {
         self.batcher.submit(new).await.map_err(|_| CreateUserError::Stopping)?
     }
@@ -140,11 +140,12 @@ impl Creates {
 pub struct PlacementRules {
     /// Nodes for each user, its home included; at least 1.
     pub replicas: usize,
-    /// The management replica, as the audit trail names it.
+    /// The name of this management replica in the audit trail.
     pub recorder: String,
 }
 
-/// Creates a batch in one transaction. One result for each, in order; one that cannot be created does not hold up the others.
+/// Creates a batch in one transaction. Returns one result for each user, in the same order; a user that cannot be created does not
+/// affect the others.
 pub async fn create_batch(
     db: &DatabaseConnection,
     rules: &PlacementRules,
@@ -158,10 +159,7 @@ pub async fn create_batch(
     }
 }
 
-/// The same within a transaction of the caller.
-///
-/// # Errors
-/// When the database fails; the transaction is void then.
+/// Like [`create_batch`], within a transaction of the caller. After an error the transaction can only be rolled back.
 pub async fn create_within(
     transaction: &DatabaseTransaction,
     rules: &PlacementRules,
@@ -193,7 +191,7 @@ pub async fn create_within(
     Ok(views)
 }
 
-/// A user with its place, before the database gave it an id.
+/// A user and its nodes, before the database has given it an id.
 struct Draft {
     user: user::Model,
     nodes: Vec<(NodeId, Role)>,
@@ -258,8 +256,8 @@ impl Draft {
     }
 }
 
-/// Inserts the users whose names are free and gives their ids by key. In the order of the names, so that two batches that share
-/// names wait for one another instead of deadlocking.
+/// Inserts the users whose names are free, and returns their ids by key. The rows are in the order of the names, so that two batches
+/// with the same names wait for each other and do not deadlock.
 async fn insert_users(
     transaction: &DatabaseTransaction,
     drafts: impl Iterator<Item = &Draft>,
@@ -280,7 +278,7 @@ async fn insert_users(
     Ok(inserted.into_iter().map(|user| (user.key, user.id)).collect())
 }
 
-/// Credentials, placements and audit rows of the users that were created.
+/// Inserts credentials, placements and audit rows of the users that were created.
 async fn insert_details(
     transaction: &DatabaseTransaction,
     rules: &PlacementRules,

@@ -1,4 +1,4 @@
-//! A new profile for a user, who has lost it or whose home has.
+//! Gives a user a new profile, when the user or the home node has lost it.
 
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
 use vpnmanager_entities::user;
@@ -22,19 +22,16 @@ use crate::{
     },
 };
 
-/// What becomes of the profiles that the user has.
+/// What happens to the profiles that the user already has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldProfiles {
-    /// They go on letting the user in, beside the new one.
+    /// They stay valid, beside the new one.
     Keep,
-    /// They let nobody in any more, and their sessions are cut.
+    /// They are revoked for ever, and their sessions are cut.
     Revoke,
 }
 
-/// Gives a living user another credential, which the present home makes key and profile for.
-///
-/// # Errors
-/// See [`LivingUserError`].
+/// Gives a living user another credential; its home node creates the key and the profile.
 pub async fn reissue_profile(
     app: &App,
     actor: &Actor,
@@ -67,7 +64,7 @@ pub async fn reissue_profile(
     Ok(view)
 }
 
-/// The next revision, with no profile yet.
+/// Starts the next revision, without a profile.
 async fn begin_anew(transaction: &DatabaseTransaction, before: &user::Model) -> Result<user::Model, DbErr> {
     let mut row = before.clone().into_active_model();
     row.revision = Set(before.revision + 1);

@@ -1,4 +1,4 @@
-//! Removing a user: revoked here in one transaction, gone when the last node acked.
+//! Removes a user: one transaction revokes its credentials; its row is deleted when the last node has acked.
 
 use chrono::Utc;
 use sea_orm::{
@@ -24,10 +24,7 @@ use crate::{
     },
 };
 
-/// Revokes every credential of a living user and has all its nodes forget it.
-///
-/// # Errors
-/// See [`LivingUserError`].
+/// Revokes all credentials of a living user, and makes its nodes remove it.
 pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
@@ -38,10 +35,7 @@ pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Resul
     Ok(view)
 }
 
-/// The same within a transaction that holds the user's row.
-///
-/// # Errors
-/// When the database does not answer.
+/// Like [`remove_user`], within a transaction that has locked the user's row.
 pub async fn remove_within(
     transaction: &DatabaseTransaction,
     recorder: &str,
