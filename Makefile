@@ -15,8 +15,6 @@ OUT   := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # Where and what `make install` copies. A package maker sets DESTDIR; CARGO_PROFILE=dev takes the builds of `make all`.
 PREFIX        ?= /usr/local
 CARGO_PROFILE ?= release
-# What is shipped is built without what only the tests need; the builds of `make all` have both.
-SHIPPED       := $(if $(filter dev,$(CARGO_PROFILE)),--workspace,--package vpnmanager-management --package vpnmanager-endnode)
 BUILT         := $(OUT)/$(if $(filter dev,$(CARGO_PROFILE)),debug,$(CARGO_PROFILE))
 
 STACK   := --home $(RUN) $(if $(NAME),--name $(NAME))
@@ -39,7 +37,10 @@ build-endnode: all ## The same; the agent of a node is target/debug/vpnmanager-e
 build-management: all ## The same; the management service is target/debug/vpnmanager-management
 
 install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
-	@$(CARGO) build --profile $(CARGO_PROFILE) $(SHIPPED) --bins
+	@case $(CARGO_PROFILE) in \
+	dev) $(CARGO) build --workspace --bins ;; \
+	*) $(CARGO) build --profile $(CARGO_PROFILE) --package vpnmanager-management --package vpnmanager-endnode --bins ;; \
+	esac
 	@install -d "$(DESTDIR)$(PREFIX)/bin"
 	@for service in management endnode; do \
 	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \
