@@ -182,7 +182,7 @@ pub struct PlacementConfig {
 }
 
 /// When a node counts as gone.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 pub struct HealthConfig {
     /// HEALTH_STALE_AFTER.
     #[serde(with = "humantime_serde")]
@@ -219,7 +219,7 @@ impl Config {
     /// How this replica places users.
     pub fn placement_rules(&self) -> PlacementRules {
         PlacementRules {
-            replicas: self.placement.replicas,
+            nodes_per_user: self.placement.replicas,
             recorder: self.server_id.clone(),
         }
     }

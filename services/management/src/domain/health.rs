@@ -106,12 +106,14 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: HealthConfig = HealthConfig {
-        stale_after: Duration::from_secs(15),
-        lost_after: Duration::from_secs(30),
-        max_clock_skew: Duration::from_secs(2),
-        rehome_after: Duration::from_secs(300),
-    };
+    fn limits() -> HealthConfig {
+        HealthConfig {
+            stale_after: Duration::from_secs(15),
+            lost_after: Duration::from_secs(30),
+            max_clock_skew: Duration::from_secs(2),
+            ..HealthConfig::default()
+        }
+    }
 
     fn heartbeat() -> Heartbeat {
         Heartbeat {
@@ -158,7 +160,7 @@ mod tests {
             reason: None,
         };
         for known in [nothing, drifts_since(now)] {
-            assert_eq!(assess(&well, now, known, LIMITS), healthy, "{known:?}");
+            assert_eq!(assess(&well, now, known, limits()), healthy, "{known:?}");
         }
 
         let mut down = heartbeat();
@@ -181,7 +183,7 @@ mod tests {
         ];
         for (heartbeat, known, reason) in cases {
             assert_eq!(
-                assess(heartbeat, now, known, LIMITS),
+                assess(heartbeat, now, known, limits()),
                 Assessment {
                     state: NodeState::Degraded,
                     reason: Some(reason.to_owned())
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn silence_makes_stale_then_lost() {
         let now = Utc::now();
-        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, LIMITS).map(|found| found.state);
+        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, limits()).map(|found| found.state);
         assert_eq!(state(15), None);
         assert_eq!(state(16), Some(NodeState::Stale));
         assert_eq!(state(31), Some(NodeState::Lost));

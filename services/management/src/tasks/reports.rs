@@ -16,7 +16,7 @@ use vpnmanager_runtime::error_chain::chain;
 use crate::{
     app::App,
     ops::{
-        reports::{acks::Applied, apply},
+        reports::{apply_acks::Applied, apply_reports::apply_reports},
         sqlstate::is_about_data,
     },
 };
@@ -107,7 +107,7 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
             Report::Event(event) => events.push(event.body.clone()),
         }
     }
-    match apply::apply(app, &acks, &events).await {
+    match apply_reports(app, &acks, &events).await {
         Ok(applied) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
                 debug!(error = %chain(&error), "Telling waiting requests failed, they read the database themselves");

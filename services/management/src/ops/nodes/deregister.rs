@@ -23,7 +23,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         nodes::{ask::ask_node, bus_keys::revoke_bus_key},
-        placement::hand_over::{choose_homes, hand_over},
+        placement::{choose_homes::choose_homes, hand_over::hand_over},
         publications::make_due::want_newest,
         transact::{FromDatabase, transact},
         users::end_removals::end_removals,

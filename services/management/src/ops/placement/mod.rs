@@ -1,5 +1,6 @@
 //! Decides which users are placed on which nodes.
 
+pub mod choose_homes;
 pub mod fill;
 pub mod hand_over;
 pub mod readmit;

@@ -18,7 +18,10 @@ use crate::{
     },
     ops::{
         audit::{self, Entry},
-        placement::hand_over::{Move, choose_homes, hand_over, tally},
+        placement::{
+            choose_homes::{Move, choose_homes},
+            hand_over::{hand_over, tally},
+        },
         transact::transact,
     },
 };

@@ -1,4 +1,4 @@
 //! What nodes report through the stream: acks and events.
 
-pub mod acks;
-pub mod apply;
+pub mod apply_acks;
+pub mod apply_reports;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What to change; a field that is `None` keeps its value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserChange {
     /// `false` suspends, `true` resumes with the same profile.
     pub active: Option<bool>,
@@ -35,6 +35,7 @@ pub async fn change_user(
     username: &Username,
     change: UserChange,
 ) -> Result<UserView, LivingUserError> {
+    let change = &change;
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let user = apply(app, &tx, actor, before, change).await?;
@@ -50,7 +51,7 @@ async fn apply(
     transaction: &DatabaseTransaction,
     actor: &Actor,
     before: user::Model,
-    change: UserChange,
+    change: &UserChange,
 ) -> Result<user::Model, DbErr> {
     let active = change.active.unwrap_or(before.active);
     let expires_at = change

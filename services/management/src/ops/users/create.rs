@@ -139,7 +139,7 @@ impl Creates {
 #[derive(Debug, Clone)]
 pub struct PlacementRules {
     /// Nodes for each user, its home included; at least 1.
-    pub replicas: usize,
+    pub nodes_per_user: usize,
     /// The name of this management replica in the audit trail.
     pub recorder: String,
 }
@@ -173,7 +173,7 @@ pub async fn create_within(
         .await?;
     let drafts: Vec<Result<Draft, CreateUserError>> = batch
         .iter()
-        .map(|new| Draft::place(new, &servers, rules.replicas))
+        .map(|new| Draft::place(new, &servers, rules.nodes_per_user))
         .collect();
 
     let ids = insert_users(transaction, drafts.iter().flatten()).await?;

@@ -11,7 +11,7 @@ use vpnmanager_management::{
             received::Received,
             record_heartbeats::record_heartbeats,
         },
-        reports::apply::apply,
+        reports::apply_reports::apply_reports,
     },
 };
 use vpnmanager_nats::{
@@ -120,7 +120,7 @@ async fn what_a_refused_run_reports_counts_for_nothing() {
                 reason: "killed".to_owned(),
             },
         };
-        apply(&stack.app, &[ack], &[event]).await.expect("recorded");
+        apply_reports(&stack.app, &[ack], &[event]).await.expect("recorded");
         let alice = view(&stack, "alice").await.expect("there");
         (
             alice.placements[0].applied_revision,

@@ -14,7 +14,7 @@ use vpnmanager_management::ops::{
         received::{Received, Speaker},
         record_heartbeats::record_heartbeats,
     },
-    reports::apply::apply,
+    reports::apply_reports::apply_reports,
 };
 use vpnmanager_nats::{
     heartbeats::OpenvpnState,
@@ -39,7 +39,7 @@ impl Watched {
         let stack = Stack::start().await;
         enrol(&stack, "node-1").await;
         let alice = create(&stack, "alice").await;
-        apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+        apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
             .await
             .expect("recorded");
         stack.tasks.stop();

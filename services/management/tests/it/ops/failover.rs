@@ -9,7 +9,7 @@ use vpnmanager_management::{
     ops::{
         nodes::{read::get_node, record_heartbeats::record_heartbeats},
         placement::{readmit::readmit_nodes, rehome::rehome_users},
-        reports::apply::apply,
+        reports::apply_reports::apply_reports,
         users::{create::NewUser, read::UserView},
     },
 };
@@ -46,10 +46,8 @@ async fn lose_node_1(stack: &Stack, ago: &str) {
 
 async fn create_on_node_1(stack: &Stack, username: &str) -> UserView {
     let new = NewUser {
-        username: username.parse().expect("a valid username"),
-        expires_at: None,
         server_id: Some(node("node-1")),
-        actor: actor(),
+        ..NewUser::named(username.parse().expect("a valid username"), actor())
     };
     stack.app.creates.submit(new).await.expect("created")
 }
@@ -202,7 +200,7 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     assert!(!readmit().await, "it has not applied what waits for it");
 
     let revision = view(&stack, "alice").await.expect("there").user.revision;
-    apply(&stack.app, &[applied("node-1", &alice, revision)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, revision)], &[])
         .await
         .expect("recorded");
     wait::until(SOON, "the node to be taken back", readmit)

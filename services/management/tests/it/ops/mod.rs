@@ -76,12 +76,7 @@ async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
 }
 
 async fn create(stack: &Stack, username: &str) -> UserView {
-    let new = NewUser {
-        username: username.parse().expect("a valid username"),
-        expires_at: None,
-        server_id: None,
-        actor: actor(),
-    };
+    let new = NewUser::named(username.parse().expect("a valid username"), actor());
     stack.app.creates.submit(new).await.expect("created")
 }
 

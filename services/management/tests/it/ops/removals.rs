@@ -5,7 +5,7 @@ use serde_json::Value;
 use vpnmanager_entities::user;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
-    ops::{nodes::deregister::deregister_node, reports::apply::apply, users::remove::remove_user},
+    ops::{nodes::deregister::deregister_node, reports::apply_reports::apply_reports, users::remove::remove_user},
 };
 
 use super::{actor, applied, audited, create, enrol, node};
@@ -50,7 +50,7 @@ async fn a_removal_that_waits_for_a_node_alone_ends_with_a_receipt_when_that_nod
     let alice = create(&stack, "alice").await;
     create(&stack, "bob").await;
     remove(&stack, "alice").await;
-    apply(&stack.app, &[applied("node-1", &alice, 2)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, 2)], &[])
         .await
         .expect("applied");
     assert_eq!((users(&stack).await, receipts(&stack).await), (2, vec![]));
@@ -76,7 +76,7 @@ async fn a_removal_that_waits_for_another_node_too_goes_on_waiting() {
     assert_eq!((users(&stack).await, receipts(&stack).await), (1, vec![]));
 
     for id in ["node-1", "node-2"] {
-        apply(&stack.app, &[applied(id, &alice, 2)], &[])
+        apply_reports(&stack.app, &[applied(id, &alice, 2)], &[])
             .await
             .expect("applied");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::ops::{
-    reports::apply::apply,
+    reports::apply_reports::apply_reports,
     users::{
         change::{UserChange, change_user},
         remove::remove_user,
@@ -31,12 +31,12 @@ async fn a_user_is_synced_when_the_last_node_has_applied() {
     let alice = create(&stack, "alice").await;
     assert_eq!(alice.placements.len(), 2);
 
-    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
         .await
         .expect("recorded");
     assert!(!view(&stack, "alice").await.expect("there").user.synced);
 
-    apply(&stack.app, &[applied("node-2", &alice, 1)], &[])
+    apply_reports(&stack.app, &[applied("node-2", &alice, 1)], &[])
         .await
         .expect("recorded");
     assert!(view(&stack, "alice").await.expect("there").user.synced);
@@ -50,14 +50,14 @@ async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_ch
     let name = "alice".parse().expect("a valid username");
     let suspend = UserChange {
         active: Some(false),
-        expires_at: None,
+        ..UserChange::default()
     };
     let suspended = change_user(&stack.app, &actor(), &name, suspend)
         .await
         .expect("changed");
     assert_eq!(suspended.user.revision, 2);
 
-    apply(&stack.app, &[applied("node-1", &alice, 3)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, 3)], &[])
         .await
         .expect("recorded");
     assert_eq!(
@@ -65,14 +65,14 @@ async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_ch
         0
     );
 
-    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
         .await
         .expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (1, false));
 
     let both = [applied("node-1", &alice, 2), applied("node-1", &alice, 1)];
-    apply(&stack.app, &both, &[]).await.expect("recorded");
+    apply_reports(&stack.app, &both, &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (2, true));
 }
@@ -88,7 +88,9 @@ async fn a_failure_is_shown_and_an_ack_from_a_node_without_the_user_is_ignored()
     };
     let stranger = applied("node-9", &alice, 1);
 
-    apply(&stack.app, &[failed, stranger], &[]).await.expect("recorded");
+    apply_reports(&stack.app, &[failed, stranger], &[])
+        .await
+        .expect("recorded");
 
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the disk is full"));
@@ -104,7 +106,7 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
     let name = "alice".parse().expect("a valid username");
     remove_user(&stack.app, &actor(), &name).await.expect("removed");
 
-    let first = apply(&stack.app, &[applied("node-1", &alice, 2)], &[])
+    let first = apply_reports(&stack.app, &[applied("node-1", &alice, 2)], &[])
         .await
         .expect("recorded");
     assert_eq!(first.tombstones.len(), 1);
@@ -114,7 +116,7 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
         .expect("read");
     assert!(row.expect("still there").removed_at.is_some());
 
-    apply(&stack.app, &[applied("node-2", &alice, 2)], &[])
+    apply_reports(&stack.app, &[applied("node-2", &alice, 2)], &[])
         .await
         .expect("recorded");
     assert_eq!(
@@ -158,10 +160,10 @@ async fn an_event_that_is_delivered_twice_is_recorded_once() {
         },
     };
 
-    apply(&stack.app, &[], &[event.clone(), event.clone()])
+    apply_reports(&stack.app, &[], &[event.clone(), event.clone()])
         .await
         .expect("recorded");
-    apply(&stack.app, &[], &[event]).await.expect("recorded");
+    apply_reports(&stack.app, &[], &[event]).await.expect("recorded");
 
     let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_expired"));
     let rows = rows.all(&stack.app.db).await.expect("read");
@@ -196,7 +198,7 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     let alice = create(&stack, "alice").await;
     let mut superseded = applied("node-1", &alice, 1);
     superseded.outcome = Outcome::Superseded { holds: Revision(7) };
-    apply(&stack.app, &[superseded], &[]).await.expect("recorded");
+    apply_reports(&stack.app, &[superseded], &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!(after.placements[0].error.as_deref(), Some("the node holds revision 7"));
     assert_eq!(
@@ -218,7 +220,7 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     absurd.outcome = Outcome::Superseded {
         holds: Revision(i64::MAX),
     };
-    apply(&stack.app, &[absurd], &[]).await.expect("recorded");
+    apply_reports(&stack.app, &[absurd], &[]).await.expect("recorded");
     assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
 }
 

@@ -6,8 +6,8 @@ use chrono::Utc;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream, reports::apply::apply,
-        users::remove::remove_user,
+        nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream,
+        reports::apply_reports::apply_reports, users::remove::remove_user,
     },
 };
 use vpnmanager_nats::{
@@ -63,7 +63,7 @@ async fn in_sync(stack: &Stack) -> SyncRequest {
     wait::until(SOON, "alice is in the stream", published)
         .await
         .expect("published");
-    apply(&stack.app, &[applied("node-1", &alice, 1)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
         .await
         .expect("recorded");
     SyncRequest {
@@ -203,7 +203,7 @@ async fn who_is_removed_here_and_waits_for_another_node_holds_up_nobody() {
     let well = in_sync(&stack).await;
     let name = "alice".parse().expect("a valid username");
     let removed = remove_user(&stack.app, &actor(), &name).await.expect("removed");
-    apply(&stack.app, &[applied("node-1", &removed, removed.user.revision)], &[])
+    apply_reports(&stack.app, &[applied("node-1", &removed, removed.user.revision)], &[])
         .await
         .expect("recorded");
     let forget = async || {

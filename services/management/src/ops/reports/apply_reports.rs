@@ -16,14 +16,14 @@ use crate::{
     ops::{
         audit::Entry,
         nodes::track_agent_runs::refused_runs,
-        reports::acks::{Applied, apply_acks},
+        reports::apply_acks::{Applied, apply_acks},
         transact::transact,
     },
 };
 
 /// Records a batch in one transaction; after an error nothing of it is recorded. An ack from a node where the user is not placed changes
 /// nothing. Reports of a clone are ignored: the real node gets the commands again that the clone received.
-pub async fn apply(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
+pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;
         let counts = |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.clone(), run));

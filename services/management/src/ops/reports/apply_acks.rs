@@ -59,7 +59,6 @@ pub(super) async fn apply_acks(
     raise_revisions::raise_within(transaction, &outrun(&newest), recorder).await?;
     if taken.iter().any(|taken| !taken.placement.wanted_present) {
         let ids: Vec<i64> = held.users.iter().map(|user| user.id).collect();
-        drop_ended_placements(transaction, &ids).await?;
         end_removals(transaction, &ids, recorder).await?;
     }
     Ok(Applied {
@@ -253,18 +252,6 @@ async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: 
          FROM UNNEST($1::bigint[], $2::boolean[], $3::text[], $4::text[]) AS s (id, synced, checksum, path)
          WHERE u.id = s.id",
         [ids.into(), synced.into(), checksums.into(), paths.into()],
-    );
-    transaction.execute_raw(statement).await.map(drop)
-}
-
-/// Deletes placements of living users that ended: the node should not hold the user, and has confirmed the removal.
-async fn drop_ended_placements(transaction: &DatabaseTransaction, users: &[i64]) -> Result<(), DbErr> {
-    let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        "DELETE FROM placements p USING users u
-         WHERE u.id = p.user_id AND u.id = ANY($1) AND u.removed_at IS NULL
-           AND NOT p.wanted_present AND p.applied_revision >= p.wanted_revision",
-        [users.to_vec().into()],
     );
     transaction.execute_raw(statement).await.map(drop)
 }
