@@ -1,6 +1,6 @@
 //! `servers`: the nodes.
 
-use sea_orm::{QueryOrder, entity::prelude::*};
+use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
@@ -98,16 +98,5 @@ impl NodeState {
             Self::Stale => "stale",
             Self::Lost => "lost",
         }
-    }
-}
-
-impl Entity {
-    /// The nodes on which users may be placed, by name.
-    pub fn find_placeable() -> Select<Self> {
-        Self::find()
-            .filter(COLUMN.enabled.eq(true))
-            .filter(COLUMN.draining.eq(false))
-            .filter(Column::LostSince.is_null())
-            .order_by_asc(Column::Name)
     }
 }

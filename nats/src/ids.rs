@@ -11,6 +11,9 @@ use uuid::Uuid;
 pub use crate::text::InvalidId;
 use crate::{text::text_id, username::Username};
 
+/// The pool of nodes that name none, and of users without a wanted home.
+pub const DEFAULT_POOL: &str = "default";
+
 /// The name of one end-node: `SERVER_ID` in its configuration, `servers.name` in the database, a token in its subjects.
 ///
 /// 1 to 63 characters: a letter or digit, then letters, digits, `_` or `-`.

@@ -3,7 +3,7 @@
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
-use vpnmanager_nats::commands::Protocol;
+use vpnmanager_nats::{commands::Protocol, ids::DEFAULT_POOL};
 
 use super::scalars::{
     BusKeyText, CsrText, EXAMPLE_CSR, HostText, PoolText, ProtocolText, ServerIdText, TokenText, VersionText,
@@ -11,9 +11,6 @@ use super::scalars::{
 
 /// The IANA port of OpenVPN.
 const DEFAULT_PORT: u16 = 1194;
-/// The pool of a node that names none.
-const DEFAULT_POOL: &str = "default";
-
 /// The request of a node to join the fleet.
 #[derive(Clone, Object, Serialize, Deserialize)]
 #[oai(skip_serializing_if_is_none, example)]

@@ -10,10 +10,7 @@ use vpnmanager_entities::{
     placement::{self, Role},
     server::{self, NodeState},
 };
-use vpnmanager_nats::ids::{NodeId, UserKey};
-
-/// The pool of users that were created without a wanted home.
-pub const DEFAULT_POOL: &str = "default";
+use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId, UserKey};
 
 /// Whether users may be placed on the node, and new profiles may name it: it is neither disabled nor draining.
 pub fn takes_users(server: &server::Model) -> bool {

@@ -11,13 +11,13 @@ use vpnmanager_entities::{
     placement::{self, Role},
     server, user,
 };
-use vpnmanager_nats::ids::NodeId;
+use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId};
 
 use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{DEFAULT_POOL, Goal, UserPlacements, is_given_up, is_open, missing_nodes},
+        placement::{Goal, UserPlacements, is_given_up, is_open, missing_nodes},
     },
     ops::{
         audit::{self, Entry},
