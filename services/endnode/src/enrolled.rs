@@ -41,7 +41,7 @@ impl Enrolled {
             Some(identity) => {
                 anyhow::ensure!(
                     identity.is_for(&keys),
-                    "identity.json and the keys in {} do not belong together: restore them from one backup, or move the folder away and enrol anew",
+                    "identity.json and the keys in {} do not belong together: restore them from one backup, or move identity.json out of the folder and enrol anew",
                     dir.root().display()
                 );
                 identity.project(&dir, &keys)?;

@@ -69,7 +69,9 @@ pub enum IdentityError {
     #[error("the node's identity is not accessible")]
     File(#[from] SecretFileError),
     /// A file does not hold what it should.
-    #[error("{file} does not hold {expected}; restore it from a backup, or move the state folder away and enrol anew")]
+    #[error(
+        "{file} does not hold {expected}; restore it from a backup, or move it and identity.json out of the state folder and enrol anew"
+    )]
     Content {
         /// The file.
         file: String,

@@ -145,7 +145,8 @@ impl BusWatch {
             refusal = %refusal,
             management = unclear,
             "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
-             the journal holds. Register the node again in management, or move the state folder away and enrol anew"
+             the journal holds. To enrol again, stop the agent, move only identity.json out of its state folder, and start it with \
+             a fresh join token: journal.db has the only copy of the users' keys"
         );
         PERIOD
     }

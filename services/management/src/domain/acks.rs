@@ -59,7 +59,7 @@ pub fn follow(placement: &placement::Model, ack: &Ack) -> Option<placement::Mode
     Some(after)
 }
 
-/// Whether the node has applied the wanted revision.
+/// Whether the node has applied the wanted revision. `ops/users/end_removals.rs` has the same condition in SQL: change both.
 pub fn is_settled(placement: &placement::Model) -> bool {
     placement.applied_revision >= placement.wanted_revision
 }

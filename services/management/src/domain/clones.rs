@@ -40,7 +40,7 @@ pub struct Spoken {
     pub heard: DateTime<Utc>,
 }
 
-/// The sending run after this message. `runs` are all known runs of its node.
+/// The run that sent this message, as it is after the message. `runs` are all known runs of its node.
 pub fn hear(runs: &[Run], spoken: Spoken) -> Run {
     let known = runs.iter().find(|run| run.instance == spoken.instance);
     let mut run = match known {

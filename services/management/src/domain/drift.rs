@@ -12,7 +12,7 @@ pub struct Held {
     pub at: DateTime<Utc>,
     /// Whether it has ever held a complete snapshot.
     pub complete: bool,
-    /// Local requests that management has not answered yet, such as the removal of a user.
+    /// Local requests (creates and removals) that management has not answered yet.
     pub queued_intents: u64,
 }
 

@@ -39,7 +39,7 @@ pub fn assess(
     let clone = circumstances
         .cloned
         .then(|| "a second agent speaks with its identity, and is refused".to_owned());
-    // One differing heartbeat is not enough: a change may have overtaken it on its way.
+    // One differing heartbeat is not enough: it may be out of order.
     let drifts = circumstances.drift_since.is_some_and(|since| since < received_at);
     let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
     let found = clone

@@ -3,6 +3,13 @@
 //!
 //! Rendezvous hashing (Thaler and Ravishankar, 1996) chooses among the candidates: a hash gives each node a weight for the user, and the
 //! heaviest nodes are chosen. A node that joins or leaves moves only the users that it gets or held.
+//!
+//! | question about a node | the node must be |
+//! |---|---|
+//! | [`takes_users`]: may an operator choose it as home, may new profiles name it? | enabled, not draining |
+//! | [`is_open`]: may placement choose it? | the same, and not lost since it was last in sync |
+//! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
+//! | [`is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER` |
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};

@@ -32,13 +32,13 @@ fn usage(result: Result<Config, Stop>) -> String {
 const KEY: (&str, &str) = ("API_KEY", "k");
 
 #[test]
-fn the_seeds_file_loads_as_it_is() {
-    let seed = r#"{
+fn a_file_of_the_first_design_loads_as_it_is() {
+    let file = r#"{
       "server_id": "management-server",
       "api_key": "your-api-key",
       "database": {"host": "localhost", "port": 5432, "user": "vpnmanager", "password": "your-password", "dbname": "vpnmanager", "sslmode": "disable"}
     }"#;
-    let config = load(&[], &[], Some(seed)).expect("valid");
+    let config = load(&[], &[], Some(file)).expect("valid");
     assert_eq!(config.api_key.expose_secret(), "your-api-key");
     assert_eq!(
         config.database.connection_url().expose_secret(),

@@ -1,9 +1,10 @@
 //! What the documents say exists, and what exists is in the documents: `make` targets, settings, other variables, audit
-//! actions, HTTP routes, links. It reads files only; no server is started.
+//! actions, HTTP routes, quoted messages, links. It reads files only; no server is started.
 
 mod actions;
 mod links;
 mod markdown;
+mod messages;
 mod proofs;
 mod routes;
 mod settings;

@@ -6,8 +6,6 @@ use crate::{markdown, settings, sources};
 
 /// Names that others define.
 const OF_OTHERS: [&str; 1] = ["INSTA_UPDATE"];
-/// Announced in CONTRIBUTING.md, and on its way.
-const EXPECTED: [&str; 1] = ["VPNMANAGER_KEEP"];
 
 /// Where names other than settings are defined.
 fn other_sources() -> Vec<String> {
@@ -33,7 +31,7 @@ fn known() -> BTreeSet<String> {
         known.extend(names(&sources::read(&path)));
     }
     known.extend(node_variables(&sources::read("services/testbed/src/stack/env_file.rs")));
-    known.extend(OF_OTHERS.iter().chain(&EXPECTED).map(|name| (*name).to_owned()));
+    known.extend(OF_OTHERS.iter().map(|name| (*name).to_owned()));
     known
 }
 

@@ -55,7 +55,7 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     if is_refused(&app.db, node, request.instance).await? {
         return refuse_clone(app, request).await;
     }
-    // Read first: acks that arrive during the next steps are not in what the node reported.
+    // Read before the bus is touched: later acks are not in this request.
     let progress = read::progress(&app.db, node).await?;
     app.topology.ensure_node_consumer(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
@@ -117,8 +117,8 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
     audit::record_one(transaction, entry).await
 }
 
-/// Rewinds the node's consumer once the stream holds all commands of the node. The node then removes every user that it is not sent. So
-/// the stream itself is checked first: it may have lost commands that were published, or hold commands for users that are gone.
+/// Rewinds the node's consumer once the stream holds all commands of the node. A node deletes users whose commands do not come, so the
+/// stream is checked first: it may have lost commands that were published, or hold commands for users that are gone.
 async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "everything is being published again".to_owned();

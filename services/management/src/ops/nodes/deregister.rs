@@ -82,7 +82,7 @@ pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<
         .map_err(DeregisterNodeError::Topology)
 }
 
-/// Tells the node to stop serving, before its bus key is revoked: afterwards it cannot be reached, and would keep serving.
+/// Tells the node to stop serving while its bus key still works. Later the node cannot be reached over the bus.
 async fn retire(app: &App, node: &NodeId) {
     let request = NodeRequest::Retire {
         reason: "this node was deregistered".to_owned(),

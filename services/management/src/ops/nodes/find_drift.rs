@@ -15,7 +15,7 @@ struct Settled {
     last_applied_at: Option<DateTime<Utc>>,
 }
 
-/// The nodes among these that drift. A node is left out while its drift cannot be decided.
+/// The nodes among these that drift. Nodes whose drift cannot be determined are left out.
 pub async fn find_drift(db: &impl ConnectionTrait, heartbeats: &[&Heartbeat]) -> Result<HashSet<NodeId>, DbErr> {
     let held: HashMap<&NodeId, Held> = heartbeats
         .iter()

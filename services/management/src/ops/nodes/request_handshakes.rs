@@ -59,7 +59,7 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     let due = Due::find_by_statement(statement).all(&app.db).await?;
     let asked = stream::iter(due).map(|due| ask(app, due)).buffer_unordered(CONCURRENCY);
     for due in asked.collect::<Vec<_>>().await.into_iter().flatten() {
-        // The filter keeps a mark that was set again meanwhile.
+        // A newer request stays: its time differs from the one that was read.
         server::Entity::update_many()
             .col_expr(server::Column::PromptSince, Expr::value(Option::<DateTime<Utc>>::None))
             .filter(server::Column::Name.eq(due.name))

@@ -11,7 +11,7 @@ use crate::ops::{
 };
 
 /// Makes the moves; the caller must have locked the users. If the old home still holds a user, it becomes a standby. Old profiles stay
-/// valid. Their private keys are only on the old home, so the new home issues new profiles.
+/// valid. Their private keys are only on the old home, so each new home makes a new key and profile.
 pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Result<(), DbErr> {
     if moves.is_empty() {
         return Ok(());

@@ -32,6 +32,8 @@ struct Returned {
 
 /// Readmits every lost node that is healthy again, has completed a sync since, and has answered all commands older than 10 s. Returns how
 /// many nodes it readmitted. Only one of several replicas readmits a node.
+///
+/// This rule is in SQL and not in `domain/`, because it needs all placements of the node.
 pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),

@@ -10,7 +10,7 @@ use crate::domain::command::{CommandSource, Endpoint, compose};
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
-/// How long a replica may take to publish what it claimed.
+/// How long a claim is valid. After that another replica may claim the placement.
 const LEASE: Duration = Duration::from_secs(3);
 
 /// A claimed placement with the command to publish.

@@ -25,7 +25,7 @@ pub enum Lost<'a> {
     Users(&'a NodeId, &'a [UserKey]),
 }
 
-/// Makes the commands due that the stream may have lost.
+/// Marks the placements as unpublished whose commands the stream may have lost. The publisher takes them next.
 pub async fn publish_again(db: &impl ConnectionTrait, lost: Lost<'_>) -> Result<(), DbErr> {
     let backend = db.get_database_backend();
     let statement = match lost {

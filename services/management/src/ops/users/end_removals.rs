@@ -14,6 +14,7 @@ use crate::{
 
 /// Deletes the users among these that are removed and that no node holds any more. The receipt says when each node removed the user.
 pub async fn end_removals(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
+    // HAVING is `is_settled` of `domain/acks.rs` for all placements of the user: change both.
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "SELECT u.id, u.username, COALESCE(

@@ -27,7 +27,7 @@ pub struct Waiters {
 /// The news of a user that a request waits for.
 #[derive(Debug, Clone, Default)]
 enum News {
-    /// Nothing new.
+    /// No node has acked since the wait began.
     #[default]
     None,
     /// A node has acked; this is the user's state since.
