@@ -105,7 +105,7 @@ fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
     }
 }
 
-/// In seconds, pushed to clients: after 8 s of silence and 3 s for one more try they reach their next node within 13 s.
+/// In seconds, pushed to clients: after 7 s of silence and 3 s for one more try they reach their next node within 13 s.
 const LONGEST_SILENCE: u64 = 8;
 
 fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
