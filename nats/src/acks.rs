@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentInstance, CommonName, NodeId, Revision, UserKey};
+use crate::{
+    ids::{AgentInstance, CommonName, NodeId, Revision, UserKey},
+    times,
+};
 
 /// The result of one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,7 @@ pub struct Ack {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// When the node finished, by the node's clock.
+    #[serde(deserialize_with = "times::bounded")]
     pub applied_at: DateTime<Utc>,
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{CommonName, InvalidId, NodeId, Revision, UserKey},
     text::{text_id, word_enum},
+    times,
     username::Username,
 };
 
@@ -35,7 +36,11 @@ pub struct PutUser {
     /// Whether the user has access; `false`: suspended, no credential of the user is accepted.
     pub active: bool,
     /// When access ends. The node enforces it by its own clock, also without management.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "times::bounded_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_at: Option<DateTime<Utc>>,
     /// The role of the node for this user.
     pub role: Role,

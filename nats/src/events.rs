@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentInstance, CommonName, EventId, NodeId, UserKey};
+use crate::{
+    ids::{AgentInstance, CommonName, EventId, NodeId, UserKey},
+    times,
+};
 
 /// One event of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,7 @@ pub struct Event {
     /// The run of the agent that sends it.
     pub instance: AgentInstance,
     /// When it happened, by the node's clock.
+    #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
     /// What happened.
     #[serde(flatten)]

@@ -7,6 +7,7 @@ use crate::{
     ids::{AgentInstance, NodeId},
     sync::StateDigest,
     text::word_enum,
+    times,
 };
 
 /// The state of a node.
@@ -18,6 +19,7 @@ pub struct Heartbeat {
     /// The run of the agent that sends it.
     pub instance: AgentInstance,
     /// When it was sent, by the node's clock. The digest includes everything that was acked before this moment.
+    #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
     /// Version of the agent.
     pub agent_version: String,
@@ -42,7 +44,11 @@ pub struct Heartbeat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_free_bytes: Option<u64>,
     /// When the OpenVPN server certificate expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "times::bounded_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub certificate_expires_at: Option<DateTime<Utc>>,
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{IntentId, NodeId, Revision, UserKey},
+    times,
     username::Username,
 };
 
@@ -17,6 +18,7 @@ pub struct Intent {
     /// The node that asks; equals the node in the subject.
     pub node: NodeId,
     /// When the operator asked, by the node's clock.
+    #[serde(deserialize_with = "times::bounded")]
     pub requested_at: DateTime<Utc>,
     /// The address that asked the local API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +37,11 @@ pub enum IntentAction {
         /// The name.
         username: Username,
         /// When its access ends; `None`: never.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "times::bounded_option",
+            skip_serializing_if = "Option::is_none"
+        )]
         expires_at: Option<DateTime<Utc>>,
     },
     /// Removes a user from every node.

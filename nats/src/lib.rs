@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod text;
+mod times;
 
 pub mod ids;
 pub mod username;

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CommonName, UserKey};
+use crate::{
+    ids::{CommonName, UserKey},
+    times,
+};
 
 /// One request to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,5 +138,6 @@ pub struct LiveSession {
     /// Bytes sent to the client.
     pub bytes_out: u64,
     /// Start of the session.
+    #[serde(deserialize_with = "times::bounded")]
     pub since: DateTime<Utc>,
 }

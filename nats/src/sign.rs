@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CommonName, NodeId};
+use crate::{
+    ids::{CommonName, NodeId},
+    times,
+};
 
 /// The most requests in one message: 64 fit the payload bound of a node's bus credential with room to spare.
 pub const MAX_REQUESTS: usize = 64;
@@ -65,8 +68,10 @@ pub struct SignedCertificate {
     /// Serial number, lower-case hex.
     pub serial: String,
     /// When it becomes valid; set back to allow for clock skew.
+    #[serde(deserialize_with = "times::bounded")]
     pub not_before: DateTime<Utc>,
     /// When it expires.
+    #[serde(deserialize_with = "times::bounded")]
     pub not_after: DateTime<Utc>,
 }
 

@@ -6,7 +6,10 @@ use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey};
+use crate::{
+    ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
+    times,
+};
 
 /// What a node says it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,7 @@ pub struct SyncRequest {
     #[serde(default)]
     pub unsettled: u64,
     /// The node's clock.
+    #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
 }
 
