@@ -143,6 +143,7 @@ fn entry_of(database: &'static str, key: &str, matches: impl Fn(&[&str]) -> bool
         return Ok(line.to_owned());
     }
     let found = Command::new("getent")
+        .env_clear()
         .args([database, key])
         .output()
         .ok()

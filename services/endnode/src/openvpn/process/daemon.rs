@@ -17,6 +17,8 @@ use vpnmanager_runtime::secret_file;
 
 use super::{error::StartError, found::Found, launch::Launch};
 
+/// Where OpenVPN is looked for when its name is no path, and where it finds `ip`: the folders of distributions.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
 /// How long the daemon may take to write its process id.
@@ -29,6 +31,8 @@ const TAIL_BYTES: usize = 4096;
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     prepare(launch)?;
     let mut command = Command::new(&launch.binary);
+    // It faces the network: it must not hold the agent's environment, which may have keys and tokens.
+    command.env_clear().env("PATH", SEARCH_PATH);
     command.arg("--config").arg(&launch.conf_file);
     command
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])

@@ -188,6 +188,30 @@ async fn secrets_are_private_and_in_no_log() {
 }
 
 #[tokio::test]
+async fn openvpn_holds_nothing_of_the_agents_environment() {
+    let Some(site) = Site::with_tunnels("secrets::openvpn_holds_nothing_of_the_agents_environment").await else {
+        return;
+    };
+    let environment = |part| {
+        let process = site.stack.process(part).expect("it runs");
+        fs::read_to_string(format!("/proc/{}/environ", process.pid)).unwrap()
+    };
+    assert!(
+        environment(Part::Node(1)).contains("API_KEY="),
+        "the agent has a key to lose"
+    );
+
+    let of_openvpn = environment(Part::Openvpn(1));
+
+    let names: Vec<&str> = of_openvpn
+        .split('\0')
+        .filter_map(|entry| entry.split('=').next())
+        .collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    assert_eq!(names, ["PATH"]);
+}
+
+#[tokio::test]
 async fn a_users_key_is_neither_on_the_bus_nor_in_the_database() {
     let mut site = Site::without_tunnels(1).await;
     let text = site.create("alice").await;
