@@ -5,6 +5,7 @@ pub mod process;
 pub mod config;
 pub mod telemetry;
 
+pub mod contain;
 pub mod tasks;
 
 pub mod backoff;

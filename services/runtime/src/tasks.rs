@@ -3,7 +3,6 @@
 //! Two stages: *tasks* take work in (listeners, consumers, reconcilers) and stop first; *workers* (group commits) finish
 //! what the tasks handed them and stop when no task is left.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::Future;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use crate::contain::message_of;
 use crate::reconcile::{self, Reconciler, Schedule, Wake};
 
 /// The tasks of a process. Cheap to clone; all clones are the same set.
@@ -290,12 +290,6 @@ impl Display for FailureKind {
 async fn received(signal: &mut Signal, name: &'static str) -> &'static str {
     signal.recv().await;
     name
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Commands: pulled from the node's own consumer, up to 100 at once, applied in one commit, acked, settled.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -8,14 +8,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use vpnmanager_nats::{
-    acks::Outcome,
-    commands::Command,
-    delivery::Delivery,
-    envelope::{DecodeError, Envelope},
-    events::EventKind,
-    topology::COMMANDS,
+    acks::Outcome, commands::Command, delivery::Delivery, envelope::Envelope, events::EventKind, topology::COMMANDS,
 };
-use vpnmanager_runtime::{backoff::jittered, error_chain::chain, tasks::Tasks};
+use vpnmanager_runtime::{backoff::jittered, contain::contain, error_chain::chain, tasks::Tasks};
 
 use super::acks::{Acks, Answered};
 use crate::{apply::Applied, coordination::issue_queue::IssueJob, shared::Shared};
@@ -147,6 +142,22 @@ impl Commands {
                 Err(error) => self.set_aside(delivery, &error).await,
             }
         }
+        let Err(panicked) = contain("applying commands", self.apply(&mut readable)).await else {
+            return;
+        };
+        // One of them is to blame: each is applied on its own, and that one is set aside.
+        for (delivery, envelope) in readable {
+            let mut one = vec![(delivery, envelope)];
+            if contain("applying a command", self.apply(&mut one)).await.is_err() {
+                for (delivery, _) in one {
+                    self.set_aside(delivery, &panicked).await;
+                }
+            }
+        }
+    }
+
+    /// Applies the commands and answers them: they are taken out of the list once they are applied.
+    async fn apply(&self, readable: &mut Vec<(Delivery, Envelope<Command>)>) {
         if readable.is_empty() {
             return;
         }
@@ -158,7 +169,9 @@ impl Commands {
             .unwrap_or(0);
         // Before the journal holds them: a sweep that comes right after must know them.
         self.shared.progress.coming(commands.iter().map(Command::user_key));
-        match self.shared.applier.apply(commands, sequence).await {
+        let outcome = self.shared.applier.apply(commands, sequence).await;
+        let readable = std::mem::take(readable);
+        match outcome {
             Ok(handled) => {
                 let applied = handled.into_iter().map(|handled| handled.applied).collect();
                 let users = readable.iter().map(|(_, envelope)| envelope.body.user_key());
@@ -215,8 +228,8 @@ impl Commands {
         });
     }
 
-    /// A command that cannot be read is recorded for the audit trail before it is terminated.
-    async fn set_aside(&self, delivery: Delivery, why: &DecodeError) {
+    /// A command that cannot be read, or whose handling panics, is recorded for the audit trail before it is terminated.
+    async fn set_aside(&self, delivery: Delivery, why: &(dyn Error + Send + Sync + 'static)) {
         let error = chain(why).to_string();
         error!(
             command.subject = delivery.subject(),

@@ -17,7 +17,7 @@ use vpnmanager_nats::{
     permissions::is_request_of_management,
     subjects,
 };
-use vpnmanager_runtime::backoff::jittered;
+use vpnmanager_runtime::{backoff::jittered, contain::contain};
 
 use crate::shared::Shared;
 
@@ -54,7 +54,9 @@ async fn reply(shared: &Shared, message: async_nats::Message) {
         return;
     };
     let answer = match Envelope::<NodeRequest>::decode(&message.payload) {
-        Ok(envelope) => answer(shared, envelope.body).await,
+        Ok(envelope) => contain("answering a request of management", answer(shared, envelope.body))
+            .await
+            .unwrap_or_else(|panicked| Some(failed(panicked))),
         Err(error) => Some(failed(error)),
     };
     let Some(answer) = answer else { return };

@@ -83,7 +83,8 @@ fn follow(known: &Run, spoken: Spoken) -> Run {
     let offset = known.offset.min(spoken.heard - spoken.at);
     Run {
         last_heard: known.last_heard.max(spoken.heard),
-        last_sent: spoken.at + offset,
+        // An offset that was recorded before times were bounded may lead nowhere.
+        last_sent: spoken.at.checked_add_signed(offset).unwrap_or(spoken.heard),
         previous_sent: known.last_sent,
         offset,
         ..known.clone()

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects::FromNode};
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
 use crate::{
     app::App,
@@ -21,6 +21,8 @@ use crate::{
     },
 };
 
+/// What is contained here, in the log.
+const HANDLING: &str = "recording heartbeats";
 /// The most heartbeats in one transaction.
 const BATCH: usize = 256;
 
@@ -39,18 +41,22 @@ pub(super) async fn run(app: App, subscriber: Subscriber, stop: CancellationToke
 /// Records heartbeats. They are not tried again, because the next one comes in five seconds. If the database rejects one of them, each is
 /// recorded on its own, so that the others are not lost.
 async fn record(app: &App, received: Vec<Received>) {
-    let record = async |received: &[Received]| record_heartbeats(&app.db, app.config.health, received).await;
-    match record(&received).await {
-        Ok(()) => {}
-        Err(error) if is_about_data(&error) && received.len() > 1 => {
-            for one in received {
-                let node = one.heartbeat.node.clone();
-                if let Err(error) = record(&[one]).await {
-                    warn!(node.id = %node, error = %chain(&error), "Recording a heartbeat failed");
-                }
-            }
+    match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &received)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if is_about_data(&error) => record_each(app, received).await,
+        Ok(Err(error)) => warn!(error = %chain(&error), "Recording heartbeats failed"),
+        Err(_panicked) => record_each(app, received).await,
+    }
+}
+
+async fn record_each(app: &App, received: Vec<Received>) {
+    for one in received {
+        let node = one.heartbeat.node.clone();
+        match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &[one])).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(node.id = %node, error = %chain(&error), "Recording a heartbeat failed"),
+            Err(panicked) => warn!(node.id = %node, error = %chain(&panicked), "Dropping a heartbeat"),
         }
-        Err(error) => warn!(error = %chain(&error), "Recording heartbeats failed"),
     }
 }
 

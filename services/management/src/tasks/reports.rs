@@ -1,6 +1,6 @@
 //! Pulls acks and events from their stream, records all that have arrived in one transaction, and only then settles them.
 
-use std::{pin::pin, time::Duration};
+use std::{error::Error, pin::pin, time::Duration};
 
 use anyhow::Context;
 use async_nats::jetstream::consumer::PullConsumer;
@@ -11,7 +11,7 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     publish,
 };
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
 use crate::{
     app::App,
@@ -99,7 +99,7 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
 
 /// Records a group in one transaction. If the database rejects one of its reports, returns the group in two halves, so that the other
 /// reports do not wait for it. Returns nothing when the group is done.
-async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
+async fn record(app: &App, group: Vec<Received>) -> Vec<Vec<Received>> {
     let (mut acks, mut events) = (Vec::new(), Vec::new());
     for Received { report, .. } in &group {
         match report {
@@ -107,25 +107,17 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
             Report::Event(event) => events.push(event.body.clone()),
         }
     }
-    match apply_reports(app, &acks, &events).await {
-        Ok(applied) => {
+    match contain("recording reports", apply_reports(app, &acks, &events)).await {
+        Ok(Ok(applied)) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
                 debug!(error = %chain(&error), "Telling waiting requests failed, they read the database themselves");
             }
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;
         }
-        Err(error) if is_about_data(&error) && group.len() > 1 => {
-            let second = group.split_off(group.len() / 2);
-            return vec![second, group];
-        }
-        Err(error) if is_about_data(&error) => {
-            for Received { delivery, .. } in group {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that the database rejects");
-                settle(delivery.terminate()).await;
-            }
-        }
-        Err(error) => {
+        Ok(Err(error)) if is_about_data(&error) => return halve_or_give_up(group, &error).await,
+        Err(panicked) => return halve_or_give_up(group, &panicked).await,
+        Ok(Err(error)) => {
             warn!(error = %chain(&error), reports = group.len(), "Recording reports failed, they are delivered again");
             join_all(
                 group
@@ -134,6 +126,19 @@ async fn record(app: &App, mut group: Vec<Received>) -> Vec<Vec<Received>> {
             )
             .await;
         }
+    }
+    Vec::new()
+}
+
+/// Returns two halves of a group in which one report is to blame, so that the others do not wait for it; a single report is given up.
+async fn halve_or_give_up(mut group: Vec<Received>, why: &(dyn Error + Send + Sync + 'static)) -> Vec<Vec<Received>> {
+    if group.len() > 1 {
+        let second = group.split_off(group.len() / 2);
+        return vec![second, group];
+    }
+    for Received { delivery, .. } in group {
+        error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(why), "Giving up a report that cannot be recorded");
+        settle(delivery.terminate()).await;
     }
     Vec::new()
 }

@@ -13,7 +13,7 @@ use vpnmanager_nats::{
     ids::NodeId,
     subjects::FromNode,
 };
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
 use crate::app::App;
 
@@ -50,8 +50,18 @@ where
     let Some(subject) = FromNode::parse(&message.subject) else {
         return;
     };
-    let Some(payload) = answer(app.clone(), subject.node().clone(), message.payload).await else {
-        return;
+    let node = subject.node();
+    let answered = contain(
+        "answering a request of a node",
+        answer(app.clone(), node.clone(), message.payload),
+    );
+    let payload = match answered.await {
+        Ok(Some(payload)) => payload,
+        Ok(None) => return,
+        Err(panicked) => {
+            warn!(node.id = %node, error = %chain(&panicked), "Dropping a request");
+            return;
+        }
     };
     // The answer must not carry a reply subject: a node could direct it to another node's requests, which refuse messages without one.
     if let Err(error) = app.bus.client.publish(reply, payload).await {

@@ -4,6 +4,7 @@ mod changes;
 mod clones;
 mod drift;
 mod failover;
+mod hostile;
 mod intents;
 mod nodes;
 mod publications;
