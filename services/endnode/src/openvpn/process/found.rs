@@ -31,19 +31,19 @@ impl Found {
         let recorded = fs::read_to_string(&launch.pid_file)
             .ok()
             .and_then(|text| text.trim().parse().ok());
-        if let Some(process) = recorded.and_then(|pid| Self::hold(pid, &launch.conf_file).transpose()) {
+        if let Some(process) = recorded.and_then(|pid| Self::hold(pid, launch).transpose()) {
             return process.map(Some);
         }
         let entries = fs::read_dir("/proc").map_err(StartError::Processes)?;
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid| Self::hold(pid, &launch.conf_file).transpose())
+        pids.filter_map(|pid| Self::hold(pid, launch).transpose())
             .next()
             .transpose()
     }
 
     /// Checks again after the descriptor is open, so that a reused process id cannot be mistaken for it.
-    fn hold(pid: u32, conf_file: &Path) -> Result<Option<Self>, StartError> {
-        if !is_ours(pid, conf_file) {
+    fn hold(pid: u32, launch: &Launch) -> Result<Option<Self>, StartError> {
+        if !is_ours(pid, launch) {
             return Ok(None);
         }
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
@@ -54,7 +54,7 @@ impl Found {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(StartError::Watch(error.into())),
         };
-        if !is_ours(pid, conf_file) {
+        if !is_ours(pid, launch) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -105,8 +105,18 @@ fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
+/// Whether a process is an OpenVPN of ours. Anybody can start a process with our arguments; only root can open a file in the folder of
+/// the log, where OpenVPN writes all the time.
+fn is_ours(pid: u32, launch: &Launch) -> bool {
+    has_argument(pid, &launch.conf_file)
+        && launch
+            .log_file
+            .parent()
+            .is_some_and(|folder| holds_file_in(pid, folder))
+}
+
 /// Whether a process was started with `--config <our file>`. One that has ended has no command line any more.
-fn is_ours(pid: u32, conf_file: &Path) -> bool {
+fn has_argument(pid: u32, conf_file: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
         return false;
     };
@@ -116,9 +126,18 @@ fn is_ours(pid: u32, conf_file: &Path) -> bool {
         .any(|pair| pair[0] == b"--config" && OsStr::from_bytes(pair[1]) == conf_file.as_os_str())
 }
 
+/// Whether a process has a file of this folder open, also one that was renamed or deleted meanwhile.
+fn holds_file_in(pid: u32, folder: &Path) -> bool {
+    let (Ok(folder), Ok(descriptors)) = (folder.canonicalize(), fs::read_dir(format!("/proc/{pid}/fd"))) else {
+        return false;
+    };
+    let mut files = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    files.any(|file| file.parent() == Some(&*folder))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
 
     use vpnmanager_testbed::wait;
 
@@ -136,14 +155,17 @@ mod tests {
     }
 
     /// A process that waits, with `--config <file>` among its arguments.
-    fn impostor(conf_file: &Path) -> Child {
-        let script = ["-c", "read line", "sh", "--config"];
-        Command::new("sh")
-            .args(script)
-            .arg(conf_file)
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("sh")
+    fn impostor(conf_file: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read line", "sh", "--config"]).arg(conf_file);
+        command.stdin(Stdio::piped());
+        command
+    }
+
+    /// One that writes our log too, as our OpenVPN does.
+    fn standing_in(launch: &Launch) -> Child {
+        let log = fs::File::create(&launch.log_file).expect("a log");
+        impostor(&launch.conf_file).stdout(log).spawn().expect("sh")
     }
 
     fn end(mut child: Child) {
@@ -155,7 +177,7 @@ mod tests {
     async fn is_found_without_a_pid_file_and_its_end_is_seen() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let launch = launch(dir.path());
-        let child = impostor(&launch.conf_file);
+        let child = standing_in(&launch);
         let look = async || Found::look_for(&launch).expect("look");
         let found = wait::until_some(Duration::from_secs(5), "the process", look)
             .await
@@ -170,9 +192,25 @@ mod tests {
     async fn a_reused_process_id_is_not_mistaken_for_ours() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let launch = launch(dir.path());
-        let other = impostor(&dir.path().join("other.conf"));
+        let other = impostor(&dir.path().join("other.conf")).spawn().expect("sh");
         fs::write(&launch.pid_file, other.id().to_string()).expect("write");
         assert!(Found::look_for(&launch).expect("look").is_none());
         end(other);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_only_has_our_arguments_is_not_taken_for_ours() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let launch = launch(dir.path());
+        let impostor = impostor(&launch.conf_file).spawn().expect("sh");
+        let has_started = async || has_argument(impostor.id(), &launch.conf_file);
+        wait::until(Duration::from_secs(5), "the impostor", has_started)
+            .await
+            .expect("started");
+        fs::write(&launch.pid_file, impostor.id().to_string()).expect("write");
+
+        assert!(Found::look_for(&launch).expect("look").is_none());
+
+        end(impostor);
     }
 }
