@@ -39,6 +39,30 @@ pub fn is_given_up(server: &server::Model, lost_before: DateTime<Utc>) -> bool {
     server.state == NodeState::Lost && server.lost_since.is_some_and(|since| since < lost_before)
 }
 
+/// A lost node that is heard of again.
+#[derive(Debug, Clone, Copy)]
+pub struct Returning<'a> {
+    /// The node.
+    pub server: &'a server::Model,
+    /// Whether it has ever held a complete snapshot.
+    pub complete: bool,
+    /// Whether a command has been waiting for it for too long.
+    pub behind: bool,
+}
+
+/// Whether a lost node takes users again: it is healthy, has completed a sync since it was lost, and is not behind.
+pub fn has_returned(returning: Returning<'_>) -> bool {
+    let server = returning.server;
+    let synced_since = server
+        .lost_since
+        .is_some_and(|lost| server.last_sync.is_some_and(|sync| sync > lost));
+    server.state == NodeState::Healthy
+        && synced_since
+        && server.resync_since.is_none()
+        && returning.complete
+        && !returning.behind
+}
+
 /// Why a new user cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {

@@ -110,6 +110,56 @@ fn which_nodes_take_users_inherit_and_are_given_up() {
 }
 
 #[test]
+fn a_lost_node_returns_once_it_is_healthy_has_synced_since_and_is_not_behind() {
+    let now = Utc::now();
+    let (before, after) = (now - TimeDelta::hours(1), now + TimeDelta::hours(1));
+    let back = server::Model {
+        lost_since: Some(now),
+        last_sync: Some(after),
+        ..server("n")
+    };
+    let with = |change: fn(&mut server::Model)| {
+        let mut node = back.clone();
+        change(&mut node);
+        node
+    };
+    let unsynced = server::Model {
+        last_sync: Some(before),
+        ..back.clone()
+    };
+    // (node, complete, behind, returned)
+    let cases = [
+        ("back", back.clone(), true, false, true),
+        ("behind", back.clone(), true, true, false),
+        ("not complete", back.clone(), false, false, false),
+        ("not synced since", unsynced, true, false, false),
+        (
+            "degraded",
+            with(|node| node.state = NodeState::Degraded),
+            true,
+            false,
+            false,
+        ),
+        (
+            "getting everything again",
+            with(|node| node.resync_since = Some(Utc::now())),
+            true,
+            false,
+            false,
+        ),
+        ("never lost", with(|node| node.lost_since = None), true, false, false),
+    ];
+    for (what, server, complete, behind, expected) in cases {
+        let returning = Returning {
+            server: &server,
+            complete,
+            behind,
+        };
+        assert_eq!(has_returned(returning), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
     let user = UserKey::new();
     let home = |wanted: Option<&str>, servers: &[server::Model]| {

@@ -12,7 +12,11 @@ use tracing::info;
 use vpnmanager_entities::server;
 
 use crate::{
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        placement::{Returning, has_returned},
+    },
     ops::{
         audit::{self, Entry},
         transact::transact,
@@ -21,34 +25,32 @@ use crate::{
 
 use vpnmanager_nats::ids::NodeId;
 
-/// A node with a command that has been pending for longer than this is not in sync.
+/// A node with a command that has been pending for longer than this is behind.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, FromQueryResult)]
-struct Returned {
-    name: NodeId,
-    lost_since: DateTime<Utc>,
+struct Progress {
+    complete: bool,
+    behind: bool,
 }
 
-/// Readmits every lost node that is healthy again, has completed a sync since, and has answered all commands older than 10 s. Returns how
-/// many nodes it readmitted. Only one of several replicas readmits a node.
-///
-/// This rule is in SQL and not in `domain/`, because it needs all placements of the node.
+/// Readmits every lost node that has returned. Returns how many nodes it readmitted. Only one of several replicas readmits a node.
 pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
-    let statement = Statement::from_sql_and_values(
-        db.get_database_backend(),
-        "SELECT s.name, s.lost_since FROM servers s JOIN health_status h ON h.server_id = s.name
-         WHERE s.lost_since IS NOT NULL AND s.state = 'healthy' AND h.complete
-           AND s.last_sync > s.lost_since AND s.resync_since IS NULL
-           AND NOT EXISTS (SELECT FROM placements p WHERE p.server_id = s.name AND p.applied_revision < p.wanted_revision
-                           AND COALESCE(p.outcome, '') NOT IN ('failed', 'refused')
-                           AND COALESCE(p.published_at, p.created_at) < $1)",
-        [(Utc::now() - IN_SYNC_WITHIN).into()],
-    );
+    let lost = server::Entity::find()
+        .filter(server::Column::LostSince.is_not_null())
+        .all(db)
+        .await?;
     let mut readmitted = 0;
-    for node in Returned::find_by_statement(statement).all(db).await? {
-        let returned = &node;
-        if transact(db, |tx| async move { readmit(&tx, returned).await }).await? {
+    for node in &lost {
+        let Some(progress) = progress(db, &node.name).await? else {
+            continue;
+        };
+        let returning = Returning {
+            server: node,
+            complete: progress.complete,
+            behind: progress.behind,
+        };
+        if has_returned(returning) && transact(db, |tx| async move { readmit(&tx, node).await }).await? {
             info!(node.id = %node.name, "A node that was lost takes users again");
             readmitted += 1;
         }
@@ -56,7 +58,21 @@ pub async fn readmit_nodes(db: &DatabaseConnection) -> Result<usize, DbErr> {
     Ok(readmitted)
 }
 
-async fn readmit(transaction: &DatabaseTransaction, node: &Returned) -> Result<bool, DbErr> {
+/// `None` before the first heartbeat. A command that the node answered with a failure or a refusal is not one that it is behind with.
+async fn progress(db: &DatabaseConnection, node: &NodeId) -> Result<Option<Progress>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT h.complete, EXISTS (
+             SELECT FROM placements p WHERE p.server_id = h.server_id AND p.applied_revision < p.wanted_revision
+                AND COALESCE(p.outcome, '') NOT IN ('failed', 'refused')
+                AND COALESCE(p.published_at, p.created_at) < $1) AS behind
+         FROM health_status h WHERE h.server_id = $2",
+        [(Utc::now() - IN_SYNC_WITHIN).into(), node.clone().into()],
+    );
+    Progress::find_by_statement(statement).one(db).await
+}
+
+async fn readmit(transaction: &DatabaseTransaction, node: &server::Model) -> Result<bool, DbErr> {
     let updated = server::Entity::update_many()
         .col_expr(server::Column::LostSince, Expr::value(Option::<DateTime<Utc>>::None))
         .filter(server::Column::Name.eq(node.name.clone()))
