@@ -140,13 +140,11 @@ fn check(document: &Value, schema: &Value, value: &Value, place: &str, depth: us
             .collect();
         return complain(format!("must be one of {}", choices.join(", ")));
     }
-    if let Some(text) = value.as_str() {
-        if let Some(detail) = text_complaint(schema, text) {
-            complain(detail);
-        }
-        return;
-    }
     if let Some(detail) = number_complaint(schema, value) {
+        return complain(detail);
+    }
+    let text = value.as_str();
+    if let Some(detail) = text.and_then(|text| text_complaint(schema, text)) {
         return complain(detail);
     }
     for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {

@@ -84,6 +84,19 @@ async fn bad_users_are_refused_with_the_field() {
 }
 
 #[tokio::test]
+async fn a_word_that_an_enum_does_not_have_is_refused_with_the_field_and_the_words() {
+    let stack = Stack::start().await;
+    let body = json!({ "old_profiles": "burn" });
+    assert_refused(&stack, "/api/users/alice/reissue", body.clone(), "old_profiles").await;
+
+    let answer = post(&stack, "/api/users/alice/reissue", &body).await;
+    let (problem, _) = problem_of(answer, StatusCode::BAD_REQUEST).await;
+
+    let detail = problem["errors"][0]["detail"].as_str().expect("a detail");
+    assert!(detail.contains("keep") && detail.contains("revoke"), "{detail}");
+}
+
+#[tokio::test]
 async fn bodies_that_are_not_what_they_should_be_are_refused() {
     let stack = Stack::start().await;
     let raw = async |content_type: &str, body: &str| {
