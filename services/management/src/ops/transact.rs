@@ -1,12 +1,16 @@
 //! Runs an operation in a transaction, and tries again after a conflict with another transaction.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 
 use crate::ops::sqlstate::sqlstate;
 
-const MAX_TRIES: usize = 4;
+use vpnmanager_runtime::backoff::{Backoff, jittered};
+
+const MAX_TRIES: u32 = 6;
+/// Between two tries, so that those who lost against each other do not meet again.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 /// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`. The whole transaction was rolled back.
 const LOST_AGAINST_ANOTHER: [&str; 2] = ["40001", "40P01"];
 
@@ -49,7 +53,10 @@ where
     loop {
         let result = attempt(db, &mut operation).await;
         match &result {
-            Err(error) if tries < MAX_TRIES && error.database().is_some_and(lost_against_another) => tries += 1,
+            Err(error) if tries < MAX_TRIES && error.database().is_some_and(lost_against_another) => {
+                tokio::time::sleep(jittered(PAUSE.after(tries))).await;
+                tries += 1;
+            }
             Ok(_) | Err(_) => return result,
         }
     }

@@ -64,13 +64,13 @@ pub enum StackError {
         source: io::Error,
     },
     /// There is no such stack.
-    #[error("no stack is up here ({file} is missing): `make up` starts one")]
+    #[error("no stack is up here ({file} is missing): `make up`, with the same NAME, starts one")]
     NotUp {
         /// State file that was looked for.
         file: PathBuf,
     },
     /// There is one already.
-    #[error("a stack is up here already ({dir}): `make down` ends it")]
+    #[error("a stack is up here already ({dir}): `make down`, with the same NAME, ends it")]
     AlreadyUp {
         /// Its folder.
         dir: PathBuf,

@@ -1,8 +1,8 @@
 //! Drains, disables and enables nodes.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QuerySelect,
 };
 use vpnmanager_entities::server::{self, NodeState};
 use vpnmanager_nats::ids::NodeId;
@@ -12,13 +12,13 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::is_open},
     ops::{
         audit::{self, Entry, node_snapshot},
-        nodes::read::{self, NodeView},
+        nodes::{
+            one_at_a_time::one_at_a_time,
+            read::{self, NodeView},
+        },
         transact::{FromDatabase, transact},
     },
 };
-
-/// Only one node is changed at a time: two concurrent drains could leave a pool without a node.
-const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7816539210442)";
 
 /// A change that an operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ async fn record_change(
     node: &NodeId,
     change: NodeChange,
 ) -> Result<(), ChangeNodeError> {
-    transaction.execute_unprepared(ONE_AT_A_TIME).await?;
+    one_at_a_time(transaction).await?;
     let found = server::Entity::find_by_name(node.clone())
         .lock_exclusive()
         .one(transaction)

@@ -22,7 +22,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
     ops::{
         audit::{self, Entry, node_snapshot},
-        nodes::{ask::ask_node, bus_keys::revoke_bus_key},
+        nodes::{ask::ask_node, bus_keys::revoke_bus_key, one_at_a_time::one_at_a_time},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
         publications::make_due::want_newest,
         transact::{FromDatabase, transact},
@@ -104,6 +104,7 @@ async fn record_end(
     actor: &Actor,
     node: &NodeId,
 ) -> Result<(), DeregisterNodeError> {
+    one_at_a_time(transaction).await?;
     let found = server::Entity::find_by_name(node.clone())
         .lock_exclusive()
         .one(transaction)

@@ -17,5 +17,6 @@ pub mod track_agent_runs;
 
 pub mod ask;
 pub mod bus_keys;
+mod one_at_a_time;
 pub mod tell_draining;
 pub mod tell_standing;

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    FromQueryResult, QueryFilter, Statement, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect, Statement,
+    sea_query::{Expr, LockType},
 };
 use serde_json::json;
 use vpnmanager_entities::{
@@ -49,7 +51,12 @@ pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, 
 }
 
 async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<usize, DbErr> {
-    let servers = server::Entity::find().all(transaction).await?;
+    // Nodes before users, as a deregistration does it: a new placement needs the row of its node.
+    let servers = server::Entity::find()
+        .order_by_asc(server::Column::Name)
+        .lock(LockType::KeyShare)
+        .all(transaction)
+        .await?;
     let users = find_lacking(transaction, &servers, goal).await?;
     let placements = placement::Entity::find_of(users.iter().map(|user| user.id))
         .all(transaction)

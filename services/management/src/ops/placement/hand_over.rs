@@ -27,10 +27,6 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Res
              protocol = s.public_protocol, revision = u.revision + 1, synced = false
          FROM moves m JOIN servers s ON s.name = m.home WHERE u.id = m.user_id";
     transaction.execute_raw(run(users)).await?;
-    let roles = "WITH moves AS MATERIALIZED (SELECT * FROM UNNEST($1::bigint[], $2::text[]) AS m (user_id, home))
-         UPDATE placements p SET role = CASE WHEN p.server_id = m.home THEN 'home' ELSE 'standby' END
-         FROM moves m WHERE p.user_id = m.user_id";
-    transaction.execute_raw(run(roles)).await?;
     want_newest(transaction, &ids).await?;
     let credentials: Vec<NewCredential> = moves
         .iter()

@@ -3,11 +3,17 @@
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
-/// Sets the wanted revision of these users' placements to the users' newest revision.
+/// Brings the placements of these users in line with the users, and makes them due: the newest revision, the home's role, and absence
+/// when the user is removed.
+///
+/// One statement, because PostgreSQL checks the foreign key of a row that is updated twice in one transaction, and would then wait for
+/// the row of a node that is being deregistered, which waits for the user.
 pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0
+        "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0,
+             wanted_present = p.wanted_present AND u.removed_at IS NULL,
+             role = CASE WHEN p.server_id = u.server_id THEN 'home' ELSE 'standby' END
          FROM users u WHERE u.id = p.user_id AND u.id = ANY($1)",
         [users.to_vec().into()],
     );

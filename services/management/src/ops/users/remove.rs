@@ -1,11 +1,8 @@
 //! Removes a user: one transaction revokes its credentials; its row is deleted when the last node has acked.
 
 use chrono::Utc;
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, sea_query::Expr,
-};
-use vpnmanager_entities::{placement, user};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
+use vpnmanager_entities::user;
 use vpnmanager_nats::username::Username;
 
 use crate::{
@@ -50,11 +47,6 @@ pub async fn remove_within(
     let after = row.update(transaction).await?;
 
     revoke_credentials(transaction, after.id).await?;
-    placement::Entity::update_many()
-        .col_expr(placement::Column::WantedPresent, Expr::value(false))
-        .filter(placement::Column::UserId.eq(after.id))
-        .exec(transaction)
-        .await?;
     want_newest(transaction, &[after.id]).await?;
     let entry = Entry::new(actor, AuditAction::UserRemoved, recorder)
         .about(&after.username)

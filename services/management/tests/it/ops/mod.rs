@@ -6,6 +6,7 @@ mod drift;
 mod failover;
 mod hostile;
 mod intents;
+mod locks;
 mod nodes;
 mod publications;
 mod reissue;
