@@ -11,10 +11,12 @@ use vpnmanager_nats::ids::{NodeId, UserKey};
 pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0,
+        // Locked in the order of their ids, as the recording of publications does it: no deadlock.
+        "WITH locked AS MATERIALIZED (SELECT id FROM placements WHERE user_id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+         UPDATE placements p SET wanted_revision = u.revision, lease_until = 'epoch', attempts = 0,
              wanted_present = p.wanted_present AND u.removed_at IS NULL,
              role = CASE WHEN p.server_id = u.server_id THEN 'home' ELSE 'standby' END
-         FROM users u WHERE u.id = p.user_id AND u.id = ANY($1)",
+         FROM users u, locked WHERE p.id = locked.id AND u.id = p.user_id",
         [users.to_vec().into()],
     );
     db.execute_raw(statement).await.map(drop)
