@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    time::Duration,
 };
 
 use chrono::Utc;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use vpnmanager_testbed::{
     api::Api,
     stack::{Part, Stack},
+    wait,
 };
 
 use super::{
@@ -20,6 +22,9 @@ use super::{
     node_view::NodeView,
     trail::unaccounted,
 };
+
+/// How long an agent may take to hear requests once all agree.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// All broken promises: one sentence with the evidence for each.
 pub(super) async fn broken(
@@ -87,7 +92,12 @@ async fn profiles_missing(stack: &Stack, inventory: &Inventory, lost_keys: &BTre
     let api = stack.api();
     let mut told = Vec::new();
     for user in inventory.users.iter().filter(|user| !user.removed) {
-        let answer = match api.get(&format!("/api/users/{}/profile", user.username)).await {
+        let path = format!("/api/users/{}/profile", user.username);
+        // An agent that has just connected again hears requests a moment later: 503 says to try again.
+        let heard = async || !matches!(api.get(&path).await, Ok(answer) if answer.status == 503);
+        // One that stays away is told below.
+        _ = wait::until(HEARD_WITHIN, "the home to be reached", heard).await;
+        let answer = match api.get(&path).await {
             Ok(answer) => answer,
             Err(error) => {
                 told.push(format!("the profile of {} cannot be read: {error}", user.username));
