@@ -1,6 +1,6 @@
 //! Runs an operation in a transaction, and tries again after a conflict with another transaction.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{error::Error, iter::successors, ops::Deref, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 
@@ -13,18 +13,6 @@ const MAX_TRIES: u32 = 6;
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 /// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`. The whole transaction was rolled back.
 const LOST_AGAINST_ANOTHER: [&str; 2] = ["40001", "40P01"];
-
-/// An error of an operation that may come from the database.
-pub trait FromDatabase: From<DbErr> {
-    /// The error of the database, if it is one.
-    fn database(&self) -> Option<&DbErr>;
-}
-
-impl FromDatabase for DbErr {
-    fn database(&self) -> Option<&DbErr> {
-        Some(self)
-    }
-}
 
 /// The transaction, as the operation sees it. It cannot be cloned, so it is dropped when the operation has ended.
 #[derive(Debug)]
@@ -39,13 +27,14 @@ impl Deref for Transaction {
 }
 
 /// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction `operation` runs
-/// again from the beginning, four times in all. So it must do nothing outside the transaction.
+/// again from the beginning, six times in all. So it must do nothing outside the transaction. An error that keeps the database's as its
+/// source is recognised.
 ///
 /// The handle is passed by value because the compiler cannot prove yet that the future of an `async |transaction: &_|` closure may move
 /// between threads.
 pub async fn transact<T, E, Operation, Run>(db: &DatabaseConnection, mut operation: Operation) -> Result<T, E>
 where
-    E: FromDatabase,
+    E: Error + From<DbErr> + 'static,
     Operation: FnMut(Transaction) -> Run,
     Run: Future<Output = Result<T, E>>,
 {
@@ -53,7 +42,7 @@ where
     loop {
         let result = attempt(db, &mut operation).await;
         match &result {
-            Err(error) if tries < MAX_TRIES && error.database().is_some_and(lost_against_another) => {
+            Err(error) if tries < MAX_TRIES && lost_against_another(error) => {
                 tokio::time::sleep(jittered(PAUSE.after(tries))).await;
                 tries += 1;
             }
@@ -64,7 +53,7 @@ where
 
 async fn attempt<T, E, Operation, Run>(db: &DatabaseConnection, operation: &mut Operation) -> Result<T, E>
 where
-    E: FromDatabase,
+    E: Error + From<DbErr> + 'static,
     Operation: FnMut(Transaction) -> Run,
     Run: Future<Output = Result<T, E>>,
 {
@@ -75,6 +64,10 @@ where
     Ok(done)
 }
 
-fn lost_against_another(error: &DbErr) -> bool {
-    sqlstate(error).is_some_and(|code| LOST_AGAINST_ANOTHER.contains(&code.as_str()))
+/// Whether the error, or one that caused it, is the database's answer to the loser.
+fn lost_against_another(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref())
+        .filter_map(sqlstate)
+        .any(|code| LOST_AGAINST_ANOTHER.contains(&code.as_str()))
 }

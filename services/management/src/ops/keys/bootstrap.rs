@@ -10,10 +10,7 @@ use vpnmanager_entities::{
     certificate_authority,
 };
 
-use crate::{
-    ops::transact::{FromDatabase, transact},
-    pki::Pki,
-};
+use crate::{ops::transact::transact, pki::Pki};
 
 use vpnmanager_openapi::auth::hash_key;
 
@@ -38,15 +35,6 @@ pub enum BootstrapError {
     /// The database did not answer.
     #[error("preparing the database failed")]
     Database(#[from] DbErr),
-}
-
-impl FromDatabase for BootstrapError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::ForeignAuthority { .. } => None,
-        }
-    }
 }
 
 /// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.

@@ -16,7 +16,7 @@ use crate::{
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
-        transact::{FromDatabase, transact},
+        transact::transact,
     },
 };
 
@@ -56,22 +56,7 @@ pub enum ChangeNodeError {
     NowhereToGo,
     /// The database failed.
     #[error("recording the change failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for ChangeNodeError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for ChangeNodeError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownServer | Self::NowhereToGo => None,
-        }
-    }
+    Database(#[from] DbErr),
 }
 
 /// Records the change; background tasks carry it out. Repeating a change does nothing and is not audited.

@@ -25,7 +25,7 @@ use crate::{
         nodes::{ask::ask_node, bus_keys::revoke_bus_key, one_at_a_time::one_at_a_time},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
         publications::make_due::want_newest,
-        transact::{FromDatabase, transact},
+        transact::transact,
         users::end_removals::end_removals,
     },
 };
@@ -48,22 +48,7 @@ pub enum DeregisterNodeError {
     Topology(#[source] TopologyError),
     /// The database failed.
     #[error("recording the deregistration failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for DeregisterNodeError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for DeregisterNodeError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownServer | Self::Revoke(_) | Self::Topology(_) => None,
-        }
-    }
+    Database(#[from] DbErr),
 }
 
 /// Removes a node from the fleet permanently.

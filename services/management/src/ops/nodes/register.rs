@@ -30,7 +30,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         nodes::bus_keys::revoke_bus_key,
-        transact::{FromDatabase, transact},
+        transact::transact,
     },
     pki::{PkiError, Signed},
 };
@@ -121,29 +121,7 @@ pub enum RegisterNodeError {
     Revoke(#[source] EnforceError),
     /// The database failed.
     #[error("recording the node failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for RegisterNodeError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for RegisterNodeError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::InvalidToken
-            | Self::ExpiredToken
-            | Self::UsedToken
-            | Self::NameTaken
-            | Self::Csr(_)
-            | Self::Jwt(_)
-            | Self::Topology(_)
-            | Self::Revoke(_) => None,
-        }
-    }
+    Database(#[from] DbErr),
 }
 
 /// Enrols a node. A node that is already enrolled may repeat its request with the same keys.

@@ -27,7 +27,7 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
-        transact::{FromDatabase, transact},
+        transact::transact,
         users::read::UserView,
     },
 };
@@ -92,17 +92,6 @@ impl From<DbErr> for CreateUserError {
     }
 }
 
-impl FromDatabase for CreateUserError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UsernameTaken | Self::UnknownServer | Self::ServerUnavailable | Self::NoServer | Self::Stopping => {
-                None
-            }
-        }
-    }
-}
-
 /// Batches creates, so that many share a commit. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Creates {
@@ -152,10 +141,12 @@ pub async fn create_batch(
     batch: Vec<NewUser>,
 ) -> Vec<Result<UserView, CreateUserError>> {
     let batch = batch.as_slice();
-    let created = transact(db, |tx| async move { Ok(create_within(&tx, rules, batch).await?) });
-    match created.await {
+    match transact(db, |tx| async move { create_within(&tx, rules, batch).await }).await {
         Ok(results) => results,
-        Err::<_, CreateUserError>(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+        Err(error) => {
+            let error = CreateUserError::from(error);
+            batch.iter().map(|_| Err(error.clone())).collect()
+        }
     }
 }
 

@@ -63,13 +63,7 @@ pub enum FetchProfileError {
     },
     /// The database did not answer.
     #[error("reading the user failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for FetchProfileError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
+    Database(#[from] DbErr),
 }
 
 impl FetchProfileError {

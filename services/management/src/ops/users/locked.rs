@@ -4,8 +4,6 @@ use sea_orm::{DatabaseTransaction, DbErr, QuerySelect};
 use vpnmanager_entities::user;
 use vpnmanager_nats::username::Username;
 
-use crate::ops::transact::FromDatabase;
-
 /// Why a user was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LivingUserError {
@@ -14,22 +12,7 @@ pub enum LivingUserError {
     UnknownUser,
     /// The database failed.
     #[error("recording the change failed")]
-    Database(#[source] DbErr),
-}
-
-impl From<DbErr> for LivingUserError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl FromDatabase for LivingUserError {
-    fn database(&self) -> Option<&DbErr> {
-        match self {
-            Self::Database(error) => Some(error),
-            Self::UnknownUser => None,
-        }
-    }
+    Database(#[from] DbErr),
 }
 
 /// Reads the user and locks its row until the transaction ends.

@@ -15,6 +15,7 @@ mod reports;
 mod signing;
 mod starting;
 mod sync;
+mod transact;
 
 use chrono::Utc;
 use vpnmanager_management::{
