@@ -1,0 +1,99 @@
+//! What somebody does who has no credential: HTTP requests from addresses of their own.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{flood::Offered, scene::Scene, wire::dial};
+
+/// The address of a stranger. The operator has another one.
+pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+/// Where management listens.
+pub(super) fn management(scene: &Scene) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, scene.stack.state().management_port).into()
+}
+
+/// Opens connections and writes the same on each; `at_once` are being opened at a time. Those that are refused are counted.
+pub(super) async fn open(to: SocketAddr, count: u64, at_once: usize, words: &[u8]) -> (Vec<TcpStream>, Offered) {
+    let opened = stream::iter(0..count)
+        .map(|_| async {
+            let opening = async {
+                let mut stream = dial(to, ADDRESS).await?;
+                stream.write_all(words).await?;
+                Ok::<_, io::Error>(stream)
+            };
+            timeout(Duration::from_secs(5), opening).await.ok()?.ok()
+        })
+        .buffer_unordered(at_once);
+    let open: Vec<TcpStream> = opened.filter_map(std::future::ready).collect().await;
+    let offered = Offered {
+        count,
+        bytes: count * words.len() as u64,
+        refused: count - open.len() as u64,
+        ..Offered::default()
+    };
+    (open, offered)
+}
+
+/// Waits until the other side has closed all of them, and returns how many it has not closed by the deadline.
+pub(super) async fn left_open(streams: Vec<TcpStream>, deadline: Duration) -> u64 {
+    let begun = Instant::now();
+    let mut open = 0;
+    for mut stream in streams {
+        let rest = deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+        let mut ignored = Vec::new();
+        // An answer and then the end, or only the end.
+        if timeout(rest, stream.read_to_end(&mut ignored)).await.is_err() {
+            open += 1;
+        }
+    }
+    open
+}
+
+/// Requests, some at the same time, on connections that stay open. `ask` returns the status of an answer, or nothing if there was none.
+pub(super) async fn ask_many<F: Future<Output = Option<u16>>>(
+    count: u64,
+    at_once: usize,
+    ask: impl Fn(u64) -> F,
+) -> Offered {
+    let begun = Instant::now();
+    let statuses: Vec<Option<u16>> = stream::iter(0..count)
+        .map(ask)
+        .buffer_unordered(at_once)
+        .collect()
+        .await;
+    let mut offered = Offered {
+        count,
+        seconds: begun.elapsed().as_secs_f64(),
+        ..Offered::default()
+    };
+    for status in statuses {
+        offered.answered += u64::from(status.is_some());
+        offered.refused += u64::from(status.is_none_or(|status| status >= 400));
+        if status.is_some_and(|status| status >= 500 && status != 503) {
+            offered
+                .wrong
+                .push(format!("a request was answered {}", status.unwrap_or_default()));
+        }
+    }
+    offered.wrong.truncate(3);
+    offered
+}
+
+/// A client with a stranger's address.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .local_address(std::net::IpAddr::V4(ADDRESS))
+        .timeout(Duration::from_secs(70))
+        .build()?)
+}
