@@ -131,8 +131,9 @@ chaos: prerequisites all ## Break everything at random and check that all came t
 	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DURATION),--duration $(DURATION))
 
-attack: prerequisites all ## Attack a fleet with one node's stolen credential and with none: [ATTACK=part-of-a-name] [SHORT=1]
-	@exec $(TESTBED) attack --out $(OUT)/attack $(if $(ATTACK),--only $(ATTACK)) $(if $(SHORT),--short)
+attack: prerequisites ## Attack a fleet with a node's stolen credential and with none: [ATTACK=part-of-a-name] [SHORT=1] [CARGO_PROFILE=release|dev]
+	@$(CARGO) build --profile $(CARGO_PROFILE) --workspace --bins
+	@exec $(BUILT)/vpnmanager-testbed attack --out $(OUT)/attack $(if $(ATTACK),--only $(ATTACK)) $(if $(SHORT),--short)
 
 prerequisites:
 	@services/testbed/prerequisites.sh

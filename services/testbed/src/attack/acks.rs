@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::json;
 
 use super::{
@@ -82,7 +82,7 @@ pub(super) fn others(scene: &Scene, size: Size) -> Flood {
 }
 
 /// Notes, errors and paths of 250 kB, which must not come out of the API.
-pub(super) fn notes(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let long = text(LONG);
         let outcomes = [
@@ -108,5 +108,5 @@ pub(super) fn notes(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<O
         }
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }

@@ -1,11 +1,11 @@
 //! Every attack, in one table.
 
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 
 use super::{
-    acks, commands, connections, enrolment, events,
+    acks, commands, connections, enrolment, events, everything,
     flood::{Flood, Offered},
-    heartbeats, http, intents, odd, port,
+    heartbeats, http, intents, odd, port, profiles,
     scene::{Scene, Setting},
     signs,
     size::Size,
@@ -18,7 +18,7 @@ pub(super) enum Deed {
     /// Messages on the bus with the stolen credential. The same flood is sent where nobody hears it, for comparison.
     Flood(fn(&Scene, Size) -> Flood),
     /// Anything else.
-    Act(for<'a> fn(&'a Scene, Size) -> BoxFuture<'a, anyhow::Result<Offered>>),
+    Act(for<'a> fn(&'a Scene, Size) -> LocalBoxFuture<'a, anyhow::Result<Offered>>),
 }
 
 /// What must hold beside "no state changed wrongly, nothing ended, nothing accepted was lost".
@@ -54,7 +54,8 @@ const CROWDED: Setting = Setting {
     ..USUAL
 };
 
-/// All attacks, in the order of a run. `held` is what `make test` requires: one word to switch an attack on.
+/// All attacks, in the order of a run. The word after the name is `held`, what `make test` requires: one word to switch an attack on.
+/// `http-idle` lasts as long as the service lets a connection be idle.
 #[rustfmt::skip]
 pub(super) const ATTACKS: &[Attack] = &[
     attack("heartbeats-burst", false, Bound::Twice, HASTY, Deed::Flood(heartbeats::burst), "20,000 heartbeats at once, each from another run of the agent"),
@@ -83,20 +84,32 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("events-large", false, Bound::Twice, USUAL, Deed::Flood(events::large), "7,600 events of 250 kB, of every kind"),
     attack("events-many", true,  Bound::Twice, USUAL, Deed::Flood(events::many), "50,000 small events of every kind"),
     attack("events-unknown", true,  Bound::Twice, USUAL, Deed::Flood(events::unknown), "20,000 events of kinds and on subjects that nobody knows"),
+    attack("events-others", false, Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
     attack("commands-pulls", true,  Bound::Twice, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
     attack("commands-infos", true,  Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
     attack("commands-settles", true,  Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),
     attack("replies-diverted", true,  Bound::None, USUAL, Deed::Act(commands::diverted), "requests whose answers go to what is the honest node's"),
+    attack("profiles-forged", false, Bound::None, USUAL, Deed::Act(profiles::forged), "answers in place of the agent with profiles that would run a program"),
     attack("connections-many", true,  Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
     attack("connections-churn", true,  Bound::Twice, USUAL, Deed::Act(connections::churn), "5,000 connections, opened and closed"),
     attack("connections-subscriptions", true,  Bound::Twice, USUAL, Deed::Act(connections::subscriptions), "1,000 subscriptions on each of 20 connections"),
+    attack("connections-resubscribing", true,  Bound::Twice, USUAL, Deed::Act(connections::resubscribing), "200,000 subscriptions made and ended on one connection"),
+    attack("standings-own", true,  Bound::Twice, USUAL, Deed::Act(http::own_standings), "5,000 questions about the own standing, over HTTP"),
+    attack("everything", false, Bound::Twice, USUAL, Deed::Act(everything::at_once), "heartbeats, handshakes, acks, local deletes, signing requests and events at the same time"),
     attack("http-half-heads", false, Bound::None, USUAL, Deed::Act(http::half_heads), "200 requests whose head never ends"),
     attack("http-half-bodies", false, Bound::None, USUAL, Deed::Act(http::half_bodies), "200 requests whose body never ends"),
+    attack("http-dripping-heads", false, Bound::None, USUAL, Deed::Act(http::dripping_heads), "200 heads of which a byte comes each two seconds"),
+    attack("http-dripping-bodies", false, Bound::None, USUAL, Deed::Act(http::dripping_bodies), "200 bodies of which a byte comes each two seconds"),
     attack("http-idle", false, Bound::None, USUAL, Deed::Act(http::idle), "200 connections that stay open after one answer"),
     attack("http-silent", false, Bound::None, CROWDED, Deed::Act(http::silent), "1,100 silent connections while a node is deregistered; management has 1,024 descriptors"),
+    attack("http-silent-many", false, Bound::None, CROWDED, Deed::Act(http::silent_from_many), "the same from 64 addresses"),
     attack("http-bodies", false, Bound::None, USUAL, Deed::Act(http::bodies), "500 bodies of 1 MB without a key"),
+    attack("http-slow-readers", false, Bound::None, USUAL, Deed::Act(http::slow_readers), "500 readers of the largest page that needs no key, who read nothing of it"),
+    attack("http-large-heads", true,  Bound::None, USUAL, Deed::Act(http::large_heads), "500 heads of 500 kB"),
     attack("http-wrong-keys", true,  Bound::Twice, USUAL, Deed::Act(http::wrong_keys), "10,000 wrong keys, each another one"),
     attack("http-wrong-key", true,  Bound::Twice, USUAL, Deed::Act(http::wrong_key), "10,000 times the same wrong key"),
+    attack("http-wrong-keys-beside", true,  Bound::None, USUAL, Deed::Act(http::wrong_keys_beside), "10,000 wrong keys from the address of the operator"),
+    attack("http-standings", true,  Bound::Twice, USUAL, Deed::Act(http::standings), "5,000 questions about the standing of a node, signed with a key of his own"),
     attack("http-waits", true,  Bound::Twice, USUAL, Deed::Act(http::waits), "1,000 callers who wait for a node that stands still"),
     attack("enrol-bad-tokens", true,  Bound::Twice, USUAL, Deed::Act(enrolment::bad_tokens), "2,000 enrolments with tokens that were never made"),
     attack("enrol-replays", false, Bound::None, USUAL, Deed::Act(enrolment::replays), "a used token with another certificate request and another host"),

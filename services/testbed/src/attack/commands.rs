@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::json;
 
 use super::{
@@ -50,7 +50,7 @@ pub(super) fn settles(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// Requests whose answer goes to what is somebody else's: the honest node's requests, commands, replies and consumer.
-pub(super) fn diverted(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn diverted(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let wire = Wire::connect(scene.bus(), &scene.thief).await?;
         let body = payload(&sync(scene));
@@ -91,5 +91,5 @@ pub(super) fn diverted(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Resul
         offered.cut_off = u64::from(wire.is_closed());
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }

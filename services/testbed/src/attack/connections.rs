@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
 
 use super::{
     flood::Offered,
@@ -20,7 +20,7 @@ const HELD: Duration = Duration::from_secs(4);
 const AT_ONCE: usize = 50;
 
 /// 500 at once, held for a while.
-pub(super) fn many(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn many(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let count = size.count(500, 200);
         let begun = Instant::now();
@@ -30,11 +30,11 @@ pub(super) fn many(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Of
         offered.seconds = begun.elapsed().as_secs_f64();
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }
 
 /// One after the other is opened and closed.
-pub(super) fn churn(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn churn(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let count = size.count(5_000, 300);
         let begun = Instant::now();
@@ -42,11 +42,11 @@ pub(super) fn churn(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<O
         offered.seconds = begun.elapsed().as_secs_f64();
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }
 
 /// On each connection 1,000 subscriptions to what it may hear; 32 are allowed.
-pub(super) fn subscriptions(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn subscriptions(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let begun = Instant::now();
         let (wires, mut offered) = open(scene, size.count(20, 4)).await?;
@@ -66,7 +66,31 @@ pub(super) fn subscriptions(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::
         offered.seconds = begun.elapsed().as_secs_f64();
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
+}
+
+/// One connection subscribes and unsubscribes, without end.
+pub(super) fn resubscribing(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    async move {
+        let begun = Instant::now();
+        let (wires, mut offered) = open(scene, 1).await?;
+        let frames = format!("SUB vpn.node.{STOLEN}.> 1\r\nUNSUB 1\r\n").repeat(1_000);
+        for wire in &wires {
+            for _ in 0..size.count(200, 10) {
+                if wire.write(frames.as_bytes()).await.is_err() {
+                    break;
+                }
+                offered.count += 1_000;
+                offered.bytes += frames.len() as u64;
+            }
+            wire.taken(HELD).await;
+            offered.refused += wire.seen().errors.load(Ordering::Relaxed);
+            offered.cut_off += u64::from(wire.is_closed());
+        }
+        offered.seconds = begun.elapsed().as_secs_f64();
+        Ok(offered)
+    }
+    .boxed_local()
 }
 
 async fn open(scene: &Scene, count: u64) -> anyhow::Result<(Vec<Wire>, Offered)> {

@@ -1,7 +1,7 @@
 //! Enrolments with tokens that do not exist, and with one that was used.
 
 use aws_lc_rs::rand::SystemRandom;
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// 2,000 enrolments with tokens that were never made.
-pub(super) fn bad_tokens(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn bad_tokens(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let http = client()?;
         let url = format!("{}/api/endnodes/register", scene.stack.state().management_url());
@@ -32,11 +32,11 @@ pub(super) fn bad_tokens(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Res
         }
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }
 
 /// A used token with the public key of its node, which is no secret, another certificate request and another host.
-pub(super) fn replays(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn replays(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let http = client()?;
         let url = format!("{}/api/endnodes/register", scene.stack.state().management_url());
@@ -60,7 +60,7 @@ pub(super) fn replays(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result
         }
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }
 
 fn registration(node: &str, bus_key: &str, token: &str) -> anyhow::Result<Value> {

@@ -37,6 +37,13 @@ pub(super) fn unknown(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(messages.collect(), size.count(20_000, 2_000))
 }
 
+/// That users expired who are on the honest node only: the trail would say so under their names.
+pub(super) fn others(scene: &Scene, size: Size) -> Flood {
+    let people = scene.others().filter(|person| !person.on_stolen);
+    let messages = people.map(|person| event(scene, "user_expired", json!({ "user_key": person.key, "sessions": 1 })));
+    Flood::at_once(messages.collect(), size.count(400, 40))
+}
+
 /// One event of each kind, with texts of so many bytes.
 fn all(scene: &Scene, bytes: usize) -> impl Iterator<Item = Message> {
     let kinds = [

@@ -21,6 +21,8 @@ pub(super) const EACH: &str = "eeeeeeee-eeee-7eee-8eee-eeeeeeeeeeee";
 const CHUNK: usize = 64 * 1024;
 /// The longest time that a flood takes.
 const WITHIN: Duration = Duration::from_secs(30);
+/// How much longer than its pace a flood may take that is hurried.
+const HURRY: Duration = Duration::from_secs(4);
 /// The step of a paced flood.
 const STEP: Duration = Duration::from_millis(5);
 /// The pause before a thief that was cut off tries again.
@@ -28,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(50);
 /// How long the server may take to read the last bytes of a flood.
 const TAKEN: Duration = Duration::from_secs(60);
 /// How long answers are waited for after the last request.
-const ANSWERS: Duration = Duration::from_secs(10);
+const ANSWERS: Duration = Duration::from_secs(3);
 
 /// What to send.
 pub(super) struct Flood {
@@ -90,6 +92,13 @@ impl Flood {
     /// They name a reply subject, and nobody waits.
     pub(super) fn with_replies(self) -> Self {
         Self { replies: true, ..self }
+    }
+
+    /// The same, given up soon after it should be over: a thief who is not let in would try for long.
+    pub(super) fn hurried(self) -> Self {
+        let paced = self.rate.map_or(0, |rate| self.count / u64::from(rate.max(1)));
+        let within = self.within.min(Duration::from_secs(paced) + HURRY);
+        Self { within, ..self }
     }
 
     /// The same flood to subjects that nobody hears.

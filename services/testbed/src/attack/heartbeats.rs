@@ -18,21 +18,25 @@ pub(super) fn burst(_scene: &Scene, _size: Size) -> Flood {
 
 /// 1,000 a second, each from another run, for longer than it takes to call a node lost and to give its users another home.
 pub(super) fn steady(_scene: &Scene, size: Size) -> Flood {
-    let count = size.count(25_000, 12_000);
+    let count = size.count(25_000, 16_000);
     Flood {
         rate: Some(1_000),
         ..Flood::at_once(random(), count)
     }
 }
 
-/// One run that says each time something else about OpenVPN, so that the node's state changes with each message.
+/// One run that says each time something else about OpenVPN and about its users, so that the node's state changes with each message.
 pub(super) fn changing(scene: &Scene, size: Size) -> Flood {
     let states = ["up", "down", "waiting", "absent"];
     let messages = states.map(|state| {
+        let openvpn = json!({
+            "state": state, "sessions": 0, "capacity": 1000, "bytes_in": 0, "bytes_out": 0, "detail": state,
+        });
+        // The digest changes too, so that the node seems to drift each time.
+        let digest = format!("{:016x}", fastrand::u64(..));
         let body = with(
             heartbeat(&scene.instance),
-            json!({ "openvpn": {
-            "state": state, "sessions": 0, "capacity": 1000, "bytes_in": 0, "bytes_out": 0, "detail": state } }),
+            json!({ "openvpn": openvpn, "digest": digest }),
         );
         (subject("health"), payload(&body))
     });

@@ -10,6 +10,7 @@ mod gauge;
 mod operator;
 mod scene;
 mod size;
+mod stored;
 mod wrong;
 
 mod catalogue;
@@ -25,11 +26,13 @@ mod commands;
 mod connections;
 mod enrolment;
 mod events;
+mod everything;
 mod heartbeats;
 mod http;
 mod intents;
 mod odd;
 mod port;
+mod profiles;
 mod signs;
 mod syncs;
 
@@ -38,7 +41,6 @@ mod table;
 use std::time::Instant;
 
 use anyhow::bail;
-use vpnmanager_testbed::postgres::Durability;
 
 pub(crate) use options::AttackFleet;
 
@@ -122,16 +124,14 @@ impl Stage {
             .is_some_and(|(setting, _)| *setting == attack.setting);
         if !stands {
             self.clear().await;
-            // What is measured waits for the disk, as it does elsewhere.
-            let durability = size.pick(Durability::Durable, Durability::Fast);
-            let scene = Scene::build(attack.setting, durability, RESIDENTS).await?;
+            let scene = Scene::build(attack.setting, size, RESIDENTS).await?;
             self.scene = Some((attack.setting, scene));
         }
         let Some((_, scene)) = &self.scene else {
             bail!("there is no scene");
         };
         let result = run::attack(attack, scene, size, round).await?;
-        if size == Size::Full || !result.holds() || attack.setting.spare {
+        if size == Size::Full || !result.holds() || attack.setting.spare || !scene.is_fresh().await {
             self.clear().await;
         }
         Ok(result)

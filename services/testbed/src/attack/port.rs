@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 
 use super::{
     flood::Offered,
@@ -15,17 +15,17 @@ use super::{
 const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// 1,000 connections that say nothing.
-pub(super) fn silent(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn silent(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(scene, size.count(1_000, 200), b"")
 }
 
 /// 1,000 that begin to say something and never end.
-pub(super) fn unfinished(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn unfinished(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(scene, size.count(1_000, 200), b"CONNECT {\"verbose\":false,\"jwt\":\"")
 }
 
 /// 2,000 with a token that nobody signed.
-pub(super) fn forged(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<Offered>> {
+pub(super) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(
         scene,
         size.count(2_000, 200),
@@ -33,7 +33,7 @@ pub(super) fn forged(scene: &Scene, size: Size) -> BoxFuture<'_, anyhow::Result<
     )
 }
 
-fn knock<'a>(scene: &'a Scene, count: u64, words: &'static [u8]) -> BoxFuture<'a, anyhow::Result<Offered>> {
+fn knock<'a>(scene: &'a Scene, count: u64, words: &'static [u8]) -> LocalBoxFuture<'a, anyhow::Result<Offered>> {
     async move {
         let begun = Instant::now();
         let (streams, mut offered) = open(scene.bus(), count, 100, words).await;
@@ -49,5 +49,5 @@ fn knock<'a>(scene: &'a Scene, count: u64, words: &'static [u8]) -> BoxFuture<'a
         }
         Ok(offered)
     }
-    .boxed()
+    .boxed_local()
 }

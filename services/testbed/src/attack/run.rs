@@ -16,12 +16,15 @@ use super::{
     operator::{Operator, Pace, Sight},
     scene::{STOLEN, Scene},
     size::Size,
+    stored::Stored,
     wrong::Before,
 };
 use crate::bench::Summary;
 
 /// The most memory of management, MiB.
 const MANAGEMENT_MIB: f64 = 200.0;
+/// The most that an attack may leave in the database, in MB. Honest callers leave some too.
+const DATABASE_MB: f64 = 100.0;
 /// Others' creates under a flood may take so many times their p99 without.
 const TWICE: f64 = 2.0;
 
@@ -34,6 +37,8 @@ pub(super) struct Result {
     /// The same flood where nobody hears it.
     pub(super) floor: Option<Measured>,
     pub(super) during: Measured,
+    /// What it left in the database, with what the honest callers did meanwhile.
+    pub(super) stored: Stored,
     /// What management says of the stolen node at the end.
     pub(super) thief: String,
     pub(super) wrong: Vec<String>,
@@ -110,10 +115,14 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
                 .0,
         );
     }
+    let stored = Stored::look(&scene.db).await?;
     let before = Before::look(scene, operator.api(), round).await?;
     let (during, sight) = match attack.deed {
         Deed::Flood(flood) => {
-            let flood = flood(scene, size);
+            let flood = match size {
+                Size::Full => flood(scene, size),
+                Size::Short => flood(scene, size).hurried(),
+            };
             phase(scene, &operator, times, flood.send(scene.bus(), &scene.thief)).await?
         }
         Deed::Act(act) => phase(scene, &operator, times, act(scene, size)).await?,
@@ -133,6 +142,7 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
         calm,
         floor,
         during,
+        stored: stored.since(&scene.db).await.unwrap_or_default(),
         thief,
         wrong,
         broken: Vec::new(),
@@ -180,6 +190,12 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
         broken.push(format!(
             "management took {:.0} MiB, more than {MANAGEMENT_MIB}",
             during.used.management_mib
+        ));
+    }
+    if result.stored.megabytes() > DATABASE_MB {
+        broken.push(format!(
+            "the database grew by {:.0} MB, more than {DATABASE_MB}",
+            result.stored.megabytes()
         ));
     }
     if size == Size::Short {

@@ -12,7 +12,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::credential::Credential;
+use super::{credential::Credential, size::Size, wire::Wire};
 
 /// The node whose owner does nothing wrong.
 pub(super) const HONEST: &str = "node-1";
@@ -60,8 +60,8 @@ pub(super) struct Person {
 impl Scene {
     /// Builds it. `residents` users live on each of the two nodes; the other node is the standby of each of them. As many again live on
     /// the honest node alone, as does everyone who is created later.
-    pub(super) async fn build(setting: Setting, durability: Durability, residents: u32) -> anyhow::Result<Self> {
-        let mut stack = Stack::start(options(setting, durability)).await?;
+    pub(super) async fn build(setting: Setting, size: Size, residents: u32) -> anyhow::Result<Self> {
+        let mut stack = Stack::start(options(setting, size)).await?;
         let api = stack.api();
         for node in [HONEST, STOLEN] {
             settle(&api, node, "resident", residents).await?;
@@ -93,6 +93,13 @@ impl Scene {
         (std::net::Ipv4Addr::LOCALHOST, self.stack.state().nats_port).into()
     }
 
+    /// Whether the thief is as free as at the beginning: not cut off, and not known for what was done.
+    pub(super) async fn is_fresh(&self) -> bool {
+        let known = self.stack.api().endnode(STOLEN).await;
+        known.is_ok_and(|answer| answer.body["state"] == "healthy")
+            && Wire::connect(self.bus(), &self.thief).await.is_ok()
+    }
+
     /// Users who live on the stolen node.
     pub(super) fn own(&self) -> impl Iterator<Item = &Person> {
         self.people.iter().filter(|person| person.server_id == STOLEN)
@@ -104,12 +111,14 @@ impl Scene {
     }
 }
 
-fn options(setting: Setting, durability: Durability) -> StackOptions {
+fn options(setting: Setting, size: Size) -> StackOptions {
     let mut management_env = vec![("PLACEMENT_REPLICAS".to_owned(), "2".to_owned())];
     if setting.hasty {
+        // A test machine that is busy must not look like an attack.
+        let (stale, lost) = size.pick(("6s", "8s"), ("10s", "12s"));
         let hasty = [
-            ("HEALTH_STALE_AFTER", "6s"),
-            ("HEALTH_LOST_AFTER", "8s"),
+            ("HEALTH_STALE_AFTER", stale),
+            ("HEALTH_LOST_AFTER", lost),
             ("HEALTH_REHOME_AFTER", "2s"),
         ];
         management_env.extend(hasty.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -117,7 +126,8 @@ fn options(setting: Setting, durability: Durability) -> StackOptions {
     StackOptions {
         nodes: 2,
         tunnels: Some(false),
-        durability,
+        // What is measured waits for the disk, as it does elsewhere.
+        durability: size.pick(Durability::Durable, Durability::Fast),
         management_open_files: setting.descriptors,
         management_env,
         node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "1s".to_owned())],
@@ -147,6 +157,19 @@ pub(super) async fn people(db: &DatabaseConnection) -> anyhow::Result<Vec<Person
         FROM users u WHERE u.removed_at IS NULL ORDER BY u.id";
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [STOLEN.into()]);
     Ok(Person::find_by_statement(statement).all(db).await?)
+}
+
+/// Another admin key, so that what is counted by key is not counted for the operator.
+pub(super) async fn second_key(scene: &Scene) -> anyhow::Result<String> {
+    let key = format!("second-{}", uuid::Uuid::now_v7());
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+    let statement = Statement::from_sql_and_values(
+        scene.db.get_database_backend(),
+        "INSERT INTO api_keys (name, hash, role) VALUES ($1, $2, 'admin')",
+        [key.clone().into(), hash.as_ref().to_vec().into()],
+    );
+    scene.db.execute_raw(statement).await?;
+    Ok(key)
 }
 
 /// The only column of the only row, which must be named `text`.

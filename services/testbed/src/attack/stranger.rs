@@ -23,12 +23,30 @@ pub(super) fn management(scene: &Scene) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, scene.stack.state().management_port).into()
 }
 
-/// Opens connections and writes the same on each; `at_once` are being opened at a time. Those that are refused are counted.
+/// One of several addresses of strangers.
+fn address(number: u64, of: u64) -> Ipv4Addr {
+    let [a, b, _, d] = ADDRESS.octets();
+    Ipv4Addr::new(a, b, u8::try_from(number % of).unwrap_or_default(), d)
+}
+
+/// Opens connections from one address and writes the same on each; `at_once` are being opened at a time. Those that are refused are
+/// counted.
 pub(super) async fn open(to: SocketAddr, count: u64, at_once: usize, words: &[u8]) -> (Vec<TcpStream>, Offered) {
+    open_from(1, to, count, at_once, words).await
+}
+
+/// The same from so many addresses.
+pub(super) async fn open_from(
+    addresses: u64,
+    to: SocketAddr,
+    count: u64,
+    at_once: usize,
+    words: &[u8],
+) -> (Vec<TcpStream>, Offered) {
     let opened = stream::iter(0..count)
-        .map(|_| async {
+        .map(|number| async move {
             let opening = async {
-                let mut stream = dial(to, ADDRESS).await?;
+                let mut stream = dial(to, address(number, addresses)).await?;
                 stream.write_all(words).await?;
                 Ok::<_, io::Error>(stream)
             };
@@ -43,6 +61,27 @@ pub(super) async fn open(to: SocketAddr, count: u64, at_once: usize, words: &[u8
         ..Offered::default()
     };
     (open, offered)
+}
+
+/// Writes one byte on each, now and then, until the other side has closed all of them. Returns how many it has not closed by the
+/// deadline.
+pub(super) async fn drip(mut streams: Vec<TcpStream>, every: Duration, deadline: Duration) -> u64 {
+    let begun = Instant::now();
+    while !streams.is_empty() && begun.elapsed() < deadline {
+        tokio::time::sleep(every).await;
+        let mut open = Vec::new();
+        for mut stream in streams {
+            let mut answer = [0; 1024];
+            // An answer, an end and an error all mean that the request is over.
+            let is_over =
+                !matches!(stream.try_read(&mut answer), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            if !is_over && stream.write_all(b"x").await.is_ok() {
+                open.push(stream);
+            }
+        }
+        streams = open;
+    }
+    streams.len() as u64
 }
 
 /// Waits until the other side has closed all of them, and returns how many it has not closed by the deadline.

@@ -32,7 +32,7 @@ fn requests_and_acks_of_one_node_change_nothing_of_others() {
 
 #[test]
 fn events_and_connections_of_one_node_change_nothing_of_others() {
-    hold("events-,commands-,replies-,connections-");
+    hold("events-,commands-,replies-,profiles-,connections-,standings-,everything");
 }
 
 #[test]
