@@ -8,6 +8,7 @@ use std::{
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
 
 use super::{
+    credential::Credential,
     flood::Offered,
     scene::{STOLEN, Scene},
     size::Size,
@@ -25,6 +26,10 @@ pub(super) fn many(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Resu
         let count = size.count(500, 200);
         let begun = Instant::now();
         let (wires, mut offered) = open(scene, count).await?;
+        let honest = Credential::of_node(&scene.stack.node(1)?.dir())?;
+        if let Err(error) = Wire::connect(scene.bus(), &honest).await {
+            offered.wrong.push(format!("the honest node cannot connect: {error}"));
+        }
         tokio::time::sleep(HELD).await;
         offered.cut_off = wires.iter().filter(|wire| wire.is_closed()).count() as u64;
         offered.seconds = begun.elapsed().as_secs_f64();

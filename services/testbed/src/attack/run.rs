@@ -25,6 +25,8 @@ use crate::bench::Summary;
 const MANAGEMENT_MIB: f64 = 200.0;
 /// The most that an attack may leave in the database, in MB. Honest callers leave some too.
 const DATABASE_MB: f64 = 100.0;
+/// The most lines of log that an attack may have management write.
+const LOG_LINES: i64 = 2_000;
 /// Others' creates under a flood may take so many times their p99 without.
 const TWICE: f64 = 2.0;
 
@@ -115,7 +117,7 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
                 .0,
         );
     }
-    let stored = Stored::look(&scene.db).await?;
+    let stored = Stored::look(scene).await?;
     let before = Before::look(scene, operator.api(), round).await?;
     let (during, sight) = match attack.deed {
         Deed::Flood(flood) => {
@@ -142,7 +144,7 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
         calm,
         floor,
         during,
-        stored: stored.since(&scene.db).await.unwrap_or_default(),
+        stored: stored.since(scene).await.unwrap_or_default(),
         thief,
         wrong,
         broken: Vec::new(),
@@ -196,6 +198,12 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
         broken.push(format!(
             "the database grew by {:.0} MB, more than {DATABASE_MB}",
             result.stored.megabytes()
+        ));
+    }
+    if result.stored.log_lines > LOG_LINES {
+        broken.push(format!(
+            "management wrote {} lines of log, more than {LOG_LINES}",
+            result.stored.log_lines
         ));
     }
     if size == Size::Short {

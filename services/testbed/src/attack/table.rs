@@ -13,7 +13,7 @@ use super::run::{Measured, Result};
 const SENTENCE: usize = 300;
 
 /// The columns after the name: two lines of heading, and the width.
-const COLUMNS: [(&str, &str, usize); 20] = [
+const COLUMNS: [(&str, &str, usize); 22] = [
     ("offered", "", 8),
     ("MB", "", 8),
     ("s", "", 6),
@@ -33,6 +33,8 @@ const COLUMNS: [(&str, &str, usize); 20] = [
     ("failed", "", 7),
     ("trail", "rows", 7),
     ("DB", "MB", 6),
+    ("log", "lines", 7),
+    ("bus log", "kB", 8),
     ("wrong", "states", 7),
 ];
 
@@ -80,6 +82,8 @@ fn cells(result: &Result) -> Vec<String> {
     cells.extend([
         result.stored.trail_rows.to_string(),
         format!("{:.0}", result.stored.megabytes()),
+        result.stored.log_lines.to_string(),
+        (result.stored.bus_log_bytes / 1_000).to_string(),
         result.wrong.len().to_string(),
     ]);
     cells

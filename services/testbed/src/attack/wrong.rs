@@ -150,7 +150,7 @@ impl Before {
             FROM audit_log WHERE id > $1 AND actor NOT LIKE 'key:%' ORDER BY id";
         let rows = query::<Row>(scene, sql, [self.audit.into()]).await?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for row in rows.iter().filter(|row| self.is_wrong(row)) {
+        for row in rows.iter().filter(|row| is_wrong(row, &self.others)) {
             let what = row.state.as_deref().or(row.details.as_deref()).unwrap_or_default();
             let about = match &row.username {
                 Some(_) => "users of the honest node".to_owned(),
@@ -164,18 +164,6 @@ impl Before {
             .into_iter()
             .map(|(what, times)| format!("{times} audit rows: {what}"))
             .collect())
-    }
-
-    fn is_wrong(&self, row: &Row) -> bool {
-        // Whose expiry the look at the allow-list finds first is removed by it.
-        let own = ["user_expired", "allow_list_repaired"].contains(&row.action.as_str());
-        if own && row.actor == format!("node:{HONEST}") {
-            return false;
-        }
-        let about_others = row.username.as_ref().is_some_and(|name| self.others.contains_key(name));
-        // The thief may have asked for anybody's name, and was told no.
-        let refused = row.action == "local_request_refused" && row.server_id == STOLEN;
-        (about_others && !refused) || row.server_id == HONEST
     }
 
     /// Users of the honest node who are not as they were.
@@ -200,6 +188,19 @@ impl Before {
             .map(|(count, what)| format!("{count} users of the honest node {what}"))
             .collect())
     }
+}
+
+/// Whether a row is about what is not the thief's, and nobody's own doings explain it.
+fn is_wrong(row: &Row, others: &BTreeMap<String, Person>) -> bool {
+    // Whose expiry the look at the allow-list finds first is removed by it.
+    let own = ["user_expired", "allow_list_repaired"].contains(&row.action.as_str());
+    if own && row.actor == format!("node:{HONEST}") {
+        return false;
+    }
+    let about_others = row.username.as_ref().is_some_and(|name| others.contains_key(name));
+    // The thief may have asked for anybody's name, and was told no.
+    let refused = row.action == "local_request_refused" && row.server_id == STOLEN;
+    (about_others && !refused) || row.server_id == HONEST
 }
 
 /// Users who were accepted and are not on their nodes.
@@ -252,4 +253,41 @@ async fn query<T: FromQueryResult>(
 
 fn length(stack: &Stack) -> u64 {
     std::fs::metadata(stack.log(Part::Management).path()).map_or(0, |file| file.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_about_others_are_told_from_those_about_the_thief() {
+        let alice = Person {
+            key: "k".to_owned(),
+            username: "alice".to_owned(),
+            server_id: HONEST.to_owned(),
+            revision: 1,
+            on_stolen: false,
+        };
+        let others = BTreeMap::from([(alice.username.clone(), alice)]);
+        let wrong = |action: &str, username: Option<&str>, server: &str, actor: &str| {
+            let row = Row {
+                action: action.to_owned(),
+                username: username.map(str::to_owned),
+                server_id: server.to_owned(),
+                actor: actor.to_owned(),
+                details: None,
+                state: None,
+            };
+            is_wrong(&row, &others)
+        };
+        assert!(wrong("node_state_changed", None, HONEST, "system"));
+        assert!(wrong("user_rehomed", Some("alice"), "management", "system"));
+        assert!(wrong("user_removed", Some("alice"), "management", "node:node-2"));
+        assert!(wrong("user_expired", Some("alice"), STOLEN, "node:node-2"));
+        assert!(wrong("openvpn_down", None, HONEST, "node:node-1"));
+        assert!(!wrong("user_expired", Some("fleeting"), HONEST, "node:node-1"));
+        assert!(!wrong("user_created", Some("mallory"), "management", "node:node-2"));
+        assert!(!wrong("node_state_changed", None, STOLEN, "system"));
+        assert!(!wrong("local_request_refused", Some("alice"), STOLEN, "node:node-2"));
+    }
 }

@@ -308,3 +308,23 @@ impl Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_as_few_descriptors_as_it_was_given_and_its_arguments() {
+        let spec = Spec {
+            open_files: Some(64),
+            ..Spec::new("limited", "sh", Path::new("/"), "/dev/null").args([
+                "-c",
+                "ulimit -n; echo \"$1\"",
+                "sh",
+                "a b",
+            ])
+        };
+        let output = spec.command().output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "64\na b\n");
+    }
+}
