@@ -16,25 +16,10 @@ mod wrong;
 mod catalogue;
 mod credential;
 mod flood;
-mod stranger;
 mod wire;
 
-mod messages;
-
-mod acks;
-mod commands;
-mod connections;
-mod enrolment;
-mod events;
-mod everything;
-mod heartbeats;
-mod http;
-mod intents;
-mod odd;
-mod port;
-mod profiles;
-mod signs;
-mod syncs;
+mod stranger;
+mod thief;
 
 mod table;
 

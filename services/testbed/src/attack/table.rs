@@ -12,6 +12,9 @@ use super::run::{Measured, Result};
 /// The longest sentence below the table, in characters.
 const SENTENCE: usize = 300;
 
+/// The shortest time in seconds over which a speed is told.
+const MEASURABLE: f64 = 0.05;
+
 /// The columns after the name: two lines of heading, and the width.
 const COLUMNS: [(&str, &str, usize); 22] = [
     ("offered", "", 8),
@@ -124,6 +127,7 @@ fn fastest(results: &[Result]) -> Option<String> {
     let floods = results
         .iter()
         .filter_map(|result| Some((result, result.floor.as_ref()?)));
+    let floods = floods.filter(|(_, floor)| floor.offered.seconds > MEASURABLE);
     let (result, floor) = floods.max_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)))?;
     Some(format!(
         "One thief pushed {:.0} messages a second where nobody hears them, and {:.0} to management ({})",

@@ -2,18 +2,20 @@
 
 use futures_util::{FutureExt as _, future::LocalBoxFuture, future::try_join_all};
 
-use super::{
-    acks, events,
+use crate::attack::{
     flood::{Flood, Offered},
-    heartbeats, intents,
     scene::Scene,
-    signs,
     size::Size,
-    syncs,
+    thief::acks,
+    thief::events,
+    thief::heartbeats,
+    thief::intents,
+    thief::signs,
+    thief::syncs,
 };
 
 /// The floods of every kind that management reads.
-pub(super) fn at_once(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn at_once(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let floods: [fn(&Scene, Size) -> Flood; 7] = [
             heartbeats::burst,

@@ -6,16 +6,16 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::json;
 
-use super::{
+use crate::attack::{
     flood::{Flood, Offered},
-    messages::{payload, subject, sync},
     scene::{HONEST, STOLEN, Scene},
     size::Size,
+    thief::messages::{payload, subject, sync},
     wire::Wire,
 };
 
 /// Pulls that wait for half a minute.
-pub(super) fn pulls(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn pulls(_scene: &Scene, size: Size) -> Flood {
     let pull = payload(&json!({ "batch": 100, "expires": 30_000_000_000_u64 }));
     let next = format!("jsvpn.CONSUMER.MSG.NEXT.VPN_COMMANDS.{STOLEN}");
     let count = size.count(50_000, 2_000);
@@ -23,13 +23,13 @@ pub(super) fn pulls(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// Questions about the consumer.
-pub(super) fn infos(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn infos(_scene: &Scene, size: Size) -> Flood {
     let info = format!("jsvpn.CONSUMER.INFO.VPN_COMMANDS.{STOLEN}");
     Flood::at_once(vec![(info, Bytes::new())], size.count(50_000, 2_000)).with_answers()
 }
 
 /// Commands are taken, handed back, kept in progress and given up, without end; also such that were never delivered.
-pub(super) fn settles(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn settles(_scene: &Scene, size: Size) -> Flood {
     let words = [
         "+ACK",
         "-NAK",
@@ -50,7 +50,7 @@ pub(super) fn settles(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// Requests whose answer goes to what is somebody else's: the honest node's requests, commands, replies and consumer.
-pub(super) fn diverted(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn diverted(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let wire = Wire::connect(scene.bus(), &scene.thief).await?;
         let body = payload(&sync(scene));

@@ -1,5 +1,14 @@
 //! What somebody does who has no credential: HTTP requests from addresses of their own.
 
+pub(in crate::attack) mod crowd;
+pub(in crate::attack) mod enrolment;
+pub(in crate::attack) mod heavy;
+pub(in crate::attack) mod keys;
+pub(in crate::attack) mod port;
+pub(in crate::attack) mod standing;
+pub(in crate::attack) mod unfinished;
+pub(in crate::attack) mod waits;
+
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -13,13 +22,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{flood::Offered, scene::Scene, wire::dial};
+use crate::attack::{flood::Offered, scene::Scene, wire::dial};
 
 /// The address of a stranger. The operator has another one.
-pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+pub(in crate::attack) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
 /// Where management listens.
-pub(super) fn management(scene: &Scene) -> SocketAddr {
+pub(in crate::attack) fn management(scene: &Scene) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, scene.stack.state().management_port).into()
 }
 
@@ -31,12 +40,17 @@ fn address(number: u64, of: u64) -> Ipv4Addr {
 
 /// Opens connections from one address and writes the same on each; `at_once` are being opened at a time. Those that are refused are
 /// counted.
-pub(super) async fn open(to: SocketAddr, count: u64, at_once: usize, words: &[u8]) -> (Vec<TcpStream>, Offered) {
+pub(in crate::attack) async fn open(
+    to: SocketAddr,
+    count: u64,
+    at_once: usize,
+    words: &[u8],
+) -> (Vec<TcpStream>, Offered) {
     open_from(1, to, count, at_once, words).await
 }
 
 /// The same from so many addresses.
-pub(super) async fn open_from(
+pub(in crate::attack) async fn open_from(
     addresses: u64,
     to: SocketAddr,
     count: u64,
@@ -65,7 +79,7 @@ pub(super) async fn open_from(
 
 /// Writes one byte on each, now and then, until the other side has closed all of them. Returns how many it has not closed by the
 /// deadline.
-pub(super) async fn drip(mut streams: Vec<TcpStream>, every: Duration, deadline: Duration) -> u64 {
+pub(in crate::attack) async fn drip(mut streams: Vec<TcpStream>, every: Duration, deadline: Duration) -> u64 {
     let begun = Instant::now();
     while !streams.is_empty() && begun.elapsed() < deadline {
         tokio::time::sleep(every).await;
@@ -85,7 +99,7 @@ pub(super) async fn drip(mut streams: Vec<TcpStream>, every: Duration, deadline:
 }
 
 /// Waits until the other side has closed all of them, and returns how many it has not closed by the deadline.
-pub(super) async fn left_open(streams: Vec<TcpStream>, deadline: Duration) -> u64 {
+pub(in crate::attack) async fn left_open(streams: Vec<TcpStream>, deadline: Duration) -> u64 {
     let begun = Instant::now();
     let mut open = 0;
     for mut stream in streams {
@@ -100,7 +114,7 @@ pub(super) async fn left_open(streams: Vec<TcpStream>, deadline: Duration) -> u6
 }
 
 /// Requests, some at the same time, on connections that stay open. `ask` returns the status of an answer, or nothing if there was none.
-pub(super) async fn ask_many<F: Future<Output = Option<u16>>>(
+pub(in crate::attack) async fn ask_many<F: Future<Output = Option<u16>>>(
     count: u64,
     at_once: usize,
     ask: impl Fn(u64) -> F,
@@ -130,9 +144,14 @@ pub(super) async fn ask_many<F: Future<Output = Option<u16>>>(
 }
 
 /// A client with a stranger's address.
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+pub(in crate::attack) fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
         .local_address(std::net::IpAddr::V4(ADDRESS))
         .timeout(Duration::from_secs(70))
         .build()?)
+}
+
+/// The status of the answer, if there is one.
+async fn status(request: reqwest::RequestBuilder) -> Option<u16> {
+    request.send().await.ok().map(|answer| answer.status().as_u16())
 }

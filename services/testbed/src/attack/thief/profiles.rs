@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use vpnmanager_testbed::stack::Part;
 
-use super::{
+use crate::attack::{
     flood::Offered,
     scene::{STOLEN, Scene},
     size::Size,
@@ -19,7 +19,7 @@ use super::{
 const COMMAND: &str = "up \"/bin/sh -c id\"";
 
 /// Answers each request for a profile while the agent stands still. The checksum in the answer fits it.
-pub(super) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let begun = Instant::now();
         let agent = scene.stack.process(Part::Node(2));

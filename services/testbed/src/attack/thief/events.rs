@@ -2,25 +2,25 @@
 
 use serde_json::json;
 
-use super::{
+use crate::attack::{
     flood::Flood,
-    messages::{LONG, Message, event, fresh, payload, text},
     scene::{STOLEN, Scene},
     size::Size,
+    thief::messages::{LONG, Message, event, fresh, payload, text},
 };
 
 /// 7,600 of 250 kB, of every kind.
-pub(super) fn large(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn large(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(all(scene, LONG).collect(), size.count(7_600, 150))
 }
 
 /// 50,000 small ones, of every kind.
-pub(super) fn many(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn many(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(all(scene, 10).collect(), size.count(50_000, 3_000))
 }
 
 /// Of kinds that nobody knows, on subjects with more or fewer words, with bodies of other kinds.
-pub(super) fn unknown(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn unknown(scene: &Scene, size: Size) -> Flood {
     let (_, body) = event(scene, "openvpn_up", json!({ "pid": 1 }));
     let odd = payload(&json!({ "v": 1, "id": fresh(), "node": STOLEN, "type": "root_shell_opened" }));
     let subjects = [
@@ -38,7 +38,7 @@ pub(super) fn unknown(scene: &Scene, size: Size) -> Flood {
 }
 
 /// That users expired who are on the honest node only: the trail would say so under their names.
-pub(super) fn others(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
     let people = scene.others().filter(|person| !person.on_stolen);
     let messages = people.map(|person| event(scene, "user_expired", json!({ "user_key": person.key, "sessions": 1 })));
     Flood::at_once(messages.collect(), size.count(400, 40))

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
 
-use super::{
+use crate::attack::{
     credential::Credential,
     flood::Offered,
     scene::{STOLEN, Scene},
@@ -21,7 +21,7 @@ const HELD: Duration = Duration::from_secs(4);
 const AT_ONCE: usize = 50;
 
 /// 500 at once, held for a while.
-pub(super) fn many(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn many(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let count = size.count(500, 200);
         let begun = Instant::now();
@@ -39,7 +39,7 @@ pub(super) fn many(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Resu
 }
 
 /// One after the other is opened and closed.
-pub(super) fn churn(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn churn(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let count = size.count(5_000, 300);
         let begun = Instant::now();
@@ -51,7 +51,7 @@ pub(super) fn churn(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Res
 }
 
 /// On each connection 1,000 subscriptions to what it may hear; 32 are allowed.
-pub(super) fn subscriptions(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn subscriptions(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let begun = Instant::now();
         let (wires, mut offered) = open(scene, size.count(20, 4)).await?;
@@ -75,7 +75,7 @@ pub(super) fn subscriptions(scene: &Scene, size: Size) -> LocalBoxFuture<'_, any
 }
 
 /// One connection subscribes and unsubscribes, without end.
-pub(super) fn resubscribing(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn resubscribing(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let begun = Instant::now();
         let (wires, mut offered) = open(scene, 1).await?;

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{
+use crate::attack::{
     flood::{EACH, Flood},
-    messages::{Message, heartbeat, payload, subject, text, with},
     scene::Scene,
     size::Size,
+    thief::messages::{Message, heartbeat, payload, subject, text, with},
 };
 
 /// 20,000 at full speed, each from another run of the agent.
-pub(super) fn burst(_scene: &Scene, _size: Size) -> Flood {
+pub(in crate::attack) fn burst(_scene: &Scene, _size: Size) -> Flood {
     Flood::at_once(random(), 20_000)
 }
 
 /// 1,000 a second, each from another run, for longer than it takes to call a node lost and to give its users another home.
-pub(super) fn steady(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn steady(_scene: &Scene, size: Size) -> Flood {
     let count = size.count(25_000, 16_000);
     Flood {
         rate: Some(1_000),
@@ -26,7 +26,7 @@ pub(super) fn steady(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// One run that says each time something else about OpenVPN and about its users, so that the node's state changes with each message.
-pub(super) fn changing(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn changing(scene: &Scene, size: Size) -> Flood {
     let states = ["up", "down", "waiting", "absent"];
     let messages = states.map(|state| {
         let openvpn = json!({
@@ -47,10 +47,10 @@ pub(super) fn changing(scene: &Scene, size: Size) -> Flood {
 }
 
 /// Heartbeats of nearly the largest size.
-pub(super) fn large(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn large(scene: &Scene, size: Size) -> Flood {
     let body = with(
         heartbeat(&scene.instance),
-        json!({ "agent_version": text(super::messages::LONG) }),
+        json!({ "agent_version": text(crate::attack::thief::messages::LONG) }),
     );
     Flood {
         within: Duration::from_secs(15),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 
-use super::{
+use crate::attack::{
     flood::Offered,
     scene::Scene,
     size::Size,
@@ -15,17 +15,17 @@ use super::{
 const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// 1,000 connections that say nothing.
-pub(super) fn silent(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn silent(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(scene, size.count(1_000, 200), b"")
 }
 
 /// 1,000 that begin to say something and never end.
-pub(super) fn unfinished(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn unfinished(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(scene, size.count(1_000, 200), b"CONNECT {\"verbose\":false,\"jwt\":\"")
 }
 
 /// 2,000 with a token that nobody signed.
-pub(super) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     knock(
         scene,
         size.count(2_000, 200),

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::json;
 
-use super::{
+use crate::attack::{
     flood::{Flood, Offered},
-    messages::{LONG, ack, fresh, text},
     scene::Scene,
     size::Size,
+    thief::messages::{LONG, ack, fresh, text},
 };
 
 /// The largest revision that JSON carries exactly.
@@ -20,7 +20,7 @@ const LIST: usize = 500_000;
 const GROWS: Duration = Duration::from_secs(5);
 
 /// 200,000 of own users, over and over.
-pub(super) fn own(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn own(scene: &Scene, size: Size) -> Flood {
     let applied = json!({ "outcome": "applied" });
     let messages = scene
         .own()
@@ -29,7 +29,7 @@ pub(super) fn own(scene: &Scene, size: Size) -> Flood {
 }
 
 /// 200,000 of users that do not exist.
-pub(super) fn unknown(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn unknown(scene: &Scene, size: Size) -> Flood {
     let count = size.count(200_000, 5_000);
     let failed = json!({ "outcome": "failed", "error": "no" });
     let messages = (0..count.min(20_000)).map(|_| ack(scene, &fresh(), 1, failed.clone()));
@@ -37,7 +37,7 @@ pub(super) fn unknown(scene: &Scene, size: Size) -> Flood {
 }
 
 /// That own users hold a revision far in the future, each time another one.
-pub(super) fn superseded(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn superseded(scene: &Scene, size: Size) -> Flood {
     let count = size.count(2_000, 200);
     let own: Vec<_> = scene.own().collect();
     let messages = (0..count).zip(own.iter().cycle()).map(|(number, person)| {
@@ -54,7 +54,7 @@ pub(super) fn superseded(scene: &Scene, size: Size) -> Flood {
 
 /// That users of the honest node, for whom the stolen one is the standby, hold such a revision; and that users hold it who are not on
 /// the stolen node at all.
-pub(super) fn superseded_others(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn superseded_others(scene: &Scene, size: Size) -> Flood {
     let messages = scene.others().map(|person| {
         ack(
             scene,
@@ -67,7 +67,7 @@ pub(super) fn superseded_others(scene: &Scene, size: Size) -> Flood {
 }
 
 /// In the name of users who are on the honest node only, and of revisions that nobody wants.
-pub(super) fn others(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
     let issued = json!({ "outcome": "applied", "issued": {
         "common_name": "a.aaaaaaaaaaaaaaaa", "profile_path": "/x", "profile_checksum": "00".repeat(32) } });
     let refused = json!({ "outcome": "refused", "error": "no" });
@@ -82,7 +82,7 @@ pub(super) fn others(scene: &Scene, size: Size) -> Flood {
 }
 
 /// Notes, errors and paths of 250 kB, which must not come out of the API.
-pub(super) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let long = text(LONG);
         let outcomes = [

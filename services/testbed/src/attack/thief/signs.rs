@@ -3,18 +3,18 @@
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
-use super::{
+use crate::attack::{
     flood::Flood,
-    messages::{payload, subject},
     scene::{STOLEN, Scene},
     size::Size,
+    thief::messages::{payload, subject},
 };
 
 /// What one message may hold.
 const REQUESTS: u64 = 64;
 
 /// 500 messages of 64 good requests each, for common names that nobody has.
-pub(super) fn full(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn full(_scene: &Scene, size: Size) -> Flood {
     let csr = request().unwrap_or_default();
     let messages = (0..20).map(|number| {
         let requests: Vec<Value> = (0..REQUESTS)
@@ -26,7 +26,7 @@ pub(super) fn full(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// Messages with more requests than are allowed.
-pub(super) fn overfull(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn overfull(_scene: &Scene, size: Size) -> Flood {
     let requests: Vec<Value> = (0..4_000)
         .map(|at| json!({ "common_name": name(0, at), "csr": "-" }))
         .collect();

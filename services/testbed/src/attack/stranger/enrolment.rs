@@ -5,7 +5,7 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value, json};
 
-use super::{
+use crate::attack::{
     flood::Offered,
     scene::Scene,
     size::Size,
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// 2,000 enrolments with tokens that were never made.
-pub(super) fn bad_tokens(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn bad_tokens(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let http = client()?;
         let url = format!("{}/api/endnodes/register", scene.stack.state().management_url());
@@ -36,7 +36,7 @@ pub(super) fn bad_tokens(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow
 }
 
 /// A used token with the public key of its node, which is no secret, another certificate request and another host.
-pub(super) fn replays(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+pub(in crate::attack) fn replays(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let http = client()?;
         let url = format!("{}/api/endnodes/register", scene.stack.state().management_url());

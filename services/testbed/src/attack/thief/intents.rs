@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::{
+use crate::attack::{
     flood::Flood,
-    messages::{fresh, intent, payload, subject, with},
     scene::{STOLEN, Scene},
     size::Size,
+    thief::messages::{fresh, intent, payload, subject, with},
 };
 
 /// 2,000 users, created at the stolen node.
-pub(super) fn creates(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn creates(_scene: &Scene, size: Size) -> Flood {
     let count = size.count(2_000, 300);
     let messages = (1..=count).map(|number| {
         let action = json!({ "type": "create_user", "username": format!("stolen-{number}") });
@@ -20,7 +20,7 @@ pub(super) fn creates(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// 20,000 deletes of users that nobody knows.
-pub(super) fn refused(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn refused(_scene: &Scene, size: Size) -> Flood {
     let action = json!({ "type": "remove_user", "user_key": fresh(), "username": "nobody" });
     Flood::at_once(
         vec![(subject("intent"), payload(&intent(action)))],
@@ -30,7 +30,7 @@ pub(super) fn refused(_scene: &Scene, size: Size) -> Flood {
 }
 
 /// Deletes of users who are not on the stolen node, under their own names and under others.
-pub(super) fn removes_others(scene: &Scene, _size: Size) -> Flood {
+pub(in crate::attack) fn removes_others(scene: &Scene, _size: Size) -> Flood {
     let messages: Vec<_> = scene
         .others()
         .filter(|person| !person.on_stolen)
@@ -46,7 +46,7 @@ pub(super) fn removes_others(scene: &Scene, _size: Size) -> Flood {
 }
 
 /// One request, repeated; and others under its id.
-pub(super) fn repeated(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn repeated(_scene: &Scene, size: Size) -> Flood {
     let create = intent(json!({ "type": "create_user", "username": format!("repeated-{STOLEN}") }));
     let first = with(create, json!({ "id": fresh() }));
     let other = with(

@@ -3,26 +3,26 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{
+use crate::attack::{
     flood::EACH,
     scene::{STOLEN, Scene},
 };
 
 /// Nearly the largest payload that a node's credential allows, 256 KiB.
-pub(super) const LARGEST: usize = 260_000;
+pub(in crate::attack) const LARGEST: usize = 260_000;
 /// A long text, of which several fit into a message.
-pub(super) const LONG: usize = 250_000;
+pub(in crate::attack) const LONG: usize = 250_000;
 
 /// A subject and a payload.
-pub(super) type Message = (String, Bytes);
+pub(in crate::attack) type Message = (String, Bytes);
 
 /// `vpn.<kind>.<the stolen node>`.
-pub(super) fn subject(kind: &str) -> String {
+pub(in crate::attack) fn subject(kind: &str) -> String {
     format!("vpn.{kind}.{STOLEN}")
 }
 
 /// A heartbeat of a run of the agent.
-pub(super) fn heartbeat(instance: &str) -> Value {
+pub(in crate::attack) fn heartbeat(instance: &str) -> Value {
     json!({
         "v": 1, "type": "heartbeat", "node": STOLEN, "instance": instance, "at": now(), "agent_version": "0.1.0",
         "uptime_seconds": 1, "users": 0, "digest": "0000000000000000", "last_sequence": 0, "complete": true,
@@ -32,7 +32,7 @@ pub(super) fn heartbeat(instance: &str) -> Value {
 }
 
 /// A handshake of the stolen node's own agent.
-pub(super) fn sync(scene: &Scene) -> Value {
+pub(in crate::attack) fn sync(scene: &Scene) -> Value {
     json!({
         "v": 1, "type": "sync", "node": STOLEN, "instance": scene.instance, "last_sequence": 1, "users": 1,
         "digest": "0123456789abcdef", "complete": true, "queued_intents": 0, "unsettled": 0, "at": now(),
@@ -40,7 +40,7 @@ pub(super) fn sync(scene: &Scene) -> Value {
 }
 
 /// An ack, and its subject. `outcome` has the fields that differ.
-pub(super) fn ack(scene: &Scene, user: &str, revision: i64, outcome: Value) -> Message {
+pub(in crate::attack) fn ack(scene: &Scene, user: &str, revision: i64, outcome: Value) -> Message {
     let mut body = json!({
         "v": 1, "type": "ack", "node": STOLEN, "instance": scene.instance, "user_key": user, "revision": revision,
         "applied_at": now(),
@@ -50,7 +50,7 @@ pub(super) fn ack(scene: &Scene, user: &str, revision: i64, outcome: Value) -> M
 }
 
 /// An event of a kind, and its subject. `kind` has the fields that differ.
-pub(super) fn event(scene: &Scene, kind: &str, fields: Value) -> Message {
+pub(in crate::attack) fn event(scene: &Scene, kind: &str, fields: Value) -> Message {
     let mut body = json!({
         "v": 1, "id": EACH, "node": STOLEN, "instance": scene.instance, "at": now(), "type": kind,
     });
@@ -59,33 +59,33 @@ pub(super) fn event(scene: &Scene, kind: &str, fields: Value) -> Message {
 }
 
 /// A request of an operator at the stolen node.
-pub(super) fn intent(action: Value) -> Value {
+pub(in crate::attack) fn intent(action: Value) -> Value {
     let mut body = json!({ "v": 1, "id": EACH, "node": STOLEN, "requested_at": now() });
     merge(&mut body, action);
     body
 }
 
 /// The same with these fields added or replaced.
-pub(super) fn with(mut body: Value, fields: Value) -> Value {
+pub(in crate::attack) fn with(mut body: Value, fields: Value) -> Value {
     merge(&mut body, fields);
     body
 }
 
-pub(super) fn payload(body: &Value) -> Bytes {
+pub(in crate::attack) fn payload(body: &Value) -> Bytes {
     body.to_string().into()
 }
 
 /// A new id.
-pub(super) fn fresh() -> String {
+pub(in crate::attack) fn fresh() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-pub(super) fn now() -> String {
+pub(in crate::attack) fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
 /// A text of so many bytes.
-pub(super) fn text(bytes: usize) -> String {
+pub(in crate::attack) fn text(bytes: usize) -> String {
     "x".repeat(bytes)
 }
 

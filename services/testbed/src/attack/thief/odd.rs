@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{
+use crate::attack::{
     flood::Flood,
-    messages::{Message, ack, event, fresh, heartbeat, intent, payload, subject, sync, text, with},
     scene::{HONEST, STOLEN, Scene},
     size::Size,
+    thief::messages::{Message, ack, event, fresh, heartbeat, intent, payload, subject, sync, text, with},
 };
 
 const TIMES: [&str; 12] = [
@@ -27,7 +27,7 @@ const TIMES: [&str; 12] = [
 
 /// Times at the ends of what a program can hold, in every message that has one, twice and in one run, so that differences between them
 /// are computed too.
-pub(super) fn times(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn times(scene: &Scene, size: Size) -> Flood {
     let user = scene.own().next().map(|person| person.key.clone()).unwrap_or_default();
     let mut messages: Vec<Message> = Vec::new();
     for time in TIMES {
@@ -65,7 +65,7 @@ pub(super) fn times(scene: &Scene, size: Size) -> Flood {
 }
 
 /// Numbers at their ends, and texts that PostgreSQL cannot hold.
-pub(super) fn numbers(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn numbers(scene: &Scene, size: Size) -> Flood {
     let user = scene.own().next().map(|person| person.key.clone()).unwrap_or_default();
     let openvpn = |number: Value| {
         json!({ "state": "up", "pid": number, "sessions": number, "capacity": number,
@@ -123,7 +123,7 @@ pub(super) fn numbers(scene: &Scene, size: Size) -> Flood {
 }
 
 /// What is no message at all: nothing, garbage, JSON that is deep, long or repeats its keys, in the name of another node.
-pub(super) fn garbage(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn garbage(scene: &Scene, size: Size) -> Flood {
     let deep = |open: &str| open.repeat(60_000);
     let foreign = payload(&with(heartbeat(&scene.instance), json!({ "node": HONEST })));
     let keys: String = (0..5_000).map(|number| format!("\"k{number}\":{number},")).collect();
@@ -152,7 +152,7 @@ pub(super) fn garbage(scene: &Scene, size: Size) -> Flood {
 }
 
 /// On subjects that are somebody else's: each is refused and told.
-pub(super) fn forbidden(_scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn forbidden(_scene: &Scene, size: Size) -> Flood {
     let subjects = [
         format!("vpn.cmd.{HONEST}.{}", fresh()),
         format!("vpn.health.{HONEST}"),
