@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     credential::Credential,
+    size::Size,
     wire::{Wire, WireError},
 };
 
@@ -94,8 +95,11 @@ impl Flood {
         Self { replies: true, ..self }
     }
 
-    /// The same, given up soon after it should be over: a thief who is not let in would try for long.
-    pub(super) fn hurried(self) -> Self {
+    /// In the short form it is given up soon after it should be over: a thief who is not let in would try for long.
+    pub(super) fn sized(self, size: Size) -> Self {
+        if size == Size::Full {
+            return self;
+        }
         let paced = self.rate.map_or(0, |rate| self.count / u64::from(rate.max(1)));
         let within = self.within.min(Duration::from_secs(paced) + HURRY);
         Self { within, ..self }

@@ -57,7 +57,7 @@ impl AttackFleet {
 
     async fn all(&self) -> anyhow::Result<()> {
         let attacks = self.attacks();
-        if attacks.is_empty() {
+        if attacks.is_empty() && !self.held {
             bail!("no attack has that name: --list shows them");
         }
         let (mut results, mut broken_off) = (Vec::new(), 0);

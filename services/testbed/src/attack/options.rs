@@ -19,7 +19,7 @@ pub(crate) struct AttackFleet {
     short: bool,
     /// Only the attacks that the fleet is known to hold
     #[arg(long)]
-    held: bool,
+    pub(super) held: bool,
     /// List the attacks and do nothing
     #[arg(long)]
     pub(super) list: bool,

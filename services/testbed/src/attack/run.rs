@@ -121,10 +121,7 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
     let before = Before::look(scene, operator.api(), round).await?;
     let (during, sight) = match attack.deed {
         Deed::Flood(flood) => {
-            let flood = match size {
-                Size::Full => flood(scene, size),
-                Size::Short => flood(scene, size).hurried(),
-            };
+            let flood = flood(scene, size).sized(size);
             phase(scene, &operator, times, flood.send(scene.bus(), &scene.thief)).await?
         }
         Deed::Act(act) => phase(scene, &operator, times, act(scene, size)).await?,

@@ -95,7 +95,7 @@ pub(in crate::attack) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, 
             .zip(outcomes.iter().cycle())
             .map(|(person, outcome)| ack(scene, &person.key, person.revision, outcome.clone()))
             .collect();
-        let flood = Flood::at_once(messages, size.count(60, 30));
+        let flood = Flood::at_once(messages, size.count(60, 30)).sized(size);
         let mut offered = flood.send(scene.bus(), &scene.thief).await?;
         let (begun, mut most) = (Instant::now(), 0);
         while begun.elapsed() < GROWS {

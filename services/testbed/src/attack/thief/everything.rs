@@ -26,7 +26,7 @@ pub(in crate::attack) fn at_once(scene: &Scene, size: Size) -> LocalBoxFuture<'_
             signs::full,
             events::many,
         ];
-        let floods = floods.map(|flood| flood(scene, size));
+        let floods = floods.map(|flood| flood(scene, size).sized(size));
         let sent = floods.iter().map(|flood| flood.send(scene.bus(), &scene.thief));
         let mut all = Offered::default();
         for one in try_join_all(sent).await? {
