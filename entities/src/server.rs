@@ -67,6 +67,12 @@ pub struct Model {
     pub resync_since: Option<DateTimeUtc>,
     /// When it was decided to ask the node for a sync handshake; `None` once it was asked.
     pub prompt_since: Option<DateTimeUtc>,
+    /// When it last sent more than its budget on the bus.
+    pub over_budget_at: Option<DateTimeUtc>,
+    /// Of what it sent too much, for people.
+    pub over_budget: Option<String>,
+    /// Until when the bus refuses it, because it sent far more than its budget.
+    pub cut_off_until: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -9,6 +9,7 @@ use vpnmanager_runtime::reconcile::Wake;
 use crate::{
     bus_access::BusAccess,
     config::Config,
+    hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, users::create::Creates, users::waiters::Waiters,
     },
@@ -25,8 +26,12 @@ pub struct App {
     /// The same database, for leases and publication records: its commits do not wait for the disk. After a lost commit a command is
     /// published once more, which changes nothing.
     pub leases: DatabaseConnection,
-    /// The connection to NATS.
+    /// The connection to NATS: commands, answers, and what management asks.
     pub bus: Bus,
+    /// A second connection, for what nodes send without being asked: too much of it delays nothing else.
+    pub inbound: Bus,
+    /// Since when this replica has heard nodes.
+    pub hearing: Hearing,
     /// The bus CA, PEM, for nodes; `None` where the bus has no TLS.
     pub bus_ca: Option<Arc<str>>,
     /// Streams and consumers.
@@ -37,6 +42,8 @@ pub struct App {
     pub pki: Arc<Pki>,
     /// Wakes the task that publishes placements.
     pub publisher: Wake,
+    /// Wakes the task that listens to nodes.
+    pub listeners: Wake,
     /// Wakes the task that places users on nodes.
     pub placer: Wake,
     /// Wakes the task that tells nodes to move their clients away.

@@ -20,6 +20,8 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::error_chain::chain;
 
+use crate::ops::nodes::note_excess::cut_off;
+
 /// How often to check whether the next second of the clock has begun.
 const POLL_CLOCK: Duration = Duration::from_millis(20);
 
@@ -76,7 +78,7 @@ impl BusAccess {
         &self.inner.authority
     }
 
-    /// Publishes the nodes' account with every revocation. The server then drops live connections of revoked keys at once. A second call
+    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now. The server then drops live connections of revoked keys at once. A second call
     /// within the same second of the clock waits for the next second.
     ///
     /// # Errors
@@ -93,6 +95,13 @@ impl BusAccess {
                 Err(error) => {
                     warn!(node.id = row.server_id, error = %chain(&error), "Skipping a revoked bus key: the database holds an invalid key")
                 }
+            }
+        }
+        // A credential that is issued before its node may come back is refused too: the server compares the time of issue.
+        for server in cut_off(db, Utc::now()).await? {
+            if let Some(until) = server.cut_off_until {
+                let refused_until = revocations.entry(server.bus_public_key).or_insert(until);
+                *refused_until = until.max(*refused_until);
             }
         }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;

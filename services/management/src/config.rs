@@ -10,8 +10,10 @@ use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
+mod budget;
 mod database;
 
+pub use budget::BudgetConfig;
 pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
@@ -22,7 +24,13 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "Holds what should be true about users and nodes, and sends it to the nodes",
     file_name: "management-config.json",
-    settings: &[SETTINGS, database::SETTINGS, FLEET_SETTINGS, telemetry::SETTINGS],
+    settings: &[
+        SETTINGS,
+        database::SETTINGS,
+        FLEET_SETTINGS,
+        budget::SETTINGS,
+        telemetry::SETTINGS,
+    ],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -149,6 +157,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// How nodes are drained.
     pub drain: DrainConfig,
+    /// What one node may send.
+    pub budget: BudgetConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -268,7 +278,7 @@ impl Config {
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");
         }
-        Ok(())
+        self.budget.check(cli)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
+use chrono::Utc;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
@@ -18,6 +19,7 @@ use crate::{
     app::App,
     bus_access::BusAccess,
     config::{BusConfig, Config},
+    hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
         users::create::Creates, users::waiters::Waiters,
@@ -32,6 +34,8 @@ const POOL_SIZE: u32 = 16;
 const LEASES_POOL_SIZE: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Messages of one node that wait to be read; more are dropped. With the largest message this is 8 MB.
+const INBOUND_ROOM: usize = 128;
 /// A connection that was idle for longer is tested before it is used.
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
@@ -49,6 +53,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;
     let (bus, topology) = connect_bus(&address, &files, &config.server_id).await?;
+    let inbound = connect_inbound(&address, &files, &config.server_id).await?;
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
 
     let publisher = Wake::new();
@@ -59,11 +64,14 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         db,
         leases,
         bus,
+        inbound,
+        hearing: Hearing::new(Utc::now()),
         bus_ca: bus_ca.map(Arc::from),
         topology,
         bus_access,
         pki,
         publisher,
+        listeners: Wake::new(),
         placer: Wake::new(),
         drains: Wake::new(),
         waiters: Waiters::default(),
@@ -131,6 +139,15 @@ async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) ->
     let topology = Topology::ensure(&bus.client, TopologyOptions::default()).await?;
     info!(nats.version = bus.client.server_info().version, "The bus is ready");
     Ok((bus, topology))
+}
+
+/// The connection for what nodes send. The subscription of each node has little room, so that none can fill the memory.
+async fn connect_inbound(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<Bus> {
+    let name = format!("vpnmanager-management {server_id} inbound");
+    let identity = Identity::Credentials(files.management_creds_path());
+    connect::connect_with_room(address, &name, identity, INBOUND_ROOM)
+        .await
+        .context("connecting to NATS a second time failed")
 }
 
 /// Retries with growing pauses for [`START_TIMEOUT`].

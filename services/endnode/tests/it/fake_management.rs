@@ -142,7 +142,6 @@ impl FakeManagement {
         management.answer(subjects::ALL_SIGNS, Self::on_sign).await;
         management.answer(subjects::ALL_INTENTS, Self::on_intent).await;
         management.answer(subjects::ALL_HEARTBEATS, Self::on_heartbeat).await;
-        management.collect_reports().await;
         management
     }
 
@@ -208,7 +207,8 @@ impl FakeManagement {
         }
         let node: NodeId = body["server_id"].as_str().unwrap().parse().unwrap();
         let public_key = body["bus_public_key"].as_str().unwrap().parse().unwrap();
-        self.topology.ensure_node_consumer(&node).await.unwrap();
+        self.topology.ensure_node(&node).await.unwrap();
+        self.collect_reports(&node).await;
         let jwt = issue_node_jwt(&node, &public_key, None, &self.files.node_authority().unwrap()).unwrap();
         let certificate = self
             .authority
@@ -231,7 +231,7 @@ impl FakeManagement {
         let node = request.body.node.clone();
         let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
         let unsettled = request.body.unsettled;
-        self.topology.ensure_node_consumer(&node).await.unwrap();
+        self.topology.ensure_node(&node).await.unwrap();
         self.topology.give_lost_again(&node, unsettled).await.unwrap();
         self.script().syncs.push(request.body);
         if self.script().silent {
@@ -331,9 +331,9 @@ impl FakeManagement {
         });
     }
 
-    /// Keeps the acks and events of the stream.
-    async fn collect_reports(&self) {
-        let consumer = self.topology.ensure_event_consumer().await.unwrap();
+    /// Keeps the acks and events of a node.
+    async fn collect_reports(&self, node: &NodeId) {
+        let consumer = self.topology.ensure_reports(node).await.unwrap();
         let management = self.clone();
         self.tasks.spawn_job("reports", async move {
             let mut messages = consumer.messages().await?;

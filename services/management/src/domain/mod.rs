@@ -6,6 +6,7 @@ pub mod audit_action;
 pub mod acks;
 pub mod clones;
 pub mod command;
+pub mod conduct;
 pub mod drift;
 pub mod health;
 pub mod join_token;

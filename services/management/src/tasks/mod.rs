@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use vpnmanager_nats::{subjects, topology::MANAGEMENT_GROUP};
 use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
 use crate::{
@@ -13,14 +12,9 @@ use crate::{
 mod bus;
 mod failover;
 mod handshakes;
-mod heartbeats;
-mod intents;
+mod inbound;
 mod placer;
 mod publisher;
-mod reports;
-mod requests;
-mod signs;
-mod syncs;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
@@ -43,7 +37,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         "node-ages",
         &unwoken,
         SECOND,
-        on(app, |app| async move { assess_ages(&app.db, app.config.health).await }),
+        on(app, |app| async move { assess_ages(&app).await }),
     );
     tasks.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
     tasks.reconcile(
@@ -57,31 +51,10 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(
         "bus-connections",
-        bus::follow_connections(app.bus.connections.clone(), reconnected, tasks.token()),
+        bus::follow_connections(app.bus.connections.clone(), reconnected.clone(), tasks.token()),
     );
 
-    let subscribe = |subject: &'static str| app.bus.client.queue_subscribe(subject, MANAGEMENT_GROUP.to_owned());
-    let heartbeats = subscribe(subjects::ALL_HEARTBEATS).await?;
-    tasks.spawn("heartbeats", heartbeats::run(app.clone(), heartbeats, tasks.token()));
-    let syncs = subscribe(subjects::ALL_SYNCS).await?;
-    tasks.spawn(
-        "syncs",
-        requests::serve(app.clone(), syncs, tasks.token(), syncs::answer),
-    );
-    let signs = subscribe(subjects::ALL_SIGNS).await?;
-    tasks.spawn(
-        "signs",
-        requests::serve(app.clone(), signs, tasks.token(), signs::answer),
-    );
-    let intents = subscribe(subjects::ALL_INTENTS).await?;
-    tasks.spawn(
-        "intents",
-        requests::serve(app.clone(), intents, tasks.token(), intents::answer),
-    );
-
-    let consumer = app.topology.ensure_event_consumer().await?;
-    tasks.spawn("reports", reports::run(app.clone(), consumer, tasks.token()));
-    Ok(())
+    inbound::start(app, tasks, &reconnected).await
 }
 
 /// A reconciler that calls `operation` with this App each time.

@@ -1,5 +1,8 @@
 //! Management against a private PostgreSQL and a private nats-server.
 
+// Starting a whole management nests more futures than the compiler follows by default.
+#![recursion_limit = "256"]
+
 mod stack;
 
 mod config;

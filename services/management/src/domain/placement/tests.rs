@@ -41,6 +41,9 @@ fn server(name: &str) -> server::Model {
         capacity: None,
         resync_since: None,
         prompt_since: None,
+        over_budget_at: None,
+        over_budget: None,
+        cut_off_until: None,
     }
 }
 

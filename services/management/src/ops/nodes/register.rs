@@ -140,9 +140,10 @@ pub async fn register_node(
             .map_err(RegisterNodeError::Revoke)?;
     }
     app.topology
-        .ensure_node_consumer(&registration.server_id)
+        .ensure_node(&registration.server_id)
         .await
         .map_err(RegisterNodeError::Topology)?;
+    app.listeners.wake();
     app.placer.wake();
 
     let signer = app.bus_access.authority();
