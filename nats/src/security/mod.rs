@@ -6,6 +6,7 @@ pub mod jwt;
 pub mod keys;
 
 pub mod bus_files;
+pub mod connections;
 pub mod node_credentials;
 pub mod revoke;
 pub mod standing;

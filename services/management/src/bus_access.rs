@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 use vpnmanager_entities::bus_revocation;
 use vpnmanager_nats::{
-    connect::{self, BusAddress, Identity},
+    connect::{self, Bus, BusAddress, Identity},
     security::{
         bus_files::open::{BusFiles, BusFilesError},
         keys::NodePublicKey,
@@ -78,6 +78,12 @@ impl BusAccess {
         &self.inner.authority
     }
 
+    /// Connects as the user of the system account.
+    pub async fn connect_as_system(&self) -> Result<Bus, connect::ConnectError> {
+        let identity = Identity::Credentials(self.inner.system_credentials.clone());
+        connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await
+    }
+
     /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now. The server then drops live connections of revoked keys at once. A second call
     /// within the same second of the clock waits for the next second.
     ///
@@ -105,8 +111,7 @@ impl BusAccess {
             }
         }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
-        let identity = Identity::Credentials(self.inner.system_credentials.clone());
-        let system = connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await?;
+        let system = self.connect_as_system().await?;
         *published_at = Utc::now().timestamp();
         revoke::publish_account(&system.client, account).await?;
         Ok(())

@@ -49,6 +49,27 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .default("8000000"),
     Setting::new(
+        "budget.connections",
+        "BUDGET_CONNECTIONS",
+        "Connections of one node at the same time",
+        RATE,
+    )
+    .default("8"),
+    Setting::new(
+        "budget.traffic",
+        "BUDGET_TRAFFIC",
+        "Messages of all kinds of one node in a second, as the bus counts them",
+        RATE,
+    )
+    .default("50000"),
+    Setting::new(
+        "budget.traffic_bytes",
+        "BUDGET_TRAFFIC_BYTES",
+        "Bytes in them in a second",
+        RATE,
+    )
+    .default("64000000"),
+    Setting::new(
         "budget.cut_off_after",
         "BUDGET_CUT_OFF_AFTER",
         "Messages beyond its budget in ten seconds that cut a node off the bus",
@@ -83,6 +104,12 @@ pub struct BudgetConfig {
     pub reports: NonZeroU32,
     /// BUDGET_BYTES: of all but reports.
     pub bytes: NonZeroU32,
+    /// BUDGET_CONNECTIONS: at the same time.
+    pub connections: NonZeroU32,
+    /// BUDGET_TRAFFIC: of all kinds, measured over five seconds; more cuts the node off.
+    pub traffic: NonZeroU32,
+    /// BUDGET_TRAFFIC_BYTES: in these.
+    pub traffic_bytes: NonZeroU32,
     /// BUDGET_CUT_OFF_AFTER: messages that were dropped within ten seconds.
     pub cut_off_after: NonZeroU32,
     /// BUDGET_CUT_OFF_FOR.

@@ -12,3 +12,4 @@ pub mod health;
 pub mod join_token;
 pub mod placement;
 pub mod signing;
+pub mod traffic;

@@ -16,7 +16,10 @@ use super::{
     signs, syncs,
     verdicts::Judged,
 };
-use crate::{config::BudgetConfig, domain::conduct::Conduct};
+use crate::{
+    config::BudgetConfig,
+    domain::conduct::{Conduct, Verdict},
+};
 
 /// This many seconds' worth of a budget may come at once.
 const BURST_SECONDS: u32 = 10;
@@ -137,10 +140,14 @@ impl Sorter<'_> {
 
     fn drop_one(&mut self, what: &'static str) {
         if let Some(verdict) = self.conduct.drop_one(Instant::now()) {
+            let (dropped, cut_off) = match verdict {
+                Verdict::Dropped { dropped } => (dropped, false),
+                Verdict::CutOff { dropped } => (dropped, true),
+            };
             let judged = Judged {
                 node: self.node.clone(),
-                verdict,
-                what,
+                what: format!("it sends too many {what}: {dropped} were dropped in 10 s"),
+                cut_off,
             };
             // When there is no room, the next verdict says the same.
             self.shared.verdicts.try_send(judged).ok();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
-use self::{heartbeats::Mailbox, listeners::Listeners};
+use self::{connections::Connections, heartbeats::Mailbox, listeners::Listeners};
 use crate::app::App;
 
 mod listener;
@@ -18,6 +18,7 @@ mod shared;
 mod strangers;
 mod verdicts;
 
+mod connections;
 mod hearing;
 mod heartbeats;
 mod intents;
@@ -37,6 +38,8 @@ pub(super) async fn start(app: &App, tasks: &Tasks, bus_access: &Wake) -> anyhow
     let mailbox = Mailbox::default();
     let (verdicts, judged) = mpsc::channel(ROOM);
     let (sources, opened) = mpsc::channel(ROOM);
+    let connections = Connections::new(app.clone(), verdicts.clone());
+    tasks.reconcile("node-connections", &Wake::new(), connections::EVERY, connections);
     let listeners = Listeners::new(app.clone(), tasks, mailbox.clone(), verdicts, sources);
     tasks.spawn(
         "verdicts",

@@ -8,7 +8,6 @@ use vpnmanager_runtime::{error_chain::chain, reconcile::Wake};
 
 use crate::{
     app::App,
-    domain::conduct::Verdict,
     ops::nodes::note_excess::{Excess, note_excess},
 };
 
@@ -16,9 +15,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) node: NodeId,
-    pub(super) verdict: Verdict,
-    /// What it sent too much of, for people.
-    pub(super) what: &'static str,
+    /// What is too much, for people.
+    pub(super) what: String,
+    pub(super) cut_off: bool,
 }
 
 pub(super) async fn run(
@@ -36,16 +35,12 @@ pub(super) async fn run(
 }
 
 async fn carry_out(app: &App, judged: &Judged, bus_access: &Wake) {
-    let Judged { node, verdict, what } = judged;
-    let (dropped, cut_off_for) = match *verdict {
-        Verdict::Dropped { dropped } => (dropped, None),
-        Verdict::CutOff { dropped } => (dropped, Some(app.config.budget.cut_off_for)),
-    };
-    warn!(node.id = %node, dropped, what, cut_off = cut_off_for.is_some(), "A node sends more than its budget");
+    let Judged { node, what, cut_off } = judged;
+    warn!(node.id = %node, what, cut_off, "A node sends more than its budget");
     let excess = Excess {
         node,
-        what: format!("it sends too many {what}: {dropped} were dropped in 10 s"),
-        cut_off_for,
+        what: what.clone(),
+        cut_off_for: cut_off.then_some(app.config.budget.cut_off_for),
     };
     match note_excess(&app.db, &excess).await {
         Ok(true) => {

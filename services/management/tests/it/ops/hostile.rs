@@ -101,22 +101,38 @@ async fn an_offset_that_leads_out_of_time_does_not_keep_a_node_from_being_heard(
     assert!(is_healthy(&stack).await);
 }
 
+/// A node on the bus, with the credential that it was given.
+struct Joined {
+    bus: Bus,
+    jwt: String,
+}
+
 /// Enrols a node and connects to the bus as it does.
 async fn connect_as(stack: &Stack, id: &str) -> Bus {
-    let key = KeyPair::new_user();
+    connect_with(stack, id, &KeyPair::new_user()).await.bus
+}
+
+async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
     let mut body = registration(id);
     body["bus_public_key"] = json!(key.public_key());
     let client = stack.client();
     let request = client.post("/api/endnodes/register").admin().body_json(&body);
     let enrolment = json_of(request.send().await, StatusCode::CREATED).await;
+    let jwt = enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned();
+    Joined {
+        bus: join_as(stack, id, key, &jwt).await,
+        jwt,
+    }
+}
+
+async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
     let address = BusAddress {
         urls: vec![stack.nats.tls_url()],
         ca_file: Some(stack.config.bus.dir.join("ca.pem")),
     };
-    let jwt = enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned();
     let identity = Identity::Node {
         node: node(id),
-        jwt: jwt.into(),
+        jwt: jwt.to_owned().into(),
         seed: key.seed().expect("a seed"),
     };
     let bus = connect::connect(&address, id, identity).await.expect("connected");
@@ -194,6 +210,28 @@ async fn heard_degraded(stack: &Stack, thief: &Bus) {
     wait::until(SOON, "node-1 to be degraded", heard)
         .await
         .expect("degraded");
+}
+
+#[tokio::test]
+async fn a_node_with_too_many_connections_is_cut_off() {
+    let stack = Stack::start_with(&[("BUDGET_CONNECTIONS", "2"), ("BUDGET_CUT_OFF_FOR", "3s")]).await;
+    let key = KeyPair::new_user();
+    let first = connect_with(&stack, "node-1", &key).await;
+    let second = join_as(&stack, "node-1", &key, &first.jwt).await;
+    let honest = connect_as(&stack, "node-2").await;
+    assert!(is_connected(&second) && is_connected(&honest));
+
+    let third = join_as(&stack, "node-1", &key, &first.jwt).await;
+    let all = [&first.bus, &second, &third];
+    let cut = async || all.iter().all(|bus| !is_connected(bus));
+    wait::until(Duration::from_secs(20), "the node to be cut off", cut)
+        .await
+        .expect("cut off");
+
+    let server = server_of(&stack, "node-1").await;
+    assert_eq!(server.over_budget.as_deref(), Some("it has 3 connections"));
+    assert!(is_connected(&honest), "another node keeps its connection");
+    assert_eq!(server_of(&stack, "node-2").await.cut_off_until, None);
 }
 
 #[tokio::test]
