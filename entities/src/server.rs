@@ -67,6 +67,8 @@ pub struct Model {
     pub resync_since: Option<DateTimeUtc>,
     /// When it was decided to ask the node for a sync handshake; `None` once it was asked.
     pub prompt_since: Option<DateTimeUtc>,
+    /// SHA-256 of what it was enrolled as; a request to enrol that equals it is a repetition. `None`: enrolled by an older release.
+    pub enrolled_as: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -6,10 +6,16 @@ use sea_orm_migration::{
 };
 
 /// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
-const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
-    name: "m20261122_000001_initial",
-    sql: include_str!("m20261122_000001_initial.sql"),
-}];
+const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m20261122_000001_initial",
+        sql: include_str!("m20261122_000001_initial.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000010_enrolment",
+        sql: include_str!("m20261128_000010_enrolment.sql"),
+    },
+];
 
 /// A migration that runs one file of SQL.
 #[derive(Debug, Clone, Copy)]

@@ -32,6 +32,7 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
             .all(|(_, body)| body["bus_public_key"] == first[0].1["bus_public_key"])
     );
     assert_eq!(first[0].1["port"], 1194);
+    assert_ne!(first[0].1["at"], first[2].1["at"], "a signature is for one try");
     assert!(
         !agent.log().contains("join-token-of-the-test"),
         "the token is in the log"

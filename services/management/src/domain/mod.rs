@@ -7,7 +7,7 @@ pub mod acks;
 pub mod clones;
 pub mod command;
 pub mod drift;
+pub mod enrolment;
 pub mod health;
-pub mod join_token;
 pub mod placement;
 pub mod signing;

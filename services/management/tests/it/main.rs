@@ -13,4 +13,5 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod enrolment;
 mod standing;

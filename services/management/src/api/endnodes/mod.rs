@@ -63,7 +63,16 @@ impl EndnodesApi {
     /// Register an end-node
     ///
     /// Needs a one-time join token in the body, or an API key of the admin or node role. The answer contains everything that the end-node needs
-    /// to serve, including the fleet's tls-crypt-v2 key. An end-node may repeat its registration with the same keys.
+    /// to serve, including the fleet's tls-crypt-v2 key.
+    ///
+    /// A token without `server_id` and an API key register new end-nodes only. A token that was made for a `server_id` may also give that
+    /// end-node other keys or another endpoint; its old key is then revoked. An end-node may repeat its registration with the same token or
+    /// key: the bus key, the key of the certificate request, the endpoint and the pool must be the same. A repetition changes nothing.
+    ///
+    /// The end-node signs the request with its bus key. The signature covers these lines, each with a line feed at its end:
+    /// `vpnmanager enrolment`, `server_id`, `bus_public_key`, the SHA-256 of `csr` in lower-case hex, `host`, `port`, `protocol`, `pool`,
+    /// `capacity`, the SHA-256 of `join_token` in lower-case hex, and `at`. A line is `-` where the request has no such field; defaults are
+    /// signed as their values.
     #[oai(path = "/register", method = "post", operation_id = "register_endnode")]
     async fn register(
         &self,

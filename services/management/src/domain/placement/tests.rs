@@ -10,7 +10,7 @@ fn node(name: &str) -> NodeId {
 }
 
 /// Open, healthy and in sync.
-fn server(name: &str) -> server::Model {
+pub(crate) fn server(name: &str) -> server::Model {
     let now = Utc::now();
     server::Model {
         id: 0,
@@ -41,6 +41,7 @@ fn server(name: &str) -> server::Model {
         capacity: None,
         resync_since: None,
         prompt_since: None,
+        enrolled_as: None,
     }
 }
 
