@@ -15,6 +15,10 @@ const MIGRATIONS: &[SqlMigration] = &[
         name: "m20261128_000010_enrolment",
         sql: include_str!("m20261128_000010_enrolment.sql"),
     },
+    SqlMigration {
+        name: "m20261128_000011_node_revocations",
+        sql: include_str!("m20261128_000011_node_revocations.sql"),
+    },
 ];
 
 /// A migration that runs one file of SQL.

@@ -66,6 +66,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         publisher,
         placer: Wake::new(),
         drains: Wake::new(),
+        revocations: Wake::new(),
         waiters: Waiters::default(),
         keys: KeyCache::default(),
     };

@@ -19,6 +19,7 @@ mod placer;
 mod publisher;
 mod reports;
 mod requests;
+mod revocations;
 mod signs;
 mod syncs;
 
@@ -52,6 +53,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         SECOND,
         on(app, |app| async move { tell_draining(&app).await }),
     );
+    tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

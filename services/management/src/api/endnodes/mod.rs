@@ -9,7 +9,7 @@ mod view;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, OpenApi};
+use poem_openapi::{ApiResponse, Enum, OpenApi};
 use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
 use vpnmanager_openapi::middleware::RequestUri;
@@ -21,6 +21,7 @@ use super::failure;
 use super::scalars::ServerIdText;
 use super::tags::Tag;
 use crate::app::App;
+use crate::ops::credentials::revoke_node::NodeCredentials;
 use crate::ops::nodes::change::NodeChange;
 use crate::ops::nodes::{deregister, read};
 use health::HealthReport;
@@ -34,6 +35,23 @@ enum Deregistered {
     /// The end-node is no longer part of the fleet.
     #[oai(status = 204)]
     Done,
+}
+
+/// What happens to the credentials that an end-node made. Their private keys lie on its disk.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Credentials {
+    /// They stay valid.
+    Keep,
+    /// They are revoked for ever, their sessions end, and their users get new profiles.
+    Revoke,
+}
+
+fn of_node(credentials: Option<Credentials>) -> NodeCredentials {
+    match credentials {
+        None | Some(Credentials::Keep) => NodeCredentials::Keep,
+        Some(Credentials::Revoke) => NodeCredentials::Revoke,
+    }
 }
 
 #[OpenApi(prefix_path = "/api/endnodes", tag = "Tag::Endnodes")]
@@ -173,6 +191,9 @@ impl EndnodesApi {
     /// Disable an end-node
     ///
     /// No new user is placed on it, and new profiles do not name it. It still serves the users that it holds.
+    ///
+    /// With `credentials=revoke` the credentials that it made are revoked, for example because a backup of it was stolen. Each user that has
+    /// another server gets a new profile there; one that has no other gets it from this server.
     #[oai(path = "/:server_id/disable", method = "post", operation_id = "disable_endnode")]
     async fn disable(
         &self,
@@ -180,10 +201,17 @@ impl EndnodesApi {
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,
+        /// What happens to the credentials that it made. Default: `keep`.
+        credentials: Query<Option<Credentials>>,
     ) -> Result<Json<Endnode>, ApiError> {
-        change::change(app.0, &admin, &server_id.0.0, NodeChange::Disable)
-            .await
-            .map(Json)
+        change::change(
+            app.0,
+            &admin,
+            &server_id.0.0,
+            NodeChange::Disable(of_node(credentials.0)),
+        )
+        .await
+        .map(Json)
     }
 
     /// Enable an end-node
@@ -205,6 +233,11 @@ impl EndnodesApi {
     /// Deregister an end-node
     ///
     /// Revokes its bus credential at once. The users homed on it get a new home on another server, which issues new profiles for them.
+    ///
+    /// The profiles that it made stay valid at the other servers, so a planned removal disturbs nobody. Their private keys lie on its disk: if
+    /// the server was stolen, `credentials=revoke` revokes them all, cuts their sessions, and gives each user a new profile. That goes on in
+    /// the background, 200 credentials at a time; the audit trail has a row for each user, and `node_revocation_completed` at the end. It
+    /// may also be asked for later, for a server that was deregistered before.
     #[oai(
         path = "/:server_id/deregister",
         method = "post",
@@ -216,8 +249,10 @@ impl EndnodesApi {
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,
+        /// What happens to the credentials that it made. Default: `keep`.
+        credentials: Query<Option<Credentials>>,
     ) -> Result<Deregistered, ApiError> {
-        let done = deregister::deregister_node(app.0, &admin, &server_id.0.0).await;
+        let done = deregister::deregister_node(app.0, &admin, &server_id.0.0, of_node(credentials.0)).await;
         done.map(|()| Deregistered::Done).map_err(failure::of_deregister_node)
     }
 }

@@ -12,6 +12,7 @@ mod publications;
 mod reissue;
 mod removals;
 mod reports;
+mod revocations;
 mod signing;
 mod starting;
 mod sync;
