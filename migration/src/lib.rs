@@ -19,6 +19,10 @@ const MIGRATIONS: &[SqlMigration] = &[
         name: "m20261128_000011_node_revocations",
         sql: include_str!("m20261128_000011_node_revocations.sql"),
     },
+    SqlMigration {
+        name: "m20261128_000012_local_requests",
+        sql: include_str!("m20261128_000012_local_requests.sql"),
+    },
 ];
 
 /// A migration that runs one file of SQL.

@@ -83,6 +83,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("3"),
     Setting::new(
+        "node.max_users",
+        "NODE_MAX_USERS",
+        "The most users that one node may have created by its local API",
+        "a number from 0 on",
+    )
+    .default("1000"),
+    Setting::new(
         "health.stale_after",
         "HEALTH_STALE_AFTER",
         "Without a heartbeat for this long a node is stale",
@@ -145,6 +152,8 @@ pub struct Config {
     pub pki: PkiConfig,
     /// Where users are placed.
     pub placement: PlacementConfig,
+    /// What a node may do.
+    pub node: NodeConfig,
     /// When a node counts as gone.
     pub health: HealthConfig,
     /// How nodes are drained.
@@ -179,6 +188,13 @@ pub struct PkiConfig {
 pub struct PlacementConfig {
     /// PLACEMENT_REPLICAS: nodes for each user, its home included; at least 1.
     pub replicas: usize,
+}
+
+/// What a node may do.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub struct NodeConfig {
+    /// NODE_MAX_USERS: living users that one node may have created by its local API; 0: none.
+    pub max_users: u32,
 }
 
 /// When a node counts as gone.

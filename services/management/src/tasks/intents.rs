@@ -1,16 +1,20 @@
 //! Carries out the requests of local APIs: what an operator asked a node to do.
 
 use bytes::Bytes;
+use sea_orm::DbErr;
 use tracing::warn;
 use vpnmanager_nats::{
     envelope::Envelope,
     ids::NodeId,
     intents::{Intent, IntentAnswer},
 };
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::{error_chain::chain, reconcile::Next};
 
 use super::requests;
-use crate::{app::App, ops::users::accept_intent};
+use crate::{
+    app::App,
+    ops::users::{accept_intent, forget_intents::forget_intents},
+};
 
 pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Bytes> {
     let intent = requests::read(&node, &payload, |intent: &Intent| &intent.node)?;
@@ -19,4 +23,9 @@ pub(super) async fn answer(app: App, node: NodeId, payload: Bytes) -> Option<Byt
         IntentAnswer::Unavailable
     });
     Some(Envelope::new(answer).encode())
+}
+
+pub(super) async fn forget(app: App) -> Result<Next, DbErr> {
+    let more = forget_intents(&app.db).await?;
+    Ok(if more { Next::Again } else { Next::Idle })
 }

@@ -27,6 +27,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
+/// How often old answers to local requests are looked for.
+const OLD_INTENTS_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     );
     tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    tasks.reconcile("old-intents", &unwoken, OLD_INTENTS_PERIOD, on(app, intents::forget));
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(
