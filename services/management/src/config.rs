@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
-use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
+use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
@@ -33,9 +33,9 @@ const SETTINGS: &[Setting] = &[
         SERVER_ID,
     )
     .default("management-server"),
-    Setting::new("api_key", "API_KEY", "The first admin key of the API", API_KEY)
+    Setting::new("api_key", "API_KEY", "The first admin key of the API", EXPECTED_KEY)
         .secret()
-        .sample("change-me"),
+        .sample_key(),
     Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port")
         .default("0.0.0.0:8080")
         .list(),
@@ -127,7 +127,6 @@ const FLEET_SETTINGS: &[Setting] = &[
 ];
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
-const API_KEY: &str = "printable ASCII without spaces";
 const DURATION: &str = "a duration such as 10s";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
@@ -253,9 +252,8 @@ impl Config {
         if self.server_id.parse::<NodeId>().is_err() {
             return wrong("server_id", "it is not a server id");
         }
-        let key = self.api_key.expose_secret();
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return wrong("api_key", "it cannot be sent in a header");
+        if let Some(reason) = weakness(self.api_key.expose_secret()) {
+            return wrong("api_key", &reason);
         }
         if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
             return wrong("listen", "an address is not host:port");

@@ -31,7 +31,7 @@ use vpnmanager_testbed::nats::Nats;
 use vpnmanager_testbed::postgres::{self, DatabaseError};
 
 /// The key from `API_KEY`.
-pub(crate) const ADMIN_KEY: &str = "the-admin-key";
+pub(crate) const ADMIN_KEY: &str = "4e1f0a9c7b2d8365f04b1d6ec8a39752";
 
 /// A running management.
 pub(crate) struct Stack {
