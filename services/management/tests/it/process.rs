@@ -216,3 +216,19 @@ async fn secrets_given_as_flags_are_named_once_and_not_repeated() {
     }
     child.kill().await.expect("killed");
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_verified_is_said_to_be_so_and_taken_when_the_operator_insists() {
+    // 0.0.0.0 leads to this machine and is no loopback address, so it stands for another one. The server has no TLS.
+    let url = fresh_database().await.expect("a database");
+    let elsewhere = url.replace("127.0.0.1", "0.0.0.0");
+    let (bare, _) = elsewhere.split_once('?').expect("a query");
+    let refused = run(&["migrate"], &[("DATABASE_URL", bare)]).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for words in ["verified by default", "DB_SSLMODE", "DB_SSLROOTCERT"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let insisted = run(&["migrate"], &[("DATABASE_URL", &elsewhere)]).await;
+    assert_eq!(insisted.status.code(), Some(0), "{}", text(&insisted.stderr));
+}
