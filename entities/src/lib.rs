@@ -18,3 +18,4 @@ pub mod bus_stream;
 pub mod certificate_authority;
 pub mod intent;
 pub mod join_token;
+pub mod node_revocation;

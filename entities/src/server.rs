@@ -73,6 +73,8 @@ pub struct Model {
     pub over_budget: Option<String>,
     /// Until when the bus refuses it, because it sent far more than its budget.
     pub cut_off_until: Option<DateTimeUtc>,
+    /// SHA-256 of what it was enrolled as; a request to enrol that equals it is a repetition. `None`: enrolled by an older release.
+    pub enrolled_as: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -12,8 +12,20 @@ const MIGRATIONS: &[SqlMigration] = &[
         sql: include_str!("m20261122_000001_initial.sql"),
     },
     SqlMigration {
-        name: "m20261128_000010_budgets",
-        sql: include_str!("m20261128_000010_budgets.sql"),
+        name: "m20261128_000005_budgets",
+        sql: include_str!("m20261128_000005_budgets.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000010_enrolment",
+        sql: include_str!("m20261128_000010_enrolment.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000011_node_revocations",
+        sql: include_str!("m20261128_000011_node_revocations.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000012_local_requests",
+        sql: include_str!("m20261128_000012_local_requests.sql"),
     },
 ];
 

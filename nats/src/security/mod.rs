@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod creds;
+pub mod enrolment;
 pub mod jwt;
 pub mod keys;
 

@@ -2,14 +2,15 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
 };
 use vpnmanager_runtime::{
-    config::{Service, Setting},
+    config::{Cli, EXPECTED_KEY, Service, Setting, weakness},
+    process::Stop,
     telemetry::{self, LogConfig},
 };
 
@@ -41,10 +42,10 @@ const SETTINGS: &[Setting] = &[
         "api_key",
         "API_KEY",
         "Key of the local API, and to enrol with where there is no join token",
-        "any text",
+        EXPECTED_KEY,
     )
     .secret()
-    .sample("change-me"),
+    .sample_key(),
     Setting::new(
         "join_token",
         "JOIN_TOKEN",
@@ -189,6 +190,21 @@ pub struct Config {
     pub openvpn: OpenvpnConfig,
     /// The section `log`.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the configuration from flags, environment, file and defaults, and checks it.
+    ///
+    /// # Errors
+    /// [`Stop`] says what to print: what is wrong, or the answer to `--print-config`.
+    pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
+        let config: Self = cli.load()?;
+        let weak = config.api_key.as_ref().and_then(|key| weakness(key.expose_secret()));
+        match weak {
+            Some(reason) => Err(cli.reject("api_key", reason).into()),
+            None => Ok(config),
+        }
+    }
 }
 
 /// How the node's OpenVPN runs.

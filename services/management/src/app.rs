@@ -48,6 +48,8 @@ pub struct App {
     pub placer: Wake,
     /// Wakes the task that tells nodes to move their clients away.
     pub drains: Wake,
+    /// Wakes the task that revokes the credentials of nodes whose keys others may have.
+    pub revocations: Wake,
     /// The requests that wait until a user is synced.
     pub waiters: Waiters,
     /// API keys that were checked in the last seconds.

@@ -32,6 +32,7 @@ use vpnmanager_nats::{
     sync::{SyncAnswer, SyncRequest},
     topology::{Topology, TopologyOptions},
 };
+use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::{nats::Nats, wait};
 
@@ -200,6 +201,12 @@ impl FakeManagement {
 
     async fn register(&self, key: Option<String>, body: &Value) -> Response {
         self.script().registrations.push((key, body.clone()));
+        let sent: Registration = serde_json::from_value(body.clone()).unwrap();
+        let claim = sent.claim(sent.at.expect("a time").to_utc());
+        assert!(
+            claim.is_signed(&sent.signature.expect("a signature").decode()),
+            "{body}"
+        );
         let refusal = self.script().refusals.pop_front();
         if let Some((status, detail)) = refusal {
             let problem = json!({ "type": "about:blank", "title": "No", "status": status.as_u16(), "detail": detail });

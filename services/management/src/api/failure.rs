@@ -2,7 +2,9 @@
 
 use std::borrow::Borrow;
 use std::error::Error;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
@@ -105,9 +107,25 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
 
 pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
     match error {
+        RegisterNodeError::Signature => ApiError::invalid(
+            "signature",
+            "is not by bus_public_key over this request: it was made with another key, or the request was altered",
+        ),
+        RegisterNodeError::Time { ahead } => ApiError::invalid(
+            "at",
+            format!(
+                "is {} {} management's clock, and 5m are allowed: set the clock of the server",
+                humantime::format_duration(Duration::from_secs(ahead.num_seconds().unsigned_abs())),
+                if ahead > TimeDelta::zero() {
+                    "ahead of"
+                } else {
+                    "behind"
+                },
+            ),
+        ),
         RegisterNodeError::InvalidToken => ApiError::unauthorized("the join token is not valid"),
         RegisterNodeError::ExpiredToken => ApiError::unauthorized("the join token has expired"),
-        RegisterNodeError::UsedToken => ApiError::unauthorized("the join token was used already"),
+        RegisterNodeError::UsedToken => ApiError::unauthorized(error.to_string()),
         RegisterNodeError::NameTaken => ApiError::conflict("server_id", error.to_string()),
         RegisterNodeError::Csr(error) => match error {
             PkiError::InvalidCsr(reason) => ApiError::invalid("csr", reason.to_string()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracing::info;
+use tracing::{info, warn};
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
@@ -22,6 +22,13 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     let config = Config::load(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "management")?;
+    let exposed = cli.exposed_secrets();
+    if !exposed.is_empty() {
+        warn!(
+            flags = exposed.join(", "),
+            "Secrets given as flags show in the list of processes"
+        );
+    }
     process::block_on(run(&config))??;
     Ok(())
 }

@@ -38,6 +38,8 @@ audit_actions! {
     UserResumed => "user_resumed",
     /// A user was given a new credential.
     UserReissued => "user_reissued",
+    /// Credentials of a user were revoked because others may have their keys.
+    UserCredentialsRevoked => "user_credentials_revoked",
     /// A user was removed: its credentials are revoked, and its nodes will remove it.
     UserRemoved => "user_removed",
     /// The last node of a removed user has confirmed the removal.
@@ -64,6 +66,10 @@ audit_actions! {
     NodeDisabled => "node_disabled",
     /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
+    /// Management began to revoke the credentials that a node made.
+    NodeRevocationStarted => "node_revocation_started",
+    /// All credentials that a node made are revoked.
+    NodeRevocationCompleted => "node_revocation_completed",
     /// A node's state changed.
     NodeStateChanged => "node_state_changed",
     /// A node that was lost gets users again.

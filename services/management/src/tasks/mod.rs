@@ -13,13 +13,17 @@ mod bus;
 mod failover;
 mod handshakes;
 mod inbound;
+mod old_intents;
 mod placer;
 mod publisher;
+mod revocations;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
+/// How often old answers to local requests are looked for.
+const OLD_INTENTS_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
@@ -46,7 +50,14 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         SECOND,
         on(app, |app| async move { tell_draining(&app).await }),
     );
+    tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    tasks.reconcile(
+        "old-intents",
+        &unwoken,
+        OLD_INTENTS_PERIOD,
+        on(app, old_intents::forget),
+    );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(

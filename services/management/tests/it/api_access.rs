@@ -32,7 +32,7 @@ fn operations() -> Vec<(String, Method, String)> {
 fn body_of(id: &str) -> Value {
     match id {
         "create_user" => json!({ "username": "nobody" }),
-        "register_endnode" => registration("node-1"),
+        "register_endnode" => registration("node-1").body(),
         _ => json!({}),
     }
 }

@@ -16,4 +16,5 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod enrolment;
 mod standing;

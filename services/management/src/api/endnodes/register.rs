@@ -49,16 +49,18 @@ pub(super) async fn register(
             "is required: the address of the request is not known",
         ));
     }
+    let (Some(at), Some(signature)) = (body.at, &body.signature) else {
+        let missing = if body.at.is_none() { "at" } else { "signature" };
+        return Err(ApiError::invalid(
+            missing,
+            "is required: the agent signs its request; update it if it does not",
+        ));
+    };
     let id = body.server_id.0.clone();
     let registration = Registration {
-        server_id: body.server_id.0,
-        bus_public_key: body.bus_public_key.0,
+        claim: body.claim(at.to_utc()),
+        signature: signature.decode(),
         csr: body.csr.into_string(),
-        host: body.host.map(|host| host.0),
-        port: body.port,
-        protocol: body.protocol.0,
-        pool: body.pool.into_string(),
-        capacity: body.capacity,
         agent_version: body.agent_version.map(VersionText::into_string),
         peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };

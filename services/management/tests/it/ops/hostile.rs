@@ -113,8 +113,8 @@ async fn connect_as(stack: &Stack, id: &str) -> Bus {
 }
 
 async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
-    let mut body = registration(id);
-    body["bus_public_key"] = json!(key.public_key());
+    let own = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
+    let body = registration(id).by(own).body();
     let client = stack.client();
     let request = client.post("/api/endnodes/register").admin().body_json(&body);
     let enrolment = json_of(request.send().await, StatusCode::CREATED).await;

@@ -11,6 +11,7 @@ use vpnmanager_entities::{
     server::{self, NodeState},
 };
 use vpnmanager_management::ops::{
+    credentials::revoke_node::NodeCredentials,
     nodes::{
         assess_ages::assess_ages,
         deregister::{DeregisterNodeError, deregister_node},
@@ -154,7 +155,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
         .server
         .bus_public_key;
 
-    deregister_node(&stack.app, &actor(), &node("node-1"))
+    deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
 
@@ -184,7 +185,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
             .expect("read")
             .is_some()
     );
-    let again = deregister_node(&stack.app, &actor(), &node("node-1")).await;
+    let again = deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep).await;
     assert!(matches!(again, Err(DeregisterNodeError::UnknownServer)), "{again:?}");
 }
 
@@ -210,7 +211,7 @@ async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     create(&stack, "alice").await;
-    deregister_node(&stack.app, &actor(), &node("node-1"))
+    deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
     assert!(
