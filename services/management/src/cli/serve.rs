@@ -8,7 +8,7 @@ use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::{telemetry, tls};
+use vpnmanager_runtime::{log_limit, telemetry, tls};
 
 use crate::api;
 use crate::config::Config;
@@ -29,6 +29,7 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    log_limit::start(&tasks);
     let stopping = tasks.token();
     let started = tokio::select! {
         started = bring_up(config, &tasks) => started,
