@@ -12,9 +12,10 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller, same_key};
-use vpnmanager_openapi::middleware::{RequestId, RequestUri};
+use vpnmanager_openapi::middleware::{Conventions, RequestId, RequestUri};
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::server::Source;
 use vpnmanager_openapi::spec::{self, Spec};
 use vpnmanager_openapi::text_scalar;
 use vpnmanager_openapi::time::Timestamp;
@@ -74,7 +75,7 @@ struct Operator(String);
 struct OneKey;
 
 impl Authenticator<Operator> for OneKey {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, _from: Option<Source>) -> Identified<'a, Operator> {
         Box::pin(async move {
             if same_key(key, "k") {
                 Ok(Operator("admin".to_owned()))
@@ -165,7 +166,8 @@ fn service() -> OpenApiService<Api, ()> {
 
 fn client() -> TestClient<impl Endpoint<Output = Response>> {
     TestClient::new(
-        vpnmanager_openapi::application(service()).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>),
+        vpnmanager_openapi::application(service(), Conventions::keys_of::<Operator>)
+            .data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>),
     )
 }
 

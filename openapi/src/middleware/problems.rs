@@ -6,13 +6,14 @@ use poem::{Body, Error, Response};
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError};
 use poem_openapi::types::ToJSON as _;
 
+use super::browsers;
 use super::diagnosis::{self, Refused};
 use crate::problem::{CONTENT_TYPE, FieldError, Problem};
 
 use vpnmanager_runtime::error_chain::chain;
 
 /// The answer that holds a problem.
-pub(super) fn respond(problem: &Problem) -> Response {
+pub(crate) fn respond(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::builder()
         .status(status)
@@ -20,6 +21,16 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+}
+
+/// The answer to a request that is not fit to be read: the connection is closed after it.
+pub(crate) fn refuse(problem: &Problem) -> Response {
+    let mut response = respond(problem);
+    browsers::restrict(response.headers_mut());
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

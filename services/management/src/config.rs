@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
+use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
@@ -22,7 +23,13 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "Holds what should be true about users and nodes, and sends it to the nodes",
     file_name: "management-config.json",
-    settings: &[SETTINGS, database::SETTINGS, FLEET_SETTINGS, telemetry::SETTINGS],
+    settings: &[
+        SETTINGS,
+        server::SETTINGS,
+        database::SETTINGS,
+        FLEET_SETTINGS,
+        telemetry::SETTINGS,
+    ],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -134,6 +141,8 @@ pub struct Config {
     pub api_key: SecretString,
     /// LISTEN.
     pub listen: Vec<String>,
+    /// Connections of the HTTP API.
+    pub http: HttpConfig,
     /// SHUTDOWN_TIMEOUT.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
@@ -244,6 +253,7 @@ impl Config {
         if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
             return wrong("listen", "an address is not host:port");
         }
+        self.http.check(cli)?;
         self.database.check(cli)?;
         for (key, urls) in [
             ("bus.url", self.bus.url.as_slice()),

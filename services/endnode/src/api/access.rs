@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_openapi::{
     auth::{Authenticator, Identified, same_key},
     problem::ApiError,
+    server::Source,
 };
 
 /// The caller, who presented the key.
@@ -20,7 +21,7 @@ impl LocalKey {
 }
 
 impl Authenticator<Operator> for LocalKey {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, _from: Option<Source>) -> Identified<'a, Operator> {
         let known = same_key(key, self.0.expose_secret());
         Box::pin(async move {
             if known {

@@ -10,6 +10,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller};
 use vpnmanager_openapi::middleware::RequestId;
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::server::Source;
 
 use super::failure;
 use crate::app::App;
@@ -68,7 +69,7 @@ impl Keys {
 }
 
 impl Authenticator<Operator> for Keys {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, _from: Option<Source>) -> Identified<'a, Operator> {
         Box::pin(async move {
             let found = self
                 .app

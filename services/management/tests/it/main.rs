@@ -14,3 +14,4 @@ mod api_input;
 mod api_spec;
 mod api_users;
 mod standing;
+mod strangers;
