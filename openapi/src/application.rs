@@ -1,9 +1,11 @@
 //! A whole application: a service with its description and the conventions.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use poem::http::header;
-use poem::middleware::{Middleware as _, SetHeader};
-use poem::{Endpoint, EndpointExt as _, Response, Route, endpoint::make_sync};
+use poem::middleware::Middleware as _;
+use poem::{Endpoint, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
 
 use crate::middleware::{Conventions, browsers};
@@ -33,10 +35,16 @@ fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec
 
 /// A page that may run what it holds and talk to where it came from, and nothing else.
 fn page(html: String) -> impl Endpoint<Output = Response> + 'static {
-    let policy = browsers::policy_of_page(&html);
-    let page = text("text/html; charset=utf-8", html);
-    page.with(SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, policy))
-        .map_to_response()
+    let body = Bytes::from(html);
+    let page = body.clone();
+    // Most processes never show it, and the page has 1.5 MB to hash.
+    let policy = LazyLock::new(move || browsers::policy_of_page(&String::from_utf8_lossy(&page)));
+    make_sync(move |_| {
+        Response::builder()
+            .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
+            .header(header::CONTENT_SECURITY_POLICY, policy.clone())
+            .body(body.clone())
+    })
 }
 
 fn text(content_type: &'static str, body: String) -> impl Endpoint<Output = Response> + 'static {

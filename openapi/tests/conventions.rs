@@ -310,6 +310,10 @@ async fn a_large_body_is_413_announced_or_not() {
         .header("content-length", 200_000_000)
         .body("{}");
     problem(announced.send().await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let fits = format!("{}{{}}", " ".repeat(32 * 1024 - 2));
+    let (_, fields) = problem(post(fits).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields, ["name", "count"]);
+    problem(post(" ".repeat(32 * 1024 + 1)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
     let chunks = futures_util::stream::iter(
         large
             .chunks(1000)
@@ -433,6 +437,32 @@ async fn the_description_is_served_and_the_docs_need_nothing_from_outside() {
     let html = response.0.into_body().into_string().await.unwrap();
     for outside in ["src=\"http", "href=\"http", "@import", "src=\"//"] {
         assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_what_not_to_do() {
+    let client = client();
+    for path in [
+        "/docs",
+        "/openapi.json",
+        "/users",
+        "/nowhere",
+        "/users/alice",
+        "/broken/panic",
+    ] {
+        let response = client.get(path).send().await;
+        response.assert_header("x-frame-options", "DENY");
+        response.assert_header("x-content-type-options", "nosniff");
+        response.assert_header("referrer-policy", "no-referrer");
+        response.assert_header("cache-control", "no-store");
+        let policy = response.0.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
+        assert!(policy.ends_with("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        // Swagger UI is one style and two scripts, each in the page.
+        let hashes = if path == "/docs" { 3 } else { 0 };
+        assert_eq!(policy.matches("'sha256-").count(), hashes, "{path}: {policy}");
     }
 }
 

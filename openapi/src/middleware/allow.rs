@@ -98,7 +98,7 @@ impl Allowed {
 
     /// The operation that a request is for; `None` where the router finds none, and for the documents.
     pub(super) fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
-        // The router answers HEAD as GET, and cuts off a slash at the end.
+        // The router answers HEAD as GET.
         let method = if method == Method::HEAD { "GET" } else { method.as_str() };
         self.find(path)?.operations.get(method)
     }

@@ -11,8 +11,10 @@ use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
+mod callers;
 mod database;
 
+pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
@@ -26,6 +28,7 @@ pub const SERVICE: Service = Service {
     settings: &[
         SETTINGS,
         server::SETTINGS,
+        callers::SETTINGS,
         database::SETTINGS,
         FLEET_SETTINGS,
         telemetry::SETTINGS,
@@ -143,6 +146,8 @@ pub struct Config {
     pub listen: Vec<String>,
     /// Connections of the HTTP API.
     pub http: HttpConfig,
+    /// How much callers of the HTTP API may ask at once.
+    pub callers: CallersConfig,
     /// SHUTDOWN_TIMEOUT.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,

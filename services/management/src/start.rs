@@ -20,7 +20,7 @@ use crate::{
     config::{BusConfig, Config},
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     tasks,
@@ -52,6 +52,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
 
     let publisher = Wake::new();
+    let waiters = Waiters::start(tasks, &db, config.callers);
+    let keys = KeyCache::start(tasks, &db, config.callers.unknown_keys.get());
+    let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
     let app = App {
         creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
         signatures: Signatures::start(tasks, &db, &pki),
@@ -66,8 +69,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         publisher,
         placer: Wake::new(),
         drains: Wake::new(),
-        waiters: Waiters::default(),
-        keys: KeyCache::default(),
+        waiters,
+        keys,
+        gatekeeper,
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

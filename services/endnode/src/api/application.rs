@@ -61,9 +61,13 @@ pub fn application(
 }
 
 fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new((UsersApi, SyncApi, HealthApi), TITLE, env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
-        .server("/")
+    OpenApiService::new(
+        (UsersApi, SyncApi, HealthApi::default()),
+        TITLE,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(DESCRIPTION)
+    .server("/")
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn service() -> OpenApiService<Apis, ()> {
         endnodes::EndnodesApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,
-        health::HealthApi,
+        health::HealthApi::default(),
     );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)

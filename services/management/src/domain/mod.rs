@@ -10,4 +10,6 @@ pub mod drift;
 pub mod health;
 pub mod join_token;
 pub mod placement;
+pub mod refusals;
 pub mod signing;
+pub mod source_budget;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use vpnmanager_nats::{subjects, topology::MANAGEMENT_GROUP};
-use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
+use vpnmanager_runtime::{
+    reconcile::{Next, Wake},
+    tasks::Tasks,
+};
 
 use crate::{
     app::App,
@@ -29,6 +32,9 @@ const PLACER_PERIOD: Duration = Duration::from_secs(15);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
+/// How often refused callers are recorded in the audit trail, at most.
+const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
+
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
@@ -53,6 +59,17 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         on(app, |app| async move { tell_draining(&app).await }),
     );
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    tasks.reconcile(
+        "refusals",
+        &unwoken,
+        REFUSALS_PERIOD,
+        on(app, |app| async move {
+            app.gatekeeper
+                .record(&app.db, &app.config.server_id)
+                .await
+                .map(|()| Next::Idle)
+        }),
+    );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(

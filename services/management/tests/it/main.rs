@@ -13,5 +13,6 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod callers;
 mod standing;
 mod strangers;
