@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::{Deserialize, Serialize};
 
 use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::log_limit::LogLimit;
 
 /// The content type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -245,7 +246,7 @@ impl ApiError {
     /// `.map_err(ApiError::internal)`.
     #[must_use]
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        tracing::error!(error = %chain(error.into().as_ref()), "Request failed");
+        log_failure(error.into().as_ref());
         Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
@@ -270,6 +271,14 @@ impl ApiError {
             | Self::Internal(problem)
             | Self::Unavailable(problem, _) => problem,
         }
+    }
+}
+
+/// Logs why a request failed. Somebody outside may have found a way to cause it again and again.
+pub(crate) fn log_failure(error: &(dyn Error + 'static)) {
+    static FAILED: LogLimit = LogLimit::lines("a request failed", 20);
+    if let Some(times) = FAILED.admit() {
+        tracing::error!(error = %chain(error), times, "Request failed");
     }
 }
 

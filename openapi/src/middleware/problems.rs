@@ -8,9 +8,7 @@ use poem_openapi::types::ToJSON as _;
 
 use super::browsers;
 use super::diagnosis::{self, Refused};
-use crate::problem::{CONTENT_TYPE, FieldError, Problem};
-
-use vpnmanager_runtime::error_chain::chain;
+use crate::problem::{CONTENT_TYPE, FieldError, Problem, log_failure};
 
 /// The answer that holds a problem.
 pub(crate) fn respond(problem: &Problem) -> Response {
@@ -98,7 +96,7 @@ fn problem_of(error: &Error, refused: &Refused<'_>) -> Problem {
         return Problem::of(status, "a key is needed, as X-API-Key or as a bearer token");
     }
     if status.is_server_error() {
-        tracing::error!(error = %chain(error), "Request failed");
+        log_failure(error);
         return Problem::bare(status);
     }
     Problem::of(status, error.to_string())

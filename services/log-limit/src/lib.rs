@@ -27,12 +27,16 @@ static KNOWN: Mutex<Vec<&'static LogLimit>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub struct LogLimit {
     what: &'static str,
+    lines: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    last: Option<Instant>,
+    /// When the current period began: with a line.
+    began: Option<Instant>,
+    /// Lines in the current period.
+    logged: u32,
     held_back: u64,
     known: bool,
 }
@@ -50,10 +54,18 @@ impl LogLimit {
     /// The limit of one kind of warning; `what` names it in the line about those that were held back.
     #[must_use]
     pub const fn new(what: &'static str) -> Self {
+        Self::lines(what, 1)
+    }
+
+    /// The same for warnings that differ from each other: so many lines in each period, at least 1.
+    #[must_use]
+    pub const fn lines(what: &'static str, lines: u32) -> Self {
         Self {
             what,
+            lines,
             state: Mutex::new(State {
-                last: None,
+                began: None,
+                logged: 0,
                 held_back: 0,
                 known: false,
             }),
@@ -70,7 +82,7 @@ impl LogLimit {
         let (times, is_new) = {
             let mut state = self.state();
             state.held_back = state.held_back.saturating_add(1);
-            let times = state.take_if_due(now);
+            let times = state.take_if_due(now, self.lines);
             let is_new = times.is_none() && !state.known;
             state.known |= is_new;
             (times, is_new)
@@ -82,7 +94,7 @@ impl LogLimit {
     }
 
     fn take_held_back(&self, now: Instant) -> Option<HeldBack> {
-        let times = self.state().take_if_due(now)?;
+        let times = self.state().take_if_due(now, 1)?;
         Some(HeldBack { what: self.what, times })
     }
 
@@ -92,14 +104,17 @@ impl LogLimit {
 }
 
 impl State {
-    fn take_if_due(&mut self, now: Instant) -> Option<u64> {
-        let due = self
-            .last
-            .is_none_or(|last| now.saturating_duration_since(last) >= PERIOD);
-        if !due || self.held_back == 0 {
+    fn take_if_due(&mut self, now: Instant, lines: u32) -> Option<u64> {
+        let is_over = self
+            .began
+            .is_none_or(|began| now.saturating_duration_since(began) >= PERIOD);
+        if self.held_back == 0 || (!is_over && self.logged >= lines) {
             return None;
         }
-        self.last = Some(now);
+        if is_over {
+            (self.began, self.logged) = (Some(now), 0);
+        }
+        self.logged += 1;
         Some(std::mem::take(&mut self.held_back))
     }
 }
@@ -142,6 +157,16 @@ mod tests {
         };
         assert_eq!(rest(start + PERIOD * 3), Some(expected));
         assert_eq!(rest(start + PERIOD * 5), None, "given once");
+    }
+
+    #[test]
+    fn warnings_that_differ_have_more_lines() {
+        static VARIED: LogLimit = LogLimit::lines("varied", 3);
+        let start = Instant::now();
+        let admitted = |second| VARIED.admit_at(start + Duration::from_secs(second));
+        let first: Vec<_> = (0..6).map(admitted).collect();
+        assert_eq!(first, [Some(1), Some(1), Some(1), None, None, None]);
+        assert_eq!([admitted(10), admitted(10)], [Some(4), Some(1)]);
     }
 
     #[test]
