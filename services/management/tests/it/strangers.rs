@@ -106,6 +106,21 @@ async fn a_deregistration_is_enforced_while_strangers_hold_every_connection() {
 }
 
 #[tokio::test]
+async fn where_the_system_has_no_more_files_whoever_asks_is_still_answered() {
+    // Fewer than the connections that are allowed and what the process needs for itself.
+    let running = start_with_files(48).await;
+    let admin = Admin::of(&running);
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        strangers.push(connect(&running, b"").await);
+    }
+    for _ in 0..5 {
+        let health = admin.client.get(format!("{}/health", admin.base)).send().await;
+        assert_eq!(health.expect("answered").status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn bodies_without_a_key_take_no_memory_and_what_was_taken_is_given_back() {
     descriptors::raise_limit().expect("enough files");
     let running = start_with_files(4096).await;
