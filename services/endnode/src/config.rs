@@ -8,6 +8,7 @@ use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
 };
+use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::{
     config::{Cli, EXPECTED_KEY, Service, Setting, weakness},
     process::Stop,
@@ -20,7 +21,7 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "The agent beside one OpenVPN server: lets in whom management says, and keeps doing so when management is away",
     file_name: "endnode-config.json",
-    settings: &[SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
+    settings: &[SETTINGS, server::SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -172,6 +173,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// LISTEN, 127.0.0.1:8081.
     pub listen: Vec<String>,
+    /// The section `http`: connections of the local API.
+    pub http: HttpConfig,
     /// PUBLIC_HOST.
     pub public_host: Option<Host>,
     /// PUBLIC_PORT, 1194.

@@ -7,6 +7,7 @@ use vpnmanager_endnode::{
     config::{Config, SERVICE},
 };
 use vpnmanager_runtime::{
+    descriptors,
     process::{self, Stop},
     telemetry, tls,
 };
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
 fn serve(config: &Config, unused: &[String], exposed: &[String]) -> Result<(), Stop> {
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "endnode")?;
+    descriptors::raise_limit()?;
     if !unused.is_empty() {
         tracing::warn!(
             settings = unused.join(", "),

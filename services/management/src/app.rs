@@ -11,7 +11,8 @@ use crate::{
     config::Config,
     hearing::Hearing,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, users::create::Creates, users::waiters::Waiters,
+        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
+        users::waiters::Waiters,
     },
     pki::Pki,
 };
@@ -54,6 +55,8 @@ pub struct App {
     pub waiters: Waiters,
     /// API keys that were checked in the last seconds.
     pub keys: KeyCache,
+    /// Counts refusals of callers without a valid key.
+    pub gatekeeper: Gatekeeper,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Batches the signing of certificates, so that many share a commit.

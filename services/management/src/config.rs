@@ -6,14 +6,17 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
+use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
 mod budget;
+mod callers;
 mod database;
 
 pub use budget::BudgetConfig;
+pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
@@ -26,6 +29,8 @@ pub const SERVICE: Service = Service {
     file_name: "management-config.json",
     settings: &[
         SETTINGS,
+        server::SETTINGS,
+        callers::SETTINGS,
         database::SETTINGS,
         FLEET_SETTINGS,
         budget::SETTINGS,
@@ -148,6 +153,10 @@ pub struct Config {
     pub api_key: SecretString,
     /// LISTEN.
     pub listen: Vec<String>,
+    /// Connections of the HTTP API.
+    pub http: HttpConfig,
+    /// How much callers of the HTTP API may ask at once.
+    pub callers: CallersConfig,
     /// SHUTDOWN_TIMEOUT.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
@@ -268,6 +277,7 @@ impl Config {
         if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
             return wrong("listen", "an address is not host:port");
         }
+        self.http.check(cli)?;
         self.database.check(cli)?;
         for (key, urls) in [
             ("bus.url", self.bus.url.as_slice()),

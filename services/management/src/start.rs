@@ -22,7 +22,7 @@ use crate::{
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     tasks,
@@ -57,6 +57,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
 
     let publisher = Wake::new();
+    let waiters = Waiters::start(tasks, &db, config.callers);
+    let keys = KeyCache::start(tasks, &db, config.callers.unknown_keys.get());
+    let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
     let app = App {
         creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
         signatures: Signatures::start(tasks, &db, &pki),
@@ -75,8 +78,9 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         placer: Wake::new(),
         drains: Wake::new(),
         revocations: Wake::new(),
-        waiters: Waiters::default(),
-        keys: KeyCache::default(),
+        waiters,
+        keys,
+        gatekeeper,
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

@@ -8,9 +8,11 @@ use chrono::TimeDelta;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     ops::{
+        keys::authenticate::AuthenticateError,
         nodes::{
             change::ChangeNodeError, deregister::DeregisterNodeError, register::RegisterNodeError,
             tell_standing::TellStandingError,
@@ -20,6 +22,8 @@ use crate::{
     },
     pki::PkiError,
 };
+
+static AWAY_NOW: LogLimit = LogLimit::new("the database does not answer");
 
 const DATABASE_AWAY: &str = "the database does not answer";
 /// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
@@ -43,7 +47,10 @@ where
     if !is_away {
         return ApiError::internal(error);
     }
-    tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), "The database does not answer");
+    // Whoever presents a key, right or wrong, causes one.
+    if let Some(times) = AWAY_NOW.admit() {
+        tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), times, "The database does not answer");
+    }
     ApiError::unavailable(DATABASE_AWAY)
 }
 
@@ -61,6 +68,18 @@ pub(super) fn unknown_user() -> ApiError {
 
 pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
+}
+
+pub(super) fn of_authenticate(error: AuthenticateError) -> ApiError {
+    match error {
+        AuthenticateError::Database(error) => database(error),
+        AuthenticateError::Stopping => ApiError::unavailable("management is stopping"),
+    }
+}
+
+/// A caller without a key must wait for this long.
+pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
+    ApiError::too_many_requests("too many requests without a key from this address", wait)
 }
 
 pub(super) fn of_create_user(error: CreateUserError) -> ApiError {

@@ -8,7 +8,7 @@ use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::{telemetry, tls};
+use vpnmanager_runtime::{descriptors, log_limit, telemetry, tls};
 
 use crate::api;
 use crate::config::Config;
@@ -29,6 +29,7 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
             "Secrets given as flags show in the list of processes"
         );
     }
+    descriptors::raise_limit().context("raising the limit of open files failed")?;
     process::block_on(run(&config))??;
     Ok(())
 }
@@ -36,6 +37,7 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    log_limit::start(&tasks);
     let stopping = tasks.token();
     let started = tokio::select! {
         started = bring_up(config, &tasks) => started,
@@ -54,7 +56,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 /// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let bound = Bound::new(&config.listen).await?;
+    let bound = Bound::new(&config.listen).await?.with(config.http);
     let app = start::start(config.clone(), tasks)
         .await
         .context("management cannot start")?;

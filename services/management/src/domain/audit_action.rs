@@ -52,6 +52,8 @@ audit_actions! {
     UserRevisionRaised => "user_revision_raised",
     /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
+    /// Somebody presented unknown keys or join tokens.
+    AccessRefused => "access_refused",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",
     /// A node enrolled.

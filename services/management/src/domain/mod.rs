@@ -11,5 +11,7 @@ pub mod drift;
 pub mod enrolment;
 pub mod health;
 pub mod placement;
+pub mod refusals;
 pub mod signing;
+pub mod source_budget;
 pub mod traffic;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
+use vpnmanager_runtime::{
+    reconcile::{Next, Wake},
+    tasks::Tasks,
+};
 
 use crate::{
     app::App,
@@ -26,6 +29,9 @@ const PLACER_PERIOD: Duration = Duration::from_secs(15);
 const OLD_INTENTS_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often refused callers are recorded in the audit trail, at most.
+const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
 
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
@@ -57,6 +63,17 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         &unwoken,
         OLD_INTENTS_PERIOD,
         on(app, old_intents::forget),
+    );
+    tasks.reconcile(
+        "refusals",
+        &unwoken,
+        REFUSALS_PERIOD,
+        on(app, |app| async move {
+            app.gatekeeper
+                .record(&app.db, &app.config.server_id)
+                .await
+                .map(|()| Next::Idle)
+        }),
     );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

@@ -16,5 +16,7 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod callers;
 mod enrolment;
 mod standing;
+mod strangers;

@@ -101,18 +101,35 @@ async fn migrate_may_be_repeated() {
 }
 
 /// The running binary and its bus.
-struct Running {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
     _nats: Nats,
     _folder: TempDir,
 }
 
 /// Starts the service and waits until it logs its address.
 async fn start() -> Running {
+    start_as(binary).await
+}
+
+/// The same for a process that may have this many files open at once.
+pub(crate) async fn start_with_files(limit: u32) -> Running {
+    start_as(|folder| {
+        let mut shell = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_vpnmanager-management");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, program]).current_dir(folder);
+        shell.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        shell
+    })
+    .await
+}
+
+async fn start_as(program: impl FnOnce(&Path) -> Command) -> Running {
     let folder = tempfile::tempdir().expect("a folder");
     let (nats, bus_dir) = start_nats().await;
-    let mut child = binary(folder.path())
+    let mut child = program(folder.path())
         .args(["-server-id", "management-7", "--listen", "127.0.0.1:0"])
         .env("API_KEY", ADMIN_KEY)
         .env("DATABASE_URL", fresh_database().await.expect("a database"))

@@ -45,29 +45,28 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts one on a database and a bus of its own.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Box::pin(Self::start_with(&[])).await
     }
 
-    /// Starts one with these settings besides.
+    /// The same with other settings.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
         let database = fresh_database().await.expect("a database");
         let pki_dir = folder.path().join("pki");
-        let bus_url = nats.tls_url();
-        let mut all = settings.to_vec();
-        all.extend([
+        let url = nats.tls_url();
+        let own = [
             ("SERVER_ID", "management-test"),
             ("API_KEY", ADMIN_KEY),
             ("LISTEN", "127.0.0.1:0"),
             ("SHUTDOWN_TIMEOUT", "5s"),
             ("DATABASE_URL", &database),
-            ("NATS_URL", &bus_url),
+            ("NATS_URL", &url),
             ("BUS_DIR", path(&bus_dir)),
             ("PKI_DIR", path(&pki_dir)),
-        ]);
-        let config = configure(&all);
+        ];
+        let config = configure(&[&own, settings].concat());
         let tasks = Tasks::new();
         let app = start::start(config.clone(), &tasks).await.expect("management starts");
         Self {

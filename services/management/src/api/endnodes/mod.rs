@@ -99,7 +99,13 @@ impl EndnodesApi {
         request: &poem::Request,
         body: Json<Registration>,
     ) -> Result<Registered, ApiError> {
-        register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
+        let origin = Origin::of(request);
+        if caller.0.is_none() {
+            app.gatekeeper
+                .admit_keyless(origin.source())
+                .map_err(failure::too_many_keyless)?;
+        }
+        register::register(app.0, caller.0, &origin, body.0).await
     }
 
     /// Tell an end-node its standing
@@ -116,10 +122,15 @@ impl EndnodesApi {
     async fn standing(
         &self,
         app: Data<&App>,
+        request: &poem::Request,
         /// The server's id.
         server_id: Path<ServerIdText>,
         body: Json<StandingQuestion>,
     ) -> Result<Json<StandingAnswer>, ApiError> {
+        let source = Origin::of(request).source();
+        app.gatekeeper
+            .admit_keyless(source)
+            .map_err(failure::too_many_keyless)?;
         standing::tell(app.0, server_id.0.0, body.0).await.map(Json)
     }
 

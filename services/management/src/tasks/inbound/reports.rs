@@ -85,7 +85,7 @@ async fn record(app: &App, group: Vec<Received>) -> Vec<Vec<Received>> {
     match contain("recording reports", apply_reports(app, &acks, &events)).await {
         Ok(Ok(applied)) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
-                debug!(error = %chain(&error), "Telling waiting requests failed, they read the database themselves");
+                debug!(error = %chain(&error), "Telling waiting requests failed, their users are looked at again");
             }
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;
