@@ -25,6 +25,8 @@ pub struct Model {
     pub used_at: Option<DateTimeUtc>,
     /// The node that enrolled with it.
     pub used_by: Option<NodeId>,
+    /// SHA-256 of what that node was enrolled as, as in `servers.enrolled_as`.
+    pub used_as: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

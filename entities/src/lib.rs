@@ -9,6 +9,7 @@ pub mod placement;
 pub mod agent_run;
 pub mod health_history;
 pub mod health_status;
+pub mod replica;
 
 pub mod api_key;
 pub mod audit_log;
@@ -17,3 +18,4 @@ pub mod bus_stream;
 pub mod certificate_authority;
 pub mod intent;
 pub mod join_token;
+pub mod node_revocation;

@@ -67,6 +67,14 @@ pub struct Model {
     pub resync_since: Option<DateTimeUtc>,
     /// When it was decided to ask the node for a sync handshake; `None` once it was asked.
     pub prompt_since: Option<DateTimeUtc>,
+    /// When it last sent more than its budget on the bus.
+    pub over_budget_at: Option<DateTimeUtc>,
+    /// Of what it sent too much, for people.
+    pub over_budget: Option<String>,
+    /// Until when the bus refuses it, because it sent far more than its budget.
+    pub cut_off_until: Option<DateTimeUtc>,
+    /// SHA-256 of what it was enrolled as; a request to enrol that equals it is a repetition. `None`: enrolled by an older release.
+    pub enrolled_as: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -6,10 +6,28 @@ use sea_orm_migration::{
 };
 
 /// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
-const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
-    name: "m20261122_000001_initial",
-    sql: include_str!("m20261122_000001_initial.sql"),
-}];
+const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m20261122_000001_initial",
+        sql: include_str!("m20261122_000001_initial.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000005_budgets",
+        sql: include_str!("m20261128_000005_budgets.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000010_enrolment",
+        sql: include_str!("m20261128_000010_enrolment.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000011_node_revocations",
+        sql: include_str!("m20261128_000011_node_revocations.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000012_local_requests",
+        sql: include_str!("m20261128_000012_local_requests.sql"),
+    },
+];
 
 /// A migration that runs one file of SQL.
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,9 @@ use crate::{ids::NodeId, permissions};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(5);
+/// Unread messages of one subscription.
+const DEFAULT_ROOM: usize = 65_536;
+const LOG_DROPS_EVERY: Duration = Duration::from_secs(10);
 /// A connection that is lost within this time after it was attempted counts as a failure.
 const SHORT_LIVED: Duration = Duration::from_secs(10);
 
@@ -85,6 +88,20 @@ pub enum Identity {
 /// # Errors
 /// When the credentials are unreadable, or the first connection fails for [`Identity::Credentials`].
 pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Result<Bus, ConnectError> {
+    connect_with_room(address, name, identity, DEFAULT_ROOM).await
+}
+
+/// As [`connect`], with room for so many unread messages in each subscription; more are dropped.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with_room(
+    address: &BusAddress,
+    name: &str,
+    identity: Identity,
+    room: usize,
+) -> Result<Bus, ConnectError> {
+    let drops = Drops::default();
     let (sender, connections) = watch::channel(0_u64);
     let options = match identity {
         Identity::Credentials(path) => ConnectOptions::new()
@@ -100,6 +117,7 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
     };
     let mut options = options
         .name(name)
+        .subscription_capacity(room)
         .request_timeout(Some(REQUEST_TIMEOUT))
         .connection_timeout(REQUEST_TIMEOUT)
         .reconnect_delay_callback(Pauses::default().into_callback())
@@ -107,7 +125,7 @@ pub async fn connect(address: &BusAddress, name: &str, identity: Identity) -> Re
             if matches!(event, Event::Connected) {
                 sender.send_modify(|count| *count += 1);
             }
-            log(event);
+            log(event, &drops);
             std::future::ready(())
         });
     if address.urls.iter().any(|url| url.starts_with("tls://")) {
@@ -202,16 +220,44 @@ fn reconnect_delay(attempts: usize) -> Duration {
     full / 2 + full.mul_f64(fastrand::f64() / 2.0)
 }
 
-fn log(event: Event) {
+/// Counts messages that were dropped because a subscription was not read fast enough, and logs now and then: somebody else decides how
+/// many there are.
+#[derive(Debug, Default)]
+struct Drops {
+    state: Mutex<DropCount>,
+}
+
+#[derive(Debug, Default)]
+struct DropCount {
+    unlogged: u64,
+    logged: Option<Instant>,
+}
+
+impl Drops {
+    fn count(&self, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unlogged += 1;
+        if state.logged.is_some_and(|logged| now - logged < LOG_DROPS_EVERY) {
+            return;
+        }
+        warn!(
+            messages = state.unlogged,
+            "Messages were dropped: a subscription is not read fast enough"
+        );
+        *state = DropCount {
+            unlogged: 0,
+            logged: Some(now),
+        };
+    }
+}
+
+fn log(event: Event, drops: &Drops) {
     match event {
         Event::Connected => info!("Connected to the bus"),
         Event::Disconnected => warn!("Lost the bus, reconnecting"),
         Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
         Event::ClientError(error) => warn!(error = %error, "The bus client reported an error"),
-        Event::SlowConsumer(id) => warn!(
-            subscription = id,
-            "Messages are dropped: a subscription is not read fast enough"
-        ),
+        Event::SlowConsumer(_) => drops.count(Instant::now()),
         Event::LameDuckMode => info!("The bus server is about to stop"),
         Event::Draining | Event::Closed => info!("The bus connection is closing"),
     }

@@ -42,6 +42,21 @@ pub fn event(node: &NodeId, kind: &'static str) -> String {
     format!("vpn.event.{node}.{kind}")
 }
 
+/// `vpn.ack.<node>.>`: every ack of this node.
+pub fn acks_of(node: &NodeId) -> String {
+    format!("vpn.ack.{node}.>")
+}
+
+/// `vpn.event.<node>.>`: every event of this node.
+pub fn events_of(node: &NodeId) -> String {
+    format!("vpn.event.{node}.>")
+}
+
+/// `vpn.*.<node>`: heartbeats, sync requests, signing requests and intents of this node.
+pub fn messages_of(node: &NodeId) -> String {
+    format!("vpn.*.{node}")
+}
+
 /// `vpn.health.<node>`.
 pub fn health(node: &NodeId) -> String {
     format!("vpn.health.{node}")

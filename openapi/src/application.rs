@@ -1,23 +1,28 @@
 //! A whole application: a service with its description and the conventions.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use poem::http::header;
 use poem::middleware::Middleware as _;
 use poem::{Endpoint, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
 
-use crate::middleware::Conventions;
+use crate::middleware::{Conventions, browsers};
 use crate::spec::Spec;
 
 /// The whole application: the service at `/`, its description at `/openapi.json` and `/openapi.yaml`, Swagger UI (without any
-/// outside reference) at `/docs`, all of it under the [`Conventions`].
-pub fn application<T, W>(service: OpenApiService<T, W>) -> impl Endpoint<Output = Response> + 'static
+/// outside reference) at `/docs`, all of it under the [`Conventions`], which `adapt` may change.
+pub fn application<T, W>(
+    service: OpenApiService<T, W>,
+    adapt: impl FnOnce(Conventions) -> Conventions,
+) -> impl Endpoint<Output = Response> + 'static
 where
     T: OpenApi + 'static,
     W: Webhook + 'static,
 {
     let spec = Spec::of(&service);
-    let conventions = Conventions::new(&spec);
+    let conventions = adapt(Conventions::new(&spec));
     conventions.transform(documents(&service, &spec).nest("/", service))
 }
 
@@ -25,10 +30,21 @@ fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec
     Route::new()
         .at("/openapi.json", poem::get(text("application/json", spec.json())))
         .at("/openapi.yaml", poem::get(text("application/yaml", spec.yaml())))
-        .at(
-            "/docs",
-            poem::get(text("text/html; charset=utf-8", service.swagger_ui_html())),
-        )
+        .at("/docs", poem::get(page(service.swagger_ui_html())))
+}
+
+/// A page that may run what it holds and talk to where it came from, and nothing else.
+fn page(html: String) -> impl Endpoint<Output = Response> + 'static {
+    let body = Bytes::from(html);
+    let page = body.clone();
+    // Most processes never show it, and the page has 1.5 MB to hash.
+    let policy = LazyLock::new(move || browsers::policy_of_page(&String::from_utf8_lossy(&page)));
+    make_sync(move |_| {
+        Response::builder()
+            .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
+            .header(header::CONTENT_SECURITY_POLICY, policy.clone())
+            .body(body.clone())
+    })
 }
 
 fn text(content_type: &'static str, body: String) -> impl Endpoint<Output = Response> + 'static {

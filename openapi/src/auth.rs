@@ -13,6 +13,7 @@ use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, SecurityScheme};
 
 use crate::problem::ApiError;
+use crate::server::Source;
 
 /// Finds the owner of a key. A service puts one into its request data:
 /// `app.data(Arc::new(keys) as Arc<dyn Authenticator<Operator>>)`.
@@ -20,7 +21,9 @@ pub trait Authenticator<Identity>: Send + Sync {
     /// The owner of the key.
     ///
     /// The future gives [`ApiError::Unauthorized`] for an unknown key, and [`ApiError::Unavailable`] if the key cannot be looked up.
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Identity>;
+    /// `from` is who presents it, where that is known: whoever presents many wrong keys may be slowed down
+    /// ([`ApiError::TooManyRequests`]).
+    fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Identity>;
 }
 
 /// The answer of an [`Authenticator`].
@@ -33,6 +36,10 @@ pub struct Caller<Identity>(pub Identity);
 /// The caller of an operation that also answers without a key. An unknown key is refused nevertheless.
 #[derive(Debug)]
 pub struct OptionalCaller<Identity>(pub Option<Identity>);
+
+/// The owner of the key that a request presents, found before its body was read.
+#[derive(Debug, Clone)]
+struct Checked<Identity>(Identity);
 
 /// The key, in its own header.
 #[derive(SecurityScheme)]
@@ -81,7 +88,7 @@ impl<Identity> Deref for Caller<Identity> {
     }
 }
 
-impl<'a, Identity: Send + 'static> ApiExtractor<'a> for Caller<Identity> {
+impl<'a, Identity: Clone + Send + Sync + 'static> ApiExtractor<'a> for Caller<Identity> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -101,12 +108,12 @@ impl<'a, Identity: Send + 'static> ApiExtractor<'a> for Caller<Identity> {
     ) -> poem::Result<Self> {
         match presented_key(request.headers()) {
             Some(key) => Ok(Self(identify(request, key).await?)),
-            None => Err(ApiError::unauthorized("a key is needed, as X-API-Key or as a bearer token").into()),
+            None => Err(no_key().into()),
         }
     }
 }
 
-impl<'a, Identity: Send + 'static> ApiExtractor<'a> for OptionalCaller<Identity> {
+impl<'a, Identity: Clone + Send + Sync + 'static> ApiExtractor<'a> for OptionalCaller<Identity> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -135,9 +142,31 @@ impl<'a, Identity: Send + 'static> ApiExtractor<'a> for OptionalCaller<Identity>
     }
 }
 
-async fn identify<Identity: Send + 'static>(request: &Request, key: &str) -> Result<Identity, ApiError> {
+/// Finds the owner of the key that a request presents, and keeps it for the operation. Nothing happens without a key.
+pub(crate) async fn check_key<Identity: Clone + Send + Sync + 'static>(request: &mut Request) -> Result<(), ApiError> {
+    let Some(key) = presented_key(request.headers()) else {
+        return Ok(());
+    };
+    let owner = identify::<Identity>(request, key).await?;
+    request.set_data(Checked(owner));
+    Ok(())
+}
+
+/// The refusal of a request without a key.
+pub(crate) fn no_key() -> ApiError {
+    ApiError::unauthorized("a key is needed, as X-API-Key or as a bearer token")
+}
+
+async fn identify<Identity: Clone + Send + Sync + 'static>(request: &Request, key: &str) -> Result<Identity, ApiError> {
+    if let Some(Checked(owner)) = request.data::<Checked<Identity>>() {
+        return Ok(owner.clone());
+    }
+    let from = request.remote_addr().as_socket_addr();
     match request.data::<Arc<dyn Authenticator<Identity>>>() {
-        Some(authenticator) => authenticator.identify(key).await,
+        Some(authenticator) => {
+            let from = from.map(|address| Source::of(address.ip()));
+            authenticator.identify(key, from).await
+        }
         None => {
             tracing::error!("The service has no authenticator in its request data");
             Err(ApiError::unavailable("keys cannot be checked"))

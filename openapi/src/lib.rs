@@ -7,6 +7,8 @@ mod scalar;
 pub mod time;
 pub mod wait;
 
+pub mod remembered;
+
 pub mod auth;
 
 pub mod middleware;

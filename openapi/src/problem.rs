@@ -1,6 +1,7 @@
 //! The one error body: `application/problem+json` (RFC 9457).
 
 use std::error::Error;
+use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem_openapi::payload::Json;
@@ -8,6 +9,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::{Deserialize, Serialize};
 
 use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::log_limit::LogLimit;
 
 /// The content type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -138,6 +140,14 @@ pub enum ApiError {
     /// The body is not of a type that is accepted.
     #[oai(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(Body),
+    /// The caller, or its address, asks more than is answered; try again later.
+    #[oai(status = 429, content_type = "application/problem+json")]
+    TooManyRequests(
+        Body,
+        /// Seconds after which to try again.
+        #[oai(header = "Retry-After")]
+        u32,
+    ),
     /// An error of ours, logged with the request's id.
     #[oai(status = 500, content_type = "application/problem+json")]
     Internal(Body),
@@ -222,11 +232,21 @@ impl ApiError {
         Self::UnsupportedMediaType(body_of(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)))
     }
 
+    /// 429: try again after this many seconds, rounded up, at least 1.
+    #[must_use]
+    pub fn too_many_requests(detail: impl Into<String>, retry_after: Duration) -> Self {
+        let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        Self::TooManyRequests(
+            body_of(Problem::of(StatusCode::TOO_MANY_REQUESTS, detail)),
+            seconds.max(1),
+        )
+    }
+
     /// 500: the error and its sources go to the log and nowhere else. Takes any error, `anyhow`'s too:
     /// `.map_err(ApiError::internal)`.
     #[must_use]
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        tracing::error!(error = %chain(error.into().as_ref()), "Request failed");
+        log_failure(error.into().as_ref());
         Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
@@ -247,9 +267,18 @@ impl ApiError {
             | Self::Conflict(problem)
             | Self::PayloadTooLarge(problem)
             | Self::UnsupportedMediaType(problem)
+            | Self::TooManyRequests(problem, _)
             | Self::Internal(problem)
             | Self::Unavailable(problem, _) => problem,
         }
+    }
+}
+
+/// Logs why a request failed. Somebody outside may have found a way to cause it again and again.
+pub(crate) fn log_failure(error: &(dyn Error + 'static)) {
+    static FAILED: LogLimit = LogLimit::lines("a request failed", 20);
+    if let Some(times) = FAILED.admit() {
+        tracing::error!(error = %chain(error), times, "Request failed");
     }
 }
 

@@ -19,7 +19,7 @@ impl<T: ParseFromJSON + ToJSON + Serialize + DeserializeOwned> Body for T {}
 
 #[test]
 fn the_request_to_enrol_keeps_its_shapes() {
-    check::<Registration>("registration", &["full", "minimal"]);
+    check::<Registration>("registration", &["signed", "full", "minimal"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn text_that_breaks_its_rule_is_refused_on_both_sides() {
 
 #[test]
 fn the_examples_of_the_description_are_of_the_contract() {
-    assert_eq!(example::<Registration>(), golden("registration", "full"));
+    assert_eq!(example::<Registration>(), golden("registration", "signed"));
     assert_eq!(example::<Enrolment>(), golden("enrolment", "full"));
     assert_eq!(example::<StandingQuestion>(), golden("standing_question", "question"));
     assert_eq!(example::<StandingAnswer>(), golden("standing_answer", "deregistered"));

@@ -12,9 +12,10 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller, same_key};
-use vpnmanager_openapi::middleware::{RequestId, RequestUri};
+use vpnmanager_openapi::middleware::{Conventions, RequestId, RequestUri};
 use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::server::Source;
 use vpnmanager_openapi::spec::{self, Spec};
 use vpnmanager_openapi::text_scalar;
 use vpnmanager_openapi::time::Timestamp;
@@ -74,7 +75,7 @@ struct Operator(String);
 struct OneKey;
 
 impl Authenticator<Operator> for OneKey {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, _from: Option<Source>) -> Identified<'a, Operator> {
         Box::pin(async move {
             if same_key(key, "k") {
                 Ok(Operator("admin".to_owned()))
@@ -165,7 +166,8 @@ fn service() -> OpenApiService<Api, ()> {
 
 fn client() -> TestClient<impl Endpoint<Output = Response>> {
     TestClient::new(
-        vpnmanager_openapi::application(service()).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>),
+        vpnmanager_openapi::application(service(), Conventions::keys_of::<Operator>)
+            .data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>),
     )
 }
 
@@ -308,6 +310,10 @@ async fn a_large_body_is_413_announced_or_not() {
         .header("content-length", 200_000_000)
         .body("{}");
     problem(announced.send().await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let fits = format!("{}{{}}", " ".repeat(32 * 1024 - 2));
+    let (_, fields) = problem(post(fits).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields, ["name", "count"]);
+    problem(post(" ".repeat(32 * 1024 + 1)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
     let chunks = futures_util::stream::iter(
         large
             .chunks(1000)
@@ -431,6 +437,32 @@ async fn the_description_is_served_and_the_docs_need_nothing_from_outside() {
     let html = response.0.into_body().into_string().await.unwrap();
     for outside in ["src=\"http", "href=\"http", "@import", "src=\"//"] {
         assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_what_not_to_do() {
+    let client = client();
+    for path in [
+        "/docs",
+        "/openapi.json",
+        "/users",
+        "/nowhere",
+        "/users/alice",
+        "/broken/panic",
+    ] {
+        let response = client.get(path).send().await;
+        response.assert_header("x-frame-options", "DENY");
+        response.assert_header("x-content-type-options", "nosniff");
+        response.assert_header("referrer-policy", "no-referrer");
+        response.assert_header("cache-control", "no-store");
+        let policy = response.0.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
+        assert!(policy.ends_with("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        // Swagger UI is one style and two scripts, each in the page.
+        let hashes = if path == "/docs" { 3 } else { 0 };
+        assert_eq!(policy.matches("'sha256-").count(), hashes, "{path}: {policy}");
     }
 }
 

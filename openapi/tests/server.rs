@@ -43,7 +43,7 @@ async fn two_addresses_are_served_until_stopped_and_chunked_bodies_are_limited()
     let addresses = bound.addresses().to_vec();
     assert_eq!(addresses.len(), 2);
     let (stop, stopped) = oneshot::channel::<()>();
-    let app = vpnmanager_openapi::application(OpenApiService::new(Api, "Echo", "1.0.0"));
+    let app = vpnmanager_openapi::application(OpenApiService::new(Api, "Echo", "1.0.0"), |conventions| conventions);
     let server = bound.serve(app, async { stopped.await.unwrap() }, SOON);
 
     let client = async {

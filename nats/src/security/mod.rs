@@ -2,10 +2,12 @@
 
 pub mod claims;
 pub mod creds;
+pub mod enrolment;
 pub mod jwt;
 pub mod keys;
 
 pub mod bus_files;
+pub mod connections;
 pub mod node_credentials;
 pub mod revoke;
 pub mod standing;

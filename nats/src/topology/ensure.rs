@@ -7,7 +7,8 @@ use async_nats::jetstream::{
     stream::{self, Stream},
 };
 
-use super::error::TopologyError;
+use super::{error::TopologyError, names::EVENTS_CONSUMER, options::TopologyOptions, shapes};
+use crate::ids::NodeId;
 
 pub(super) async fn ensure_stream(
     context: &jetstream::Context,
@@ -40,9 +41,14 @@ pub(super) async fn ensure_stream(
     Ok(found)
 }
 
-fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {
+pub(super) fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(inner)
         if inner.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+pub(super) fn consumer_is_absent(error: &stream::ConsumerError) -> bool {
+    matches!(error.kind(), stream::ConsumerErrorKind::JetStream(inner)
+        if inner.error_code() == jetstream::ErrorCode::CONSUMER_NOT_FOUND)
 }
 
 pub(super) async fn ensure_consumer(
@@ -87,4 +93,14 @@ impl Differences<'_> {
             found: format!("{found:?}"),
         })
     }
+}
+
+/// Makes the stream of a node's reports, and the consumer that management shares.
+pub(super) async fn ensure_reports(
+    context: &jetstream::Context,
+    node: &NodeId,
+    options: &TopologyOptions,
+) -> Result<PullConsumer, TopologyError> {
+    let stream = ensure_stream(context, shapes::reports(node, options)).await?;
+    ensure_consumer(&stream, EVENTS_CONSUMER, shapes::reports_consumer()).await
 }

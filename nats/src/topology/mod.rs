@@ -8,9 +8,10 @@ mod version;
 mod ensure;
 mod shapes;
 mod streams;
+mod upgrade;
 
 pub use error::TopologyError;
-pub use names::{COMMANDS, EVENTS, EVENTS_CONSUMER, MANAGEMENT_GROUP, NODE_API_PREFIX};
+pub use names::{COMMANDS, EVENTS, EVENTS_CONSUMER, MANAGEMENT_GROUP, NODE_API_PREFIX, reports_stream};
 pub use options::TopologyOptions;
 pub use streams::Topology;
 pub use version::{OLDEST_SERVER, check_version};

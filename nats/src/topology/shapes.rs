@@ -8,7 +8,7 @@ use async_nats::jetstream::{
 };
 
 use super::{
-    names::{COMMANDS, EVENTS, EVENTS_CONSUMER},
+    names::{self, COMMANDS, EVENTS_CONSUMER},
     options::TopologyOptions,
 };
 use crate::{ids::NodeId, subjects};
@@ -20,6 +20,12 @@ const ACK_WAIT: Duration = Duration::from_secs(60);
 /// After this time, reports that a dead replica left unsettled are delivered to another one. A batch is one transaction, and a
 /// report that is delivered twice changes nothing.
 const REPORT_ACK_WAIT: Duration = Duration::from_secs(5);
+
+/// The most unsettled reports of one node in the hands of all replicas.
+const MAX_REPORTS_PENDING: i64 = 2048;
+/// Room for the reports of one node that management has not recorded, in bytes: about 40,000 acks. When it is full the oldest go; what
+/// was not acked is published again. The server reserves it, so it is small enough for a thousand nodes.
+const REPORTS_ROOM: i64 = 16 << 20;
 
 pub(super) fn commands(options: &TopologyOptions) -> stream::Config {
     stream::Config {
@@ -43,19 +49,20 @@ pub(super) fn commands(options: &TopologyOptions) -> stream::Config {
     }
 }
 
-pub(super) fn events(options: &TopologyOptions) -> stream::Config {
+/// A node's reports. What management has recorded is gone from it (a work queue), so the room is for what it has not.
+pub(super) fn reports(node: &NodeId, options: &TopologyOptions) -> stream::Config {
     stream::Config {
-        name: EVENTS.to_owned(),
-        description: Some("Acks and events of the nodes, until management recorded them".to_owned()),
-        subjects: vec![subjects::ALL_ACKS.to_owned(), subjects::ALL_EVENTS.to_owned()],
-        retention: RetentionPolicy::Limits,
+        name: names::reports_stream(node),
+        description: Some("Acks and events of one node, until management recorded them".to_owned()),
+        subjects: vec![subjects::acks_of(node), subjects::events_of(node)],
+        retention: RetentionPolicy::WorkQueue,
         storage: StorageType::File,
         discard: DiscardPolicy::Old,
         max_consumers: -1,
         max_messages: -1,
         max_messages_per_subject: -1,
         max_message_size: -1,
-        max_bytes: 1 << 30,
+        max_bytes: REPORTS_ROOM,
         max_age: Duration::from_secs(7 * 24 * 60 * 60),
         num_replicas: options.replicas,
         duplicate_window: Duration::from_secs(120),
@@ -63,13 +70,13 @@ pub(super) fn events(options: &TopologyOptions) -> stream::Config {
     }
 }
 
-/// The shared consumer of acks and events.
-pub(super) fn event_consumer() -> pull::Config {
+/// The consumer of a node's reports that all management replicas share.
+pub(super) fn reports_consumer() -> pull::Config {
     pull::Config {
         durable_name: Some(EVENTS_CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: REPORT_ACK_WAIT,
-        max_ack_pending: 8192,
+        max_ack_pending: MAX_REPORTS_PENDING,
         deliver_policy: DeliverPolicy::All,
         ..Default::default()
     }

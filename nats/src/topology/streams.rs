@@ -13,11 +13,12 @@ use async_nats::{
 use futures_util::TryStreamExt;
 
 use super::{
-    ensure::{ensure_consumer, ensure_stream},
+    ensure::{consumer_is_absent, ensure_consumer, ensure_reports, ensure_stream, stream_is_absent},
     error::TopologyError,
-    names::{COMMANDS, EVENTS_CONSUMER},
+    names::{COMMANDS, EVENTS_CONSUMER, node_of_reports_stream, reports_stream},
     options::TopologyOptions,
     shapes,
+    upgrade::divide_shared_reports,
     version::check_version,
 };
 use crate::{
@@ -31,7 +32,6 @@ use crate::{
 pub struct Topology {
     context: jetstream::Context,
     commands: Stream,
-    events: Stream,
     options: TopologyOptions,
 }
 
@@ -45,11 +45,10 @@ impl Topology {
             .max_ack_inflight(512)
             .build(client.clone());
         let commands = ensure_stream(&context, shapes::commands(&options)).await?;
-        let events = ensure_stream(&context, shapes::events(&options)).await?;
+        divide_shared_reports(&context, &options).await?;
         Ok(Self {
             context,
             commands,
-            events,
             options,
         })
     }
@@ -69,20 +68,42 @@ impl Topology {
         &self.commands
     }
 
-    /// The shared consumer of acks and events.
-    pub async fn ensure_event_consumer(&self) -> Result<PullConsumer, TopologyError> {
-        ensure_consumer(&self.events, EVENTS_CONSUMER, shapes::event_consumer()).await
+    /// Makes what a node needs: the consumer of its commands, and the stream of its reports.
+    pub async fn ensure_node(&self, node: &NodeId) -> Result<(), TopologyError> {
+        let wanted = shapes::node_consumer(node, &self.options);
+        ensure_consumer(&self.commands, node.as_str(), wanted).await?;
+        self.ensure_reports(node).await.map(drop)
     }
 
-    /// The consumer from which one node pulls its commands.
-    pub async fn ensure_node_consumer(&self, node: &NodeId) -> Result<(), TopologyError> {
-        ensure_consumer(
-            &self.commands,
-            node.as_str(),
-            shapes::node_consumer(node, &self.options),
-        )
-        .await
-        .map(drop)
+    /// The consumer of a node's reports, its acks and events.
+    pub async fn ensure_reports(&self, node: &NodeId) -> Result<PullConsumer, TopologyError> {
+        ensure_reports(&self.context, node, &self.options).await
+    }
+
+    /// The nodes that have a stream of reports, registered or not.
+    pub async fn nodes_with_reports(&self) -> Result<Vec<NodeId>, TopologyError> {
+        let names: Vec<String> = self
+            .context
+            .stream_names()
+            .try_collect()
+            .await
+            .map_err(TopologyError::request("listing the streams"))?;
+        Ok(names.iter().filter_map(|name| node_of_reports_stream(name)).collect())
+    }
+
+    /// Deletes the stream of a node's reports if management has recorded all of them. Repeating it changes nothing.
+    pub async fn forget_recorded_reports(&self, node: &NodeId) -> Result<(), TopologyError> {
+        let name = reports_stream(node);
+        let failed = || TopologyError::request(format!("deleting the stream {name}"));
+        let stream = match self.context.get_stream(&name).await {
+            Ok(stream) => stream,
+            Err(error) if stream_is_absent(&error) => return Ok(()),
+            Err(error) => return Err(failed()(error)),
+        };
+        if stream.cached_info().state.messages > 0 {
+            return Ok(());
+        }
+        self.context.delete_stream(&name).await.map(drop).map_err(failed())
     }
 
     /// Resets a node's consumer, so that it delivers every command again from the start.
@@ -101,13 +122,17 @@ impl Topology {
         give_again(&self.commands, node.as_str(), held).await
     }
 
-    /// Has acks and events that were delivered to a dead management replica delivered again at once, without waiting for the ack
+    /// Has the reports of a node that were delivered to a dead management replica delivered again at once, without waiting for the ack
     /// timeout. Other replicas get their unsettled reports a second time, which changes nothing.
-    pub async fn give_lost_reports_again(&self) -> Result<(), TopologyError> {
-        give_again(&self.events, EVENTS_CONSUMER, 0).await
+    pub async fn give_lost_reports_again(&self, node: &NodeId) -> Result<(), TopologyError> {
+        let name = reports_stream(node);
+        let stream = self.context.get_stream_no_info(&name).await;
+        let stream = stream.map_err(TopologyError::request(format!("reading the stream {name}")))?;
+        give_again(&stream, EVENTS_CONSUMER, 0).await
     }
 
-    /// Deletes the consumer and the commands of a deregistered node. Repeating it changes nothing.
+    /// Deletes the consumer and the commands of a deregistered node. Its reports stay until management recorded them, see
+    /// [`Self::forget_recorded_reports`]. Repeating it changes nothing.
     pub async fn remove_node(&self, node: &NodeId) -> Result<(), TopologyError> {
         match self.commands.delete_consumer(node.as_str()).await {
             Ok(_) => {}
@@ -174,13 +199,8 @@ impl Topology {
     }
 }
 
-fn consumer_is_absent(error: &stream::ConsumerError) -> bool {
-    matches!(error.kind(), stream::ConsumerErrorKind::JetStream(inner)
-        if inner.error_code() == jetstream::ErrorCode::CONSUMER_NOT_FOUND)
-}
-
 /// Resets the consumer to the oldest unsettled message if more messages are unsettled than `held`.
-async fn give_again(stream: &Stream, consumer: &str, held: u64) -> Result<(), TopologyError> {
+async fn give_again<Info>(stream: &Stream<Info>, consumer: &str, held: u64) -> Result<(), TopologyError> {
     let action = format!("giving {consumer} again what it lost");
     let info = stream
         .consumer_info(consumer)

@@ -49,7 +49,7 @@ impl Bare {
 
     /// A new node's consumer, as its agent sees it.
     pub(crate) async fn node(&self, node: &NodeId) -> PullConsumer {
-        self.topology.ensure_node_consumer(node).await.unwrap();
+        self.topology.ensure_node(node).await.unwrap();
         self.consumer(node).await
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectError, ConnectOptions, Event, Subject, jetstream};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use nkeys::KeyPair;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use vpnmanager_nats::{
@@ -85,7 +85,7 @@ impl Bus {
     /// A new node with a consumer of its own, connected.
     pub(crate) async fn node(&self, management: &Management, name: &str) -> Node {
         let id: NodeId = name.parse().unwrap();
-        management.topology.ensure_node_consumer(&id).await.unwrap();
+        management.topology.ensure_node(&id).await.unwrap();
         let identity = NodeIdentity::issue(&id, &self.files.node_authority().unwrap());
         self.join(&identity).await.unwrap()
     }
@@ -139,8 +139,9 @@ impl Management {
     /// Everything stored: stream, subject, sequence, payload; and how far each consumer is.
     pub(crate) async fn stored(&self) -> Stored {
         let mut stored = Stored::default();
-        for name in [topology::COMMANDS, topology::EVENTS] {
-            let mut stream = self.topology.context().get_stream(name).await.unwrap();
+        let names: Vec<String> = self.topology.context().stream_names().try_collect().await.unwrap();
+        for name in names {
+            let mut stream = self.topology.context().get_stream(&name).await.unwrap();
             let state = stream.info().await.unwrap().state.clone();
             for sequence in state.first_sequence..=state.last_sequence {
                 if let Ok(message) = stream.get_raw_message(sequence).await {
@@ -149,7 +150,7 @@ impl Management {
                         .push((message.subject, message.sequence, message.payload.to_vec()));
                 }
             }
-            stored.last_sequences.insert(name.to_owned(), state.last_sequence);
+            stored.last_sequences.insert(name.clone(), state.last_sequence);
             let mut consumers = stream.consumers();
             while let Some(consumer) = consumers.next().await {
                 let consumer = consumer.unwrap();

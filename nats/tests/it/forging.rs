@@ -20,7 +20,8 @@ fn forbidden_publishes(alice: &str) -> Vec<String> {
         "vpn.sign.n2".into(),
         "vpn.intent.n2".into(),
         "$JS.ACK.VPN_COMMANDS.n2.1.1.1.1.0".into(),
-        "$JS.ACK.VPN_EVENTS.mgmt-acks.1.1.1.1.0".into(),
+        "$JS.ACK.VPN_EVENTS_n1.mgmt-acks.1.1.1.1.0".into(),
+        "$JS.ACK.VPN_EVENTS_n2.mgmt-acks.1.1.1.1.0".into(),
         // In the name of management, own commands included.
         alice.into(),
         format!("vpn.cmd.n1.{user}"),
@@ -40,7 +41,9 @@ fn forbidden_publishes(alice: &str) -> Vec<String> {
     let api = [
         "CONSUMER.MSG.NEXT.VPN_COMMANDS.n2".to_owned(),
         "CONSUMER.INFO.VPN_COMMANDS.n2".into(),
-        "CONSUMER.INFO.VPN_EVENTS.mgmt-acks".into(),
+        "CONSUMER.INFO.VPN_EVENTS_n2.mgmt-acks".into(),
+        "CONSUMER.MSG.NEXT.VPN_EVENTS_n2.mgmt-acks".into(),
+        "STREAM.PURGE.VPN_EVENTS_n2".into(),
         "CONSUMER.NAMES.VPN_COMMANDS".into(),
         "CONSUMER.CREATE.VPN_COMMANDS.spy".into(),
         "CONSUMER.CREATE.VPN_COMMANDS.spy.vpn.cmd.n2.>".into(),
@@ -160,7 +163,7 @@ async fn what_a_node_needs_works() {
         .unwrap()
         .await
         .unwrap();
-    assert_eq!(stored.stream, "VPN_EVENTS");
+    assert_eq!(stored.stream, "VPN_EVENTS_n1");
     let event = subjects::event(&n1.id, "user_expired");
     n1.jetstream()
         .publish(event.clone(), "event".into())

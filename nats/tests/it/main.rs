@@ -14,6 +14,8 @@ mod parsing;
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod node_consumers;

@@ -6,6 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use vpnmanager_nats::{
     ids::UserKey,
+    subjects,
     topology::{Topology, TopologyError, TopologyOptions},
 };
 
@@ -39,7 +40,7 @@ async fn a_consumer_of_another_shape_is_refused_and_left_untouched() {
     bare.topology.commands().create_consumer(foreign).await.unwrap();
     let before = bare.consumer(&node("n1")).await.cached_info().clone();
 
-    let error = bare.topology.ensure_node_consumer(&node("n1")).await.unwrap_err();
+    let error = bare.topology.ensure_node(&node("n1")).await.unwrap_err();
 
     assert!(
         matches!(
@@ -219,6 +220,33 @@ async fn removing_a_node_takes_its_consumer_and_commands_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn the_reports_of_a_node_that_left_stay_until_they_are_recorded() {
+    let bare = Bare::start().await;
+    let n1 = node("n1");
+    let reports = bare.topology.ensure_reports(&n1).await.unwrap();
+    let sent = bare
+        .topology
+        .context()
+        .publish(subjects::event(&n1, "openvpn_down"), "gone".into());
+    sent.await.unwrap().await.unwrap();
+
+    bare.topology.remove_node(&n1).await.unwrap();
+    bare.topology.forget_recorded_reports(&n1).await.unwrap();
+    assert_eq!(
+        bare.topology.nodes_with_reports().await.unwrap(),
+        std::slice::from_ref(&n1)
+    );
+
+    next(&reports).await.done().await.unwrap();
+    let forgotten = async || {
+        bare.topology.forget_recorded_reports(&n1).await.unwrap();
+        bare.topology.nodes_with_reports().await.unwrap().is_empty()
+    };
+    until("the stream to be gone", forgotten).await;
+    bare.topology.forget_recorded_reports(&n1).await.unwrap();
+}
+
+#[tokio::test]
 async fn more_than_a_thousand_nodes_get_their_consumers() {
     const NODES: usize = 1001;
     let bare = Bare::start().await;
@@ -231,7 +259,7 @@ async fn more_than_a_thousand_nodes_get_their_consumers() {
     let made: Result<Vec<()>, TopologyError> = stream::iter(0..NODES)
         .map(|number| {
             let topology = &topology;
-            async move { topology.ensure_node_consumer(&node(&format!("n{number}"))).await }
+            async move { topology.ensure_node(&node(&format!("n{number}"))).await }
         })
         .buffer_unordered(32)
         .try_collect()

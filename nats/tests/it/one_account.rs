@@ -38,7 +38,9 @@ async fn in_one_shared_account_a_receipt_overwrites_another_nodes_command() {
         .await
         .unwrap();
 
-    let own = subjects::ack(&"n1".parse().unwrap(), UserKey::new());
+    let n1_id = "n1".parse().unwrap();
+    topology.ensure_reports(&n1_id).await.unwrap();
+    let own = subjects::ack(&n1_id, UserKey::new());
     n1.publish_with_reply(own, alice.clone(), "{}".into()).await.unwrap();
 
     until("the command is overwritten by the server's own receipt", async || {
@@ -47,7 +49,7 @@ async fn in_one_shared_account_a_receipt_overwrites_another_nodes_command() {
             .get_last_raw_message_by_subject(&alice)
             .await
             .unwrap();
-        newest.payload.starts_with(b"{\"stream\":\"VPN_EVENTS\"")
+        newest.payload.starts_with(b"{\"stream\":\"VPN_EVENTS_n1\"")
     })
     .await;
 }

@@ -15,7 +15,7 @@ use crate::bare::{Bare, next, node};
 #[tokio::test]
 async fn acks_and_events_arrive_as_what_they_are() {
     let bare = Bare::start().await;
-    let consumer = bare.topology.ensure_event_consumer().await.unwrap();
+    let consumer = bare.topology.ensure_reports(&node("n1")).await.unwrap();
     let (n1, alice) = (node("n1"), UserKey::new());
     let (ack, event) = (ack(&n1, alice), event(&n1));
     send(&bare, subjects::ack(&n1, alice), ack.encode()).await;
@@ -30,7 +30,7 @@ async fn acks_and_events_arrive_as_what_they_are() {
 #[tokio::test]
 async fn a_report_that_speaks_for_somebody_else_is_foreign() {
     let bare = Bare::start().await;
-    let consumer = bare.topology.ensure_event_consumer().await.unwrap();
+    let consumer = bare.topology.ensure_reports(&node("n1")).await.unwrap();
     let (n1, n2, alice, bob) = (node("n1"), node("n2"), UserKey::new(), UserKey::new());
     let foreign = [
         (subjects::ack(&n1, alice), ack(&n2, alice).encode()),

@@ -29,7 +29,7 @@ async fn scene() -> Scene {
     let management = bus.management().await;
     let bystander = bus.node(&management, "n2").await;
     let thief = NodeIdentity::issue(&"n1".parse().unwrap(), &bus.files.node_authority().unwrap());
-    management.topology.ensure_node_consumer(&thief.id).await.unwrap();
+    management.topology.ensure_node(&thief.id).await.unwrap();
     let mut connected = bus.join(&thief).await.unwrap();
     connected.barrier().await;
     Scene {

@@ -1,11 +1,11 @@
 //! Streams are created when absent, compared when present, and never changed or deleted.
 
-use async_nats::jetstream::{self, stream::Config};
-use futures_util::future::join_all;
+use async_nats::jetstream::{self, consumer::pull, stream::Config};
+use futures_util::{StreamExt as _, future::join_all};
 use vpnmanager_nats::{
     ids::UserKey,
     subjects,
-    topology::{COMMANDS, EVENTS, Topology, TopologyError, TopologyOptions},
+    topology::{COMMANDS, EVENTS, EVENTS_CONSUMER, Topology, TopologyError, TopologyOptions, reports_stream},
 };
 
 use crate::bare::{Bare, node, put};
@@ -14,13 +14,19 @@ use crate::bare::{Bare, node, put};
 async fn what_is_missing_is_created_and_repeating_changes_nothing() {
     let bare = Bare::start().await;
     bare.store(put(&node("n1"), UserKey::new(), 1)).await;
-    let before = [info(&bare.topology, COMMANDS).await, info(&bare.topology, EVENTS).await];
+    let reports = reports_stream(&node("n1"));
+    bare.topology.ensure_node(&node("n1")).await.unwrap();
+    let before = [
+        info(&bare.topology, COMMANDS).await,
+        info(&bare.topology, &reports).await,
+    ];
 
     let again = Topology::ensure(&bare.client, TopologyOptions::default())
         .await
         .unwrap();
 
-    let after = [info(&again, COMMANDS).await, info(&again, EVENTS).await];
+    again.ensure_node(&node("n1")).await.unwrap();
+    let after = [info(&again, COMMANDS).await, info(&again, &reports).await];
     let shape = |info: &jetstream::stream::Info| (info.config.clone(), info.created, info.state.messages);
     assert_eq!(after.each_ref().map(shape), before.each_ref().map(shape));
     assert_eq!(before[0].config.max_messages_per_subject, 1);
@@ -37,8 +43,7 @@ async fn many_replicas_may_start_at_once() {
 
     let started = join_all(clients.iter().map(async |client| {
         let topology = Topology::ensure(client, TopologyOptions::default()).await?;
-        topology.ensure_event_consumer().await?;
-        topology.ensure_node_consumer(&node("n1")).await
+        topology.ensure_node(&node("n1")).await
     }))
     .await;
 
@@ -80,6 +85,55 @@ async fn a_stream_of_another_shape_is_refused_and_left_untouched() {
     let after = stream.info().await.unwrap();
     assert_eq!((&after.config, after.created), (&before.config, before.created));
     assert_eq!(after.state.messages, 1);
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_kept_for_all_nodes_is_divided_among_them() {
+    let server = Bare::server().await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let context = jetstream::new(client.clone());
+    let shared = Config {
+        name: EVENTS.to_owned(),
+        subjects: vec![subjects::ALL_ACKS.to_owned(), subjects::ALL_EVENTS.to_owned()],
+        ..Default::default()
+    };
+    let stream = context.create_stream(shared).await.unwrap();
+    let durable = pull::Config {
+        durable_name: Some(EVENTS_CONSUMER.to_owned()),
+        max_ack_pending: 8192,
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(durable).await.unwrap();
+    let (n1, n2) = (node("n1"), node("n2"));
+    let subjects = [
+        subjects::ack(&n1, UserKey::new()),
+        subjects::event(&n1, "openvpn_up"),
+        subjects::ack(&n2, UserKey::new()),
+        "vpn.ack.n1.no-user".to_owned(),
+    ];
+    for subject in &subjects {
+        let sent = context.publish(subject.clone(), subject.clone().into()).await.unwrap();
+        sent.await.unwrap();
+    }
+    let recorded = consumer.fetch().max_messages(1).messages().await.unwrap().next().await;
+    recorded.unwrap().unwrap().double_ack().await.unwrap();
+
+    let replicas = join_all((0..3).map(async |_| Topology::ensure(&client, TopologyOptions::default()).await)).await;
+
+    let names: Vec<_> = replicas.into_iter().map(Result::unwrap).collect();
+    let mut left: Vec<String> = Vec::new();
+    for name in [reports_stream(&n1), reports_stream(&n2)] {
+        let state = info(&names[0], &name).await.state;
+        let stream = context.get_stream(&name).await.unwrap();
+        for sequence in state.first_sequence..=state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.unwrap();
+            assert_eq!(message.payload, message.subject.as_bytes());
+            left.push(message.subject.to_string());
+        }
+    }
+    left.dedup();
+    assert_eq!(left, subjects[1..3], "all but what was recorded and what names no user");
+    assert!(context.get_stream(EVENTS).await.is_err(), "the shared stream is gone");
 }
 
 async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {

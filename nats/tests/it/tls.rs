@@ -22,7 +22,7 @@ async fn management_and_an_agent_connect_with_the_ca_of_the_bus() {
         .unwrap();
     let NodeIdentity { id, key, jwt } =
         NodeIdentity::issue(&"n1".parse().unwrap(), &bus.files.node_authority().unwrap());
-    topology.ensure_node_consumer(&id).await.unwrap();
+    topology.ensure_node(&id).await.unwrap();
 
     let agent = Identity::Node {
         node: id.clone(),

@@ -1,13 +1,18 @@
 //! `POST /api/endnodes/register`: a node enrols.
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
-use vpnmanager_nats::{commands::Protocol, ids::DEFAULT_POOL};
+use vpnmanager_nats::commands::Protocol;
+use vpnmanager_nats::ids::DEFAULT_POOL;
+use vpnmanager_nats::security::enrolment::{EnrolmentClaim, Sha256};
 
 use super::scalars::{
-    BusKeyText, CsrText, EXAMPLE_CSR, HostText, PoolText, ProtocolText, ServerIdText, TokenText, VersionText,
+    BusKeyText, CsrText, EXAMPLE_CSR, HostText, PoolText, ProtocolText, ServerIdText, SignatureText, TokenText,
+    VersionText,
 };
+use crate::time::Timestamp;
 
 /// The IANA port of OpenVPN.
 const DEFAULT_PORT: u16 = 1194;
@@ -43,9 +48,48 @@ pub struct Registration {
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
-    /// The version of its agent.
+    /// The version of its agent. The only part that is not signed: heartbeats replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<VersionText>,
+    /// When it is sent, by the clock of the node. Needed. It is signed as RFC 3339 in UTC with `Z` and six digits of a second, and may differ
+    /// from management's clock by at most 5 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// The Ed25519 signature of the request by `bus_public_key`, base64url without padding. Needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureText>,
+}
+
+impl Registration {
+    /// What the node signs, if the request is sent at this time.
+    ///
+    /// # Panics
+    /// Never: a pool was checked to have the form of a node's id when it was parsed.
+    #[must_use]
+    pub fn claim(&self, at: DateTime<Utc>) -> EnrolmentClaim {
+        EnrolmentClaim {
+            node: self.server_id.0.clone(),
+            key: self.bus_public_key.0.clone(),
+            csr: Sha256::of(self.csr.as_str()),
+            host: self.host.as_ref().map(|host| host.0.clone()),
+            port: self.port,
+            protocol: self.protocol.0,
+            pool: self.pool.as_str().parse().expect("a pool has the form of a node's id"),
+            capacity: self.capacity,
+            join_token: self.join_token.as_ref().map(|token| Sha256::of(token.as_str())),
+            at: at.trunc_subsecs(6),
+        }
+    }
+
+    /// The request with the node's signature over this claim, which must be its own.
+    #[must_use]
+    pub fn signed(self, claim: &EnrolmentClaim, signature: &[u8]) -> Self {
+        Self {
+            at: Some(claim.at.into()),
+            signature: Some(SignatureText::encode(signature)),
+            ..self
+        }
+    }
 }
 
 /// Everything that a node needs to serve.
@@ -115,6 +159,8 @@ impl Example for Registration {
             pool: default_pool(),
             capacity: Some(1000),
             agent_version: "0.1.0".parse().ok(),
+            at: "2027-03-01T12:00:00.000001Z".parse().ok(),
+            signature: "c2lnbmVk".parse().ok(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which methods a path has, and which body: looked up in the description by path template.
+//! Which operations a path has, whether each needs a key, and which body: looked up in the description by path template.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,57 @@ pub(super) struct Allowed {
 struct Template {
     path: String,
     methods: Vec<String>,
+    operations: BTreeMap<String, Operation>,
+}
+
+/// What must be known of an operation before its request is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operation {
+    pub(super) id: String,
+    pub(super) key: KeyRule,
+    pub(super) has_body: bool,
+}
+
+/// Whether an operation needs a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyRule {
+    /// It never looks at one.
+    None,
+    /// It looks at one that is presented.
+    Optional,
+    /// It does nothing without one.
+    Needed,
+}
+
+impl Operation {
+    fn of(operation: &Value) -> Self {
+        let security = operation.get("security").and_then(Value::as_array);
+        let is_open = |choice: &Value| choice.as_object().is_none_or(serde_json::Map::is_empty);
+        let key = match security {
+            None => KeyRule::None,
+            Some(choices) if choices.iter().any(is_open) => KeyRule::Optional,
+            Some(_) => KeyRule::Needed,
+        };
+        let id = operation.get("operationId").and_then(Value::as_str);
+        Self {
+            id: id.unwrap_or_default().to_owned(),
+            key,
+            has_body: operation.get("requestBody").is_some(),
+        }
+    }
 }
 
 impl Allowed {
     pub(super) fn of(document: &Value) -> Self {
-        let mut methods: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (path, method, _) in operations(document) {
-            methods.entry(path).or_default().push(method.to_uppercase());
+        let mut by_path: BTreeMap<&str, BTreeMap<String, Operation>> = BTreeMap::new();
+        for (path, method, operation) in operations(document) {
+            let of_path = by_path.entry(path).or_default();
+            of_path.insert(method.to_uppercase(), Operation::of(operation));
         }
-        let mut templates: Vec<Template> = methods
+        let mut templates: Vec<Template> = by_path
             .into_iter()
-            .map(|(path, mut methods)| {
+            .map(|(path, operations)| {
+                let mut methods: Vec<String> = operations.keys().cloned().collect();
                 // The router answers HEAD wherever there is a GET.
                 if methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD") {
                     methods.push("HEAD".to_owned());
@@ -39,6 +79,7 @@ impl Allowed {
                 Template {
                     path: path.to_owned(),
                     methods,
+                    operations,
                 }
             })
             .collect();
@@ -53,6 +94,13 @@ impl Allowed {
         methods
             .and_then(|methods| HeaderValue::from_str(&methods).ok())
             .unwrap_or_else(|| HeaderValue::from_static(READ_ONLY))
+    }
+
+    /// The operation that a request is for; `None` where the router finds none, and for the documents.
+    pub(super) fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
+        // The router answers HEAD as GET.
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.find(path)?.operations.get(method)
     }
 
     /// The schema of the JSON body of an operation.

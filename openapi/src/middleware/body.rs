@@ -1,4 +1,4 @@
-//! Checks of a request before the operation sees it: the body within the limit, and no NUL in path, query or body.
+//! The body within its limit, and no NUL in path, query or body.
 
 use bytes::Bytes;
 use poem::Request;
@@ -11,8 +11,7 @@ use crate::problem::ApiError;
 const NO_NUL: &str = "must not contain NUL";
 
 /// Reads the body (if any) within the limit, puts it back into the request, and gives a second handle to it.
-pub(super) async fn admit(request: &mut Request, limit: usize) -> Result<Bytes, ApiError> {
-    refuse_nul_in_uri(request)?;
+pub(super) async fn read(request: &mut Request, limit: usize) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::payload_too_large(format!("the body must not be larger than {limit} bytes"));
     let announced = request
         .headers()
@@ -37,7 +36,7 @@ pub(super) async fn admit(request: &mut Request, limit: usize) -> Result<Bytes, 
 }
 
 /// `%00` is the only way to write a NUL in a URL.
-fn refuse_nul_in_uri(request: &Request) -> Result<(), ApiError> {
+pub(super) fn refuse_nul_in_uri(request: &Request) -> Result<(), ApiError> {
     if request.uri().path().contains("%00") {
         return Err(ApiError::invalid("path", NO_NUL));
     }

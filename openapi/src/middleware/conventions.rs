@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -13,17 +13,21 @@ use tracing::{Instrument as _, debug, debug_span};
 use crate::problem::Problem;
 use crate::spec::Spec;
 
+use super::admission::Admission;
 use super::allow::Allowed;
 use super::diagnosis::Refused;
 use super::request_id::RequestId;
 use super::request_uri::RequestUri;
-use super::{body, problems, request_id};
+use super::{browsers, problems, request_id};
 
-/// The largest body accepted, unless a service says otherwise.
-pub const DEFAULT_BODY_LIMIT: usize = 1024 * 1024;
+/// The largest body of an operation in bytes, unless [`Conventions::body_limit_of`] says otherwise for it.
+pub const DEFAULT_BODY_LIMIT: usize = 32 * 1024;
 
-/// The outermost middleware: request ids, the body limit, no NUL anywhere, every error a problem with its field, 405 with `Allow`,
-/// 401 with a challenge, panics as a bare 500, and the access log (at `debug`).
+/// How long a body may take, unless [`Conventions::body_timeout`] says otherwise.
+pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The outermost middleware: request ids, keys before bodies, the limits of bodies, no NUL anywhere, every error a problem with its
+/// field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500, and the access log (at `debug`).
 #[derive(Debug, Clone)]
 pub struct Conventions {
     rules: Arc<Rules>,
@@ -33,7 +37,7 @@ pub struct Conventions {
 struct Rules {
     allowed: Allowed,
     document: Value,
-    body_limit: usize,
+    admission: Admission,
 }
 
 impl Conventions {
@@ -46,20 +50,36 @@ impl Conventions {
             rules: Arc::new(Rules {
                 allowed,
                 document,
-                body_limit: DEFAULT_BODY_LIMIT,
+                admission: Admission::new(DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT),
             }),
         }
     }
 
-    /// Another limit for bodies, in bytes.
+    /// Checks the key of these callers before the body of their request is read. Their [`Authenticator`](crate::auth::Authenticator) is in
+    /// the request data.
     #[must_use]
-    pub fn body_limit(self, bytes: usize) -> Self {
-        Self {
-            rules: Arc::new(Rules {
-                body_limit: bytes,
-                ..(*self.rules).clone()
-            }),
-        }
+    pub fn keys_of<Identity: Clone + Send + Sync + 'static>(self) -> Self {
+        self.with(Admission::check_keys_of::<Identity>)
+    }
+
+    /// Another limit for the bodies of one operation, in bytes.
+    #[must_use]
+    pub fn body_limit_of(self, operation_id: &str, bytes: usize) -> Self {
+        self.with(|admission| {
+            admission.body_limits.insert(operation_id.to_owned(), bytes);
+        })
+    }
+
+    /// Another time within which a body must arrive.
+    #[must_use]
+    pub fn body_timeout(self, timeout: Duration) -> Self {
+        self.with(|admission| admission.body_timeout = timeout)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Admission)) -> Self {
+        let mut rules = (*self.rules).clone();
+        change(&mut rules.admission);
+        Self { rules: Arc::new(rules) }
     }
 }
 
@@ -95,7 +115,7 @@ impl<E: Endpoint> Endpoint for Conventional<E> {
             let mut response = self.answer(request).await;
             let headers = response.headers_mut();
             headers.insert(request_id::HEADER, id.header_value());
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            browsers::restrict(headers);
             debug!(
                 http.status = response.status().as_u16(),
                 duration_ms = millis_since(started),
@@ -111,9 +131,10 @@ impl<E: Endpoint> Conventional<E> {
     async fn answer(&self, mut request: Request) -> Response {
         let rules = &self.rules;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let body = match body::admit(&mut request, rules.body_limit).await {
+        let operation = rules.allowed.operation(&method, &path);
+        let body = match rules.admission.admit(&mut request, operation).await {
             Ok(body) => body,
-            Err(error) => return poem::Error::from(error).into_response(),
+            Err(refusal) => return refusal,
         };
         let outcome = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(outcome) => outcome.map(IntoResponse::into_response),

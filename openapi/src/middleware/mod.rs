@@ -1,14 +1,16 @@
 //! What holds for every request and every answer, whichever operation it is for.
 
+mod admission;
 mod allow;
 mod body;
+pub(crate) mod browsers;
 mod diagnosis;
-mod problems;
+pub(crate) mod problems;
 mod request_id;
 mod request_uri;
 
 mod conventions;
 
-pub use conventions::{Conventional, Conventions, DEFAULT_BODY_LIMIT};
+pub use conventions::{Conventional, Conventions, DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT};
 pub use request_id::RequestId;
 pub use request_uri::RequestUri;

@@ -6,13 +6,12 @@ use poem::{Body, Error, Response};
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError};
 use poem_openapi::types::ToJSON as _;
 
+use super::browsers;
 use super::diagnosis::{self, Refused};
-use crate::problem::{CONTENT_TYPE, FieldError, Problem};
-
-use vpnmanager_runtime::error_chain::chain;
+use crate::problem::{CONTENT_TYPE, FieldError, Problem, log_failure};
 
 /// The answer that holds a problem.
-pub(super) fn respond(problem: &Problem) -> Response {
+pub(crate) fn respond(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::builder()
         .status(status)
@@ -20,6 +19,16 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+}
+
+/// The answer to a request that is not fit to be read: the connection is closed after it.
+pub(crate) fn refuse(problem: &Problem) -> Response {
+    let mut response = respond(problem);
+    browsers::restrict(response.headers_mut());
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -87,7 +96,7 @@ fn problem_of(error: &Error, refused: &Refused<'_>) -> Problem {
         return Problem::of(status, "a key is needed, as X-API-Key or as a bearer token");
     }
     if status.is_server_error() {
-        tracing::error!(error = %chain(error), "Request failed");
+        log_failure(error);
         return Problem::bare(status);
     }
     Problem::of(status, error.to_string())

@@ -1,6 +1,6 @@
 //! The agent from its start to its end.
 
-use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{log_limit, tasks::Tasks};
 
 use crate::{api::LocalNode, config::Config, serve_api::serve_api, start::start, state_dir::StateDir};
 
@@ -8,6 +8,7 @@ use crate::{api::LocalNode, config::Config, serve_api::serve_api, start::start, 
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    log_limit::start(&tasks);
     let dir = StateDir::new(std::path::absolute(&config.state_dir)?);
     dir.prepare()?;
     let _lock = dir.lock()?;

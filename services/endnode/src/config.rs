@@ -2,14 +2,16 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
 };
+use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::{
-    config::{Service, Setting},
+    config::{Cli, EXPECTED_KEY, Service, Setting, weakness},
+    process::Stop,
     telemetry::{self, LogConfig},
 };
 
@@ -19,7 +21,7 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "The agent beside one OpenVPN server: lets in whom management says, and keeps doing so when management is away",
     file_name: "endnode-config.json",
-    settings: &[SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
+    settings: &[SETTINGS, server::SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -41,10 +43,10 @@ const SETTINGS: &[Setting] = &[
         "api_key",
         "API_KEY",
         "Key of the local API, and to enrol with where there is no join token",
-        "any text",
+        EXPECTED_KEY,
     )
     .secret()
-    .sample("change-me"),
+    .sample_key(),
     Setting::new(
         "join_token",
         "JOIN_TOKEN",
@@ -171,6 +173,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// LISTEN, 127.0.0.1:8081.
     pub listen: Vec<String>,
+    /// The section `http`: connections of the local API.
+    pub http: HttpConfig,
     /// PUBLIC_HOST.
     pub public_host: Option<Host>,
     /// PUBLIC_PORT, 1194.
@@ -189,6 +193,21 @@ pub struct Config {
     pub openvpn: OpenvpnConfig,
     /// The section `log`.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the configuration from flags, environment, file and defaults, and checks it.
+    ///
+    /// # Errors
+    /// [`Stop`] says what to print: what is wrong, or the answer to `--print-config`.
+    pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
+        let config: Self = cli.load()?;
+        let weak = config.api_key.as_ref().and_then(|key| weakness(key.expose_secret()));
+        match weak {
+            Some(reason) => Err(cli.reject("api_key", reason).into()),
+            None => Ok(config),
+        }
+    }
 }
 
 /// How the node's OpenVPN runs.

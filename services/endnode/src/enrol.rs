@@ -8,6 +8,7 @@ use chrono::Utc;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
+use vpnmanager_nats::security::enrolment::EnrolmentClaim;
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
 use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
@@ -32,6 +33,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 enum EnrolError {
     #[error("management would refuse this node's {field}: {reason}")]
     Invalid { field: &'static str, reason: String },
+    #[error("signing the request failed")]
+    Sign(#[source] nkeys::error::Error),
     #[error("management cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     #[error("management cannot enrol at this moment (status {0})")]
@@ -97,7 +100,7 @@ async fn enrol_once(
 
 fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registration, EnrolError> {
     let join_token = config.join_token.as_ref().map(ExposeSecret::expose_secret);
-    Ok(Registration {
+    let unsigned = Registration {
         server_id: ServerIdText(config.server_id.clone()),
         join_token: join_token.map(|token| valid("join_token", token)).transpose()?,
         bus_public_key: BusKeyText(valid("bus_public_key", &keys.bus_public_key())?),
@@ -108,7 +111,13 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
         pool: valid("pool", &config.pool)?,
         capacity: Some(config.openvpn.max_clients.get()),
         agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
-    })
+        at: None,
+        signature: None,
+    };
+    // Signed anew for each try: a signature is good for five minutes.
+    let claim = unsigned.claim(EnrolmentClaim::now());
+    let signature = claim.sign(&keys.bus).map_err(EnrolError::Sign)?;
+    Ok(unsigned.signed(&claim, &signature))
 }
 
 /// The reason never repeats the text, which may be the token.
@@ -179,6 +188,7 @@ fn pause_after(failure: &EnrolError, failures: u32) -> Duration {
             jittered(RETRY.after(failures))
         }
         EnrolError::Invalid { .. }
+        | EnrolError::Sign(_)
         | EnrolError::Refused { .. }
         | EnrolError::Unreadable(_)
         | EnrolError::AnotherNode(_)

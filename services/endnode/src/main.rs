@@ -7,6 +7,7 @@ use vpnmanager_endnode::{
     config::{Config, SERVICE},
 };
 use vpnmanager_runtime::{
+    descriptors,
     process::{self, Stop},
     telemetry, tls,
 };
@@ -31,18 +32,25 @@ fn main() -> ExitCode {
         match &cli.command {
             Some(Command::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
             Some(Command::Openapi { yaml }) => Err(Stop::Done(if *yaml { api::spec_yaml() } else { api::spec_json() })),
-            None | Some(Command::Serve) => serve(&cli.load()?, &cli.unused()?),
+            None | Some(Command::Serve) => serve(&Config::load(&cli)?, &cli.unused()?, &cli.exposed_secrets()),
         }
     })
 }
 
-fn serve(config: &Config, unused: &[String]) -> Result<(), Stop> {
+fn serve(config: &Config, unused: &[String], exposed: &[String]) -> Result<(), Stop> {
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "endnode")?;
+    descriptors::raise_limit()?;
     if !unused.is_empty() {
         tracing::warn!(
             settings = unused.join(", "),
             "A node has no database: these settings have no effect"
+        );
+    }
+    if !exposed.is_empty() {
+        tracing::warn!(
+            flags = exposed.join(", "),
+            "Secrets given as flags show in the list of processes"
         );
     }
     process::block_on(app::run(config))??;

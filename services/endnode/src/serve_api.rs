@@ -17,8 +17,8 @@ use crate::{
 
 /// Binds the addresses and starts the server.
 pub(crate) async fn serve_api(config: &Config, dir: &StateDir, local: LocalNode, tasks: &Tasks) -> anyhow::Result<()> {
-    let application = api::application(local, local_key(config, &dir.api_key())?);
-    let bound = Bound::new(&config.listen).await?;
+    let application = api::application(local, local_key(config, &dir.api_key())?, config.http.body_timeout);
+    let bound = Bound::new(&config.listen).await?.with(config.http);
     info!(addresses = ?bound.addresses(), "The local API listens");
     let (stop, grace) = (tasks.token(), config.shutdown_timeout / 2);
     tasks.spawn("api", async move {

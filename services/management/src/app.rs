@@ -9,8 +9,10 @@ use vpnmanager_runtime::reconcile::Wake;
 use crate::{
     bus_access::BusAccess,
     config::Config,
+    hearing::Hearing,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, users::create::Creates, users::waiters::Waiters,
+        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
+        users::waiters::Waiters,
     },
     pki::Pki,
 };
@@ -25,8 +27,12 @@ pub struct App {
     /// The same database, for leases and publication records: its commits do not wait for the disk. After a lost commit a command is
     /// published once more, which changes nothing.
     pub leases: DatabaseConnection,
-    /// The connection to NATS.
+    /// The connection to NATS: commands, answers, and what management asks.
     pub bus: Bus,
+    /// A second connection, for what nodes send without being asked: too much of it delays nothing else.
+    pub inbound: Bus,
+    /// Since when this replica has heard nodes.
+    pub hearing: Hearing,
     /// The bus CA, PEM, for nodes; `None` where the bus has no TLS.
     pub bus_ca: Option<Arc<str>>,
     /// Streams and consumers.
@@ -37,14 +43,20 @@ pub struct App {
     pub pki: Arc<Pki>,
     /// Wakes the task that publishes placements.
     pub publisher: Wake,
+    /// Wakes the task that listens to nodes.
+    pub listeners: Wake,
     /// Wakes the task that places users on nodes.
     pub placer: Wake,
     /// Wakes the task that tells nodes to move their clients away.
     pub drains: Wake,
+    /// Wakes the task that revokes the credentials of nodes whose keys others may have.
+    pub revocations: Wake,
     /// The requests that wait until a user is synced.
     pub waiters: Waiters,
     /// API keys that were checked in the last seconds.
     pub keys: KeyCache,
+    /// Counts refusals of callers without a valid key.
+    pub gatekeeper: Gatekeeper,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Batches the signing of certificates, so that many share a commit.

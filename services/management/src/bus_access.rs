@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 use vpnmanager_entities::bus_revocation;
 use vpnmanager_nats::{
-    connect::{self, BusAddress, Identity},
+    connect::{self, Bus, BusAddress, Identity},
     security::{
         bus_files::open::{BusFiles, BusFilesError},
         keys::NodePublicKey,
@@ -19,6 +19,8 @@ use vpnmanager_nats::{
     },
 };
 use vpnmanager_runtime::error_chain::chain;
+
+use crate::ops::nodes::note_excess::cut_off;
 
 /// How often to check whether the next second of the clock has begun.
 const POLL_CLOCK: Duration = Duration::from_millis(20);
@@ -76,7 +78,13 @@ impl BusAccess {
         &self.inner.authority
     }
 
-    /// Publishes the nodes' account with every revocation. The server then drops live connections of revoked keys at once. A second call
+    /// Connects as the user of the system account.
+    pub async fn connect_as_system(&self) -> Result<Bus, connect::ConnectError> {
+        let identity = Identity::Credentials(self.inner.system_credentials.clone());
+        connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await
+    }
+
+    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now. The server then drops live connections of revoked keys at once. A second call
     /// within the same second of the clock waits for the next second.
     ///
     /// # Errors
@@ -95,9 +103,15 @@ impl BusAccess {
                 }
             }
         }
+        // A credential that is issued before its node may come back is refused too: the server compares the time of issue.
+        for server in cut_off(db, Utc::now()).await? {
+            if let Some(until) = server.cut_off_until {
+                let refused_until = revocations.entry(server.bus_public_key).or_insert(until);
+                *refused_until = until.max(*refused_until);
+            }
+        }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
-        let identity = Identity::Credentials(self.inner.system_credentials.clone());
-        let system = connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await?;
+        let system = self.connect_as_system().await?;
         *published_at = Utc::now().timestamp();
         revoke::publish_account(&system.client, account).await?;
         Ok(())

@@ -6,12 +6,17 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
-use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
+use vpnmanager_openapi::server::{self, HttpConfig};
+use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
+mod budget;
+mod callers;
 mod database;
 
+pub use budget::BudgetConfig;
+pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
@@ -22,7 +27,15 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "Holds what should be true about users and nodes, and sends it to the nodes",
     file_name: "management-config.json",
-    settings: &[SETTINGS, database::SETTINGS, FLEET_SETTINGS, telemetry::SETTINGS],
+    settings: &[
+        SETTINGS,
+        server::SETTINGS,
+        callers::SETTINGS,
+        database::SETTINGS,
+        FLEET_SETTINGS,
+        budget::SETTINGS,
+        telemetry::SETTINGS,
+    ],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -33,9 +46,9 @@ const SETTINGS: &[Setting] = &[
         SERVER_ID,
     )
     .default("management-server"),
-    Setting::new("api_key", "API_KEY", "The first admin key of the API", API_KEY)
+    Setting::new("api_key", "API_KEY", "The first admin key of the API", EXPECTED_KEY)
         .secret()
-        .sample("change-me"),
+        .sample_key(),
     Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port")
         .default("0.0.0.0:8080")
         .list(),
@@ -83,6 +96,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("3"),
     Setting::new(
+        "node.max_users",
+        "NODE_MAX_USERS",
+        "The most users that one node may have created by its local API",
+        "a number from 0 on",
+    )
+    .default("1000"),
+    Setting::new(
         "health.stale_after",
         "HEALTH_STALE_AFTER",
         "Without a heartbeat for this long a node is stale",
@@ -120,7 +140,6 @@ const FLEET_SETTINGS: &[Setting] = &[
 ];
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
-const API_KEY: &str = "printable ASCII without spaces";
 const DURATION: &str = "a duration such as 10s";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
@@ -134,6 +153,10 @@ pub struct Config {
     pub api_key: SecretString,
     /// LISTEN.
     pub listen: Vec<String>,
+    /// Connections of the HTTP API.
+    pub http: HttpConfig,
+    /// How much callers of the HTTP API may ask at once.
+    pub callers: CallersConfig,
     /// SHUTDOWN_TIMEOUT.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
@@ -145,10 +168,14 @@ pub struct Config {
     pub pki: PkiConfig,
     /// Where users are placed.
     pub placement: PlacementConfig,
+    /// What a node may do.
+    pub node: NodeConfig,
     /// When a node counts as gone.
     pub health: HealthConfig,
     /// How nodes are drained.
     pub drain: DrainConfig,
+    /// What one node may send.
+    pub budget: BudgetConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -179,6 +206,13 @@ pub struct PkiConfig {
 pub struct PlacementConfig {
     /// PLACEMENT_REPLICAS: nodes for each user, its home included; at least 1.
     pub replicas: usize,
+}
+
+/// What a node may do.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub struct NodeConfig {
+    /// NODE_MAX_USERS: living users that one node may have created by its local API; 0: none.
+    pub max_users: u32,
 }
 
 /// When a node counts as gone.
@@ -237,13 +271,13 @@ impl Config {
         if self.server_id.parse::<NodeId>().is_err() {
             return wrong("server_id", "it is not a server id");
         }
-        let key = self.api_key.expose_secret();
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return wrong("api_key", "it cannot be sent in a header");
+        if let Some(reason) = weakness(self.api_key.expose_secret()) {
+            return wrong("api_key", &reason);
         }
         if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
             return wrong("listen", "an address is not host:port");
         }
+        self.http.check(cli)?;
         self.database.check(cli)?;
         for (key, urls) in [
             ("bus.url", self.bus.url.as_slice()),
@@ -268,7 +302,7 @@ impl Config {
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");
         }
-        Ok(())
+        self.budget.check(cli)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
+use chrono::Utc;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
@@ -17,10 +18,11 @@ use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
 use crate::{
     app::App,
     bus_access::BusAccess,
-    config::{BusConfig, Config},
+    config::{BusConfig, Config, DatabaseConfig},
+    hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     tasks,
@@ -32,6 +34,8 @@ const POOL_SIZE: u32 = 16;
 const LEASES_POOL_SIZE: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Messages of one node that wait to be read; more are dropped. With the largest message this is 8 MB.
+const INBOUND_ROOM: usize = 128;
 /// A connection that was idle for longer is tested before it is used.
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
@@ -49,9 +53,13 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;
     let (bus, topology) = connect_bus(&address, &files, &config.server_id).await?;
+    let inbound = connect_inbound(&address, &files, &config.server_id).await?;
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
 
     let publisher = Wake::new();
+    let waiters = Waiters::start(tasks, &db, config.callers);
+    let keys = KeyCache::start(tasks, &db, config.callers.unknown_keys.get());
+    let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
     let app = App {
         creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
         signatures: Signatures::start(tasks, &db, &pki),
@@ -59,15 +67,20 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         db,
         leases,
         bus,
+        inbound,
+        hearing: Hearing::new(Utc::now()),
         bus_ca: bus_ca.map(Arc::from),
         topology,
         bus_access,
         pki,
         publisher,
+        listeners: Wake::new(),
         placer: Wake::new(),
         drains: Wake::new(),
-        waiters: Waiters::default(),
-        keys: KeyCache::default(),
+        revocations: Wake::new(),
+        waiters,
+        keys,
+        gatekeeper,
     };
     tasks::start(&app, tasks).await?;
     Ok(app)
@@ -107,7 +120,17 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
         .retry(patience())
         .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
         .await
-        .context("connecting to PostgreSQL failed")
+        .with_context(|| connecting_failed(&config.database))
+}
+
+/// A default that is stricter than what an operator expects is named where it may be the cause.
+pub(crate) fn connecting_failed(database: &DatabaseConfig) -> &'static str {
+    if database.verifies_by_default() {
+        "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a CA \
+         of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
+    } else {
+        "connecting to PostgreSQL failed"
+    }
 }
 
 fn bus_address(config: &BusConfig) -> BusAddress {
@@ -131,6 +154,15 @@ async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) ->
     let topology = Topology::ensure(&bus.client, TopologyOptions::default()).await?;
     info!(nats.version = bus.client.server_info().version, "The bus is ready");
     Ok((bus, topology))
+}
+
+/// The connection for what nodes send. The subscription of each node has little room, so that none can fill the memory.
+async fn connect_inbound(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<Bus> {
+    let name = format!("vpnmanager-management {server_id} inbound");
+    let identity = Identity::Credentials(files.management_creds_path());
+    connect::connect_with_room(address, &name, identity, INBOUND_ROOM)
+        .await
+        .context("connecting to NATS a second time failed")
 }
 
 /// Retries with growing pauses for [`START_TIMEOUT`].

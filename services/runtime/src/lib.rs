@@ -3,6 +3,8 @@
 pub mod process;
 
 pub mod config;
+pub mod descriptors;
+pub mod log_limit;
 pub mod telemetry;
 
 pub mod contain;

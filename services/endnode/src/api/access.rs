@@ -1,10 +1,15 @@
 //! Who may use the local API: everybody who has the node's one key.
 
 use secrecy::{ExposeSecret, SecretString};
+use tracing::warn;
 use vpnmanager_openapi::{
     auth::{Authenticator, Identified, same_key},
     problem::ApiError,
+    server::Source,
 };
+use vpnmanager_runtime::log_limit::LogLimit;
+
+static REFUSED: LogLimit = LogLimit::new("access was refused");
 
 /// The caller, who presented the key.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +25,18 @@ impl LocalKey {
 }
 
 impl Authenticator<Operator> for LocalKey {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Operator> {
         let known = same_key(key, self.0.expose_secret());
         Box::pin(async move {
             if known {
                 Ok(Operator)
             } else {
+                if let Some(times) = REFUSED.admit() {
+                    warn!(
+                        client.address = from.map(tracing::field::display),
+                        times, "Access was refused: an unknown key"
+                    );
+                }
                 Err(ApiError::unauthorized("this key is not known"))
             }
         })

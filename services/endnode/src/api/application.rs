@@ -1,11 +1,11 @@
 //! The whole local API, and its description.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use secrecy::SecretString;
-use vpnmanager_openapi::{auth::Authenticator, spec::Spec};
+use vpnmanager_openapi::{auth::Authenticator, middleware::Conventions, spec::Spec};
 
 use super::{
     access::{LocalKey, Operator},
@@ -21,6 +21,9 @@ const DESCRIPTION: &str = "What one node of the fleet holds, and what an operato
     `application/problem+json` (RFC 9457) and name the field that is wrong.";
 
 type Apis = (UsersApi, SyncApi, HealthApi);
+
+/// The largest body of `POST /api/sync/users`, in bytes: a list of users with their credentials.
+const LARGEST_LIST: usize = 1024 * 1024;
 
 /// The description of the interface; needs no state.
 #[must_use]
@@ -41,18 +44,30 @@ pub fn spec_yaml() -> String {
 }
 
 /// The whole application, documents included.
-pub fn application(node: LocalNode, key: SecretString) -> impl Endpoint<Output = Response> + 'static {
+pub fn application(
+    node: LocalNode,
+    key: SecretString,
+    body_timeout: Duration,
+) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key));
-    vpnmanager_openapi::application(service())
+    let adapt = move |conventions: Conventions| {
+        let conventions = conventions.keys_of::<Operator>().body_timeout(body_timeout);
+        conventions.body_limit_of("sync_users", LARGEST_LIST)
+    };
+    vpnmanager_openapi::application(service(), adapt)
         .data(node)
         .data(keys)
         .map_to_response()
 }
 
 fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new((UsersApi, SyncApi, HealthApi), TITLE, env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
-        .server("/")
+    OpenApiService::new(
+        (UsersApi, SyncApi, HealthApi::default()),
+        TITLE,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(DESCRIPTION)
+    .server("/")
 }
 
 #[cfg(test)]

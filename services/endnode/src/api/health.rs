@@ -4,7 +4,7 @@ use async_nats::connection::State;
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
 use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
-use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::{problem::ApiError, remembered::Remembered};
 
 use super::{
     local::{LocalNode, internal},
@@ -80,7 +80,11 @@ enum ServerState {
     Absent,
 }
 
-pub(super) struct HealthApi;
+/// Without a key anybody may ask: journal and OpenVPN are asked at most four times a second.
+#[derive(Default)]
+pub(super) struct HealthApi {
+    last: Remembered<Health>,
+}
 
 #[OpenApi(tag = "Tag::Node")]
 impl HealthApi {
@@ -90,7 +94,7 @@ impl HealthApi {
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
         match node.shared_if_enrolled() {
-            Some(shared) => health_of(shared).await.map(Json),
+            Some(shared) => self.last.try_get(health_of(shared)).await.map(Json),
             None => Ok(Json(enrolling(&node))),
         }
     }

@@ -16,7 +16,7 @@ use vpnmanager_testbed::{
 
 use crate::fake_management::DEADLINE;
 
-pub(crate) const KEY: &str = "local-key";
+pub(crate) const KEY: &str = "b6f1d07c93ae4825706c5e1f8d2a9b34";
 
 pub(crate) struct Agent {
     pub(crate) id: String,

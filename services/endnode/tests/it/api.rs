@@ -2,6 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::{
     agent::Agent,
@@ -134,4 +136,35 @@ async fn a_list_is_applied_by_the_rules_of_commands() {
     let answer = sync(true, vec![wanted(&alice, 2)]).await;
     assert_eq!(answer["changed"], json!(["bob"]));
     assert_eq!(agent.allowed(), [alice.credential.to_string()]);
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_the_operator_out_and_send_no_body_without_the_key() {
+    let (_management, agent) = node().await;
+    let address = agent.base_url().trim_start_matches("http://").to_owned();
+    let send = async |head: &str| {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        // The agent may have closed it already.
+        let _closed = socket.write_all(head.as_bytes()).await;
+        socket
+    };
+    let mut silent = Vec::new();
+    for number in 0..400 {
+        silent.push(send(["", "G", "POST /api/sync/users HTTP/1.1\r\nhost: x\r\n"][number % 3]).await);
+    }
+    let mut without_key = send("POST /api/sync/users HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").await;
+    let mut answer = [0; 12];
+    without_key.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+
+    // More than any other operation takes.
+    let users: Vec<Value> = (0..1000)
+        .map(|number| wanted(&User::new(&format!("user-{number}")), 1))
+        .collect();
+    let body = json!({ "full": false, "users": users });
+    assert!(body.to_string().len() > 100_000);
+    let (status, answer) = agent.call(Method::POST, "/api/sync/users", Some(body)).await.unwrap();
+
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["changed"].as_array().map(Vec::len), Some(1000));
 }

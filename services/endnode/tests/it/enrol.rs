@@ -32,6 +32,7 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
             .all(|(_, body)| body["bus_public_key"] == first[0].1["bus_public_key"])
     );
     assert_eq!(first[0].1["port"], 1194);
+    assert_ne!(first[0].1["at"], first[2].1["at"], "a signature is for one try");
     assert!(
         !agent.log().contains("join-token-of-the-test"),
         "the token is in the log"
@@ -111,4 +112,18 @@ fn the_sample_and_the_description_need_no_state() {
     assert_eq!(code, Some(0));
     assert!(serde_json::from_str::<serde_json::Value>(&spec).is_ok());
     assert!(run(&["openapi", "--yaml"], folder.path()).1.starts_with("components") || code == Some(0));
+}
+
+#[test]
+fn a_key_that_can_be_guessed_is_refused_with_the_way_to_make_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for weak in ["x", "change-me", "hush-hush-hush"] {
+        let (code, _, error) = run(&["--server-id", "n1", "--api-key", weak], folder.path());
+        assert_eq!(code, Some(2), "{error}");
+        assert!(
+            error.contains("api_key") && error.contains("openssl rand -hex 32"),
+            "{error}"
+        );
+        assert!(!error.contains("hush-hush"), "{error}");
+    }
 }

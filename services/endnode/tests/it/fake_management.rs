@@ -32,6 +32,7 @@ use vpnmanager_nats::{
     sync::{SyncAnswer, SyncRequest},
     topology::{Topology, TopologyOptions},
 };
+use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::{nats::Nats, wait};
 
@@ -142,7 +143,6 @@ impl FakeManagement {
         management.answer(subjects::ALL_SIGNS, Self::on_sign).await;
         management.answer(subjects::ALL_INTENTS, Self::on_intent).await;
         management.answer(subjects::ALL_HEARTBEATS, Self::on_heartbeat).await;
-        management.collect_reports().await;
         management
     }
 
@@ -201,6 +201,12 @@ impl FakeManagement {
 
     async fn register(&self, key: Option<String>, body: &Value) -> Response {
         self.script().registrations.push((key, body.clone()));
+        let sent: Registration = serde_json::from_value(body.clone()).unwrap();
+        let claim = sent.claim(sent.at.expect("a time").to_utc());
+        assert!(
+            claim.is_signed(&sent.signature.expect("a signature").decode()),
+            "{body}"
+        );
         let refusal = self.script().refusals.pop_front();
         if let Some((status, detail)) = refusal {
             let problem = json!({ "type": "about:blank", "title": "No", "status": status.as_u16(), "detail": detail });
@@ -208,7 +214,8 @@ impl FakeManagement {
         }
         let node: NodeId = body["server_id"].as_str().unwrap().parse().unwrap();
         let public_key = body["bus_public_key"].as_str().unwrap().parse().unwrap();
-        self.topology.ensure_node_consumer(&node).await.unwrap();
+        self.topology.ensure_node(&node).await.unwrap();
+        self.collect_reports(&node).await;
         let jwt = issue_node_jwt(&node, &public_key, None, &self.files.node_authority().unwrap()).unwrap();
         let certificate = self
             .authority
@@ -231,7 +238,7 @@ impl FakeManagement {
         let node = request.body.node.clone();
         let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
         let unsettled = request.body.unsettled;
-        self.topology.ensure_node_consumer(&node).await.unwrap();
+        self.topology.ensure_node(&node).await.unwrap();
         self.topology.give_lost_again(&node, unsettled).await.unwrap();
         self.script().syncs.push(request.body);
         if self.script().silent {
@@ -331,9 +338,9 @@ impl FakeManagement {
         });
     }
 
-    /// Keeps the acks and events of the stream.
-    async fn collect_reports(&self) {
-        let consumer = self.topology.ensure_event_consumer().await.unwrap();
+    /// Keeps the acks and events of a node.
+    async fn collect_reports(&self, node: &NodeId) {
+        let consumer = self.topology.ensure_reports(node).await.unwrap();
         let management = self.clone();
         self.tasks.spawn_job("reports", async move {
             let mut messages = consumer.messages().await?;

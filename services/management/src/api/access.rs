@@ -10,6 +10,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller};
 use vpnmanager_openapi::middleware::RequestId;
 use vpnmanager_openapi::problem::ApiError;
+use vpnmanager_openapi::server::Source;
 
 use super::failure;
 use crate::app::App;
@@ -68,15 +69,13 @@ impl Keys {
 }
 
 impl Authenticator<Operator> for Keys {
-    fn identify<'a>(&'a self, key: &'a str) -> Identified<'a, Operator> {
+    fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Operator> {
         Box::pin(async move {
-            let found = self
-                .app
-                .keys
-                .authenticate(&self.app.db, key)
-                .await
-                .map_err(failure::database)?;
-            found.ok_or_else(|| ApiError::unauthorized("this key is not known or has expired"))
+            let found = self.app.keys.authenticate(key, from).await;
+            found.map_err(failure::of_authenticate)?.ok_or_else(|| {
+                self.app.gatekeeper.refused(from);
+                ApiError::unauthorized("this key is not known or has expired")
+            })
         })
     }
 }
@@ -94,6 +93,11 @@ impl Origin {
     /// The address of the client, or of the proxy that the request came through.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// Whom the request counts for.
+    pub(super) fn source(&self) -> Option<Source> {
+        self.address.map(Source::of)
     }
 
     fn actor(self, operator: &Operator) -> Actor {

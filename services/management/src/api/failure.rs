@@ -2,13 +2,17 @@
 
 use std::borrow::Borrow;
 use std::error::Error;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     ops::{
+        keys::authenticate::AuthenticateError,
         nodes::{
             change::ChangeNodeError, deregister::DeregisterNodeError, register::RegisterNodeError,
             tell_standing::TellStandingError,
@@ -18,6 +22,8 @@ use crate::{
     },
     pki::PkiError,
 };
+
+static AWAY_NOW: LogLimit = LogLimit::new("the database does not answer");
 
 const DATABASE_AWAY: &str = "the database does not answer";
 /// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
@@ -41,7 +47,10 @@ where
     if !is_away {
         return ApiError::internal(error);
     }
-    tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), "The database does not answer");
+    // Whoever presents a key, right or wrong, causes one.
+    if let Some(times) = AWAY_NOW.admit() {
+        tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), times, "The database does not answer");
+    }
     ApiError::unavailable(DATABASE_AWAY)
 }
 
@@ -59,6 +68,18 @@ pub(super) fn unknown_user() -> ApiError {
 
 pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
+}
+
+pub(super) fn of_authenticate(error: AuthenticateError) -> ApiError {
+    match error {
+        AuthenticateError::Database(error) => database(error),
+        AuthenticateError::Stopping => ApiError::unavailable("management is stopping"),
+    }
+}
+
+/// A caller without a key must wait for this long.
+pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
+    ApiError::too_many_requests("too many requests without a key from this address", wait)
 }
 
 pub(super) fn of_create_user(error: CreateUserError) -> ApiError {
@@ -105,9 +126,25 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
 
 pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
     match error {
+        RegisterNodeError::Signature => ApiError::invalid(
+            "signature",
+            "is not by bus_public_key over this request: it was made with another key, or the request was altered",
+        ),
+        RegisterNodeError::Time { ahead } => ApiError::invalid(
+            "at",
+            format!(
+                "is {} {} management's clock, and 5m are allowed: set the clock of the server",
+                humantime::format_duration(Duration::from_secs(ahead.num_seconds().unsigned_abs())),
+                if ahead > TimeDelta::zero() {
+                    "ahead of"
+                } else {
+                    "behind"
+                },
+            ),
+        ),
         RegisterNodeError::InvalidToken => ApiError::unauthorized("the join token is not valid"),
         RegisterNodeError::ExpiredToken => ApiError::unauthorized("the join token has expired"),
-        RegisterNodeError::UsedToken => ApiError::unauthorized("the join token was used already"),
+        RegisterNodeError::UsedToken => ApiError::unauthorized(error.to_string()),
         RegisterNodeError::NameTaken => ApiError::conflict("server_id", error.to_string()),
         RegisterNodeError::Csr(error) => match error {
             PkiError::InvalidCsr(reason) => ApiError::invalid("csr", reason.to_string()),

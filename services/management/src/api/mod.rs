@@ -18,6 +18,7 @@ use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::auth::Authenticator;
+use vpnmanager_openapi::middleware::Conventions;
 use vpnmanager_openapi::spec::Spec;
 
 use crate::app::App;
@@ -47,7 +48,9 @@ pub fn spec() -> Spec {
 /// The whole HTTP service, including `/docs`. Requests that wait for a user end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
-    vpnmanager_openapi::application(service())
+    let body_timeout = app.config.http.body_timeout;
+    let adapt = move |conventions: Conventions| conventions.keys_of::<Operator>().body_timeout(body_timeout);
+    vpnmanager_openapi::application(service(), adapt)
         .data(app)
         .data(keys)
         .data(users::Stopping(stopping))
@@ -60,7 +63,7 @@ fn service() -> OpenApiService<Apis, ()> {
         endnodes::EndnodesApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,
-        health::HealthApi,
+        health::HealthApi::default(),
     );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)

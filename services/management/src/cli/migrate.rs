@@ -12,6 +12,7 @@ use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
 use crate::config::DatabaseConfig;
+use crate::start::connecting_failed;
 
 /// How long to wait for a database that is just starting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
         .sqlx_logging(false);
     let db = Database::connect(options)
         .await
-        .context("cannot connect to PostgreSQL")?;
+        .with_context(|| connecting_failed(database))?;
     vpnmanager_migration::run(&db)
         .await
         .context("the migrations failed; nothing was changed")?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracing::info;
+use tracing::{info, warn};
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::{telemetry, tls};
+use vpnmanager_runtime::{descriptors, log_limit, telemetry, tls};
 
 use crate::api;
 use crate::config::Config;
@@ -22,6 +22,14 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     let config = Config::load(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "management")?;
+    let exposed = cli.exposed_secrets();
+    if !exposed.is_empty() {
+        warn!(
+            flags = exposed.join(", "),
+            "Secrets given as flags show in the list of processes"
+        );
+    }
+    descriptors::raise_limit().context("raising the limit of open files failed")?;
     process::block_on(run(&config))??;
     Ok(())
 }
@@ -29,6 +37,7 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    log_limit::start(&tasks);
     let stopping = tasks.token();
     let started = tokio::select! {
         started = bring_up(config, &tasks) => started,
@@ -47,7 +56,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 /// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let bound = Bound::new(&config.listen).await?;
+    let bound = Bound::new(&config.listen).await?.with(config.http);
     let app = start::start(config.clone(), tasks)
         .await
         .context("management cannot start")?;

@@ -1,6 +1,8 @@
 //! Where PostgreSQL is.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -40,8 +42,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "DB_SSLMODE",
         "TLS to PostgreSQL",
         "disable, allow, prefer, require, verify-ca or verify-full",
-    )
-    .default("prefer"),
+    ),
+    Setting::new(
+        "database.sslrootcert",
+        "DB_SSLROOTCERT",
+        "The CA that signed the certificate of PostgreSQL; without it, the CAs that browsers know",
+        "a PEM file",
+    ),
 ];
 
 /// Where PostgreSQL is.
@@ -61,8 +68,10 @@ pub struct DatabaseConfig {
     pub password: Option<SecretString>,
     /// DB_NAME.
     pub dbname: String,
-    /// DB_SSLMODE.
-    pub sslmode: SslMode,
+    /// DB_SSLMODE; `None`: `prefer` where PostgreSQL is on this machine, `verify-full` elsewhere.
+    pub sslmode: Option<SslMode>,
+    /// DB_SSLROOTCERT.
+    pub sslrootcert: Option<PathBuf>,
 }
 
 /// How much TLS is asked for (PostgreSQL manual, libpq, "SSL Support").
@@ -101,7 +110,7 @@ impl DatabaseConfig {
     #[must_use]
     pub fn connection_url(&self) -> SecretString {
         if let Some(url) = &self.url {
-            return url.clone();
+            return with_sslmode(url);
         }
         let mut url = format!("postgres://{}", encoded(&self.user));
         if let Some(password) = &self.password {
@@ -116,12 +125,24 @@ impl DatabaseConfig {
             encoded(host),
             self.port,
             encoded(&self.dbname),
-            self.sslmode.as_str()
+            self.sslmode.unwrap_or_else(|| default_sslmode(&self.host)).as_str()
         ));
+        if let Some(file) = &self.sslrootcert {
+            url.push_str(&format!("&sslrootcert={}", encoded(&file.display().to_string())));
+        }
         if !is_plain {
             url.push_str(&format!("&host={}", encoded(&self.host)));
         }
         url.into()
+    }
+
+    /// Whether nobody chose the mode, and another machine is connected to, so that its certificate is verified.
+    #[must_use]
+    pub fn verifies_by_default(&self) -> bool {
+        match &self.url {
+            Some(url) => with_sslmode(url).expose_secret() != url.expose_secret(),
+            None => self.sslmode.is_none() && default_sslmode(&self.host) == SslMode::VerifyFull,
+        }
     }
 
     /// Checks what serde cannot.
@@ -153,6 +174,34 @@ impl DatabaseConfig {
         }
         Ok(())
     }
+}
+
+/// Between programs of one machine nobody listens. Anywhere else the password and everything that is true about the users would pass in
+/// the clear, or to whoever answers, so that needs the operator's word.
+fn default_sslmode(host: &str) -> SslMode {
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    let here = host.starts_with('/') || host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback);
+    if here { SslMode::Prefer } else { SslMode::VerifyFull }
+}
+
+/// The same URL, with the default mode for its host where that is not `prefer` and the URL says nothing.
+fn with_sslmode(url: &SecretString) -> SecretString {
+    let text = url.expose_secret();
+    let query = text.split_once('?').map(|(_, query)| query);
+    let is_said = query.is_some_and(|query| {
+        let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
+        names.any(|name| name == "sslmode" || name == "ssl-mode")
+    });
+    let Ok(options) = PgConnectOptions::from_str(text) else {
+        return url.clone();
+    };
+    let is_here = options.get_socket().is_some()
+        || default_sslmode(options.get_host().trim_matches(['[', ']'])) == SslMode::Prefer;
+    if is_said || is_here {
+        return url.clone();
+    }
+    let joint = if query.is_some() { '&' } else { '?' };
+    format!("{text}{joint}sslmode={}", SslMode::VerifyFull.as_str()).into()
 }
 
 /// Percent-encoding of everything outside the unreserved characters of RFC 3986.

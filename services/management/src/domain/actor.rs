@@ -7,7 +7,7 @@ use vpnmanager_nats::ids::NodeId;
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `key:<name>`, `node:<id>` or `system`.
+    /// `key:<name>`, `node:<id>`, `system` or `unknown`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
@@ -30,6 +30,15 @@ impl Actor {
         Self {
             name: format!("node:{node}"),
             address: None,
+            request_id: None,
+        }
+    }
+
+    /// Somebody without a valid key.
+    pub fn unknown(address: Option<IpAddr>) -> Self {
+        Self {
+            name: "unknown".to_owned(),
+            address,
             request_id: None,
         }
     }

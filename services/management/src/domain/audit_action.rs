@@ -38,6 +38,8 @@ audit_actions! {
     UserResumed => "user_resumed",
     /// A user was given a new credential.
     UserReissued => "user_reissued",
+    /// Credentials of a user were revoked because others may have their keys.
+    UserCredentialsRevoked => "user_credentials_revoked",
     /// A user was removed: its credentials are revoked, and its nodes will remove it.
     UserRemoved => "user_removed",
     /// The last node of a removed user has confirmed the removal.
@@ -50,6 +52,8 @@ audit_actions! {
     UserRevisionRaised => "user_revision_raised",
     /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
+    /// Somebody presented unknown keys or join tokens.
+    AccessRefused => "access_refused",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",
     /// A node enrolled.
@@ -64,6 +68,10 @@ audit_actions! {
     NodeDisabled => "node_disabled",
     /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
+    /// Management began to revoke the credentials that a node made.
+    NodeRevocationStarted => "node_revocation_started",
+    /// All credentials that a node made are revoked.
+    NodeRevocationCompleted => "node_revocation_completed",
     /// A node's state changed.
     NodeStateChanged => "node_state_changed",
     /// A node that was lost gets users again.
@@ -74,6 +82,8 @@ audit_actions! {
     NodeCloned => "node_cloned",
     /// A refused agent was accepted because the other agents of its node are silent.
     NodeCloneAccepted => "node_clone_accepted",
+    /// A node sent far more than its budget, and is cut off the bus for a while.
+    NodeCutOff => "node_cut_off",
     /// The bus has a new store: its streams were lost or replaced.
     BusStoreReplaced => "bus_store_replaced",
     /// A node could not read a command.

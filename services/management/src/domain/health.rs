@@ -12,10 +12,12 @@ use crate::config::HealthConfig;
 const NEARLY_FULL_PERCENT: u64 = 95;
 
 /// What management knows of a node besides its heartbeat.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Circumstances {
     /// Whether a clone of the node is active.
     pub cloned: bool,
+    /// Of what it sends more than its budget, for people.
+    pub excess: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
 }
@@ -33,7 +35,7 @@ pub struct Assessment {
 pub fn assess(
     heartbeat: &Heartbeat,
     received_at: DateTime<Utc>,
-    circumstances: Circumstances,
+    circumstances: &Circumstances,
     limits: HealthConfig,
 ) -> Assessment {
     let clone = circumstances
@@ -45,6 +47,7 @@ pub fn assess(
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
         .or_else(drift)
+        .or_else(|| circumstances.excess.clone())
         .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
         .or_else(|| shortage(heartbeat));
     match found {
@@ -60,8 +63,14 @@ pub fn assess(
 }
 
 /// The state of a node whose last heartbeat arrived at `last_seen`; `None` while that is recent enough for the last assessment to stay.
-pub fn by_age(last_seen: DateTime<Utc>, now: DateTime<Utc>, limits: HealthConfig) -> Option<Assessment> {
-    let age = (now - last_seen).to_std().unwrap_or_default();
+/// Silence before `heard_since` does not count: management could not hear then.
+pub fn by_age(
+    last_seen: DateTime<Utc>,
+    heard_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limits: HealthConfig,
+) -> Option<Assessment> {
+    let age = (now - last_seen.max(heard_since)).to_std().unwrap_or_default();
     let state = if age > limits.lost_after {
         NodeState::Lost
     } else if age > limits.stale_after {
@@ -149,18 +158,22 @@ mod tests {
         let (nothing, now) = (Circumstances::default(), well.at);
         let cloned = Circumstances {
             cloned: true,
-            ..nothing
+            ..nothing.clone()
         };
         let drifts_since = |at| Circumstances {
             drift_since: Some(at),
-            ..nothing
+            ..Circumstances::default()
+        };
+        let noisy = Circumstances {
+            excess: Some("it sends too many heartbeats".to_owned()),
+            ..nothing.clone()
         };
         let healthy = Assessment {
             state: NodeState::Healthy,
             reason: None,
         };
-        for known in [nothing, drifts_since(now)] {
-            assert_eq!(assess(&well, now, known, limits()), healthy, "{known:?}");
+        for known in [nothing.clone(), drifts_since(now)] {
+            assert_eq!(assess(&well, now, &known, limits()), healthy, "{known:?}");
         }
 
         let mut down = heartbeat();
@@ -172,18 +185,19 @@ mod tests {
         skewed.at = now - TimeDelta::seconds(3);
         let cases = [
             (&well, cloned, "a second agent speaks with its identity, and is refused"),
-            (&down, nothing, "OpenVPN is down: killed"),
+            (&down, nothing.clone(), "OpenVPN is down: killed"),
             (
                 &well,
                 drifts_since(now - TimeDelta::seconds(5)),
                 "it holds something else than it should, and is being put right",
             ),
-            (&skewed, nothing, "its clock is off by -3000 ms"),
+            (&well, noisy, "it sends too many heartbeats"),
+            (&skewed, nothing.clone(), "its clock is off by -3000 ms"),
             (&full, nothing, "95 of 100 addresses are in use"),
         ];
         for (heartbeat, known, reason) in cases {
             assert_eq!(
-                assess(heartbeat, now, known, limits()),
+                assess(heartbeat, now, &known, limits()),
                 Assessment {
                     state: NodeState::Degraded,
                     reason: Some(reason.to_owned())
@@ -195,10 +209,16 @@ mod tests {
     #[test]
     fn silence_makes_stale_then_lost() {
         let now = Utc::now();
-        let state = |seconds| by_age(now - TimeDelta::seconds(seconds), now, limits()).map(|found| found.state);
+        let ago = |seconds| now - TimeDelta::seconds(seconds);
+        let long_ago = ago(1000);
+        let state = |seconds| by_age(ago(seconds), long_ago, now, limits()).map(|found| found.state);
         assert_eq!(state(15), None);
         assert_eq!(state(16), Some(NodeState::Stale));
         assert_eq!(state(31), Some(NodeState::Lost));
         assert_eq!(state(-5), None);
+        let heard_for = |seconds| by_age(long_ago, ago(seconds), now, limits()).map(|found| found.state);
+        assert_eq!(heard_for(15), None, "management could not hear before");
+        assert_eq!(heard_for(16), Some(NodeState::Stale));
+        assert_eq!(heard_for(31), Some(NodeState::Lost));
     }
 }

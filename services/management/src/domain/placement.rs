@@ -202,4 +202,4 @@ fn weight(user: UserKey, node: &NodeId) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

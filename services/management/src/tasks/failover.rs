@@ -1,5 +1,6 @@
 //! Gives users of lost nodes another home, and readmits nodes that returned.
 
+use chrono::Utc;
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
@@ -24,6 +25,11 @@ impl Reconciler for Failover {
         let app = &self.app;
         if readmit_nodes(&app.db).await? > 0 {
             app.placer.wake();
+        }
+        // What looked like the death of a node may have been the deafness of management.
+        let heard_for = Utc::now() - app.hearing.since();
+        if heard_for.to_std().unwrap_or_default() < app.config.health.lost_after {
+            return Ok(Next::Idle);
         }
         let rehomed = rehome_users(&app.db, app.config.health.rehome_after).await?;
         if rehomed.users > 0 {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use vpnmanager_nats::{subjects, topology::MANAGEMENT_GROUP};
-use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
+use vpnmanager_runtime::{
+    reconcile::{Next, Wake},
+    tasks::Tasks,
+};
 
 use crate::{
     app::App,
@@ -13,21 +15,23 @@ use crate::{
 mod bus;
 mod failover;
 mod handshakes;
-mod heartbeats;
-mod intents;
+mod inbound;
+mod old_intents;
 mod placer;
 mod publisher;
-mod reports;
-mod requests;
-mod signs;
-mod syncs;
+mod revocations;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
+/// How often old answers to local requests are looked for.
+const OLD_INTENTS_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often refused callers are recorded in the audit trail, at most.
+const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
 
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
@@ -43,7 +47,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         "node-ages",
         &unwoken,
         SECOND,
-        on(app, |app| async move { assess_ages(&app.db, app.config.health).await }),
+        on(app, |app| async move { assess_ages(&app).await }),
     );
     tasks.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
     tasks.reconcile(
@@ -52,36 +56,33 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         SECOND,
         on(app, |app| async move { tell_draining(&app).await }),
     );
+    tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    tasks.reconcile(
+        "old-intents",
+        &unwoken,
+        OLD_INTENTS_PERIOD,
+        on(app, old_intents::forget),
+    );
+    tasks.reconcile(
+        "refusals",
+        &unwoken,
+        REFUSALS_PERIOD,
+        on(app, |app| async move {
+            app.gatekeeper
+                .record(&app.db, &app.config.server_id)
+                .await
+                .map(|()| Next::Idle)
+        }),
+    );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(
         "bus-connections",
-        bus::follow_connections(app.bus.connections.clone(), reconnected, tasks.token()),
+        bus::follow_connections(app.bus.connections.clone(), reconnected.clone(), tasks.token()),
     );
 
-    let subscribe = |subject: &'static str| app.bus.client.queue_subscribe(subject, MANAGEMENT_GROUP.to_owned());
-    let heartbeats = subscribe(subjects::ALL_HEARTBEATS).await?;
-    tasks.spawn("heartbeats", heartbeats::run(app.clone(), heartbeats, tasks.token()));
-    let syncs = subscribe(subjects::ALL_SYNCS).await?;
-    tasks.spawn(
-        "syncs",
-        requests::serve(app.clone(), syncs, tasks.token(), syncs::answer),
-    );
-    let signs = subscribe(subjects::ALL_SIGNS).await?;
-    tasks.spawn(
-        "signs",
-        requests::serve(app.clone(), signs, tasks.token(), signs::answer),
-    );
-    let intents = subscribe(subjects::ALL_INTENTS).await?;
-    tasks.spawn(
-        "intents",
-        requests::serve(app.clone(), intents, tasks.token(), intents::answer),
-    );
-
-    let consumer = app.topology.ensure_event_consumer().await?;
-    tasks.spawn("reports", reports::run(app.clone(), consumer, tasks.token()));
-    Ok(())
+    inbound::start(app, tasks, &reconnected).await
 }
 
 /// A reconciler that calls `operation` with this App each time.

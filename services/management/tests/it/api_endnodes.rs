@@ -5,7 +5,7 @@ use poem::test::TestResponse;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
+use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, json_of, problem_of, registration};
 
 async fn token(stack: &Stack, body: Value) -> String {
     let response = stack
@@ -21,14 +21,11 @@ async fn token(stack: &Stack, body: Value) -> String {
 }
 
 /// Registers with a join token and without an API key.
-async fn register(stack: &Stack, mut body: Value, token: Option<&str>) -> TestResponse {
-    if let Some(token) = token {
-        body["join_token"] = json!(token);
-    }
+async fn register(stack: &Stack, node: &Registering, token: Option<&str>) -> TestResponse {
     stack
         .client()
         .post("/api/endnodes/register")
-        .body_json(&body)
+        .body_json(&node.again().token(token).body())
         .send()
         .await
 }
@@ -42,8 +39,8 @@ async fn assert_refused(response: TestResponse, detail: &str) {
 async fn a_join_token_enrols_one_node_once() {
     let stack = Stack::start().await;
     let token = token(&stack, json!({})).await;
-    let body = registration("node-1");
-    let response = register(&stack, body.clone(), Some(&token)).await;
+    let node = registration("node-1");
+    let response = register(&stack, &node, Some(&token)).await;
     response.assert_header("location", "/api/endnodes/node-1");
     response.assert_header("cache-control", "no-store");
     let enrolment = json_of(response, StatusCode::CREATED).await;
@@ -72,10 +69,10 @@ async fn a_join_token_enrols_one_node_once() {
         );
     }
     // The answer may have been lost: the same keys may ask again.
-    json_of(register(&stack, body, Some(&token)).await, StatusCode::CREATED).await;
+    json_of(register(&stack, &node, Some(&token)).await, StatusCode::CREATED).await;
     assert_refused(
-        register(&stack, registration("node-2"), Some(&token)).await,
-        "the join token was used already",
+        register(&stack, &registration("node-2"), Some(&token)).await,
+        "the join token was used already, for another node, key, certificate request or endpoint: make a new token for this server_id",
     )
     .await;
 }
@@ -98,7 +95,7 @@ async fn an_expired_foreign_or_missing_token_enrols_nobody() {
         (Some(ADMIN_KEY), "the join token is not valid"),
         (None, "a join_token in the body or a key is needed"),
     ] {
-        assert_refused(register(&stack, registration("node-1"), token).await, detail).await;
+        assert_refused(register(&stack, &registration("node-1"), token).await, detail).await;
     }
     let (problem, _) = problem_of(
         stack.client().get("/api/endnodes/node-1").admin().send().await,
@@ -107,7 +104,7 @@ async fn an_expired_foreign_or_missing_token_enrols_nobody() {
     .await;
     assert_eq!(problem["detail"], "there is no such server");
     json_of(
-        register(&stack, registration("node-2"), Some(&bound)).await,
+        register(&stack, &registration("node-2"), Some(&bound)).await,
         StatusCode::CREATED,
     )
     .await;
@@ -121,19 +118,19 @@ async fn a_name_is_not_taken_from_a_node_by_a_key_but_by_a_token_made_for_it() {
         .client()
         .post("/api/endnodes/register")
         .admin()
-        .body_json(&registration("node-1"))
+        .body_json(&registration("node-1").body())
         .send()
         .await;
     assert_eq!(problem_of(by_key, StatusCode::CONFLICT).await.1, ["server_id"]);
     let any = token(&stack, json!({})).await;
     problem_of(
-        register(&stack, registration("node-1"), Some(&any)).await,
+        register(&stack, &registration("node-1"), Some(&any)).await,
         StatusCode::CONFLICT,
     )
     .await;
     let bound = token(&stack, json!({ "server_id": "node-1" })).await;
     json_of(
-        register(&stack, registration("node-1"), Some(&bound)).await,
+        register(&stack, &registration("node-1"), Some(&bound)).await,
         StatusCode::CREATED,
     )
     .await;

@@ -165,7 +165,7 @@ async fn bad_parameters_are_named() {
 async fn bad_registrations_and_tokens_are_refused_with_the_field() {
     let stack = Stack::start().await;
     let with = |field: &str, value: Value| {
-        let mut body = registration("node-1");
+        let mut body = registration("node-1").with(field, value.clone()).body();
         body[field] = value;
         body
     };
@@ -185,6 +185,13 @@ async fn bad_registrations_and_tokens_are_refused_with_the_field() {
         ("pool", json!("a b")),
         ("capacity", json!(0)),
         ("agent_version", json!("x".repeat(65))),
+        ("at", json!("yesterday")),
+        ("at", json!("+262142-12-31T23:59:59Z")),
+        ("at", Value::Null),
+        ("signature", json!("not base64url!")),
+        ("signature", json!("c2lnbmVk")),
+        ("signature", json!("A".repeat(257))),
+        ("signature", Value::Null),
     ];
     for (field, value) in cases {
         assert_refused(&stack, "/api/endnodes/register", with(field, value), field).await;

@@ -255,9 +255,8 @@ async fn nobody_is_kept_waiting_when_the_process_stops() {
 #[tokio::test]
 async fn a_profile_comes_from_its_home_and_nowhere_else() {
     let stack = Stack::start().await;
-    let mut body = registration("node-1");
-    let key = nkeys::KeyPair::new_user();
-    body["bus_public_key"] = json!(key.public_key());
+    let node = registration("node-1");
+    let (body, key) = (node.body(), node.key);
     let response = stack
         .client()
         .post("/api/endnodes/register")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
 use vpnmanager_management::cli::Command;
-use vpnmanager_management::config::{Config, SERVICE, SslMode};
+use vpnmanager_management::config::{Config, SERVICE};
 use vpnmanager_runtime::process::Stop;
 
 /// Loads the configuration from these flags, variables and this file.
@@ -29,17 +29,19 @@ fn usage(result: Result<Config, Stop>) -> String {
     }
 }
 
-const KEY: (&str, &str) = ("API_KEY", "k");
+/// Random, as a key must be.
+const RANDOM: &str = "9f2c4b7e1a8d3f605be7c2914d06a8f3";
+const KEY: (&str, &str) = ("API_KEY", RANDOM);
 
 #[test]
 fn a_file_of_the_first_design_loads_as_it_is() {
     let file = r#"{
       "server_id": "management-server",
-      "api_key": "your-api-key",
+      "api_key": "9f2c4b7e1a8d3f605be7c2914d06a8f3",
       "database": {"host": "localhost", "port": 5432, "user": "vpnmanager", "password": "your-password", "dbname": "vpnmanager", "sslmode": "disable"}
     }"#;
     let config = load(&[], &[], Some(file)).expect("valid");
-    assert_eq!(config.api_key.expose_secret(), "your-api-key");
+    assert_eq!(config.api_key.expose_secret(), RANDOM);
     assert_eq!(
         config.database.connection_url().expose_secret(),
         "postgres://vpnmanager:your-password@localhost:5432/vpnmanager?sslmode=disable"
@@ -48,7 +50,7 @@ fn a_file_of_the_first_design_loads_as_it_is() {
 
 #[test]
 fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
-    let file = r#"{"api_key": "file", "server_id": "file", "database": {"host": "file", "user": "file"}, "placement": {"replicas": 2}}"#;
+    let file = r#"{"api_key": "9f2c4b7e1a8d3f605be7c2914d06a8f3", "server_id": "file", "database": {"host": "file", "user": "file"}, "placement": {"replicas": 2}}"#;
     let env = [
         ("SERVER_ID", "env"),
         ("DB_HOST", "env"),
@@ -66,7 +68,7 @@ fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     );
     assert_eq!(config.listen, ["127.0.0.1:1", "[::1]:2"]);
     assert_eq!((config.placement.replicas, config.health.stale_after.as_secs()), (2, 1));
-    assert_eq!(config.database.sslmode, SslMode::Prefer);
+    assert_eq!(config.database.sslmode, None);
     assert_eq!(config.bus.urls_for_nodes(), ["tls://127.0.0.1:4222"]);
 }
 
@@ -80,6 +82,10 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
     let cases = [
         ("SERVER_ID", "a.b", "server_id"),
         ("API_KEY", "with space", "api_key"),
+        ("API_KEY", "x", "api_key"),
+        ("API_KEY", "change-me", "api_key"),
+        ("API_KEY", "your-secret-api-key", "api_key"),
+        ("API_KEY", "development-only", "api_key"),
         ("LISTEN", "8080", "listen"),
         ("DATABASE_URL", "mysql://x", "database.url"),
         ("DB_PORT", "none", "database.port"),
@@ -137,9 +143,9 @@ fn the_printed_configuration_masks_secrets() {
 fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("key");
-    std::fs::write(&path, "from-file\n").expect("written");
+    std::fs::write(&path, format!("{RANDOM}\n")).expect("written");
     let config = load(&[], &[("API_KEY_FILE", path.to_str().expect("UTF-8"))], None).expect("valid");
-    assert_eq!(config.api_key.expose_secret(), "from-file");
+    assert_eq!(config.api_key.expose_secret(), RANDOM);
 }
 
 #[test]
@@ -167,7 +173,8 @@ fn odd_characters_survive_in_the_connection_url() {
 fn the_sample_loads() {
     let sample = SERVICE.sample();
     let config = load(&[], &[], Some(&sample)).expect("valid");
-    assert_eq!(config.api_key.expose_secret(), "change-me");
+    assert_eq!(config.api_key.expose_secret().len(), 64);
+    assert_ne!(SERVICE.sample(), sample, "each sample has a key of its own");
 }
 
 #[test]
@@ -195,4 +202,93 @@ fn bus_init_takes_flags_of_its_own() {
         .parse_from::<Command>(wrong, BTreeMap::new(), folder.path())
         .expect("parsed");
     assert!(matches!(Command::run(&cli), Err(Stop::Usage(_))));
+}
+
+#[test]
+fn a_weak_key_is_refused_with_the_way_to_make_one() {
+    for weak in ["x", "change-me", "hushhushhushhushhushhushhushhushhush"] {
+        let text = usage(load(&[], &[("API_KEY", weak)], None));
+        assert!(text.contains("openssl rand -hex 32"), "{text}");
+        assert!(!text.contains("hush") && !text.contains("change-me"), "{text}");
+    }
+}
+
+#[test]
+fn a_database_elsewhere_is_verified_unless_the_operator_says_otherwise() {
+    let url = |env: &[(&str, &str)]| {
+        let env: Vec<_> = [KEY].iter().chain(env).copied().collect();
+        let config = load(&[], &env, None).expect("valid");
+        let url = config.database.connection_url().expose_secret().to_owned();
+        (url, config.database.verifies_by_default())
+    };
+    for here in [
+        "localhost",
+        "LOCALHOST",
+        "127.0.0.1",
+        "127.8.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "/run/postgresql",
+    ] {
+        let (url, verifies) = url(&[("DB_HOST", here)]);
+        assert!(url.contains("sslmode=prefer") && !verifies, "{here}: {url}");
+    }
+    for there in [
+        "db.example.org",
+        "10.0.0.5",
+        "2001:db8::1",
+        "localhost.example.org",
+        "0.0.0.0",
+    ] {
+        let (found, verifies) = url(&[("DB_HOST", there)]);
+        assert!(found.contains("sslmode=verify-full") && verifies, "{there}: {found}");
+        for word in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] {
+            let (found, verifies) = url(&[("DB_HOST", there), ("DB_SSLMODE", word)]);
+            assert!(
+                found.contains(&format!("sslmode={word}")) && !verifies,
+                "{there} {word}: {found}"
+            );
+        }
+    }
+    let (found, _) = url(&[("DB_HOST", "db.example.org"), ("DB_SSLROOTCERT", "/etc/ca of ours.pem")]);
+    assert!(
+        found.ends_with("?sslmode=verify-full&sslrootcert=%2Fetc%2Fca%20of%20ours.pem"),
+        "{found}"
+    );
+
+    for (given, expected) in [
+        (
+            "postgres://u@db.example.org/d",
+            "postgres://u@db.example.org/d?sslmode=verify-full",
+        ),
+        (
+            "postgres://u@db.example.org/d?application_name=a",
+            "postgres://u@db.example.org/d?application_name=a&sslmode=verify-full",
+        ),
+        (
+            "postgres://u@[2001:db8::1]/d",
+            "postgres://u@[2001:db8::1]/d?sslmode=verify-full",
+        ),
+        (
+            "postgres://u@localhost/d?host=db.example.org",
+            "postgres://u@localhost/d?host=db.example.org&sslmode=verify-full",
+        ),
+        (
+            "postgres://u@db.example.org/d?sslmode=disable",
+            "postgres://u@db.example.org/d?sslmode=disable",
+        ),
+        (
+            "postgres://u@db.example.org/d?ssl-mode=prefer",
+            "postgres://u@db.example.org/d?ssl-mode=prefer",
+        ),
+        ("postgres://u@localhost/d", "postgres://u@localhost/d"),
+        ("postgres://u@[::1]:5433/d", "postgres://u@[::1]:5433/d"),
+        (
+            "postgres://u@localhost/d?host=/run/postgresql",
+            "postgres://u@localhost/d?host=/run/postgresql",
+        ),
+    ] {
+        let (found, verifies) = url(&[("DATABASE_URL", given)]);
+        assert_eq!((found.as_str(), verifies), (expected, given != expected));
+    }
 }

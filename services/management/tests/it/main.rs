@@ -1,5 +1,8 @@
 //! Management against a private PostgreSQL and a private nats-server.
 
+// Starting a whole management nests more futures than the compiler follows by default.
+#![recursion_limit = "256"]
+
 mod stack;
 
 mod config;
@@ -13,4 +16,7 @@ mod api_endnodes;
 mod api_input;
 mod api_spec;
 mod api_users;
+mod callers;
+mod enrolment;
 mod standing;
+mod strangers;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use vpnmanager_testbed::nats::Nats;
 
-use crate::stack::{fresh_database, start_nats};
+use crate::stack::{ADMIN_KEY, fresh_database, start_nats};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -48,9 +48,16 @@ async fn commands_print_their_answer_and_mistakes_end_with_2() {
     let yaml = run(&["openapi", "--yaml"], &[]).await;
     assert_eq!(text(&yaml.stdout), vpnmanager_management::api::spec().yaml());
     let sample = run(&["config-sample"], &[]).await;
+    assert_eq!(sample.status.code(), Some(0));
+    // The key is another one each time.
+    let keyless = |sample: &str| {
+        let mut sample: serde_json::Value = serde_json::from_str(sample).expect("JSON");
+        sample["api_key"].take();
+        sample
+    };
     assert_eq!(
-        (sample.status.code(), text(&sample.stdout)),
-        (Some(0), vpnmanager_management::config::SERVICE.sample().as_str())
+        keyless(text(&sample.stdout)),
+        keyless(&vpnmanager_management::config::SERVICE.sample())
     );
 
     let wrong: [(&[&str], &str); 3] = [
@@ -74,7 +81,7 @@ async fn the_databases_password_is_not_told_when_its_url_is_of_no_use() {
         ("serve", "postgres://u:hush@127.0.0.1:port/d", 2),
         ("serve", "mysql://u:hush@h/d", 2),
     ] {
-        let output = run(&[command], &[("API_KEY", "k"), ("DATABASE_URL", url)]).await;
+        let output = run(&[command], &[("API_KEY", ADMIN_KEY), ("DATABASE_URL", url)]).await;
         let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{command} {url}: {said}");
         assert!(
@@ -94,20 +101,37 @@ async fn migrate_may_be_repeated() {
 }
 
 /// The running binary and its bus.
-struct Running {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
     _nats: Nats,
     _folder: TempDir,
 }
 
 /// Starts the service and waits until it logs its address.
 async fn start() -> Running {
+    start_as(binary).await
+}
+
+/// The same for a process that may have this many files open at once.
+pub(crate) async fn start_with_files(limit: u32) -> Running {
+    start_as(|folder| {
+        let mut shell = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_vpnmanager-management");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, program]).current_dir(folder);
+        shell.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        shell
+    })
+    .await
+}
+
+async fn start_as(program: impl FnOnce(&Path) -> Command) -> Running {
     let folder = tempfile::tempdir().expect("a folder");
     let (nats, bus_dir) = start_nats().await;
-    let mut child = binary(folder.path())
+    let mut child = program(folder.path())
         .args(["-server-id", "management-7", "--listen", "127.0.0.1:0"])
-        .env("API_KEY", "k")
+        .env("API_KEY", ADMIN_KEY)
         .env("DATABASE_URL", fresh_database().await.expect("a database"))
         .env("NATS_URL", nats.tls_url())
         .env("BUS_DIR", bus_dir)
@@ -173,4 +197,55 @@ async fn the_service_answers_and_stops_cleanly_though_a_caller_dawdles() {
 
     assert_eq!(status.code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn secrets_given_as_flags_are_named_once_and_not_repeated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = binary(folder.path())
+        .args([
+            "--api-key",
+            ADMIN_KEY,
+            "-db-password",
+            "hush",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        // Nobody answers there, so the service waits after its warning.
+        .args(["--db-host", "127.0.0.1", "--db-port", "1"])
+        .env("PKI_DIR", folder.path().join("pki"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let warned = async {
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            assert!(!line.contains("hush") && !line.contains(ADMIN_KEY), "{line}");
+            if line.contains("Secrets given as flags") {
+                return line;
+            }
+        }
+        panic!("ended without a warning")
+    };
+    let line = tokio::time::timeout(SOON, warned).await.expect("warned in time");
+    for named in ["--api-key", "API_KEY_FILE", "--db-password", "DB_PASSWORD_FILE"] {
+        assert!(line.contains(named), "{line}");
+    }
+    child.kill().await.expect("killed");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_verified_is_said_to_be_so_and_taken_when_the_operator_insists() {
+    // 0.0.0.0 leads to this machine and is no loopback address, so it stands for another one. The server has no TLS.
+    let url = fresh_database().await.expect("a database");
+    let elsewhere = url.replace("127.0.0.1", "0.0.0.0");
+    let (bare, _) = elsewhere.split_once('?').expect("a query");
+    let refused = run(&["migrate"], &[("DATABASE_URL", bare)]).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for words in ["verified by default", "DB_SSLMODE", "DB_SSLROOTCERT"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let insisted = run(&["migrate"], &[("DATABASE_URL", &elsewhere)]).await;
+    assert_eq!(insisted.status.code(), Some(0), "{}", text(&insisted.stderr));
 }

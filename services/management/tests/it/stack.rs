@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use poem::http::StatusCode;
 use poem::test::{TestClient, TestRequestBuilder, TestResponse};
 use poem::{Endpoint, Response};
@@ -23,13 +24,14 @@ use vpnmanager_management::{
 };
 use vpnmanager_nats::security::bus_files::init::BusInit;
 use vpnmanager_openapi::auth::hash_key;
+use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::nats::Nats;
 use vpnmanager_testbed::postgres::{self, DatabaseError};
 
 /// The key from `API_KEY`.
-pub(crate) const ADMIN_KEY: &str = "the-admin-key";
+pub(crate) const ADMIN_KEY: &str = "4e1f0a9c7b2d8365f04b1d6ec8a39752";
 
 /// A running management.
 pub(crate) struct Stack {
@@ -43,21 +45,28 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts one on a database and a bus of its own.
     pub(crate) async fn start() -> Self {
+        Box::pin(Self::start_with(&[])).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
         let database = fresh_database().await.expect("a database");
         let pki_dir = folder.path().join("pki");
-        let config = configure(&[
+        let url = nats.tls_url();
+        let own = [
             ("SERVER_ID", "management-test"),
             ("API_KEY", ADMIN_KEY),
             ("LISTEN", "127.0.0.1:0"),
             ("SHUTDOWN_TIMEOUT", "5s"),
             ("DATABASE_URL", &database),
-            ("NATS_URL", &nats.tls_url()),
+            ("NATS_URL", &url),
             ("BUS_DIR", path(&bus_dir)),
             ("PKI_DIR", path(&pki_dir)),
-        ]);
+        ];
+        let config = configure(&[&own, settings].concat());
         let tasks = Tasks::new();
         let app = start::start(config.clone(), &tasks).await.expect("management starts");
         Self {
@@ -80,7 +89,7 @@ impl Stack {
         let request = client
             .post("/api/endnodes/register")
             .admin()
-            .body_json(&registration(server_id));
+            .body_json(&registration(server_id).body());
         request.send().await.assert_status(StatusCode::CREATED);
     }
 
@@ -146,13 +155,64 @@ impl<E> WithKey for TestRequestBuilder<'_, E> {
 }
 
 /// A registration of that node with keys of its own.
-pub(crate) fn registration(server_id: &str) -> Value {
-    json!({
-        "server_id": server_id,
-        "bus_public_key": nkeys::KeyPair::new_user().public_key(),
-        "csr": csr(),
-        "host": "127.0.0.1",
-    })
+pub(crate) fn registration(server_id: &str) -> Registering {
+    Registering {
+        key: nkeys::KeyPair::new_user(),
+        fields: json!({ "server_id": server_id, "csr": csr(), "host": "127.0.0.1" }),
+    }
+}
+
+/// A registration that is signed when it is sent.
+pub(crate) struct Registering {
+    pub(crate) key: nkeys::KeyPair,
+    fields: Value,
+}
+
+impl Registering {
+    /// The same with this field.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.fields[field] = value.into();
+        self
+    }
+
+    /// The same with this token, or none.
+    pub(crate) fn token(self, token: Option<&str>) -> Self {
+        match token {
+            Some(token) => self.with("join_token", token),
+            None => self,
+        }
+    }
+
+    /// The same from the holder of this key.
+    pub(crate) fn by(mut self, key: nkeys::KeyPair) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The same fields and key once more.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            key: nkeys::KeyPair::from_seed(&self.key.seed().expect("a seed")).expect("a key"),
+            fields: self.fields.clone(),
+        }
+    }
+
+    /// The signed body.
+    pub(crate) fn body(&self) -> Value {
+        self.body_at(Utc::now())
+    }
+
+    /// The body as it is signed by a clock that shows this time. What cannot be parsed is left unsigned.
+    pub(crate) fn body_at(&self, at: DateTime<Utc>) -> Value {
+        let mut body = self.fields.clone();
+        body["bus_public_key"] = json!(self.key.public_key());
+        let Ok(unsigned) = serde_json::from_value::<Registration>(body.clone()) else {
+            return body;
+        };
+        let claim = unsigned.claim(at);
+        let signature = claim.sign(&self.key).expect("signed");
+        serde_json::to_value(unsigned.signed(&claim, &signature)).expect("JSON")
+    }
 }
 
 /// A certificate request with a fresh P-256 key.

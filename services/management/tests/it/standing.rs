@@ -12,10 +12,11 @@ use vpnmanager_nats::security::{
     standing::{Question, Standing},
 };
 
-use crate::stack::{Stack, WithKey as _, csr, json_of, problem_of};
+use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
 
 async fn register(stack: &Stack, id: &str, key: &KeyPair) {
-    let body = json!({ "server_id": id, "bus_public_key": key.public_key(), "csr": csr(), "host": "127.0.0.1" });
+    let key = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
+    let body = registration(id).by(key).body();
     let client = stack.client();
     let request = client.post("/api/endnodes/register").admin().body_json(&body);
     request.send().await.assert_status(StatusCode::CREATED);

@@ -209,6 +209,22 @@ impl<S> Cli<S> {
         self.layers().unused()
     }
 
+    /// Secrets that were given as flags, each with what to use instead: every account of the machine sees them in the list of processes.
+    /// Worth one warning.
+    #[must_use]
+    pub fn exposed_secrets(&self) -> Vec<String> {
+        let given = self
+            .service
+            .all_settings()
+            .filter(|setting| setting.is_secret() && self.flags.contains_key(&setting.flag()));
+        given
+            .map(|setting| {
+                let (flag, variable) = (setting.flag(), setting.env);
+                format!("--{flag} (use {variable}, {variable}_FILE or --{flag}-file)")
+            })
+            .collect()
+    }
+
     /// A value that passed its type but not the service's own check: the message names its places like any other.
     #[must_use]
     pub fn reject(&self, key: &str, reason: impl Into<String>) -> ConfigError {

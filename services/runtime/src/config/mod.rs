@@ -3,6 +3,7 @@
 //! A service declares its [`Setting`]s in a table and its structs with serde; everything else (flags, `--help`, `*_FILE` variants
 //! of secrets, messages, `--print-config`, the sample file) follows from the two.
 
+mod api_key;
 mod command_line;
 mod error;
 mod layers;
@@ -12,6 +13,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 
+pub use api_key::{EXPECTED_KEY, SHORTEST_KEY, random_key, weakness};
 pub use command_line::{Cli, Service};
 pub use error::ConfigError;
 pub use masking::{MASK, masked};

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::setting::{Listing, Setting};
+use super::api_key::random_key;
+use super::setting::{Listing, Sample, Setting};
 
 /// Builds the nested JSON object of all settings that are used; a setting without default or sample is `null` (not set).
 pub(crate) fn sample<'a>(settings: impl Iterator<Item = &'a Setting>) -> String {
@@ -16,8 +17,13 @@ pub(crate) fn sample<'a>(settings: impl Iterator<Item = &'a Setting>) -> String 
 }
 
 fn value_of(setting: &Setting) -> Value {
-    let Some(text) = setting.sample.or(setting.default) else {
-        return Value::Null;
+    let text = match setting.sample {
+        Sample::Key => return Value::from(random_key()),
+        Sample::Text(text) => text,
+        Sample::Default => match setting.default {
+            Some(text) => text,
+            None => return Value::Null,
+        },
     };
     match setting.list {
         Listing::Comma => Value::from(

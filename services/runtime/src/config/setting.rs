@@ -10,7 +10,7 @@ pub struct Setting {
     pub(crate) help: &'static str,
     pub(crate) expected: &'static str,
     pub(crate) default: Option<&'static str>,
-    pub(crate) sample: Option<&'static str>,
+    pub(crate) sample: Sample,
     pub(crate) kind: Kind,
     pub(crate) list: Listing,
 }
@@ -23,6 +23,16 @@ pub(crate) enum Kind {
     Secret,
     /// Accepted for compatibility and not used.
     Ignored,
+}
+
+/// What the sample file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// The default, or nothing.
+    Default,
+    Text(&'static str),
+    /// A fresh random key.
+    Key,
 }
 
 /// Whether the text is one value or a comma list of them.
@@ -42,7 +52,7 @@ impl Setting {
             help,
             expected,
             default: None,
-            sample: None,
+            sample: Sample::Default,
             kind: Kind::Plain,
             list: Listing::One,
         }
@@ -61,7 +71,16 @@ impl Setting {
     #[must_use]
     pub const fn sample(self, value: &'static str) -> Self {
         Self {
-            sample: Some(value),
+            sample: Sample::Text(value),
+            ..self
+        }
+    }
+
+    /// The sample file has a fresh random key of its own each time.
+    #[must_use]
+    pub const fn sample_key(self) -> Self {
+        Self {
+            sample: Sample::Key,
             ..self
         }
     }

@@ -347,3 +347,19 @@ fn a_wrong_flag_is_a_usage_error() {
         Err(Stop::Done(_))
     ));
 }
+
+#[test]
+fn secrets_given_as_flags_are_named_with_what_to_use_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = |args: &'static [&'static str]| {
+        let given = Given {
+            args,
+            env: &[KEY],
+            file: None,
+        };
+        parse(&given, folder.path()).unwrap().exposed_secrets()
+    };
+    let named = given(&["-api-key", "s3cret", "--server-id", "s"]);
+    assert_eq!(named, ["--api-key (use API_KEY, API_KEY_FILE or --api-key-file)"]);
+    assert!(given(&["--api-key-file", "/some/file", "--server-id", "s"]).is_empty());
+}

@@ -12,7 +12,8 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 9] = [
+const SUBJECTS: [&str; 10] = [
+    "access_",
     "user_",
     "node_",
     "bus_",

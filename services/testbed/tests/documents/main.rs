@@ -5,6 +5,7 @@ mod actions;
 mod links;
 mod markdown;
 mod messages;
+mod pins;
 mod proofs;
 mod routes;
 mod settings;

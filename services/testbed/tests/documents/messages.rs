@@ -15,7 +15,13 @@ fn quoted(page: &str) -> Vec<String> {
 
 /// The code of the programs, with string literals that a backslash continues on the next line in one piece.
 fn programs() -> String {
-    let folders = ["services/management/src", "services/endnode/src", "nats/src"];
+    let folders = [
+        "services/management/src",
+        "services/endnode/src",
+        "services/runtime/src",
+        "openapi/src",
+        "nats/src",
+    ];
     let files = folders.iter().flat_map(|folder| sources::files_below(folder, "rs"));
     joined(&files.map(|path| sources::read(&path)).collect::<String>())
 }

@@ -20,13 +20,20 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
         "## Management",
         &[
             "services/management/src/config.rs",
+            "services/management/src/config/budget.rs",
+            "services/management/src/config/callers.rs",
             "services/management/src/config/database.rs",
+            "openapi/src/server/config.rs",
             "services/runtime/src/telemetry.rs",
         ],
     ),
     (
         "## Node",
-        &["services/endnode/src/config.rs", "services/runtime/src/telemetry.rs"],
+        &[
+            "services/endnode/src/config.rs",
+            "openapi/src/server/config.rs",
+            "services/runtime/src/telemetry.rs",
+        ],
     ),
 ];
 

@@ -9,7 +9,7 @@ mod view;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, OpenApi};
+use poem_openapi::{ApiResponse, Enum, OpenApi};
 use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
 use vpnmanager_openapi::middleware::RequestUri;
@@ -21,6 +21,7 @@ use super::failure;
 use super::scalars::ServerIdText;
 use super::tags::Tag;
 use crate::app::App;
+use crate::ops::credentials::revoke_node::NodeCredentials;
 use crate::ops::nodes::change::NodeChange;
 use crate::ops::nodes::{deregister, read};
 use health::HealthReport;
@@ -34,6 +35,23 @@ enum Deregistered {
     /// The end-node is no longer part of the fleet.
     #[oai(status = 204)]
     Done,
+}
+
+/// What happens to the credentials that an end-node made. Their private keys lie on its disk.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Credentials {
+    /// They stay valid.
+    Keep,
+    /// They are revoked for ever, their sessions end, and their users get new profiles.
+    Revoke,
+}
+
+fn of_node(credentials: Option<Credentials>) -> NodeCredentials {
+    match credentials {
+        None | Some(Credentials::Keep) => NodeCredentials::Keep,
+        Some(Credentials::Revoke) => NodeCredentials::Revoke,
+    }
 }
 
 #[OpenApi(prefix_path = "/api/endnodes", tag = "Tag::Endnodes")]
@@ -63,7 +81,16 @@ impl EndnodesApi {
     /// Register an end-node
     ///
     /// Needs a one-time join token in the body, or an API key of the admin or node role. The answer contains everything that the end-node needs
-    /// to serve, including the fleet's tls-crypt-v2 key. An end-node may repeat its registration with the same keys.
+    /// to serve, including the fleet's tls-crypt-v2 key.
+    ///
+    /// A token without `server_id` and an API key register new end-nodes only. A token that was made for a `server_id` may also give that
+    /// end-node other keys or another endpoint; its old key is then revoked. An end-node may repeat its registration with the same token or
+    /// key: the bus key, the key of the certificate request, the endpoint and the pool must be the same. A repetition changes nothing.
+    ///
+    /// The end-node signs the request with its bus key. The signature covers these lines, each with a line feed at its end:
+    /// `vpnmanager enrolment`, `server_id`, `bus_public_key`, the SHA-256 of `csr` in lower-case hex, `host`, `port`, `protocol`, `pool`,
+    /// `capacity`, the SHA-256 of `join_token` in lower-case hex, and `at`. A line is `-` where the request has no such field; defaults are
+    /// signed as their values.
     #[oai(path = "/register", method = "post", operation_id = "register_endnode")]
     async fn register(
         &self,
@@ -72,7 +99,13 @@ impl EndnodesApi {
         request: &poem::Request,
         body: Json<Registration>,
     ) -> Result<Registered, ApiError> {
-        register::register(app.0, caller.0, Origin::of(request).address(), body.0).await
+        let origin = Origin::of(request);
+        if caller.0.is_none() {
+            app.gatekeeper
+                .admit_keyless(origin.source())
+                .map_err(failure::too_many_keyless)?;
+        }
+        register::register(app.0, caller.0, &origin, body.0).await
     }
 
     /// Tell an end-node its standing
@@ -89,10 +122,15 @@ impl EndnodesApi {
     async fn standing(
         &self,
         app: Data<&App>,
+        request: &poem::Request,
         /// The server's id.
         server_id: Path<ServerIdText>,
         body: Json<StandingQuestion>,
     ) -> Result<Json<StandingAnswer>, ApiError> {
+        let source = Origin::of(request).source();
+        app.gatekeeper
+            .admit_keyless(source)
+            .map_err(failure::too_many_keyless)?;
         standing::tell(app.0, server_id.0.0, body.0).await.map(Json)
     }
 
@@ -164,6 +202,9 @@ impl EndnodesApi {
     /// Disable an end-node
     ///
     /// No new user is placed on it, and new profiles do not name it. It still serves the users that it holds.
+    ///
+    /// With `credentials=revoke` the credentials that it made are revoked, for example because a backup of it was stolen. Each user that has
+    /// another server gets a new profile there; one that has no other gets it from this server.
     #[oai(path = "/:server_id/disable", method = "post", operation_id = "disable_endnode")]
     async fn disable(
         &self,
@@ -171,10 +212,17 @@ impl EndnodesApi {
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,
+        /// What happens to the credentials that it made. Default: `keep`.
+        credentials: Query<Option<Credentials>>,
     ) -> Result<Json<Endnode>, ApiError> {
-        change::change(app.0, &admin, &server_id.0.0, NodeChange::Disable)
-            .await
-            .map(Json)
+        change::change(
+            app.0,
+            &admin,
+            &server_id.0.0,
+            NodeChange::Disable(of_node(credentials.0)),
+        )
+        .await
+        .map(Json)
     }
 
     /// Enable an end-node
@@ -196,6 +244,11 @@ impl EndnodesApi {
     /// Deregister an end-node
     ///
     /// Revokes its bus credential at once. The users homed on it get a new home on another server, which issues new profiles for them.
+    ///
+    /// The profiles that it made stay valid at the other servers, so a planned removal disturbs nobody. Their private keys lie on its disk: if
+    /// the server was stolen, `credentials=revoke` revokes them all, cuts their sessions, and gives each user a new profile. That goes on in
+    /// the background, 200 credentials at a time; the audit trail has a row for each user, and `node_revocation_completed` at the end. It
+    /// may also be asked for later, for a server that was deregistered before.
     #[oai(
         path = "/:server_id/deregister",
         method = "post",
@@ -207,8 +260,10 @@ impl EndnodesApi {
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,
+        /// What happens to the credentials that it made. Default: `keep`.
+        credentials: Query<Option<Credentials>>,
     ) -> Result<Deregistered, ApiError> {
-        let done = deregister::deregister_node(app.0, &admin, &server_id.0.0).await;
+        let done = deregister::deregister_node(app.0, &admin, &server_id.0.0, of_node(credentials.0)).await;
         done.map(|()| Deregistered::Done).map_err(failure::of_deregister_node)
     }
 }

@@ -12,10 +12,11 @@ use vpnmanager_openapi::contract::enrolment::{
 use vpnmanager_openapi::contract::scalars::VersionText;
 use vpnmanager_openapi::problem::ApiError;
 
+use crate::api::access::Origin;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::nodes::register::{self, Authority, Enrolment, Registration};
+use crate::ops::nodes::register::{self, Authority, Enrolment, RegisterNodeError, Registration};
 
 #[derive(ApiResponse)]
 pub(crate) enum Registered {
@@ -35,7 +36,7 @@ pub(crate) enum Registered {
 pub(super) async fn register(
     app: &App,
     caller: Option<Actor>,
-    peer: Option<IpAddr>,
+    origin: &Origin,
     body: RegistrationBody,
 ) -> Result<Registered, ApiError> {
     let authority = match (&body.join_token, caller) {
@@ -43,28 +44,37 @@ pub(super) async fn register(
         (None, Some(actor)) => Authority::Key(actor),
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
     };
+    let peer = origin.address();
     if body.host.is_none() && peer.is_none() {
         return Err(ApiError::invalid(
             "host",
             "is required: the address of the request is not known",
         ));
     }
+    let (Some(at), Some(signature)) = (body.at, &body.signature) else {
+        let missing = if body.at.is_none() { "at" } else { "signature" };
+        return Err(ApiError::invalid(
+            missing,
+            "is required: the agent signs its request; update it if it does not",
+        ));
+    };
     let id = body.server_id.0.clone();
     let registration = Registration {
-        server_id: body.server_id.0,
-        bus_public_key: body.bus_public_key.0,
+        claim: body.claim(at.to_utc()),
+        signature: signature.decode(),
         csr: body.csr.into_string(),
-        host: body.host.map(|host| host.0),
-        port: body.port,
-        protocol: body.protocol.0,
-        pool: body.pool.into_string(),
-        capacity: body.capacity,
         agent_version: body.agent_version.map(VersionText::into_string),
         peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
     let enrolment = register::register_node(app, registration, authority)
         .await
-        .map_err(failure::of_register_node)?;
+        .map_err(|error| {
+            use RegisterNodeError::{ExpiredToken, InvalidToken, UsedToken};
+            if matches!(error, InvalidToken | ExpiredToken | UsedToken) {
+                app.gatekeeper.refused(origin.source());
+            }
+            failure::of_register_node(error)
+        })?;
     let location = format!("/api/endnodes/{id}");
     Ok(Registered::Created(
         Json(body_of(id, enrolment)),

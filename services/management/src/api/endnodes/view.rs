@@ -1,6 +1,6 @@
 //! An end-node as the API shows it.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
@@ -24,6 +24,8 @@ pub(crate) struct Endnode {
     last_seen: Option<Timestamp>,
     /// Since when it has been lost. Kept until it is healthy and in sync again; until then no user is placed on it.
     lost_since: Option<Timestamp>,
+    /// Until when the bus refuses it, because it sent far more than its budget; absent when it may connect.
+    cut_off_until: Option<Timestamp>,
     /// When it last completed a sync with management.
     last_sync: Option<Timestamp>,
     /// Whether new users are placed on it; `disable` and `enable` change this.
@@ -155,6 +157,10 @@ impl Endnode {
             state_since: server.state_since.into(),
             last_seen: server.last_seen.map(Timestamp::from),
             lost_since: server.lost_since.map(Timestamp::from),
+            cut_off_until: server
+                .cut_off_until
+                .filter(|until| *until > Utc::now())
+                .map(Timestamp::from),
             last_sync: server.last_sync.map(Timestamp::from),
             enabled: server.enabled,
             draining: server.draining,
@@ -221,6 +227,7 @@ impl Example for Endnode {
             state_since: at(1_795_000_005),
             last_seen: Some(at(1_795_086_400)),
             lost_since: None,
+            cut_off_until: None,
             last_sync: Some(at(1_795_000_006)),
             enabled: true,
             draining: false,

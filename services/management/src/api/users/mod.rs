@@ -23,6 +23,7 @@ use super::failure;
 use super::scalars::{ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
+use crate::domain::actor::Actor;
 use crate::ops::users::read::{self, UserView};
 use create::CreatedUser;
 use list::ListParameters;
@@ -82,12 +83,14 @@ impl UsersApi {
         admin: Admin,
         app: Data<&App>,
         stopping: Data<&Stopping>,
-        /// How long to wait for the servers, 0s to 60s.
+        /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
         body: Json<NewUserBody>,
     ) -> Result<CreatedUser, ApiError> {
         let view = create::create_user(app.0, &admin, body.0).await?;
-        settled(app.0, stopping.0, view, wait.0).await.map(CreatedUser::new)
+        settled(app.0, stopping.0, &admin, view, wait.0)
+            .await
+            .map(CreatedUser::new)
     }
 
     /// Get a user
@@ -117,12 +120,12 @@ impl UsersApi {
         stopping: Data<&Stopping>,
         /// The user's name.
         username: Path<UsernameText>,
-        /// How long to wait for the servers, 0s to 60s.
+        /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
         body: Json<UserChanges>,
     ) -> Result<Json<User>, ApiError> {
         let view = change::change_user(app.0, &admin, &username.0.0, body.0).await?;
-        settled(app.0, stopping.0, view, wait.0).await.map(Json)
+        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
     }
 
     /// Remove a user
@@ -137,11 +140,11 @@ impl UsersApi {
         stopping: Data<&Stopping>,
         /// The user's name.
         username: Path<UsernameText>,
-        /// How long to wait for the servers, 0s to 60s.
+        /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
     ) -> Result<Json<User>, ApiError> {
         let view = remove::remove_user(app.0, &admin, &username.0.0).await?;
-        settled(app.0, stopping.0, view, wait.0).await.map(Json)
+        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
     }
 
     /// Make a new profile
@@ -157,12 +160,12 @@ impl UsersApi {
         stopping: Data<&Stopping>,
         /// The user's name.
         username: Path<UsernameText>,
-        /// How long to wait for the servers, 0s to 60s.
+        /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
         body: Json<Reissue>,
     ) -> Result<Json<User>, ApiError> {
         let view = reissue::reissue_profile(app.0, &admin, &username.0.0, body.0).await?;
-        settled(app.0, stopping.0, view, wait.0).await.map(Json)
+        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
     }
 
     /// Get a user's profile
@@ -183,13 +186,20 @@ impl UsersApi {
     }
 }
 
-/// Waits as long as the caller asked for, and returns the user in the state of that moment.
-async fn settled(app: &App, stopping: &Stopping, view: UserView, wait: Option<Wait>) -> Result<User, ApiError> {
-    let Some(wait) = wait else {
+/// Waits as long as the caller asked for, and returns the user in the state of that moment. Without waiting where too many wait: what the
+/// caller wanted is done, and must not be refused because of others.
+async fn settled(
+    app: &App,
+    stopping: &Stopping,
+    admin: &Actor,
+    view: UserView,
+    wait: Option<Wait>,
+) -> Result<User, ApiError> {
+    let Some((wait, place)) = wait.and_then(|wait| Some((wait, app.waiters.place(&admin.name)?))) else {
         return Ok(User::of(view));
     };
     let waited = tokio::select! {
-        waited = app.waiters.until_settled(&app.db, view.clone(), wait.duration()) => waited,
+        waited = app.waiters.until_settled(&place, view.clone(), wait.duration()) => waited,
         () = stopping.0.cancelled() => Ok(Some(view.clone())),
     };
     match waited.map_err(failure::database)? {

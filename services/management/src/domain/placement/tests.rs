@@ -10,7 +10,7 @@ fn node(name: &str) -> NodeId {
 }
 
 /// Open, healthy and in sync.
-fn server(name: &str) -> server::Model {
+pub(crate) fn server(name: &str) -> server::Model {
     let now = Utc::now();
     server::Model {
         id: 0,
@@ -41,6 +41,10 @@ fn server(name: &str) -> server::Model {
         capacity: None,
         resync_since: None,
         prompt_since: None,
+        over_budget_at: None,
+        over_budget: None,
+        cut_off_until: None,
+        enrolled_as: None,
     }
 }
 

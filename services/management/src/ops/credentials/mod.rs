@@ -2,4 +2,5 @@
 
 pub mod give;
 pub mod revoke;
+pub mod revoke_node;
 pub mod sign;

@@ -3,3 +3,4 @@
 pub mod authenticate;
 pub mod bootstrap;
 pub mod create_join_token;
+pub mod refuse;

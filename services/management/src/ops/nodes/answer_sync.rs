@@ -48,16 +48,14 @@ pub enum AnswerSyncError {
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
-        return Ok(SyncAnswer::Refused {
-            reason: "this node is not registered".to_owned(),
-        });
+        return Ok(not_registered());
     };
     if is_refused(&app.db, node, request.instance).await? {
         return refuse_clone(app, request).await;
     }
     // Read before the bus is touched: later acks are not in this request.
     let progress = read::progress(&app.db, node).await?;
-    app.topology.ensure_node_consumer(node).await?;
+    app.topology.ensure_node(node).await?;
     app.topology.give_lost_again(node, request.unsettled).await?;
     let store = app.topology.commands_store().await?;
     // Commands that are recorded as published may have been published to a store that is gone.
@@ -79,6 +77,18 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     Ok(SyncAnswer::Preparing {
         reason: reason.to_owned(),
     })
+}
+
+/// The refusal of a node that is not registered; `None` for one that is.
+pub async fn refuse_stranger(app: &App, node: &NodeId) -> Result<Option<SyncAnswer>, DbErr> {
+    let known = server::Entity::find_by_name(node.clone()).one(&app.db).await?;
+    Ok(known.is_none().then(not_registered))
+}
+
+fn not_registered() -> SyncAnswer {
+    SyncAnswer::Refused {
+        reason: "this node is not registered".to_owned(),
+    }
 }
 
 /// Refuses a clone. It pulled from the consumer of the real node until now, so that node gets all its commands again.

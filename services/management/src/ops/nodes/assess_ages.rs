@@ -1,24 +1,32 @@
 //! Sets nodes that are silent for too long to stale, and later to lost.
 
-use chrono::Utc;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement,
-};
+use chrono::{DateTime, Utc};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement};
 use vpnmanager_entities::server::{self, NodeState};
 
 use crate::{
-    config::HealthConfig,
-    domain::health,
+    app::App,
+    domain::health::{self, Assessment},
     ops::{
-        nodes::change_state::{Transition, change_state},
+        nodes::{
+            change_state::{Transition, change_state},
+            note_deafness::last_deaf,
+        },
         transact::transact,
     },
 };
 
 /// Assesses every node by the age of its last heartbeat. Each change of state gets an audit entry and a sample in the history. All
 /// replicas may run this at the same time: only one of them makes the change.
-pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Result<(), DbErr> {
+///
+/// The silence of a node counts from when every replica could hear: while one is behind, or drops what nodes send, nobody is called stale
+/// or lost.
+pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
+    let (db, limits) = (&app.db, app.config.health);
     let now = Utc::now();
+    let Some(heard_since) = heard_since(app, now).await? else {
+        return Ok(());
+    };
     let silent_since = now - limits.stale_after;
     let silent = server::Entity::find()
         .filter(server::COLUMN.last_seen.lt(silent_since))
@@ -26,9 +34,13 @@ pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Resul
         .all(db)
         .await?;
     for server in silent {
-        let Some(assessment) = server.last_seen.and_then(|at| health::by_age(at, now, limits)) else {
+        let Some(assessment) = server
+            .last_seen
+            .and_then(|at| health::by_age(at, heard_since, now, limits))
+        else {
             continue;
         };
+        let assessment = explain(assessment, &server, now);
         if assessment.state == server.state {
             continue;
         }
@@ -41,6 +53,29 @@ pub async fn assess_ages(db: &DatabaseConnection, limits: HealthConfig) -> Resul
         transact(db, |tx| async move { age(&tx, transition).await }).await?;
     }
     Ok(())
+}
+
+/// Since when every replica has heard all that nodes sent; `None` when that is too short for any silence to mean something.
+async fn heard_since(app: &App, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let here = app.hearing.since();
+    if (now - here).to_std().unwrap_or_default() < app.config.health.stale_after {
+        return Ok(None);
+    }
+    let elsewhere = last_deaf(&app.db).await?;
+    Ok(Some(elsewhere.map_or(here, |elsewhere| here.max(elsewhere))))
+}
+
+/// A node that is cut off the bus cannot send heartbeats.
+fn explain(assessment: Assessment, server: &server::Model, now: DateTime<Utc>) -> Assessment {
+    let Some(until) = server.cut_off_until.filter(|until| *until > now) else {
+        return assessment;
+    };
+    let what = server.over_budget.as_deref().unwrap_or("it sends too much");
+    let until = until.format("%Y-%m-%dT%H:%M:%SZ");
+    Assessment {
+        reason: Some(format!("cut off the bus until {until}: {what}")),
+        ..assessment
+    }
 }
 
 /// Changes the state and adds a sample to the history.

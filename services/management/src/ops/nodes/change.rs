@@ -12,6 +12,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::is_open},
     ops::{
         audit::{self, Entry, node_snapshot},
+        credentials::revoke_node::{self, NodeCredentials},
         nodes::{
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
@@ -28,7 +29,7 @@ pub enum NodeChange {
     /// Its clients are no longer moved away.
     Undrain,
     /// No new user is placed on it, and new profiles do not name it. It still serves the users that it holds.
-    Disable,
+    Disable(NodeCredentials),
     /// New users are placed on it again.
     Enable,
 }
@@ -39,7 +40,7 @@ impl NodeChange {
         match self {
             Self::Drain => AuditAction::NodeDrained,
             Self::Undrain => AuditAction::NodeUndrained,
-            Self::Disable => AuditAction::NodeDisabled,
+            Self::Disable(_) => AuditAction::NodeDisabled,
             Self::Enable => AuditAction::NodeEnabled,
         }
     }
@@ -73,6 +74,7 @@ pub async fn change_node(
     .await?;
     app.drains.wake();
     app.placer.wake();
+    app.revocations.wake();
     let view = read::get_node(app, node).await?;
     view.ok_or(ChangeNodeError::UnknownServer)
 }
@@ -89,10 +91,13 @@ async fn record_change(
         .one(transaction)
         .await?;
     let before = found.ok_or(ChangeNodeError::UnknownServer)?;
+    if change == NodeChange::Disable(NodeCredentials::Revoke) {
+        revoke_node::ask_for(transaction, actor, node).await?;
+    }
     let (enabled, draining) = match change {
         NodeChange::Drain => (before.enabled, true),
         NodeChange::Undrain => (before.enabled, false),
-        NodeChange::Disable => (false, before.draining),
+        NodeChange::Disable(_) => (false, before.draining),
         NodeChange::Enable => (true, before.draining),
     };
     if (enabled, draining) == (before.enabled, before.draining) {

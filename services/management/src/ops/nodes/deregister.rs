@@ -22,6 +22,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
     ops::{
         audit::{self, Entry, node_snapshot},
+        credentials::revoke_node::{self, NodeCredentials},
         nodes::{ask::ask_node, bus_keys::revoke_bus_key, one_at_a_time::one_at_a_time},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
         publications::make_due::want_newest,
@@ -51,9 +52,19 @@ pub enum DeregisterNodeError {
     Database(#[from] DbErr),
 }
 
-/// Removes a node from the fleet permanently.
-pub async fn deregister_node(app: &App, actor: &Actor, node: &NodeId) -> Result<(), DeregisterNodeError> {
-    transact(&app.db, |tx| async move { record_end(&tx, app, actor, node).await }).await?;
+/// Removes a node from the fleet permanently. With [`NodeCredentials::Revoke`] a node that was deregistered before may be named again, to
+/// have its credentials revoked after all.
+pub async fn deregister_node(
+    app: &App,
+    actor: &Actor,
+    node: &NodeId,
+    credentials: NodeCredentials,
+) -> Result<(), DeregisterNodeError> {
+    transact(&app.db, |tx| async move {
+        record_end(&tx, app, actor, node, credentials).await
+    })
+    .await?;
+    app.revocations.wake();
     app.publisher.wake();
     app.placer.wake();
     retire(app, node).await;
@@ -88,13 +99,23 @@ async fn record_end(
     app: &App,
     actor: &Actor,
     node: &NodeId,
+    credentials: NodeCredentials,
 ) -> Result<(), DeregisterNodeError> {
     one_at_a_time(transaction).await?;
     let found = server::Entity::find_by_name(node.clone())
         .lock_exclusive()
         .one(transaction)
         .await?;
-    let server = found.ok_or(DeregisterNodeError::UnknownServer)?;
+    // Before users are locked: the task that revokes locks its row before users too.
+    let revokes = match credentials {
+        NodeCredentials::Keep => false,
+        NodeCredentials::Revoke => revoke_node::ask_for(transaction, actor, node).await?,
+    };
+    let server = match found {
+        Some(server) => server,
+        None if revokes => return Ok(()),
+        None => return Err(DeregisterNodeError::UnknownServer),
+    };
     revoke_bus_key(transaction, &server.bus_public_key, node).await?;
     let moved = leave_users(transaction, node, &app.config.server_id).await?;
     server::Entity::delete_by_id(server.id).exec(transaction).await?;

@@ -21,6 +21,7 @@ use crate::{
         nodes::{
             change_state::{Transition, change_state},
             find_drift::find_drift,
+            note_excess,
             received::{Received, Speaker},
             request_handshakes::request_one,
             track_agent_runs::track_agent_runs,
@@ -65,9 +66,10 @@ async fn record_within(
         let circumstances = Circumstances {
             cloned: observed.is_cloned(&server.name),
             drift_since: drifts.remove(&server.name),
+            excess: note_excess::reason(server, received.at),
         };
-        rows.push(row(received, circumstances));
-        let assessment = health::assess(&received.heartbeat, received.at, circumstances, limits);
+        rows.push(row(received, &circumstances));
+        let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);
         follow(transaction, server, received, assessment).await?;
         // Only once: if a resync does not repair the drift, the node's own handshakes try again.
         let is_news = circumstances.drift_since == Some(received.at);
@@ -110,7 +112,7 @@ async fn follow_drift(
     Ok(since.collect())
 }
 
-fn row(received: &Received, circumstances: Circumstances) -> health_status::ActiveModel {
+fn row(received: &Received, circumstances: &Circumstances) -> health_status::ActiveModel {
     let heartbeat = &received.heartbeat;
     let openvpn = &heartbeat.openvpn;
     let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QuerySelect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_entities::{
@@ -13,9 +13,12 @@ use vpnmanager_entities::{
     server::{self, NodeState},
 };
 use vpnmanager_nats::{
-    commands::{Host, Protocol},
-    ids::NodeId,
-    security::{jwt::JwtError, keys::NodePublicKey, node_credentials::issue_node_jwt},
+    commands::Host,
+    security::{
+        enrolment::{ENROLLED_WITHIN, EnrolmentClaim},
+        jwt::JwtError,
+        node_credentials::issue_node_jwt,
+    },
     topology::TopologyError,
 };
 
@@ -25,11 +28,11 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        join_token::{Presented, TokenRefusal, TokenUse, judge_token},
+        enrolment::{Change, Means, Refusal, Wanted, judge, judge_token},
     },
     ops::{
         audit::{self, Entry, node_snapshot},
-        nodes::bus_keys::revoke_bus_key,
+        nodes::{bus_keys::revoke_bus_key, one_at_a_time::one_at_a_time},
         transact::transact,
     },
     pki::{PkiError, Signed},
@@ -40,22 +43,12 @@ use vpnmanager_openapi::auth::hash_key;
 /// What a node sends about itself.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Its id.
-    pub server_id: NodeId,
-    /// Its public NKey; the seed never leaves the node.
-    pub bus_public_key: NodePublicKey,
+    /// What it signed.
+    pub claim: EnrolmentClaim,
+    /// Its signature.
+    pub signature: Vec<u8>,
     /// The request for its OpenVPN server certificate, PEM.
     pub csr: String,
-    /// The DNS name or address that clients connect to; without it, the address that the request came from.
-    pub host: Option<Host>,
-    /// The port that clients connect to.
-    pub port: u16,
-    /// The tunnel's transport.
-    pub protocol: Protocol,
-    /// Its pool.
-    pub pool: String,
-    /// The most clients that it accepts.
-    pub capacity: Option<u32>,
     /// Version of the agent.
     pub agent_version: Option<String>,
     /// The address that the request came from.
@@ -93,18 +86,29 @@ pub struct Enrolment {
 /// Why a node was not enrolled.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterNodeError {
+    /// The request is not signed with the bus key that it names, or was altered.
+    #[error("the signature of the request is not by its bus key")]
+    Signature,
+    /// The time of the request is more than [`ENROLLED_WITHIN`] away from management's clock.
+    #[error("the time of the request is too far from management's clock")]
+    Time {
+        /// How far the node's clock is ahead; negative: behind.
+        ahead: TimeDelta,
+    },
     /// The token is unknown or was made for another node; the answer does not say which.
     #[error("the join token is not valid")]
     InvalidToken,
     /// The token has expired.
     #[error("the join token has expired")]
     ExpiredToken,
-    /// The token was used already.
-    #[error("the join token was used already")]
-    UsedToken,
-    /// A node with this id is enrolled with another key.
+    /// The token was used already, by another node or for something else.
     #[error(
-        "a server of that id is enrolled with another key: deregister it, or enrol with a join token made for this id"
+        "the join token was used already, for another node, key, certificate request or endpoint: make a new token for this server_id"
+    )]
+    UsedToken,
+    /// A node with this id is enrolled as something else.
+    #[error(
+        "a server of that id is enrolled with another key, certificate request or endpoint: deregister it, or enrol with a join token made for this id"
     )]
     NameTaken,
     /// The certificate request is invalid.
@@ -124,35 +128,41 @@ pub enum RegisterNodeError {
     Database(#[from] DbErr),
 }
 
-/// Enrols a node. A node that is already enrolled may repeat its request with the same keys.
+/// Enrols a node. A node that is enrolled already may repeat its request: the same keys, endpoint and pool.
+///
+/// Whatever costs more comes later: the signature needs nothing but the request, a bad token costs one query, and the CA signs for nobody
+/// who is not recorded.
 pub async fn register_node(
     app: &App,
     registration: Registration,
     authority: Authority,
 ) -> Result<Enrolment, RegisterNodeError> {
-    let certificate = sign_server(app, &registration).await?;
-    let (asked, by) = (&registration, &authority);
-    let recorded = transact(&app.db, |tx| async move { record_node(&tx, asked, by).await }).await?;
+    check_signature(&registration, Utc::now())?;
+    let claim = &registration.claim;
+    if let Authority::JoinToken(token) = &authority {
+        let token = find_token(&app.db, token, Lock::None).await?;
+        judge_token(&token, &claim.node, Utc::now())?;
+    }
+    let wanted = wanted(app, &registration).await?;
+    let (asked, by, wanted) = (&registration, &authority, &wanted);
+    let recorded = transact(&app.db, |tx| async move { record_node(&tx, asked, by, wanted).await }).await?;
     if recorded.replaced_a_key {
         app.bus_access
             .enforce(&app.db)
             .await
             .map_err(RegisterNodeError::Revoke)?;
     }
+    let certificate = sign_server(app, &registration).await?;
     app.topology
-        .ensure_node_consumer(&registration.server_id)
+        .ensure_node(&claim.node)
         .await
         .map_err(RegisterNodeError::Topology)?;
+    app.listeners.wake();
     app.placer.wake();
 
     let signer = app.bus_access.authority();
-    let bus_jwt = issue_node_jwt(
-        &registration.server_id,
-        &registration.bus_public_key,
-        recorded.revoked_at,
-        signer,
-    )
-    .map_err(RegisterNodeError::Jwt)?;
+    let bus_jwt =
+        issue_node_jwt(&claim.node, &claim.key, recorded.revoked_at, signer).map_err(RegisterNodeError::Jwt)?;
     Ok(Enrolment {
         bus_urls: app.config.bus.urls_for_nodes().to_vec(),
         bus_jwt,
@@ -164,10 +174,40 @@ pub async fn register_node(
     })
 }
 
+fn check_signature(registration: &Registration, now: DateTime<Utc>) -> Result<(), RegisterNodeError> {
+    let ahead = registration.claim.at.signed_duration_since(now);
+    if ahead.abs() > ENROLLED_WITHIN {
+        return Err(RegisterNodeError::Time { ahead });
+    }
+    if !registration.claim.is_signed(&registration.signature) {
+        return Err(RegisterNodeError::Signature);
+    }
+    Ok(())
+}
+
+/// What the node would be enrolled as. Parses the certificate request, on a blocking thread, and signs nothing.
+async fn wanted(app: &App, registration: &Registration) -> Result<Wanted, RegisterNodeError> {
+    let (pki, csr) = (app.pki.clone(), registration.csr.clone());
+    let tls_key = tokio::task::spawn_blocking(move || pki.csr_public_key_sha256(&csr)).await;
+    let tls_key_sha256 = tls_key
+        .unwrap_or(Err(PkiError::Interrupted))
+        .map_err(RegisterNodeError::Csr)?;
+    let claim = &registration.claim;
+    Ok(Wanted {
+        node: claim.node.clone(),
+        bus_public_key: claim.key.clone(),
+        tls_key_sha256,
+        host: claim.host.clone().unwrap_or_else(|| Host::from(registration.peer)),
+        port: claim.port,
+        protocol: claim.protocol,
+        pool: claim.pool.to_string(),
+    })
+}
+
 async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, RegisterNodeError> {
     let (pki, node, csr) = (
         app.pki.clone(),
-        registration.server_id.clone(),
+        registration.claim.node.clone(),
         registration.csr.clone(),
     );
     let signed = tokio::task::spawn_blocking(move || pki.sign_server(&node, &csr)).await;
@@ -187,45 +227,48 @@ async fn record_node(
     transaction: &DatabaseTransaction,
     registration: &Registration,
     authority: &Authority,
+    wanted: &Wanted,
 ) -> Result<Recorded, RegisterNodeError> {
-    let id = &registration.server_id;
+    // Two requests for one new name at once: the second one finds the node of the first.
+    one_at_a_time(transaction).await?;
+    let id = &wanted.node;
     let existing = server::Entity::find_by_name(id.clone())
         .lock_exclusive()
         .one(transaction)
         .await?;
-    let same_key = existing
-        .as_ref()
-        .is_some_and(|server| server.bus_public_key == registration.bus_public_key);
-    let (actor, may_replace) = match authority {
+    let now = Utc::now();
+    let (actor, change) = match authority {
         Authority::JoinToken(token) => {
-            let bound = use_token(transaction, registration, token, same_key).await?;
-            (
-                Actor {
-                    address: Some(registration.peer),
-                    ..Actor::node(&registration.server_id)
-                },
-                bound,
-            )
+            let row = find_token(transaction, token, Lock::Exclusive).await?;
+            let change = judge(Means::Token(&row, now), existing.as_ref(), wanted)?;
+            if row.used_at.is_none() {
+                use_token(transaction, row, wanted, now).await?;
+            }
+            let actor = Actor {
+                address: Some(registration.peer),
+                ..Actor::node(id)
+            };
+            (actor, change)
         }
-        Authority::Key(actor) => (actor.clone(), false),
+        Authority::Key(actor) => (actor.clone(), judge(Means::Key, existing.as_ref(), wanted)?),
     };
-    let replaced_key = match &existing {
-        Some(_) if same_key => None,
-        Some(server) if may_replace => Some(server.bus_public_key.clone()),
-        Some(_) => return Err(RegisterNodeError::NameTaken),
-        None => None,
-    };
+    let replaced_key = existing
+        .as_ref()
+        .map(|server| server.bus_public_key.clone())
+        .filter(|key| *key != wanted.bus_public_key);
     if let Some(key) = &replaced_key {
         revoke_bus_key(transaction, key, id).await?;
     }
     let before = existing.as_ref().map(node_snapshot);
-    let server = save(transaction, registration, existing).await?;
-    let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
-    if let Some(before) = before {
-        entry = entry.before(before);
+    let server = save(transaction, registration, existing, wanted, change).await?;
+    if change != Change::Repeat {
+        let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
+        if let Some(before) = before {
+            entry = entry.before(before);
+        }
+        audit::record_one(transaction, entry).await?;
     }
-    audit::record_one(transaction, entry).await?;
-    let revoked = bus_revocation::Entity::find_by_id(registration.bus_public_key.as_str())
+    let revoked = bus_revocation::Entity::find_by_id(wanted.bus_public_key.as_str())
         .one(transaction)
         .await?;
     Ok(Recorded {
@@ -234,64 +277,77 @@ async fn record_node(
     })
 }
 
-/// Uses up the token, and returns whether it was made for this node. The node that used it may repeat its request with the same key.
+/// Whether a row is kept from others until the transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    None,
+    Exclusive,
+}
+
+async fn find_token(
+    db: &impl ConnectionTrait,
+    token: &SecretString,
+    lock: Lock,
+) -> Result<join_token::Model, RegisterNodeError> {
+    let mut query =
+        join_token::Entity::find().filter(join_token::COLUMN.hash.eq(hash_key(token.expose_secret()).to_vec()));
+    if lock == Lock::Exclusive {
+        query = query.lock_exclusive();
+    }
+    query.one(db).await?.ok_or(RegisterNodeError::InvalidToken)
+}
+
 async fn use_token(
     transaction: &DatabaseTransaction,
-    registration: &Registration,
-    token: &SecretString,
-    same_key: bool,
-) -> Result<bool, RegisterNodeError> {
-    let id = &registration.server_id;
-    let found = join_token::Entity::find()
-        .filter(join_token::COLUMN.hash.eq(hash_key(token.expose_secret()).to_vec()))
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
-    let row = found.ok_or(RegisterNodeError::InvalidToken)?;
-    let bound = row.server_id.is_some();
-    let presented = Presented {
-        node: id,
-        same_key,
-        at: Utc::now(),
-    };
-    match judge_token(&row, presented) {
-        Ok(TokenUse::First) => {}
-        Ok(TokenUse::Repeated) => return Ok(bound),
-        Err(TokenRefusal::OfAnotherNode) => return Err(RegisterNodeError::InvalidToken),
-        Err(TokenRefusal::Expired) => return Err(RegisterNodeError::ExpiredToken),
-        Err(TokenRefusal::Used) => return Err(RegisterNodeError::UsedToken),
-    }
-    let mut used = row.into_active_model();
-    used.used_at = Set(Some(Utc::now()));
-    used.used_by = Set(Some(id.clone()));
-    used.update(transaction).await?;
-    Ok(bound)
+    token: join_token::Model,
+    wanted: &Wanted,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let mut used = token.into_active_model();
+    used.used_at = Set(Some(now));
+    used.used_by = Set(Some(wanted.node.clone()));
+    used.used_as = Set(Some(wanted.digest()));
+    used.update(transaction).await.map(drop)
 }
 
 async fn save(
     transaction: &DatabaseTransaction,
     registration: &Registration,
     existing: Option<server::Model>,
+    wanted: &Wanted,
+    change: Change,
 ) -> Result<server::Model, DbErr> {
-    let public_host = match &registration.host {
-        Some(host) => host.clone(),
-        None => Host::from(registration.peer),
-    };
-    let is_new = existing.is_none();
+    let claim = &registration.claim;
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
-    row.name = Set(registration.server_id.clone());
-    row.host = Set(registration.peer.to_string());
-    row.pool = Set(registration.pool.clone());
-    row.public_host = Set(public_host);
-    row.public_port = Set(i32::from(registration.port));
-    row.public_protocol = Set(registration.protocol);
     row.agent_version = Set(registration.agent_version.clone());
-    row.bus_public_key = Set(registration.bus_public_key.clone());
-    row.capacity = Set(registration.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
-    if is_new {
-        row.state = Set(NodeState::Enrolled);
-        row.insert(transaction).await
-    } else {
-        row.update(transaction).await
+    row.capacity = Set(claim.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
+    if change == Change::Repeat {
+        return row.update(transaction).await;
+    }
+    row.name = Set(wanted.node.clone());
+    row.host = Set(registration.peer.to_string());
+    row.pool = Set(wanted.pool.clone());
+    row.public_host = Set(wanted.host.clone());
+    row.public_port = Set(i32::from(wanted.port));
+    row.public_protocol = Set(wanted.protocol);
+    row.bus_public_key = Set(wanted.bus_public_key.clone());
+    row.enrolled_as = Set(Some(wanted.digest()));
+    match change {
+        Change::New => {
+            row.state = Set(NodeState::Enrolled);
+            row.insert(transaction).await
+        }
+        Change::Replace | Change::Repeat => row.update(transaction).await,
+    }
+}
+
+impl From<Refusal> for RegisterNodeError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TokenOfAnotherNode => Self::InvalidToken,
+            Refusal::TokenExpired => Self::ExpiredToken,
+            Refusal::TokenUsed => Self::UsedToken,
+            Refusal::NameTaken => Self::NameTaken,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{SubsecRound, TimeDelta};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 use serde_json::json;
@@ -24,6 +24,9 @@ use crate::{
         nodes::{received::Received, request_handshakes::request_one},
     },
 };
+
+/// The most runs that are remembered of one node.
+const MOST_RUNS: i64 = 16;
 
 /// What a batch of heartbeats shows about clones.
 #[derive(Debug, Default)]
@@ -86,7 +89,9 @@ pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Receiv
             observed.cloned.insert(node.clone());
         }
     }
+    let nodes = heard.keys().map(|(node, _)| node.to_string()).collect();
     upsert(transaction, heard).await?;
+    forget_old(transaction, nodes).await?;
     for (node, run) in &flipped {
         record_verdict(transaction, node, run).await?;
     }
@@ -163,12 +168,23 @@ async fn upsert(transaction: &DatabaseTransaction, heard: HashMap<(NodeId, Agent
     agent_run::Entity::insert_many(rows)
         .on_conflict(conflict)
         .exec_without_returning(transaction)
-        .await?;
-    // Runs that ended a day ago no longer matter.
-    transaction
-        .execute_unprepared("DELETE FROM agent_runs WHERE last_heard < now() - interval '1 day'")
         .await
         .map(drop)
+}
+
+/// Deletes runs that ended a day ago, which no longer matter, and of these nodes all but the [`MOST_RUNS`] that were heard last: a node may
+/// name as many runs as it likes.
+async fn forget_old(transaction: &DatabaseTransaction, nodes: Vec<String>) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "DELETE FROM agent_runs r USING (
+             SELECT server_id, instance, row_number() OVER (PARTITION BY server_id ORDER BY last_heard DESC, instance) AS place
+             FROM agent_runs WHERE server_id = ANY($1)) AS ranked
+         WHERE r.server_id = ranked.server_id AND r.instance = ranked.instance
+           AND (ranked.place > $2 OR r.last_heard < now() - interval '1 day')",
+        [nodes.into(), MOST_RUNS.into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
 }
 
 /// Records that a run is refused now, or accepted again. This is a compare-and-set: only one of several replicas does it.

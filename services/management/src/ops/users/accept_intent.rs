@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
-use vpnmanager_entities::{intent, user};
+use vpnmanager_entities::{intent, placement, user};
 use vpnmanager_nats::{
     ids::Revision,
     intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
@@ -16,39 +16,64 @@ use crate::{
         transact::transact,
         users::{
             create::{self, CreateUserError, NewUser},
+            local_limits::{asks_too_much, has_enough_users, is_its_turn},
             read::UserView,
             remove::remove_within,
         },
     },
 };
 
-/// Carries out one intent, once. After an error the node sends it again.
+/// Carries out one intent, once. After an error, and after [`IntentAnswer::Unavailable`], the node sends it again.
 pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
-    let answer = transact(&app.db, |tx| async move {
-        let known = intent::Entity::find_by_id(intent.id).one(&*tx).await?;
-        if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
-            return Ok(answer);
-        }
-        let actor = Actor {
-            address: intent.source,
-            ..Actor::node(&intent.node)
-        };
-        let answer = carry_out(app, &tx, intent, &actor).await?;
-        if let IntentAnswer::Refused { detail, .. } = &answer {
-            audit::record_one(&tx, refusal(intent, &actor, detail)).await?;
-        }
-        let row = intent::ActiveModel {
-            id: Set(intent.id),
-            server_id: Set(intent.node.clone()),
-            answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
-            created_at: Set(Utc::now()),
-        };
-        intent::Entity::insert(row).exec_without_returning(&*tx).await?;
-        Ok::<_, DbErr>(answer)
-    })
-    .await?;
+    let answer = transact(&app.db, |tx| async move { accept_within(app, &tx, intent).await }).await?;
     app.publisher.wake();
     Ok(answer)
+}
+
+async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &Intent) -> Result<IntentAnswer, DbErr> {
+    if !is_its_turn(transaction, &intent.node).await? {
+        return Ok(IntentAnswer::Unavailable);
+    }
+    let known = intent::Entity::find_by_id(intent.id).one(transaction).await?;
+    if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
+        return Ok(answer);
+    }
+    let actor = Actor {
+        address: intent.source,
+        ..Actor::node(&intent.node)
+    };
+    if asks_too_much(transaction, &intent.node, app.config.node.max_users).await? {
+        return answer_unrecorded(app, transaction, intent, &actor).await;
+    }
+    let answer = carry_out(app, transaction, intent, &actor).await?;
+    if let IntentAnswer::Refused { detail, .. } = &answer {
+        audit::record_one(transaction, refusal(intent, &actor, detail)).await?;
+    }
+    let row = intent::ActiveModel {
+        id: Set(intent.id),
+        server_id: Set(intent.node.clone()),
+        answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
+        created_at: Set(Utc::now()),
+    };
+    intent::Entity::insert(row).exec_without_returning(transaction).await?;
+    Ok(answer)
+}
+
+/// The node has asked for so much that nothing more is stored for it, neither answers nor refusals. A removal is carried out all the same:
+/// access must end, and repeating one changes nothing.
+async fn answer_unrecorded(
+    app: &App,
+    transaction: &DatabaseTransaction,
+    intent: &Intent,
+    actor: &Actor,
+) -> Result<IntentAnswer, DbErr> {
+    match &intent.action {
+        IntentAction::CreateUser { .. } => Ok(refused(
+            IntentRefusal::NodeUnavailable,
+            "this node has asked for too much in the last day: try again tomorrow, or create users at management",
+        )),
+        IntentAction::RemoveUser { .. } => carry_out(app, transaction, intent, actor).await,
+    }
 }
 
 async fn carry_out(
@@ -63,6 +88,15 @@ async fn carry_out(
                 return Ok(refused(
                     IntentRefusal::Expiry,
                     "the expiry is in the past by the time it arrived",
+                ));
+            }
+            let most = app.config.node.max_users;
+            if has_enough_users(transaction, &intent.node, most).await? {
+                return Ok(refused(
+                    IntentRefusal::NodeUnavailable,
+                    &format!(
+                        "this node has created {most} users and may create no more (NODE_MAX_USERS of management): remove some, or create users at management"
+                    ),
                 ));
             }
             let new = NewUser {
@@ -85,6 +119,13 @@ async fn carry_out(
             let Some(user) = found else {
                 return Ok(refused(IntentRefusal::UnknownUser, "the user is removed already"));
             };
+            let holds = placement::Entity::find_of([user.id])
+                .filter(placement::Column::ServerId.eq(intent.node.clone()))
+                .one(transaction)
+                .await?;
+            if holds.is_none() {
+                return Ok(refused(IntentRefusal::UnknownUser, "the user is not on this node"));
+            }
             let view = remove_within(transaction, &app.config.server_id, actor, user).await?;
             Ok(IntentAnswer::Accepted {
                 user_key: *user_key,

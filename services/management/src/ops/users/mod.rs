@@ -7,6 +7,8 @@ pub mod remove;
 
 pub mod accept_intent;
 pub mod end_removals;
+pub mod forget_intents;
+mod local_limits;
 pub mod locked;
 
 pub mod fetch_profile;

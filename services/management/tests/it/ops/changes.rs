@@ -3,7 +3,10 @@
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::nodes::change::{ChangeNodeError, NodeChange, change_node};
+use vpnmanager_management::ops::{
+    credentials::revoke_node::NodeCredentials,
+    nodes::change::{ChangeNodeError, NodeChange, change_node},
+};
 
 use super::{actor, create, enrol, node};
 use crate::stack::Stack;
@@ -19,8 +22,8 @@ async fn each_change_is_audited_once_with_what_was_before() {
     enrol(&stack, "node-1").await;
     enrol(&stack, "node-2").await;
     let steps = [
-        (NodeChange::Disable, (false, false)),
-        (NodeChange::Disable, (false, false)),
+        (NodeChange::Disable(NodeCredentials::Keep), (false, false)),
+        (NodeChange::Disable(NodeCredentials::Keep), (false, false)),
         (NodeChange::Drain, (false, true)),
         (NodeChange::Enable, (true, true)),
         (NodeChange::Undrain, (true, false)),
@@ -70,7 +73,9 @@ async fn no_user_is_placed_on_a_node_that_is_disabled_or_drained() {
     for id in ["node-1", "node-2", "node-3"] {
         enrol(&stack, id).await;
     }
-    change(&stack, "node-1", NodeChange::Disable).await.expect("changed");
+    change(&stack, "node-1", NodeChange::Disable(NodeCredentials::Keep))
+        .await
+        .expect("changed");
     change(&stack, "node-2", NodeChange::Drain).await.expect("changed");
     for number in 0..8 {
         let user = create(&stack, &format!("user{number}")).await;

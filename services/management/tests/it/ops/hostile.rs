@@ -2,16 +2,32 @@
 
 use std::time::Duration;
 
+use async_nats::connection::State;
 use chrono::Utc;
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use nkeys::KeyPair;
+use poem::http::StatusCode;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
-use vpnmanager_entities::{agent_run, server::NodeState};
-use vpnmanager_management::ops::nodes::{read::get_node, record_heartbeats::record_heartbeats};
-use vpnmanager_nats::{envelope::Envelope, heartbeats::OpenvpnState, subjects};
+use vpnmanager_entities::{
+    agent_run,
+    server::{self, NodeState},
+};
+use vpnmanager_management::{
+    domain::audit_action::AuditAction,
+    ops::nodes::{read::get_node, record_heartbeats::record_heartbeats},
+};
+use vpnmanager_nats::{
+    connect::{self, Bus, BusAddress, Identity},
+    envelope::Envelope,
+    heartbeats::OpenvpnState,
+    ids::AgentInstance,
+    subjects,
+    sync::{StateDigest, SyncAnswer, SyncRequest},
+};
 use vpnmanager_testbed::wait;
 
-use super::{enrol, node, nodes::heartbeat};
-use crate::stack::Stack;
+use super::{audited, enrol, node, nodes::heartbeat};
+use crate::stack::{Stack, WithKey as _, json_of, registration};
 
 const SOON: Duration = Duration::from_secs(10);
 /// The ends of what the library for times can hold.
@@ -35,14 +51,23 @@ async fn heartbeats_from_the_ends_of_time_end_no_task() {
     enrol(&stack, "node-1").await;
     let honest = Envelope::new(heartbeat("node-1", OpenvpnState::Up).heartbeat);
     let mut forged: Value = serde_json::from_slice(&honest.encode()).expect("JSON");
+    // The listener of the node may not be there yet.
+    wait::until(SOON, "node-1 to be heard", async || {
+        publish(&stack, honest.encode().to_vec()).await;
+        is_healthy(&stack).await
+    })
+    .await
+    .expect("heard");
     for at in ENDS_OF_TIME {
         forged["at"] = json!(at);
         publish(&stack, serde_json::to_vec(&forged).expect("JSON")).await;
     }
 
-    publish(&stack, honest.encode().to_vec()).await;
-
-    wait::until(SOON, "node-1 to be healthy", async || is_healthy(&stack).await)
+    let heard = async || {
+        publish(&stack, honest.encode().to_vec()).await;
+        is_healthy(&stack).await
+    };
+    wait::until(SOON, "node-1 to be healthy", heard)
         .await
         .expect("the honest heartbeat counts");
     assert!(!stack.tasks.token().is_cancelled(), "a task died");
@@ -74,4 +99,182 @@ async fn an_offset_that_leads_out_of_time_does_not_keep_a_node_from_being_heard(
         .expect("recorded");
 
     assert!(is_healthy(&stack).await);
+}
+
+/// A node on the bus, with the credential that it was given.
+struct Joined {
+    bus: Bus,
+    jwt: String,
+}
+
+/// Enrols a node and connects to the bus as it does.
+async fn connect_as(stack: &Stack, id: &str) -> Bus {
+    connect_with(stack, id, &KeyPair::new_user()).await.bus
+}
+
+async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
+    let own = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
+    let body = registration(id).by(own).body();
+    let client = stack.client();
+    let request = client.post("/api/endnodes/register").admin().body_json(&body);
+    let enrolment = json_of(request.send().await, StatusCode::CREATED).await;
+    let jwt = enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned();
+    Joined {
+        bus: join_as(stack, id, key, &jwt).await,
+        jwt,
+    }
+}
+
+async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
+    let address = BusAddress {
+        urls: vec![stack.nats.tls_url()],
+        ca_file: Some(stack.config.bus.dir.join("ca.pem")),
+    };
+    let identity = Identity::Node {
+        node: node(id),
+        jwt: jwt.to_owned().into(),
+        seed: key.seed().expect("a seed"),
+    };
+    let bus = connect::connect(&address, id, identity).await.expect("connected");
+    wait::until(SOON, "the bus", async || is_connected(&bus))
+        .await
+        .expect("connected");
+    bus
+}
+
+fn is_connected(bus: &Bus) -> bool {
+    bus.client.connection_state() == State::Connected
+}
+
+async fn server_of(stack: &Stack, id: &str) -> server::Model {
+    let view = get_node(&stack.app, &node(id)).await.expect("read");
+    view.expect("there").server
+}
+
+async fn beat(bus: &Bus, id: &str) {
+    let payload = Envelope::new(heartbeat(id, OpenvpnState::Up).heartbeat).encode();
+    let subject = subjects::health(&node(id));
+    bus.client.publish(subject, payload).await.expect("published");
+}
+
+#[tokio::test]
+async fn a_node_that_floods_is_cut_off_for_a_while_and_no_other_is_missed() {
+    let stack = Stack::start_with(&[("BUDGET_CUT_OFF_AFTER", "100"), ("BUDGET_CUT_OFF_FOR", "3s")]).await;
+    let (thief, honest) = (connect_as(&stack, "node-1").await, connect_as(&stack, "node-2").await);
+    let heard = async |bus: &Bus, id: &'static str| {
+        let heard = async || {
+            beat(bus, id).await;
+            server_of(&stack, id).await.state == NodeState::Healthy
+        };
+        wait::until(SOON, "a node to be heard", heard).await.expect("heard");
+    };
+    heard(&thief, "node-1").await;
+    heard(&honest, "node-2").await;
+
+    // Each has a run of its own.
+    for _ in 0..3000 {
+        beat(&thief, "node-1").await;
+    }
+    let cut = async || server_of(&stack, "node-1").await.cut_off_until.is_some() && !is_connected(&thief);
+    wait::until(SOON, "node-1 to be cut off", cut).await.expect("cut off");
+
+    let before = server_of(&stack, "node-2").await.last_seen;
+    wait::until(SOON, "node-2 to be heard", async || {
+        beat(&honest, "node-2").await;
+        server_of(&stack, "node-2").await.last_seen > before
+    })
+    .await
+    .expect("heard");
+    assert_eq!(server_of(&stack, "node-2").await.state, NodeState::Healthy);
+    let runs = agent_run::Entity::find()
+        .filter(agent_run::Column::ServerId.eq(node("node-1")))
+        .count(&stack.app.db);
+    assert!(runs.await.expect("counted") <= 16);
+    assert_eq!(audited(&stack, AuditAction::NodeCutOff).await.len(), 1);
+
+    wait::until(SOON, "node-1 to be back", async || is_connected(&thief))
+        .await
+        .expect("the time is over");
+    heard_degraded(&stack, &thief).await;
+    assert!(!stack.tasks.token().is_cancelled(), "a task died");
+}
+
+/// Waits until the node's own heartbeat is heard again: what it did is the reason why it is degraded.
+async fn heard_degraded(stack: &Stack, thief: &Bus) {
+    let heard = async || {
+        beat(thief, "node-1").await;
+        let server = server_of(stack, "node-1").await;
+        let reason = server.state_reason.unwrap_or_default();
+        server.state == NodeState::Degraded && reason.contains("too many heartbeats")
+    };
+    wait::until(SOON, "node-1 to be degraded", heard)
+        .await
+        .expect("degraded");
+}
+
+#[tokio::test]
+async fn a_node_with_too_many_connections_is_cut_off() {
+    let stack = Stack::start_with(&[("BUDGET_CONNECTIONS", "2"), ("BUDGET_CUT_OFF_FOR", "3s")]).await;
+    let key = KeyPair::new_user();
+    let first = connect_with(&stack, "node-1", &key).await;
+    let second = join_as(&stack, "node-1", &key, &first.jwt).await;
+    let honest = connect_as(&stack, "node-2").await;
+    assert!(is_connected(&second) && is_connected(&honest));
+
+    let third = join_as(&stack, "node-1", &key, &first.jwt).await;
+    let all = [&first.bus, &second, &third];
+    let cut = async || all.iter().all(|bus| !is_connected(bus));
+    wait::until(Duration::from_secs(20), "the node to be cut off", cut)
+        .await
+        .expect("cut off");
+
+    let server = server_of(&stack, "node-1").await;
+    assert_eq!(server.over_budget.as_deref(), Some("it has 3 connections"));
+    assert!(is_connected(&honest), "another node keeps its connection");
+    assert_eq!(server_of(&stack, "node-2").await.cut_off_until, None);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
+    let stack = Stack::start_with(&[("BUDGET_CUT_OFF_AFTER", "1000000"), ("BUDGET_SYNCS", "1")]).await;
+    let (thief, honest) = (connect_as(&stack, "node-1").await, connect_as(&stack, "node-2").await);
+    let request = |id: &str| {
+        let request = SyncRequest {
+            node: node(id),
+            instance: AgentInstance::new(),
+            last_sequence: 0,
+            users: 0,
+            digest: StateDigest::default(),
+            complete: false,
+            stream: None,
+            queued_intents: 0,
+            unsettled: 0,
+            at: Utc::now(),
+        };
+        Envelope::new(request).encode()
+    };
+    let answered = async |bus: &Bus, id: &str| {
+        let asked = bus.client.request(subjects::sync(&node(id)), request(id)).await;
+        asked.is_ok_and(|answer| Envelope::<SyncAnswer>::decode(&answer.payload).is_ok())
+    };
+    for (bus, id) in [(&thief, "node-1"), (&honest, "node-2")] {
+        wait::until(SOON, "a first answer", async || answered(bus, id).await)
+            .await
+            .expect("answered");
+    }
+
+    for _ in 0..5000 {
+        let subject = subjects::sync(&node("node-1"));
+        let reply = thief.client.new_inbox();
+        let sent = thief.client.publish_with_reply(subject, reply, request("node-1"));
+        sent.await.expect("published");
+    }
+    thief.client.flush().await.expect("flushed");
+
+    assert!(answered(&honest, "node-2").await, "another node is answered");
+    let dropped = async || server_of(&stack, "node-1").await.over_budget.is_some();
+    wait::until(SOON, "the excess to be recorded", dropped)
+        .await
+        .expect("recorded");
+    assert_eq!(server_of(&stack, "node-2").await.over_budget, None);
 }

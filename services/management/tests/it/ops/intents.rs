@@ -1,15 +1,22 @@
 //! Requests of local APIs: what an operator asked a node to do.
 
+use std::sync::Arc;
+
 use chrono::{TimeDelta, Utc};
-use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
-use vpnmanager_entities::audit_log;
-use vpnmanager_management::ops::users::accept_intent::accept;
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, TransactionTrait};
+use vpnmanager_entities::{audit_log, intent};
+use vpnmanager_management::{
+    app::App,
+    config::{Config, NodeConfig},
+    domain::audit_action::AuditAction,
+    ops::users::{accept_intent::accept, forget_intents::forget_intents},
+};
 use vpnmanager_nats::{
     ids::{IntentId, UserKey},
     intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
 };
 
-use super::{create, enrol, node, view};
+use super::{audited, create, enrol, node, view};
 use crate::stack::Stack;
 
 fn intent(action: IntentAction) -> Intent {
@@ -106,4 +113,174 @@ async fn a_removal_means_the_user_that_the_node_knew_and_not_one_created_since()
     let late = accept(&stack.app, &remove(alice.user.key)).await.expect("answered");
     assert_eq!(refusal(&late), IntentRefusal::UnknownUser);
     assert!(view(&stack, "alice").await.is_some());
+}
+
+fn create_named(username: &str) -> Intent {
+    intent(IntentAction::CreateUser {
+        username: username.parse().expect("valid"),
+        expires_at: None,
+    })
+}
+
+fn remove(user_key: UserKey) -> Intent {
+    intent(IntentAction::RemoveUser {
+        user_key,
+        username: "alice".parse().expect("valid"),
+    })
+}
+
+fn detail(answer: &IntentAnswer) -> &str {
+    match answer {
+        IntentAnswer::Refused { detail, .. } => detail,
+        IntentAnswer::Accepted { .. } | IntentAnswer::Unavailable => panic!("{answer:?}"),
+    }
+}
+
+/// The same management, where a node may create so many users.
+fn with_most_users(stack: &Stack, max_users: u32) -> App {
+    let config = Config {
+        node: NodeConfig { max_users },
+        ..(*stack.app.config).clone()
+    };
+    App {
+        config: Arc::new(config),
+        ..stack.app.clone()
+    }
+}
+
+async fn sql(stack: &Stack, statement: &str) {
+    stack.app.db.execute_unprepared(statement).await.expect("executed");
+}
+
+async fn recorded(stack: &Stack) -> u64 {
+    intent::Entity::find().count(&stack.app.db).await.expect("counted")
+}
+
+#[tokio::test]
+async fn a_node_creates_so_many_users_and_no_more_until_one_is_removed() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    create(&stack, "by-an-operator").await;
+    let app = with_most_users(&stack, 2);
+    for name in ["alice", "bob"] {
+        let answer = accept(&app, &create_named(name)).await.expect("answered");
+        assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    }
+    let one_more = create_named("carol");
+    for _ in 0..3 {
+        let answer = accept(&app, &one_more).await.expect("answered");
+        assert_eq!(refusal(&answer), IntentRefusal::NodeUnavailable);
+        assert!(detail(&answer).contains("NODE_MAX_USERS"), "{answer:?}");
+    }
+    assert!(view(&stack, "carol").await.is_none());
+    assert_eq!(audited(&stack, AuditAction::LocalRequestRefused).await.len(), 1);
+
+    let of_another = Intent {
+        node: node("node-2"),
+        ..create_named("dave")
+    };
+    let answer = accept(&app, &of_another).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+
+    let alice = view(&stack, "alice").await.expect("there");
+    accept(&app, &remove(alice.user.key)).await.expect("answered");
+    let answer = accept(&app, &create_named("carol")).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    let none = accept(&with_most_users(&stack, 0), &create_named("erin")).await;
+    assert_eq!(refusal(&none.expect("answered")), IntentRefusal::NodeUnavailable);
+}
+
+#[tokio::test]
+async fn a_node_creates_users_in_its_own_pool_and_removes_only_those_that_it_holds() {
+    let stack = Stack::start().await;
+    for id in ["node-1", "node-2", "node-3", "node-4"] {
+        enrol(&stack, id).await;
+    }
+    sql(
+        &stack,
+        "UPDATE servers SET pool = 'other' WHERE name IN ('node-1', 'node-2')",
+    )
+    .await;
+    let theirs = create(&stack, "theirs").await;
+    let answer = accept(&stack.app, &create_alice()).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    let alice = view(&stack, "alice").await.expect("there");
+    let mut nodes: Vec<&str> = alice
+        .placements
+        .iter()
+        .map(|placement| placement.server_id.as_str())
+        .collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["node-1", "node-2"]);
+
+    let answer = accept(&stack.app, &remove(theirs.user.key)).await.expect("answered");
+    assert_eq!(refusal(&answer), IntentRefusal::UnknownUser);
+    assert!(view(&stack, "theirs").await.is_some());
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_recorded_so_far_and_removals_still_happen() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    sql(
+        &stack,
+        "INSERT INTO intents (id, server_id, answer) SELECT gen_random_uuid(), 'node-1', '{}' FROM generate_series(1, 2000)",
+    )
+    .await;
+    let before = recorded(&stack).await;
+    for number in 0..5 {
+        let answer = accept(&stack.app, &create_named(&format!("user{number}"))).await;
+        assert!(detail(&answer.expect("answered")).contains("in the last day"));
+    }
+    let answer = accept(&stack.app, &remove(UserKey::new())).await.expect("answered");
+    assert_eq!(refusal(&answer), IntentRefusal::UnknownUser);
+    let answer = accept(&stack.app, &remove(alice.user.key)).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    assert!(view(&stack, "alice").await.is_none());
+    assert_eq!(recorded(&stack).await, before);
+    assert!(audited(&stack, AuditAction::LocalRequestRefused).await.is_empty());
+
+    sql(&stack, "UPDATE intents SET created_at = now() - interval '25 hours'").await;
+    let answer = accept(&stack.app, &create_named("bob")).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn one_request_of_a_node_is_carried_out_at_a_time_and_others_do_not_wait_for_it() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let busy = stack.app.db.begin().await.expect("a transaction");
+    let lock = format!("SELECT pg_advisory_xact_lock({}, hashtext('node-1'))", 0x696e_7465);
+    busy.execute_unprepared(&lock).await.expect("locked");
+    let intent = create_alice();
+    let answer = accept(&stack.app, &intent).await.expect("answered");
+    assert_eq!(answer, IntentAnswer::Unavailable);
+    let of_another = Intent {
+        node: node("node-2"),
+        ..create_named("bob")
+    };
+    let answer = accept(&stack.app, &of_another).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    busy.rollback().await.expect("ended");
+    let answer = accept(&stack.app, &intent).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn answers_are_forgotten_after_a_week_and_not_before() {
+    let stack = Stack::start().await;
+    let insert = async |count: u32, age: &str| {
+        let statement = format!(
+            "INSERT INTO intents (id, server_id, answer, created_at)
+             SELECT gen_random_uuid(), 'node-1', '{{}}', now() - interval '{age}' FROM generate_series(1, {count})"
+        );
+        sql(&stack, &statement).await;
+    };
+    insert(1_500, "8 days").await;
+    insert(3, "6 days").await;
+    while forget_intents(&stack.app.db).await.expect("deleted") {}
+    assert_eq!(recorded(&stack).await, 3);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::{EntityTrait, QuerySelect, TransactionTrait};
 use vpnmanager_entities::server;
 use vpnmanager_management::ops::{
+    credentials::revoke_node::NodeCredentials,
     nodes::deregister::deregister_node,
     users::{
         change::{UserChange, change_user},
@@ -63,8 +64,8 @@ async fn nodes_that_are_deregistered_at_once_go_one_after_the_other() {
     let (actor, first, second) = (actor(), node("node-1"), node("node-2"));
 
     let (one, other) = tokio::join!(
-        deregister_node(&stack.app, &actor, &first),
-        deregister_node(&stack.app, &actor, &second)
+        deregister_node(&stack.app, &actor, &first, NodeCredentials::Keep),
+        deregister_node(&stack.app, &actor, &second, NodeCredentials::Keep)
     );
 
     one.expect("deregistered");

@@ -12,6 +12,7 @@ mod publications;
 mod reissue;
 mod removals;
 mod reports;
+mod revocations;
 mod signing;
 mod starting;
 mod sync;
@@ -32,7 +33,10 @@ use vpnmanager_nats::{
     acks::{Ack, Outcome},
     commands::Protocol,
     ids::{AgentInstance, NodeId, Revision},
-    security::keys::NodePublicKey,
+    security::{
+        enrolment::{EnrolmentClaim, Sha256},
+        keys::NodePublicKey,
+    },
 };
 
 use crate::stack::{Stack, csr};
@@ -51,15 +55,23 @@ fn actor() -> Actor {
 
 async fn enrol(stack: &Stack, id: &str) {
     let key = nkeys::KeyPair::new_user();
-    let registration = Registration {
-        server_id: node(id),
-        bus_public_key: NodePublicKey::of(&key).expect("a user key"),
-        csr: csr(),
+    let csr = csr();
+    let claim = EnrolmentClaim {
+        node: node(id),
+        key: NodePublicKey::of(&key).expect("a user key"),
+        csr: Sha256::of(&csr),
         host: Some("127.0.0.1".parse().expect("a host")),
         port: 1194,
         protocol: Protocol::Udp,
-        pool: "default".to_owned(),
+        pool: node("default"),
         capacity: None,
+        join_token: None,
+        at: EnrolmentClaim::now(),
+    };
+    let registration = Registration {
+        signature: claim.sign(&key).expect("signed"),
+        claim,
+        csr,
         agent_version: None,
         peer: "127.0.0.1".parse().expect("an address"),
     };

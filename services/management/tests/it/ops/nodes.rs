@@ -3,22 +3,26 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use vpnmanager_entities::{
     audit_log, bus_revocation, credential,
     placement::Role,
+    replica,
     server::{self, NodeState},
 };
 use vpnmanager_management::ops::{
+    credentials::revoke_node::NodeCredentials,
     nodes::{
         assess_ages::assess_ages,
         deregister::{DeregisterNodeError, deregister_node},
+        note_deafness::note_deafness,
         read::get_node,
         received::{Received, Speaker},
         record_heartbeats::record_heartbeats,
     },
     users::remove::remove_user,
 };
+use vpnmanager_management::{app::App, hearing::Hearing};
 use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
     ids::AgentInstance,
@@ -30,6 +34,14 @@ use super::{actor, create, enrol, node, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// A replica that has heard everything for so long.
+fn hears_since(stack: &Stack, ago: TimeDelta) -> App {
+    App {
+        hearing: Hearing::new(Utc::now() - ago),
+        ..stack.app.clone()
+    }
+}
 
 pub(super) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     let heartbeat = Heartbeat {
@@ -91,10 +103,8 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     record_heartbeats(db, stack.app.config.health, &[silent])
         .await
         .expect("recorded");
-    let (one, other) = tokio::join!(
-        assess_ages(db, stack.app.config.health),
-        assess_ages(db, stack.app.config.health)
-    );
+    let app = hears_since(&stack, TimeDelta::hours(1));
+    let (one, other) = tokio::join!(assess_ages(&app), assess_ages(&app));
     one.and(other).expect("assessed");
     assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
 
@@ -145,7 +155,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
         .server
         .bus_public_key;
 
-    deregister_node(&stack.app, &actor(), &node("node-1"))
+    deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
 
@@ -175,7 +185,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
             .expect("read")
             .is_some()
     );
-    let again = deregister_node(&stack.app, &actor(), &node("node-1")).await;
+    let again = deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep).await;
     assert!(matches!(again, Err(DeregisterNodeError::UnknownServer)), "{again:?}");
 }
 
@@ -201,7 +211,7 @@ async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     create(&stack, "alice").await;
-    deregister_node(&stack.app, &actor(), &node("node-1"))
+    deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
     assert!(
@@ -222,4 +232,38 @@ async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
     let alice = view(&stack, "alice").await.expect("there");
     assert_eq!(alice.placements.len(), 1);
     assert_eq!(alice.placements[0].role, Role::Home);
+}
+
+#[tokio::test]
+async fn the_silence_of_a_node_counts_only_while_every_replica_could_hear() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let db = &stack.app.db;
+    let mut silent = heartbeat("node-1", OpenvpnState::Up);
+    silent.at -= TimeDelta::seconds(40);
+    silent.heartbeat.at = silent.at;
+    record_heartbeats(db, stack.app.config.health, &[silent])
+        .await
+        .expect("recorded");
+
+    assess_ages(&hears_since(&stack, TimeDelta::seconds(10)))
+        .await
+        .expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Healthy, "it was deaf itself");
+    let hears = hears_since(&stack, TimeDelta::hours(1));
+    note_deafness(db, "another-replica").await.expect("recorded");
+    assess_ages(&hears).await.expect("assessed");
+    assert_eq!(
+        state(&stack, "node-1").await,
+        NodeState::Healthy,
+        "another one was deaf"
+    );
+
+    let long_ago = replica::ActiveModel {
+        server_id: Set("another-replica".to_owned()),
+        deaf_at: Set(Utc::now() - TimeDelta::seconds(20)),
+    };
+    replica::Entity::update(long_ago).exec(db).await.expect("updated");
+    assess_ages(&hears).await.expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Stale);
 }

@@ -5,7 +5,10 @@ use serde_json::Value;
 use vpnmanager_entities::user;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
-    ops::{nodes::deregister::deregister_node, reports::apply_reports::apply_reports, users::remove::remove_user},
+    ops::{
+        credentials::revoke_node::NodeCredentials, nodes::deregister::deregister_node,
+        reports::apply_reports::apply_reports, users::remove::remove_user,
+    },
 };
 
 use super::{actor, applied, audited, create, enrol, node};
@@ -17,7 +20,7 @@ async fn remove(stack: &Stack, username: &str) {
 }
 
 async fn deregister(stack: &Stack, id: &str) {
-    deregister_node(&stack.app, &actor(), &node(id))
+    deregister_node(&stack.app, &actor(), &node(id), NodeCredentials::Keep)
         .await
         .expect("deregistered");
 }

@@ -8,7 +8,7 @@ use vpnmanager_management::{
 };
 use vpnmanager_testbed::postgres;
 
-use crate::stack::Stack;
+use crate::stack::{ADMIN_KEY, Stack};
 
 #[tokio::test]
 async fn four_replicas_may_bring_an_empty_database_up_to_date_at_once() {
@@ -37,7 +37,7 @@ async fn a_replica_with_another_authority_is_refused_and_a_new_key_replaces_the_
     let stack = Stack::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let other = Pki::load_or_create(&folder.path().join("pki")).expect("an authority");
-    let refused = bootstrap(&stack.app.db, &"the-admin-key".into(), &other).await;
+    let refused = bootstrap(&stack.app.db, &ADMIN_KEY.into(), &other).await;
     assert!(
         matches!(refused, Err(BootstrapError::ForeignAuthority { .. })),
         "{refused:?}"

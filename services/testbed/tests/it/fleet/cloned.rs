@@ -48,7 +48,7 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
     let port = ports::free().unwrap();
     let spec = Spec::new("clone", binaries::endnode().unwrap(), &folder, folder.join("clone.log"))
         .env("SERVER_ID", "node-1")
-        .env("API_KEY", "the-clones-key")
+        .env("API_KEY", "c81e7f3a5d0926b4a1f7e35d80c24b96")
         .env("STATE_DIR", &copied)
         .env("LISTEN", format!("127.0.0.1:{port}"))
         .env("OPENVPN_MODE", "none")

@@ -100,5 +100,19 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
     assert!(leaving.agent().is_some(), "the agent of the node that left has crashed");
     let actions = api.audit("?action=node_deregistered").await.unwrap();
     assert_eq!(actions.items().len(), 1, "{}", actions.text);
+
+    // The operator learns that the node was stolen: what it made is revoked, also now that it has left.
+    let path = "/api/endnodes/node-2/deregister?credentials=revoke";
+    api.post(path, &json!({})).await.unwrap().success().unwrap();
+    let done = async || {
+        let receipts = api.audit("?action=node_revocation_completed").await;
+        receipts.is_ok_and(|receipts| receipts.items().len() == 1)
+    };
+    wait::until(SOON, "the revocation to end", done).await.unwrap();
+    site.all_synced(SOON).await;
+    site.refuses(&profile::with_only(&old, kept)).await;
+    for username in users {
+        site.lets_in(&api.profile(username).await.unwrap()).await;
+    }
     witness.lost_nothing().await;
 }

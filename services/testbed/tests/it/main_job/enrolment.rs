@@ -1,5 +1,7 @@
 //! Tokens that no longer let a node in.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
@@ -13,8 +15,12 @@ use super::site::{SOON, Site};
 
 /// An agent that wants to become a part of the fleet, with its local API.
 fn newcomer(site: &Site, id: &str, token: &str) -> (Process, Api) {
+    newcomer_with(site, id, token, &[])
+}
+
+fn newcomer_with(site: &Site, id: &str, token: &str, env: &[(&str, &str)]) -> (Process, Api) {
     let state = site.stack.state();
-    let work = state.dir.join("work").join(id);
+    let work = work_of(site, id);
     std::fs::create_dir_all(&work).unwrap();
     let listen = format!("127.0.0.1:{}", ports::free().unwrap());
     let spec = Spec::new(id, binaries::endnode().unwrap(), &work, log_of(site, id).path())
@@ -25,10 +31,15 @@ fn newcomer(site: &Site, id: &str, token: &str) -> (Process, Api) {
         .env("LISTEN", &listen)
         .env("OPENVPN_MODE", "none")
         .env("PUBLIC_HOST", "127.0.0.1");
+    let spec = env.iter().fold(spec, |spec, (name, value)| spec.env(name, *value));
     (
         Process::spawn(&spec).unwrap(),
         Api::new(format!("http://{listen}"), None),
     )
+}
+
+fn work_of(site: &Site, id: &str) -> PathBuf {
+    site.stack.state().dir.join("work").join(id)
 }
 
 fn log_of(site: &Site, id: &str) -> Log {
@@ -46,6 +57,14 @@ async fn token(site: &Site, wish: &Value) -> (String, DateTime<Utc>) {
         .unwrap();
     let end = made.body["expires_at"].as_str().unwrap().parse().unwrap();
     (made.body["token"].as_str().unwrap().to_owned(), end)
+}
+
+async fn is_enrolled(local: &Api) {
+    let enrolled = async || {
+        let health = local.get("/health").await;
+        health.is_ok_and(|answer| answer.body["status"] == "ok")
+    };
+    wait::until(SOON, "the agent to be enrolled", enrolled).await.unwrap();
 }
 
 async fn is_refused(site: &Site, id: &str, token: &str, because: &str) {
@@ -66,11 +85,7 @@ async fn a_token_lets_in_one_node_once_and_in_time() {
     let site = Site::without_tunnels(0).await;
     let (once, _) = token(&site, &json!({})).await;
     let (agent, local) = newcomer(&site, "node-7", &once);
-    let enrolled = async || {
-        let health = local.get("/health").await;
-        health.is_ok_and(|answer| answer.body["status"] == "ok")
-    };
-    wait::until(SOON, "node-7 to be enrolled", enrolled).await.unwrap();
+    is_enrolled(&local).await;
 
     is_refused(&site, "node-8", &once, "the join token was used already").await;
 
@@ -92,4 +107,59 @@ async fn a_token_lets_in_one_node_once_and_in_time() {
 
     assert!(agent.alive());
     site.create("alice").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_died_before_it_had_the_answer_enrols_with_the_same_token() {
+    let site = Site::without_tunnels(0).await;
+    let (once, _) = token(&site, &json!({})).await;
+    let (agent, local) = newcomer(&site, "node-7", &once);
+    is_enrolled(&local).await;
+    let before = site.stack.api().endnode("node-7").await.unwrap();
+    agent.kill().await;
+    // What an agent has that was killed after management's commit and before it wrote the answer down.
+    let state = work_of(&site, "node-7").join("state");
+    std::fs::remove_file(state.join("identity.json")).unwrap();
+
+    let (agent, local) = newcomer(&site, "node-7", &once);
+    is_enrolled(&local).await;
+    let after = site.stack.api().endnode("node-7").await.unwrap();
+    assert_eq!(before.body["bus_public_key"], after.body["bus_public_key"]);
+    assert!(agent.alive());
+    agent.kill().await;
+
+    // With other keys it is another node.
+    std::fs::remove_dir_all(&state).unwrap();
+    let (agent, _) = newcomer(&site, "node-7", &once);
+    agent
+        .log()
+        .wait_for("the join token was used already", 1, SOON)
+        .await
+        .unwrap();
+    agent.kill().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_wrong_says_so() {
+    let site = Site::without_tunnels(0).await;
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let Some(library) = libraries.find(|library| library.is_file()) else {
+        eprintln!("skipped: there is no libfaketime here");
+        return;
+    };
+    let (token, _) = token(&site, &json!({})).await;
+    let clock = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME", "-600s"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let (agent, _) = newcomer_with(&site, "node-7", &token, &clock);
+    let said = "behind management's clock, and 5m are allowed: set the clock of the server";
+    agent.log().wait_for(said, 1, SOON).await.unwrap();
+    agent.kill().await;
+    let (agent, local) = newcomer(&site, "node-7", &token);
+    is_enrolled(&local).await;
+    assert!(agent.alive());
 }

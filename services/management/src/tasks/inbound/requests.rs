@@ -1,44 +1,63 @@
-//! Answers requests of nodes, many at once.
+//! Answers requests of one node.
 
 use std::future::Future;
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
+use governor::DefaultDirectRateLimiter;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     ids::NodeId,
-    subjects::FromNode,
 };
 use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
+use super::shared::Shared;
 use crate::app::App;
 
-/// The most requests that are answered at the same time.
-const CONCURRENCY: usize = 64;
+/// The room for one kind of request of one node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lane {
+    /// The most that wait; others are dropped, and the node asks again.
+    pub(super) waiting: usize,
+    /// The most that are answered at the same time.
+    pub(super) at_once: usize,
+}
 
-/// Answers each request with the result of `answer`. When that is `None` no answer is sent, and the node asks again.
+impl Lane {
+    pub(super) fn queue(self) -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+        mpsc::channel(self.waiting)
+    }
+}
+
+/// Answers the requests of `due` with the results of `answer`, not faster than `pace`, until its senders are gone. When the result is
+/// `None` no answer is sent, and the node asks again.
 pub(super) async fn serve<F, Fut>(
-    app: App,
-    subscriber: Subscriber,
-    stop: CancellationToken,
+    shared: &Shared,
+    node: &NodeId,
+    due: &mut mpsc::Receiver<Message>,
+    lane: Lane,
+    pace: DefaultDirectRateLimiter,
     answer: F,
-) -> anyhow::Result<()>
-where
+) where
     F: Fn(App, NodeId, Bytes) -> Fut,
     Fut: Future<Output = Option<Bytes>>,
 {
-    subscriber
-        .take_until(stop.cancelled_owned())
-        .for_each_concurrent(CONCURRENCY, |message| serve_one(&app, message, &answer))
+    let (pace, answer) = (&pace, &answer);
+    stream::poll_fn(|context| due.poll_recv(context))
+        .for_each_concurrent(lane.at_once, async |message| {
+            pace.until_ready().await;
+            // The semaphore is never closed.
+            let _seat = shared.seats.acquire().await;
+            serve_one(&shared.app, node, message, answer).await;
+        })
         .await;
-    Ok(())
 }
 
-async fn serve_one<F, Fut>(app: &App, message: Message, answer: &F)
+async fn serve_one<F, Fut>(app: &App, node: &NodeId, message: Message, answer: &F)
 where
     F: Fn(App, NodeId, Bytes) -> Fut,
     Fut: Future<Output = Option<Bytes>>,
@@ -47,10 +66,6 @@ where
         debug!(subject = %message.subject, "Dropping a request without a reply subject");
         return;
     };
-    let Some(subject) = FromNode::parse(&message.subject) else {
-        return;
-    };
-    let node = subject.node();
     let answered = contain(
         "answering a request of a node",
         answer(app.clone(), node.clone(), message.payload),

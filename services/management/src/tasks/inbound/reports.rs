@@ -1,10 +1,9 @@
-//! Pulls acks and events from their stream, records all that have arrived in one transaction, and only then settles them.
+//! Takes acks and events from the streams of the nodes, records all that have arrived in one transaction, and only then settles them.
 
-use std::{error::Error, pin::pin, time::Duration};
+use std::{error::Error, time::Duration};
 
-use anyhow::Context;
-use async_nats::jetstream::consumer::PullConsumer;
-use futures_util::{StreamExt, future::join_all};
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::SelectAll};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use vpnmanager_nats::{
@@ -13,6 +12,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
+use super::report_sources::Source;
 use crate::{
     app::App,
     ops::{
@@ -25,53 +25,28 @@ use crate::{
 const BATCH: usize = 256;
 /// Reports that could not be recorded are delivered again after this time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
-pub(super) async fn run(app: App, mut consumer: PullConsumer, stop: CancellationToken) -> anyhow::Result<()> {
-    while !stop.is_cancelled() {
-        if let Err(error) = app.topology.give_lost_reports_again().await {
-            warn!(error = %chain(&error), "Asking for lost reports failed, they are delivered again after the ack wait");
-        }
-        match pull(&app, &consumer, &stop).await {
-            Ok(()) if stop.is_cancelled() => break,
-            Ok(()) => debug!("The pull of reports ended"),
-            Err(error) => warn!(error = format!("{error:#}"), "Pulling reports failed"),
-        }
+/// Records the reports of all sources, in turn, until `stop`.
+pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut sources = SelectAll::new();
+    loop {
         tokio::select! {
-            () = tokio::time::sleep(REOPEN_AFTER) => {}
-            () = stop.cancelled() => break,
-        }
-        match app.topology.ensure_event_consumer().await {
-            Ok(found) => consumer = found,
-            Err(error) => warn!(error = %chain(&error), "The consumer of reports is not ready"),
+            Some(source) = opened.recv() => sources.push(source),
+            Some(first) = sources.next() => work_off(&app, gather(first, &mut sources)).await,
+            () = stop.cancelled() => return Ok(()),
         }
     }
-    Ok(())
 }
 
-/// Records the reports of one pull until the pull ends: the server lost the consumer, or management stops.
-async fn pull(app: &App, consumer: &PullConsumer, stop: &CancellationToken) -> anyhow::Result<()> {
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(BATCH * 4)
-        .expires(Duration::from_secs(30))
-        .heartbeat(Duration::from_secs(5))
-        .messages()
-        .await
-        .context("opening the pull failed")?;
-    let mut batches = pin!(messages.take_until(stop.clone().cancelled_owned()).ready_chunks(BATCH));
-    while let Some(batch) = batches.next().await {
-        let mut deliveries = Vec::with_capacity(batch.len());
-        for message in batch {
-            match message {
-                Ok(message) => deliveries.push(Delivery::from(message)),
-                // After the loss of the consumer the errors never end: the caller makes it again.
-                Err(error) => return Err(error).context("the pull was interrupted"),
-            }
-        }
-        work_off(app, deliveries).await;
+/// What has arrived, up to a batch. The sources take turns, so that one node with many reports does not hold up the others.
+fn gather(first: Delivery, sources: &mut SelectAll<Source>) -> Vec<Delivery> {
+    let mut batch = vec![first];
+    while batch.len() < BATCH
+        && let Some(Some(next)) = sources.next().now_or_never()
+    {
+        batch.push(next);
     }
-    Ok(())
+    batch
 }
 
 /// A report that could be decoded.
@@ -110,7 +85,7 @@ async fn record(app: &App, group: Vec<Received>) -> Vec<Vec<Received>> {
     match contain("recording reports", apply_reports(app, &acks, &events)).await {
         Ok(Ok(applied)) => {
             if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
-                debug!(error = %chain(&error), "Telling waiting requests failed, they read the database themselves");
+                debug!(error = %chain(&error), "Telling waiting requests failed, their users are looked at again");
             }
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             forget(app, applied).await;

@@ -1,0 +1,57 @@
+//! Requests whose head leaves open whom it is for: a server behind a proxy must not read them in another way than the proxy.
+
+use http_body::Body;
+use hyper::Request;
+use poem::http::uri::Authority;
+use poem::http::{HeaderValue, StatusCode, Version, header};
+
+use crate::problem::{FieldError, Problem};
+
+/// Refuses a missing, double or senseless `Host` (RFC 9112, section 3.2). A length beside a transfer coding is hyper's to deal with:
+/// it ignores the length and closes the connection after the answer (section 6.3).
+pub(super) fn check<B: Body>(request: &Request<B>) -> Result<(), Box<Problem>> {
+    let hosts: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+    match hosts.as_slice() {
+        [host] if is_host(host) => Ok(()),
+        [_] => Err(wrong("is not a host name or an address, with or without a port")),
+        [] if request.version() <= Version::HTTP_10 => Ok(()),
+        [] => Err(wrong("is required")),
+        [_, _, ..] => Err(wrong("must not occur more than once")),
+    }
+}
+
+/// Whether it is `host` or `host:port`, without a user; it may be empty. A comma is how proxies join two of them.
+fn is_host(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    bytes.is_empty() || (!bytes.iter().any(|byte| b"@,".contains(byte)) && Authority::try_from(bytes).is_ok())
+}
+
+fn wrong(detail: &str) -> Box<Problem> {
+    let error = FieldError {
+        field: "Host".to_owned(),
+        detail: detail.to_owned(),
+    };
+    Box::new(Problem::of_fields(StatusCode::BAD_REQUEST, vec![error]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for (host, fits) in [
+            ("vpn.example", true),
+            ("vpn.example:8080", true),
+            ("192.0.2.7:80", true),
+            ("[2001:db8::1]:80", true),
+            ("", true),
+            ("a b", false),
+            ("user@vpn.example", false),
+            ("vpn.example/path", false),
+            ("a,b", false),
+        ] {
+            assert_eq!(is_host(&HeaderValue::from_static(host)), fits, "{host}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Listening, serving and stopping, the same in both services.
+//!
+//! A stranger must not wear the service down: connections are counted in all and for each address, and a request that does not get
+//! complete, or an answer that is not read, ends with its connection ([`HttpConfig`]).
+
+mod config;
+mod connections;
+mod framing;
+mod serve;
+mod socket;
+mod source;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use vpnmanager_runtime::descriptors;
+use vpnmanager_runtime::log_limit::LogLimit;
+
+pub use config::{HttpConfig, SETTINGS};
+pub(crate) use connections::Connection;
+pub use serve::{LONGEST_HEAD, MOST_HEADERS};
+pub use source::Source;
+
+use connections::{Connections, Full, Limits};
+use serve::Ends;
+
+/// How often to look for connections that are over their time.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// The pause after the system has given no connection: it would give none at once either.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that were told to close and may still hold their sockets.
+const CLOSING: usize = 32;
+
+/// The answer to a connection for which there is no room.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: application/problem+json\r\ncontent-length: 134\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many requests are in progress; try again in a second\"}\n";
+
+static NO_ROOM: LogLimit = LogLimit::new("an HTTP connection was refused");
+static NOT_ACCEPTED: LogLimit = LogLimit::new("the system gave no HTTP connection");
+
+/// Sockets that are bound but not yet served, so that a wrong address is reported before anything starts.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    config: HttpConfig,
+}
+
+impl Bound {
+    /// Binds `host:port` addresses, at least one.
+    ///
+    /// # Errors
+    /// When one cannot be bound; the text names it.
+    pub async fn new(addresses: &[String]) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let listener = TcpListener::bind(address.as_str()).await;
+            listeners.push(
+                listener
+                    .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?,
+            );
+        }
+        if listeners.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
+        }
+        Ok(Self {
+            addresses: listeners
+                .iter()
+                .map(TcpListener::local_addr)
+                .collect::<Result<_, _>>()?,
+            listeners,
+            config: HttpConfig::default(),
+        })
+    }
+
+    /// With these limits in place of the defaults.
+    #[must_use]
+    pub fn with(self, config: HttpConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The addresses, with the ports that the system chose for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `stop` is done, then lets requests in progress finish for `grace` at most.
+    ///
+    /// # Errors
+    /// None: what fails concerns one connection. The type fits a task.
+    pub async fn serve<E>(self, app: E, stop: impl Future<Output = ()>, grace: Duration) -> io::Result<()>
+    where
+        E: IntoEndpoint,
+        E::Endpoint: 'static,
+    {
+        let most = self.config.connections(descriptors::limit());
+        if most < self.config.max_connections {
+            warn!(
+                http.connections = most,
+                http.max_connections = self.config.max_connections,
+                "Fewer HTTP connections are taken at once than configured: the limit of open files (ulimit -n) is low"
+            );
+        }
+        let server = Server {
+            app: Arc::new(app.into_endpoint().map_to_response()),
+            connections: Connections::new(Limits {
+                config: self.config,
+                most,
+            }),
+            sockets: Arc::new(Semaphore::new(most.saturating_add(CLOSING).min(Semaphore::MAX_PERMITS))),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let accepting = join_all(self.listeners.iter().map(|listener| server.accept_from(listener)));
+        tokio::select! {
+            _never = accepting => {}
+            () = server.watch() => {}
+            () = stop => {}
+        }
+        drop(self.listeners);
+        server.end(grace).await;
+        Ok(())
+    }
+}
+
+struct Server<E> {
+    app: Arc<E>,
+    connections: Connections,
+    /// One for each socket, those that are being closed included.
+    sockets: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Server<E> {
+    async fn accept_from(&self, listener: &TcpListener) {
+        while let Ok(permit) = self.sockets.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.take(stream, peer, permit),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    let made_room = self.connections.make_room();
+                    if let Some(times) = NOT_ACCEPTED.admit() {
+                        warn!(
+                            error = %error, times, made_room,
+                            "The system gave no HTTP connection, waiting a moment"
+                        );
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn take(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let source = Source::of(peer.ip());
+        let entry = match self.connections.enter(source, Instant::now()) {
+            Ok(entry) => entry,
+            Err(full) => return self.refuse(&stream, source, full),
+        };
+        let Ok(local) = stream.local_addr() else { return };
+        // Answers are written whole: waiting for more to send only delays them.
+        let _not_vital = stream.set_nodelay(true);
+        let serving = serve::serve(
+            stream,
+            Ends { local, peer },
+            entry,
+            self.app.clone(),
+            self.stopping.clone(),
+        );
+        self.tasks.spawn(async move {
+            serving.await;
+            drop(permit);
+        });
+    }
+
+    fn refuse(&self, stream: &TcpStream, source: Source, full: Full) {
+        // The buffer of a new socket has room for it.
+        let _gone = stream.try_write(BUSY);
+        if let Some(times) = NO_ROOM.admit() {
+            let limits = self.connections.limits();
+            let limit = match full {
+                Full::Source => limits.config.max_connections_per_address,
+                Full::Server => limits.most,
+            };
+            warn!(
+                client.address = %source, limit, times,
+                "An HTTP connection was refused: as many as are allowed are in use"
+            );
+        }
+    }
+
+    async fn watch(&self) {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            self.connections.close_overdue(Instant::now());
+        }
+    }
+
+    async fn end(&self, grace: Duration) {
+        self.stopping.cancel();
+        self.connections.close_silent();
+        self.tasks.close();
+        let ended = async {
+            tokio::select! {
+                () = self.tasks.wait() => {}
+                () = self.watch() => {}
+            }
+        };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            info!(
+                http.connections = self.tasks.len(),
+                "Cutting off requests that did not end in time"
+            );
+        }
+        self.connections.close_all();
+    }
+}
+
+/// accept(2): an error that was pending on the new socket, which is gone; the next one can be accepted at once.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_without_room_is_a_whole_problem() {
+        let text = std::str::from_utf8(BUSY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        let problem: crate::problem::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(problem.status, 503);
+    }
+}

@@ -1,0 +1,125 @@
+//! Finds nodes that have too many connections, or send too much in all, by what the servers of the bus count.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use vpnmanager_nats::security::{connections::NodeConnection, keys::NodePublicKey};
+
+/// What one node may have and send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at the same time.
+    pub connections: NonZeroU32,
+    /// Messages in a second.
+    pub messages: NonZeroU32,
+    /// Bytes in a second.
+    pub bytes: NonZeroU32,
+}
+
+/// The counts of each connection at the last look.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    before: Option<HashMap<(String, u64), (u64, u64)>>,
+}
+
+#[derive(Default)]
+struct Sum {
+    connections: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Traffic {
+    /// The keys that are beyond a limit, each with the reason for people. `since` is the time since the last look; the first one counts
+    /// connections only, because nothing says when the messages were sent.
+    pub fn look(&mut self, now: &[NodeConnection], since: Duration, limits: Limits) -> Vec<(NodePublicKey, String)> {
+        let mut sums: BTreeMap<&NodePublicKey, Sum> = BTreeMap::new();
+        for connection in now {
+            let sum = sums.entry(&connection.key).or_default();
+            sum.connections += 1;
+            let Some(before) = &self.before else { continue };
+            let (messages, bytes) = before.get(&connection.id).copied().unwrap_or_default();
+            sum.messages += connection.messages.saturating_sub(messages);
+            sum.bytes += connection.bytes.saturating_sub(bytes);
+        }
+        let seconds = since.as_secs().max(1);
+        let most = |limit: NonZeroU32| u64::from(limit.get());
+        let excess = |sum: &Sum| {
+            if sum.connections > most(limits.connections) {
+                return Some(format!("it has {} connections", sum.connections));
+            }
+            let (messages, bytes) = (sum.messages / seconds, sum.bytes / seconds);
+            if messages > most(limits.messages) {
+                return Some(format!("it sends {messages} messages in a second"));
+            }
+            (bytes > most(limits.bytes)).then(|| format!("it sends {bytes} bytes in a second"))
+        };
+        let found = sums
+            .iter()
+            .filter_map(|(key, sum)| Some(((*key).clone(), excess(sum)?)));
+        let found = found.collect();
+        let counts = now.iter().map(|one| (one.id.clone(), (one.messages, one.bytes)));
+        self.before = Some(counts.collect());
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nkeys::KeyPair;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        let limit = |number| NonZeroU32::new(number).expect("not zero");
+        Limits {
+            connections: limit(2),
+            messages: limit(100),
+            bytes: limit(1000),
+        }
+    }
+
+    fn connection(key: &NodePublicKey, cid: u64, messages: u64, bytes: u64) -> NodeConnection {
+        NodeConnection {
+            key: key.clone(),
+            id: ("server".to_owned(), cid),
+            messages,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn what_a_node_sent_since_the_last_look_counts_over_all_its_connections() {
+        let key = || NodePublicKey::of(&KeyPair::new_user()).expect("a user key");
+        let (quiet, busy) = (key(), key());
+        let five = Duration::from_secs(5);
+        let mut traffic = Traffic::default();
+        let first = [connection(&quiet, 1, 1_000_000, 0), connection(&busy, 2, 0, 0)];
+        assert_eq!(traffic.look(&first, five, limits()), [], "sent at an unknown time");
+
+        let second = [
+            connection(&quiet, 1, 1_000_500, 5000),
+            connection(&busy, 2, 400, 0),
+            connection(&busy, 3, 200, 0),
+        ];
+        let busy_now = (busy.clone(), "it sends 120 messages in a second".to_owned());
+        assert_eq!(traffic.look(&second, five, limits()), [busy_now]);
+
+        let third = [connection(&quiet, 1, 1_000_600, 20_000), connection(&busy, 3, 200, 0)];
+        let quiet_now = (quiet, "it sends 3000 bytes in a second".to_owned());
+        assert_eq!(traffic.look(&third, five, limits()), [quiet_now]);
+    }
+
+    #[test]
+    fn too_many_connections_count_from_the_first_look() {
+        let key = NodePublicKey::of(&KeyPair::new_user()).expect("a user key");
+        let many = [1, 2, 3].map(|cid| connection(&key, cid, 0, 0));
+        let mut traffic = Traffic::default();
+        assert_eq!(traffic.look(&many[..2], Duration::ZERO, limits()), []);
+        let found = traffic.look(&many, Duration::ZERO, limits());
+        assert_eq!(found, [(key, "it has 3 connections".to_owned())]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Watches whether this replica hears nodes in time, by sending itself a message each second on the connection on which they speak.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::{Subscriber, connection::State};
+use chrono::Utc;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use vpnmanager_runtime::error_chain::chain;
+
+use crate::{app::App, ops::nodes::note_deafness::note_deafness};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// What stands before the message in the queue of the connection was sent by nodes: a longer wait means that they are heard too late.
+const IN_TIME: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let client = app.inbound.client.clone();
+    let subject = client.new_inbox();
+    let mut echoes = client.subscribe(subject.clone()).await.context("subscribing failed")?;
+    let mut connections = app.inbound.connections.clone();
+    // Since the start everything was heard.
+    connections.mark_unchanged();
+    let mut was_deaf = false;
+    while !stop.is_cancelled() {
+        let is_new = connections.has_changed().context("the connection is gone")?;
+        connections.mark_unchanged();
+        let hears = !is_new && client.connection_state() == State::Connected && echo(&app, &subject, &mut echoes).await;
+        if !hears {
+            app.hearing.missed_until(Utc::now());
+            if let Err(error) = note_deafness(&app.db, &app.config.server_id).await {
+                warn!(error = %chain(&error), "Recording that nodes were not heard failed");
+            }
+        }
+        match (was_deaf, hears) {
+            (false, false) => {
+                warn!("What nodes send arrives late or not at all: until it does, no node is called stale or lost")
+            }
+            (true, true) => info!("What nodes send arrives in time again"),
+            (false, true) | (true, false) => {}
+        }
+        was_deaf = !hears;
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a message comes back in time.
+async fn echo(app: &App, subject: &str, echoes: &mut Subscriber) -> bool {
+    let sent = app.inbound.client.publish(subject.to_owned(), "".into()).await;
+    sent.is_ok() && matches!(timeout(IN_TIME, echoes.next()).await, Ok(Some(_)))
+}

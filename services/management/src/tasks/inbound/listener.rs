@@ -1,0 +1,156 @@
+//! Listens to one node, within its budget.
+
+use std::{num::NonZeroU32, pin::pin, time::Instant};
+
+use async_nats::{Message, Subscriber};
+use futures_util::StreamExt;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::{join, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+use vpnmanager_nats::{ids::NodeId, subjects::FromNode};
+
+use super::{
+    heartbeats, intents,
+    requests::{self, Lane},
+    shared::Shared,
+    signs, syncs,
+    verdicts::Judged,
+};
+use crate::{
+    config::BudgetConfig,
+    domain::conduct::{Conduct, Verdict},
+};
+
+/// This many seconds' worth of a budget may come at once.
+const BURST_SECONDS: u32 = 10;
+/// The kinds of requests: how many of one node may wait, and how many are answered at the same time. A node has one handshake under way;
+/// it sends local requests one after the other, but many certificate requests at once.
+const SYNCS: Lane = Lane { waiting: 2, at_once: 1 };
+const SIGNS: Lane = Lane {
+    waiting: 32,
+    at_once: 8,
+};
+const INTENTS: Lane = Lane { waiting: 8, at_once: 1 };
+
+pub(super) fn limiter(per_second: NonZeroU32) -> DefaultDirectRateLimiter {
+    let burst = per_second.saturating_mul(const { NonZeroU32::new(BURST_SECONDS).unwrap() });
+    RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst))
+}
+
+/// Listens until `stop`.
+pub(super) async fn run(shared: Shared, node: NodeId, subscriber: Subscriber, stop: CancellationToken) {
+    let budget = shared.app.config.budget;
+    let (syncs, mut due_syncs) = SYNCS.queue();
+    let (signs, mut due_signs) = SIGNS.queue();
+    let (intents, mut due_intents) = INTENTS.queue();
+    let sorter = Sorter {
+        node: &node,
+        shared: &shared,
+        conduct: Conduct::new(budget.cut_off_after.get(), Instant::now()),
+        heartbeats: limiter(budget.heartbeats),
+        bytes: limiter(budget.bytes),
+        syncs,
+        signs,
+        intents,
+    };
+    let pace = |rate: fn(&BudgetConfig) -> NonZeroU32| limiter(rate(&budget));
+    join!(
+        sorter.sort(subscriber, stop),
+        requests::serve(
+            &shared,
+            &node,
+            &mut due_syncs,
+            SYNCS,
+            pace(|budget| budget.syncs),
+            syncs::answer
+        ),
+        requests::serve(
+            &shared,
+            &node,
+            &mut due_signs,
+            SIGNS,
+            pace(|budget| budget.signs),
+            signs::answer
+        ),
+        requests::serve(
+            &shared,
+            &node,
+            &mut due_intents,
+            INTENTS,
+            pace(|budget| budget.intents),
+            intents::answer
+        ),
+    );
+}
+
+/// Takes what the node sends as fast as it comes, and waits for nothing.
+struct Sorter<'a> {
+    node: &'a NodeId,
+    shared: &'a Shared,
+    conduct: Conduct,
+    heartbeats: DefaultDirectRateLimiter,
+    bytes: DefaultDirectRateLimiter,
+    syncs: mpsc::Sender<Message>,
+    signs: mpsc::Sender<Message>,
+    intents: mpsc::Sender<Message>,
+}
+
+impl Sorter<'_> {
+    async fn sort(mut self, subscriber: Subscriber, stop: CancellationToken) {
+        let mut messages = pin!(subscriber.take_until(stop.cancelled_owned()));
+        while let Some(message) = messages.next().await {
+            let Some(kind) = FromNode::parse(&message.subject) else {
+                self.drop_one("messages on unknown subjects");
+                continue;
+            };
+            if !self.has_room_for(message.payload.len()) {
+                self.drop_one("bytes");
+                continue;
+            }
+            match kind {
+                FromNode::Health(_) => self.take_heartbeat(&message),
+                FromNode::Sync(_) => self.queue(&self.syncs.clone(), message, "sync requests"),
+                FromNode::Sign(_) => self.queue(&self.signs.clone(), message, "signing requests"),
+                FromNode::Intent(_) => self.queue(&self.intents.clone(), message, "local requests"),
+                FromNode::Ack(..) | FromNode::Event(_) => self.drop_one("reports outside of the stream"),
+            }
+        }
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        NonZeroU32::new(bytes).is_none_or(|bytes| matches!(self.bytes.check_n(bytes), Ok(Ok(()))))
+    }
+
+    fn take_heartbeat(&mut self, message: &Message) {
+        if self.heartbeats.check().is_err() {
+            return self.drop_one("heartbeats");
+        }
+        let taken = heartbeats::read(self.node, &message.payload).is_some_and(|heard| self.shared.mailbox.put(heard));
+        if !taken {
+            self.drop_one("heartbeats");
+        }
+    }
+
+    fn queue(&mut self, lane: &mpsc::Sender<Message>, message: Message, what: &'static str) {
+        if lane.try_send(message).is_err() {
+            self.drop_one(what);
+        }
+    }
+
+    fn drop_one(&mut self, what: &'static str) {
+        if let Some(verdict) = self.conduct.drop_one(Instant::now()) {
+            let (dropped, cut_off) = match verdict {
+                Verdict::Dropped { dropped } => (dropped, false),
+                Verdict::CutOff { dropped } => (dropped, true),
+            };
+            let judged = Judged {
+                node: self.node.clone(),
+                what: format!("it sends too many {what}: {dropped} were dropped in 10 s"),
+                cut_off,
+            };
+            // When there is no room, the next verdict says the same.
+            self.shared.verdicts.try_send(judged).ok();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The reports of one node as a stream, within its budget.
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use async_nats::jetstream;
+use futures_util::{StreamExt, stream::BoxStream};
+use tracing::{debug, warn};
+use vpnmanager_nats::{delivery::Delivery, ids::NodeId, topology::TopologyError};
+use vpnmanager_runtime::error_chain::chain;
+
+use super::{listener::limiter, marks::Marks};
+use crate::app::App;
+
+/// The most reports of one node that are fetched ahead: a node that sends many delays another by no more than this.
+const AHEAD: usize = 128;
+
+/// The reports of one node, until the pull ends.
+pub(super) type Source = BoxStream<'static, Delivery>;
+
+/// Why a source cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenSourceError {
+    /// The stream or its consumer is not ready.
+    #[error("preparing the stream failed")]
+    Topology(#[from] TopologyError),
+    /// The pull was refused.
+    #[error("opening the pull failed")]
+    Pull(#[from] jetstream::consumer::StreamError),
+}
+
+/// Opens the source of a node, and makes its stream if it is missing. The source ends when its stream or consumer is lost.
+pub(super) async fn open(app: &App, node: &NodeId, open: &Marks) -> Result<Source, OpenSourceError> {
+    let consumer = app.topology.ensure_reports(node).await?;
+    if let Err(error) = app.topology.give_lost_reports_again(node).await {
+        warn!(node.id = %node, error = %chain(&error), "Asking for lost reports failed, they are delivered again after the ack wait");
+    }
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(AHEAD)
+        .expires(Duration::from_secs(30))
+        .heartbeat(Duration::from_secs(5))
+        .messages()
+        .await?;
+    let name = node.clone();
+    let whole = messages.scan(open.mark(node), move |_mark, message| {
+        // After the loss of the consumer the errors never end: the source is opened again.
+        let message = message.inspect_err(|error| {
+            debug!(node.id = %name, error = %chain(error), "The pull of a node's reports ended");
+        });
+        ready(message.ok().map(Delivery::from))
+    });
+    let pace = Arc::new(limiter(app.config.budget.reports));
+    let paced = whole.then(move |delivery| {
+        let pace = Arc::clone(&pace);
+        async move {
+            pace.until_ready().await;
+            delivery
+        }
+    });
+    Ok(paced.boxed())
+}

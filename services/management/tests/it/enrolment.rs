@@ -1,0 +1,320 @@
+//! Attacks on the enrolment of nodes, and what an honest node may repeat.
+
+use chrono::{TimeDelta, Utc};
+use nkeys::KeyPair;
+use poem::http::StatusCode;
+use poem::test::TestResponse;
+use serde_json::{Value, json};
+use vpnmanager_entities::api_key::Role;
+
+use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, csr, json_of, problem_of, registration};
+
+const NODE_KEY: &str = "a-key-of-the-role-node";
+
+async fn token(stack: &Stack, body: Value) -> String {
+    let client = stack.client();
+    let request = client.post("/api/join-tokens").admin().body_json(&body);
+    let made = json_of(request.send().await, StatusCode::CREATED).await;
+    made["token"].as_str().expect("a token").to_owned()
+}
+
+async fn send(stack: &Stack, body: &Value) -> TestResponse {
+    stack
+        .client()
+        .post("/api/endnodes/register")
+        .body_json(body)
+        .send()
+        .await
+}
+
+async fn send_with_key(stack: &Stack, key: &str, body: &Value) -> TestResponse {
+    let client = stack.client();
+    let request = client.post("/api/endnodes/register").key(key).body_json(body);
+    request.send().await
+}
+
+async fn enrolled(stack: &Stack, node: &Registering) -> Value {
+    json_of(send(stack, &node.body()).await, StatusCode::CREATED).await
+}
+
+/// The field that a bad request is refused for, and the words.
+async fn refused_field(response: TestResponse) -> (String, String) {
+    let (problem, fields) = problem_of(response, StatusCode::BAD_REQUEST).await;
+    let [field] = fields.as_slice() else {
+        panic!("one field: {problem}");
+    };
+    (field.clone(), problem["detail"].as_str().expect("a detail").to_owned())
+}
+
+async fn is_used_up(response: TestResponse) {
+    let (problem, _) = problem_of(response, StatusCode::UNAUTHORIZED).await;
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.starts_with("the join token was used already"), "{detail}");
+}
+
+async fn endnode(stack: &Stack, id: &str) -> Value {
+    let response = stack.client().get(format!("/api/endnodes/{id}")).admin().send().await;
+    json_of(response, StatusCode::OK).await
+}
+
+async fn registrations(stack: &Stack) -> usize {
+    let path = "/api/audit?action=node_registered";
+    let listed = json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
+    listed["items"].as_array().expect("items").len()
+}
+
+#[tokio::test]
+async fn a_request_that_its_bus_key_did_not_sign_enrols_nobody() {
+    let stack = Stack::start().await;
+    let (one, other) = (token(&stack, json!({})).await, token(&stack, json!({})).await);
+    let honest = registration("node-1").token(Some(&one)).body();
+    let altered = [
+        ("server_id", json!("node-2")),
+        ("bus_public_key", json!(KeyPair::new_user().public_key())),
+        ("csr", json!(csr())),
+        ("host", json!("evil.example")),
+        ("port", json!(1195)),
+        ("protocol", json!("tcp")),
+        ("pool", json!("other")),
+        ("capacity", json!(1)),
+        ("join_token", json!(other)),
+        ("at", json!(Utc::now())),
+        (
+            "signature",
+            registration("node-1").token(Some(&one)).body()["signature"].clone(),
+        ),
+        ("signature", json!("A".repeat(86))),
+        ("signature", Value::Null),
+    ];
+    for (field, value) in altered {
+        let mut body = honest.clone();
+        body[field] = value;
+        let (refused, detail) = refused_field(send(&stack, &body).await).await;
+        assert_eq!(refused, "signature", "{field}: {detail}");
+    }
+    let mut untimed = honest.clone();
+    untimed.as_object_mut().expect("an object").remove("at");
+    assert_eq!(refused_field(send(&stack, &untimed).await).await.0, "at");
+    let listed = stack.client().get("/api/endnodes").admin().send().await;
+    assert_eq!(json_of(listed, StatusCode::OK).await["items"], json!([]));
+
+    // None of that used the token up.
+    json_of(send(&stack, &honest).await, StatusCode::CREATED).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_is_said_in_words() {
+    let stack = Stack::start().await;
+    let token = token(&stack, json!({})).await;
+    let node = registration("node-1").token(Some(&token));
+    for (off, words) in [
+        (TimeDelta::minutes(-10), "behind management's clock"),
+        (TimeDelta::minutes(10), "ahead of management's clock"),
+        (TimeDelta::days(365 * 1000), "ahead of management's clock"),
+        (TimeDelta::days(-365 * 1000), "behind management's clock"),
+    ] {
+        let (field, detail) = refused_field(send(&stack, &node.body_at(Utc::now() + off)).await).await;
+        assert_eq!(field, "at");
+        assert!(detail.contains(words) && detail.contains("set the clock"), "{detail}");
+    }
+    let late = node.body_at(Utc::now() - TimeDelta::minutes(4));
+    json_of(send(&stack, &late).await, StatusCode::CREATED).await;
+}
+
+#[tokio::test]
+async fn a_signature_is_checked_before_the_database_is_asked() {
+    let stack = Stack::start().await;
+    let honest = registration("node-1").token(Some("vpnjoin-aaaaaaaaaaaaaaaa")).body();
+    let mut forged = honest.clone();
+    forged["port"] = json!(443);
+    stack.app.db.clone().close().await.expect("closed");
+    assert_eq!(refused_field(send(&stack, &forged).await).await.0, "signature");
+    problem_of(send(&stack, &honest).await, StatusCode::SERVICE_UNAVAILABLE).await;
+}
+
+#[tokio::test]
+async fn a_used_token_repeats_its_first_use_and_nothing_else() {
+    let stack = Stack::start().await;
+    let token = token(&stack, json!({})).await;
+    let node = registration("node-1").token(Some(&token));
+    let tls_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let request = || {
+        let request = rcgen::CertificateParams::default().serialize_request(&tls_key);
+        request.expect("a request").pem().expect("PEM")
+    };
+    enrolled(&stack, &node.again().with("csr", request())).await;
+    let before = endnode(&stack, "node-1").await;
+
+    // An agent that was killed before it had the answer signs another request, for the same key.
+    let repeated = node.again().with("csr", request());
+    enrolled(&stack, &repeated).await;
+    assert_eq!(endnode(&stack, "node-1").await, before);
+    assert_eq!(registrations(&stack).await, 1, "a repetition was recorded");
+
+    for (field, value) in [
+        ("csr", csr()),
+        ("host", "evil.example".to_owned()),
+        ("protocol", "tcp".to_owned()),
+        ("pool", "other".to_owned()),
+        ("server_id", "node-2".to_owned()),
+    ] {
+        is_used_up(send(&stack, &repeated.again().with(field, value).body()).await).await;
+    }
+    is_used_up(send(&stack, &repeated.again().with("port", 443).body()).await).await;
+    is_used_up(send(&stack, &repeated.again().by(KeyPair::new_user()).body()).await).await;
+    assert_eq!(endnode(&stack, "node-1").await, before);
+}
+
+#[tokio::test]
+async fn a_token_for_any_node_and_a_key_of_the_node_role_touch_no_node_that_is_there() {
+    let stack = Stack::start().await;
+    stack.add_key(NODE_KEY, Role::Node).await;
+    let node = registration("node-1");
+    json_of(send_with_key(&stack, NODE_KEY, &node.body()).await, StatusCode::CREATED).await;
+    let before = endnode(&stack, "node-1").await;
+
+    let evil = [
+        node.again().with("host", "evil.example"),
+        node.again().with("csr", csr()),
+        node.again().with("pool", "other"),
+        registration("node-1").with("host", "evil.example"),
+    ];
+    for wanted in evil {
+        let response = send_with_key(&stack, NODE_KEY, &wanted.body()).await;
+        assert_eq!(problem_of(response, StatusCode::CONFLICT).await.1, ["server_id"]);
+        problem_of(
+            send_with_key(&stack, ADMIN_KEY, &wanted.body()).await,
+            StatusCode::CONFLICT,
+        )
+        .await;
+        let any = token(&stack, json!({})).await;
+        problem_of(
+            send(&stack, &wanted.token(Some(&any)).body()).await,
+            StatusCode::CONFLICT,
+        )
+        .await;
+    }
+    assert_eq!(endnode(&stack, "node-1").await, before);
+
+    json_of(send_with_key(&stack, NODE_KEY, &node.body()).await, StatusCode::CREATED).await;
+    let other = registration("node-2").body();
+    json_of(send_with_key(&stack, NODE_KEY, &other).await, StatusCode::CREATED).await;
+    assert_eq!(registrations(&stack).await, 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_for_a_node_may_change_its_endpoint_and_its_keys() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    let first = bound().await;
+    let moved = registration("node-1")
+        .with("host", "vpn2.example.org")
+        .with("port", 443)
+        .token(Some(&first));
+    enrolled(&stack, &moved).await;
+    let there = endnode(&stack, "node-1").await;
+    assert_eq!(
+        (&there["host"], &there["port"]),
+        (&json!("vpn2.example.org"), &json!(443)),
+        "{there}"
+    );
+
+    let back = moved.again().with("port", 1194).token(Some(&bound().await));
+    enrolled(&stack, &back).await;
+    is_used_up(send(&stack, &moved.body()).await).await;
+    assert_eq!(endnode(&stack, "node-1").await["port"], 1194);
+    assert_eq!(registrations(&stack).await, 3);
+}
+
+#[tokio::test]
+async fn one_token_raced_by_many_nodes_enrols_one_of_them() {
+    let stack = Stack::start().await;
+    let token = token(&stack, json!({})).await;
+    let bodies: Vec<Value> = (1..=8)
+        .map(|number| registration(&format!("node-{number}")).token(Some(&token)).body())
+        .collect();
+    let statuses = futures_util::future::join_all(bodies.iter().map(|body| send(&stack, body))).await;
+    let created = statuses
+        .iter()
+        .filter(|response| response.0.status() == StatusCode::CREATED);
+    assert_eq!(created.count(), 1);
+    for response in statuses {
+        if response.0.status() != StatusCode::CREATED {
+            is_used_up(response).await;
+        }
+    }
+    assert_eq!(registrations(&stack).await, 1);
+}
+
+#[tokio::test]
+async fn one_name_raced_with_many_tokens_is_taken_once() {
+    let stack = Stack::start().await;
+    let mut bodies = Vec::new();
+    for _ in 0..8 {
+        let token = token(&stack, json!({})).await;
+        bodies.push(registration("node-1").token(Some(&token)).body());
+    }
+    let responses = futures_util::future::join_all(bodies.iter().map(|body| send(&stack, body))).await;
+    let mut statuses: Vec<u16> = responses.iter().map(|response| response.0.status().as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+}
+
+#[tokio::test]
+async fn the_token_of_a_deregistered_node_brings_nobody_back() {
+    let stack = Stack::start().await;
+    for wish in [json!({}), json!({ "server_id": "node-1" })] {
+        let token = token(&stack, wish).await;
+        let node = registration("node-1").token(Some(&token));
+        enrolled(&stack, &node).await;
+        let path = "/api/endnodes/node-1/deregister";
+        let response = stack.client().post(path).admin().send().await;
+        response.assert_status(StatusCode::NO_CONTENT);
+        is_used_up(send(&stack, &node.body()).await).await;
+        is_used_up(send(&stack, &registration("node-1").token(Some(&token)).body()).await).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_the_key_is_taken_from_a_nodes_certificate_request() {
+    let stack = Stack::start().await;
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let mut wishes = rcgen::CertificateParams::new(vec!["*.example.org".to_owned()]).expect("parameters");
+    wishes.distinguished_name.push(rcgen::DnType::CommonName, "alice");
+    wishes.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    wishes.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let request = wishes.serialize_request(&key).expect("a request").pem().expect("PEM");
+    let token = token(&stack, json!({})).await;
+    let answer = enrolled(&stack, &registration("node-1").with("csr", request).token(Some(&token))).await;
+
+    let pem = answer["pki"]["certificate"].as_str().expect("a certificate");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).expect("PEM");
+    let certificate = pem.parse_x509().expect("a certificate");
+    let name = format!("CN={}node-1", stack.app.pki.server_name_prefix());
+    assert_eq!(certificate.subject().to_string(), name);
+    assert!(!certificate.is_ca());
+    assert!(certificate.subject_alternative_name().expect("extensions").is_none());
+    let usage = certificate.extended_key_usage().expect("extensions").expect("a usage");
+    assert!(usage.value.server_auth && !usage.value.client_auth, "{usage:?}");
+}
+
+#[tokio::test]
+async fn a_bad_certificate_request_costs_neither_token_nor_name() {
+    let stack = Stack::start().await;
+    let token = token(&stack, json!({})).await;
+    let node = registration("node-1").token(Some(&token));
+    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
+    let p384 = rcgen::CertificateParams::default().serialize_request(&p384);
+    let p384 = p384.expect("a request").pem().expect("PEM");
+    let cut = csr().replacen("MI", "", 1);
+    let huge = format!(
+        "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+        "A".repeat(8_000)
+    );
+    for bad in [p384, cut, huge, "no request".to_owned()] {
+        let sent = node.again().with("csr", bad).body();
+        assert_eq!(refused_field(send(&stack, &sent).await).await.0, "csr");
+    }
+    enrolled(&stack, &node).await;
+}
