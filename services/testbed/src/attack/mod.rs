@@ -23,9 +23,10 @@ mod thief;
 
 mod table;
 
-use std::time::Instant;
+use std::{fs, path::Path, time::Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use vpnmanager_testbed::stack::Part;
 
 pub(crate) use options::AttackFleet;
 
@@ -64,7 +65,7 @@ impl AttackFleet {
         let mut stage = Stage::default();
         for (round, attack) in attacks.into_iter().enumerate() {
             let begun = Instant::now();
-            match stage.play(attack, self.size(), round).await {
+            match stage.play(attack, self, round).await {
                 Ok(result) => {
                     let how = if result.holds() { "holds" } else { "DOES NOT HOLD" };
                     screen::done(attack.name, how, begun.elapsed());
@@ -102,7 +103,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn play(&mut self, attack: &Attack, size: Size, round: usize) -> anyhow::Result<Result> {
+    async fn play(&mut self, attack: &Attack, options: &AttackFleet, round: usize) -> anyhow::Result<Result> {
+        let size = options.size();
         let stands = self
             .scene
             .as_ref()
@@ -116,6 +118,9 @@ impl Stage {
             bail!("there is no scene");
         };
         let result = run::attack(attack, scene, size, round).await?;
+        if !result.holds() {
+            keep_logs(scene, &options.out, attack.name)?;
+        }
         if size == Size::Full || !result.holds() || attack.setting.spare || !scene.is_fresh().await {
             self.clear().await;
         }
@@ -129,4 +134,14 @@ impl Stage {
             scene.stack.down().await;
         }
     }
+}
+
+/// Copies the logs of management and nats-server to where the result goes.
+fn keep_logs(scene: &Scene, out: &Path, attack: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(out)?;
+    for part in [Part::Management, Part::Nats] {
+        fs::copy(scene.stack.log(part).path(), out.join(format!("{attack}.{part}.log")))
+            .with_context(|| format!("cannot keep the log of {part}"))?;
+    }
+    Ok(())
 }

@@ -197,14 +197,14 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
             result.stored.megabytes()
         ));
     }
+    if size == Size::Short {
+        return broken;
+    }
     if result.stored.log_lines > LOG_LINES {
         broken.push(format!(
             "management wrote {} lines of log, more than {LOG_LINES}",
             result.stored.log_lines
         ));
-    }
-    if size == Size::Short {
-        return broken;
     }
     if during.failed_creates + during.failed_reads > 0 {
         broken.push(format!(

@@ -113,6 +113,15 @@ impl Scene {
 
 fn options(setting: Setting, size: Size) -> StackOptions {
     let mut management_env = vec![("PLACEMENT_REPLICAS".to_owned(), "2".to_owned())];
+    if size == Size::Short {
+        // Nobody should wait for the usual ones in a test.
+        let timeouts = [
+            ("HTTP_HEAD_TIMEOUT", "5s"),
+            ("HTTP_BODY_TIMEOUT", "5s"),
+            ("HTTP_IDLE_TIMEOUT", "10s"),
+        ];
+        management_env.extend(timeouts.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     if setting.hasty {
         // A test machine that is busy must not look like an attack.
         let (stale, lost) = size.pick(("6s", "8s"), ("10s", "12s"));

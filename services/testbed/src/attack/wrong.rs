@@ -200,7 +200,9 @@ fn is_wrong(row: &Row, others: &BTreeMap<String, Person>) -> bool {
     let about_others = row.username.as_ref().is_some_and(|name| others.contains_key(name));
     // The thief may have asked for anybody's name, and was told no.
     let refused = row.action == "local_request_refused" && row.server_id == STOLEN;
-    (about_others && !refused) || row.server_id == HONEST
+    // A row about one of the thief's users may name the honest node, as the new home.
+    let about_node = row.server_id == HONEST && row.username.is_none();
+    (about_others && !refused) || about_node
 }
 
 /// Users who were accepted and are not on their nodes.
@@ -286,6 +288,7 @@ mod tests {
         assert!(wrong("user_expired", Some("alice"), STOLEN, "node:node-2"));
         assert!(wrong("openvpn_down", None, HONEST, "node:node-1"));
         assert!(!wrong("user_expired", Some("fleeting"), HONEST, "node:node-1"));
+        assert!(!wrong("user_rehomed", Some("mallory"), HONEST, "system"));
         assert!(!wrong("user_created", Some("mallory"), "management", "node:node-2"));
         assert!(!wrong("node_state_changed", None, STOLEN, "system"));
         assert!(!wrong("local_request_refused", Some("alice"), STOLEN, "node:node-2"));

@@ -56,7 +56,10 @@ async fn deregister(scene: &Scene) -> Result<(), wait::TimedOut> {
     wait::until_ok(ENFORCED, "an answer", async || {
         let request = operator::client(0)
             .map_err(|error| error.to_string())?
-            .delete(format!("{}/api/endnodes/node-{SPARE}", state.management_url()))
+            .post(format!(
+                "{}/api/endnodes/node-{SPARE}/deregister",
+                state.management_url()
+            ))
             .header("X-API-Key", &state.api_key)
             .timeout(ENFORCED);
         let answer = request.send().await.map_err(|_| "no answer".to_owned())?;
