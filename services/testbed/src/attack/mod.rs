@@ -41,8 +41,8 @@ use crate::{
     screen::{self, say},
 };
 
-/// Users on each node before an attack.
-const RESIDENTS: u32 = 20;
+/// Users on each node before an attack, in the full and in the short form.
+const RESIDENTS: (u32, u32) = (20, 6);
 
 impl AttackFleet {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
@@ -111,7 +111,7 @@ impl Stage {
             .is_some_and(|(setting, _)| *setting == attack.setting);
         if !stands {
             self.clear().await;
-            let scene = Scene::build(attack.setting, size, RESIDENTS).await?;
+            let scene = Scene::build(attack.setting, size, size.pick(RESIDENTS.0, RESIDENTS.1)).await?;
             self.scene = Some((attack.setting, scene));
         }
         let Some((_, scene)) = &self.scene else {

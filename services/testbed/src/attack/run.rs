@@ -118,7 +118,7 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
         );
     }
     let stored = Stored::look(scene).await?;
-    let before = Before::look(scene, operator.api(), round).await?;
+    let before = Before::look(scene, operator.api(), size, round).await?;
     let (during, sight) = match attack.deed {
         Deed::Flood(flood) => {
             let flood = flood(scene, size).sized(size);

@@ -17,12 +17,13 @@ use vpnmanager_testbed::{
 use super::{
     operator::Sight,
     scene::{HONEST, Person, STOLEN, Scene, people},
+    size::Size,
 };
 
-/// How many users of the honest node expire during an attack; for each the node must be heard.
-const EXPIRING: u32 = 12;
-/// The least time until an expiry. Who is not on the node by then is not counted: the node does not know of the expiry.
-const FIRST: Duration = Duration::from_secs(2);
+/// How many users of the honest node expire during an attack, in the full and in the short form; for each the node must be heard.
+const EXPIRING: (u32, u32) = (12, 4);
+/// The least time until an expiry, in both forms. Who is not on the node by then is not counted: the node does not know of the expiry.
+const FIRST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 /// The time between two expiries.
 const NEXT: Duration = Duration::from_millis(100);
 /// How long what was accepted may take to come true after an attack.
@@ -52,17 +53,18 @@ struct Row {
 
 impl Before {
     /// Looks, and lets users be created who expire soon. `round` makes their names new.
-    pub(super) async fn look(scene: &Scene, api: &Api, round: usize) -> anyhow::Result<Self> {
+    pub(super) async fn look(scene: &Scene, api: &Api, size: Size, round: usize) -> anyhow::Result<Self> {
         let audit = last_row(scene).await?;
+        let (count, first) = (size.pick(EXPIRING.0, EXPIRING.1), size.pick(FIRST.0, FIRST.1));
         let mut expiring = Vec::new();
-        for number in 1..=EXPIRING {
+        for number in 1..=count {
             let name = format!("fleeting-{round}-{number}");
             let (begun, now) = (Instant::now(), SystemTime::now());
-            let at = now + FIRST + NEXT * number;
+            let at = now + first + NEXT * number;
             let until = humantime::format_rfc3339_millis(at).to_string();
             let body = json!({ "username": name, "server_id": HONEST, "expires_at": until });
-            let created = api.create_user_as(&body, Some(FIRST)).await?.expect(201)?;
-            if created.body["synced"] == true && begun.elapsed() < FIRST {
+            let created = api.create_user_as(&body, Some(first)).await?.expect(201)?;
+            if created.body["synced"] == true && begun.elapsed() < first {
                 expiring.push(name);
             }
         }
