@@ -2,14 +2,24 @@
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait},
+    sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait},
 };
 
+mod standing;
+
+pub use standing::{grant, is_up_to_date};
+
 /// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
-const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
-    name: "m20261122_000001_initial",
-    sql: include_str!("m20261122_000001_initial.sql"),
-}];
+const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m20261122_000001_initial",
+        sql: include_str!("m20261122_000001_initial.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000010_audit_partitions",
+        sql: include_str!("m20261128_000010_audit_partitions.sql"),
+    },
+];
 
 /// A migration that runs one file of SQL.
 #[derive(Debug, Clone, Copy)]
@@ -49,15 +59,22 @@ impl MigratorTrait for Migrator {
 }
 
 /// Brings the database to this release's schema: all pending migrations in one transaction, under an advisory lock, so that
-/// several replicas may start at once.
+/// several replicas may start at once. It takes as long as it takes: a limit of the session for one statement does not apply.
 ///
 /// # Errors
 /// The database does not answer, or a migration fails; nothing is changed then.
 pub async fn run(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     transaction
-        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        .execute_unprepared("SET LOCAL statement_timeout = 0")
         .await?;
+    lock(&transaction).await?;
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
+}
+
+/// Keeps others from changing the schema or the rights on it until the transaction ends.
+async fn lock(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+    transaction.execute_unprepared(&lock).await.map(drop)
 }

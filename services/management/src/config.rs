@@ -10,8 +10,10 @@ use vpnmanager_runtime::config::{Cli, ConfigError, Service, Setting};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
+mod audit;
 mod database;
 
+pub use audit::AuditConfig;
 pub use database::{DatabaseConfig, SslMode};
 
 use crate::ops::users::create::PlacementRules;
@@ -22,7 +24,13 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "Holds what should be true about users and nodes, and sends it to the nodes",
     file_name: "management-config.json",
-    settings: &[SETTINGS, database::SETTINGS, FLEET_SETTINGS, telemetry::SETTINGS],
+    settings: &[
+        SETTINGS,
+        database::SETTINGS,
+        FLEET_SETTINGS,
+        audit::SETTINGS,
+        telemetry::SETTINGS,
+    ],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -111,6 +119,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("5m"),
     Setting::new(
+        "health.keep_history",
+        "HEALTH_KEEP_HISTORY",
+        "How long the samples of nodes' health are kept",
+        "a duration such as 90days",
+    )
+    .default("90days"),
+    Setting::new(
         "drain.pace",
         "DRAIN_PACE",
         "Clients that a drained node moves in one second",
@@ -149,6 +164,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// How nodes are drained.
     pub drain: DrainConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -196,6 +213,9 @@ pub struct HealthConfig {
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
+    /// HEALTH_KEEP_HISTORY: at least an hour.
+    #[serde(with = "humantime_serde")]
+    pub keep_history: Duration,
 }
 
 /// How nodes are drained.
@@ -265,6 +285,10 @@ impl Config {
                 "it must be longer than health.stale_after, and that longer than 0s",
             );
         }
+        if self.health.keep_history < Duration::from_secs(60 * 60) {
+            return wrong("health.keep_history", "it must be at least 1h");
+        }
+        self.audit.check(cli)?;
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");
         }

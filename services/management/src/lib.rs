@@ -6,6 +6,7 @@ pub mod config;
 pub mod app;
 pub mod bus_access;
 pub mod pki;
+pub mod schema;
 pub mod start;
 
 pub mod domain;

@@ -7,7 +7,7 @@ use vpnmanager_nats::ids::NodeId;
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `key:<name>`, `node:<id>` or `system`.
+    /// `key:<name>`, `node:<id>`, `system` or `command`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
@@ -29,6 +29,15 @@ impl Actor {
     pub fn node(node: &NodeId) -> Self {
         Self {
             name: format!("node:{node}"),
+            address: None,
+            request_id: None,
+        }
+    }
+
+    /// Who ran a command of management's program.
+    pub fn command() -> Self {
+        Self {
+            name: "command".to_owned(),
             address: None,
             request_id: None,
         }

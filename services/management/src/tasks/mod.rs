@@ -7,13 +7,18 @@ use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
 use crate::{
     app::App,
-    ops::nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
+    ops::{
+        audit_room,
+        housekeeping::make_audit_partitions,
+        nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
+    },
 };
 
 mod bus;
 mod failover;
 mod handshakes;
 mod heartbeats;
+mod housekeeping;
 mod intents;
 mod placer;
 mod publisher;
@@ -26,6 +31,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
+/// What found no room in the audit trail is told after a minute: this says how exactly.
+const SUMMARIES_PERIOD: Duration = Duration::from_secs(10);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
@@ -53,6 +61,24 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         on(app, |app| async move { tell_draining(&app).await }),
     );
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    tasks.reconcile(
+        "audit-partitions",
+        &unwoken,
+        HOUR,
+        on(app, |app| async move { make_audit_partitions(&app.db).await }),
+    );
+    tasks.reconcile(
+        "audit-summaries",
+        &unwoken,
+        SUMMARIES_PERIOD,
+        on(app, |app| async move { audit_room::summarise(&app.db).await.map(drop) }),
+    );
+    tasks.reconcile(
+        "housekeeping",
+        &unwoken,
+        HOUR,
+        housekeeping::Housekeeping::new(app.clone()),
+    );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(

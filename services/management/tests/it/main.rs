@@ -14,3 +14,5 @@ mod api_input;
 mod api_spec;
 mod api_users;
 mod standing;
+
+mod trail;

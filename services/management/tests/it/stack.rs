@@ -43,17 +43,21 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts one on a database and a bus of its own.
     pub(crate) async fn start() -> Self {
+        Self::start_on(&fresh_database().await.expect("a database")).await
+    }
+
+    /// Starts one on that database and a bus of its own.
+    pub(crate) async fn start_on(database: &str) -> Self {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
-        let database = fresh_database().await.expect("a database");
         let pki_dir = folder.path().join("pki");
         let config = configure(&[
             ("SERVER_ID", "management-test"),
             ("API_KEY", ADMIN_KEY),
             ("LISTEN", "127.0.0.1:0"),
             ("SHUTDOWN_TIMEOUT", "5s"),
-            ("DATABASE_URL", &database),
+            ("DATABASE_URL", database),
             ("NATS_URL", &nats.tls_url()),
             ("BUS_DIR", path(&bus_dir)),
             ("PKI_DIR", path(&pki_dir)),

@@ -12,10 +12,11 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 9] = [
+const SUBJECTS: [&str; 10] = [
     "user_",
     "node_",
     "bus_",
+    "audit_",
     "join_",
     "local_",
     "openvpn_",
