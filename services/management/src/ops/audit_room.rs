@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::{Value, json};
+use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     domain::{
@@ -18,6 +19,48 @@ use crate::{
         transact::transact,
     },
 };
+
+/// Entries of each action in an hour that management records because of what a node sends, other than its events: what it acks, asks for
+/// and how it says it is. Beyond is nothing that an honest node does.
+const CAUSED_PER_HOUR: u32 = 600;
+
+/// An entry that a node caused.
+#[derive(Debug)]
+pub struct Caused {
+    /// The node.
+    pub by: NodeId,
+    /// The action of the entry.
+    pub action: AuditAction,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// Records entries that nodes caused by what they sent, as many as each node has room for. To be called last in a transaction, because it
+/// keeps the rows of the nodes locked until the end.
+pub async fn record_caused(
+    transaction: &DatabaseTransaction,
+    caused: impl IntoIterator<Item = Caused>,
+) -> Result<(), DbErr> {
+    let caused: Vec<Caused> = caused.into_iter().collect();
+    let mut wanted = Counts::new();
+    for Caused { by, action, .. } in &caused {
+        *wanted.entry((by.to_string(), *action)).or_default() += 1;
+    }
+    let mut room = take(transaction, CAUSED_PER_HOUR, &wanted).await?;
+    let kept = caused
+        .into_iter()
+        .filter(|one| takes_one(&mut room, &one.by, one.action));
+    audit::record_all(transaction, kept.map(|one| one.entry)).await
+}
+
+/// Whether there is room for one more; takes it.
+pub fn takes_one(room: &mut Counts, node: &NodeId, action: AuditAction) -> bool {
+    let left = room.get_mut(&(node.to_string(), action));
+    left.filter(|left| **left > 0).is_some_and(|left| {
+        *left -= 1;
+        true
+    })
+}
 
 /// How many entries with an action a node wants, or gets.
 pub type Counts = BTreeMap<(String, AuditAction), u32>;

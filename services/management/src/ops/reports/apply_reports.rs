@@ -52,16 +52,12 @@ async fn record_events(transaction: &DatabaseTransaction, node_events: u32, even
     let news = not_recorded(transaction, events).await?;
     let mut wanted = Counts::new();
     for event in &news {
-        *wanted.entry(key(event)).or_default() += 1;
+        let key = (event.node.to_string(), AuditAction::of_event(&event.kind));
+        *wanted.entry(key).or_default() += 1;
     }
     let mut room = audit_room::take(transaction, node_events, &wanted).await?;
-    let mut kept = Vec::with_capacity(news.len());
-    for event in news {
-        if let Some(left) = room.get_mut(&key(event)).filter(|left| **left > 0) {
-            *left -= 1;
-            kept.push(event);
-        }
-    }
+    let has_room = |event: &&Event| audit_room::takes_one(&mut room, &event.node, AuditAction::of_event(&event.kind));
+    let kept = news.into_iter().filter(has_room).collect();
     let kept = claim(transaction, kept).await?;
     if kept.is_empty() {
         return Ok(());
@@ -86,10 +82,6 @@ async fn record_events(transaction: &DatabaseTransaction, node_events: u32, even
         .exec_without_returning(transaction)
         .await
         .map(drop)
-}
-
-fn key(event: &Event) -> (String, AuditAction) {
-    (event.node.to_string(), AuditAction::of_event(&event.kind))
 }
 
 #[derive(FromQueryResult)]

@@ -12,7 +12,8 @@ use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
-        audit::{self, Entry},
+        audit::Entry,
+        audit_room::{self, Caused},
         transact::transact,
         users::{
             create::{self, CreateUserError, NewUser},
@@ -35,7 +36,12 @@ pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
         };
         let answer = carry_out(app, &tx, intent, &actor).await?;
         if let IntentAnswer::Refused { detail, .. } = &answer {
-            audit::record_one(&tx, refusal(intent, &actor, detail)).await?;
+            let caused = Caused {
+                by: intent.node.clone(),
+                action: AuditAction::LocalRequestRefused,
+                entry: refusal(intent, &actor, detail),
+            };
+            audit_room::record_caused(&tx, [caused]).await?;
         }
         let row = intent::ActiveModel {
             id: Set(intent.id),

@@ -7,7 +7,7 @@ mod failover;
 mod hostile;
 mod intents;
 mod locks;
-mod nodes;
+pub(crate) mod nodes;
 mod publications;
 mod reissue;
 mod removals;

@@ -31,7 +31,7 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 
-pub(super) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
+pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     let heartbeat = Heartbeat {
         node: node(id),
         instance: AgentInstance::new(),

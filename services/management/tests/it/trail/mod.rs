@@ -4,6 +4,7 @@ mod archive;
 mod housekeeping;
 mod migration;
 mod months;
+mod pages;
 mod roles;
 mod room;
 

@@ -3,15 +3,23 @@
 use chrono::{TimeDelta, Utc};
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
-    ops::{audit_room, reports::apply_reports::apply_reports},
+    ops::{
+        audit_room,
+        nodes::{assess_ages::assess_ages, record_heartbeats::record_heartbeats},
+        reports::apply_reports::apply_reports,
+        users::accept_intent::accept,
+    },
 };
 use vpnmanager_nats::{
+    acks::Outcome,
     events::{Event, EventKind},
-    ids::{AgentInstance, CommonName, EventId, UserKey},
+    heartbeats::OpenvpnState,
+    ids::{AgentInstance, CommonName, EventId, IntentId, Revision, UserKey},
+    intents::{Intent, IntentAction},
 };
 
 use super::{number, run};
-use crate::ops::{audited, enrol, node};
+use crate::ops::{applied, audited, create, enrol, node, nodes::heartbeat};
 use crate::stack::Stack;
 
 /// The default of AUDIT_NODE_EVENTS, and the tenth of it that chatter gets.
@@ -190,4 +198,78 @@ async fn long_lists_of_an_event_are_cut_and_counted() {
     assert_eq!(after["common_names_left_out"], 1950);
     let row = audited(&stack, AuditAction::UserExpired).await.remove(0);
     assert_eq!(row.after.expect("the event")["sessions"], 1);
+}
+
+#[tokio::test]
+async fn what_a_node_causes_without_events_is_bounded_too() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let mut said = heartbeat("node-1", OpenvpnState::Up);
+    let mut flood = async |rounds: std::ops::Range<i64>| {
+        for round in rounds {
+            said.heartbeat.openvpn.state = if round % 2 == 0 {
+                OpenvpnState::Up
+            } else {
+                OpenvpnState::Down
+            };
+            record_heartbeats(&stack.app.db, stack.app.config.health, std::slice::from_ref(&said))
+                .await
+                .expect("recorded");
+            let intent = Intent {
+                id: IntentId::new(),
+                node: node("node-1"),
+                requested_at: Utc::now(),
+                source: None,
+                action: IntentAction::RemoveUser {
+                    user_key: UserKey::new(),
+                    username: "nobody-of-us".parse().expect("a name"),
+                },
+            };
+            accept(&stack.app, &intent).await.expect("refused");
+            let mut superseded = applied("node-1", &alice, 1);
+            superseded.outcome = Outcome::Superseded {
+                holds: Revision(1000 * (round + 1)),
+            };
+            apply_reports(&stack.app, &[superseded], &[]).await.expect("recorded");
+        }
+    };
+    let actions = [
+        AuditAction::NodeStateChanged,
+        AuditAction::LocalRequestRefused,
+        AuditAction::UserRevisionRaised,
+    ];
+    flood(0..1).await;
+    // Little is left, and nothing grows before tomorrow.
+    run(
+        &stack.app.db,
+        "UPDATE audit_room SET room = 2, refilled_at = now() + interval '1 day'",
+    )
+    .await;
+    flood(1..7).await;
+    for action in actions {
+        assert_eq!(audited(&stack, action).await.len(), 1 + 2, "{action}");
+    }
+    a_minute_later(&stack).await;
+    audit_room::summarise(&stack.app.db).await.expect("summarised");
+    let told = audited(&stack, AuditAction::NodeEventsLeftOut).await.remove(0);
+    let counts = &told.after.expect("the counts")["actions"];
+    for action in actions {
+        assert_eq!(counts[action.as_str()], 4, "{counts}");
+    }
+
+    // That it is gone is not in the node's hand.
+    run(
+        &stack.app.db,
+        "UPDATE servers SET last_seen = now() - interval '1 hour' WHERE name = 'node-1'",
+    )
+    .await;
+    assess_ages(&stack.app.db, stack.app.config.health)
+        .await
+        .expect("assessed");
+    let last = audited(&stack, AuditAction::NodeStateChanged)
+        .await
+        .pop()
+        .expect("an entry");
+    assert_eq!(last.after.expect("the state")["state"], "lost");
 }
