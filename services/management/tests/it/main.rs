@@ -20,3 +20,5 @@ mod callers;
 mod enrolment;
 mod standing;
 mod strangers;
+
+mod trail;

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, F
 use serde_json::json;
 use tracing::warn;
 use vpnmanager_nats::{
-    ids::{Revision, UserKey},
+    ids::{NodeId, Revision, UserKey},
     username::Username,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
+        audit_room::{self, Caused},
         publications::make_due::want_newest,
         transact::transact,
     },
@@ -22,12 +23,14 @@ use crate::{
 const BELIEVABLE: i64 = 1 << 53;
 
 /// A revision that a node or the stream holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The user.
     pub user: UserKey,
     /// The revision.
     pub holds: Revision,
+    /// The node that says so; `None` if the stream holds it.
+    pub by: Option<NodeId>,
 }
 
 /// Raises users above these revisions, in its own transaction.
@@ -40,7 +43,7 @@ pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &
 
 /// Raises users above these revisions, in the transaction of the caller.
 pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
-    let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|seen| seen.holds.0 < BELIEVABLE);
+    let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().cloned().partition(|seen| seen.holds.0 < BELIEVABLE);
     for seen in absurd {
         warn!(user.key = %seen.user, revision = %seen.holds, "Ignoring a revision that is impossibly high");
     }
@@ -53,19 +56,31 @@ pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], reco
     }
     let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
     want_newest(transaction, &ids).await?;
-    let entries = raised.iter().map(|user| {
-        Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
+    let (mut caused, mut others) = (Vec::new(), Vec::new());
+    for user in &raised {
+        let entry = Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
             .about(&user.username)
             .details("a node or the stream holds a newer revision than the database: was the database restored from an older dump?")
             .before(json!({ "revision": user.recorded, "seen": user.holds }))
-            .after(json!({ "revision": user.revision }))
-    });
-    audit::record_all(transaction, entries).await
+            .after(json!({ "revision": user.revision }));
+        let said = |seen: &&Seen| seen.user == user.key && seen.holds.0 == user.holds;
+        match believed.iter().find(said).and_then(|seen| seen.by.clone()) {
+            Some(by) => caused.push(Caused {
+                by,
+                action: AuditAction::UserRevisionRaised,
+                entry,
+            }),
+            None => others.push(entry),
+        }
+    }
+    audit::record_all(transaction, others).await?;
+    audit_room::record_caused(transaction, caused).await
 }
 
 #[derive(FromQueryResult)]
 struct Raised {
     id: i64,
+    key: UserKey,
     username: Username,
     recorded: i64,
     holds: i64,
@@ -82,7 +97,7 @@ async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen]) -> Result
              SELECT u.id, u.revision AS recorded, seen.holds FROM users u JOIN seen ON seen.key = u.key
              WHERE u.revision < seen.holds ORDER BY u.id FOR UPDATE OF u)
          UPDATE users u SET revision = outrun.holds + 1, synced = false FROM outrun WHERE u.id = outrun.id
-         RETURNING u.id, u.username, outrun.recorded, outrun.holds, u.revision",
+         RETURNING u.id, u.key, u.username, outrun.recorded, outrun.holds, u.revision",
         [keys.into(), holds.into()],
     );
     Raised::find_by_statement(statement).all(transaction).await

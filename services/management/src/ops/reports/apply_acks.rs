@@ -73,6 +73,7 @@ fn outrun(acks: &[&Ack]) -> Vec<Seen> {
         Outcome::Superseded { holds } => Some(Seen {
             user: ack.user_key,
             holds,
+            by: Some(ack.node.clone()),
         }),
         Outcome::Applied { .. } | Outcome::Failed { .. } | Outcome::Refused { .. } => None,
     });
