@@ -25,7 +25,7 @@ TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? 
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)
 
 .PHONY: all build-endnode build-management install config run-management run-endnode \
-        demo up down client stop start test one quick-start bench chaos lint audit prerequisites help
+        demo up down client stop start test one quick-start bench chaos attack lint audit prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
@@ -130,6 +130,10 @@ bench: prerequisites ## Measure against the floor, release build, fsync on: [BEN
 chaos: prerequisites all ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
 	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DURATION),--duration $(DURATION))
+
+attack: prerequisites ## Attack a fleet with a node's stolen credential and with none: [ATTACK=part-of-a-name] [SHORT=1] [CARGO_PROFILE=release|dev]
+	@$(CARGO) build --profile $(CARGO_PROFILE) --workspace --bins
+	@exec $(BUILT)/vpnmanager-testbed attack --out $(OUT)/attack $(if $(ATTACK),--only $(ATTACK)) $(if $(SHORT),--short)
 
 prerequisites:
 	@services/testbed/prerequisites.sh

@@ -1,5 +1,6 @@
 //! `vpnmanager-testbed`: the program that `make demo`, `make up` and similar targets run.
 
+mod attack;
 mod bench;
 mod chaos;
 mod cli;

@@ -29,6 +29,15 @@ impl Api {
         }
     }
 
+    /// The same with a client of the caller's, for example one with another address.
+    #[must_use]
+    pub fn with_client(base: impl Into<String>, key: Option<&str>, http: reqwest::Client) -> Self {
+        Self {
+            http,
+            ..Self::new(base, key)
+        }
+    }
+
     /// The same service with another key, or none.
     #[must_use]
     pub fn with_key(&self, key: Option<&str>) -> Self {

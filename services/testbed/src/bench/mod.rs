@@ -20,6 +20,7 @@ use vpnmanager_testbed::{
     stack::{Stack, StackOptions},
 };
 
+pub(crate) use load::{Latencies, Summary};
 pub(crate) use options::Bench;
 
 use crate::{

@@ -37,6 +37,8 @@ enum Command {
     Bench(crate::bench::Bench),
     /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
+    /// Attack a fleet with one node's credential and with none, and measure what that does to everybody else
+    Attack(crate::attack::AttackFleet),
 }
 
 impl Cli {
@@ -51,6 +53,7 @@ impl Cli {
             Command::Share(share) => share.run().await,
             Command::Bench(bench) => bench.run().await,
             Command::Chaos(chaos) => chaos.run().await,
+            Command::Attack(attack) => attack.run().await,
         }
     }
 }

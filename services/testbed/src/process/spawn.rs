@@ -38,6 +38,8 @@ pub struct Spec {
     pub user: Option<(u32, u32)>,
     /// Network namespace to run in.
     pub netns: Option<String>,
+    /// The most file descriptors that it may have, where that is fewer than this program may have.
+    pub open_files: Option<u32>,
 }
 
 impl Spec {
@@ -53,6 +55,7 @@ impl Spec {
             log: log.into(),
             user: None,
             netns: None,
+            open_files: None,
         }
     }
 
@@ -80,14 +83,17 @@ impl Spec {
     /// The command as `std` takes it, without its standard streams.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = match &self.netns {
-            None => Command::new(&self.program),
-            Some(netns) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", netns]).arg(&self.program);
-                command
-            }
-        };
+        // All of these end in exec: the pid is the program's own.
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(netns) = &self.netns {
+            words.extend(["ip", "netns", "exec", netns].map(OsString::from));
+        }
+        if let Some(files) = self.open_files {
+            words.extend(["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")].map(OsString::from));
+        }
+        words.push(self.program.clone().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command.args(&self.args).current_dir(&self.dir).env_clear();
         for kept in ["PATH", "HOME", "LANG", "TMPDIR"] {
             if let Some(value) = crate::environment::variable(kept) {
@@ -300,5 +306,25 @@ impl Process {
             reason,
             tail: self.log.tail(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_as_few_descriptors_as_it_was_given_and_its_arguments() {
+        let spec = Spec {
+            open_files: Some(64),
+            ..Spec::new("limited", "sh", Path::new("/"), "/dev/null").args([
+                "-c",
+                "ulimit -n; echo \"$1\"",
+                "sh",
+                "a b",
+            ])
+        };
+        let output = spec.command().output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "64\na b\n");
     }
 }

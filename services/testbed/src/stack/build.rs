@@ -120,6 +120,7 @@ impl Stack {
             management_port: port(8080)?,
             management: None,
             replicas: Vec::new(),
+            management_open_files: options.management_open_files,
             management_env: options.management_env.clone(),
             node_env: options.node_env.clone(),
             nodes: Vec::new(),

@@ -56,6 +56,8 @@ pub struct StackOptions {
     pub bus_ports: Option<BusPorts>,
     /// Gives every node's state folder its own small disk (a tmpfs of so many MiB) that a test can fill. Needs root.
     pub node_disk: Option<u32>,
+    /// The most file descriptors that management may have. `None`: as many as this program.
+    pub management_open_files: Option<u32>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// More environment variables for every node.
@@ -76,6 +78,7 @@ impl Default for StackOptions {
             usual_ports: false,
             bus_ports: None,
             node_disk: None,
+            management_open_files: None,
             management_env: Vec::new(),
             node_env: Vec::new(),
             progress: |_| {},

@@ -16,7 +16,7 @@ impl State {
             let port = self.public_nats_port.unwrap_or(self.nats_port);
             public_bus = format!("tls://{}:{port}", network.gateway());
         }
-        let spec = Spec::new("management", program, &work, self.log(Part::Management))
+        let mut spec = Spec::new("management", program, &work, self.log(Part::Management))
             .env("SERVER_ID", "management-server")
             .env("API_KEY", &self.api_key)
             .env("LISTEN", listen)
@@ -26,6 +26,7 @@ impl State {
             .env("BUS_PUBLIC_URLS", public_bus)
             .env("PKI_DIR", self.dir.join("pki"))
             .env("RUST_BACKTRACE", "1");
+        spec.open_files = self.management_open_files;
         Ok(self
             .management_env
             .iter()

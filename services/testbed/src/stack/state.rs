@@ -53,6 +53,9 @@ pub struct State {
     pub replicas: Vec<ReplicaState>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
+    /// The most file descriptors of management, where it has fewer than this program.
+    #[serde(default)]
+    pub management_open_files: Option<u32>,
     /// MiB of each node's own disk, where it has one.
     #[serde(default)]
     pub node_disk: Option<u32>,

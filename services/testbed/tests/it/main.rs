@@ -3,6 +3,7 @@
 // Whole stacks are started and stopped inside futures inside futures.
 #![recursion_limit = "256"]
 
+mod attack;
 mod chaos;
 mod converge;
 mod fleet;

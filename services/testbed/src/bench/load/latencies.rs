@@ -7,17 +7,17 @@ use serde::Serialize;
 
 /// Durations in microseconds, exact to three digits, without an upper limit.
 #[derive(Debug, Clone)]
-pub(in crate::bench) struct Latencies(Histogram<u64>);
+pub(crate) struct Latencies(Histogram<u64>);
 
 /// The usual percentiles.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(in crate::bench) struct Summary {
-    pub(in crate::bench) count: u64,
-    pub(in crate::bench) p50_ms: f64,
-    pub(in crate::bench) p90_ms: f64,
-    pub(in crate::bench) p99_ms: f64,
-    pub(in crate::bench) max_ms: f64,
-    pub(in crate::bench) mean_ms: f64,
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) count: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p90_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) max_ms: f64,
+    pub(crate) mean_ms: f64,
 }
 
 impl Default for Latencies {
@@ -27,7 +27,7 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    pub(in crate::bench) fn record(&mut self, took: Duration) {
+    pub(crate) fn record(&mut self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // `saturating_record` would never resize.
         self.0
@@ -35,13 +35,13 @@ impl Latencies {
             .expect("a histogram that resizes itself takes every value");
     }
 
-    pub(in crate::bench) fn add(&mut self, others: &Self) {
+    pub(crate) fn add(&mut self, others: &Self) {
         self.0
             .add(&others.0)
             .expect("a histogram that resizes itself takes every value");
     }
 
-    pub(in crate::bench) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let at = |quantile: f64| Duration::from_micros(self.0.value_at_quantile(quantile)).as_secs_f64() * 1e3;
         Summary {
             count: self.0.len(),

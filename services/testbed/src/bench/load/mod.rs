@@ -7,5 +7,5 @@ mod open_loop;
 
 pub(super) use closed_loop::closed_loop;
 pub(super) use creator::Creator;
-pub(super) use latencies::{Latencies, Summary};
+pub(crate) use latencies::{Latencies, Summary};
 pub(super) use open_loop::open_loop;

@@ -1,0 +1,163 @@
+//! Every attack, in one table.
+
+use futures_util::future::LocalBoxFuture;
+
+use super::{
+    flood::{Flood, Offered},
+    scene::{Scene, Setting},
+    size::Size,
+    stranger::{crowd, enrolment, heavy, keys, port, standing, unfinished, waits},
+    thief::{self, acks, commands, connections, events, everything, heartbeats, intents, odd, profiles, signs, syncs},
+};
+
+/// What is done.
+#[derive(Clone, Copy)]
+pub(super) enum Deed {
+    /// Messages on the bus with the stolen credential. The same flood is sent where nobody hears it, for comparison.
+    Flood(fn(&Scene, Size) -> Flood),
+    /// Anything else.
+    Act(for<'a> fn(&'a Scene, Size) -> LocalBoxFuture<'a, anyhow::Result<Offered>>),
+}
+
+/// What must hold beside "no state changed wrongly, nothing ended, nothing accepted was lost".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Others' creates stay at twice their p99 at most.
+    Twice,
+    /// Nothing.
+    None,
+}
+
+/// One attack.
+pub(super) struct Attack {
+    pub(super) name: &'static str,
+    /// What is done, for people.
+    pub(super) what: &'static str,
+    /// Whether the fleet holds it: then `make test` requires that in a short form.
+    pub(super) held: bool,
+    pub(super) bound: Bound,
+    pub(super) setting: Setting,
+    pub(super) deed: Deed,
+}
+
+const USUAL: Setting = Setting {
+    descriptors: None,
+    spare: false,
+    hasty: false,
+};
+const HASTY: Setting = Setting { hasty: true, ..USUAL };
+const CROWDED: Setting = Setting {
+    descriptors: Some(1_024),
+    spare: true,
+    ..USUAL
+};
+
+/// All attacks, in the order of a run. The word after the name is `held`, what `make test` requires: one word to switch an attack on.
+/// `http-idle` lasts as long as the service lets a connection be idle.
+#[rustfmt::skip]
+pub(super) const ATTACKS: &[Attack] = &[
+    attack("heartbeats-burst", false, Bound::Twice, HASTY, Deed::Flood(heartbeats::burst), "20,000 heartbeats at once, each from another run of the agent"),
+    attack("heartbeats-steady", false, Bound::Twice, HASTY, Deed::Flood(heartbeats::steady), "1,000 such heartbeats a second, for longer than it takes to call a node lost and to move its users"),
+    attack("heartbeats-changing", true,  Bound::Twice, USUAL, Deed::Flood(heartbeats::changing), "500 heartbeats a second that each change the state of the node"),
+    attack("heartbeats-large", false, Bound::Twice, USUAL, Deed::Flood(heartbeats::large), "5,000 heartbeats of 250 kB"),
+    attack("odd-times", true,  Bound::None, USUAL, Deed::Flood(odd::times), "times at the ends of what a program can hold, in every message that has one"),
+    attack("odd-numbers", true,  Bound::None, USUAL, Deed::Flood(odd::numbers), "numbers at their ends, and texts that PostgreSQL cannot hold"),
+    attack("odd-garbage", true,  Bound::None, USUAL, Deed::Flood(odd::garbage), "what is no message, deep and long JSON, messages in the name of another node"),
+    attack("forbidden-subjects", true,  Bound::Twice, USUAL, Deed::Flood(odd::forbidden), "20,000 messages on subjects of others"),
+    attack("syncs-large", false, Bound::Twice, USUAL, Deed::Flood(syncs::large), "15,000 handshakes of nearly 256 KiB"),
+    attack("syncs-burst", true,  Bound::Twice, USUAL, Deed::Flood(syncs::burst), "5,000 handshakes at once"),
+    attack("syncs-resync", true,  Bound::Twice, USUAL, Deed::Flood(syncs::resync), "2,000 handshakes of a node that says that it holds nothing"),
+    attack("acks-own", true,  Bound::Twice, USUAL, Deed::Flood(acks::own), "200,000 acks of own users"),
+    attack("acks-unknown", true,  Bound::Twice, USUAL, Deed::Flood(acks::unknown), "200,000 acks of users that do not exist"),
+    attack("acks-superseded", true,  Bound::Twice, USUAL, Deed::Flood(acks::superseded), "2,000 acks that own users hold revisions of the far future"),
+    attack("acks-superseded-others", false, Bound::Twice, USUAL, Deed::Flood(acks::superseded_others), "the same of users of the honest node"),
+    attack("acks-others", true,  Bound::Twice, USUAL, Deed::Flood(acks::others), "acks of users of the honest node, with revisions that nobody wants"),
+    attack("acks-notes", false, Bound::None, USUAL, Deed::Act(acks::notes), "60 acks with notes and errors of 250 kB"),
+    attack("intents-creates", true,  Bound::Twice, USUAL, Deed::Flood(intents::creates), "2,000 local creates at once"),
+    attack("intents-refused", true,  Bound::Twice, USUAL, Deed::Flood(intents::refused), "20,000 local deletes of users that nobody knows"),
+    attack("intents-repeated", true,  Bound::Twice, USUAL, Deed::Flood(intents::repeated), "10,000 times the same request, and another one under its id"),
+    attack("intents-removes-others", false, Bound::None, USUAL, Deed::Flood(intents::removes_others), "deletes of users who are not on the stolen node"),
+    attack("signs-full", true,  Bound::Twice, USUAL, Deed::Flood(signs::full), "500 signing requests of 64 certificate requests"),
+    attack("signs-overfull", true,  Bound::Twice, USUAL, Deed::Flood(signs::overfull), "500 signing requests of 4,000 certificate requests"),
+    attack("events-large", false, Bound::Twice, USUAL, Deed::Flood(events::large), "7,600 events of 250 kB, of every kind"),
+    attack("events-many", true,  Bound::Twice, USUAL, Deed::Flood(events::many), "50,000 small events of every kind"),
+    attack("events-unknown", true,  Bound::Twice, USUAL, Deed::Flood(events::unknown), "20,000 events of kinds and on subjects that nobody knows"),
+    attack("events-others", false, Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
+    attack("commands-pulls", true,  Bound::Twice, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
+    attack("commands-infos", true,  Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
+    attack("commands-settles", true,  Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),
+    attack("replies-diverted", true,  Bound::None, USUAL, Deed::Act(commands::diverted), "requests whose answers go to what is the honest node's"),
+    attack("profiles-forged", false, Bound::None, USUAL, Deed::Act(profiles::forged), "answers in place of the agent with profiles that would run a program"),
+    attack("connections-many", true,  Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
+    attack("connections-churn", true,  Bound::Twice, USUAL, Deed::Act(connections::churn), "5,000 connections, opened and closed"),
+    attack("connections-subscriptions", true,  Bound::Twice, USUAL, Deed::Act(connections::subscriptions), "1,000 subscriptions on each of 20 connections"),
+    attack("connections-resubscribing", true,  Bound::Twice, USUAL, Deed::Act(connections::resubscribing), "200,000 subscriptions made and ended on one connection"),
+    attack("standings-own", true,  Bound::Twice, USUAL, Deed::Act(thief::standing::own), "5,000 questions about the own standing, over HTTP"),
+    attack("everything", false, Bound::Twice, USUAL, Deed::Act(everything::at_once), "heartbeats, handshakes, acks, local deletes, signing requests and events at the same time"),
+    attack("http-half-heads", false, Bound::None, USUAL, Deed::Act(unfinished::half_heads), "200 requests whose head never ends"),
+    attack("http-half-bodies", false, Bound::None, USUAL, Deed::Act(unfinished::half_bodies), "200 requests whose body never ends"),
+    attack("http-dripping-heads", false, Bound::None, USUAL, Deed::Act(unfinished::dripping_heads), "200 heads of which a byte comes each two seconds"),
+    attack("http-dripping-bodies", false, Bound::None, USUAL, Deed::Act(unfinished::dripping_bodies), "200 bodies of which a byte comes each two seconds"),
+    attack("http-idle", false, Bound::None, USUAL, Deed::Act(unfinished::idle), "200 connections that stay open after one answer"),
+    attack("http-silent", false, Bound::None, CROWDED, Deed::Act(crowd::silent), "1,100 silent connections while a node is deregistered; management has 1,024 descriptors"),
+    attack("http-silent-many", false, Bound::None, CROWDED, Deed::Act(crowd::silent_from_many), "the same from 64 addresses"),
+    attack("http-bodies", false, Bound::None, USUAL, Deed::Act(heavy::bodies), "500 bodies of 1 MB without a key"),
+    attack("http-slow-readers", false, Bound::None, USUAL, Deed::Act(heavy::slow_readers), "500 readers of the largest page that needs no key, who read nothing of it"),
+    attack("http-large-heads", true,  Bound::None, USUAL, Deed::Act(heavy::large_heads), "500 heads of 500 kB"),
+    attack("http-wrong-keys", true,  Bound::Twice, USUAL, Deed::Act(keys::wrong_keys), "10,000 wrong keys, each another one"),
+    attack("http-wrong-key", true,  Bound::Twice, USUAL, Deed::Act(keys::wrong_key), "10,000 times the same wrong key"),
+    attack("http-wrong-keys-beside", true,  Bound::None, USUAL, Deed::Act(keys::wrong_keys_beside), "10,000 wrong keys from the address of the operator"),
+    attack("http-standings", true,  Bound::Twice, USUAL, Deed::Act(standing::foreign), "5,000 questions about the standing of a node, signed with a key of his own"),
+    attack("http-waits", true,  Bound::Twice, USUAL, Deed::Act(waits::callers), "1,000 callers who wait for a node that stands still"),
+    attack("enrol-bad-tokens", true,  Bound::Twice, USUAL, Deed::Act(enrolment::bad_tokens), "2,000 enrolments with tokens that were never made"),
+    attack("enrol-replays", false, Bound::None, USUAL, Deed::Act(enrolment::replays), "a used token with another certificate request and another host"),
+    attack("bus-silent", true,  Bound::Twice, USUAL, Deed::Act(port::silent), "1,000 connections to the bus that say nothing"),
+    attack("bus-unfinished", true,  Bound::Twice, USUAL, Deed::Act(port::unfinished), "1,000 that begin to say who they are and never end"),
+    attack("bus-forged", true,  Bound::Twice, USUAL, Deed::Act(port::forged), "2,000 with a token that nobody signed"),
+];
+
+const fn attack(
+    name: &'static str,
+    held: bool,
+    bound: Bound,
+    setting: Setting,
+    deed: Deed,
+    what: &'static str,
+) -> Attack {
+    Attack {
+        name,
+        what,
+        held,
+        bound,
+        setting,
+        deed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ATTACKS;
+
+    const PAGE: &str = include_str!("../../../../docs/attacks.md");
+    const TESTS: &str = include_str!("../../tests/it/attack.rs");
+
+    #[test]
+    fn every_attack_is_in_the_manual_once() {
+        for attack in ATTACKS {
+            let row = format!("| `{}` |", attack.name);
+            assert_eq!(PAGE.matches(&row).count(), 1, "{}", attack.name);
+        }
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, ATTACKS.len(), "the manual lists an attack that is not there");
+    }
+
+    #[test]
+    fn every_attack_is_in_one_test() {
+        let lists = TESTS.split("hold(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        let lists: Vec<Vec<&str>> = lists.map(|(list, _)| list.split(',').collect()).collect();
+        for attack in ATTACKS {
+            let plays = |list: &&Vec<&str>| list.iter().any(|part| attack.name.contains(part));
+            assert_eq!(lists.iter().filter(plays).count(), 1, "{}", attack.name);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Acks: of own users, of users that nobody knows, of users of others, with revisions from the future, with long notes.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use serde_json::json;
+
+use crate::attack::{
+    flood::{Flood, Offered},
+    scene::Scene,
+    size::Size,
+    thief::messages::{LONG, ack, fresh, text},
+};
+
+/// The largest revision that JSON carries exactly.
+const HUGE: i64 = (1 << 53) - 9;
+/// The most bytes of a list of users that were there before.
+const LIST: usize = 500_000;
+/// How long the list may take to grow.
+const GROWS: Duration = Duration::from_secs(5);
+
+/// 200,000 of own users, over and over.
+pub(in crate::attack) fn own(scene: &Scene, size: Size) -> Flood {
+    let applied = json!({ "outcome": "applied" });
+    let messages = scene
+        .own()
+        .map(|person| ack(scene, &person.key, person.revision, applied.clone()));
+    Flood::at_once(messages.collect(), size.count(200_000, 5_000))
+}
+
+/// 200,000 of users that do not exist.
+pub(in crate::attack) fn unknown(scene: &Scene, size: Size) -> Flood {
+    let count = size.count(200_000, 5_000);
+    let failed = json!({ "outcome": "failed", "error": "no" });
+    let messages = (0..count.min(20_000)).map(|_| ack(scene, &fresh(), 1, failed.clone()));
+    Flood::at_once(messages.collect(), count)
+}
+
+/// That own users hold a revision far in the future, each time another one.
+pub(in crate::attack) fn superseded(scene: &Scene, size: Size) -> Flood {
+    let count = size.count(2_000, 200);
+    let own: Vec<_> = scene.own().collect();
+    let messages = (0..count).zip(own.iter().cycle()).map(|(number, person)| {
+        let holds = HUGE - i64::try_from(count - number).unwrap_or_default();
+        ack(
+            scene,
+            &person.key,
+            person.revision,
+            json!({ "outcome": "superseded", "holds": holds }),
+        )
+    });
+    Flood::at_once(messages.collect(), count)
+}
+
+/// That users of the honest node, for whom the stolen one is the standby, hold such a revision; and that users hold it who are not on
+/// the stolen node at all.
+pub(in crate::attack) fn superseded_others(scene: &Scene, size: Size) -> Flood {
+    let messages = scene.others().map(|person| {
+        ack(
+            scene,
+            &person.key,
+            person.revision,
+            json!({ "outcome": "superseded", "holds": HUGE }),
+        )
+    });
+    Flood::at_once(messages.collect(), size.count(400, 100))
+}
+
+/// In the name of users who are on the honest node only, and of revisions that nobody wants.
+pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
+    let issued = json!({ "outcome": "applied", "issued": {
+        "common_name": "a.aaaaaaaaaaaaaaaa", "profile_path": "/x", "profile_checksum": "00".repeat(32) } });
+    let refused = json!({ "outcome": "refused", "error": "no" });
+    let people: Vec<_> = scene.others().collect();
+    let messages = people.iter().flat_map(|person| {
+        [issued.clone(), refused.clone()].into_iter().flat_map(|outcome| {
+            [person.revision, person.revision + 1, 0, -1, i64::MAX]
+                .map(|revision| ack(scene, &person.key, revision, outcome.clone()))
+        })
+    });
+    Flood::at_once(messages.collect(), size.count(4_000, 800))
+}
+
+/// Notes, errors and paths of 250 kB, which must not come out of the API.
+pub(in crate::attack) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    async move {
+        let long = text(LONG);
+        let outcomes = [
+            json!({ "outcome": "applied", "note": long }),
+            json!({ "outcome": "failed", "error": long }),
+            json!({ "outcome": "refused", "error": long }),
+        ];
+        let held = scene.people.iter().filter(|person| person.on_stolen);
+        let messages: Vec<_> = held
+            .zip(outcomes.iter().cycle())
+            .map(|(person, outcome)| ack(scene, &person.key, person.revision, outcome.clone()))
+            .collect();
+        let flood = Flood::at_once(messages, size.count(60, 30)).sized(size);
+        let mut offered = flood.send(scene.bus(), &scene.thief).await?;
+        let (begun, mut most) = (Instant::now(), 0);
+        while begun.elapsed() < GROWS {
+            let list = scene.stack.api().users("?limit=200").await?;
+            most = most.max(list.text.len());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if most > LIST {
+            offered.wrong.push(format!("a list of users has {most} bytes"));
+        }
+        Ok(offered)
+    }
+    .boxed_local()
+}
