@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeRequest {
-    /// The profile of one credential. No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
+    /// The parts of one credential's profile ([`NodeAnswer::ProfileParts`]). No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
     Profile {
         /// The user.
         user_key: UserKey,
@@ -60,13 +60,16 @@ pub const SESSIONS_PAGE: usize = 500;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeAnswer {
-    /// The profile.
+    /// A whole profile, as agents of 0.1.0 before [`Self::ProfileParts`] sent it. It is decoded so that management can say what is wrong; nobody
+    /// sends it and nobody uses its text.
     Profile {
         /// The whole `.ovpn` file.
         profile: String,
         /// SHA-256 of it, lower-case hex.
         checksum: String,
     },
+    /// The parts of a profile that only the node has. Management checks each and composes the profile.
+    ProfileParts(ProfileParts),
     /// Live sessions, oldest first.
     Sessions {
         /// At most [`SESSIONS_PAGE`].
@@ -88,6 +91,24 @@ pub enum NodeAnswer {
     },
 }
 
+/// What a profile needs that only its home node has. Each part is one PEM block (RFC 7468) in lines of 64 characters that end with LF, and
+/// nothing else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileParts {
+    /// The certificate, as management signed it.
+    pub certificate: String,
+    /// Its private key, ECDSA P-256, PKCS #8.
+    pub key: String,
+    /// The tls-crypt-v2 client key.
+    pub tls_crypt_v2: String,
+}
+
+impl std::fmt::Debug for ProfileParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProfileParts([REDACTED])")
+    }
+}
+
 /// Why a request that is answered with [`NodeAnswer::Done`] was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDone {
@@ -105,7 +126,9 @@ impl NodeAnswer {
         match self {
             Self::Done => Ok(()),
             Self::Failed { error } => Err(NotDone::Failed(error)),
-            Self::Profile { .. } | Self::Sessions { .. } | Self::NotFound { .. } => Err(NotDone::OtherAnswer),
+            Self::Profile { .. } | Self::ProfileParts(_) | Self::Sessions { .. } | Self::NotFound { .. } => {
+                Err(NotDone::OtherAnswer)
+            }
         }
     }
 }
@@ -115,6 +138,7 @@ impl std::fmt::Debug for NodeAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Profile { .. } => "Profile([REDACTED])",
+            Self::ProfileParts(_) => "ProfileParts([REDACTED])",
             Self::Sessions { .. } => "Sessions(..)",
             Self::Done => "Done",
             Self::NotFound { .. } => "NotFound(..)",

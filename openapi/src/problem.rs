@@ -141,6 +141,9 @@ pub enum ApiError {
     /// An error of ours, logged with the request's id.
     #[oai(status = 500, content_type = "application/problem+json")]
     Internal(Body),
+    /// A server of the fleet answered with something that is not taken. Trying again changes nothing.
+    #[oai(status = 502, content_type = "application/problem+json")]
+    BadGateway(Body),
     /// Something that is needed is away for the moment; try again.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(
@@ -230,6 +233,12 @@ impl ApiError {
         Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
+    /// 502: who was asked for it sent something unfit.
+    #[must_use]
+    pub fn bad_gateway(detail: impl Into<String>) -> Self {
+        Self::BadGateway(body_of(Problem::of(StatusCode::BAD_GATEWAY, detail)))
+    }
+
     /// 503: try again in a second.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
@@ -248,6 +257,7 @@ impl ApiError {
             | Self::PayloadTooLarge(problem)
             | Self::UnsupportedMediaType(problem)
             | Self::Internal(problem)
+            | Self::BadGateway(problem)
             | Self::Unavailable(problem, _) => problem,
         }
     }

@@ -10,7 +10,8 @@ use crate::{
     bus_access::BusAccess,
     config::Config,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, users::create::Creates, users::waiters::Waiters,
+        credentials::sign::Signatures, keys::authenticate::KeyCache, nodes::unfit_answers::UnfitAnswers,
+        users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
 };
@@ -45,6 +46,8 @@ pub struct App {
     pub waiters: Waiters,
     /// API keys that were checked in the last seconds.
     pub keys: KeyCache,
+    /// Which nodes' answers were not taken lately.
+    pub unfit_answers: UnfitAnswers,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Batches the signing of certificates, so that many share a commit.

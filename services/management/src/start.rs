@@ -20,7 +20,7 @@ use crate::{
     config::{BusConfig, Config},
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        users::create::Creates, users::waiters::Waiters,
+        nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     tasks,
@@ -68,6 +68,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         drains: Wake::new(),
         waiters: Waiters::default(),
         keys: KeyCache::default(),
+        unfit_answers: UnfitAnswers::default(),
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

@@ -74,6 +74,8 @@ audit_actions! {
     NodeCloned => "node_cloned",
     /// A refused agent was accepted because the other agents of its node are silent.
     NodeCloneAccepted => "node_clone_accepted",
+    /// A node answered a request of management with something that is not taken.
+    NodeAnswerRefused => "node_answer_refused",
     /// The bus has a new store: its streams were lost or replaced.
     BusStoreReplaced => "bus_store_replaced",
     /// A node could not read a command.

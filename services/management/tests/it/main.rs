@@ -11,6 +11,7 @@ mod process;
 mod api_access;
 mod api_endnodes;
 mod api_input;
+mod api_profile;
 mod api_spec;
 mod api_users;
 mod standing;
