@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{List, OptionalText, TEXT, Text},
     ids::{CommonName, UserKey},
     times,
 };
@@ -36,6 +37,7 @@ pub enum NodeRequest {
     /// The node leaves the fleet: it must not serve any more, also after a restart of its agent.
     Retire {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
 }
@@ -53,8 +55,11 @@ impl NodeRequest {
     }
 }
 
-/// The most sessions in one answer, to stay below the payload bound.
-pub const SESSIONS_PAGE: usize = 500;
+/// The most sessions in one answer, to stay below the bound of [`crate::payload`].
+pub const SESSIONS_PAGE: usize = 128;
+
+/// The most characters of an address: an IPv6 address with a zone and a port has fewer.
+const ADDRESS: usize = 64;
 
 /// The node's answer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +78,7 @@ pub enum NodeAnswer {
     /// Live sessions, oldest first.
     Sessions {
         /// At most [`SESSIONS_PAGE`].
+        #[serde(with = "List::<SESSIONS_PAGE>")]
         sessions: Vec<LiveSession>,
         /// Whether there are more.
         more: bool,
@@ -82,11 +88,13 @@ pub enum NodeAnswer {
     /// The node does not hold what was asked for.
     NotFound {
         /// What is missing, for people.
+        #[serde(with = "Text::<TEXT>")]
         detail: String,
     },
     /// The node could not do it.
     Failed {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         error: String,
     },
 }
@@ -153,9 +161,10 @@ pub struct LiveSession {
     /// The credential.
     pub common_name: CommonName,
     /// Address and port of the client.
+    #[serde(with = "Text::<ADDRESS>")]
     pub real_address: String,
     /// Its address inside the tunnel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "OptionalText::<ADDRESS>", skip_serializing_if = "Option::is_none")]
     pub virtual_address: Option<String>,
     /// Bytes received from the client.
     pub bytes_in: u64,

@@ -97,6 +97,13 @@ impl Home {
             }
             Ok(())
         });
+        // A node that has just connected hears requests of management a moment later.
+        let subject = subjects::node_request(&HOME.parse().expect("a server id"), &NodeRequest::Sync);
+        let heard = async || {
+            let asked = Envelope::new(NodeRequest::Sync).encode();
+            self.stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
+        };
+        wait::until(SOON, "the home to be heard", heard).await.expect("in time");
     }
 
     fn answers(&self, answer: NodeAnswer) {
