@@ -193,6 +193,3 @@ BEGIN
     END IF;
     PERFORM audit_log_make_partitions(3);
 END $$;
-
--- Answers to local requests are deleted when they are old.
-CREATE INDEX intents_by_age ON intents (created_at);

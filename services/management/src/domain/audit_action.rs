@@ -88,6 +88,8 @@ audit_actions! {
     NodeEventsLeftOut => "node_events_left_out",
     /// A part of the trail was written to a file, and dropped from the database.
     AuditArchived => "audit_archived",
+    /// A node answered a request of management with something that is not taken.
+    NodeAnswerRefused => "node_answer_refused",
     /// The bus has a new store: its streams were lost or replaced.
     BusStoreReplaced => "bus_store_replaced",
     /// A node could not read a command.
