@@ -232,7 +232,6 @@ async fn a_node_raises_a_revision_once_in_a_while_within_reach_and_for_its_own_u
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
-    enrol(&stack, "node-2").await;
     let says = |id: &str, revision, holds| {
         let mut ack = applied(id, &alice, revision);
         ack.outcome = Outcome::Superseded { holds: Revision(holds) };
