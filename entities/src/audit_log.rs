@@ -11,7 +11,7 @@ pub struct Model {
     /// Row id, the order of recording.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// When it was recorded; for an event of a node, when it happened.
+    /// When it was recorded, by the database's clock. In events of nodes from before the trail had months, what the node said.
     pub timestamp: DateTimeUtc,
     /// What was done, such as `user_created`.
     pub action: String,
@@ -24,7 +24,7 @@ pub struct Model {
     pub ip_address: Option<IpNetwork>,
     /// The management server that recorded it, or the node that it came from.
     pub server_id: String,
-    /// Who did it: `key:<name>`, `node:<id>` or `system`.
+    /// Who did it: `key:<name>`, `node:<id>`, `system` or `command`.
     pub actor: String,
     /// The id of the HTTP request that caused it.
     pub request_id: Option<String>,
@@ -34,8 +34,10 @@ pub struct Model {
     /// The state after the change.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub after: Option<Json>,
-    /// The id of the node's event that this entry records; unique, so that an event is recorded once.
+    /// The id of the node's event that this entry records.
     pub event_id: Option<EventId>,
+    /// When a node's event happened, by the node's clock.
+    pub reported_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -2,8 +2,12 @@
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait},
+    sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait},
 };
+
+mod standing;
+
+pub use standing::{grant, is_up_to_date};
 
 /// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
 const MIGRATIONS: &[SqlMigration] = &[
@@ -26,6 +30,10 @@ const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m20261128_000012_local_requests",
         sql: include_str!("m20261128_000012_local_requests.sql"),
+    },
+    SqlMigration {
+        name: "m20261128_000020_audit_partitions",
+        sql: include_str!("m20261128_000020_audit_partitions.sql"),
     },
 ];
 
@@ -67,15 +75,22 @@ impl MigratorTrait for Migrator {
 }
 
 /// Brings the database to this release's schema: all pending migrations in one transaction, under an advisory lock, so that
-/// several replicas may start at once.
+/// several replicas may start at once. It takes as long as it takes: a limit of the session for one statement does not apply.
 ///
 /// # Errors
 /// The database does not answer, or a migration fails; nothing is changed then.
 pub async fn run(db: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     transaction
-        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        .execute_unprepared("SET LOCAL statement_timeout = 0")
         .await?;
+    lock(&transaction).await?;
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
+}
+
+/// Keeps others from changing the schema or the rights on it until the transaction ends.
+async fn lock(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+    transaction.execute_unprepared(&lock).await.map(drop)
 }

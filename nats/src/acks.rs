@@ -1,9 +1,10 @@
 //! Acks, `vpn.ack.<node>.<user key>`: the outcome of a command on a node. Published before the command is settled.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
+    bounded::{OptionalText, TEXT, Text},
     ids::{AgentInstance, CommonName, NodeId, Revision, UserKey},
     times,
 };
@@ -38,17 +39,19 @@ pub enum Outcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         issued: Option<Issued>,
         /// A note for the operator, such as that a profile is no longer available.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
     /// The node could not apply it, and tries again when the command is delivered again.
     Failed {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         error: String,
     },
     /// The node will never apply it: the command itself is wrong.
     Refused {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         error: String,
     },
     /// The node already holds a newer revision of this user.
@@ -64,7 +67,20 @@ pub struct Issued {
     /// The credential.
     pub common_name: CommonName,
     /// The path of the profile on the node.
+    #[serde(with = "Text::<TEXT>")]
     pub profile_path: String,
     /// SHA-256 of the profile, lower-case hex.
+    #[serde(deserialize_with = "checksum")]
     pub profile_checksum: String,
+}
+
+/// Reads a SHA-256 in lower-case hex.
+fn checksum<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() == 64 && text.bytes().all(hex) {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("a checksum must be 64 lower-case hex digits"))
+    }
 }

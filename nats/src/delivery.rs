@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, AckKind};
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::{
     acks::Ack,
     commands::Command,
     envelope::{DecodeError, Envelope},
     events::Event,
     ids::NodeId,
+    payload::Payload,
     subjects::FromNode,
 };
+use async_nats::jetstream::{self, AckKind};
 
 /// One delivered message.
 #[derive(Debug)]
@@ -108,7 +107,7 @@ impl Delivery {
         self.message.ack_with(AckKind::Term).await.map_err(SettleError)
     }
 
-    fn decode<T: Serialize + DeserializeOwned>(&self) -> Result<Envelope<T>, DecodeError> {
+    fn decode<T: Payload>(&self) -> Result<Envelope<T>, DecodeError> {
         Envelope::decode(&self.message.payload)
     }
 }

@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
+
+use crate::{bounded::shortened, payload::Payload};
 
 /// The version of the wire that this build speaks. New optional fields do not change it; a changed meaning does.
 pub const WIRE_VERSION: u8 = 1;
@@ -14,7 +19,7 @@ pub struct Envelope<T> {
     /// [`WIRE_VERSION`] of the sender.
     pub v: u8,
     /// W3C Trace Context of the request that caused this message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "traceparent", skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// The message itself.
     #[serde(flatten)]
@@ -24,7 +29,16 @@ pub struct Envelope<T> {
 /// Why a payload could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The payload is not JSON of the expected type.
+    /// The payload is larger than a message of its kind may be. It was not read.
+    #[error("the payload has {found} bytes, a message of its kind has at most {most}")]
+    TooLarge {
+        /// Its size in bytes.
+        found: usize,
+        /// The most bytes.
+        most: usize,
+    },
+    /// The payload is not JSON of the expected type. The source says why in at most 200 characters; of a message that may hold a private key
+    /// it quotes nothing.
     #[error("the payload is not a valid message")]
     Malformed(#[source] serde_json::Error),
     /// The payload comes from a newer release, and its meaning may differ.
@@ -38,7 +52,7 @@ pub enum DecodeError {
     ForeignNode,
 }
 
-impl<T: Serialize + DeserializeOwned> Envelope<T> {
+impl<T: Payload> Envelope<T> {
     /// A message with the version of this build.
     pub fn new(body: T) -> Self {
         Self {
@@ -72,13 +86,42 @@ impl<T: Serialize + DeserializeOwned> Envelope<T> {
         struct Version {
             v: u8,
         }
+        if payload.len() > T::MAX_BYTES {
+            return Err(DecodeError::TooLarge {
+                found: payload.len(),
+                most: T::MAX_BYTES,
+            });
+        }
         let payload = &*without_nul(payload);
-        let Version { v } = serde_json::from_slice(payload).map_err(DecodeError::Malformed)?;
+        let Version { v } = parse::<T, _>(payload)?;
         if v > WIRE_VERSION {
             return Err(DecodeError::NewerVersion { found: v });
         }
-        serde_json::from_slice(payload).map_err(DecodeError::Malformed)
+        parse::<T, _>(payload)
     }
+}
+
+/// The most characters of the reason why a payload cannot be read, which quotes from it.
+const REASON: usize = 200;
+/// The most bytes of a `traceparent`; version 00 has 55 (W3C Trace Context, section 3.2).
+const TRACEPARENT: usize = 128;
+
+/// Reads something of a message of the kind `T`.
+fn parse<T: Payload, R: DeserializeOwned>(payload: &[u8]) -> Result<R, DecodeError> {
+    serde_json::from_slice(payload).map_err(|error| {
+        let reason = if T::SECRET {
+            format!("at line {} column {}", error.line(), error.column())
+        } else {
+            shortened(&error.to_string(), REASON)
+        };
+        DecodeError::Malformed(serde_json::Error::custom(reason))
+    })
+}
+
+/// One that is no `traceparent` is dropped, as section 3.2.4 of W3C Trace Context says.
+fn traceparent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| text.len() <= TRACEPARENT && text.bytes().all(|byte| byte.is_ascii_graphic())))
 }
 
 /// The only way to write NUL in JSON (RFC 8259, section 7).
@@ -107,6 +150,10 @@ mod tests {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Note {
         text: String,
+    }
+
+    impl Payload for Note {
+        const MAX_BYTES: usize = 1000;
     }
 
     #[test]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{ENTRIES, List, Names, TEXT, Text},
     ids::{AgentInstance, CommonName, EventId, NodeId, UserKey},
     times,
 };
@@ -32,10 +33,12 @@ pub enum EventKind {
     /// A command could not be decoded. It was terminated, and the node went on with the next one.
     CommandUndecodable {
         /// The subject that it came on.
+        #[serde(with = "Text::<TEXT>")]
         subject: String,
         /// Its sequence in the stream.
         sequence: u64,
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         error: String,
     },
     /// The node enforced a user's expiry by its own clock.
@@ -47,14 +50,17 @@ pub enum EventKind {
     },
     /// Live sessions of credentials that are not allowed were found and cut.
     SessionsCut {
-        /// The common names of these credentials.
+        /// The common names of these credentials, at most [`ENTRIES`]; a node sends several events for more.
+        #[serde(with = "List::<ENTRIES>")]
         common_names: Vec<CommonName>,
     },
     /// The allow-list folder differed from the journal and was repaired.
     AllowListRepaired {
         /// Files that were missing and were written again.
+        #[serde(with = "Names")]
         restored: Vec<String>,
         /// Files that the journal does not name, and that were removed.
+        #[serde(with = "Names")]
         removed: Vec<String>,
     },
     /// OpenVPN started to answer.
@@ -65,6 +71,7 @@ pub enum EventKind {
     /// OpenVPN stopped answering.
     OpenvpnDown {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
 }

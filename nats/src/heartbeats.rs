@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{OptionalText, TEXT, Text},
     ids::{AgentInstance, NodeId},
     sync::StateDigest,
     text::word_enum,
@@ -22,6 +23,7 @@ pub struct Heartbeat {
     #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
     /// Version of the agent.
+    #[serde(with = "Text::<TEXT>")]
     pub agent_version: String,
     /// Seconds since the agent started.
     pub uptime_seconds: u64,
@@ -61,7 +63,7 @@ pub struct OpenvpnHealth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Live sessions.
     pub sessions: u32,
@@ -72,7 +74,7 @@ pub struct OpenvpnHealth {
     /// Bytes sent to clients since it started.
     pub bytes_out: u64,
     /// What is wrong, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 

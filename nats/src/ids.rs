@@ -140,9 +140,33 @@ impl Default for EventId {
 }
 
 /// The generation of a user's desired state: 1 at creation, one more at each change. Only a greater one is applied.
+/// On the wire 0 to [`Self::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Revision(pub i64);
+
+impl Revision {
+    /// Beyond it a number in JSON is not exact everywhere (RFC 8259, section 6). No user is changed that often.
+    pub const MAX: i64 = (1 << 53) - 1;
+}
+
+impl TryFrom<i64> for Revision {
+    type Error = InvalidId;
+
+    fn try_from(number: i64) -> Result<Self, InvalidId> {
+        if (0..=Self::MAX).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(InvalidId::new("a revision", "0 to 9007199254740991"))
+        }
+    }
+}
+
+impl From<Revision> for i64 {
+    fn from(revision: Revision) -> Self {
+        revision.0
+    }
+}
 
 /// The name of one credential, unique for ever: the subject's common name in its certificate and the name of its allow-list file.
 ///

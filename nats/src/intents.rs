@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{TEXT, Text},
     ids::{IntentId, NodeId, Revision, UserKey},
     times,
     username::Username,
@@ -69,6 +70,7 @@ pub enum IntentAnswer {
         /// The rule that forbids it.
         reason: IntentRefusal,
         /// An explanation for people.
+        #[serde(with = "Text::<TEXT>")]
         detail: String,
     },
     /// Management cannot answer at the moment: the node asks again later.

@@ -3,6 +3,8 @@
 mod text;
 mod times;
 
+pub mod bounded;
+
 pub mod ids;
 pub mod username;
 
@@ -10,6 +12,7 @@ pub mod username;
 mod columns;
 
 pub mod envelope;
+pub mod payload;
 
 pub mod acks;
 pub mod commands;

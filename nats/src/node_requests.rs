@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{List, OptionalText, TEXT, Text},
     ids::{CommonName, UserKey},
     times,
 };
@@ -12,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeRequest {
-    /// The profile of one credential. No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
+    /// The parts of one credential's profile ([`NodeAnswer::ProfileParts`]). No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
     Profile {
         /// The user.
         user_key: UserKey,
@@ -36,6 +37,7 @@ pub enum NodeRequest {
     /// The node leaves the fleet: it must not serve any more, also after a restart of its agent.
     Retire {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
 }
@@ -53,23 +55,30 @@ impl NodeRequest {
     }
 }
 
-/// The most sessions in one answer, to stay below the payload bound.
-pub const SESSIONS_PAGE: usize = 500;
+/// The most sessions in one answer, to stay below the bound of [`crate::payload`].
+pub const SESSIONS_PAGE: usize = 128;
+
+/// The most characters of an address: an IPv6 address with a zone and a port has fewer.
+const ADDRESS: usize = 64;
 
 /// The node's answer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeAnswer {
-    /// The profile.
+    /// A whole profile, as agents of 0.1.0 before [`Self::ProfileParts`] sent it. It is decoded so that management can say what is wrong; nobody
+    /// sends it and nobody uses its text.
     Profile {
         /// The whole `.ovpn` file.
         profile: String,
         /// SHA-256 of it, lower-case hex.
         checksum: String,
     },
+    /// The parts of a profile that only the node has. Management checks each and composes the profile.
+    ProfileParts(ProfileParts),
     /// Live sessions, oldest first.
     Sessions {
         /// At most [`SESSIONS_PAGE`].
+        #[serde(with = "List::<SESSIONS_PAGE>")]
         sessions: Vec<LiveSession>,
         /// Whether there are more.
         more: bool,
@@ -79,13 +88,33 @@ pub enum NodeAnswer {
     /// The node does not hold what was asked for.
     NotFound {
         /// What is missing, for people.
+        #[serde(with = "Text::<TEXT>")]
         detail: String,
     },
     /// The node could not do it.
     Failed {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         error: String,
     },
+}
+
+/// What a profile needs that only its home node has. Each part is one PEM block (RFC 7468) in lines of 64 characters that end with LF, and
+/// nothing else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileParts {
+    /// The certificate, as management signed it.
+    pub certificate: String,
+    /// Its private key, ECDSA P-256, PKCS #8.
+    pub key: String,
+    /// The tls-crypt-v2 client key.
+    pub tls_crypt_v2: String,
+}
+
+impl std::fmt::Debug for ProfileParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProfileParts([REDACTED])")
+    }
 }
 
 /// Why a request that is answered with [`NodeAnswer::Done`] was not done.
@@ -105,7 +134,9 @@ impl NodeAnswer {
         match self {
             Self::Done => Ok(()),
             Self::Failed { error } => Err(NotDone::Failed(error)),
-            Self::Profile { .. } | Self::Sessions { .. } | Self::NotFound { .. } => Err(NotDone::OtherAnswer),
+            Self::Profile { .. } | Self::ProfileParts(_) | Self::Sessions { .. } | Self::NotFound { .. } => {
+                Err(NotDone::OtherAnswer)
+            }
         }
     }
 }
@@ -115,6 +146,7 @@ impl std::fmt::Debug for NodeAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Profile { .. } => "Profile([REDACTED])",
+            Self::ProfileParts(_) => "ProfileParts([REDACTED])",
             Self::Sessions { .. } => "Sessions(..)",
             Self::Done => "Done",
             Self::NotFound { .. } => "NotFound(..)",
@@ -129,9 +161,10 @@ pub struct LiveSession {
     /// The credential.
     pub common_name: CommonName,
     /// Address and port of the client.
+    #[serde(with = "Text::<ADDRESS>")]
     pub real_address: String,
     /// Its address inside the tunnel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "OptionalText::<ADDRESS>", skip_serializing_if = "Option::is_none")]
     pub virtual_address: Option<String>,
     /// Bytes received from the client.
     pub bytes_in: u64,

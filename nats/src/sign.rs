@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::List,
     ids::{CommonName, NodeId},
     times,
 };
 
-/// The most requests in one message: 64 fit the payload bound of a node's bus credential with room to spare.
+/// The most requests in one message: 64 fit the bound of [`crate::payload`] with room to spare.
 pub const MAX_REQUESTS: usize = 64;
 
 /// A batch of requests.
@@ -18,6 +19,7 @@ pub struct SignRequest {
     /// The node that asks; equals the node in the subject.
     pub node: NodeId,
     /// At most [`MAX_REQUESTS`].
+    #[serde(with = "List::<MAX_REQUESTS>")]
     pub requests: Vec<CertificateRequest>,
 }
 

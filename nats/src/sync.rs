@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::{TEXT, Text},
     ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
     times,
 };
@@ -56,6 +57,7 @@ pub enum SyncAnswer {
     /// Everything must be sent again and is being published. The node asks again in a moment.
     Preparing {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
     /// Everything is delivered again from the start. Once this sequence is applied, the node removes the users that were not delivered.
@@ -66,11 +68,13 @@ pub enum SyncAnswer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stream: Option<StreamId>,
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
     /// This node must not serve: deregistered, or a clone of a live one.
     Refused {
         /// The reason, for people.
+        #[serde(with = "Text::<TEXT>")]
         reason: String,
     },
 }

@@ -151,6 +151,9 @@ pub enum ApiError {
     /// An error of ours, logged with the request's id.
     #[oai(status = 500, content_type = "application/problem+json")]
     Internal(Body),
+    /// A server of the fleet answered with something that is not taken. Trying again changes nothing.
+    #[oai(status = 502, content_type = "application/problem+json")]
+    BadGateway(Body),
     /// Something that is needed is away for the moment; try again.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(
@@ -250,6 +253,12 @@ impl ApiError {
         Self::Internal(body_of(Problem::bare(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
+    /// 502: who was asked for it sent something unfit.
+    #[must_use]
+    pub fn bad_gateway(detail: impl Into<String>) -> Self {
+        Self::BadGateway(body_of(Problem::of(StatusCode::BAD_GATEWAY, detail)))
+    }
+
     /// 503: try again in a second.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
@@ -269,6 +278,7 @@ impl ApiError {
             | Self::UnsupportedMediaType(problem)
             | Self::TooManyRequests(problem, _)
             | Self::Internal(problem)
+            | Self::BadGateway(problem)
             | Self::Unavailable(problem, _) => problem,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use aws_lc_rs::signature::{ED25519, ED25519_PUBLIC_KEY_LEN, UnparsedPublicKey};
+use data_encoding::BASE32_NOPAD;
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,22 @@ impl NodePublicKey {
     /// The public half of a node's key pair.
     pub fn of(key: &KeyPair) -> Result<Self, InvalidKey> {
         key.public_key().parse()
+    }
+
+    /// Whether the holder of the key signed this text (Ed25519). It needs nothing else and costs the same for every text and signature, so
+    /// it may be asked of strangers.
+    #[must_use]
+    pub fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+        // The first byte says the kind of key, the last two are a checksum (NKeys, "Encoding").
+        let Ok(decoded) = BASE32_NOPAD.decode(self.0.as_bytes()) else {
+            return false;
+        };
+        let Some(key) = decoded.get(1..=ED25519_PUBLIC_KEY_LEN) else {
+            return false;
+        };
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(text.as_bytes(), signature)
+            .is_ok()
     }
 }
 
@@ -72,6 +90,25 @@ text_id!(NodePublicKey, AccountKey);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_by_one_key_over_one_text() {
+        let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
+        let public = NodePublicKey::of(&key).unwrap();
+        let signature = key.sign(b"a text").unwrap();
+        assert!(public.has_signed("a text", &signature));
+        assert!(!public.has_signed("another text", &signature));
+        assert!(!NodePublicKey::of(&other).unwrap().has_signed("a text", &signature));
+        for bad in [
+            &[][..],
+            &signature[1..],
+            &[0; 64],
+            &[0xff; 64],
+            &[signature.as_slice(), &[0]].concat(),
+        ] {
+            assert!(!public.has_signed("a text", bad));
+        }
+    }
 
     #[test]
     fn a_key_of_another_type_a_seed_or_noise_is_refused() {

@@ -55,8 +55,7 @@ impl Question {
 
     /// Whether the holder of the key signed this.
     pub fn is_signed(&self, signature: &[u8]) -> bool {
-        KeyPair::from_public_key(self.key.as_str())
-            .is_ok_and(|key| key.verify(self.text().as_bytes(), signature).is_ok())
+        self.key.has_signed(&self.text(), signature)
     }
 
     /// What management signs for its answer to this question.

@@ -26,6 +26,8 @@ mod replicas;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod sizes;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod tombstones;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use async_nats::client::RequestErrorKind;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use vpnmanager_nats::{node_requests::NodeRequest, subjects};
+use vpnmanager_nats::{node_requests::NodeRequest, payload::MOST_OF_A_NODE, subjects};
 
 use crate::fixture::{Bus, DEADLINE};
 
@@ -57,7 +57,7 @@ async fn an_absent_node_is_known_at_once() {
 }
 
 #[tokio::test]
-async fn a_profile_of_200_kilobytes_fits() {
+async fn the_largest_answer_fits() {
     let bus = Bus::start().await;
     let management = bus.management().await;
     let mut n1 = bus.node(&management, "n1").await;
@@ -68,11 +68,11 @@ async fn a_profile_of_200_kilobytes_fits() {
     let (answer, ()) = tokio::join!(management.client.request(subject, "".into()), async {
         let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap();
         n1.client
-            .publish(request.reply.unwrap(), vec![b'x'; 200 * 1024].into())
+            .publish(request.reply.unwrap(), vec![b'x'; MOST_OF_A_NODE].into())
             .await
             .unwrap();
     });
 
-    assert_eq!(answer.unwrap().payload.len(), 200 * 1024);
+    assert_eq!(answer.unwrap().payload.len(), MOST_OF_A_NODE);
     assert_eq!(n1.barrier().await, Vec::<String>::new());
 }

@@ -4,8 +4,10 @@ use std::{fmt::Display, fs, str::FromStr};
 
 use proptest::{prelude::*, sample};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use vpnmanager_nats::{
     acks::Ack,
+    bounded,
     commands::{Command, Host},
     envelope::Envelope,
     events::Event,
@@ -13,6 +15,7 @@ use vpnmanager_nats::{
     ids::{CommonName, NodeId, UserKey},
     intents::{Intent, IntentAnswer},
     node_requests::{NodeAnswer, NodeRequest},
+    payload::Payload,
     sign::{SignAnswer, SignRequest},
     subjects::FromNode,
     sync::{StateDigest, SyncAnswer, SyncRequest},
@@ -37,7 +40,7 @@ proptest! {
         number in any::<f64>(),
     ) {
         let fields = ["type", "outcome", "verdict", "answer", field.as_str()];
-        let object = fields.map(|name| (name.to_owned(), serde_json::Value::from(kind.as_str())));
+        let object = fields.map(|name| (name.to_owned(), Value::from(kind.as_str())));
         let mut object: serde_json::Map<_, _> = object.into_iter().collect();
         object.insert("v".to_owned(), v.into());
         object.insert("at".to_owned(), text.into());
@@ -60,6 +63,16 @@ proptest! {
             payload.truncate(cut.index(payload.len()));
         }
         decode_as_everything(&payload);
+    }
+
+    #[test]
+    fn what_is_read_is_within_bounds_whatever_was_sent(
+        payload in sample::select(golden_payloads()),
+        text in prop_oneof![".{0,40}", "[\\x00-\\x1f\"\\\\é€😀\u{202e}]{0,2000}", "x{0,9000}"],
+        copies in 0..400_usize,
+    ) {
+        let sent: Value = serde_json::from_slice(&payload).unwrap();
+        decode_as_everything(&serde_json::to_vec(&blown_up(&sent, &text, copies)).unwrap());
     }
 
     #[test]
@@ -130,11 +143,72 @@ fn decode_as_everything(payload: &[u8]) {
 }
 
 /// What decodes can be written, and then reads the same.
-fn decode_as<T: Serialize + DeserializeOwned>(payload: &[u8]) {
+fn decode_as<T: Payload>(payload: &[u8]) {
     if let Ok(message) = Envelope::<T>::decode(payload) {
         let written = message.encode();
+        assert!(written.len() <= T::MAX_BYTES, "{} bytes are written", written.len());
+        within_bounds(&serde_json::from_slice(&written).unwrap(), "");
         let again = Envelope::<T>::decode(&written).unwrap();
         assert_eq!(again.encode(), written);
+    }
+}
+
+/// Fields that hold PEM, which is not for people. The bound of their message bounds them.
+const PEM: [&str; 5] = ["csr", "certificate", "key", "tls_crypt_v2", "profile"];
+
+/// The same message with this text in place of each that people read, and with so many copies of each entry of a list.
+fn blown_up(message: &Value, text: &str, copies: usize) -> Value {
+    const TEXTS: [&str; 9] = [
+        "note",
+        "error",
+        "reason",
+        "detail",
+        "agent_version",
+        "version",
+        "subject",
+        "profile_path",
+        "real_address",
+    ];
+    match message {
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| {
+                let replaced = TEXTS.contains(&name.as_str()) && value.is_string() && name != "v";
+                let value = if replaced {
+                    text.into()
+                } else {
+                    blown_up(value, text, copies)
+                };
+                (name.clone(), value)
+            });
+            Value::Object(fields.collect())
+        }
+        Value::Array(items) => {
+            let entries = items
+                .iter()
+                .cycle()
+                .take(items.len() + if items.is_empty() { 0 } else { copies });
+            Value::Array(entries.cloned().collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => message.clone(),
+    }
+}
+
+fn within_bounds(value: &Value, name: &str) {
+    match value {
+        Value::String(text) => {
+            assert!(
+                text.chars().count() <= bounded::TEXT || PEM.contains(&name),
+                "{name} has {} characters",
+                text.chars().count()
+            );
+            assert!(
+                !text.chars().any(char::is_control) || PEM.contains(&name),
+                "{name}: {text:?}"
+            );
+        }
+        Value::Array(items) => items.iter().for_each(|item| within_bounds(item, name)),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| within_bounds(value, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -9,13 +9,13 @@ use vpnmanager_nats::{
     connect::{Bus, BusAddress, Identity as BusIdentity, NodeJwt, connect},
     topology::NODE_API_PREFIX,
 };
+use vpnmanager_profile::tls_crypt_v2::TlsCryptV2ServerKey;
 
 use crate::{
     apply::Pki,
     config::Config,
     enrol::enrol,
     identity::{Identity, NodeKeys},
-    openvpn::tls_crypt_v2::TlsCryptV2ServerKey,
     state_dir::StateDir,
 };
 

@@ -1,10 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
-mod pem;
 
 pub mod allow_list;
-pub mod profile;
+pub mod profile_file;
 
 pub mod backend;
 pub mod openvpn;

@@ -11,10 +11,12 @@ use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Settin
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
+mod audit;
 mod budget;
 mod callers;
 mod database;
 
+pub use audit::AuditConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
@@ -34,6 +36,7 @@ pub const SERVICE: Service = Service {
         database::SETTINGS,
         FLEET_SETTINGS,
         budget::SETTINGS,
+        audit::SETTINGS,
         telemetry::SETTINGS,
     ],
 };
@@ -131,6 +134,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("5m"),
     Setting::new(
+        "health.keep_history",
+        "HEALTH_KEEP_HISTORY",
+        "How long the samples of nodes' health are kept",
+        "a duration such as 90days",
+    )
+    .default("90days"),
+    Setting::new(
         "drain.pace",
         "DRAIN_PACE",
         "Clients that a drained node moves in one second",
@@ -176,6 +186,8 @@ pub struct Config {
     pub drain: DrainConfig,
     /// What one node may send.
     pub budget: BudgetConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -230,6 +242,9 @@ pub struct HealthConfig {
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
+    /// HEALTH_KEEP_HISTORY: at least an hour.
+    #[serde(with = "humantime_serde")]
+    pub keep_history: Duration,
 }
 
 /// How nodes are drained.
@@ -299,6 +314,10 @@ impl Config {
                 "it must be longer than health.stale_after, and that longer than 0s",
             );
         }
+        if self.health.keep_history < Duration::from_secs(60 * 60) {
+            return wrong("health.keep_history", "it must be at least 1h");
+        }
+        self.audit.check(cli)?;
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");
         }

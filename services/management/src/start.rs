@@ -22,9 +22,10 @@ use crate::{
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
+    schema::{self, SchemaError},
     tasks,
 };
 
@@ -44,11 +45,15 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
     let db = connect_database(&config, POOL_SIZE, Commits::Synced).await?;
     let leases = connect_database(&config, LEASES_POOL_SIZE, Commits::Relaxed).await?;
-    (|| vpnmanager_migration::run(&db))
+    (|| schema::bring_up_to_date(&db, &config.database))
         .retry(patience())
-        .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "The schema is not up to date yet"))
+        .when(SchemaError::is_worth_another_try)
+        .notify(|error: &SchemaError, after| warn!(error = %chain(error), ?after, "The schema is not up to date yet"))
         .await
         .context("bringing the database schema up to date failed")?;
+    schema::warn_of_powers(&db)
+        .await
+        .context("reading the rights of this role failed")?;
     bootstrap(&db, &config.api_key, &pki).await?;
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;
@@ -81,6 +86,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         waiters,
         keys,
         gatekeeper,
+        unfit_answers: UnfitAnswers::default(),
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

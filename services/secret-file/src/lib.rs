@@ -81,6 +81,63 @@ pub fn write_unsynced(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Secr
     replace(path, content.as_ref(), Durability::Rebuilt).map_err(failed_to_write(path))
 }
 
+/// A file that is written piece by piece, for what does not fit into memory. It has its name only once it is whole: until
+/// [`NewFile::keep`] it is a hidden file of the same folder, and dropping it removes that.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file in the folder of `path`, which is also the first part of its hidden name.
+    pub fn begin(path: &Path) -> Result<Self, SecretFileError> {
+        let begun = temporary_beside(path).and_then(|temporary| {
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&temporary)?;
+            Ok(Self { file, temporary })
+        });
+        begun.map_err(failed_to_write(path))
+    }
+
+    /// Gives it this name, in the same folder. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Also when there is a file of that name: its content stays. Two who give the same name at the same moment must exclude each other
+    /// themselves.
+    pub fn keep(self, path: &Path) -> Result<(), SecretFileError> {
+        let keep = || {
+            if path.symlink_metadata().is_ok() {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+            }
+            self.file.sync_all()?;
+            fs::rename(&self.temporary, path)?;
+            sync_folder(path)
+        };
+        keep().map_err(failed_to_write(path))
+    }
+}
+
+impl io::Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Gone already if it was kept.
+        let _kept = fs::remove_file(&self.temporary);
+    }
+}
+
 /// Reads a secret and removes one newline at its end, which editors and `echo` leave there.
 pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     let text = fs::read_to_string(path).map_err(|source| SecretFileError::Read {
@@ -190,6 +247,29 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert!(write_new(&path, "second").is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+    }
+
+    #[test]
+    fn a_file_of_pieces_has_its_name_only_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive");
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        let mut file = NewFile::begin(&path).unwrap();
+        file.write_all(b"one, ").unwrap();
+        assert!(!path.exists());
+        drop(file);
+        assert_eq!(names(), 0, "what was not kept is gone");
+
+        let mut file = NewFile::begin(&path).unwrap();
+        file.write_all(b"one, two").unwrap();
+        file.keep(&path).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap().as_str(), mode(&path)),
+            ("one, two", 0o600)
+        );
+
+        NewFile::begin(&path).unwrap().keep(&path).unwrap_err();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names()), ("one, two", 1));
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use vpnmanager_nats::envelope::{DecodeError, Envelope};
+use vpnmanager_nats::{
+    envelope::{DecodeError, Envelope},
+    payload::Payload,
+};
 
 /// One message type with its shapes.
 pub(crate) struct Family<T> {
@@ -33,7 +35,7 @@ macro_rules! shapes {
 }
 pub(crate) use shapes;
 
-impl<T: Serialize + DeserializeOwned> Family<T> {
+impl<T: Payload> Family<T> {
     /// Checks every file of the folder, and that no shape lacks one.
     pub(crate) fn check(&self) {
         if update_wanted() {

@@ -65,12 +65,13 @@ mod requests {
 }
 
 mod answers {
-    use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer};
+    use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer, ProfileParts};
 
     use super::*;
 
     shapes!(|answer: &NodeAnswer| answer => {
         NodeAnswer::Profile { .. } => "profile",
+        NodeAnswer::ProfileParts(_) => "profile_parts",
         NodeAnswer::Sessions { .. } => "sessions",
         NodeAnswer::Done => "done",
         NodeAnswer::NotFound { .. } => "not_found",
@@ -92,6 +93,12 @@ mod answers {
                 profile: "client\nremote vpn1.example.com 1194 udp\n".to_owned(),
                 checksum: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             }),
+            Envelope::new(NodeAnswer::ProfileParts(ProfileParts {
+                certificate: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+                key: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned(),
+                tls_crypt_v2: "-----BEGIN OpenVPN tls-crypt-v2 client key-----\nAAAA\n-----END OpenVPN tls-crypt-v2 client key-----\n"
+                    .to_owned(),
+            })),
             Envelope::new(NodeAnswer::Sessions {
                 sessions: vec![session(Some("10.8.0.2")), session(None)],
                 more: true,

@@ -12,7 +12,7 @@ use vpnmanager_nats::{
 use crate::{
     journal::{JournalError, Records},
     plan::{Access, Change, Held, Plan, ProfileStage, issue_of, plan},
-    profile::profile_path,
+    profile_file::profile_path,
 };
 
 /// One command that was handled.

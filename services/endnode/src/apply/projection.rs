@@ -8,13 +8,14 @@ use std::{
 
 use tracing::warn;
 use vpnmanager_nats::ids::CommonName;
+use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     backend::{BackendError, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
-    profile::{Profile, profile_path},
+    profile_file::{profile_path, store},
     vpn::Vpn,
 };
 
@@ -115,8 +116,7 @@ fn restore(dir: &Path, profile: &StoredProfile) -> Result<(), ProjectError> {
     if present.is_ok_and(|present| present == text.expose().as_bytes()) {
         return Ok(());
     }
-    text.store(dir, &profile.common_name)
-        .map_err(|error| ProjectError::Profile(Box::new(error)))?;
+    store(&text, dir, &profile.common_name).map_err(|error| ProjectError::Profile(Box::new(error)))?;
     Ok(())
 }
 

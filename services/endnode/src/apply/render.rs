@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use vpnmanager_nats::{commands::Issue, sign::SignedCertificate};
+use vpnmanager_profile::{
+    profile::{Profile, ProfileError, ProfileParts},
+    tls_crypt_v2::{TlsCryptV2Error, TlsCryptV2ServerKey},
+};
 use x509_parser::pem::parse_x509_pem;
 
-use crate::{
-    journal::{NewProfile, StoredKey},
-    openvpn::tls_crypt_v2::{TlsCryptV2Error, TlsCryptV2ServerKey},
-    profile::{Profile, ProfileError, ProfileParts},
-};
+use crate::journal::{NewProfile, StoredKey};
 
 /// What all profiles of the fleet share. Cheap to clone.
 #[derive(Clone)]

@@ -58,6 +58,17 @@ pub struct StoredProfile {
     pub checksum: String,
 }
 
+/// What went into a profile and is nowhere else. `Debug` shows none of it.
+#[derive(Clone)]
+pub struct StoredParts {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Its private key, PKCS #8, PEM.
+    pub key: SecretString,
+    /// The tls-crypt-v2 client key, PEM.
+    pub tls_crypt_v2: SecretString,
+}
+
 macro_rules! debug_by_name {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -67,7 +78,7 @@ macro_rules! debug_by_name {
         }
     )*};
 }
-debug_by_name!(StoredKey, NewProfile, StoredProfile);
+debug_by_name!(StoredKey, NewProfile, StoredProfile, StoredParts);
 
 impl Records<'_> {
     /// A user's credentials, by name.
@@ -181,14 +192,23 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// The finished profile of a user's credential.
-    pub fn profile(&self, user: UserKey, name: &CommonName) -> Result<Option<StoredProfile>, JournalError> {
+    /// What only this node has of the finished profile of a user's credential.
+    pub fn profile_parts(&self, user: UserKey, name: &CommonName) -> Result<Option<StoredParts>, JournalError> {
         let select = "
-            SELECT common_name, profile, checksum FROM credentials
-            WHERE common_name = ?1 AND user_key = ?2 AND state = 'complete'";
+            SELECT certificate, key_pem, tls_crypt_v2 FROM credentials
+            WHERE common_name = ?1 AND user_key = ?2 AND state = 'complete'
+              AND certificate IS NOT NULL AND key_pem IS NOT NULL AND tls_crypt_v2 IS NOT NULL";
+        let read = |row: &Row<'_>| {
+            Ok(StoredParts {
+                certificate: row.get("certificate")?,
+                key: row.get::<_, String>("key_pem")?.into(),
+                tls_crypt_v2: row.get::<_, String>("tls_crypt_v2")?.into(),
+            })
+        };
         let mut statement = self.connection.prepare_cached(select)?;
-        let mut rows = statement.query([name.as_str(), &user.to_string()])?;
-        rows.next()?.map(stored_profile).transpose()
+        Ok(statement
+            .query_row([name.as_str(), &user.to_string()], read)
+            .optional()?)
     }
 
     /// Finished profiles in the order of their names, those after `after`, at most `most`.

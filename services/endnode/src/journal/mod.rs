@@ -19,7 +19,7 @@ mod intents;
 mod meta;
 mod users;
 
-pub use credentials::{NewProfile, StoredKey, StoredProfile};
+pub use credentials::{NewProfile, StoredKey, StoredParts, StoredProfile};
 pub use error::JournalError;
 pub use intents::QueuedIntent;
 pub use meta::Snapshot;

@@ -1,7 +1,5 @@
 //! OpenVPN as a VPN backend: its keys, its configuration, its process and its management socket.
 
-pub mod tls_crypt_v2;
-
 pub mod lint;
 pub mod server_conf;
 

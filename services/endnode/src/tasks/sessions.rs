@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tracing::warn;
-use vpnmanager_nats::{events::EventKind, ids::CommonName};
+use vpnmanager_nats::{bounded::ENTRIES, events::EventKind, ids::CommonName};
 
 use crate::{
     apply::{ApplyError, ProjectError},
@@ -30,10 +30,12 @@ pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
     }
     let after = shared.vpn.sessions().await.map_err(failed)?;
     warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
-    let event = shared.node.event(EventKind::SessionsCut {
-        common_names: gone(&before, &after),
-    });
-    shared.journal.write(move |records| records.queue_event(&event)).await?;
+    for common_names in gone(&before, &after).chunks(ENTRIES) {
+        let event = shared.node.event(EventKind::SessionsCut {
+            common_names: common_names.to_vec(),
+        });
+        shared.journal.write(move |records| records.queue_event(&event)).await?;
+    }
     shared.node.wakes.events.wake();
     Ok(())
 }

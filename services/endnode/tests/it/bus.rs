@@ -8,6 +8,7 @@ use vpnmanager_nats::{
     node_requests::{NodeAnswer, NodeRequest},
     subjects,
 };
+use vpnmanager_profile::profile::sha256_hex;
 use vpnmanager_testbed::wait;
 
 use crate::{
@@ -66,10 +67,20 @@ async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
         .request(subject, Envelope::new(question).encode())
         .await
         .unwrap();
-    let NodeAnswer::Profile { profile, checksum } = Envelope::decode(&reply.payload).unwrap().body else {
-        panic!("no profile")
+    let NodeAnswer::ProfileParts(parts) = Envelope::decode(&reply.payload).unwrap().body else {
+        panic!("no parts of a profile")
     };
-    assert_eq!((profile, checksum), (file, issued.profile_checksum));
+    for (tag, part) in [
+        ("cert", parts.certificate),
+        ("key", parts.key),
+        ("tls-crypt-v2", parts.tls_crypt_v2),
+    ] {
+        assert!(
+            file.contains(&format!("<{tag}>\n{part}</{tag}>\n")),
+            "{tag} is another one"
+        );
+    }
+    assert_eq!(sha256_hex(file.as_bytes()), issued.profile_checksum);
 
     management.send(vec![alice.removed(2)]).await;
     let ack = management.ack_of(alice.key, 2).await;

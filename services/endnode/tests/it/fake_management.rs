@@ -11,7 +11,6 @@ use std::{
 use async_nats::{Client, ConnectOptions, Message};
 use futures_util::StreamExt as _;
 use poem::{EndpointExt as _, IntoResponse as _, Response, Route, http::StatusCode, web::Json};
-use serde::Serialize;
 use serde_json::{Value, json};
 use vpnmanager_nats::{
     acks::Ack,
@@ -359,6 +358,6 @@ impl FakeManagement {
     }
 }
 
-fn reply<T: Serialize + serde::de::DeserializeOwned>(body: T) -> Option<bytes::Bytes> {
+fn reply<T: vpnmanager_nats::payload::Payload>(body: T) -> Option<bytes::Bytes> {
     Some(Envelope::new(body).encode())
 }

@@ -16,13 +16,15 @@ use vpnmanager_endnode::{
     openvpn::{
         ManagedOpenVpn, OpenVpnBackend,
         server_conf::{ConfPath, ServerConf},
-        tls_crypt_v2::TlsCryptV2ServerKey,
     },
-    profile::{Profile, ProfileParts},
 };
 use vpnmanager_nats::{
     commands::{Protocol, Remote},
     ids::CommonName,
+};
+use vpnmanager_profile::{
+    profile::{Profile, ProfileParts},
+    tls_crypt_v2::TlsCryptV2ServerKey,
 };
 use vpnmanager_testbed::{
     client::{ClientOptions, OpenvpnClient},

@@ -25,11 +25,13 @@ use crate::ops::read_audit::{self, AuditFilter};
 struct AuditEntry {
     /// Number of the entry; entries are listed by it, the highest first.
     id: i64,
-    /// When it happened.
+    /// When it was recorded, by the clock of the database. Filters and partitions go by it.
     timestamp: Timestamp,
+    /// When an event of a node happened, by the node's clock, which may be wrong or lie.
+    reported_at: Option<Timestamp>,
     /// What was done, such as `user_created`.
     action: String,
-    /// Who did it: `key:<name>`, `node:<id>` or `system`.
+    /// Who did it: `key:<name>`, `node:<id>`, `system`, or `command` for a command of management's program.
     actor: String,
     /// The user concerned.
     username: Option<String>,
@@ -71,9 +73,9 @@ impl AuditApi {
         server_id: Query<Option<ServerIdText>>,
         /// Only entries with this action.
         action: Query<Option<ActionText>>,
-        /// Only entries at or after this time.
+        /// Only entries recorded at or after this time.
         since: Query<Option<Timestamp>>,
-        /// Only entries before this time.
+        /// Only entries recorded before this time.
         until: Query<Option<Timestamp>>,
     ) -> Result<PageAnswer<AuditEntry>, ApiError> {
         let limit = limit.0.unwrap_or_default();
@@ -96,6 +98,7 @@ impl AuditEntry {
         Self {
             id: row.id,
             timestamp: row.timestamp.into(),
+            reported_at: row.reported_at.map(Into::into),
             action: row.action,
             actor: row.actor,
             username: row.username,
@@ -114,6 +117,7 @@ impl Example for AuditEntry {
         Self {
             id: 42,
             timestamp: DateTime::from_timestamp(1_795_000_000, 0).unwrap_or_default().into(),
+            reported_at: None,
             action: "user_created".to_owned(),
             actor: "key:admin".to_owned(),
             username: Some("alice".to_owned()),

@@ -119,7 +119,11 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
             tracing::warn!(node.id = %server, error = detail, "A node failed to send a profile");
             ApiError::unavailable(format!("server {server} failed to send the profile"))
         }
-        FetchProfileError::Answer { .. } => ApiError::internal(error),
+        FetchProfileError::Unfit { server, source } => ApiError::bad_gateway(format!(
+            "what server {server} sent does not belong into the profile and is not handed out: {}",
+            source.reason()
+        )),
+        FetchProfileError::Compose(_) => ApiError::internal(error),
         FetchProfileError::Database(error) => database(error),
     }
 }

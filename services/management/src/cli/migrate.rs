@@ -1,10 +1,6 @@
-//! `migrate`: brings the schema up to date and exits.
-
-use std::time::Duration;
+//! `migrate`: brings the schema up to date, gives the service's role its rights where the tables have another owner, and exits.
 
 use anyhow::Context as _;
-use sea_orm::{ConnectOptions, Database};
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
@@ -12,10 +8,7 @@ use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
 use crate::config::DatabaseConfig;
-use crate::start::connecting_failed;
-
-/// How long to wait for a database that is just starting.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::{schema, start::connecting_failed};
 
 /// The settings that this command reads.
 #[derive(Deserialize, Serialize)]
@@ -35,18 +28,17 @@ pub(super) fn migrate(cli: &Cli<impl Sized>) -> Result<(), Stop> {
 }
 
 async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
-    let mut options = ConnectOptions::new(database.connection_url().expose_secret());
-    options
-        .max_connections(1)
-        .acquire_timeout(PATIENCE)
-        .connect_timeout(PATIENCE)
-        .sqlx_logging(false);
-    let db = Database::connect(options)
+    let owner = database.owner_connection_url();
+    let db = schema::connect(&owner.unwrap_or_else(|| database.connection_url()))
         .await
         .with_context(|| connecting_failed(database))?;
-    vpnmanager_migration::run(&db)
-        .await
-        .context("the migrations failed; nothing was changed")?;
+    if database.has_owner() {
+        schema::as_owner(&db, &database.service_role()).await?;
+    } else {
+        vpnmanager_migration::run(&db)
+            .await
+            .context("the migrations failed; nothing was changed")?;
+    }
     db.close().await?;
     Ok(())
 }

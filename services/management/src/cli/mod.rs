@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod audit_archive;
 mod bus_init;
 mod migrate;
 mod openapi;
@@ -23,6 +24,8 @@ pub enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Bring the database to this release's schema and exit; the service does so itself when it starts
     Migrate,
+    /// Move whole months of the audit trail from the database into files, each checked before its month is dropped
+    AuditArchive(audit_archive::AuditArchiveArgs),
     /// Print a configuration file with every setting
     ConfigSample,
 }
@@ -35,6 +38,7 @@ impl Command {
             Some(Self::BusInit(args)) => bus_init::bus_init(cli, args),
             Some(Self::Openapi(args)) => openapi::openapi(args),
             Some(Self::Migrate) => migrate::migrate(cli),
+            Some(Self::AuditArchive(args)) => audit_archive::audit_archive(cli, args),
             Some(Self::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
         }
     }

@@ -49,6 +49,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The CA that signed the certificate of PostgreSQL; without it, the CAs that browsers know",
         "a PEM file",
     ),
+    Setting::new(
+        "database.owner_url",
+        "DATABASE_OWNER_URL",
+        "As DATABASE_URL, for the role that owns the tables; only together with it",
+        "postgres://user:password@host:port/dbname?sslmode=...",
+    )
+    .secret(),
+    Setting::new(
+        "database.owner_user",
+        "DB_OWNER_USER",
+        "The role that owns the tables, where that is not DB_USER: it runs migrations and archives the audit trail",
+        "a name other than DB_USER",
+    ),
+    Setting::new(
+        "database.owner_password",
+        "DB_OWNER_PASSWORD",
+        "Password of that role",
+        "any text",
+    )
+    .secret(),
 ];
 
 /// Where PostgreSQL is.
@@ -72,6 +92,14 @@ pub struct DatabaseConfig {
     pub sslmode: Option<SslMode>,
     /// DB_SSLROOTCERT.
     pub sslrootcert: Option<PathBuf>,
+    /// DATABASE_OWNER_URL, or the file named by DATABASE_OWNER_URL_FILE: the owner's connection where `url` is given.
+    #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
+    pub owner_url: Option<SecretString>,
+    /// DB_OWNER_USER: the role that owns the tables, where that is not `user`.
+    pub owner_user: Option<String>,
+    /// DB_OWNER_PASSWORD, or the file named by DB_OWNER_PASSWORD_FILE.
+    #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
+    pub owner_password: Option<SecretString>,
 }
 
 /// How much TLS is asked for (PostgreSQL manual, libpq, "SSL Support").
@@ -109,11 +137,31 @@ impl DatabaseConfig {
     /// The connection URL, password included.
     #[must_use]
     pub fn connection_url(&self) -> SecretString {
-        if let Some(url) = &self.url {
-            return with_sslmode(url);
+        match &self.url {
+            Some(url) => with_sslmode(url),
+            None => self.composed(&self.user, self.password.as_ref()),
         }
-        let mut url = format!("postgres://{}", encoded(&self.user));
-        if let Some(password) = &self.password {
+    }
+
+    /// The connection URL of the role that owns the tables, password included; `None` if no such role is given.
+    #[must_use]
+    pub fn owner_connection_url(&self) -> Option<SecretString> {
+        if self.url.is_some() {
+            return self.owner_url.as_ref().map(with_sslmode);
+        }
+        let user = self.owner_user.as_deref()?;
+        Some(self.composed(user, self.owner_password.as_ref()))
+    }
+
+    /// Whether the tables have an owner of their own.
+    #[must_use]
+    pub fn has_owner(&self) -> bool {
+        self.owner_connection_url().is_some()
+    }
+
+    fn composed(&self, user: &str, password: Option<&SecretString>) -> SecretString {
+        let mut url = format!("postgres://{}", encoded(user));
+        if let Some(password) = password {
             url.push(':');
             url.push_str(&encoded(password.expose_secret()));
         }
@@ -150,14 +198,13 @@ impl DatabaseConfig {
     /// # Errors
     /// [`ConfigError`] naming the setting. It never holds the URL; the database's library would quote it, password included.
     pub fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
-        if let Some(url) = &self.url {
-            let url = url.expose_secret();
-            let is_postgres = ["postgres://", "postgresql://"]
-                .iter()
-                .any(|scheme| url.starts_with(scheme));
-            if !is_postgres || PgConnectOptions::from_str(url).is_err() {
-                return Err(cli.reject("database.url", "it is not a URL of PostgreSQL"));
+        for (key, url) in [("database.url", &self.url), ("database.owner_url", &self.owner_url)] {
+            if url.as_ref().is_some_and(|url| user_of(url).is_none()) {
+                return Err(cli.reject(key, "it is not a URL of PostgreSQL"));
             }
+        }
+        self.check_owner(cli)?;
+        if self.url.is_some() {
             return Ok(());
         }
         for (key, value) in [
@@ -174,6 +221,51 @@ impl DatabaseConfig {
         }
         Ok(())
     }
+}
+
+impl DatabaseConfig {
+    /// The role that the service works as.
+    pub fn service_role(&self) -> String {
+        let of_url = self.url.as_ref().and_then(user_of);
+        of_url.unwrap_or_else(|| self.user.clone())
+    }
+
+    /// An owner that is no other role, or whose settings have no effect, would leave the trail as open as before.
+    fn check_owner<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
+        if self.url.is_some() != self.owner_url.is_some() && self.owner_url.is_some() {
+            return Err(cli.reject("database.owner_url", "it needs DATABASE_URL beside it"));
+        }
+        let of_url = self.owner_url.as_ref().and_then(user_of);
+        let (key, owner) = match (&of_url, &self.owner_user) {
+            (Some(owner), _) => ("database.owner_url", owner),
+            (None, Some(_)) if self.url.is_some() => {
+                return Err(cli.reject("database.owner_user", "beside DATABASE_URL it is DATABASE_OWNER_URL"));
+            }
+            (None, Some(owner)) => ("database.owner_user", owner),
+            (None, None) if self.owner_password.is_some() => {
+                return Err(cli.reject("database.owner_password", "it needs DB_OWNER_USER beside it"));
+            }
+            (None, None) => return Ok(()),
+        };
+        if owner.is_empty() {
+            return Err(cli.reject(key, "it is empty"));
+        }
+        if *owner == self.service_role() {
+            return Err(cli.reject(key, "it is the role of the service itself"));
+        }
+        Ok(())
+    }
+}
+
+/// The user in a URL of PostgreSQL; `None` if it is no such URL. As in the library that connects, a URL without a user names that of the
+/// process.
+fn user_of(url: &SecretString) -> Option<String> {
+    let url = url.expose_secret();
+    let is_postgres = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    let options = is_postgres.then(|| PgConnectOptions::from_str(url).ok()).flatten()?;
+    Some(options.get_username().to_owned())
 }
 
 /// Between programs of one machine nobody listens. Anywhere else the password and everything that is true about the users would pass in

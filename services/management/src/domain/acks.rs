@@ -8,7 +8,7 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
-    ids::{NodeId, UserKey},
+    ids::{NodeId, Revision, UserKey},
     sync::StateDigest,
 };
 
@@ -59,6 +59,19 @@ pub fn follow(placement: &placement::Model, ack: &Ack) -> Option<placement::Mode
     Some(after)
 }
 
+/// The most that what a node says may raise a revision. No user is changed that often between a dump and its restoration.
+pub const MOST_RAISED: i64 = 1_000_000;
+
+/// The newer revision that a node holds, if it is to be believed: the node has the placement and answers the command that is wanted there,
+/// and the revision could have been reached since the dump that the database was restored from.
+pub fn outruns(placement: &placement::Model, ack: &Ack) -> Option<Revision> {
+    let Outcome::Superseded { holds } = ack.outcome else {
+        return None;
+    };
+    let reachable = placement.wanted_revision..=placement.wanted_revision.saturating_add(MOST_RAISED);
+    (ack.revision.0 == placement.wanted_revision && reachable.contains(&holds.0)).then_some(holds)
+}
+
 /// Whether the node has applied the wanted revision. `ops/users/end_removals.rs` has the same condition in SQL: change both.
 pub fn is_settled(placement: &placement::Model) -> bool {
     placement.applied_revision >= placement.wanted_revision
@@ -73,7 +86,7 @@ pub fn is_synced(user: &user::Model, placements: &[placement::Model]) -> bool {
 mod tests {
     use chrono::{DateTime, Utc};
     use vpnmanager_entities::placement::Role;
-    use vpnmanager_nats::ids::{AgentInstance, Revision};
+    use vpnmanager_nats::ids::AgentInstance;
 
     use super::*;
 
@@ -130,6 +143,24 @@ mod tests {
                 assert_eq!(is_settled(&after), revision == 4);
             }
         }
+    }
+
+    #[test]
+    fn a_node_is_believed_about_a_newer_revision_within_reach_of_the_wanted_one() {
+        let superseded = |revision, holds| ack(revision, Outcome::Superseded { holds: Revision(holds) });
+        for (revision, holds, believed) in [
+            (4, 7, true),
+            (4, 4 + MOST_RAISED, true),
+            (4, 5 + MOST_RAISED, false),
+            (4, Revision::MAX, false),
+            (4, 3, false),
+            (3, 7, false),
+            (5, 7, false),
+        ] {
+            let outrun = outruns(&placement(2, 4), &superseded(revision, holds));
+            assert_eq!(outrun, believed.then_some(Revision(holds)), "{revision} {holds}");
+        }
+        assert_eq!(outruns(&placement(2, 4), &applied(4)), None);
     }
 
     #[test]

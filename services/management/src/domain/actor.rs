@@ -7,7 +7,7 @@ use vpnmanager_nats::ids::NodeId;
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `key:<name>`, `node:<id>`, `system` or `unknown`.
+    /// `key:<name>`, `node:<id>`, `system`, `command` or `unknown`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
@@ -39,6 +39,15 @@ impl Actor {
         Self {
             name: "unknown".to_owned(),
             address,
+            request_id: None,
+        }
+    }
+
+    /// Who ran a command of management's program.
+    pub fn command() -> Self {
+        Self {
+            name: "command".to_owned(),
+            address: None,
             request_id: None,
         }
     }

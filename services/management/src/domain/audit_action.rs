@@ -8,7 +8,7 @@ use vpnmanager_nats::events::EventKind;
 macro_rules! audit_actions {
     ($($(#[doc = $doc:literal])+ $name:ident => $word:literal,)+) => {
         /// One kind of change or event.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum AuditAction {
             $($(#[doc = $doc])+ $name,)+
         }
@@ -84,6 +84,12 @@ audit_actions! {
     NodeCloneAccepted => "node_clone_accepted",
     /// A node sent far more than its budget, and is cut off the bus for a while.
     NodeCutOff => "node_cut_off",
+    /// A node caused more entries than it has room for in the trail: how many of which action were not recorded.
+    NodeEventsLeftOut => "node_events_left_out",
+    /// A part of the trail was written to a file, and dropped from the database.
+    AuditArchived => "audit_archived",
+    /// A node answered a request of management with something that is not taken.
+    NodeAnswerRefused => "node_answer_refused",
     /// The bus has a new store: its streams were lost or replaced.
     BusStoreReplaced => "bus_store_replaced",
     /// A node could not read a command.

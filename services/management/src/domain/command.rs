@@ -94,8 +94,8 @@ fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
     })
 }
 
-/// The welcome nodes, lost ones last. If none is welcome, all nodes, because a profile must name a server.
-fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
+/// Where clients connect, in this order, given all nodes of the user, home first: the welcome nodes, lost ones last. If none is welcome, all nodes, because a profile must name a server.
+pub fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
     let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
     placed.sort_by_key(|endpoint| endpoint.lost);
     if placed.iter().any(|endpoint| endpoint.welcome) {

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod audit_action;
+pub mod audit_room;
 
 pub mod acks;
 pub mod clones;

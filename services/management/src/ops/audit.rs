@@ -1,6 +1,5 @@
 //! Writes audit entries, in the transaction of the change that they record.
 
-use chrono::Utc;
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use vpnmanager_nats::username::Username;
 
 use crate::domain::{actor::Actor, audit_action::AuditAction};
 
-/// An entry of the audit trail.
+/// An entry of the audit trail. The database gives it its id and its time, and a role that only writes entries may set neither.
 #[derive(Debug)]
 pub struct Entry {
     row: audit_log::ActiveModel,
@@ -19,7 +18,6 @@ impl Entry {
     /// `recorder` is the node concerned, or the management replica that recorded it.
     pub fn new(actor: &Actor, action: AuditAction, recorder: impl ToString) -> Self {
         let row = audit_log::ActiveModel {
-            timestamp: Set(Utc::now()),
             action: Set(action.as_str().to_owned()),
             ip_address: Set(actor.address.map(IpNetwork::from)),
             server_id: Set(recorder.to_string()),

@@ -12,7 +12,10 @@ pub mod reports;
 
 pub mod keys;
 
+pub mod archive;
 pub mod audit;
+pub mod audit_room;
+pub mod housekeeping;
 pub mod read_audit;
 pub mod sqlstate;
 pub mod transact;

@@ -1,7 +1,7 @@
 //! Reads the audit trail.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, TransactionTrait};
 use vpnmanager_entities::audit_log;
 
 use crate::{app::App, domain::audit_action::AuditAction};
@@ -15,9 +15,9 @@ pub struct AuditFilter {
     pub server_id: Option<String>,
     /// Entries with this action.
     pub action: Option<AuditAction>,
-    /// Entries at or after this time.
+    /// Entries recorded at or after this time; months before it are not read.
     pub since: Option<DateTime<Utc>>,
-    /// Entries before this time.
+    /// Entries recorded before this time; months after it are not read.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -28,6 +28,19 @@ pub async fn read_audit(
     before: Option<i64>,
     limit: u64,
 ) -> Result<Vec<audit_log::Model>, DbErr> {
+    // Some actions and nodes have a million entries and others one. A plan for all of them alike, which PostgreSQL keeps after the fifth
+    // call, reads through everybody's entries to find a rare one.
+    let transaction = app.db.begin().await?;
+    transaction
+        .execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan")
+        .await?;
+    let entries = query(filter, before, limit).all(&transaction).await?;
+    transaction.commit().await?;
+    Ok(entries)
+}
+
+/// The query of [`read_audit`].
+pub fn query(filter: &AuditFilter, before: Option<i64>, limit: u64) -> Select<audit_log::Entity> {
     let mut query = audit_log::Entity::find()
         .order_by_desc(audit_log::Column::Id)
         .limit(limit);
@@ -49,5 +62,5 @@ pub async fn read_audit(
     if let Some(until) = filter.until {
         query = query.filter(audit_log::COLUMN.timestamp.lt(until));
     }
-    query.all(&app.db).await
+    query
 }

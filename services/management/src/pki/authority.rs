@@ -7,8 +7,9 @@ use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use rcgen::{Issuer, KeyPair, SigningKey as _};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_nats::ids::{CommonName, NodeId};
+use vpnmanager_profile::tls_crypt_v2::TlsCryptV2ServerKey;
 
 use super::certificate::{self, Purpose, Validity};
 use super::csr::{InvalidCsr, VerifiedCsr};
@@ -28,6 +29,7 @@ pub struct Pki {
     server_name_prefix: String,
     not_after: DateTime<Utc>,
     tls_crypt_v2: SecretString,
+    tls_crypt_v2_key: TlsCryptV2ServerKey,
     client_validity: Duration,
 }
 
@@ -69,6 +71,11 @@ impl Pki {
             tls_crypt_v2,
         } = Material::load_or_create(dir)?;
         let authority = certificate::read_authority(dir, &ca_pem, ca_key)?;
+        let server_key = TlsCryptV2ServerKey::from_pem(tls_crypt_v2.expose_secret());
+        let tls_crypt_v2_key = server_key.map_err(|_unclear| OpenPkiError::Unusable {
+            dir: dir.to_owned(),
+            reason: "tls-crypt-v2.key is not a tls-crypt-v2 server key",
+        })?;
         let fleet = authority.fingerprint.get(..FLEET_DIGITS).unwrap_or_default();
         Ok(Self {
             server_name_prefix: format!("vpn-{fleet}."),
@@ -77,6 +84,7 @@ impl Pki {
             issuer: authority.issuer,
             ca_pem,
             tls_crypt_v2,
+            tls_crypt_v2_key,
             client_validity: DEFAULT_VALIDITY,
         })
     }
@@ -106,6 +114,12 @@ impl Pki {
     #[must_use]
     pub fn tls_crypt_v2_pem(&self) -> &SecretString {
         &self.tls_crypt_v2
+    }
+
+    /// The same key, to check client keys that were wrapped under it.
+    #[must_use]
+    pub fn tls_crypt_v2_server_key(&self) -> &TlsCryptV2ServerKey {
+        &self.tls_crypt_v2_key
     }
 
     /// The beginning of the common names of all servers of this fleet, and of no others. Profiles check it (`verify-x509-name`).

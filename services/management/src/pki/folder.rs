@@ -3,10 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
-use aws_lc_rs::rand;
-use data_encoding::BASE64;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use secrecy::{ExposeSecret as _, SecretString};
+use vpnmanager_profile::tls_crypt_v2::new_server_key;
 use vpnmanager_runtime::secret_file::{self, SecretFileError};
 
 use super::certificate;
@@ -16,11 +15,6 @@ const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 const TLS_CRYPT_KEY: &str = "tls-crypt-v2.key";
 const LOCK: &str = ".lock";
-
-const TLS_CRYPT_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
-const TLS_CRYPT_BYTES: usize = 128;
-/// The line width of files that OpenVPN writes.
-const PEM_WIDTH: usize = 64;
 
 /// The content of the files.
 pub(super) struct Material {
@@ -88,7 +82,7 @@ fn create(dir: &Path) -> Result<(), OpenPkiError> {
         key
     };
     if !dir.join(TLS_CRYPT_KEY).exists() {
-        secret_file::write(&dir.join(TLS_CRYPT_KEY), new_tls_crypt_key().expose_secret())?;
+        secret_file::write(&dir.join(TLS_CRYPT_KEY), new_server_key().expose_secret())?;
     }
     secret_file::write(
         &dir.join(CA_CERTIFICATE),
@@ -101,21 +95,4 @@ fn create(dir: &Path) -> Result<(), OpenPkiError> {
         source,
     })?;
     Ok(())
-}
-
-/// 128 random bytes in the format of `openvpn --genkey tls-crypt-v2-server`.
-///
-/// # Panics
-/// When the operating system has no randomness to give.
-fn new_tls_crypt_key() -> SecretString {
-    let mut key = [0_u8; TLS_CRYPT_BYTES];
-    rand::fill(&mut key).expect("the operating system provides randomness");
-    let body = BASE64.encode(&key);
-    let mut text = format!("-----BEGIN {TLS_CRYPT_LABEL}-----\n");
-    for line in body.as_bytes().chunks(PEM_WIDTH) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {TLS_CRYPT_LABEL}-----\n"));
-    text.into()
 }

@@ -9,14 +9,18 @@ use vpnmanager_runtime::{
 
 use crate::{
     app::App,
-    ops::nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
+    ops::{
+        audit_room,
+        housekeeping::make_audit_partitions,
+        nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
+    },
 };
 
 mod bus;
 mod failover;
 mod handshakes;
+mod housekeeping;
 mod inbound;
-mod old_intents;
 mod placer;
 mod publisher;
 mod revocations;
@@ -25,8 +29,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
-/// How often old answers to local requests are looked for.
-const OLD_INTENTS_PERIOD: Duration = Duration::from_secs(10 * 60);
+/// What found no room in the audit trail is told after a minute: this says how exactly.
+const SUMMARIES_PERIOD: Duration = Duration::from_secs(10);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
 
@@ -59,12 +64,6 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
     tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
     tasks.reconcile(
-        "old-intents",
-        &unwoken,
-        OLD_INTENTS_PERIOD,
-        on(app, old_intents::forget),
-    );
-    tasks.reconcile(
         "refusals",
         &unwoken,
         REFUSALS_PERIOD,
@@ -74,6 +73,24 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
                 .await
                 .map(|()| Next::Idle)
         }),
+    );
+    tasks.reconcile(
+        "audit-partitions",
+        &unwoken,
+        HOUR,
+        on(app, |app| async move { make_audit_partitions(&app.db).await }),
+    );
+    tasks.reconcile(
+        "audit-summaries",
+        &unwoken,
+        SUMMARIES_PERIOD,
+        on(app, |app| async move { audit_room::summarise(&app.db).await.map(drop) }),
+    );
+    tasks.reconcile(
+        "housekeeping",
+        &unwoken,
+        HOUR,
+        housekeeping::Housekeeping::new(app.clone()),
     );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

@@ -60,6 +60,7 @@ impl Reconciler for Publisher {
                 Ok(Published::Overtaken { revision, .. }) => Some(Seen {
                     user: publication.command.body.user_key(),
                     holds: *revision,
+                    by: None,
                 }),
                 Ok(Published::Stored { .. }) | Err(_) => None,
             })

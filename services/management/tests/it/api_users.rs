@@ -3,19 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use vpnmanager_entities::user;
-use vpnmanager_nats::connect::{self, BusAddress, Identity};
-use vpnmanager_nats::envelope::Envelope;
-use vpnmanager_nats::ids::NodeId;
-use vpnmanager_nats::node_requests::{NodeAnswer, NodeRequest};
-use vpnmanager_nats::subjects;
 use vpnmanager_testbed::wait;
 
-use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
+use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -250,112 +244,6 @@ async fn nobody_is_kept_waiting_when_the_process_stops() {
     let (response, ()) = tokio::join!(client.post("/api/users?wait=60s").admin().body_json(&body).send(), stop);
     json_of(response, StatusCode::CREATED).await;
     assert!(started.elapsed() < SOON);
-}
-
-#[tokio::test]
-async fn a_profile_comes_from_its_home_and_nowhere_else() {
-    let stack = Stack::start().await;
-    let node = registration("node-1");
-    let (body, key) = (node.body(), node.key);
-    let response = stack
-        .client()
-        .post("/api/endnodes/register")
-        .admin()
-        .body_json(&body)
-        .send()
-        .await;
-    let enrolment = json_of(response, StatusCode::CREATED).await;
-    stack.create_user("alice").await;
-    let client = stack.client();
-    let profile = || client.get("/api/users/alice/profile").admin();
-
-    let (problem, _) = problem_of(profile().send().await, StatusCode::CONFLICT).await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .is_some_and(|detail| detail.contains("not made yet")),
-        "{problem}"
-    );
-    let lose = "UPDATE users SET synced = true";
-    stack.app.db.execute_unprepared(lose).await.expect("updated");
-    let (problem, _) = problem_of(profile().send().await, StatusCode::CONFLICT).await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .is_some_and(|detail| detail.contains("does not hold the profile")),
-        "a home that has answered without a profile will not make one: {problem}"
-    );
-    stack
-        .app
-        .db
-        .execute_unprepared("UPDATE credentials SET profile_checksum = 'c0ffee'")
-        .await
-        .expect("updated");
-    let (problem, _) = problem_of(profile().send().await, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert!(
-        problem["detail"]
-            .as_str()
-            .is_some_and(|detail| detail.contains("node-1")),
-        "{problem}"
-    );
-
-    let node: NodeId = "node-1".parse().expect("a server id");
-    let address = BusAddress {
-        urls: vec![stack.nats.tls_url()],
-        ca_file: Some(stack.config.bus.dir.join("ca.pem")),
-    };
-    let identity = Identity::Node {
-        node: node.clone(),
-        jwt: enrolment["bus"]["jwt"]
-            .as_str()
-            .expect("a credential")
-            .to_owned()
-            .into(),
-        seed: key.seed().expect("a seed"),
-    };
-    let bus = connect::connect(&address, "node-1", identity).await.expect("connected");
-    let mut requests = bus
-        .client
-        .subscribe(subjects::node_requests_of(&node))
-        .await
-        .expect("subscribed");
-    bus.client.flush().await.expect("flushed");
-    stack.tasks.spawn_job("node-1", async move {
-        while let Some(message) = requests.next().await {
-            let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
-            assert!(matches!(request, NodeRequest::Profile { .. }), "{request:?}");
-            let answer = NodeAnswer::Profile {
-                profile: "client\n# key\n".to_owned(),
-                checksum: "c0ffee".to_owned(),
-            };
-            let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
-            bus.client.publish(reply, Envelope::new(answer).encode()).await?;
-        }
-        Ok(())
-    });
-    let answered = wait::until_some(SOON, "the profile", async || {
-        let response = profile().send().await;
-        (response.0.status() == StatusCode::OK).then_some(response)
-    });
-    let response = answered.await.expect("in time");
-    for (header, value) in [
-        ("content-type", "application/x-openvpn-profile"),
-        ("content-disposition", "attachment; filename=\"alice.ovpn\""),
-        ("etag", "\"c0ffee\""),
-        ("cache-control", "no-store"),
-    ] {
-        response.assert_header(header, value);
-    }
-    response.assert_text("client\n# key\n").await;
-    let known = profile().header("if-none-match", "\"c0ffee\"").send().await;
-    known.assert_status(StatusCode::NOT_MODIFIED);
-    known.assert_header("etag", "\"c0ffee\"");
-    known.assert_text("").await;
-    problem_of(
-        client.get("/api/users/nobody/profile").admin().send().await,
-        StatusCode::NOT_FOUND,
-    )
-    .await;
 }
 
 #[tokio::test]

@@ -97,6 +97,16 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("HEALTH_LOST_AFTER", "15s", "health.lost_after"),
         ("HEALTH_STALE_AFTER", "soon", "health.stale_after"),
         ("PKI_CLIENT_VALIDITY", "0s", "pki.client_validity"),
+        ("HEALTH_KEEP_HISTORY", "59m", "health.keep_history"),
+        ("AUDIT_NODE_EVENTS", "0", "audit.node_events"),
+        ("AUDIT_NODE_EVENTS", "1000001", "audit.node_events"),
+        ("AUDIT_NODE_EVENTS", "-1", "audit.node_events"),
+        ("AUDIT_ARCHIVE_AFTER", "23h", "audit.archive_after"),
+        ("AUDIT_ARCHIVE_AFTER", "never", "audit.archive_after"),
+        ("DB_OWNER_USER", "vpnmanager", "database.owner_user"),
+        ("DB_OWNER_PASSWORD", "p", "database.owner_password"),
+        ("DATABASE_OWNER_URL", "postgres://o@h/d", "database.owner_url"),
+        ("DATABASE_OWNER_URL", "mysql://o@h/d", "database.owner_url"),
         ("LOG_FORMAT", "xml", "log.format"),
     ];
     for (variable, value, key) in cases {
@@ -114,8 +124,47 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
 }
 
 #[test]
+fn the_owner_of_the_tables_is_another_role_at_the_same_place() {
+    let owner_url = |env: &[(&str, &str)]| {
+        let config = load(&[], &[&[KEY], env].concat(), None).expect("valid");
+        let url = config.database.owner_connection_url();
+        url.map(|url| url.expose_secret().to_owned())
+    };
+    assert_eq!(owner_url(&[]), None);
+    assert_eq!(owner_url(&[("DATABASE_URL", "postgres://u@h/d")]), None);
+    let parts = [
+        ("DB_HOST", "db"),
+        ("DB_OWNER_USER", "owner"),
+        ("DB_OWNER_PASSWORD", "p/w"),
+    ];
+    assert_eq!(
+        owner_url(&parts).expect("an owner"),
+        "postgres://owner:p%2Fw@db:5432/vpnmanager?sslmode=prefer"
+    );
+    let urls = [
+        ("DATABASE_URL", "postgres://u@h/d"),
+        ("DATABASE_OWNER_URL", "postgres://o@h/d"),
+    ];
+    assert_eq!(owner_url(&urls).expect("an owner"), "postgres://o@h/d");
+
+    let same = [
+        ("DATABASE_URL", "postgres://u@h/d"),
+        ("DATABASE_OWNER_URL", "postgres://u:hush@h/d"),
+    ];
+    let both = [("DATABASE_URL", "postgres://u@h/d"), ("DB_OWNER_USER", "o")];
+    for (wrong, named) in [(same, "DATABASE_OWNER_URL"), (both, "DB_OWNER_USER")] {
+        let text = usage(load(&[], &[&[KEY], &wrong[..]].concat(), None));
+        assert!(text.contains(named) && !text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
 fn wrong_secrets_are_not_repeated() {
-    for (variable, value) in [("API_KEY", "hush hush"), ("DATABASE_URL", "mysql://u:hush@h/d")] {
+    for (variable, value) in [
+        ("API_KEY", "hush hush"),
+        ("DATABASE_URL", "mysql://u:hush@h/d"),
+        ("DATABASE_OWNER_URL", "mysql://u:hush@h/d"),
+    ] {
         let text = usage(load(&[], &[KEY, (variable, value)], None));
         assert!(!text.contains("hush"), "{text}");
     }
@@ -123,13 +172,25 @@ fn wrong_secrets_are_not_repeated() {
 
 #[test]
 fn the_printed_configuration_masks_secrets() {
-    let env = [KEY, ("DB_PASSWORD", "hush"), ("DATABASE_URL", "postgres://u:hush@h/d")];
+    let env = [
+        KEY,
+        ("DB_PASSWORD", "hush"),
+        ("DATABASE_URL", "postgres://u:hush@h/d"),
+        ("DATABASE_OWNER_URL", "postgres://o:hush@h/d"),
+        ("DB_OWNER_PASSWORD", "hush"),
+    ];
     let Err(Stop::Done(text)) = load(&["--print-config"], &env, None) else {
         panic!("nothing printed")
     };
     let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(!text.contains("hush"), "{text}");
-    for pointer in ["/api_key", "/database/password", "/database/url"] {
+    for pointer in [
+        "/api_key",
+        "/database/password",
+        "/database/url",
+        "/database/owner_url",
+        "/database/owner_password",
+    ] {
         assert_eq!(
             shown.pointer(pointer).and_then(|value| value.as_str()),
             Some("********"),

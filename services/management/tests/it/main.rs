@@ -3,6 +3,7 @@
 // Starting a whole management nests more futures than the compiler follows by default.
 #![recursion_limit = "256"]
 
+mod bus_node;
 mod stack;
 
 mod config;
@@ -14,9 +15,12 @@ mod process;
 mod api_access;
 mod api_endnodes;
 mod api_input;
+mod api_profile;
 mod api_spec;
 mod api_users;
 mod callers;
 mod enrolment;
 mod standing;
 mod strangers;
+
+mod trail;

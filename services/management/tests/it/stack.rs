@@ -50,10 +50,14 @@ impl Stack {
 
     /// The same with other settings.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(&fresh_database().await.expect("a database"), settings).await
+    }
+
+    /// Starts one on that database and a bus of its own.
+    pub(crate) async fn start_on(database: &str, settings: &[(&str, &str)]) -> Self {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
-        let database = fresh_database().await.expect("a database");
         let pki_dir = folder.path().join("pki");
         let url = nats.tls_url();
         let own = [
@@ -61,7 +65,7 @@ impl Stack {
             ("API_KEY", ADMIN_KEY),
             ("LISTEN", "127.0.0.1:0"),
             ("SHUTDOWN_TIMEOUT", "5s"),
-            ("DATABASE_URL", &database),
+            ("DATABASE_URL", database),
             ("NATS_URL", &url),
             ("BUS_DIR", path(&bus_dir)),
             ("PKI_DIR", path(&pki_dir)),

@@ -12,11 +12,12 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 10] = [
+const SUBJECTS: [&str; 11] = [
     "access_",
     "user_",
     "node_",
     "bus_",
+    "audit_",
     "join_",
     "local_",
     "openvpn_",

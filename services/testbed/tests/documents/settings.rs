@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
         "## Management",
         &[
             "services/management/src/config.rs",
+            "services/management/src/config/audit.rs",
             "services/management/src/config/budget.rs",
             "services/management/src/config/callers.rs",
             "services/management/src/config/database.rs",

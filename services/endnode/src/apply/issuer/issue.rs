@@ -12,6 +12,7 @@ use vpnmanager_nats::{
     sign::{CertificateRequest, MAX_REQUESTS, SignAnswer, SignRefusal, SignRequest, SignResult},
     subjects,
 };
+use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
 use super::{
@@ -25,7 +26,7 @@ use crate::{
         render::Pki,
     },
     journal::{Journal, JournalError},
-    profile::Profile,
+    profile_file::store,
 };
 
 /// Signing is one commit of PostgreSQL; what takes longer is an outage.
@@ -227,7 +228,7 @@ impl Issuer {
         let dir = self.profiles.clone();
         let written = tokio::task::spawn_blocking(move || {
             for (name, text) in files {
-                if let Err(error) = Profile::from(text).store(&dir, &name) {
+                if let Err(error) = store(&Profile::from(text), &dir, &name) {
                     warn!(credential.common_name = %name, error = %chain(&error), "A profile's file could not be written");
                 }
             }

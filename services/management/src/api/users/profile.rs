@@ -2,7 +2,6 @@
 
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::PlainText;
-use secrecy::ExposeSecret as _;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 
@@ -58,7 +57,7 @@ fn answer(username: &Username, profile: &Profile, if_none_match: Option<&str>) -
     // A username has no character that would need quoting.
     let disposition = format!("attachment; filename=\"{username}.ovpn\"");
     ProfileAnswer::Profile(
-        PlainText(profile.text.expose_secret().to_owned()),
+        PlainText(profile.text.expose().to_owned()),
         etag,
         disposition,
         NO_STORE.to_owned(),

@@ -19,7 +19,8 @@ use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction, drift::reason_to_resync},
     ops::{
-        audit::{self, Entry},
+        audit::Entry,
+        audit_room::{self, Caused},
         nodes::{
             read::{self},
             track_agent_runs::{is_refused, note_told},
@@ -124,7 +125,12 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
     }
     publish_again(transaction, Lost::Node(node)).await?;
     let entry = Entry::new(&Actor::system(), AuditAction::NodeResyncStarted, node).details(reason);
-    audit::record_one(transaction, entry).await
+    let caused = Caused {
+        by: node.clone(),
+        action: AuditAction::NodeResyncStarted,
+        entry,
+    };
+    audit_room::record_caused(transaction, [caused]).await
 }
 
 /// Rewinds the node's consumer once the stream holds all commands of the node. A node deletes users whose commands do not come, so the

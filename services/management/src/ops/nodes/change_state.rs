@@ -12,7 +12,10 @@ use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     domain::{actor::Actor, audit_action::AuditAction, health::Assessment},
-    ops::audit::{self, Entry},
+    ops::{
+        audit::{self, Entry},
+        audit_room::{self, Caused},
+    },
 };
 
 /// A change of a node's state.
@@ -62,6 +65,17 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     if let Some(reason) = &to.reason {
         entry = entry.details(reason);
     }
-    audit::record_one(transaction, entry).await?;
+    match to.state {
+        // How often it is well is in the hand of the node, which sends the heartbeats. That it is silent is not.
+        NodeState::Healthy | NodeState::Degraded => {
+            let caused = Caused {
+                by: node.clone(),
+                action: AuditAction::NodeStateChanged,
+                entry,
+            };
+            audit_room::record_caused(transaction, [caused]).await?;
+        }
+        NodeState::Enrolled | NodeState::Stale | NodeState::Lost => audit::record_one(transaction, entry).await?,
+    }
     Ok(true)
 }

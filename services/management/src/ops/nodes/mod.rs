@@ -19,6 +19,8 @@ pub mod track_agent_runs;
 
 pub mod ask;
 pub mod bus_keys;
+pub mod note_unfit_answer;
 mod one_at_a_time;
 pub mod tell_draining;
 pub mod tell_standing;
+pub mod unfit_answers;

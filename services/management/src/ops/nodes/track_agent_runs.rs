@@ -20,7 +20,8 @@ use crate::{
         clones::{self, Run, Spoken},
     },
     ops::{
-        audit::{self, Entry},
+        audit::Entry,
+        audit_room::{self, Caused},
         nodes::{received::Received, request_handshakes::request_one},
     },
 };
@@ -217,5 +218,6 @@ async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &
     let entry = Entry::new(&Actor::system(), action, node)
         .details(details)
         .after(json!({ "instance": run.instance, "first_heard": run.first_heard, "refused": run.refused }));
-    audit::record_one(transaction, entry).await
+    let by = node.clone();
+    audit_room::record_caused(transaction, [Caused { by, action, entry }]).await
 }

@@ -1,11 +1,12 @@
 //! Raises users above revisions that a node or the stream holds and PostgreSQL does not know, because it was restored from an older dump.
 //! PostgreSQL is right: its state gets a revision above the one that was seen. The audit trail records it.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
-use tracing::warn;
 use vpnmanager_nats::{
-    ids::{Revision, UserKey},
+    ids::{NodeId, Revision, UserKey},
     username::Username,
 };
 
@@ -13,66 +14,93 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
+        audit_room::{self, Caused},
         publications::make_due::want_newest,
         transact::transact,
     },
 };
 
-/// Revisions from here on are ignored: no user is changed that often.
-const BELIEVABLE: i64 = 1 << 53;
+/// By what nodes say a user is raised at most once in this time. A node may say it again and again, and each time would cost a row of the audit
+/// trail and a publication for each node of the user. A command that is not applied is published again each minute, so an honest node is
+/// heard later.
+const PAUSE: Duration = Duration::from_secs(600);
 
 /// A revision that a node or the stream holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The user.
     pub user: UserKey,
     /// The revision.
     pub holds: Revision,
+    /// The node that says so; `None` if the stream holds it.
+    pub by: Option<NodeId>,
 }
 
-/// Raises users above these revisions, in its own transaction.
+/// Raises users above these revisions, which the stream holds, in its own transaction. Only management writes the stream.
 pub async fn raise_revisions(db: &DatabaseConnection, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
     if seen.is_empty() {
         return Ok(());
     }
-    transact(db, |tx| async move { raise_within(&tx, seen, recorder).await }).await
+    transact(db, |tx| async move {
+        raise_within(&tx, seen, Duration::ZERO, recorder).await
+    })
+    .await
 }
 
-/// Raises users above these revisions, in the transaction of the caller.
-pub async fn raise_within(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
-    let (believed, absurd): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|seen| seen.holds.0 < BELIEVABLE);
-    for seen in absurd {
-        warn!(user.key = %seen.user, revision = %seen.holds, "Ignoring a revision that is impossibly high");
-    }
-    if believed.is_empty() {
+/// Raises users above these revisions, which nodes say they hold, in the transaction of the caller; each user at most once in ten minutes.
+/// `domain::acks::outruns` decides which of them are believed.
+pub async fn raise_for_nodes(transaction: &DatabaseTransaction, seen: &[Seen], recorder: &str) -> Result<(), DbErr> {
+    if seen.is_empty() {
         return Ok(());
     }
-    let raised = raise_users(transaction, &believed).await?;
+    raise_within(transaction, seen, PAUSE, recorder).await
+}
+
+/// Raises those users above these revisions that were not raised for as long as `pause`.
+async fn raise_within(
+    transaction: &DatabaseTransaction,
+    seen: &[Seen],
+    pause: Duration,
+    recorder: &str,
+) -> Result<(), DbErr> {
+    let raised = raise_users(transaction, seen, pause).await?;
     if raised.is_empty() {
         return Ok(());
     }
     let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
     want_newest(transaction, &ids).await?;
-    let entries = raised.iter().map(|user| {
-        Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
+    let (mut caused, mut others) = (Vec::new(), Vec::new());
+    for user in &raised {
+        let entry = Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
             .about(&user.username)
             .details("a node or the stream holds a newer revision than the database: was the database restored from an older dump?")
             .before(json!({ "revision": user.recorded, "seen": user.holds }))
-            .after(json!({ "revision": user.revision }))
-    });
-    audit::record_all(transaction, entries).await
+            .after(json!({ "revision": user.revision }));
+        let said = |seen: &&Seen| seen.user == user.key && seen.holds.0 == user.holds;
+        match seen.iter().find(said).and_then(|seen| seen.by.clone()) {
+            Some(by) => caused.push(Caused {
+                by,
+                action: AuditAction::UserRevisionRaised,
+                entry,
+            }),
+            None => others.push(entry),
+        }
+    }
+    audit::record_all(transaction, others).await?;
+    audit_room::record_caused(transaction, caused).await
 }
 
 #[derive(FromQueryResult)]
 struct Raised {
     id: i64,
+    key: UserKey,
     username: Username,
     recorded: i64,
     holds: i64,
     revision: i64,
 }
 
-async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen]) -> Result<Vec<Raised>, DbErr> {
+async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen], pause: Duration) -> Result<Vec<Raised>, DbErr> {
     let keys: Vec<uuid::Uuid> = seen.iter().map(|seen| seen.user.0).collect();
     let holds: Vec<i64> = seen.iter().map(|seen| seen.holds.0).collect();
     let statement = Statement::from_sql_and_values(
@@ -80,10 +108,18 @@ async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen]) -> Result
         "WITH seen AS (SELECT key, max(holds) AS holds FROM UNNEST($1::uuid[], $2::bigint[]) AS s (key, holds) GROUP BY key),
          outrun AS (
              SELECT u.id, u.revision AS recorded, seen.holds FROM users u JOIN seen ON seen.key = u.key
-             WHERE u.revision < seen.holds ORDER BY u.id FOR UPDATE OF u)
+             WHERE u.revision < seen.holds AND NOT EXISTS (
+                 SELECT FROM audit_log a
+                 WHERE a.username = u.username AND a.action = $4 AND a.timestamp > now() - make_interval(secs => $3))
+             ORDER BY u.id FOR UPDATE OF u)
          UPDATE users u SET revision = outrun.holds + 1, synced = false FROM outrun WHERE u.id = outrun.id
-         RETURNING u.id, u.username, outrun.recorded, outrun.holds, u.revision",
-        [keys.into(), holds.into()],
+         RETURNING u.id, u.key, u.username, outrun.recorded, outrun.holds, u.revision",
+        [
+            keys.into(),
+            holds.into(),
+            pause.as_secs_f64().into(),
+            AuditAction::UserRevisionRaised.as_str().into(),
+        ],
     );
     Raised::find_by_statement(statement).all(transaction).await
 }

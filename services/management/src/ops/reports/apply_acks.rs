@@ -56,7 +56,8 @@ pub(super) async fn apply_acks(
     update_placements(transaction, &taken).await?;
     let profiles = update_credentials(transaction, &newest).await?;
     update_users(transaction, &held, profiles).await?;
-    raise_revisions::raise_within(transaction, &outrun(&newest), recorder).await?;
+    let seen: Vec<Seen> = taken.iter().filter_map(|taken| taken.outrun.clone()).collect();
+    raise_revisions::raise_for_nodes(transaction, &seen, recorder).await?;
     if taken.iter().any(|taken| !taken.placement.wanted_present) {
         let ids: Vec<i64> = held.users.iter().map(|user| user.id).collect();
         end_removals(transaction, &ids, recorder).await?;
@@ -65,18 +66,6 @@ pub(super) async fn apply_acks(
         users: newest.iter().map(|ack| ack.user_key).collect(),
         tombstones: tombstones(&taken),
     })
-}
-
-/// Revisions that nodes hold although they are newer than what management sent.
-fn outrun(acks: &[&Ack]) -> Vec<Seen> {
-    let seen = acks.iter().filter_map(|ack| match ack.outcome {
-        Outcome::Superseded { holds } => Some(Seen {
-            user: ack.user_key,
-            holds,
-        }),
-        Outcome::Applied { .. } | Outcome::Failed { .. } | Outcome::Refused { .. } => None,
-    });
-    seen.collect()
 }
 
 /// The users of a batch with all their placements, locked.
@@ -89,6 +78,8 @@ struct Held {
 struct Taken<'a> {
     ack: &'a Ack,
     placement: placement::Model,
+    /// A newer revision that the node holds.
+    outrun: Option<Seen>,
 }
 
 impl Held {
@@ -126,8 +117,17 @@ impl Held {
             if let Some(placement) = placement
                 && let Some(after) = acks::follow(placement, ack)
             {
+                let outrun = acks::outruns(placement, ack).map(|holds| Seen {
+                    user: ack.user_key,
+                    holds,
+                    by: Some(ack.node.clone()),
+                });
                 *placement = after.clone();
-                taken.push(Taken { ack, placement: after });
+                taken.push(Taken {
+                    ack,
+                    placement: after,
+                    outrun,
+                });
             }
         }
         taken
@@ -144,7 +144,7 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
     }
     let (mut ids, mut revisions, mut digests) = (Vec::new(), Vec::new(), Vec::new());
     let (mut outcomes, mut errors, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for Taken { ack, placement } in taken {
+    for Taken { ack, placement, .. } in taken {
         ids.push(placement.id);
         revisions.push(placement.applied_revision);
         digests.push(placement.digest);
@@ -169,7 +169,7 @@ fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
     let tombstones = taken
         .iter()
         .filter(|taken| !taken.placement.wanted_present && acks::is_settled(&taken.placement))
-        .filter_map(|Taken { ack, placement }| {
+        .filter_map(|Taken { ack, placement, .. }| {
             Some(AckedTombstone {
                 node: ack.node.clone(),
                 user: ack.user_key,

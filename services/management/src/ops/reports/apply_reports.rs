@@ -1,12 +1,16 @@
 //! Records acks and events of nodes, many in one transaction.
 
+use std::collections::HashSet;
+
 use chrono::SubsecRound;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement};
+use serde_json::{Value, json};
+use uuid::Uuid;
 use vpnmanager_entities::{audit_log, user};
 use vpnmanager_nats::{
     acks::Ack,
     events::{Event, EventKind},
-    ids::{AgentInstance, NodeId},
+    ids::{AgentInstance, EventId, NodeId},
     username::Username,
 };
 
@@ -15,11 +19,15 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::Entry,
+        audit_room::{self, Counts},
         nodes::track_agent_runs::refused_runs,
         reports::apply_acks::{Applied, apply_acks},
         transact::transact,
     },
 };
+
+/// The most names that an entry holds of each list in an event: a node lists as many as it likes.
+const LONGEST_LIST: usize = 50;
 
 /// Records a batch in one transaction; after an error nothing of it is recorded. An ack from a node where the user is not placed changes
 /// nothing. Reports of a clone are ignored: the real node gets the commands again that the clone received.
@@ -33,37 +41,104 @@ pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<
             .filter(|event| counts(&event.node, event.instance))
             .collect();
         let applied = apply_acks(&tx, &acks, &app.config.server_id).await?;
-        record_events(&tx, &events).await?;
+        record_events(&tx, app.config.audit.node_events, &events).await?;
         Ok(applied)
     })
     .await
 }
 
-async fn record_events(transaction: &DatabaseTransaction, events: &[&Event]) -> Result<(), DbErr> {
-    if events.is_empty() {
+/// Records each event once, and as many as its node has room for.
+async fn record_events(transaction: &DatabaseTransaction, node_events: u32, events: &[&Event]) -> Result<(), DbErr> {
+    let news = not_recorded(transaction, events).await?;
+    let mut wanted = Counts::new();
+    for event in &news {
+        let key = (event.node.to_string(), AuditAction::of_event(&event.kind));
+        *wanted.entry(key).or_default() += 1;
+    }
+    let mut room = audit_room::take(transaction, node_events, &wanted).await?;
+    let has_room = |event: &&Event| audit_room::takes_one(&mut room, &event.node, AuditAction::of_event(&event.kind));
+    let kept = news.into_iter().filter(has_room).collect();
+    let kept = claim(transaction, kept).await?;
+    if kept.is_empty() {
         return Ok(());
     }
-    let mut rows = Vec::with_capacity(events.len());
-    for event in events {
+    let mut rows = Vec::with_capacity(kept.len());
+    for event in kept {
         let action = AuditAction::of_event(&event.kind);
         let mut entry = Entry::new(&Actor::node(&event.node), action, &event.node);
         if let Some(username) = username_of(transaction, &event.kind).await? {
             entry = entry.about(&username);
         }
         if let Ok(kind) = serde_json::to_value(&event.kind) {
-            entry = entry.after(kind);
+            entry = entry.after(with_short_lists(kind));
         }
         rows.push(audit_log::ActiveModel {
-            timestamp: Set(event.at.trunc_subsecs(6)),
             event_id: Set(Some(event.id)),
+            reported_at: Set(Some(event.at.trunc_subsecs(6))),
             ..entry.into_row()
         });
     }
     audit_log::Entity::insert_many(rows)
-        .on_conflict(OnConflict::column(audit_log::Column::EventId).do_nothing().to_owned())
         .exec_without_returning(transaction)
         .await
         .map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct EventRow {
+    event_id: EventId,
+}
+
+/// The events among these that were not recorded before, each once.
+async fn not_recorded<'a>(transaction: &DatabaseTransaction, events: &[&'a Event]) -> Result<Vec<&'a Event>, DbErr> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.0).collect();
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT event_id FROM recorded_events WHERE event_id = ANY($1)",
+        [ids.into()],
+    );
+    let recorded = EventRow::find_by_statement(statement).all(transaction).await?;
+    let mut seen: HashSet<EventId> = recorded.into_iter().map(|row| row.event_id).collect();
+    let news = events.iter().copied().filter(|event| seen.insert(event.id));
+    Ok(news.collect())
+}
+
+/// Notes that these events are recorded, and gives those that no other replica has recorded meanwhile.
+async fn claim<'a>(transaction: &DatabaseTransaction, events: Vec<&'a Event>) -> Result<Vec<&'a Event>, DbErr> {
+    if events.is_empty() {
+        return Ok(events);
+    }
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.0).collect();
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "INSERT INTO recorded_events (event_id) SELECT id FROM UNNEST($1::uuid[]) AS t (id) ORDER BY id
+         ON CONFLICT DO NOTHING RETURNING event_id",
+        [ids.into()],
+    );
+    let claimed = EventRow::find_by_statement(statement).all(transaction).await?;
+    let claimed: HashSet<EventId> = claimed.into_iter().map(|row| row.event_id).collect();
+    Ok(events.into_iter().filter(|event| claimed.contains(&event.id)).collect())
+}
+
+/// The event, with at most [`LONGEST_LIST`] items of each list; `<list>_left_out` says how many more there were.
+fn with_short_lists(mut event: Value) -> Value {
+    let Some(fields) = event.as_object_mut() else {
+        return event;
+    };
+    let mut left_out = Vec::new();
+    for (name, value) in fields.iter_mut() {
+        if let Some(list) = value.as_array_mut()
+            && list.len() > LONGEST_LIST
+        {
+            left_out.push((format!("{name}_left_out"), list.len() - LONGEST_LIST));
+            list.truncate(LONGEST_LIST);
+        }
+    }
+    fields.extend(left_out.into_iter().map(|(name, items)| (name, json!(items))));
+    event
 }
 
 async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<Username>, DbErr> {

@@ -12,7 +12,8 @@ use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
-        audit::{self, Entry},
+        audit::Entry,
+        audit_room::{self, Caused},
         transact::transact,
         users::{
             create::{self, CreateUserError, NewUser},
@@ -47,7 +48,12 @@ async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &In
     }
     let answer = carry_out(app, transaction, intent, &actor).await?;
     if let IntentAnswer::Refused { detail, .. } = &answer {
-        audit::record_one(transaction, refusal(intent, &actor, detail)).await?;
+        let caused = Caused {
+            by: intent.node.clone(),
+            action: AuditAction::LocalRequestRefused,
+            entry: refusal(intent, &actor, detail),
+        };
+        audit_room::record_caused(transaction, [caused]).await?;
     }
     let row = intent::ActiveModel {
         id: Set(intent.id),

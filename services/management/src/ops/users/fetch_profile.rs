@@ -1,26 +1,37 @@
-//! Fetches a profile from the node that stores it. Management passes it on and stores it nowhere.
+//! Composes a profile. The key and the tls-crypt-v2 client key come from the node that stores them; everything else is what management knows.
+//! Management stores neither.
 
-use sea_orm::DbErr;
-use secrecy::SecretString;
-use vpnmanager_entities::{credential, user};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{
+    commands::Remote,
     envelope::DecodeError,
     ids::{CommonName, NodeId},
-    node_requests::{NodeAnswer, NodeRequest},
+    node_requests::{NodeAnswer, NodeRequest, ProfileParts as SentParts},
     username::Username,
 };
+use vpnmanager_profile::{
+    parts::{self, Known, Sent, UnfitPart},
+    profile::{Profile as ProfileText, ProfileError, ProfileParts},
+};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
-use crate::ops::nodes::ask::{AskNodeError, ask_node};
+use crate::domain::command::{Endpoint, remotes};
+use crate::ops::nodes::{
+    ask::{AskNodeError, ask_node},
+    note_unfit_answer::note_unfit_answer,
+};
 
-/// A profile as the node holds it.
+/// A profile for an operator.
 #[derive(Debug)]
 pub struct Profile {
     /// The credential.
     pub common_name: CommonName,
     /// The whole `.ovpn` file, private key included.
-    pub text: SecretString,
-    /// SHA-256 of the file, lower-case hex.
+    pub text: ProfileText,
+    /// SHA-256 of the file, lower-case hex. It differs from the checksum of the node's own file when the user's nodes have changed since the node
+    /// wrote that.
     pub checksum: String,
 }
 
@@ -52,18 +63,48 @@ pub enum FetchProfileError {
         /// The explanation of the node.
         detail: String,
     },
-    /// The answer could not be decoded.
-    #[error("decoding the answer of server {server} failed")]
-    Answer {
+    /// The home node answered, but not with what belongs into this profile.
+    #[error("the answer of server {server} is not taken")]
+    Unfit {
         /// The home node.
         server: NodeId,
         /// Why.
         #[source]
-        source: DecodeError,
+        source: UnfitAnswer,
     },
+    /// The profile could not be put together.
+    #[error("putting the profile together failed")]
+    Compose(#[from] ProfileError),
     /// The database did not answer.
     #[error("reading the user failed")]
     Database(#[from] DbErr),
+}
+
+/// Why an answer is not taken. It holds nothing of the answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UnfitAnswer {
+    /// It could not be decoded.
+    #[error("it cannot be decoded")]
+    Undecodable(#[source] DecodeError),
+    /// The agent is of a release that sends whole profiles.
+    #[error("its agent is older than this management and sends whole profiles, which are not taken: update the agent")]
+    OlderAgent,
+    /// The answer to something else.
+    #[error("it does not fit the request")]
+    OtherAnswer,
+    /// A part is not what it has to be.
+    #[error(transparent)]
+    Part(#[from] UnfitPart),
+}
+
+impl UnfitAnswer {
+    /// It with its causes, for people. What could not be decoded is not quoted: it may be a private key.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Undecodable(_) | Self::OlderAgent | Self::OtherAnswer => self.to_string(),
+            Self::Part(part) => chain(part).to_string(),
+        }
+    }
 }
 
 impl FetchProfileError {
@@ -74,13 +115,26 @@ impl FetchProfileError {
                 server,
                 detail: error.to_string(),
             },
-            AskNodeError::Answer(source) => Self::Answer { server, source },
+            AskNodeError::Answer(source) => Self::unfit(server, UnfitAnswer::Undecodable(source)),
         }
+    }
+
+    fn unfit(server: NodeId, source: UnfitAnswer) -> Self {
+        Self::Unfit { server, source }
     }
 }
 
-/// Fetches the profile of a living user's newest credential.
+/// Fetches the profile of a living user's newest credential. An answer of the node that is not taken is logged and audited.
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
+    let fetched = fetch(app, username).await;
+    if let Err(FetchProfileError::Unfit { server, source }) = &fetched {
+        let reason = source.reason();
+        note_unfit_answer(app, server, username, &reason).await;
+    }
+    fetched
+}
+
+async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
     let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;
     let server = user.server_id.clone();
@@ -89,8 +143,10 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
         .iter()
         .rev()
         .find(|credential| credential.server_id == server);
-    let issued = homed.filter(|credential| credential.profile_checksum.is_some());
-    let Some(common_name) = issued.map(|credential| credential.common_name.clone()) else {
+    let issued = homed
+        .filter(|credential| credential.profile_checksum.is_some())
+        .and_then(|credential| Some((&credential.common_name, credential.certificate.as_deref()?)));
+    let Some((common_name, certificate)) = issued else {
         if user.synced {
             // The home has acked without a profile: it lost the key that the certificate was signed for.
             let detail = "its key was lost before the profile was made".to_owned();
@@ -106,17 +162,65 @@ pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, Fe
     let answer = ask_node(app, &server, request)
         .await
         .map_err(|error| FetchProfileError::of_asking(server.clone(), error))?;
+    let sent = parts_of(&server, answer)?;
+    let known = Known {
+        common_name,
+        certificate,
+        server_key: app.pki.tls_crypt_v2_server_key(),
+    };
+    let checked = parts::check(&as_sent(&sent), &known)
+        .map_err(|unfit| FetchProfileError::unfit(server, UnfitAnswer::Part(unfit)))?;
+
+    let text = ProfileText::render(&ProfileParts {
+        remotes: &remotes_of(app, &user).await?,
+        server_name_prefix: app.pki.server_name_prefix(),
+        ca: app.pki.ca_pem(),
+        certificate: &checked.certificate,
+        key: &checked.key,
+        tls_crypt_v2: &checked.tls_crypt_v2,
+    })?;
+    Ok(Profile {
+        common_name: common_name.clone(),
+        checksum: text.checksum(),
+        text,
+    })
+}
+
+fn parts_of(server: &NodeId, answer: NodeAnswer) -> Result<SentParts, FetchProfileError> {
+    let server = server.clone();
     match answer {
-        NodeAnswer::Profile { profile, checksum } => Ok(Profile {
-            common_name,
-            text: profile.into(),
-            checksum,
-        }),
+        NodeAnswer::ProfileParts(parts) => Ok(parts),
         NodeAnswer::NotFound { detail } => Err(FetchProfileError::NotHeld { server, detail }),
         NodeAnswer::Failed { error } => Err(FetchProfileError::NodeFailed { server, detail: error }),
-        NodeAnswer::Sessions { .. } | NodeAnswer::Done => Err(FetchProfileError::NodeFailed {
-            server,
-            detail: "its answer does not fit the request".to_owned(),
-        }),
+        NodeAnswer::Profile { .. } => Err(FetchProfileError::unfit(server, UnfitAnswer::OlderAgent)),
+        NodeAnswer::Sessions { .. } | NodeAnswer::Done => {
+            Err(FetchProfileError::unfit(server, UnfitAnswer::OtherAnswer))
+        }
     }
+}
+
+fn as_sent(parts: &SentParts) -> Sent<'_> {
+    Sent {
+        certificate: &parts.certificate,
+        key: &parts.key,
+        tls_crypt_v2: &parts.tls_crypt_v2,
+    }
+}
+
+/// Where the user's clients connect by what is true at this moment, as in a command: the home first.
+async fn remotes_of(app: &App, user: &user::Model) -> Result<Vec<Remote>, DbErr> {
+    let placed = placement::Entity::find_of([user.id])
+        .filter(placement::COLUMN.wanted_present.eq(true))
+        .all(&app.db)
+        .await?;
+    let nodes: Vec<NodeId> = placed.into_iter().map(|placement| placement.server_id).collect();
+    let servers = server::Entity::find()
+        .filter(server::Column::Name.is_in(nodes.iter().cloned()))
+        .all(&app.db)
+        .await?;
+    let endpoints = servers
+        .iter()
+        .map(|server| (server.name.clone(), Endpoint::of(server)))
+        .collect();
+    Ok(remotes(&nodes, &endpoints))
 }

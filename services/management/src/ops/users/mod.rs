@@ -7,7 +7,6 @@ pub mod remove;
 
 pub mod accept_intent;
 pub mod end_removals;
-pub mod forget_intents;
 mod local_limits;
 pub mod locked;
 

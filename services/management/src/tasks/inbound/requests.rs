@@ -6,12 +6,12 @@ use async_nats::Message;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use governor::DefaultDirectRateLimiter;
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     ids::NodeId,
+    payload::Payload,
 };
 use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
@@ -87,7 +87,7 @@ where
 /// Decodes a request. The node in its body, which `speaker` finds, must be the node of its subject.
 pub(super) fn read<T>(node: &NodeId, payload: &[u8], speaker: fn(&T) -> &NodeId) -> Option<T>
 where
-    T: Serialize + DeserializeOwned,
+    T: Payload,
 {
     let read = Envelope::<T>::decode(payload).and_then(|envelope| {
         if speaker(&envelope.body) == node {

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::connection::State;
 use chrono::Utc;
 use nkeys::KeyPair;
-use poem::http::StatusCode;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 use vpnmanager_entities::{
@@ -17,7 +15,7 @@ use vpnmanager_management::{
     ops::nodes::{read::get_node, record_heartbeats::record_heartbeats},
 };
 use vpnmanager_nats::{
-    connect::{self, Bus, BusAddress, Identity},
+    connect::Bus,
     envelope::Envelope,
     heartbeats::OpenvpnState,
     ids::AgentInstance,
@@ -27,7 +25,10 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{audited, enrol, node, nodes::heartbeat};
-use crate::stack::{Stack, WithKey as _, json_of, registration};
+use crate::{
+    bus_node::{connect_as, connect_with, is_connected, join_as},
+    stack::Stack,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 /// The ends of what the library for times can hold.
@@ -99,51 +100,6 @@ async fn an_offset_that_leads_out_of_time_does_not_keep_a_node_from_being_heard(
         .expect("recorded");
 
     assert!(is_healthy(&stack).await);
-}
-
-/// A node on the bus, with the credential that it was given.
-struct Joined {
-    bus: Bus,
-    jwt: String,
-}
-
-/// Enrols a node and connects to the bus as it does.
-async fn connect_as(stack: &Stack, id: &str) -> Bus {
-    connect_with(stack, id, &KeyPair::new_user()).await.bus
-}
-
-async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
-    let own = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
-    let body = registration(id).by(own).body();
-    let client = stack.client();
-    let request = client.post("/api/endnodes/register").admin().body_json(&body);
-    let enrolment = json_of(request.send().await, StatusCode::CREATED).await;
-    let jwt = enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned();
-    Joined {
-        bus: join_as(stack, id, key, &jwt).await,
-        jwt,
-    }
-}
-
-async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
-    let address = BusAddress {
-        urls: vec![stack.nats.tls_url()],
-        ca_file: Some(stack.config.bus.dir.join("ca.pem")),
-    };
-    let identity = Identity::Node {
-        node: node(id),
-        jwt: jwt.to_owned().into(),
-        seed: key.seed().expect("a seed"),
-    };
-    let bus = connect::connect(&address, id, identity).await.expect("connected");
-    wait::until(SOON, "the bus", async || is_connected(&bus))
-        .await
-        .expect("connected");
-    bus
-}
-
-fn is_connected(bus: &Bus) -> bool {
-    bus.client.connection_state() == State::Connected
 }
 
 async fn server_of(stack: &Stack, id: &str) -> server::Model {

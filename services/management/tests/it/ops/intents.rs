@@ -9,7 +9,7 @@ use vpnmanager_management::{
     app::App,
     config::{Config, NodeConfig},
     domain::audit_action::AuditAction,
-    ops::users::{accept_intent::accept, forget_intents::forget_intents},
+    ops::{housekeeping::delete_old_rows, users::accept_intent::accept},
 };
 use vpnmanager_nats::{
     ids::{IntentId, UserKey},
@@ -281,6 +281,7 @@ async fn answers_are_forgotten_after_a_week_and_not_before() {
     };
     insert(1_500, "8 days").await;
     insert(3, "6 days").await;
-    while forget_intents(&stack.app.db).await.expect("deleted") {}
+    let keep_history = stack.app.config.health.keep_history;
+    while delete_old_rows(&stack.app.db, keep_history).await.expect("deleted") {}
     assert_eq!(recorded(&stack).await, 3);
 }

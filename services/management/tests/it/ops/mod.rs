@@ -7,7 +7,7 @@ mod failover;
 mod hostile;
 mod intents;
 mod locks;
-mod nodes;
+pub(crate) mod nodes;
 mod publications;
 mod reissue;
 mod removals;
@@ -45,15 +45,15 @@ use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 
 use vpnmanager_entities::audit_log;
 
-fn node(id: &str) -> NodeId {
+pub(crate) fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
 }
 
-fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor::key("test", None, None)
 }
 
-async fn enrol(stack: &Stack, id: &str) {
+pub(crate) async fn enrol(stack: &Stack, id: &str) {
     let key = nkeys::KeyPair::new_user();
     let csr = csr();
     let claim = EnrolmentClaim {
@@ -81,7 +81,7 @@ async fn enrol(stack: &Stack, id: &str) {
 }
 
 /// The audit entries with this action.
-async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
+pub(crate) async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
     audit_log::Entity::find()
         .filter(audit_log::COLUMN.action.eq(action.as_str()))
         .order_by_asc(audit_log::Column::Id)
@@ -90,7 +90,7 @@ async fn audited(stack: &Stack, action: AuditAction) -> Vec<audit_log::Model> {
         .expect("read")
 }
 
-async fn create(stack: &Stack, username: &str) -> UserView {
+pub(crate) async fn create(stack: &Stack, username: &str) -> UserView {
     let new = NewUser::named(username.parse().expect("a valid username"), actor());
     stack.app.creates.submit(new).await.expect("created")
 }
@@ -102,7 +102,7 @@ async fn view(stack: &Stack, username: &str) -> Option<UserView> {
 }
 
 /// The ack of a node that has applied this revision.
-fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
+pub(crate) fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
     Ack {
         node: node(id),
         instance: AgentInstance::new(),

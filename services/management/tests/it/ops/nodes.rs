@@ -36,14 +36,14 @@ use crate::stack::Stack;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A replica that has heard everything for so long.
-fn hears_since(stack: &Stack, ago: TimeDelta) -> App {
+pub(crate) fn hears_since(stack: &Stack, ago: TimeDelta) -> App {
     App {
         hearing: Hearing::new(Utc::now() - ago),
         ..stack.app.clone()
     }
 }
 
-pub(super) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
+pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     let heartbeat = Heartbeat {
         node: node(id),
         instance: AgentInstance::new(),

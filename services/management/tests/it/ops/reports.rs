@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{audit_log, credential, user};
-use vpnmanager_management::ops::{
-    reports::apply_reports::apply_reports,
-    users::{
-        change::{UserChange, change_user},
-        remove::remove_user,
+use vpnmanager_management::{
+    domain::acks::MOST_RAISED,
+    ops::{
+        reports::apply_reports::apply_reports,
+        users::{
+            change::{UserChange, change_user},
+            remove::remove_user,
+        },
     },
 };
 use vpnmanager_nats::{
@@ -222,6 +225,40 @@ async fn a_revision_that_a_node_holds_and_nobody_knows_is_outrun_and_audited() {
     };
     apply_reports(&stack.app, &[absurd], &[]).await.expect("recorded");
     assert_eq!(view(&stack, "alice").await.expect("there").user.revision, 8);
+}
+
+#[tokio::test]
+async fn a_node_raises_a_revision_once_in_a_while_within_reach_and_for_its_own_users_only() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let says = |id: &str, revision, holds| {
+        let mut ack = applied(id, &alice, revision);
+        ack.outcome = Outcome::Superseded { holds: Revision(holds) };
+        ack
+    };
+    let revision = async || view(&stack, "alice").await.expect("there").user.revision;
+    for vain in [
+        says("node-1", 1, Revision::MAX),
+        says("node-1", 1, 2 + MOST_RAISED),
+        says("node-1", 0, 7),
+        says("node-1", 2, 7),
+        says("no-node", 1, 7),
+    ] {
+        apply_reports(&stack.app, &[vain], &[]).await.expect("recorded");
+        assert_eq!(revision().await, 1);
+    }
+
+    for round in 0..200 {
+        let wanted = revision().await;
+        let acks = [applied("node-1", &alice, wanted), says("node-1", wanted, wanted + 1000)];
+        for ack in acks {
+            apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+        }
+        assert_eq!(revision().await, 1002, "in round {round}");
+    }
+    let raised = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_revision_raised"));
+    assert_eq!(raised.count(&stack.app.db).await.expect("counted"), 1);
 }
 
 /// A stolen node may send text that PostgreSQL rejects, and an honest node may quote such text from logs.

@@ -20,10 +20,13 @@ pub enum InvalidPem {
     /// What is between the lines is not base64.
     #[error("a PEM block is not base64")]
     Base64,
+    /// There is more than one block, text around it, or a line that RFC 7468 would have written otherwise.
+    #[error("it is more than one PEM block, or not written in lines of 64 characters")]
+    Form,
 }
 
 /// One block.
-pub(crate) fn render(label: &str, bytes: &[u8]) -> String {
+pub fn render(label: &str, bytes: &[u8]) -> String {
     let body = BASE64.encode(bytes);
     let mut text = format!("-----BEGIN {label}-----\n");
     for start in (0..body.len()).step_by(WIDTH) {
@@ -35,7 +38,7 @@ pub(crate) fn render(label: &str, bytes: &[u8]) -> String {
 }
 
 /// The content of every block of a text, each of which must bear one of these labels. Text around the blocks is dropped.
-pub(crate) fn parse<'l>(text: &str, labels: &[&'l str]) -> Result<Vec<(&'l str, Vec<u8>)>, InvalidPem> {
+pub fn parse<'l>(text: &str, labels: &[&'l str]) -> Result<Vec<(&'l str, Vec<u8>)>, InvalidPem> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -61,6 +64,23 @@ pub(crate) fn parse<'l>(text: &str, labels: &[&'l str]) -> Result<Vec<(&'l str, 
     }
 }
 
+/// The content of a text that is exactly one block with this label, as [`render`] writes it: nothing before, between or after it.
+pub fn parse_exactly(text: &str, label: &str) -> Result<Vec<u8>, InvalidPem> {
+    let mut blocks = parse(text, &[label])?;
+    let (_, bytes) = blocks.pop().ok_or(InvalidPem::Empty)?;
+    if render(label, &bytes) == text {
+        Ok(bytes)
+    } else {
+        Err(InvalidPem::Form)
+    }
+}
+
+/// The first block of a text, written anew and alone.
+pub fn normal(text: &str, label: &str) -> Result<String, InvalidPem> {
+    let (_, bytes) = parse(text, &[label])?.into_iter().next().ok_or(InvalidPem::Empty)?;
+    Ok(render(label, &bytes))
+}
+
 fn marker<'t>(line: &'t str, prefix: &str) -> Option<&'t str> {
     line.strip_prefix(prefix)?.strip_suffix("-----")
 }
@@ -75,6 +95,27 @@ mod tests {
         let text = render("THING", &bytes);
         assert!(text.lines().all(|line| line.len() <= WIDTH));
         assert_eq!(parse(&text, &["OTHER", "THING"]), Ok(vec![("THING", bytes)]));
+    }
+
+    #[test]
+    fn exactly_one_block_is_that_block_as_it_is_written_here() {
+        let text = render("A", &[7; 100]);
+        assert_eq!(parse_exactly(&text, "A"), Ok(vec![7; 100]));
+        for other in [
+            format!("up evil\n{text}"),
+            format!("{text}up evil\n"),
+            format!("{text}\n"),
+            format!(" {text}"),
+            format!("{text}{text}"),
+            text.replace('\n', "\r\n"),
+            text.replace('\n', "\n\n"),
+            text.trim_end().to_owned(),
+            text.replacen("Bwc", "Bwc ", 1),
+            text.replacen("Bwc", "\tBwc", 1),
+        ] {
+            assert!(parse_exactly(&other, "A").is_err(), "{other:?} was accepted");
+        }
+        assert_eq!(normal(&text.replace('\n', "\r\n"), "A"), Ok(text));
     }
 
     #[test]

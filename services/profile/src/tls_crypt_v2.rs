@@ -16,7 +16,8 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use crate::pem::{self, InvalidPem};
 
 const SERVER_LABEL: &str = "OpenVPN tls-crypt-v2 server key";
-const CLIENT_LABEL: &str = "OpenVPN tls-crypt-v2 client key";
+/// The label of a client key in PEM.
+pub const CLIENT_LABEL: &str = "OpenVPN tls-crypt-v2 client key";
 const SERVER_KEY: usize = 128;
 const CLIENT_KEY: usize = 256;
 const TAG: usize = 32;
@@ -25,7 +26,7 @@ const IV: usize = 16;
 /// OpenVPN's bound on the wrapped part (`TLS_CRYPT_V2_MAX_WKC_LEN`).
 const MAX_WRAPPED: usize = 1024;
 /// Metadata that the site defines itself, as opposed to a timestamp (1).
-const USER_METADATA: u8 = 0;
+pub(crate) const USER_METADATA: u8 = 0;
 
 /// A tls-crypt-v2 key could not be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,22 @@ pub enum TlsCryptV2Error {
 /// The key that all nodes of a fleet share, and under which client keys are wrapped.
 pub struct TlsCryptV2ServerKey(SecretBox<[u8; SERVER_KEY]>);
 
+/// A new server key in PEM, as `openvpn --genkey tls-crypt-v2-server` makes it.
+///
+/// # Panics
+/// When the operating system has no randomness to give.
+pub fn new_server_key() -> SecretString {
+    let mut key = [0_u8; SERVER_KEY];
+    rand::fill(&mut key).expect("the operating system provides randomness");
+    pem::render(SERVER_LABEL, &key).into()
+}
+
+impl std::fmt::Debug for TlsCryptV2ServerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsCryptV2ServerKey([REDACTED])")
+    }
+}
+
 impl TlsCryptV2ServerKey {
     /// Reads the PEM that `openvpn --genkey tls-crypt-v2-server` writes.
     pub fn from_pem(text: &str) -> Result<Self, TlsCryptV2Error> {
@@ -78,8 +95,12 @@ impl TlsCryptV2ServerKey {
     pub fn check_client_key(&self, text: &str) -> Result<Vec<u8>, TlsCryptV2Error> {
         let bytes = single_block(text, CLIENT_LABEL)?;
         let shortest = CLIENT_KEY + TAG + CLIENT_KEY + LENGTH;
+        let longest = CLIENT_KEY + MAX_WRAPPED;
         if bytes.len() < shortest {
             return Err(length(shortest, bytes.len()));
+        }
+        if bytes.len() > longest {
+            return Err(length(longest, bytes.len()));
         }
         let (key, wrapped) = bytes.split_at(CLIENT_KEY);
         let (tag, rest) = wrapped.split_at(TAG);

@@ -3,19 +3,12 @@
 //! It lists every node of the user in order. A client that loses its node tries it once more and then the next one, within
 //! seconds because of the short timeouts.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::fmt;
 
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
-use vpnmanager_nats::{
-    commands::{Protocol, Remote},
-    ids::CommonName,
-};
-use vpnmanager_runtime::secret_file::{self, SecretFileError};
+use vpnmanager_nats::commands::{Protocol, Remote};
 
 use crate::pem::{self, InvalidPem};
 
@@ -109,13 +102,6 @@ impl Profile {
     pub fn checksum(&self) -> String {
         sha256_hex(self.expose().as_bytes())
     }
-
-    /// Stores it as `<dir>/<common name>.ovpn`, 0600, and returns that path. It appears complete or not at all.
-    pub fn store(&self, dir: &Path, name: &CommonName) -> Result<PathBuf, SecretFileError> {
-        let path = profile_path(dir, name);
-        secret_file::write_unsynced(&path, self.expose())?;
-        Ok(path)
-    }
 }
 
 impl fmt::Debug for Profile {
@@ -129,11 +115,6 @@ impl From<SecretString> for Profile {
     fn from(text: SecretString) -> Self {
         Self(text)
     }
-}
-
-/// Where a credential's profile lies.
-pub fn profile_path(dir: &Path, name: &CommonName) -> PathBuf {
-    dir.join(format!("{name}.ovpn"))
 }
 
 /// SHA-256, lower-case hex.
@@ -259,16 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_profile_is_private_and_shows_nothing_in_a_log() {
-        use std::os::unix::fs::MetadataExt;
-        let dir = tempfile::tempdir().expect("a temporary folder");
+    fn a_profile_shows_nothing_in_a_log() {
         let ca = pem::render("CERTIFICATE", b"authority");
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
-        let path = profile
-            .store(dir.path(), &"alice.x".parse().expect("valid"))
-            .expect("store");
-        assert_eq!(path, dir.path().join("alice.x.ovpn"));
-        assert_eq!(std::fs::metadata(&path).expect("metadata").mode() & 0o777, 0o600);
         assert_eq!(format!("{profile:?}"), "Profile([REDACTED])");
     }
 

@@ -1,0 +1,75 @@
+//! What the database's roles may do: the owner of the tables, and a service that owns nothing.
+
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement, TransactionTrait,
+};
+
+use crate::{MIGRATIONS, lock};
+
+/// The columns of the audit trail that the service may write. Not `id` and `timestamp`: PostgreSQL numbers and dates each entry.
+const WRITABLE: &str =
+    "action, username, details, ip_address, server_id, actor, request_id, before, after, event_id, reported_at";
+
+#[derive(FromQueryResult)]
+struct Name {
+    name: String,
+}
+
+async fn names(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<String>, DbErr> {
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    let names = Name::find_by_statement(statement).all(db).await?;
+    Ok(names.into_iter().map(|row| row.name).collect())
+}
+
+/// Whether the database has exactly this release's migrations. Needs no more than to read, so that a role that owns nothing can ask.
+///
+/// # Errors
+/// The database does not answer, or the role may not read the list of migrations.
+pub async fn is_up_to_date(db: &DatabaseConnection) -> Result<bool, DbErr> {
+    let is_there =
+        "SELECT to_regclass('seaql_migrations')::text AS name WHERE to_regclass('seaql_migrations') IS NOT NULL";
+    if names(db, is_there).await?.is_empty() {
+        return Ok(false);
+    }
+    let applied = names(db, "SELECT version AS name FROM seaql_migrations ORDER BY version").await?;
+    let mut known: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.name).collect();
+    known.sort_unstable();
+    Ok(applied == known)
+}
+
+/// Gives the role of the service what it needs, and no more: it reads all tables, adds to the audit trail, and changes the others. To be
+/// called as the owner of the tables; calling it again changes nothing.
+///
+/// # Errors
+/// The database does not answer, the role does not exist, or the caller does not own the tables.
+pub async fn grant(owner: &DatabaseConnection, service: &str) -> Result<(), DbErr> {
+    let transaction = owner.begin().await?;
+    // Two who change the rights of one table at once fail.
+    lock(&transaction).await?;
+    grant_within(&transaction, service).await?;
+    transaction.commit().await
+}
+
+async fn grant_within(owner: &DatabaseTransaction, service: &str) -> Result<(), DbErr> {
+    let tables = "SELECT format('%I', relname) AS name FROM pg_class
+                  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+                    AND relname NOT IN ('audit_log', 'seaql_migrations') AND pg_has_role(relowner, 'USAGE')
+                  ORDER BY 1";
+    let tables = names(owner, tables).await?.join(", ");
+    let schema = names(owner, "SELECT format('%I', current_schema()) AS name")
+        .await?
+        .remove(0);
+    let role = format!("\"{}\"", service.replace('"', "\"\""));
+    // REVOKE first: an earlier release, or a person, may have given more.
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA {schema} TO {role};
+         GRANT SELECT ON seaql_migrations TO {role};
+         REVOKE ALL ON audit_log FROM {role};
+         GRANT SELECT ON audit_log TO {role};
+         GRANT INSERT ({WRITABLE}) ON audit_log TO {role};
+         REVOKE ALL ON {tables} FROM {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};
+         GRANT EXECUTE ON FUNCTION audit_log_partitions(), audit_log_make_partitions(integer) TO {role};"
+    );
+    owner.execute_unprepared(&grants).await.map(drop)
+}

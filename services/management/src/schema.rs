@@ -1,0 +1,163 @@
+//! Brings the database to this release's schema, as the role that owns the tables, and says when the service itself could rewrite the
+//! audit trail.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement};
+use secrecy::{ExposeSecret, SecretString};
+use tracing::{info, warn};
+
+use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate};
+
+/// How long to wait for a connection of the owner.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// PostgreSQL manual, appendix A: `insufficient_privilege`.
+const NOT_ALLOWED: &str = "42501";
+
+/// Why the schema is not up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The role that owns the tables cannot connect.
+    #[error("cannot connect to PostgreSQL as the role that owns the tables")]
+    ConnectOwner(#[source] DbErr),
+    /// This role may not change the schema, and no other is given.
+    #[error(
+        "the database has not the schema of this release, and the role {role} may not change it: run `vpnmanager-management migrate` with \
+         DB_OWNER_USER, the role that owns the tables"
+    )]
+    NotOwner {
+        /// The role of the service.
+        role: String,
+        /// What PostgreSQL said.
+        #[source]
+        source: DbErr,
+    },
+    /// A migration failed; nothing was changed.
+    #[error("a migration failed; nothing was changed")]
+    Migrate(#[source] DbErr),
+    /// The service's role could not be given what it needs.
+    #[error("giving the role {role} its rights failed")]
+    Grant {
+        /// The role of the service.
+        role: String,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
+}
+
+impl SchemaError {
+    /// Whether it may go away by itself.
+    pub fn is_worth_another_try(&self) -> bool {
+        match self {
+            Self::ConnectOwner(_) | Self::Migrate(_) | Self::Grant { .. } => true,
+            Self::NotOwner { .. } => false,
+        }
+    }
+}
+
+/// Brings the schema up to date and gives the service's role its rights, where an owner is given. Otherwise `db`, the service's own
+/// connection, does it, unless there is nothing to do.
+pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
+    if let Some(url) = config.owner_connection_url() {
+        let owner = connect(&url).await.map_err(SchemaError::ConnectOwner)?;
+        let done = as_owner(&owner, &config.service_role()).await;
+        // If closing fails, the server ends the connection.
+        let _closed = owner.close().await;
+        return done;
+    }
+    let not_owner = |source| SchemaError::NotOwner {
+        role: config.service_role(),
+        source,
+    };
+    match vpnmanager_migration::is_up_to_date(db).await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(error) if is_denied(&error) => return Err(not_owner(error)),
+        Err(error) => return Err(SchemaError::Migrate(error)),
+    }
+    match vpnmanager_migration::run(db).await {
+        Ok(()) => Ok(()),
+        Err(error) if is_denied(&error) => Err(not_owner(error)),
+        Err(error) => Err(SchemaError::Migrate(error)),
+    }
+}
+
+/// Runs the migrations on the owner's connection, and gives the service's role its rights.
+pub async fn as_owner(owner: &DatabaseConnection, service: &str) -> Result<(), SchemaError> {
+    vpnmanager_migration::run(owner).await.map_err(SchemaError::Migrate)?;
+    let granted = vpnmanager_migration::grant(owner, service).await;
+    granted.map_err(|source| SchemaError::Grant {
+        role: service.to_owned(),
+        source,
+    })
+}
+
+/// One connection, without the service's limit for a statement: a migration takes as long as it takes.
+pub async fn connect(url: &SecretString) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url.expose_secret());
+    options
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        .sqlx_logging(false);
+    Database::connect(options).await
+}
+
+fn is_denied(error: &DbErr) -> bool {
+    sqlstate(error).is_some_and(|code| code == NOT_ALLOWED)
+}
+
+#[derive(FromQueryResult)]
+struct Powers {
+    role: String,
+    is_superuser: bool,
+    owns_trail: bool,
+    owns_schema: bool,
+    makes_roles: bool,
+    may_rewrite: bool,
+}
+
+/// What makes the role of this connection able to rewrite the audit trail, and the name of the role.
+pub async fn powers_over_the_trail(db: &DatabaseConnection) -> Result<(String, Vec<&'static str>), DbErr> {
+    let statement = Statement::from_string(
+        db.get_database_backend(),
+        "SELECT current_user::text AS role, r.rolsuper AS is_superuser, r.rolcreaterole AS makes_roles,
+                pg_has_role(trail.relowner, 'MEMBER') AS owns_trail, pg_has_role(space.nspowner, 'MEMBER') AS owns_schema,
+                has_table_privilege(trail.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_rewrite
+         FROM pg_class trail JOIN pg_namespace space ON space.oid = trail.relnamespace, pg_roles r
+         WHERE trail.oid = 'audit_log'::regclass AND r.rolname = current_user",
+    );
+    let powers = Powers::find_by_statement(statement).one(db).await?;
+    let powers = powers.ok_or_else(|| DbErr::RecordNotFound("this role".to_owned()))?;
+    let reasons = [
+        (powers.is_superuser, "it is a superuser"),
+        (powers.owns_trail, "it owns audit_log, or is a member of the owner"),
+        (
+            powers.owns_schema,
+            "it owns the schema or the database, or is a member of the owner",
+        ),
+        (powers.may_rewrite, "it may change or empty audit_log"),
+        (powers.makes_roles, "it may make roles"),
+    ];
+    let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, why)| *why);
+    Ok((powers.role, reasons.collect()))
+}
+
+/// Warns if the service's role could rewrite the audit trail: everybody who takes over this process could.
+pub async fn warn_of_powers(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let (role, reasons) = powers_over_the_trail(db).await?;
+    if reasons.is_empty() {
+        info!(
+            database.role = role,
+            "The role of this service cannot rewrite the audit trail"
+        );
+    } else {
+        warn!(
+            database.role = role,
+            reasons = reasons.join(", "),
+            "The role of this service could rewrite the audit trail: docs/deployment.md says how to give it a role that owns nothing"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Deletes old rows, and reminds of months of the audit trail that wait for their archive.
+
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+use vpnmanager_runtime::reconcile::{Next, Reconciler};
+
+use crate::{
+    app::App,
+    ops::housekeeping::{delete_old_rows, unarchived},
+};
+
+/// Between two reminders.
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) struct Housekeeping {
+    app: App,
+    reminded: Option<Instant>,
+}
+
+impl Housekeeping {
+    pub(super) fn new(app: App) -> Self {
+        Self { app, reminded: None }
+    }
+
+    async fn remind(&mut self) -> anyhow::Result<()> {
+        if self.reminded.is_some_and(|at| at.elapsed() < REMIND_EVERY) {
+            return Ok(());
+        }
+        let waiting = unarchived(&self.app.db, self.app.config.audit.archive_after).await?;
+        if let Some(oldest) = waiting.first() {
+            warn!(
+                partitions = waiting.len(),
+                oldest,
+                "Months of the audit trail are older than AUDIT_ARCHIVE_AFTER: archive them with vpnmanager-management audit-archive"
+            );
+            self.reminded = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Reconciler for Housekeeping {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        let more = delete_old_rows(&self.app.db, self.app.config.health.keep_history).await?;
+        if more {
+            return Ok(Next::Again);
+        }
+        self.remind().await?;
+        Ok(Next::Idle)
+    }
+}

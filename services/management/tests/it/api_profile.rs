@@ -1,0 +1,379 @@
+//! The profile of a user over HTTP, with homes that are honest, hostile or old.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use poem::{http::StatusCode, test::TestResponse};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use vpnmanager_entities::{audit_log, credential};
+use vpnmanager_management::ops::credentials::sign::{SigningRequest, sign_batch};
+use vpnmanager_nats::{
+    connect::Bus,
+    envelope::Envelope,
+    ids::{CommonName, NodeId},
+    node_requests::{NodeAnswer, NodeRequest, ProfileParts},
+    sign::{CertificateRequest, SignResult},
+    subjects,
+};
+use vpnmanager_testbed::wait;
+
+use crate::bus_node::connect_as;
+use crate::stack::{Stack, WithKey as _, problem_of};
+
+const SOON: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+const HOME: &str = "node-1";
+const EVIL: &str = "script-security 2\nup \"/bin/sh -c id\"\n";
+
+/// What a hostile node makes of an honest part.
+type Change = fn(&str) -> String;
+
+/// A home node that answers each request with what a test gave it.
+struct Home {
+    stack: Stack,
+    says: Arc<Mutex<Bytes>>,
+}
+
+impl Home {
+    /// Enrols the node and lets it answer.
+    async fn start() -> Self {
+        let stack = Stack::start().await;
+        let bus = connect_as(&stack, HOME).await;
+        let home = Self {
+            stack,
+            says: Arc::default(),
+        };
+        home.listen(bus).await;
+        home
+    }
+
+    async fn listen(&self, bus: Bus) {
+        let node: NodeId = HOME.parse().expect("a server id");
+        let mut requests = bus
+            .client
+            .subscribe(subjects::node_requests_of(&node))
+            .await
+            .expect("subscribed");
+        bus.client.flush().await.expect("flushed");
+        let says = Arc::clone(&self.says);
+        self.stack.tasks.spawn_job("node-1", async move {
+            while let Some(message) = requests.next().await {
+                let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
+                assert!(
+                    matches!(request, NodeRequest::Profile { .. } | NodeRequest::Sync),
+                    "{request:?}"
+                );
+                let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
+                let answer = says.lock().expect("unpoisoned").clone();
+                bus.client.publish(reply, answer).await?;
+            }
+            Ok(())
+        });
+        // A node that has just connected hears requests of management a moment later.
+        let subject = subjects::node_request(&HOME.parse().expect("a server id"), &NodeRequest::Sync);
+        let heard = async || {
+            let asked = Envelope::new(NodeRequest::Sync).encode();
+            self.stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
+        };
+        wait::until(SOON, "the home to be heard", heard).await.expect("in time");
+    }
+
+    fn answers(&self, answer: NodeAnswer) {
+        self.says_bytes(Envelope::new(answer).encode());
+    }
+
+    fn says_bytes(&self, payload: Bytes) {
+        *self.says.lock().expect("unpoisoned") = payload;
+    }
+
+    /// Creates a user whose certificate is signed and whose home has acked a profile, and gives what that home holds.
+    async fn issued(&self, username: &str) -> ProfileParts {
+        self.stack.create_user(username).await;
+        let credential = credential::Entity::find()
+            .filter(credential::Column::CommonName.starts_with(format!("{username}.")))
+            .order_by_asc(credential::Column::Id)
+            .one(&self.stack.app.db)
+            .await
+            .expect("read")
+            .expect("a credential");
+        let parts = self.certify(credential.common_name).await;
+        let acked = format!(
+            "UPDATE credentials SET profile_checksum = 'c0ffee' WHERE id = {}",
+            credential.id
+        );
+        self.stack.app.db.execute_unprepared(&acked).await.expect("updated");
+        parts
+    }
+
+    async fn certify(&self, common_name: CommonName) -> ProfileParts {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let request = rcgen::CertificateParams::default()
+            .serialize_request(&key)
+            .expect("a request");
+        let asked = SigningRequest {
+            node: HOME.parse().expect("a server id"),
+            request: CertificateRequest {
+                common_name: common_name.clone(),
+                csr: request.pem().expect("PEM"),
+            },
+        };
+        let pki = &self.stack.app.pki;
+        let signed = sign_batch(&self.stack.app.db, pki, vec![asked]).await.pop();
+        let Some(SignResult::Signed(signed)) = signed else {
+            panic!("{signed:?}")
+        };
+        let client_key = pki.tls_crypt_v2_server_key().new_client_key(common_name.as_str());
+        ProfileParts {
+            certificate: signed.certificate,
+            key: key.serialize_pem(),
+            tls_crypt_v2: client_key.expect("a client key").expose_secret().to_owned(),
+        }
+    }
+
+    /// Asks again after 503, as that says: the bus may lose an answer.
+    async fn profile_of(&self, username: &str) -> TestResponse {
+        let path = format!("/api/users/{username}/profile");
+        let answered = wait::until_some(PATIENCE, "an answer of the home", async || {
+            let response = self.stack.client().get(&path).admin().send().await;
+            (response.0.status() != StatusCode::SERVICE_UNAVAILABLE).then_some(response)
+        });
+        answered.await.expect("in time")
+    }
+
+    /// The text of a profile that is handed out.
+    async fn handed_out(&self, username: &str) -> String {
+        let response = self.profile_of(username).await;
+        response.assert_status_is_ok();
+        response.0.into_body().into_string().await.expect("a text")
+    }
+
+    /// Checks that what the home says is not handed out, and gives the reason.
+    async fn refused(&self, username: &str) -> String {
+        let (problem, _) = problem_of(self.profile_of(username).await, StatusCode::BAD_GATEWAY).await;
+        let detail = problem["detail"].as_str().expect("a detail").to_owned();
+        assert!(detail.contains(HOME), "{detail}");
+        assert!(!problem.to_string().contains("/bin/sh"), "{problem}");
+        assert!(!problem.to_string().contains("PRIVATE KEY"), "{problem}");
+        detail
+    }
+}
+
+#[tokio::test]
+async fn a_profile_comes_from_its_home_and_nowhere_else() {
+    let home = Home::start().await;
+    home.stack.create_user("alice").await;
+    let stack = &home.stack;
+    let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::CONFLICT).await;
+    assert!(problem.to_string().contains("not made yet"), "{problem}");
+    let lose = "UPDATE users SET synced = true";
+    stack.app.db.execute_unprepared(lose).await.expect("updated");
+    let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::CONFLICT).await;
+    assert!(
+        problem.to_string().contains("does not hold the profile"),
+        "a home that has answered without a profile will not make one: {problem}"
+    );
+    problem_of(home.profile_of("nobody").await, StatusCode::NOT_FOUND).await;
+
+    let parts = home.issued("bob").await;
+    home.answers(NodeAnswer::ProfileParts(parts.clone()));
+    let response = home.profile_of("bob").await;
+    for (header, value) in [
+        ("content-type", "application/x-openvpn-profile"),
+        ("content-disposition", "attachment; filename=\"bob.ovpn\""),
+        ("cache-control", "no-store"),
+    ] {
+        response.assert_header(header, value);
+    }
+    let etag = response.0.headers()["etag"].to_str().expect("text").to_owned();
+    let text = response.0.into_body().into_string().await.expect("a text");
+    assert!(text.starts_with("client\n"), "{text}");
+    assert!(text.contains(&format!("<key>\n{}</key>\n", parts.key)), "{text}");
+    assert!(
+        text.contains(&format!("<ca>\n{}</ca>\n", stack.app.pki.ca_pem())),
+        "{text}"
+    );
+    let client = stack.client();
+    let known = client
+        .get("/api/users/bob/profile")
+        .admin()
+        .header("if-none-match", &etag)
+        .send()
+        .await;
+    known.assert_status(StatusCode::NOT_MODIFIED);
+    known.assert_header("etag", etag);
+    known.assert_text("").await;
+}
+
+#[tokio::test]
+async fn a_home_that_is_away_is_named() {
+    let stack = Stack::start().await;
+    stack.enrol(HOME).await;
+    stack.create_user("alice").await;
+    let acked = "UPDATE credentials SET profile_checksum = 'c0ffee', certificate = 'PEM'";
+    stack.app.db.execute_unprepared(acked).await.expect("updated");
+    let response = stack.client().get("/api/users/alice/profile").admin().send().await;
+    let (problem, _) = problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(problem.to_string().contains(HOME), "{problem}");
+}
+
+#[tokio::test]
+async fn the_servers_of_a_profile_are_those_that_management_knows_at_this_moment() {
+    let home = Home::start().await;
+    let parts = home.issued("alice").await;
+    home.answers(NodeAnswer::ProfileParts(parts));
+    let remotes = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("remote "));
+        lines.map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(remotes(&home.handed_out("alice").await), ["remote 127.0.0.1 1194"]);
+
+    home.stack.enrol("node-2").await;
+    let change = "UPDATE servers SET public_host = 'two.example', public_port = 443 WHERE name = 'node-2'";
+    home.stack.app.db.execute_unprepared(change).await.expect("updated");
+    let both = wait::until_some(SOON, "a second server", async || {
+        let text = home.handed_out("alice").await;
+        (remotes(&text).len() == 2).then_some(text)
+    });
+    assert_eq!(
+        remotes(&both.await.expect("in time")),
+        ["remote 127.0.0.1 1194", "remote two.example 443"],
+        "the home first"
+    );
+}
+
+#[tokio::test]
+async fn nothing_rides_along_with_any_part_of_a_profile() {
+    let home = Home::start().await;
+    let parts = home.issued("alice").await;
+    let changes: &[(&str, Change)] = &[
+        ("instead of it", |_| EVIL.to_owned()),
+        ("before it", |text| format!("{EVIL}{text}")),
+        ("after it", |text| format!("{text}{EVIL}")),
+        ("after its tag", |text| {
+            format!("{text}</key>\n</cert>\n</tls-crypt-v2>\n{EVIL}")
+        }),
+        ("inside it", |text| text.replacen('\n', &format!("\n</key>\n{EVIL}"), 1)),
+        ("with CR", |text| text.replacen('\n', &format!("\r{EVIL}"), 1)),
+        ("with CRLF", |text| text.replace('\n', "\r\n")),
+        ("twice", |text| format!("{text}{text}")),
+        ("with a NUL", |text| format!("{text}\0{EVIL}")),
+        ("empty", |_| String::new()),
+        ("30 kB", |text| format!("{}{text}", "#\n".repeat(15_000))),
+    ];
+    for (what, change) in changes {
+        let changed = [
+            ProfileParts {
+                certificate: change(&parts.certificate),
+                ..parts.clone()
+            },
+            ProfileParts {
+                key: change(&parts.key),
+                ..parts.clone()
+            },
+            ProfileParts {
+                tls_crypt_v2: change(&parts.tls_crypt_v2),
+                ..parts.clone()
+            },
+        ];
+        for parts in changed {
+            home.answers(NodeAnswer::ProfileParts(parts));
+            let reason = home.refused("alice").await;
+            assert!(reason.len() < 400, "{what}: {reason}");
+        }
+    }
+
+    home.answers(NodeAnswer::ProfileParts(parts));
+    assert!(!home.handed_out("alice").await.contains("/bin/sh"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_somebody_else_is_refused_with_the_reason() {
+    let home = Home::start().await;
+    let (alice, bob) = (home.issued("alice").await, home.issued("bob").await);
+    let cases = [
+        (bob.clone(), "not the one that was signed"),
+        (
+            ProfileParts {
+                key: bob.key.clone(),
+                ..alice.clone()
+            },
+            "does not belong to the certificate",
+        ),
+        (
+            ProfileParts {
+                tls_crypt_v2: bob.tls_crypt_v2.clone(),
+                ..alice.clone()
+            },
+            "made for another credential",
+        ),
+        (
+            ProfileParts {
+                certificate: home.stack.app.pki.ca_pem().to_owned(),
+                ..alice.clone()
+            },
+            "not the one that was signed",
+        ),
+        (
+            ProfileParts {
+                key: alice.certificate.clone(),
+                ..alice.clone()
+            },
+            "another label",
+        ),
+    ];
+    for (parts, expected) in cases {
+        home.answers(NodeAnswer::ProfileParts(parts));
+        let reason = home.refused("alice").await;
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn other_answers_are_refused_and_noted_once_a_minute() {
+    let home = Home::start().await;
+    let parts = home.issued("alice").await;
+    home.answers(NodeAnswer::Profile {
+        profile: format!("client\n{EVIL}"),
+        checksum: "c0ffee".to_owned(),
+    });
+    let reason = home.refused("alice").await;
+    assert!(reason.contains("update the agent"), "{reason}");
+    home.answers(NodeAnswer::Done);
+    assert!(home.refused("alice").await.contains("does not fit the request"));
+    let secret = json!({ "v": 1, "type": "profile_parts", "certificate": 1, "key": parts.key, "tls_crypt_v2": "" });
+    let quoted = json!({ "v": 1, "type": parts.key });
+    for payload in [
+        secret.to_string(),
+        quoted.to_string(),
+        String::new(),
+        "[".repeat(40_000),
+        "{\"v\":1,\"v\":1}".to_owned(),
+        json!({ "v": 2 }).to_string(),
+    ] {
+        home.says_bytes(payload.into());
+        assert!(home.refused("alice").await.contains("cannot be decoded"));
+    }
+
+    let rows = audit_log::Entity::find()
+        .filter(audit_log::Column::Action.eq("node_answer_refused"))
+        .all(&home.stack.app.db)
+        .await
+        .expect("read");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(
+        (rows[0].username.as_deref(), rows[0].server_id.as_str()),
+        (Some("alice"), HOME)
+    );
+    assert!(
+        rows[0]
+            .details
+            .as_deref()
+            .is_some_and(|details| details.contains("update"))
+    );
+}

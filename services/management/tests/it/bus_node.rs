@@ -1,0 +1,58 @@
+//! A node that is enrolled and connected to the bus, as an agent or as a thief with its credential.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use nkeys::KeyPair;
+use poem::http::StatusCode;
+use vpnmanager_nats::connect::{self, Bus, BusAddress, Identity};
+use vpnmanager_testbed::wait;
+
+use crate::stack::{Stack, WithKey as _, json_of, registration};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A node on the bus, with the credential that it was given.
+pub(crate) struct Joined {
+    pub(crate) bus: Bus,
+    pub(crate) jwt: String,
+}
+
+/// Enrols a node and connects to the bus as it does.
+pub(crate) async fn connect_as(stack: &Stack, id: &str) -> Bus {
+    connect_with(stack, id, &KeyPair::new_user()).await.bus
+}
+
+pub(crate) async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
+    let own = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
+    let body = registration(id).by(own).body();
+    let client = stack.client();
+    let request = client.post("/api/endnodes/register").admin().body_json(&body);
+    let enrolment = json_of(request.send().await, StatusCode::CREATED).await;
+    let jwt = enrolment["bus"]["jwt"].as_str().expect("a credential").to_owned();
+    Joined {
+        bus: join_as(stack, id, key, &jwt).await,
+        jwt,
+    }
+}
+
+pub(crate) async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
+    let address = BusAddress {
+        urls: vec![stack.nats.tls_url()],
+        ca_file: Some(stack.config.bus.dir.join("ca.pem")),
+    };
+    let identity = Identity::Node {
+        node: id.parse().expect("a server id"),
+        jwt: jwt.to_owned().into(),
+        seed: key.seed().expect("a seed"),
+    };
+    let bus = connect::connect(&address, id, identity).await.expect("connected");
+    wait::until(SOON, "the bus", async || is_connected(&bus))
+        .await
+        .expect("connected");
+    bus
+}
+
+pub(crate) fn is_connected(bus: &Bus) -> bool {
+    bus.client.connection_state() == State::Connected
+}

@@ -1,0 +1,50 @@
+//! Rows that are deleted when they are of no use.
+
+use std::time::Duration;
+
+use sea_orm::Database;
+use vpnmanager_management::ops::housekeeping::delete_old_rows;
+
+use super::{number, run, text};
+use crate::stack::fresh_database;
+
+const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+#[tokio::test]
+async fn old_rows_go_in_batches_and_young_ones_stay() {
+    let db = Database::connect(fresh_database().await.expect("a database"))
+        .await
+        .expect("connected");
+    run(
+        &db,
+        "INSERT INTO servers (name, host, public_host, bus_public_key) SELECT 'node-' || i, 'h', 'h', 'U' FROM generate_series(1, 3) i;
+         INSERT INTO health_history (server_id, at, state, sessions, bytes_in, bytes_out)
+             SELECT 'node-' || (1 + i % 3), now() - i * interval '1 hour', 'healthy', 0, 0, 0 FROM generate_series(1, 4000) i;
+         INSERT INTO recorded_events SELECT gen_random_uuid(), now() - i * interval '1 day' FROM generate_series(1, 100) i;
+         INSERT INTO intents SELECT gen_random_uuid(), 'node-1', '{}', now() - i * interval '1 day' FROM generate_series(1, 200) i;
+         INSERT INTO audit_room (server_id, action, room, refilled_at, left_out)
+             SELECT 'node-1', 'action-' || i, 1, now() - interval '2 days', i % 2 FROM generate_series(1, 10) i;
+         INSERT INTO audit_room (server_id, action, room, refilled_at) VALUES ('node-1', 'young', 1, now())",
+    )
+    .await;
+
+    let mut batches = 1;
+    while delete_old_rows(&db, KEEP).await.expect("deleted") {
+        batches += 1;
+    }
+
+    assert_eq!(batches, 2, "1,840 samples, up to 1,000 at once");
+    let left = async |table: &str| number(&db, &format!("SELECT count(*) FROM {table}")).await;
+    assert_eq!(
+        left("health_history").await,
+        90 * 24 - 1,
+        "each sample of the last 90 days"
+    );
+    assert_eq!(left("recorded_events").await, 29);
+    assert_eq!(left("intents").await, 6, "a week");
+    let rooms = text(&db, "SELECT string_agg(action, ' ' ORDER BY action) FROM audit_room").await;
+    assert_eq!(
+        rooms, "action-1 action-3 action-5 action-7 action-9 young",
+        "what waits for its summary stays"
+    );
+}

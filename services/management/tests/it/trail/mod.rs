@@ -1,0 +1,59 @@
+//! The audit trail as tables: months, what nobody may change, room for nodes, archives.
+
+mod archive;
+mod housekeeping;
+mod migration;
+mod months;
+mod pages;
+mod roles;
+mod room;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
+
+#[derive(FromQueryResult)]
+struct Number {
+    number: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Text {
+    text: String,
+}
+
+async fn number(db: &DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT ({sql})::bigint AS number"));
+    let found = Number::find_by_statement(statement).one(db).await;
+    found
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .expect("a number")
+        .number
+}
+
+async fn text(db: &DatabaseConnection, sql: &str) -> String {
+    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT ({sql})::text AS text"));
+    let found = Text::find_by_statement(statement).one(db).await;
+    found
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .expect("a text")
+        .text
+}
+
+async fn run(db: &DatabaseConnection, sql: &str) {
+    db.execute_unprepared(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Adds an entry of that time. Only the owner of the trail can.
+async fn entry_at(db: &DatabaseConnection, at: &str, action: &str) {
+    let sql = format!(
+        "INSERT INTO audit_log (timestamp, action, server_id, actor, details, after)
+         VALUES ({at}, '{action}', 'node-1', 'system', E'two\\nlines \"and\" more', '{{\"a\": [1, null]}}')"
+    );
+    run(db, &sql).await;
+}
+
+/// All entries, as text, so that nothing in them can change unseen.
+async fn entries(db: &DatabaseConnection) -> String {
+    text(db, "SELECT string_agg(a::text, '|' ORDER BY id) FROM audit_log a").await
+}
