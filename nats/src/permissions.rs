@@ -23,7 +23,7 @@ use crate::{
 pub const INBOX_PREFIX: &str = "_INBOX";
 
 /// The largest message of a node, in bytes. A larger one costs it its connection.
-pub const NODE_MAX_PAYLOAD: i64 = 256 * 1024;
+pub const NODE_MAX_PAYLOAD: i64 = 64 * 1024;
 
 /// The most subscriptions of one node: its requests, its inbox, one per open pull, and some to spare.
 const NODE_MAX_SUBSCRIPTIONS: i64 = 32;

@@ -326,7 +326,7 @@ async fn a_head_that_leaves_open_what_is_meant_is_400() {
         "GET /hello HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
         "GET /hello HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(),
         "GET /hello HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n".to_owned(),
-        "GET /hel lo HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
+        "GET /a b HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
         "GET /hello HTTP/3.7\r\nhost: x\r\n\r\n".to_owned(),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}".to_owned() + "\r\n\r\n",

@@ -81,7 +81,7 @@ pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(messages.collect(), size.count(4_000, 800))
 }
 
-/// Notes, errors and paths of 250 kB, which must not come out of the API.
+/// Notes, errors and paths of 60 kB, which must not come out of the API.
 pub(in crate::attack) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
         let long = text(LONG);

@@ -9,7 +9,7 @@ use crate::attack::{
     thief::messages::{LONG, Message, event, fresh, payload, text},
 };
 
-/// 7,600 of 250 kB, of every kind.
+/// 7,600 of 60 kB, of every kind.
 pub(in crate::attack) fn large(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(all(scene, LONG).collect(), size.count(7_600, 150))
 }

@@ -8,10 +8,10 @@ use crate::attack::{
     scene::{STOLEN, Scene},
 };
 
-/// Nearly the largest payload that a node's credential allows, 256 KiB.
-pub(in crate::attack) const LARGEST: usize = 260_000;
+/// Nearly the largest payload that a node's credential allows, 64 KiB.
+pub(in crate::attack) const LARGEST: usize = 65_000;
 /// A long text, of which several fit into a message.
-pub(in crate::attack) const LONG: usize = 250_000;
+pub(in crate::attack) const LONG: usize = 60_000;
 
 /// A subject and a payload.
 pub(in crate::attack) type Message = (String, Bytes);
