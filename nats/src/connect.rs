@@ -10,6 +10,7 @@ use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
 use nkeys::KeyPair;
 use tokio::sync::watch;
 use tracing::{info, warn};
+use vpnmanager_log_limit::LogLimit;
 
 use crate::{ids::NodeId, permissions};
 
@@ -17,7 +18,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(5);
 /// Unread messages of one subscription.
 const DEFAULT_ROOM: usize = 65_536;
-const LOG_DROPS_EVERY: Duration = Duration::from_secs(10);
 /// A connection that is lost within this time after it was attempted counts as a failure.
 const SHORT_LIVED: Duration = Duration::from_secs(10);
 
@@ -101,7 +101,6 @@ pub async fn connect_with_room(
     identity: Identity,
     room: usize,
 ) -> Result<Bus, ConnectError> {
-    let drops = Drops::default();
     let (sender, connections) = watch::channel(0_u64);
     let options = match identity {
         Identity::Credentials(path) => ConnectOptions::new()
@@ -125,7 +124,7 @@ pub async fn connect_with_room(
             if matches!(event, Event::Connected) {
                 sender.send_modify(|count| *count += 1);
             }
-            log(event, &drops);
+            log(event);
             std::future::ready(())
         });
     if address.urls.iter().any(|url| url.starts_with("tls://")) {
@@ -220,44 +219,20 @@ fn reconnect_delay(attempts: usize) -> Duration {
     full / 2 + full.mul_f64(fastrand::f64() / 2.0)
 }
 
-/// Counts messages that were dropped because a subscription was not read fast enough, and logs now and then: somebody else decides how
-/// many there are.
-#[derive(Debug, Default)]
-struct Drops {
-    state: Mutex<DropCount>,
-}
+/// Somebody else decides how many messages there are.
+static DROPPED: LogLimit = LogLimit::new("messages were dropped");
 
-#[derive(Debug, Default)]
-struct DropCount {
-    unlogged: u64,
-    logged: Option<Instant>,
-}
-
-impl Drops {
-    fn count(&self, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.unlogged += 1;
-        if state.logged.is_some_and(|logged| now - logged < LOG_DROPS_EVERY) {
-            return;
-        }
-        warn!(
-            messages = state.unlogged,
-            "Messages were dropped: a subscription is not read fast enough"
-        );
-        *state = DropCount {
-            unlogged: 0,
-            logged: Some(now),
-        };
-    }
-}
-
-fn log(event: Event, drops: &Drops) {
+fn log(event: Event) {
     match event {
         Event::Connected => info!("Connected to the bus"),
         Event::Disconnected => warn!("Lost the bus, reconnecting"),
         Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
         Event::ClientError(error) => warn!(error = %error, "The bus client reported an error"),
-        Event::SlowConsumer(_) => drops.count(Instant::now()),
+        Event::SlowConsumer(_) => {
+            if let Some(times) = DROPPED.admit() {
+                warn!(times, "Messages were dropped: a subscription is not read fast enough");
+            }
+        }
         Event::LameDuckMode => info!("The bus server is about to stop"),
         Event::Draining | Event::Closed => info!("The bus connection is closing"),
     }

@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::config::Setting;
 
 /// Libraries that say at `info` or `warn` what nobody must act on.
-const QUIETED: &str = "sqlx::postgres::notice=warn";
+const QUIETED: &str = "sqlx::postgres::notice=warn,async_nats=warn";
 
 /// Daily files that are kept.
 const KEPT_FILES: usize = 14;

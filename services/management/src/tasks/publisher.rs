@@ -60,7 +60,6 @@ impl Reconciler for Publisher {
                 Ok(Published::Overtaken { revision, .. }) => Some(Seen {
                     user: publication.command.body.user_key(),
                     holds: *revision,
-                    by: None,
                 }),
                 Ok(Published::Stored { .. }) | Err(_) => None,
             })

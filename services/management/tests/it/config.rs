@@ -139,13 +139,16 @@ fn the_owner_of_the_tables_is_another_role_at_the_same_place() {
     ];
     assert_eq!(
         owner_url(&parts).expect("an owner"),
-        "postgres://owner:p%2Fw@db:5432/vpnmanager?sslmode=prefer"
+        "postgres://owner:p%2Fw@db:5432/vpnmanager?sslmode=verify-full"
     );
     let urls = [
         ("DATABASE_URL", "postgres://u@h/d"),
         ("DATABASE_OWNER_URL", "postgres://o@h/d"),
     ];
-    assert_eq!(owner_url(&urls).expect("an owner"), "postgres://o@h/d");
+    assert_eq!(
+        owner_url(&urls).expect("an owner"),
+        "postgres://o@h/d?sslmode=verify-full"
+    );
 
     let same = [
         ("DATABASE_URL", "postgres://u@h/d"),

@@ -81,7 +81,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("events-large", false, Bound::Twice, USUAL, Deed::Flood(events::large), "7,600 events of 60 kB, of every kind"),
     attack("events-many", true,  Bound::Twice, USUAL, Deed::Flood(events::many), "50,000 small events of every kind"),
     attack("events-unknown", true,  Bound::Twice, USUAL, Deed::Flood(events::unknown), "20,000 events of kinds and on subjects that nobody knows"),
-    attack("events-others", false, Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
+    attack("events-others", true,  Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
     attack("commands-pulls", true,  Bound::Twice, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
     attack("commands-infos", true,  Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
     attack("commands-settles", true,  Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
 use vpnmanager_nats::{
-    ids::{NodeId, Revision, UserKey},
+    ids::{Revision, UserKey},
     username::Username,
 };
 
@@ -14,7 +14,6 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
-        audit_room::{self, Caused},
         publications::make_due::want_newest,
         transact::transact,
     },
@@ -26,14 +25,12 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(600);
 
 /// A revision that a node or the stream holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The user.
     pub user: UserKey,
     /// The revision.
     pub holds: Revision,
-    /// The node that says so; `None` if the stream holds it.
-    pub by: Option<NodeId>,
 }
 
 /// Raises users above these revisions, which the stream holds, in its own transaction. Only management writes the stream.
@@ -69,31 +66,20 @@ async fn raise_within(
     }
     let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
     want_newest(transaction, &ids).await?;
-    let (mut caused, mut others) = (Vec::new(), Vec::new());
-    for user in &raised {
-        let entry = Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
+    // Each is recorded, also when the node has no room in the trail: the pause of the next one counts from its entry.
+    let entries = raised.iter().map(|user| {
+        Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)
             .about(&user.username)
             .details("a node or the stream holds a newer revision than the database: was the database restored from an older dump?")
             .before(json!({ "revision": user.recorded, "seen": user.holds }))
-            .after(json!({ "revision": user.revision }));
-        let said = |seen: &&Seen| seen.user == user.key && seen.holds.0 == user.holds;
-        match seen.iter().find(said).and_then(|seen| seen.by.clone()) {
-            Some(by) => caused.push(Caused {
-                by,
-                action: AuditAction::UserRevisionRaised,
-                entry,
-            }),
-            None => others.push(entry),
-        }
-    }
-    audit::record_all(transaction, others).await?;
-    audit_room::record_caused(transaction, caused).await
+            .after(json!({ "revision": user.revision }))
+    });
+    audit::record_all(transaction, entries).await
 }
 
 #[derive(FromQueryResult)]
 struct Raised {
     id: i64,
-    key: UserKey,
     username: Username,
     recorded: i64,
     holds: i64,
@@ -113,7 +99,7 @@ async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen], pause: Du
                  WHERE a.username = u.username AND a.action = $4 AND a.timestamp > now() - make_interval(secs => $3))
              ORDER BY u.id FOR UPDATE OF u)
          UPDATE users u SET revision = outrun.holds + 1, synced = false FROM outrun WHERE u.id = outrun.id
-         RETURNING u.id, u.key, u.username, outrun.recorded, outrun.holds, u.revision",
+         RETURNING u.id, u.username, outrun.recorded, outrun.holds, u.revision",
         [
             keys.into(),
             holds.into(),

@@ -56,7 +56,7 @@ pub(super) async fn apply_acks(
     update_placements(transaction, &taken).await?;
     let profiles = update_credentials(transaction, &newest).await?;
     update_users(transaction, &held, profiles).await?;
-    let seen: Vec<Seen> = taken.iter().filter_map(|taken| taken.outrun.clone()).collect();
+    let seen: Vec<Seen> = taken.iter().filter_map(|taken| taken.outrun).collect();
     raise_revisions::raise_for_nodes(transaction, &seen, recorder).await?;
     if taken.iter().any(|taken| !taken.placement.wanted_present) {
         let ids: Vec<i64> = held.users.iter().map(|user| user.id).collect();
@@ -120,7 +120,6 @@ impl Held {
                 let outrun = acks::outruns(placement, ack).map(|holds| Seen {
                     user: ack.user_key,
                     holds,
-                    by: Some(ack.node.clone()),
                 });
                 *placement = after.clone();
                 taken.push(Taken {

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use chrono::SubsecRound;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement};
-use serde_json::{Value, json};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    PaginatorTrait, QueryFilter, Statement,
+};
 use uuid::Uuid;
-use vpnmanager_entities::{audit_log, user};
+use vpnmanager_entities::{audit_log, placement, user};
 use vpnmanager_nats::{
     acks::Ack,
     events::{Event, EventKind},
@@ -25,9 +27,6 @@ use crate::{
         transact::transact,
     },
 };
-
-/// The most names that an entry holds of each list in an event: a node lists as many as it likes.
-const LONGEST_LIST: usize = 50;
 
 /// Records a batch in one transaction; after an error nothing of it is recorded. An ack from a node where the user is not placed changes
 /// nothing. Reports of a clone are ignored: the real node gets the commands again that the clone received.
@@ -66,11 +65,11 @@ async fn record_events(transaction: &DatabaseTransaction, node_events: u32, even
     for event in kept {
         let action = AuditAction::of_event(&event.kind);
         let mut entry = Entry::new(&Actor::node(&event.node), action, &event.node);
-        if let Some(username) = username_of(transaction, &event.kind).await? {
+        if let Some(username) = username_of(transaction, event).await? {
             entry = entry.about(&username);
         }
         if let Ok(kind) = serde_json::to_value(&event.kind) {
-            entry = entry.after(with_short_lists(kind));
+            entry = entry.after(kind);
         }
         rows.push(audit_log::ActiveModel {
             event_id: Set(Some(event.id)),
@@ -123,29 +122,19 @@ async fn claim<'a>(transaction: &DatabaseTransaction, events: Vec<&'a Event>) ->
     Ok(events.into_iter().filter(|event| claimed.contains(&event.id)).collect())
 }
 
-/// The event, with at most [`LONGEST_LIST`] items of each list; `<list>_left_out` says how many more there were.
-fn with_short_lists(mut event: Value) -> Value {
-    let Some(fields) = event.as_object_mut() else {
-        return event;
-    };
-    let mut left_out = Vec::new();
-    for (name, value) in fields.iter_mut() {
-        if let Some(list) = value.as_array_mut()
-            && list.len() > LONGEST_LIST
-        {
-            left_out.push((format!("{name}_left_out"), list.len() - LONGEST_LIST));
-            list.truncate(LONGEST_LIST);
-        }
-    }
-    fields.extend(left_out.into_iter().map(|(name, items)| (name, json!(items))));
-    event
-}
-
-async fn username_of(transaction: &DatabaseTransaction, kind: &EventKind) -> Result<Option<Username>, DbErr> {
-    match kind {
+/// The user that the event is about. A node speaks of its own users only: of another one it gets no name into the trail.
+async fn username_of(transaction: &DatabaseTransaction, event: &Event) -> Result<Option<Username>, DbErr> {
+    match &event.kind {
         EventKind::UserExpired { user_key, .. } => {
-            let found = user::Entity::find_by_key(*user_key).one(transaction).await?;
-            Ok(found.map(|user| user.username))
+            let Some(user) = user::Entity::find_by_key(*user_key).one(transaction).await? else {
+                return Ok(None);
+            };
+            let is_placed = placement::Entity::find()
+                .filter(placement::Column::UserId.eq(user.id))
+                .filter(placement::Column::ServerId.eq(event.node.clone()))
+                .count(transaction)
+                .await?;
+            Ok((is_placed > 0).then_some(user.username))
         }
         EventKind::CommandUndecodable { .. }
         | EventKind::SessionsCut { .. }

@@ -10,7 +10,7 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     publish,
 };
-use vpnmanager_runtime::{contain::contain, error_chain::chain};
+use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
 
 use super::report_sources::Source;
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 const BATCH: usize = 256;
 /// Reports that could not be recorded are delivered again after this time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+static UNDECODABLE: LogLimit = LogLimit::lines("a report could not be decoded", 5);
+static UNRECORDABLE: LogLimit = LogLimit::lines("a report could not be recorded", 5);
 
 /// Records the reports of all sources, in turn, until `stop`.
 pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -61,7 +64,9 @@ async fn work_off(app: &App, deliveries: Vec<Delivery>) {
         match delivery.report() {
             Ok(report) => received.push(Received { delivery, report }),
             Err(error) => {
-                error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that cannot be decoded");
+                if let Some(times) = UNDECODABLE.admit() {
+                    error!(times, subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that cannot be decoded");
+                }
                 settle(delivery.terminate()).await;
             }
         }
@@ -112,7 +117,9 @@ async fn halve_or_give_up(mut group: Vec<Received>, why: &(dyn Error + Send + Sy
         return vec![second, group];
     }
     for Received { delivery, .. } in group {
-        error!(subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(why), "Giving up a report that cannot be recorded");
+        if let Some(times) = UNRECORDABLE.admit() {
+            error!(times, subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(why), "Giving up a report that cannot be recorded");
+        }
         settle(delivery.terminate()).await;
     }
     Vec::new()

@@ -13,10 +13,12 @@ use vpnmanager_nats::{
     ids::NodeId,
     payload::Payload,
 };
-use vpnmanager_runtime::{contain::contain, error_chain::chain};
+use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
 
 use super::shared::Shared;
 use crate::app::App;
+
+static INVALID: LogLimit = LogLimit::lines("a request of a node was invalid", 5);
 
 /// The room for one kind of request of one node.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +98,10 @@ where
             Err(DecodeError::ForeignNode)
         }
     });
-    read.inspect_err(|error| warn!(node.id = %node, error = %chain(error), "Dropping an invalid request"))
-        .ok()
+    read.inspect_err(|error| {
+        if let Some(times) = INVALID.admit() {
+            warn!(times, node.id = %node, error = %chain(error), "Dropping an invalid request");
+        }
+    })
+    .ok()
 }

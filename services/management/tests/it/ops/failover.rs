@@ -164,6 +164,14 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     lose_node_1(&stack, "1 hour").await;
     rehome_users(&stack.app.db, AFTER).await.expect("moved");
     assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-2");
+    let published = async || {
+        let alice = view(&stack, "alice").await.expect("there");
+        let mut placements = alice.placements.iter();
+        placements.all(|placement| placement.published_revision >= placement.wanted_revision)
+    };
+    wait::until(SOON, "the move to be published", published)
+        .await
+        .expect("published");
     let readmit = async || {
         readmit_nodes(&stack.app.db).await.expect("looked");
         get_node(&stack.app, &node("node-1"))

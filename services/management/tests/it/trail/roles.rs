@@ -23,7 +23,7 @@ use vpnmanager_testbed::postgres;
 
 use super::{entries, entry_at, number, run, text};
 use crate::ops::{applied, audited, create, enrol, node};
-use crate::stack::{Stack, WithKey as _, fresh_database, json_of};
+use crate::stack::{ADMIN_KEY, Stack, WithKey as _, fresh_database, json_of};
 
 const DEPLOYMENT: &str = include_str!("../../../../../docs/deployment.md");
 
@@ -349,7 +349,7 @@ async fn a_service_on_an_older_schema_says_what_to_do() {
     let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env_clear()
-        .env("API_KEY", "k")
+        .env("API_KEY", ADMIN_KEY)
         .env("DATABASE_URL", site.url(&site.service))
         .env("PKI_DIR", tempfile::tempdir().expect("a folder").path().join("pki"))
         .output();

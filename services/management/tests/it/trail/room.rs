@@ -11,16 +11,15 @@ use vpnmanager_management::{
     },
 };
 use vpnmanager_nats::{
-    acks::Outcome,
     events::{Event, EventKind},
     heartbeats::OpenvpnState,
-    ids::{AgentInstance, CommonName, EventId, IntentId, Revision, UserKey},
+    ids::{AgentInstance, EventId, IntentId, UserKey},
     intents::{Intent, IntentAction},
 };
 
 use super::{number, run};
 use crate::ops::{
-    applied, audited, create, enrol, node,
+    audited, enrol, node,
     nodes::{hears_since, heartbeat},
 };
 use crate::stack::Stack;
@@ -177,37 +176,9 @@ async fn a_node_says_when_it_happened_and_the_database_when_it_came() {
 }
 
 #[tokio::test]
-async fn long_lists_of_an_event_are_cut_and_counted() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    let common_names: Vec<CommonName> = (0..2000)
-        .map(|number| format!("user-{number}.0123456789abcdef").parse().expect("a name"))
-        .collect();
-    let expired = event(
-        "node-1",
-        EventKind::UserExpired {
-            user_key: UserKey::new(),
-            sessions: 1,
-        },
-    );
-    report(
-        &stack,
-        &[event("node-1", EventKind::SessionsCut { common_names }), expired],
-    )
-    .await;
-    let row = audited(&stack, AuditAction::SessionsCut).await.remove(0);
-    let after = row.after.expect("the event");
-    assert_eq!(after["common_names"].as_array().map(Vec::len), Some(50));
-    assert_eq!(after["common_names_left_out"], 1950);
-    let row = audited(&stack, AuditAction::UserExpired).await.remove(0);
-    assert_eq!(row.after.expect("the event")["sessions"], 1);
-}
-
-#[tokio::test]
 async fn what_a_node_causes_without_events_is_bounded_too() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
-    let alice = create(&stack, "alice").await;
     let mut said = heartbeat("node-1", OpenvpnState::Up);
     let mut flood = async |rounds: std::ops::Range<i64>| {
         for round in rounds {
@@ -230,18 +201,9 @@ async fn what_a_node_causes_without_events_is_bounded_too() {
                 },
             };
             accept(&stack.app, &intent).await.expect("refused");
-            let mut superseded = applied("node-1", &alice, 1);
-            superseded.outcome = Outcome::Superseded {
-                holds: Revision(1000 * (round + 1)),
-            };
-            apply_reports(&stack.app, &[superseded], &[]).await.expect("recorded");
         }
     };
-    let actions = [
-        AuditAction::NodeStateChanged,
-        AuditAction::LocalRequestRefused,
-        AuditAction::UserRevisionRaised,
-    ];
+    let actions = [AuditAction::NodeStateChanged, AuditAction::LocalRequestRefused];
     flood(0..1).await;
     // Little is left, and nothing grows before tomorrow.
     run(
