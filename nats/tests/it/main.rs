@@ -9,6 +9,8 @@ mod fixture;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hostile_json;
+#[cfg(test)]
 mod parsing;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use vpnmanager_openapi::time::Timestamp;
 use super::access::Admin;
 use super::failure;
 use super::scalars::{ActionText, ServerIdText, UsernameText};
+use super::shown;
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::read_audit::{self, AuditFilter};
@@ -95,6 +96,11 @@ impl AuditApi {
 
 impl AuditEntry {
     fn of(row: audit_log::Model) -> Self {
+        let state = if row.actor.starts_with("node:") {
+            shown::reported_state
+        } else {
+            shown::state
+        };
         Self {
             id: row.id,
             timestamp: row.timestamp.into(),
@@ -103,11 +109,11 @@ impl AuditEntry {
             actor: row.actor,
             username: row.username,
             server_id: row.server_id,
-            details: row.details,
+            details: row.details.map(shown::text),
             ip_address: row.ip_address.map(|address| address.ip().to_string()),
             request_id: row.request_id,
-            before: row.before,
-            after: row.after,
+            before: row.before.map(state),
+            after: row.after.map(state),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod failure;
 mod scalars;
+mod shown;
 mod tags;
 
 mod audit;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{EntityTrait, PaginatorTrait, QueryFilter};
+use poem::http::StatusCode;
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::{
     domain::acks::MOST_RAISED,
@@ -24,7 +25,7 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{actor, applied, create, enrol, node, view};
-use crate::stack::Stack;
+use crate::stack::{Stack, WithKey as _, json_of};
 
 #[tokio::test]
 async fn a_user_is_synced_when_the_last_node_has_applied() {
@@ -302,4 +303,33 @@ async fn a_report_that_cannot_be_recorded_holds_up_no_other() {
         .expect("recorded");
     let note = view(&stack, "alice").await.expect("there").placements.remove(1).error;
     assert!(note.is_none(), "{note:?}");
+}
+
+/// The attack: 60 acks with notes of 250 kB made a user list of 15.7 MB. What the database holds from before there was a bound is cut.
+#[tokio::test]
+async fn long_text_of_a_node_in_the_database_is_cut_where_it_is_shown() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    let long = "no \u{1b}[2J disk\n".repeat(16_000);
+    let old = Statement::from_sql_and_values(
+        stack.app.db.get_database_backend(),
+        "WITH error AS (UPDATE placements SET error = $1), path AS (UPDATE users SET ovpn_path = $1)
+         INSERT INTO audit_log (action, server_id, actor, details, after)
+         VALUES ('sessions_cut', 'node-1', 'node:node-1', $1,
+                 jsonb_build_object('type', 'sessions_cut', 'common_names', array_fill($1::text, ARRAY[100])))",
+        [long.into()],
+    );
+    stack.app.db.execute_raw(old).await.expect("written");
+    for (path, most) in [
+        ("/api/users", 4000),
+        ("/api/users/alice", 4000),
+        ("/api/endnodes", 4000),
+        ("/api/endnodes/node-1", 4000),
+        ("/api/audit", 60_000),
+    ] {
+        let answer = stack.client().get(path).admin().send().await;
+        let text = json_of(answer, StatusCode::OK).await.to_string();
+        assert!(text.len() < most, "{path} has {} bytes", text.len());
+    }
 }
