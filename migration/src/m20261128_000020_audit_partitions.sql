@@ -123,10 +123,8 @@ BEGIN
         CREATE TRIGGER audit_log_not_truncated BEFORE TRUNCATE ON audit_log_default
             FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only();
         SELECT count(*) INTO waiting FROM audit_log_strays;
-        INSERT INTO audit_log (id, timestamp, action, username, details, ip_address, server_id, actor, request_id, before, after,
-                               event_id, reported_at)
-        SELECT id, timestamp, action, username, details, ip_address, server_id, actor, request_id, before, after, event_id, reported_at
-        FROM audit_log_strays;
+        -- The default partition was made from the trail, so its columns are the trail's, in the same order.
+        INSERT INTO audit_log SELECT * FROM audit_log_strays;
         GET DIAGNOSTICS moved = ROW_COUNT;
         IF moved <> waiting THEN
             RAISE EXCEPTION '% of % rows were moved', moved, waiting;

@@ -103,6 +103,9 @@ fn reissue(mut account: Claims<AccountClaims>, operator: &KeyPair) -> Result<Str
 /// Why the server did not accept the account token.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishAccountError {
+    /// The token is none of an account.
+    #[error("the account's token cannot be read")]
+    Token(#[source] JwtError),
     /// The request failed.
     #[error("the server did not answer the account update")]
     Request(#[source] async_nats::client::RequestError),
@@ -120,6 +123,31 @@ pub enum PublishAccountError {
         /// Its words.
         description: String,
     },
+}
+
+/// Sends an account token to the running server, unless the server has one with the same content. An update costs something: the server
+/// loses every answer that is on its way between the accounts at that moment (measured), and who waits for it waits in vain.
+///
+/// # Errors
+/// As [`publish_account`].
+pub async fn publish_account_if_changed(system: &Client, token: String) -> Result<(), PublishAccountError> {
+    let wanted = Claims::<AccountClaims>::verify_signature(&token).map_err(PublishAccountError::Token)?;
+    if has_account(system, &wanted).await {
+        return Ok(());
+    }
+    publish_account(system, token).await
+}
+
+/// Whether the server says that it has this account. A server that does not answer has not.
+async fn has_account(system: &Client, wanted: &Claims<AccountClaims>) -> bool {
+    let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", wanted.subject);
+    let Ok(Ok(answer)) = tokio::time::timeout(UPDATE_DEADLINE, system.request(subject, "".into())).await else {
+        return false;
+    };
+    let found = str::from_utf8(&answer.payload)
+        .ok()
+        .map(Claims::<AccountClaims>::verify_signature);
+    matches!(found, Some(Ok(found)) if found.issuer == wanted.issuer && found.body == wanted.body)
 }
 
 /// Sends an account token to the running server, as a user of the system account. Clients whose credential it revokes are

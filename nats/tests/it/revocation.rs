@@ -12,7 +12,7 @@ use vpnmanager_nats::security::{
     claims::AccountClaims,
     jwt::Claims,
     node_credentials::issue_node_jwt,
-    revoke::{publish_account, rebuild_nodes_account, revoke_key, revoked_at},
+    revoke::{publish_account, publish_account_if_changed, rebuild_nodes_account, revoke_key, revoked_at},
 };
 
 use crate::fixture::{Bus, Node, NodeIdentity};
@@ -166,4 +166,30 @@ async fn after_a_strangers_token_the_kept_one_repairs_the_account() {
     publish_account(&scene.bus.system().await, kept).await.unwrap();
 
     assert!(!scene.is_refused().await);
+}
+
+#[tokio::test]
+async fn an_account_that_the_server_has_is_not_published_again() {
+    let scene = scene().await;
+    let (system, operator) = (
+        scene.bus.system().await,
+        scene.bus.files.operator_signing_key().unwrap(),
+    );
+    let first = scene.bus.files.nodes_account_jwt().unwrap();
+    let account = Claims::<AccountClaims>::verify_signature(&first).unwrap().subject;
+    let held = async || {
+        let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");
+        system.request(subject, "".into()).await.unwrap().payload
+    };
+    let before = held().await;
+
+    let same = rebuild_nodes_account(&first, &BTreeMap::new(), &operator).unwrap();
+    publish_account_if_changed(&system, same).await.unwrap();
+    assert_eq!(held().await, before, "nothing was sent");
+
+    let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
+    let other = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
+    publish_account_if_changed(&system, other.clone()).await.unwrap();
+    assert_eq!(held().await, other.as_bytes());
+    assert!(scene.is_refused().await);
 }

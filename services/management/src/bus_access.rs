@@ -84,7 +84,7 @@ impl BusAccess {
         connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await
     }
 
-    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now. The server then drops live connections of revoked keys at once. A second call
+    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now, unless the server has it already. The server then drops live connections of revoked keys at once. A second call
     /// within the same second of the clock waits for the next second.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl BusAccess {
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
         let system = self.connect_as_system().await?;
         *published_at = Utc::now().timestamp();
-        revoke::publish_account(&system.client, account).await?;
+        revoke::publish_account_if_changed(&system.client, account).await?;
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! Sends a request to a node over the bus.
 
+use std::time::Duration;
+
 use async_nats::{RequestErrorKind, client::RequestError};
+use tokio::time::timeout;
 use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     ids::NodeId,
@@ -24,11 +27,20 @@ pub enum AskNodeError {
     Answer(#[source] DecodeError),
 }
 
-/// Sends one request and waits for the answer.
+/// An answer that takes longer is asked for once more. The server loses the answers that are on their way when the nodes' account is
+/// updated (measured); every request may be repeated.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Sends one request and waits for the answer, about seven seconds at most.
 pub async fn ask_node(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
     let subject = subjects::node_request(node, &request);
-    let asked = app.bus.client.request(subject, Envelope::new(request).encode());
-    let answer = asked.await.map_err(|error| match error.kind() {
+    let payload = Envelope::new(request).encode();
+    let ask = || app.bus.client.request(subject.clone(), payload.clone());
+    let asked = match timeout(ASK_AGAIN_AFTER, ask()).await {
+        Ok(asked) => asked,
+        Err(_elapsed) => ask().await,
+    };
+    let answer = asked.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => AskNodeError::Unreachable,
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::Other => {
             AskNodeError::Request(error)
