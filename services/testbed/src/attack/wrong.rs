@@ -51,9 +51,26 @@ struct Row {
     state: Option<String>,
 }
 
+/// Waits until the honest node is healthy.
+async fn honest_is_healthy(api: &Api) -> anyhow::Result<()> {
+    let state = async || {
+        let answer = api.endnode(HONEST).await.and_then(|answer| answer.expect(200));
+        let state = answer.map_err(|error| error.to_string())?.body["state"].clone();
+        if state == "healthy" {
+            Ok(())
+        } else {
+            Err(format!("it is {state}"))
+        }
+    };
+    wait::until_ok(COME_TRUE, "the honest node to be healthy", state).await?;
+    Ok(())
+}
+
 impl Before {
     /// Looks, and lets users be created who expire soon. `round` makes their names new.
     pub(super) async fn look(scene: &Scene, api: &Api, size: Size, round: usize) -> anyhow::Result<Self> {
+        // A node that has just enrolled becomes healthy with its first heartbeat: that is no doing of the thief.
+        honest_is_healthy(api).await?;
         let audit = last_row(scene).await?;
         let (count, first) = (size.pick(EXPIRING.0, EXPIRING.1), size.pick(FIRST.0, FIRST.1));
         let mut expiring = Vec::new();
@@ -88,16 +105,7 @@ impl Before {
         wrong.extend(self.unheard(scene).await);
         wrong.extend(self.rows(scene).await?);
         wrong.extend(self.changed(scene).await?);
-        let state = async || {
-            let answer = api.endnode(HONEST).await.and_then(|answer| answer.expect(200));
-            let state = answer.map_err(|error| error.to_string())?.body["state"].clone();
-            if state == "healthy" {
-                Ok(())
-            } else {
-                Err(format!("it is {state}"))
-            }
-        };
-        if let Err(error) = wait::until_ok(COME_TRUE, "the honest node to be healthy", state).await {
+        if let Err(error) = honest_is_healthy(api).await {
             wrong.push(error.to_string());
         }
         wrong.extend(self.ended(scene));
