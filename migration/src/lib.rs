@@ -9,32 +9,24 @@ mod standing;
 
 pub use standing::{grant, is_up_to_date};
 
+/// The migration of that name, from the file of that name.
+macro_rules! sql {
+    ($name:literal) => {
+        SqlMigration {
+            name: $name,
+            sql: include_str!(concat!($name, ".sql")),
+        }
+    };
+}
+
 /// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
 const MIGRATIONS: &[SqlMigration] = &[
-    SqlMigration {
-        name: "m20261122_000001_initial",
-        sql: include_str!("m20261122_000001_initial.sql"),
-    },
-    SqlMigration {
-        name: "m20261128_000005_budgets",
-        sql: include_str!("m20261128_000005_budgets.sql"),
-    },
-    SqlMigration {
-        name: "m20261128_000010_enrolment",
-        sql: include_str!("m20261128_000010_enrolment.sql"),
-    },
-    SqlMigration {
-        name: "m20261128_000011_node_revocations",
-        sql: include_str!("m20261128_000011_node_revocations.sql"),
-    },
-    SqlMigration {
-        name: "m20261128_000012_local_requests",
-        sql: include_str!("m20261128_000012_local_requests.sql"),
-    },
-    SqlMigration {
-        name: "m20261128_000020_audit_partitions",
-        sql: include_str!("m20261128_000020_audit_partitions.sql"),
-    },
+    sql!("m20261122_000001_initial"),
+    sql!("m20261128_000005_budgets"),
+    sql!("m20261128_000010_enrolment"),
+    sql!("m20261128_000011_node_revocations"),
+    sql!("m20261128_000012_local_requests"),
+    sql!("m20261128_000020_audit_partitions"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -130,12 +130,21 @@ pub enum PublishAccountError {
 ///
 /// # Errors
 /// As [`publish_account`].
-pub async fn publish_account_if_changed(system: &Client, token: String) -> Result<(), PublishAccountError> {
+pub async fn publish_account_if_changed(system: &Client, token: String) -> Result<Change, PublishAccountError> {
     let wanted = Claims::<AccountClaims>::verify_signature(&token).map_err(PublishAccountError::Token)?;
     if has_account(system, &wanted).await {
-        return Ok(());
+        return Ok(Change::None);
     }
-    publish_account(system, token).await
+    publish_account(system, token).await.map(|()| Change::Published)
+}
+
+/// Whether an account was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The server had it.
+    None,
+    /// The server has it now.
+    Published,
 }
 
 /// Whether the server says that it has this account. A server that does not answer has not.

@@ -91,19 +91,20 @@ impl Topology {
         Ok(names.iter().filter_map(|name| node_of_reports_stream(name)).collect())
     }
 
-    /// Deletes the stream of a node's reports if management has recorded all of them. Repeating it changes nothing.
-    pub async fn forget_recorded_reports(&self, node: &NodeId) -> Result<(), TopologyError> {
+    /// Deletes the stream of a node's reports if management has recorded all of them, and says whether it is gone. Repeating it changes
+    /// nothing.
+    pub async fn forget_recorded_reports(&self, node: &NodeId) -> Result<bool, TopologyError> {
         let name = reports_stream(node);
         let failed = || TopologyError::request(format!("deleting the stream {name}"));
         let stream = match self.context.get_stream(&name).await {
             Ok(stream) => stream,
-            Err(error) if stream_is_absent(&error) => return Ok(()),
+            Err(error) if stream_is_absent(&error) => return Ok(true),
             Err(error) => return Err(failed()(error)),
         };
         if stream.cached_info().state.messages > 0 {
-            return Ok(());
+            return Ok(false);
         }
-        self.context.delete_stream(&name).await.map(drop).map_err(failed())
+        self.context.delete_stream(&name).await.map(|_| true).map_err(failed())
     }
 
     /// Resets a node's consumer, so that it delivers every command again from the start.

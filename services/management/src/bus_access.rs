@@ -15,7 +15,7 @@ use vpnmanager_nats::{
         bus_files::open::{BusFiles, BusFilesError},
         keys::NodePublicKey,
         node_credentials::NodeAuthority,
-        revoke::{self, PublishAccountError, RebuildError},
+        revoke::{self, Change, PublishAccountError, RebuildError},
     },
 };
 use vpnmanager_runtime::error_chain::chain;
@@ -112,8 +112,10 @@ impl BusAccess {
         }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
         let system = self.connect_as_system().await?;
-        *published_at = Utc::now().timestamp();
-        revoke::publish_account_if_changed(&system.client, account).await?;
+        let signed_at = Utc::now().timestamp();
+        if revoke::publish_account_if_changed(&system.client, account).await? == Change::Published {
+            *published_at = signed_at;
+        }
         Ok(())
     }
 }

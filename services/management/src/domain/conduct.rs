@@ -2,10 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
+use vpnmanager_entities::server;
+
 /// Dropped messages are counted for this long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// While a node goes on, it is reported this often.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// A node is degraded for this long after it last sent more than its budget.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// Of what the node has sent more than its budget lately, for people: while it does, it is degraded.
+pub fn recent_excess(server: &server::Model, now: DateTime<Utc>) -> Option<&str> {
+    let at = server.over_budget_at?;
+    server.over_budget.as_deref().filter(|_| now - at < FORGOTTEN_AFTER)
+}
 
 /// What follows for the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,10 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::placement::{readmit::readmit_nodes, rehome::rehome_users},
+    ops::{
+        nodes::note_deafness::heard_since,
+        placement::{readmit::readmit_nodes, rehome::rehome_users},
+    },
 };
 
 pub(super) struct Failover {
@@ -27,7 +30,7 @@ impl Reconciler for Failover {
             app.placer.wake();
         }
         // What looked like the death of a node may have been the deafness of management.
-        let heard_for = Utc::now() - app.hearing.since();
+        let heard_for = Utc::now() - heard_since(app).await?;
         if heard_for.to_std().unwrap_or_default() < app.config.health.lost_after {
             return Ok(Next::Idle);
         }

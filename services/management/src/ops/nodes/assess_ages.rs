@@ -10,7 +10,7 @@ use crate::{
     ops::{
         nodes::{
             change_state::{Transition, change_state},
-            note_deafness::last_deaf,
+            note_deafness::heard_since,
         },
         transact::transact,
     },
@@ -24,9 +24,7 @@ use crate::{
 pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
     let (db, limits) = (&app.db, app.config.health);
     let now = Utc::now();
-    let Some(heard_since) = heard_since(app, now).await? else {
-        return Ok(());
-    };
+    let heard_since = heard_since(app).await?;
     let silent_since = now - limits.stale_after;
     let silent = server::Entity::find()
         .filter(server::COLUMN.last_seen.lt(silent_since))
@@ -53,16 +51,6 @@ pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
         transact(db, |tx| async move { age(&tx, transition).await }).await?;
     }
     Ok(())
-}
-
-/// Since when every replica has heard all that nodes sent; `None` when that is too short for any silence to mean something.
-async fn heard_since(app: &App, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, DbErr> {
-    let here = app.hearing.since();
-    if (now - here).to_std().unwrap_or_default() < app.config.health.stale_after {
-        return Ok(None);
-    }
-    let elsewhere = last_deaf(&app.db).await?;
-    Ok(Some(elsewhere.map_or(here, |elsewhere| here.max(elsewhere))))
 }
 
 /// A node that is cut off the bus cannot send heartbeats.

@@ -4,6 +4,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder, sea_query::OnConflict};
 use vpnmanager_entities::replica;
 
+use crate::app::App;
+
 /// Records that this replica missed, until now, what nodes sent, or could not record it.
 pub async fn note_deafness(db: &impl ConnectionTrait, replica: &str) -> Result<(), DbErr> {
     let row = replica::ActiveModel {
@@ -21,11 +23,12 @@ pub async fn note_deafness(db: &impl ConnectionTrait, replica: &str) -> Result<(
         .map(drop)
 }
 
-/// When a replica last could not hear; `None` if none ever recorded that.
-pub async fn last_deaf(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>, DbErr> {
+/// Since when every replica has heard, and recorded, all that nodes sent.
+pub async fn heard_since(app: &App) -> Result<DateTime<Utc>, DbErr> {
     let newest = replica::Entity::find()
         .order_by_desc(replica::Column::DeafAt)
-        .one(db)
+        .one(&app.db)
         .await?;
-    Ok(newest.map(|replica| replica.deaf_at))
+    let here = app.hearing.since();
+    Ok(newest.map_or(here, |elsewhere| here.max(elsewhere.deaf_at)))
 }

@@ -65,17 +65,6 @@ async fn note_within(transaction: &DatabaseTransaction, excess: &Excess<'_>) -> 
     Ok(true)
 }
 
-/// The reason why a node is degraded, while it sends more than its budget.
-pub fn reason(server: &server::Model, now: DateTime<Utc>) -> Option<String> {
-    let at = server.over_budget_at?;
-    (now - at < FORGOTTEN_AFTER)
-        .then(|| server.over_budget.clone())
-        .flatten()
-}
-
-/// A node is degraded for this long after it last sent more than its budget.
-const FORGOTTEN_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
-
 /// The nodes that are cut off at `now`, with their keys and until when.
 pub async fn cut_off(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Vec<server::Model>, DbErr> {
     server::Entity::find()

@@ -16,12 +16,14 @@ use vpnmanager_nats::{heartbeats::Heartbeat, ids::NodeId};
 
 use crate::{
     config::HealthConfig,
-    domain::health::{self, Assessment, Circumstances},
+    domain::{
+        conduct::recent_excess,
+        health::{self, Assessment, Circumstances},
+    },
     ops::{
         nodes::{
             change_state::{Transition, change_state},
             find_drift::find_drift,
-            note_excess,
             received::{Received, Speaker},
             request_handshakes::request_one,
             track_agent_runs::track_agent_runs,
@@ -69,7 +71,7 @@ async fn record_within(
         let circumstances = Circumstances {
             cloned: observed.is_cloned(&server.name),
             drift_since: drifts.remove(&server.name),
-            excess: note_excess::reason(server, received.at),
+            excess: recent_excess(server, received.at).map(str::to_owned),
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);

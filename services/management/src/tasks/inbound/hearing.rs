@@ -1,4 +1,5 @@
-//! Watches whether this replica hears nodes in time, by sending itself a message each second on the connection on which they speak.
+//! Watches whether this replica hears nodes in time, by sending itself a message each second on the connection on which they speak, and
+//! whether it records in time what they say.
 
 use std::time::Duration;
 
@@ -11,24 +12,30 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vpnmanager_runtime::error_chain::chain;
 
+use super::heartbeats::Mailbox;
 use crate::{app::App, ops::nodes::note_deafness::note_deafness};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// What stands before the message in the queue of the connection was sent by nodes: a longer wait means that they are heard too late.
+/// What stands before the message in the queue of the connection was sent by nodes: a longer wait means that they are heard too late. The
+/// same holds for heartbeats that wait for the database.
 const IN_TIME: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> anyhow::Result<()> {
     let client = app.inbound.client.clone();
     let subject = client.new_inbox();
     let mut echoes = client.subscribe(subject.clone()).await.context("subscribing failed")?;
     let mut connections = app.inbound.connections.clone();
     // Since the start everything was heard.
     connections.mark_unchanged();
-    let mut was_deaf = false;
+    let (mut was_deaf, mut number) = (false, 0_u64);
     while !stop.is_cancelled() {
         let is_new = connections.has_changed().context("the connection is gone")?;
         connections.mark_unchanged();
-        let hears = !is_new && client.connection_state() == State::Connected && echo(&app, &subject, &mut echoes).await;
+        number += 1;
+        let hears = !is_new
+            && client.connection_state() == State::Connected
+            && echo(&app, &subject, &mut echoes, number).await
+            && mailbox.behind() < IN_TIME;
         if !hears {
             app.hearing.missed_until(Utc::now());
             if let Err(error) = note_deafness(&app.db, &app.config.server_id).await {
@@ -51,8 +58,20 @@ pub(super) async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Whether a message comes back in time.
-async fn echo(app: &App, subject: &str, echoes: &mut Subscriber) -> bool {
-    let sent = app.inbound.client.publish(subject.to_owned(), "".into()).await;
-    sent.is_ok() && matches!(timeout(IN_TIME, echoes.next()).await, Ok(Some(_)))
+/// Whether the message with this number comes back in time. Those before it may come late, and prove nothing.
+async fn echo(app: &App, subject: &str, echoes: &mut Subscriber, number: u64) -> bool {
+    let payload = number.to_string();
+    let sent = app.inbound.client.publish(subject.to_owned(), payload.clone().into());
+    if sent.await.is_err() {
+        return false;
+    }
+    let returned = async {
+        while let Some(message) = echoes.next().await {
+            if message.payload == payload.as_bytes() {
+                return true;
+            }
+        }
+        false
+    };
+    timeout(IN_TIME, returned).await.unwrap_or(false)
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
@@ -31,15 +32,25 @@ const MOST_RUNS: usize = 4;
 /// The heartbeats that are not recorded yet. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mailbox {
-    unrecorded: Arc<Mutex<HashMap<NodeId, Vec<Received>>>>,
+    contents: Arc<Mutex<Contents>>,
     filled: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    waiting: HashMap<NodeId, Vec<Received>>,
+    /// When the oldest of those that wait arrived.
+    waiting_since: Option<Instant>,
+    /// When the oldest of those arrived that are being recorded.
+    recording_since: Option<Instant>,
 }
 
 impl Mailbox {
     /// Keeps a heartbeat in place of an older one of the same run. False if the node has too many runs.
     pub(super) fn put(&self, received: Received) -> bool {
-        let mut unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
-        let runs = unrecorded.entry(received.heartbeat.node.clone()).or_default();
+        let mut contents = self.lock();
+        contents.waiting_since.get_or_insert_with(Instant::now);
+        let runs = contents.waiting.entry(received.heartbeat.node.clone()).or_default();
         let instance = received.heartbeat.instance;
         let has_room = runs.len() < MOST_RUNS;
         match runs.iter_mut().find(|held| held.heartbeat.instance == instance) {
@@ -51,20 +62,40 @@ impl Mailbox {
         true
     }
 
-    /// Waits for heartbeats, and takes all of them.
+    /// How long the oldest heartbeat has been waiting for its record.
+    pub(super) fn behind(&self) -> Duration {
+        let contents = self.lock();
+        let oldest = contents.recording_since.or(contents.waiting_since);
+        oldest.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// Waits for heartbeats, and takes all of them. They count as unrecorded until [`Self::recorded`].
     async fn take(&self) -> Vec<Received> {
         self.filled.notified().await;
-        let taken = std::mem::take(&mut *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut contents = self.lock();
+        contents.recording_since = contents.waiting_since.take();
+        let taken = std::mem::take(&mut contents.waiting);
         taken.into_values().flatten().collect()
+    }
+
+    fn recorded(&self) {
+        self.lock().recording_since = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            received = mailbox.take() => if !received.is_empty() {
-                record(&app, received).await;
-            },
+            received = mailbox.take() => {
+                if !received.is_empty() {
+                    record(&app, received).await;
+                }
+                mailbox.recorded();
+            }
             () = stop.cancelled() => return Ok(()),
         }
     }

@@ -108,11 +108,11 @@ impl Listeners {
             .is_none_or(|looked| looked.elapsed() > LOOK_FOR_LEFTOVERS);
         if is_due {
             let topology = &self.shared.app.topology;
-            let with_reports = topology.nodes_with_reports().await?;
-            for node in with_reports.iter().filter(|node| !registered.contains(*node)) {
-                topology.forget_recorded_reports(node).await?;
+            for node in topology.nodes_with_reports().await? {
+                if !registered.contains(&node) && !topology.forget_recorded_reports(&node).await? {
+                    wanted.insert(node);
+                }
             }
-            wanted.extend(with_reports);
             self.looked_for_leftovers = Some(Instant::now());
         }
         let missing: Vec<NodeId> = wanted.into_iter().filter(|node| !self.open.contains(node)).collect();

@@ -45,13 +45,16 @@ pub(super) async fn start(app: &App, tasks: &Tasks, bus_access: &Wake) -> anyhow
         "verdicts",
         verdicts::run(app.clone(), judged, bus_access.clone(), tasks.token()),
     );
-    tasks.spawn("heartbeats", heartbeats::run(app.clone(), mailbox, tasks.token()));
+    tasks.spawn(
+        "heartbeats",
+        heartbeats::run(app.clone(), mailbox.clone(), tasks.token()),
+    );
     tasks.spawn("reports", reports::run(app.clone(), opened, tasks.token()));
     tasks.reconcile("listeners", &app.listeners, LOOK, listeners);
     tasks.spawn(
         "strangers",
         strangers::run(app.clone(), strangers::subscribe(app).await?, tasks.token()),
     );
-    tasks.spawn("hearing", hearing::run(app.clone(), tasks.token()));
+    tasks.spawn("hearing", hearing::run(app.clone(), mailbox, tasks.token()));
     Ok(())
 }

@@ -34,9 +34,12 @@ pub(super) async fn open(app: &App, node: &NodeId, open: &Marks) -> Result<Sourc
     if let Err(error) = app.topology.give_lost_reports_again(node).await {
         warn!(node.id = %node, error = %chain(&error), "Asking for lost reports failed, they are delivered again after the ack wait");
     }
+    let rate = app.config.budget.reports;
+    // What waits for longer than the ack wait would be delivered again.
+    let ahead = usize::try_from(rate.get()).map_or(AHEAD, |rate| rate.saturating_mul(2).min(AHEAD));
     let messages = consumer
         .stream()
-        .max_messages_per_batch(AHEAD)
+        .max_messages_per_batch(ahead)
         .expires(Duration::from_secs(30))
         .heartbeat(Duration::from_secs(5))
         .messages()
@@ -49,7 +52,7 @@ pub(super) async fn open(app: &App, node: &NodeId, open: &Marks) -> Result<Sourc
         });
         ready(message.ok().map(Delivery::from))
     });
-    let pace = Arc::new(limiter(app.config.budget.reports));
+    let pace = Arc::new(limiter(rate));
     let paced = whole.then(move |delivery| {
         let pace = Arc::clone(&pace);
         async move {

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sea_orm::ConnectionTrait;
 use vpnmanager_entities::{credential, placement::Role};
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
@@ -16,25 +15,11 @@ use vpnmanager_management::{
 use vpnmanager_nats::{heartbeats::OpenvpnState, ids::NodeId};
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, node, nodes::heartbeat, view};
+use super::{actor, applied, audited, create, fleet, node, nodes::heartbeat, sql, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(300);
-
-async fn sql(stack: &Stack, statement: &str) {
-    stack.app.db.execute_unprepared(statement).await.expect("executed");
-}
-
-/// Nodes without agents. All look healthy except node-1.
-async fn fleet(nodes: u8) -> Stack {
-    let stack = Stack::start().await;
-    for number in 1..=nodes {
-        enrol(&stack, &format!("node-{number}")).await;
-    }
-    sql(&stack, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
-    stack
-}
 
 async fn lose_node_1(stack: &Stack, ago: &str) {
     sql(

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 use nkeys::KeyPair;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, TransactionTrait,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 use vpnmanager_entities::{
     agent_run,
     server::{self, NodeState},
@@ -17,14 +20,14 @@ use vpnmanager_management::{
 use vpnmanager_nats::{
     connect::Bus,
     envelope::Envelope,
-    heartbeats::OpenvpnState,
+    heartbeats::{Heartbeat, OpenvpnState},
     ids::AgentInstance,
     subjects,
-    sync::{StateDigest, SyncAnswer, SyncRequest},
+    sync::SyncAnswer,
 };
 use vpnmanager_testbed::wait;
 
-use super::{audited, enrol, node, nodes::heartbeat};
+use super::{audited, enrol, node, nodes::heartbeat, sync};
 use crate::{
     bus_node::{connect_as, connect_with, is_connected, join_as},
     stack::Stack,
@@ -107,15 +110,24 @@ async fn server_of(stack: &Stack, id: &str) -> server::Model {
     view.expect("there").server
 }
 
+/// A heartbeat of another run each time.
 async fn beat(bus: &Bus, id: &str) {
-    let payload = Envelope::new(heartbeat(id, OpenvpnState::Up).heartbeat).encode();
+    beat_of(bus, id, AgentInstance::new()).await;
+}
+
+async fn beat_of(bus: &Bus, id: &str, instance: AgentInstance) {
+    let heartbeat = Heartbeat {
+        instance,
+        ..heartbeat(id, OpenvpnState::Up).heartbeat
+    };
     let subject = subjects::health(&node(id));
+    let payload = Envelope::new(heartbeat).encode();
     bus.client.publish(subject, payload).await.expect("published");
 }
 
-/// A heartbeat, and a pause as an honest agent makes it: 20 may come at once, and two in a second.
+/// A heartbeat, and a pause as an honest agent makes it: 20 may come at once, and two in a second. Its run is the same each time.
 async fn beat_in_budget(bus: &Bus, id: &str) {
-    beat(bus, id).await;
+    beat_of(bus, id, AgentInstance(Uuid::from_u128(7))).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
@@ -175,6 +187,47 @@ async fn heard_degraded(stack: &Stack, thief: &Bus) {
 }
 
 #[tokio::test]
+async fn nobody_is_called_lost_while_heartbeats_wait_for_the_database() {
+    const LOST_AFTER: Duration = Duration::from_secs(4);
+    let stack = Stack::start_with(&[("HEALTH_STALE_AFTER", "3s"), ("HEALTH_LOST_AFTER", "4s")]).await;
+    let honest = connect_as(&stack, "node-1").await;
+    let state = async || server_of(&stack, "node-1").await.state;
+    wait::until(SOON, "node-1 to be heard", async || {
+        beat_in_budget(&honest, "node-1").await;
+        state().await == NodeState::Healthy
+    })
+    .await
+    .expect("heard");
+
+    let holder = stack.app.db.begin().await.expect("begun");
+    let hold = "LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE";
+    holder.execute_unprepared(hold).await.expect("locked");
+    let held_from = Utc::now();
+    wait::until(SOON * 3, "management to know that it is behind", async || {
+        beat_in_budget(&honest, "node-1").await;
+        assert_eq!(state().await, NodeState::Healthy);
+        stack.app.hearing.since() > held_from + LOST_AFTER * 2
+    })
+    .await
+    .expect("behind for longer than it takes to be lost");
+    holder.rollback().await.expect("released");
+
+    let before = server_of(&stack, "node-1").await.last_seen;
+    wait::until(SOON, "node-1 to be heard again", async || {
+        beat_in_budget(&honest, "node-1").await;
+        server_of(&stack, "node-1").await.last_seen > before
+    })
+    .await
+    .expect("heard");
+    let changes: Vec<_> = audited(&stack, AuditAction::NodeStateChanged)
+        .await
+        .into_iter()
+        .map(|row| (row.after, row.details))
+        .collect();
+    assert_eq!(changes.len(), 1, "enrolled to healthy: {changes:?}");
+}
+
+#[tokio::test]
 async fn a_node_with_too_many_connections_is_cut_off() {
     let stack = Stack::start_with(&[("BUDGET_CONNECTIONS", "2"), ("BUDGET_CUT_OFF_FOR", "3s")]).await;
     let key = KeyPair::new_user();
@@ -200,21 +253,7 @@ async fn a_node_with_too_many_connections_is_cut_off() {
 async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
     let stack = Stack::start_with(&[("BUDGET_CUT_OFF_AFTER", "1000000"), ("BUDGET_SYNCS", "1")]).await;
     let (thief, honest) = (connect_as(&stack, "node-1").await, connect_as(&stack, "node-2").await);
-    let request = |id: &str| {
-        let request = SyncRequest {
-            node: node(id),
-            instance: AgentInstance::new(),
-            last_sequence: 0,
-            users: 0,
-            digest: StateDigest::default(),
-            complete: false,
-            stream: None,
-            queued_intents: 0,
-            unsettled: 0,
-            at: Utc::now(),
-        };
-        Envelope::new(request).encode()
-    };
+    let request = |id: &str| Envelope::new(sync::request(id)).encode();
     let answered = async |bus: &Bus, id: &str| {
         let asked = bus.client.request(subjects::sync(&node(id)), request(id)).await;
         asked.is_ok_and(|answer| Envelope::<SyncAnswer>::decode(&answer.payload).is_ok())

@@ -16,7 +16,7 @@ use vpnmanager_nats::{
     intents::{Intent, IntentAction, IntentAnswer, IntentRefusal},
 };
 
-use super::{audited, create, enrol, node, view};
+use super::{audited, create, enrol, node, sql, view};
 use crate::stack::Stack;
 
 fn intent(action: IntentAction) -> Intent {
@@ -146,10 +146,6 @@ fn with_most_users(stack: &Stack, max_users: u32) -> App {
         config: Arc::new(config),
         ..stack.app.clone()
     }
-}
-
-async fn sql(stack: &Stack, statement: &str) {
-    stack.app.db.execute_unprepared(statement).await.expect("executed");
 }
 
 async fn recorded(stack: &Stack) -> u64 {

@@ -41,7 +41,7 @@ use vpnmanager_nats::{
 
 use crate::stack::{Stack, csr};
 
-use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use vpnmanager_entities::audit_log;
 
@@ -49,7 +49,21 @@ pub(crate) fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
 }
 
-pub(crate) fn actor() -> Actor {
+pub(crate) async fn sql(stack: &Stack, statement: &str) {
+    stack.app.db.execute_unprepared(statement).await.expect("executed");
+}
+
+/// Nodes without agents that look healthy and in sync.
+async fn fleet(nodes: u8) -> Stack {
+    let stack = Stack::start().await;
+    for number in 1..=nodes {
+        enrol(&stack, &format!("node-{number}")).await;
+    }
+    sql(&stack, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
+    stack
+}
+
+fn actor() -> Actor {
     Actor::key("test", None, None)
 }
 

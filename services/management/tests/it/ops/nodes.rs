@@ -35,6 +35,16 @@ use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 
+/// The node was last heard 40 s ago: by default that is lost.
+async fn fall_silent(stack: &Stack, id: &str) {
+    let mut last = heartbeat(id, OpenvpnState::Up);
+    last.at -= TimeDelta::seconds(40);
+    last.heartbeat.at = last.at;
+    record_heartbeats(&stack.app.db, stack.app.config.health, &[last])
+        .await
+        .expect("recorded");
+}
+
 /// A replica that has heard everything for so long.
 pub(crate) fn hears_since(stack: &Stack, ago: TimeDelta) -> App {
     App {
@@ -97,12 +107,7 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     }
     assert_eq!(state(&stack, "node-1").await, NodeState::Degraded);
 
-    let mut silent = heartbeat("node-1", OpenvpnState::Up);
-    silent.at -= TimeDelta::seconds(40);
-    silent.heartbeat.at = silent.at;
-    record_heartbeats(db, stack.app.config.health, &[silent])
-        .await
-        .expect("recorded");
+    fall_silent(&stack, "node-1").await;
     let app = hears_since(&stack, TimeDelta::hours(1));
     let (one, other) = tokio::join!(assess_ages(&app), assess_ages(&app));
     one.and(other).expect("assessed");
@@ -239,12 +244,7 @@ async fn the_silence_of_a_node_counts_only_while_every_replica_could_hear() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let db = &stack.app.db;
-    let mut silent = heartbeat("node-1", OpenvpnState::Up);
-    silent.at -= TimeDelta::seconds(40);
-    silent.heartbeat.at = silent.at;
-    record_heartbeats(db, stack.app.config.health, &[silent])
-        .await
-        .expect("recorded");
+    fall_silent(&stack, "node-1").await;
 
     assess_ages(&hears_since(&stack, TimeDelta::seconds(10)))
         .await

@@ -20,23 +20,10 @@ use vpnmanager_management::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, create, enrol, node, view};
+use super::{actor, audited, create, enrol, fleet, node, sql, view};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
 const SOON: Duration = Duration::from_secs(20);
-
-async fn fleet(nodes: u8) -> Stack {
-    let stack = Stack::start().await;
-    for number in 1..=nodes {
-        enrol(&stack, &format!("node-{number}")).await;
-    }
-    sql(&stack, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
-    stack
-}
-
-async fn sql(stack: &Stack, statement: &str) {
-    stack.app.db.execute_unprepared(statement).await.expect("executed");
-}
 
 async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
     let new = NewUser {
