@@ -21,8 +21,7 @@ pub trait Authenticator<Identity>: Send + Sync {
     /// The owner of the key.
     ///
     /// The future gives [`ApiError::Unauthorized`] for an unknown key, and [`ApiError::Unavailable`] if the key cannot be looked up.
-    /// `from` is who presents it, where that is known: whoever presents many wrong keys may be slowed down
-    /// ([`ApiError::TooManyRequests`]).
+    /// `from` is who presents it, where that is known: whoever presents many wrong keys may be slowed down.
     fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Identity>;
 }
 

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// How long an answer is shared.
 pub const REMEMBERED_FOR: Duration = Duration::from_millis(250);
@@ -60,5 +60,15 @@ mod tests {
         };
         let answers = join_all((0..100).map(|_| remembered.get(ask()))).await;
         assert_eq!(answers, [0; 100]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_expires_and_a_failure_is_asked_about_again() {
+        let remembered = Remembered::default();
+        assert_eq!(remembered.try_get(async { Err("away") }).await, Err("away"));
+        assert_eq!(remembered.try_get(async { Ok::<_, &str>(1) }).await, Ok(1));
+        assert_eq!(remembered.get(async { 2 }).await, 1, "recent");
+        tokio::time::advance(REMEMBERED_FOR).await;
+        assert_eq!(remembered.get(async { 3 }).await, 3);
     }
 }

@@ -24,10 +24,12 @@ const LARGE_AT_ONCE: usize = 8;
 /// Checks the key of a request: [`auth::check_key`] for one kind of caller.
 type KeyCheck = for<'r> fn(&'r mut Request) -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'r>>;
 
+/// The largest body of an operation in bytes, unless [`Conventions::body_limit_of`](super::Conventions::body_limit_of) says otherwise for it.
+pub const DEFAULT_BODY_LIMIT: usize = 32 * 1024;
+
 /// The rules of admission.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
-    pub(super) body_limit: usize,
     pub(super) body_limits: BTreeMap<String, usize>,
     pub(super) body_timeout: Duration,
     check_key: Option<KeyCheck>,
@@ -35,9 +37,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(body_limit: usize, body_timeout: Duration) -> Self {
+    pub(super) fn new(body_timeout: Duration) -> Self {
         Self {
-            body_limit,
             body_limits: BTreeMap::new(),
             body_timeout,
             check_key: None,
@@ -82,9 +83,9 @@ impl Admission {
     }
 
     async fn read(&self, request: &mut Request, operation: &str) -> Result<Bytes, Response> {
-        let limit = self.body_limits.get(operation).copied().unwrap_or(self.body_limit);
+        let limit = self.body_limits.get(operation).copied().unwrap_or(DEFAULT_BODY_LIMIT);
         let read = async {
-            let _turn = if limit > self.body_limit {
+            let _turn = if limit > DEFAULT_BODY_LIMIT {
                 self.large.acquire().await.ok()
             } else {
                 None

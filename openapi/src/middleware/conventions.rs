@@ -20,9 +20,6 @@ use super::request_id::RequestId;
 use super::request_uri::RequestUri;
 use super::{browsers, problems, request_id};
 
-/// The largest body of an operation in bytes, unless [`Conventions::body_limit_of`] says otherwise for it.
-pub const DEFAULT_BODY_LIMIT: usize = 32 * 1024;
-
 /// How long a body may take, unless [`Conventions::body_timeout`] says otherwise.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -50,7 +47,7 @@ impl Conventions {
             rules: Arc::new(Rules {
                 allowed,
                 document,
-                admission: Admission::new(DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT),
+                admission: Admission::new(DEFAULT_BODY_TIMEOUT),
             }),
         }
     }

@@ -11,6 +11,7 @@ mod request_uri;
 
 mod conventions;
 
-pub use conventions::{Conventional, Conventions, DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT};
+pub use admission::DEFAULT_BODY_LIMIT;
+pub use conventions::{Conventional, Conventions, DEFAULT_BODY_TIMEOUT};
 pub use request_id::RequestId;
 pub use request_uri::RequestUri;

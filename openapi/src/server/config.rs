@@ -51,10 +51,10 @@ pub const SETTINGS: &[Setting] = &[
 /// The `http` section of a service's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpConfig {
-    /// HTTP_HEAD_TIMEOUT: from the first byte of a head, or from the start of a connection, until the head is complete.
+    /// HTTP_HEAD_TIMEOUT: from the first byte of a head until it is complete, and before that from the start of a connection to that byte.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// HTTP_BODY_TIMEOUT: from the end of the head until the body is complete.
+    /// HTTP_BODY_TIMEOUT: from when the key was checked until the body is complete.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// HTTP_IDLE_TIMEOUT: from an answer until the first byte of the next request.

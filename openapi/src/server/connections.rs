@@ -1,23 +1,17 @@
-//! The connections that are open: how many, whose, and what each of them is waiting for.
+//! The connections that are open: how many, whose, and which of them makes room.
 //!
 //! When there is no room for another one, the connection makes room that has waited longest for its caller: for the rest of a request, or
 //! for its answer to be read. A request that management works on is never cut off. So whoever sends requests gets in, however many
 //! silent connections others hold.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Instant;
 
 use super::config::HttpConfig;
+use super::connection::Connection;
 use super::source::Source;
-
-/// A caller that reads nothing of its answer for this long is cut off.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What a body may take longer than `body_timeout`, so that the request itself is answered with 408 first.
-const BODY_GRACE: Duration = Duration::from_secs(5);
 
 /// The open connections of a server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,40 +33,6 @@ struct Book {
     next: u64,
     open: HashMap<u64, Arc<Connection>>,
     by_source: HashMap<Source, usize>,
-}
-
-/// One connection; a request finds it in its extensions.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    source: Source,
-    state: Mutex<State>,
-    close: CancellationToken,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct State {
-    phase: Phase,
-    since: Instant,
-    /// Since when the caller has read nothing of what is sent.
-    unread_since: Option<Instant>,
-    /// Whether there was a request before.
-    used: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// No byte of the next request has come.
-    Silent,
-    /// Some of its head has come.
-    Head,
-    /// Its body is awaited.
-    Body,
-    /// The server works on it.
-    Working,
-    /// The answer is being sent.
-    Answering,
-    /// All of the answer was handed to the socket's buffer.
-    Sent,
 }
 
 /// Why a connection is not taken.
@@ -109,7 +69,7 @@ impl Connections {
     pub(super) fn enter(&self, source: Source, now: Instant) -> Result<Entry, Full> {
         let mut book = self.book();
         if book.count(source) >= self.limits.config.max_connections_per_address {
-            let victim = book.longest_waiting(|connection| connection.source == source);
+            let victim = book.longest_waiting(|connection| connection.source() == source);
             book.close(victim.ok_or(Full::Source)?);
         }
         if book.open.len() >= self.limits.most && !book.make_room() {
@@ -142,7 +102,7 @@ impl Connections {
 
     /// Closes those in which nothing was asked: the server stops.
     pub(super) fn close_silent(&self) {
-        self.close_if(|connection| matches!(connection.state().phase, Phase::Silent | Phase::Head));
+        self.close_if(|connection| connection.is_silent());
     }
 
     /// Closes all of them, whatever they are at.
@@ -172,12 +132,11 @@ impl Book {
     }
 
     fn make_room(&mut self) -> bool {
-        let mut sources: Vec<(usize, Source)> =
-            self.by_source.iter().map(|(source, count)| (*count, *source)).collect();
-        sources.sort_unstable_by(|left, right| right.cmp(left));
-        let victim = sources
-            .into_iter()
-            .find_map(|(_, source)| self.longest_waiting(|connection| connection.source == source));
+        let waiting = self.open.iter().filter_map(|(id, connection)| {
+            let since = connection.waits_since()?;
+            Some((self.count(connection.source()), Reverse(since), *id))
+        });
+        let victim = waiting.max().map(|(.., id)| id);
         victim.map(|id| self.close(id)).is_some()
     }
 
@@ -189,118 +148,19 @@ impl Book {
 
     fn close(&mut self, id: u64) {
         if let Some(connection) = self.remove(id) {
-            connection.close.cancel();
+            connection.close();
         }
     }
 
     fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
         let connection = self.open.remove(&id)?;
-        if let Some(count) = self.by_source.get_mut(&connection.source) {
+        if let Some(count) = self.by_source.get_mut(&connection.source()) {
             *count -= 1;
             if *count == 0 {
-                self.by_source.remove(&connection.source);
+                self.by_source.remove(&connection.source());
             }
         }
         Some(connection)
-    }
-}
-
-impl Connection {
-    fn new(source: Source, now: Instant) -> Self {
-        Self {
-            source,
-            state: Mutex::new(State {
-                phase: Phase::Silent,
-                since: now,
-                unread_since: None,
-                used: false,
-            }),
-            close: CancellationToken::new(),
-        }
-    }
-
-    /// Waits until the connection is to be closed at once.
-    pub(super) async fn closed(&self) {
-        self.close.cancelled().await;
-    }
-
-    /// Bytes have come.
-    pub(super) fn heard(&self) {
-        let mut state = self.state();
-        if state.phase == Phase::Silent {
-            state.enter(Phase::Head);
-        }
-    }
-
-    /// A head is complete.
-    pub(super) fn requested(&self) {
-        self.state().enter(Phase::Body);
-    }
-
-    /// The request is complete: from here on the server keeps the caller waiting.
-    pub(crate) fn complete(&self) {
-        self.state().enter(Phase::Working);
-    }
-
-    /// The answer is known.
-    pub(super) fn answered(&self) {
-        self.state().enter(Phase::Answering);
-    }
-
-    /// All of the answer has been taken from the application.
-    pub(super) fn sent(&self) {
-        let mut state = self.state();
-        if state.phase == Phase::Answering {
-            state.phase = Phase::Sent;
-        }
-    }
-
-    /// Everything was handed to the system.
-    pub(super) fn flushed(&self) {
-        let mut state = self.state();
-        state.unread_since = None;
-        if state.phase == Phase::Sent {
-            state.used = true;
-            state.enter(Phase::Silent);
-        }
-    }
-
-    /// Some of an answer could be written.
-    pub(super) fn written(&self) {
-        self.state().unread_since = None;
-    }
-
-    /// Nothing can be written until the caller reads.
-    pub(super) fn unread(&self) {
-        self.state().unread_since.get_or_insert_with(Instant::now);
-    }
-
-    /// Since when it waits for its caller; `None` while the server works.
-    fn waits_since(&self) -> Option<Instant> {
-        let state = self.state();
-        (state.phase != Phase::Working).then_some(state.unread_since.unwrap_or(state.since))
-    }
-
-    fn deadline(&self, config: &HttpConfig) -> Option<Instant> {
-        let state = *self.state();
-        let unread = state.unread_since.map(|since| since + READ_TIMEOUT);
-        match state.phase {
-            Phase::Silent if state.used => Some(state.since + config.idle_timeout),
-            Phase::Silent | Phase::Head => Some(state.since + config.head_timeout),
-            Phase::Body => Some(state.since + config.body_timeout + BODY_GRACE),
-            Phase::Working | Phase::Answering | Phase::Sent => unread,
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.since = Instant::now();
     }
 }
 
@@ -312,6 +172,8 @@ impl Drop for Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn connections(most: usize, per_address: usize) -> Connections {
@@ -329,7 +191,7 @@ mod tests {
     }
 
     fn is_closed(entry: &Entry) -> bool {
-        entry.connection.close.is_cancelled()
+        entry.connection.is_closed()
     }
 
     #[test]
@@ -375,34 +237,5 @@ mod tests {
         assert_eq!(connections.enter(source(2), now).err(), Some(Full::Server));
         connections.close_overdue(now + Duration::from_secs(3600));
         assert!(!is_closed(&only));
-    }
-
-    #[test]
-    fn each_phase_has_its_time() {
-        let config = HttpConfig::default();
-        let after = |prepare: &dyn Fn(&Connection)| {
-            let connection = Connection::new(source(1), Instant::now());
-            prepare(&connection);
-            let since = connection.state().since;
-            connection
-                .deadline(&config)
-                .map(|deadline| (deadline - since).as_secs())
-        };
-        assert_eq!(after(&|_| ()), Some(10), "nothing came");
-        assert_eq!(after(&|connection| connection.heard()), Some(10), "half a head");
-        assert_eq!(after(&|connection| connection.requested()), Some(35), "half a body");
-        let answer = |connection: &Connection| {
-            connection.complete();
-            connection.answered();
-            connection.sent();
-            connection.flushed();
-        };
-        assert_eq!(after(&answer), Some(75), "kept alive");
-        assert_eq!(after(&|connection| connection.complete()), None, "worked on");
-        let unread = |connection: &Connection| {
-            connection.answered();
-            connection.unread();
-        };
-        assert_eq!(after(&unread), Some(30), "the answer is not read");
     }
 }

@@ -4,6 +4,7 @@
 //! complete, or an answer that is not read, ends with its connection ([`HttpConfig`]).
 
 mod config;
+mod connection;
 mod connections;
 mod framing;
 mod serve;
@@ -27,7 +28,7 @@ use vpnmanager_runtime::descriptors;
 use vpnmanager_runtime::log_limit::LogLimit;
 
 pub use config::{HttpConfig, SETTINGS};
-pub(crate) use connections::Connection;
+pub(crate) use connection::Connection;
 pub use serve::{LONGEST_HEAD, MOST_HEADERS};
 pub use source::Source;
 

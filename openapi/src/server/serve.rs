@@ -21,7 +21,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Connection, Entry};
+use super::connection::Connection;
+use super::connections::Entry;
 use super::framing;
 use super::socket::Socket;
 use crate::middleware::problems;

@@ -41,8 +41,8 @@ impl HealthApi {
     /// Needs no key. A 503 says whether the database, the bus or both cannot be reached. VPN sessions need neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
-        let ping = tokio::time::timeout(PATIENCE, app.db.ping());
-        let database_is_up = self.database.get(async { matches!(ping.await, Ok(Ok(()))) }).await;
+        let ping = async { matches!(tokio::time::timeout(PATIENCE, app.db.ping()).await, Ok(Ok(()))) };
+        let database_is_up = self.database.get(ping).await;
         let bus_is_up = app.bus.client.connection_state() == State::Connected;
         match (database_is_up, bus_is_up) {
             (true, true) => Ok(Json(Health {

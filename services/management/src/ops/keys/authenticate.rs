@@ -28,7 +28,7 @@ use crate::domain::source_budget::SourceBudget;
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 /// How long a key that was right stays in the fast lane.
 const TRUSTED_FOR: Duration = Duration::from_secs(600);
-/// The most keys in the cache, right and wrong ones each.
+/// The most wrong keys in the cache. The right ones are no more than there are.
 const MOST_REMEMBERED: usize = 4096;
 /// The pause before each query of the slower lane.
 const SLOW: Duration = Duration::from_millis(100);

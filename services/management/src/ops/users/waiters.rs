@@ -118,7 +118,7 @@ impl Waiters {
     }
 
     /// The users among these that a request waits for.
-    pub fn waited_for(&self, users: &[UserKey]) -> Vec<UserKey> {
+    fn waited_for(&self, users: &[UserKey]) -> Vec<UserKey> {
         let book = self.book();
         users
             .iter()
@@ -160,7 +160,7 @@ impl Waiters {
     /// When the database could not be read at the end of the time.
     pub async fn until_settled(&self, _place: &Place, view: UserView, timeout: Duration) -> Look {
         let deadline = Instant::now() + timeout;
-        let mut waiting = self.enter(view.user.key);
+        let mut waiting = self.enter(view.user.key, view.user.revision);
         for pause in [FIRST_LOOK, timeout] {
             let until = deadline.min(Instant::now() + pause);
             if let Ok(settled) = tokio::time::timeout_at(until, waiting.settled()).await {
@@ -170,9 +170,11 @@ impl Waiters {
                 // The process stops.
                 return Ok(Some(view));
             };
-            match state? {
-                Some(state) if !state.user.synced && Instant::now() < deadline => {}
-                settled_or_late => return Ok(settled_or_late),
+            match state {
+                Ok(Some(state)) if !state.user.synced && Instant::now() < deadline => {}
+                // The change is made: one read that failed must not turn it into an error.
+                Err(_) if Instant::now() < deadline => {}
+                settled_or_late => return settled_or_late,
             }
         }
         Ok(Some(view))
@@ -180,7 +182,11 @@ impl Waiters {
 
     /// Tells those whose users are settled. One query finds them, whoever recorded the last ack.
     async fn look_at_all(&self, db: &DatabaseConnection) -> Result<Next, DbErr> {
-        let all: Vec<UserKey> = self.book().by_user.keys().copied().collect();
+        let all: Vec<UserKey> = {
+            let mut book = self.book();
+            book.by_user.retain(|_, waiters| waiters.receiver_count() > 0);
+            book.by_user.keys().copied().collect()
+        };
         if all.is_empty() {
             return Ok(Next::Idle);
         }
@@ -198,7 +204,7 @@ impl Waiters {
         Ok(Next::After(LOOK_AGAIN))
     }
 
-    fn enter(&self, user: UserKey) -> Waiting {
+    fn enter(&self, user: UserKey, revision: i64) -> Waiting {
         let (news, first) = {
             let mut book = self.book();
             let first = book.by_user.is_empty();
@@ -207,11 +213,7 @@ impl Waiters {
         if first {
             self.entered.wake();
         }
-        Waiting {
-            waiters: self.clone(),
-            user,
-            news,
-        }
+        Waiting { revision, news }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -239,10 +241,10 @@ impl Drop for Place {
     }
 }
 
-/// One waiting request; dropping it ends the wait.
+/// One waiting request.
 struct Waiting {
-    waiters: Waiters,
-    user: UserKey,
+    /// What it waits for: news of an older revision, read before its own change, say nothing.
+    revision: i64,
     news: watch::Receiver<News>,
 }
 
@@ -256,23 +258,9 @@ impl Waiting {
             }
             match self.news.borrow_and_update().clone() {
                 News::Gone => return None,
-                News::State(view) if view.user.synced => return Some(*view),
+                News::State(view) if view.user.synced && view.user.revision >= self.revision => return Some(*view),
                 News::State(_) | News::None => {}
             }
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut book = self.waiters.book();
-        // This receiver is still counted.
-        if book
-            .by_user
-            .get(&self.user)
-            .is_some_and(|waiters| waiters.receiver_count() <= 1)
-        {
-            book.by_user.remove(&self.user);
         }
     }
 }

@@ -1,0 +1,202 @@
+//! One open connection, and what it is waiting for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::config::HttpConfig;
+use super::source::Source;
+
+/// A caller that reads nothing of its answer for this long is cut off.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a body may take longer than `body_timeout`, so that the request itself is answered with 408 first.
+const BODY_GRACE: Duration = Duration::from_secs(5);
+
+/// One connection; a request finds it in its extensions.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    source: Source,
+    state: Mutex<State>,
+    close: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// Since when the caller has read nothing of what is sent.
+    unread_since: Option<Instant>,
+    /// Whether there was a request before.
+    used: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No byte of the next request has come.
+    Silent,
+    /// Some of its head has come.
+    Head,
+    /// Its key is being checked, or its body is awaited.
+    Body,
+    /// The server works on it.
+    Working,
+    /// The answer is being sent.
+    Answering,
+    /// All of the answer was handed to the socket's buffer.
+    Sent,
+}
+
+impl Connection {
+    pub(super) fn new(source: Source, now: Instant) -> Self {
+        Self {
+            source,
+            state: Mutex::new(State {
+                phase: Phase::Silent,
+                since: now,
+                unread_since: None,
+                used: false,
+            }),
+            close: CancellationToken::new(),
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Whether nothing was asked in it: at most some of a head has come.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.state().phase, Phase::Silent | Phase::Head)
+    }
+
+    /// It is to be closed at once.
+    pub(super) fn close(&self) {
+        self.close.cancel();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_closed(&self) -> bool {
+        self.close.is_cancelled()
+    }
+
+    /// Waits until the connection is to be closed at once.
+    pub(super) async fn closed(&self) {
+        self.close.cancelled().await;
+    }
+
+    /// Bytes have come.
+    pub(super) fn heard(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Silent {
+            state.enter(Phase::Head);
+        }
+    }
+
+    /// A head is complete.
+    pub(super) fn requested(&self) {
+        self.state().enter(Phase::Body);
+    }
+
+    /// The request is complete: from here on the server keeps the caller waiting.
+    pub(crate) fn complete(&self) {
+        self.state().enter(Phase::Working);
+    }
+
+    /// The answer is known.
+    pub(super) fn answered(&self) {
+        self.state().enter(Phase::Answering);
+    }
+
+    /// All of the answer has been taken from the application.
+    pub(super) fn sent(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Answering {
+            state.phase = Phase::Sent;
+        }
+    }
+
+    /// Everything was handed to the system.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        state.unread_since = None;
+        if state.phase == Phase::Sent {
+            state.used = true;
+            state.enter(Phase::Silent);
+        }
+    }
+
+    /// Some of an answer could be written.
+    pub(super) fn written(&self) {
+        self.state().unread_since = None;
+    }
+
+    /// Nothing can be written until the caller reads.
+    pub(super) fn unread(&self) {
+        self.state().unread_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Since when it waits for its caller; `None` while the server works.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.phase != Phase::Working).then_some(state.unread_since.unwrap_or(state.since))
+    }
+
+    pub(super) fn deadline(&self, config: &HttpConfig) -> Option<Instant> {
+        let state = *self.state();
+        let unread = state.unread_since.map(|since| since + READ_TIMEOUT);
+        match state.phase {
+            Phase::Silent if state.used => Some(state.since + config.idle_timeout),
+            Phase::Silent | Phase::Head => Some(state.since + config.head_timeout),
+            Phase::Body => Some(state.since + config.body_timeout + BODY_GRACE),
+            Phase::Working | Phase::Answering | Phase::Sent => unread,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_has_its_time() {
+        let config = HttpConfig::default();
+        let after = |prepare: &dyn Fn(&Connection)| {
+            let connection = Connection::new(Source::of([192, 0, 2, 1].into()), Instant::now());
+            prepare(&connection);
+            let since = connection.state().since;
+            connection
+                .deadline(&config)
+                .map(|deadline| (deadline - since).as_secs())
+        };
+        assert_eq!(after(&|_| ()), Some(10), "nothing came");
+        assert_eq!(after(&|connection| connection.heard()), Some(10), "half a head");
+        assert_eq!(after(&|connection| connection.requested()), Some(35), "half a body");
+        let answer = |connection: &Connection| {
+            connection.complete();
+            connection.answered();
+            connection.sent();
+            connection.flushed();
+        };
+        assert_eq!(after(&answer), Some(75), "kept alive");
+        assert_eq!(after(&|connection| connection.complete()), None, "worked on");
+        let unread = |connection: &Connection| {
+            connection.answered();
+            connection.unread();
+        };
+        assert_eq!(after(&unread), Some(30), "the answer is not read");
+    }
+}
