@@ -12,7 +12,7 @@ use crate::{
     ops::{
         audit_room,
         housekeeping::make_audit_partitions,
-        nodes::{assess_ages::assess_ages, tell_draining::tell_draining},
+        nodes::{assess_ages::assess_ages, sum_totals::sum_totals, tell_draining::tell_draining},
     },
 };
 
@@ -53,6 +53,12 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         &unwoken,
         SECOND,
         on(app, |app| async move { assess_ages(&app).await }),
+    );
+    tasks.reconcile(
+        "node-totals",
+        &unwoken,
+        SECOND,
+        on(app, |app| async move { sum_totals(&app.leases).await }),
     );
     tasks.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
     tasks.reconcile(

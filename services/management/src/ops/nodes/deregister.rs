@@ -119,10 +119,24 @@ async fn record_end(
     revoke_bus_key(transaction, &server.bus_public_key, node).await?;
     let moved = leave_users(transaction, node, &app.config.server_id).await?;
     server::Entity::delete_by_id(server.id).exec(transaction).await?;
+    forget_totals(transaction, node).await?;
     let entry = Entry::new(actor, AuditAction::NodeDeregistered, node)
         .details(format!("{moved} users were homed on it"))
         .before(node_snapshot(&server));
     audit::record_one(transaction, entry).await?;
+    Ok(())
+}
+
+/// Deletes what was counted of a node without placements. Changes first: one that is being added to the totals now is waited for.
+async fn forget_totals(transaction: &DatabaseTransaction, node: &NodeId) -> Result<(), DbErr> {
+    for table in ["node_total_changes", "node_totals"] {
+        let statement = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            format!("DELETE FROM {table} WHERE server_id = $1"),
+            [node.clone().into()],
+        );
+        transaction.execute_raw(statement).await?;
+    }
     Ok(())
 }
 

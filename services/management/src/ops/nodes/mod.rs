@@ -4,6 +4,7 @@ pub mod change;
 pub mod deregister;
 pub mod read;
 pub mod register;
+pub mod sum_totals;
 
 pub mod answer_sync;
 pub mod find_drift;

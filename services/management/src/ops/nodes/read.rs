@@ -89,8 +89,8 @@ pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec
 
 /// Reads how far one node has applied its commands.
 pub async fn progress(db: &impl ConnectionTrait, node: &NodeId) -> Result<Progress, DbErr> {
-    let all = progress_of(db, vec![node.clone()]).await?;
-    Ok(all.into_values().next().unwrap_or_default())
+    let mut all = progress_of(db, std::slice::from_ref(node)).await?;
+    Ok(all.remove(node).unwrap_or_default())
 }
 
 async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result<Vec<NodeView>, DbErr> {
@@ -106,7 +106,7 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         .into_iter()
         .map(|health| (health.server_id.clone(), health))
         .collect();
-    let mut progress = progress_of(db, names).await?;
+    let mut progress = progress_of(db, &names).await?;
     let views = servers.into_iter().map(|server| NodeView {
         health: health.remove(&server.name),
         progress: progress.remove(&server.name).unwrap_or_default(),
@@ -124,22 +124,29 @@ struct ProgressRow {
     oldest_pending_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
     last_applied_at: Option<DateTime<Utc>>,
-    digest: Option<i64>,
+    digest: i64,
 }
 
-async fn progress_of(db: &impl ConnectionTrait, nodes: Vec<NodeId>) -> Result<HashMap<NodeId, Progress>, DbErr> {
+/// Reads how far these nodes have applied their commands, whatever the number of their users: from the totals, and from the pending
+/// placements and those with an error by an index each.
+pub async fn progress_of(db: &impl ConnectionTrait, nodes: &[NodeId]) -> Result<HashMap<NodeId, Progress>, DbErr> {
     let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "SELECT server_id,
-             count(*) FILTER (WHERE wanted_present) AS wanted,
-             count(*) FILTER (WHERE applied_revision >= wanted_revision) AS applied,
-             count(*) FILTER (WHERE applied_revision < wanted_revision) AS pending,
-             min(COALESCE(published_at, created_at)) FILTER (WHERE applied_revision < wanted_revision) AS oldest_pending_at,
-             (array_agg(error ORDER BY id DESC) FILTER (WHERE error IS NOT NULL))[1] AS last_error,
-             max(applied_at) AS last_applied_at,
-             bit_xor(digest) AS digest
-         FROM placements WHERE server_id = ANY($1) GROUP BY server_id",
+        "SELECT t.*,
+             (SELECT min(COALESCE(p.published_at, p.created_at)) FROM placements p
+              WHERE p.server_id = t.server_id AND p.applied_revision < p.wanted_revision) AS oldest_pending_at,
+             (SELECT p.error FROM placements p WHERE p.server_id = t.server_id AND p.error IS NOT NULL
+              ORDER BY p.id DESC LIMIT 1) AS last_error
+         FROM (
+             SELECT server_id, sum(wanted)::bigint AS wanted, sum(applied)::bigint AS applied, sum(pending)::bigint AS pending,
+                 bit_xor(digest) AS digest, max(last_applied_at) AS last_applied_at
+             FROM (
+                 SELECT server_id, wanted, applied, pending, digest, last_applied_at FROM node_totals WHERE server_id = ANY($1)
+                 UNION ALL
+                 SELECT server_id, wanted, applied, pending, digest, last_applied_at FROM node_total_changes WHERE server_id = ANY($1)
+             ) AS parts GROUP BY server_id
+         ) AS t",
         [names.into()],
     );
     let rows = ProgressRow::find_by_statement(statement).all(db).await?;
@@ -151,7 +158,7 @@ async fn progress_of(db: &impl ConnectionTrait, nodes: Vec<NodeId>) -> Result<Ha
             oldest_pending_at: row.oldest_pending_at,
             last_error: row.last_error,
             last_applied_at: row.last_applied_at,
-            digest: StateDigest(row.digest.unwrap_or_default().cast_unsigned()),
+            digest: StateDigest(row.digest.cast_unsigned()),
         };
         (row.server_id, progress)
     });

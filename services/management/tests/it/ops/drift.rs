@@ -15,6 +15,7 @@ use vpnmanager_management::ops::{
         record_heartbeats::record_heartbeats,
     },
     reports::apply_reports::apply_reports,
+    users::{read::get_user, remove::remove_user},
 };
 use vpnmanager_nats::{
     heartbeats::OpenvpnState,
@@ -22,7 +23,7 @@ use vpnmanager_nats::{
     sync::StateDigest,
 };
 
-use super::{applied, create, enrol, node, nodes::heartbeat};
+use super::{actor, applied, create, enrol, node, nodes::heartbeat};
 use crate::stack::Stack;
 
 const DRIFTS: &str = "it holds something else than it should, and is being put right";
@@ -132,4 +133,25 @@ async fn what_is_on_its_way_is_no_drift() {
         let (state, _, prompted) = watched.hears(watched.says(wrong)).await;
         assert_eq!((state, prompted), (NodeState::Healthy, false));
     }
+}
+
+#[tokio::test]
+async fn a_removal_that_completes_after_the_node_looked_at_itself_is_no_drift() {
+    let watched = Watched::start().await;
+    let mut looked = watched.says(watched.right);
+    looked.heartbeat.at = Utc::now();
+    let username = "alice".parse().expect("a valid username");
+    let alice = get_user(&watched.stack.app.db, &username).await.expect("read");
+    let alice = alice.expect("there");
+    remove_user(&watched.stack.app, &actor(), &username)
+        .await
+        .expect("removed");
+    let ack = applied("node-1", &alice, 2);
+    apply_reports(&watched.stack.app, &[ack], &[]).await.expect("recorded");
+
+    let (state, _, prompted) = watched.hears(looked).await;
+    assert_eq!((state, prompted), (NodeState::Healthy, false));
+    // What it holds from now on counts again.
+    let (_, _, prompted) = watched.hears(watched.says(watched.right)).await;
+    assert!(prompted);
 }

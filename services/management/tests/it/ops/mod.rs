@@ -16,6 +16,7 @@ mod revocations;
 mod signing;
 mod starting;
 mod sync;
+mod totals;
 mod transact;
 
 use chrono::Utc;

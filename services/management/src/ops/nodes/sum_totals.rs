@@ -1,0 +1,37 @@
+//! Adds the changes of nodes' totals to the totals. Whoever changes placements adds a change and waits for nobody.
+
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
+use vpnmanager_runtime::reconcile::Next;
+
+/// Changes that one statement adds.
+const BATCH: i64 = 5_000;
+
+#[derive(FromQueryResult)]
+struct Taken {
+    changes: i64,
+}
+
+/// Adds up to 5,000 changes. All replicas may run this at the same time: each takes other rows. Who reads totals and changes in one
+/// statement sees each change once.
+pub async fn sum_totals(db: &DatabaseConnection) -> Result<Next, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        // Totals in the order of their names: no deadlock between two replicas.
+        "WITH taken AS (
+             DELETE FROM node_total_changes WHERE id IN (
+                 SELECT id FROM node_total_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+             RETURNING *),
+         summed AS (
+             INSERT INTO node_totals AS t (server_id, wanted, applied, pending, digest, last_applied_at)
+                 SELECT server_id, sum(wanted), sum(applied), sum(pending), bit_xor(digest), max(last_applied_at)
+                 FROM taken GROUP BY server_id ORDER BY server_id
+             ON CONFLICT (server_id) DO UPDATE SET wanted = t.wanted + EXCLUDED.wanted, applied = t.applied + EXCLUDED.applied,
+                 pending = t.pending + EXCLUDED.pending, digest = t.digest # EXCLUDED.digest,
+                 last_applied_at = GREATEST(t.last_applied_at, EXCLUDED.last_applied_at))
+         SELECT count(*) AS changes FROM taken",
+        [BATCH.into()],
+    );
+    let taken = Taken::find_by_statement(statement).one(db).await?;
+    let is_full = taken.is_some_and(|taken| taken.changes == BATCH);
+    Ok(if is_full { Next::Again } else { Next::Idle })
+}
