@@ -28,6 +28,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000012_local_requests"),
     sql!("m20261128_000020_audit_partitions"),
     sql!("m20261128_000030_node_totals"),
+    sql!("m20261128_000031_urgent"),
 ];
 
 /// A migration that runs one file of SQL.

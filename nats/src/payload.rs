@@ -50,5 +50,6 @@ payloads! {
     SyncAnswer: 8 * 1024;
     IntentAnswer: 8 * 1024;
     SignAnswer: 128 * 1024;
-    NodeRequest: 8 * 1024;
+    // One command at most.
+    NodeRequest: 256 * 1024;
 }

@@ -43,6 +43,8 @@ pub struct App {
     pub pki: Arc<Pki>,
     /// Wakes the task that publishes placements.
     pub publisher: Wake,
+    /// Wakes the task that sends commands that end access directly.
+    pub urgent: Wake,
     /// Wakes the task that listens to nodes.
     pub listeners: Wake,
     /// Wakes the task that places users on nodes.
@@ -63,4 +65,12 @@ pub struct App {
     pub creates: Creates,
     /// Batches the signing of certificates, so that many share a commit.
     pub signatures: Signatures,
+}
+
+impl App {
+    /// Wakes whatever brings the newest commands to the nodes.
+    pub fn wake_publishers(&self) {
+        self.urgent.wake();
+        self.publisher.wake();
+    }
 }

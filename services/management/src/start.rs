@@ -79,6 +79,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         bus_access,
         pki,
         publisher,
+        urgent: Wake::new(),
         listeners: Wake::new(),
         placer: Wake::new(),
         drains: Wake::new(),

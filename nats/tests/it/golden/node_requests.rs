@@ -9,7 +9,12 @@ use super::{
 
 mod requests {
     use serde_json::Value;
-    use vpnmanager_nats::{node_requests::NodeRequest, subjects};
+    use vpnmanager_nats::{
+        commands::{Command, RemoveUser},
+        ids::Revision,
+        node_requests::NodeRequest,
+        subjects,
+    };
 
     use super::*;
 
@@ -17,6 +22,7 @@ mod requests {
         NodeRequest::Profile { .. } => "profile",
         NodeRequest::Sessions { .. } => "sessions",
         NodeRequest::Drain { .. } => "drain",
+        NodeRequest::Apply { .. } => "apply",
         NodeRequest::Sync => "sync",
         NodeRequest::Retire { .. } => "retire",
     });
@@ -56,6 +62,14 @@ mod requests {
                 draining: true,
                 pace: 20,
             }),
+            Envelope::new(NodeRequest::Apply {
+                command: Command::RemoveUser(RemoveUser {
+                    node: fixed::node(),
+                    user_key: fixed::user_key(),
+                    username: fixed::username(),
+                    revision: Revision(4),
+                }),
+            }),
             Envelope::new(NodeRequest::Sync),
             Envelope::new(NodeRequest::Retire {
                 reason: "this node was deregistered".to_owned(),
@@ -65,7 +79,11 @@ mod requests {
 }
 
 mod answers {
-    use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer, ProfileParts};
+    use vpnmanager_nats::{
+        acks::{Ack, Outcome},
+        ids::Revision,
+        node_requests::{LiveSession, NodeAnswer, ProfileParts},
+    };
 
     use super::*;
 
@@ -73,6 +91,7 @@ mod answers {
         NodeAnswer::Profile { .. } => "profile",
         NodeAnswer::ProfileParts(_) => "profile_parts",
         NodeAnswer::Sessions { .. } => "sessions",
+        NodeAnswer::Acked { .. } => "acked",
         NodeAnswer::Done => "done",
         NodeAnswer::NotFound { .. } => "not_found",
         NodeAnswer::Failed { .. } => "failed",
@@ -102,6 +121,19 @@ mod answers {
             Envelope::new(NodeAnswer::Sessions {
                 sessions: vec![session(Some("10.8.0.2")), session(None)],
                 more: true,
+            }),
+            Envelope::new(NodeAnswer::Acked {
+                ack: Ack {
+                    node: fixed::node(),
+                    instance: fixed::instance(),
+                    user_key: fixed::user_key(),
+                    revision: Revision(4),
+                    outcome: Outcome::Applied {
+                        issued: None,
+                        note: None,
+                    },
+                    applied_at: fixed::moment(),
+                },
             }),
             Envelope::new(NodeAnswer::Done),
             Envelope::new(NodeAnswer::NotFound {

@@ -1,5 +1,6 @@
 //! Requests of management to this node: one arm below and one file in the folder for each verb.
 
+mod apply;
 mod drain;
 mod profile;
 mod retire;
@@ -75,6 +76,7 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
         NodeRequest::Drain { draining, pace } => {
             unless_refused(shared, drain::answer(shared, draining.then_some(pace.max(1)))).await
         }
+        NodeRequest::Apply { command } => unless_refused(shared, apply::answer(shared, command)).await,
         // A refused agent answers too: the handshake may tell it that it is accepted again, or a clone that it is refused.
         NodeRequest::Sync => Some(sync::answer(shared)),
         NodeRequest::Retire { reason } => Some(retire::answer(shared, &reason).await.unwrap_or_else(failed)),

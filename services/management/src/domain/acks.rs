@@ -128,6 +128,8 @@ mod tests {
             published_at: None,
             attempts: 1,
             lease_until: DateTime::UNIX_EPOCH,
+            urgent_since: None,
+            asked_at: None,
             digest: 5,
             created_at: Utc::now(),
         }

@@ -24,6 +24,7 @@ mod inbound;
 mod placer;
 mod publisher;
 mod revocations;
+mod urgent;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
@@ -46,6 +47,12 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         &app.publisher,
         SECOND,
         publisher::Publisher::new(app.clone()),
+    );
+    tasks.reconcile(
+        "urgent-commands",
+        &app.urgent,
+        SECOND,
+        urgent::Urgent::new(app.clone(), tasks),
     );
     tasks.reconcile("placer", &app.placer, PLACER_PERIOD, on(app, placer::place));
     tasks.reconcile(

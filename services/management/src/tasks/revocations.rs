@@ -8,7 +8,7 @@ use crate::{app::App, ops::credentials::revoke_node::revoke_some};
 pub(super) async fn revoke(app: App) -> Result<Next, DbErr> {
     let revoked = revoke_some(&app.db).await?;
     if revoked.users > 0 {
-        app.publisher.wake();
+        app.wake_publishers();
     }
     Ok(if revoked.more { Next::Again } else { Next::Idle })
 }

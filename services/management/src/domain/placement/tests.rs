@@ -73,6 +73,8 @@ fn placed(server: &str, role: Role) -> placement::Model {
         published_at: None,
         attempts: 0,
         lease_until: DateTime::UNIX_EPOCH,
+        urgent_since: None,
+        asked_at: None,
         digest: 0,
         created_at: Utc::now(),
     }

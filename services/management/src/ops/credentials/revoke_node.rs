@@ -27,7 +27,7 @@ use crate::{
         audit::{self, Entry},
         credentials::give::{NewCredential, give_credentials},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
     },
 };
@@ -278,7 +278,7 @@ async fn renew(
         .filter(user::COLUMN.id.is_in(renewed.clone()))
         .exec(transaction)
         .await?;
-    want_newest(transaction, &ids).await?;
+    want_newest(transaction, &ids, Urgency::EndsAccess).await?;
     for user in staying {
         let state = if renewed.contains(&user.id) {
             Next::Given

@@ -25,7 +25,7 @@ use crate::{
         credentials::revoke_node::{self, NodeCredentials},
         nodes::{ask::ask_node, bus_keys::revoke_bus_key, one_at_a_time::one_at_a_time},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::end_removals::end_removals,
     },
@@ -176,6 +176,6 @@ async fn leave_users(transaction: &DatabaseTransaction, node: &NodeId, recorder:
     let homed = ids("SELECT id FROM users WHERE server_id = $1 AND removed_at IS NULL ORDER BY id").await?;
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
     hand_over(transaction, &moves).await?;
-    want_newest(transaction, &placed).await?;
+    want_newest(transaction, &placed, Urgency::Ordinary).await?;
     Ok(moves.len())
 }

@@ -24,7 +24,7 @@ use crate::{
     ops::{
         audit::{self, Entry},
         credentials::give::{NewCredential, give_credentials},
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
     },
 };
@@ -150,7 +150,7 @@ async fn add_nodes(
         update = update.col_expr(user::Column::ServerId, Expr::value(home.clone()));
     }
     update.exec(transaction).await?;
-    want_newest(transaction, &[user.id]).await?;
+    want_newest(transaction, &[user.id], Urgency::Ordinary).await?;
     let before: Vec<&NodeId> = held.iter().map(|placement| &placement.server_id).collect();
     let added: Vec<&str> = missing.iter().map(|(node, _)| node.as_str()).collect();
     let recorder = new_home.unwrap_or(&user.server_id);

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 use crate::ops::{
     credentials::give::{NewCredential, give_credentials},
     placement::choose_homes::Move,
-    publications::make_due::want_newest,
+    publications::make_due::{Urgency, want_newest},
 };
 
 /// Makes the moves; the caller must have locked the users. If the old home still holds a user, it becomes a standby. Old profiles stay
@@ -27,7 +27,7 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Res
              protocol = s.public_protocol, revision = u.revision + 1, synced = false
          FROM moves m JOIN servers s ON s.name = m.home WHERE u.id = m.user_id";
     transaction.execute_raw(run(users)).await?;
-    want_newest(transaction, &ids).await?;
+    want_newest(transaction, &ids, Urgency::Ordinary).await?;
     let credentials: Vec<NewCredential> = moves
         .iter()
         .map(|change| NewCredential::new(change.user_id, &change.username, &change.to))

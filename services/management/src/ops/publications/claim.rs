@@ -24,7 +24,7 @@ pub struct Claim {
     pub publication: Publication,
 }
 
-/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream.
+/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream, those first that end access.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     // An array and not `IN`: PostgreSQL would plan that as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
@@ -33,7 +33,7 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
          WHERE id = ANY (ARRAY(
              SELECT id FROM placements
              WHERE published_revision < wanted_revision AND lease_until < now()
-             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+             ORDER BY (urgent_since IS NULL), id LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING *",
         [
             LEASE.as_secs_f64().into(),
@@ -41,15 +41,17 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
         ],
     );
     let mut claimed = placement::Model::find_by_statement(statement).all(db).await?;
-    claimed.sort_by_key(|placement| placement.id);
+    claimed.sort_by_key(|placement| (placement.urgent_since.is_none(), placement.id));
     publications(db, claimed).await
 }
 
-async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -> Result<Vec<Claim>, DbErr> {
+/// The claimed placements with their commands, in the same order. Placements of users that were deleted meanwhile are left out.
+pub(super) async fn publications(db: &DatabaseConnection, claimed: Vec<placement::Model>) -> Result<Vec<Claim>, DbErr> {
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
     let mut ids: Vec<i64> = claimed.iter().map(|placement| placement.user_id).collect();
+    ids.sort_unstable();
     ids.dedup();
     let users = user::Entity::find()
         .filter(user::Column::Id.eq_any(ids.clone()))

@@ -14,7 +14,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
     },
 };
@@ -65,7 +65,7 @@ async fn raise_within(
         return Ok(());
     }
     let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
-    want_newest(transaction, &ids).await?;
+    want_newest(transaction, &ids, Urgency::Ordinary).await?;
     // Each is recorded, also when the node has no room in the trail: the pause of the next one counts from its entry.
     let entries = raised.iter().map(|user| {
         Entry::new(&Actor::system(), AuditAction::UserRevisionRaised, recorder)

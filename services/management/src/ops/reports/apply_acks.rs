@@ -64,7 +64,7 @@ pub(super) async fn apply_acks(
     }
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
-        tombstones: tombstones(&taken),
+        tombstones: tombstones(&taken).chain(held.left_behind(&newest)).collect(),
     })
 }
 
@@ -132,6 +132,19 @@ impl Held {
         taken
     }
 
+    /// The tombstones of users whom nobody holds any more: a node that was asked directly had applied one before it was in the stream.
+    fn left_behind(&self, acks: &[&Ack]) -> impl Iterator<Item = AckedTombstone> {
+        let unknown = acks
+            .iter()
+            .filter(|ack| self.users.iter().all(|user| user.key != ack.user_key));
+        unknown.map(|ack| AckedTombstone {
+            node: ack.node.clone(),
+            user: ack.user_key,
+            // Keys are never used again: whatever the stream holds of this one is of no use.
+            sequence: u64::MAX - 1,
+        })
+    }
+
     fn placements_of(&self, user: i64) -> &[placement::Model] {
         self.placements.get(&user).map_or(&[], Vec::as_slice)
     }
@@ -155,7 +168,8 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
         transaction.get_database_backend(),
         // The array of errors holds no NULL: an empty text stands for it.
         "UPDATE placements p SET applied_revision = r.revision, digest = r.digest, outcome = r.outcome, error = NULLIF(r.error, ''),
-             applied_at = CASE WHEN r.outcome = 'applied' THEN r.at ELSE p.applied_at END
+             applied_at = CASE WHEN r.outcome = 'applied' THEN r.at ELSE p.applied_at END,
+             urgent_since = CASE WHEN r.revision < p.wanted_revision THEN p.urgent_since END
          FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[])
                   AS r (id, revision, digest, outcome, error, at)
          WHERE p.id = r.id",
@@ -164,8 +178,8 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
     transaction.execute_raw(statement).await.map(drop)
 }
 
-fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
-    let tombstones = taken
+fn tombstones(taken: &[Taken<'_>]) -> impl Iterator<Item = AckedTombstone> {
+    taken
         .iter()
         .filter(|taken| !taken.placement.wanted_present && acks::is_settled(&taken.placement))
         .filter_map(|Taken { ack, placement, .. }| {
@@ -174,8 +188,7 @@ fn tombstones(taken: &[Taken<'_>]) -> Vec<AckedTombstone> {
                 user: ack.user_key,
                 sequence: u64::try_from(placement.published_sequence).ok()?,
             })
-        });
-    tombstones.collect()
+        })
 }
 
 /// A profile that the home node of a credential issued.

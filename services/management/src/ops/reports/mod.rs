@@ -2,3 +2,4 @@
 
 pub mod apply_acks;
 pub mod apply_reports;
+pub mod follow_up;

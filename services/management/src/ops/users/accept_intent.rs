@@ -27,7 +27,7 @@ use crate::{
 /// Carries out one intent, once. After an error, and after [`IntentAnswer::Unavailable`], the node sends it again.
 pub async fn accept(app: &App, intent: &Intent) -> Result<IntentAnswer, DbErr> {
     let answer = transact(&app.db, |tx| async move { accept_within(app, &tx, intent).await }).await?;
-    app.publisher.wake();
+    app.wake_publishers();
     Ok(answer)
 }
 

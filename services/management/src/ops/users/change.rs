@@ -10,7 +10,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, user_snapshot},
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
@@ -42,7 +42,7 @@ pub async fn change_user(
         Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
     .await?;
-    app.publisher.wake();
+    app.wake_publishers();
     Ok(view)
 }
 
@@ -67,7 +67,7 @@ async fn apply(
     row.revision = Set(revision);
     row.synced = Set(false);
     let after = row.update(transaction).await?;
-    want_newest(transaction, &[after.id]).await?;
+    want_newest(transaction, &[after.id], urgency(&before, &after)).await?;
     let action = match (before.active, active) {
         (true, false) => AuditAction::UserSuspended,
         (false, true) => AuditAction::UserResumed,
@@ -79,4 +79,19 @@ async fn apply(
         .after(user_snapshot(&after));
     audit::record_one(transaction, entry).await?;
     Ok(after)
+}
+
+/// Urgent when the user may do less than before, or for a shorter time.
+fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
+    let is_suspended = before.active && !after.active;
+    let ends_earlier = match (before.expires_at, after.expires_at) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(before), Some(after)) => after < before,
+    };
+    if is_suspended || ends_earlier {
+        Urgency::EndsAccess
+    } else {
+        Urgency::Ordinary
+    }
 }

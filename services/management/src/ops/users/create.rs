@@ -236,6 +236,8 @@ impl Draft {
             published_at: None,
             attempts: 0,
             lease_until: DateTime::<Utc>::UNIX_EPOCH,
+            urgent_since: None,
+            asked_at: None,
             digest: 0,
             created_at,
         });

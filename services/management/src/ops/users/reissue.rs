@@ -13,7 +13,7 @@ use crate::{
             give::{NewCredential, give_credentials},
             revoke::revoke_credentials,
         },
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
@@ -41,14 +41,14 @@ pub async fn reissue_profile(
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let user = begin_anew(&tx, &before).await?;
-        let revoked = match old {
-            OldProfiles::Keep => 0,
-            OldProfiles::Revoke => revoke_credentials(&tx, user.id).await?,
+        let (revoked, urgency) = match old {
+            OldProfiles::Keep => (0, Urgency::Ordinary),
+            OldProfiles::Revoke => (revoke_credentials(&tx, user.id).await?, Urgency::EndsAccess),
         };
         let new = NewCredential::new(user.id, &user.username, &user.server_id);
         let name = new.common_name().clone();
         give_credentials(&tx, &[new]).await?;
-        want_newest(&*tx, &[user.id]).await?;
+        want_newest(&*tx, &[user.id], urgency).await?;
         let entry = Entry::new(actor, AuditAction::UserReissued, &app.config.server_id)
             .about(&user.username)
             .details(format!(
@@ -60,7 +60,7 @@ pub async fn reissue_profile(
         Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
     })
     .await?;
-    app.publisher.wake();
+    app.wake_publishers();
     Ok(view)
 }
 

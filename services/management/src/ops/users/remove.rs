@@ -11,7 +11,7 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::revoke::revoke_credentials,
-        publications::make_due::want_newest,
+        publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
             end_removals::end_removals,
@@ -28,7 +28,7 @@ pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Resul
         Ok::<_, LivingUserError>(remove_within(&tx, &app.config.server_id, actor, before).await?)
     })
     .await?;
-    app.publisher.wake();
+    app.wake_publishers();
     Ok(view)
 }
 
@@ -47,7 +47,7 @@ pub async fn remove_within(
     let after = row.update(transaction).await?;
 
     revoke_credentials(transaction, after.id).await?;
-    want_newest(transaction, &[after.id]).await?;
+    want_newest(transaction, &[after.id], Urgency::EndsAccess).await?;
     let entry = Entry::new(actor, AuditAction::UserRemoved, recorder)
         .about(&after.username)
         .before(user_snapshot(&before));

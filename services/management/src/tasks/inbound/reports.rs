@@ -6,17 +6,14 @@ use futures_util::{FutureExt, StreamExt, future::join_all, stream::SelectAll};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-use vpnmanager_nats::{
-    delivery::{Delivery, Report},
-    publish,
-};
+use vpnmanager_nats::delivery::{Delivery, Report};
 use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
 
 use super::report_sources::Source;
 use crate::{
     app::App,
     ops::{
-        reports::{apply_acks::Applied, apply_reports::apply_reports},
+        reports::{apply_reports::apply_reports, follow_up},
         sqlstate::is_about_data,
     },
 };
@@ -89,11 +86,9 @@ async fn record(app: &App, group: Vec<Received>) -> Vec<Vec<Received>> {
     }
     match contain("recording reports", apply_reports(app, &acks, &events)).await {
         Ok(Ok(applied)) => {
-            if let Err(error) = app.waiters.tell(&app.db, &applied.users).await {
-                debug!(error = %chain(&error), "Telling waiting requests failed, their users are looked at again");
-            }
+            follow_up::tell(app, &applied).await;
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
-            forget(app, applied).await;
+            follow_up::forget(app, applied).await;
         }
         Ok(Err(error)) if is_about_data(&error) => return halve_or_give_up(group, &error).await,
         Err(panicked) => return halve_or_give_up(group, &panicked).await,
@@ -123,17 +118,6 @@ async fn halve_or_give_up(mut group: Vec<Received>, why: &(dyn Error + Send + Sy
         settle(delivery.terminate()).await;
     }
     Vec::new()
-}
-
-/// Deletes acked tombstones from the stream. One that cannot be deleted stays until its time to live ends.
-async fn forget(app: &App, applied: Applied) {
-    for tombstone in applied.tombstones {
-        let forgotten =
-            publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
-        if let Err(error) = forgotten {
-            debug!(error = %chain(&error), "Deleting a tombstone failed, it stays until its time to live ends");
-        }
-    }
 }
 
 async fn settle(settled: impl Future<Output = Result<(), vpnmanager_nats::delivery::SettleError>>) {

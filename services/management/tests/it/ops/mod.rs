@@ -18,6 +18,7 @@ mod starting;
 mod sync;
 mod totals;
 mod transact;
+mod urgent;
 
 use chrono::Utc;
 use vpnmanager_management::{

@@ -1,0 +1,53 @@
+//! `apply`: one command that must not wait behind those of the stream, such as the end of a user's access.
+
+use chrono::Utc;
+use vpnmanager_nats::{acks::Ack, commands::Command, node_requests::NodeAnswer};
+
+use crate::{
+    apply::{Applied, ApplyError},
+    coordination::issue_queue::IssueJob,
+    shared::Shared,
+};
+
+/// The command was not applied; its stream brings it again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyDirectlyError {
+    #[error("the command is for another node")]
+    ForeignNode,
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("the command has no result")]
+    NoResult,
+}
+
+pub(super) async fn answer(shared: &Shared, command: Command) -> Result<NodeAnswer, ApplyDirectlyError> {
+    if *command.node() != shared.node.id {
+        return Err(ApplyDirectlyError::ForeignNode);
+    }
+    let (user_key, revision) = (command.user_key(), command.revision());
+    shared.progress.coming([user_key]);
+    let handled = shared.applier.apply(vec![command], 0).await?;
+    let handled = handled.into_iter().next().ok_or(ApplyDirectlyError::NoResult)?;
+    let outcome = match handled.applied {
+        Applied::Answered(outcome) => outcome,
+        // Access is changed. The command in the stream is answered when the profile is made.
+        Applied::Issuing(order) => {
+            let job = IssueJob {
+                order,
+                delivery: None,
+                traceparent: None,
+            };
+            shared.issue.push(job).await;
+            return Ok(NodeAnswer::Done);
+        }
+    };
+    let ack = Ack {
+        node: shared.node.id.clone(),
+        instance: shared.node.instance,
+        user_key,
+        revision,
+        outcome,
+        applied_at: Utc::now(),
+    };
+    Ok(NodeAnswer::Acked { ack })
+}

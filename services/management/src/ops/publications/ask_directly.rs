@@ -1,0 +1,106 @@
+//! Commands that end access are sent to their nodes at once, beside the stream: they do not wait behind what was published before them,
+//! and they arrive while the bus can store nothing. The stream stays the durable way, so a node that does not answer is asked a few times
+//! only.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
+use vpnmanager_entities::placement;
+use vpnmanager_nats::{
+    acks::Ack,
+    ids::NodeId,
+    node_requests::{NodeAnswer, NodeRequest},
+};
+
+use crate::{
+    app::App,
+    ops::{
+        nodes::ask::{AskNodeError, ask_node},
+        publications::claim::{Claim, publications},
+        reports::{apply_reports::apply_reports, follow_up},
+    },
+};
+
+/// The most commands that one run takes.
+pub const BATCH: usize = 64;
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A node that has not answered for this long gets the command from the stream, if the stream holds it.
+const LEFT_TO_STREAM_AFTER: Duration = Duration::from_secs(60);
+
+/// Why a command was not applied by asking directly.
+#[derive(Debug, thiserror::Error)]
+pub enum AskDirectlyError {
+    /// No answer that can be read.
+    #[error(transparent)]
+    Ask(#[from] AskNodeError),
+    /// No answer in time.
+    #[error("the node did not answer within 3 s")]
+    Late,
+    /// It could not be applied, or an older agent does not know the request.
+    #[error("the node answered: {0}")]
+    Failed(String),
+    /// The answer is about something else.
+    #[error("the node answered another request")]
+    OtherAnswer,
+    /// The node's answer was not recorded; the stream brings another one.
+    #[error("recording the answer of the node failed")]
+    Record(#[from] DbErr),
+}
+
+/// Takes up to [`BATCH`] commands that end access and whose node was not asked lately. Not those for `silent` nodes. Other replicas skip
+/// what is taken; a node that does not answer is asked again after one second, and then less and less often.
+pub async fn claim(db: &DatabaseConnection, silent: &[NodeId]) -> Result<Vec<Claim>, DbErr> {
+    let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "UPDATE placements SET asked_at = now()
+         WHERE id = ANY (ARRAY(
+             SELECT id FROM placements
+             WHERE urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
+               AND (asked_at IS NULL
+                    OR asked_at + LEAST(GREATEST(asked_at - urgent_since, interval '1 second'), interval '30 seconds') < now())
+             ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED))
+         RETURNING *",
+        [silent.into(), i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
+    );
+    let claimed = placement::Model::find_by_statement(statement).all(db).await?;
+    publications(db, claimed).await
+}
+
+/// Leaves what was asked for long enough to the stream, where the stream holds it.
+pub async fn leave_to_stream(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "UPDATE placements SET urgent_since = NULL
+         WHERE urgent_since < now() - make_interval(secs => $1) AND published_revision >= wanted_revision",
+        [LEFT_TO_STREAM_AFTER.as_secs_f64().into()],
+    );
+    db.execute_raw(statement).await.map(drop)
+}
+
+/// Has the node apply the command now, and records its answer.
+pub async fn ask_directly(app: &App, claim: Claim) -> Result<(), AskDirectlyError> {
+    let command = claim.publication.command.body;
+    let node = command.node().clone();
+    let (user_key, revision) = (command.user_key(), command.revision());
+    let asked = ask_node(app, &node, NodeRequest::Apply { command });
+    let answer = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .map_err(|_elapsed| AskDirectlyError::Late)??;
+    let ack: Ack = match answer {
+        NodeAnswer::Acked { ack } if (&ack.node, ack.user_key, ack.revision) == (&node, user_key, revision) => ack,
+        // Access is changed; the rest of the answer comes through the stream.
+        NodeAnswer::Done => return Ok(()),
+        NodeAnswer::Failed { error } => return Err(AskDirectlyError::Failed(error)),
+        NodeAnswer::Acked { .. }
+        | NodeAnswer::Profile { .. }
+        | NodeAnswer::ProfileParts(_)
+        | NodeAnswer::Sessions { .. }
+        | NodeAnswer::NotFound { .. } => return Err(AskDirectlyError::OtherAnswer),
+    };
+    let applied = apply_reports(app, &[ack], &[]).await?;
+    follow_up::tell(app, &applied).await;
+    follow_up::forget(app, applied).await;
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Commands that end access overtake all others.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use sea_orm::{EntityTrait, QueryFilter};
+use vpnmanager_entities::placement;
+use vpnmanager_management::ops::{
+    publications::claim::claim,
+    reports::apply_reports::apply_reports,
+    users::{
+        change::{UserChange, change_user},
+        read::UserView,
+        remove::remove_user,
+    },
+};
+use vpnmanager_nats::{
+    acks::{Ack, Outcome},
+    commands::Command,
+    connect::Bus,
+    envelope::Envelope,
+    ids::AgentInstance,
+    node_requests::{NodeAnswer, NodeRequest},
+};
+use vpnmanager_testbed::wait;
+
+use super::{actor, applied, create, enrol, node, sql, view};
+use crate::{bus_node::connect_as, stack::Stack};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A node that takes nothing from its stream and answers requests to apply.
+async fn answering(stack: &Stack, id: &str, answer: fn(Command) -> NodeAnswer) -> Bus {
+    let bus = connect_as(stack, id).await;
+    let subject = format!("vpn.node.{id}.apply");
+    let mut requests = bus.client.subscribe(subject).await.expect("subscribed");
+    bus.client.flush().await.expect("flushed");
+    let client = bus.client.clone();
+    stack.tasks.spawn(format!("answers of {id}"), async move {
+        while let Some(request) = requests.next().await {
+            let asked = Envelope::<NodeRequest>::decode(&request.payload)?.body;
+            let (NodeRequest::Apply { command }, Some(reply)) = (asked, request.reply) else {
+                anyhow::bail!("another request");
+            };
+            client.publish(reply, Envelope::new(answer(command)).encode()).await?;
+        }
+        Ok(())
+    });
+    bus
+}
+
+fn acked(command: Command) -> NodeAnswer {
+    NodeAnswer::Acked {
+        ack: Ack {
+            node: command.node().clone(),
+            instance: AgentInstance::new(),
+            user_key: command.user_key(),
+            revision: command.revision(),
+            outcome: Outcome::Applied {
+                issued: None,
+                note: None,
+            },
+            applied_at: Utc::now(),
+        },
+    }
+}
+
+/// What an agent of an earlier release answers.
+fn unknown(_: Command) -> NodeAnswer {
+    NodeAnswer::Failed {
+        error: "the payload is not a valid message".to_owned(),
+    }
+}
+
+async fn holds(stack: &Stack, name: &str) -> UserView {
+    let user = create(stack, name).await;
+    let acks: Vec<Ack> = user
+        .placements
+        .iter()
+        .map(|placed| applied(placed.server_id.as_str(), &user, 1))
+        .collect();
+    apply_reports(&stack.app, &acks, &[]).await.expect("recorded");
+    user
+}
+
+async fn placed(stack: &Stack, user: &UserView) -> placement::Model {
+    let found = placement::Entity::find().filter(placement::COLUMN.user_id.eq(user.user.id));
+    found.one(&stack.app.db).await.expect("read").expect("placed")
+}
+
+async fn change(stack: &Stack, user: &UserView, change: UserChange) {
+    change_user(&stack.app, &actor(), &user.user.username, change)
+        .await
+        .expect("changed");
+}
+
+fn activity(active: bool) -> UserChange {
+    UserChange {
+        active: Some(active),
+        ..UserChange::default()
+    }
+}
+
+#[tokio::test]
+async fn a_removal_is_applied_by_a_node_that_takes_nothing_from_its_stream() {
+    let stack = Stack::start().await;
+    let _node = answering(&stack, "node-1", acked).await;
+    let alice = holds(&stack, "alice").await;
+    remove_user(&stack.app, &actor(), &alice.user.username)
+        .await
+        .expect("removed");
+    let gone = wait::until(SOON, "the removal to end", async || {
+        view(&stack, "alice").await.is_none()
+    });
+    gone.await.expect("ended");
+
+    // The tombstone that was published meanwhile is deleted when the node acks it too, although nobody knows the user any more.
+    let applied = apply_reports(&stack.app, &[applied("node-1", &alice, 2)], &[])
+        .await
+        .expect("recorded");
+    assert_eq!(applied.tombstones.len(), 1);
+    assert_eq!(applied.tombstones[0].user, alice.user.key);
+}
+
+#[tokio::test]
+async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let hour = Utc::now() + chrono::TimeDelta::hours(1);
+    let until = |end| UserChange {
+        expires_at: Some(end),
+        ..UserChange::default()
+    };
+    for (name, first, then, is_urgent) in [
+        ("suspended", None, activity(false), true),
+        ("resumed", Some(activity(false)), activity(true), false),
+        ("given-an-end", None, until(Some(hour)), true),
+        (
+            "given-more-time",
+            Some(until(Some(hour))),
+            until(Some(hour + chrono::TimeDelta::hours(1))),
+            false,
+        ),
+        (
+            "given-less-time",
+            Some(until(Some(hour))),
+            until(Some(hour - chrono::TimeDelta::minutes(1))),
+            true,
+        ),
+        ("given-no-end", Some(until(Some(hour))), until(None), false),
+    ] {
+        sql(&stack, &format!("INSERT INTO users (key, username, server_id, created_by) VALUES (gen_random_uuid(), '{name}', 'node-1', 'test')")).await;
+        sql(&stack, &format!("INSERT INTO placements (user_id, server_id, role, wanted_revision, applied_revision) SELECT id, 'node-1', 'home', 1, 1 FROM users WHERE username = '{name}'")).await;
+        let user = view(&stack, name).await.expect("there");
+        if let Some(first) = first {
+            change(&stack, &user, first).await;
+            let forget = format!("UPDATE placements SET urgent_since = NULL WHERE user_id = {}", user.user.id);
+            sql(&stack, &forget).await;
+        }
+        change(&stack, &user, then).await;
+        assert_eq!(placed(&stack, &user).await.urgent_since.is_some(), is_urgent, "{name}");
+    }
+    // They are also published first.
+    let claimed = claim(&stack.app.leases).await.expect("claimed");
+    let names: Vec<&str> = claimed
+        .iter()
+        .map(|claim| claim.publication.command.body.username().as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "suspended",
+            "given-an-end",
+            "given-less-time",
+            "resumed",
+            "given-more-time",
+            "given-no-end"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_suspension_is_applied_directly_and_then_no_longer_urgent() {
+    let stack = Stack::start().await;
+    let _node = answering(&stack, "node-1", acked).await;
+    let alice = holds(&stack, "alice").await;
+    change(&stack, &alice, activity(false)).await;
+    let settled = wait::until(SOON, "the suspension", async || {
+        let placed = placed(&stack, &alice).await;
+        placed.applied_revision == 2 && placed.urgent_since.is_none()
+    });
+    settled.await.expect("applied");
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_or_of_an_earlier_release_gets_the_command_from_its_stream_only() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let _older = answering(&stack, "node-2", unknown).await;
+    let alice = holds(&stack, "alice").await;
+    assert_eq!(alice.placements.len(), 2);
+    change(&stack, &alice, activity(false)).await;
+    let published = wait::until(
+        SOON,
+        "the command in the stream and the question to the nodes",
+        async || {
+            let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
+            rows.iter()
+                .all(|placed| placed.published_revision == 2 && placed.asked_at.is_some())
+        },
+    );
+    published.await.expect("published");
+    let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
+    assert!(rows.iter().all(|placed| placed.applied_revision == 1), "{rows:?}");
+    // After a minute nobody asks any more.
+    sql(
+        &stack,
+        "UPDATE placements SET urgent_since = now() - interval '61 seconds'",
+    )
+    .await;
+    let left = wait::until(SOON, "the end of asking", async || {
+        let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
+        rows.iter().all(|placed| placed.urgent_since.is_none())
+    });
+    left.await.expect("left to the stream");
+}
+
+#[tokio::test]
+async fn the_answer_of_a_node_counts_only_for_what_it_was_asked() {
+    let stack = Stack::start().await;
+    let _thief = answering(&stack, "node-1", |command| {
+        let NodeAnswer::Acked { ack } = acked(command) else {
+            unreachable!("an ack")
+        };
+        NodeAnswer::Acked {
+            ack: Ack {
+                node: node("node-2"),
+                ..ack
+            },
+        }
+    })
+    .await;
+    enrol(&stack, "node-2").await;
+    let alice = holds(&stack, "alice").await;
+    change(&stack, &alice, activity(false)).await;
+    let asked = wait::until(SOON, "both nodes to be asked", async || {
+        let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
+        rows.iter()
+            .all(|placed| placed.published_revision == 2 && placed.asked_at.is_some())
+    });
+    asked.await.expect("asked");
+    // Asked again after a second: by then the first answer was refused.
+    let again = wait::until(SOON, "a second question", async || {
+        let asked = placement::Entity::find().all(&stack.app.db).await.expect("read");
+        asked.iter().any(|placed| {
+            placed.server_id == node("node-1")
+                && placed.asked_at > placed.urgent_since.map(|at| at + chrono::TimeDelta::seconds(1))
+        })
+    });
+    again.await.expect("asked again");
+    let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
+    assert!(rows.iter().all(|placed| placed.applied_revision == 1), "{rows:?}");
+}
