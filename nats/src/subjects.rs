@@ -32,6 +32,11 @@ pub fn commands_of(node: &NodeId) -> String {
     format!("vpn.cmd.{node}.>")
 }
 
+/// `vpn.cmd._.<publisher>`: a message that shows that the stream of commands stores what it is sent. `_` is the id of no node.
+pub fn proof(publisher: &str) -> String {
+    format!("vpn.cmd._.{publisher}")
+}
+
 /// `vpn.ack.<node>.<user key>`.
 pub fn ack(node: &NodeId, user: UserKey) -> String {
     format!("vpn.ack.{node}.{user}")

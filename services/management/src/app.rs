@@ -15,6 +15,7 @@ use crate::{
         nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
+    storage::Storage,
 };
 
 /// The parts of the running service. Cheap to clone.
@@ -33,6 +34,10 @@ pub struct App {
     pub inbound: Bus,
     /// Since when this replica has heard nodes.
     pub hearing: Hearing,
+    /// Whether the bus stores commands.
+    pub storage: Storage,
+    /// Wakes the task that finds that out.
+    pub storage_probe: Wake,
     /// The bus CA, PEM, for nodes; `None` where the bus has no TLS.
     pub bus_ca: Option<Arc<str>>,
     /// Streams and consumers.

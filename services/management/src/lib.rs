@@ -9,6 +9,7 @@ pub mod hearing;
 pub mod pki;
 pub mod schema;
 pub mod start;
+pub mod storage;
 
 pub mod domain;
 pub mod ops;

@@ -26,6 +26,7 @@ use crate::{
     },
     pki::Pki,
     schema::{self, SchemaError},
+    storage::Storage,
     tasks,
 };
 
@@ -74,6 +75,8 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         bus,
         inbound,
         hearing: Hearing::new(Utc::now()),
+        storage: Storage::default(),
+        storage_probe: Wake::new(),
         bus_ca: bus_ca.map(Arc::from),
         topology,
         bus_access,

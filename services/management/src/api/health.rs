@@ -11,7 +11,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::remembered::Remembered;
 
 use super::tags::Tag;
-use crate::app::App;
+use crate::{app::App, storage::bus_stores_nothing};
 
 /// A load balancer needs an answer soon: a database that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,8 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 struct Health {
-    /// `ok`: database and bus are reachable.
+    /// `ok`: database and bus are reachable and the bus stores commands. `degraded`: this replica works, but not as it should.
     status: String,
+    /// What does not work as it should, and what to do.
+    problems: Vec<String>,
     /// Version of management.
     version: String,
     /// Id of this replica.
@@ -38,18 +40,15 @@ pub(super) struct HealthApi {
 impl HealthApi {
     /// Check management's health
     ///
-    /// Needs no key. A 503 says whether the database, the bus or both cannot be reached. VPN sessions need neither.
+    /// Needs no key. A 503 says whether the database, the bus or both cannot be reached. `degraded` is a 200: the replica goes on to take
+    /// changes, and what ends access reaches the nodes. VPN sessions need neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
         let ping = async { matches!(tokio::time::timeout(PATIENCE, app.db.ping()).await, Ok(Ok(()))) };
         let database_is_up = self.database.get(ping).await;
         let bus_is_up = app.bus.client.connection_state() == State::Connected;
         match (database_is_up, bus_is_up) {
-            (true, true) => Ok(Json(Health {
-                status: "ok".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                server_id: app.config.server_id.clone(),
-            })),
+            (true, true) => Ok(Json(Health::of(&app))),
             (false, true) => Err(ApiError::unavailable("the database does not answer")),
             (true, false) => Err(ApiError::unavailable("the bus is not connected")),
             (false, false) => Err(ApiError::unavailable(
@@ -59,10 +58,25 @@ impl HealthApi {
     }
 }
 
+impl Health {
+    /// Of a replica that reaches database and bus.
+    fn of(app: &App) -> Self {
+        let fault = app.storage.fault();
+        let problems: Vec<String> = fault.map(|fault| bus_stores_nothing(&fault)).into_iter().collect();
+        Self {
+            status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
+            problems,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: app.config.server_id.clone(),
+        }
+    }
+}
+
 impl Example for Health {
     fn example() -> Self {
         Self {
             status: "ok".to_owned(),
+            problems: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: "management-server".to_owned(),
         }

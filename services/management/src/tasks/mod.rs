@@ -24,6 +24,7 @@ mod inbound;
 mod placer;
 mod publisher;
 mod revocations;
+mod storage;
 mod urgent;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -104,6 +105,12 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         &unwoken,
         HOUR,
         housekeeping::Housekeeping::new(app.clone()),
+    );
+    tasks.reconcile(
+        "bus-storage",
+        &app.storage_probe,
+        storage::EVERY,
+        on(app, storage::look),
     );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

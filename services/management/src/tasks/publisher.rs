@@ -83,6 +83,7 @@ impl Reconciler for Publisher {
             })
             .collect();
         if let Some(error) = last_error {
+            self.app.storage_probe.wake();
             warn!(failures, error = %chain(&error), "Publishing commands failed, trying again");
         }
         record::record_publications(leases, &claims, &results)

@@ -85,3 +85,11 @@ pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Resu
     );
     db.execute_raw(statement).await.map(|result| result.rows_affected())
 }
+
+/// Makes placements due whose publication failed and that wait for their next try.
+pub async fn retry_now(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let sql = "UPDATE placements SET lease_until = 'epoch', attempts = 0
+               WHERE published_revision < wanted_revision AND lease_until > now()";
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    db.execute_raw(statement).await.map(drop)
+}

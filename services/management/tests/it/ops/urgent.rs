@@ -157,7 +157,10 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
         let user = view(&stack, name).await.expect("there");
         if let Some(first) = first {
             change(&stack, &user, first).await;
-            let forget = format!("UPDATE placements SET urgent_since = NULL WHERE user_id = {}", user.user.id);
+            let forget = format!(
+                "UPDATE placements SET urgent_since = NULL WHERE user_id = {}",
+                user.user.id
+            );
             sql(&stack, &forget).await;
         }
         change(&stack, &user, then).await;

@@ -1,7 +1,8 @@
 //! The store of the bus is gone while the fleet runs: streams and consumers are made again, nothing is lost.
 
-use std::fs;
+use std::{fs, future::ready};
 
+use futures_util::TryStreamExt;
 use serde_json::json;
 use vpnmanager_testbed::{stack::Part, wait};
 
@@ -41,14 +42,16 @@ async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
     );
     assert_eq!(site.all_synced(SOON).await, 5);
     let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
-    let wanted = 5 * site.stack.nodes().count() as u64;
+    let wanted = 5 * site.stack.nodes().count();
     let published = wait::until_ok(SOON, "every command to be in the new store", async || {
-        let found = stream
-            .get_info()
+        let subjects = stream.info_with_subjects("vpn.cmd.>").await;
+        let subjects = subjects.map_err(|error| error.to_string())?;
+        let found = subjects.try_filter(|(subject, _)| ready(!subject.starts_with("vpn.cmd._.")));
+        let found = found
+            .try_collect::<Vec<_>>()
             .await
             .map_err(|error| error.to_string())?
-            .state
-            .messages;
+            .len();
         if found == wanted {
             Ok(())
         } else {

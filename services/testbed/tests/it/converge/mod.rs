@@ -9,6 +9,7 @@ mod bus_lost;
 mod conflicts;
 mod consumer;
 mod database_restored;
+mod disk_full;
 mod drift;
 mod graceful;
 mod journal_lost;

@@ -1,0 +1,45 @@
+//! Finds out whether the bus stores commands, by storing something.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::connection::State;
+use tracing::{error, info};
+use vpnmanager_nats::storage;
+use vpnmanager_runtime::{error_chain::chain, reconcile::Next};
+
+use crate::{app::App, ops::publications::record, storage::bus_stores_nothing};
+
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(app: App) -> anyhow::Result<Next> {
+    // Without a connection there is nobody to ask, and that is told elsewhere.
+    if app.bus.client.connection_state() != State::Connected {
+        return Ok(Next::Idle);
+    }
+    match storage::prove(&app.topology, &app.config.server_id).await {
+        Ok(()) => {
+            if app.storage.note(None).is_some() {
+                info!("The bus stores commands again");
+                record::retry_now(&app.leases)
+                    .await
+                    .context("making unpublished commands due failed")?;
+                app.publisher.wake();
+            }
+        }
+        Err(failed) => {
+            let cause = cause(&app).await.unwrap_or_else(|| chain(&failed).to_string());
+            let message = bus_stores_nothing(&cause);
+            if app.storage.note(Some(cause)).is_none() {
+                error!("{message}");
+            }
+        }
+    }
+    Ok(Next::Idle)
+}
+
+/// What the server itself says is wrong.
+async fn cause(app: &App) -> Option<String> {
+    let system = app.bus_access.connect_as_system().await.ok()?;
+    storage::fault(&system.client).await
+}
