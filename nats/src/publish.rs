@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::{
     self, context::PublishErrorKind, message::PublishMessage, publish::PublishAck, stream::LastRawMessageErrorKind,
 };
@@ -152,14 +153,14 @@ async fn send(
 async fn newest_on_subject(topology: &Topology, command: &Command) -> Result<Option<(u64, Revision)>, PublishError> {
     let subject = subjects::command(command.node(), command.user_key());
     match topology.commands().get_last_raw_message_by_subject(&subject).await {
-        Ok(message) => {
-            let header = message
-                .headers
-                .get(REVISION_HEADER)
-                .and_then(|text| text.as_str().parse().ok());
-            Ok(Some((message.sequence, Revision(header.unwrap_or_default()))))
-        }
+        Ok(message) => Ok(Some((message.sequence, revision_of(Some(&message.headers))))),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(PublishError::Read(error)),
     }
+}
+
+/// The revision that a command's headers name, 0 when they name none.
+pub(crate) fn revision_of(headers: Option<&HeaderMap>) -> Revision {
+    let text = headers.and_then(|headers| headers.get(REVISION_HEADER));
+    Revision(text.and_then(|text| text.as_str().parse().ok()).unwrap_or_default())
 }

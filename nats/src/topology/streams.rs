@@ -6,7 +6,7 @@ use async_nats::{
     Client,
     jetstream::{
         self,
-        consumer::PullConsumer,
+        consumer::{self, AckPolicy, PullConsumer},
         stream::{self, Stream},
     },
 };
@@ -22,10 +22,38 @@ use super::{
     version::check_version,
 };
 use crate::{
-    ids::{NodeId, UserKey},
-    subjects,
+    ids::{NodeId, Revision, UserKey},
+    publish, subjects,
     sync::StreamId,
 };
+
+/// Messages asked for at once when commands are listed.
+const LISTING_BATCH: usize = 10_000;
+/// How long the next one may take.
+const LISTING_PATIENCE: Duration = Duration::from_secs(5);
+/// A listing that nobody reads ends after this time.
+const LISTING_ENDS_AFTER: Duration = Duration::from_secs(30);
+
+/// One command in the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldCommand {
+    /// Its subject.
+    pub subject: String,
+    /// Its user; `None` where the subject has no valid user key.
+    pub user: Option<UserKey>,
+    /// Its revision, 0 when it does not say.
+    pub revision: Revision,
+}
+
+impl HeldCommand {
+    fn of(message: &async_nats::Message) -> Self {
+        Self {
+            user: message.subject.rsplit('.').next().and_then(|token| token.parse().ok()),
+            revision: publish::revision_of(message.headers.as_ref()),
+            subject: message.subject.to_string(),
+        }
+    }
+}
 
 /// The streams, ready to use.
 #[derive(Debug, Clone)]
@@ -163,16 +191,37 @@ impl Topology {
         Ok(StreamId(i64::try_from(micros).unwrap_or_default()))
     }
 
-    /// The subjects of a node that hold a command, each with its user; `None` where the subject holds no valid user key.
-    pub async fn commands_held(&self, node: &NodeId) -> Result<Vec<(String, Option<UserKey>)>, TopologyError> {
-        let all = subjects::commands_of(node);
-        let failed = || TopologyError::request(format!("listing the commands of {node}"));
-        let mut listed = self.commands.info_with_subjects(&all).await.map_err(failed())?;
-        let mut held = Vec::new();
-        while let Some((subject, _)) = listed.try_next().await.map_err(failed())? {
-            let user = subject.rsplit('.').next().and_then(|token| token.parse().ok());
-            held.push((subject, user));
+    /// The commands that the stream holds for a node: each subject once, read without its payload.
+    pub async fn commands_held(&self, node: &NodeId) -> Result<Vec<HeldCommand>, TopologyError> {
+        let failed = || format!("listing the commands of {node}");
+        let config = consumer::pull::Config {
+            filter_subject: subjects::commands_of(node),
+            headers_only: true,
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            inactive_threshold: LISTING_ENDS_AFTER,
+            ..consumer::pull::Config::default()
+        };
+        let created = self.commands.create_consumer(config).await;
+        let listing = created.map_err(TopologyError::request(failed()))?;
+        let mut left = listing.cached_info().num_pending;
+        let mut held = Vec::with_capacity(usize::try_from(left).unwrap_or_default());
+        if left > 0 {
+            let messages = listing.stream().max_messages_per_batch(LISTING_BATCH).messages();
+            let mut messages = messages.await.map_err(TopologyError::request(failed()))?;
+            while left > 0 {
+                let next = tokio::time::timeout(LISTING_PATIENCE, messages.try_next()).await;
+                let next = next.map_err(TopologyError::request(failed()))?;
+                let Some(message) = next.map_err(TopologyError::request(failed()))? else {
+                    break;
+                };
+                left = message.info().map_or(0, |info| info.pending);
+                held.push(HeldCommand::of(&message));
+            }
         }
+        // It would end by itself.
+        let name = &listing.cached_info().name;
+        let _deleted = self.commands.delete_consumer(name).await;
         Ok(held)
     }
 

@@ -1,6 +1,6 @@
 //! Answers the handshake of a node: it holds what it should, or gets all its commands again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::Utc;
 use sea_orm::{
@@ -10,9 +10,9 @@ use sea_orm::{
 use tracing::warn;
 use vpnmanager_entities::{placement, server};
 use vpnmanager_nats::{
-    ids::{NodeId, UserKey},
+    ids::{NodeId, Revision, UserKey},
     sync::{StreamId, SyncAnswer, SyncRequest},
-    topology::TopologyError,
+    topology::{HeldCommand, TopologyError},
 };
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         audit::Entry,
         audit_room::{self, Caused},
         nodes::{
+            forget_applied::forget_applied,
             read::{self},
             track_agent_runs::{is_refused, note_told},
         },
@@ -44,8 +45,8 @@ pub enum AnswerSyncError {
     Database(#[from] DbErr),
 }
 
-/// Compares what a node holds with what it should hold. If they differ, all its commands are published again. Once the stream holds all of
-/// them, the node's consumer starts from the beginning.
+/// Compares what a node holds with what it should hold. If they differ, the stream is compared too, and what it lacks is published. Once it
+/// holds all commands of the node, the node's consumer starts from the beginning.
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
@@ -108,7 +109,7 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
     })
 }
 
-/// Makes every placement of the node due, and records that in the audit trail. Only one of several replicas does it.
+/// Notes that the node gets everything again, and records that in the audit trail. Only one of several replicas does it.
 async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
 }
@@ -123,7 +124,6 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
     if begun.rows_affected == 0 {
         return Ok(());
     }
-    publish_again(transaction, Lost::Node(node)).await?;
     let entry = Entry::new(&Actor::system(), AuditAction::NodeResyncStarted, node).details(reason);
     let caused = Caused {
         by: node.clone(),
@@ -134,10 +134,13 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
 }
 
 /// Rewinds the node's consumer once the stream holds all commands of the node. A node deletes users whose commands do not come, so the
-/// stream is checked first: it may have lost commands that were published, or hold commands for users that are gone.
+/// stream is compared first: it may have lost commands that were published, or hold others. Only the difference is published.
 async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
-    let reason = "everything is being published again".to_owned();
+    let reason = "the stream gets what the node should hold".to_owned();
+    if request.last_sequence == 0 {
+        forget_applied(app, node).await?;
+    }
     let unpublished = placement::Entity::find()
         .filter(placement::Column::ServerId.eq(node.clone()))
         .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
@@ -147,10 +150,10 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }
-    let missing = compare_stream(app, node).await?;
-    if !missing.is_empty() {
-        warn!(node.id = %node, users = missing.len(), "The stream lacks commands that were published, publishing them again");
-        publish_again(&app.db, Lost::Users(node, &missing)).await?;
+    let differing = compare_stream(app, node).await?;
+    if !differing.is_empty() {
+        warn!(node.id = %node, users = differing.len(), "The stream holds other commands than were published, publishing them again");
+        publish_again(&app.db, Lost::Users(node, &differing)).await?;
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }
@@ -172,40 +175,49 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
     })
 }
 
-/// Deletes commands of unknown users from the stream, and returns the users whose commands it lacks.
+/// Deletes commands of unknown users from the stream, and returns the users whose wanted commands it does not hold.
 async fn compare_stream(app: &App, node: &NodeId) -> Result<Vec<UserKey>, AnswerSyncError> {
     // Read before and after: a user that is created or deleted meanwhile is neither unknown nor missing.
     let before = users_of(app, node).await?;
     let held = app.topology.commands_held(node).await?;
     let after = users_of(app, node).await?;
-    for (subject, user) in &held {
+    for HeldCommand { subject, user, .. } in &held {
         if user.is_none_or(|user| !before.contains_key(&user) && !after.contains_key(&user)) {
             app.topology.forget_command(subject).await?;
         }
     }
-    let held: HashSet<UserKey> = held.into_iter().filter_map(|(_, user)| user).collect();
-    let is_missing = |user: &UserKey| before.get(user) == Some(&true) && !held.contains(user);
-    let awaited = after.into_iter().filter(|(_, is_awaited)| *is_awaited);
-    Ok(awaited.map(|(user, _)| user).filter(is_missing).collect())
+    let held: HashMap<UserKey, Revision> = held
+        .into_iter()
+        .filter_map(|command| Some((command.user?, command.revision)))
+        .collect();
+    let is_awaited = |user: &UserKey, wanted| before.get(user) == Some(wanted) && wanted.is_some();
+    let differs = |user: &UserKey, wanted: &Option<Revision>| held.get(user) != wanted.as_ref();
+    let differing = after
+        .iter()
+        .filter(|(user, wanted)| is_awaited(user, wanted) && differs(user, wanted));
+    Ok(differing.map(|(user, _)| *user).collect())
 }
 
 #[derive(FromQueryResult)]
 struct Placed {
     key: UserKey,
-    is_awaited: bool,
+    awaited: Option<i64>,
 }
 
-/// The users of the node's placements, and whether their commands must be in the stream. A tombstone that the node has acked need not be
-/// there, although the user may still wait for other nodes.
-async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, bool>, DbErr> {
+/// The users of the node's placements, and the revision of the command that must be in the stream. `None` for a tombstone that the node has
+/// acked: it need not be there, although the user may still wait for other nodes.
+async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, Option<Revision>>, DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
-        "SELECT u.key, p.wanted_present OR p.applied_revision < p.wanted_revision AS is_awaited
+        "SELECT u.key, CASE WHEN p.wanted_present OR p.applied_revision < p.wanted_revision THEN p.wanted_revision END AS awaited
          FROM users u JOIN placements p ON p.user_id = u.id WHERE p.server_id = $1",
         [node.clone().into()],
     );
     let placed = Placed::find_by_statement(statement).all(&app.db).await?;
-    Ok(placed.into_iter().map(|row| (row.key, row.is_awaited)).collect())
+    Ok(placed
+        .into_iter()
+        .map(|row| (row.key, row.awaited.map(Revision)))
+        .collect())
 }
 
 async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {

@@ -8,6 +8,7 @@ pub mod sum_totals;
 
 pub mod answer_sync;
 pub mod find_drift;
+pub mod forget_applied;
 pub mod request_handshakes;
 
 pub mod assess_ages;

@@ -38,8 +38,6 @@ pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64], urgency: Urge
 pub enum Lost<'a> {
     /// All commands: the store was replaced.
     Store,
-    /// All commands of one node.
-    Node(&'a NodeId),
     /// The commands of these users for one node.
     Users(&'a NodeId, &'a [UserKey]),
 }
@@ -51,12 +49,6 @@ pub async fn publish_again(db: &impl ConnectionTrait, lost: Lost<'_>) -> Result<
         Lost::Store => Statement::from_string(
             backend,
             "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0",
-        ),
-        // The sequences stay: the stream is the same, and publishing compares them.
-        Lost::Node(node) => Statement::from_sql_and_values(
-            backend,
-            "UPDATE placements SET published_revision = 0, lease_until = 'epoch', attempts = 0 WHERE server_id = $1",
-            [node.clone().into()],
         ),
         Lost::Users(node, users) => {
             let keys: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();

@@ -6,20 +6,24 @@ use chrono::Utc;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream,
-        reports::apply_reports::apply_reports, users::remove::remove_user,
+        nodes::{answer_sync::answer_sync, read::progress},
+        publications::recognise_stream::recognise_stream,
+        reports::apply_reports::apply_reports,
+        users::remove::remove_user,
     },
 };
 use vpnmanager_nats::{
+    acks::Ack,
     commands::{Command, RemoveUser},
     envelope::Envelope,
     ids::{AgentInstance, Revision, UserKey},
     publish::{self, Publication},
     sync::{StateDigest, StreamId, SyncAnswer, SyncRequest},
+    topology::HeldCommand,
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, node, view};
+use super::{actor, applied, audited, create, enrol, node, sql, view};
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -123,7 +127,8 @@ async fn whoever_lost_its_journal_drifted_or_followed_another_store_gets_everyth
         stream: Some(StreamId(1)),
         ..well.clone()
     };
-    for (number, request) in (1..).zip([lost, drifted, elsewhere]) {
+    for (number, mut request) in (1..).zip([lost, drifted, elsewhere]) {
+        request.at = Utc::now();
         assert!(
             matches!(ask(&stack, &request).await, SyncAnswer::Preparing { .. }),
             "{request:?}"
@@ -134,6 +139,12 @@ async fn whoever_lost_its_journal_drifted_or_followed_another_store_gets_everyth
             "{answer:?}"
         );
         assert_eq!(audited(&stack, AuditAction::NodeResyncStarted).await.len(), number);
+        let alice = view(&stack, "alice").await.expect("there");
+        let ack = Ack {
+            applied_at: well.at,
+            ..applied("node-1", &alice, 1)
+        };
+        apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
     }
     let upto = stack.app.topology.newest_command(&node("node-1")).await.expect("read");
     let well = SyncRequest {
@@ -183,7 +194,7 @@ async fn what_the_stream_lost_since_it_was_published_again_is_published_once_mor
         .await
         .expect("published");
     let topology = &stack.app.topology;
-    for (subject, _) in topology.commands_held(&node("node-1")).await.expect("listed") {
+    for HeldCommand { subject, .. } in topology.commands_held(&node("node-1")).await.expect("listed") {
         topology.forget_command(&subject).await.expect("forgotten");
     }
 
@@ -208,7 +219,7 @@ async fn who_is_removed_here_and_waits_for_another_node_holds_up_nobody() {
         .expect("recorded");
     let forget = async || {
         let topology = &stack.app.topology;
-        for (subject, _) in topology.commands_held(&node("node-1")).await.expect("listed") {
+        for HeldCommand { subject, .. } in topology.commands_held(&node("node-1")).await.expect("listed") {
             topology.forget_command(&subject).await.expect("forgotten");
         }
     };
@@ -283,4 +294,53 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
         0
     );
     assert_eq!(audited(&stack, AuditAction::BusStoreReplaced).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_node_lost_is_not_applied_and_is_not_published_again_when_the_stream_holds_it() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let sequence = well.last_sequence;
+    let synced = async || view(&stack, "alice").await.expect("there").user.synced;
+    assert!(synced().await);
+    let lost = SyncRequest {
+        last_sequence: 0,
+        complete: false,
+        digest: StateDigest::default(),
+        ..well
+    };
+    let answer = ask_until_prepared(&stack, &lost).await;
+    assert!(
+        matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence == sequence),
+        "{answer:?}: published again?"
+    );
+    let progress = progress(&stack.app.db, &node("node-1")).await.expect("read");
+    assert_eq!((progress.applied, progress.pending), (0, 1));
+    assert!(!synced().await);
+    let alice = view(&stack, "alice").await.expect("there");
+    let ack = applied("node-1", &alice, 1);
+    apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+    assert!(synced().await);
+}
+
+#[tokio::test]
+async fn a_stream_that_holds_another_revision_gets_the_wanted_one() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    // As after a store of the bus that was put back: the record says that revision 2 was published.
+    sql(&stack, "UPDATE users SET revision = 2").await;
+    sql(
+        &stack,
+        "UPDATE placements SET wanted_revision = 2, applied_revision = 2, published_revision = 2",
+    )
+    .await;
+    let drifted = SyncRequest {
+        digest: StateDigest(1),
+        at: Utc::now(),
+        ..well
+    };
+    ask_until_prepared(&stack, &drifted).await;
+    let held = stack.app.topology.commands_held(&node("node-1")).await.expect("listed");
+    let revisions: Vec<Revision> = held.iter().map(|command| command.revision).collect();
+    assert_eq!(revisions, [Revision(2)]);
 }
