@@ -17,6 +17,7 @@ pub mod payload;
 pub mod acks;
 pub mod commands;
 pub mod events;
+pub mod headers;
 pub mod heartbeats;
 pub mod intents;
 pub mod node_requests;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::{
     self, context::PublishErrorKind, message::PublishMessage, publish::PublishAck, stream::LastRawMessageErrorKind,
 };
@@ -11,13 +10,12 @@ use futures_util::{StreamExt as _, stream};
 use crate::{
     commands::Command,
     envelope::Envelope,
+    headers::{REVISION_HEADER, revision_of},
     ids::{NodeId, Revision, UserKey},
     subjects,
     topology::Topology,
 };
 
-/// The header that carries a command's revision, readable without the body.
-pub const REVISION_HEADER: &str = "Vpn-Rev";
 /// The time to live of a tombstone: one that no node acks disappears after this time.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How often a failed compare-and-set is tried again before it is left to the reconciler.
@@ -157,10 +155,4 @@ async fn newest_on_subject(topology: &Topology, command: &Command) -> Result<Opt
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(PublishError::Read(error)),
     }
-}
-
-/// The revision that a command's headers name, 0 when they name none.
-pub(crate) fn revision_of(headers: Option<&HeaderMap>) -> Revision {
-    let text = headers.and_then(|headers| headers.get(REVISION_HEADER));
-    Revision(text.and_then(|text| text.as_str().parse().ok()).unwrap_or_default())
 }

@@ -22,8 +22,9 @@ use super::{
     version::check_version,
 };
 use crate::{
+    headers::revision_of,
     ids::{NodeId, Revision, UserKey},
-    publish, subjects,
+    subjects,
     sync::StreamId,
 };
 
@@ -49,7 +50,7 @@ impl HeldCommand {
     fn of(message: &async_nats::Message) -> Self {
         Self {
             user: message.subject.rsplit('.').next().and_then(|token| token.parse().ok()),
-            revision: publish::revision_of(message.headers.as_ref()),
+            revision: revision_of(message.headers.as_ref()),
             subject: message.subject.to_string(),
         }
     }

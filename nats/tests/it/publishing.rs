@@ -7,8 +7,9 @@ use tokio::time::timeout;
 use vpnmanager_nats::{
     commands::Command,
     envelope::Envelope,
+    headers::REVISION_HEADER,
     ids::{Revision, UserKey},
-    publish::{Publication, PublishError, Published, REVISION_HEADER, publish_all},
+    publish::{Publication, PublishError, Published, publish_all},
     subjects,
 };
 use vpnmanager_testbed::wait;

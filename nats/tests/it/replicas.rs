@@ -2,8 +2,9 @@
 
 use tokio::sync::Barrier;
 use vpnmanager_nats::{
+    headers::REVISION_HEADER,
     ids::{Revision, UserKey},
-    publish::{PublishError, Published, REVISION_HEADER},
+    publish::{PublishError, Published},
     topology::Topology,
 };
 
