@@ -1,5 +1,7 @@
 //! Gives users of lost nodes another home, and readmits nodes that returned.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
@@ -10,6 +12,9 @@ use crate::{
         placement::{readmit::readmit_nodes, rehome::rehome_users},
     },
 };
+
+/// Between two batches of users that get another home: each has its new home make a key and a profile.
+const PACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Failover {
     app: App,
@@ -29,18 +34,20 @@ impl Reconciler for Failover {
         if readmit_nodes(&app.db).await? > 0 {
             app.placer.wake();
         }
-        // What looked like the death of a node may have been the deafness of management.
+        // Time in which management could not hear counts for nothing: a home moves when its node was silent for the whole time while others
+        // could be heard.
+        let health = app.config.health;
         let heard_for = Utc::now() - heard_since(app).await?;
-        if heard_for.to_std().unwrap_or_default() < app.config.health.lost_after {
+        if heard_for.to_std().unwrap_or_default() < health.rehome_after.max(health.lost_after) {
             return Ok(Next::Idle);
         }
-        let rehomed = rehome_users(&app.db, app.config.health.rehome_after).await?;
+        let rehomed = rehome_users(&app.db, health.rehome_after).await?;
         if rehomed.users > 0 {
             app.publisher.wake();
             self.placed = false;
         }
         if rehomed.more {
-            return Ok(Next::Again);
+            return Ok(Next::After(PACE));
         }
         if !std::mem::replace(&mut self.placed, true) {
             app.placer.wake();

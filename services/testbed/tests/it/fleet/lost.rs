@@ -1,5 +1,7 @@
 //! A node that dies and comes back: its users get another home meanwhile, and keep it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
     stack::{Part, StackOptions},
@@ -10,15 +12,15 @@ use crate::main_job::site::{SOON, Site};
 
 const USERS: usize = 12;
 
-#[tokio::test]
-async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_back() {
+/// Three nodes, and a management that gives them up after seconds.
+async fn impatient() -> Site {
     let env = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         let owned = pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
     };
-    let mut site = Site::start(StackOptions {
+    Site::start(StackOptions {
         nodes: 3,
         tunnels: Some(false),
         management_env: env(&[
@@ -29,7 +31,12 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
         node_env: env(&[("HEARTBEAT_INTERVAL", "500ms")]),
         ..StackOptions::default()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_back() {
+    let mut site = impatient().await;
     let api = site.stack.api();
     let names: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
     for name in &names {
@@ -80,4 +87,43 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
         assert!(!rows.items().is_empty(), "{action}: {}", rows.text);
     }
     assert_eq!(site.all_synced(SOON).await, USERS - 1);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_bus_that_is_longer_than_the_patience_moves_no_home() {
+    let mut site = impatient().await;
+    let api = site.stack.api();
+    for number in 0..USERS {
+        let created = api.create_user(&format!("user{number}"), Some(SOON)).await.unwrap();
+        created.expect(201).unwrap();
+    }
+    let homes = async || -> Vec<Value> {
+        let users = api.users("?limit=1000").await.unwrap();
+        users.items().iter().map(|user| user["server_id"].clone()).collect()
+    };
+    let before = homes().await;
+    site.stack.stop_part(Part::Nats).await.unwrap();
+    // The outage itself: more than all patience together.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    site.stack.start_part(Part::Nats).await.unwrap();
+    for number in 1..=3 {
+        let back = async || {
+            let node = api.endnode(&format!("node-{number}")).await.unwrap().body;
+            node["state"] == "healthy"
+        };
+        wait::until(2 * SOON, format_args!("node-{number} to be healthy"), back)
+            .await
+            .unwrap();
+    }
+    assert_eq!(homes().await, before);
+    let moved = api.audit("?action=user_rehomed").await.unwrap();
+    assert!(moved.items().is_empty(), "{}", moved.text);
+    // Nobody was called lost either: it was management that could not hear.
+    let states = api.audit("?action=node_state_changed").await.unwrap();
+    let lost = states
+        .items()
+        .iter()
+        .filter(|row| row["after"]["state"] == "lost")
+        .count();
+    assert_eq!(lost, 0, "{}", states.text);
 }
