@@ -148,6 +148,8 @@ async fn a_used_token_repeats_its_first_use_and_nothing_else() {
     // An agent that was killed before it had the answer signs another request, for the same key.
     let repeated = node.again().with("csr", request());
     enrolled(&stack, &repeated).await;
+    let others = repeated.again().with("capacity", 7).with("agent_version", "9.9.9");
+    enrolled(&stack, &others).await;
     assert_eq!(endnode(&stack, "node-1").await, before);
     assert_eq!(registrations(&stack).await, 1, "a repetition was recorded");
 
