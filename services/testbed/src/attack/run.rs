@@ -34,7 +34,6 @@ const TWICE: f64 = 2.0;
 #[derive(Debug, Serialize)]
 pub(super) struct Result {
     pub(super) attack: &'static str,
-    pub(super) held: bool,
     pub(super) calm: Measured,
     /// The same flood where nobody hears it.
     pub(super) floor: Option<Measured>,
@@ -137,7 +136,6 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
     };
     let mut result = Result {
         attack: attack.name,
-        held: attack.held,
         calm,
         floor,
         during,
