@@ -195,6 +195,12 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
             result.stored.megabytes()
         ));
     }
+    if during.failed_creates >= during.creates.count {
+        broken.push(format!(
+            "none of {} creates of others came true: nothing was tested",
+            during.creates.count
+        ));
+    }
     if size == Size::Short {
         return broken;
     }
