@@ -121,7 +121,7 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
         }
         FetchProfileError::Unfit { server, source } => ApiError::bad_gateway(format!(
             "what server {server} sent does not belong into the profile and is not handed out: {}",
-            source.reason()
+            chain(&source)
         )),
         FetchProfileError::Compose(_) => ApiError::internal(error),
         FetchProfileError::Database(error) => database(error),
