@@ -1,6 +1,6 @@
 //! `POST /api/endnodes/register`: a node enrols.
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl Registration {
             pool: self.pool.as_str().parse().expect("a pool has the form of a node's id"),
             capacity: self.capacity,
             join_token: self.join_token.as_ref().map(|token| Sha256::of(token.as_str())),
-            at: at.trunc_subsecs(6),
+            at,
         }
     }
 

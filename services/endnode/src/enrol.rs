@@ -8,7 +8,6 @@ use chrono::Utc;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
-use vpnmanager_nats::security::enrolment::EnrolmentClaim;
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
 use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
@@ -115,7 +114,7 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
         signature: None,
     };
     // Signed anew for each try: a signature is good for five minutes.
-    let claim = unsigned.claim(EnrolmentClaim::now());
+    let claim = unsigned.claim(Utc::now());
     let signature = claim.sign(&keys.bus).map_err(EnrolError::Sign)?;
     Ok(unsigned.signed(&claim, &signature))
 }
