@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
-use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
+use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, PoolText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
 use vpnmanager_runtime::{
     backoff::{Backoff, jittered},
@@ -107,7 +107,7 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
         host: config.public_host.clone().map(HostText),
         port: config.public_port.get(),
         protocol: ProtocolText(config.protocol),
-        pool: valid("pool", &config.pool)?,
+        pool: PoolText(valid("pool", &config.pool)?),
         capacity: Some(config.openvpn.max_clients.get()),
         agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
         at: None,
