@@ -22,8 +22,8 @@ pub struct Heartbeat {
     /// When it was sent, by the node's clock. The digest includes everything that was acked before this moment.
     #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
-    /// Version of the agent.
-    #[serde(with = "Text::<TEXT>")]
+    /// Version of the agent, at most 64 characters: as many as management stores.
+    #[serde(with = "Text::<64>")]
     pub agent_version: String,
     /// Seconds since the agent started.
     pub uptime_seconds: u64,

@@ -140,7 +140,7 @@ impl Default for EventId {
 }
 
 /// The generation of a user's desired state: 1 at creation, one more at each change. Only a greater one is applied.
-/// On the wire 0 to [`Self::MAX`].
+/// On the wire 1 to [`Self::MAX`]: a message with another one cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Revision(pub i64);
@@ -154,10 +154,10 @@ impl TryFrom<i64> for Revision {
     type Error = InvalidId;
 
     fn try_from(number: i64) -> Result<Self, InvalidId> {
-        if (0..=Self::MAX).contains(&number) {
+        if (1..=Self::MAX).contains(&number) {
             Ok(Self(number))
         } else {
-            Err(InvalidId::new("a revision", "0 to 9007199254740991"))
+            Err(InvalidId::new("a revision", "1 to 9007199254740991"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Points in time: RFC 3339, in UTC with `Z`, in the years 1 to 9999.
+//! Points in time: RFC 3339, in UTC with `Z`, in the years 1970 to 9999, as on the bus.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -7,7 +7,8 @@ use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A point in time of the API. Years outside 1..=9999 are refused: they have no RFC 3339 form.
+/// A point in time of the API. Years outside 1970..=9999 are refused: nothing of ours is older, and later ones have no RFC 3339 form.
+/// The bus has the same bounds, so what the API takes can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(DateTime<Utc>);
@@ -59,10 +60,10 @@ impl FromStr for Timestamp {
         let time = DateTime::parse_from_rfc3339(text)
             .map_err(|_unclear| "must be an RFC 3339 time such as 2027-03-01T12:00:00Z".to_owned())?;
         let time = time.with_timezone(&Utc);
-        if (1..=9999).contains(&time.year()) {
+        if (1970..=9999).contains(&time.year()) {
             Ok(Self(time))
         } else {
-            Err("must be in the years 1 to 9999".to_owned())
+            Err("must be in the years 1970 to 9999".to_owned())
         }
     }
 }
@@ -91,10 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn years_without_an_rfc_3339_form_are_refused() {
+    fn times_outside_four_digit_years_after_1970_are_refused() {
         for text in [
             "+262142-12-31T00:00:00Z",
             "0000-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:59:59+01:00",
             "9999-12-31T23:59:59-01:00",
             "2027-03-01",
             "soon",
@@ -102,6 +105,6 @@ mod tests {
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
-        assert!("0001-01-01T00:00:00Z".parse::<Timestamp>().is_ok());
+        assert!("1970-01-01T00:00:00Z".parse::<Timestamp>().is_ok());
     }
 }

@@ -38,7 +38,7 @@ pub struct EnrolmentClaim {
     pub capacity: Option<u32>,
     /// SHA-256 of the join token; `None`: the request presents an API key.
     pub join_token: Option<Sha256>,
-    /// When it is sent, by the node's clock.
+    /// When it is sent, by the node's clock. What is signed has whole microseconds.
     pub at: DateTime<Utc>,
 }
 
@@ -61,12 +61,6 @@ impl Sha256 {
 }
 
 impl EnrolmentClaim {
-    /// The current time in the precision that is signed: whole microseconds.
-    #[must_use]
-    pub fn now() -> DateTime<Utc> {
-        Utc::now().trunc_subsecs(6)
-    }
-
     /// The node's signature, Ed25519.
     ///
     /// # Errors

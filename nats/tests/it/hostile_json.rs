@@ -98,6 +98,7 @@ fn numbers_that_a_field_cannot_hold_are_refused() {
     );
     for number in [
         "-1",
+        "0",
         "9007199254740992",
         "9223372036854775807",
         "18446744073709551616",

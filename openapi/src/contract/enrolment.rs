@@ -1,6 +1,6 @@
 //! `POST /api/endnodes/register`: a node enrols.
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
@@ -62,9 +62,6 @@ pub struct Registration {
 
 impl Registration {
     /// What the node signs, if the request is sent at this time.
-    ///
-    /// # Panics
-    /// Never: a pool was checked to have the form of a node's id when it was parsed.
     #[must_use]
     pub fn claim(&self, at: DateTime<Utc>) -> EnrolmentClaim {
         EnrolmentClaim {
@@ -74,10 +71,10 @@ impl Registration {
             host: self.host.as_ref().map(|host| host.0.clone()),
             port: self.port,
             protocol: self.protocol.0,
-            pool: self.pool.as_str().parse().expect("a pool has the form of a node's id"),
+            pool: self.pool.0.clone(),
             capacity: self.capacity,
             join_token: self.join_token.as_ref().map(|token| Sha256::of(token.as_str())),
-            at: at.trunc_subsecs(6),
+            at,
         }
     }
 
@@ -139,7 +136,7 @@ fn default_protocol() -> ProtocolText {
 }
 
 fn default_pool() -> PoolText {
-    DEFAULT_POOL.parse().expect("the name of the default pool is valid")
+    PoolText(DEFAULT_POOL.parse().expect("the name of the default pool is valid"))
 }
 
 impl Example for Registration {

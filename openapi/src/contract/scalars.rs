@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vpnmanager_nats::commands::{Host, Protocol};
-use vpnmanager_nats::ids::NodeId;
+use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId};
 use vpnmanager_nats::security::keys::NodePublicKey;
 
 use crate::{scalar_impls, text_scalar};
@@ -86,18 +86,23 @@ scalar_impls! {
     |value| Value::from(value.0.as_str())
 }
 
-text_scalar! {
-    /// A pool of nodes.
-    pub struct PoolText {
-        format: "pool",
-        pattern: NodeId::PATTERN,
-        length: 1..=63,
-        example: "default",
-        check: |text| match NodeId::from_str(text) {
-            Ok(_) => Ok(()),
-            Err(_) => Err("must be a letter or digit, then letters, digits, '_' or '-'".to_owned()),
-        },
-    }
+/// A pool of nodes, which has the form of a node's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PoolText(pub NodeId);
+
+scalar_impls! {
+    PoolText, "string", "pool",
+    |schema| {
+        schema.pattern = Some(NodeId::PATTERN.to_owned());
+        schema.min_length = Some(1);
+        schema.max_length = Some(NodeId::MAX_LENGTH);
+        schema.example = Some(Value::from(DEFAULT_POOL));
+    },
+    |text| NodeId::from_str(text).map(PoolText).map_err(|_| {
+        "must be 1 to 63 characters: a letter or digit, then letters, digits, '_' or '-'"
+    }),
+    |value| Value::from(value.0.as_str())
 }
 
 text_scalar! {

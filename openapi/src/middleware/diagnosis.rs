@@ -102,14 +102,20 @@ fn rule_in_words(rule: &str) -> String {
     let Some((name, value)) = rule.strip_suffix(')').and_then(|rule| rule.split_once('(')) else {
         return rule.to_owned();
     };
+    let (bound, is_exclusive) = match value.split_once(", exclusive: ") {
+        Some((bound, exclusive)) => (bound, exclusive == "true"),
+        None => (value, false),
+    };
     match name {
         "maxLength" => format!("must have {value} characters at most"),
         "minLength" => format!("must have {value} characters at least"),
         "maxItems" => format!("must have {value} items at most"),
         "minItems" => format!("must have {value} items at least"),
         "pattern" => format!("must match {}", value.trim_matches('"')),
-        "maximum" => format!("must be {} at most", value.split(',').next().unwrap_or(value)),
-        "minimum" => format!("must be {} at least", value.split(',').next().unwrap_or(value)),
+        "maximum" if is_exclusive => format!("must be less than {bound}"),
+        "minimum" if is_exclusive => format!("must be more than {bound}"),
+        "maximum" => format!("must be {bound} at most"),
+        "minimum" => format!("must be {bound} at least"),
         _ => format!("must keep {rule}"),
     }
 }

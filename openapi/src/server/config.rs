@@ -1,5 +1,6 @@
 //! The settings of an HTTP server.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -60,10 +61,10 @@ pub struct HttpConfig {
     /// HTTP_IDLE_TIMEOUT: from an answer until the first byte of the next request.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// HTTP_MAX_CONNECTIONS: at least 1. Fewer are taken when the process may not open so many files; see [`Self::connections`].
-    pub max_connections: usize,
-    /// HTTP_MAX_CONNECTIONS_PER_ADDRESS: at least 1.
-    pub max_connections_per_address: usize,
+    /// HTTP_MAX_CONNECTIONS. Fewer are taken when the process may not open so many files; see [`Self::connections`].
+    pub max_connections: NonZeroUsize,
+    /// HTTP_MAX_CONNECTIONS_PER_ADDRESS.
+    pub max_connections_per_address: NonZeroUsize,
 }
 
 impl HttpConfig {
@@ -75,13 +76,15 @@ impl HttpConfig {
             .saturating_sub(descriptors::RESERVED)
             .max(file_limit / 2)
             .max(1);
-        self.max_connections.min(usize::try_from(left).unwrap_or(usize::MAX))
+        self.max_connections
+            .get()
+            .min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// Checks the values.
     ///
     /// # Errors
-    /// Names the first setting that is 0.
+    /// Names the first time that is 0.
     pub fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
         for (key, duration) in [
             ("http.head_timeout", self.head_timeout),
@@ -90,14 +93,6 @@ impl HttpConfig {
         ] {
             if duration.is_zero() {
                 return Err(cli.reject(key, "no request would be in time"));
-            }
-        }
-        for (key, count) in [
-            ("http.max_connections", self.max_connections),
-            ("http.max_connections_per_address", self.max_connections_per_address),
-        ] {
-            if count == 0 {
-                return Err(cli.reject(key, "nobody could connect"));
             }
         }
         Ok(())
@@ -110,8 +105,8 @@ impl Default for HttpConfig {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
-            max_connections: 2048,
-            max_connections_per_address: 256,
+            max_connections: const { NonZeroUsize::new(2048).expect("not 0") },
+            max_connections_per_address: const { NonZeroUsize::new(256).expect("not 0") },
         }
     }
 }

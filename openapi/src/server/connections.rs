@@ -35,13 +35,13 @@ struct Book {
     by_source: HashMap<Source, usize>,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is not taken, and the number that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     /// The address has its share, and requests are worked on in all of them.
-    Source,
+    Source(usize),
     /// All are taken, and requests are worked on in all of them.
-    Server,
+    Server(usize),
 }
 
 /// Counts a connection as long as it lives.
@@ -60,20 +60,17 @@ impl Connections {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// Counts another connection. Where there is no room, the one that has waited longest for its caller is closed: of the same address if
     /// that has its share, else of the address with the most connections.
     pub(super) fn enter(&self, source: Source, now: Instant) -> Result<Entry, Full> {
         let mut book = self.book();
-        if book.count(source) >= self.limits.config.max_connections_per_address {
+        let share = self.limits.config.max_connections_per_address.get();
+        if book.count(source) >= share {
             let victim = book.longest_waiting(|connection| connection.source() == source);
-            book.close(victim.ok_or(Full::Source)?);
+            book.close(victim.ok_or(Full::Source(share))?);
         }
         if book.open.len() >= self.limits.most && !book.make_room() {
-            return Err(Full::Server);
+            return Err(Full::Server(self.limits.most));
         }
         let id = book.next;
         book.next += 1;
@@ -179,7 +176,7 @@ mod tests {
     fn connections(most: usize, per_address: usize) -> Connections {
         Connections::new(Limits {
             config: HttpConfig {
-                max_connections_per_address: per_address,
+                max_connections_per_address: per_address.try_into().unwrap(),
                 ..HttpConfig::default()
             },
             most,
@@ -222,7 +219,7 @@ mod tests {
         assert!(is_closed(&first) && !is_closed(&second) && !is_closed(&other));
         second.connection.complete();
         third.connection.complete();
-        assert_eq!(connections.enter(source(2), now).err(), Some(Full::Source));
+        assert_eq!(connections.enter(source(2), now).err(), Some(Full::Source(2)));
         drop(second);
         assert!(connections.enter(source(2), now).is_ok());
         assert!(connections.enter(source(1), now).is_ok());
@@ -234,7 +231,7 @@ mod tests {
         let now = Instant::now();
         let only = connections.enter(source(1), now).unwrap();
         only.connection.complete();
-        assert_eq!(connections.enter(source(2), now).err(), Some(Full::Server));
+        assert_eq!(connections.enter(source(2), now).err(), Some(Full::Server(1)));
         connections.close_overdue(now + Duration::from_secs(3600));
         assert!(!is_closed(&only));
     }

@@ -109,7 +109,7 @@ impl Bound {
         E::Endpoint: 'static,
     {
         let most = self.config.connections(descriptors::limit());
-        if most < self.config.max_connections {
+        if most < self.config.max_connections.get() {
             warn!(
                 http.connections = most,
                 http.max_connections = self.config.max_connections,
@@ -193,11 +193,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         // The buffer of a new socket has room for it.
         let _gone = stream.try_write(BUSY);
         if let Some(times) = NO_ROOM.admit() {
-            let limits = self.connections.limits();
-            let limit = match full {
-                Full::Source => limits.config.max_connections_per_address,
-                Full::Server => limits.most,
-            };
+            let (Full::Source(limit) | Full::Server(limit)) = full;
             warn!(
                 client.address = %source, limit, times,
                 "An HTTP connection was refused: as many as are allowed are in use"

@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use vpnmanager_openapi::server::HttpConfig;
 
-use crate::running::{HELLO, LAST_HELLO, SHORT, SOON, answer, connect, exchange, rest, start, wait_until_served};
+use crate::running::{
+    HELLO, LAST_HELLO, SHORT, SOON, answer, at_most, connect, exchange, rest, start, wait_until_served,
+};
 
 #[tokio::test]
 async fn silent_connections_make_room_for_whoever_asks() {
     let config = HttpConfig {
-        max_connections: 20,
-        max_connections_per_address: 15,
+        max_connections: at_most(20),
+        max_connections_per_address: at_most(15),
         // Nothing but the lack of room closes them.
         head_timeout: Duration::from_secs(3600),
         ..HttpConfig::default()
@@ -35,7 +37,7 @@ async fn silent_connections_make_room_for_whoever_asks() {
 #[tokio::test]
 async fn where_every_connection_is_worked_on_another_one_is_told_so() {
     let config = HttpConfig {
-        max_connections_per_address: 3,
+        max_connections_per_address: at_most(3),
         ..HttpConfig::default()
     };
     let running = start(config).await;
@@ -67,7 +69,7 @@ async fn where_every_connection_is_worked_on_another_one_is_told_so() {
 #[tokio::test]
 async fn an_answer_that_is_not_read_makes_room() {
     let config = HttpConfig {
-        max_connections_per_address: 4,
+        max_connections_per_address: at_most(4),
         ..HttpConfig::default()
     };
     let running = start(config).await;
@@ -87,8 +89,8 @@ async fn an_answer_that_is_not_read_makes_room() {
 #[tokio::test]
 async fn connections_that_come_and_go_leave_nothing_behind() {
     let config = HttpConfig {
-        max_connections: 8,
-        max_connections_per_address: 8,
+        max_connections: at_most(8),
+        max_connections_per_address: at_most(8),
         ..HttpConfig::default()
     };
     let running = start(config).await;

@@ -1,6 +1,7 @@
 //! A service with one key, and plain sockets to it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,11 @@ pub(crate) async fn start(config: HttpConfig) -> Running {
         go,
         _stop: stop,
     }
+}
+
+/// So many connections.
+pub(crate) fn at_most(connections: usize) -> NonZeroUsize {
+    connections.try_into().unwrap()
 }
 
 /// A server that is impatient.

@@ -8,9 +8,8 @@ use chrono::Utc;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
-use vpnmanager_nats::security::enrolment::EnrolmentClaim;
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
-use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, ProtocolText, ServerIdText};
+use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, PoolText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
 use vpnmanager_runtime::{
     backoff::{Backoff, jittered},
@@ -108,14 +107,14 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
         host: config.public_host.clone().map(HostText),
         port: config.public_port.get(),
         protocol: ProtocolText(config.protocol),
-        pool: valid("pool", &config.pool)?,
+        pool: PoolText(valid("pool", &config.pool)?),
         capacity: Some(config.openvpn.max_clients.get()),
         agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
         at: None,
         signature: None,
     };
     // Signed anew for each try: a signature is good for five minutes.
-    let claim = unsigned.claim(EnrolmentClaim::now());
+    let claim = unsigned.claim(Utc::now());
     let signature = claim.sign(&keys.bus).map_err(EnrolError::Sign)?;
     Ok(unsigned.signed(&claim, &signature))
 }

@@ -11,8 +11,8 @@ use crate::{
     config::Config,
     hearing::Hearing,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper,
-        nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
+        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
+        users::waiters::Waiters,
     },
     pki::Pki,
     storage::Storage,
@@ -64,8 +64,6 @@ pub struct App {
     pub keys: KeyCache,
     /// Counts refusals of callers without a valid key.
     pub gatekeeper: Gatekeeper,
-    /// Which nodes' answers were not taken lately.
-    pub unfit_answers: UnfitAnswers,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Batches the signing of certificates, so that many share a commit.

@@ -22,7 +22,7 @@ use crate::{
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     schema::{self, SchemaError},
@@ -90,7 +90,6 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         waiters,
         keys,
         gatekeeper,
-        unfit_answers: UnfitAnswers::default(),
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

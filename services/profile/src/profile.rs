@@ -10,7 +10,11 @@ use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_nats::commands::{Protocol, Remote};
 
-use crate::pem::{self, InvalidPem};
+use crate::{
+    parts::{CERTIFICATE, PRIVATE_KEY},
+    pem::{self, InvalidPem},
+    tls_crypt_v2::CLIENT_LABEL,
+};
 
 /// What a profile is made of.
 #[derive(Debug)]
@@ -79,16 +83,15 @@ impl Profile {
             text.push_str("explicit-exit-notify 1\n");
         }
         text.push_str("persist-key\nverb 3\n");
-        text.push_str(&inline("ca", "CA certificate", parts.ca, &["CERTIFICATE"])?);
-        text.push_str(&inline("cert", "certificate", parts.certificate, &["CERTIFICATE"])?);
-        let key_labels = ["PRIVATE KEY", "EC PRIVATE KEY"];
+        text.push_str(&inline("ca", "CA certificate", parts.ca, &[CERTIFICATE])?);
+        text.push_str(&inline("cert", "certificate", parts.certificate, &[CERTIFICATE])?);
+        let key_labels = [PRIVATE_KEY, "EC PRIVATE KEY"];
         text.push_str(&inline("key", "private key", parts.key.expose_secret(), &key_labels)?);
-        let tls_crypt_label = ["OpenVPN tls-crypt-v2 client key"];
         text.push_str(&inline(
             "tls-crypt-v2",
             "tls-crypt-v2 key",
             parts.tls_crypt_v2.expose_secret(),
-            &tls_crypt_label,
+            &[CLIENT_LABEL],
         )?);
         Ok(Self(text.into()))
     }
@@ -180,9 +183,9 @@ mod tests {
             remotes,
             server_name_prefix: prefix,
             ca,
-            certificate: &pem::render("CERTIFICATE", b"certificate"),
-            key: &pem::render("PRIVATE KEY", b"key").into(),
-            tls_crypt_v2: &pem::render("OpenVPN tls-crypt-v2 client key", b"tls-crypt-v2").into(),
+            certificate: &pem::render(CERTIFICATE, b"certificate"),
+            key: &pem::render(PRIVATE_KEY, b"key").into(),
+            tls_crypt_v2: &pem::render(CLIENT_LABEL, b"tls-crypt-v2").into(),
         })
     }
 
@@ -192,7 +195,7 @@ mod tests {
             remote("198.18.0.11", Protocol::Udp),
             remote("vpn2.example.com", Protocol::Udp),
         ];
-        let profile = render(&remotes, "node.fleet-1.", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node.fleet-1.", &pem::render(CERTIFICATE, b"authority")).expect("a profile");
         insta::assert_snapshot!(profile.expose());
         assert_eq!(profile.checksum().len(), 64);
     }
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn mixed_protocols_stand_in_each_remote_line() {
         let remotes = [remote("a.example", Protocol::Udp), remote("b.example", Protocol::Tcp)];
-        let profile = render(&remotes, "node", &pem::render("CERTIFICATE", b"authority")).expect("a profile");
+        let profile = render(&remotes, "node", &pem::render(CERTIFICATE, b"authority")).expect("a profile");
         assert!(
             profile
                 .expose()
@@ -214,7 +217,7 @@ mod tests {
     fn nothing_rides_along_with_a_certificate() {
         let ca = format!(
             "up /bin/evil\n{}</ca>\nup /bin/evil\n",
-            pem::render("CERTIFICATE", b"authority")
+            pem::render(CERTIFICATE, b"authority")
         );
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         assert!(!profile.expose().contains("evil"));
@@ -222,14 +225,14 @@ mod tests {
 
     #[test]
     fn bad_parts_are_refused() {
-        let ca = pem::render("CERTIFICATE", b"authority");
+        let ca = pem::render(CERTIFICATE, b"authority");
         let remotes = [remote("a.example", Protocol::Udp)];
         assert!(matches!(render(&[], "node", &ca), Err(ProfileError::NoRemote)));
         assert!(matches!(
             render(&remotes, "node name-prefix\nup x", &ca),
             Err(ProfileError::Prefix)
         ));
-        let key_as_ca = pem::render("PRIVATE KEY", b"key");
+        let key_as_ca = pem::render(PRIVATE_KEY, b"key");
         assert!(matches!(
             render(&remotes, "node", &key_as_ca),
             Err(ProfileError::Pem {
@@ -241,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_profile_shows_nothing_in_a_log() {
-        let ca = pem::render("CERTIFICATE", b"authority");
+        let ca = pem::render(CERTIFICATE, b"authority");
         let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
         assert_eq!(format!("{profile:?}"), "Profile([REDACTED])");
     }

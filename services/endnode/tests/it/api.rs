@@ -139,6 +139,40 @@ async fn a_list_is_applied_by_the_rules_of_commands() {
 }
 
 #[tokio::test]
+async fn what_the_journal_could_not_read_again_is_refused_by_its_field() {
+    let (_management, agent) = node().await;
+    for (field, value) in [
+        ("revision", json!(0)),
+        ("revision", json!(9_007_199_254_740_992_i64)),
+        ("revision", json!(i64::MAX)),
+        ("expires_at", json!("1969-12-31T23:59:59Z")),
+    ] {
+        let mut user = wanted(&User::new("alice"), 1);
+        user[field] = value.clone();
+        let body = json!({ "users": [user] });
+        let (status, answer) = agent.call(Method::POST, "/api/sync/users", Some(body)).await.unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{value}: {answer}");
+        let named = answer["errors"][0]["field"].as_str().unwrap_or_default();
+        assert!(named.ends_with(field), "{value}: {answer}");
+        if value == json!(9_007_199_254_740_992_i64) {
+            assert_eq!(answer["errors"][0]["detail"], "must be less than 9007199254740992");
+        }
+    }
+
+    let mut last = wanted(&User::new("bob"), 9_007_199_254_740_991);
+    last["expires_at"] = json!("9999-12-31T23:59:59Z");
+    let body = json!({ "users": [last] });
+    let (status, answer) = agent.call(Method::POST, "/api/sync/users", Some(body)).await.unwrap();
+    assert_eq!(
+        (status, &answer["changed"]),
+        (StatusCode::OK, &json!(["bob"])),
+        "{answer}"
+    );
+    let (_, bob) = agent.call(Method::GET, "/api/users/bob", None).await.unwrap();
+    assert_eq!(bob["revision"], json!(9_007_199_254_740_991_i64), "{bob}");
+}
+
+#[tokio::test]
 async fn strangers_do_not_keep_the_operator_out_and_send_no_body_without_the_key() {
     let (_management, agent) = node().await;
     let address = agent.base_url().trim_start_matches("http://").to_owned();

@@ -2,10 +2,12 @@
 
 use std::borrow::Borrow;
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::{DbErr, RuntimeErr};
+use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
@@ -14,8 +16,10 @@ use crate::{
     ops::{
         keys::authenticate::AuthenticateError,
         nodes::{
-            change::ChangeNodeError, deregister::DeregisterNodeError, register::RegisterNodeError,
-            tell_standing::TellStandingError,
+            change::ChangeNodeError,
+            deregister::DeregisterNodeError,
+            register::RegisterNodeError,
+            tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
         sqlstate::sqlstate,
         users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
@@ -24,6 +28,8 @@ use crate::{
 };
 
 static AWAY_NOW: LogLimit = LogLimit::new("the database does not answer");
+static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
+static NOT_ENROLLED: LogLimit = LogLimit::lines("enrolling a node failed", 5);
 
 const DATABASE_AWAY: &str = "the database does not answer";
 /// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
@@ -116,12 +122,14 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
             ApiError::unavailable(format!("server {server}, which stores the profile, cannot be reached"))
         }
         FetchProfileError::NodeFailed { ref server, ref detail } => {
-            tracing::warn!(node.id = %server, error = detail, "A node failed to send a profile");
+            if let Some(times) = NO_PROFILE.admit() {
+                tracing::warn!(node.id = %server, error = detail, times, "A node failed to send a profile");
+            }
             ApiError::unavailable(format!("server {server} failed to send the profile"))
         }
         FetchProfileError::Unfit { server, source } => ApiError::bad_gateway(format!(
             "what server {server} sent does not belong into the profile and is not handed out: {}",
-            source.reason()
+            chain(&source)
         )),
         FetchProfileError::Compose(_) => ApiError::internal(error),
         FetchProfileError::Database(error) => database(error),
@@ -137,13 +145,14 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
         RegisterNodeError::Time { ahead } => ApiError::invalid(
             "at",
             format!(
-                "is {} {} management's clock, and 5m are allowed: set the clock of the server",
-                humantime::format_duration(Duration::from_secs(ahead.num_seconds().unsigned_abs())),
+                "is {} {} management's clock, and {} are allowed: set the clock of the server",
+                in_words(ahead),
                 if ahead > TimeDelta::zero() {
                     "ahead of"
                 } else {
                     "behind"
                 },
+                in_words(ENROLLED_WITHIN),
             ),
         ),
         RegisterNodeError::InvalidToken => ApiError::unauthorized("the join token is not valid"),
@@ -156,14 +165,18 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
         },
         RegisterNodeError::Jwt(_) => ApiError::internal(error),
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
-            tracing::warn!(
-                error = %chain(&error),
-                "Enrolling a node failed"
-            );
+            if let Some(times) = NOT_ENROLLED.admit() {
+                tracing::warn!(error = %chain(&error), times, "Enrolling a node failed");
+            }
             ApiError::unavailable("the bus is not ready for the node")
         }
         RegisterNodeError::Database(error) => database(error),
     }
+}
+
+/// Its length, in whole seconds.
+fn in_words(time: TimeDelta) -> impl Display {
+    humantime::format_duration(Duration::from_secs(time.num_seconds().unsigned_abs()))
 }
 
 pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
@@ -179,9 +192,10 @@ pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
 pub(super) fn of_tell_standing(error: TellStandingError) -> ApiError {
     match error {
         TellStandingError::Signature => ApiError::forbidden("the signature of the question is not by bus_public_key"),
-        TellStandingError::Time => ApiError::forbidden(
-            "`at` is more than 5 minutes away from management's clock: check the clock of the server",
-        ),
+        TellStandingError::Time => ApiError::forbidden(format!(
+            "`at` is more than {} away from management's clock: check the clock of the server",
+            in_words(ANSWERED_WITHIN),
+        )),
         TellStandingError::Jwt(_) | TellStandingError::Sign(_) => ApiError::internal(error),
         TellStandingError::Database(error) => database(error),
     }

@@ -1,5 +1,5 @@
-//! What a node said, as answers show it. It is shortened when it is read from the bus; what stood in the database before is shortened here, so
-//! that one node cannot make a list too long for everybody who reads it.
+//! What a node said, as the audit trail shows it. It is shortened when it is read from the bus; entries of before, which nobody changes, are
+//! shortened here, so that one node cannot make a list too long for everybody who reads it.
 
 use serde_json::Value;
 use vpnmanager_nats::bounded::{ENTRIES, TEXT, shortened};

@@ -113,14 +113,18 @@ async fn start() -> Running {
     start_as(binary).await
 }
 
-/// The same for a process that may have this many files open at once.
-pub(crate) async fn start_with_files(limit: u32) -> Running {
+/// The same for a process that may have this many files open at once, with these settings.
+pub(crate) async fn start_with_files(limit: u32, settings: &[(&str, &str)]) -> Running {
     start_as(|folder| {
         let mut shell = Command::new("sh");
         let program = env!("CARGO_BIN_EXE_vpnmanager-management");
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         shell.args(["-c", &script, program]).current_dir(folder);
-        shell.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        shell
+            .env_clear()
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         shell
     })
     .await

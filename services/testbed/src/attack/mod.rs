@@ -48,8 +48,7 @@ impl AttackFleet {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         if self.list {
             for attack in self.attacks() {
-                let held = if attack.held { "held" } else { "    " };
-                say(format_args!("{:<26} {held}  {}", attack.name, attack.what));
+                say(format_args!("{:<26} {}", attack.name, attack.what));
             }
             return Ok(());
         }
@@ -58,7 +57,7 @@ impl AttackFleet {
 
     async fn all(&self) -> anyhow::Result<()> {
         let attacks = self.attacks();
-        if attacks.is_empty() && !self.held {
+        if attacks.is_empty() {
             bail!("no attack has that name: --list shows them");
         }
         let (mut results, mut broken_off) = (Vec::new(), 0);

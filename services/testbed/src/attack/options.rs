@@ -17,9 +17,6 @@ pub(crate) struct AttackFleet {
     /// The short form: less of everything, and no bound that depends on speed
     #[arg(long)]
     short: bool,
-    /// Only the attacks that the fleet is known to hold
-    #[arg(long)]
-    pub(super) held: bool,
     /// List the attacks and do nothing
     #[arg(long)]
     pub(super) list: bool,
@@ -31,10 +28,8 @@ pub(crate) struct AttackFleet {
 impl AttackFleet {
     /// The attacks of this run.
     pub(super) fn attacks(&self) -> Vec<&'static Attack> {
-        let wanted = |attack: &&Attack| {
-            let named = self.only.is_empty() || self.only.iter().any(|part| attack.name.contains(part.as_str()));
-            named && (attack.held || !self.held)
-        };
+        let wanted =
+            |attack: &&Attack| self.only.is_empty() || self.only.iter().any(|part| attack.name.contains(part.as_str()));
         ATTACKS.iter().filter(wanted).collect()
     }
 

@@ -34,7 +34,6 @@ const TWICE: f64 = 2.0;
 #[derive(Debug, Serialize)]
 pub(super) struct Result {
     pub(super) attack: &'static str,
-    pub(super) held: bool,
     pub(super) calm: Measured,
     /// The same flood where nobody hears it.
     pub(super) floor: Option<Measured>,
@@ -137,7 +136,6 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
     };
     let mut result = Result {
         attack: attack.name,
-        held: attack.held,
         calm,
         floor,
         during,
@@ -195,6 +193,12 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
         broken.push(format!(
             "the database grew by {:.0} MB, more than {DATABASE_MB}",
             result.stored.megabytes()
+        ));
+    }
+    if during.failed_creates >= during.creates.count {
+        broken.push(format!(
+            "none of {} creates of others came true: nothing was tested",
+            during.creates.count
         ));
     }
     if size == Size::Short {

@@ -85,6 +85,10 @@ impl Before {
                 expiring.push(name);
             }
         }
+        anyhow::ensure!(
+            !expiring.is_empty(),
+            "none of {count} users who expire was on the honest node in time: no event of it would be looked for"
+        );
         Ok(Self {
             processes: PARTS.map(|part| (part, scene.stack.process(part))).to_vec(),
             log: length(&scene.stack),

@@ -1,12 +1,12 @@
-//! Short runs of the attacks that the fleet holds: nothing of anybody else changes, nothing ends, nothing that was accepted is lost.
-//! `make attack` runs all of them, longer, and measures.
+//! Short runs of all attacks: nothing of anybody else changes, nothing ends, nothing that was accepted is lost.
+//! `make attack` runs them longer, and measures.
 
 use std::process::Command;
 
 /// Runs the attacks whose names have one of these in it; each attack is in one test.
 fn hold(families: &str) {
     let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-testbed"))
-        .args(["attack", "--short", "--held", "--only", families])
+        .args(["attack", "--short", "--only", families])
         .args(["--out", env!("CARGO_TARGET_TMPDIR")])
         .output()
         .expect("the testbed's program is built with its tests");

@@ -34,7 +34,8 @@ pub(super) struct WantedUser {
     /// The name.
     #[oai(validator(max_length = 255))]
     pub(super) username: String,
-    /// Revision of this state; it is applied only when it is greater than the one that the node holds.
+    /// Revision of this state, below 2^53; it is applied only when it is greater than the one that the node holds.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740992", exclusive = true)))]
     revision: i64,
     /// `false` suspends the user. Required for `put_user`.
     active: Option<bool>,
@@ -163,10 +164,7 @@ impl WantedRemote {
 }
 
 fn revision(number: i64) -> Result<Revision, String> {
-    if number < 1 {
-        return Err("revision must be 1 or more".to_owned());
-    }
-    Ok(Revision(number))
+    Revision::try_from(number).map_err(|error| error.to_string())
 }
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
@@ -251,12 +249,11 @@ mod tests {
             with("active", Value::Null),
             with("role", Value::Null),
             with("credentials", Value::Null),
-            with("revision", json!(0)),
             with("username", json!("../alice")),
             with("credentials", json!(["a b"])),
             no_credential,
             no_host,
-            json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 0 }),
+            json!({ "type": "remove_user", "user_key": KEY, "username": "../alice", "revision": 4 }),
         ]
         .into_iter()
         .map(|entry| command(entry).unwrap_err())

@@ -6,7 +6,6 @@ use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::api::shown;
 use crate::ops::nodes::read::{NodeView, Progress};
 
 /// An end-node: its settings, its state, and how far it is in sync.
@@ -154,7 +153,7 @@ impl Endnode {
                 server::NodeState::Stale => EndnodeState::Stale,
                 server::NodeState::Lost => EndnodeState::Lost,
             },
-            state_reason: server.state_reason.map(shown::text),
+            state_reason: server.state_reason,
             state_since: server.state_since.into(),
             last_seen: server.last_seen.map(Timestamp::from),
             lost_since: server.lost_since.map(Timestamp::from),
@@ -175,7 +174,7 @@ impl Endnode {
             protocol: server.public_protocol.to_string(),
             registered_from: server.host,
             created_at: server.created_at.into(),
-            agent_version: server.agent_version.map(shown::text),
+            agent_version: server.agent_version,
             bus_public_key: server.bus_public_key.as_str().to_owned(),
             capacity: server.capacity,
             sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
@@ -193,7 +192,7 @@ impl EndnodeSync {
             oldest_pending_at: progress.oldest_pending_at.map(Timestamp::from),
             digest_match,
             last_sequence: health.map(|health| health.last_sequence),
-            last_error: progress.last_error.map(shown::text),
+            last_error: progress.last_error,
         }
     }
 }
@@ -213,7 +212,7 @@ impl EndnodeHealth {
             complete: health.complete,
             queued_intents: health.queued_intents,
             draining: health.draining,
-            detail: health.detail.map(shown::text),
+            detail: health.detail,
         }
     }
 }

@@ -9,7 +9,6 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
 use crate::api::scalars::{ServerIdText, UsernameText};
-use crate::api::shown;
 use crate::domain::actor::Actor;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
@@ -162,7 +161,7 @@ impl User {
             created_by: user.created_by,
             removed_at: user.removed_at.map(Timestamp::from),
             checksum: user.checksum,
-            ovpn_path: user.ovpn_path.map(shown::text),
+            ovpn_path: user.ovpn_path,
             port: user.port,
             protocol: user.protocol.to_string(),
             last_access: user.last_access.map(Timestamp::from),
@@ -188,7 +187,7 @@ impl UserNode {
                 placement::Outcome::Refused => NodeOutcome::Refused,
                 placement::Outcome::Superseded => NodeOutcome::Superseded,
             }),
-            error: placement.error.map(shown::text),
+            error: placement.error,
         }
     }
 }

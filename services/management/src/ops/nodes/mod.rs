@@ -25,4 +25,3 @@ pub mod note_unfit_answer;
 mod one_at_a_time;
 pub mod tell_draining;
 pub mod tell_standing;
-pub mod unfit_answers;

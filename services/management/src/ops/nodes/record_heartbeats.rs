@@ -35,9 +35,6 @@ use crate::{
 /// How often the history of a node gets a sample.
 const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
 
-/// Characters of `servers.agent_version`. A longer one would have PostgreSQL refuse the heartbeats of other nodes in the same transaction.
-const LONGEST_VERSION: usize = 64;
-
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
 pub async fn record_heartbeats(db: &DatabaseConnection, limits: HealthConfig, batch: &[Received]) -> Result<(), DbErr> {
     transact(db, |tx| async move { record_within(&tx, limits, batch.to_vec()).await }).await
@@ -187,7 +184,7 @@ async fn follow(
         .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
         .col_expr(
             server::Column::AgentVersion,
-            Expr::value(shortened(&received.heartbeat.agent_version)),
+            Expr::value(received.heartbeat.agent_version.clone()),
         )
         .filter(server::Column::Name.eq(server.name.clone()))
         .exec(transaction)
@@ -221,11 +218,6 @@ async fn follow(
             .await?;
     }
     Ok(())
-}
-
-/// What fits into the column of the agent's version.
-fn shortened(version: &str) -> String {
-    version.chars().take(LONGEST_VERSION).collect()
 }
 
 fn minute(at: DateTime<Utc>) -> i64 {

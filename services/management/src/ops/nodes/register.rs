@@ -259,9 +259,9 @@ async fn record_node(
     if let Some(key) = &replaced_key {
         revoke_bus_key(transaction, key, id).await?;
     }
-    let before = existing.as_ref().map(node_snapshot);
-    let server = save(transaction, registration, existing, wanted, change).await?;
     if change != Change::Repeat {
+        let before = existing.as_ref().map(node_snapshot);
+        let server = save(transaction, registration, existing, wanted).await?;
         let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
         if let Some(before) = before {
             entry = entry.before(before);
@@ -315,15 +315,12 @@ async fn save(
     registration: &Registration,
     existing: Option<server::Model>,
     wanted: &Wanted,
-    change: Change,
 ) -> Result<server::Model, DbErr> {
     let claim = &registration.claim;
+    let is_new = existing.is_none();
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
     row.agent_version = Set(registration.agent_version.clone());
     row.capacity = Set(claim.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
-    if change == Change::Repeat {
-        return row.update(transaction).await;
-    }
     row.name = Set(wanted.node.clone());
     row.host = Set(registration.peer.to_string());
     row.pool = Set(wanted.pool.clone());
@@ -332,12 +329,11 @@ async fn save(
     row.public_protocol = Set(wanted.protocol);
     row.bus_public_key = Set(wanted.bus_public_key.clone());
     row.enrolled_as = Set(Some(wanted.digest()));
-    match change {
-        Change::New => {
-            row.state = Set(NodeState::Enrolled);
-            row.insert(transaction).await
-        }
-        Change::Replace | Change::Repeat => row.update(transaction).await,
+    if is_new {
+        row.state = Set(NodeState::Enrolled);
+        row.insert(transaction).await
+    } else {
+        row.update(transaction).await
     }
 }
 

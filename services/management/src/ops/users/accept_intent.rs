@@ -35,9 +35,12 @@ async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &In
     if !is_its_turn(transaction, &intent.node).await? {
         return Ok(IntentAnswer::Unavailable);
     }
-    let known = intent::Entity::find_by_id(intent.id).one(transaction).await?;
-    if let Some(answer) = known.and_then(|known| serde_json::from_value(known.answer).ok()) {
-        return Ok(answer);
+    if let Some(known) = intent::Entity::find_by_id(intent.id).one(transaction).await? {
+        if known.server_id != intent.node {
+            // Ids are random: the node took that of another one's request, and learns nothing of it.
+            return Ok(IntentAnswer::Unavailable);
+        }
+        return serde_json::from_value(known.answer).map_err(|error| DbErr::Json(error.to_string()));
     }
     let actor = Actor {
         address: intent.source,

@@ -80,7 +80,7 @@ pub enum FetchProfileError {
     Database(#[from] DbErr),
 }
 
-/// Why an answer is not taken. It holds nothing of the answer.
+/// Why an answer is not taken. Neither it nor a cause of it quotes the answer, which may hold a private key.
 #[derive(Debug, thiserror::Error)]
 pub enum UnfitAnswer {
     /// It could not be decoded.
@@ -95,16 +95,6 @@ pub enum UnfitAnswer {
     /// A part is not what it has to be.
     #[error(transparent)]
     Part(#[from] UnfitPart),
-}
-
-impl UnfitAnswer {
-    /// It with its causes, for people. What could not be decoded is not quoted: it may be a private key.
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Undecodable(_) | Self::OlderAgent | Self::OtherAnswer => self.to_string(),
-            Self::Part(part) => chain(part).to_string(),
-        }
-    }
 }
 
 impl FetchProfileError {
@@ -128,7 +118,7 @@ impl FetchProfileError {
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
     let fetched = fetch(app, username).await;
     if let Err(FetchProfileError::Unfit { server, source }) = &fetched {
-        let reason = source.reason();
+        let reason = chain(source).to_string();
         note_unfit_answer(app, server, username, &reason).await;
     }
     fetched

@@ -66,6 +66,29 @@ async fn an_intent_that_is_sent_again_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn the_answer_to_one_node_is_not_told_to_another_one() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let asked = create_alice();
+    let answer = accept(&stack.app, &asked).await.expect("answered");
+
+    let stolen = Intent {
+        node: node("node-2"),
+        action: IntentAction::CreateUser {
+            username: "mallory".parse().expect("valid"),
+            expires_at: None,
+        },
+        ..asked.clone()
+    };
+    let other = accept(&stack.app, &stolen).await.expect("answered");
+
+    assert_eq!(other, IntentAnswer::Unavailable);
+    assert!(view(&stack, "mallory").await.is_none());
+    assert_eq!(accept(&stack.app, &asked).await.expect("answered"), answer);
+}
+
+#[tokio::test]
 async fn what_contradicts_the_database_is_refused_with_the_reason() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;

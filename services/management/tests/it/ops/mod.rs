@@ -82,7 +82,7 @@ pub(crate) async fn enrol(stack: &Stack, id: &str) {
         pool: node("default"),
         capacity: None,
         join_token: None,
-        at: EnrolmentClaim::now(),
+        at: Utc::now(),
     };
     let registration = Registration {
         signature: claim.sign(&key).expect("signed"),

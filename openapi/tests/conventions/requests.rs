@@ -1,0 +1,148 @@
+//! Which requests are taken, and what is said of the others.
+
+use poem::Body;
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::service::{client, post, problem};
+
+#[tokio::test]
+async fn a_wrong_body_names_each_field_it_can() {
+    let cases: [(Value, &[&str]); 12] = [
+        (json!({"name": 5, "count": 1}), &["name"]),
+        (json!({"name": "a", "count": "one"}), &["count"]),
+        (json!({"name": "a", "count": -1}), &["count"]),
+        (json!({"name": "a"}), &["count"]),
+        (json!({}), &["name", "count"]),
+        (json!({"name": null, "count": 1}), &["name"]),
+        (json!({"name": "UPPER", "count": 1}), &["name"]),
+        (json!({"name": "waytoolongname", "count": 1}), &["name"]),
+        (
+            json!({"name": "a", "count": 1, "expires_at": "+262142-12-31T00:00:00Z"}),
+            &["expires_at"],
+        ),
+        (json!({"name": "a", "count": 1, "remark": "too long"}), &["remark"]),
+        (json!({"name": "a", "count": 1, "address": {}}), &["address.street"]),
+        (json!([]), &["body"]),
+    ];
+    for (body, expected) in cases {
+        let (problem, mut fields) = problem(post(body.to_string()).await, StatusCode::BAD_REQUEST).await;
+        fields.sort();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(fields, expected, "{body}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_told_as_such() {
+    for body in ["", "{\"name\": \"a", "nonsense", "{\"name\": \"a\0\"}"] {
+        let (problem, fields) = problem(post(body).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, ["body"], "{problem}");
+    }
+    let response = client()
+        .post("/users")
+        .content_type("text/csv")
+        .body("a,b")
+        .send()
+        .await;
+    problem(response, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    problem(
+        client().post("/users").body("{}").send().await,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nul_is_refused_wherever_it_hides() {
+    let (_, fields) = problem(
+        post(r#"{"name": "a", "count": 1, "address": {"street": "\u0000"}}"#).await,
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+    assert_eq!(fields, ["address.street"]);
+    let (_, fields) = problem(client().get("/users?cursor=a%00").send().await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields, ["cursor"]);
+    problem(
+        client().get("/users/a%00").header("x-api-key", "k").send().await,
+        StatusCode::BAD_REQUEST,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_named() {
+    for (path, field) in [
+        ("/users?limit=0", "limit"),
+        ("/users?limit=x", "limit"),
+        ("/users?cursor=bm9uc2Vuc2U", "cursor"),
+        ("/users?cursor=!", "cursor"),
+        ("/users?wait=61s", "wait"),
+        ("/users/UPPER", "name"),
+    ] {
+        let response = client().get(path).header("x-api-key", "k").send().await;
+        let (problem, fields) = problem(response, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_413_announced_or_not() {
+    let large = vec![b' '; 1024 * 1024 + 1];
+    let client = client();
+    let announced = client
+        .post("/users")
+        .content_type("application/json")
+        .header("content-length", 200_000_000)
+        .body("{}");
+    problem(announced.send().await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let fits = format!("{}{{}}", " ".repeat(32 * 1024 - 2));
+    let (_, fields) = problem(post(fits).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields, ["name", "count"]);
+    problem(post(" ".repeat(32 * 1024 + 1)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let chunks = futures_util::stream::iter(
+        large
+            .chunks(1000)
+            .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
+            .collect::<Vec<_>>(),
+    );
+    problem(
+        post(Body::from_bytes_stream(chunks)).await,
+        StatusCode::PAYLOAD_TOO_LARGE,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_is_accepted_in_either_header_and_a_401_has_a_challenge() {
+    let client = client();
+    for (name, value) in [("x-api-key", "k"), ("authorization", "Bearer k")] {
+        let response = client.get("/users/alice").header(name, value).send().await;
+        response.assert_status_is_ok();
+        response.assert_json("admin alice").await;
+    }
+    for header in [None, Some("wrong")] {
+        let request = client.get("/users/alice");
+        let request = match header {
+            Some(key) => request.header("x-api-key", key),
+            None => request,
+        };
+        let response = request.send().await;
+        response.assert_header("www-authenticate", "Bearer realm=\"vpnmanager\"");
+        problem(response, StatusCode::UNAUTHORIZED).await;
+    }
+    client.get("/open").send().await.assert_json(false).await;
+    client
+        .get("/open")
+        .header("x-api-key", "k")
+        .send()
+        .await
+        .assert_json(true)
+        .await;
+    problem(
+        client.get("/open").header("x-api-key", "wrong").send().await,
+        StatusCode::UNAUTHORIZED,
+    )
+    .await;
+}
