@@ -6,7 +6,7 @@ use sea_orm::{
     sea_query::{Expr, Func},
 };
 use serde_json::json;
-use tracing::info;
+use tracing::{error, info, warn};
 use vpnmanager_entities::server::{self, NodeState};
 use vpnmanager_nats::ids::NodeId;
 
@@ -52,13 +52,18 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     if changed == 0 || from == to.state {
         return Ok(false);
     }
-    info!(
-        node.id = %node,
-        from = from.as_str(),
-        to = to.state.as_str(),
-        reason = to.reason,
-        "A node changed its state"
-    );
+    let (from_word, to_word, reason) = (from.as_str(), to.state.as_str(), &to.reason);
+    match to.state {
+        NodeState::Lost => {
+            error!(node.id = %node, from = from_word, to = to_word, reason, "A node is lost: its clients move to others")
+        }
+        NodeState::Stale | NodeState::Degraded => {
+            warn!(node.id = %node, from = from_word, to = to_word, reason, "A node needs attention")
+        }
+        NodeState::Enrolled | NodeState::Healthy => {
+            info!(node.id = %node, from = from_word, to = to_word, reason, "A node changed its state")
+        }
+    }
     let mut entry = Entry::new(&Actor::system(), AuditAction::NodeStateChanged, node)
         .before(json!({ "state": from }))
         .after(json!({ "state": to.state }));
