@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{Datelike as _, NaiveDate, Utc};
 use flate2::read::GzDecoder;
-use sea_orm::{Database, DatabaseConnection, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, TransactionTrait as _};
 use serde_json::Value;
 use tempfile::TempDir;
 use vpnmanager_management::ops::{
@@ -17,8 +17,8 @@ use vpnmanager_management::ops::{
     housekeeping::make_audit_partitions,
 };
 
-use super::{entries, entry_at, number, run, text};
-use crate::stack::fresh_database;
+use super::{entries, entry_at, number, text};
+use crate::database::{connect, fresh_database, run};
 
 struct Site {
     url: String,
@@ -29,8 +29,8 @@ struct Site {
 impl Site {
     /// Entries in three months of 2020, and one of this month.
     async fn make() -> Self {
-        let url = fresh_database().await.expect("a database");
-        let db = Database::connect(&url).await.expect("connected");
+        let url = fresh_database().await;
+        let db = connect(&url).await;
         for at in [
             "'2020-03-03 03:03:03.123456'",
             "'2020-03-31 23:59:59.999999'",
@@ -56,7 +56,7 @@ impl Site {
             recorder: "management-test".to_owned(),
         };
         // As the command does: a connection of its own.
-        let db = Database::connect(&self.url).await.expect("connected");
+        let db = connect(&self.url).await;
         archive_months(&db, &order).await
     }
 

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use sea_orm::Database;
 use vpnmanager_management::ops::housekeeping::delete_old_rows;
 
-use super::{number, run, text};
-use crate::stack::fresh_database;
+use super::{number, text};
+use crate::database::{connect_fresh, run};
 
 const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 #[tokio::test]
 async fn old_rows_go_in_batches_and_young_ones_stay() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     run(
         &db,
         "INSERT INTO servers (name, host, public_host, bus_public_key) SELECT 'node-' || i, 'h', 'h', 'U' FROM generate_series(1, 3) i;

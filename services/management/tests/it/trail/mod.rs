@@ -8,7 +8,9 @@ mod pages;
 mod roles;
 mod room;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
+
+use crate::database::run;
 
 #[derive(FromQueryResult)]
 struct Number {
@@ -36,12 +38,6 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
         .expect("a text")
         .text
-}
-
-async fn run(db: &DatabaseConnection, sql: &str) {
-    db.execute_unprepared(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// Adds an entry of that time. Only the owner of the trail can.

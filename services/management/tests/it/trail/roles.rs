@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::json;
 use tokio::process::Command;
 use vpnmanager_management::{
@@ -21,9 +21,10 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::postgres;
 
-use super::{entries, entry_at, number, run, text};
+use super::{entries, entry_at, number, text};
+use crate::database::{connect, run};
 use crate::ops::{applied, audited, create, enrol, node};
-use crate::stack::{ADMIN_KEY, Stack, WithKey as _, fresh_database, json_of};
+use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of};
 
 const DEPLOYMENT: &str = include_str!("../../../../../docs/deployment.md");
 
@@ -73,7 +74,7 @@ impl Site {
     }
 
     async fn connect(&self, role: &str) -> DatabaseConnection {
-        Database::connect(self.url(role)).await.expect("connected")
+        connect(&self.url(role)).await
     }
 
     /// Runs a command of the program with both roles in its settings.
@@ -346,14 +347,14 @@ async fn only_the_owner_archives_and_the_service_loses_nothing_by_trying() {
 #[tokio::test]
 async fn a_service_on_an_older_schema_says_what_to_do() {
     let site = Site::make().await;
-    let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"))
+    let serve = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env_clear()
         .env("API_KEY", ADMIN_KEY)
         .env("DATABASE_URL", site.url(&site.service))
         .env("PKI_DIR", tempfile::tempdir().expect("a folder").path().join("pki"))
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(25), run)
+    let output = tokio::time::timeout(Duration::from_secs(25), serve)
         .await
         .expect("gives up at once")
         .expect("runs");
@@ -430,14 +431,4 @@ async fn rights_that_were_given_once_too_often_are_taken_back() {
         let refused = service.execute_unprepared(sql).await.expect_err(sql);
         assert!(refused.to_string().contains("permission denied"), "{refused}");
     }
-}
-
-#[tokio::test]
-async fn one_role_for_everything_goes_on_to_work() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
-    assert!(vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
-    run(&db, "DELETE FROM seaql_migrations WHERE version LIKE '%initial'").await;
-    assert!(!vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
 }

@@ -17,7 +17,8 @@ use vpnmanager_nats::{
     intents::{Intent, IntentAction},
 };
 
-use super::{number, run};
+use super::number;
+use crate::database::run;
 use crate::ops::{
     audited, enrol, node,
     nodes::{hears_since, heartbeat},
