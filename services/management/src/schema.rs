@@ -114,6 +114,7 @@ struct Powers {
     is_superuser: bool,
     owns_trail: bool,
     owns_schema: bool,
+    makes_functions: bool,
     makes_roles: bool,
     may_rewrite: bool,
 }
@@ -123,21 +124,32 @@ pub async fn powers_over_the_trail(db: &DatabaseConnection) -> Result<(String, V
     let statement = Statement::from_string(
         db.get_database_backend(),
         "SELECT current_user::text AS role, r.rolsuper AS is_superuser, r.rolcreaterole AS makes_roles,
-                pg_has_role(trail.relowner, 'MEMBER') AS owns_trail, pg_has_role(space.nspowner, 'MEMBER') AS owns_schema,
-                has_table_privilege(trail.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_rewrite
-         FROM pg_class trail JOIN pg_namespace space ON space.oid = trail.relnamespace, pg_roles r
-         WHERE trail.oid = 'audit_log'::regclass AND r.rolname = current_user",
+                bool_or(pg_has_role(part.relowner, 'MEMBER')) AS owns_trail,
+                bool_or(pg_has_role(space.nspowner, 'MEMBER')) AS owns_schema,
+                bool_or(has_schema_privilege(space.oid, 'CREATE')) AS makes_functions,
+                bool_or(has_table_privilege(part.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')) AS may_rewrite
+         FROM pg_partition_tree('audit_log') tree JOIN pg_class part ON part.oid = tree.relid
+         JOIN pg_namespace space ON space.oid = part.relnamespace, pg_roles r
+         WHERE r.rolname = current_user GROUP BY r.rolsuper, r.rolcreaterole",
     );
     let powers = Powers::find_by_statement(statement).one(db).await?;
     let powers = powers.ok_or_else(|| DbErr::RecordNotFound("this role".to_owned()))?;
     let reasons = [
         (powers.is_superuser, "it is a superuser"),
-        (powers.owns_trail, "it owns audit_log, or is a member of the owner"),
+        (
+            powers.owns_trail,
+            "it owns audit_log or a partition of it, or is a member of the owner",
+        ),
         (
             powers.owns_schema,
             "it owns the schema or the database, or is a member of the owner",
         ),
-        (powers.may_rewrite, "it may change or empty audit_log"),
+        // One that takes the place of a function of PostgreSQL runs with the rights of the owner in audit_log_make_partitions.
+        (powers.makes_functions, "it may make functions in the schema"),
+        (
+            powers.may_rewrite,
+            "it may change or empty audit_log or a partition of it",
+        ),
         (powers.makes_roles, "it may make roles"),
     ];
     let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, why)| *why);

@@ -39,6 +39,21 @@ async fn what_gives_a_role_power_over_the_trail_is_named() {
             "may change or empty",
         ),
         (
+            "GRANT UPDATE ON audit_log_default TO {service}",
+            "REVOKE UPDATE ON audit_log_default FROM {service}",
+            "may change or empty",
+        ),
+        (
+            "ALTER TABLE audit_log_default OWNER TO {service}",
+            "ALTER TABLE audit_log_default OWNER TO {owner}",
+            "owns audit_log",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA public TO {service}",
+            "REVOKE CREATE ON SCHEMA public FROM {service}",
+            "may make functions",
+        ),
+        (
             "ALTER ROLE {service} CREATEROLE",
             "ALTER ROLE {service} NOCREATEROLE",
             "may make roles",
