@@ -17,7 +17,7 @@ use vpnmanager_management::ops::{
     housekeeping::make_audit_partitions,
 };
 
-use super::{entries, entry_at, number, text};
+use super::{entries, entry_at, number, text, until};
 use crate::database::{connect, fresh_database, run};
 
 struct Site {
@@ -332,6 +332,9 @@ async fn entries_of_readers_and_writers_go_on_while_a_month_is_archived() {
     let archive = site.archive("2020-04");
     let write = async {
         // The reader keeps the month from being dropped; who writes now must not wait for it.
+        let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE d.datname = current_database() AND mode = 'AccessExclusiveLock' AND NOT granted";
+        until(&site.db, "the drop waits for the reader", waits).await;
         entry_at(&site.db, "now()", "user_removed").await;
         reader.commit().await.expect("ended");
     };

@@ -8,7 +8,10 @@ mod pages;
 mod roles;
 mod room;
 
+use std::time::Duration;
+
 use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
+use vpnmanager_testbed::wait;
 
 use crate::database::run;
 
@@ -38,6 +41,13 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
         .expect("a text")
         .text
+}
+
+/// Waits until a query gives a number other than 0.
+async fn until(db: &DatabaseConnection, what: &str, sql: &str) {
+    wait::until(Duration::from_secs(10), what, async || number(db, sql).await > 0)
+        .await
+        .expect(what);
 }
 
 /// Adds an entry of that time. Only the owner of the trail can.
