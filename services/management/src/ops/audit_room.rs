@@ -1,7 +1,7 @@
 //! Keeps what a node causes within its room in the audit trail, and says in one entry a minute what found no room. Replicas share the
 //! counts through the table `audit_room`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
@@ -67,8 +67,6 @@ pub type Counts = BTreeMap<(String, AuditAction), u32>;
 
 #[derive(FromQueryResult)]
 struct Row {
-    server_id: String,
-    action: String,
     room: f64,
     refilled_at: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -83,11 +81,8 @@ pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &
     let mut granted = Counts::new();
     let (mut nodes, mut actions) = (Vec::new(), Vec::new());
     let (mut left, mut times, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-    let found = lock(transaction, node_events, wanted).await?;
-    for ((node, action), entries) in wanted {
-        let Some(row) = found.get(&(node.as_str(), action.as_str()).into()) else {
-            continue;
-        };
+    let rows = lock(transaction, node_events, wanted).await?;
+    for (((node, action), entries), row) in wanted.iter().zip(rows) {
         let room = Room {
             left: row.room,
             at: row.refilled_at,
@@ -112,49 +107,30 @@ pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &
     Ok(granted)
 }
 
-/// Node and action.
-#[derive(PartialEq, Eq, Hash)]
-struct Key(String, String);
-
-impl From<(&str, &str)> for Key {
-    fn from((node, action): (&str, &str)) -> Self {
-        Self(node.to_owned(), action.to_owned())
-    }
-}
-
-/// Locks the rows of these nodes and actions, in one order everywhere; a node that never sent such an entry has all its room.
-async fn lock(
-    transaction: &DatabaseTransaction,
-    node_events: u32,
-    wanted: &Counts,
-) -> Result<HashMap<Key, Row>, DbErr> {
+/// Locks the rows of these nodes and actions, in one order everywhere, and gives one for each of `wanted`, in its order. A node that never
+/// sent such an entry, or not for a day, has all its room.
+async fn lock(transaction: &DatabaseTransaction, node_events: u32, wanted: &Counts) -> Result<Vec<Row>, DbErr> {
     let (mut nodes, mut actions, mut full) = (Vec::new(), Vec::new(), Vec::new());
     for (node, action) in wanted.keys() {
         nodes.push(node.clone());
         actions.push(action.as_str().to_owned());
         full.push(f64::from(audit_room::per_hour(*action, node_events)));
     }
-    let backend = transaction.get_database_backend();
-    let insert = Statement::from_sql_and_values(
-        backend,
-        "INSERT INTO audit_room (server_id, action, room, refilled_at)
-         SELECT node, action, room, now() FROM UNNEST($1::text[], $2::text[], $3::float8[]) AS t (node, action, room) ORDER BY 1, 2
-         ON CONFLICT DO NOTHING",
-        [nodes.clone().into(), actions.clone().into(), full.into()],
+    // An update that changes nothing, because it locks a row that is there and makes one that housekeeping deletes at this moment.
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "WITH wanted AS (
+             SELECT * FROM UNNEST($1::text[], $2::text[], $3::float8[]) WITH ORDINALITY AS t (node, action, room, place)),
+         locked AS (
+             INSERT INTO audit_room (server_id, action, room, refilled_at)
+             SELECT node, action, room, now() FROM wanted ORDER BY 1, 2
+             ON CONFLICT (server_id, action) DO UPDATE SET room = audit_room.room
+             RETURNING server_id, action, room, refilled_at)
+         SELECT l.room, l.refilled_at, now() AS now
+         FROM wanted w JOIN locked l ON l.server_id = w.node AND l.action = w.action ORDER BY w.place",
+        [nodes.into(), actions.into(), full.into()],
     );
-    transaction.execute_raw(insert).await?;
-    let select = Statement::from_sql_and_values(
-        backend,
-        "SELECT r.server_id, r.action, r.room, r.refilled_at, now() AS now FROM audit_room r
-         JOIN UNNEST($1::text[], $2::text[]) AS t (node, action) ON r.server_id = t.node AND r.action = t.action
-         ORDER BY r.server_id, r.action FOR UPDATE OF r",
-        [nodes.into(), actions.into()],
-    );
-    let rows = Row::find_by_statement(select).all(transaction).await?;
-    let keyed = rows
-        .into_iter()
-        .map(|row| (Key(row.server_id.clone(), row.action.clone()), row));
-    Ok(keyed.collect())
+    Row::find_by_statement(statement).all(transaction).await
 }
 
 #[derive(FromQueryResult)]
