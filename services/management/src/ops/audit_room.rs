@@ -35,8 +35,8 @@ pub struct Caused {
     pub entry: Entry,
 }
 
-/// Records entries that nodes caused by what they sent, as many as each node has room for. To be called last in a transaction, because it
-/// keeps the rows of the nodes locked until the end.
+/// Records entries that nodes caused by what they sent, as many as each node has room for. To be called once in a transaction and last: it
+/// locks the room of these nodes in one order, and who waits for it must hold nothing that its holder still asks for.
 pub async fn record_caused(
     transaction: &DatabaseTransaction,
     caused: impl IntoIterator<Item = Caused>,
@@ -73,7 +73,8 @@ struct Row {
 }
 
 /// Takes room for these entries, and gives how many of them may be recorded. The others are counted for the next summary. `node_events` is
-/// the setting. To be called last in a transaction, because it keeps the rows of the nodes locked until the end.
+/// the setting. To be called once in a transaction, after which only rows that nobody else waits for may be locked, or `recorded_events`
+/// in the order of their ids.
 pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &Counts) -> Result<Counts, DbErr> {
     if wanted.is_empty() {
         return Ok(Counts::new());
