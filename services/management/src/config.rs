@@ -151,6 +151,9 @@ const FLEET_SETTINGS: &[Setting] = &[
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
 const DURATION: &str = "a duration such as 10s";
+/// The longest time that PostgreSQL is asked to look back: much more would be before its first date. A year of humantime has 365.25 days.
+const LONGEST: Duration = Duration::from_secs(1000 * 31_557_600);
+const TOO_LONG: &str = "it must be at most 1000years";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
 /// The whole configuration. docs/configuration.md lists the variables and their defaults.
@@ -242,7 +245,7 @@ pub struct HealthConfig {
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
-    /// HEALTH_KEEP_HISTORY: at least an hour.
+    /// HEALTH_KEEP_HISTORY: an hour to 1000 years.
     #[serde(with = "humantime_serde")]
     pub keep_history: Duration,
 }
@@ -316,6 +319,9 @@ impl Config {
         }
         if self.health.keep_history < Duration::from_secs(60 * 60) {
             return wrong("health.keep_history", "it must be at least 1h");
+        }
+        if self.health.keep_history > LONGEST {
+            return wrong("health.keep_history", TOO_LONG);
         }
         self.audit.check(cli)?;
         if self.drain.pace == 0 {
