@@ -153,12 +153,6 @@ impl DatabaseConfig {
         Some(self.composed(user, self.owner_password.as_ref()))
     }
 
-    /// Whether the tables have an owner of their own.
-    #[must_use]
-    pub fn has_owner(&self) -> bool {
-        self.owner_connection_url().is_some()
-    }
-
     fn composed(&self, user: &str, password: Option<&SecretString>) -> SecretString {
         let mut url = format!("postgres://{}", encoded(user));
         if let Some(password) = password {
@@ -190,6 +184,17 @@ impl DatabaseConfig {
         match &self.url {
             Some(url) => with_sslmode(url).expose_secret() != url.expose_secret(),
             None => self.sslmode.is_none() && default_sslmode(&self.host) == SslMode::VerifyFull,
+        }
+    }
+
+    /// What to say of a connection that failed. A default that is stricter than what an operator expects is named where it may be the cause.
+    #[must_use]
+    pub fn connecting_failed(&self) -> &'static str {
+        if self.verifies_by_default() {
+            "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a \
+             CA of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
+        } else {
+            "connecting to PostgreSQL failed"
         }
     }
 
