@@ -237,7 +237,7 @@ impl DatabaseConfig {
 
     /// An owner that is no other role, or whose settings have no effect, would leave the trail as open as before.
     fn check_owner<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
-        if self.url.is_some() != self.owner_url.is_some() && self.owner_url.is_some() {
+        if self.url.is_none() && self.owner_url.is_some() {
             return Err(cli.reject("database.owner_url", "it needs DATABASE_URL beside it"));
         }
         let of_url = self.owner_url.as_ref().and_then(user_of);
