@@ -262,16 +262,16 @@ async fn nothing_is_dropped_when_the_file_cannot_be_written() {
     let blocked = site.folder.path().join("file");
     fs::write(&blocked, "in the way").expect("written");
     site.archive_into("2020-06", &blocked).await.expect_err("no folder");
-    // Every write to this device fails as on a full disk.
-    let full = site.folder.path().join("full");
-    fs::create_dir(&full).expect("made");
-    fs::create_dir(full.join("audit-2020-03.manifest.json")).expect("made");
-    site.archive_into("2020-06", &full).await.expect_err("no manifest");
+    // The file can be written, but a folder is in the place of its manifest.
+    let taken = site.folder.path().join("taken");
+    fs::create_dir(&taken).expect("made");
+    fs::create_dir(taken.join("audit-2020-03.manifest.json")).expect("made");
+    site.archive_into("2020-06", &taken).await.expect_err("no manifest");
     assert_eq!(entries(&site.db).await, before);
-    assert!(full.join("audit-2020-03.jsonl.gz").exists());
+    assert!(taken.join("audit-2020-03.jsonl.gz").exists());
 
-    fs::remove_dir(full.join("audit-2020-03.manifest.json")).expect("removed");
-    assert_eq!(site.archive_into("2020-06", &full).await.expect("archived").len(), 3);
+    fs::remove_dir(taken.join("audit-2020-03.manifest.json")).expect("removed");
+    assert_eq!(site.archive_into("2020-06", &taken).await.expect("archived").len(), 3);
 }
 
 #[tokio::test]
