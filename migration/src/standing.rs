@@ -51,24 +51,22 @@ pub async fn grant(owner: &DatabaseConnection, service: &str) -> Result<(), DbEr
 }
 
 async fn grant_within(owner: &DatabaseTransaction, service: &str) -> Result<(), DbErr> {
-    let tables = "SELECT format('%I', relname) AS name FROM pg_class
-                  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-                    AND relname NOT IN ('audit_log', 'seaql_migrations') AND pg_has_role(relowner, 'USAGE')
-                  ORDER BY 1";
-    let tables = names(owner, tables).await?.join(", ");
+    let owned = "SELECT format('%I', relname) AS name FROM pg_class
+                 WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE')";
+    let all = names(owner, owned).await?.join(", ");
+    let changed = format!("{owned} AND NOT relispartition AND relname NOT IN ('audit_log', 'seaql_migrations')");
+    let changed = names(owner, &changed).await?.join(", ");
     let schema = names(owner, "SELECT format('%I', current_schema()) AS name")
         .await?
         .remove(0);
     let role = format!("\"{}\"", service.replace('"', "\"\""));
-    // REVOKE first: an earlier release, or a person, may have given more.
+    // REVOKE first: an earlier release, or a person, may have given more, also on partitions of the trail.
     let grants = format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role};
-         GRANT SELECT ON seaql_migrations TO {role};
-         REVOKE ALL ON audit_log FROM {role};
-         GRANT SELECT ON audit_log TO {role};
+         REVOKE ALL ON {all} FROM {role};
+         GRANT SELECT ON seaql_migrations, audit_log TO {role};
          GRANT INSERT ({WRITABLE}) ON audit_log TO {role};
-         REVOKE ALL ON {tables} FROM {role};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON {changed} TO {role};
          GRANT EXECUTE ON FUNCTION audit_log_partitions(), audit_log_make_partitions(integer) TO {role};"
     );
     owner.execute_unprepared(&grants).await.map(drop)

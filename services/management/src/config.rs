@@ -12,6 +12,7 @@ use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
 mod audit;
+mod bounds;
 mod budget;
 mod callers;
 mod database;
@@ -20,6 +21,8 @@ pub use audit::AuditConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
+
+use bounds::{LONGEST, TOO_LONG};
 
 use crate::ops::users::create::PlacementRules;
 
@@ -242,7 +245,7 @@ pub struct HealthConfig {
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
-    /// HEALTH_KEEP_HISTORY: at least an hour.
+    /// HEALTH_KEEP_HISTORY: an hour to 1000 years.
     #[serde(with = "humantime_serde")]
     pub keep_history: Duration,
 }
@@ -316,6 +319,9 @@ impl Config {
         }
         if self.health.keep_history < Duration::from_secs(60 * 60) {
             return wrong("health.keep_history", "it must be at least 1h");
+        }
+        if self.health.keep_history > LONGEST {
+            return wrong("health.keep_history", TOO_LONG);
         }
         self.audit.check(cli)?;
         if self.drain.pace == 0 {

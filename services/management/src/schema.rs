@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
 use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate};
@@ -18,8 +18,14 @@ const NOT_ALLOWED: &str = "42501";
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The role that owns the tables cannot connect.
-    #[error("cannot connect to PostgreSQL as the role that owns the tables")]
-    ConnectOwner(#[source] DbErr),
+    #[error("{said}")]
+    ConnectOwner {
+        /// What may be the cause.
+        said: &'static str,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
     /// This role may not change the schema, and no other is given.
     #[error(
         "the database has not the schema of this release, and the role {role} may not change it: run `vpnmanager-management migrate` with \
@@ -50,7 +56,7 @@ impl SchemaError {
     /// Whether it may go away by itself.
     pub fn is_worth_another_try(&self) -> bool {
         match self {
-            Self::ConnectOwner(_) | Self::Migrate(_) | Self::Grant { .. } => true,
+            Self::ConnectOwner { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
             Self::NotOwner { .. } => false,
         }
     }
@@ -59,12 +65,8 @@ impl SchemaError {
 /// Brings the schema up to date and gives the service's role its rights, where an owner is given. Otherwise `db`, the service's own
 /// connection, does it, unless there is nothing to do.
 pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
-    if let Some(url) = config.owner_connection_url() {
-        let owner = connect(&url).await.map_err(SchemaError::ConnectOwner)?;
-        let done = as_owner(&owner, &config.service_role()).await;
-        // If closing fails, the server ends the connection.
-        let _closed = owner.close().await;
-        return done;
+    if config.owner_connection_url().is_some() {
+        return migrate(config).await;
     }
     let not_owner = |source| SchemaError::NotOwner {
         role: config.service_role(),
@@ -83,25 +85,41 @@ pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) 
     }
 }
 
-/// Runs the migrations on the owner's connection, and gives the service's role its rights.
-pub async fn as_owner(owner: &DatabaseConnection, service: &str) -> Result<(), SchemaError> {
-    vpnmanager_migration::run(owner).await.map_err(SchemaError::Migrate)?;
-    let granted = vpnmanager_migration::grant(owner, service).await;
-    granted.map_err(|source| SchemaError::Grant {
-        role: service.to_owned(),
-        source,
-    })
+/// Brings the schema up to date as the role that owns the tables, and gives the service's role its rights where that is another one.
+pub async fn migrate(config: &DatabaseConfig) -> Result<(), SchemaError> {
+    let owner = connect_as_owner(config).await?;
+    let done = migrate_on(&owner, config).await;
+    // If closing fails, the server ends the connection.
+    let _closed = owner.close().await;
+    done
 }
 
-/// One connection, without the service's limit for a statement: a migration takes as long as it takes.
-pub async fn connect(url: &SecretString) -> Result<DatabaseConnection, DbErr> {
+async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
+    vpnmanager_migration::run(owner).await.map_err(SchemaError::Migrate)?;
+    if config.owner_connection_url().is_none() {
+        return Ok(());
+    }
+    let role = config.service_role();
+    let granted = vpnmanager_migration::grant(owner, &role).await;
+    granted.map_err(|source| SchemaError::Grant { role, source })
+}
+
+/// One connection of the role that owns the tables, which is the service's where no other is given. It has not the service's limit for a
+/// statement: a migration takes as long as it takes.
+pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnection, SchemaError> {
+    let url = config.owner_connection_url();
+    let url = url.unwrap_or_else(|| config.connection_url());
     let mut options = ConnectOptions::new(url.expose_secret());
     options
         .max_connections(1)
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
-    Database::connect(options).await
+    let connected = Database::connect(options).await;
+    connected.map_err(|source| SchemaError::ConnectOwner {
+        said: config.connecting_failed(),
+        source,
+    })
 }
 
 fn is_denied(error: &DbErr) -> bool {
@@ -114,6 +132,7 @@ struct Powers {
     is_superuser: bool,
     owns_trail: bool,
     owns_schema: bool,
+    makes_functions: bool,
     makes_roles: bool,
     may_rewrite: bool,
 }
@@ -123,21 +142,32 @@ pub async fn powers_over_the_trail(db: &DatabaseConnection) -> Result<(String, V
     let statement = Statement::from_string(
         db.get_database_backend(),
         "SELECT current_user::text AS role, r.rolsuper AS is_superuser, r.rolcreaterole AS makes_roles,
-                pg_has_role(trail.relowner, 'MEMBER') AS owns_trail, pg_has_role(space.nspowner, 'MEMBER') AS owns_schema,
-                has_table_privilege(trail.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_rewrite
-         FROM pg_class trail JOIN pg_namespace space ON space.oid = trail.relnamespace, pg_roles r
-         WHERE trail.oid = 'audit_log'::regclass AND r.rolname = current_user",
+                bool_or(pg_has_role(part.relowner, 'MEMBER')) AS owns_trail,
+                bool_or(pg_has_role(space.nspowner, 'MEMBER')) AS owns_schema,
+                bool_or(has_schema_privilege(space.oid, 'CREATE')) AS makes_functions,
+                bool_or(has_table_privilege(part.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')) AS may_rewrite
+         FROM pg_partition_tree('audit_log') tree JOIN pg_class part ON part.oid = tree.relid
+         JOIN pg_namespace space ON space.oid = part.relnamespace, pg_roles r
+         WHERE r.rolname = current_user GROUP BY r.rolsuper, r.rolcreaterole",
     );
     let powers = Powers::find_by_statement(statement).one(db).await?;
     let powers = powers.ok_or_else(|| DbErr::RecordNotFound("this role".to_owned()))?;
     let reasons = [
         (powers.is_superuser, "it is a superuser"),
-        (powers.owns_trail, "it owns audit_log, or is a member of the owner"),
+        (
+            powers.owns_trail,
+            "it owns audit_log or a partition of it, or is a member of the owner",
+        ),
         (
             powers.owns_schema,
             "it owns the schema or the database, or is a member of the owner",
         ),
-        (powers.may_rewrite, "it may change or empty audit_log"),
+        // One that takes the place of a function of PostgreSQL runs with the rights of the owner in audit_log_make_partitions.
+        (powers.makes_functions, "it may make functions in the schema"),
+        (
+            powers.may_rewrite,
+            "it may change or empty audit_log or a partition of it",
+        ),
         (powers.makes_roles, "it may make roles"),
     ];
     let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, why)| *why);

@@ -18,7 +18,7 @@ use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
 use crate::{
     app::App,
     bus_access::BusAccess,
-    config::{BusConfig, Config, DatabaseConfig},
+    config::{BusConfig, Config},
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
@@ -129,17 +129,7 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
         .retry(patience())
         .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
         .await
-        .with_context(|| connecting_failed(&config.database))
-}
-
-/// A default that is stricter than what an operator expects is named where it may be the cause.
-pub(crate) fn connecting_failed(database: &DatabaseConfig) -> &'static str {
-    if database.verifies_by_default() {
-        "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a CA \
-         of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
-    } else {
-        "connecting to PostgreSQL failed"
-    }
+        .context(config.database.connecting_failed())
 }
 
 fn bus_address(config: &BusConfig) -> BusAddress {

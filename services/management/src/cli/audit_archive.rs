@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use chrono::NaiveDate;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -51,10 +50,7 @@ pub(super) fn audit_archive(cli: &Cli<impl Sized>, args: &AuditArchiveArgs) -> R
 }
 
 async fn run(database: &DatabaseConfig, order: &Order) -> anyhow::Result<Vec<Archived>> {
-    let owner = database.owner_connection_url();
-    let db = schema::connect(&owner.unwrap_or_else(|| database.connection_url()))
-        .await
-        .context("cannot connect to PostgreSQL")?;
+    let db = schema::connect_as_owner(database).await?;
     let archived = archive_months(&db, order).await?;
     db.close().await?;
     Ok(archived)

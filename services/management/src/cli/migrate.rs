@@ -1,6 +1,5 @@
 //! `migrate`: brings the schema up to date, gives the service's role its rights where the tables have another owner, and exits.
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
@@ -8,7 +7,7 @@ use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
 use crate::config::DatabaseConfig;
-use crate::{schema, start::connecting_failed};
+use crate::schema;
 
 /// The settings that this command reads.
 #[derive(Deserialize, Serialize)]
@@ -23,22 +22,6 @@ pub(super) fn migrate(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     config.database.check(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "migrate")?;
-    process::block_on(run(&config.database))??;
+    process::block_on(schema::migrate(&config.database))?.map_err(anyhow::Error::from)?;
     Err(Stop::Done("The database has the schema of this release.\n".to_owned()))
-}
-
-async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
-    let owner = database.owner_connection_url();
-    let db = schema::connect(&owner.unwrap_or_else(|| database.connection_url()))
-        .await
-        .with_context(|| connecting_failed(database))?;
-    if database.has_owner() {
-        schema::as_owner(&db, &database.service_role()).await?;
-    } else {
-        vpnmanager_migration::run(&db)
-            .await
-            .context("the migrations failed; nothing was changed")?;
-    }
-    db.close().await?;
-    Ok(())
 }

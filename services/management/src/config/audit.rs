@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
 
+use super::bounds::{LONGEST, TOO_LONG};
+
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "audit.node_events",
@@ -31,7 +33,7 @@ pub struct AuditConfig {
     /// AUDIT_NODE_EVENTS: entries of each action that a node may cause in one hour, 1 to 1,000,000. Chatter such as `openvpn_up` gets a
     /// tenth.
     pub node_events: u32,
-    /// AUDIT_ARCHIVE_AFTER: at least a day. Nothing is deleted because of it.
+    /// AUDIT_ARCHIVE_AFTER: a day to 1000 years, counted from the end of a month. Nothing is deleted because of it.
     #[serde(with = "humantime_serde")]
     pub archive_after: Duration,
 }
@@ -43,6 +45,9 @@ impl AuditConfig {
         }
         if self.archive_after < SHORTEST {
             return Err(cli.reject("audit.archive_after", "it must be at least 1day"));
+        }
+        if self.archive_after > LONGEST {
+            return Err(cli.reject("audit.archive_after", TOO_LONG));
         }
         Ok(())
     }

@@ -153,12 +153,6 @@ impl DatabaseConfig {
         Some(self.composed(user, self.owner_password.as_ref()))
     }
 
-    /// Whether the tables have an owner of their own.
-    #[must_use]
-    pub fn has_owner(&self) -> bool {
-        self.owner_connection_url().is_some()
-    }
-
     fn composed(&self, user: &str, password: Option<&SecretString>) -> SecretString {
         let mut url = format!("postgres://{}", encoded(user));
         if let Some(password) = password {
@@ -190,6 +184,17 @@ impl DatabaseConfig {
         match &self.url {
             Some(url) => with_sslmode(url).expose_secret() != url.expose_secret(),
             None => self.sslmode.is_none() && default_sslmode(&self.host) == SslMode::VerifyFull,
+        }
+    }
+
+    /// What to say of a connection that failed. A default that is stricter than what an operator expects is named where it may be the cause.
+    #[must_use]
+    pub fn connecting_failed(&self) -> &'static str {
+        if self.verifies_by_default() {
+            "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a \
+             CA of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
+        } else {
+            "connecting to PostgreSQL failed"
         }
     }
 
@@ -232,7 +237,7 @@ impl DatabaseConfig {
 
     /// An owner that is no other role, or whose settings have no effect, would leave the trail as open as before.
     fn check_owner<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
-        if self.url.is_some() != self.owner_url.is_some() && self.owner_url.is_some() {
+        if self.url.is_none() && self.owner_url.is_some() {
             return Err(cli.reject("database.owner_url", "it needs DATABASE_URL beside it"));
         }
         let of_url = self.owner_url.as_ref().and_then(user_of);

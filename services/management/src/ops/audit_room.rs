@@ -1,7 +1,7 @@
 //! Keeps what a node causes within its room in the audit trail, and says in one entry a minute what found no room. Replicas share the
 //! counts through the table `audit_room`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
@@ -35,8 +35,8 @@ pub struct Caused {
     pub entry: Entry,
 }
 
-/// Records entries that nodes caused by what they sent, as many as each node has room for. To be called last in a transaction, because it
-/// keeps the rows of the nodes locked until the end.
+/// Records entries that nodes caused by what they sent, as many as each node has room for. To be called once in a transaction and last: it
+/// locks the room of these nodes in one order, and who waits for it must hold nothing that its holder still asks for.
 pub async fn record_caused(
     transaction: &DatabaseTransaction,
     caused: impl IntoIterator<Item = Caused>,
@@ -67,15 +67,14 @@ pub type Counts = BTreeMap<(String, AuditAction), u32>;
 
 #[derive(FromQueryResult)]
 struct Row {
-    server_id: String,
-    action: String,
     room: f64,
     refilled_at: DateTime<Utc>,
     now: DateTime<Utc>,
 }
 
 /// Takes room for these entries, and gives how many of them may be recorded. The others are counted for the next summary. `node_events` is
-/// the setting. To be called last in a transaction, because it keeps the rows of the nodes locked until the end.
+/// the setting. To be called once in a transaction, after which only rows that nobody else waits for may be locked, or `recorded_events`
+/// in the order of their ids.
 pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &Counts) -> Result<Counts, DbErr> {
     if wanted.is_empty() {
         return Ok(Counts::new());
@@ -83,11 +82,8 @@ pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &
     let mut granted = Counts::new();
     let (mut nodes, mut actions) = (Vec::new(), Vec::new());
     let (mut left, mut times, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-    let found = lock(transaction, node_events, wanted).await?;
-    for ((node, action), entries) in wanted {
-        let Some(row) = found.get(&(node.as_str(), action.as_str()).into()) else {
-            continue;
-        };
+    let rows = lock(transaction, node_events, wanted).await?;
+    for (((node, action), entries), row) in wanted.iter().zip(rows) {
         let room = Room {
             left: row.room,
             at: row.refilled_at,
@@ -112,49 +108,30 @@ pub async fn take(transaction: &DatabaseTransaction, node_events: u32, wanted: &
     Ok(granted)
 }
 
-/// Node and action.
-#[derive(PartialEq, Eq, Hash)]
-struct Key(String, String);
-
-impl From<(&str, &str)> for Key {
-    fn from((node, action): (&str, &str)) -> Self {
-        Self(node.to_owned(), action.to_owned())
-    }
-}
-
-/// Locks the rows of these nodes and actions, in one order everywhere; a node that never sent such an entry has all its room.
-async fn lock(
-    transaction: &DatabaseTransaction,
-    node_events: u32,
-    wanted: &Counts,
-) -> Result<HashMap<Key, Row>, DbErr> {
+/// Locks the rows of these nodes and actions, in one order everywhere, and gives one for each of `wanted`, in its order. A node that never
+/// sent such an entry, or not for a day, has all its room.
+async fn lock(transaction: &DatabaseTransaction, node_events: u32, wanted: &Counts) -> Result<Vec<Row>, DbErr> {
     let (mut nodes, mut actions, mut full) = (Vec::new(), Vec::new(), Vec::new());
     for (node, action) in wanted.keys() {
         nodes.push(node.clone());
         actions.push(action.as_str().to_owned());
         full.push(f64::from(audit_room::per_hour(*action, node_events)));
     }
-    let backend = transaction.get_database_backend();
-    let insert = Statement::from_sql_and_values(
-        backend,
-        "INSERT INTO audit_room (server_id, action, room, refilled_at)
-         SELECT node, action, room, now() FROM UNNEST($1::text[], $2::text[], $3::float8[]) AS t (node, action, room) ORDER BY 1, 2
-         ON CONFLICT DO NOTHING",
-        [nodes.clone().into(), actions.clone().into(), full.into()],
+    // An update that changes nothing, because it locks a row that is there and makes one that housekeeping deletes at this moment.
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "WITH wanted AS (
+             SELECT * FROM UNNEST($1::text[], $2::text[], $3::float8[]) WITH ORDINALITY AS t (node, action, room, place)),
+         locked AS (
+             INSERT INTO audit_room (server_id, action, room, refilled_at)
+             SELECT node, action, room, now() FROM wanted ORDER BY 1, 2
+             ON CONFLICT (server_id, action) DO UPDATE SET room = audit_room.room
+             RETURNING server_id, action, room, refilled_at)
+         SELECT l.room, l.refilled_at, now() AS now
+         FROM wanted w JOIN locked l ON l.server_id = w.node AND l.action = w.action ORDER BY w.place",
+        [nodes.into(), actions.into(), full.into()],
     );
-    transaction.execute_raw(insert).await?;
-    let select = Statement::from_sql_and_values(
-        backend,
-        "SELECT r.server_id, r.action, r.room, r.refilled_at, now() AS now FROM audit_room r
-         JOIN UNNEST($1::text[], $2::text[]) AS t (node, action) ON r.server_id = t.node AND r.action = t.action
-         ORDER BY r.server_id, r.action FOR UPDATE OF r",
-        [nodes.into(), actions.into()],
-    );
-    let rows = Row::find_by_statement(select).all(transaction).await?;
-    let keyed = rows
-        .into_iter()
-        .map(|row| (Key(row.server_id.clone(), row.action.clone()), row));
-    Ok(keyed.collect())
+    Row::find_by_statement(statement).all(transaction).await
 }
 
 #[derive(FromQueryResult)]

@@ -20,73 +20,70 @@ pub async fn make_audit_partitions(db: &DatabaseConnection) -> Result<(), DbErr>
     db.execute_raw(statement).await.map(drop)
 }
 
-/// The tables that have rows to delete, with the statement that deletes up to `$2` of those older than `$1` seconds.
-const OLD_ROWS: [(&str, Age, &str); 4] = [
-    (
-        "health_history",
-        Age::History,
-        // The index begins with the node, so each node's oldest rows are looked up.
-        "DELETE FROM health_history WHERE id IN (
-             SELECT h.id FROM servers s CROSS JOIN LATERAL (
-                 SELECT id FROM health_history WHERE server_id = s.name AND at < now() - make_interval(secs => $1)
-                 ORDER BY at LIMIT $2) h
-             LIMIT $2)",
-    ),
-    (
-        "recorded_events",
-        Age::Events,
-        "DELETE FROM recorded_events WHERE event_id IN (
-             SELECT event_id FROM recorded_events WHERE recorded_at < now() - make_interval(secs => $1) ORDER BY recorded_at LIMIT $2)",
-    ),
-    (
-        "audit_room",
-        Age::Room,
-        "DELETE FROM audit_room WHERE (server_id, action) IN (
-             SELECT server_id, action FROM audit_room
-             WHERE left_out = 0 AND refilled_at < now() - make_interval(secs => $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    ),
-    (
-        "intents",
-        Age::Intents,
-        "DELETE FROM intents WHERE id IN (
-             SELECT id FROM intents WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2)",
-    ),
-];
-
-/// After what time rows of a table are of no use.
-#[derive(Debug, Clone, Copy)]
-enum Age {
-    /// The setting.
-    History,
-    /// The stream of events holds one for 7 days.
-    Events,
-    /// The room of a node is full again after an hour.
-    Room,
-    /// Answers to local requests: a node repeats a request until it has the answer, so one that is this old is known to its node, or was
-    /// asked for by one that has been away for as long, and that is told then that the name is taken.
-    Intents,
+/// Rows of one kind that are of no use after a time.
+struct OldRows {
+    table: &'static str,
+    after: Duration,
+    /// Deletes up to `$2` that are older than `$1` seconds, and none that another replica deletes at this moment.
+    delete: &'static str,
 }
 
-impl Age {
-    fn duration(self, keep_history: Duration) -> Duration {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        match self {
-            Self::History => keep_history,
-            Self::Events => DAY * 30,
-            Self::Room => DAY,
-            Self::Intents => DAY * 7,
-        }
-    }
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn old_rows(keep_history: Duration) -> [OldRows; 4] {
+    [
+        OldRows {
+            table: "health_history",
+            after: keep_history,
+            // The index begins with the node, so each node's oldest rows are looked up.
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT h.id FROM servers s CROSS JOIN LATERAL (
+                             SELECT id FROM health_history WHERE server_id = s.name AND at < now() - make_interval(secs => $1)
+                             ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED) h
+                         LIMIT $2)
+                     DELETE FROM health_history t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "recorded_events",
+            // The stream of events holds one for 7 days.
+            after: DAY * 30,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT event_id FROM recorded_events WHERE recorded_at < now() - make_interval(secs => $1)
+                         ORDER BY recorded_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM recorded_events t USING old WHERE t.event_id = old.event_id",
+        },
+        OldRows {
+            table: "audit_room",
+            // The room of a node is full again after an hour.
+            after: DAY,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT server_id, action FROM audit_room
+                         WHERE left_out = 0 AND refilled_at < now() - make_interval(secs => $1) LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM audit_room t USING old WHERE t.server_id = old.server_id AND t.action = old.action",
+        },
+        OldRows {
+            table: "intents",
+            // Answers to local requests: a node repeats a request until it has the answer, so one that is this old is known to its node, or
+            // was asked for by one that has been away for as long, and that is told then that the name is taken.
+            after: DAY * 7,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT id FROM intents WHERE created_at < now() - make_interval(secs => $1)
+                         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM intents t USING old WHERE t.id = old.id",
+        },
+    ]
 }
 
-/// Deletes a batch of each table, and says whether there may be more.
+/// Deletes a batch of each table, and says whether there may be more for this replica. Replicas may do this at once: each takes other rows.
 pub async fn delete_old_rows(db: &DatabaseConnection, keep_history: Duration) -> Result<bool, DbErr> {
     let mut more = false;
-    for (table, age, delete) in OLD_ROWS {
-        let seconds = age.duration(keep_history).as_secs_f64();
+    for OldRows { table, after, delete } in old_rows(keep_history) {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let statement =
-            Statement::from_sql_and_values(db.get_database_backend(), delete, [seconds.into(), limit.into()]);
+        let statement = Statement::from_sql_and_values(
+            db.get_database_backend(),
+            delete,
+            [after.as_secs_f64().into(), limit.into()],
+        );
         let deleted = db.execute_raw(statement).await?.rows_affected();
         if deleted > 0 {
             tracing::debug!(table, rows = deleted, "Deleted old rows");

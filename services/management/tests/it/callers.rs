@@ -14,8 +14,9 @@ use vpnmanager_management::ops::users::read;
 use vpnmanager_nats::username::Username;
 use vpnmanager_testbed::wait;
 
+use crate::database::fresh_database;
 use crate::queries::Queries;
-use crate::stack::{ADMIN_KEY, Stack, WithKey as _, fresh_database, json_of, registration};
+use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, registration};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -34,7 +35,7 @@ async fn list_users(client: &Client, server: SocketAddr, key: &str) -> u16 {
 
 /// A management, and what it asks of its database.
 async fn counted() -> (Stack, Queries) {
-    let database = fresh_database().await.expect("a database");
+    let database = fresh_database().await;
     let (queries, database) = Queries::counted(&database).await;
     (Stack::start_on(&database, &[]).await, queries)
 }

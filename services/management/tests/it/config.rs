@@ -98,11 +98,13 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("HEALTH_STALE_AFTER", "soon", "health.stale_after"),
         ("PKI_CLIENT_VALIDITY", "0s", "pki.client_validity"),
         ("HEALTH_KEEP_HISTORY", "59m", "health.keep_history"),
+        ("HEALTH_KEEP_HISTORY", "1000years 1s", "health.keep_history"),
         ("AUDIT_NODE_EVENTS", "0", "audit.node_events"),
         ("AUDIT_NODE_EVENTS", "1000001", "audit.node_events"),
         ("AUDIT_NODE_EVENTS", "-1", "audit.node_events"),
         ("AUDIT_ARCHIVE_AFTER", "23h", "audit.archive_after"),
         ("AUDIT_ARCHIVE_AFTER", "never", "audit.archive_after"),
+        ("AUDIT_ARCHIVE_AFTER", "1000years 1s", "audit.archive_after"),
         ("DB_OWNER_USER", "vpnmanager", "database.owner_user"),
         ("DB_OWNER_PASSWORD", "p", "database.owner_password"),
         ("DATABASE_OWNER_URL", "postgres://o@h/d", "database.owner_url"),
@@ -115,6 +117,11 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
             text.contains(variable) && text.contains(&format!("\"{key}\"")) && text.contains("expected"),
             "{variable}={value}: {text}"
         );
+    }
+    for variable in ["HEALTH_KEEP_HISTORY", "AUDIT_ARCHIVE_AFTER"] {
+        let text = usage(load(&[], &[KEY, (variable, "1000years 1s")], None));
+        assert!(text.contains("at most 1000years"), "{text}");
+        load(&[], &[KEY, (variable, "1000years")], None).expect("the longest");
     }
     let unknown = usage(load(&[], &[KEY], Some(r#"{"databse": {"host": "x"}}"#)));
     assert!(

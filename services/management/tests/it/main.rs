@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 mod bus_node;
+mod database;
 mod queries;
 mod stack;
 

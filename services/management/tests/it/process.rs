@@ -11,7 +11,10 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use vpnmanager_testbed::nats::Nats;
 
-use crate::stack::{ADMIN_KEY, fresh_database, start_nats};
+use crate::{
+    database::fresh_database,
+    stack::{ADMIN_KEY, start_nats},
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -93,7 +96,7 @@ async fn the_databases_password_is_not_told_when_its_url_is_of_no_use() {
 
 #[tokio::test]
 async fn migrate_may_be_repeated() {
-    let url = fresh_database().await.expect("a database");
+    let url = fresh_database().await;
     for _ in 0..2 {
         let output = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -136,7 +139,7 @@ async fn start_as(program: impl FnOnce(&Path) -> Command) -> Running {
     let mut child = program(folder.path())
         .args(["-server-id", "management-7", "--listen", "127.0.0.1:0"])
         .env("API_KEY", ADMIN_KEY)
-        .env("DATABASE_URL", fresh_database().await.expect("a database"))
+        .env("DATABASE_URL", fresh_database().await)
         .env("NATS_URL", nats.tls_url())
         .env("BUS_DIR", bus_dir)
         .env("PKI_DIR", folder.path().join("pki"))
@@ -241,7 +244,7 @@ async fn secrets_given_as_flags_are_named_once_and_not_repeated() {
 #[tokio::test]
 async fn a_database_that_cannot_be_verified_is_said_to_be_so_and_taken_when_the_operator_insists() {
     // 0.0.0.0 leads to this machine and is no loopback address, so it stands for another one. The server has no TLS.
-    let url = fresh_database().await.expect("a database");
+    let url = fresh_database().await;
     let elsewhere = url.replace("127.0.0.1", "0.0.0.0");
     let (bare, _) = elsewhere.split_once('?').expect("a query");
     let refused = run(&["migrate"], &[("DATABASE_URL", bare)]).await;

@@ -28,7 +28,8 @@ use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::nats::Nats;
-use vpnmanager_testbed::postgres::{self, DatabaseError};
+
+use crate::database::fresh_database;
 
 /// The key from `API_KEY`.
 pub(crate) const ADMIN_KEY: &str = "4e1f0a9c7b2d8365f04b1d6ec8a39752";
@@ -50,7 +51,7 @@ impl Stack {
 
     /// The same with other settings.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::start_on(&fresh_database().await.expect("a database"), settings).await
+        Self::start_on(&fresh_database().await, settings).await
     }
 
     /// Starts one on that database and a bus of its own.
@@ -251,17 +252,6 @@ pub(crate) async fn problem_of(response: TestResponse, status: StatusCode) -> (V
         .map(|error| error["field"].as_str().expect("a name").to_owned())
         .collect();
     (body, fields)
-}
-
-/// An empty database with this release's schema.
-pub(crate) async fn fresh_database() -> Result<String, DatabaseError> {
-    let cluster = postgres::shared().await.expect("PostgreSQL");
-    let migrate = async |url: String| {
-        let db = sea_orm::Database::connect(url).await?;
-        vpnmanager_migration::run(&db).await?;
-        db.close().await
-    };
-    cluster.fresh_database("management", migrate).await
 }
 
 /// The configuration from these variables and the defaults.

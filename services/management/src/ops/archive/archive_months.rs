@@ -159,13 +159,8 @@ fn lock_folder(folder: &Path) -> Result<File, ArchiveError> {
         folder: folder.to_owned(),
         source,
     };
-    if !folder.is_dir() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(failed)?;
-    }
+    let mut folders = DirBuilder::new();
+    folders.recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let lock = options.open(folder.join(LOCK_FILE)).map_err(failed)?;

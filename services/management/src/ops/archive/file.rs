@@ -81,8 +81,7 @@ impl<T: Write> Write for Hashing<T> {
 impl<T: Read> Read for Hashing<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.digest.update(buffer.get(..read).unwrap_or_default());
-        self.bytes += read as u64;
+        self.note(buffer.get(..read).unwrap_or_default());
         Ok(read)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     app::App,
     domain::health::{self, Assessment},
     ops::{
+        audit,
         nodes::{
             change_state::{Transition, change_state},
             note_deafness::heard_since,
@@ -66,9 +67,10 @@ fn explain(assessment: Assessment, server: &server::Model, now: DateTime<Utc>) -
     }
 }
 
-/// Changes the state and adds a sample to the history.
+/// Changes the state, adds a sample to the history, and records it in the trail. That a node is silent is not in its hand, so this needs no
+/// room of its own.
 async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
-    if change_state(transaction, transition).await? {
+    if let Some(entry) = change_state(transaction, transition).await? {
         let sample = Statement::from_sql_and_values(
             transaction.get_database_backend(),
             "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
@@ -81,6 +83,7 @@ async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> R
             ],
         );
         transaction.execute_raw(sample).await?;
+        audit::record_one(transaction, entry).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Changes the state of a node, and records that once.
+//! Changes the state of a node, once.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
@@ -12,10 +12,7 @@ use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     domain::{actor::Actor, audit_action::AuditAction, health::Assessment},
-    ops::{
-        audit::{self, Entry},
-        audit_room::{self, Caused},
-    },
+    ops::audit::Entry,
 };
 
 /// A change of a node's state.
@@ -31,9 +28,12 @@ pub struct Transition<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Updates the state and its reason. If the state itself changed, adds an audit entry and returns true. This is a compare-and-set: only one
-/// of several replicas makes the change.
-pub async fn change_state(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<bool, DbErr> {
+/// Updates the state and its reason. If the state itself changed, gives the audit entry, which the caller records. This is a
+/// compare-and-set: only one of several replicas makes the change.
+pub async fn change_state(
+    transaction: &DatabaseTransaction,
+    transition: Transition<'_>,
+) -> Result<Option<Entry>, DbErr> {
     let Transition { node, from, to, at } = transition;
     let mut update = server::Entity::update_many()
         .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
@@ -50,7 +50,7 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     }
     let changed = update.exec(transaction).await?.rows_affected;
     if changed == 0 || from == to.state {
-        return Ok(false);
+        return Ok(None);
     }
     let (from_word, to_word, reason) = (from.as_str(), to.state.as_str(), &to.reason);
     match to.state {
@@ -70,17 +70,5 @@ pub async fn change_state(transaction: &DatabaseTransaction, transition: Transit
     if let Some(reason) = &to.reason {
         entry = entry.details(reason);
     }
-    match to.state {
-        // How often it is well is in the hand of the node, which sends the heartbeats. That it is silent is not.
-        NodeState::Healthy | NodeState::Degraded => {
-            let caused = Caused {
-                by: node.clone(),
-                action: AuditAction::NodeStateChanged,
-                entry,
-            };
-            audit_room::record_caused(transaction, [caused]).await?;
-        }
-        NodeState::Enrolled | NodeState::Stale | NodeState::Lost => audit::record_one(transaction, entry).await?,
-    }
-    Ok(true)
+    Ok(Some(entry))
 }

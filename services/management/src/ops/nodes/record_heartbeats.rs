@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockType, OnConflict},
 };
 use vpnmanager_entities::{
     health_history, health_status,
@@ -17,10 +17,13 @@ use vpnmanager_nats::{heartbeats::Heartbeat, ids::NodeId};
 use crate::{
     config::HealthConfig,
     domain::{
+        audit_action::AuditAction,
         conduct::recent_excess,
         health::{self, Assessment, Circumstances},
     },
     ops::{
+        audit::Entry,
+        audit_room::{self, Caused},
         nodes::{
             change_state::{Transition, change_state},
             find_drift::find_drift,
@@ -46,12 +49,15 @@ async fn record_within(
     mut batch: Vec<Received>,
 ) -> Result<(), DbErr> {
     let names: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
+    // Two replicas that hear of the same nodes lock them in one order, and nothing of a node before the node.
     let known = server::Entity::find()
         .filter(server::Column::Name.eq_any(names))
+        .order_by_asc(server::Column::Name)
+        .lock(LockType::NoKeyUpdate)
         .all(transaction)
         .await?;
     batch.retain(|received| known.iter().any(|server| server.name == received.heartbeat.node));
-    let observed = track_agent_runs(transaction, &batch).await?;
+    let (observed, mut caused) = track_agent_runs(transaction, &batch).await?;
     let mut newest: HashMap<NodeId, Received> = HashMap::new();
     for received in batch {
         // The heartbeat of a clone says nothing about the node.
@@ -74,7 +80,14 @@ async fn record_within(
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);
-        follow(transaction, server, received, assessment).await?;
+        if let Some(entry) = follow(transaction, server, received, assessment).await? {
+            // How often it is well is in the hand of the node, which sends the heartbeats.
+            caused.push(Caused {
+                by: server.name.clone(),
+                action: AuditAction::NodeStateChanged,
+                entry,
+            });
+        }
         // Only once: if a resync does not repair the drift, the node's own handshakes try again.
         let is_news = circumstances.drift_since == Some(received.at);
         if is_news && server.resync_since.is_none() {
@@ -84,7 +97,7 @@ async fn record_within(
     if !rows.is_empty() {
         upsert(transaction, rows).await?;
     }
-    Ok(())
+    audit_room::record_caused(transaction, caused).await
 }
 
 /// The nodes among these that drift, and since when.
@@ -173,13 +186,13 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         .map(drop)
 }
 
-/// Updates the node's row from its heartbeat, and adds a sample to the history.
+/// Updates the node's row from its heartbeat, and adds a sample to the history. If the state changed, gives the entry for the trail.
 async fn follow(
     transaction: &DatabaseTransaction,
     server: &server::Model,
     received: &Received,
     assessment: Assessment,
-) -> Result<(), DbErr> {
+) -> Result<Option<Entry>, DbErr> {
     server::Entity::update_many()
         .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
         .col_expr(
@@ -190,6 +203,7 @@ async fn follow(
         .exec(transaction)
         .await?;
     let changed = assessment.state != server.state;
+    let mut entry = None;
     if changed || assessment.reason != server.state_reason {
         let to = &assessment;
         let transition = Transition {
@@ -198,7 +212,7 @@ async fn follow(
             to,
             at: received.at,
         };
-        change_state(transaction, transition).await?;
+        entry = change_state(transaction, transition).await?;
     }
     let crossed_minute = server.last_seen.is_none_or(|last| minute(last) != minute(received.at));
     if changed || crossed_minute {
@@ -217,7 +231,7 @@ async fn follow(
             .exec_without_returning(transaction)
             .await?;
     }
-    Ok(())
+    Ok(entry)
 }
 
 fn minute(at: DateTime<Utc>) -> i64 {

@@ -21,7 +21,7 @@ use crate::{
     },
     ops::{
         audit::Entry,
-        audit_room::{self, Caused},
+        audit_room::Caused,
         nodes::{received::Received, request_handshakes::request_one},
     },
 };
@@ -48,8 +48,12 @@ impl Observed {
     }
 }
 
-/// Records which runs sent these heartbeats. All nodes in `batch` must be registered.
-pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Received]) -> Result<Observed, DbErr> {
+/// Records which runs sent these heartbeats. All nodes in `batch` must be registered, and their rows locked. Also gives the entries for the
+/// trail, which the caller records last.
+pub async fn track_agent_runs(
+    transaction: &DatabaseTransaction,
+    batch: &[Received],
+) -> Result<(Observed, Vec<Caused>), DbErr> {
     let nodes: HashSet<NodeId> = batch.iter().map(|received| received.heartbeat.node.clone()).collect();
     let rows = agent_run::Entity::find()
         .filter(agent_run::Column::ServerId.eq_any(nodes))
@@ -93,10 +97,11 @@ pub async fn track_agent_runs(transaction: &DatabaseTransaction, batch: &[Receiv
     let nodes = heard.keys().map(|(node, _)| node.to_string()).collect();
     upsert(transaction, heard).await?;
     forget_old(transaction, nodes).await?;
+    let mut caused = Vec::new();
     for (node, run) in &flipped {
-        record_verdict(transaction, node, run).await?;
+        caused.extend(record_verdict(transaction, node, run).await?);
     }
-    Ok(observed)
+    Ok((observed, caused))
 }
 
 /// Whether this run of the node's agent is refused as a clone.
@@ -188,8 +193,9 @@ async fn forget_old(transaction: &DatabaseTransaction, nodes: Vec<String>) -> Re
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// Records that a run is refused now, or accepted again. This is a compare-and-set: only one of several replicas does it.
-async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &Run) -> Result<(), DbErr> {
+/// Records that a run is refused now, or accepted again, and gives the entry for the trail. This is a compare-and-set: only one of several
+/// replicas does it.
+async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &Run) -> Result<Option<Caused>, DbErr> {
     let recorded = agent_run::Entity::update_many()
         .col_expr(agent_run::Column::Refused, Expr::value(run.refused))
         .col_expr(agent_run::Column::Told, Expr::value(false))
@@ -199,7 +205,7 @@ async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &
         .exec(transaction)
         .await?;
     if recorded.rows_affected == 0 {
-        return Ok(());
+        return Ok(None);
     }
     // The clone learns of it from the answer to its handshake.
     request_one(transaction, node).await?;
@@ -219,5 +225,5 @@ async fn record_verdict(transaction: &DatabaseTransaction, node: &NodeId, run: &
         .details(details)
         .after(json!({ "instance": run.instance, "first_heard": run.first_heard, "refused": run.refused }));
     let by = node.clone();
-    audit_room::record_caused(transaction, [Caused { by, action, entry }]).await
+    Ok(Some(Caused { by, action, entry }))
 }

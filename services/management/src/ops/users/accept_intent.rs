@@ -50,6 +50,13 @@ async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &In
         return answer_unrecorded(app, transaction, intent, &actor).await;
     }
     let answer = carry_out(app, transaction, intent, &actor).await?;
+    let row = intent::ActiveModel {
+        id: Set(intent.id),
+        server_id: Set(intent.node.clone()),
+        answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
+        created_at: Set(Utc::now()),
+    };
+    intent::Entity::insert(row).exec_without_returning(transaction).await?;
     if let IntentAnswer::Refused { detail, .. } = &answer {
         let caused = Caused {
             by: intent.node.clone(),
@@ -58,13 +65,6 @@ async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &In
         };
         audit_room::record_caused(transaction, [caused]).await?;
     }
-    let row = intent::ActiveModel {
-        id: Set(intent.id),
-        server_id: Set(intent.node.clone()),
-        answer: Set(serde_json::to_value(&answer).map_err(|error| DbErr::Json(error.to_string()))?),
-        created_at: Set(Utc::now()),
-    };
-    intent::Entity::insert(row).exec_without_returning(transaction).await?;
     Ok(answer)
 }
 

@@ -15,15 +15,16 @@ use vpnmanager_management::{
 use vpnmanager_nats::{heartbeats::OpenvpnState, ids::NodeId};
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, fleet, node, nodes::heartbeat, sql, view};
+use super::{actor, applied, audited, create, fleet, node, nodes::heartbeat, view};
+use crate::database::run;
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(300);
 
 async fn lose_node_1(stack: &Stack, ago: &str) {
-    sql(
-        stack,
+    run(
+        &stack.app.db,
         &format!("UPDATE servers SET state = 'lost', lost_since = now() - interval '{ago}' WHERE name = 'node-1'"),
     )
     .await;
@@ -116,7 +117,11 @@ async fn a_standby_that_is_not_well_inherits_nothing() {
         "enabled = true, lost_since = now()",
         "lost_since = NULL, last_sync = NULL",
     ] {
-        sql(&stack, &format!("UPDATE servers SET {unfit} WHERE name = 'node-2'")).await;
+        run(
+            &stack.app.db,
+            &format!("UPDATE servers SET {unfit} WHERE name = 'node-2'"),
+        )
+        .await;
         assert_eq!(
             rehome_users(&stack.app.db, AFTER).await.expect("looked").users,
             0,
@@ -176,15 +181,19 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     )
     .await
     .expect("recorded");
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "UPDATE servers SET last_sync = now() - interval '2 hours' WHERE name = 'node-1'",
     )
     .await;
     assert!(!readmit().await, "it has not synced since");
-    sql(&stack, "UPDATE servers SET last_sync = now() WHERE name = 'node-1'").await;
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
+        "UPDATE servers SET last_sync = now() WHERE name = 'node-1'",
+    )
+    .await;
+    run(
+        &stack.app.db,
         "UPDATE placements SET published_at = now() - interval '1 hour', published_revision = 99",
     )
     .await;

@@ -17,7 +17,8 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{audited, create, enrol, node, sql, view};
+use super::{audited, create, enrol, node, view};
+use crate::database::run;
 use crate::stack::Stack;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -219,8 +220,8 @@ async fn a_node_creates_users_in_its_own_pool_and_removes_only_those_that_it_hol
     for id in ["node-1", "node-2", "node-3", "node-4"] {
         enrol(&stack, id).await;
     }
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "UPDATE servers SET pool = 'other' WHERE name IN ('node-1', 'node-2')",
     )
     .await;
@@ -246,8 +247,8 @@ async fn a_flood_of_requests_is_recorded_so_far_and_removals_still_happen() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "INSERT INTO intents (id, server_id, answer) SELECT gen_random_uuid(), 'node-1', '{}' FROM generate_series(1, 2000)",
     )
     .await;
@@ -264,7 +265,11 @@ async fn a_flood_of_requests_is_recorded_so_far_and_removals_still_happen() {
     assert_eq!(recorded(&stack).await, before);
     assert!(audited(&stack, AuditAction::LocalRequestRefused).await.is_empty());
 
-    sql(&stack, "UPDATE intents SET created_at = now() - interval '25 hours'").await;
+    run(
+        &stack.app.db,
+        "UPDATE intents SET created_at = now() - interval '25 hours'",
+    )
+    .await;
     let answer = accept(&stack.app, &create_named("bob")).await.expect("answered");
     assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
 }
@@ -299,7 +304,7 @@ async fn answers_are_forgotten_after_a_week_and_not_before() {
             "INSERT INTO intents (id, server_id, answer, created_at)
              SELECT gen_random_uuid(), 'node-1', '{{}}', now() - interval '{age}' FROM generate_series(1, {count})"
         );
-        sql(&stack, &statement).await;
+        run(&stack.app.db, &statement).await;
     };
     insert(1_500, "8 days").await;
     insert(3, "6 days").await;

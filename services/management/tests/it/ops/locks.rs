@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
-use sea_orm::{EntityTrait, QuerySelect, TransactionTrait};
+use sea_orm::{
+    DatabaseBackend, DatabaseConnection, EntityTrait, FromQueryResult, QuerySelect, Statement, TransactionTrait,
+};
+use secrecy::ExposeSecret as _;
 use vpnmanager_entities::server;
 use vpnmanager_management::ops::{
     credentials::revoke_node::NodeCredentials,
-    nodes::deregister::deregister_node,
+    nodes::{deregister::deregister_node, record_heartbeats::record_heartbeats},
     users::{
         change::{UserChange, change_user},
         reissue::{OldProfiles, reissue_profile},
         remove::remove_user,
     },
 };
+use vpnmanager_nats::heartbeats::OpenvpnState;
 
-use super::{actor, create, enrol, node};
-use crate::stack::Stack;
+use super::{actor, create, enrol, node, nodes::heartbeat};
+use crate::{
+    database::{connect, run},
+    stack::Stack,
+};
 
 /// Far longer than a change takes, far shorter than PostgreSQL waits before it looks for a deadlock.
 const AT_ONCE: Duration = Duration::from_millis(800);
@@ -72,4 +79,47 @@ async fn nodes_that_are_deregistered_at_once_go_one_after_the_other() {
     other.expect("deregistered");
     let left = server::Entity::find().all(&stack.app.db).await.expect("read");
     assert_eq!(left.len(), 1);
+}
+
+#[tokio::test]
+async fn replicas_that_hear_of_the_same_nodes_at_once_never_deadlock() {
+    let stack = Stack::start().await;
+    let ids = ["node-1", "node-2", "node-3", "node-4"];
+    for id in ids {
+        enrol(&stack, id).await;
+    }
+    let (db, limits) = (&stack.app.db, stack.app.config.health);
+    // Each round is a clone more, and a change of each state: entries that the nodes cause.
+    let hear = async |order: [&str; 4]| {
+        for round in 0..20 {
+            let state = if round % 2 == 0 {
+                OpenvpnState::Up
+            } else {
+                OpenvpnState::Down
+            };
+            let batch = order.map(|id| heartbeat(id, state));
+            record_heartbeats(db, limits, &batch).await.expect("recorded");
+        }
+    };
+    let [a, b, c, d] = ids;
+
+    let replicas = [[a, b, c, d], [d, c, b, a], [b, d, a, c], [c, a, d, b]];
+    futures_util::future::join_all(replicas.map(hear)).await;
+
+    // A server tells its statistics at the end of a session at the latest.
+    let sessions = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let observer = connect(stack.config.database.connection_url().expose_secret()).await;
+    run(&observer, sessions).await;
+    assert_eq!(deadlocks(&observer).await, 0);
+}
+
+async fn deadlocks(db: &DatabaseConnection) -> i64 {
+    #[derive(FromQueryResult)]
+    struct Row {
+        deadlocks: i64,
+    }
+    let query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let statement = Statement::from_string(DatabaseBackend::Postgres, query);
+    let row = Row::find_by_statement(statement).one(db).await;
+    row.expect("read").expect("a row").deadlocks
 }

@@ -41,18 +41,15 @@ use vpnmanager_nats::{
     },
 };
 
+use crate::database::run;
 use crate::stack::{Stack, csr};
 
-use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 
 use vpnmanager_entities::audit_log;
 
 pub(crate) fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
-}
-
-pub(crate) async fn sql(stack: &Stack, statement: &str) {
-    stack.app.db.execute_unprepared(statement).await.expect("executed");
 }
 
 /// Nodes without agents that look healthy and in sync.
@@ -61,7 +58,7 @@ async fn fleet(nodes: u8) -> Stack {
     for number in 1..=nodes {
         enrol(&stack, &format!("node-{number}")).await;
     }
-    sql(&stack, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
+    run(&stack.app.db, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
     stack
 }
 

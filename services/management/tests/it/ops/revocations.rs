@@ -20,7 +20,8 @@ use vpnmanager_management::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, create, enrol, fleet, node, sql, view};
+use super::{actor, audited, create, enrol, fleet, node, view};
+use crate::database::run;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -61,8 +62,8 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
     let stack = fleet(3).await;
     let other = create_on(&stack, "node-2", "other").await;
     let was_here = create_on(&stack, "node-1", "was-here").await;
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "UPDATE servers SET state = 'lost', lost_since = now() - interval '1 hour' WHERE name = 'node-1'",
     )
     .await;
@@ -74,7 +75,7 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
                 .is_some_and(|user| user.user.server_id != "node-1")
     };
     wait::until(SOON, "a user to have left", moved).await.expect("in time");
-    sql(&stack, "UPDATE servers SET state = 'healthy', lost_since = NULL").await;
+    run(&stack.app.db, "UPDATE servers SET state = 'healthy', lost_since = NULL").await;
     let mut users = Vec::new();
     for number in 0..250 {
         users.push(create_on(&stack, "node-1", &format!("user{number}")).await);
@@ -129,7 +130,7 @@ async fn credentials_are_kept_unless_asked_and_may_be_revoked_afterwards() {
     // A node that enrols under the name makes credentials of its own.
     enrol(&stack, "node-1").await;
     let bob = create_on(&stack, "node-1", "bob").await;
-    sql(&stack, "DELETE FROM placements WHERE server_id = 'node-1'").await;
+    run(&stack.app.db, "DELETE FROM placements WHERE server_id = 'node-1'").await;
     deregister(&stack, "node-1", NodeCredentials::Keep)
         .await
         .expect("deregistered");
@@ -196,8 +197,8 @@ async fn a_disabled_node_gives_its_users_new_profiles_elsewhere_where_that_is_po
     let stack = fleet(2).await;
     let alice = create_on(&stack, "node-1", "alice").await;
     let lonely = create_on(&stack, "node-1", "lonely").await;
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "DELETE FROM placements WHERE server_id = 'node-2' AND user_id = (SELECT id FROM users WHERE username = 'lonely')",
     )
     .await;

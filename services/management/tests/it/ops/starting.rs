@@ -1,6 +1,6 @@
 //! Starting a replica while others start or run.
 
-use sea_orm::{Database, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use vpnmanager_entities::{api_key, certificate_authority};
 use vpnmanager_management::{
     ops::keys::bootstrap::{BootstrapError, bootstrap},
@@ -8,6 +8,7 @@ use vpnmanager_management::{
 };
 use vpnmanager_testbed::postgres;
 
+use crate::database::connect;
 use crate::stack::{ADMIN_KEY, Stack};
 
 #[tokio::test]
@@ -17,7 +18,7 @@ async fn four_replicas_may_bring_an_empty_database_up_to_date_at_once() {
     let url = cluster.create_database(&name).await.expect("a database");
     let mut connections = Vec::new();
     for _ in 0..4 {
-        connections.push(Database::connect(url.as_str()).await.expect("connected"));
+        connections.push(connect(&url).await);
     }
     let migrations = connections.iter().map(vpnmanager_migration::run);
     for result in futures_util::future::join_all(migrations).await {

@@ -23,8 +23,8 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, node, sql, view};
-use crate::stack::Stack;
+use super::{actor, applied, audited, create, enrol, node, view};
+use crate::{database::run, stack::Stack};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -328,9 +328,9 @@ async fn a_stream_that_holds_another_revision_gets_the_wanted_one() {
     let stack = Stack::start().await;
     let well = in_sync(&stack).await;
     // As after a store of the bus that was put back: the record says that revision 2 was published.
-    sql(&stack, "UPDATE users SET revision = 2").await;
-    sql(
-        &stack,
+    run(&stack.app.db, "UPDATE users SET revision = 2").await;
+    run(
+        &stack.app.db,
         "UPDATE placements SET wanted_revision = 2, applied_revision = 2, published_revision = 2",
     )
     .await;

@@ -19,8 +19,8 @@ use vpnmanager_management::ops::{
 use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 use vpnmanager_runtime::reconcile::Next;
 
-use super::{actor, applied, create, enrol, node, sql};
-use crate::stack::Stack;
+use super::{actor, applied, create, enrol, node};
+use crate::{database::run, stack::Stack};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 
@@ -108,7 +108,7 @@ async fn change(stack: &Stack, rng: &mut Rng, prefix: &str) {
         6 => format!("DELETE FROM users WHERE id IN (SELECT user_id FROM placements WHERE {some} LIMIT 3)"),
         _ => format!("DELETE FROM placements WHERE {some} AND server_id = '{server}'"),
     };
-    sql(stack, &statement).await;
+    run(&stack.app.db, &statement).await;
 }
 
 async fn fleet() -> Stack {

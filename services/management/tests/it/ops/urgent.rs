@@ -25,8 +25,8 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, node, sql, view};
-use crate::{bus_node::connect_as, stack::Stack};
+use super::{actor, applied, create, enrol, node, view};
+use crate::{bus_node::connect_as, database::run, stack::Stack};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -152,8 +152,8 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
         ),
         ("given-no-end", Some(until(Some(hour))), until(None), false),
     ] {
-        sql(&stack, &format!("INSERT INTO users (key, username, server_id, created_by) VALUES (gen_random_uuid(), '{name}', 'node-1', 'test')")).await;
-        sql(&stack, &format!("INSERT INTO placements (user_id, server_id, role, wanted_revision, applied_revision) SELECT id, 'node-1', 'home', 1, 1 FROM users WHERE username = '{name}'")).await;
+        run(&stack.app.db, &format!("INSERT INTO users (key, username, server_id, created_by) VALUES (gen_random_uuid(), '{name}', 'node-1', 'test')")).await;
+        run(&stack.app.db, &format!("INSERT INTO placements (user_id, server_id, role, wanted_revision, applied_revision) SELECT id, 'node-1', 'home', 1, 1 FROM users WHERE username = '{name}'")).await;
         let user = view(&stack, name).await.expect("there");
         if let Some(first) = first {
             change(&stack, &user, first).await;
@@ -161,7 +161,7 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
                 "UPDATE placements SET urgent_since = NULL WHERE user_id = {}",
                 user.user.id
             );
-            sql(&stack, &forget).await;
+            run(&stack.app.db, &forget).await;
         }
         change(&stack, &user, then).await;
         assert_eq!(placed(&stack, &user).await.urgent_since.is_some(), is_urgent, "{name}");
@@ -219,8 +219,8 @@ async fn a_node_that_is_away_or_of_an_earlier_release_gets_the_command_from_its_
     let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
     assert!(rows.iter().all(|placed| placed.applied_revision == 1), "{rows:?}");
     // After a minute nobody asks any more.
-    sql(
-        &stack,
+    run(
+        &stack.app.db,
         "UPDATE placements SET urgent_since = now() - interval '61 seconds'",
     )
     .await;

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{Datelike as _, NaiveDate, Utc};
 use flate2::read::GzDecoder;
-use sea_orm::{Database, DatabaseConnection, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, TransactionTrait as _};
 use serde_json::Value;
 use tempfile::TempDir;
 use vpnmanager_management::ops::{
@@ -17,8 +17,8 @@ use vpnmanager_management::ops::{
     housekeeping::make_audit_partitions,
 };
 
-use super::{entries, entry_at, number, run, text};
-use crate::stack::fresh_database;
+use super::{entries, entry_at, number, text, until};
+use crate::database::{connect, fresh_database, run};
 
 struct Site {
     url: String,
@@ -29,8 +29,8 @@ struct Site {
 impl Site {
     /// Entries in three months of 2020, and one of this month.
     async fn make() -> Self {
-        let url = fresh_database().await.expect("a database");
-        let db = Database::connect(&url).await.expect("connected");
+        let url = fresh_database().await;
+        let db = connect(&url).await;
         for at in [
             "'2020-03-03 03:03:03.123456'",
             "'2020-03-31 23:59:59.999999'",
@@ -56,7 +56,7 @@ impl Site {
             recorder: "management-test".to_owned(),
         };
         // As the command does: a connection of its own.
-        let db = Database::connect(&self.url).await.expect("connected");
+        let db = connect(&self.url).await;
         archive_months(&db, &order).await
     }
 
@@ -262,16 +262,16 @@ async fn nothing_is_dropped_when_the_file_cannot_be_written() {
     let blocked = site.folder.path().join("file");
     fs::write(&blocked, "in the way").expect("written");
     site.archive_into("2020-06", &blocked).await.expect_err("no folder");
-    // Every write to this device fails as on a full disk.
-    let full = site.folder.path().join("full");
-    fs::create_dir(&full).expect("made");
-    fs::create_dir(full.join("audit-2020-03.manifest.json")).expect("made");
-    site.archive_into("2020-06", &full).await.expect_err("no manifest");
+    // The file can be written, but a folder is in the place of its manifest.
+    let taken = site.folder.path().join("taken");
+    fs::create_dir(&taken).expect("made");
+    fs::create_dir(taken.join("audit-2020-03.manifest.json")).expect("made");
+    site.archive_into("2020-06", &taken).await.expect_err("no manifest");
     assert_eq!(entries(&site.db).await, before);
-    assert!(full.join("audit-2020-03.jsonl.gz").exists());
+    assert!(taken.join("audit-2020-03.jsonl.gz").exists());
 
-    fs::remove_dir(full.join("audit-2020-03.manifest.json")).expect("removed");
-    assert_eq!(site.archive_into("2020-06", &full).await.expect("archived").len(), 3);
+    fs::remove_dir(taken.join("audit-2020-03.manifest.json")).expect("removed");
+    assert_eq!(site.archive_into("2020-06", &taken).await.expect("archived").len(), 3);
 }
 
 #[tokio::test]
@@ -332,6 +332,9 @@ async fn entries_of_readers_and_writers_go_on_while_a_month_is_archived() {
     let archive = site.archive("2020-04");
     let write = async {
         // The reader keeps the month from being dropped; who writes now must not wait for it.
+        let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE d.datname = current_database() AND mode = 'AccessExclusiveLock' AND NOT granted";
+        until(&site.db, "the drop waits for the reader", waits).await;
         entry_at(&site.db, "now()", "user_removed").await;
         reader.commit().await.expect("ended");
     };

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use sea_orm::Database;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::ops::housekeeping::delete_old_rows;
 
-use super::{number, run, text};
-use crate::stack::fresh_database;
+use super::{number, text};
+use crate::database::{connect_fresh, run};
 
 const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 #[tokio::test]
 async fn old_rows_go_in_batches_and_young_ones_stay() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     run(
         &db,
         "INSERT INTO servers (name, host, public_host, bus_public_key) SELECT 'node-' || i, 'h', 'h', 'U' FROM generate_series(1, 3) i;
@@ -47,4 +45,51 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
         rooms, "action-1 action-3 action-5 action-7 action-9 young",
         "what waits for its summary stays"
     );
+}
+
+#[tokio::test]
+async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_are_more() {
+    let db = connect_fresh().await;
+    let node = "INSERT INTO servers (name, host, public_host, bus_public_key) VALUES ('node-1', 'h', 'h', 'U')";
+    run(&db, node).await;
+    for (table, columns, row) in [
+        (
+            "health_history",
+            "server_id, at, state, sessions, bytes_in, bytes_out",
+            "'node-1', old, 'healthy', 0, 0, 0",
+        ),
+        ("recorded_events", "event_id, recorded_at", "gen_random_uuid(), old"),
+        (
+            "intents",
+            "id, server_id, answer, created_at",
+            "gen_random_uuid(), 'node-1', '{}', old",
+        ),
+        (
+            "audit_room",
+            "server_id, action, room, refilled_at",
+            "'node-1', old::text, 1, old",
+        ),
+    ] {
+        let insert = format!(
+            "INSERT INTO {table} ({columns})
+             SELECT {row} FROM generate_series(now() - interval '2500 days', now() - interval '1001 days', interval '1 day') old"
+        );
+        run(&db, &insert).await;
+        // As another replica that has begun to delete.
+        let other = db.begin().await.expect("begun");
+        let lock = format!("SELECT FROM {table} LIMIT 400 FOR UPDATE");
+        other.execute_unprepared(&lock).await.expect("locked");
+
+        let more = delete_old_rows(&db, KEEP).await.expect("deleted");
+
+        let left = number(&db, &format!("SELECT count(*) FROM {table}")).await;
+        assert_eq!((more, left), (true, 500), "{table}");
+        other.rollback().await.expect("ended");
+        assert!(!delete_old_rows(&db, KEEP).await.expect("deleted"), "{table}");
+        assert_eq!(
+            number(&db, &format!("SELECT count(*) FROM {table}")).await,
+            0,
+            "{table}"
+        );
+    }
 }

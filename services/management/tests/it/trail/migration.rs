@@ -1,9 +1,10 @@
 //! The migration that gave the trail its months.
 
-use sea_orm::{Database, DatabaseConnection};
+use sea_orm::DatabaseConnection;
 use vpnmanager_testbed::postgres;
 
-use super::{entry_at, number, run, text};
+use super::{entry_at, number, text};
+use crate::database::{connect, connect_fresh, run};
 
 const FIRST: &str = include_str!("../../../../../migration/src/m20261122_000001_initial.sql");
 const OLD_COLUMNS: &str =
@@ -14,7 +15,7 @@ async fn old_database() -> DatabaseConnection {
     let cluster = postgres::shared().await.expect("PostgreSQL");
     let name = format!("old_{}", uuid::Uuid::now_v7().simple());
     let url = cluster.create_database(&name).await.expect("a database");
-    let db = Database::connect(url).await.expect("connected");
+    let db = connect(&url).await;
     run(&db, FIRST).await;
     run(
         &db,
@@ -79,4 +80,12 @@ async fn an_empty_trail_begins_with_this_month() {
         "SELECT string_agg(to_char(date_trunc('month', now(), 'UTC') AT TIME ZONE 'UTC' + make_interval(months => i),
                     '\"audit_log_\"YYYY_MM'), ' ' ORDER BY i) FROM generate_series(0, 3) i";
     assert_eq!(months, text(&db, expected).await);
+}
+
+#[tokio::test]
+async fn one_role_for_everything_goes_on_to_work() {
+    let db = connect_fresh().await;
+    assert!(vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
+    run(&db, "DELETE FROM seaql_migrations WHERE version LIKE '%initial'").await;
+    assert!(!vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
 }

@@ -8,7 +8,12 @@ mod pages;
 mod roles;
 mod room;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
+use vpnmanager_testbed::wait;
+
+use crate::database::run;
 
 #[derive(FromQueryResult)]
 struct Number {
@@ -38,10 +43,11 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
         .text
 }
 
-async fn run(db: &DatabaseConnection, sql: &str) {
-    db.execute_unprepared(sql)
+/// Waits until a query gives a number other than 0.
+async fn until(db: &DatabaseConnection, what: &str, sql: &str) {
+    wait::until(Duration::from_secs(10), what, async || number(db, sql).await > 0)
         .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        .expect(what);
 }
 
 /// Adds an entry of that time. Only the owner of the trail can.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::ConnectionTrait;
 use vpnmanager_management::ops::housekeeping::{make_audit_partitions, unarchived};
 
-use super::{entries, entry_at, number, run, text};
-use crate::stack::fresh_database;
+use super::{entries, entry_at, number, text};
+use crate::database::{connect, connect_fresh, fresh_database, run};
 
 async fn is_refused(db: &impl ConnectionTrait, sql: &str) {
     let refused = db.execute_unprepared(sql).await.expect_err(sql);
@@ -15,9 +15,7 @@ async fn is_refused(db: &impl ConnectionTrait, sql: &str) {
 
 #[tokio::test]
 async fn entries_are_neither_changed_nor_deleted_nor_emptied_out_in_any_partition() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     entry_at(&db, "now()", "user_created").await;
     entry_at(&db, "now() + interval '3 years'", "user_created").await;
     let before = entries(&db).await;
@@ -48,9 +46,7 @@ async fn entries_are_neither_changed_nor_deleted_nor_emptied_out_in_any_partitio
 
 #[tokio::test]
 async fn an_entry_without_its_month_is_taken_and_moved_when_the_month_is_made() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     run(
         &db,
         "DROP TABLE audit_log_default; CREATE TABLE audit_log_default PARTITION OF audit_log DEFAULT",
@@ -82,8 +78,8 @@ async fn an_entry_without_its_month_is_taken_and_moved_when_the_month_is_made() 
 
 #[tokio::test]
 async fn replicas_may_make_months_at_once() {
-    let url = fresh_database().await.expect("a database");
-    let db = Database::connect(&url).await.expect("connected");
+    let url = fresh_database().await;
+    let db = connect(&url).await;
     for month in text(&db, "SELECT string_agg(name, ' ') FROM audit_log_partitions()")
         .await
         .split(' ')
@@ -93,7 +89,7 @@ async fn replicas_may_make_months_at_once() {
     entry_at(&db, "now()", "user_created").await;
     let mut replicas = Vec::new();
     for _ in 0..4 {
-        replicas.push(Database::connect(&url).await.expect("connected"));
+        replicas.push(connect(&url).await);
     }
     for made in futures_util::future::join_all(replicas.iter().map(make_audit_partitions)).await {
         made.expect("made, or left to the other");
@@ -104,9 +100,7 @@ async fn replicas_may_make_months_at_once() {
 
 #[tokio::test]
 async fn what_a_caller_may_ask_of_the_function_is_bounded() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     for wrong in ["-1", "25", "NULL", "2147483647"] {
         let sql = format!("SELECT audit_log_make_partitions({wrong})");
         let refused = db.execute_unprepared(&sql).await.expect_err(&sql);
@@ -129,9 +123,7 @@ async fn what_a_caller_may_ask_of_the_function_is_bounded() {
 
 #[tokio::test]
 async fn months_that_wait_for_their_archive_are_named_and_stay() {
-    let db = Database::connect(fresh_database().await.expect("a database"))
-        .await
-        .expect("connected");
+    let db = connect_fresh().await;
     entry_at(&db, "'2020-05-05'", "user_created").await;
     entry_at(&db, "'2020-03-03'", "user_created").await;
     make_audit_partitions(&db).await.expect("made");

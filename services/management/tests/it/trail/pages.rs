@@ -11,8 +11,9 @@ use vpnmanager_management::{
     },
 };
 
-use super::{entry_at, number, run};
-use crate::stack::{Stack, WithKey as _, fresh_database, json_of};
+use super::{entry_at, number};
+use crate::database::{fresh_database, run};
+use crate::stack::{Stack, WithKey as _, json_of};
 
 #[derive(FromQueryResult)]
 struct Line {
@@ -36,7 +37,7 @@ async fn plan(db: &DatabaseConnection, filter: &AuditFilter, before: Option<i64>
 
 #[tokio::test]
 async fn a_page_reads_the_months_that_were_asked_for_and_by_an_index() {
-    let url = fresh_database().await.expect("a database");
+    let url = fresh_database().await;
     let cluster = vpnmanager_testbed::postgres::shared().await.expect("PostgreSQL");
     let name = url
         .rsplit('/')

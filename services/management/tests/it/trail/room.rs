@@ -1,6 +1,7 @@
 //! What a node may fill of the trail.
 
 use chrono::{TimeDelta, Utc};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
@@ -17,7 +18,8 @@ use vpnmanager_nats::{
     intents::{Intent, IntentAction},
 };
 
-use super::{number, run};
+use super::{number, until};
+use crate::database::run;
 use crate::ops::{
     audited, enrol, node,
     nodes::{hears_since, heartbeat},
@@ -153,6 +155,28 @@ async fn room_grows_again_and_a_second_delivery_takes_none() {
     let flood: Vec<Event> = (0..ROOM_OF_CHATTER).map(|_| up("node-1")).collect();
     report(&stack, &flood).await;
     assert_eq!(audited(&stack, AuditAction::OpenvpnUp).await.len(), ROOM_OF_CHATTER + 5);
+}
+
+#[tokio::test]
+async fn an_entry_is_recorded_while_housekeeping_deletes_its_idle_room() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    report(&stack, &[up("node-1")]).await;
+    let housekeeping = stack.app.db.begin().await.expect("begun");
+    let lock = "SELECT FROM audit_room FOR UPDATE";
+    housekeeping.execute_unprepared(lock).await.expect("locked");
+    let deleted = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%audit_room%'";
+        until(&stack.app.db, "the report waits for the row", waits).await;
+        let delete = "DELETE FROM audit_room";
+        housekeeping.execute_unprepared(delete).await.expect("deleted");
+        housekeeping.commit().await.expect("committed");
+    };
+
+    futures_util::future::join(report(&stack, &[up("node-1")]), deleted).await;
+
+    assert_eq!(audited(&stack, AuditAction::OpenvpnUp).await.len(), 2);
 }
 
 #[tokio::test]
