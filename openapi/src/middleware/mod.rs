@@ -8,6 +8,7 @@ mod diagnosis;
 pub(crate) mod problems;
 mod request_id;
 mod request_uri;
+mod schema;
 
 mod conventions;
 
