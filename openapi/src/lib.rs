@@ -2,6 +2,7 @@
 
 pub mod problem;
 
+mod clearable;
 pub mod page;
 mod scalar;
 pub mod time;
@@ -14,6 +15,8 @@ pub mod auth;
 pub mod middleware;
 pub mod server;
 pub mod spec;
+
+pub use clearable::Clearable;
 
 mod application;
 pub use application::application;

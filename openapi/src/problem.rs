@@ -71,6 +71,30 @@ impl Problem {
         }
     }
 
+    /// What the description shows for a refusal with this status.
+    pub(crate) fn example_of(status: StatusCode) -> Self {
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => "a key is needed, as X-API-Key or as a bearer token",
+            StatusCode::FORBIDDEN => "this key may not do this",
+            StatusCode::NOT_FOUND => "there is no user of this name",
+            StatusCode::CONFLICT => {
+                return Self::of_fields(
+                    status,
+                    vec![FieldError {
+                        field: "username".to_owned(),
+                        detail: "a user of that name exists".to_owned(),
+                    }],
+                );
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => "the body must not be larger than 32768 bytes",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "the content type text/plain is not accepted here",
+            StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
+            StatusCode::SERVICE_UNAVAILABLE => "the database is away",
+            _ => return Self::bare(status),
+        };
+        Self::of(status, detail)
+    }
+
     /// The problem of a status, with nothing to add.
     #[must_use]
     pub fn bare(status: StatusCode) -> Self {

@@ -138,6 +138,12 @@ impl Api {
         Ok(Json(format!("{} {}", caller.0.0, name.0)))
     }
 
+    /// Stop
+    #[oai(path = "/stop", method = "post", operation_id = "stop")]
+    async fn stop(&self) -> Result<Json<bool>, ApiError> {
+        Ok(Json(true))
+    }
+
     /// With or without a key
     #[oai(path = "/open", method = "get", operation_id = "open")]
     async fn open(&self, caller: OptionalCaller<Operator>) -> Result<Json<bool>, ApiError> {
@@ -226,6 +232,80 @@ async fn a_wrong_body_names_each_field_it_can() {
         expected.sort_unstable();
         assert_eq!(fields, expected, "{body}: {problem}");
     }
+}
+
+/// What the caller meant by it would not happen.
+#[tokio::test]
+async fn what_the_description_does_not_know_is_refused_with_the_nearest_name() {
+    let of_body = |body: Value| post(body.to_string());
+    for (body, field, word) in [
+        (
+            json!({"name": "a", "count": 1, "expire_at": "x"}),
+            "expire_at",
+            "did you mean `expires_at`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "Remark": "x"}),
+            "Remark",
+            "did you mean `remark`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "x": null}),
+            "x",
+            "what is known: address, count, expires_at, name, remark",
+        ),
+        (
+            json!({"name": "a", "count": 1, "address": {"street": "b", "stret": "c"}}),
+            "address.stret",
+            "did you mean `street`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "expires_at": null}),
+            "expires_at",
+            "not null: leave it out",
+        ),
+    ] {
+        let (problem, fields) = problem(of_body(body.clone()).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{body}: {problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{body}: {detail}");
+    }
+    for (path, field, word) in [
+        ("/users?Limit=1", "Limit", "did you mean `limit`?"),
+        ("/users?li%6Dits=1", "limits", "did you mean `limit`?"),
+        ("/users?expired=true", "expired", "what is known: limit, cursor, wait"),
+        ("/users?limit=1&wait=1s&limit=2", "limit", "more than once"),
+        ("/open?x", "x", "nothing is taken here"),
+    ] {
+        let (problem, fields) = problem(client().get(path).send().await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{path}: {problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_where_none_is_taken_is_refused_unless_it_says_nothing() {
+    let client = client();
+    let stop = |body: &str| {
+        let request = client.post("/stop").content_type("application/json");
+        request.body(body.to_owned()).send()
+    };
+    for body in ["", "{}", " { } "] {
+        stop(body).await.assert_status_is_ok();
+    }
+    for body in ["{\"credentials\": \"revoke\"}", "now", "[]", "null"] {
+        let (problem, fields) = problem(stop(body).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, ["body"], "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_request_has_no_large_answer() {
+    let members: serde_json::Map<String, Value> = (0..1000).map(|number| (format!("x{number}"), json!(1))).collect();
+    let (problem, fields) = problem(post(Value::from(members).to_string()).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields.len(), 20);
+    assert!(problem.to_string().len() < 5000, "{problem}");
 }
 
 #[tokio::test]
@@ -435,6 +515,8 @@ async fn the_description_is_served_and_the_docs_need_nothing_from_outside() {
     let response = client().get("/docs").send().await;
     response.assert_header("content-type", "text/html; charset=utf-8");
     let html = response.0.into_body().into_string().await.unwrap();
+    assert!(html.contains("persistAuthorization: true"));
+    assert!(html.contains("\"additionalProperties\": false"));
     for outside in ["src=\"http", "href=\"http", "@import", "src=\"//"] {
         assert!(!html.contains(outside), "{outside}");
     }

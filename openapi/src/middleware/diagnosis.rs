@@ -4,7 +4,7 @@ use poem::http::Method;
 use serde_json::Value;
 
 use super::allow::Allowed;
-use super::schema::{DEEPEST, check, with_article};
+use super::schema::{faults, with_article};
 use crate::problem::FieldError;
 use crate::spec::resolve;
 
@@ -17,8 +17,33 @@ pub(super) struct Refused<'r> {
     pub(super) body: &'r [u8],
 }
 
+/// What is wrong with a body by the description, before the framework parses it: it would skip members that it does not know. Nothing
+/// where the framework refuses it anyway, because it is of another type or no JSON.
+pub(super) fn faults_of_body(
+    document: &Value,
+    schema: &Value,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Vec<FieldError> {
+    let is_json = content_type.is_some_and(|content_type| content_type.to_ascii_lowercase().contains("json"));
+    let value = serde_json::from_slice::<Value>(body).ok().filter(|_| is_json);
+    value.map_or_else(Vec::new, |value| faults(document, schema, &value))
+}
+
+/// What is wrong with the body of an operation that takes none. An empty object says nothing, and some clients send it always.
+pub(super) fn faults_without_body(body: &[u8]) -> Vec<FieldError> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(members)) if members.is_empty() => Vec::new(),
+        Ok(_) | Err(_) if body.trim_ascii().is_empty() => Vec::new(),
+        Ok(_) | Err(_) => vec![FieldError {
+            field: "body".to_owned(),
+            detail: "this operation takes no body, only what stands in its URL".to_owned(),
+        }],
+    }
+}
+
 impl Refused<'_> {
-    /// The wrong fields of the body, as far as the schema and the framework's text tell.
+    /// The wrong fields of a body that keeps the schema, as far as the framework's text tells.
     pub(super) fn body_errors(&self, reason: &str) -> Vec<FieldError> {
         if let Some((field, rule)) = named_by_validator(reason) {
             return vec![FieldError {
@@ -44,12 +69,9 @@ impl Refused<'_> {
         let Some(schema) = self.allowed.body_schema(self.document, self.method, self.path) else {
             return Vec::new();
         };
-        let mut errors = Vec::new();
-        check(self.document, schema, &value, "", DEEPEST, &mut errors);
-        if errors.is_empty() {
-            errors.extend(by_type_name(self.document, schema, &value, reason));
-        }
-        errors
+        by_type_name(self.document, schema, &value, reason)
+            .into_iter()
+            .collect()
     }
 
     /// The name of a path parameter, which the router calls `param0` and so on.

@@ -1,40 +1,104 @@
 //! A value beside the schema that it should keep.
 
-use poem_openapi::types::ParseFromParameter as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::diagnosis::in_our_words;
+use super::names::{self, shown};
 use crate::problem::FieldError;
 use crate::spec::resolve;
 use crate::time::Timestamp;
 
-/// How deep bodies are searched; for deeper ones the framework's text is kept.
-pub(super) const DEEPEST: usize = 16;
+/// How deep bodies are searched; what is deeper is left to the framework.
+const DEEPEST: usize = 16;
+/// The most faults that are told of one body, so that a small request has no large answer.
+const MOST_FAULTS: usize = 20;
 
-/// Collects what is wrong with a value, by field.
-pub(super) fn check(
-    document: &Value,
-    schema: &Value,
-    value: &Value,
-    place: &str,
-    depth: usize,
-    errors: &mut Vec<FieldError>,
-) {
-    let schema = resolve(document, schema);
-    let mut complain = |detail: String| {
-        let field = if place.is_empty() { "body" } else { place };
-        errors.push(FieldError {
-            field: field.to_owned(),
-            detail,
-        });
+/// What is wrong with a value, by field; empty if it keeps the schema as far as that is checked here.
+pub(super) fn faults(document: &Value, schema: &Value, value: &Value) -> Vec<FieldError> {
+    let mut check = Check {
+        document,
+        faults: Vec::new(),
     };
-    if depth == 0 {
-        return;
+    check.value(schema, value, "", DEEPEST);
+    check.faults
+}
+
+struct Check<'d> {
+    document: &'d Value,
+    faults: Vec<FieldError>,
+}
+
+impl Check<'_> {
+    fn complain(&mut self, place: &str, detail: String) {
+        if self.faults.len() < MOST_FAULTS {
+            let field = if place.is_empty() { "body" } else { place };
+            self.faults.push(FieldError {
+                field: shown(field),
+                detail,
+            });
+        }
     }
+
+    fn value(&mut self, schema: &Value, value: &Value, place: &str, depth: usize) {
+        if depth == 0 || self.faults.len() >= MOST_FAULTS {
+            return;
+        }
+        let schema = resolve(self.document, schema);
+        if value.is_null() && schema.get("nullable").and_then(Value::as_bool) == Some(true) {
+            return;
+        }
+        if let Some(detail) = plain_complaint(schema, value) {
+            return self.complain(place, detail);
+        }
+        for part in list(schema, "allOf") {
+            self.value(part, value, place, depth - 1);
+        }
+        if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
+            for (index, value) in values.iter().enumerate() {
+                self.value(items, value, &below(place, &index.to_string()), depth - 1);
+            }
+        }
+        if let Some(members) = value.as_object() {
+            self.members(schema, members, place, depth - 1);
+        }
+    }
+
+    fn members(&mut self, schema: &Value, members: &Map<String, Value>, place: &str, depth: usize) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let required = list(schema, "required").filter_map(Value::as_str);
+        for name in required {
+            if members.get(name).is_none_or(Value::is_null) {
+                self.complain(&below(place, name), "is required".to_owned());
+            }
+        }
+        for (name, value) in members {
+            let place = below(place, name);
+            match properties.and_then(|properties| properties.get(name)) {
+                // Told above where it is required.
+                Some(property) if !(value.is_null() && requires(schema, name)) => {
+                    self.value(property, value, &place, depth);
+                }
+                Some(_) => {}
+                None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
+                    let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+                    self.complain(&place, names::unknown(name, &known));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// What is wrong with a value itself, whatever is in it.
+fn plain_complaint(schema: &Value, value: &Value) -> Option<String> {
     if let Some(expected) = schema.get("type").and_then(Value::as_str)
         && !has_type(value, expected)
     {
-        return complain(format!("must be {}, not {}", with_article(expected), kind_of(value)));
+        let advice = if value.is_null() { ": leave it out" } else { "" };
+        return Some(format!(
+            "must be {}, not {}{advice}",
+            with_article(expected),
+            kind_of(value)
+        ));
     }
     if let Some(choices) = schema.get("enum").and_then(Value::as_array)
         && !choices.contains(value)
@@ -43,57 +107,17 @@ pub(super) fn check(
             .iter()
             .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned))
             .collect();
-        return complain(format!("must be one of {}", choices.join(", ")));
+        return Some(format!("must be one of {}", choices.join(", ")));
     }
-    if let Some(detail) = number_complaint(schema, value) {
-        return complain(detail);
-    }
-    let text = value.as_str();
-    if let Some(detail) = text.and_then(|text| text_complaint(schema, text)) {
-        return complain(detail);
-    }
-    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-        check(document, part, value, place, depth - 1, errors);
-    }
-    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
-        for (index, value) in values.iter().enumerate() {
-            check(
-                document,
-                items,
-                value,
-                &below(place, &index.to_string()),
-                depth - 1,
-                errors,
-            );
-        }
-    }
-    let Some(members) = value.as_object() else { return };
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    for name in required
-        .iter()
-        .filter(|name| members.get(**name).is_none_or(Value::is_null))
-    {
-        errors.push(FieldError {
-            field: below(place, name),
-            detail: "is required".to_owned(),
-        });
-    }
-    for (name, property) in schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(value) = members.get(name).filter(|value| !value.is_null()) {
-            check(document, property, value, &below(place, name), depth - 1, errors);
-        }
-    }
+    number_complaint(schema, value).or_else(|| text_complaint(schema, value.as_str()?))
+}
+
+fn list<'s>(schema: &'s Value, name: &str) -> impl Iterator<Item = &'s Value> + use<'s> {
+    schema.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn requires(schema: &Value, name: &str) -> bool {
+    list(schema, "required").any(|required| required == name)
 }
 
 /// Whether a number is outside its format (`uint32`) or its own bounds.
@@ -134,9 +158,7 @@ fn text_complaint(schema: &Value, text: &str) -> Option<String> {
         });
     }
     if schema.get("format").and_then(Value::as_str) == Some("date-time") {
-        return Timestamp::parse_from_parameter(text)
-            .err()
-            .map(|error| in_our_words(error.message()));
+        return text.parse::<Timestamp>().err();
     }
     None
 }

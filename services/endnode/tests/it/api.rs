@@ -4,6 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use vpnmanager_endnode::api;
+use vpnmanager_openapi::spec::trials;
 
 use crate::{
     agent::Agent,
@@ -24,6 +26,19 @@ fn wanted(user: &User, revision: i64) -> Value {
         "type": "put_user", "user_key": user.key, "username": user.username, "revision": revision, "active": true,
         "role": "standby", "credentials": [user.credential],
     })
+}
+
+#[tokio::test]
+async fn every_operation_refuses_a_parameter_and_a_member_that_it_does_not_know() {
+    let (_management, agent) = node().await;
+    let trials = trials(&api::spec());
+    assert!(trials.len() > 8, "{}", trials.len());
+    for trial in trials {
+        let method: Method = trial.method.parse().unwrap();
+        let (status, problem) = agent.call(method, &trial.path, trial.body.clone()).await.unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{trial:?}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], trial.field, "{trial:?}: {problem}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 use vpnmanager_entities::{placement, user};
+use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
@@ -34,7 +35,7 @@ pub(crate) struct UserChanges {
     /// `false` suspends the user, `true` ends the suspension.
     active: Option<bool>,
     /// When access ends, in the future; `null`: it does not end by itself.
-    expires_at: MaybeUndefined<Timestamp>,
+    expires_at: Clearable<Timestamp>,
 }
 
 /// A user, and its state on each of its servers.
@@ -207,7 +208,7 @@ impl UserChanges {
     pub(super) fn into_change(self) -> Result<UserChange, ApiError> {
         Ok(UserChange {
             active: self.active,
-            expires_at: match self.expires_at {
+            expires_at: match self.expires_at.0 {
                 MaybeUndefined::Undefined => None,
                 MaybeUndefined::Null => Some(None),
                 MaybeUndefined::Value(end) => Some(Some(in_the_future(end)?)),
@@ -244,7 +245,7 @@ impl Example for UserChanges {
     fn example() -> Self {
         Self {
             active: Some(false),
-            expires_at: MaybeUndefined::Undefined,
+            expires_at: Clearable(MaybeUndefined::Undefined),
         }
     }
 }
