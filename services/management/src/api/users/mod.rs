@@ -170,11 +170,12 @@ impl UsersApi {
 
     /// Get a user's profile
     ///
-    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else.
+    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else. Each time that it is
+    /// handed out is in the audit trail (`user_profile_read`).
     #[oai(path = "/:username/profile", method = "get", operation_id = "get_user_profile")]
     async fn profile(
         &self,
-        _admin: Admin,
+        admin: Admin,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -182,7 +183,7 @@ impl UsersApi {
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
-        profile::get_profile(app.0, &username.0.0, if_none_match.0.as_deref()).await
+        profile::get_profile(app.0, &admin, &username.0.0, if_none_match.0.as_deref()).await
     }
 }
 
