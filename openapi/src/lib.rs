@@ -26,6 +26,8 @@ pub mod contract;
 #[doc(hidden)]
 pub use poem_openapi as __poem_openapi;
 #[doc(hidden)]
+pub use regex as __regex;
+#[doc(hidden)]
 pub use serde as __serde;
 #[doc(hidden)]
 pub use serde_json as __serde_json;

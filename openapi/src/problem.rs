@@ -149,13 +149,13 @@ pub enum ApiError {
         #[oai(header = "WWW-Authenticate")]
         String,
     ),
-    /// The key is known and may not do this.
+    /// The key is known and may not do this; or what should prove who asks does not, and `errors` names it.
     #[oai(status = 403, content_type = "application/problem+json")]
     Forbidden(Body),
     /// There is no such thing.
     #[oai(status = 404, content_type = "application/problem+json")]
     NotFound(Body),
-    /// It contradicts what is already there.
+    /// It contradicts what is already there, or the clock.
     #[oai(status = 409, content_type = "application/problem+json")]
     Conflict(Body),
     /// The body is larger than is accepted.
@@ -225,13 +225,23 @@ impl ApiError {
         Self::Forbidden(body_of(Problem::of(StatusCode::FORBIDDEN, detail)))
     }
 
+    /// 403: this field proves nothing, though it has the form that it should have.
+    #[must_use]
+    pub fn unproven(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let error = FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        };
+        Self::Forbidden(body_of(Problem::of_fields(StatusCode::FORBIDDEN, vec![error])))
+    }
+
     /// 404, such as `not_found("there is no user \"x\"")`.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::NotFound(body_of(Problem::of(StatusCode::NOT_FOUND, detail)))
     }
 
-    /// 409: this field's value is taken or does not fit what is there.
+    /// 409: this field's value has the right form, but is taken, or does not fit what is there or the time.
     #[must_use]
     pub fn conflict(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let error = FieldError {

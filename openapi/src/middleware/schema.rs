@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::names::{self, shown};
 use crate::problem::FieldError;
-use crate::spec::resolve;
+use crate::spec::{bounds_of, resolve};
 use crate::time::Timestamp;
 
 /// How deep bodies are searched; what is deeper is left to the framework.
@@ -123,15 +123,10 @@ fn requires(schema: &Value, name: &str) -> bool {
 /// Whether a number is outside its format (`uint32`) or its own bounds.
 fn number_complaint(schema: &Value, value: &Value) -> Option<String> {
     let number = value.as_f64()?;
-    let (format_least, format_most) = match schema.get("format").and_then(Value::as_str) {
-        Some("uint8") => (0.0, f64::from(u8::MAX)),
-        Some("uint16") => (0.0, f64::from(u16::MAX)),
-        Some("uint32") => (0.0, f64::from(u32::MAX)),
-        Some("uint64") => (0.0, u64::MAX as f64),
-        Some("int32") => (f64::from(i32::MIN), f64::from(i32::MAX)),
-        Some("int64") => (i64::MIN as f64, i64::MAX as f64),
-        Some(_) | None => (f64::MIN, f64::MAX),
-    };
+    let format = schema.get("format").and_then(Value::as_str).and_then(bounds_of);
+    let of_format = |bound: fn(&(Value, Value)) -> &Value| format.as_ref().and_then(|bounds| bound(bounds).as_f64());
+    let format_least = of_format(|(least, _)| least).unwrap_or(f64::MIN);
+    let format_most = of_format(|(_, most)| most).unwrap_or(f64::MAX);
     let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
     let least = bound("minimum").unwrap_or(format_least).max(format_least);
     let most = bound("maximum").unwrap_or(format_most).min(format_most);

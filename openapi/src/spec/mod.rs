@@ -11,4 +11,5 @@ pub use committed::assert_committed;
 pub use document::Spec;
 pub use lint::lint;
 pub(crate) use lint::{operations, resolve};
+pub(crate) use refine::bounds_of;
 pub use trials::{Trial, UNKNOWN, trials};

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use poem::http::StatusCode;
 use poem_openapi::types::ToJSON as _;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::lint::resolve;
 use crate::problem::{CONTENT_TYPE, Problem};
 
 /// The description with what the generator cannot say:
 /// - bodies of requests have no other members than those described;
+/// - a number of a request has the bounds of its format, which is a word that no reader of the description knows;
 /// - an optional parameter has no example, because Swagger UI sends each example that it finds, and together such filters find nothing;
 /// - each refusal shows an example of its own status.
 pub(super) fn refine(mut document: Value) -> Value {
@@ -19,6 +20,8 @@ pub(super) fn refine(mut document: Value) -> Value {
             && schema.get("type").is_some_and(|kind| kind == "object")
         {
             schema["additionalProperties"] = Value::Bool(false);
+            let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+            properties.into_iter().flat_map(Map::values_mut).for_each(bound);
         }
     }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
@@ -61,6 +64,29 @@ fn schemas_of_bodies(document: &Value) -> BTreeSet<String> {
     found
 }
 
+/// The least and the most of a format of whole numbers.
+pub(crate) fn bounds_of(format: &str) -> Option<(Value, Value)> {
+    Some(match format {
+        "uint8" => (json!(0), json!(u8::MAX)),
+        "uint16" => (json!(0), json!(u16::MAX)),
+        "uint32" => (json!(0), json!(u32::MAX)),
+        "uint64" => (json!(0), json!(u64::MAX)),
+        "int32" => (json!(i32::MIN), json!(i32::MAX)),
+        "int64" => (json!(i64::MIN), json!(i64::MAX)),
+        _ => return None,
+    })
+}
+
+fn bound(property: &mut Value) {
+    let bounds = property.get("format").and_then(Value::as_str).and_then(bounds_of);
+    if let Some((least, most)) = bounds
+        && let Some(property) = property.as_object_mut()
+    {
+        property.entry("minimum").or_insert(least);
+        property.entry("maximum").or_insert(most);
+    }
+}
+
 fn forget_example(parameter: &mut Value) {
     let is_optional = parameter.get("required").and_then(Value::as_bool) != Some(true);
     let schema = parameter.get_mut("schema").and_then(Value::as_object_mut);
@@ -87,8 +113,6 @@ fn give_example(status: &str, answer: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -115,6 +139,13 @@ mod tests {
             ["List", "Entry", "Role", "Answer"].map(closed),
             [true, true, false, false]
         );
+    }
+
+    #[test]
+    fn numbers_of_bodies_have_the_bounds_of_their_format() {
+        let mut property = json!({"type": "integer", "format": "uint16", "minimum": 1});
+        bound(&mut property);
+        assert_eq!((&property["minimum"], &property["maximum"]), (&json!(1), &json!(65535)));
     }
 
     #[test]

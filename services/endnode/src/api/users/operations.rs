@@ -9,7 +9,7 @@ use poem_openapi::{
 use vpnmanager_openapi::{
     auth::Caller,
     middleware::RequestUri,
-    page::{Cursor, PageAnswer, PageLimit, decode_cursor},
+    page::{NameCursor, PageAnswer, PageLimit},
     problem::ApiError,
 };
 
@@ -38,10 +38,10 @@ impl UsersApi {
         /// Items on the page.
         limit: Query<Option<PageLimit>>,
         /// Where the page begins: `next_cursor` of the page before.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<NameCursor>>,
     ) -> Result<PageAnswer<LocalUser>, ApiError> {
         let limit = limit.0.unwrap_or_default();
-        let after: Option<String> = decode_cursor(cursor.0.as_ref())?;
+        let after = cursor.0.map(|cursor| cursor.position());
         let rows = read::page(node.shared()?, after.unwrap_or_default(), limit.fetch()).await?;
         Ok(PageAnswer::new(
             rows,

@@ -14,7 +14,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::middleware::RequestUri;
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
 
@@ -52,7 +52,7 @@ impl UsersApi {
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<IdCursor>>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
         /// Filter by access: `true` for active users, `false` for suspended ones.

@@ -223,7 +223,7 @@ fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     if expires_at > Utc::now() {
         Ok(expires_at)
     } else {
-        Err(ApiError::invalid("expires_at", "must be in the future"))
+        Err(ApiError::conflict("expires_at", "must be in the future"))
     }
 }
 
