@@ -7,7 +7,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResu
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{info, warn};
 
-use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate};
+use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate, pooler};
 
 /// How long to wait for a connection of the owner.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +35,15 @@ pub enum SchemaError {
     /// A migration failed; nothing was changed.
     #[error("a migration failed; nothing was changed")]
     Migrate(#[source] DbErr),
+    /// There is a pooler in between that does not let through what management needs.
+    #[error("{advice}")]
+    Pooler {
+        /// What to do.
+        advice: &'static str,
+        /// What it said.
+        #[source]
+        source: DbErr,
+    },
     /// The service's role could not be given what it needs.
     #[error("giving the role {role} its rights failed")]
     Grant {
@@ -51,7 +60,7 @@ impl SchemaError {
     pub fn is_worth_another_try(&self) -> bool {
         match self {
             Self::ConnectOwner(_) | Self::Migrate(_) | Self::Grant { .. } => true,
-            Self::NotOwner { .. } => false,
+            Self::NotOwner { .. } | Self::Pooler { .. } => false,
         }
     }
 }
@@ -74,18 +83,25 @@ pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) 
         Ok(true) => return Ok(()),
         Ok(false) => {}
         Err(error) if is_denied(&error) => return Err(not_owner(error)),
-        Err(error) => return Err(SchemaError::Migrate(error)),
+        Err(error) => return Err(migrating_failed(error)),
     }
     match vpnmanager_migration::run(db).await {
         Ok(()) => Ok(()),
         Err(error) if is_denied(&error) => Err(not_owner(error)),
-        Err(error) => Err(SchemaError::Migrate(error)),
+        Err(error) => Err(migrating_failed(error)),
+    }
+}
+
+fn migrating_failed(source: DbErr) -> SchemaError {
+    match pooler::advice(&source) {
+        Some(advice) => SchemaError::Pooler { advice, source },
+        None => SchemaError::Migrate(source),
     }
 }
 
 /// Runs the migrations on the owner's connection, and gives the service's role its rights.
 pub async fn as_owner(owner: &DatabaseConnection, service: &str) -> Result<(), SchemaError> {
-    vpnmanager_migration::run(owner).await.map_err(SchemaError::Migrate)?;
+    vpnmanager_migration::run(owner).await.map_err(migrating_failed)?;
     let granted = vpnmanager_migration::grant(owner, service).await;
     granted.map_err(|source| SchemaError::Grant {
         role: service.to_owned(),

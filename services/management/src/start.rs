@@ -25,6 +25,7 @@ use crate::{
         keys::refuse::Gatekeeper, nodes::unfit_answers::UnfitAnswers, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
+    pooler,
     schema::{self, SchemaError},
     tasks,
 };
@@ -124,19 +125,23 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
     });
     (|| Database::connect(options.clone()))
         .retry(patience())
+        .when(|error: &DbErr| pooler::advice(error).is_none())
         .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
         .await
-        .with_context(|| connecting_failed(&config.database))
+        .map_err(|error| connecting_failed(&config.database, error))
 }
 
 /// A default that is stricter than what an operator expects is named where it may be the cause.
-pub(crate) fn connecting_failed(database: &DatabaseConfig) -> &'static str {
-    if database.verifies_by_default() {
+pub(crate) fn connecting_failed(database: &DatabaseConfig, error: DbErr) -> anyhow::Error {
+    let text = if let Some(advice) = pooler::advice(&error) {
+        advice
+    } else if database.verifies_by_default() {
         "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a CA \
          of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
     } else {
         "connecting to PostgreSQL failed"
-    }
+    };
+    anyhow::Error::new(error).context(text)
 }
 
 fn bus_address(config: &BusConfig) -> BusAddress {

@@ -31,7 +31,7 @@ async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
     let owner = database.owner_connection_url();
     let db = schema::connect(&owner.unwrap_or_else(|| database.connection_url()))
         .await
-        .with_context(|| connecting_failed(database))?;
+        .map_err(|error| connecting_failed(database, error))?;
     if database.has_owner() {
         schema::as_owner(&db, &database.service_role()).await?;
     } else {
