@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 use super::lint::resolve;
 use crate::problem::{CONTENT_TYPE, Problem};
 
+/// Text that the middleware lets through.
+const NO_NUL: &str = "^[^\\x00]*$";
+
 /// The description with what the generator cannot say:
 /// - bodies of requests have no other members than those described;
-/// - a number of a request has the bounds of its format, which is a word that no reader of the description knows;
+/// - a number of a request has the bounds of its format, which is a word that no reader of the description knows, and text without a rule of
+///   its own holds no NUL;
 /// - an optional parameter has no example, because Swagger UI sends each example that it finds, and together such filters find nothing;
 /// - each refusal shows an example of its own status.
 pub(super) fn refine(mut document: Value) -> Value {
@@ -78,6 +82,15 @@ pub(crate) fn bounds_of(format: &str) -> Option<(Value, Value)> {
 }
 
 fn bound(property: &mut Value) {
+    if let Some(items) = property.get_mut("items") {
+        bound(items);
+    }
+    let has = |name: &str| property.get(name).is_some();
+    if property.get("type").is_some_and(|kind| kind == "string") && !["pattern", "format", "enum"].into_iter().any(has)
+    {
+        property["pattern"] = Value::from(NO_NUL);
+        return;
+    }
     let bounds = property.get("format").and_then(Value::as_str).and_then(bounds_of);
     if let Some((least, most)) = bounds
         && let Some(property) = property.as_object_mut()
@@ -146,6 +159,16 @@ mod tests {
         let mut property = json!({"type": "integer", "format": "uint16", "minimum": 1});
         bound(&mut property);
         assert_eq!((&property["minimum"], &property["maximum"]), (&json!(1), &json!(65535)));
+    }
+
+    #[test]
+    fn text_without_a_rule_holds_no_nul() {
+        let mut list = json!({"type": "array", "items": {"type": "string"}});
+        bound(&mut list);
+        assert_eq!(list["items"]["pattern"], "^[^\\x00]*$");
+        let mut name = json!({"type": "string", "pattern": "^[a-z]+$"});
+        bound(&mut name);
+        assert_eq!(name["pattern"], "^[a-z]+$");
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl UsersApi {
 
     /// Get a user
     ///
-    /// The user as the node holds it, or the create that waits for management.
+    /// The user as the node holds it, or the create that waits for management. A user that was deleted on this node is not found, and
+    /// neither is one whom management refused to create, though the list shows both for a while, as `deleting` and `refused`.
     #[oai(path = "/:username", method = "get", operation_id = "get_user")]
     async fn get(
         &self,
