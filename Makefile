@@ -48,12 +48,15 @@ install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DE
 	done
 
 config: all ## Write sample management-config.json and endnode-config.json, unless they exist
-	@for service in management endnode; do \
-	    file=$$service-config.json; \
-	    if [ -e $$file ]; then echo "$$file exists: left as it is"; continue; fi; \
-	    (umask 077; $(OUT)/debug/vpnmanager-$$service config-sample >$$file.new); \
-	    mv $$file.new $$file; echo "$$file written"; \
-	done
+	@write() { \
+	    file=$$1-config.json; \
+	    if [ -e $$file ]; then echo "$$file exists and is left as it is: remove it to have a new one"; return; fi; \
+	    (umask 077; $(OUT)/debug/vpnmanager-$$1 config-sample >$$file.new); \
+	    mv $$file.new $$file; \
+	    echo "$$file written, for your eyes only (mode 0600), with a random api_key. Now set in it: $$2"; \
+	}; \
+	write management "database.password; bus.public_urls, if nodes run on other machines"; \
+	write endnode "server_id, management_url, join_token; public_host, if it is not the address that management sees"
 
 run-management: all ## Run management with management-config.json and the environment
 	@exec $(OUT)/debug/vpnmanager-management

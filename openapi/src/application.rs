@@ -30,7 +30,13 @@ fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec
     Route::new()
         .at("/openapi.json", poem::get(text("application/json", spec.json())))
         .at("/openapi.yaml", poem::get(text("application/yaml", spec.yaml())))
-        .at("/docs", poem::get(page(service.swagger_ui_html())))
+        .at("/docs", poem::get(page(docs(service, spec))))
+}
+
+/// Swagger UI for the description. It keeps the key in the browser until its user logs out, so that a reload does not lose it.
+fn docs<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec) -> String {
+    let page = service.swagger_ui_html().replace(&service.spec(), &spec.json());
+    page.replace("deepLinking: true,", "deepLinking: true, persistAuthorization: true,")
 }
 
 /// A page that may run what it holds and talk to where it came from, and nothing else.

@@ -2,6 +2,7 @@
 
 pub mod problem;
 
+mod clearable;
 pub mod page;
 mod scalar;
 pub mod time;
@@ -15,6 +16,8 @@ pub mod middleware;
 pub mod server;
 pub mod spec;
 
+pub use clearable::Clearable;
+
 mod application;
 pub use application::application;
 
@@ -22,6 +25,8 @@ pub mod contract;
 
 #[doc(hidden)]
 pub use poem_openapi as __poem_openapi;
+#[doc(hidden)]
+pub use regex as __regex;
 #[doc(hidden)]
 pub use serde as __serde;
 #[doc(hidden)]

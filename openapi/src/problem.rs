@@ -71,6 +71,30 @@ impl Problem {
         }
     }
 
+    /// What the description shows for a refusal with this status.
+    pub(crate) fn example_of(status: StatusCode) -> Self {
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => "a key is needed, as X-API-Key or as a bearer token",
+            StatusCode::FORBIDDEN => "this key may not do this",
+            StatusCode::NOT_FOUND => "there is no user of this name",
+            StatusCode::CONFLICT => {
+                return Self::of_fields(
+                    status,
+                    vec![FieldError {
+                        field: "username".to_owned(),
+                        detail: "a user of that name exists".to_owned(),
+                    }],
+                );
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => "the body must not be larger than 32768 bytes",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "the content type text/plain is not accepted here",
+            StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
+            StatusCode::SERVICE_UNAVAILABLE => "the database is away",
+            _ => return Self::bare(status),
+        };
+        Self::of(status, detail)
+    }
+
     /// The problem of a status, with nothing to add.
     #[must_use]
     pub fn bare(status: StatusCode) -> Self {
@@ -125,13 +149,13 @@ pub enum ApiError {
         #[oai(header = "WWW-Authenticate")]
         String,
     ),
-    /// The key is known and may not do this.
+    /// The key is known and may not do this; or what should prove who asks does not, and `errors` names it.
     #[oai(status = 403, content_type = "application/problem+json")]
     Forbidden(Body),
     /// There is no such thing.
     #[oai(status = 404, content_type = "application/problem+json")]
     NotFound(Body),
-    /// It contradicts what is already there.
+    /// It contradicts what is already there, or the clock.
     #[oai(status = 409, content_type = "application/problem+json")]
     Conflict(Body),
     /// The body is larger than is accepted.
@@ -201,13 +225,23 @@ impl ApiError {
         Self::Forbidden(body_of(Problem::of(StatusCode::FORBIDDEN, detail)))
     }
 
+    /// 403: this field proves nothing, though it has the form that it should have.
+    #[must_use]
+    pub fn unproven(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let error = FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        };
+        Self::Forbidden(body_of(Problem::of_fields(StatusCode::FORBIDDEN, vec![error])))
+    }
+
     /// 404, such as `not_found("there is no user \"x\"")`.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::NotFound(body_of(Problem::of(StatusCode::NOT_FOUND, detail)))
     }
 
-    /// 409: this field's value is taken or does not fit what is there.
+    /// 409: this field's value has the right form, but is taken, or does not fit what is there or the time.
     #[must_use]
     pub fn conflict(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let error = FieldError {

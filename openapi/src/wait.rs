@@ -1,44 +1,32 @@
 //! `?wait=5s`: how long the caller wants to wait for the nodes.
 
-use std::str::FromStr;
 use std::time::Duration;
-
-use serde_json::Value;
 
 /// The longest wait.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// A wait of 0 to 60 s, as humantime text. Use it as `wait: Query<Option<Wait>>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wait(Duration);
+crate::text_scalar! {
+    /// A wait of 0 to 60 s: a whole number of `ms`, `s` or `m`. Use it as `wait: Query<Option<Wait>>`.
+    pub struct Wait {
+        format: "wait",
+        pattern: "^(?:(?:[0-9]{1,4}|[1-5][0-9]{4}|60000)ms|(?:[0-9]|[1-5][0-9]|60)s|[01]m)$",
+        length: 2..=7,
+        example: "5s",
+        check: |text| match humantime::parse_duration(text) {
+            Ok(wait) if wait > LONGEST => Err("must not be longer than 60s".to_owned()),
+            Ok(_) => Ok(()),
+            Err(_) => Err("must be a duration such as 500ms, 5s or 1m".to_owned()),
+        },
+    }
+}
 
 impl Wait {
     /// The duration.
     #[must_use]
-    pub fn duration(self) -> Duration {
-        self.0
+    pub fn duration(&self) -> Duration {
+        // Whatever keeps the pattern is a duration.
+        humantime::parse_duration(self.as_str()).unwrap_or_default()
     }
-}
-
-impl FromStr for Wait {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wait = humantime::parse_duration(text)
-            .map_err(|_unclear| "must be a duration such as 500ms, 5s or 1m".to_owned())?;
-        if wait <= LONGEST {
-            Ok(Self(wait))
-        } else {
-            Err("must not be longer than 60s".to_owned())
-        }
-    }
-}
-
-crate::scalar_impls! {
-    Wait, "string", "duration-text",
-    |schema| { schema.example = Some(Value::from("5s")); },
-    |text| Wait::from_str(text),
-    |value| Value::from(humantime::format_duration(value.0).to_string())
 }
 
 #[cfg(test)]
@@ -46,11 +34,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn humantime_text_up_to_a_minute_is_a_wait() {
+    fn a_number_with_a_unit_up_to_a_minute_is_a_wait() {
         for (text, expected) in [
             ("0s", Some(0)),
             ("5s", Some(5)),
             ("1m", Some(60)),
+            ("60s", Some(60)),
+            ("60000ms", Some(60)),
+            ("60001ms", None),
+            ("2m", None),
+            ("1s 500ms", None),
+            ("5sec", None),
             ("61s", None),
             ("-1s", None),
             ("5", None),

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_nats::ids::DEFAULT_POOL;
 use vpnmanager_nats::security::enrolment::{EnrolmentClaim, Sha256};
+use vpnmanager_nats::security::keys::InvalidKey;
 
+use super::needed::Needed;
 use super::scalars::{
     BusKeyText, CsrText, EXAMPLE_CSR, HostText, PoolText, ProtocolText, ServerIdText, SignatureText, TokenText,
     VersionText,
@@ -51,22 +53,24 @@ pub struct Registration {
     /// The version of its agent. The only part that is not signed: heartbeats replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<VersionText>,
-    /// When it is sent, by the clock of the node. Needed. It is signed as RFC 3339 in UTC with `Z` and six digits of a second, and may differ
+    /// When it is sent, by the clock of the node. It is signed as RFC 3339 in UTC with `Z` and six digits of a second, and may differ
     /// from management's clock by at most 5 minutes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
-    /// The Ed25519 signature of the request by `bus_public_key`, base64url without padding. Needed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<SignatureText>,
+    #[serde(default, skip_serializing_if = "Needed::is_missing")]
+    pub at: Needed<Timestamp>,
+    /// The Ed25519 signature of the request by `bus_public_key`, base64url without padding.
+    #[serde(default, skip_serializing_if = "Needed::is_missing")]
+    pub signature: Needed<SignatureText>,
 }
 
 impl Registration {
     /// What the node signs, if the request is sent at this time.
-    #[must_use]
-    pub fn claim(&self, at: DateTime<Utc>) -> EnrolmentClaim {
-        EnrolmentClaim {
+    ///
+    /// # Errors
+    /// When the checksum in its bus key is wrong.
+    pub fn claim(&self, at: DateTime<Utc>) -> Result<EnrolmentClaim, InvalidKey> {
+        Ok(EnrolmentClaim {
             node: self.server_id.0.clone(),
-            key: self.bus_public_key.0.clone(),
+            key: self.bus_public_key.key()?,
             csr: Sha256::of(self.csr.as_str()),
             host: self.host.as_ref().map(|host| host.0.clone()),
             port: self.port,
@@ -75,15 +79,15 @@ impl Registration {
             capacity: self.capacity,
             join_token: self.join_token.as_ref().map(|token| Sha256::of(token.as_str())),
             at,
-        }
+        })
     }
 
     /// The request with the node's signature over this claim, which must be its own.
     #[must_use]
     pub fn signed(self, claim: &EnrolmentClaim, signature: &[u8]) -> Self {
         Self {
-            at: Some(claim.at.into()),
-            signature: Some(SignatureText::encode(signature)),
+            at: Needed(Some(claim.at.into())),
+            signature: Needed(Some(SignatureText::encode(signature))),
             ..self
         }
     }
@@ -144,11 +148,9 @@ impl Example for Registration {
         Self {
             server_id: ServerIdText("endnode-1".parse().expect("a valid server id")),
             join_token: "vpnjoin-zq3v5k2mhx6t".parse().ok(),
-            bus_public_key: BusKeyText(
-                "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
-                    .parse()
-                    .expect("a valid public key"),
-            ),
+            bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+                .parse()
+                .expect("a valid public key"),
             csr: EXAMPLE_CSR.parse().expect("valid text"),
             host: None,
             port: DEFAULT_PORT,
@@ -156,8 +158,8 @@ impl Example for Registration {
             pool: default_pool(),
             capacity: Some(1000),
             agent_version: "0.1.0".parse().ok(),
-            at: "2027-03-01T12:00:00.000001Z".parse().ok(),
-            signature: "c2lnbmVk".parse().ok(),
+            at: Needed("2027-03-01T12:00:00.000001Z".parse().ok()),
+            signature: Needed("c2lnbmVk".parse().ok()),
         }
     }
 }

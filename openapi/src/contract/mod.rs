@@ -4,5 +4,6 @@
 //! `golden/` holds one JSON file for each shape that was ever shipped; a test decodes and re-encodes them all.
 
 pub mod enrolment;
+pub mod needed;
 pub mod scalars;
 pub mod standing;

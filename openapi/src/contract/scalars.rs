@@ -3,11 +3,12 @@
 use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vpnmanager_nats::commands::{Host, Protocol};
 use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId};
-use vpnmanager_nats::security::keys::NodePublicKey;
+use vpnmanager_nats::security::keys::{InvalidKey, NodePublicKey};
 
 use crate::{scalar_impls, text_scalar};
 
@@ -49,26 +50,44 @@ scalar_impls! {
         schema.min_length = Some(1);
         schema.max_length = Some(Host::MAX_LENGTH);
         schema.example = Some(Value::from("vpn1.example.org"));
+        let mut name = MetaSchema::new("string");
+        name.pattern = Some(HOST_NAME.to_owned());
+        let ipv6 = MetaSchema::new_with_format("string", "ipv6");
+        schema.any_of = [name, ipv6].map(|way| MetaSchemaRef::Inline(Box::new(way))).into();
     },
     |text| Host::from_str(text).map(HostText),
     |value| Value::from(value.0.as_str())
 }
 
-/// The public NKey of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BusKeyText(pub NodePublicKey);
+/// A DNS name (RFC 1123, section 2.1), or an IPv4 address, which looks like one.
+const HOST_NAME: &str =
+    r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$";
 
-scalar_impls! {
-    BusKeyText, "string", "nkey",
-    |schema| {
-        schema.pattern = Some("^U[A-Z2-7]{55}$".to_owned());
-        schema.min_length = Some(56);
-        schema.max_length = Some(56);
-        schema.example = Some(Value::from("UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"));
-    },
-    |text| NodePublicKey::from_str(text).map(BusKeyText),
-    |value| Value::from(value.0.as_str())
+text_scalar! {
+    /// The public NKey of a node by its form: the checksum in it is for [`BusKeyText::key`] to check.
+    pub struct BusKeyText {
+        format: "nkey",
+        pattern: "^U[A-D][A-Z2-7]{54}$",
+        length: 56..=56,
+        example: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+        check: |_text| Ok(()),
+    }
+}
+
+impl BusKeyText {
+    /// The key.
+    ///
+    /// # Errors
+    /// When its checksum is wrong: nobody has such a key.
+    pub fn key(&self) -> Result<NodePublicKey, InvalidKey> {
+        self.as_str().parse()
+    }
+}
+
+impl From<&NodePublicKey> for BusKeyText {
+    fn from(key: &NodePublicKey) -> Self {
+        Self(key.as_str().to_owned())
+    }
 }
 
 /// The transport of tunnels.

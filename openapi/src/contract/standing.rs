@@ -70,11 +70,9 @@ impl From<StandingWord> for Standing {
 impl Example for StandingQuestion {
     fn example() -> Self {
         Self {
-            bus_public_key: BusKeyText(
-                "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
-                    .parse()
-                    .expect("a valid public key"),
-            ),
+            bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+                .parse()
+                .expect("a valid public key"),
             at: "2027-03-01T12:00:00.000001Z".parse().expect("a valid time"),
             signature: "c2lnbmVk".parse().expect("valid text"),
         }

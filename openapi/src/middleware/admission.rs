@@ -1,5 +1,5 @@
-//! What a request must bring before the operation sees it, in this order: no NUL in its URL, a key where one is needed, and only then its
-//! body, within its size and its time. So who has no key makes nobody store what it sends.
+//! What a request must bring before the operation sees it, in this order: no NUL in its URL, a key where one is needed, query parameters that
+//! the operation has, and only then its body, within its size and its time. So who has no key makes nobody store what it sends.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -55,8 +55,11 @@ impl Admission {
         body::refuse_nul_in_uri(request).map_err(refusal)?;
         if let Some(operation) = operation {
             self.admit_key(request, operation.key).await.map_err(refusal)?;
+            operation.query.check(request).map_err(refusal)?;
         }
-        let body = match operation.filter(|operation| operation.has_body) {
+        // A body that nobody asked for is read where it may be meant to say what should be done.
+        let is_read = |operation: &&Operation| operation.has_body || !request.method().is_safe();
+        let body = match operation.filter(is_read) {
             Some(operation) => self.read(request, &operation.id).await?,
             None => {
                 // Not read: the server closes the connection if more of it is on the way.

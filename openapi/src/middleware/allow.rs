@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use poem::http::{HeaderValue, Method};
 use serde_json::Value;
 
+use super::query::QueryNames;
 use crate::spec::operations;
 
 /// The methods of paths outside the description: the documents.
@@ -29,6 +30,7 @@ pub(super) struct Operation {
     pub(super) id: String,
     pub(super) key: KeyRule,
     pub(super) has_body: bool,
+    pub(super) query: QueryNames,
 }
 
 /// Whether an operation needs a key.
@@ -56,6 +58,7 @@ impl Operation {
             id: id.unwrap_or_default().to_owned(),
             key,
             has_body: operation.get("requestBody").is_some(),
+            query: QueryNames::of(operation),
         }
     }
 }

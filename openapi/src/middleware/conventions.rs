@@ -10,12 +10,12 @@ use poem::{Endpoint, IntoResponse, Middleware, Request, Response};
 use serde_json::Value;
 use tracing::{Instrument as _, debug, debug_span};
 
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 use crate::spec::Spec;
 
 use super::admission::Admission;
-use super::allow::Allowed;
-use super::diagnosis::Refused;
+use super::allow::{Allowed, Operation};
+use super::diagnosis::{self, Refused};
 use super::request_id::RequestId;
 use super::request_uri::RequestUri;
 use super::{browsers, problems, request_id};
@@ -23,8 +23,8 @@ use super::{browsers, problems, request_id};
 /// How long a body may take, unless [`Conventions::body_timeout`] says otherwise.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The outermost middleware: request ids, keys before bodies, the limits of bodies, no NUL anywhere, every error a problem with its
-/// field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500, and the access log (at `debug`).
+/// The outermost middleware: request ids, keys before bodies, the limits of bodies, no NUL anywhere, nothing that the description does not
+/// know, every error a problem with its field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500, and the access log (at `debug`).
 #[derive(Debug, Clone)]
 pub struct Conventions {
     rules: Arc<Rules>,
@@ -124,6 +124,23 @@ impl<E: Endpoint> Endpoint for Conventional<E> {
     }
 }
 
+impl Rules {
+    /// What is wrong with a body, members that the description does not know included.
+    fn faults_of(&self, operation: &Operation, request: &Request, body: &[u8]) -> Vec<FieldError> {
+        if body.is_empty() {
+            return Vec::new();
+        }
+        if !operation.has_body {
+            return diagnosis::faults_without_body(body);
+        }
+        let (document, path) = (&self.document, request.uri().path());
+        match self.allowed.body_schema(document, request.method(), path) {
+            Some(schema) => diagnosis::faults_of_body(document, schema, request.content_type(), body),
+            None => Vec::new(),
+        }
+    }
+}
+
 impl<E: Endpoint> Conventional<E> {
     async fn answer(&self, mut request: Request) -> Response {
         let rules = &self.rules;
@@ -133,6 +150,12 @@ impl<E: Endpoint> Conventional<E> {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
+        if let Some(operation) = operation
+            && let faults = rules.faults_of(operation, &request, &body)
+            && !faults.is_empty()
+        {
+            return problems::respond(&Problem::of_fields(StatusCode::BAD_REQUEST, faults));
+        }
         let outcome = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(outcome) => outcome.map(IntoResponse::into_response),
             // The panic hook has logged it.

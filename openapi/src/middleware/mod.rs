@@ -5,9 +5,12 @@ mod allow;
 mod body;
 pub(crate) mod browsers;
 mod diagnosis;
+mod names;
 pub(crate) mod problems;
+mod query;
 mod request_id;
 mod request_uri;
+mod schema;
 
 mod conventions;
 

@@ -4,6 +4,7 @@ use poem_openapi::{OpenApi, OpenApiService, Webhook};
 use serde_json::Value;
 
 use super::lint::lint;
+use super::refine::refine;
 use super::yaml;
 
 /// The description of a service's HTTP interface (OpenAPI 3.0).
@@ -21,7 +22,7 @@ impl Spec {
     pub fn of<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> Self {
         let document = serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
         Self {
-            document: sorted(document),
+            document: sorted(refine(document)),
         }
     }
 

@@ -27,6 +27,8 @@ async fn the_description_is_served_and_the_docs_need_nothing_from_outside() {
     let response = client().get("/docs").send().await;
     response.assert_header("content-type", "text/html; charset=utf-8");
     let html = response.0.into_body().into_string().await.unwrap();
+    assert!(html.contains("persistAuthorization: true"));
+    assert!(html.contains("\"additionalProperties\": false"));
     for outside in ["src=\"http", "href=\"http", "@import", "src=\"//"] {
         assert!(!html.contains(outside), "{outside}");
     }

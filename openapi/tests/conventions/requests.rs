@@ -34,6 +34,80 @@ async fn a_wrong_body_names_each_field_it_can() {
     }
 }
 
+/// What the caller meant by it would not happen.
+#[tokio::test]
+async fn what_the_description_does_not_know_is_refused_with_the_nearest_name() {
+    let of_body = |body: Value| post(body.to_string());
+    for (body, field, word) in [
+        (
+            json!({"name": "a", "count": 1, "expire_at": "x"}),
+            "expire_at",
+            "did you mean `expires_at`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "Remark": "x"}),
+            "Remark",
+            "did you mean `remark`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "x": null}),
+            "x",
+            "what is known: address, count, expires_at, name, remark",
+        ),
+        (
+            json!({"name": "a", "count": 1, "address": {"street": "b", "stret": "c"}}),
+            "address.stret",
+            "did you mean `street`?",
+        ),
+        (
+            json!({"name": "a", "count": 1, "expires_at": null}),
+            "expires_at",
+            "not null: leave it out",
+        ),
+    ] {
+        let (problem, fields) = problem(of_body(body.clone()).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{body}: {problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{body}: {detail}");
+    }
+    for (path, field, word) in [
+        ("/users?Limit=1", "Limit", "did you mean `limit`?"),
+        ("/users?li%6Dits=1", "limits", "did you mean `limit`?"),
+        ("/users?expired=true", "expired", "what is known: limit, cursor, wait"),
+        ("/users?limit=1&wait=1s&limit=2", "limit", "more than once"),
+        ("/open?x", "x", "nothing is taken here"),
+    ] {
+        let (problem, fields) = problem(client().get(path).send().await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{path}: {problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_where_none_is_taken_is_refused_unless_it_says_nothing() {
+    let client = client();
+    let stop = |body: &str| {
+        let request = client.post("/stop").content_type("application/json");
+        request.body(body.to_owned()).send()
+    };
+    for body in ["", "{}", " { } "] {
+        stop(body).await.assert_status_is_ok();
+    }
+    for body in ["{\"credentials\": \"revoke\"}", "now", "[]", "null"] {
+        let (problem, fields) = problem(stop(body).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, ["body"], "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_request_has_no_large_answer() {
+    let members: serde_json::Map<String, Value> = (0..1000).map(|number| (format!("x{number}"), json!(1))).collect();
+    let (problem, fields) = problem(post(Value::from(members).to_string()).await, StatusCode::BAD_REQUEST).await;
+    assert_eq!(fields.len(), 20);
+    assert!(problem.to_string().len() < 5000, "{problem}");
+}
+
 #[tokio::test]
 async fn a_body_that_is_not_json_is_told_as_such() {
     for body in ["", "{\"name\": \"a", "nonsense", "{\"name\": \"a\0\"}"] {

@@ -12,7 +12,7 @@ use poem_openapi::{Object, OpenApi, OpenApiService};
 use serde_json::Value;
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, OptionalCaller, same_key};
 use vpnmanager_openapi::middleware::{Conventions, RequestId, RequestUri};
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::server::Source;
 use vpnmanager_openapi::text_scalar;
@@ -106,18 +106,18 @@ impl Api {
         /// How many.
         limit: Query<Option<PageLimit>>,
         /// From where.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<IdCursor>>,
         /// How long.
         wait: Query<Option<Wait>>,
     ) -> Result<PageAnswer<NewUser>, ApiError> {
         let _ = wait.0;
-        let after: u32 = decode_cursor(cursor.0.as_ref())?.unwrap_or(0);
-        let rows: Vec<u32> = (after + 1..=5).collect();
+        let after = cursor.0.map_or(0, |cursor| cursor.position());
+        let rows: Vec<u32> = (1..=5).filter(|row| i64::from(*row) > after).collect();
         Ok(PageAnswer::new(
             rows,
             limit.0.unwrap_or_default(),
             &uri,
-            |row| *row,
+            |row| i64::from(*row),
             |row| NewUser {
                 count: row,
                 ..NewUser::example()
@@ -134,6 +134,12 @@ impl Api {
         name: Path<Name>,
     ) -> Result<Json<String>, ApiError> {
         Ok(Json(format!("{} {}", caller.0.0, name.0)))
+    }
+
+    /// Stop
+    #[oai(path = "/stop", method = "post", operation_id = "stop")]
+    async fn stop(&self) -> Result<Json<bool>, ApiError> {
+        Ok(Json(true))
     }
 
     /// With or without a key

@@ -9,7 +9,8 @@ use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
-use vpnmanager_openapi::contract::scalars::{BusKeyText, HostText, PoolText, ProtocolText, ServerIdText};
+use vpnmanager_openapi::contract::needed::Needed;
+use vpnmanager_openapi::contract::scalars::{HostText, PoolText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
 use vpnmanager_runtime::{
     backoff::{Backoff, jittered},
@@ -102,7 +103,7 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
     let unsigned = Registration {
         server_id: ServerIdText(config.server_id.clone()),
         join_token: join_token.map(|token| valid("join_token", token)).transpose()?,
-        bus_public_key: BusKeyText(valid("bus_public_key", &keys.bus_public_key())?),
+        bus_public_key: valid("bus_public_key", &keys.bus_public_key())?,
         csr: valid("csr", csr)?,
         host: config.public_host.clone().map(HostText),
         port: config.public_port.get(),
@@ -110,11 +111,14 @@ fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registrat
         pool: PoolText(valid("pool", &config.pool)?),
         capacity: Some(config.openvpn.max_clients.get()),
         agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
-        at: None,
-        signature: None,
+        at: Needed(None),
+        signature: Needed(None),
     };
     // Signed anew for each try: a signature is good for five minutes.
-    let claim = unsigned.claim(Utc::now());
+    let claim = unsigned.claim(Utc::now()).map_err(|reason| EnrolError::Invalid {
+        field: "bus_public_key",
+        reason: reason.to_string(),
+    })?;
     let signature = claim.sign(&keys.bus).map_err(EnrolError::Sign)?;
     Ok(unsigned.signed(&claim, &signature))
 }

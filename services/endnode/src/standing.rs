@@ -47,7 +47,7 @@ pub async fn ask_standing(
     ca_pem: &str,
 ) -> Result<StandingReply, StandingError> {
     let asked = StandingQuestion {
-        bus_public_key: BusKeyText(question.key.clone()),
+        bus_public_key: BusKeyText::from(&question.key),
         at: question.at.into(),
         signature: SignatureText::encode(&question.sign(key)?),
     };

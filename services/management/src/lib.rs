@@ -7,6 +7,7 @@ pub mod app;
 pub mod bus_access;
 pub mod hearing;
 pub mod pki;
+mod pooler;
 pub mod schema;
 pub mod start;
 pub mod storage;

@@ -7,7 +7,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResu
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
-use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate};
+use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate, pooler};
 
 /// How long to wait for a connection of the owner.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +41,15 @@ pub enum SchemaError {
     /// A migration failed; nothing was changed.
     #[error("a migration failed; nothing was changed")]
     Migrate(#[source] DbErr),
+    /// There is a pooler in between that does not let through what management needs.
+    #[error("{advice}")]
+    Pooler {
+        /// What to do.
+        advice: &'static str,
+        /// What it said.
+        #[source]
+        source: DbErr,
+    },
     /// The service's role could not be given what it needs.
     #[error("giving the role {role} its rights failed")]
     Grant {
@@ -57,7 +66,7 @@ impl SchemaError {
     pub fn is_worth_another_try(&self) -> bool {
         match self {
             Self::ConnectOwner { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
-            Self::NotOwner { .. } => false,
+            Self::NotOwner { .. } | Self::Pooler { .. } => false,
         }
     }
 }
@@ -76,12 +85,19 @@ pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) 
         Ok(true) => return Ok(()),
         Ok(false) => {}
         Err(error) if is_denied(&error) => return Err(not_owner(error)),
-        Err(error) => return Err(SchemaError::Migrate(error)),
+        Err(error) => return Err(migrating_failed(error)),
     }
     match vpnmanager_migration::run(db).await {
         Ok(()) => Ok(()),
         Err(error) if is_denied(&error) => Err(not_owner(error)),
-        Err(error) => Err(SchemaError::Migrate(error)),
+        Err(error) => Err(migrating_failed(error)),
+    }
+}
+
+fn migrating_failed(source: DbErr) -> SchemaError {
+    match pooler::advice(&source) {
+        Some(advice) => SchemaError::Pooler { advice, source },
+        None => SchemaError::Migrate(source),
     }
 }
 
@@ -95,7 +111,7 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), SchemaError> {
 }
 
 async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
-    vpnmanager_migration::run(owner).await.map_err(SchemaError::Migrate)?;
+    vpnmanager_migration::run(owner).await.map_err(migrating_failed)?;
     if config.owner_connection_url().is_none() {
         return Ok(());
     }
@@ -117,7 +133,7 @@ pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnect
         .sqlx_logging(false);
     let connected = Database::connect(options).await;
     connected.map_err(|source| SchemaError::ConnectOwner {
-        said: config.connecting_failed(),
+        said: config.connecting_failed(&source),
         source,
     })
 }

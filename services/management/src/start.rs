@@ -25,6 +25,7 @@ use crate::{
         keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
+    pooler,
     schema::{self, SchemaError},
     storage::Storage,
     tasks,
@@ -127,9 +128,13 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
     });
     (|| Database::connect(options.clone()))
         .retry(patience())
+        .when(|error: &DbErr| pooler::advice(error).is_none())
         .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
         .await
-        .context(config.database.connecting_failed())
+        .map_err(|error| {
+            let said = config.database.connecting_failed(&error);
+            anyhow::Error::new(error).context(said)
+        })
 }
 
 fn bus_address(config: &BusConfig) -> BusAddress {

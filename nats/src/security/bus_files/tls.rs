@@ -15,6 +15,7 @@ use secrecy::ExposeSecret as _;
 use vpnmanager_secret_file as secret_file;
 
 use super::{init_error::BusInitError, names};
+use crate::security::BACKDATED;
 
 /// Long, because an expired one stops the whole bus; `bus-init` makes a new server certificate whenever it runs.
 const CA_DAYS: i64 = 20 * 365;
@@ -123,8 +124,7 @@ fn params(name: &str, days: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.remove(DnType::CommonName);
     params.distinguished_name.push(DnType::CommonName, name);
-    // Yesterday, for clocks that lag.
-    let (from, until) = (Utc::now() - TimeDelta::days(1), Utc::now() + TimeDelta::days(days));
+    let (from, until) = (Utc::now() - BACKDATED, Utc::now() + TimeDelta::days(days));
     params.not_before = date_time_ymd(from.year(), small(from.month()), small(from.day()));
     params.not_after = date_time_ymd(until.year(), small(until.month()), small(until.day()));
     params.serial_number = Some(serial());

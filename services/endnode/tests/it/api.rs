@@ -4,6 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use vpnmanager_endnode::api;
+use vpnmanager_openapi::spec::trials;
 
 use crate::{
     agent::Agent,
@@ -27,6 +29,19 @@ fn wanted(user: &User, revision: i64) -> Value {
 }
 
 #[tokio::test]
+async fn every_operation_refuses_a_parameter_and_a_member_that_it_does_not_know() {
+    let (_management, agent) = node().await;
+    let trials = trials(&api::spec());
+    assert!(trials.len() > 8, "{}", trials.len());
+    for trial in trials {
+        let method: Method = trial.method.parse().unwrap();
+        let (status, problem) = agent.call(method, &trial.path, trial.body.clone()).await.unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{trial:?}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], trial.field, "{trial:?}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn bad_input_is_a_problem_that_names_the_field() {
     let (_management, agent) = node().await;
     let long = "x".repeat(300);
@@ -47,10 +62,14 @@ async fn bad_input_is_a_problem_that_names_the_field() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{name:?}: {problem}");
         assert_eq!(problem["errors"][0]["field"], "username", "{name:?}: {problem}");
     }
-    for end in ["2020-01-01T00:00:00Z", "+262142-12-31T00:00:00Z", "soon"] {
+    for (end, expected) in [
+        ("2020-01-01T00:00:00Z", StatusCode::CONFLICT),
+        ("+262142-12-31T00:00:00Z", StatusCode::BAD_REQUEST),
+        ("soon", StatusCode::BAD_REQUEST),
+    ] {
         let body = json!({ "username": "alice", "expires_at": end });
         let (status, problem) = agent.call(Method::POST, "/api/users", Some(body)).await.unwrap();
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{end}: {problem}");
+        assert_eq!(status, expected, "{end}: {problem}");
         assert_eq!(problem["errors"][0]["field"], "expires_at", "{end}: {problem}");
     }
     let (status, _) = agent.call(Method::GET, "/api/users/%2e%2e%2fx", None).await.unwrap();

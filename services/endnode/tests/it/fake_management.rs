@@ -201,9 +201,9 @@ impl FakeManagement {
     async fn register(&self, key: Option<String>, body: &Value) -> Response {
         self.script().registrations.push((key, body.clone()));
         let sent: Registration = serde_json::from_value(body.clone()).unwrap();
-        let claim = sent.claim(sent.at.expect("a time").to_utc());
+        let claim = sent.claim(sent.at.0.expect("a time").to_utc()).expect("a key");
         assert!(
-            claim.is_signed(&sent.signature.expect("a signature").decode()),
+            claim.is_signed(&sent.signature.0.expect("a signature").decode()),
             "{body}"
         );
         let refusal = self.script().refusals.pop_front();

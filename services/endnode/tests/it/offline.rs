@@ -42,7 +42,9 @@ async fn local_creates_and_deletes_travel_up_and_act_offline() {
     let (status, user) = agent.call(Method::DELETE, "/api/users/alice", None).await.unwrap();
     assert_eq!(status, 202, "{user}");
     assert!(agent.allowed().is_empty());
-    assert_eq!(agent.get("/api/users/alice").await.unwrap()["state"], "deleting");
+    let (status, _) = agent.call(Method::GET, "/api/users/alice", None).await.unwrap();
+    assert_eq!(status, 404);
+    assert_eq!(agent.get("/api/users").await.unwrap()["items"][0]["state"], "deleting");
 
     let (status, queued) = agent
         .call(Method::POST, "/api/users", Some(json!({ "username": "bob" })))

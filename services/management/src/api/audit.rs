@@ -8,7 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::{Value, json};
 use vpnmanager_entities::audit_log;
 use vpnmanager_openapi::middleware::RequestUri;
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
@@ -68,7 +68,7 @@ impl AuditApi {
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<IdCursor>>,
         /// Only entries about this user.
         username: Query<Option<UsernameText>>,
         /// Only entries about this server, or recorded by this management replica.
@@ -81,7 +81,7 @@ impl AuditApi {
         until: Query<Option<Timestamp>>,
     ) -> Result<PageAnswer<AuditEntry>, ApiError> {
         let limit = limit.0.unwrap_or_default();
-        let before: Option<i64> = decode_cursor(cursor.0.as_ref())?;
+        let before = cursor.0.map(|cursor| cursor.position());
         let filter = AuditFilter {
             username: username.0.map(|name| name.0.to_string()),
             server_id: server_id.0.map(|id| id.0.to_string()),

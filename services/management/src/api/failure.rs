@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use sea_orm::{DbErr, RuntimeErr};
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
+use vpnmanager_nats::security::keys::InvalidKey;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
@@ -91,7 +92,7 @@ pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
 pub(super) fn of_create_user(error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
-        CreateUserError::UnknownServer => ApiError::invalid("server_id", "there is no such server"),
+        CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
         CreateUserError::ServerUnavailable => {
             ApiError::conflict("server_id", "the server is disabled or draining and takes no users")
         }
@@ -136,13 +137,18 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
     }
 }
 
+/// A key of the right form that is no key: whoever sends it proves nothing.
+pub(super) fn of_bus_key(error: InvalidKey) -> ApiError {
+    ApiError::unproven("bus_public_key", error.to_string())
+}
+
 pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
     match error {
-        RegisterNodeError::Signature => ApiError::invalid(
+        RegisterNodeError::Signature => ApiError::unproven(
             "signature",
             "is not by bus_public_key over this request: it was made with another key, or the request was altered",
         ),
-        RegisterNodeError::Time { ahead } => ApiError::invalid(
+        RegisterNodeError::Time { ahead } => ApiError::unproven(
             "at",
             format!(
                 "is {} {} management's clock, and {} are allowed: set the clock of the server",

@@ -1,6 +1,7 @@
 //! Scalar types of the API: each parses its text and describes itself in the API description.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::Value;
 use vpnmanager_nats::heartbeats::OpenvpnState;
@@ -49,9 +50,9 @@ text_scalar! {
         example: "ali",
         check: |text| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
-            match text.bytes().all(plain) {
+            match text.bytes().all(plain) && text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
                 true => Ok(()),
-                false => Err("must be letters, digits, '.', '_', '@' or '-'".to_owned()),
+                false => Err("must be a letter or digit, then letters, digits, '.', '_', '@' or '-'".to_owned()),
             }
         },
     }
@@ -82,16 +83,59 @@ text_scalar! {
     }
 }
 
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 text_scalar! {
-    /// A duration, as humantime text.
+    /// How long something is valid: a whole number of `s`, `m`, `h` or `days`.
     pub(super) struct TimeToLive {
         format: "time-to-live",
-        pattern: "^[0-9a-z ]+$",
-        length: 2..=64,
+        pattern: concat!(
+            "^(?:(?:[1-9][0-9]{0,4}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)s",
+            "|(?:[1-9][0-9]{0,3}|100[0-7][0-9]|10080)m",
+            "|(?:[1-9][0-9]?|1[0-5][0-9]|16[0-8])h",
+            "|[1-7](?:d|day|days))$"
+        ),
+        length: 2..=7,
         example: "1h",
         check: |text| match humantime::parse_duration(text) {
-            Ok(_) => Ok(()),
-            Err(_) => Err("must be a duration such as 30m, 1h or 2days".to_owned()),
+            Ok(ttl) if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) => Ok(()),
+            Ok(_) | Err(_) => Err("must be a duration from 1s to 7days, such as 30m, 1h or 2days".to_owned()),
         },
+    }
+}
+
+impl TimeToLive {
+    /// The duration.
+    pub(super) fn duration(&self) -> Duration {
+        // Whatever keeps the pattern is a duration.
+        humantime::parse_duration(self.as_str()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_live_is_a_number_with_a_unit_up_to_a_week() {
+        for (text, seconds) in [
+            ("1s", Some(1)),
+            ("604800s", Some(604_800)),
+            ("10080m", Some(604_800)),
+            ("168h", Some(604_800)),
+            ("1d", Some(86_400)),
+            ("7days", Some(604_800)),
+            ("604801s", None),
+            ("10081m", None),
+            ("169h", None),
+            ("8days", None),
+            ("0s", None),
+            ("1h 30m", None),
+            ("1", None),
+        ] {
+            let ttl = text.parse::<TimeToLive>().ok().map(|ttl| ttl.duration().as_secs());
+            assert_eq!(ttl, seconds, "{text}");
+        }
     }
 }

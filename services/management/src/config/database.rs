@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
+use sea_orm::DbErr;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
+
+use crate::pooler;
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -24,31 +27,39 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Host of PostgreSQL",
         "a name, an address or the folder of its socket",
     )
-    .default("localhost"),
+    .default("localhost")
+    .replaced_by("database.url"),
     Setting::new(
         "database.port",
         "DB_PORT",
         "Port of PostgreSQL",
         "a number from 1 to 65535",
     )
-    .default("5432"),
-    Setting::new("database.user", "DB_USER", "User of the database", "a name").default("vpnmanager"),
+    .default("5432")
+    .replaced_by("database.url"),
+    Setting::new("database.user", "DB_USER", "User of the database", "a name")
+        .default("vpnmanager")
+        .replaced_by("database.url"),
     Setting::new("database.password", "DB_PASSWORD", "Password of that user", "any text")
         .secret()
-        .sample("change-me"),
-    Setting::new("database.dbname", "DB_NAME", "Name of the database", "a name").default("vpnmanager"),
+        .replaced_by("database.url"),
+    Setting::new("database.dbname", "DB_NAME", "Name of the database", "a name")
+        .default("vpnmanager")
+        .replaced_by("database.url"),
     Setting::new(
         "database.sslmode",
         "DB_SSLMODE",
         "TLS to PostgreSQL",
         "disable, allow, prefer, require, verify-ca or verify-full",
-    ),
+    )
+    .replaced_by("database.url"),
     Setting::new(
         "database.sslrootcert",
         "DB_SSLROOTCERT",
         "The CA that signed the certificate of PostgreSQL; without it, the CAs that browsers know",
         "a PEM file",
-    ),
+    )
+    .replaced_by("database.url"),
     Setting::new(
         "database.owner_url",
         "DATABASE_OWNER_URL",
@@ -70,6 +81,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .secret(),
 ];
+
+/// What stood in the sample file of earlier releases.
+const PLACEHOLDER: &str = "change-me";
 
 /// Where PostgreSQL is.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -189,8 +203,10 @@ impl DatabaseConfig {
 
     /// What to say of a connection that failed. A default that is stricter than what an operator expects is named where it may be the cause.
     #[must_use]
-    pub fn connecting_failed(&self) -> &'static str {
-        if self.verifies_by_default() {
+    pub fn connecting_failed(&self, error: &DbErr) -> &'static str {
+        if let Some(advice) = pooler::advice(error) {
+            advice
+        } else if self.verifies_by_default() {
             "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a \
              CA of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
         } else {
@@ -204,8 +220,8 @@ impl DatabaseConfig {
     /// [`ConfigError`] naming the setting. It never holds the URL; the database's library would quote it, password included.
     pub fn check<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
         for (key, url) in [("database.url", &self.url), ("database.owner_url", &self.owner_url)] {
-            if url.as_ref().is_some_and(|url| user_of(url).is_none()) {
-                return Err(cli.reject(key, "it is not a URL of PostgreSQL"));
+            if let Some(reason) = url.as_ref().and_then(fault_of_url) {
+                return Err(cli.reject(key, reason));
             }
         }
         self.check_owner(cli)?;
@@ -220,6 +236,16 @@ impl DatabaseConfig {
             if value.is_empty() {
                 return Err(cli.reject(key, "it is empty"));
             }
+        }
+        if self
+            .password
+            .as_ref()
+            .is_some_and(|password| password.expose_secret() == PLACEHOLDER)
+        {
+            return Err(cli.reject(
+                "database.password",
+                "it is the placeholder of a sample: put the password of the role there",
+            ));
         }
         if self.port == 0 {
             return Err(cli.reject("database.port", "0 is not a port"));
@@ -271,6 +297,31 @@ fn user_of(url: &SecretString) -> Option<String> {
         .any(|scheme| url.starts_with(scheme));
     let options = is_postgres.then(|| PgConnectOptions::from_str(url).ok()).flatten()?;
     Some(options.get_username().to_owned())
+}
+
+/// What is wrong with a URL of PostgreSQL, without repeating any of it: it holds a password.
+fn fault_of_url(url: &SecretString) -> Option<&'static str> {
+    let text = url.expose_secret();
+    let Some((_, rest)) = text
+        .split_once("://")
+        .filter(|(scheme, _)| scheme.starts_with("postgres"))
+    else {
+        return Some("it is not a URL of PostgreSQL: it does not begin with postgres://");
+    };
+    // What follows the host begins with one of these, so one of them in a password ends the host there.
+    let after_host = rest
+        .find(['/', '?', '#'])
+        .and_then(|end| rest.get(end..))
+        .unwrap_or_default();
+    let before_at = after_host.split_once('@').map(|(before, _)| before);
+    if before_at.is_some_and(|before| !before.contains('=')) {
+        return Some(
+            "its host ends before the last @: a / ? or # in the user or the password must be written as %2F, %3F or %23, and an @ as %40",
+        );
+    }
+    user_of(url).is_none().then_some(
+        "it is not a URL of PostgreSQL: : / ? # @ and % in the user or the password must be written as %3A %2F %3F %23 %40 and %25",
+    )
 }
 
 /// Between programs of one machine nobody listens. Anywhere else the password and everything that is true about the users would pass in

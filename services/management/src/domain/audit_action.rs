@@ -38,6 +38,8 @@ audit_actions! {
     UserResumed => "user_resumed",
     /// A user was given a new credential.
     UserReissued => "user_reissued",
+    /// A user's profile, private key included, was handed out.
+    UserProfileRead => "user_profile_read",
     /// Credentials of a user were revoked because others may have their keys.
     UserCredentialsRevoked => "user_credentials_revoked",
     /// A user was removed: its credentials are revoked, and its nodes will remove it.

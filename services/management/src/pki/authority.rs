@@ -40,7 +40,7 @@ pub struct Signed {
     pub pem: String,
     /// Its serial number: 32 digits of lower-case hex.
     pub serial_hex: String,
-    /// Start of validity, one hour in the past because clocks may lag.
+    /// Start of validity, a day in the past because clocks may lag.
     pub not_before: DateTime<Utc>,
     /// End of validity.
     pub not_after: DateTime<Utc>,

@@ -11,14 +11,13 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData as _, SerialNumber, date_time_ymd,
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use vpnmanager_nats::security::BACKDATED;
 use x509_parser::pem::parse_x509_pem;
 
 use super::open_error::OpenPkiError;
 
 /// Long, because after a change of the CA every user needs a new profile.
 const CA_VALIDITY: TimeDelta = TimeDelta::days(25 * 365);
-/// Certificates are valid from this long ago, because clocks may lag.
-const BACKDATED: TimeDelta = TimeDelta::hours(1);
 const SERIAL_BYTES: usize = 16;
 
 /// What a leaf certificate is for.
@@ -43,7 +42,7 @@ pub(super) struct Authority {
 }
 
 impl Validity {
-    /// From an hour ago until `duration` from now, but not beyond `end`, the end of the CA.
+    /// From [`BACKDATED`] ago until `duration` from now, but not beyond `end`, the end of the CA.
     pub(super) fn from_now(duration: Duration, end: DateTime<Utc>) -> Self {
         let now = whole_seconds(Utc::now());
         let wanted = TimeDelta::from_std(duration)

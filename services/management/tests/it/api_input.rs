@@ -46,7 +46,6 @@ async fn bad_users_are_refused_with_the_field() {
         assert_refused(&stack, "/api/users", json!({ "username": name }), "username").await;
     }
     let ends = [
-        "2020-01-01T00:00:00Z",
         "+262142-12-31T00:00:00Z",
         "262142-12-31T00:00:00Z",
         "10000-01-01T00:00:00Z",
@@ -63,7 +62,7 @@ async fn bad_users_are_refused_with_the_field() {
         )
         .await;
     }
-    for server in ["no-such-node", "a.b", "", "*", &long] {
+    for server in ["a.b", "", "*", &long] {
         assert_refused(
             &stack,
             "/api/users",
@@ -71,6 +70,12 @@ async fn bad_users_are_refused_with_the_field() {
             "server_id",
         )
         .await;
+    }
+    // These have the right form, and contradict the clock and the fleet.
+    for (field, value) in [("expires_at", "2020-01-01T00:00:00Z"), ("server_id", "no-such-node")] {
+        let body = json!({ "username": "a", field: value });
+        let (problem, fields) = problem_of(post(&stack, "/api/users", &body).await, StatusCode::CONFLICT).await;
+        assert_eq!(fields, [field], "{body}: {problem}");
     }
     let listed = stack.client().get("/api/users").admin().send().await;
     assert_eq!(json_of(listed, StatusCode::OK).await["items"], json!([]));
@@ -189,7 +194,6 @@ async fn bad_registrations_and_tokens_are_refused_with_the_field() {
         ("at", json!("+262142-12-31T23:59:59Z")),
         ("at", Value::Null),
         ("signature", json!("not base64url!")),
-        ("signature", json!("c2lnbmVk")),
         ("signature", json!("A".repeat(257))),
         ("signature", Value::Null),
     ];
@@ -242,13 +246,12 @@ async fn a_change_has_three_states_and_refuses_the_past() {
         (None, &json!(true), &json!(4))
     );
 
-    for end in ["2020-01-01T00:00:00Z", "+262142-12-31T00:00:00Z"] {
-        assert_eq!(
-            problem_of(change(json!({ "expires_at": end })).await, StatusCode::BAD_REQUEST)
-                .await
-                .1,
-            ["expires_at"]
-        );
+    for (end, status) in [
+        ("2020-01-01T00:00:00Z", StatusCode::CONFLICT),
+        ("+262142-12-31T00:00:00Z", StatusCode::BAD_REQUEST),
+    ] {
+        let response = change(json!({ "expires_at": end })).await;
+        assert_eq!(problem_of(response, status).await.1, ["expires_at"]);
     }
     assert_eq!(
         problem_of(change(json!({ "active": "no" })).await, StatusCode::BAD_REQUEST)

@@ -204,6 +204,52 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     known.assert_text("").await;
 }
 
+/// It is a private key: who has had it must be known, and who only asked whether it changed has not.
+#[tokio::test]
+async fn each_profile_that_is_handed_out_is_in_the_audit_trail() {
+    let home = Home::start().await;
+    let parts = home.issued("alice").await;
+    home.answers(NodeAnswer::ProfileParts(parts));
+    let reads = async || {
+        audit_log::Entity::find()
+            .filter(audit_log::Column::Action.eq("user_profile_read"))
+            .all(&home.stack.app.db)
+            .await
+            .expect("read")
+    };
+    let response = home.profile_of("alice").await;
+    let request_id = response.0.headers()["x-request-id"].to_str().expect("text").to_owned();
+    let etag = response.0.headers()["etag"].to_str().expect("text").to_owned();
+
+    let client = home.stack.client();
+    let known = client.get("/api/users/alice/profile").admin();
+    let known = known.header("if-none-match", &etag).send().await;
+    known.assert_status(StatusCode::NOT_MODIFIED);
+    problem_of(home.profile_of("nobody").await, StatusCode::NOT_FOUND).await;
+
+    let rows = reads().await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let row = &rows[0];
+    assert_eq!(
+        (row.username.as_deref(), row.request_id.as_deref()),
+        (Some("alice"), Some(request_id.as_str()))
+    );
+    assert!(row.actor.starts_with("key:"), "{row:?}");
+    let after = row.after.as_ref().expect("a state");
+    assert_eq!(after["server_id"], HOME);
+    assert_eq!(after["checksum"], etag.trim_matches('"'));
+    assert!(
+        after["common_name"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("alice.")),
+        "{after}"
+    );
+    assert!(!format!("{row:?}").contains("PRIVATE KEY"), "{row:?}");
+
+    home.handed_out("alice").await;
+    assert_eq!(reads().await.len(), 2);
+}
+
 #[tokio::test]
 async fn a_home_that_is_away_is_named() {
     let stack = Stack::start().await;

@@ -89,6 +89,7 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("LISTEN", "8080", "listen"),
         ("DATABASE_URL", "mysql://x", "database.url"),
         ("DB_PORT", "none", "database.port"),
+        ("DB_PASSWORD", "change-me", "database.password"),
         ("DB_SSLMODE", "maybe", "database.sslmode"),
         ("NATS_URL", "http://x", "bus.url"),
         ("BUS_PUBLIC_URLS", "tls://", "bus.public_urls"),
@@ -182,24 +183,25 @@ fn wrong_secrets_are_not_repeated() {
 
 #[test]
 fn the_printed_configuration_masks_secrets() {
-    let env = [
-        KEY,
-        ("DB_PASSWORD", "hush"),
+    let shown = |env: &[(&str, &str)]| {
+        let Err(Stop::Done(text)) = load(&["--print-config"], &[&[KEY], env].concat(), None) else {
+            panic!("nothing printed")
+        };
+        assert!(!text.contains("hush"), "{text}");
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")
+    };
+    let by_url = shown(&[
         ("DATABASE_URL", "postgres://u:hush@h/d"),
         ("DATABASE_OWNER_URL", "postgres://o:hush@h/d"),
         ("DB_OWNER_PASSWORD", "hush"),
-    ];
-    let Err(Stop::Done(text)) = load(&["--print-config"], &env, None) else {
-        panic!("nothing printed")
-    };
-    let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert!(!text.contains("hush"), "{text}");
-    for pointer in [
-        "/api_key",
-        "/database/password",
-        "/database/url",
-        "/database/owner_url",
-        "/database/owner_password",
+    ]);
+    let by_parts = shown(&[("DB_PASSWORD", "hush")]);
+    for (shown, pointer) in [
+        (&by_url, "/api_key"),
+        (&by_url, "/database/url"),
+        (&by_url, "/database/owner_url"),
+        (&by_url, "/database/owner_password"),
+        (&by_parts, "/database/password"),
     ] {
         assert_eq!(
             shown.pointer(pointer).and_then(|value| value.as_str()),
@@ -207,6 +209,7 @@ fn the_printed_configuration_masks_secrets() {
             "{pointer}"
         );
     }
+    let shown = by_parts;
     assert_eq!(shown["shutdown_timeout"], "10s");
 }
 
@@ -361,5 +364,52 @@ fn a_database_elsewhere_is_verified_unless_the_operator_says_otherwise() {
     ] {
         let (found, verifies) = url(&[("DATABASE_URL", given)]);
         assert_eq!((found.as_str(), verifies), (expected, given != expected));
+    }
+}
+
+/// The documents say that they have no effect then; so nothing in them can be wrong.
+#[test]
+fn beside_database_url_no_part_of_it_is_even_read() {
+    let url = "postgres://u:p@db.example.org/vpn?sslmode=disable";
+    let parts = [
+        ("DB_HOST", ""),
+        ("DB_PORT", "tcp://10.0.0.7:5432"),
+        ("DB_USER", ""),
+        ("DB_PASSWORD_FILE", "/nowhere/password"),
+        ("DB_NAME", ""),
+        ("DB_SSLMODE", "maybe"),
+        ("DB_SSLROOTCERT", "/nowhere/ca.pem"),
+    ];
+    let env = [&[KEY, ("DATABASE_URL", url)], parts.as_slice()].concat();
+
+    let config = load(&[], &env, None).expect("valid");
+
+    assert_eq!(config.database.connection_url().expose_secret(), url);
+    assert_eq!(config.database.port, 5432);
+}
+
+/// It would be asked of the name service for half a minute, and the name is a part of the password.
+#[test]
+fn a_database_url_whose_password_is_not_encoded_is_refused_with_what_to_do() {
+    for url in [
+        "postgres://vpn:12/x@db/vpn",
+        "postgres://vpn:p@ss/w0rd@db/vpn",
+        "postgres://vpn:/x@db/vpn",
+        "postgres://vpn:12?x@db/vpn",
+        "postgres://vpn:12#x@db/vpn",
+        "postgres://vpn:pa/ss@db/vpn",
+    ] {
+        let text = usage(load(&[], &[KEY, ("DATABASE_URL", url)], None));
+        assert!(text.contains("%2F") && text.contains("%40"), "{url}: {text}");
+        let (_, password) = url.split_once("vpn:").expect("a password");
+        let password = password.split("@db").next().expect("a password");
+        assert!(!text.contains(password), "{url}: {text}");
+    }
+    for url in [
+        "postgres://vpn:12%2Fx%40@db/vpn",
+        "postgres://db/vpn?user=a@b&password=x@y",
+        "postgres:///vpn?host=/run/postgresql",
+    ] {
+        load(&[], &[KEY, ("DATABASE_URL", url)], None).expect("valid");
     }
 }

@@ -39,7 +39,16 @@ async fn enrolled(stack: &Stack, node: &Registering) -> Value {
 
 /// The field that a bad request is refused for, and the words.
 async fn refused_field(response: TestResponse) -> (String, String) {
-    let (problem, fields) = problem_of(response, StatusCode::BAD_REQUEST).await;
+    refused_field_with(response, StatusCode::BAD_REQUEST).await
+}
+
+/// What has the right form and proves nothing.
+async fn unproven_field(response: TestResponse) -> (String, String) {
+    refused_field_with(response, StatusCode::FORBIDDEN).await
+}
+
+async fn refused_field_with(response: TestResponse, status: StatusCode) -> (String, String) {
+    let (problem, fields) = problem_of(response, status).await;
     let [field] = fields.as_slice() else {
         panic!("one field: {problem}");
     };
@@ -84,14 +93,20 @@ async fn a_request_that_its_bus_key_did_not_sign_enrols_nobody() {
             registration("node-1").token(Some(&one)).body()["signature"].clone(),
         ),
         ("signature", json!("A".repeat(86))),
-        ("signature", Value::Null),
     ];
     for (field, value) in altered {
         let mut body = honest.clone();
         body[field] = value;
-        let (refused, detail) = refused_field(send(&stack, &body).await).await;
+        let (refused, detail) = unproven_field(send(&stack, &body).await).await;
         assert_eq!(refused, "signature", "{field}: {detail}");
     }
+    let mut unsigned = honest.clone();
+    unsigned["signature"] = Value::Null;
+    assert_eq!(refused_field(send(&stack, &unsigned).await).await.0, "signature");
+    let mut no_key = honest.clone();
+    let key = honest["bus_public_key"].as_str().expect("a key");
+    no_key["bus_public_key"] = json!(format!("{}AAAA", &key[..52]));
+    assert_eq!(unproven_field(send(&stack, &no_key).await).await.0, "bus_public_key");
     let mut untimed = honest.clone();
     untimed.as_object_mut().expect("an object").remove("at");
     assert_eq!(refused_field(send(&stack, &untimed).await).await.0, "at");
@@ -113,7 +128,7 @@ async fn a_clock_that_is_ten_minutes_off_is_said_in_words() {
         (TimeDelta::days(365 * 1000), "ahead of management's clock"),
         (TimeDelta::days(-365 * 50), "behind management's clock"),
     ] {
-        let (field, detail) = refused_field(send(&stack, &node.body_at(Utc::now() + off)).await).await;
+        let (field, detail) = unproven_field(send(&stack, &node.body_at(Utc::now() + off)).await).await;
         assert_eq!(field, "at");
         assert!(detail.contains(words) && detail.contains("set the clock"), "{detail}");
     }
@@ -128,7 +143,7 @@ async fn a_signature_is_checked_before_the_database_is_asked() {
     let mut forged = honest.clone();
     forged["port"] = json!(443);
     stack.app.db.clone().close().await.expect("closed");
-    assert_eq!(refused_field(send(&stack, &forged).await).await.0, "signature");
+    assert_eq!(unproven_field(send(&stack, &forged).await).await.0, "signature");
     problem_of(send(&stack, &honest).await, StatusCode::SERVICE_UNAVAILABLE).await;
 }
 

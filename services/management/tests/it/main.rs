@@ -19,6 +19,7 @@ mod api_endnodes;
 mod api_input;
 mod api_profile;
 mod api_spec;
+mod api_unknown;
 mod api_users;
 mod callers;
 mod enrolment;

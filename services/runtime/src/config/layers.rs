@@ -59,7 +59,12 @@ impl Layers<'_> {
         let file = self.file_values()?;
         let mut picked = BTreeMap::new();
         for setting in self.settings.iter().filter(|setting| !setting.is_ignored()) {
-            let found = self.pick(setting, &file)?.or_else(|| {
+            let given = if self.is_replaced(setting, &file)? {
+                None
+            } else {
+                self.pick(setting, &file)?
+            };
+            let found = given.or_else(|| {
                 setting.default.map(|text| Picked {
                     value: Value::from(text),
                     origin: "the default".to_owned(),
@@ -71,6 +76,15 @@ impl Layers<'_> {
             }
         }
         Ok(picked)
+    }
+
+    fn is_replaced(&self, setting: &Setting, file: &BTreeMap<String, Value>) -> Result<bool, ConfigError> {
+        let by = self
+            .settings
+            .iter()
+            .find(|other| setting.replaced_by == Some(other.key));
+        let given = by.map(|by| self.pick(by, file)).transpose()?;
+        Ok(given.flatten().is_some())
     }
 
     fn pick(&self, setting: &Setting, file: &BTreeMap<String, Value>) -> Result<Option<Picked>, ConfigError> {

@@ -13,6 +13,7 @@ pub struct Setting {
     pub(crate) sample: Sample,
     pub(crate) kind: Kind,
     pub(crate) list: Listing,
+    pub(crate) replaced_by: Option<&'static str>,
 }
 
 /// How the value is treated.
@@ -55,6 +56,7 @@ impl Setting {
             sample: Sample::Default,
             kind: Kind::Plain,
             list: Listing::One,
+            replaced_by: None,
         }
     }
 
@@ -90,6 +92,15 @@ impl Setting {
     pub const fn secret(self) -> Self {
         Self {
             kind: Kind::Secret,
+            ..self
+        }
+    }
+
+    /// Without effect where the setting with this key is given: it is then not even read, so nothing in it can be wrong.
+    #[must_use]
+    pub const fn replaced_by(self, key: &'static str) -> Self {
+        Self {
+            replaced_by: Some(key),
             ..self
         }
     }

@@ -178,11 +178,11 @@ fn judge(answered: &api::Answer) -> Option<Answer> {
     match answered.status {
         200..300 => Some(Answer::Done),
         404 => Some(Answer::Unknown),
+        // The time had passed when the request was read.
+        409 if answered.text.contains("must be in the future") => Some(Answer::Refused),
         409 if conflict => Some(Answer::Taken),
         // The profile is not made yet, or its home has lost it.
         409 if answered.request.contains("/profile") => Some(Answer::Refused),
-        // The time had passed when the request was read.
-        400 if answered.text.contains("must be in the future") => Some(Answer::Refused),
         500..600 => Some(Answer::Open),
         _ => None,
     }

@@ -18,8 +18,7 @@ pub(super) struct UserList {
     /// Whether the list holds all users of the node: users that are not listed are removed.
     #[oai(default)]
     pub(super) full: bool,
-    /// The users, at most 10,000; a body holds 1 MiB.
-    #[oai(validator(max_items = 10000))]
+    /// The users. A body holds 1 MiB, so a few thousand of them.
     pub(super) users: Vec<WantedUser>,
 }
 

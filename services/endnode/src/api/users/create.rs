@@ -38,7 +38,7 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
     let now = Utc::now();
     let expires_at = user.expires_at.map(Timestamp::to_utc);
     if expires_at.is_some_and(|end| end <= now) {
-        return Err(ApiError::invalid("expires_at", "must be in the future"));
+        return Err(ApiError::conflict("expires_at", "must be in the future"));
     }
     let username = user.username.to_username()?;
     let intent = Intent {
@@ -98,7 +98,7 @@ pub(super) fn refused(reason: IntentRefusal, detail: String) -> ApiError {
     match reason {
         IntentRefusal::UsernameTaken => ApiError::conflict("username", detail),
         IntentRefusal::UnknownUser => ApiError::not_found(detail),
-        IntentRefusal::Expiry => ApiError::invalid("expires_at", detail),
+        IntentRefusal::Expiry => ApiError::conflict("expires_at", detail),
         IntentRefusal::NodeUnavailable => ApiError::conflicting_state(detail),
     }
 }

@@ -9,7 +9,7 @@ use poem_openapi::{
 use vpnmanager_openapi::{
     auth::Caller,
     middleware::RequestUri,
-    page::{Cursor, PageAnswer, PageLimit, decode_cursor},
+    page::{NameCursor, PageAnswer, PageLimit},
     problem::ApiError,
 };
 
@@ -38,10 +38,10 @@ impl UsersApi {
         /// Items on the page.
         limit: Query<Option<PageLimit>>,
         /// Where the page begins: `next_cursor` of the page before.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<NameCursor>>,
     ) -> Result<PageAnswer<LocalUser>, ApiError> {
         let limit = limit.0.unwrap_or_default();
-        let after: Option<String> = decode_cursor(cursor.0.as_ref())?;
+        let after = cursor.0.map(|cursor| cursor.position());
         let rows = read::page(node.shared()?, after.unwrap_or_default(), limit.fetch()).await?;
         Ok(PageAnswer::new(
             rows,
@@ -69,7 +69,8 @@ impl UsersApi {
 
     /// Get a user
     ///
-    /// The user as the node holds it, or the create that waits for management.
+    /// The user as the node holds it, or the create that waits for management. A user that was deleted on this node is not found, and
+    /// neither is one whom management refused to create, though the list shows both for a while, as `deleting` and `refused`.
     #[oai(path = "/:username", method = "get", operation_id = "get_user")]
     async fn get(
         &self,

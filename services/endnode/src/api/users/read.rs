@@ -6,7 +6,7 @@ use chrono::Utc;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 
-use super::local_user::LocalUser;
+use super::local_user::{LocalUser, UserState};
 use crate::{
     api::local::internal,
     journal::{JournalError, Records},
@@ -22,12 +22,23 @@ pub(super) async fn page(shared: &Shared, after: String, most: u64) -> Result<Ve
         .map_err(internal)
 }
 
-/// One user, or the create that waits for management.
+/// One user, or the create that waits for management. Who was deleted here, or never created, is not found by name; the list still shows
+/// what became of it.
 pub(super) async fn one(shared: &Shared, username: Username) -> Result<LocalUser, ApiError> {
     let name = username.clone();
-    find(shared, username)
-        .await?
-        .ok_or_else(|| ApiError::not_found(format!("this node holds no user {name:?}", name = name.as_str())))
+    let found = find(shared, username).await?;
+    let fate = match found {
+        Some(user) => match user.state {
+            UserState::Deleting => ": the user was deleted here".to_owned(),
+            UserState::Refused => format!(": management refused to create it: {}", user.detail.unwrap_or_default()),
+            UserState::Applied | UserState::Issuing | UserState::Suspended | UserState::Expired | UserState::Queued => {
+                return Ok(user);
+            }
+        },
+        None => String::new(),
+    };
+    let name = name.as_str();
+    Err(ApiError::not_found(format!("this node holds no user {name:?}{fate}")))
 }
 
 pub(super) async fn find(shared: &Shared, username: Username) -> Result<Option<LocalUser>, ApiError> {
@@ -37,6 +48,7 @@ pub(super) async fn find(shared: &Shared, username: Username) -> Result<Option<L
             .and_then(|held| LocalUser::of_held(held, Utc::now()));
         let request = requests(records)?.remove(username.as_str());
         Ok(match held {
+            Some(user) if user.state == UserState::Deleting && request.is_some() => request,
             Some(user) => Some(user.with_request(request.as_ref())),
             None => request,
         })

@@ -13,7 +13,7 @@ use poem_openapi::{ApiResponse, Enum, OpenApi};
 use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
 use vpnmanager_openapi::middleware::RequestUri;
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::access::{Admin, AnyRole, OptionalRole, Origin};
@@ -68,10 +68,10 @@ impl EndnodesApi {
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<IdCursor>>,
     ) -> Result<PageAnswer<Endnode>, ApiError> {
         let limit = limit.0.unwrap_or_default();
-        let after: Option<i64> = decode_cursor(cursor.0.as_ref())?;
+        let after = cursor.0.map(|cursor| cursor.position());
         let rows = read::list_nodes(app.0, after, limit.fetch())
             .await
             .map_err(failure::database)?;

@@ -51,8 +51,8 @@ pub(super) async fn register(
             "is required: the address of the request is not known",
         ));
     }
-    let (Some(at), Some(signature)) = (body.at, &body.signature) else {
-        let missing = if body.at.is_none() { "at" } else { "signature" };
+    let (Some(at), Some(signature)) = (body.at.0, &body.signature.0) else {
+        let missing = if body.at.is_missing() { "at" } else { "signature" };
         return Err(ApiError::invalid(
             missing,
             "is required: the agent signs its request; update it if it does not",
@@ -60,7 +60,7 @@ pub(super) async fn register(
     };
     let id = body.server_id.0.clone();
     let registration = Registration {
-        claim: body.claim(at.to_utc()),
+        claim: body.claim(at.to_utc()).map_err(failure::of_bus_key)?,
         signature: signature.decode(),
         csr: body.csr.into_string(),
         agent_version: body.agent_version.map(VersionText::into_string),

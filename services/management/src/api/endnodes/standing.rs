@@ -14,7 +14,7 @@ use crate::ops::nodes::tell_standing::{StandingReply, tell_standing};
 pub(super) async fn tell(app: &App, node: NodeId, body: StandingQuestion) -> Result<StandingAnswer, ApiError> {
     let question = Question {
         node,
-        key: body.bus_public_key.0,
+        key: body.bus_public_key.key().map_err(failure::of_bus_key)?,
         at: body.at.to_utc().trunc_subsecs(6),
     };
     tell_standing(app, &question, &body.signature.decode())

@@ -2,7 +2,7 @@
 
 use poem::http::Uri;
 use vpnmanager_nats::ids::NodeId;
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit, decode_cursor};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::schema::User;
@@ -13,7 +13,7 @@ use crate::ops::users::read::{self, UserFilter};
 /// The filters and the page.
 pub(super) struct ListParameters {
     pub(super) limit: PageLimit,
-    pub(super) cursor: Option<Cursor>,
+    pub(super) cursor: Option<IdCursor>,
     pub(super) server_id: Option<NodeId>,
     pub(super) active: Option<bool>,
     pub(super) synced: Option<bool>,
@@ -30,7 +30,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         synced,
         username_prefix,
     } = parameters;
-    let after: Option<i64> = decode_cursor(cursor.as_ref())?;
+    let after = cursor.map(|cursor| cursor.position());
     let filter = UserFilter {
         server_id,
         active,

@@ -14,7 +14,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::middleware::RequestUri;
-use vpnmanager_openapi::page::{Cursor, PageAnswer, PageLimit};
+use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
 
@@ -52,7 +52,7 @@ impl UsersApi {
         /// Items on a page, 1 to 1000.
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
-        cursor: Query<Option<Cursor>>,
+        cursor: Query<Option<IdCursor>>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
         /// Filter by access: `true` for active users, `false` for suspended ones.
@@ -170,11 +170,12 @@ impl UsersApi {
 
     /// Get a user's profile
     ///
-    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else.
+    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else. Each time that it is
+    /// handed out is in the audit trail (`user_profile_read`).
     #[oai(path = "/:username/profile", method = "get", operation_id = "get_user_profile")]
     async fn profile(
         &self,
-        _admin: Admin,
+        admin: Admin,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -182,7 +183,7 @@ impl UsersApi {
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
-        profile::get_profile(app.0, &username.0.0, if_none_match.0.as_deref()).await
+        profile::get_profile(app.0, &admin, &username.0.0, if_none_match.0.as_deref()).await
     }
 }
 

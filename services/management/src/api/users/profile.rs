@@ -7,7 +7,9 @@ use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
 use crate::app::App;
+use crate::domain::actor::Actor;
 use crate::ops::users::fetch_profile::{Profile, fetch_profile};
+use crate::ops::users::record_profile_read::record_profile_read;
 
 /// It holds a private key.
 const NO_STORE: &str = "no-store";
@@ -42,18 +44,22 @@ pub(crate) enum ProfileAnswer {
 
 pub(super) async fn get_profile(
     app: &App,
+    actor: &Actor,
     username: &Username,
     if_none_match: Option<&str>,
 ) -> Result<ProfileAnswer, ApiError> {
     let profile = fetch_profile(app, username).await.map_err(failure::of_fetch_profile)?;
-    Ok(answer(username, &profile, if_none_match))
-}
-
-fn answer(username: &Username, profile: &Profile, if_none_match: Option<&str>) -> ProfileAnswer {
     let etag = format!("\"{}\"", profile.checksum);
     if if_none_match.is_some_and(|known| matches_etag(known, &etag)) {
-        return ProfileAnswer::NotModified(etag, NO_STORE.to_owned());
+        return Ok(ProfileAnswer::NotModified(etag, NO_STORE.to_owned()));
     }
+    record_profile_read(app, actor, username, &profile)
+        .await
+        .map_err(failure::database)?;
+    Ok(whole(username, &profile, etag))
+}
+
+fn whole(username: &Username, profile: &Profile, etag: String) -> ProfileAnswer {
     // A username has no character that would need quoting.
     let disposition = format!("attachment; filename=\"{username}.ovpn\"");
     ProfileAnswer::Profile(

@@ -5,6 +5,7 @@ use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 use vpnmanager_entities::{placement, user};
+use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
@@ -33,7 +34,7 @@ pub(crate) struct UserChanges {
     /// `false` suspends the user, `true` ends the suspension.
     active: Option<bool>,
     /// When access ends, in the future; `null`: it does not end by itself.
-    expires_at: MaybeUndefined<Timestamp>,
+    expires_at: Clearable<Timestamp>,
 }
 
 /// A user, and its state on each of its servers.
@@ -206,7 +207,7 @@ impl UserChanges {
     pub(super) fn into_change(self) -> Result<UserChange, ApiError> {
         Ok(UserChange {
             active: self.active,
-            expires_at: match self.expires_at {
+            expires_at: match self.expires_at.0 {
                 MaybeUndefined::Undefined => None,
                 MaybeUndefined::Null => Some(None),
                 MaybeUndefined::Value(end) => Some(Some(in_the_future(end)?)),
@@ -221,7 +222,7 @@ fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     if expires_at > Utc::now() {
         Ok(expires_at)
     } else {
-        Err(ApiError::invalid("expires_at", "must be in the future"))
+        Err(ApiError::conflict("expires_at", "must be in the future"))
     }
 }
 
@@ -243,7 +244,7 @@ impl Example for UserChanges {
     fn example() -> Self {
         Self {
             active: Some(false),
-            expires_at: MaybeUndefined::Undefined,
+            expires_at: Clearable(MaybeUndefined::Undefined),
         }
     }
 }

@@ -28,6 +28,8 @@ use crate::ops::nodes::{
 pub struct Profile {
     /// The credential.
     pub common_name: CommonName,
+    /// The home node, which sent the key.
+    pub server: NodeId,
     /// The whole `.ovpn` file, private key included.
     pub text: ProfileText,
     /// SHA-256 of the file, lower-case hex. It differs from the checksum of the node's own file when the user's nodes have changed since the node
@@ -159,7 +161,7 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         server_key: app.pki.tls_crypt_v2_server_key(),
     };
     let checked = parts::check(&as_sent(&sent), &known)
-        .map_err(|unfit| FetchProfileError::unfit(server, UnfitAnswer::Part(unfit)))?;
+        .map_err(|unfit| FetchProfileError::unfit(server.clone(), UnfitAnswer::Part(unfit)))?;
 
     let text = ProfileText::render(&ProfileParts {
         remotes: &remotes_of(app, &user).await?,
@@ -171,6 +173,7 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
     })?;
     Ok(Profile {
         common_name: common_name.clone(),
+        server,
         checksum: text.checksum(),
         text,
     })

@@ -12,4 +12,5 @@ pub mod locked;
 
 pub mod fetch_profile;
 pub mod read;
+pub mod record_profile_read;
 pub mod waiters;

@@ -41,9 +41,16 @@ pub async fn reissue_profile(
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let user = begin_anew(&tx, &before).await?;
-        let (revoked, urgency) = match old {
-            OldProfiles::Keep => (0, Urgency::Ordinary),
-            OldProfiles::Revoke => (revoke_credentials(&tx, user.id).await?, Urgency::EndsAccess),
+        let (fate, urgency) = match old {
+            OldProfiles::Keep => (
+                "the older ones stay valid (old_profiles: keep)".to_owned(),
+                Urgency::Ordinary,
+            ),
+            OldProfiles::Revoke => {
+                let revoked = revoke_credentials(&tx, user.id).await?;
+                let fate = format!("{revoked} older ones were revoked (old_profiles: revoke)");
+                (fate, Urgency::EndsAccess)
+            }
         };
         let new = NewCredential::new(user.id, &user.username, &user.server_id);
         let name = new.common_name().clone();
@@ -51,9 +58,7 @@ pub async fn reissue_profile(
         want_newest(&*tx, &[user.id], urgency).await?;
         let entry = Entry::new(actor, AuditAction::UserReissued, &app.config.server_id)
             .about(&user.username)
-            .details(format!(
-                "the new credential is {name}; {revoked} older ones were revoked"
-            ))
+            .details(format!("the new credential is {name}; {fate}"))
             .before(user_snapshot(&before))
             .after(user_snapshot(&user));
         audit::record_one(&tx, entry).await?;

@@ -60,8 +60,16 @@ async fn a_new_credential_at_the_home_stands_beside_the_old_one_until_that_is_re
         .map(|row| row.after.as_ref().expect("after")["revision"].clone())
         .collect();
     assert_eq!(revisions, [json!(2), json!(3)]);
+    let details = rows[0].details.as_deref().unwrap_or_default();
+    assert!(
+        details.ends_with("; the older ones stay valid (old_profiles: keep)"),
+        "{details}"
+    );
     let details = rows[1].details.as_deref().unwrap_or_default();
-    assert!(details.ends_with("; 2 older ones were revoked"), "{details}");
+    assert!(
+        details.ends_with("; 2 older ones were revoked (old_profiles: revoke)"),
+        "{details}"
+    );
 }
 
 #[tokio::test]

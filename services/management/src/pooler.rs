@@ -1,0 +1,58 @@
+//! PgBouncer between management and PostgreSQL: which of its refusals mean that it must be configured otherwise.
+
+use sea_orm::DbErr;
+use vpnmanager_runtime::error_chain::chain;
+
+/// What PgBouncer refuses at the start of a connection, unless it is told to ignore it (PgBouncer manual, `ignore_startup_parameters`).
+const STARTUP: &str = "unsupported startup parameter";
+/// What PostgreSQL says when transactions of one session come to several servers, or those of several sessions to one.
+const STATEMENTS: [&str; 2] = [
+    "prepared statement \"sqlx_s_",
+    "unnamed prepared statement does not exist",
+];
+
+/// What to do about an error that comes of PgBouncer's configuration; trying again changes nothing.
+pub(crate) fn advice(error: &DbErr) -> Option<&'static str> {
+    let text = chain(error).to_string();
+    if text.contains(STARTUP) {
+        return Some(
+            "PgBouncer refuses a parameter of the connection: set ignore_startup_parameters = extra_float_digits,options in its \
+             configuration, or connect to PostgreSQL itself",
+        );
+    }
+    STATEMENTS.iter().any(|known| text.contains(known)).then_some(
+        "a prepared statement is not where it was made: PgBouncer pools transactions. Set pool_mode = session there, or use PgBouncer 1.21 \
+         or later with max_prepared_statements above 0, or connect to PostgreSQL itself",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pgbouncer_refuses_is_told_from_other_errors() {
+        for (text, word) in [
+            (
+                "error returned from database: unsupported startup parameter: options",
+                Some("ignore_startup_parameters"),
+            ),
+            (
+                "error returned from database: prepared statement \"sqlx_s_1\" already exists",
+                Some("pool_mode = session"),
+            ),
+            (
+                "error returned from database: prepared statement \"sqlx_s_2\" does not exist",
+                Some("pool_mode = session"),
+            ),
+            ("failed to lookup address information: Name or service not known", None),
+        ] {
+            let advice = advice(&DbErr::Custom(text.to_owned()));
+            assert_eq!(advice.is_some(), word.is_some(), "{text}: {advice:?}");
+            assert!(
+                word.is_none_or(|word| advice.is_some_and(|advice| advice.contains(word))),
+                "{text}"
+            );
+        }
+    }
+}
