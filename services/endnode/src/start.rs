@@ -6,6 +6,7 @@ use vpnmanager_runtime::tasks::Tasks;
 use crate::{
     api::LocalNode,
     apply::{Applier, Issuer},
+    backend::{Serving, VpnBackend as _},
     backend_choice::choose_backend,
     config::Config,
     coordination::{
@@ -34,7 +35,11 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
 
     let (vpn, server) = choose_backend(config, dir)?;
     let applier = Applier::new(node.clone(), journal.clone(), vpn.clone(), dir.profiles());
-    if snapshot.complete {
+    if snapshot.refused.is_some() {
+        // Nobody, until management readmits this node. Said first, so that clients move on and do not give up.
+        vpn.set_serving(Serving::No).await;
+        applier.close().await?;
+    } else if snapshot.complete {
         // Before the server can be started: who was revoked while a projection was cut short must not find a file.
         let changes = applier.reconcile().await?;
         info!(

@@ -11,6 +11,7 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
+use super::applier::Door;
 use crate::{
     backend::{BackendError, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
@@ -61,12 +62,14 @@ impl Merged {
         }
     }
 
-    /// Refuses first, lets in second. Returns how many sessions ended.
-    pub(super) async fn project(self, vpn: &Vpn) -> Result<u32, ProjectError> {
+    /// Refuses first, lets in second, unless the door is closed. Returns how many sessions ended.
+    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Result<u32, ProjectError> {
         let deny: Vec<CommonName> = self.deny.into_iter().collect();
-        let allow: Vec<CommonName> = self.allow.into_iter().collect();
         let refused = vpn.deny(&deny).await;
-        vpn.allow(&allow).await?;
+        if door == Door::Open {
+            let allow: Vec<CommonName> = self.allow.into_iter().collect();
+            vpn.allow(&allow).await?;
+        }
         Ok(refused?.count)
     }
 }

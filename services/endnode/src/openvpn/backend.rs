@@ -90,8 +90,8 @@ impl OpenVpnBackend {
             run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         let (serving, watched) = watch::channel(Serving::Undecided);
-        let (process_task, process) = ProcessTask::new(launch, watched);
-        let (control_task, control) = ControlTask::new(socket, allow_list.clone());
+        let (process_task, process) = ProcessTask::new(launch, watched.clone());
+        let (control_task, control) = ControlTask::new(socket, allow_list.clone(), watched);
         let backend = Self {
             allow_list,
             control,
@@ -117,8 +117,8 @@ impl OpenVpnBackend {
         for finding in &findings {
             warn!(finding = %finding, "The OpenVPN configuration needs a change");
         }
-        let (serving, _) = watch::channel(Serving::Undecided);
-        let (task, control) = ControlTask::new(external.control_socket, allow_list.clone());
+        let (serving, watched) = watch::channel(Serving::Undecided);
+        let (task, control) = ControlTask::new(external.control_socket, allow_list.clone(), watched);
         let backend = Self {
             allow_list,
             control,

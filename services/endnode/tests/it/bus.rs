@@ -327,16 +327,23 @@ async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
     management.script().refuse = Some("deregistered".to_owned());
     agent.kill().await;
     agent.start().await;
-    let refused = || async {
-        agent
-            .get("/health")
-            .await
-            .is_some_and(|health| health["status"] == "refused")
-    };
-    wait::until(DEADLINE, "the refusal", refused).await.unwrap();
+    is_refused(&agent).await;
+    let locked = || async { agent.allowed().is_empty() };
+    wait::until(DEADLINE, "the allow-list to be empty", locked)
+        .await
+        .unwrap();
+
+    // Before the next run can ask, nobody is let in either.
+    agent.kill().await;
+    std::fs::write(agent.dir.join("allow").join(alice.credential.as_str()), "").unwrap();
+    agent.start().await;
+    is_refused(&agent).await;
+    assert!(agent.allowed().is_empty());
 
     management.script().refuse = None;
     agent.in_sync().await;
+    let back = || async { agent.allowed() == [alice.credential.to_string()] };
+    wait::until(DEADLINE, "the allow-list to be back", back).await.unwrap();
 }
 
 #[tokio::test]
@@ -351,4 +358,14 @@ async fn a_stopped_agent_hands_back_and_ends_in_time() {
         management.ack_of(user.key, 1).await;
     }
     assert_eq!(management.script().certificates.len(), 50);
+}
+
+async fn is_refused(agent: &Agent) {
+    let refused = || async {
+        agent
+            .get("/health")
+            .await
+            .is_some_and(|health| health["status"] == "refused")
+    };
+    wait::until(DEADLINE, "the refusal", refused).await.unwrap();
 }

@@ -1,0 +1,88 @@
+//! When the node serves, and that one that must not serve lets nobody in.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vpnmanager_endnode::{
+    backend::{Serving, VpnBackend as _},
+    coordination::readiness::Readiness,
+    tasks::serving,
+    vpn::Vpn,
+};
+use vpnmanager_testbed::wait;
+
+use crate::parts::{Parts, User};
+
+const SOON: Duration = Duration::from_secs(10);
+/// What a start and a readmission wait for management.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn run(parts: &Parts, readiness: &Readiness, stop: &CancellationToken) -> JoinHandle<anyhow::Result<()>> {
+    let vpn = Vpn::Fake(parts.vpn.clone());
+    tokio::spawn(serving::run(
+        readiness.clone(),
+        parts.applier.clone(),
+        vpn,
+        stop.clone(),
+    ))
+}
+
+async fn comes_to(parts: &Parts, serving: Serving) -> Duration {
+    let is_so = async || parts.vpn.serving() == serving;
+    wait::until(SOON, format_args!("the server to hear {serving:?}"), is_so)
+        .await
+        .unwrap()
+}
+
+async fn empties(parts: &Parts) {
+    let alone = async || parts.vpn.sessions().await.unwrap().is_empty();
+    wait::until(SOON, "every session to end", alone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_complete_journal_serves_after_five_seconds_without_management() {
+    let (parts, readiness, stop) = (Parts::new(), Readiness::new(true, None), CancellationToken::new());
+    let began = std::time::Instant::now();
+    let task = run(&parts, &readiness, &stop);
+
+    comes_to(&parts, Serving::Yes).await;
+
+    assert!(began.elapsed() >= PATIENCE, "{:?}", began.elapsed());
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_must_not_serve_lets_nobody_in_until_it_is_readmitted_and_in_sync() {
+    let (parts, readiness, stop) = (Parts::new(), Readiness::new(true, None), CancellationToken::new());
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    parts.apply(alice.standby(1)).await;
+    let task = run(&parts, &readiness, &stop);
+    readiness.caught_up();
+    comes_to(&parts, Serving::Yes).await;
+    assert!(parts.vpn.connect(&alice.credential));
+
+    readiness.retire(&parts.journal, "deregistered").await.unwrap();
+    empties(&parts).await;
+    assert!(!parts.vpn.connect(&alice.credential));
+    // Neither a comparison with the journal nor a command lets anybody in.
+    assert!(parts.applier.reconcile().await.unwrap().is_unchanged());
+    parts.apply(bob.standby(1)).await;
+    assert!(!parts.vpn.connect(&bob.credential));
+    assert!(!readiness.is_caught_up());
+
+    readiness.accept();
+    comes_to(&parts, Serving::Undecided).await;
+    assert!(!parts.vpn.connect(&alice.credential), "it is not in sync yet");
+    readiness.caught_up();
+    comes_to(&parts, Serving::Yes).await;
+    assert!(parts.vpn.connect(&alice.credential));
+    assert!(parts.vpn.connect(&bob.credential));
+    assert!(
+        parts.applier.reconcile().await.unwrap().is_unchanged(),
+        "nothing is left to report"
+    );
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}

@@ -1,0 +1,98 @@
+//! A node whose OpenVPN the operator runs, and that leaves the fleet.
+
+use std::time::SystemTime;
+
+use serde_json::json;
+use vpnmanager_testbed::{binaries, client::ClientOptions, process::Process, stack::Part, wait};
+
+use crate::main_job::{
+    profile,
+    site::{SOON, Site},
+};
+
+/// Stops what the agent runs on node 2, and runs the same server as an operator would, with an agent in external mode beside it.
+async fn run_by_the_operator(site: &mut Site) -> Process {
+    for part in [Part::Node(2), Part::Openvpn(2)] {
+        site.stack.kill_part(part).await.unwrap();
+    }
+    let node = site.stack.node(2).unwrap();
+    let (dir, log) = (node.dir(), site.stack.state().dir.join("operators.log"));
+    let conf = dir.join("operators.conf");
+    std::fs::copy(dir.join("openvpn/server.conf"), &conf).unwrap();
+    let spec = node
+        .namespace()
+        .unwrap()
+        .spec("operators", binaries::openvpn().unwrap(), &dir, &log)
+        .args(["--config"])
+        .args([&conf]);
+    let server = Process::spawn(&spec).unwrap();
+    start_agent(site).await;
+    server
+}
+
+async fn start_agent(site: &mut Site) {
+    let conf = site.stack.node(2).unwrap().dir().join("operators.conf");
+    let env = [
+        ("OPENVPN_MODE", "external"),
+        ("OPENVPN_CONF_FILE", conf.to_str().unwrap()),
+    ];
+    site.stack.launch_part_with(Part::Node(2), &env).unwrap();
+    let api = site.stack.node(2).unwrap().api();
+    let up = async || {
+        let health = api.get("/health").await.map(|answer| answer.body).unwrap_or_default();
+        health["openvpn"]["state"] == "up"
+    };
+    wait::until(SOON, "the agent to see the operator's server", up)
+        .await
+        .unwrap();
+}
+
+async fn refuses(site: &Site, profile: &str) {
+    let connection = site
+        .stack
+        .start_client(profile, &ClientOptions::default())
+        .await
+        .unwrap();
+    connection.client.refused(SOON).await.unwrap();
+    connection.close().await;
+}
+
+fn allowed(site: &Site) -> usize {
+    let dir = site.stack.node(2).unwrap().allow_dir();
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_operator_runs_its_server() {
+    let Some(mut site) = Site::with_tunnels("external retired").await else {
+        return;
+    };
+    let text = site.create_at("alice", "node-2").await;
+    let bound_text = site.create_at("bob", "node-2").await;
+    let next = profile::hosts(&text)[1].to_owned();
+    let server = run_by_the_operator(&mut site).await;
+    let alice = site.visit(&text).await;
+    let bound = profile::with_only(&bound_text, profile::remotes(&bound_text)[0]);
+    let bob = site.visit(&bound).await;
+    assert_eq!(allowed(&site), 2);
+
+    let since = SystemTime::now();
+    let api = site.stack.api();
+    let answer = api.post("/api/endnodes/node-2/deregister", &json!({})).await.unwrap();
+    answer.success().unwrap();
+
+    bob.is_cut(since, "the deregistration").await;
+    let gap = alice.moved_to(&next, 1).await;
+    eprintln!("measured: alice was without her tunnel for {} ms", gap.as_millis());
+    assert_eq!(allowed(&site), 0);
+    api.delete_user("bob", Some(SOON)).await.unwrap().success().unwrap();
+    refuses(&site, &bound).await;
+
+    // Neither does the next run let anybody in.
+    site.stack.kill_part(Part::Node(2)).await.unwrap();
+    start_agent(&mut site).await;
+    assert_eq!(allowed(&site), 0);
+    refuses(&site, &bound).await;
+    assert!(server.alive(), "the operator's server is left alone");
+    alice.pings.flows(10, SOON).await.unwrap();
+}
