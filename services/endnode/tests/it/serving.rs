@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
     backend::{Serving, VpnBackend as _},
     coordination::readiness::Readiness,
@@ -18,14 +16,10 @@ const SOON: Duration = Duration::from_secs(10);
 /// What a start and a readmission wait for management.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn run(parts: &Parts, readiness: &Readiness, stop: &CancellationToken) -> JoinHandle<anyhow::Result<()>> {
-    let vpn = Vpn::Fake(parts.vpn.clone());
-    tokio::spawn(serving::run(
-        readiness.clone(),
-        parts.applier.clone(),
-        vpn,
-        stop.clone(),
-    ))
+fn run(parts: &Parts, readiness: &Readiness) {
+    let (vpn, stop) = (Vpn::Fake(parts.vpn.clone()), parts.tasks.token());
+    let task = serving::run(readiness.clone(), parts.applier.clone(), vpn, stop);
+    parts.tasks.spawn("serving", task);
 }
 
 async fn comes_to(parts: &Parts, serving: Serving) -> Duration {
@@ -42,23 +36,21 @@ async fn empties(parts: &Parts) {
 
 #[tokio::test]
 async fn a_complete_journal_serves_after_five_seconds_without_management() {
-    let (parts, readiness, stop) = (Parts::new(), Readiness::new(true, None), CancellationToken::new());
+    let (parts, readiness) = (Parts::new(), Readiness::new(true, None));
     let began = std::time::Instant::now();
-    let task = run(&parts, &readiness, &stop);
+    run(&parts, &readiness);
 
     comes_to(&parts, Serving::Yes).await;
 
     assert!(began.elapsed() >= PATIENCE, "{:?}", began.elapsed());
-    stop.cancel();
-    task.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_node_that_must_not_serve_lets_nobody_in_until_it_is_readmitted_and_in_sync() {
-    let (parts, readiness, stop) = (Parts::new(), Readiness::new(true, None), CancellationToken::new());
+    let (parts, readiness) = (Parts::new(), Readiness::new(true, None));
     let (alice, bob) = (User::new("alice"), User::new("bob"));
     parts.apply(alice.standby(1)).await;
-    let task = run(&parts, &readiness, &stop);
+    run(&parts, &readiness);
     readiness.caught_up();
     comes_to(&parts, Serving::Yes).await;
     assert!(parts.vpn.connect(&alice.credential));
@@ -83,6 +75,4 @@ async fn a_node_that_must_not_serve_lets_nobody_in_until_it_is_readmitted_and_in
         parts.applier.reconcile().await.unwrap().is_unchanged(),
         "nothing is left to report"
     );
-    stop.cancel();
-    task.await.unwrap().unwrap();
 }
