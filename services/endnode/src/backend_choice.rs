@@ -9,6 +9,7 @@ use crate::{
     config::{Config, OpenvpnMode},
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
+        lint::Expected,
         server_conf::{ConfPath, ServerConf},
     },
     state_dir::StateDir,
@@ -23,8 +24,17 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
     match config.openvpn.mode {
         OpenvpnMode::None => Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None)),
         OpenvpnMode::External => {
-            let external = ExternalOpenVpn {
+            let expected = Expected {
+                allow_dir: dir.allow(),
                 control_socket: socket,
+                port: config.public_port.get(),
+                protocol: config.protocol,
+                ca: dir.ca(),
+                certificate: dir.certificate(),
+                tls_crypt_v2: dir.tls_crypt_v2(),
+            };
+            let external = ExternalOpenVpn {
+                expected,
                 conf_file: config.openvpn.conf_file.clone(),
             };
             let (backend, task) = OpenVpnBackend::external(allow_list, external);

@@ -15,6 +15,7 @@ use vpnmanager_endnode::{
     backend::{BackendState, Serving, VpnBackend},
     openvpn::{
         ManagedOpenVpn, OpenVpnBackend,
+        lint::Expected,
         server_conf::{ConfPath, ServerConf},
     },
 };
@@ -149,6 +150,20 @@ impl Fleet {
     pub(crate) fn client(&self, machine: &Namespace, profile: &Profile, name: &str) -> OpenvpnClient {
         let options = ClientOptions::default();
         OpenvpnClient::start(machine, profile.expose(), (self.dir(), name), &options).expect("a client")
+    }
+
+    /// What the configuration of an OpenVPN of the operator should say.
+    pub(crate) fn expected(&self) -> Expected {
+        let conf = &self.managed.conf;
+        Expected {
+            allow_dir: self.allow_list.dir().to_owned(),
+            control_socket: conf.control_socket.as_path().to_owned(),
+            port: conf.port,
+            protocol: conf.protocol,
+            ca: conf.ca.as_path().to_owned(),
+            certificate: conf.cert.as_path().to_owned(),
+            tls_crypt_v2: conf.tls_crypt_v2.as_path().to_owned(),
+        }
     }
 
     pub(crate) fn dir(&self) -> &Path {
