@@ -1,6 +1,9 @@
 //! The VPN backend that the configuration names.
 
+use std::net::Ipv6Addr;
+
 use anyhow::Context as _;
+use vpnmanager_nats::commands::Host;
 
 use crate::{
     account::{Account, own_user},
@@ -10,7 +13,7 @@ use crate::{
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
         lint::Expected,
-        server_conf::{ConfPath, ServerConf},
+        server_conf::{ConfPath, ServerConf, kernel_has_ipv6},
     },
     state_dir::StateDir,
     vpn::Vpn,
@@ -29,6 +32,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 control_socket: socket,
                 port: config.public_port.get(),
                 protocol: config.protocol,
+                ipv6: config.public_host.as_ref().is_some_and(is_ipv6),
                 ca: dir.ca(),
                 certificate: dir.certificate(),
                 tls_crypt_v2: dir.tls_crypt_v2(),
@@ -46,6 +50,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             let conf = ServerConf {
                 port: config.public_port.get(),
                 protocol: config.protocol,
+                ipv6: kernel_has_ipv6(),
                 network: config
                     .openvpn
                     .network
@@ -72,4 +77,8 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             Ok((Vpn::OpenVpn(backend), Some(task)))
         }
     }
+}
+
+fn is_ipv6(host: &Host) -> bool {
+    host.as_str().parse::<Ipv6Addr>().is_ok()
 }

@@ -15,6 +15,8 @@ use vpnmanager_runtime::{
     telemetry::{self, LogConfig},
 };
 
+use crate::openvpn::server_conf::VpnNetwork;
+
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
     name: "vpnmanager-endnode",
@@ -113,7 +115,7 @@ const OPENVPN: &[Setting] = &[
         "openvpn.network",
         "OPENVPN_NETWORK",
         "Addresses inside the tunnel",
-        "a network such as 10.8.0.0/16",
+        "a network such as 10.8.0.0/16, with a prefix of 16 to 29",
     )
     .default("10.8.0.0/16"),
     Setting::new(
@@ -203,10 +205,13 @@ impl Config {
     pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
         let config: Self = cli.load()?;
         let weak = config.api_key.as_ref().and_then(|key| weakness(key.expose_secret()));
-        match weak {
-            Some(reason) => Err(cli.reject("api_key", reason).into()),
-            None => Ok(config),
+        if let Some(reason) = weak {
+            return Err(cli.reject("api_key", reason).into());
         }
+        if let Err(error) = config.openvpn.network.parse::<VpnNetwork>() {
+            return Err(cli.reject("openvpn.network", error.to_string()).into());
+        }
+        Ok(config)
     }
 }
 

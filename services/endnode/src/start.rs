@@ -26,6 +26,8 @@ use crate::{
 
 /// Enrols where that is still to be done, then starts everything.
 pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) -> anyhow::Result<()> {
+    // Before a join token is spent: what OpenVPN could not run with shows here.
+    let (vpn, server) = choose_backend(config, &dir)?;
     let enrolled = Enrolled::load_or_enrol(config, dir).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
@@ -33,7 +35,6 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
     let node = Node::new(config.server_id.clone());
     info!(node.id = %node.id, node.instance = %node.instance, complete = snapshot.complete, "Starting");
 
-    let (vpn, server) = choose_backend(config, dir)?;
     let applier = Applier::new(node.clone(), journal.clone(), vpn.clone(), dir.profiles());
     if snapshot.refused.is_some() {
         // Nobody, until management readmits this node. Said first, so that clients move on and do not give up.

@@ -16,7 +16,7 @@ use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
     lint::{Expected, Finding, LintedConf, Severity},
-    process::{Launch, ProcessStatus, ProcessTask},
+    process::{Launch, LogKeeper, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
 use crate::{
@@ -62,7 +62,7 @@ pub struct OpenVpnBackend {
 #[derive(Debug)]
 pub struct OpenVpnTask {
     control: ControlTask,
-    process: Option<ProcessTask>,
+    process: Option<(ProcessTask, LogKeeper)>,
 }
 
 impl OpenVpnTask {
@@ -70,7 +70,7 @@ impl OpenVpnTask {
     pub async fn run(self, cancel: CancellationToken) {
         let control = self.control.run(cancel.clone());
         match self.process {
-            Some(process) => _ = tokio::join!(control, process.run(cancel)),
+            Some((process, log)) => _ = tokio::join!(control, process.run(cancel.clone()), log.run(cancel)),
             None => control.await,
         }
     }
@@ -92,6 +92,7 @@ impl OpenVpnBackend {
             run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         let (serving, watched) = watch::channel(Serving::Undecided);
+        let log = LogKeeper::new(launch.log_file.clone());
         let (process_task, process) = ProcessTask::new(launch, watched.clone());
         let (control_task, control) = ControlTask::new(socket, allow_list.clone(), watched);
         let backend = Self {
@@ -106,7 +107,7 @@ impl OpenVpnBackend {
             backend,
             OpenVpnTask {
                 control: control_task,
-                process: Some(process_task),
+                process: Some((process_task, log)),
             },
         ))
     }

@@ -4,7 +4,9 @@ mod agent;
 mod fleet;
 mod pki;
 
+mod addresses;
 mod cut;
 mod external;
+mod log;
 mod outlive;
 mod serve;

@@ -15,6 +15,8 @@ pub struct Expected {
     pub port: u16,
     /// How profiles say that it is reached.
     pub protocol: Protocol,
+    /// Whether profiles name an IPv6 address.
+    pub ipv6: bool,
     /// The certificate of the fleet's authority.
     pub ca: PathBuf,
     /// The node's certificate.

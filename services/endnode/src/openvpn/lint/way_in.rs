@@ -38,6 +38,20 @@ fn check_endpoint(conf: &Directives, expected: &Expected, findings: &mut Vec<Fin
             expected.protocol
         )));
     }
+    if expected.ipv6 && !conf.argument("proto").is_some_and(|name| name.contains('6')) {
+        findings.push(error(format!(
+            "set `proto {}`: profiles name an IPv6 address, and this server listens over IPv4 alone",
+            match protocol {
+                Protocol::Udp => "udp6",
+                Protocol::Tcp => "tcp6-server",
+            }
+        )));
+    }
+    if protocol == Protocol::Udp && !conf.has("multihome") && !conf.has("local") {
+        findings.push(warning(
+            "add `multihome`: without it clients that dial a second address of this machine get no answer",
+        ));
+    }
     let port = conf
         .argument("lport")
         .or_else(|| conf.argument("port"))

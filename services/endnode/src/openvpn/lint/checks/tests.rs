@@ -7,6 +7,7 @@ const GOOD: &str = "
     # the operator's own
     port 1194
     proto udp
+    multihome
     server 10.8.0.0 255.255.255.0
     ca ca.crt
     cert node.crt   # written by the agent
@@ -19,7 +20,8 @@ const GOOD: &str = "
     explicit-exit-notify 2
     reneg-sec 600
     tran-window 60
-    verb 2
+    verb 1
+    mute 20
     <dh>
     duplicate-cn
     </dh>
@@ -57,6 +59,7 @@ impl Place {
             control_socket: at("my vpn/m.sock"),
             port: 1194,
             protocol: Protocol::Udp,
+            ipv6: false,
             ca: at("ca.crt"),
             certificate: at("node.crt"),
             tls_crypt_v2: at("v2.key"),
@@ -140,6 +143,8 @@ fn each_needed_directive_is_missed() {
         ("ca", "set `ca "),
         ("cert", "set `cert "),
         ("tls-crypt-v2", "set `tls-crypt-v2 "),
+        ("mute", "set `verb 1` and `mute 20`"),
+        ("multihome", "add `multihome`"),
         ("keepalive", "set `keepalive 1 7`"),
         ("explicit-exit-notify", "set `explicit-exit-notify 2`"),
         ("tran-window", "set `reneg-sec 600` and `tran-window 60`"),
@@ -218,6 +223,14 @@ fn what_only_slows_or_may_be_meant_is_a_warning() {
         assert_eq!(found.len(), 1, "with {line}: {found:?}");
         assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
     }
+}
+
+#[test]
+fn a_server_whose_profiles_name_an_ipv6_address_listens_there() {
+    let mut place = Place::new();
+    place.expected.ipv6 = true;
+    assert_eq!(place.findings(GOOD).len(), 1);
+    assert_eq!(place.with("proto udp6"), []);
 }
 
 #[test]
