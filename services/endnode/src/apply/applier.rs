@@ -18,7 +18,7 @@ use vpnmanager_nats::{
 
 use super::{
     commit::{Handled, store},
-    projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
+    projection::{Door, Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
     allow_list::Reconciled,
@@ -43,15 +43,6 @@ struct Inner {
     profiles: PathBuf,
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
     turn: Mutex<Door>,
-}
-
-/// Whether this node lets anybody in, whatever the journal says of its users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
-    /// Whom the journal lets in.
-    Open,
-    /// Nobody: management said that this node must not serve.
-    Closed,
 }
 
 /// A change was not made, or not made visible.

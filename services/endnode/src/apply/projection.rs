@@ -11,7 +11,6 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
-use super::applier::Door;
 use crate::{
     backend::{BackendError, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
@@ -41,6 +40,15 @@ pub enum ProjectError {
     /// The journal could not be read.
     #[error("reading the journal failed")]
     Journal(#[from] JournalError),
+}
+
+/// Whether this node lets anybody in, whatever the journal says of its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Whom the journal lets in.
+    Open,
+    /// Nobody: management said that this node must not serve.
+    Closed,
 }
 
 /// Several changes of access as one; the later one wins.
