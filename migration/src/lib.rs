@@ -27,6 +27,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000011_node_revocations"),
     sql!("m20261128_000012_local_requests"),
     sql!("m20261128_000020_audit_partitions"),
+    sql!("m20261128_000030_node_faults"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -15,7 +15,7 @@ use vpnmanager_runtime::{
     telemetry::{self, LogConfig},
 };
 
-use crate::openvpn::server_conf::VpnNetwork;
+use crate::{disk::ByteSize, openvpn::server_conf::VpnNetwork};
 
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
@@ -63,6 +63,13 @@ const SETTINGS: &[Setting] = &[
         "an absolute path",
     )
     .default("/var/lib/vpnmanager/endnode"),
+    Setting::new(
+        "disk_reserve",
+        "DISK_RESERVE",
+        "Less room on the disk of STATE_DIR degrades the node",
+        "a size such as 256MiB",
+    )
+    .default("256MiB"),
     Setting::new(
         "listen",
         "LISTEN",
@@ -173,6 +180,8 @@ pub struct Config {
     pub join_token: Option<SecretString>,
     /// STATE_DIR, /var/lib/vpnmanager/endnode.
     pub state_dir: PathBuf,
+    /// DISK_RESERVE, 256MiB.
+    pub disk_reserve: ByteSize,
     /// LISTEN, 127.0.0.1:8081.
     pub listen: Vec<String>,
     /// The section `http`: connections of the local API.

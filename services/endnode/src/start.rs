@@ -13,6 +13,7 @@ use crate::{
         bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
         progress::Progress, readiness::Readiness,
     },
+    disk::Disk,
     enrolled::{Enrolled, node_jetstream},
     journal::Journal,
     node::Node,
@@ -75,6 +76,7 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         progress: Progress::default(),
         waiters: IntentWaiters::default(),
         bus_refusal: BusRefusal::default(),
+        disk: Disk::new(dir.root(), config.disk_reserve),
     };
     let issuer = Issuer {
         node: shared.node.id.clone(),
@@ -87,7 +89,7 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         issuer,
         issue_jobs,
         connections: bus.connections,
-        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, dir, &enrolled.identity.certificate),
+        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, &enrolled.identity.certificate),
         enrolled,
         management_url: config.management_url.clone(),
     };

@@ -276,6 +276,14 @@ async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_bef
     agent.start().await;
     management.send(vec![bob.standby(1)]).await;
     management.ack_of(bob.key, 1).await;
+    let health = agent.get("/health").await.unwrap();
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert_eq!(health["detail"], "it does not hold all its users yet", "{health}");
+    let told = || async {
+        let beat = management.script().heartbeats.last().cloned();
+        beat.is_some_and(|beat| beat.fault.as_deref() == Some("it does not hold all its users yet"))
+    };
+    wait::until(DEADLINE, "management to hear of it", told).await.unwrap();
 
     management.script().silent = false;
     agent.in_sync().await;
@@ -285,6 +293,7 @@ async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_bef
     assert_eq!(agent.allowed(), allowed);
     let health = agent.get("/health").await.unwrap();
     assert_eq!(health["users"], 2, "{health}");
+    assert_eq!(health["status"], "ok", "{health}");
 }
 
 #[tokio::test]

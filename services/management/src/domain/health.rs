@@ -46,6 +46,7 @@ pub fn assess(
     let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
+        .or_else(|| heartbeat.fault.clone())
         .or_else(drift)
         .or_else(|| circumstances.excess.clone())
         .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
@@ -148,6 +149,7 @@ mod tests {
             queued_intents: 0,
             draining: false,
             disk_free_bytes: None,
+            fault: None,
             certificate_expires_at: None,
         }
     }
@@ -179,6 +181,8 @@ mod tests {
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;
         down.openvpn.detail = Some("killed".to_owned());
+        let mut faulty = heartbeat();
+        faulty.fault = Some("the disk of /state is almost full".to_owned());
         let mut full = heartbeat();
         full.openvpn.sessions = 95;
         let mut skewed = heartbeat();
@@ -186,6 +190,7 @@ mod tests {
         let cases = [
             (&well, cloned, "a second agent speaks with its identity, and is refused"),
             (&down, nothing.clone(), "OpenVPN is down: killed"),
+            (&faulty, nothing.clone(), "the disk of /state is almost full"),
             (
                 &well,
                 drifts_since(now - TimeDelta::seconds(5)),

@@ -3,7 +3,13 @@
 use std::time::SystemTime;
 
 use serde_json::json;
-use vpnmanager_testbed::{binaries, client::ClientOptions, process::Process, stack::Part, wait};
+use vpnmanager_testbed::{
+    binaries,
+    client::ClientOptions,
+    process::Process,
+    stack::{Part, StackOptions},
+    wait,
+};
 
 use crate::main_job::{
     profile,
@@ -75,6 +81,7 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     let bound = profile::with_only(&bound_text, profile::remotes(&bound_text)[0]);
     let bob = site.visit(&bound).await;
     assert_eq!(allowed(&site), 2);
+    an_error_of_its_configuration_degrades_the_node(&site).await;
 
     let since = SystemTime::now();
     let api = site.stack.api();
@@ -95,4 +102,57 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     refuses(&site, &bound).await;
     assert!(server.alive(), "the operator's server is left alone");
     alice.pings.flows(10, SOON).await.unwrap();
+}
+
+/// The node serves on as before; only its configuration says otherwise, for a while.
+async fn an_error_of_its_configuration_degrades_the_node(site: &Site) {
+    let node = site.stack.node(2).unwrap();
+    let (conf, api, local) = (node.dir().join("operators.conf"), site.stack.api(), node.api());
+    let good = std::fs::read_to_string(&conf).unwrap();
+    let comes_to = async |state: &str, status: &str, why: &str| {
+        let is_so = async || {
+            let seen = api.endnode("node-2").await.unwrap().body;
+            let health = local.get("/health").await.unwrap().body;
+            let says = |text: &serde_json::Value| text.as_str().unwrap_or_default().contains(why);
+            let (state_fits, status_fits) = (seen["state"] == state, health["status"] == status);
+            if state_fits && status_fits && says(&seen["state_reason"]) && says(&health["detail"]) {
+                Ok(())
+            } else {
+                Err(format!("{seen} {health}"))
+            }
+        };
+        wait::until_ok(SOON, format_args!("the node to be {state}"), is_so)
+            .await
+            .unwrap();
+    };
+    comes_to("healthy", "ok", "").await;
+    std::fs::write(&conf, format!("{good}\nx509-username-field emailAddress\n")).unwrap();
+    comes_to("degraded", "degraded", "remove `x509-username-field emailAddress`").await;
+    std::fs::write(&conf, good).unwrap();
+    comes_to("healthy", "ok", "").await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_almost_full_degrades_the_node_and_says_which() {
+    let site = Site::start(StackOptions {
+        nodes: 1,
+        tunnels: Some(false),
+        node_env: vec![("DISK_RESERVE".to_owned(), "9000TiB".to_owned())],
+        ..StackOptions::default()
+    })
+    .await;
+    let (api, node) = (site.stack.api(), site.stack.node(1).unwrap());
+    let why = format!("the disk of {} is almost full", node.dir().display());
+    let alarmed = async || {
+        let seen = api.endnode("node-1").await.unwrap().body;
+        seen["state"] == "degraded" && seen["state_reason"].as_str().unwrap_or_default().contains(&why)
+    };
+    wait::until(SOON, "the alarm", alarmed).await.unwrap();
+    let health = node.api().get("/health").await.unwrap().body;
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert!(health["detail"].as_str().unwrap_or_default().contains(&why), "{health}");
+    // Monitoring knows nothing of it.
+    let report = json!({ "openvpn_state": "up" });
+    let reported = api.post("/api/endnodes/node-1/health", &report).await.unwrap();
+    assert_eq!(reported.body["state"], "degraded", "{}", reported.text);
 }
