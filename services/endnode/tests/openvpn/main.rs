@@ -8,5 +8,6 @@ mod addresses;
 mod cut;
 mod external;
 mod log;
+mod operators;
 mod outlive;
 mod serve;
