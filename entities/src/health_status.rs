@@ -49,6 +49,8 @@ pub struct Model {
     pub draining: bool,
     /// What is wrong, for people.
     pub detail: Option<String>,
+    /// What degrades the node although OpenVPN is as it should be, for people.
+    pub fault: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending; `None` while the digest agrees.
     pub drift_since: Option<DateTimeUtc>,
 }

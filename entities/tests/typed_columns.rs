@@ -74,6 +74,7 @@ async fn what_is_written_is_found_by_its_id_and_read_again() {
         queued_intents: Set(0),
         draining: Set(false),
         detail: Set(None),
+        fault: Set(None),
         drift_since: Set(None),
     };
     health_status::Entity::insert(status)

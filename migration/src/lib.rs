@@ -29,6 +29,7 @@ const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000020_audit_partitions"),
     sql!("m20261128_000030_node_totals"),
     sql!("m20261128_000031_urgent"),
+    sql!("m20261128_000032_node_faults"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -45,6 +45,9 @@ pub struct Heartbeat {
     /// Free bytes on the disk that holds the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_free_bytes: Option<u64>,
+    /// What degrades the node although OpenVPN is as it should be, for people.
+    #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// When the OpenVPN server certificate expires.
     #[serde(
         default,

@@ -168,6 +168,7 @@ fn heartbeat() -> Heartbeat {
         queued_intents: u64::MAX,
         draining: false,
         disk_free_bytes: Some(u64::MAX),
+        fault: Some(long()),
         certificate_expires_at: Some(late()),
     }
 }

@@ -12,7 +12,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let dir = StateDir::new(std::path::absolute(&config.state_dir)?);
     dir.prepare()?;
     let _lock = dir.lock()?;
-    let local = LocalNode::new(config.server_id.clone());
+    let local = LocalNode::new(config.server_id.clone(), dir.identity().exists());
     serve_api(config, &dir, local.clone(), &tasks).await?;
     let (starting, config, stop) = (tasks.clone(), config.clone(), tasks.token());
     let timeout = config.shutdown_timeout;

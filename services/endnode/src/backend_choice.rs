@@ -1,6 +1,9 @@
 //! The VPN backend that the configuration names.
 
+use std::net::Ipv6Addr;
+
 use anyhow::Context as _;
+use vpnmanager_nats::commands::Host;
 
 use crate::{
     account::{Account, own_user},
@@ -9,7 +12,8 @@ use crate::{
     config::{Config, OpenvpnMode},
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
-        server_conf::{ConfPath, ServerConf},
+        lint::Expected,
+        server_conf::{ConfPath, ServerConf, kernel_has_ipv6},
     },
     state_dir::StateDir,
     vpn::Vpn,
@@ -23,8 +27,18 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
     match config.openvpn.mode {
         OpenvpnMode::None => Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None)),
         OpenvpnMode::External => {
-            let external = ExternalOpenVpn {
+            let expected = Expected {
+                allow_dir: dir.allow(),
                 control_socket: socket,
+                port: config.public_port.get(),
+                protocol: config.protocol,
+                ipv6: config.public_host.as_ref().is_some_and(is_ipv6),
+                ca: dir.ca(),
+                certificate: dir.certificate(),
+                tls_crypt_v2: dir.tls_crypt_v2(),
+            };
+            let external = ExternalOpenVpn {
+                expected,
                 conf_file: config.openvpn.conf_file.clone(),
             };
             let (backend, task) = OpenVpnBackend::external(allow_list, external);
@@ -36,6 +50,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             let conf = ServerConf {
                 port: config.public_port.get(),
                 protocol: config.protocol,
+                ipv6: kernel_has_ipv6(),
                 network: config
                     .openvpn
                     .network
@@ -62,4 +77,8 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             Ok((Vpn::OpenVpn(backend), Some(task)))
         }
     }
+}
+
+fn is_ipv6(host: &Host) -> bool {
+    host.as_str().parse::<Ipv6Addr>().is_ok()
 }

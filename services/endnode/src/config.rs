@@ -15,6 +15,8 @@ use vpnmanager_runtime::{
     telemetry::{self, LogConfig},
 };
 
+use crate::{disk::ByteSize, openvpn::server_conf::VpnNetwork};
+
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
     name: "vpnmanager-endnode",
@@ -61,6 +63,13 @@ const SETTINGS: &[Setting] = &[
         "an absolute path",
     )
     .default("/var/lib/vpnmanager/endnode"),
+    Setting::new(
+        "disk_reserve",
+        "DISK_RESERVE",
+        "Less room on the disk of STATE_DIR degrades the node",
+        "a size such as 256MiB",
+    )
+    .default("256MiB"),
     Setting::new(
         "listen",
         "LISTEN",
@@ -113,7 +122,7 @@ const OPENVPN: &[Setting] = &[
         "openvpn.network",
         "OPENVPN_NETWORK",
         "Addresses inside the tunnel",
-        "a network such as 10.8.0.0/16",
+        "a network such as 10.8.0.0/16, with a prefix of 16 to 29",
     )
     .default("10.8.0.0/16"),
     Setting::new(
@@ -171,6 +180,8 @@ pub struct Config {
     pub join_token: Option<SecretString>,
     /// STATE_DIR, /var/lib/vpnmanager/endnode.
     pub state_dir: PathBuf,
+    /// DISK_RESERVE, 256MiB.
+    pub disk_reserve: ByteSize,
     /// LISTEN, 127.0.0.1:8081.
     pub listen: Vec<String>,
     /// The section `http`: connections of the local API.
@@ -203,10 +214,13 @@ impl Config {
     pub fn load<S>(cli: &Cli<S>) -> Result<Self, Stop> {
         let config: Self = cli.load()?;
         let weak = config.api_key.as_ref().and_then(|key| weakness(key.expose_secret()));
-        match weak {
-            Some(reason) => Err(cli.reject("api_key", reason).into()),
-            None => Ok(config),
+        if let Some(reason) = weak {
+            return Err(cli.reject("api_key", reason).into());
         }
+        if let Err(error) = config.openvpn.network.parse::<VpnNetwork>() {
+            return Err(cli.reject("openvpn.network", error.to_string()).into());
+        }
+        Ok(config)
     }
 }
 

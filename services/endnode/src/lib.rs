@@ -11,6 +11,7 @@ pub mod vpn;
 
 pub mod config;
 
+pub mod disk;
 pub mod enrol;
 pub mod identity;
 pub mod standing;

@@ -4,10 +4,12 @@ use async_nats::{Client, jetstream};
 
 use crate::{
     apply::Applier,
+    backend::BackendHealth,
     coordination::{
         bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
         progress::Progress, readiness::Readiness,
     },
+    disk::Disk,
     journal::Journal,
     node::Node,
     vpn::Vpn,
@@ -40,4 +42,14 @@ pub struct Shared {
     pub jetstream: jetstream::Context,
     /// Why the bus refuses it, if it does.
     pub bus_refusal: BusRefusal,
+    /// The disk of its state.
+    pub disk: Disk,
+}
+
+impl Shared {
+    /// What degrades this node although its server is as it should be, the worst first.
+    pub fn fault(&self, server: &BackendHealth) -> Option<String> {
+        let lacking = || (!self.readiness.is_complete()).then(|| "it does not hold all its users yet".to_owned());
+        server.fault.clone().or_else(|| self.disk.fault()).or_else(lacking)
+    }
 }

@@ -6,12 +6,14 @@ use vpnmanager_runtime::tasks::Tasks;
 use crate::{
     api::LocalNode,
     apply::{Applier, Issuer},
+    backend::{Serving, VpnBackend as _},
     backend_choice::choose_backend,
     config::Config,
     coordination::{
         bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
         progress::Progress, readiness::Readiness,
     },
+    disk::Disk,
     enrolled::{Enrolled, node_jetstream},
     journal::Journal,
     node::Node,
@@ -25,6 +27,8 @@ use crate::{
 
 /// Enrols where that is still to be done, then starts everything.
 pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) -> anyhow::Result<()> {
+    // Before a join token is spent: what OpenVPN could not run with shows here.
+    let (vpn, server) = choose_backend(config, &dir)?;
     let enrolled = Enrolled::load_or_enrol(config, dir).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
@@ -32,9 +36,12 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
     let node = Node::new(config.server_id.clone());
     info!(node.id = %node.id, node.instance = %node.instance, complete = snapshot.complete, "Starting");
 
-    let (vpn, server) = choose_backend(config, dir)?;
     let applier = Applier::new(node.clone(), journal.clone(), vpn.clone(), dir.profiles());
-    if snapshot.complete {
+    if snapshot.refused.is_some() {
+        // Nobody, until management readmits this node. Said first, so that clients move on and do not give up.
+        vpn.set_serving(Serving::No).await;
+        applier.close().await?;
+    } else if snapshot.complete {
         // Before the server can be started: who was revoked while a projection was cut short must not find a file.
         let changes = applier.reconcile().await?;
         info!(
@@ -69,6 +76,7 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         progress: Progress::default(),
         waiters: IntentWaiters::default(),
         bus_refusal: BusRefusal::default(),
+        disk: Disk::new(dir.root(), config.disk_reserve),
     };
     let issuer = Issuer {
         node: shared.node.id.clone(),
@@ -81,7 +89,7 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         issuer,
         issue_jobs,
         connections: bus.connections,
-        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, dir, &enrolled.identity.certificate),
+        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, &enrolled.identity.certificate),
         enrolled,
         management_url: config.management_url.clone(),
     };

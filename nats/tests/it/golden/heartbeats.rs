@@ -11,11 +11,12 @@ use super::{
     fixed,
 };
 
-shapes!(|heartbeat: &Heartbeat| heartbeat.openvpn.state => {
-    OpenvpnState::Up => "up_full",
-    OpenvpnState::Down => "down",
-    OpenvpnState::Waiting => "waiting",
-    OpenvpnState::Absent => "absent_minimal",
+shapes!(|heartbeat: &Heartbeat| (heartbeat.openvpn.state, heartbeat.fault.is_some()) => {
+    (OpenvpnState::Up, false) => "up_full",
+    (OpenvpnState::Up, true) => "up_fault",
+    (OpenvpnState::Down, _) => "down",
+    (OpenvpnState::Waiting, _) => "waiting",
+    (OpenvpnState::Absent, _) => "absent_minimal",
 });
 
 #[test]
@@ -41,6 +42,10 @@ fn heartbeats() {
     };
     let samples = vec![
         Envelope::new(full),
+        Envelope::new(Heartbeat {
+            fault: Some("the disk of /var/lib/vpnmanager/endnode is almost full".to_owned()),
+            ..minimal(OpenvpnState::Up, None)
+        }),
         Envelope::new(minimal(OpenvpnState::Down, Some("exited with code 1"))),
         Envelope::new(minimal(OpenvpnState::Waiting, Some("no complete snapshot yet"))),
         Envelope::new(minimal(OpenvpnState::Absent, None)),
@@ -69,6 +74,7 @@ fn minimal(state: OpenvpnState, detail: Option<&str>) -> Heartbeat {
         queued_intents: 0,
         draining: false,
         disk_free_bytes: None,
+        fault: None,
         certificate_expires_at: None,
     }
 }

@@ -95,7 +95,7 @@ impl HealthApi {
     async fn health(&self, node: Data<&LocalNode>) -> Result<Json<Health>, ApiError> {
         match node.shared_if_enrolled() {
             Some(shared) => self.last.try_get(health_of(shared)).await.map(Json),
-            None => Ok(Json(enrolling(&node))),
+            None => Ok(Json(not_there_yet(&node))),
         }
     }
 }
@@ -105,20 +105,29 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
         .journal
         .read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
     let (users, queued_intents) = counts.await.map_err(internal)?;
-    let openvpn = OpenvpnHealth::from(shared.vpn.health().await);
+    let server = shared.vpn.health().await;
+    let fault = shared.fault(&server);
+    let openvpn = OpenvpnHealth::from(server);
     let bus_connected = shared.bus.connection_state() == State::Connected;
     let bus = if bus_connected {
         Ok(())
     } else {
         Err(without_bus(shared.bus_refusal.reason()))
     };
-    let (status, detail) = status_of(shared.readiness.refusal(), bus, &openvpn);
+    let in_sync = shared.readiness.is_caught_up();
+    let node = Seen {
+        refusal: shared.readiness.refusal(),
+        fault,
+        bus,
+        in_sync,
+    };
+    let (status, detail) = status_of(node, &openvpn);
     Ok(Health {
         status,
         version: shared.node.version().to_owned(),
         server_id: shared.node.id.to_string(),
         bus_connected,
-        in_sync: shared.readiness.is_caught_up(),
+        in_sync,
         draining: shared.draining.pace().is_some(),
         users,
         queued_intents,
@@ -137,19 +146,33 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
     })
 }
 
-/// The node in one word, and what is wrong: the worst first. `bus` says why there is no connection.
-fn status_of(
+/// What is known of the node besides its server.
+#[derive(Debug, Clone)]
+struct Seen {
     refusal: Option<String>,
+    /// What degrades it although the server is as it should be.
+    fault: Option<String>,
+    /// Why there is no connection.
     bus: Result<(), String>,
-    openvpn: &OpenvpnHealth,
-) -> (NodeStatus, Option<String>) {
-    let detail_or = |fallback: &str| Some(openvpn.detail.clone().unwrap_or_else(|| fallback.to_owned()));
-    match (refusal, bus, openvpn.state) {
-        (Some(reason), _, _) => (NodeStatus::Refused, Some(reason)),
-        (None, _, OpenvpnState::Down) => (NodeStatus::Degraded, detail_or("OpenVPN does not answer")),
-        (None, Err(reason), _) => (NodeStatus::Degraded, Some(reason)),
-        (None, Ok(()), OpenvpnState::Waiting) => (NodeStatus::Degraded, detail_or("OpenVPN does not serve yet")),
-        (None, Ok(()), OpenvpnState::Up | OpenvpnState::Absent) => (NodeStatus::Ok, None),
+    in_sync: bool,
+}
+
+/// The node in one word, and what is wrong: the worst first.
+fn status_of(node: Seen, openvpn: &OpenvpnHealth) -> (NodeStatus, Option<String>) {
+    let detail_or = |fallback: &str| openvpn.detail.clone().unwrap_or_else(|| fallback.to_owned());
+    let (down, waiting) = match openvpn.state {
+        OpenvpnState::Down => (Some(detail_or("OpenVPN does not answer")), None),
+        OpenvpnState::Waiting => (None, Some(detail_or("OpenVPN does not serve yet"))),
+        OpenvpnState::Up | OpenvpnState::Absent => (None, None),
+    };
+    if let Some(reason) = node.refusal {
+        return (NodeStatus::Refused, Some(reason));
+    }
+    let lags = || (!node.in_sync).then(|| "it is not in sync with management yet".to_owned());
+    let wrong = down.or(node.fault).or(node.bus.err()).or(waiting).or_else(lags);
+    match wrong {
+        Some(reason) => (NodeStatus::Degraded, Some(reason)),
+        None => (NodeStatus::Ok, None),
     }
 }
 
@@ -162,9 +185,18 @@ fn without_bus(refusal: Option<String>) -> String {
     }
 }
 
-fn enrolling(node: &LocalNode) -> Health {
+/// Its parts are not there yet.
+fn not_there_yet(node: &LocalNode) -> Health {
+    let (status, detail) = if node.has_enrolled {
+        (
+            NodeStatus::Degraded,
+            "the agent has just started: it reads what it holds",
+        )
+    } else {
+        (NodeStatus::Enrolling, "management has not enrolled this node yet")
+    };
     Health {
-        status: NodeStatus::Enrolling,
+        status,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         server_id: node.id.to_string(),
         bus_connected: false,
@@ -173,7 +205,7 @@ fn enrolling(node: &LocalNode) -> Health {
         users: 0,
         queued_intents: 0,
         openvpn: None,
-        detail: Some("management has not enrolled this node yet".to_owned()),
+        detail: Some(detail.to_owned()),
     }
 }
 
@@ -253,9 +285,30 @@ mod tests {
                 Some("deregistered"),
             ),
         ];
+        let seen = |refusal: Option<&str>, bus| Seen {
+            refusal: refusal.map(str::to_owned),
+            fault: None,
+            bus,
+            in_sync: true,
+        };
         for (refusal, bus, openvpn, status, detail) in cases {
-            let found = status_of(refusal.map(str::to_owned), bus, &openvpn);
+            let found = status_of(seen(refusal, bus), &openvpn);
             assert_eq!(found, (status, detail.map(str::to_owned)), "{openvpn:?}");
+        }
+        let up = openvpn(BackendState::Up, "a remark");
+        let lags = Seen {
+            in_sync: false,
+            ..seen(None, Ok(()))
+        };
+        let faulty = Seen {
+            fault: Some("the disk is full".to_owned()),
+            ..seen(None, Err("no bus".to_owned()))
+        };
+        for (node, expected) in [
+            (lags, "it is not in sync with management yet"),
+            (faulty, "the disk is full"),
+        ] {
+            assert_eq!(status_of(node, &up), (NodeStatus::Degraded, Some(expected.to_owned())));
         }
     }
 }

@@ -19,19 +19,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct LocalNode {
     /// Its name.
     pub id: NodeId,
+    /// Whether an earlier run enrolled it.
+    pub has_enrolled: bool,
     shared: Arc<OnceLock<Shared>>,
 }
 
 impl LocalNode {
-    /// A node that has not enrolled yet.
-    pub fn new(id: NodeId) -> Self {
+    /// A node whose parts are not there yet. `has_enrolled`: an earlier run enrolled it.
+    pub fn new(id: NodeId, has_enrolled: bool) -> Self {
         Self {
             id,
+            has_enrolled,
             shared: Arc::default(),
         }
     }
 
-    /// The node has enrolled, and these are its parts.
+    /// These are the node's parts.
     pub fn enrolled(&self, shared: Shared) {
         // Happens once in a process; a second time would be about the same node.
         let _already = self.shared.set(shared);
@@ -43,9 +46,13 @@ impl LocalNode {
     }
 
     pub(super) fn shared(&self) -> Result<&Shared, ApiError> {
-        self.shared
-            .get()
-            .ok_or_else(|| ApiError::unavailable("this node has not enrolled yet"))
+        self.shared.get().ok_or_else(|| {
+            ApiError::unavailable(if self.has_enrolled {
+                "the agent has just started: it reads what it holds"
+            } else {
+                "this node has not enrolled yet"
+            })
+        })
     }
 }
 

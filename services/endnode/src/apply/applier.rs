@@ -1,7 +1,7 @@
 //! The one place where access changes.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +18,7 @@ use vpnmanager_nats::{
 
 use super::{
     commit::{Handled, store},
-    projection::{Merged, ProjectError, rebuild_profiles, remove_profiles},
+    projection::{Door, Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
     allow_list::Reconciled,
@@ -42,7 +42,7 @@ struct Inner {
     vpn: Vpn,
     profiles: PathBuf,
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
-    turn: Mutex<()>,
+    turn: Mutex<Door>,
 }
 
 /// A change was not made, or not made visible.
@@ -65,7 +65,7 @@ impl Applier {
                 journal,
                 vpn,
                 profiles,
-                turn: Mutex::new(()),
+                turn: Mutex::new(Door::Open),
             }),
         }
     }
@@ -77,7 +77,7 @@ impl Applier {
     /// Repeat the commands: what was stored of them is recognised.
     pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
-        let _turn = inner.turn.lock().await;
+        let door = inner.turn.lock().await;
         let (now, profiles) = (Utc::now(), inner.profiles.clone());
         let stored = inner.journal.write(move |records| {
             records.advance_sequence(sequence)?;
@@ -94,7 +94,7 @@ impl Applier {
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
-        merged.project(&inner.vpn).await?;
+        merged.project(&inner.vpn, *door).await?;
         remove_profiles(&inner.profiles, &forget);
         if changed {
             inner.node.wakes.expiry.wake();
@@ -106,7 +106,7 @@ impl Applier {
     /// False when the node no longer holds the user, or the user was deleted here before.
     pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
         let inner = &self.inner;
-        let _turn = inner.turn.lock().await;
+        let door = inner.turn.lock().await;
         let held = inner.journal.write(move |records| {
             let Some(held) = records.user(user)?.filter(is_living) else {
                 return Ok(None);
@@ -122,25 +122,25 @@ impl Applier {
             .into_iter()
             .map(|credential| credential.common_name)
             .collect();
-        self.project(Access {
+        let access = Access {
             allow: Vec::new(),
             deny,
-        })
-        .await?;
+        };
+        inner.project(access, *door).await?;
         info!(user.key = %user, "Deleted a user locally");
         Ok(true)
     }
 
     /// Management refused a local delete: the user is let in again as management says.
     pub async fn restore(&self, intent: IntentId) -> Result<(), ApplyError> {
-        let _turn = self.inner.turn.lock().await;
+        let door = self.inner.turn.lock().await;
         let held = self
             .inner
             .journal
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
         match held {
-            Some(held) => self.project(access(&held, Utc::now())).await,
+            Some(held) => self.inner.project(access(&held, Utc::now()), *door).await,
             None => Ok(()),
         }
     }
@@ -149,7 +149,7 @@ impl Applier {
     /// so that a user who came a moment before is not taken for a ghost.
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
-        let _turn = inner.turn.lock().await;
+        let door = inner.turn.lock().await;
         let known = known();
         let ghosts = inner.journal.write(move |records| {
             let ghosts = records.users_besides(&known)?;
@@ -162,11 +162,11 @@ impl Applier {
         let names = ghosts.iter().flat_map(|ghost| &ghost.credentials);
         let deny: Vec<CommonName> = names.map(|credential| credential.common_name.clone()).collect();
         remove_profiles(&inner.profiles, &deny);
-        self.project(Access {
+        let access = Access {
             allow: Vec::new(),
             deny,
-        })
-        .await?;
+        };
+        inner.project(access, *door).await?;
         for ghost in &ghosts {
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
         }
@@ -176,7 +176,7 @@ impl Applier {
     /// Refuses and cuts every user who has expired. Returns when the next user expires.
     pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
         let inner = &self.inner;
-        let _turn = inner.turn.lock().await;
+        let door = inner.turn.lock().await;
         let now = Utc::now();
         let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
         let mut enforced = Vec::with_capacity(due.len());
@@ -187,7 +187,7 @@ impl Applier {
             };
             let mut merged = Merged::default();
             merged.add(access);
-            let sessions = merged.project(&inner.vpn).await?;
+            let sessions = merged.project(&inner.vpn, *door).await?;
             info!(user.key = %expired.user_key, sessions, "Refused an expired user");
             let kind = EventKind::UserExpired {
                 user_key: expired.user_key,
@@ -211,13 +211,37 @@ impl Applier {
         Ok(next)
     }
 
-    /// Makes the allow-list equal to the journal and returns what had to change.
+    /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
-        let inner = &self.inner;
-        let _turn = inner.turn.lock().await;
-        let now = Utc::now();
-        let wanted = inner.journal.read(move |records| records.wanted(now)).await?;
-        Ok(inner.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
+        let door = self.inner.turn.lock().await;
+        self.inner.reconcile(*door).await
+    }
+
+    /// Lets nobody in from now on, until [`Self::open`]. Sessions are ended by [`VpnBackend::enforce`](crate::backend::VpnBackend::enforce).
+    /// The journal keeps its users.
+    ///
+    /// # Errors
+    /// The allow-list could not be emptied; [`Self::reconcile`] tries again.
+    pub async fn close(&self) -> Result<(), ApplyError> {
+        let mut door = self.inner.turn.lock().await;
+        *door = Door::Closed;
+        self.inner.reconcile(*door).await?;
+        Ok(())
+    }
+
+    /// Lets in again whom the journal lets in. Changes nothing where that is so already.
+    ///
+    /// # Errors
+    /// The allow-list lacks some; [`Self::reconcile`] tries again.
+    pub async fn open(&self) -> Result<(), ApplyError> {
+        let mut door = self.inner.turn.lock().await;
+        if *door == Door::Open {
+            return Ok(());
+        }
+        *door = Door::Open;
+        let changes = self.inner.reconcile(*door).await?;
+        info!(restored = changes.added.len(), "The allow-list is back");
+        Ok(())
     }
 
     /// Makes the folder of profiles equal to the journal.
@@ -229,11 +253,22 @@ impl Applier {
     pub fn profiles(&self) -> &Path {
         &self.inner.profiles
     }
+}
 
-    async fn project(&self, access: Access) -> Result<(), ApplyError> {
+impl Inner {
+    async fn reconcile(&self, door: Door) -> Result<Reconciled, ApplyError> {
+        let now = Utc::now();
+        let wanted = match door {
+            Door::Open => self.journal.read(move |records| records.wanted(now)).await?,
+            Door::Closed => BTreeSet::new(),
+        };
+        Ok(self.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
+    }
+
+    async fn project(&self, access: Access, door: Door) -> Result<(), ApplyError> {
         let mut merged = Merged::default();
         merged.add(access);
-        merged.project(&self.inner.vpn).await?;
+        merged.project(&self.vpn, door).await?;
         Ok(())
     }
 }

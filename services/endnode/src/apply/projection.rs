@@ -42,6 +42,15 @@ pub enum ProjectError {
     Journal(#[from] JournalError),
 }
 
+/// Whether this node lets anybody in, whatever the journal says of its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Whom the journal lets in.
+    Open,
+    /// Nobody: management said that this node must not serve.
+    Closed,
+}
+
 /// Several changes of access as one; the later one wins.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
@@ -61,12 +70,14 @@ impl Merged {
         }
     }
 
-    /// Refuses first, lets in second. Returns how many sessions ended.
-    pub(super) async fn project(self, vpn: &Vpn) -> Result<u32, ProjectError> {
+    /// Refuses first, lets in second, unless the door is closed. Returns how many sessions ended.
+    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Result<u32, ProjectError> {
         let deny: Vec<CommonName> = self.deny.into_iter().collect();
-        let allow: Vec<CommonName> = self.allow.into_iter().collect();
         let refused = vpn.deny(&deny).await;
-        vpn.allow(&allow).await?;
+        if door == Door::Open {
+            let allow: Vec<CommonName> = self.allow.into_iter().collect();
+            vpn.allow(&allow).await?;
+        }
         Ok(refused?.count)
     }
 }

@@ -39,6 +39,8 @@ pub struct BackendHealth {
     pub bytes_out: u64,
     /// How often the agent had to start it again since the agent started.
     pub restarts: u32,
+    /// What degrades the node although the server runs, in words.
+    pub fault: Option<String>,
     /// In words: what is wrong, or worth knowing. Empty when there is nothing to say.
     pub detail: String,
 }
@@ -56,6 +58,7 @@ impl BackendHealth {
             bytes_in: 0,
             bytes_out: 0,
             restarts: 0,
+            fault: None,
             detail: detail.into(),
         }
     }

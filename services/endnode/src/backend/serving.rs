@@ -7,6 +7,7 @@ pub enum Serving {
     Undecided,
     /// The allow-list is complete: the server should run.
     Yes,
-    /// This node must not serve: stop the server, so that its clients move to their next node by themselves.
+    /// This node must not serve: stop a server that the agent runs, so that its clients move to their next node by themselves, and
+    /// send away whoever is with one that it does not run.
     No,
 }

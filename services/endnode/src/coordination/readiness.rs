@@ -79,6 +79,8 @@ impl Readiness {
         self.state.send_if_modified(|state| {
             let is_new = state.refused.as_deref() != Some(reason);
             state.refused = Some(reason.to_owned());
+            // What is wanted may change unheard from here on.
+            state.caught_up = false;
             is_new
         });
     }
@@ -97,6 +99,12 @@ impl Readiness {
     /// Whether the node ever held everything.
     pub fn is_complete(&self) -> bool {
         self.state.borrow().complete
+    }
+
+    /// Whether it is known who may be let in: by a journal that once held everything, or because nobody may.
+    pub fn has_a_say(&self) -> bool {
+        let state = self.state.borrow();
+        state.complete || state.refused.is_some()
     }
 
     /// Whether all that management wanted at the last handshake is journaled.

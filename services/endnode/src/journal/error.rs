@@ -60,7 +60,7 @@ pub enum JournalError {
         what: &'static str,
     },
     /// The batch was not written.
-    #[error("committing to the journal failed")]
+    #[error("writing to the journal failed")]
     Commit(#[source] Arc<rusqlite::Error>),
     /// The process is stopping.
     #[error("the journal is closed: the process is stopping")]

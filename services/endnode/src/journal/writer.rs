@@ -16,8 +16,10 @@ use super::{error::JournalError, mark::Mark, records::Records};
 /// Writes in one commit.
 const BATCH: usize = 256;
 
-/// One write: its work, and who gets its result after the commit.
-pub(super) struct Job(Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>);
+/// One write: its work, and who gets its result after the commit. Without a transaction it is told why there is none.
+pub(super) struct Job(Work);
+
+type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, JournalError>) -> Reply + Send>;
 
 /// Gives a caller its result, once it is known how the commit went.
 type Reply = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
@@ -28,7 +30,7 @@ impl Job {
         tell: impl FnOnce(Result<T, JournalError>) + Send + 'static,
     ) -> Self {
         Self(Box::new(move |transaction| {
-            let result = in_savepoint(transaction, work);
+            let result = transaction.and_then(|transaction| in_savepoint(transaction, work));
             Box::new(move |committed| tell(committed.and(result)))
         }))
     }
@@ -69,10 +71,11 @@ async fn take(jobs: &mut mpsc::Receiver<Job>, stop: &CancellationToken) -> Optio
 
 fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     let mut replies = Vec::with_capacity(batch.len());
+    let mut batch = batch.into_iter();
     let committed = (|| {
         let mut transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        for Job(work) in batch {
-            replies.push(work(&mut transaction));
+        for Job(work) in batch.by_ref() {
+            replies.push(work(Ok(&mut transaction)));
         }
         let commits = Records {
             connection: &transaction,
@@ -89,6 +92,8 @@ fn write(connection: &mut Connection, mark: &Mark, batch: Vec<Job>) {
     let failure = committed.err().map(Arc::new);
     if let Some(failure) = &failure {
         error!(error = %chain(failure.as_ref()), "The journal could not be written");
+        // No transaction began: another process holds the file.
+        replies.extend(batch.map(|Job(work)| work(Err(JournalError::Commit(failure.clone())))));
     }
     for reply in replies {
         reply(

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeSet,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -11,10 +13,10 @@ use tracing::warn;
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
-    control_socket::{ControlError, ControlHandle, ControlTask, Link},
+    control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
-    lint::{Finding, lint},
-    process::{Launch, ProcessStatus, ProcessTask},
+    lint::{Expected, Finding, LintedConf, Severity},
+    process::{Launch, LogKeeper, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
 use crate::{
@@ -39,9 +41,9 @@ pub struct ManagedOpenVpn {
 /// What the agent knows of a server that the operator runs.
 #[derive(Debug, Clone)]
 pub struct ExternalOpenVpn {
-    /// Its management socket.
-    pub control_socket: PathBuf,
-    /// Its configuration file, checked at start; `None` when the operator does not say where it is.
+    /// What its configuration should say.
+    pub expected: Expected,
+    /// Its configuration file, checked as it changes; `None` when the operator does not say where it is.
     pub conf_file: Option<PathBuf>,
 }
 
@@ -53,14 +55,14 @@ pub struct OpenVpnBackend {
     serving: watch::Sender<Serving>,
     process: Option<watch::Receiver<ProcessStatus>>,
     capacity: u32,
-    findings: Vec<Finding>,
+    conf: Option<LintedConf>,
 }
 
 /// What runs behind an [`OpenVpnBackend`].
 #[derive(Debug)]
 pub struct OpenVpnTask {
     control: ControlTask,
-    process: Option<ProcessTask>,
+    process: Option<(ProcessTask, LogKeeper)>,
 }
 
 impl OpenVpnTask {
@@ -68,7 +70,7 @@ impl OpenVpnTask {
     pub async fn run(self, cancel: CancellationToken) {
         let control = self.control.run(cancel.clone());
         match self.process {
-            Some(process) => _ = tokio::join!(control, process.run(cancel)),
+            Some((process, log)) => _ = tokio::join!(control, process.run(cancel.clone()), log.run(cancel)),
             None => control.await,
         }
     }
@@ -90,42 +92,41 @@ impl OpenVpnBackend {
             run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         let (serving, watched) = watch::channel(Serving::Undecided);
-        let (process_task, process) = ProcessTask::new(launch, watched);
-        let (control_task, control) = ControlTask::new(socket, allow_list.clone());
+        let log = LogKeeper::new(launch.log_file.clone());
+        let (process_task, process) = ProcessTask::new(launch, watched.clone());
+        let (control_task, control) = ControlTask::new(socket, allow_list.clone(), watched);
         let backend = Self {
             allow_list,
             control,
             serving,
             process: Some(process),
             capacity: managed.conf.capacity(),
-            findings: Vec::new(),
+            conf: None,
         };
         Ok((
             backend,
             OpenVpnTask {
                 control: control_task,
-                process: Some(process_task),
+                process: Some((process_task, log)),
             },
         ))
     }
 
     /// A backend beside a server that the operator runs, whose configuration is checked and never changed.
     pub fn external(allow_list: AllowList, external: ExternalOpenVpn) -> (Self, OpenVpnTask) {
-        let findings = external.conf_file.map_or_else(Vec::new, |conf_file| {
-            lint(&conf_file, allow_list.dir(), &external.control_socket)
-        });
-        for finding in &findings {
-            warn!(finding = %finding, "The OpenVPN configuration needs a change");
-        }
-        let (serving, _) = watch::channel(Serving::Undecided);
-        let (task, control) = ControlTask::new(external.control_socket, allow_list.clone());
+        let ExternalOpenVpn { expected, conf_file } = external;
+        make_folder_of(&expected.control_socket);
+        let control_socket = expected.control_socket.clone();
+        let conf = conf_file.map(|file| LintedConf::new(file, expected));
+        let (serving, watched) = watch::channel(Serving::Undecided);
+        let (task, control) = ControlTask::new(control_socket, allow_list.clone(), watched);
         let backend = Self {
             allow_list,
             control,
             serving,
             process: None,
             capacity: 0,
-            findings,
+            conf,
         };
         (
             backend,
@@ -137,8 +138,8 @@ impl OpenVpnBackend {
     }
 
     /// What is wrong with the operator's own configuration.
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
+    pub fn findings(&self) -> Vec<Finding> {
+        self.conf.as_ref().map(LintedConf::findings).unwrap_or_default()
     }
 
     /// The state of the management connection, now and as it changes.
@@ -147,13 +148,14 @@ impl OpenVpnBackend {
     }
 
     /// What is worth knowing about a running server: an outdated configuration, and the findings.
-    fn remarks(&self, process: Option<&ProcessStatus>) -> String {
-        let outdated = process.is_some_and(|process| process.outdated_conf);
+    fn remarks(&self, process: Option<&ProcessStatus>, overview: Option<&Overview>, findings: &[Finding]) -> String {
+        let changed = |conf: &LintedConf| overview.is_some_and(|seen| conf.changed_since(seen.since.into()));
+        let outdated = process.is_some_and(|process| process.outdated_conf) || self.conf.as_ref().is_some_and(changed);
         let outdated =
             outdated.then(|| "runs with an older server.conf; the next start applies the new one".to_owned());
         outdated
             .into_iter()
-            .chain(self.findings.iter().map(ToString::to_string))
+            .chain(findings.iter().map(ToString::to_string))
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -200,7 +202,8 @@ impl VpnBackend for OpenVpnBackend {
         let asked = self.control.overview().await;
         let link = self.control.link().borrow().clone();
         let health = health_of(process.as_ref(), asked.as_ref().ok(), &link);
-        let remarks = self.remarks(process.as_ref());
+        let findings = self.findings();
+        let remarks = self.remarks(process.as_ref(), asked.as_ref().ok(), &findings);
         let detail = if health.detail.is_empty() {
             remarks
         } else {
@@ -211,12 +214,34 @@ impl VpnBackend for OpenVpnBackend {
             capacity: self.capacity,
             restarts,
             detail,
+            fault: fault(&findings),
             ..health
         }
     }
 
     async fn set_serving(&self, serving: Serving) {
         self.serving.send_replace(serving);
+    }
+}
+
+/// The first error of the configuration, and how many more there are.
+fn fault(findings: &[Finding]) -> Option<String> {
+    let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let first = &errors.next()?.message;
+    Some(match errors.count() {
+        0 => format!("OpenVPN's configuration: {first}"),
+        more => format!("OpenVPN's configuration: {first} (and {more} more)"),
+    })
+}
+
+/// After a boot `/run` is empty. OpenVPN does not start without the folder of its socket.
+fn make_folder_of(socket: &Path) {
+    let Some(folder) = socket.parent().filter(|folder| !folder.exists()) else {
+        return;
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(folder);
+    if let Err(error) = made {
+        warn!(error = %error, folder = %folder.display(), "The folder of OpenVPN's management socket could not be made");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
     num::NonZeroU32,
     path::Path,
     str::FromStr,
@@ -39,8 +39,8 @@ pub enum InvalidServerConf {
         /// What was given.
         path: String,
     },
-    /// Not a network that OpenVPN can serve.
-    #[error("{text:?} is no network such as 10.8.0.0/16 (prefix length 8 to 29, no bits beyond it)")]
+    /// Not a network that OpenVPN can serve: its pool has 65,536 addresses at most.
+    #[error("{text:?} is no network such as 10.8.0.0/16 (prefix length 16 to 29, no bits beyond it)")]
     Network {
         /// What was given.
         text: String,
@@ -131,7 +131,7 @@ impl FromStr for VpnNetwork {
             prefix: prefix
                 .parse()
                 .ok()
-                .filter(|prefix| (8..=29).contains(prefix))
+                .filter(|prefix| (16..=29).contains(prefix))
                 .ok_or_else(invalid)?,
         };
         if network.address.to_bits() & !network.mask().to_bits() != 0 {
@@ -147,6 +147,11 @@ impl fmt::Display for VpnNetwork {
     }
 }
 
+/// Whether this machine's kernel has IPv6, whatever addresses it has.
+pub fn kernel_has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
+}
+
 /// What differs between the servers of one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConf {
@@ -154,6 +159,8 @@ pub struct ServerConf {
     pub port: u16,
     /// The tunnel's transport.
     pub protocol: Protocol,
+    /// Whether the kernel has IPv6: clients then reach the server over both families.
+    pub ipv6: bool,
     /// Addresses inside the tunnel.
     pub network: VpnNetwork,
     /// The most clients at once.
@@ -193,9 +200,24 @@ impl ServerConf {
         self.network.client_addresses().min(self.max_clients.get())
     }
 
+    /// `6` stands for both families: an IPv6 socket takes clients over IPv4 too.
+    fn write_proto(&self, out: &mut String) -> fmt::Result {
+        match (self.protocol, self.ipv6) {
+            (Protocol::Udp, true) => writeln!(out, "proto udp6")?,
+            (Protocol::Udp, false) => writeln!(out, "proto udp")?,
+            (Protocol::Tcp, true) => writeln!(out, "proto tcp6-server")?,
+            (Protocol::Tcp, false) => writeln!(out, "proto tcp-server")?,
+        }
+        if self.protocol == Protocol::Udp {
+            // Answers come from the address that the client dialled; otherwise it drops them where the machine has several.
+            writeln!(out, "multihome")?;
+        }
+        Ok(())
+    }
+
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "port {}", self.port)?;
-        writeln!(out, "proto {}", self.protocol)?;
+        self.write_proto(out)?;
         writeln!(out, "dev tun")?;
         writeln!(out, "topology subnet")?;
         writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
@@ -223,7 +245,8 @@ impl ServerConf {
         writeln!(out, "client-config-dir {}", self.allow_dir)?;
         writeln!(out, "ccd-exclusive")?;
         writeln!(out, "max-clients {}", self.max_clients)?;
-        // After a failover all clients of another node connect at once.
+        // After a failover all clients of another node connect at once. OpenVPN 2.5 has no such limit and no such option.
+        writeln!(out, "ignore-unknown-option connect-freq-initial")?;
         writeln!(out, "connect-freq-initial 1000 10")?;
         // Their sum is how long a denied client that ignores every message stays connected while no agent cuts it.
         writeln!(out, "reneg-sec 600")?;
@@ -237,8 +260,10 @@ impl ServerConf {
         writeln!(out, "persist-tun")?;
         // No scripts or programs are run.
         writeln!(out, "script-security 0")?;
-        // From 3 on OpenVPN logs a line for every command on the management socket.
-        writeln!(out, "verb 2")
+        // Strangers can cause lines. Of the same kind in a row so many are written, and from 2 on the kinds of one packet alternate.
+        // From 3 on OpenVPN also logs a line for every command on the management socket.
+        writeln!(out, "mute 20")?;
+        writeln!(out, "verb 1")
     }
 }
 
@@ -255,6 +280,7 @@ mod tests {
         ServerConf {
             port: 1194,
             protocol,
+            ipv6: true,
             network: "10.8.0.0/16".parse().expect("a valid network"),
             max_clients: NonZeroU32::new(1000).expect("not zero"),
             ca: path(&format!("{dir}/openvpn/ca.crt")),
@@ -277,7 +303,22 @@ mod tests {
     #[test]
     fn over_tcp_nothing_is_said_about_exit_notifications() {
         assert!(!conf(Protocol::Tcp).render().contains("explicit-exit-notify"));
-        assert!(conf(Protocol::Tcp).render().contains("\nproto tcp\n"));
+        assert!(conf(Protocol::Tcp).render().contains("\nproto tcp6-server\n"));
+    }
+
+    #[test]
+    fn without_ipv6_in_the_kernel_the_server_listens_over_ipv4() {
+        for (protocol, expected) in [
+            (Protocol::Udp, "\nproto udp\nmultihome\n"),
+            (Protocol::Tcp, "\nproto tcp-server\n"),
+        ] {
+            let text = ServerConf {
+                ipv6: false,
+                ..conf(protocol)
+            }
+            .render();
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]
@@ -297,7 +338,8 @@ mod tests {
         for bad in [
             "10.8.0.0",
             "10.8.0.1/16",
-            "10.8.0.0/7",
+            "10.0.0.0/8",
+            "10.8.0.0/15",
             "10.8.0.0/30",
             "10.8.0.0/x",
             "::/64",

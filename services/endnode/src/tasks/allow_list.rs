@@ -10,10 +10,10 @@ use crate::{apply::ApplyError, shared::Shared};
 /// Between two comparisons.
 pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Makes the folder equal to the journal again, and reports what differed. Does nothing while the journal is incomplete: an
-/// empty one must not lock everybody out.
+/// Makes the folder as it should be again, and reports what differed. Does nothing while the journal is incomplete: an
+/// empty one must not lock everybody out. A node that must not serve does lock everybody out.
 pub async fn repair_allow_list(shared: Shared) -> Result<(), ApplyError> {
-    if !shared.readiness.is_complete() {
+    if !shared.readiness.has_a_say() {
         return Ok(());
     }
     let changes = shared.applier.reconcile().await?;

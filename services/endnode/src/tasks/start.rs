@@ -49,7 +49,10 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
     let watch = BusWatch::new(share(), inputs.enrolled, inputs.management_url);
     let wakes = &node.wakes;
 
-    tasks.spawn("serving", serving::run(readiness.clone(), vpn.clone(), stop()));
+    tasks.spawn(
+        "serving",
+        serving::run(readiness.clone(), shared.applier.clone(), vpn.clone(), stop()),
+    );
     tasks.spawn(
         "drain",
         drain::run(node.clone(), vpn.clone(), shared.draining.clone(), stop()),

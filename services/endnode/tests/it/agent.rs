@@ -60,12 +60,12 @@ impl Agent {
         .env("HEARTBEAT_INTERVAL", "200ms")
         .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
         .env(self.secret.0, &self.secret.1);
+        let has_enrolled = self.dir.join("identity.json").exists();
         let process = Process::spawn(&spec).unwrap();
-        wait::until(DEADLINE, "the local API", || async {
-            self.get("/health").await.is_some()
-        })
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        let first = wait::until_some(DEADLINE, "the local API", || self.get("/health"))
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        assert!(!has_enrolled || first["status"] != "enrolling", "{first}");
         self.process = Some(process);
     }
 

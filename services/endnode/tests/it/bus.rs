@@ -276,6 +276,14 @@ async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_bef
     agent.start().await;
     management.send(vec![bob.standby(1)]).await;
     management.ack_of(bob.key, 1).await;
+    let health = agent.get("/health").await.unwrap();
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert_eq!(health["detail"], "it does not hold all its users yet", "{health}");
+    let told = || async {
+        let beat = management.script().heartbeats.last().cloned();
+        beat.is_some_and(|beat| beat.fault.as_deref() == Some("it does not hold all its users yet"))
+    };
+    wait::until(DEADLINE, "management to hear of it", told).await.unwrap();
 
     management.script().silent = false;
     agent.in_sync().await;
@@ -285,6 +293,7 @@ async fn a_journal_that_was_lost_is_not_complete_because_newer_commands_came_bef
     assert_eq!(agent.allowed(), allowed);
     let health = agent.get("/health").await.unwrap();
     assert_eq!(health["users"], 2, "{health}");
+    assert_eq!(health["status"], "ok", "{health}");
 }
 
 #[tokio::test]
@@ -327,16 +336,23 @@ async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
     management.script().refuse = Some("deregistered".to_owned());
     agent.kill().await;
     agent.start().await;
-    let refused = || async {
-        agent
-            .get("/health")
-            .await
-            .is_some_and(|health| health["status"] == "refused")
-    };
-    wait::until(DEADLINE, "the refusal", refused).await.unwrap();
+    is_refused(&agent).await;
+    let locked = || async { agent.allowed().is_empty() };
+    wait::until(DEADLINE, "the allow-list to be empty", locked)
+        .await
+        .unwrap();
+
+    // Before the next run can ask, nobody is let in either.
+    agent.kill().await;
+    std::fs::write(agent.dir.join("allow").join(alice.credential.as_str()), "").unwrap();
+    agent.start().await;
+    is_refused(&agent).await;
+    assert!(agent.allowed().is_empty());
 
     management.script().refuse = None;
     agent.in_sync().await;
+    let back = || async { agent.allowed() == [alice.credential.to_string()] };
+    wait::until(DEADLINE, "the allow-list to be back", back).await.unwrap();
 }
 
 #[tokio::test]
@@ -351,4 +367,14 @@ async fn a_stopped_agent_hands_back_and_ends_in_time() {
         management.ack_of(user.key, 1).await;
     }
     assert_eq!(management.script().certificates.len(), 50);
+}
+
+async fn is_refused(agent: &Agent) {
+    let refused = || async {
+        agent
+            .get("/health")
+            .await
+            .is_some_and(|health| health["status"] == "refused")
+    };
+    wait::until(DEADLINE, "the refusal", refused).await.unwrap();
 }

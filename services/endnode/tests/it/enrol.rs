@@ -127,3 +127,27 @@ fn a_key_that_can_be_guessed_is_refused_with_the_way_to_make_one() {
         assert!(!error.contains("hush-hush"), "{error}");
     }
 }
+
+#[test]
+fn a_network_that_openvpn_cannot_serve_is_refused_before_a_token_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    for network in ["10.0.0.0/8", "10.8.0.0/15", "10.8.0.1/24", "10.8.0.0/30"] {
+        let (code, _, error) = run(
+            &[
+                "--server-id",
+                "n1",
+                "--openvpn-network",
+                network,
+                "--state-dir",
+                "state",
+            ],
+            folder.path(),
+        );
+        assert_eq!(code, Some(2), "{network}: {error}");
+        assert!(
+            error.contains("openvpn.network") && error.contains("16 to 29"),
+            "{error}"
+        );
+    }
+    assert!(!folder.path().join("state").exists());
+}

@@ -215,3 +215,19 @@ async fn writer_process() {
         writeln!(std::io::stdout(), "safe {number}").unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_journal_that_another_process_holds_says_so_and_is_written_again_later() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let command = alice.standby(1);
+
+    let refused = parts.applier.apply(vec![command.clone()], 0).await.unwrap_err();
+    let said = vpnmanager_runtime::error_chain::chain(&refused).to_string();
+    assert!(said.contains("database is locked"), "{said}");
+
+    other.execute_batch("ROLLBACK").unwrap();
+    parts.apply(command).await;
+    assert!(parts.vpn.connect(&alice.credential));
+}

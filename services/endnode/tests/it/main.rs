@@ -23,3 +23,5 @@ mod expiry;
 mod journal;
 #[cfg(test)]
 mod offline;
+#[cfg(test)]
+mod serving;

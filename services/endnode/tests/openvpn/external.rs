@@ -22,11 +22,11 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     let conf_file = fleet.managed.dir.join("operators.conf");
     let conf = fleet.managed.conf.render().replace("explicit-exit-notify 2\n", "");
     std::fs::write(&conf_file, conf).expect("write");
-    std::fs::create_dir(fleet.dir().join("run")).expect("mkdir");
     let external = ExternalOpenVpn {
-        control_socket: fleet.managed.conf.control_socket.as_path().to_owned(),
+        expected: fleet.expected(),
         conf_file: Some(conf_file.clone()),
     };
+    // It makes the folder of the socket.
     let agent = Agent::start(OpenVpnBackend::external(fleet.allow_list.clone(), external));
     assert_eq!(agent.backend.health().await.state, BackendState::Down);
 
@@ -47,8 +47,26 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     let health = agent.backend.health().await;
     assert!(health.detail.contains("explicit-exit-notify 2"), "{}", health.detail);
     assert_eq!(agent.backend.findings().len(), 1);
+    assert_eq!(health.fault, None, "a warning degrades nothing");
     let alice = fleet.connect(&agent, "alice").await;
     assert_eq!(agent.deny(&alice.name).await.count, 1);
     alice.client.log().wait_for(TOLD_TO_STOP, 1, SOON).await.expect("cut");
+    // As the file changes, so does the verdict.
+    let conf = std::fs::read_to_string(&conf_file).expect("read");
+    let faulty = async |fault: Option<&str>| {
+        let look = async || {
+            let found = agent.backend.health().await.fault;
+            found.is_some() == fault.is_some() && found.unwrap_or_default().contains(fault.unwrap_or_default())
+        };
+        wait::until(SOON, format_args!("the fault {fault:?}"), look)
+            .await
+            .expect("found");
+    };
+    std::fs::write(&conf_file, format!("{conf}\nduplicate-cn\n")).expect("write");
+    faulty(Some("remove `duplicate-cn`")).await;
+    std::fs::write(&conf_file, conf).expect("write");
+    faulty(None).await;
+    let detail = agent.backend.health().await.detail;
+    assert!(detail.contains("runs with an older server.conf"), "{detail}");
     fleet.end(agent).await;
 }

@@ -15,6 +15,7 @@ use vpnmanager_endnode::{
     backend::{BackendState, Serving, VpnBackend},
     openvpn::{
         ManagedOpenVpn, OpenVpnBackend,
+        lint::Expected,
         server_conf::{ConfPath, ServerConf},
     },
 };
@@ -65,10 +66,16 @@ impl Fleet {
     /// A node whose OpenVPN is up, with its agent. `None` where this machine has no tunnels; the test then says so.
     pub(crate) async fn serving(protocol: Protocol) -> Option<(Self, Agent)> {
         let fleet = Self::build(protocol).await?;
-        let agent = fleet.agent();
+        let agent = fleet.start().await;
+        Some((fleet, agent))
+    }
+
+    /// Starts the agent and its OpenVPN.
+    pub(crate) async fn start(&self) -> Agent {
+        let agent = self.agent();
         agent.backend.set_serving(Serving::Yes).await;
         agent.is(BackendState::Up).await;
-        Some((fleet, agent))
+        agent
     }
 
     /// A node on which nothing runs yet. `None` where this machine has no tunnels; the test then says so.
@@ -123,10 +130,15 @@ impl Fleet {
 
     /// A fresh credential of this user and its profile.
     pub(crate) fn credential(&self, username: &str) -> (CommonName, Profile) {
+        self.credential_for(username, &self.node.address.to_string())
+    }
+
+    /// The same with a profile that names this address of the node.
+    pub(crate) fn credential_for(&self, username: &str, host: &str) -> (CommonName, Profile) {
         let name = CommonName::for_user(&username.parse().expect("a valid username"));
         let credential = self.pki.user(&name);
         let remote = Remote {
-            host: self.node.address.to_string().parse().expect("a host"),
+            host: host.parse().expect("a host"),
             port: PORT,
             protocol: self.managed.conf.protocol,
         };
@@ -151,6 +163,21 @@ impl Fleet {
         OpenvpnClient::start(machine, profile.expose(), (self.dir(), name), &options).expect("a client")
     }
 
+    /// What the configuration of an OpenVPN of the operator should say.
+    pub(crate) fn expected(&self) -> Expected {
+        let conf = &self.managed.conf;
+        Expected {
+            allow_dir: self.allow_list.dir().to_owned(),
+            control_socket: conf.control_socket.as_path().to_owned(),
+            port: conf.port,
+            protocol: conf.protocol,
+            ipv6: false,
+            ca: conf.ca.as_path().to_owned(),
+            certificate: conf.cert.as_path().to_owned(),
+            tls_crypt_v2: conf.tls_crypt_v2.as_path().to_owned(),
+        }
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.scratch.dir()
     }
@@ -172,6 +199,7 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
     ServerConf {
         port: PORT,
         protocol,
+        ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
         max_clients: NonZeroU32::new(100).expect("not zero"),
         ca: path("ca.crt"),

@@ -4,7 +4,10 @@ mod agent;
 mod fleet;
 mod pki;
 
+mod addresses;
 mod cut;
 mod external;
+mod log;
+mod operators;
 mod outlive;
 mod serve;

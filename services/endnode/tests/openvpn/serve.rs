@@ -1,8 +1,11 @@
 //! Starting, connecting, refusing, stopping.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use vpnmanager_endnode::backend::{BackendState, Serving, VpnBackend};
+use vpnmanager_endnode::{
+    backend::{BackendState, Serving, VpnBackend},
+    openvpn::server_conf::ConfPath,
+};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{ping, wait};
 
@@ -90,6 +93,59 @@ async fn a_node_that_must_not_serve_stops_at_once_and_serves_again_when_told() {
 
     agent.backend.set_serving(Serving::Yes).await;
     assert_ne!(agent.is(BackendState::Up).await.pid, first);
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_the_reason_that_is_told() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let mut conf = fleet.managed.conf.clone();
+    conf.control_socket = ConfPath::socket(&fleet.dir().join("other.sock")).expect("a path");
+    let file = fleet.dir().join("other.conf");
+    fs::write(&file, conf.render().replace("server 10.8.", "server 10.9.")).expect("write");
+    let mut other = Command::new(&fleet.managed.binary);
+    other.arg("--config").arg(&file).arg("--daemon");
+    assert!(other.status().expect("openvpn").success());
+    wait::until(SOON, "the other server", async || {
+        conf.control_socket.as_path().exists()
+    })
+    .await
+    .expect("up");
+    let agent = fleet.agent();
+    agent.backend.set_serving(Serving::Yes).await;
+
+    let health = agent.is(BackendState::Down).await;
+
+    assert!(health.detail.contains("Address already in use"), "{}", health.detail);
+    assert!(!health.detail.contains(" | "), "only that line: {}", health.detail);
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openvpn_that_is_too_old_is_not_started_and_that_is_said() {
+    let Some(mut fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let old = fleet.dir().join("old-openvpn");
+    fs::write(
+        &old,
+        "#!/bin/sh\necho 'OpenVPN 2.4.12 x86_64-pc-linux-gnu [SSL (OpenSSL)]'\nexit 1\n",
+    )
+    .expect("write");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).expect("chmod");
+    fleet.managed.binary = old;
+    let agent = fleet.agent();
+    agent.backend.set_serving(Serving::Yes).await;
+
+    let health = agent.is(BackendState::Down).await;
+
+    assert!(
+        health.detail.contains("OpenVPN 2.4 is too old: 2.5 or newer is needed"),
+        "{}",
+        health.detail
+    );
     fleet.end(agent).await;
 }
 

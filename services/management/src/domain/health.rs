@@ -52,6 +52,7 @@ pub fn assess(
     };
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
+        .or_else(|| heartbeat.fault.clone())
         .or_else(partial)
         .or_else(drift)
         .or_else(|| circumstances.excess.clone())
@@ -155,6 +156,7 @@ mod tests {
             queued_intents: 0,
             draining: false,
             disk_free_bytes: None,
+            fault: None,
             certificate_expires_at: None,
         }
     }
@@ -186,6 +188,8 @@ mod tests {
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;
         down.openvpn.detail = Some("killed".to_owned());
+        let mut faulty = heartbeat();
+        faulty.fault = Some("the disk of /state is almost full".to_owned());
         let mut full = heartbeat();
         full.openvpn.sessions = 95;
         let mut skewed = heartbeat();
@@ -193,6 +197,7 @@ mod tests {
         let cases = [
             (&well, cloned, "a second agent speaks with its identity, and is refused"),
             (&down, nothing.clone(), "OpenVPN is down: killed"),
+            (&faulty, nothing.clone(), "the disk of /state is almost full"),
             (
                 &well,
                 drifts_since(now - TimeDelta::seconds(5)),

@@ -79,6 +79,10 @@ impl State {
                 .env("PUBLIC_HOST", namespace.address.to_string()),
             None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
         };
+        if self.node_disk.is_some() {
+            // It is meant to be full at times.
+            spec = spec.env("DISK_RESERVE", "0");
+        }
         Ok(self
             .node_env
             .iter()

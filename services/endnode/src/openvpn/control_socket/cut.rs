@@ -43,15 +43,16 @@ pub(super) async fn cut(
     Ok(CutSessions::done(sessions.len() + unseen))
 }
 
-/// Ends these sessions for good, whatever certificate they came with.
+/// Ends these sessions for good, whatever certificate they came with. `parting` is what their clients are told first.
 pub(super) async fn cut_strangers(
     connection: &mut Connection,
     strangers: &[Session],
+    parting: Parting,
 ) -> Result<CutSessions, ControlError> {
     for session in strangers {
         warn!(credential.common_name = %session.common_name, session.cid, "Cutting a session that is not allowed");
     }
-    say_farewell(connection, strangers, Parting::Halt).await?;
+    say_farewell(connection, strangers, parting).await?;
     for session in strangers {
         // A name that is not ours may hold blanks, which `kill` would take for the end of the name.
         if session.common_name.parse::<CommonName>().is_ok() {

@@ -17,7 +17,10 @@ use super::{
     error::ControlError,
     handle::{ControlHandle, Link, Overview, Reply, Request},
 };
-use crate::{allow_list::AllowList, backend::CutSessions};
+use crate::{
+    allow_list::AllowList,
+    backend::{CutSessions, Parting, Serving},
+};
 
 /// How long OpenVPN may take to greet or to reply. It answers in under a millisecond.
 const REPLY_WITHIN: Duration = Duration::from_secs(3);
@@ -31,14 +34,15 @@ const QUEUE: usize = 64;
 pub struct ControlTask {
     socket: PathBuf,
     allow_list: AllowList,
+    serving: watch::Receiver<Serving>,
     requests: mpsc::Receiver<Request>,
     link: watch::Sender<Link>,
     logins: watch::Sender<u64>,
 }
 
 impl ControlTask {
-    /// The task for this socket and this allow-list, and the handle that asks it.
-    pub fn new(socket: PathBuf, allow_list: AllowList) -> (Self, ControlHandle) {
+    /// The task for this socket and this allow-list, and the handle that asks it. `serving` says how strangers part.
+    pub fn new(socket: PathBuf, allow_list: AllowList, serving: watch::Receiver<Serving>) -> (Self, ControlHandle) {
         let (sender, requests) = mpsc::channel(QUEUE);
         let (link, watched) = watch::channel(Link::Away("not connected yet".to_owned()));
         let logins = watch::Sender::default();
@@ -50,6 +54,7 @@ impl ControlTask {
         let task = Self {
             socket,
             allow_list,
+            serving,
             requests,
             link,
             logins,
@@ -162,7 +167,15 @@ impl ControlTask {
                 strangers.push(session);
             }
         }
-        cut_strangers(connection, &strangers).await
+        cut_strangers(connection, &strangers, self.parting()).await
+    }
+
+    /// The other nodes may still let in whom a node that must not serve sends away.
+    fn parting(&self) -> Parting {
+        match *self.serving.borrow() {
+            Serving::No => Parting::NextRemote,
+            Serving::Undecided | Serving::Yes => Parting::Halt,
+        }
     }
 
     fn is_allowed(&self, common_name: &str) -> Result<bool, ControlError> {

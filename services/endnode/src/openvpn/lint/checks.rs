@@ -2,27 +2,25 @@
 
 use std::path::Path;
 
+use vpnmanager_nats::commands::Protocol;
+
 use super::{
     directives::Directives,
+    expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
+    way_in::{check_way_in, protocol_of},
 };
 
-/// Checks a file against the allow-list folder and the management socket that the agent uses.
-pub fn lint(conf_file: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
-    match std::fs::read_to_string(conf_file) {
-        Ok(text) => {
-            let base = conf_file.parent().unwrap_or(Path::new("/"));
-            lint_text(&text, base, allow_dir, control_socket)
-        }
-        Err(reason) => vec![error(format!("cannot read {}: {reason}", conf_file.display()))],
-    }
-}
-
-fn lint_text(text: &str, base: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
-    let conf = Directives::parse(text, base);
-    let mut findings = Vec::new();
-    check_who_gets_in(&conf, allow_dir, &mut findings);
-    check_management(&conf, control_socket, &mut findings);
+/// Checks a file, and those that it includes, against what the agent and the users' profiles rely on.
+pub fn lint(conf_file: &Path, expected: &Expected) -> Vec<Finding> {
+    let conf = Directives::read(conf_file);
+    let refusals = conf.refusals.iter();
+    let mut findings: Vec<Finding> = refusals
+        .map(|reason| error(format!("OpenVPN does not start with this file: {reason}")))
+        .collect();
+    check_who_gets_in(&conf, &expected.allow_dir, &mut findings);
+    check_management(&conf, &expected.control_socket, &mut findings);
+    check_way_in(&conf, expected, &mut findings);
     check_cutting(&conf, &mut findings);
     check_comfort(&conf, &mut findings);
     findings
@@ -35,7 +33,7 @@ fn check_who_gets_in(conf: &Directives, allow_dir: &Path, findings: &mut Vec<Fin
         ));
     }
     match conf.path("client-config-dir") {
-        Some(dir) if dir == allow_dir => {}
+        Some(dir) if is_same_place(&dir, allow_dir) => {}
         Some(dir) => findings.push(error(format!(
             "set `client-config-dir {}`: it points to {}, which the agent does not keep",
             allow_dir.display(),
@@ -68,7 +66,7 @@ fn check_who_gets_in(conf: &Directives, allow_dir: &Path, findings: &mut Vec<Fin
 fn check_management(conf: &Directives, socket: &Path, findings: &mut Vec<Finding>) {
     let is_unix = conf.arguments("management").get(1).is_some_and(|kind| kind == "unix");
     match conf.path("management") {
-        Some(path) if path == socket && is_unix => {}
+        Some(path) if is_unix && is_same_place(&path, socket) => check_folder(socket, findings),
         Some(_) | None => findings.push(error(format!(
             "set `management {} unix`: without it the agent can neither end sessions nor see them",
             socket.display()
@@ -83,6 +81,15 @@ fn check_management(conf: &Directives, socket: &Path, findings: &mut Vec<Finding
         findings.push(error(
             "remove `management-hold`: OpenVPN would not start without the agent",
         ));
+    }
+}
+
+fn check_folder(socket: &Path, findings: &mut Vec<Finding>) {
+    if let Some(folder) = socket.parent().filter(|folder| !folder.is_dir()) {
+        findings.push(error(format!(
+            "make the folder {} at each boot (systemd: `RuntimeDirectory=`, or a line in /etc/tmpfiles.d): without it OpenVPN does not start",
+            folder.display()
+        )));
     }
 }
 
@@ -115,8 +122,7 @@ fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
             "set `keepalive 1 7`: clients then move to their next node within 13 s when this one dies",
         ));
     }
-    let over_udp = conf.argument("proto").is_none_or(|proto| proto.starts_with("udp"));
-    if over_udp && conf.argument("explicit-exit-notify") != Some("2") {
+    if protocol_of(conf) == Protocol::Udp && conf.argument("explicit-exit-notify") != Some("2") {
         findings.push(warning(
             "set `explicit-exit-notify 2`: clients then move to their next node at once when this one stops",
         ));
@@ -124,108 +130,14 @@ fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
     if conf
         .argument("verb")
         .and_then(|level| level.parse::<u32>().ok())
-        .is_some_and(|level| level > 2)
+        .is_some_and(|level| level > 1)
+        || !conf.has("mute")
     {
         findings.push(warning(
-            "set `verb 2`: above it OpenVPN logs every question of the agent",
+            "set `verb 1` and `mute 20`: otherwise the packets of strangers make the log grow",
         ));
-    }
-    if conf.has("config") {
-        findings.push(warning("files named by `config` are not checked"));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "
-        # the operator's own
-        port 1194
-        proto udp
-        client-config-dir allow   # relative to this file
-        ccd-exclusive
-        management \"/run/my vpn/m.sock\" unix
-        keepalive 1 7
-        explicit-exit-notify 2
-        reneg-sec 600
-        tran-window 60
-        verb 2
-        <ca>
-        duplicate-cn
-        </ca>
-    ";
-
-    fn findings(text: &str) -> Vec<Finding> {
-        lint_text(
-            text,
-            Path::new("/etc/openvpn"),
-            Path::new("/etc/openvpn/allow"),
-            Path::new("/run/my vpn/m.sock"),
-        )
-    }
-
-    #[test]
-    fn nothing_is_said_about_a_good_file() {
-        assert_eq!(findings(GOOD), []);
-    }
-
-    #[test]
-    fn nothing_is_said_about_the_example_for_operators() {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/server.conf");
-        let allow_dir = Path::new("/var/lib/vpnmanager/endnode/allow");
-        let socket = Path::new("/run/vpnmanager/node-1.sock");
-        assert_eq!(lint(&example, allow_dir, socket), []);
-    }
-
-    #[test]
-    fn each_needed_directive_is_missed() {
-        let cases = [
-            ("ccd-exclusive", "add `ccd-exclusive`"),
-            ("client-config-dir", "add `client-config-dir /etc/openvpn/allow`"),
-            ("management", "set `management /run/my vpn/m.sock unix`"),
-            ("keepalive", "set `keepalive 1 7`"),
-            ("explicit-exit-notify", "set `explicit-exit-notify 2`"),
-            ("tran-window", "set `reneg-sec 600` and `tran-window 60`"),
-        ];
-        for (directive, expected) in cases {
-            let text: String = GOOD
-                .lines()
-                .filter(|line| !line.trim().starts_with(directive))
-                .map(|l| format!("{l}\n"))
-                .collect();
-            let found = findings(&text);
-            assert_eq!(found.len(), 1, "without {directive}: {found:?}");
-            assert!(found[0].message.starts_with(expected), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn each_harmful_directive_is_found() {
-        for directive in [
-            "duplicate-cn",
-            "management-client-auth",
-            "management-hold",
-            "username-as-common-name",
-            "verify-client-cert none",
-            "crl-verify crl.pem",
-            "verb 4",
-            "config more.conf",
-            "client-config-dir /elsewhere",
-            "management 127.0.0.1 7505",
-            "explicit-exit-notify 1",
-            "keepalive 10 60",
-        ] {
-            let found = findings(&format!("{GOOD}\n{directive}\n"));
-            assert_eq!(found.len(), 1, "with {directive}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn over_tcp_no_exit_notification_is_asked_for() {
-        let text = GOOD
-            .replace("proto udp", "proto tcp-server")
-            .replace("explicit-exit-notify 2", "");
-        assert_eq!(findings(&text), []);
-    }
-}
+mod tests;

@@ -1,36 +1,129 @@
-//! Reading a configuration file as OpenVPN does.
+//! Reading a configuration file as OpenVPN does: `read_config_file` and `add_option` of its options.c.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// The directives of one file: names and arguments, later ones last.
+use super::words::{BadLine, words};
+
+/// Bytes of a line with its end from which on OpenVPN refuses the file.
+const LINE_BYTES: usize = 256;
+/// Files that may include each other.
+const DEPTH: usize = 10;
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The options of a file and of those that it includes; later ones last.
+#[derive(Debug, Default)]
 pub(super) struct Directives {
-    base: PathBuf,
-    lines: Vec<Vec<String>>,
+    /// Where relative paths start when everything is read.
+    folder: PathBuf,
+    lines: Vec<Directive>,
+    /// Why OpenVPN does not start with this file, in words.
+    pub(super) refusals: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Directive {
+    words: Vec<String>,
+    /// The text between `<name>` and `</name>`.
+    inline: Option<String>,
+}
+
+/// What an option names: a file, or its content in the configuration itself.
+pub(super) enum Source {
+    File(PathBuf),
+    Inline(String),
 }
 
 impl Directives {
-    /// Comments and inline files (`<ca>` to `</ca>`) are left out.
-    pub(super) fn parse(text: &str, base: &Path) -> Self {
-        let mut lines = Vec::new();
-        let mut inline: Option<String> = None;
-        for line in text.lines() {
-            if let Some(end) = &inline {
-                if line.trim() == end {
-                    inline = None;
-                }
+    /// Relative paths start from the file's own folder, as under systemd, unless `cd` says otherwise.
+    pub(super) fn read(file: &Path) -> Self {
+        let mut directives = Self {
+            folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
+            ..Self::default()
+        };
+        directives.include(file, 1);
+        directives
+    }
+
+    fn include(&mut self, file: &Path, depth: usize) {
+        if depth > DEPTH {
+            self.refuse(format!("{} is included by itself", file.display()));
+            return;
+        }
+        match fs::read(file) {
+            Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes), file, depth),
+            Err(error) => self.refuse(format!("cannot read {}: {error}", file.display())),
+        }
+    }
+
+    fn parse(&mut self, text: &str, file: &Path, depth: usize) {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let mut lines = text.split('\n').enumerate();
+        while let Some((number, line)) = lines.next() {
+            let place = format!("{}:{}", file.display(), number + 1);
+            if line.len() + 1 >= LINE_BYTES {
+                self.refuse(format!("{place} is longer than 254 bytes"));
                 continue;
             }
-            let words = words(line);
+            let words = match words(line) {
+                Ok(words) => words,
+                Err(BadLine::Backslash) => {
+                    self.refuse(format!("{place} has a backslash that escapes nothing: write \\\\"));
+                    continue;
+                }
+                Err(BadLine::OpenQuote) => {
+                    self.refuse(format!("{place} has a quote that does not end"));
+                    continue;
+                }
+            };
             let Some(first) = words.first() else { continue };
-            match first.strip_prefix('<').and_then(|name| name.strip_suffix('>')) {
-                Some(name) => inline = Some(format!("</{name}>")),
-                None => lines.push(words),
+            let tag = first.strip_prefix('<').and_then(|name| name.strip_suffix('>'));
+            let Some(name) = tag.filter(|_| words.len() == 1) else {
+                self.add(words, depth);
+                continue;
+            };
+            let end = format!("</{name}>");
+            let mut inline = String::new();
+            let closed = lines.by_ref().any(|(_, line)| {
+                let is_end = line.trim_start().starts_with(&end);
+                if !is_end {
+                    inline.extend([line, "\n"]);
+                }
+                is_end
+            });
+            if !closed {
+                self.refuse(format!("{place} begins <{name}>, which does not end"));
             }
+            self.lines.push(Directive {
+                words: vec![name.to_owned()],
+                inline: Some(inline),
+            });
         }
-        Self {
-            base: base.to_owned(),
-            lines,
+    }
+
+    fn add(&mut self, mut words: Vec<String>, depth: usize) {
+        // An option that older clients may not know.
+        if words[0] == "setenv" && words.get(1).is_some_and(|name| name == "opt") {
+            words.drain(..2);
         }
+        let Some(name) = words.first_mut() else { return };
+        if let Some(bare) = name.strip_prefix("--") {
+            *name = bare.to_owned();
+        }
+        match (words[0].as_str(), &words[1..]) {
+            ("config", [file]) => {
+                let file = self.folder.join(file);
+                self.include(&file, depth + 1);
+            }
+            ("cd", [folder]) => self.folder.push(folder),
+            _ => self.lines.push(Directive { words, inline: None }),
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.refusals.push(reason);
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -38,46 +131,104 @@ impl Directives {
     }
 
     pub(super) fn arguments(&self, name: &str) -> &[String] {
-        self.find(name).map_or(&[], |line| &line[1..])
+        self.find(name).map_or(&[], |line| &line.words[1..])
     }
 
     pub(super) fn argument(&self, name: &str) -> Option<&str> {
         self.arguments(name).first().map(String::as_str)
     }
 
-    /// Relative paths start from `cd`, or from the file's own folder, as under systemd.
+    /// The arguments of each line of an option that may be there several times.
+    pub(super) fn each<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
+        let lines = self.lines.iter().filter(move |line| line.words[0] == name);
+        lines.map(|line| &line.words[1..])
+    }
+
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let base = self.argument("cd").map_or(self.base.clone(), |cd| self.base.join(cd));
-        let path = base.join(self.argument(name)?);
+        let path = self.folder.join(self.argument(name)?);
         Some(path.components().collect())
     }
 
-    fn find(&self, name: &str) -> Option<&Vec<String>> {
-        self.lines
-            .iter()
-            .rev()
-            .find(|line| line[0] == name || line[0].strip_prefix("--") == Some(name))
+    pub(super) fn source(&self, name: &str) -> Option<Source> {
+        match &self.find(name)?.inline {
+            Some(text) => Some(Source::Inline(text.clone())),
+            None => self.path(name).map(Source::File),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Directive> {
+        self.lines.iter().rev().find(|line| line.words[0] == name)
     }
 }
 
-/// The words of a line as OpenVPN splits it: blanks, quotes, comments. Backslashes are taken literally.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote: Option<char> = None;
-    for c in line.chars() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => word.get_or_insert_default().push(c),
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            None if c.is_whitespace() => words.extend(word.take()),
-            None if (c == '#' || c == ';') && word.is_none() => break,
-            None => word.get_or_insert_default().push(c),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> (tempfile::TempDir, Directives) {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+            fs::write(file, text).expect("written");
         }
+        let directives = Directives::read(&dir.path().join(files[0].0));
+        (dir, directives)
     }
-    words.extend(word);
-    words
+
+    #[test]
+    fn files_of_real_life_are_read_to_their_end() {
+        let long_comment = format!("# {}", "x".repeat(250));
+        let cases = [
+            "\u{feff}ccd-exclusive\n",
+            "port 1\r\nccd-exclusive\r\n",
+            "--port 1\n--ccd-exclusive\n",
+            "setenv opt ccd-exclusive\n",
+            "setenv-safe port 2\nccd-exclusive # only these",
+            "<ca>\nccd-exclusive\n  </ca> end\nccd-exclusive",
+            "<tls-auth>\n#\n'\n\\\n</tls-auth>\n\tccd-exclusive",
+        ];
+        for text in cases {
+            let (_dir, read) = read(&[("a.conf", text)]);
+            assert!(read.has("ccd-exclusive"), "{text:?}");
+            assert_eq!(read.refusals, Vec::<String>::new(), "{text:?}");
+        }
+        for text in [
+            "CCD-exclusive",
+            "setenv-safe ccd-exclusive 1",
+            "<ca>\nccd-exclusive\n</ca>",
+            "setenv x ccd-exclusive",
+        ] {
+            assert!(!read(&[("a.conf", text)]).1.has("ccd-exclusive"), "{text:?}");
+        }
+        for text in ["<ca>\nx", "port \"1", "ca c:\\a", &long_comment[..], "config none.conf"] {
+            let file = format!("{text}\nport 1");
+            assert_eq!(
+                read(&[("a.conf", &file)]).1.refusals.len(),
+                usize::from(!text.starts_with('#')),
+                "{text:?}"
+            );
+        }
+        let (_dir, long) = read(&[("a.conf", &format!("{long_comment}xxx\nport 1"))]);
+        assert_eq!(long.refusals.len(), 1, "OpenVPN refuses comments too");
+    }
+
+    #[test]
+    fn included_files_count_where_they_stand_and_paths_start_from_cd() {
+        let (dir, conf) = read(&[
+            (
+                "a.conf",
+                "port 1\nconfig sub/b.conf\ncd keys\nca ca.crt\nclient-config-dir '/x/../y'",
+            ),
+            ("sub/b.conf", "port 2\nproto tcp\nconfig sub/c.conf"),
+            ("sub/c.conf", "<ca>\ninline\n</ca>"),
+        ]);
+        assert_eq!(
+            (conf.argument("port"), conf.argument("proto")),
+            (Some("2"), Some("tcp"))
+        );
+        assert_eq!(conf.path("ca"), Some(dir.path().join("keys/ca.crt")));
+        let (_dir, round) = read(&[("a.conf", "config a.conf")]);
+        assert_eq!(round.refusals.len(), 1);
+    }
 }

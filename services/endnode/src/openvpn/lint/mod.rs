@@ -2,9 +2,15 @@
 
 mod checks;
 mod directives;
+mod expected;
 mod finding;
+mod watch;
+mod way_in;
+mod words;
 
 pub use self::{
     checks::lint,
+    expected::Expected,
     finding::{Finding, Severity},
+    watch::LintedConf,
 };

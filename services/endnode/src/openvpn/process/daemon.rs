@@ -4,7 +4,6 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
-    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -15,7 +14,7 @@ use tokio::{
 };
 use vpnmanager_runtime::secret_file;
 
-use super::{error::StartError, found::Found, launch::Launch};
+use super::{error::StartError, found::Found, launch::Launch, log_file::reason};
 
 /// Where OpenVPN is looked for when its name is no path, and where it finds `ip`: the folders of distributions.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,15 +23,14 @@ const DAEMON_WITHIN: Duration = Duration::from_secs(20);
 /// How long the daemon may take to write its process id.
 const PID_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-const TAIL_LINES: usize = 3;
-const TAIL_BYTES: usize = 4096;
+/// The oldest release that knows every option of our configuration but those that it may ignore.
+const OLDEST: (u32, u32) = (2, 5);
 
 /// Starts it and returns once the daemon has recorded its process id.
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     prepare(launch)?;
-    let mut command = Command::new(&launch.binary);
-    // It faces the network: it must not hold the agent's environment, which may have keys and tokens.
-    command.env_clear().env("PATH", SEARCH_PATH);
+    check_version(launch).await?;
+    let mut command = bare_command(launch);
     command.arg("--config").arg(&launch.conf_file);
     command
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
@@ -57,9 +55,10 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .map_err(|_| StartError::Slow)?
         .map_err(failed)?;
     if !status.success() {
-        let said = [tail(&said_file), tail(&launch.log_file)].join(" ");
+        // What it says before it opens its log, such as a wrong option, or else its log.
+        let said = reason(&said_file).or_else(|| reason(&launch.log_file));
         return Err(StartError::Refused {
-            said: said.trim().to_owned(),
+            said: said.unwrap_or_default(),
         });
     }
     await_daemon(launch).await
@@ -102,14 +101,51 @@ async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
         sleep(LOOK_EVERY).await;
     }
     Err(StartError::Ended {
-        log: tail(&launch.log_file),
+        log: reason(&launch.log_file).unwrap_or_default(),
     })
 }
 
-/// The last lines of a log, in one line.
-pub(super) fn tail(file: &Path) -> String {
-    let text = fs::read(file).unwrap_or_default();
-    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL_BYTES)..]).into_owned();
-    let lines: Vec<&str> = end.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join(" | ")
+/// It faces the network: it must not hold the agent's environment, which may have keys and tokens.
+fn bare_command(launch: &Launch) -> Command {
+    let mut command = Command::new(&launch.binary);
+    command.env_clear().env("PATH", SEARCH_PATH);
+    command
+}
+
+/// Our configuration needs options of 2.5. A version that cannot be read is tried.
+async fn check_version(launch: &Launch) -> Result<(), StartError> {
+    let output = bare_command(launch).arg("--version").stdin(Stdio::null()).output();
+    let output = timeout(DAEMON_WITHIN, output).await.map_err(|_| StartError::Slow)?;
+    let output = output.map_err(|source| StartError::Run {
+        binary: launch.binary.clone(),
+        source,
+    })?;
+    match version_of(&String::from_utf8_lossy(&output.stdout)) {
+        Some(found) if found < OLDEST => Err(StartError::TooOld {
+            found: format!("{}.{}", found.0, found.1),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Major and minor number, from `OpenVPN 2.6.14 x86_64-pc-linux-gnu ...`.
+fn version_of(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.strip_prefix("OpenVPN ")?.split(['.', '_', ' ']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_what_openvpn_says() {
+        assert_eq!(
+            version_of("OpenVPN 2.6.14 x86_64-pc-linux-gnu [SSL (OpenSSL)]"),
+            Some((2, 6))
+        );
+        assert_eq!(version_of("OpenVPN 2.4_rc2 x86_64"), Some((2, 4)));
+        assert_eq!(version_of("OpenVPN 2.10 x86_64"), Some((2, 10)));
+        assert!((2, 4) < OLDEST && (2, 5) >= OLDEST && (2, 10) >= OLDEST && (3, 0) >= OLDEST);
+    }
 }

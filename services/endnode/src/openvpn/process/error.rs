@@ -29,6 +29,8 @@ pub(super) enum StartError {
     Slow,
     #[error("OpenVPN refused to start: {said}")]
     Refused { said: String },
-    #[error("OpenVPN ended while starting; its log ends: {log}")]
+    #[error("OpenVPN {found} is too old: 2.5 or newer is needed")]
+    TooOld { found: String },
+    #[error("OpenVPN ended while starting: {log}")]
     Ended { log: String },
 }

@@ -10,10 +10,12 @@ mod status;
 
 mod daemon;
 mod found;
+mod log_file;
 mod task;
 
 pub use self::{
     launch::Launch,
+    log_file::LogKeeper,
     status::{Phase, ProcessStatus},
     task::ProcessTask,
 };

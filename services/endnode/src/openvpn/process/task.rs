@@ -12,6 +12,7 @@ use super::{
     error::StartError,
     found::Found,
     launch::Launch,
+    log_file::reason,
     status::{Phase, ProcessStatus},
 };
 use crate::backend::Serving;
@@ -81,9 +82,9 @@ impl ProcessTask {
                     if started.elapsed() >= RAN_WELL {
                         failures = 0;
                     }
-                    let tail = daemon::tail(&self.launch.log_file);
-                    error!(openvpn.pid = process.pid(), openvpn.log = %tail, "OpenVPN died");
-                    self.failed(format!("OpenVPN (pid {}) died; its log ends: {tail}", process.pid()));
+                    let reason = reason(&self.launch.log_file).unwrap_or_default();
+                    error!(openvpn.pid = process.pid(), openvpn.log = %reason, "OpenVPN died");
+                    self.failed(format!("OpenVPN (pid {}) died: {reason}", process.pid()));
                     failures = failures.saturating_add(1);
                     if pause(failures, &cancel).await.is_none() {
                         return;

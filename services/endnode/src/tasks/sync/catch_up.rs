@@ -88,6 +88,7 @@ pub(super) async fn catch_up(
         info!(upto_sequence = upto.sequence, "In sync with management");
         shared.readiness.caught_up();
         shared.node.wakes.allow_list.wake();
+        shared.node.wakes.heartbeat.wake();
     }
     Ok(())
 }

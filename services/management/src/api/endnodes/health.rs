@@ -106,6 +106,8 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
         queued_intents: amount(last.map(|last| last.queued_intents)),
         draining: last.is_some_and(|last| last.draining),
         disk_free_bytes: None,
+        // Only the agent knows whether it is over.
+        fault: last.and_then(|last| last.fault.clone()),
         certificate_expires_at: None,
     }
 }

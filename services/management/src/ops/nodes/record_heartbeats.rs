@@ -153,6 +153,7 @@ fn row(received: &Received, circumstances: &Circumstances) -> health_status::Act
         queued_intents: Set(bounded(heartbeat.queued_intents)),
         draining: Set(heartbeat.draining),
         detail: Set(openvpn.detail.clone()),
+        fault: Set(heartbeat.fault.clone()),
         drift_since: Set(circumstances.drift_since.map(|since| since.trunc_subsecs(6))),
     }
 }
@@ -177,6 +178,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::QueuedIntents,
         Column::Draining,
         Column::Detail,
+        Column::Fault,
         Column::DriftSince,
     ];
     health_status::Entity::insert_many(rows)

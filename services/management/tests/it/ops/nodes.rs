@@ -77,6 +77,7 @@ pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
         queued_intents: 0,
         draining: false,
         disk_free_bytes: None,
+        fault: None,
         certificate_expires_at: None,
     };
     Received {

@@ -5,6 +5,7 @@
 mod cloned;
 mod credential_ends;
 mod drain;
+mod external;
 mod fifty;
 mod joined;
 mod lost;

@@ -1,0 +1,320 @@
+use std::{fs, path::PathBuf};
+
+use super::*;
+use crate::openvpn::lint::Severity;
+
+const GOOD: &str = "
+    # the operator's own
+    port 1194
+    proto udp
+    multihome
+    server 10.8.0.0 255.255.255.0
+    ca ca.crt
+    cert node.crt   # written by the agent
+    key node.key
+    tls-crypt-v2 v2.key
+    client-config-dir allow   # relative to this file
+    ccd-exclusive
+    management \"my vpn/m.sock\" unix
+    keepalive 1 7
+    explicit-exit-notify 2
+    reneg-sec 600
+    tran-window 60
+    verb 1
+    mute 20
+    <dh>
+    duplicate-cn
+    </dh>
+";
+
+/// A folder with the files that the agent wrote, and an operator's configuration.
+struct Place {
+    dir: tempfile::TempDir,
+    expected: Expected,
+}
+
+fn certificate(name: &str) -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    params.self_signed(&key).expect("a certificate").pem()
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        for (name, text) in [
+            ("ca.crt", certificate("ca")),
+            ("node.crt", certificate("node")),
+            ("v2.key", "-----BEGIN x-----\nabc=\n".to_owned()),
+        ] {
+            fs::write(at(name), text).expect("written");
+        }
+        for folder in ["allow", "my vpn", "other"] {
+            fs::create_dir(at(folder)).expect("made");
+        }
+        fs::write(at("other/ca.crt"), certificate("other")).expect("written");
+        let expected = Expected {
+            allow_dir: at("allow"),
+            control_socket: at("my vpn/m.sock"),
+            port: 1194,
+            protocol: Protocol::Udp,
+            ipv6: false,
+            ca: at("ca.crt"),
+            certificate: at("node.crt"),
+            tls_crypt_v2: at("v2.key"),
+        };
+        Self { dir, expected }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn findings(&self, text: &str) -> Vec<Finding> {
+        let file = self.path("server.conf");
+        fs::write(&file, text).expect("written");
+        lint(&file, &self.expected)
+    }
+
+    /// What is found in the good file with these lines added.
+    fn with(&self, lines: &str) -> Vec<Finding> {
+        self.findings(&format!("{GOOD}\n{lines}\n"))
+    }
+
+    fn without(&self, directive: &str) -> Vec<Finding> {
+        let is_kept = |line: &&str| line.split_whitespace().next() != Some(directive);
+        let text: String = GOOD.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+        self.findings(&text)
+    }
+}
+
+#[test]
+fn nothing_is_said_about_a_good_file_however_it_is_written() {
+    let place = Place::new();
+    assert_eq!(place.findings(GOOD), []);
+    assert_eq!(place.findings(&format!("\u{feff}{}", GOOD.replace('\n', "\r\n"))), []);
+    let ca = fs::read_to_string(place.path("ca.crt")).expect("read");
+    assert_eq!(
+        place.findings(&GOOD.replace("ca ca.crt", &format!("<ca>\n{ca}</ca>"))),
+        []
+    );
+    fs::write(place.path("more.conf"), GOOD).expect("written");
+    assert_eq!(place.findings("config more.conf"), []);
+    std::os::unix::fs::symlink(place.path("allow"), place.path("link")).expect("linked");
+    assert_eq!(
+        place.with("client-config-dir link"),
+        [],
+        "the same folder by another name"
+    );
+    assert_eq!(
+        place.with(
+            "proto udp6\nchroot /\nx509-username-field cn\nsetenv-safe chroot /x\npush \"route 10.0.0.0 255.0.0.0\""
+        ),
+        []
+    );
+}
+
+#[test]
+fn the_example_for_operators_lacks_nothing_but_the_files_of_a_node() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/server.conf");
+    let place = Place::new();
+    let (dir, folder) = ("/var/lib/vpnmanager/endnode", place.path("my vpn"));
+    let text = fs::read_to_string(example).expect("read");
+    let text = text.replace(&format!("{dir}/openvpn/tls-crypt-v2.key"), "v2.key");
+    let text = text
+        .replace(&format!("{dir}/openvpn/"), "")
+        .replace(&format!("{dir}/allow"), "allow");
+    let text = text.replace(
+        "/run/vpnmanager/node-1.sock",
+        &format!("\"{}/m.sock\"", folder.display()),
+    );
+    assert_eq!(place.findings(&text), []);
+}
+
+#[test]
+fn each_needed_directive_is_missed() {
+    let place = Place::new();
+    let cases = [
+        ("ccd-exclusive", "add `ccd-exclusive`"),
+        ("client-config-dir", "add `client-config-dir "),
+        ("management", "set `management "),
+        ("server", "add `server`"),
+        ("ca", "set `ca "),
+        ("cert", "set `cert "),
+        ("tls-crypt-v2", "set `tls-crypt-v2 "),
+        ("mute", "set `verb 1` and `mute 20`"),
+        ("multihome", "add `multihome`"),
+        ("keepalive", "set `keepalive 1 7`"),
+        ("explicit-exit-notify", "set `explicit-exit-notify 2`"),
+        ("tran-window", "set `reneg-sec 600` and `tran-window 60`"),
+    ];
+    for (directive, expected) in cases {
+        let found = place.without(directive);
+        assert_eq!(found.len(), 1, "without {directive}: {found:?}");
+        assert!(found[0].message.starts_with(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
+    let place = Place::new();
+    for lines in [
+        "duplicate-cn",
+        "--duplicate-cn",
+        "setenv opt duplicate-cn",
+        "management-client-auth",
+        "management-hold",
+        "username-as-common-name",
+        "verify-client-cert none",
+        "client-config-dir /elsewhere",
+        "management 127.0.0.1 7505",
+        "chroot other",
+        "x509-username-field ext:subjectAltName",
+        "ca other/ca.crt",
+        "ca none.crt",
+        "cert other/ca.crt",
+        "proto tcp",
+        "local 127.0.0.1",
+        "remote-cert-tls server",
+        "verify-x509-name alice name",
+        "<peer-fingerprint>\n00:11\n</peer-fingerprint>",
+        "auth-user-pass-verify /bin/true via-env",
+        "plugin /usr/lib/openvpn/openvpn-plugin-auth-pam.so login",
+        "dev tap0",
+        "server-bridge",
+        "data-ciphers AES-128-CBC",
+        "config none.conf",
+        "ca c:\\ca.crt",
+    ] {
+        let found = place.with(lines);
+        let errors = found
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count();
+        assert_eq!(errors, 1, "with {lines}: {found:?}");
+    }
+    for (without, lines) in [
+        ("tls-crypt-v2 v2.key", "tls-auth v2.key 0"),
+        ("tls-crypt-v2 v2.key", "tls-crypt v2.key"),
+    ] {
+        let found = place.findings(&GOOD.replace(without, lines));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.contains("is no substitute"), "{found:?}");
+    }
+    fs::remove_dir(place.path("my vpn")).expect("removed");
+    let found = place.findings(GOOD);
+    assert!(found[0].message.starts_with("make the folder "), "{found:?}");
+}
+
+#[test]
+fn what_only_slows_or_may_be_meant_is_a_warning() {
+    let place = Place::new();
+    for line in [
+        "crl-verify crl.pem",
+        "verb 4",
+        "explicit-exit-notify 1",
+        "keepalive 10 60",
+        "port 443",
+        "lport 443",
+        "client-connect /bin/true",
+    ] {
+        let found = place.with(line);
+        assert_eq!(found.len(), 1, "with {line}: {found:?}");
+        assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+    }
+}
+
+#[test]
+fn a_server_whose_profiles_name_an_ipv6_address_listens_there() {
+    let mut place = Place::new();
+    place.expected.ipv6 = true;
+    assert_eq!(place.findings(GOOD).len(), 1);
+    assert_eq!(place.with("proto udp6"), []);
+}
+
+#[test]
+fn over_tcp_no_exit_notification_is_asked_for() {
+    let mut place = Place::new();
+    place.expected.protocol = Protocol::Tcp;
+    let text = GOOD
+        .replace("proto udp", "proto tcp-server")
+        .replace("explicit-exit-notify 2", "");
+    assert_eq!(place.findings(&text), []);
+}
+
+/// What servers in public repositories and issue threads combine, each with what keeps our users out of it.
+#[test]
+fn servers_of_real_life_are_told_what_to_change() {
+    let place = Place::new();
+    let cases: [(&str, &[&str]); 10] = [
+        // A server behind a relay on the same machine.
+        (
+            "local 127.0.0.1\nproto tcp\nserver 100.128.0.0 255.255.0.0\nccd-exclusive\nsyslog\ncrl-verify crl.pem",
+            &["proto udp", "local 127.0.0.1"],
+        ),
+        // A web interface's template: the socket is open to the network.
+        (
+            "management 0.0.0.0 2080\nport 1194\nproto udp\ndev tun\nserver 10.8.0.0 255.255.255.0\ncomp-lzo\nncp-ciphers AES-256-GCM:AES-192-GCM",
+            &["management", "ccd-exclusive"],
+        ),
+        (
+            "dev tap0\nserver-bridge 10.0.0.1 255.255.255.0 10.0.0.50 10.0.0.100\nkeysize 256",
+            &["dev tun"],
+        ),
+        // A comment behind a key, and commented options with a semicolon.
+        (
+            "key server/server.key  # keep it secret\n;client-config-dir ccd\ntls-auth server/ta.key 0 # secret\nserver 10.8.0.0 255.255.255.0",
+            &["client-config-dir", "`tls-auth` is no substitute"],
+        ),
+        (
+            "verify-client-cert none\nusername-as-common-name\nauth-user-pass-verify /etc/openvpn/auth.sh via-file\nscript-security 3\nserver 10.8.0.0 255.255.255.0",
+            &[
+                "verify-client-cert require",
+                "auth-user-pass-verify",
+                "username-as-common-name",
+            ],
+        ),
+        (
+            "plugin /usr/lib64/openvpn/plugins/openvpn-plugin-auth-pam.so openvpn\nserver 10.8.0.0 255.255.255.0",
+            &["ask for a password"],
+        ),
+        // An installer: unknown options of later releases are forgiven.
+        (
+            "ignore-unknown-option data-ciphers\ndata-ciphers AES-128-GCM\nclient-config-dir ccd\nmanagement /var/run/openvpn/server.sock unix\nserver 10.8.0.0 255.255.255.0",
+            &["data-ciphers", "management", "client-config-dir"],
+        ),
+        (
+            "<peer-fingerprint>\n00:11:22\n</peer-fingerprint>\nserver 10.8.0.0 255.255.255.0\ndh none",
+            &["peer-fingerprint", "`ca "],
+        ),
+        // Keys in the file itself, with blanks before the end.
+        (
+            "--server 10.8.0.0 255.255.255.0\n<tls-auth>\n#\n# 2048 bit\n  </tls-auth>\nkey-direction 0\nchroot /var/lib/openvpn/jail\nclient-config-dir ccd",
+            &["chroot", "`tls-auth` is no substitute"],
+        ),
+        (
+            "cd keys\r\nmode server\r\ntls-server\r\nca \"my ca.crt\"\r\nx509-username-field emailAddress\r\nduplicate-cn\r\n",
+            &["x509-username-field", "duplicate-cn", "`ca "],
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = place.findings(text);
+        let errors: Vec<_> = found
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .collect();
+        for part in expected {
+            assert!(
+                errors.iter().any(|error| error.message.contains(part)),
+                "{part} in {text:?}: {found:#?}"
+            );
+        }
+        assert!(
+            !found
+                .iter()
+                .any(|finding| finding.message.contains("does not start with")),
+            "{text:?}: {found:#?}"
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! What the agent and the profiles of its users rely on.
+
+use std::path::{Path, PathBuf};
+
+use vpnmanager_nats::commands::Protocol;
+
+/// What a configuration is compared with.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// The allow-list folder.
+    pub allow_dir: PathBuf,
+    /// The management socket.
+    pub control_socket: PathBuf,
+    /// Where profiles say that the server is.
+    pub port: u16,
+    /// How profiles say that it is reached.
+    pub protocol: Protocol,
+    /// Whether profiles name an IPv6 address.
+    pub ipv6: bool,
+    /// The certificate of the fleet's authority.
+    pub ca: PathBuf,
+    /// The node's certificate.
+    pub certificate: PathBuf,
+    /// The fleet's tls-crypt-v2 server key.
+    pub tls_crypt_v2: PathBuf,
+}
+
+/// Whether both lead to the same file, which need not exist: links and `..` on the way count for where they lead.
+pub(super) fn is_same_place(one: &Path, other: &Path) -> bool {
+    resolved(one) == resolved(other)
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    let of_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize()
+        .ok()
+        .or_else(of_parent)
+        .unwrap_or_else(|| path.components().collect())
+}
