@@ -1,6 +1,6 @@
 //! What OpenVPN's replies say. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use openvpn_mgmt_codec::{
     OpenVpnState, UtcTimestamp, parse_status,
     parsed_response::{parse_current_state, parse_load_stats, parse_pid, parse_version},
@@ -88,9 +88,64 @@ pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
         .collect())
 }
 
+/// Seconds since 1970. A time that no message can hold (the years after 9999) becomes the beginning.
 fn utc(timestamp: UtcTimestamp) -> DateTime<Utc> {
     i64::try_from(timestamp.0)
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .filter(|time| time.year() <= 9999)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATUS: &str = "TITLE\tOpenVPN 2.6.14 x86_64-pc-linux-gnu
+TIME\t2026-11-28 12:00:00\t1795867200
+HEADER\tCLIENT_LIST\tCommon Name\tReal Address\tVirtual Address\tVirtual IPv6 Address\tBytes Received\tBytes Sent\tConnected Since\tConnected Since (time_t)\tUsername\tClient ID\tPeer ID\tData Channel Cipher
+CLIENT_LIST\talice.x\t192.0.2.1:50000\t10.8.0.2\t\t4321\t1234\t2026-11-28 11:59:00\t1795867140\tUNDEF\t7\t0\tAES-256-GCM
+CLIENT_LIST\tUNDEF\t192.0.2.9:50000\t\t\t0\t0\t2026-11-28 11:59:59\t1795867199\tUNDEF\t8\t1\t
+HEADER\tROUTING_TABLE\tVirtual Address\tCommon Name\tReal Address\tLast Ref\tLast Ref (time_t)
+GLOBAL_STATS\tMax bcast/mcast queue length\t0";
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_session_is_one_that_has_finished_its_handshake() {
+        let sessions = sessions_in(&lines(STATUS)).expect("a status");
+        assert_eq!(sessions.len(), 1);
+        assert_eq!((sessions[0].cid, sessions[0].common_name.as_str()), (7, "alice.x"));
+        assert_eq!(sessions[0].since.timestamp(), 1_795_867_140);
+    }
+
+    #[test]
+    fn a_time_that_no_message_can_hold_becomes_the_beginning() {
+        for beyond in ["253402300800", "9223372036854775807"] {
+            let sessions = sessions_in(&lines(&STATUS.replace("1795867140", beyond))).expect("a status");
+            assert_eq!(sessions[0].since, DateTime::<Utc>::UNIX_EPOCH, "{beyond}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_openvpn_says_panics_nothing(
+            text in prop_oneof![".{0,200}", "[A-Z]{2,12}[\t,][ -~\t]{0,80}\n[ -~\t,\n]{0,200}"],
+            at in any::<prop::sample::Index>(),
+            byte in 0x09_u8..0x7f,
+        ) {
+            let mut damaged = STATUS.as_bytes().to_vec();
+            damaged[at.index(STATUS.len())] = byte;
+            for text in [text, String::from_utf8(damaged).expect("ASCII")] {
+                let lines = lines(&text);
+                drop((pid_in(&text), load_in(&text), state_in(&lines), version_in(&lines)));
+                let sessions = sessions_in(&lines).unwrap_or_default();
+                prop_assert!(sessions.iter().all(|session| session.common_name != HALF_OPEN && session.since.year() <= 9999));
+            }
+        }
+    }
 }

@@ -18,7 +18,8 @@ pub fn lint(conf_file: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Fi
     }
 }
 
-fn lint_text(text: &str, base: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
+/// Checks the text of such a file. Relative paths in it start from `base`.
+pub fn lint_text(text: &str, base: &Path, allow_dir: &Path, control_socket: &Path) -> Vec<Finding> {
     let conf = Directives::parse(text, base);
     let mut findings = Vec::new();
     check_who_gets_in(&conf, allow_dir, &mut findings);
@@ -137,6 +138,8 @@ fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GOOD: &str = "
@@ -218,6 +221,17 @@ mod tests {
         ] {
             let found = findings(&format!("{GOOD}\n{directive}\n"));
             assert_eq!(found.len(), 1, "with {directive}: {found:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_a_file_panics_nothing_and_what_keeps_others_out_is_missed(text in ".{0,200}", lines in "([a-z-]{1,12}[ \t]?[!-~]{0,12}\n){0,20}") {
+            for text in [text, lines] {
+                let found = findings(&text);
+                let is_missed = found.iter().any(|finding| finding.message.starts_with("add `ccd-exclusive`"));
+                prop_assert!(is_missed || text.contains("ccd-exclusive"), "{}", text);
+            }
         }
     }
 

@@ -5,6 +5,6 @@ mod directives;
 mod finding;
 
 pub use self::{
-    checks::lint,
+    checks::{lint, lint_text},
     finding::{Finding, Severity},
 };
