@@ -123,10 +123,11 @@ pub async fn powers_over_the_trail(db: &DatabaseConnection) -> Result<(String, V
     let statement = Statement::from_string(
         db.get_database_backend(),
         "SELECT current_user::text AS role, r.rolsuper AS is_superuser, r.rolcreaterole AS makes_roles,
-                pg_has_role(trail.relowner, 'MEMBER') AS owns_trail, pg_has_role(space.nspowner, 'MEMBER') AS owns_schema,
+                pg_has_role(trail.relowner, 'MEMBER') AS owns_trail,
+                pg_has_role(space.nspowner, 'MEMBER') OR pg_has_role(base.datdba, 'MEMBER') AS owns_schema,
                 has_table_privilege(trail.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_rewrite
-         FROM pg_class trail JOIN pg_namespace space ON space.oid = trail.relnamespace, pg_roles r
-         WHERE trail.oid = 'audit_log'::regclass AND r.rolname = current_user",
+         FROM pg_class trail JOIN pg_namespace space ON space.oid = trail.relnamespace, pg_roles r, pg_database base
+         WHERE trail.oid = 'audit_log'::regclass AND r.rolname = current_user AND base.datname = current_database()",
     );
     let powers = Powers::find_by_statement(statement).one(db).await?;
     let powers = powers.ok_or_else(|| DbErr::RecordNotFound("this role".to_owned()))?;
