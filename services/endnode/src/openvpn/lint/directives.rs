@@ -60,24 +60,67 @@ impl Directives {
     }
 }
 
-/// The words of a line as OpenVPN splits it: blanks, quotes, comments. Backslashes are taken literally.
+/// The words of a line as OpenVPN splits it (its `parse_line`): a quote begins only a word and ends it, a backslash
+/// takes a blank, a double quote or a backslash as it is. Other backslashes, which OpenVPN refuses, stay.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
-    for c in line.chars() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => word.get_or_insert_default().push(c),
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                word.get_or_insert_default();
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_escape = |next: &char| next.is_whitespace() || matches!(next, '"' | '\\');
+        match (quote, c) {
+            (None | Some('"'), '\\') => {
+                let literal = chars.next_if(is_escape).unwrap_or('\\');
+                word.get_or_insert_default().push(literal);
             }
-            None if c.is_whitespace() => words.extend(word.take()),
-            None if (c == '#' || c == ';') && word.is_none() => break,
-            None => word.get_or_insert_default().push(c),
+            (Some(end), c) if c == end => {
+                quote = None;
+                words.extend(word.take());
+            }
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') if word.is_none() => {
+                quote = Some(c);
+                word = Some(String::new());
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, '#' | ';') if word.is_none() => break,
+            (None, c) => word.get_or_insert_default().push(c),
         }
     }
     words.extend(word);
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_split_as_openvpn_splits_it() {
+        for (line, expected) in [
+            ("ccd-exclusive", vec!["ccd-exclusive"]),
+            (" dev  tun # a remark", vec!["dev", "tun"]),
+            ("dev tun;x", vec!["dev", "tun;x"]),
+            ("; dev tun", vec![]),
+            (
+                r#"management "/run/my vpn/m.sock" unix"#,
+                vec!["management", "/run/my vpn/m.sock", "unix"],
+            ),
+            ("management '/run/m \"x' unix", vec!["management", "/run/m \"x", "unix"]),
+            (
+                r"client-config-dir /etc/my\ dir",
+                vec!["client-config-dir", "/etc/my dir"],
+            ),
+            (r#"push "dhcp-option \"x\"""#, vec!["push", r#"dhcp-option "x""#]),
+            (r"'a\ b'", vec![r"a\ b"]),
+            (r#"ccd-"exclusive""#, vec![r#"ccd-"exclusive""#]),
+            (r#""a"b"#, vec!["a", "b"]),
+            (r"ccd\-exclusive", vec![r"ccd\-exclusive"]),
+            (r#"dev """#, vec!["dev", ""]),
+            ("dev \"tun", vec!["dev", "tun"]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
 }
