@@ -22,10 +22,10 @@ TESTBED := $(OUT)/debug/vpnmanager-testbed
 TOOLS   := $(abspath $(OUT))/tools
 # Tests mostly wait for servers: four on each core, as far as memory goes.
 TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? threads : 16 )))
-export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(PATH)
+export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(TOOLS)/fuzz/bin:$(PATH)
 
 .PHONY: all build-endnode build-management install config run-management run-endnode \
-        demo up down client stop start test one quick-start bench chaos attack lint audit prerequisites help
+        demo up down client stop start test one quick-start bench chaos attack fuzz lint audit prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
@@ -105,6 +105,7 @@ one: prerequisites all ## Run the tests whose name has this in it: TEST=outage [
 lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one TLS provider, with warnings as errors
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps
 	@$(CARGO) run --quiet --package vpnmanager-lint -- $(LINTS)
@@ -137,6 +138,11 @@ chaos: prerequisites all ## Break everything at random and check that all came t
 attack: prerequisites ## Attack a fleet with a node's stolen credential and with none: [ATTACK=part-of-a-name] [SHORT=1] [CARGO_PROFILE=release|dev]
 	@$(CARGO) build --profile $(CARGO_PROFILE) --workspace --bins
 	@exec $(BUILT)/vpnmanager-testbed attack --out $(OUT)/attack $(if $(ATTACK),--only $(ATTACK)) $(if $(SHORT),--short)
+
+fuzz: ## Feed every decoder what no honest program sends. Needs nightly Rust and cargo-fuzz: [FUZZ=target] [FUZZ_SECONDS=600]
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --version 0.13.2 --locked --root $(TOOLS)/fuzz
+	@exec fuzz/run.sh $(OUT)/fuzz $(or $(FUZZ_SECONDS),600) $(FUZZ)
 
 prerequisites:
 	@services/testbed/prerequisites.sh

@@ -80,6 +80,7 @@ pub enum NodeAnswer {
         /// The whole `.ovpn` file.
         profile: String,
         /// SHA-256 of it, lower-case hex.
+        #[serde(with = "Text::<TEXT>")]
         checksum: String,
     },
     /// The parts of a profile that only the node has. Management checks each and composes the profile.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bounded::List,
+    bounded::{ENTRY, List, Text},
     ids::{CommonName, NodeId},
     times,
 };
@@ -68,6 +68,7 @@ pub struct SignedCertificate {
     /// The certificate, PEM (RFC 7468).
     pub certificate: String,
     /// Serial number, lower-case hex.
+    #[serde(with = "Text::<ENTRY>")]
     pub serial: String,
     /// When it becomes valid; set back to allow for clock skew.
     #[serde(deserialize_with = "times::bounded")]

@@ -11,7 +11,7 @@ use vpnmanager_nats::{
     intents::Intent,
     node_requests::NodeAnswer,
     payload::Payload,
-    sign::SignRequest,
+    sign::{SignAnswer, SignRequest, SignResult},
     sync::SyncRequest,
 };
 
@@ -171,6 +171,18 @@ fn what_is_no_single_object_is_refused() {
     ] {
         refused(payload);
     }
+}
+
+#[test]
+fn what_fuzzing_found_is_within_bounds() {
+    // `make fuzz FUZZ=signs`: a serial number had no bound, and could hold control characters.
+    let answer = r#"{ "v": 1, "type": "signed", "results": [ { "result": "signed", "common_name": "alice.x", "certificate": "",
+        "serial": "5\u001be7b", "not_before": "2027-01-01T07:30:00Z", "not_after": "2029-06-03T08:30:00Z" } ] }"#;
+    let read = Envelope::<SignAnswer>::decode(answer.as_bytes()).unwrap();
+    let [SignResult::Signed(signed)] = read.body.results.as_slice() else {
+        panic!("another answer")
+    };
+    assert_eq!(signed.serial, "5\u{fffd}e7b");
 }
 
 #[test]

@@ -158,7 +158,7 @@ const PEM: [&str; 5] = ["csr", "certificate", "key", "tls_crypt_v2", "profile"];
 
 /// The same message with this text in place of each that people read, and with so many copies of each entry of a list.
 fn blown_up(message: &Value, text: &str, copies: usize) -> Value {
-    const TEXTS: [&str; 9] = [
+    const TEXTS: [&str; 11] = [
         "note",
         "error",
         "reason",
@@ -168,6 +168,8 @@ fn blown_up(message: &Value, text: &str, copies: usize) -> Value {
         "subject",
         "profile_path",
         "real_address",
+        "serial",
+        "checksum",
     ];
     match message {
         Value::Object(fields) => {

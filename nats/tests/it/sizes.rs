@@ -8,11 +8,13 @@ use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     events::{Event, EventKind},
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
-    ids::{AgentInstance, CommonName, EventId, NodeId, Revision, UserKey},
+    ids::{AgentInstance, CommonName, EventId, IntentId, NodeId, Revision, UserKey},
+    intents::{Intent, IntentAction},
     node_requests::{LiveSession, NodeAnswer, ProfileParts, SESSIONS_PAGE},
     payload::{MOST_OF_A_NODE, Payload},
     sign::{CertificateRequest, MAX_REQUESTS, SignRequest},
     sync::{StateDigest, StreamId, SyncRequest},
+    username::Username,
 };
 
 fn node() -> NodeId {
@@ -139,9 +141,37 @@ fn the_largest_honest_messages_fit() {
                 at: late(),
             }),
         ),
+        (
+            "create",
+            size(intent(IntentAction::CreateUser {
+                username: username(),
+                expires_at: Some(late()),
+            })),
+        ),
+        (
+            "remove",
+            size(intent(IntentAction::RemoveUser {
+                user_key: UserKey::new(),
+                username: username(),
+            })),
+        ),
         ("heartbeat", size(heartbeat())),
     ];
     eprintln!("{sizes:?}");
+}
+
+fn intent(action: IntentAction) -> Intent {
+    Intent {
+        id: IntentId::new(),
+        node: node(),
+        requested_at: late(),
+        source: Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap()),
+        action,
+    }
+}
+
+fn username() -> Username {
+    "u".repeat(64).parse().unwrap()
 }
 
 fn heartbeat() -> Heartbeat {

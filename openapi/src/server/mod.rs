@@ -29,6 +29,7 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 pub use config::{HttpConfig, SETTINGS};
 pub(crate) use connection::Connection;
+pub use framing::is_host;
 pub use serve::{LONGEST_HEAD, MOST_HEADERS};
 pub use source::Source;
 

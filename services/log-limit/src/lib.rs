@@ -1,17 +1,4 @@
-//! Each kind of warning at most once in 10 s, with a count, so that nobody outside can flood the log.
-//!
-//! ```
-//! use vpnmanager_log_limit::LogLimit;
-//!
-//! static DROPPED: LogLimit = LogLimit::new("messages dropped");
-//!
-//! if let Some(times) = DROPPED.admit() {
-//!     println!("Messages are dropped, {times} times since the last such line");
-//! }
-//! ```
-//!
-//! What was held back and is not followed by another one is given by [`held_back`], which the task of
-//! `vpnmanager_runtime::log_limit` logs. So no count is lost, except at the end of the process.
+#![doc = include_str!("../README.md")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

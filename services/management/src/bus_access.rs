@@ -1,5 +1,6 @@
-//! Access to the bus. Management rebuilds the nodes' account from the revocations in PostgreSQL and publishes it to the NATS server at
-//! every start, at every reconnect and every minute: a server whose store was wiped would otherwise accept revoked keys again.
+//! Access to the bus. Management makes the nodes' account from the revocations in PostgreSQL and compares it with the one of the NATS server
+//! at every start, at every reconnect and every minute, and publishes it where it differs: a server whose store was wiped would otherwise
+//! accept revoked keys again.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -84,8 +85,9 @@ impl BusAccess {
         connect::connect(&self.inner.address, "vpnmanager-management-system", identity).await
     }
 
-    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now, unless the server has it already. The server then drops live connections of revoked keys at once. A second call
-    /// within the same second of the clock waits for the next second.
+    /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now, unless the server has it already.
+    /// The server then drops live connections of revoked keys at once. A second call within the same second of the clock waits for the
+    /// next second.
     ///
     /// # Errors
     /// The server may still accept revoked keys: call again.

@@ -137,6 +137,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("5m"),
     Setting::new(
+        "health.storage_probe",
+        "HEALTH_STORAGE_PROBE",
+        "How often management stores a message on the bus to see that the bus stores what it is sent",
+        DURATION,
+    )
+    .default("5s"),
+    Setting::new(
         "health.keep_history",
         "HEALTH_KEEP_HISTORY",
         "How long the samples of nodes' health are kept",
@@ -245,6 +252,9 @@ pub struct HealthConfig {
     /// HEALTH_REHOME_AFTER: counted from when the node is lost.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
+    /// HEALTH_STORAGE_PROBE: a second to a day.
+    #[serde(with = "humantime_serde")]
+    pub storage_probe: Duration,
     /// HEALTH_KEEP_HISTORY: an hour to 1000 years.
     #[serde(with = "humantime_serde")]
     pub keep_history: Duration,
@@ -316,6 +326,10 @@ impl Config {
                 "health.lost_after",
                 "it must be longer than health.stale_after, and that longer than 0s",
             );
+        }
+        let probe = self.health.storage_probe;
+        if !(Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60)).contains(&probe) {
+            return wrong("health.storage_probe", "it must be from 1s to 1day");
         }
         if self.health.keep_history < Duration::from_secs(60 * 60) {
             return wrong("health.keep_history", "it must be at least 1h");

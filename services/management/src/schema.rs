@@ -159,12 +159,12 @@ pub async fn powers_over_the_trail(db: &DatabaseConnection) -> Result<(String, V
         db.get_database_backend(),
         "SELECT current_user::text AS role, r.rolsuper AS is_superuser, r.rolcreaterole AS makes_roles,
                 bool_or(pg_has_role(part.relowner, 'MEMBER')) AS owns_trail,
-                bool_or(pg_has_role(space.nspowner, 'MEMBER')) AS owns_schema,
+                bool_or(pg_has_role(space.nspowner, 'MEMBER') OR pg_has_role(base.datdba, 'MEMBER')) AS owns_schema,
                 bool_or(has_schema_privilege(space.oid, 'CREATE')) AS makes_functions,
                 bool_or(has_table_privilege(part.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')) AS may_rewrite
          FROM pg_partition_tree('audit_log') tree JOIN pg_class part ON part.oid = tree.relid
-         JOIN pg_namespace space ON space.oid = part.relnamespace, pg_roles r
-         WHERE r.rolname = current_user GROUP BY r.rolsuper, r.rolcreaterole",
+         JOIN pg_namespace space ON space.oid = part.relnamespace, pg_roles r, pg_database base
+         WHERE r.rolname = current_user AND base.datname = current_database() GROUP BY r.rolsuper, r.rolcreaterole",
     );
     let powers = Powers::find_by_statement(statement).one(db).await?;
     let powers = powers.ok_or_else(|| DbErr::RecordNotFound("this role".to_owned()))?;

@@ -1,7 +1,4 @@
-//! Files that only their owner may read (mode 0600), written whole or not at all.
-//!
-//! A crate of its own because `nats`, which must not know how our processes run, writes the keys of the bus by the same rules
-//! as `runtime` writes the secrets of the services.
+#![doc = include_str!("../README.md")]
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

@@ -134,7 +134,8 @@ impl FromStr for VpnNetwork {
                 .filter(|prefix| (16..=29).contains(prefix))
                 .ok_or_else(invalid)?,
         };
-        if network.address.to_bits() & !network.mask().to_bits() != 0 {
+        // `/016` and `/+16` are numbers too.
+        if network.to_string() != text || network.address.to_bits() & !network.mask().to_bits() != 0 {
             return Err(invalid());
         }
         Ok(network)
@@ -344,6 +345,8 @@ mod tests {
             "10.8.0.0/x",
             "::/64",
             "10.8.0.0/16\n",
+            "10.8.0.0/+16",
+            "10.8.0.0/016",
         ] {
             assert!(bad.parse::<VpnNetwork>().is_err(), "{bad:?} was accepted");
         }

@@ -144,9 +144,11 @@ impl BusWatch {
             node.id = %self.shared.node.id,
             refusal = %refusal,
             management = unclear,
-            "The bus refuses this node's identity: it was revoked, or belongs to another fleet. The VPN goes on with what \
-             the journal holds. To enrol again, stop the agent, move only identity.json out of its state folder, and start it with \
-             a fresh join token: journal.db has the only copy of the users' keys"
+            "The bus refuses this node's identity: the node sent more than its budget and is cut off for a while (cut_off_until in \
+             management's GET /api/endnodes), or its key was revoked, or it belongs to another fleet. The VPN goes on with what the \
+             journal holds. A node that is cut off comes back by itself. To enrol again in the other cases, stop the agent, move only \
+             identity.json out of its state folder, and start it with a join token made for this node: journal.db has the only copy \
+             of the users' keys"
         );
         PERIOD
     }

@@ -106,11 +106,12 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         HOUR,
         housekeeping::Housekeeping::new(app.clone()),
     );
+    let every = app.config.health.storage_probe;
     tasks.reconcile(
         "bus-storage",
         &app.storage_probe,
-        storage::EVERY,
-        on(app, storage::look),
+        every,
+        storage::StorageProbe::new(app.clone()),
     );
     let reconnected = Wake::new();
     tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

@@ -1,18 +1,38 @@
 //! Finds out whether the bus stores commands, by storing something.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use async_nats::connection::State;
 use tracing::{error, info};
 use vpnmanager_nats::storage;
-use vpnmanager_runtime::{error_chain::chain, reconcile::Next};
+use vpnmanager_runtime::{
+    error_chain::chain,
+    reconcile::{Next, Reconciler},
+};
 
 use crate::{app::App, ops::publications::record, storage::bus_stores_nothing};
 
-pub(super) const EVERY: Duration = Duration::from_secs(5);
+pub(super) struct StorageProbe {
+    app: App,
+    is_first: bool,
+}
 
-pub(super) async fn look(app: App) -> anyhow::Result<Next> {
+impl StorageProbe {
+    pub(super) fn new(app: App) -> Self {
+        Self { app, is_first: true }
+    }
+}
+
+impl Reconciler for StorageProbe {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        // A replica that starts has enough to publish, and is told when that fails.
+        if std::mem::take(&mut self.is_first) {
+            return Ok(Next::Idle);
+        }
+        look(&self.app).await
+    }
+}
+
+async fn look(app: &App) -> anyhow::Result<Next> {
     // Without a connection there is nobody to ask, and that is told elsewhere.
     if app.bus.client.connection_state() != State::Connected {
         return Ok(Next::Idle);
@@ -28,7 +48,7 @@ pub(super) async fn look(app: App) -> anyhow::Result<Next> {
             }
         }
         Err(failed) => {
-            let cause = cause(&app).await.unwrap_or_else(|| chain(&failed).to_string());
+            let cause = cause(app).await.unwrap_or_else(|| chain(&failed).to_string());
             let message = bus_stores_nothing(&cause);
             if app.storage.note(Some(cause)).is_none() {
                 error!("{message}");

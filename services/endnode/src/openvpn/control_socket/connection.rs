@@ -1,17 +1,14 @@
-//! One connection to OpenVPN's management socket. The only file that knows `openvpn-mgmt-codec`.
+//! One connection to OpenVPN's management socket. Only this file and `replies` know `openvpn-mgmt-codec`.
 //!
 //! OpenVPN serves one management client at a time: a second one connects and is never greeted, so the greeting has a
 //! deadline. Replies are matched to commands by order alone, so a connection that missed one cannot be used any more.
 
 use std::{io, path::Path, time::Duration};
 
-use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use openvpn_mgmt_codec::{
     AccumulationLimit, ClientEvent, EncoderMode, EventStream, KillTarget, ManagementEvent, ManagementSink,
-    Notification, OpenVpnState, OvpnCodec, OvpnCommand, OvpnMessage, SessionError, StatusFormat, UtcTimestamp,
-    management_split, parse_status,
-    parsed_response::{parse_current_state, parse_load_stats, parse_pid, parse_version},
+    Notification, OvpnCodec, OvpnCommand, OvpnMessage, SessionError, StatusFormat, management_split,
     split::CommandSink,
 };
 use tokio::{
@@ -20,11 +17,11 @@ use tokio::{
 };
 use tokio_util::codec::Framed;
 
-use super::error::ControlError;
+use super::{
+    error::ControlError,
+    replies::{self, Load, ServerState},
+};
 use crate::backend::{Parting, Session};
-
-/// The common name that OpenVPN shows for a handshake which is not finished.
-const HALF_OPEN: &str = "UNDEF";
 
 /// A greeted connection.
 pub(crate) struct Connection {
@@ -39,22 +36,6 @@ pub(crate) enum Event {
     Established { common_name: String },
     /// A report that needs no action.
     Other,
-}
-
-/// Counters over all clients.
-pub(crate) struct Load {
-    pub(crate) sessions: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-}
-
-/// How the server describes itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServerState {
-    /// It accepts clients.
-    pub(crate) serving: bool,
-    /// Since when it is in this state.
-    pub(crate) since: DateTime<Utc>,
 }
 
 impl Connection {
@@ -72,63 +53,27 @@ impl Connection {
 
     /// Process id of the server.
     pub(crate) async fn pid(&mut self) -> Result<u32, ControlError> {
-        let reply = self.success(OvpnCommand::Pid).await?;
-        parse_pid(&reply).map_err(|error| ControlError::Unreadable(error.into()))
+        replies::pid_in(&self.success(OvpnCommand::Pid).await?)
     }
 
     /// What the server is doing.
     pub(crate) async fn state(&mut self) -> Result<ServerState, ControlError> {
-        let lines = self.lines(OvpnCommand::State).await?;
-        let entry = parse_current_state(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
-        Ok(ServerState {
-            serving: entry.name == OpenVpnState::Connected,
-            since: utc(entry.timestamp),
-        })
+        replies::state_in(&self.lines(OvpnCommand::State).await?)
     }
 
     /// Counters over all clients.
     pub(crate) async fn load(&mut self) -> Result<Load, ControlError> {
-        let reply = self.success(OvpnCommand::LoadStats).await?;
-        let stats = parse_load_stats(&reply).map_err(|error| ControlError::Unreadable(error.into()))?;
-        Ok(Load {
-            sessions: stats.nclients,
-            bytes_in: stats.bytesin,
-            bytes_out: stats.bytesout,
-        })
+        replies::load_in(&self.success(OvpnCommand::LoadStats).await?)
     }
 
     /// The server's release, such as `2.6.14`.
     pub(crate) async fn version(&mut self) -> Result<Option<String>, ControlError> {
-        let lines = self.lines(OvpnCommand::Version).await?;
-        let version = parse_version(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
-        let line = version.openvpn_version_line().unwrap_or_default();
-        Ok(line
-            .split_whitespace()
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-            .map(str::to_owned))
+        replies::version_in(&self.lines(OvpnCommand::Version).await?)
     }
 
     /// Clients that have finished their handshake.
     pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ControlError> {
-        let lines = self.lines(OvpnCommand::Status(StatusFormat::V3)).await?;
-        let status = parse_status(&lines).map_err(|error| ControlError::Unreadable(error.into()))?;
-        let sessions = status
-            .clients
-            .into_iter()
-            .filter(|client| client.common_name != HALF_OPEN);
-        Ok(sessions
-            .filter_map(|client| {
-                Some(Session {
-                    cid: client.cid?,
-                    since: utc(client.connected_since_t?),
-                    common_name: client.common_name,
-                    real_address: client.real_address,
-                    virtual_address: client.virtual_address,
-                    bytes_in: client.bytes_in,
-                    bytes_out: client.bytes_out,
-                })
-            })
-            .collect())
+        replies::sessions_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)
     }
 
     /// Tells one session how to part. The server itself keeps it for 5 s more: follow with [`Self::kill`].
@@ -236,11 +181,4 @@ fn found(outcome: Result<String, ControlError>) -> Result<bool, ControlError> {
         Err(ControlError::Refused(_)) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn utc(timestamp: UtcTimestamp) -> DateTime<Utc> {
-    i64::try_from(timestamp.0)
-        .ok()
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-        .unwrap_or_default()
 }

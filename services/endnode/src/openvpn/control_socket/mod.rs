@@ -9,6 +9,8 @@ mod error;
 mod handle;
 mod task;
 
+pub mod replies;
+
 pub use self::{
     error::ControlError,
     handle::{ControlHandle, Link, Overview},

@@ -12,10 +12,11 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_runtime::{backoff::Backoff, error_chain::chain};
 
 use super::{
-    connection::{Connection, Event, ServerState},
+    connection::{Connection, Event},
     cut::{cut, cut_strangers},
     error::ControlError,
     handle::{ControlHandle, Link, Overview, Reply, Request},
+    replies::ServerState,
 };
 use crate::{
     allow_list::AllowList,

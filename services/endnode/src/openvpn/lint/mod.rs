@@ -13,4 +13,5 @@ pub use self::{
     expected::Expected,
     finding::{Finding, Severity},
     watch::LintedConf,
+    words::{BadLine, words},
 };

@@ -5,7 +5,7 @@ const MOST_WORDS: usize = 16;
 
 /// Why OpenVPN refuses a line. It does not start then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadLine {
+pub enum BadLine {
     /// A backslash before something else than a blank, a double quote or a backslash.
     Backslash,
     /// A quote that does not end on its line.
@@ -23,7 +23,7 @@ enum State {
 
 /// Blanks part words, `#` and `;` at the begin of a word begin a comment, quotes count at the begin of a word only, and a word
 /// ends where its quote does.
-pub(super) fn words(line: &str) -> Result<Vec<String>, BadLine> {
+pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     let (mut words, mut word) = (Vec::new(), String::new());
     let (mut state, mut escaped) = (State::Between, false);
     // The end of the line ends a bare word, as a blank does.

@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// Credentials looked at in one transaction; a user may have more than one.
+/// One transaction takes the users of the next so many credentials, and revokes all that the node made for these users.
 const BATCH: i64 = 200;
 
 /// What happens to the credentials that a node made, when it leaves or is disabled.

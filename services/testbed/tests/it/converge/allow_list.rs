@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{client::ClientOptions, wait};
 
-use super::records::{REPAIR, Records, allow_list, audited, common_name};
+use super::records::{REPAIR, Records, allow_list, audited, bus, common_name};
 use crate::main_job::{
     profile,
     site::{SOON, Site},
@@ -63,6 +63,15 @@ async fn a_session_by_an_added_file_is_cut() {
         .await;
     suspended.unwrap().success().unwrap();
     site.refuses(&only).await;
+    // The command comes twice, and each time the node makes its file as it should be.
+    let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
+    let taken = async || {
+        let consumer = stream.consumer_info(node.id()).await.unwrap();
+        consumer.num_pending == 0 && consumer.num_ack_pending == 0
+    };
+    wait::until(SOON, "the node to have taken its commands", taken)
+        .await
+        .unwrap();
 
     let began = Instant::now();
     fs::write(node.allow_dir().join(&name), "").unwrap();

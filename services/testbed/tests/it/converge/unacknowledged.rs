@@ -38,6 +38,8 @@ impl Scene {
         let mut site = Site::start(StackOptions {
             tunnels: Some(false),
             durability: Durability::Durable,
+            // What is counted here is commands.
+            management_env: vec![("HEALTH_STORAGE_PROBE".to_owned(), "1day".to_owned())],
             ..StackOptions::default()
         })
         .await;

@@ -44,13 +44,21 @@ async fn a_partial_list_changes_what_it_names_and_says_what_it_refused() {
     for username in ["alice", "bob"] {
         site.create(username).await;
     }
+    // Suspended and resumed: her revision is 3.
+    for active in [false, true] {
+        let changed = site
+            .stack
+            .api()
+            .change_user("alice", &json!({ "active": active }), Some(SOON));
+        changed.await.unwrap().success().unwrap();
+    }
     // The node where alice has no profile: what is put there needs no issue.
     let home = site.stack.api().user("alice").await.unwrap().body["server_id"].clone();
     let number = if home == "node-1" { 2 } else { 1 };
     let local = site.stack.node(number).unwrap().api();
     let same = wanted(&site, number, "alice").await;
     let mut older = same.clone();
-    older["revision"] = json!(0);
+    older["revision"] = json!(1);
     let mut bad_name = same.clone();
     bad_name["username"] = json!("../x");
     bad_name["user_key"] = json!(uuid::Uuid::new_v4());

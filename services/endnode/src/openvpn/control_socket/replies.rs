@@ -1,0 +1,151 @@
+//! What OpenVPN's replies say. Pure.
+
+use chrono::{DateTime, Datelike as _, Utc};
+use openvpn_mgmt_codec::{
+    OpenVpnState, UtcTimestamp, parse_status,
+    parsed_response::{parse_current_state, parse_load_stats, parse_pid, parse_version},
+};
+
+use super::error::ControlError;
+use crate::backend::Session;
+
+/// The common name that OpenVPN shows for a handshake which is not finished.
+const HALF_OPEN: &str = "UNDEF";
+
+/// Counters over all clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Clients that have finished their handshake.
+    pub sessions: u64,
+    /// Bytes received from clients.
+    pub bytes_in: u64,
+    /// Bytes sent to clients.
+    pub bytes_out: u64,
+}
+
+/// How the server describes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerState {
+    /// It accepts clients.
+    pub serving: bool,
+    /// Since when it is in this state.
+    pub since: DateTime<Utc>,
+}
+
+/// Process id of the server, from the reply to `pid`.
+pub fn pid_in(reply: &str) -> Result<u32, ControlError> {
+    parse_pid(reply).map_err(|error| ControlError::Unreadable(error.into()))
+}
+
+/// What the server is doing, from the reply to `state`.
+pub fn state_in(lines: &[String]) -> Result<ServerState, ControlError> {
+    let entry = parse_current_state(lines).map_err(|error| ControlError::Unreadable(error.into()))?;
+    Ok(ServerState {
+        serving: entry.name == OpenVpnState::Connected,
+        since: utc(entry.timestamp),
+    })
+}
+
+/// Counters over all clients, from the reply to `load-stats`.
+pub fn load_in(reply: &str) -> Result<Load, ControlError> {
+    let stats = parse_load_stats(reply).map_err(|error| ControlError::Unreadable(error.into()))?;
+    Ok(Load {
+        sessions: stats.nclients,
+        bytes_in: stats.bytesin,
+        bytes_out: stats.bytesout,
+    })
+}
+
+/// The server's release, such as `2.6.14`, from the reply to `version`.
+pub fn version_in(lines: &[String]) -> Result<Option<String>, ControlError> {
+    let version = parse_version(lines).map_err(|error| ControlError::Unreadable(error.into()))?;
+    let line = version.openvpn_version_line().unwrap_or_default();
+    Ok(line
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .map(str::to_owned))
+}
+
+/// Clients that have finished their handshake, from the reply to `status 3`.
+pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
+    let status = parse_status(lines).map_err(|error| ControlError::Unreadable(error.into()))?;
+    let sessions = status
+        .clients
+        .into_iter()
+        .filter(|client| client.common_name != HALF_OPEN);
+    Ok(sessions
+        .filter_map(|client| {
+            Some(Session {
+                cid: client.cid?,
+                since: utc(client.connected_since_t?),
+                common_name: client.common_name,
+                real_address: client.real_address,
+                virtual_address: client.virtual_address,
+                bytes_in: client.bytes_in,
+                bytes_out: client.bytes_out,
+            })
+        })
+        .collect())
+}
+
+/// Seconds since 1970. A time that no message can hold (the years after 9999) becomes the beginning.
+fn utc(timestamp: UtcTimestamp) -> DateTime<Utc> {
+    i64::try_from(timestamp.0)
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .filter(|time| time.year() <= 9999)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATUS: &str = "TITLE\tOpenVPN 2.6.14 x86_64-pc-linux-gnu
+TIME\t2026-11-28 12:00:00\t1795867200
+HEADER\tCLIENT_LIST\tCommon Name\tReal Address\tVirtual Address\tVirtual IPv6 Address\tBytes Received\tBytes Sent\tConnected Since\tConnected Since (time_t)\tUsername\tClient ID\tPeer ID\tData Channel Cipher
+CLIENT_LIST\talice.x\t192.0.2.1:50000\t10.8.0.2\t\t4321\t1234\t2026-11-28 11:59:00\t1795867140\tUNDEF\t7\t0\tAES-256-GCM
+CLIENT_LIST\tUNDEF\t192.0.2.9:50000\t\t\t0\t0\t2026-11-28 11:59:59\t1795867199\tUNDEF\t8\t1\t
+HEADER\tROUTING_TABLE\tVirtual Address\tCommon Name\tReal Address\tLast Ref\tLast Ref (time_t)
+GLOBAL_STATS\tMax bcast/mcast queue length\t0";
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_session_is_one_that_has_finished_its_handshake() {
+        let sessions = sessions_in(&lines(STATUS)).expect("a status");
+        assert_eq!(sessions.len(), 1);
+        assert_eq!((sessions[0].cid, sessions[0].common_name.as_str()), (7, "alice.x"));
+        assert_eq!(sessions[0].since.timestamp(), 1_795_867_140);
+    }
+
+    #[test]
+    fn a_time_that_no_message_can_hold_becomes_the_beginning() {
+        for beyond in ["253402300800", "9223372036854775807"] {
+            let sessions = sessions_in(&lines(&STATUS.replace("1795867140", beyond))).expect("a status");
+            assert_eq!(sessions[0].since, DateTime::<Utc>::UNIX_EPOCH, "{beyond}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_openvpn_says_panics_nothing(
+            text in prop_oneof![".{0,200}", "[A-Z]{2,12}[\t,][ -~\t]{0,80}\n[ -~\t,\n]{0,200}"],
+            at in any::<prop::sample::Index>(),
+            byte in 0x09_u8..0x7f,
+        ) {
+            let mut damaged = STATUS.as_bytes().to_vec();
+            damaged[at.index(STATUS.len())] = byte;
+            for text in [text, String::from_utf8(damaged).expect("ASCII")] {
+                let lines = lines(&text);
+                drop((pid_in(&text), load_in(&text), state_in(&lines), version_in(&lines)));
+                let sessions = sessions_in(&lines).unwrap_or_default();
+                prop_assert!(sessions.iter().all(|session| session.common_name != HALF_OPEN && session.since.year() <= 9999));
+            }
+        }
+    }
+}
