@@ -94,7 +94,10 @@ fn configuration(text: &str) {
     for line in text.lines() {
         let Ok(words) = words(line) else { continue };
         // What is quoted so that nothing in it means anything reads back as it is.
-        let quoted = words.iter().filter(|word| !word.contains('\'')).map(|word| format!("'{word}'"));
+        let quoted = words
+            .iter()
+            .filter(|word| !word.contains('\''))
+            .map(|word| format!("'{word}'"));
         let again = lint::words(&quoted.collect::<Vec<_>>().join(" ")).expect("quoted words");
         let plain: Vec<&String> = words.iter().filter(|word| !word.contains('\'')).collect();
         assert_eq!(again.iter().collect::<Vec<_>>(), plain, "{line:?}");
@@ -114,6 +117,7 @@ fn rendered(path: &ConfPath) -> String {
     let conf = ServerConf {
         port: 1194,
         protocol: Protocol::Udp,
+        ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
         max_clients: NonZeroU32::MIN,
         ca: path.clone(),
