@@ -3,10 +3,7 @@
 
 #![no_main]
 
-use std::{
-    str::FromStr,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use poem::{

@@ -46,11 +46,9 @@ async fn a_partial_list_changes_what_it_names_and_says_what_it_refused() {
     }
     // Suspended and resumed: her revision is 3.
     for active in [false, true] {
-        let changed = site
-            .stack
-            .api()
-            .change_user("alice", &json!({ "active": active }), Some(SOON));
-        changed.await.unwrap().success().unwrap();
+        let (api, change) = (site.stack.api(), json!({ "active": active }));
+        let changed = api.change_user("alice", &change, Some(SOON)).await;
+        changed.unwrap().success().unwrap();
     }
     // The node where alice has no profile: what is put there needs no issue.
     let home = site.stack.api().user("alice").await.unwrap().body["server_id"].clone();
