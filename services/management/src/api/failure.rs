@@ -22,27 +22,36 @@ use crate::{
             register::RegisterNodeError,
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
-        sqlstate::sqlstate,
+        sqlstate::{is_read_only, sqlstate},
         users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
     },
     pki::PkiError,
 };
 
 static AWAY_NOW: LogLimit = LogLimit::new("the database does not answer");
+static READ_ONLY_NOW: LogLimit = LogLimit::new("the database is read-only");
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
 static NOT_ENROLLED: LogLimit = LogLimit::lines("enrolling a node failed", 5);
 
 const DATABASE_AWAY: &str = "the database does not answer";
+/// What callers are told of a database that is read-only.
+pub(super) const DATABASE_READ_ONLY: &str = "the database takes no changes: it is read-only, as a standby is";
 /// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
 const BAD_VALUES: [&str; 3] = ["22", "23514", "23502"];
 /// The classes of connection exceptions, insufficient resources and operator intervention.
 const AWAY: [&str; 3] = ["08", "53", "57"];
 
-/// Turns a database error into 503 if the database cannot be reached, 400 if it refused a value, and 500 otherwise.
+/// Turns a database error into 503 if the database cannot be reached or takes no changes, 400 if it refused a value, and 500 otherwise.
 pub(super) fn database<E>(error: E) -> ApiError
 where
     E: Borrow<DbErr> + Into<Box<dyn Error + Send + Sync>>,
 {
+    if is_read_only(error.borrow()) {
+        if let Some(times) = READ_ONLY_NOW.admit() {
+            tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), times, "The database takes no changes: does DB_HOST name a standby?");
+        }
+        return ApiError::unavailable(DATABASE_READ_ONLY);
+    }
     let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
     let is_away = match sqlstate(error.borrow()) {
         Some(code) if begins(&code, &BAD_VALUES) => {

@@ -7,11 +7,14 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
+use vpnmanager_entities::replica;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::remembered::Remembered;
 
+use super::failure::DATABASE_READ_ONLY;
 use super::tags::Tag;
-use crate::{app::App, storage::bus_stores_nothing};
+use crate::{app::App, ops::sqlstate::is_read_only, storage::bus_stores_nothing};
 
 /// A load balancer needs an answer soon: a database that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,31 +33,54 @@ struct Health {
     server_id: String,
 }
 
+/// What the database does when it is asked to change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DatabaseState {
+    Works,
+    ReadOnly,
+    Away,
+}
+
+impl DatabaseState {
+    /// Found out by a change, which changes nothing.
+    async fn find(app: &App) -> Self {
+        let probe = replica::Entity::update_many()
+            .col_expr(replica::Column::DeafAt, Expr::col(replica::Column::DeafAt))
+            .filter(replica::Column::ServerId.eq(&app.config.server_id))
+            .exec(&app.db);
+        match tokio::time::timeout(PATIENCE, probe).await {
+            Ok(Ok(_)) => Self::Works,
+            Ok(Err(error)) if is_read_only(&error) => Self::ReadOnly,
+            Ok(Err(_)) | Err(_) => Self::Away,
+        }
+    }
+}
+
 /// Without a key anybody may ask: the database is asked at most four times a second.
 #[derive(Default)]
 pub(super) struct HealthApi {
-    database: Remembered<bool>,
+    database: Remembered<DatabaseState>,
 }
 
 #[OpenApi(tag = "Tag::Service")]
 impl HealthApi {
     /// Check management's health
     ///
-    /// Needs no key. A 503 says whether the database, the bus or both cannot be reached. `degraded` is a 200: the replica goes on to take
+    /// Needs no key. A 503 says what is wrong: the database does not answer or takes no changes, or the bus is not connected. `degraded` is a 200: the replica goes on to take
     /// changes, and what ends access reaches the nodes. VPN sessions need neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
-        let ping = async { matches!(tokio::time::timeout(PATIENCE, app.db.ping()).await, Ok(Ok(()))) };
-        let database_is_up = self.database.get(ping).await;
+        let database = self.database.get(DatabaseState::find(&app)).await;
         let bus_is_up = app.bus.client.connection_state() == State::Connected;
-        match (database_is_up, bus_is_up) {
-            (true, true) => Ok(Json(Health::of(&app))),
-            (false, true) => Err(ApiError::unavailable("the database does not answer")),
-            (true, false) => Err(ApiError::unavailable("the bus is not connected")),
-            (false, false) => Err(ApiError::unavailable(
-                "the database does not answer and the bus is not connected",
-            )),
-        }
+        let database = match database {
+            DatabaseState::Works if bus_is_up => return Ok(Json(Health::of(&app))),
+            DatabaseState::Works => None,
+            DatabaseState::ReadOnly => Some(DATABASE_READ_ONLY),
+            DatabaseState::Away => Some("the database does not answer"),
+        };
+        let bus = (!bus_is_up).then_some("the bus is not connected");
+        let wrong: Vec<&str> = database.into_iter().chain(bus).collect();
+        Err(ApiError::unavailable(wrong.join(" and ")))
     }
 }
 

@@ -3,12 +3,14 @@
 use poem::Endpoint;
 use poem::http::{Method, StatusCode};
 use poem::test::{TestClient, TestResponse};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use vpnmanager_management::api;
 use vpnmanager_testbed::wait;
 
 use std::time::Duration;
 
+use crate::database;
 use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
 
 use vpnmanager_entities::api_key::Role;
@@ -208,4 +210,46 @@ async fn health_says_what_is_away() {
     )
     .await;
     assert_eq!(problem["detail"], "the database does not answer");
+}
+
+/// As after a failover, when management is left with the standby.
+#[tokio::test]
+async fn a_database_that_is_read_only_is_named() {
+    let stack = Stack::start().await;
+    let client = stack.client();
+    let make = async |read_only: &str| {
+        let change = format!(
+            "BEGIN READ WRITE;
+             DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {read_only}', current_database()); END $$;
+             COMMIT;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        );
+        let db = database::connect(stack.config.database.connection_url().expose_secret()).await;
+        database::run(&db, &change).await;
+        db.close().await.expect("closed");
+    };
+    let health = async || client.get("/health").send().await.0.status();
+    let told = "the database takes no changes: it is read-only, as a standby is";
+
+    make("on").await;
+    let noticed = wait::until(Duration::from_secs(10), "health to notice", async || {
+        let response = client.get("/health").send().await;
+        if response.0.status() == StatusCode::OK {
+            return false;
+        }
+        problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await.0["detail"] == told
+    });
+    noticed.await.expect("in time");
+    let create = client
+        .post("/api/users")
+        .admin()
+        .body_json(&json!({ "username": "alice" }));
+    let (problem, _) = problem_of(create.send().await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(problem["detail"], told);
+
+    make("off").await;
+    let back = wait::until(Duration::from_secs(10), "health to notice", async || {
+        health().await == StatusCode::OK
+    });
+    back.await.expect("in time");
 }
