@@ -1,7 +1,10 @@
 //! Sets nodes that are silent for too long to stale, and later to lost.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement,
+    sea_query::LockType,
+};
 use vpnmanager_entities::server::{self, NodeState};
 
 use crate::{
@@ -49,7 +52,8 @@ pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
             to: &assessment,
             at: now,
         };
-        transact(db, |tx| async move { age(&tx, transition).await }).await?;
+        let last_seen = server.last_seen;
+        transact(db, |tx| async move { age(&tx, transition, last_seen).await }).await?;
     }
     Ok(())
 }
@@ -68,8 +72,17 @@ fn explain(assessment: Assessment, server: &server::Model, now: DateTime<Utc>) -
 }
 
 /// Changes the state, adds a sample to the history, and records it in the trail. That a node is silent is not in its hand, so this needs no
-/// room of its own.
-async fn age(transaction: &DatabaseTransaction, transition: Transition<'_>) -> Result<(), DbErr> {
+/// room of its own. A node whose heartbeat was being recorded meanwhile, since `last_seen`, is not silent.
+async fn age(
+    transaction: &DatabaseTransaction,
+    transition: Transition<'_>,
+    last_seen: Option<DateTime<Utc>>,
+) -> Result<(), DbErr> {
+    let locked = server::Entity::find_by_name(transition.node.clone()).lock(LockType::NoKeyUpdate);
+    let found = locked.one(transaction).await?;
+    if found.is_none_or(|server| server.last_seen != last_seen) {
+        return Ok(());
+    }
     if let Some(entry) = change_state(transaction, transition).await? {
         let sample = Statement::from_sql_and_values(
             transaction.get_database_backend(),
