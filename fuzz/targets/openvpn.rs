@@ -72,22 +72,10 @@ fn reply(lines: &[String]) {
     }
     let sessions = replies::sessions_in(lines).unwrap_or_default();
     assert!(sessions.iter().all(|session| session.common_name != "UNDEF"));
-    let sessions: Vec<LiveSession> = sessions.into_iter().filter_map(live).collect();
+    let sessions: Vec<LiveSession> = sessions.into_iter().filter_map(Session::live).collect();
     // Management can read what the node says about them.
     let answer = Envelope::new(NodeAnswer::Sessions { sessions, more: false });
     assert!(wire::decode::<NodeAnswer>(&answer.encode()).is_some());
-}
-
-/// As the agent does it.
-fn live(session: Session) -> Option<LiveSession> {
-    Some(LiveSession {
-        common_name: session.common_name.parse().ok()?,
-        real_address: session.real_address,
-        virtual_address: Some(session.virtual_address).filter(|address| !address.is_empty()),
-        bytes_in: session.bytes_in,
-        bytes_out: session.bytes_out,
-        since: session.since,
-    })
 }
 
 fn configuration(text: &str) {

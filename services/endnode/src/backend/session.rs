@@ -1,6 +1,7 @@
 //! Connected clients, and how their sessions end.
 
 use chrono::{DateTime, Utc};
+use vpnmanager_nats::node_requests::LiveSession;
 
 /// One connected client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,20 @@ pub struct Session {
     pub bytes_out: u64,
     /// When it connected.
     pub since: DateTime<Utc>,
+}
+
+impl Session {
+    /// What management is told of it. `None` for a half-open session, or one of a certificate that is none of ours.
+    pub fn live(self) -> Option<LiveSession> {
+        Some(LiveSession {
+            common_name: self.common_name.parse().ok()?,
+            real_address: self.real_address,
+            virtual_address: Some(self.virtual_address).filter(|address| !address.is_empty()),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            since: self.since,
+        })
+    }
 }
 
 /// What a client is told when its session is ended.

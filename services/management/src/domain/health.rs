@@ -16,8 +16,8 @@ const NEARLY_FULL_PERCENT: u64 = 95;
 pub struct Circumstances {
     /// Whether a clone of the node is active.
     pub cloned: bool,
-    /// Whether it lacks users: it has never held all of them, or is to get everything again.
-    pub is_partial: bool,
+    /// Whether it is to get everything again, and the stream is prepared for that.
+    pub resyncs: bool,
     /// Of what it sends more than its budget, for people.
     pub excess: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending.
@@ -46,14 +46,11 @@ pub fn assess(
     // One differing heartbeat is not enough: it may be out of order.
     let drifts = circumstances.drift_since.is_some_and(|since| since < received_at);
     let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
-    let partial = || {
-        let text = || "it does not hold all its users yet".to_owned();
-        circumstances.is_partial.then(text)
-    };
+    let resync = || circumstances.resyncs.then(|| "it gets everything again".to_owned());
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
         .or_else(|| heartbeat.fault.clone())
-        .or_else(partial)
+        .or_else(resync)
         .or_else(drift)
         .or_else(|| circumstances.excess.clone())
         .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))

@@ -1,6 +1,6 @@
 //! `sessions`: who is connected, in pages.
 
-use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer, SESSIONS_PAGE};
+use vpnmanager_nats::node_requests::{NodeAnswer, SESSIONS_PAGE};
 
 use crate::{
     backend::{BackendError, Session, VpnBackend as _},
@@ -18,21 +18,9 @@ fn page(mut sessions: Vec<Session>, offset: u32) -> NodeAnswer {
     let rest = sessions.split_off(from);
     let more = rest.len() > SESSIONS_PAGE;
     NodeAnswer::Sessions {
-        sessions: rest.into_iter().take(SESSIONS_PAGE).filter_map(live).collect(),
+        sessions: rest.into_iter().take(SESSIONS_PAGE).filter_map(Session::live).collect(),
         more,
     }
-}
-
-/// `None` for a half-open session, or one of a certificate that is none of ours.
-fn live(session: Session) -> Option<LiveSession> {
-    Some(LiveSession {
-        common_name: session.common_name.parse().ok()?,
-        real_address: session.real_address,
-        virtual_address: Some(session.virtual_address).filter(|address| !address.is_empty()),
-        bytes_in: session.bytes_in,
-        bytes_out: session.bytes_out,
-        since: session.since,
-    })
 }
 
 #[cfg(test)]

@@ -73,8 +73,7 @@ async fn record_within(
         };
         let circumstances = Circumstances {
             cloned: observed.is_cloned(&server.name),
-            is_partial: server.resync_since.is_some()
-                || (received.by == Speaker::Agent && !received.heartbeat.complete),
+            resyncs: server.resync_since.is_some(),
             drift_since: drifts.remove(&server.name),
             excess: recent_excess(server, received.at).map(str::to_owned),
         };

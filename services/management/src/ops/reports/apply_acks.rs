@@ -196,17 +196,19 @@ fn tombstones(taken: &[Taken<'_>]) -> impl Iterator<Item = AckedTombstone> {
 struct MadeProfile {
     user_id: i64,
     server_id: NodeId,
+    /// Of the command that was answered.
+    revision: i64,
     checksum: String,
     path: String,
 }
 
 async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<MadeProfile>, DbErr> {
-    let issued: Vec<(&NodeId, &Issued)> = acks
+    let issued: Vec<(&Ack, &Issued)> = acks
         .iter()
         .filter_map(|ack| match &ack.outcome {
             Outcome::Applied {
                 issued: Some(issued), ..
-            } => Some((&ack.node, issued)),
+            } => Some((*ack, issued)),
             Outcome::Applied { issued: None, .. }
             | Outcome::Failed { .. }
             | Outcome::Refused { .. }
@@ -218,24 +220,27 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     }
     let column =
         |value: fn(&Issued) -> String| -> Vec<String> { issued.iter().map(|(_, issued)| value(issued)).collect() };
-    let nodes: Vec<String> = issued.iter().map(|(node, _)| node.to_string()).collect();
+    let nodes: Vec<String> = issued.iter().map(|(ack, _)| ack.node.to_string()).collect();
+    let revisions: Vec<i64> = issued.iter().map(|(ack, _)| ack.revision.0).collect();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "UPDATE credentials c SET profile_checksum = i.checksum
-         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[]) AS i (common_name, node, checksum, path)
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS i (common_name, node, checksum, path, revision)
          WHERE c.common_name = i.common_name AND c.server_id = i.node AND c.user_id IS NOT NULL
-         RETURNING c.user_id, c.server_id, i.checksum, i.path",
+         RETURNING c.user_id, c.server_id, i.revision, i.checksum, i.path",
         [
             column(|issued| issued.common_name.to_string()).into(),
             nodes.into(),
             column(|issued| issued.profile_checksum.clone()).into(),
             column(|issued| issued.profile_path.clone()).into(),
+            revisions.into(),
         ],
     );
     MadeProfile::find_by_statement(statement).all(transaction).await
 }
 
-/// Records the profile of each user's home node, and sets `synced` from the placements.
+/// Records the profile of each user's home node, and sets `synced` from the placements. The answer to an earlier command may name a profile
+/// that the user has no more.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
     let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
         .into_iter()
@@ -245,6 +250,7 @@ async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: 
     for user in &held.users {
         let is_synced = acks::is_synced(user, held.placements_of(user.id));
         let made = profiles.remove(&(user.id, user.server_id.clone()));
+        let made = made.filter(|made| made.revision == user.revision);
         if is_synced == user.synced && made.is_none() {
             continue;
         }

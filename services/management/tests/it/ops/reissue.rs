@@ -3,12 +3,16 @@
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::{audit_log, credential};
-use vpnmanager_management::ops::users::{
-    locked::LivingUserError,
-    reissue::{OldProfiles, reissue_profile},
+use vpnmanager_management::ops::{
+    reports::apply_reports::apply_reports,
+    users::{
+        locked::LivingUserError,
+        reissue::{OldProfiles, reissue_profile},
+    },
 };
+use vpnmanager_nats::acks::{Ack, Issued, Outcome};
 
-use super::{actor, create, enrol};
+use super::{actor, applied, create, enrol, view};
 use crate::stack::Stack;
 
 async fn credentials(stack: &Stack, user_id: i64) -> Vec<credential::Model> {
@@ -78,4 +82,35 @@ async fn who_is_not_there_gets_no_profile() {
     let name = "nobody".parse().expect("a username");
     let refused = reissue_profile(&stack.app, &actor(), &name, OldProfiles::Keep).await;
     assert!(matches!(refused, Err(LivingUserError::UnknownUser)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_late_answer_about_the_profile_before_does_not_put_it_back() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let first = credentials(&stack, alice.user.id).await.remove(0);
+    reissue_profile(&stack.app, &actor(), &alice.user.username, OldProfiles::Keep)
+        .await
+        .expect("reissued");
+    let second = credentials(&stack, alice.user.id).await.remove(1);
+    let issued = async |revision, credential: &credential::Model, checksum: &str| {
+        let ack = Ack {
+            outcome: Outcome::Applied {
+                issued: Some(Issued {
+                    common_name: credential.common_name.clone(),
+                    profile_path: "/profile.ovpn".to_owned(),
+                    profile_checksum: checksum.to_owned(),
+                }),
+                note: None,
+            },
+            ..applied("node-1", &alice, revision)
+        };
+        apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+        view(&stack, "alice").await.expect("there").user
+    };
+    let user = issued(1, &first, "old").await;
+    assert_eq!((user.checksum, user.synced), (None, false));
+    let user = issued(2, &second, "new").await;
+    assert_eq!((user.checksum.as_deref(), user.synced), (Some("new"), true));
 }

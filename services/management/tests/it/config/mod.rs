@@ -1,5 +1,7 @@
 //! Configuration: precedence, messages, masking.
 
+mod database;
+
 use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
@@ -132,44 +134,6 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
 }
 
 #[test]
-fn the_owner_of_the_tables_is_another_role_at_the_same_place() {
-    let owner_url = |env: &[(&str, &str)]| {
-        let config = load(&[], &[&[KEY], env].concat(), None).expect("valid");
-        let url = config.database.owner_connection_url();
-        url.map(|url| url.expose_secret().to_owned())
-    };
-    assert_eq!(owner_url(&[]), None);
-    assert_eq!(owner_url(&[("DATABASE_URL", "postgres://u@h/d")]), None);
-    let parts = [
-        ("DB_HOST", "db"),
-        ("DB_OWNER_USER", "owner"),
-        ("DB_OWNER_PASSWORD", "p/w"),
-    ];
-    assert_eq!(
-        owner_url(&parts).expect("an owner"),
-        "postgres://owner:p%2Fw@db:5432/vpnmanager?sslmode=verify-full"
-    );
-    let urls = [
-        ("DATABASE_URL", "postgres://u@h/d"),
-        ("DATABASE_OWNER_URL", "postgres://o@h/d"),
-    ];
-    assert_eq!(
-        owner_url(&urls).expect("an owner"),
-        "postgres://o@h/d?sslmode=verify-full"
-    );
-
-    let same = [
-        ("DATABASE_URL", "postgres://u@h/d"),
-        ("DATABASE_OWNER_URL", "postgres://u:hush@h/d"),
-    ];
-    let both = [("DATABASE_URL", "postgres://u@h/d"), ("DB_OWNER_USER", "o")];
-    for (wrong, named) in [(same, "DATABASE_OWNER_URL"), (both, "DB_OWNER_USER")] {
-        let text = usage(load(&[], &[&[KEY], &wrong[..]].concat(), None));
-        assert!(text.contains(named) && !text.contains("hush"), "{text}");
-    }
-}
-
-#[test]
 fn wrong_secrets_are_not_repeated() {
     for (variable, value) in [
         ("API_KEY", "hush hush"),
@@ -223,27 +187,6 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
-fn odd_characters_survive_in_the_connection_url() {
-    let env = [
-        KEY,
-        ("DB_PASSWORD", "p@ss/w?rd#%"),
-        ("DB_HOST", "/var/run/postgresql"),
-        ("DB_NAME", "a b"),
-    ];
-    let url = load(&[], &env, None).expect("valid").database.connection_url();
-    let expected = "postgres://vpnmanager:p%40ss%2Fw%3Frd%23%25@localhost:5432/a%20b?sslmode=prefer&host=%2Fvar%2Frun%2Fpostgresql";
-    assert_eq!(url.expose_secret(), expected);
-    let url = load(&[], &[KEY, ("DB_HOST", "::1")], None)
-        .expect("valid")
-        .database
-        .connection_url();
-    assert!(
-        url.expose_secret()
-            .ends_with("@localhost:5432/vpnmanager?sslmode=prefer&host=%3A%3A1")
-    );
-}
-
-#[test]
 fn the_sample_loads() {
     let sample = SERVICE.sample();
     let config = load(&[], &[], Some(&sample)).expect("valid");
@@ -284,132 +227,5 @@ fn a_weak_key_is_refused_with_the_way_to_make_one() {
         let text = usage(load(&[], &[("API_KEY", weak)], None));
         assert!(text.contains("openssl rand -hex 32"), "{text}");
         assert!(!text.contains("hush") && !text.contains("change-me"), "{text}");
-    }
-}
-
-#[test]
-fn a_database_elsewhere_is_verified_unless_the_operator_says_otherwise() {
-    let url = |env: &[(&str, &str)]| {
-        let env: Vec<_> = [KEY].iter().chain(env).copied().collect();
-        let config = load(&[], &env, None).expect("valid");
-        let url = config.database.connection_url().expose_secret().to_owned();
-        (url, config.database.verifies_by_default())
-    };
-    for here in [
-        "localhost",
-        "LOCALHOST",
-        "127.0.0.1",
-        "127.8.0.1",
-        "::1",
-        "::ffff:127.0.0.1",
-        "/run/postgresql",
-    ] {
-        let (url, verifies) = url(&[("DB_HOST", here)]);
-        assert!(url.contains("sslmode=prefer") && !verifies, "{here}: {url}");
-    }
-    for there in [
-        "db.example.org",
-        "10.0.0.5",
-        "2001:db8::1",
-        "localhost.example.org",
-        "0.0.0.0",
-    ] {
-        let (found, verifies) = url(&[("DB_HOST", there)]);
-        assert!(found.contains("sslmode=verify-full") && verifies, "{there}: {found}");
-        for word in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] {
-            let (found, verifies) = url(&[("DB_HOST", there), ("DB_SSLMODE", word)]);
-            assert!(
-                found.contains(&format!("sslmode={word}")) && !verifies,
-                "{there} {word}: {found}"
-            );
-        }
-    }
-    let (found, _) = url(&[("DB_HOST", "db.example.org"), ("DB_SSLROOTCERT", "/etc/ca of ours.pem")]);
-    assert!(
-        found.ends_with("?sslmode=verify-full&sslrootcert=%2Fetc%2Fca%20of%20ours.pem"),
-        "{found}"
-    );
-
-    for (given, expected) in [
-        (
-            "postgres://u@db.example.org/d",
-            "postgres://u@db.example.org/d?sslmode=verify-full",
-        ),
-        (
-            "postgres://u@db.example.org/d?application_name=a",
-            "postgres://u@db.example.org/d?application_name=a&sslmode=verify-full",
-        ),
-        (
-            "postgres://u@[2001:db8::1]/d",
-            "postgres://u@[2001:db8::1]/d?sslmode=verify-full",
-        ),
-        (
-            "postgres://u@localhost/d?host=db.example.org",
-            "postgres://u@localhost/d?host=db.example.org&sslmode=verify-full",
-        ),
-        (
-            "postgres://u@db.example.org/d?sslmode=disable",
-            "postgres://u@db.example.org/d?sslmode=disable",
-        ),
-        (
-            "postgres://u@db.example.org/d?ssl-mode=prefer",
-            "postgres://u@db.example.org/d?ssl-mode=prefer",
-        ),
-        ("postgres://u@localhost/d", "postgres://u@localhost/d"),
-        ("postgres://u@[::1]:5433/d", "postgres://u@[::1]:5433/d"),
-        (
-            "postgres://u@localhost/d?host=/run/postgresql",
-            "postgres://u@localhost/d?host=/run/postgresql",
-        ),
-    ] {
-        let (found, verifies) = url(&[("DATABASE_URL", given)]);
-        assert_eq!((found.as_str(), verifies), (expected, given != expected));
-    }
-}
-
-/// The documents say that they have no effect then; so nothing in them can be wrong.
-#[test]
-fn beside_database_url_no_part_of_it_is_even_read() {
-    let url = "postgres://u:p@db.example.org/vpn?sslmode=disable";
-    let parts = [
-        ("DB_HOST", ""),
-        ("DB_PORT", "tcp://10.0.0.7:5432"),
-        ("DB_USER", ""),
-        ("DB_PASSWORD_FILE", "/nowhere/password"),
-        ("DB_NAME", ""),
-        ("DB_SSLMODE", "maybe"),
-        ("DB_SSLROOTCERT", "/nowhere/ca.pem"),
-    ];
-    let env = [&[KEY, ("DATABASE_URL", url)], parts.as_slice()].concat();
-
-    let config = load(&[], &env, None).expect("valid");
-
-    assert_eq!(config.database.connection_url().expose_secret(), url);
-    assert_eq!(config.database.port, 5432);
-}
-
-/// It would be asked of the name service for half a minute, and the name is a part of the password.
-#[test]
-fn a_database_url_whose_password_is_not_encoded_is_refused_with_what_to_do() {
-    for url in [
-        "postgres://vpn:12/x@db/vpn",
-        "postgres://vpn:p@ss/w0rd@db/vpn",
-        "postgres://vpn:/x@db/vpn",
-        "postgres://vpn:12?x@db/vpn",
-        "postgres://vpn:12#x@db/vpn",
-        "postgres://vpn:pa/ss@db/vpn",
-    ] {
-        let text = usage(load(&[], &[KEY, ("DATABASE_URL", url)], None));
-        assert!(text.contains("%2F") && text.contains("%40"), "{url}: {text}");
-        let (_, password) = url.split_once("vpn:").expect("a password");
-        let password = password.split("@db").next().expect("a password");
-        assert!(!text.contains(password), "{url}: {text}");
-    }
-    for url in [
-        "postgres://vpn:12%2Fx%40@db/vpn",
-        "postgres://db/vpn?user=a@b&password=x@y",
-        "postgres:///vpn?host=/run/postgresql",
-    ] {
-        load(&[], &[KEY, ("DATABASE_URL", url)], None).expect("valid");
     }
 }

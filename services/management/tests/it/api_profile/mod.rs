@@ -1,162 +1,21 @@
 //! The profile of a user over HTTP, with homes that are honest, hostile or old.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod home;
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use poem::{http::StatusCode, test::TestResponse};
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
-use secrecy::ExposeSecret as _;
+use poem::http::StatusCode;
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
-use vpnmanager_entities::{audit_log, credential};
-use vpnmanager_management::ops::credentials::sign::{SigningRequest, sign_batch};
-use vpnmanager_nats::{
-    connect::Bus,
-    envelope::Envelope,
-    ids::{CommonName, NodeId},
-    node_requests::{NodeAnswer, NodeRequest, ProfileParts},
-    sign::{CertificateRequest, SignResult},
-    subjects,
-};
+use vpnmanager_entities::audit_log;
+use vpnmanager_nats::node_requests::{NodeAnswer, ProfileParts};
 use vpnmanager_testbed::wait;
 
-use crate::bus_node::connect_as;
+use self::home::{HOME, Home, SOON};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
-const SOON: Duration = Duration::from_secs(10);
-const HOME: &str = "node-1";
 const EVIL: &str = "script-security 2\nup \"/bin/sh -c id\"\n";
 
 /// What a hostile node makes of an honest part.
 type Change = fn(&str) -> String;
-
-/// A home node that answers each request with what a test gave it.
-struct Home {
-    stack: Stack,
-    says: Arc<Mutex<Bytes>>,
-}
-
-impl Home {
-    /// Enrols the node and lets it answer.
-    async fn start() -> Self {
-        let stack = Stack::start().await;
-        let bus = connect_as(&stack, HOME).await;
-        let home = Self {
-            stack,
-            says: Arc::default(),
-        };
-        home.listen(bus).await;
-        home
-    }
-
-    async fn listen(&self, bus: Bus) {
-        let node: NodeId = HOME.parse().expect("a server id");
-        let mut requests = bus
-            .client
-            .subscribe(subjects::node_requests_of(&node))
-            .await
-            .expect("subscribed");
-        bus.client.flush().await.expect("flushed");
-        let says = Arc::clone(&self.says);
-        self.stack.tasks.spawn_job("node-1", async move {
-            while let Some(message) = requests.next().await {
-                let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
-                assert!(
-                    matches!(request, NodeRequest::Profile { .. } | NodeRequest::Sync),
-                    "{request:?}"
-                );
-                let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
-                let answer = says.lock().expect("unpoisoned").clone();
-                bus.client.publish(reply, answer).await?;
-            }
-            Ok(())
-        });
-        // A node that has just connected hears requests of management a moment later.
-        let subject = subjects::node_request(&HOME.parse().expect("a server id"), &NodeRequest::Sync);
-        let heard = async || {
-            let asked = Envelope::new(NodeRequest::Sync).encode();
-            self.stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
-        };
-        wait::until(SOON, "the home to be heard", heard).await.expect("in time");
-    }
-
-    fn answers(&self, answer: NodeAnswer) {
-        self.says_bytes(Envelope::new(answer).encode());
-    }
-
-    fn says_bytes(&self, payload: Bytes) {
-        *self.says.lock().expect("unpoisoned") = payload;
-    }
-
-    /// Creates a user whose certificate is signed and whose home has acked a profile, and gives what that home holds.
-    async fn issued(&self, username: &str) -> ProfileParts {
-        self.stack.create_user(username).await;
-        let credential = credential::Entity::find()
-            .filter(credential::Column::CommonName.starts_with(format!("{username}.")))
-            .order_by_asc(credential::Column::Id)
-            .one(&self.stack.app.db)
-            .await
-            .expect("read")
-            .expect("a credential");
-        let parts = self.certify(credential.common_name).await;
-        let acked = format!(
-            "UPDATE credentials SET profile_checksum = 'c0ffee' WHERE id = {}",
-            credential.id
-        );
-        self.stack.app.db.execute_unprepared(&acked).await.expect("updated");
-        parts
-    }
-
-    async fn certify(&self, common_name: CommonName) -> ProfileParts {
-        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
-        let request = rcgen::CertificateParams::default()
-            .serialize_request(&key)
-            .expect("a request");
-        let asked = SigningRequest {
-            node: HOME.parse().expect("a server id"),
-            request: CertificateRequest {
-                common_name: common_name.clone(),
-                csr: request.pem().expect("PEM"),
-            },
-        };
-        let pki = &self.stack.app.pki;
-        let signed = sign_batch(&self.stack.app.db, pki, vec![asked]).await.pop();
-        let Some(SignResult::Signed(signed)) = signed else {
-            panic!("{signed:?}")
-        };
-        let client_key = pki.tls_crypt_v2_server_key().new_client_key(common_name.as_str());
-        ProfileParts {
-            certificate: signed.certificate,
-            key: key.serialize_pem(),
-            tls_crypt_v2: client_key.expect("a client key").expose_secret().to_owned(),
-        }
-    }
-
-    async fn profile_of(&self, username: &str) -> TestResponse {
-        let path = format!("/api/users/{username}/profile");
-        self.stack.client().get(&path).admin().send().await
-    }
-
-    /// The text of a profile that is handed out.
-    async fn handed_out(&self, username: &str) -> String {
-        let response = self.profile_of(username).await;
-        response.assert_status_is_ok();
-        response.0.into_body().into_string().await.expect("a text")
-    }
-
-    /// Checks that what the home says is not handed out, and gives the reason.
-    async fn refused(&self, username: &str) -> String {
-        let (problem, _) = problem_of(self.profile_of(username).await, StatusCode::BAD_GATEWAY).await;
-        let detail = problem["detail"].as_str().expect("a detail").to_owned();
-        assert!(detail.contains(HOME), "{detail}");
-        assert!(!problem.to_string().contains("/bin/sh"), "{problem}");
-        assert!(!problem.to_string().contains("PRIVATE KEY"), "{problem}");
-        detail
-    }
-}
 
 #[tokio::test]
 async fn a_profile_comes_from_its_home_and_nowhere_else() {
