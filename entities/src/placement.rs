@@ -43,7 +43,7 @@ pub struct Model {
     pub lease_until: DateTimeUtc,
     /// The share of this row in the digest of the node's state: the 64 bits of the hash as a signed number.
     pub digest: i64,
-    /// Since when the wanted revision ends access and is not applied; `None` for all others.
+    /// Since when a change that ended access has not been applied; `None` when there is none.
     pub urgent_since: Option<DateTimeUtc>,
     /// When the node was last asked directly to apply it.
     pub asked_at: Option<DateTimeUtc>,

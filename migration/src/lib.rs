@@ -7,7 +7,7 @@ use sea_orm_migration::{
 
 mod standing;
 
-pub use standing::{grant, is_up_to_date};
+pub use standing::is_up_to_date;
 
 /// The migration of that name, from the file of that name.
 macro_rules! sql {
@@ -75,13 +75,39 @@ impl MigratorTrait for Migrator {
 /// # Errors
 /// The database does not answer, or a migration fails; nothing is changed then.
 pub async fn run(db: &DatabaseConnection) -> Result<(), DbErr> {
+    run_within(db).await?.commit().await
+}
+
+/// What failed of bringing a database up to date and giving its service the rights that it needs; nothing was changed.
+#[derive(Debug)]
+pub enum OwnerError {
+    /// A migration.
+    Migrate(DbErr),
+    /// Giving the service's role what it needs.
+    Grant(DbErr),
+}
+
+/// The same as the owner of the tables, for a service that owns nothing: in one transaction, so that what the service does meanwhile never
+/// meets a table that it may not use.
+///
+/// # Errors
+/// As for [`run`]; or the role does not exist, or the caller does not own the tables.
+pub async fn run_for(owner: &DatabaseConnection, service: &str) -> Result<(), OwnerError> {
+    let transaction = run_within(owner).await.map_err(OwnerError::Migrate)?;
+    standing::grant(&transaction, service)
+        .await
+        .map_err(OwnerError::Grant)?;
+    transaction.commit().await.map_err(OwnerError::Grant)
+}
+
+async fn run_within(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let transaction = db.begin().await?;
     transaction
         .execute_unprepared("SET LOCAL statement_timeout = 0")
         .await?;
     lock(&transaction).await?;
     Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    Ok(transaction)
 }
 
 /// Keeps others from changing the schema or the rights on it until the transaction ends.

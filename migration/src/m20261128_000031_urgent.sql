@@ -1,7 +1,7 @@
 -- Commands that end access: they are published before all others, and sent to the node directly as well.
 
 ALTER TABLE placements
-    -- Since when the wanted revision ends access and is not applied; empty for all others.
+    -- Since when a change that ended access has not been applied; empty when there is none.
     ADD COLUMN urgent_since TIMESTAMPTZ,
     -- When the node was last asked directly to apply it.
     ADD COLUMN asked_at     TIMESTAMPTZ;

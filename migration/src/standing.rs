@@ -1,10 +1,10 @@
 //! What the database's roles may do: the owner of the tables, and a service that owns nothing.
 
 use sea_orm_migration::sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement,
 };
 
-use crate::{MIGRATIONS, lock};
+use crate::MIGRATIONS;
 
 /// The columns of the audit trail that the service may write. Not `id` and `timestamp`: PostgreSQL numbers and dates each entry.
 const WRITABLE: &str =
@@ -38,19 +38,9 @@ pub async fn is_up_to_date(db: &DatabaseConnection) -> Result<bool, DbErr> {
 }
 
 /// Gives the role of the service what it needs, and no more: it reads all tables, adds to the audit trail, and changes the others. To be
-/// called as the owner of the tables; calling it again changes nothing.
-///
-/// # Errors
-/// The database does not answer, the role does not exist, or the caller does not own the tables.
-pub async fn grant(owner: &DatabaseConnection, service: &str) -> Result<(), DbErr> {
-    let transaction = owner.begin().await?;
-    // Two who change the rights of one table at once fail.
-    lock(&transaction).await?;
-    grant_within(&transaction, service).await?;
-    transaction.commit().await
-}
-
-async fn grant_within(owner: &DatabaseTransaction, service: &str) -> Result<(), DbErr> {
+/// called as the owner of the tables; calling it again changes nothing. Two who change the rights of one table at once fail: the lock of the
+/// migrations keeps them apart.
+pub(crate) async fn grant(owner: &DatabaseTransaction, service: &str) -> Result<(), DbErr> {
     let owned = "SELECT format('%I', relname) AS name FROM pg_class
                  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE')";
     let all = names(owner, owned).await?.join(", ");

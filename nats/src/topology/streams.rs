@@ -1,6 +1,6 @@
 //! The streams and consumers, once they exist: reset, purge, query.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use async_nats::{
     Client,
@@ -31,7 +31,7 @@ use crate::{
 /// Messages asked for at once when commands are listed.
 const LISTING_BATCH: usize = 10_000;
 /// How long the next one may take.
-const LISTING_PATIENCE: Duration = Duration::from_secs(5);
+const LISTING_PATIENCE: Duration = Duration::from_secs(2);
 /// A listing that nobody reads ends after this time.
 const LISTING_ENDS_AFTER: Duration = Duration::from_secs(30);
 
@@ -204,26 +204,11 @@ impl Topology {
             ..consumer::pull::Config::default()
         };
         let created = self.commands.create_consumer(config).await;
-        let listing = created.map_err(TopologyError::request(failed()))?;
-        let mut left = listing.cached_info().num_pending;
-        let mut held = Vec::with_capacity(usize::try_from(left).unwrap_or_default());
-        if left > 0 {
-            let messages = listing.stream().max_messages_per_batch(LISTING_BATCH).messages();
-            let mut messages = messages.await.map_err(TopologyError::request(failed()))?;
-            while left > 0 {
-                let next = tokio::time::timeout(LISTING_PATIENCE, messages.try_next()).await;
-                let next = next.map_err(TopologyError::request(failed()))?;
-                let Some(message) = next.map_err(TopologyError::request(failed()))? else {
-                    break;
-                };
-                left = message.info().map_or(0, |info| info.pending);
-                held.push(HeldCommand::of(&message));
-            }
-        }
+        let mut listing = created.map_err(TopologyError::request(failed()))?;
+        let listed = list(&mut listing).await;
         // It would end by itself.
-        let name = &listing.cached_info().name;
-        let _deleted = self.commands.delete_consumer(name).await;
-        Ok(held)
+        let _deleted = self.commands.delete_consumer(&listing.cached_info().name).await;
+        listed.map_err(|source| TopologyError::request(failed())(source))
     }
 
     /// Removes the command of a subject.
@@ -248,6 +233,36 @@ impl Topology {
             )),
         }
     }
+}
+
+/// Everything that a new consumer gives. A message that is deleted meanwhile does not come.
+async fn list(listing: &mut PullConsumer) -> Result<Vec<HeldCommand>, Box<dyn Error + Send + Sync>> {
+    let mut left = listing.cached_info().num_pending;
+    let mut held = Vec::with_capacity(usize::try_from(left).unwrap_or_default());
+    if left == 0 {
+        return Ok(held);
+    }
+    let mut messages = listing
+        .stream()
+        .max_messages_per_batch(LISTING_BATCH)
+        .messages()
+        .await?;
+    while left > 0 {
+        match tokio::time::timeout(LISTING_PATIENCE, messages.try_next()).await {
+            Ok(next) => {
+                let Some(message) = next? else { break };
+                left = message.info()?.pending;
+                held.push(HeldCommand::of(&message));
+            }
+            Err(late) => {
+                left = listing.info().await?.num_pending;
+                if left > 0 {
+                    return Err(late.into());
+                }
+            }
+        }
+    }
+    Ok(held)
 }
 
 /// Resets the consumer to the oldest unsettled message if more messages are unsettled than `held`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
+use vpnmanager_migration::OwnerError;
 
 use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate, pooler};
 
@@ -111,13 +112,15 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), SchemaError> {
 }
 
 async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
-    vpnmanager_migration::run(owner).await.map_err(migrating_failed)?;
     if config.owner_connection_url().is_none() {
-        return Ok(());
+        return vpnmanager_migration::run(owner).await.map_err(migrating_failed);
     }
     let role = config.service_role();
-    let granted = vpnmanager_migration::grant(owner, &role).await;
-    granted.map_err(|source| SchemaError::Grant { role, source })
+    match vpnmanager_migration::run_for(owner, &role).await {
+        Ok(()) => Ok(()),
+        Err(OwnerError::Migrate(source)) => Err(migrating_failed(source)),
+        Err(OwnerError::Grant(source)) => Err(SchemaError::Grant { role, source }),
+    }
 }
 
 /// One connection of the role that owns the tables, which is the service's where no other is given. It has not the service's limit for a
@@ -132,9 +135,12 @@ pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnect
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
     let connected = Database::connect(options).await;
-    connected.map_err(|source| SchemaError::ConnectOwner {
-        said: config.connecting_failed(&source),
-        source,
+    connected.map_err(|source| match pooler::advice(&source) {
+        Some(advice) => SchemaError::Pooler { advice, source },
+        None => SchemaError::ConnectOwner {
+            said: config.connecting_failed(&source),
+            source,
+        },
     })
 }
 

@@ -22,7 +22,7 @@ use crate::{
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, users::create::Creates, users::waiters::Waiters,
+        keys::refuse::Gatekeeper, nodes::sum_totals::recount, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     pooler,
@@ -56,6 +56,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     schema::warn_of_powers(&db)
         .await
         .context("reading the rights of this role failed")?;
+    recount(&db).await.context("counting what the nodes hold failed")?;
     bootstrap(&db, &config.api_key, &pki).await?;
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;

@@ -1,7 +1,10 @@
 //! Decides whether a node holds what it should: compares what it reports with its placements.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_nats::sync::{StateDigest, StreamId, SyncRequest};
+
+/// A node that applied something this long after it looked at itself had its clock put back meanwhile: its times say nothing then.
+const CLOCK_PUT_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// What a node reports to hold.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +35,9 @@ pub struct Recorded {
 /// Whether the node's digest differs from the recorded one. `None` while that cannot be decided: something is pending on either side, or
 /// the node computed its digest before it applied the newest change.
 pub fn drifts(held: Held, recorded: Recorded) -> Option<bool> {
-    let is_current = recorded.last_applied_at.is_none_or(|at| at < held.at);
+    let is_current = recorded
+        .last_applied_at
+        .is_none_or(|at| at < held.at || at - held.at > CLOCK_PUT_BACK);
     let is_settled = recorded.pending == 0 && held.queued_intents == 0;
     (held.complete && is_settled && is_current).then_some(held.digest != recorded.digest)
 }
@@ -56,7 +61,6 @@ pub fn reason_to_resync(request: &SyncRequest, recorded: Recorded, store: Stream
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use vpnmanager_nats::ids::AgentInstance;
 
     use super::*;
@@ -140,6 +144,15 @@ mod tests {
                 },
                 differing,
                 None,
+            ),
+            (
+                "its clock was put back after its last change",
+                held,
+                Recorded {
+                    last_applied_at: Some(now + TimeDelta::days(365)),
+                    ..differing
+                },
+                Some(true),
             ),
         ];
         for (what, held, recorded, expected) in cases {

@@ -39,12 +39,13 @@ async fn look(app: &App) -> anyhow::Result<Next> {
     }
     match storage::prove(&app.topology, &app.config.server_id).await {
         Ok(()) => {
-            if app.storage.note(None).is_some() {
-                info!("The bus stores commands again");
+            if app.storage.fault().is_some() {
                 record::retry_now(&app.leases)
                     .await
                     .context("making unpublished commands due failed")?;
                 app.publisher.wake();
+                app.storage.note(None);
+                info!("The bus stores commands again");
             }
         }
         Err(failed) => {

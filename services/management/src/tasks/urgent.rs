@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,14 +21,14 @@ use vpnmanager_runtime::{
 use crate::{
     app::App,
     ops::{
-        nodes::ask::AskNodeError,
-        publications::ask_directly::{AskDirectlyError, BATCH, ask_directly, claim, leave_to_stream},
+        publications::ask_directly::{AskDirectlyError, BATCH, OF_ONE_NODE, ask_directly, claim, leave_to_stream},
+        reports::follow_up,
     },
 };
 
-/// Nodes asked at the same time.
+/// Commands that are on their way at the same time.
 const CONCURRENT: usize = 256;
-/// A node that did not answer is left alone for this long, so that what waits for it takes no place from others.
+/// A node that did not answer is left alone for this long.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
 static NOT_APPLIED: LogLimit = LogLimit::lines("a command could not be applied directly", 5);
@@ -37,28 +37,49 @@ pub(super) struct Urgent {
     app: App,
     tasks: Tasks,
     places: Arc<Semaphore>,
-    silent: Silent,
+    asked: Asked,
 }
 
-/// The nodes that did not answer lately. Cheap to clone.
+/// The nodes that are being asked, or that did not answer lately. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-struct Silent {
-    since: Arc<Mutex<HashMap<NodeId, Instant>>>,
+struct Asked {
+    nodes: Arc<Mutex<HashMap<NodeId, Node>>>,
 }
 
-impl Silent {
-    fn note(&self, node: NodeId) {
-        self.since().insert(node, Instant::now());
+#[derive(Debug, Default)]
+struct Node {
+    /// Commands that are on their way to it.
+    in_flight: usize,
+    silent_since: Option<Instant>,
+}
+
+impl Asked {
+    fn begins(&self, node: &NodeId) {
+        self.nodes().entry(node.clone()).or_default().in_flight += 1;
     }
 
-    fn nodes(&self) -> Vec<NodeId> {
-        let mut since = self.since();
-        since.retain(|_, at| at.elapsed() < SILENT_FOR);
-        since.keys().cloned().collect()
+    fn ended(&self, node: &NodeId, is_silent: bool) {
+        if let Some(known) = self.nodes().get_mut(node) {
+            known.in_flight -= 1;
+            if is_silent {
+                known.silent_since = Some(Instant::now());
+            }
+        }
     }
 
-    fn since(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, Instant>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nodes that get no further command now, so that what waits for them takes no place from others.
+    fn spared(&self) -> Vec<NodeId> {
+        let mut nodes = self.nodes();
+        let is_silent = |node: &Node| node.silent_since.is_some_and(|at| at.elapsed() < SILENT_FOR);
+        nodes.retain(|_, node| node.in_flight > 0 || is_silent(node));
+        let spared = nodes
+            .iter()
+            .filter(|(_, node)| node.in_flight >= OF_ONE_NODE || is_silent(node));
+        spared.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<NodeId, Node>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +89,7 @@ impl Urgent {
             app,
             tasks: tasks.clone(),
             places: Arc::new(Semaphore::new(CONCURRENT)),
-            silent: Silent::default(),
+            asked: Asked::default(),
         }
     }
 }
@@ -76,7 +97,7 @@ impl Urgent {
 impl Reconciler for Urgent {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let leases = &self.app.leases;
-        let claims = claim(leases, &self.silent.nodes())
+        let claims = claim(leases, &self.asked.spared())
             .await
             .context("finding commands that end access failed")?;
         if claims.is_empty() {
@@ -91,14 +112,19 @@ impl Reconciler for Urgent {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
                 break;
             };
-            let (app, silent) = (self.app.clone(), self.silent.clone());
+            let (app, asked) = (self.app.clone(), self.asked.clone());
             let node = claim.publication.command.body.node().clone();
+            asked.begins(&node);
             self.tasks.spawn_job("urgent-command", async move {
-                let asked = contain("asking a node directly", ask_directly(&app, claim)).await;
+                let answered = contain("asking a node directly", ask_directly(&app, claim)).await;
+                let is_silent = matches!(&answered, Ok(Err(error)) if error.is_silence());
+                asked.ended(&node, is_silent);
                 drop(place);
-                match asked {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => note(node, &error, &silent),
+                // There may be more for this node.
+                app.urgent.wake();
+                match answered {
+                    Ok(Ok(applied)) => follow_up::forget(&app, applied).await,
+                    Ok(Err(error)) => note(&node, &error),
                     Err(panicked) => warn!(node.id = %node, error = %chain(&panicked), "Asking a node directly failed"),
                 }
                 Ok(())
@@ -108,19 +134,31 @@ impl Reconciler for Urgent {
     }
 }
 
-fn note(node: NodeId, error: &AskDirectlyError, silent: &Silent) {
-    match error {
-        AskDirectlyError::Late | AskDirectlyError::Ask(AskNodeError::Unreachable) => {
-            debug!(node.id = %node, "A node that should end access is away; the stream has the command");
-            silent.note(node);
+fn note(node: &NodeId, error: &AskDirectlyError) {
+    if error.is_silence() {
+        debug!(node.id = %node, "A node that should end access is away; the stream has the command");
+    } else if let Some(times) = NOT_APPLIED.admit() {
+        warn!(times, node.id = %node, error = %chain(error), "A command that ends access could not be applied directly; the stream has it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_spared_while_it_has_enough_or_was_silent() {
+        let asked = Asked::default();
+        let [one, two]: [NodeId; 2] = ["node-1", "node-2"].map(|id| id.parse().expect("a valid id"));
+        for _ in 0..OF_ONE_NODE {
+            assert!(asked.spared().is_empty());
+            asked.begins(&one);
         }
-        AskDirectlyError::Ask(AskNodeError::Request(_) | AskNodeError::Answer(_))
-        | AskDirectlyError::Failed(_)
-        | AskDirectlyError::OtherAnswer
-        | AskDirectlyError::Record(_) => {
-            if let Some(times) = NOT_APPLIED.admit() {
-                warn!(times, node.id = %node, error = %chain(error), "A command that ends access could not be applied directly; the stream has it");
-            }
-        }
+        asked.begins(&two);
+        assert_eq!(asked.spared(), std::slice::from_ref(&one));
+        asked.ended(&one, false);
+        assert!(asked.spared().is_empty());
+        asked.ended(&two, true);
+        assert_eq!(asked.spared(), [two]);
     }
 }

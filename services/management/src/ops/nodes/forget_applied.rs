@@ -13,7 +13,7 @@ struct UserId {
     id: i64,
 }
 
-/// Marks everything that the node should hold as not applied, and its users as not synced. The node's acks mark them again.
+/// Marks everything that the node applied, removals too, as not applied, and its users as not synced. The node's acks mark them again.
 pub async fn forget_applied(app: &App, node: &NodeId) -> Result<(), DbErr> {
     let mut after = 0;
     while let Some(last) = transact(&app.db, |tx| async move { forget_some(&tx, node, after).await }).await? {
@@ -29,7 +29,7 @@ async fn forget_some(transaction: &DatabaseTransaction, node: &NodeId, after: i6
     let users = Statement::from_sql_and_values(
         backend,
         "SELECT u.id FROM users u JOIN placements p ON p.user_id = u.id
-         WHERE p.server_id = $1 AND p.wanted_present AND p.applied_revision > 0 AND u.id > $2
+         WHERE p.server_id = $1 AND p.applied_revision > 0 AND u.id > $2
          ORDER BY u.id LIMIT $3 FOR NO KEY UPDATE OF u",
         [node.clone().into(), after.into(), BATCH.into()],
     );
@@ -41,7 +41,7 @@ async fn forget_some(transaction: &DatabaseTransaction, node: &NodeId, after: i6
     let run = |sql: &'static str, values: Vec<sea_orm::Value>| Statement::from_sql_and_values(backend, sql, values);
     // They are on their way from now on, and overdue only after the usual time.
     let placements = "WITH locked AS MATERIALIZED (
-             SELECT id FROM placements WHERE user_id = ANY($1) AND server_id = $2 ORDER BY id FOR NO KEY UPDATE)
+             SELECT id FROM placements WHERE user_id = ANY($1) AND server_id = $2 AND applied_revision > 0 ORDER BY id FOR NO KEY UPDATE)
          UPDATE placements p SET applied_revision = 0, digest = 0, published_at = now() FROM locked WHERE p.id = locked.id";
     transaction
         .execute_raw(run(placements, vec![ids.clone().into(), node.clone().into()]))

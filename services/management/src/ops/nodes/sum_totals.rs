@@ -1,7 +1,9 @@
 //! Adds the changes of nodes' totals to the totals. Whoever changes placements adds a change and waits for nobody.
 
-use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_runtime::reconcile::Next;
+
+use crate::ops::transact::transact;
 
 /// Changes that one statement adds.
 const BATCH: i64 = 5_000;
@@ -17,10 +19,8 @@ pub async fn sum_totals(db: &DatabaseConnection) -> Result<Next, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         // Totals in the order of their names: no deadlock between two replicas.
-        "WITH taken AS (
-             DELETE FROM node_total_changes WHERE id IN (
-                 SELECT id FROM node_total_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
-             RETURNING *),
+        "WITH oldest AS MATERIALIZED (SELECT id FROM node_total_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED),
+         taken AS (DELETE FROM node_total_changes c USING oldest WHERE c.id = oldest.id RETURNING c.*),
          summed AS (
              INSERT INTO node_totals AS t (server_id, wanted, applied, pending, digest, last_applied_at)
                  SELECT server_id, sum(wanted), sum(applied), sum(pending), bit_xor(digest), max(last_applied_at)
@@ -34,4 +34,24 @@ pub async fn sum_totals(db: &DatabaseConnection) -> Result<Next, DbErr> {
     let taken = Taken::find_by_statement(statement).one(db).await?;
     let is_full = taken.is_some_and(|taken| taken.changes == BATCH);
     Ok(if is_full { Next::Again } else { Next::Idle })
+}
+
+/// Counts everything anew. Totals and placements differ only when somebody changed them by hand, or restored a dump without what keeps them
+/// equal; nothing else would notice.
+pub async fn recount(db: &DatabaseConnection) -> Result<(), DbErr> {
+    transact(db, |tx| async move {
+        // Nobody changes placements meanwhile.
+        tx.execute_unprepared(
+            "LOCK TABLE placements IN SHARE ROW EXCLUSIVE MODE;
+             DELETE FROM node_total_changes;
+             DELETE FROM node_totals;
+             INSERT INTO node_totals (server_id, wanted, applied, pending, digest, last_applied_at)
+                 SELECT server_id, count(*) FILTER (WHERE wanted_present), count(*) FILTER (WHERE applied_revision >= wanted_revision),
+                        count(*) FILTER (WHERE applied_revision < wanted_revision), bit_xor(digest), max(applied_at)
+                 FROM placements GROUP BY server_id",
+        )
+        .await
+        .map(drop)
+    })
+    .await
 }

@@ -17,12 +17,16 @@ use crate::{
     ops::{
         nodes::ask::{AskNodeError, ask_node},
         publications::claim::{Claim, publications},
-        reports::{apply_reports::apply_reports, follow_up},
+        reports::{apply_acks::Applied, apply_reports::apply_reports, follow_up},
     },
 };
 
 /// The most commands that one run takes.
 pub const BATCH: usize = 64;
+/// The most of them for one node: who does not answer holds up nobody else.
+pub const OF_ONE_NODE: usize = 16;
+/// Before a node is asked again for the same command; longer than [`PATIENCE`].
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A node that has not answered for this long gets the command from the stream, if the stream holds it.
@@ -48,21 +52,42 @@ pub enum AskDirectlyError {
     Record(#[from] DbErr),
 }
 
-/// Takes up to [`BATCH`] commands that end access and whose node was not asked lately. Not those for `silent` nodes. Other replicas skip
-/// what is taken; a node that does not answer is asked again after one second, and then less and less often.
-pub async fn claim(db: &DatabaseConnection, silent: &[NodeId]) -> Result<Vec<Claim>, DbErr> {
-    let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+impl AskDirectlyError {
+    /// Whether the node is away or hangs.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Late | Self::Ask(AskNodeError::Unreachable) => true,
+            Self::Ask(AskNodeError::Request(_) | AskNodeError::Answer(_))
+            | Self::Failed(_)
+            | Self::OtherAnswer
+            | Self::Record(_) => false,
+        }
+    }
+}
+
+/// Takes up to [`BATCH`] commands that end access and whose node was not asked lately, [`OF_ONE_NODE`] of each. Not those for nodes that
+/// are `spared`. Other replicas skip what is taken; a node that does not answer is asked again after five seconds, and then less and less
+/// often.
+pub async fn claim(db: &DatabaseConnection, spared: &[NodeId]) -> Result<Vec<Claim>, DbErr> {
+    let spared: Vec<String> = spared.iter().map(ToString::to_string).collect();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE placements SET asked_at = now()
-         WHERE id = ANY (ARRAY(
-             SELECT id FROM placements
+        "WITH due AS MATERIALIZED (
+             SELECT id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements
              WHERE urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
                AND (asked_at IS NULL
-                    OR asked_at + LEAST(GREATEST(asked_at - urgent_since, interval '1 second'), interval '30 seconds') < now())
-             ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED))
+                    OR asked_at + LEAST(GREATEST(asked_at - urgent_since, make_interval(secs => $4)), interval '30 seconds') < now()))
+         UPDATE placements SET asked_at = now()
+         WHERE id = ANY (ARRAY(
+             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= $3 ORDER BY id LIMIT $2))
+             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING *",
-        [silent.into(), i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
+        [
+            spared.into(),
+            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
+            i64::try_from(OF_ONE_NODE).unwrap_or(i64::MAX).into(),
+            ASK_AGAIN_AFTER.as_secs_f64().into(),
+        ],
     );
     let claimed = placement::Model::find_by_statement(statement).all(db).await?;
     publications(db, claimed).await
@@ -72,15 +97,18 @@ pub async fn claim(db: &DatabaseConnection, silent: &[NodeId]) -> Result<Vec<Cla
 pub async fn leave_to_stream(db: &DatabaseConnection) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE placements SET urgent_since = NULL
-         WHERE urgent_since < now() - make_interval(secs => $1) AND published_revision >= wanted_revision",
+        "WITH left_over AS MATERIALIZED (
+             SELECT id FROM placements
+             WHERE urgent_since < now() - make_interval(secs => $1) AND published_revision >= wanted_revision
+             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+         UPDATE placements p SET urgent_since = NULL FROM left_over WHERE p.id = left_over.id",
         [LEFT_TO_STREAM_AFTER.as_secs_f64().into()],
     );
     db.execute_raw(statement).await.map(drop)
 }
 
-/// Has the node apply the command now, and records its answer.
-pub async fn ask_directly(app: &App, claim: Claim) -> Result<(), AskDirectlyError> {
+/// Has the node apply the command now, and records its answer. Returns what the stream need not keep.
+pub async fn ask_directly(app: &App, claim: Claim) -> Result<Applied, AskDirectlyError> {
     let command = claim.publication.command.body;
     let node = command.node().clone();
     let (user_key, revision) = (command.user_key(), command.revision());
@@ -91,7 +119,7 @@ pub async fn ask_directly(app: &App, claim: Claim) -> Result<(), AskDirectlyErro
     let ack: Ack = match answer {
         NodeAnswer::Acked { ack } if (&ack.node, ack.user_key, ack.revision) == (&node, user_key, revision) => ack,
         // Access is changed; the rest of the answer comes through the stream.
-        NodeAnswer::Done => return Ok(()),
+        NodeAnswer::Done => return Ok(Applied::default()),
         NodeAnswer::Failed { error } => return Err(AskDirectlyError::Failed(error)),
         NodeAnswer::Acked { .. }
         | NodeAnswer::Profile { .. }
@@ -101,6 +129,5 @@ pub async fn ask_directly(app: &App, claim: Claim) -> Result<(), AskDirectlyErro
     };
     let applied = apply_reports(app, &[ack], &[]).await?;
     follow_up::tell(app, &applied).await;
-    follow_up::forget(app, applied).await;
-    Ok(())
+    Ok(applied)
 }

@@ -88,8 +88,10 @@ pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Resu
 
 /// Makes placements due whose publication failed and that wait for their next try.
 pub async fn retry_now(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let sql = "UPDATE placements SET lease_until = 'epoch', attempts = 0
-               WHERE published_revision < wanted_revision AND lease_until > now()";
+    let sql = "WITH waiting AS MATERIALIZED (
+                   SELECT id FROM placements WHERE published_revision < wanted_revision AND lease_until > now()
+                   ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+               UPDATE placements p SET lease_until = 'epoch', attempts = 0 FROM waiting WHERE p.id = waiting.id";
     let statement = Statement::from_string(db.get_database_backend(), sql);
     db.execute_raw(statement).await.map(drop)
 }

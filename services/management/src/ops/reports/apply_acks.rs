@@ -28,8 +28,8 @@ pub struct AckedTombstone {
     pub node: NodeId,
     /// The user that it removed.
     pub user: UserKey,
-    /// The stream sequence of the tombstone.
-    pub sequence: u64,
+    /// The stream sequence of the tombstone; `None`: nobody holds the user any more, and whatever the stream holds is of no use.
+    pub sequence: Option<u64>,
 }
 
 /// What a batch of reports changed.
@@ -140,8 +140,7 @@ impl Held {
         unknown.map(|ack| AckedTombstone {
             node: ack.node.clone(),
             user: ack.user_key,
-            // Keys are never used again: whatever the stream holds of this one is of no use.
-            sequence: u64::MAX - 1,
+            sequence: None,
         })
     }
 
@@ -186,7 +185,7 @@ fn tombstones(taken: &[Taken<'_>]) -> impl Iterator<Item = AckedTombstone> {
             Some(AckedTombstone {
                 node: ack.node.clone(),
                 user: ack.user_key,
-                sequence: u64::try_from(placement.published_sequence).ok()?,
+                sequence: Some(u64::try_from(placement.published_sequence).ok()?),
             })
         })
 }

@@ -1,10 +1,11 @@
 //! What follows once reports are recorded.
 
+use futures_util::future::join_all;
 use tracing::debug;
-use vpnmanager_nats::publish;
+use vpnmanager_nats::{publish, subjects};
 use vpnmanager_runtime::error_chain::chain;
 
-use super::apply_acks::Applied;
+use super::apply_acks::{AckedTombstone, Applied};
 use crate::app::App;
 
 /// Tells the requests that wait for these users.
@@ -16,11 +17,31 @@ pub async fn tell(app: &App, applied: &Applied) {
 
 /// Deletes acked tombstones from the stream. One that cannot be deleted stays until its time to live ends.
 pub async fn forget(app: &App, applied: Applied) {
-    for tombstone in applied.tombstones {
-        let forgotten =
-            publish::forget_tombstone(&app.topology, &tombstone.node, tombstone.user, tombstone.sequence).await;
-        if let Err(error) = forgotten {
-            debug!(error = %chain(&error), "Deleting a tombstone failed, it stays until its time to live ends");
-        }
+    join_all(
+        applied
+            .tombstones
+            .into_iter()
+            .map(|tombstone| forget_one(app, tombstone)),
+    )
+    .await;
+}
+
+async fn forget_one(app: &App, tombstone: AckedTombstone) {
+    let AckedTombstone { node, user, sequence } = tombstone;
+    let forgotten = match sequence {
+        Some(sequence) => publish::forget_tombstone(&app.topology, &node, user, sequence)
+            .await
+            .map_err(anyhow::Error::new),
+        None => app
+            .topology
+            .forget_command(&subjects::command(&node, user))
+            .await
+            .map_err(anyhow::Error::new),
+    };
+    if let Err(error) = forgotten {
+        debug!(
+            error = format!("{error:#}"),
+            "Deleting a tombstone failed, it stays until its time to live ends"
+        );
     }
 }

@@ -344,3 +344,31 @@ async fn a_stream_that_holds_another_revision_gets_the_wanted_one() {
     let revisions: Vec<Revision> = held.iter().map(|command| command.revision).collect();
     assert_eq!(revisions, [Revision(2)]);
 }
+
+/// Its one user was removed there, and waits for another node that is away.
+#[tokio::test]
+async fn a_node_that_lost_only_a_removal_is_given_it_again_and_then_left_alone() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-2").await;
+    let well = in_sync(&stack).await;
+    let name = "alice".parse().expect("a valid username");
+    let removed = remove_user(&stack.app, &actor(), &name).await.expect("removed");
+    let acked = async || {
+        let ack = applied("node-1", &removed, removed.user.revision);
+        apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+    };
+    acked().await;
+    let lost = SyncRequest {
+        last_sequence: 0,
+        complete: false,
+        digest: StateDigest::default(),
+        ..well
+    };
+    let answer = ask_until_prepared(&stack, &lost).await;
+    assert!(matches!(answer, SyncAnswer::Resync { .. }), "{answer:?}");
+    let held = stack.app.topology.commands_held(&node("node-1")).await.expect("listed");
+    assert_eq!(held.len(), 1, "the removal: {held:?}");
+    let answer = ask(&stack, &lost).await;
+    assert!(matches!(answer, SyncAnswer::Ok { .. }), "{answer:?}");
+    acked().await;
+}

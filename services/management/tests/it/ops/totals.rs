@@ -11,7 +11,7 @@ use vpnmanager_management::ops::{
     nodes::{
         deregister::deregister_node,
         read::{Progress, progress_of},
-        sum_totals::sum_totals,
+        sum_totals::{recount, sum_totals},
     },
     reports::apply_reports::apply_reports,
     users::remove::remove_user,
@@ -186,5 +186,16 @@ async fn a_node_that_is_enrolled_again_begins_with_nothing() {
         .expect("deregistered");
     let totals = progress_of(&stack.app.db, &[node("node-1")]).await.expect("read");
     assert!(totals.is_empty(), "{totals:?}");
+    compare(&stack).await;
+}
+
+#[tokio::test]
+async fn a_start_counts_anew_what_a_restored_dump_or_a_person_made_wrong() {
+    let stack = fleet().await;
+    create(&stack, "alice").await;
+    sum_all(&stack).await;
+    create(&stack, "bob").await;
+    run(&stack.app.db, "UPDATE node_totals SET wanted = wanted * 2, digest = 7").await;
+    recount(&stack.app.db).await.expect("counted");
     compare(&stack).await;
 }

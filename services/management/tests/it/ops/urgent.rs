@@ -7,7 +7,10 @@ use futures_util::StreamExt;
 use sea_orm::{EntityTrait, QueryFilter};
 use vpnmanager_entities::placement;
 use vpnmanager_management::ops::{
-    publications::claim::claim,
+    publications::{
+        ask_directly::{self, OF_ONE_NODE},
+        claim::claim,
+    },
     reports::apply_reports::apply_reports,
     users::{
         change::{UserChange, change_user},
@@ -266,4 +269,33 @@ async fn the_answer_of_a_node_counts_only_for_what_it_was_asked() {
     again.await.expect("asked again");
     let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
     assert!(rows.iter().all(|placed| placed.applied_revision == 1), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_node_with_many_commands_takes_no_place_from_another() {
+    let stack = Stack::start().await;
+    for name in ["node-1", "node-2"] {
+        enrol(&stack, name).await;
+    }
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    for (server, count) in [("node-1", 100), ("node-2", 1)] {
+        let users = format!(
+            "WITH made AS (INSERT INTO users (key, username, server_id, created_by)
+                 SELECT gen_random_uuid(), '{server}-' || n, '{server}', 'test' FROM generate_series(1, {count}) n RETURNING id)
+             INSERT INTO placements (user_id, server_id, role, wanted_revision, urgent_since)
+             SELECT id, '{server}', 'home', 1, now() FROM made"
+        );
+        run(&stack.app.db, &users).await;
+    }
+    let claimed = ask_directly::claim(&stack.app.leases, &[]).await.expect("claimed");
+    let of = |id: &str| {
+        let nodes = claimed.iter().map(|claim| claim.publication.command.body.node());
+        nodes.filter(|name| **name == node(id)).count()
+    };
+    assert_eq!((of("node-1"), of("node-2")), (OF_ONE_NODE, 1));
+    let others = ask_directly::claim(&stack.app.leases, &[node("node-1")])
+        .await
+        .expect("claimed");
+    assert!(others.is_empty(), "{others:?}");
 }
