@@ -5,52 +5,12 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait},
 };
 
+mod migrations;
 mod standing;
 
 pub use standing::is_up_to_date;
 
-/// The migration of that name, from the file of that name.
-macro_rules! sql {
-    ($name:literal) => {
-        SqlMigration {
-            name: $name,
-            sql: include_str!(concat!($name, ".sql")),
-        }
-    };
-}
-
-/// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
-const MIGRATIONS: &[SqlMigration] = &[
-    sql!("m20261122_000001_initial"),
-    sql!("m20261128_000005_budgets"),
-    sql!("m20261128_000010_enrolment"),
-    sql!("m20261128_000011_node_revocations"),
-    sql!("m20261128_000012_local_requests"),
-    sql!("m20261128_000020_audit_partitions"),
-    sql!("m20261128_000030_node_totals"),
-    sql!("m20261128_000031_urgent"),
-    sql!("m20261128_000032_node_faults"),
-];
-
-/// A migration that runs one file of SQL.
-#[derive(Debug, Clone, Copy)]
-struct SqlMigration {
-    name: &'static str,
-    sql: &'static str,
-}
-
-impl MigrationName for SqlMigration {
-    fn name(&self) -> &str {
-        self.name
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for SqlMigration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared(self.sql).await.map(drop)
-    }
-}
+use migrations::MIGRATIONS;
 
 /// Any constant that nothing else in this database locks; the letters of "vpnm".
 const MIGRATION_LOCK: i64 = 0x7670_6e6d;

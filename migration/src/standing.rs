@@ -4,7 +4,7 @@ use sea_orm_migration::sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement,
 };
 
-use crate::MIGRATIONS;
+use crate::migrations::MIGRATIONS;
 
 /// The columns of the audit trail that the service may write. Not `id` and `timestamp`: PostgreSQL numbers and dates each entry.
 const WRITABLE: &str =

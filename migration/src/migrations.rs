@@ -1,0 +1,46 @@
+//! The list of migrations.
+
+use sea_orm_migration::{prelude::*, sea_orm::ConnectionTrait};
+
+/// The migration of that name, from the file of that name.
+macro_rules! sql {
+    ($name:literal) => {
+        SqlMigration {
+            name: $name,
+            sql: include_str!(concat!($name, ".sql")),
+        }
+    };
+}
+
+/// The migrations, in order. Each is a file of SQL beside this one; one that was released never changes.
+pub(crate) const MIGRATIONS: &[SqlMigration] = &[
+    sql!("m20261122_000001_initial"),
+    sql!("m20261128_000005_budgets"),
+    sql!("m20261128_000010_enrolment"),
+    sql!("m20261128_000011_node_revocations"),
+    sql!("m20261128_000012_local_requests"),
+    sql!("m20261128_000020_audit_partitions"),
+    sql!("m20261128_000030_node_totals"),
+    sql!("m20261128_000031_urgent"),
+    sql!("m20261128_000032_node_faults"),
+];
+
+/// A migration that runs one file of SQL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SqlMigration {
+    pub(crate) name: &'static str,
+    sql: &'static str,
+}
+
+impl MigrationName for SqlMigration {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SqlMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(self.sql).await.map(drop)
+    }
+}
