@@ -9,6 +9,7 @@ mod measure;
 mod options;
 mod report;
 mod rounds;
+mod scale;
 mod verify;
 
 use std::time::Instant;
@@ -22,6 +23,7 @@ use vpnmanager_testbed::{
 
 pub(crate) use load::{Latencies, Summary};
 pub(crate) use options::Bench;
+pub(crate) use scale::Scale;
 
 use crate::{
     interrupt::unless_interrupted,
@@ -63,7 +65,7 @@ impl Bench {
         );
         let result = measured?;
         say(report::table(&result));
-        let file = report::store(&self.out, &result)?;
+        let file = report::store(&self.out, "creates", result.at, &result)?;
         say(format_args!("Result: {}", file.display()));
         Ok(())
     }

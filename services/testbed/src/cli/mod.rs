@@ -35,6 +35,8 @@ enum Command {
     Share(share::Share),
     /// Measure creates and the least that they could cost, with a separate stack
     Bench(crate::bench::Bench),
+    /// Measure a fleet with many users: looks, idling, suspensions beside other work, a lost journal
+    Scale(crate::bench::Scale),
     /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
     /// Attack a fleet with one node's credential and with none, and measure what that does to everybody else
@@ -52,6 +54,7 @@ impl Cli {
             Command::Start(start) => start.run().await,
             Command::Share(share) => share.run().await,
             Command::Bench(bench) => bench.run().await,
+            Command::Scale(scale) => scale.run().await,
             Command::Chaos(chaos) => chaos.run().await,
             Command::Attack(attack) => attack.run().await,
         }

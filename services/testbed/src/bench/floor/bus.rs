@@ -81,7 +81,8 @@ pub(super) fn number(message: &jetstream::Message) -> Option<i64> {
     message.subject.rsplit_once('.')?.1.parse().ok()
 }
 
-async fn connect(stack: &Stack) -> anyhow::Result<Client> {
+/// Connects as management does.
+pub(in crate::bench) async fn connect(stack: &Stack) -> anyhow::Result<Client> {
     let options = ConnectOptions::new()
         .credentials_file(stack.nats_creds())
         .await

@@ -9,4 +9,5 @@ mod chain;
 mod issue;
 mod rows;
 
+pub(super) use bus::connect;
 pub(super) use chain::{Floor, Span};

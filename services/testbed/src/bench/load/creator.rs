@@ -17,6 +17,7 @@ const TOLD: usize = 5;
 #[derive(Debug)]
 pub(in crate::bench) struct Creator {
     api: Api,
+    prefix: String,
     next: AtomicU64,
     created: AtomicU64,
     failed: AtomicU64,
@@ -28,7 +29,13 @@ impl Creator {
     pub(in crate::bench) const PREFIX: &str = "bench-";
 
     pub(in crate::bench) fn new(stack: &Stack) -> Self {
+        Self::named(stack, Self::PREFIX)
+    }
+
+    /// One whose usernames begin with this.
+    pub(in crate::bench) fn named(stack: &Stack, prefix: &str) -> Self {
         Self {
+            prefix: prefix.to_owned(),
             api: stack.api(),
             next: AtomicU64::new(1),
             created: AtomicU64::new(0),
@@ -40,7 +47,7 @@ impl Creator {
     /// Creates one user; with `wait` it counts only if every node of the user has applied it.
     /// False when it failed.
     pub(in crate::bench) async fn create(&self, wait: Option<Duration>) -> bool {
-        let name = format!("{}{:07}", Self::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}{:07}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let problem = match self.api.create_user(&name, wait).await {
             Err(error) => Some(anyhow::Error::from(error).to_string()),
             Ok(answer) if answer.status != 201 => Some(format!("{}: {}", answer.status, answer.text)),

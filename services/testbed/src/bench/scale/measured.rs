@@ -1,0 +1,58 @@
+//! What is measured, and the result.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::bench::{conditions::Conditions, load::Summary};
+
+/// How many users, and for how long.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct Scale {
+    /// Users to create before anything is measured
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
+    pub(super) users: u32,
+    /// Seconds of standing idle, and of creates beside suspensions
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(super) seconds: u64,
+    /// Folder for the result, a JSON file
+    #[arg(long, default_value = "target/bench")]
+    pub(super) out: PathBuf,
+}
+
+/// All results.
+#[derive(Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) at: chrono::DateTime<chrono::Utc>,
+    pub(super) options: Scale,
+    pub(super) conditions: Conditions,
+    pub(super) created_per_second: f64,
+    pub(super) views: Beside,
+    /// Percent of a core by program.
+    pub(super) idle_percent: Vec<(String, f64)>,
+    pub(super) suspensions: Vec<(&'static str, Beside)>,
+    pub(super) resync: Resync,
+    pub(super) memory_mib: Vec<(String, f64)>,
+}
+
+/// A measurement and its floor of the same minute.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Beside {
+    pub(super) ours: Summary,
+    pub(super) floor: Summary,
+}
+
+/// A node that lost its journal.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Resync {
+    /// Seconds from the start of its agent until it holds every user.
+    pub(super) held_seconds: f64,
+    /// Seconds until management knows that.
+    pub(super) known_seconds: f64,
+    /// Seconds until the profiles are made anew whose keys were lost.
+    pub(super) issued_seconds: f64,
+    /// Seconds to pull all its commands with a bare consumer and to write them into a SQLite file.
+    pub(super) floor_seconds: f64,
+    pub(super) users: i64,
+}

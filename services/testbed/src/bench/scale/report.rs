@@ -1,0 +1,52 @@
+//! The result as a table.
+
+use super::measured::{Beside, Measured};
+
+/// Everything that a person should know of the result.
+pub(super) fn table(measured: &Measured) -> String {
+    let conditions = &measured.conditions;
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "{} users on two nodes; {}, {} cores, {:.0} GiB, a page synced in {:.2} ms; {} build",
+            measured.options.users,
+            conditions.cpu,
+            conditions.cores,
+            conditions.memory_gib,
+            conditions.fdatasync_ms,
+            conditions.build
+        ),
+        format!("created and applied: {:.0} users/s", measured.created_per_second),
+        beside("look at one node", &measured.views),
+    ];
+    for (what, row) in &measured.suspensions {
+        lines.push(beside(&format!("suspend; beside: {what}"), row));
+    }
+    let resync = &measured.resync;
+    lines.push(format!(
+        "a node without journal holds its {} users again after {:.1} s, management knows it after {:.1} s, its profiles are made anew \
+         after {:.1} s; floor {:.1} s",
+        resync.users, resync.held_seconds, resync.known_seconds, resync.issued_seconds, resync.floor_seconds
+    ));
+    let named = |values: &[(String, f64)], unit: &str| {
+        let values = values.iter().map(|(name, value)| format!("{name} {value:.1}{unit}"));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    lines.push(format!("idle, of one core: {}", named(&measured.idle_percent, " %")));
+    lines.push(format!("memory afterwards: {}", named(&measured.memory_mib, " MiB")));
+    lines.join("\n")
+}
+
+fn beside(what: &str, row: &Beside) -> String {
+    let (ours, floor) = (row.ours, row.floor);
+    format!(
+        "{what}: p50 {:.1}, p99 {:.1}, max {:.1} ms ({}); floor p50 {:.1}, p99 {:.1} ms; ratio of p50 {:.1}",
+        ours.p50_ms,
+        ours.p99_ms,
+        ours.max_ms,
+        ours.count,
+        floor.p50_ms,
+        floor.p99_ms,
+        ours.p50_ms / floor.p50_ms
+    )
+}

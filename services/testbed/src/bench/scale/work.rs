@@ -1,0 +1,309 @@
+//! The order of the measurements.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use vpnmanager_testbed::{
+    api::Api,
+    stack::{Part, Stack},
+    wait,
+};
+
+use super::{
+    floor,
+    measured::{Beside, Measured, Resync, Scale},
+};
+use crate::{
+    bench::{
+        accounting::Parties,
+        conditions::Conditions,
+        load::{Creator, Latencies, closed_loop},
+    },
+    screen,
+};
+
+/// Clients that create users at the same time.
+const CLIENTS: u16 = 64;
+/// Looks at a node, and suspensions in a row.
+const SAMPLES: usize = 200;
+/// Between two suspensions beside other work.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a suspension may take until every node has applied it; after that it has failed.
+const WAIT: Duration = Duration::from_secs(30);
+/// How long everything may take that the measurements wait for.
+const PATIENCE: Duration = Duration::from_secs(1200);
+const LOST: &str = "node-2";
+
+pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<Measured> {
+    let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
+    let conditions = Conditions::look(stack, &db, "2.15".to_owned()).await?;
+    let created_per_second = seed(scale, stack, &db).await?;
+    let api = stack.api();
+    let suspender = floor::Suspender::prepare(stack, &db).await?;
+    let parties = Parties::of(stack);
+
+    let started = Instant::now();
+    let views = Beside {
+        floor: floor::view(&db, SAMPLES).await?.summary(),
+        ours: look(&api).await?.summary(),
+    };
+    screen::done(
+        "Look at one node",
+        &format!("p99 {:.1} ms", views.ours.p99_ms),
+        started.elapsed(),
+    );
+
+    let started = Instant::now();
+    let before = parties.read();
+    tokio::time::sleep(scale.length()).await;
+    let used = parties.since(&before);
+    let length = started.elapsed().as_secs_f64();
+    let idle_percent: Vec<(String, f64)> = used
+        .cpu_s
+        .into_iter()
+        .map(|(name, seconds)| (name, seconds / length * 100.0))
+        .collect();
+    screen::done("Stand idle", "", started.elapsed());
+
+    let suspensions = Suspensions::new(&api);
+    let mut rows = Vec::new();
+    rows.push(("nothing else", suspensions.beside(&suspender, nothing()).await?));
+    rows.push(("32 clients create", {
+        let (creator, length) = (Arc::new(Creator::named(stack, "bulk")), scale.length());
+        let creates = closed_loop(32, length, move || {
+            let creator = Arc::clone(&creator);
+            async move { creator.create(None).await }
+        });
+        suspensions
+            .beside(&suspender, async { creates.await.map(drop) })
+            .await?
+    }));
+    drained(&db).await?;
+    let users = endnode(&api).await?["sync"]["wanted"].as_i64().unwrap_or_default();
+    let floor_seconds = floor::pull_and_write(stack, LOST, users).await?.as_secs_f64();
+    let node = lose_journal(stack).await?;
+    let began = Instant::now();
+    let mut resync = None;
+    rows.push(("a node gets everything again", {
+        let whole = async {
+            resync = Some((held(&node, began).await?, known(&api, began).await?));
+            Ok(())
+        };
+        suspensions.beside(&suspender, whole).await?
+    }));
+    let (held_seconds, known_seconds) = resync.context("nothing was measured")?;
+    drained(&db).await?;
+    let issued_seconds = began.elapsed().as_secs_f64();
+    screen::done(
+        "Make a node whole again",
+        &format!("{held_seconds:.1} s"),
+        began.elapsed(),
+    );
+    Ok(Measured {
+        at: chrono::Utc::now(),
+        options: scale.clone(),
+        conditions,
+        created_per_second,
+        views,
+        idle_percent,
+        suspensions: rows,
+        resync: Resync {
+            held_seconds,
+            known_seconds,
+            issued_seconds,
+            floor_seconds,
+            users,
+        },
+        memory_mib: Parties::of(stack).memory(),
+    })
+}
+
+async fn nothing() -> anyhow::Result<()> {
+    tokio::time::sleep(PAUSE * 100).await;
+    Ok(())
+}
+
+/// Creates the users, and waits until both nodes hold them.
+async fn seed(scale: &Scale, stack: &Stack, db: &DatabaseConnection) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let creator = Arc::new(Creator::new(stack));
+    let left = Arc::new(AtomicU32::new(scale.users));
+    let work = {
+        let (creator, left) = (Arc::clone(&creator), Arc::clone(&left));
+        move || {
+            let (creator, left) = (Arc::clone(&creator), Arc::clone(&left));
+            async move {
+                let one = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+                match one {
+                    Ok(_) => creator.create(None).await,
+                    // Nothing is left to do.
+                    Err(_) => {
+                        tokio::time::sleep(PAUSE).await;
+                        false
+                    }
+                }
+            }
+        }
+    };
+    while left.load(Ordering::Relaxed) > 0 {
+        closed_loop(CLIENTS, Duration::from_secs(5), work.clone()).await?;
+    }
+    let (failed, told) = creator.failures();
+    ensure!(failed == 0, "{failed} creates failed, such as {told:?}");
+    drained(db).await?;
+    let rate = f64::from(scale.users) / started.elapsed().as_secs_f64();
+    screen::done(
+        "Create the users",
+        &format!("{rate:.0}/s until applied"),
+        started.elapsed(),
+    );
+    Ok(rate)
+}
+
+async fn drained(db: &DatabaseConnection) -> anyhow::Result<()> {
+    let pending = Statement::from_string(
+        db.get_database_backend(),
+        "SELECT count(*) AS pending FROM users WHERE NOT synced OR (active AND checksum IS NULL)",
+    );
+    let none = async || {
+        let row = db
+            .query_one_raw(pending.clone())
+            .await
+            .map_err(|error| error.to_string())?;
+        match row.and_then(|row| row.try_get::<i64>("", "pending").ok()) {
+            Some(0) => Ok(()),
+            pending => Err(format!("{pending:?} users pending")),
+        }
+    };
+    wait::until_ok(PATIENCE, "every user to be synced", none).await?;
+    Ok(())
+}
+
+async fn look(api: &Api) -> anyhow::Result<Latencies> {
+    let mut latencies = Latencies::default();
+    for _ in 0..SAMPLES {
+        let began = Instant::now();
+        api.endnode("node-1").await?.expect(200)?;
+        latencies.record(began.elapsed());
+    }
+    Ok(latencies)
+}
+
+async fn endnode(api: &Api) -> anyhow::Result<Value> {
+    Ok(api.endnode(LOST).await?.expect(200)?.body)
+}
+
+/// Stops the agent, takes its journal away, and starts it. OpenVPN runs on.
+async fn lose_journal(stack: &mut Stack) -> anyhow::Result<Api> {
+    stack.stop_part(Part::Node(2)).await?;
+    for suffix in ["", "-wal", "-shm"] {
+        let file = stack.state().node_dir(2).join(format!("journal.db{suffix}"));
+        if file.exists() {
+            fs::remove_file(file)?;
+        }
+    }
+    let node = stack.node(2)?.api();
+    stack.launch_part(Part::Node(2))?;
+    Ok(node)
+}
+
+/// Waits until the node says that it holds every user again; gives the seconds.
+async fn held(node: &Api, began: Instant) -> anyhow::Result<f64> {
+    let held = async || match node.get("/health").await {
+        Ok(health) if health.body["in_sync"] == true => Ok(()),
+        Ok(health) => Err(health.text),
+        Err(error) => Err(error.to_string()),
+    };
+    wait::until_ok(PATIENCE, "the node to hold every user", held).await?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// Waits until management knows it; gives the seconds.
+async fn known(api: &Api, began: Instant) -> anyhow::Result<f64> {
+    let whole = async || {
+        let node = endnode(api).await.map_err(|error| error.to_string())?;
+        let sync = &node["sync"];
+        // What suspensions have pending is not counted.
+        let holds = node["health"]["users"] == sync["wanted"] && node["health"]["complete"] == true;
+        let pending = sync["pending"].as_i64().unwrap_or(i64::MAX);
+        if holds && pending < 10 {
+            Ok(())
+        } else {
+            Err(node.to_string())
+        }
+    };
+    wait::until_ok(PATIENCE, "the node to be whole", whole).await?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// Suspends users, each once.
+struct Suspensions {
+    api: Api,
+    next: AtomicU32,
+}
+
+impl Suspensions {
+    fn new(api: &Api) -> Self {
+        Self {
+            api: api.clone(),
+            next: AtomicU32::new(1),
+        }
+    }
+
+    /// Suspends one user after the other while something else is done, and measures the floor before.
+    async fn beside(
+        &self,
+        floor: &floor::Suspender,
+        other: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Beside> {
+        let started = Instant::now();
+        let floor = floor.measure(SAMPLES).await?.summary();
+        let stop = CancellationToken::new();
+        let until = stop.clone().drop_guard();
+        let other = async {
+            let done = other.await;
+            drop(until);
+            done
+        };
+        let (done, ours) = tokio::join!(other, self.suspend(&stop));
+        done?;
+        let ours = ours?.summary();
+        screen::done(
+            "Suspend",
+            &format!("p50 {:.1} ms, p99 {:.1} ms", ours.p50_ms, ours.p99_ms),
+            started.elapsed(),
+        );
+        Ok(Beside { ours, floor })
+    }
+
+    async fn suspend(&self, stop: &CancellationToken) -> anyhow::Result<Latencies> {
+        let mut latencies = Latencies::default();
+        while !stop.is_cancelled() {
+            let name = format!("{}{:07}", Creator::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
+            let began = Instant::now();
+            let answer = self
+                .api
+                .change_user(&name, &json!({ "active": false }), Some(WAIT))
+                .await?;
+            let answer = answer.expect(200)?;
+            ensure!(
+                answer.body["synced"] == true,
+                "not applied in {WAIT:?}: {}",
+                answer.text
+            );
+            latencies.record(began.elapsed());
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(latencies)
+    }
+}
