@@ -23,7 +23,7 @@ mod thief;
 
 mod table;
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, bail};
 use vpnmanager_testbed::stack::Part;
@@ -98,7 +98,7 @@ impl AttackFleet {
 /// The scene that stands, if any. In the short form one attack follows the other on it, as long as they hold.
 #[derive(Default)]
 struct Stage {
-    scene: Option<(Setting, Scene)>,
+    scene: Option<(Setting, Arc<Scene>)>,
 }
 
 impl Stage {
@@ -111,7 +111,7 @@ impl Stage {
         if !stands {
             self.clear().await;
             let scene = Scene::build(attack.setting, size, size.pick(RESIDENTS.0, RESIDENTS.1)).await?;
-            self.scene = Some((attack.setting, scene));
+            self.scene = Some((attack.setting, Arc::new(scene)));
         }
         let Some((_, scene)) = &self.scene else {
             bail!("there is no scene");
@@ -129,8 +129,10 @@ impl Stage {
     async fn clear(&mut self) {
         if let Some((_, scene)) = self.scene.take() {
             // If closing fails, the server ends the connection.
-            let _ = scene.db.close().await;
-            scene.stack.down().await;
+            let _ = scene.db.clone().close().await;
+            if let Some(scene) = Arc::into_inner(scene) {
+                scene.stack.down().await;
+            }
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use rustix::process::nice;
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -99,7 +104,7 @@ impl Times {
 }
 
 /// Attacks a scene. `round` makes names new.
-pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: usize) -> anyhow::Result<Result> {
+pub(super) async fn attack(attack: &Attack, scene: &Arc<Scene>, size: Size, round: usize) -> anyhow::Result<Result> {
     let times = Times::of(size);
     let operator = Arc::new(Operator::new(scene, round)?);
     let (mut calm, mut floor) = (Measured::default(), None);
@@ -109,21 +114,25 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
     }
     if let (Deed::Flood(flood), Size::Full) = (attack.deed, size) {
         let bystander = Credential::of_file(&scene.stack.nats_creds())?;
-        let unheard = flood(scene, size).unheard();
-        floor = Some(
-            phase(scene, &operator, times, unheard.send(scene.bus(), &bystander))
-                .await?
-                .0,
-        );
+        let unheard = apart(scene, move |scene| {
+            async move { flood(scene, size).unheard().send(scene.bus(), &bystander).await }.boxed_local()
+        });
+        floor = Some(phase(scene, &operator, times, unheard).await?.0);
     }
     let stored = Stored::look(scene).await?;
     let before = Before::look(scene, operator.api(), size, round).await?;
     let (during, sight) = match attack.deed {
         Deed::Flood(flood) => {
-            let flood = flood(scene, size).sized(size);
-            phase(scene, &operator, times, flood.send(scene.bus(), &scene.thief)).await?
+            let flooding = apart(scene, move |scene| {
+                async move {
+                    let flood = flood(scene, size).sized(size);
+                    flood.send(scene.bus(), &scene.thief).await
+                }
+                .boxed_local()
+            });
+            phase(scene, &operator, times, flooding).await?
         }
-        Deed::Act(act) => phase(scene, &operator, times, act(scene, size)).await?,
+        Deed::Act(act) => phase(scene, &operator, times, apart(scene, move |scene| act(scene, size))).await?,
     };
     let mut wrong = during.offered.wrong.clone();
     wrong.extend(before.wrong(scene, operator.api(), &sight).await?);
@@ -147,6 +156,26 @@ pub(super) async fn attack(attack: &Attack, scene: &Scene, size: Size, round: us
     };
     result.broken = broken(attack, &result, size);
     Ok(result)
+}
+
+/// Lets the thief work on a thread of his own that gives way to all others. In the field he has a machine of his own; here he shares two
+/// cores with those whom he attacks, and what he needs to send is not to be measured.
+async fn apart<D>(scene: &Arc<Scene>, deed: D) -> anyhow::Result<Offered>
+where
+    D: for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a, anyhow::Result<Offered>> + Send + 'static,
+{
+    let (sender, done) = oneshot::channel();
+    let scene = Arc::clone(scene);
+    let work = move || {
+        nice(19)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(deed(&scene))
+    };
+    thread::Builder::new().name("thief".to_owned()).spawn(move || {
+        // Nobody waits any more when the attack was interrupted.
+        let _gone = sender.send(work());
+    })?;
+    done.await.context("the thread of the thief ended")?
 }
 
 /// Lets the honest callers work while `deed` is done, and a while longer.
