@@ -75,6 +75,8 @@ pub struct Model {
     pub cut_off_until: Option<DateTimeUtc>,
     /// SHA-256 of what it was enrolled as; a request to enrol that equals it is a repetition. `None`: enrolled by an older release.
     pub enrolled_as: Option<Vec<u8>>,
+    /// The pool that the configuration of its agent names, where it is another than `pool`.
+    pub asked_pool: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

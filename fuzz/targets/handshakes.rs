@@ -7,7 +7,7 @@ use vpnmanager_fuzz::{text::is_subject, wire::decode};
 use vpnmanager_nats::{
     intents::{Intent, IntentAnswer},
     subjects::{self, FromNode},
-    sync::{SyncAnswer, SyncRequest},
+    sync::{SyncReply, SyncRequest},
 };
 
 fuzz_target!(|payload: &[u8]| {
@@ -21,6 +21,6 @@ fuzz_target!(|payload: &[u8]| {
         is_subject(&subject, 3);
         assert_eq!(FromNode::parse(&subject), Some(FromNode::Intent(intent.node)));
     }
-    decode::<SyncAnswer>(payload);
+    decode::<SyncReply>(payload);
     decode::<IntentAnswer>(payload);
 });

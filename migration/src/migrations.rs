@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000030_node_totals"),
     sql!("m20261128_000031_urgent"),
     sql!("m20261128_000032_node_faults"),
+    sql!("m20261128_000033_asked_pool"),
 ];
 
 /// A migration that runs one file of SQL.

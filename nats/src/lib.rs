@@ -16,6 +16,7 @@ pub mod payload;
 
 pub mod acks;
 pub mod commands;
+pub mod endpoint;
 pub mod events;
 pub mod headers;
 pub mod heartbeats;

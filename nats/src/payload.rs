@@ -10,7 +10,7 @@ use crate::{
     intents::{Intent, IntentAnswer},
     node_requests::{NodeAnswer, NodeRequest},
     sign::{SignAnswer, SignRequest},
-    sync::{SyncAnswer, SyncRequest},
+    sync::{SyncReply, SyncRequest},
 };
 
 /// The most bytes of any message of a node.
@@ -47,7 +47,8 @@ payloads! {
 // Of management.
 payloads! {
     Command: 256 * 1024;
-    SyncAnswer: 8 * 1024;
+    // The answer, and the addresses and the CAs of the bus.
+    SyncReply: 64 * 1024;
     IntentAnswer: 8 * 1024;
     SignAnswer: 128 * 1024;
     // One command at most.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bounded::{TEXT, Text},
+    endpoint::{BusPlace, Endpoint},
     ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
     times,
 };
@@ -37,12 +38,33 @@ pub struct SyncRequest {
     /// Commands that this run of the agent has received and not settled. If the bus counts more, the others were lost on the way.
     #[serde(default)]
     pub unsettled: u64,
+    /// Where clients reach the node; `None`: an agent of an older release, and what management knows stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
     /// The node's clock.
     #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
 }
 
-/// Management's answer: what the node should do.
+/// Management's answer, with what the node should know whatever the verdict is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncReply {
+    /// What the node should do.
+    #[serde(flatten)]
+    pub answer: SyncAnswer,
+    /// Where the bus is, should it move; `None`: management of an older release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusPlace>,
+}
+
+impl From<SyncAnswer> for SyncReply {
+    /// Nothing is said of the bus.
+    fn from(answer: SyncAnswer) -> Self {
+        Self { answer, bus: None }
+    }
+}
+
+/// What the node should do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum SyncAnswer {

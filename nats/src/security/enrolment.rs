@@ -55,7 +55,9 @@ impl Sha256 {
         Self(hash)
     }
 
-    fn hex(&self) -> String {
+    /// In lower-case hex.
+    #[must_use]
+    pub fn hex(&self) -> String {
         HEXLOWER.encode(&self.0)
     }
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
-use super::keys::NodePublicKey;
-use crate::ids::NodeId;
+use super::{enrolment::Sha256, keys::NodePublicKey};
+use crate::{endpoint::BusPlace, ids::NodeId};
 
 /// Whether a node with this key is a part of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,21 @@ impl Question {
             "vpnmanager standing answer\n{}{standing}\n{}\n",
             self.text(),
             bus_jwt.unwrap_or("-")
+        )
+    }
+
+    /// What management signs beside it, when it says where the bus is. Apart from the answer, because agents of an older release check
+    /// that one as it was.
+    pub fn bus_text(&self, bus: &BusPlace) -> String {
+        let ca = bus
+            .ca
+            .as_deref()
+            .map_or_else(|| "-".to_owned(), |ca| Sha256::of(ca).hex());
+        format!(
+            "vpnmanager standing bus\n{}{}\n{}\n{ca}\n",
+            self.text(),
+            bus.urls.len(),
+            bus.urls.join("\n")
         )
     }
 

@@ -18,7 +18,7 @@ use vpnmanager_nats::{
     payload::Payload,
     sign::{SignAnswer, SignRequest},
     subjects::FromNode,
-    sync::{StateDigest, SyncAnswer, SyncRequest},
+    sync::{StateDigest, SyncReply, SyncRequest},
     topology,
     username::Username,
 };
@@ -133,7 +133,7 @@ fn decode_as_everything(payload: &[u8]) {
     decode_as::<Event>(payload);
     decode_as::<Heartbeat>(payload);
     decode_as::<SyncRequest>(payload);
-    decode_as::<SyncAnswer>(payload);
+    decode_as::<SyncReply>(payload);
     decode_as::<SignRequest>(payload);
     decode_as::<SignAnswer>(payload);
     decode_as::<Intent>(payload);
@@ -154,7 +154,7 @@ fn decode_as<T: Payload>(payload: &[u8]) {
 }
 
 /// Fields that hold PEM, which is not for people. The bound of their message bounds them.
-const PEM: [&str; 5] = ["csr", "certificate", "key", "tls_crypt_v2", "profile"];
+const PEM: [&str; 6] = ["ca", "csr", "certificate", "key", "tls_crypt_v2", "profile"];
 
 /// The same message with this text in place of each that people read, and with so many copies of each entry of a list.
 fn blown_up(message: &Value, text: &str, copies: usize) -> Value {

@@ -1,10 +1,13 @@
 //! The largest honest message of each kind fits its bound, and what is larger or odd is refused, not guessed.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
     bounded::ENTRIES,
-    commands::Command,
+    commands::{Command, Protocol},
+    endpoint::Endpoint,
     envelope::{DecodeError, Envelope},
     events::{Event, EventKind},
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
@@ -138,6 +141,13 @@ fn the_largest_honest_messages_fit() {
                 stream: Some(StreamId(i64::MAX)),
                 queued_intents: u64::MAX,
                 unsettled: u64::MAX,
+                endpoint: Some(Endpoint {
+                    host: Some(["h".repeat(63).as_str(); 3].join(".").parse().unwrap()),
+                    port: NonZeroU16::MAX,
+                    protocol: Protocol::Udp,
+                    pool: node(),
+                    capacity: NonZeroU32::MAX,
+                }),
                 at: late(),
             }),
         ),

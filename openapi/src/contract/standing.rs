@@ -32,6 +32,24 @@ pub struct StandingAnswer {
     /// ECDSA P-256 with SHA-256 (ASN.1) by the fleet's CA, base64url without padding, over the line `vpnmanager standing answer`, the
     /// signed text of the question, the standing, and `bus_jwt` or `-`, each with a line feed after it.
     pub signature: String,
+    /// Where the bus is, for a registered node: it may have moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<StandingBus>,
+}
+
+/// Where the bus is, signed by the CA of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct StandingBus {
+    /// The URLs of the bus.
+    pub urls: Vec<String>,
+    /// The CA of the bus, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// ECDSA P-256 with SHA-256 (ASN.1) by the fleet's CA, base64url without padding, over the line `vpnmanager standing bus`, the signed
+    /// text of the question, the number of `urls`, each of them, and the SHA-256 of `ca` in lower-case hex or `-`, each with a line feed
+    /// after it.
+    pub signature: String,
 }
 
 /// Whether a node with this key is registered.
@@ -85,6 +103,7 @@ impl Example for StandingAnswer {
             standing: StandingWord::Deregistered,
             bus_jwt: None,
             signature: "MEUCIQ".to_owned(),
+            bus: None,
         }
     }
 }

@@ -1,13 +1,30 @@
 //! The agent from its start to its end.
 
+use futures_util::FutureExt as _;
+use tokio::signal::unix::{SignalKind, signal};
 use vpnmanager_runtime::{log_limit, tasks::Tasks};
 
-use crate::{api::LocalNode, config::Config, serve_api::serve_api, start::start, state_dir::StateDir};
+use crate::{
+    api::LocalNode, config::Config, coordination::new_start::NewStart, serve_api::serve_api, start::start,
+    state_dir::StateDir,
+};
 
-/// Runs until SIGTERM or SIGINT, or until a task dies. OpenVPN and its sessions stay as they are when the agent ends.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// What follows the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The process ends.
+    Stopped,
+    /// Another run begins, with what this one saved.
+    Anew,
+}
+
+/// Runs until SIGTERM or SIGINT, until a task dies, or until it has to start anew. OpenVPN and its sessions stay as they are when the agent
+/// ends.
+pub async fn run(config: &Config) -> anyhow::Result<Ended> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let new_start = NewStart::of(&tasks);
     log_limit::start(&tasks);
     let dir = StateDir::new(std::path::absolute(&config.state_dir)?);
     dir.prepare()?;
@@ -15,12 +32,19 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let local = LocalNode::new(config.server_id.clone(), dir.identity().exists());
     serve_api(config, &dir, local.clone(), &tasks).await?;
     let (starting, config, stop) = (tasks.clone(), config.clone(), tasks.token());
-    let timeout = config.shutdown_timeout;
+    let (timeout, wish) = (config.shutdown_timeout, new_start.clone());
     tasks.spawn_job("start", async move {
         tokio::select! {
-            outcome = start(&config, dir, local, &starting) => outcome,
+            outcome = start(&config, dir, local, &starting, wish) => outcome,
             () = stop.cancelled() => Ok(()),
         }
     });
-    Ok(tasks.wait(timeout).await?)
+    tasks.wait(timeout).await?;
+    // A signal that came while this run ended would be lost.
+    let signalled = signals.0.recv().now_or_never().is_some() || signals.1.recv().now_or_never().is_some();
+    Ok(if new_start.is_wanted() && !signalled {
+        Ended::Anew
+    } else {
+        Ended::Stopped
+    })
 }

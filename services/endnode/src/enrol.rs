@@ -175,6 +175,7 @@ fn accept(enrolment: Enrolment, config: &Config, keys: &NodeKeys) -> Result<Iden
         tls_crypt_v2_key: pki.tls_crypt_v2_key,
         server_name_prefix: pki.server_name_prefix,
         enrolled_at: Utc::now(),
+        told_bus: None,
     };
     if identity.is_for(keys) {
         Ok(identity)

@@ -29,8 +29,6 @@ pub struct Enrolled {
     pub dir: StateDir,
     /// The credential that the connection uses; replacing it here changes the next connection.
     pub jwt: NodeJwt,
-    /// Where the bus is.
-    pub address: BusAddress,
 }
 
 impl Enrolled {
@@ -49,13 +47,8 @@ impl Enrolled {
             }
             None => enrol_and_save(config, &dir, &keys).await?,
         };
-        let address = BusAddress {
-            urls: identity.bus_urls.clone(),
-            ca_file: identity.bus_ca.is_some().then(|| dir.bus_ca()),
-        };
         Ok(Self {
             jwt: NodeJwt::from(identity.bus_jwt.clone()),
-            address,
             identity,
             keys,
             dir,
@@ -65,12 +58,16 @@ impl Enrolled {
     /// The connection to the bus. Returns at once; the client connects, and connects again, by itself.
     pub async fn connect(&self) -> anyhow::Result<Bus> {
         let node = self.identity.server_id.clone();
+        let address = BusAddress {
+            urls: self.identity.bus_urls.clone(),
+            ca_file: self.identity.bus_ca.is_some().then(|| self.dir.bus_ca()),
+        };
         let credential = BusIdentity::Node {
             node: node.clone(),
             jwt: self.jwt.clone(),
             seed: self.keys.bus.seed().context("the bus key has no seed")?,
         };
-        Ok(connect(&self.address, node.as_str(), credential).await?)
+        Ok(connect(&address, node.as_str(), credential).await?)
     }
 
     /// What all profiles of the fleet share.

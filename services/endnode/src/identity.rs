@@ -7,6 +7,7 @@ use nkeys::KeyPair;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
+    endpoint::BusPlace,
     ids::NodeId,
     security::{
         creds::{Credentials, CredentialsError},
@@ -51,6 +52,9 @@ pub struct Identity {
     pub server_name_prefix: String,
     /// When the node enrolled.
     pub enrolled_at: DateTime<Utc>,
+    /// Where management said last that the bus is, if that is elsewhere: tried when the bus cannot be reached where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_bus: Option<BusPlace>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -194,6 +198,14 @@ impl Identity {
         Ok(put(&dir.tls_crypt_v2(), &self.tls_crypt_v2_key)?)
     }
 
+    /// Where the bus is, as far as the node knows.
+    pub fn bus_place(&self) -> BusPlace {
+        BusPlace {
+            urls: self.bus_urls.clone(),
+            ca: self.bus_ca.clone(),
+        }
+    }
+
     /// Whether this identity belongs to these keys.
     pub fn is_for(&self, keys: &NodeKeys) -> bool {
         self.bus_public_key.as_str() == keys.bus_public_key()
@@ -269,6 +281,7 @@ mod tests {
             tls_crypt_v2_key: "key".to_owned(),
             server_name_prefix: "node.".to_owned(),
             enrolled_at: Utc::now(),
+            told_bus: None,
         };
         let keys = NodeKeys::load_or_make(&dir, &identity.server_id).unwrap();
         identity.save(&dir, &keys).unwrap();

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use vpnmanager_endnode::{
-    api, app,
+    api,
+    app::{self, Ended},
     config::{Config, SERVICE},
 };
 use vpnmanager_runtime::{
@@ -53,6 +54,7 @@ fn serve(config: &Config, unused: &[String], exposed: &[String]) -> Result<(), S
             "Secrets given as flags show in the list of processes"
         );
     }
-    process::block_on(app::run(config))??;
+    // A runtime for each run: nothing of an earlier one goes on.
+    while process::block_on(app::run(config))?? == Ended::Anew {}
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! What the tasks and the local API of an enrolled node share.
 
 use async_nats::{Client, jetstream};
+use vpnmanager_nats::endpoint::Endpoint;
 
 use crate::{
     apply::Applier,
     backend::BackendHealth,
     coordination::{
-        bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
-        progress::Progress, readiness::Readiness,
+        bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
+        issue_queue::IssueQueue, progress::Progress, readiness::Readiness,
     },
     disk::Disk,
     journal::Journal,
@@ -20,6 +21,8 @@ use crate::{
 pub struct Shared {
     /// Who it is.
     pub node: Node,
+    /// Where clients reach it.
+    pub endpoint: Endpoint,
     /// What it holds.
     pub journal: Journal,
     /// Changes who is let in.
@@ -40,6 +43,8 @@ pub struct Shared {
     pub bus: Client,
     /// The JetStream of this node, over the same connection.
     pub jetstream: jetstream::Context,
+    /// What the handshakes show of the way to management.
+    pub contact: Contact,
     /// Why the bus refuses it, if it does.
     pub bus_refusal: BusRefusal,
     /// The disk of its state.

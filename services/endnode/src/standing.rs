@@ -7,9 +7,12 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use reqwest::StatusCode;
-use vpnmanager_nats::security::standing::{Question, Standing};
+use vpnmanager_nats::{
+    endpoint::BusPlace,
+    security::standing::{Question, Standing},
+};
 use vpnmanager_openapi::contract::scalars::{BusKeyText, SignatureText};
-use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
+use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingBus, StandingQuestion};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,6 +23,8 @@ pub struct StandingReply {
     pub standing: Standing,
     /// A fresh bus credential.
     pub bus_jwt: Option<String>,
+    /// Where the bus is.
+    pub bus: Option<BusPlace>,
 }
 
 /// Nothing is known then, and nothing follows.
@@ -72,10 +77,28 @@ fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result
     if !is_signed {
         return Err(StandingError::Forged);
     }
+    let bus = answered
+        .bus
+        .map(|told| verify_place(question, told, ca_pem))
+        .transpose()?;
     Ok(StandingReply {
         standing,
         bus_jwt: answered.bus_jwt,
+        bus,
     })
+}
+
+fn verify_place(question: &Question, told: StandingBus, ca_pem: &str) -> Result<BusPlace, StandingError> {
+    let signature = BASE64URL_NOPAD.decode(told.signature.as_bytes());
+    let place = BusPlace {
+        urls: told.urls,
+        ca: told.ca,
+    };
+    let text = question.bus_text(&place);
+    match signature.map(|signature| is_signed_by(ca_pem, text.as_bytes(), &signature)) {
+        Ok(Some(true)) => Ok(place),
+        Ok(Some(false) | None) | Err(_) => Err(StandingError::Forged),
+    }
 }
 
 /// `None` when the certificate cannot be read.
@@ -115,6 +138,16 @@ mod tests {
                 standing: standing.into(),
                 bus_jwt: bus_jwt.map(str::to_owned),
                 signature: BASE64URL_NOPAD.encode(&signature.unwrap()),
+                bus: None,
+            }
+        }
+
+        fn places(&self, question: &Question, place: &BusPlace) -> StandingBus {
+            let signature = self.key.sign(question.bus_text(place).as_bytes());
+            StandingBus {
+                urls: place.urls.clone(),
+                ca: place.ca.clone(),
+                signature: BASE64URL_NOPAD.encode(&signature.unwrap()),
             }
         }
     }
@@ -153,6 +186,36 @@ mod tests {
         for answer in forged {
             let verified = verify(&question, answer.clone(), &ca.pem);
             assert!(matches!(verified, Err(StandingError::Forged)), "{answer:?}");
+        }
+        let place = BusPlace {
+            urls: vec!["tls://bus:4222".to_owned()],
+            ca: Some("a CA".to_owned()),
+        };
+        let with = |bus| StandingAnswer {
+            bus: Some(bus),
+            ..ca.answers(&question, Standing::Registered, None)
+        };
+        let honest = ca.places(&question, &place);
+        assert_eq!(
+            verify(&question, with(honest.clone()), &ca.pem).unwrap().bus,
+            Some(place.clone())
+        );
+        let elsewhere = StandingBus {
+            urls: vec!["tls://evil:4222".to_owned()],
+            ..honest.clone()
+        };
+        let other_ca = StandingBus {
+            ca: None,
+            ..honest.clone()
+        };
+        for forged in [
+            elsewhere,
+            other_ca,
+            other.places(&question, &place),
+            ca.places(&self::question(), &place),
+        ] {
+            let verified = verify(&question, with(forged.clone()), &ca.pem);
+            assert!(matches!(verified, Err(StandingError::Forged)), "{forged:?}");
         }
         let unreadable = verify(&question, ca.answers(&question, Standing::Deregistered, None), "no PEM");
         assert!(matches!(unreadable, Err(StandingError::Forged)));

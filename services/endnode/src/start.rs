@@ -1,6 +1,8 @@
 //! Starting an enrolled node, in an order that never lets a refused credential in.
 
+use anyhow::Context as _;
 use tracing::info;
+use vpnmanager_nats::endpoint::Endpoint;
 use vpnmanager_runtime::tasks::Tasks;
 
 use crate::{
@@ -10,8 +12,8 @@ use crate::{
     backend_choice::choose_backend,
     config::Config,
     coordination::{
-        bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
-        progress::Progress, readiness::Readiness,
+        bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
+        issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness,
     },
     disk::Disk,
     enrolled::{Enrolled, node_jetstream},
@@ -26,7 +28,14 @@ use crate::{
 };
 
 /// Enrols where that is still to be done, then starts everything.
-pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, tasks: &Tasks) -> anyhow::Result<()> {
+pub(crate) async fn start(
+    config: &Config,
+    dir: StateDir,
+    local: LocalNode,
+    tasks: &Tasks,
+    new_start: NewStart,
+) -> anyhow::Result<()> {
+    let endpoint = endpoint_of(config)?;
     // Before a join token is spent: what OpenVPN could not run with shows here.
     let (vpn, server) = choose_backend(config, &dir)?;
     let enrolled = Enrolled::load_or_enrol(config, dir).await?;
@@ -69,12 +78,14 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         readiness: Readiness::new(snapshot.complete, snapshot.refused),
         draining: Draining::new(snapshot.drain_pace),
         node,
+        endpoint,
         journal,
         applier,
         vpn,
         issue,
         progress: Progress::default(),
         waiters: IntentWaiters::default(),
+        contact: Contact::default(),
         bus_refusal: BusRefusal::default(),
         disk: Disk::new(dir.root(), config.disk_reserve),
     };
@@ -92,8 +103,20 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
         heartbeat: HeartbeatSettings::new(config.heartbeat_interval, &enrolled.identity.certificate),
         enrolled,
         management_url: config.management_url.clone(),
+        new_start,
     };
     start_tasks(&shared, inputs, tasks);
     local.enrolled(shared);
     Ok(())
+}
+
+/// Where clients reach this node, which management hears at each handshake.
+fn endpoint_of(config: &Config) -> anyhow::Result<Endpoint> {
+    Ok(Endpoint {
+        host: config.public_host.clone(),
+        port: config.public_port,
+        protocol: config.protocol,
+        pool: config.pool.parse().context("pool (POOL) cannot be used")?,
+        capacity: config.openvpn.max_clients,
+    })
 }

@@ -96,6 +96,11 @@ impl StateDir {
         self.root.join("bus-ca.pem")
     }
 
+    /// The CA of a bus that is only tried: `bus-ca.tried.pem`.
+    pub fn tried_bus_ca(&self) -> PathBuf {
+        self.root.join("bus-ca.tried.pem")
+    }
+
     /// The journal: `journal.db`.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.db")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
-use vpnmanager_nats::{connect::Bus, topology::Topology};
+use vpnmanager_nats::{connect::Bus, endpoint::BusPlace, topology::Topology};
 use vpnmanager_runtime::reconcile::Wake;
 
 use crate::{
@@ -71,6 +71,14 @@ pub struct App {
 }
 
 impl App {
+    /// Where nodes reach the bus.
+    pub fn bus_place(&self) -> BusPlace {
+        BusPlace {
+            urls: self.config.bus.urls_for_nodes().to_vec(),
+            ca: self.bus_ca.as_deref().map(str::to_owned),
+        }
+    }
+
     /// Wakes whatever brings the newest commands to the nodes.
     pub fn wake_publishers(&self) {
         self.urgent.wake();

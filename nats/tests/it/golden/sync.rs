@@ -8,13 +8,20 @@ use super::{
 };
 
 mod requests {
-    use vpnmanager_nats::sync::{StateDigest, StreamId, SyncRequest};
+    use std::num::{NonZeroU16, NonZeroU32};
+
+    use vpnmanager_nats::{
+        commands::Protocol,
+        endpoint::Endpoint,
+        sync::{StateDigest, StreamId, SyncRequest},
+    };
 
     use super::*;
 
-    shapes!(|request: &SyncRequest| request.complete => {
-        true => "complete",
-        false => "empty_journal",
+    shapes!(|request: &SyncRequest| (request.complete, &request.endpoint) => {
+        (true, Some(_)) => "with_endpoint",
+        (true, None) => "complete",
+        (false, _) => "empty_journal",
     });
 
     #[test]
@@ -29,6 +36,7 @@ mod requests {
             stream: None,
             queued_intents: 0,
             unsettled: 0,
+            endpoint: None,
             at: fixed::moment(),
         };
         let complete = SyncRequest {
@@ -41,7 +49,21 @@ mod requests {
             unsettled: 3,
             ..empty.clone()
         };
-        let samples = vec![Envelope::new(empty), Envelope::new(complete)];
+        let with_endpoint = SyncRequest {
+            endpoint: Some(Endpoint {
+                host: Some("vpn1.example.org".parse().expect("a host")),
+                port: NonZeroU16::new(1194).expect("a port"),
+                protocol: Protocol::Udp,
+                pool: "default".parse().expect("a pool"),
+                capacity: NonZeroU32::new(1000).expect("a number"),
+            }),
+            ..complete.clone()
+        };
+        let samples = vec![
+            Envelope::new(empty),
+            Envelope::new(complete),
+            Envelope::new(with_endpoint),
+        ];
         Family {
             folder: "sync_requests",
             shapes: SHAPES,
@@ -53,38 +75,55 @@ mod requests {
 }
 
 mod answers {
-    use vpnmanager_nats::sync::{StreamId, SyncAnswer};
+    use vpnmanager_nats::{
+        endpoint::BusPlace,
+        sync::{StreamId, SyncAnswer, SyncReply},
+    };
 
     use super::*;
 
-    shapes!(|answer: &SyncAnswer| answer => {
-        SyncAnswer::Ok { .. } => "ok",
-        SyncAnswer::Resync { .. } => "resync",
-        SyncAnswer::Preparing { .. } => "preparing",
-        SyncAnswer::Refused { .. } => "refused",
+    shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus) => {
+        (SyncAnswer::Ok { .. }, Some(_)) => "with_bus",
+        (SyncAnswer::Ok { .. }, None) => "ok",
+        (SyncAnswer::Resync { .. }, _) => "resync",
+        (SyncAnswer::Preparing { .. }, _) => "preparing",
+        (SyncAnswer::Refused { .. }, _) => "refused",
     });
 
     #[test]
     fn sync_answers() {
+        let bus = BusPlace {
+            urls: vec!["tls://bus.example.org:4222".to_owned()],
+            ca: Some("-----BEGIN CERTIFICATE-----\n".to_owned()),
+        };
+        let told = |answer| SyncReply {
+            answer,
+            bus: Some(bus.clone()),
+        };
+        let only = |answer| SyncReply { answer, bus: None };
         let samples = vec![
+            Envelope::new(told(SyncAnswer::Ok {
+                upto_sequence: 4711,
+                stream: Some(StreamId(1_804_000_000_123_456)),
+            })),
             Envelope::traced(
-                SyncAnswer::Ok {
+                only(SyncAnswer::Ok {
                     upto_sequence: 4711,
                     stream: Some(StreamId(1_804_000_000_123_456)),
-                },
+                }),
                 fixed::traceparent(),
             ),
-            Envelope::new(SyncAnswer::Preparing {
+            Envelope::new(only(SyncAnswer::Preparing {
                 reason: "the digest differs".to_owned(),
-            }),
-            Envelope::new(SyncAnswer::Resync {
+            })),
+            Envelope::new(only(SyncAnswer::Resync {
                 upto_sequence: 4711,
                 stream: Some(StreamId(1_804_000_000_123_456)),
                 reason: "the digest differs".to_owned(),
-            }),
-            Envelope::new(SyncAnswer::Refused {
+            })),
+            Envelope::new(only(SyncAnswer::Refused {
                 reason: "another live agent has this identity".to_owned(),
-            }),
+            })),
         ];
         Family {
             folder: "sync_answers",

@@ -1,5 +1,6 @@
 //! What the tasks and the local API tell each other in memory.
 
+pub mod contact;
 pub mod readiness;
 
 pub mod draining;
@@ -9,3 +10,4 @@ pub mod issue_queue;
 
 pub mod bus_refusal;
 pub mod intent_waiters;
+pub mod new_start;

@@ -20,7 +20,12 @@ use super::{
     sessions::{self, cut_strangers},
     sync,
 };
-use crate::{apply::Issuer, coordination::issue_queue::IssueJobs, enrolled::Enrolled, shared::Shared};
+use crate::{
+    apply::Issuer,
+    coordination::{issue_queue::IssueJobs, new_start::NewStart},
+    enrolled::Enrolled,
+    shared::Shared,
+};
 
 /// What single tasks need besides [`Shared`].
 pub struct Inputs {
@@ -36,6 +41,8 @@ pub struct Inputs {
     pub enrolled: Enrolled,
     /// Where management is, if that is configured.
     pub management_url: Option<String>,
+    /// Ends this run for another one.
+    pub new_start: NewStart,
 }
 
 /// Starts every task of an enrolled node.
@@ -46,7 +53,7 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
     let (share, stop) = (|| shared.clone(), || tasks.token());
     let acks = Acks::new(shared);
     let issue = IssueTask::new(inputs.issuer, acks.clone(), readiness.clone());
-    let watch = BusWatch::new(share(), inputs.enrolled, inputs.management_url);
+    let watch = BusWatch::new(share(), inputs.enrolled, inputs.management_url, inputs.new_start);
     let wakes = &node.wakes;
 
     tasks.spawn(

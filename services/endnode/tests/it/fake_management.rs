@@ -28,7 +28,7 @@ use vpnmanager_nats::{
     },
     sign::{SignAnswer, SignRequest, SignResult, SignedCertificate},
     subjects,
-    sync::{SyncAnswer, SyncRequest},
+    sync::{SyncAnswer, SyncReply, SyncRequest},
     topology::{Topology, TopologyOptions},
 };
 use vpnmanager_openapi::contract::enrolment::Registration;
@@ -245,13 +245,13 @@ impl FakeManagement {
         }
         let refuse = self.script().refuse.clone();
         if let Some(reason) = refuse {
-            return reply(SyncAnswer::Refused { reason });
+            return tell(SyncAnswer::Refused { reason });
         }
         let upto_sequence = self.topology.newest_command(&node).await.unwrap();
         if std::mem::take(&mut self.script().lose_consumer) {
             let stream = Some(self.topology.commands_store().await.unwrap());
             self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
-            return reply(SyncAnswer::Ok {
+            return tell(SyncAnswer::Ok {
                 upto_sequence: upto_sequence + 1,
                 stream,
             });
@@ -259,13 +259,13 @@ impl FakeManagement {
         let resync = std::mem::take(&mut self.script().resync);
         if resync || lost {
             self.topology.rewind_node_consumer(&node).await.unwrap();
-            return reply(SyncAnswer::Resync {
+            return tell(SyncAnswer::Resync {
                 stream: Some(self.topology.commands_store().await.unwrap()),
                 upto_sequence,
                 reason: "the test wants it".to_owned(),
             });
         }
-        reply(SyncAnswer::Ok {
+        tell(SyncAnswer::Ok {
             upto_sequence,
             stream: Some(self.topology.commands_store().await.unwrap()),
         })
@@ -356,6 +356,10 @@ impl FakeManagement {
             Ok(())
         });
     }
+}
+
+fn tell(answer: SyncAnswer) -> Option<bytes::Bytes> {
+    reply(SyncReply::from(answer))
 }
 
 fn reply<T: vpnmanager_nats::payload::Payload>(body: T) -> Option<bytes::Bytes> {

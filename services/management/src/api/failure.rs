@@ -19,6 +19,7 @@ use crate::{
         nodes::{
             change::ChangeNodeError,
             deregister::DeregisterNodeError,
+            move_node::MoveNodeError,
             register::RegisterNodeError,
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
@@ -201,6 +202,16 @@ pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
             "no other server of the pool can take its clients: each is disabled, draining or lost",
         ),
         ChangeNodeError::Database(error) => database(error),
+    }
+}
+
+pub(super) fn of_move_node(error: MoveNodeError) -> ApiError {
+    match error {
+        MoveNodeError::UnknownServer => unknown_server(),
+        MoveNodeError::NowhereToGo { pool } => ApiError::conflicting_state(format!(
+            "no other server of the pool {pool} can take the users of this one: each is disabled, draining or lost"
+        )),
+        MoveNodeError::Database(error) => database(error),
     }
 }
 

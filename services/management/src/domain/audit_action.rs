@@ -60,6 +60,10 @@ audit_actions! {
     JoinTokenCreated => "join_token_created",
     /// A node enrolled.
     NodeRegistered => "node_registered",
+    /// A node's agent was configured anew: where clients reach it, how many it takes, or another pool, which an operator must agree to.
+    NodeEndpointChanged => "node_endpoint_changed",
+    /// An operator moved a node to another pool.
+    NodeMoved => "node_moved",
     /// A node was removed from the fleet.
     NodeDeregistered => "node_deregistered",
     /// An operator started the drain of a node.

@@ -175,6 +175,7 @@ mod tests {
             complete: true,
             queued_intents: 0,
             unsettled: 0,
+            endpoint: None,
         };
         let recorded = Recorded {
             digest: StateDigest(7),

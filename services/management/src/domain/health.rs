@@ -20,6 +20,8 @@ pub struct Circumstances {
     pub resyncs: bool,
     /// Of what it sends more than its budget, for people.
     pub excess: Option<String>,
+    /// What its agent is configured as, where management must not follow by itself, for people.
+    pub misconfigured: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
 }
@@ -53,6 +55,7 @@ pub fn assess(
         .or_else(resync)
         .or_else(drift)
         .or_else(|| circumstances.excess.clone())
+        .or_else(|| circumstances.misconfigured.clone())
         .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
         .or_else(|| shortage(heartbeat));
     match found {

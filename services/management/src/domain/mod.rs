@@ -9,6 +9,7 @@ pub mod clones;
 pub mod command;
 pub mod conduct;
 pub mod drift;
+pub mod endpoint;
 pub mod enrolment;
 pub mod health;
 pub mod placement;

@@ -139,9 +139,16 @@ pub fn missing_nodes(placed: UserPlacements<'_>, servers: &[server::Model], goal
     let held = placed.placements;
     let home = held
         .iter()
-        .find(|placement| placement.role == Role::Home)
+        .find(|placement| placement.role == Role::Home && placement.wanted_present)
         .map(|placement| &placement.server_id);
-    let counted = held.iter().filter(|placement| !given_up(&placement.server_id)).count();
+    // A node of the pool that is still removing the user cannot get it again before that.
+    let holds = |placement: &placement::Model| {
+        placement.wanted_present || find(servers, &placement.server_id).is_some_and(|server| server.pool == pool)
+    };
+    let counted = held
+        .iter()
+        .filter(|placement| holds(placement) && !given_up(&placement.server_id))
+        .count();
     // `rank` puts the home first; if it is given up, it does not count as a replica.
     let without_home = usize::from(home.is_some_and(&given_up));
     rank(placed.user, home, &candidates, goal.replicas + without_home)

@@ -105,5 +105,7 @@ pub fn node_snapshot(server: &server::Model) -> Value {
         "bus_public_key": server.bus_public_key.as_str(),
         "enabled": server.enabled,
         "draining": server.draining,
+        "capacity": server.capacity,
+        "asked_pool": server.asked_pool,
     })
 }

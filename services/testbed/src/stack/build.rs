@@ -232,6 +232,19 @@ impl Stack {
         ))
     }
 
+    /// Gives the bus another port, with its keys and streams, and tells management. Both must have been stopped, and are started again.
+    pub async fn move_bus(&mut self) -> Result<(), StackError> {
+        self.start_bus_at(ports::free().map_err(StackError::Port)?).await?;
+        self.start_part(Part::Management).await
+    }
+
+    /// Gives the bus, which must have been stopped, that port, with its keys and streams, and starts it.
+    pub async fn start_bus_at(&mut self, port: u16) -> Result<(), StackError> {
+        self.state.nats_port = port;
+        self.init_bus().await?;
+        self.start_part(Part::Nats).await
+    }
+
     /// Adds and starts one more management on the same database and bus.
     pub async fn add_replica(&mut self, number: u8) -> Result<(), StackError> {
         let port = ports::free().map_err(StackError::Port)?;

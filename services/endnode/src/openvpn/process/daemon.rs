@@ -70,6 +70,21 @@ pub(super) fn conf_is_current(launch: &Launch) -> bool {
     fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
 }
 
+/// Whether clients find the running process where the wanted configuration has it: same port, same transport. If its file cannot be read,
+/// it is left alone.
+pub(super) fn listens_as_wanted(launch: &Launch) -> bool {
+    fs::read_to_string(&launch.conf_file).map_or(true, |running| listener(&running) == listener(&launch.conf))
+}
+
+/// The port and the transport of a configuration of ours. `udp` and `udp6` are one transport.
+fn listener(conf: &str) -> (Option<&str>, Option<&str>) {
+    let value = |name: &str| {
+        let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
+    };
+    (value("port"), value("proto").and_then(|proto| proto.get(..3)))
+}
+
 fn prepare(launch: &Launch) -> Result<(), StartError> {
     match fs::remove_file(&launch.pid_file) {
         Ok(()) => {}
@@ -137,6 +152,17 @@ fn version_of(said: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_port_or_transport_is_another_listener() {
+        let running = "mode server\nport 1194\nproto udp\nmax-clients 10\n";
+        let same = listener(running);
+        assert_eq!(same, (Some("1194"), Some("udp")));
+        assert_eq!(listener("port 1194\nproto udp6\nmultihome\n"), same);
+        for other in ["port 443\nproto udp\n", "port 1194\nproto tcp6-server\n"] {
+            assert_ne!(listener(other), same, "{other}");
+        }
+    }
 
     #[test]
     fn the_version_is_read_from_what_openvpn_says() {

@@ -100,6 +100,15 @@ impl ProcessTask {
             match Found::look_for(&self.launch) {
                 Ok(Some(process)) => {
                     let outdated_conf = !daemon::conf_is_current(&self.launch);
+                    if outdated_conf && !daemon::listens_as_wanted(&self.launch) {
+                        // What management tells clients is where the agent is configured to be.
+                        warn!(
+                            openvpn.pid = process.pid(),
+                            "The port or the protocol was changed: OpenVPN starts anew"
+                        );
+                        process.stop(STOP_WITHIN).await;
+                        continue;
+                    }
                     if outdated_conf {
                         warn!("OpenVPN runs with another configuration than the one wanted; the next start applies it");
                     }

@@ -1,19 +1,20 @@
-//! Finds out why the bus is not connected. The client only keeps trying; this task notices a refused identity, says so in the log, and
-//! asks management about it.
+//! The task: when to look, and what follows from what is found.
 
 use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, connection::State};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 use vpnmanager_nats::{
-    permissions::inbox_prefix,
+    endpoint::BusPlace,
     security::standing::{Question, Standing},
 };
 use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
+use super::places::{note_told, try_other, try_present};
 use crate::{
+    coordination::new_start::NewStart,
     enrolled::Enrolled,
     shared::Shared,
     standing::{StandingReply, ask_standing},
@@ -23,93 +24,136 @@ use crate::{
 const FIRST: Duration = Duration::from_secs(1);
 /// Between two looks at the connection.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Between two log lines about the same refusal, and between two questions of a node that must not serve.
+/// Between two log lines about the same, and between two questions that management has answered.
 const REPEATED: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Management is somewhere else, if it has not answered on a bus that is connected for so long.
+const UNANSWERED: Duration = Duration::from_secs(30);
 
 /// What the task works with.
 pub struct BusWatch {
     shared: Shared,
     enrolled: Enrolled,
     management_url: Option<String>,
+    new_start: NewStart,
+    /// When management last answered about a bus that is not there.
+    answered: Option<Instant>,
+    /// When the log last said that it is not there.
+    warned: Option<Instant>,
 }
 
 /// Watches the connection until stopped. Deletes nothing, whatever it finds: the same identity may be accepted again in a minute.
 pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
     let (mut pause, mut said) = (FIRST, None);
+    let mut told = watch.shared.contact.told();
     loop {
         tokio::select! {
             () = tokio::time::sleep(jittered(pause)) => {}
+            changed = told.changed() => changed?,
             () = stop.cancelled() => return Ok(()),
         }
-        pause = match watch.shared.bus.connection_state() {
-            State::Connected => {
-                watch.shared.bus_refusal.set(None);
-                PERIOD
-            }
-            State::Disconnected | State::Pending => tokio::select! {
-                pause = watch.look(&mut said) => pause,
-                () = stop.cancelled() => return Ok(()),
-            },
+        if let Some(place) = told.borrow_and_update().clone() {
+            note_told(&mut watch.enrolled, place);
+        }
+        pause = tokio::select! {
+            pause = watch.look(&mut said) => pause,
+            () = stop.cancelled() => return Ok(()),
         };
     }
 }
 
 impl BusWatch {
     /// Without a `management_url` management cannot be asked.
-    pub fn new(shared: Shared, enrolled: Enrolled, management_url: Option<String>) -> Self {
+    pub fn new(shared: Shared, enrolled: Enrolled, management_url: Option<String>, new_start: NewStart) -> Self {
         Self {
             shared,
             enrolled,
             management_url,
+            new_start,
+            answered: None,
+            warned: None,
         }
     }
 
     async fn look(&mut self, said: &mut Option<Instant>) -> Duration {
-        match self.try_once().await {
-            Ok(()) => {
-                self.shared.bus_refusal.set(None);
-                PERIOD
+        if self.shared.bus.connection_state() == State::Connected {
+            self.shared.bus_refusal.set(None);
+            if self.shared.contact.unanswered_for() > UNANSWERED {
+                self.look_elsewhere("management does not answer there").await;
             }
-            Err(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
+            return PERIOD;
+        }
+        let Err(error) = try_present(&self.enrolled).await else {
+            self.shared.bus_refusal.set(None);
+            return PERIOD;
+        };
+        match error.kind() {
+            Some(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
                 self.shared.bus_refusal.set(Some(kind.to_string()));
                 self.ask_management(kind, said).await
             }
-            Err(
-                kind @ (ConnectErrorKind::ServerParse
+            Some(
+                ConnectErrorKind::ServerParse
                 | ConnectErrorKind::Dns
                 | ConnectErrorKind::TimedOut
                 | ConnectErrorKind::Tls
                 | ConnectErrorKind::Io
-                | ConnectErrorKind::MaxReconnects),
-            ) => {
-                debug!(reason = %kind, "The bus cannot be reached");
+                | ConnectErrorKind::MaxReconnects,
+            )
+            | None => {
+                let reason = chain(&error).to_string();
+                self.look_elsewhere(&reason).await;
                 PERIOD
             }
         }
     }
 
-    /// Opens a second connection beside the client's own, only to learn the reason.
-    async fn try_once(&self) -> Result<(), ConnectErrorKind> {
-        let options = self.enrolled.jwt.options(self.enrolled.keys.bus.clone());
-        let mut options = options
-            .custom_inbox_prefix(inbox_prefix(&self.shared.node.id))
-            .connection_timeout(CONNECT_TIMEOUT)
-            .max_reconnects(1);
-        if self.enrolled.address.urls.iter().any(|url| url.starts_with("tls://")) {
-            options = options.require_tls(true);
+    /// The bus cannot be used where it was. Management may have said where it is now, or is asked over HTTP.
+    async fn look_elsewhere(&mut self, reason: &str) {
+        if self.try_place(self.enrolled.identity.told_bus.clone()).await {
+            return;
         }
-        if let Some(ca) = &self.enrolled.address.ca_file {
-            options = options.add_root_certificates(ca.clone());
+        if is_recent(self.answered) {
+            return;
         }
-        match options.connect(self.enrolled.address.urls.clone()).await {
-            Ok(probe) => {
-                // That it was opened is all we wanted to know; the client connects by itself.
-                let _closing = probe.drain().await;
-                Ok(())
+        let present = self.enrolled.identity.bus_place();
+        let management = match self.ask().await {
+            Ok(StandingReply {
+                standing: Standing::Deregistered,
+                ..
+            }) => {
+                self.answered = Some(Instant::now());
+                return self.retire().await;
             }
-            Err(error) => Err(error.kind()),
+            Ok(reply) => {
+                self.answered = Some(Instant::now());
+                if let Some(jwt) = reply.bus_jwt {
+                    self.enrolled.jwt.replace(jwt);
+                }
+                let told = reply.bus.as_ref().map(BusPlace::shown);
+                if self.try_place(reply.bus).await {
+                    return;
+                }
+                match told {
+                    Some(told) => format!(
+                        "it says of this node: {}, and that the bus is at {told}",
+                        reply.standing
+                    ),
+                    None => format!("it says of this node: {}", reply.standing),
+                }
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        if is_recent(self.warned) {
+            return;
         }
+        self.warned = Some(Instant::now());
+        warn!(
+            node.id = %self.shared.node.id,
+            bus = present.shown(),
+            error = reason,
+            management,
+            "The bus cannot be used. The VPN goes on with what the journal holds; trying again"
+        );
     }
 
     /// A refusal by the bus alone stops no VPN: it may be the wrong bus. Only an answer that management signed does.
@@ -118,10 +162,14 @@ impl BusWatch {
             Ok(StandingReply {
                 standing: Standing::Registered,
                 bus_jwt: Some(jwt),
+                bus,
             }) => {
                 self.enrolled.jwt.replace(jwt);
-                if self.try_once().await.is_ok() {
+                if try_present(&self.enrolled).await.is_ok() {
                     self.renewed();
+                    return PERIOD;
+                }
+                if self.try_place(bus).await {
                     return PERIOD;
                 }
                 "management gave a fresh credential, and this bus refuses it too".to_owned()
@@ -136,7 +184,7 @@ impl BusWatch {
             Ok(StandingReply { standing, .. }) => format!("management says of this key: {standing}"),
             Err(error) => format!("{error:#}"),
         };
-        if said.is_some_and(|said| said.elapsed() < REPEATED) {
+        if is_recent(*said) {
             return PERIOD;
         }
         *said = Some(Instant::now());
@@ -151,6 +199,19 @@ impl BusWatch {
              of the users' keys"
         );
         PERIOD
+    }
+
+    /// Whether the bus is where management says, if that is somewhere else.
+    async fn try_place(&mut self, told: Option<BusPlace>) -> bool {
+        let present = self.enrolled.identity.bus_place();
+        let Some(place) = told.filter(|place| *place != present) else {
+            return false;
+        };
+        let is_there = try_other(&mut self.enrolled, place).await;
+        if is_there {
+            self.new_start.begin();
+        }
+        is_there
     }
 
     async fn ask(&self) -> anyhow::Result<StandingReply> {
@@ -191,4 +252,8 @@ impl BusWatch {
             }
         }
     }
+}
+
+fn is_recent(moment: Option<Instant>) -> bool {
+    moment.is_some_and(|moment| moment.elapsed() < REPEATED)
 }

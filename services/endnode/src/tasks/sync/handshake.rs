@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use vpnmanager_nats::{
     envelope::Envelope,
     subjects,
-    sync::{SyncAnswer, SyncRequest},
+    sync::{SyncAnswer, SyncReply, SyncRequest},
 };
 
 use super::{
@@ -29,7 +29,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
     // A command that comes from here on may already belong to the answer.
     shared.progress.restart();
-    match ask(shared).await? {
+    let SyncReply { answer, bus } = ask(shared).await.inspect_err(|_| shared.contact.unanswered())?;
+    shared.contact.answered(bus);
+    match answer {
         SyncAnswer::Ok { upto_sequence, stream } => {
             accept(shared).await?;
             begin_stream(&shared.journal, stream).await?;
@@ -72,7 +74,7 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
     }
 }
 
-async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
+async fn ask(shared: &Shared) -> Result<SyncReply, SyncError> {
     // Taken before the journal is read: what is applied meanwhile may be missing from the digest.
     let at = Utc::now();
     let (snapshot, tally, queued_intents) = shared
@@ -91,6 +93,7 @@ async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
         stream: snapshot.stream,
         queued_intents,
         unsettled: shared.progress.unsettled() as u64,
+        endpoint: Some(shared.endpoint.clone()),
         at,
     });
     let request = async_nats::Request::new()
@@ -100,7 +103,7 @@ async fn ask(shared: &Shared) -> Result<SyncAnswer, SyncError> {
         .bus
         .send_request(subjects::sync(&shared.node.id), request)
         .await?;
-    Ok(Envelope::<SyncAnswer>::decode(&reply.payload)?.body)
+    Ok(Envelope::<SyncReply>::decode(&reply.payload)?.body)
 }
 
 /// Management lets this node serve: intents and events that waited are sent.

@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::ops::credentials::revoke_node::NodeCredentials;
 use crate::ops::nodes::change::NodeChange;
 use crate::ops::nodes::{deregister, read};
+use change::EndnodeMove;
 use health::HealthReport;
 use register::Registered;
 use view::Endnode;
@@ -239,6 +240,24 @@ impl EndnodesApi {
         change::change(app.0, &admin, &server_id.0.0, NodeChange::Enable)
             .await
             .map(Json)
+    }
+
+    /// Move an end-node to another pool
+    ///
+    /// Its users stay in the pool that they are in: they leave it for the other servers of that pool, which make new profiles for those whose
+    /// home it was. Then it gets users of the new pool. `POOL` in the configuration of its agent should name the same pool: management
+    /// degrades a server whose agent names another, and never moves it by itself, because a stolen server could then ask for the users of
+    /// others.
+    #[oai(path = "/:server_id/move", method = "post", operation_id = "move_endnode")]
+    async fn move_to(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+        body: Json<EndnodeMove>,
+    ) -> Result<Json<Endnode>, ApiError> {
+        change::move_to(app.0, &admin, &server_id.0.0, body.0).await.map(Json)
     }
 
     /// Deregister an end-node

@@ -4,7 +4,7 @@ use chrono::SubsecRound as _;
 use data_encoding::BASE64URL_NOPAD;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_nats::security::standing::Question;
-use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingQuestion};
+use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingBus, StandingQuestion};
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
@@ -28,5 +28,10 @@ fn answer_of(told: StandingReply) -> StandingAnswer {
         standing: told.standing.into(),
         bus_jwt: told.bus_jwt,
         signature: BASE64URL_NOPAD.encode(&told.signature),
+        bus: told.bus.map(|(place, signature)| StandingBus {
+            urls: place.urls,
+            ca: place.ca,
+            signature: BASE64URL_NOPAD.encode(&signature),
+        }),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Endnode {
     drain: Option<EndnodeDrain>,
     /// Its pool. Users of a pool are placed only on servers of that pool.
     pool: String,
+    /// The pool that its agent is configured for, where that is another: `move` takes it there.
+    asked_pool: Option<String>,
     /// The DNS name or address that clients connect to.
     host: String,
     /// The port that clients connect to.
@@ -169,6 +171,7 @@ impl Endnode {
                 sessions_left: health.as_ref().map(|health| health.sessions),
             }),
             pool: server.pool,
+            asked_pool: server.asked_pool,
             host: server.public_host.to_string(),
             port: server.public_port,
             protocol: server.public_protocol.to_string(),
@@ -233,6 +236,7 @@ impl Example for Endnode {
             draining: false,
             drain: None,
             pool: "default".to_owned(),
+            asked_pool: None,
             host: "vpn1.example.org".to_owned(),
             port: 1194,
             protocol: "udp".to_owned(),

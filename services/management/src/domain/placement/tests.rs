@@ -45,6 +45,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         over_budget: None,
         cut_off_until: None,
         enrolled_as: None,
+        asked_pool: None,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
         audit::Entry,
         audit_room::{self, Caused},
         nodes::{
+            follow_endpoint::follow_endpoint,
             forget_applied::forget_applied,
             read::{self},
             track_agent_runs::{is_refused, note_told},
@@ -54,6 +55,9 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     };
     if is_refused(&app.db, node, request.instance).await? {
         return refuse_clone(app, request).await;
+    }
+    if let Some(told) = &request.endpoint {
+        follow_endpoint(app, &server, told).await?;
     }
     // Read before the bus is touched: later acks are not in this request.
     let progress = read::progress(&app.db, node).await?;

@@ -2,12 +2,14 @@
 
 pub mod change;
 pub mod deregister;
+pub mod move_node;
 pub mod read;
 pub mod register;
 pub mod sum_totals;
 
 pub mod answer_sync;
 pub mod find_drift;
+pub mod follow_endpoint;
 pub mod forget_applied;
 pub mod request_handshakes;
 

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         audit_action::AuditAction,
         conduct::recent_excess,
+        endpoint::asks_for_another_pool,
         health::{self, Assessment, Circumstances},
     },
     ops::{
@@ -76,6 +77,7 @@ async fn record_within(
             resyncs: server.resync_since.is_some(),
             drift_since: drifts.remove(&server.name),
             excess: recent_excess(server, received.at).map(str::to_owned),
+            misconfigured: asks_for_another_pool(server),
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);

@@ -3,10 +3,13 @@
 use chrono::{TimeDelta, Utc};
 use sea_orm::{DbErr, EntityTrait};
 use vpnmanager_entities::{bus_revocation, server};
-use vpnmanager_nats::security::{
-    jwt::JwtError,
-    node_credentials::issue_node_jwt,
-    standing::{Question, Standing},
+use vpnmanager_nats::{
+    endpoint::BusPlace,
+    security::{
+        jwt::JwtError,
+        node_credentials::issue_node_jwt,
+        standing::{Question, Standing},
+    },
 };
 
 use crate::{app::App, pki::PkiError};
@@ -23,6 +26,8 @@ pub struct StandingReply {
     pub bus_jwt: Option<String>,
     /// ECDSA P-256 with SHA-256 (ASN.1) by the fleet's CA over [`Question::answer_text`].
     pub signature: Vec<u8>,
+    /// Where the bus is, for a registered node, and the same signature over [`Question::bus_text`].
+    pub bus: Option<(BusPlace, Vec<u8>)>,
 }
 
 /// Why a question was not answered.
@@ -76,10 +81,19 @@ pub async fn tell_standing(
         )?),
         Standing::Deregistered | Standing::Unknown => None,
     };
+    let bus = match standing {
+        Standing::Registered => {
+            let place = app.bus_place();
+            let signature = app.pki.sign_statement(&question.bus_text(&place))?;
+            Some((place, signature))
+        }
+        Standing::Deregistered | Standing::Unknown => None,
+    };
     let text = question.answer_text(standing, bus_jwt.as_deref());
     Ok(StandingReply {
         standing,
         bus_jwt,
         signature: app.pki.sign_statement(&text)?,
+        bus,
     })
 }

@@ -79,7 +79,8 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
     Ok(users.len())
 }
 
-/// Living users with fewer nodes than the goal, whose pool has more nodes.
+/// Living users with fewer nodes than the goal, whose pool has more nodes. A node of the pool that is still removing a user cannot get
+/// the same user again before that, so it counts as one of them.
 async fn find_lacking(
     transaction: &DatabaseTransaction,
     servers: &[server::Model],
@@ -103,7 +104,8 @@ async fn find_lacking(
          LEFT JOIN servers s ON s.name = u.server_id
          JOIN pools ON pools.pool = COALESCE(s.pool, $3)
          WHERE u.removed_at IS NULL
-           AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.wanted_present AND p.server_id <> ALL ($4))
+           AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.server_id <> ALL ($4)
+                AND (p.wanted_present OR EXISTS (SELECT FROM servers h WHERE h.name = p.server_id AND h.pool = pools.pool)))
                < LEAST($5, pools.nodes)
          ORDER BY u.id LIMIT $6 FOR NO KEY UPDATE OF u SKIP LOCKED",
         [

@@ -5,3 +5,4 @@ pub mod fill;
 pub mod hand_over;
 pub mod readmit;
 pub mod rehome;
+pub mod withdraw;

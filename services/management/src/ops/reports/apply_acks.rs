@@ -16,6 +16,7 @@ use vpnmanager_nats::{
 use crate::{
     domain::acks,
     ops::{
+        placement::withdraw::end_withdrawals,
         publications::raise_revisions::{self, Seen},
         users::end_removals::end_removals,
     },
@@ -61,6 +62,7 @@ pub(super) async fn apply_acks(
     if taken.iter().any(|taken| !taken.placement.wanted_present) {
         let ids: Vec<i64> = held.users.iter().map(|user| user.id).collect();
         end_removals(transaction, &ids, recorder).await?;
+        end_withdrawals(transaction, &ids).await?;
     }
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),

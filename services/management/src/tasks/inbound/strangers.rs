@@ -7,7 +7,12 @@ use futures_util::StreamExt;
 use governor::{Quota, RateLimiter};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use vpnmanager_nats::{envelope::Envelope, subjects, subjects::FromNode, sync::SyncRequest};
+use vpnmanager_nats::{
+    envelope::Envelope,
+    subjects,
+    subjects::FromNode,
+    sync::{SyncReply, SyncRequest},
+};
 use vpnmanager_runtime::{contain::contain, error_chain::chain};
 
 use super::requests;
@@ -46,7 +51,12 @@ async fn answer(app: &App, message: Message) {
     };
     match refuse_stranger(app, &request.node).await {
         Ok(Some(refusal)) => {
-            if let Err(error) = app.bus.client.publish(reply, Envelope::new(refusal).encode()).await {
+            if let Err(error) = app
+                .bus
+                .client
+                .publish(reply, Envelope::new(SyncReply::from(refusal)).encode())
+                .await
+            {
                 warn!(error = %chain(&error), "Sending an answer failed");
             }
         }

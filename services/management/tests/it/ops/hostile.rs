@@ -23,7 +23,7 @@ use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnState},
     ids::AgentInstance,
     subjects,
-    sync::SyncAnswer,
+    sync::SyncReply,
 };
 use vpnmanager_testbed::wait;
 
@@ -257,7 +257,7 @@ async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
     let request = |id: &str| Envelope::new(sync::request(id)).encode();
     let answered = async |bus: &Bus, id: &str| {
         let asked = bus.client.request(subjects::sync(&node(id)), request(id)).await;
-        asked.is_ok_and(|answer| Envelope::<SyncAnswer>::decode(&answer.payload).is_ok())
+        asked.is_ok_and(|answer| Envelope::<SyncReply>::decode(&answer.payload).is_ok())
     };
     for (bus, id) in [(&thief, "node-1"), (&honest, "node-2")] {
         wait::until(SOON, "a first answer", async || answered(bus, id).await)

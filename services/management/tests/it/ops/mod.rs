@@ -7,6 +7,7 @@ mod failover;
 mod hostile;
 mod intents;
 mod locks;
+mod moves;
 pub(crate) mod nodes;
 mod publications;
 mod reissue;

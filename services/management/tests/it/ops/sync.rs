@@ -40,6 +40,7 @@ pub(super) fn request(id: &str) -> SyncRequest {
         stream: None,
         queued_intents: 0,
         unsettled: 0,
+        endpoint: None,
         at: Utc::now(),
     }
 }

@@ -61,7 +61,7 @@ async fn count(db: &impl ConnectionTrait, node: &NodeId) -> Progress {
 }
 
 /// Compares totals and counts of all nodes, as of one moment.
-async fn compare(stack: &Stack) {
+pub(super) async fn compare(stack: &Stack) {
     let moment = stack
         .app
         .db

@@ -15,6 +15,7 @@ mod graceful;
 mod journal_lost;
 mod many_users;
 mod misplaced;
+mod moved;
 mod node_down;
 mod outage;
 mod redelivery;

@@ -1,0 +1,115 @@
+//! Where clients reach a node, and where nodes reach the bus: both may change while the fleet runs, so each side tells the other at every
+//! handshake.
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::{
+    bounded::List,
+    commands::{Host, Protocol},
+    ids::NodeId,
+};
+
+/// Where clients reach a node, as its agent is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// What clients dial; `None`: the agent does not know, and what management knows stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+    /// The port that clients dial.
+    pub port: NonZeroU16,
+    /// The transport of its tunnels.
+    pub protocol: Protocol,
+    /// The pool that its agent names. Management moves a node to another pool only when an operator says so.
+    pub pool: NodeId,
+    /// The most clients that it accepts.
+    pub capacity: NonZeroU32,
+}
+
+/// Where nodes reach the bus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusPlace {
+    /// `tls://host:port`, or `nats://host:port` where the bus has no TLS; a node tries all of them.
+    #[serde(
+        serialize_with = "List::<{ BusPlace::MOST_URLS }>::serialize",
+        deserialize_with = "urls"
+    )]
+    pub urls: Vec<String>,
+    /// The CA of the servers' certificates, PEM; `None`: the bus has no TLS, or the system's CAs are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+impl BusPlace {
+    /// The most URLs of one bus.
+    pub const MOST_URLS: usize = 16;
+    /// The most characters of a URL: those of the longest host (RFC 1123), the scheme and the port.
+    pub const LONGEST_URL: usize = 268;
+
+    /// Whether every connection to it is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.urls.iter().all(|url| url.starts_with("tls://"))
+    }
+
+    /// The URLs, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.urls.join(", ")
+    }
+
+    /// Whether it can be tried at all: at least one URL, at most [`Self::MOST_URLS`], and each is one.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        let is_url = |url: &String| {
+            let known = url.starts_with("tls://") || url.starts_with("nats://");
+            let server = url.parse::<async_nats::ServerAddr>();
+            let is_named = server.is_ok_and(|server| !server.host().is_empty());
+            known && url.bytes().all(|byte| byte.is_ascii_graphic()) && is_named
+        };
+        (1..=Self::MOST_URLS).contains(&self.urls.len()) && self.urls.iter().all(is_url)
+    }
+}
+
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let urls = List::<{ BusPlace::MOST_URLS }>::deserialize::<String, D>(deserializer)?;
+    match urls.iter().all(|url| url.len() <= BusPlace::LONGEST_URL) {
+        true => Ok(urls),
+        false => Err(D::Error::custom("a URL of the bus is too long")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(urls: &[&str]) -> BusPlace {
+        BusPlace {
+            urls: urls.iter().map(|&url| url.to_owned()).collect(),
+            ca: None,
+        }
+    }
+
+    #[test]
+    fn only_addresses_of_a_bus_are_tried() {
+        for usable in [
+            &["tls://bus:4222"][..],
+            &["nats://10.0.0.1:4222", "tls://[2001:db8::1]:4222"],
+        ] {
+            assert!(place(usable).is_usable(), "{usable:?}");
+        }
+        for unusable in [
+            &[][..],
+            &["http://bus:4222"],
+            &["tls://"],
+            &["tls://bus:port"],
+            &["tls://bus:4222", "tls://bus\n:4222"],
+            &["tls://bus:4222"; 17],
+        ] {
+            assert!(!place(unusable).is_usable(), "{unusable:?}");
+        }
+        assert!(place(&["tls://a:1", "tls://b:1"]).is_encrypted());
+        assert!(!place(&["tls://a:1", "nats://b:1"]).is_encrypted());
+    }
+}

@@ -1,0 +1,7 @@
+//! Finds out why the bus is not there, and what to do. The client only keeps trying; this task notices a refused identity and a bus that
+//! has moved, says so in the log, and asks management about it.
+
+mod places;
+mod run;
+
+pub use self::run::{BusWatch, run};

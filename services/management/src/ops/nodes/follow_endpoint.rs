@@ -1,0 +1,83 @@
+//! Records where clients reach a node when its agent was configured anew. Profiles that are fetched from then on name it.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    QuerySelect, Statement, sea_query::LockType,
+};
+use tracing::info;
+use vpnmanager_entities::server;
+use vpnmanager_nats::endpoint::Endpoint;
+
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction, endpoint::follow},
+    ops::{
+        audit::{Entry, node_snapshot},
+        audit_room::{self, Caused},
+        transact::transact,
+    },
+};
+
+/// Records what differs from `server`, the node as it was just read. Costs nothing while nothing differs.
+pub async fn follow_endpoint(app: &App, server: &server::Model, told: &Endpoint) -> Result<(), DbErr> {
+    if follow(server, told).is_none() {
+        return Ok(());
+    }
+    transact(&app.db, |tx| async move { record(&tx, server.id, told).await }).await
+}
+
+async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> Result<(), DbErr> {
+    let found = server::Entity::find_by_id(id)
+        .lock(LockType::NoKeyUpdate)
+        .one(transaction)
+        .await?;
+    let Some(before) = found else { return Ok(()) };
+    let Some(after) = follow(&before, told) else {
+        return Ok(());
+    };
+    let mut row = before.clone().into_active_model();
+    row.public_host = Set(after.public_host);
+    row.public_port = Set(after.public_port);
+    row.public_protocol = Set(after.public_protocol);
+    row.capacity = Set(after.capacity);
+    row.asked_pool = Set(after.asked_pool);
+    let after = row.update(transaction).await?;
+    if (before.public_port, before.public_protocol) != (after.public_port, after.public_protocol) {
+        follow_users(transaction, &after).await?;
+    }
+    info!(
+        node.id = %after.name,
+        host = %after.public_host,
+        port = after.public_port,
+        protocol = %after.public_protocol,
+        capacity = after.capacity,
+        asked_pool = after.asked_pool,
+        "The agent of a node was configured anew"
+    );
+    let entry = Entry::new(&Actor::node(&after.name), AuditAction::NodeEndpointChanged, &after.name)
+        .before(node_snapshot(&before))
+        .after(node_snapshot(&after));
+    // How often it changes is in the hand of the node.
+    let caused = Caused {
+        by: after.name.clone(),
+        action: AuditAction::NodeEndpointChanged,
+        entry,
+    };
+    audit_room::record_caused(transaction, [caused]).await
+}
+
+/// The rows of users name the port and the transport of their home.
+async fn follow_users(transaction: &DatabaseTransaction, home: &server::Model) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        // Locked in the order of their ids, as everywhere: no deadlock.
+        "WITH homed AS MATERIALIZED (SELECT id FROM users WHERE server_id = $1 ORDER BY id FOR NO KEY UPDATE)
+         UPDATE users u SET port = $2, protocol = $3 FROM homed WHERE u.id = homed.id",
+        [
+            home.name.clone().into(),
+            home.public_port.into(),
+            home.public_protocol.into(),
+        ],
+    );
+    transaction.execute_raw(statement).await.map(drop)
+}
