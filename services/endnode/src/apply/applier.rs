@@ -1,7 +1,7 @@
 //! The one place where access changes.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,7 +25,7 @@ use crate::{
     backend::VpnBackend as _,
     journal::{Journal, JournalError},
     node::Node,
-    plan::{Access, Held, access},
+    plan::{Access, Held, Plan, access, plan},
     vpn::Vpn,
 };
 
@@ -42,8 +42,40 @@ struct Inner {
     vpn: Vpn,
     profiles: PathBuf,
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
-    turn: Mutex<Door>,
+    turn: Mutex<Turn>,
 }
+
+/// What whoever has the turn needs to know.
+#[derive(Debug)]
+struct Turn {
+    door: Door,
+    /// Who is refused although the journal, which could not be written, still lets them in.
+    unjournaled: HashMap<UserKey, Vec<CommonName>>,
+}
+
+impl Turn {
+    /// The journal holds these commands.
+    fn journaled(&mut self, commands: &[Command]) {
+        if !self.unjournaled.is_empty() {
+            for command in commands {
+                self.unjournaled.remove(&command.user_key());
+            }
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            door: Door::Open,
+            unjournaled: HashMap::new(),
+        }
+    }
+}
+
+/// What an operator should know when a session may go on.
+const STILL_ALIVE: &str = "new logins are refused, but a live session could not be ended: OpenVPN's management socket cannot be used \
+     (another program may hold it). It ends as soon as the agent can use it, or at the session's next key exchange";
 
 /// A change was not made, or not made visible.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +97,7 @@ impl Applier {
                 journal,
                 vpn,
                 profiles,
-                turn: Mutex::new(Door::Open),
+                turn: Mutex::new(Turn::default()),
             }),
         }
     }
@@ -77,24 +109,37 @@ impl Applier {
     /// Repeat the commands: what was stored of them is recognised.
     pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
-        let door = inner.turn.lock().await;
-        let (now, profiles) = (Utc::now(), inner.profiles.clone());
+        let mut turn = inner.turn.lock().await;
+        let commands: Arc<[Command]> = commands.into();
+        let (now, profiles, storing) = (Utc::now(), inner.profiles.clone(), Arc::clone(&commands));
         let stored = inner.journal.write(move |records| {
             records.advance_sequence(sequence)?;
-            commands
+            storing
                 .iter()
                 .map(|command| store(records, &profiles, command, now))
                 .collect::<Result<Vec<_>, _>>()
         });
-        let stored = stored.await?;
+        let stored = match stored.await {
+            Ok(stored) => stored,
+            Err(failure) => {
+                inner.refuse_unjournaled(&mut turn, commands, now).await?;
+                return Err(failure.into());
+            }
+        };
+        turn.journaled(&commands);
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
         let changed = stored.iter().any(|stored| stored.handled.changed);
+        let mut ending = Vec::with_capacity(stored.len());
         for stored in stored {
+            ending.push(!stored.access.deny.is_empty());
             merged.add(stored.access);
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
-        merged.project(&inner.vpn, *door).await?;
+        if merged.project(&inner.vpn, turn.door).await?.pending {
+            let ended = applied.iter_mut().zip(ending).filter(|(_, ends)| *ends);
+            ended.for_each(|(handled, _)| handled.note(STILL_ALIVE));
+        }
         remove_profiles(&inner.profiles, &forget);
         if changed {
             inner.node.wakes.expiry.wake();
@@ -106,7 +151,7 @@ impl Applier {
     /// False when the node no longer holds the user, or the user was deleted here before.
     pub async fn remove_locally(&self, user: UserKey, intent: Intent) -> Result<bool, ApplyError> {
         let inner = &self.inner;
-        let door = inner.turn.lock().await;
+        let turn = inner.turn.lock().await;
         let held = inner.journal.write(move |records| {
             let Some(held) = records.user(user)?.filter(is_living) else {
                 return Ok(None);
@@ -126,21 +171,21 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access, *door).await?;
+        inner.project(access, turn.door).await?;
         info!(user.key = %user, "Deleted a user locally");
         Ok(true)
     }
 
     /// Management refused a local delete: the user is let in again as management says.
     pub async fn restore(&self, intent: IntentId) -> Result<(), ApplyError> {
-        let door = self.inner.turn.lock().await;
+        let turn = self.inner.turn.lock().await;
         let held = self
             .inner
             .journal
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
         match held {
-            Some(held) => self.inner.project(access(&held, Utc::now()), *door).await,
+            Some(held) => self.inner.project(access(&held, Utc::now()), turn.door).await,
             None => Ok(()),
         }
     }
@@ -149,7 +194,7 @@ impl Applier {
     /// so that a user who came a moment before is not taken for a ghost.
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
-        let door = inner.turn.lock().await;
+        let turn = inner.turn.lock().await;
         let known = known();
         let ghosts = inner.journal.write(move |records| {
             let ghosts = records.users_besides(&known)?;
@@ -166,7 +211,7 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access, *door).await?;
+        inner.project(access, turn.door).await?;
         for ghost in &ghosts {
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
         }
@@ -176,7 +221,7 @@ impl Applier {
     /// Refuses and cuts every user who has expired. Returns when the next user expires.
     pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
         let inner = &self.inner;
-        let door = inner.turn.lock().await;
+        let turn = inner.turn.lock().await;
         let now = Utc::now();
         let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
         let mut enforced = Vec::with_capacity(due.len());
@@ -187,7 +232,7 @@ impl Applier {
             };
             let mut merged = Merged::default();
             merged.add(access);
-            let sessions = merged.project(&inner.vpn, *door).await?;
+            let sessions = merged.project(&inner.vpn, turn.door).await?.count;
             info!(user.key = %expired.user_key, sessions, "Refused an expired user");
             let kind = EventKind::UserExpired {
                 user_key: expired.user_key,
@@ -213,8 +258,8 @@ impl Applier {
 
     /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
-        let door = self.inner.turn.lock().await;
-        self.inner.reconcile(*door).await
+        let turn = self.inner.turn.lock().await;
+        self.inner.reconcile(&turn).await
     }
 
     /// Lets nobody in from now on, until [`Self::open`]. Sessions are ended by [`VpnBackend::enforce`](crate::backend::VpnBackend::enforce).
@@ -223,9 +268,9 @@ impl Applier {
     /// # Errors
     /// The allow-list could not be emptied; [`Self::reconcile`] tries again.
     pub async fn close(&self) -> Result<(), ApplyError> {
-        let mut door = self.inner.turn.lock().await;
-        *door = Door::Closed;
-        self.inner.reconcile(*door).await?;
+        let mut turn = self.inner.turn.lock().await;
+        turn.door = Door::Closed;
+        self.inner.reconcile(&turn).await?;
         Ok(())
     }
 
@@ -234,12 +279,12 @@ impl Applier {
     /// # Errors
     /// The allow-list lacks some; [`Self::reconcile`] tries again.
     pub async fn open(&self) -> Result<(), ApplyError> {
-        let mut door = self.inner.turn.lock().await;
-        if *door == Door::Open {
+        let mut turn = self.inner.turn.lock().await;
+        if turn.door == Door::Open {
             return Ok(());
         }
-        *door = Door::Open;
-        let changes = self.inner.reconcile(*door).await?;
+        turn.door = Door::Open;
+        let changes = self.inner.reconcile(&turn).await?;
         info!(restored = changes.added.len(), "The allow-list is back");
         Ok(())
     }
@@ -256,13 +301,50 @@ impl Applier {
 }
 
 impl Inner {
-    async fn reconcile(&self, door: Door) -> Result<Reconciled, ApplyError> {
+    async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
         let now = Utc::now();
-        let wanted = match door {
+        let mut wanted = match turn.door {
             Door::Open => self.journal.read(move |records| records.wanted(now)).await?,
             Door::Closed => BTreeSet::new(),
         };
+        for name in turn.unjournaled.values().flatten() {
+            wanted.remove(name);
+        }
         Ok(self.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
+    }
+
+    /// A full or locked journal must let in nobody whose access has ended: they are refused now, and stay so in this run of the agent
+    /// until the journal takes the command, which comes again.
+    async fn refuse_unjournaled(
+        &self,
+        turn: &mut Turn,
+        commands: Arc<[Command]>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApplyError> {
+        let refused = self.journal.read(move |records| {
+            let mut refused = Vec::new();
+            for command in commands.iter() {
+                let user = command.user_key();
+                if let Plan::Change(change) = plan(records.user(user)?.as_ref(), command, now) {
+                    refused.push((user, change.access.deny));
+                }
+            }
+            Ok(refused)
+        });
+        let mut merged = Merged::default();
+        for (user, deny) in refused.await? {
+            if deny.is_empty() {
+                continue;
+            }
+            warn!(user.key = %user, "Refused a user whose command could not be journaled");
+            merged.add(Access {
+                allow: Vec::new(),
+                deny: deny.clone(),
+            });
+            turn.unjournaled.insert(user, deny);
+        }
+        merged.project(&self.vpn, turn.door).await?;
+        Ok(())
     }
 
     async fn project(&self, access: Access, door: Door) -> Result<(), ApplyError> {

@@ -24,6 +24,15 @@ pub struct Handled {
     pub changed: bool,
 }
 
+impl Handled {
+    /// Adds what an operator should know, where there is room for it.
+    pub(super) fn note(&mut self, text: &str) {
+        if let Applied::Answered(Outcome::Applied { note, .. }) = &mut self.applied {
+            note.get_or_insert_with(|| text.to_owned());
+        }
+    }
+}
+
 /// The result of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {

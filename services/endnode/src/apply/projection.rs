@@ -12,7 +12,7 @@ use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
-    backend::{BackendError, VpnBackend as _},
+    backend::{BackendError, CutSessions, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
     profile_file::{profile_path, store},
@@ -70,15 +70,15 @@ impl Merged {
         }
     }
 
-    /// Refuses first, lets in second, unless the door is closed. Returns how many sessions ended.
-    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Result<u32, ProjectError> {
+    /// Refuses first, lets in second, unless the door is closed. Returns which sessions ended.
+    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Result<CutSessions, ProjectError> {
         let deny: Vec<CommonName> = self.deny.into_iter().collect();
         let refused = vpn.deny(&deny).await;
         if door == Door::Open {
             let allow: Vec<CommonName> = self.allow.into_iter().collect();
             vpn.allow(&allow).await?;
         }
-        Ok(refused?.count)
+        Ok(refused?)
     }
 }
 

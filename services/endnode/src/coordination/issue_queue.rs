@@ -35,6 +35,11 @@ impl IssueQueue {
         (Self { sender }, receiver)
     }
 
+    /// Queues a job if there is room. The stream brings its command anyway.
+    pub fn offer(&self, job: IssueJob) {
+        let _full = self.sender.try_send(job);
+    }
+
     /// Queues a job.
     pub async fn push(&self, job: IssueJob) {
         // Fails only while the process stops: the command is delivered again to the next run.

@@ -5,6 +5,7 @@ use std::{
     fs::DirBuilder,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
     lint::{Expected, Finding, LintedConf, Severity},
-    process::{Launch, LogKeeper, ProcessStatus, ProcessTask},
+    process::{Launch, LogKeeper, Phase, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
 use crate::{
@@ -161,6 +162,26 @@ impl OpenVpnBackend {
     }
 }
 
+/// How long a server that runs may take to take the agent's connection: it is asked every half second at least.
+const ATTACHES_WITHIN: Duration = Duration::from_secs(1);
+
+impl OpenVpnBackend {
+    /// Whether no OpenVPN of ours runs. Of an operator's own one that cannot be asked nothing is known.
+    fn has_no_sessions(&self) -> bool {
+        let phase = self.process.as_ref().map(|process| process.borrow().phase);
+        phase.is_some_and(|phase| matches!(phase, Phase::Stopped | Phase::Starting | Phase::Failed))
+    }
+
+    /// What a server that cannot be asked still holds is ended on the next connection.
+    fn cut_or_pending(&self, outcome: Result<CutSessions, ControlError>) -> Result<CutSessions, BackendError> {
+        match outcome {
+            Err(ControlError::Away) if self.has_no_sessions() => Ok(CutSessions::default()),
+            Err(ControlError::Away) => Ok(CutSessions::pending()),
+            Ok(_) | Err(_) => outcome.map_err(failed),
+        }
+    }
+}
+
 impl VpnBackend for OpenVpnBackend {
     async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
         Ok(self.allow_list.allow_all(names)?)
@@ -178,7 +199,14 @@ impl VpnBackend for OpenVpnBackend {
         if names.is_empty() {
             return Ok(CutSessions::default());
         }
-        cut_or_pending(self.control.cut(names.to_vec(), parting).await)
+        let cut = async || self.control.cut(names.to_vec(), parting).await;
+        match cut().await {
+            // The agent or OpenVPN has just started: a moment later it can be asked.
+            Err(ControlError::Away) if !self.has_no_sessions() && self.control.attached(ATTACHES_WITHIN).await => {
+                self.cut_or_pending(cut().await)
+            }
+            outcome => self.cut_or_pending(outcome),
+        }
     }
 
     async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
@@ -186,7 +214,7 @@ impl VpnBackend for OpenVpnBackend {
     }
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
-        cut_or_pending(self.control.enforce().await)
+        self.cut_or_pending(self.control.enforce().await)
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
@@ -242,14 +270,6 @@ fn make_folder_of(socket: &Path) {
     let made = DirBuilder::new().recursive(true).mode(0o750).create(folder);
     if let Err(error) = made {
         warn!(error = %error, folder = %folder.display(), "The folder of OpenVPN's management socket could not be made");
-    }
-}
-
-/// A server that cannot be asked has no reachable session to end: what it still holds is ended on the next connection.
-fn cut_or_pending(outcome: Result<CutSessions, ControlError>) -> Result<CutSessions, BackendError> {
-    match outcome {
-        Err(ControlError::Away) => Ok(CutSessions::pending()),
-        Ok(_) | Err(_) => outcome.map_err(failed),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    control_socket::{Link, Overview},
+    control_socket::{ControlError, Link, Overview},
     process::{Phase, ProcessStatus},
 };
 use crate::backend::{BackendHealth, BackendState};
@@ -16,6 +16,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(15);
 pub(super) fn health_of(process: Option<&ProcessStatus>, overview: Option<&Overview>, link: &Link) -> BackendHealth {
     let away = match link {
         Link::Away(reason) => reason.clone(),
+        Link::Held => ControlError::NoGreeting.to_string(),
         Link::Up { .. } => "does not answer on its management socket".to_owned(),
     };
     let Some(process) = process else {

@@ -247,3 +247,50 @@ async fn a_user_who_comes_while_a_sweep_begins_is_no_ghost() {
     assert!(ghosts.unwrap().is_empty());
     assert!(parts.vpn.connect(&alice.credential));
 }
+
+#[tokio::test]
+async fn who_loses_access_is_refused_while_the_journal_takes_nothing() {
+    let (parts, alice, bob) = (Parts::new(), User::new("alice"), User::new("bob"));
+    parts.apply(alice.standby(1)).await;
+    parts.apply(bob.standby(1)).await;
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    for (command, user) in [(alice.suspended(2), &alice), (bob.removed(2), &bob)] {
+        assert!(
+            parts.applier.apply(vec![command], 0).await.is_err(),
+            "it was not journaled"
+        );
+        assert!(!parts.vpn.connect(&user.credential));
+    }
+    // The journal still lets them in, and the repair of the allow-list does not.
+    parts.applier.reconcile().await.unwrap();
+    assert!(!parts.vpn.connect(&alice.credential) && !parts.vpn.connect(&bob.credential));
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(parts.apply(alice.suspended(2)).await.applied, APPLIED);
+    parts.apply(bob.removed(2)).await;
+    parts.applier.reconcile().await.unwrap();
+    assert!(!parts.vpn.connect(&alice.credential) && !parts.vpn.connect(&bob.credential));
+    parts.apply(alice.standby(3)).await;
+    assert!(parts.vpn.connect(&alice.credential), "resumed");
+}
+
+#[tokio::test]
+async fn a_session_that_could_not_be_ended_is_told() {
+    let (parts, alice, bob) = (Parts::new(), User::new("alice"), User::new("bob"));
+    parts.apply(alice.standby(1)).await;
+    assert!(parts.vpn.connect(&alice.credential));
+    parts.vpn.set_reachable(false);
+
+    let suspended = parts.apply(alice.suspended(2)).await;
+    let Applied::Answered(Outcome::Applied { note: Some(note), .. }) = suspended.applied else {
+        panic!("{:?}", suspended.applied)
+    };
+    assert!(note.contains("could not be ended"), "{note}");
+    assert_eq!(
+        parts.apply(bob.standby(1)).await.applied,
+        APPLIED,
+        "nothing of hers ends"
+    );
+}

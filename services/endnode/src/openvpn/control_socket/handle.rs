@@ -1,5 +1,7 @@
 //! What the rest of the agent asks of OpenVPN.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use vpnmanager_nats::ids::CommonName;
@@ -12,6 +14,8 @@ use crate::backend::{CutSessions, Parting, Session};
 pub enum Link {
     /// Not connected, and why, in words.
     Away(String),
+    /// OpenVPN runs and does not greet, because another program has its only management session.
+    Held,
     /// Connected to the process with this id.
     Up {
         /// OpenVPN's own process id.
@@ -70,6 +74,14 @@ impl ControlHandle {
     /// The server at a glance.
     pub async fn overview(&self) -> Result<Overview, ControlError> {
         self.ask(Request::Overview).await
+    }
+
+    /// Waits until it is connected, at most so long. False when it is not, at once where another program holds OpenVPN's session.
+    pub async fn attached(&self, within: Duration) -> bool {
+        let mut link = self.link.clone();
+        let settled = link.wait_for(|link| !matches!(link, Link::Away(_)));
+        let settled = tokio::time::timeout(within, settled).await;
+        settled.is_ok_and(|link| link.is_ok_and(|link| matches!(*link, Link::Up { .. })))
     }
 
     /// Ends the sessions of these credentials.

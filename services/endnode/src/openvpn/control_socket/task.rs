@@ -83,7 +83,9 @@ impl ControlTask {
                 }
                 Some(Err(failure)) => failure,
             };
-            self.link.send_replace(Link::Away(chain(&failure).to_string()));
+            let is_held = matches!(failure, ControlError::NoGreeting);
+            let away = || Link::Away(chain(&failure).to_string());
+            self.link.send_replace(if is_held { Link::Held } else { away() });
             failures = failures.saturating_add(1);
             if self.stay_away(RETRY.after(failures), &cancel).await.is_none() {
                 return;

@@ -12,13 +12,15 @@ use crate::{
     ops::audit::{self, Entry},
 };
 
-/// Deletes the users among these that are removed and that no node holds any more. The receipt says when each node removed the user.
+/// Deletes the users among these that are removed and that no node holds any more. The receipt says when each node removed the
+/// user, and what the node had to remark, such as a session that it could not end.
 pub async fn end_removals(transaction: &DatabaseTransaction, users: &[i64], recorder: &str) -> Result<(), DbErr> {
     // HAVING is `is_settled` of `domain/acks.rs` for all placements of the user: change both.
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "SELECT u.id, u.username, COALESCE(
-                 json_agg(json_build_object('server_id', p.server_id, 'applied_at', p.applied_at) ORDER BY p.id)
+                 json_agg(json_strip_nulls(json_build_object(
+                     'server_id', p.server_id, 'applied_at', p.applied_at, 'note', p.error)) ORDER BY p.id)
                      FILTER (WHERE p.id IS NOT NULL), '[]') AS nodes
          FROM users u LEFT JOIN placements p ON p.user_id = u.id
          WHERE u.id = ANY($1) AND u.removed_at IS NOT NULL
