@@ -13,5 +13,5 @@ pub(super) async fn change(app: &App, actor: &Actor, node: &NodeId, change: Node
     change_node(app, actor, node, change)
         .await
         .map(Endnode::of)
-        .map_err(failure::of_change_node)
+        .map_err(|error| failure::of_change_node(app, error))
 }
