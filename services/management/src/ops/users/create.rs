@@ -6,12 +6,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
-    sea_query::{LockType, OnConflict},
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    sea_query::OnConflict,
 };
 use vpnmanager_entities::{
     placement::{self, Role},
-    server, user,
+    user,
 };
 use vpnmanager_nats::{
     ids::{NodeId, UserKey},
@@ -22,11 +22,12 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Placement, Unplaceable, place_new},
+        placement::{Fleet, Placement, Unplaceable, place_new},
     },
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
+        placement::read_fleet::read_fleet_locked,
         transact::transact,
         users::read::UserView,
     },
@@ -156,15 +157,10 @@ pub async fn create_within(
     rules: &PlacementRules,
     batch: &[NewUser],
 ) -> Result<Vec<Result<UserView, CreateUserError>>, DbErr> {
-    // The lock keeps a node from being deregistered until its users are recorded.
-    let servers = server::Entity::find()
-        .order_by_asc(server::Column::Name)
-        .lock(LockType::KeyShare)
-        .all(transaction)
-        .await?;
+    let fleet = read_fleet_locked(transaction).await?;
     let drafts: Vec<Result<Draft, CreateUserError>> = batch
         .iter()
-        .map(|new| Draft::place(new, &servers, rules.nodes_per_user))
+        .map(|new| Draft::place(new, &fleet, rules.nodes_per_user))
         .collect();
 
     let ids = insert_users(transaction, drafts.iter().flatten()).await?;
@@ -189,9 +185,9 @@ struct Draft {
 }
 
 impl Draft {
-    fn place(new: &NewUser, servers: &[server::Model], replicas: usize) -> Result<Self, CreateUserError> {
+    fn place(new: &NewUser, fleet: &Fleet, replicas: usize) -> Result<Self, CreateUserError> {
         let key = UserKey::new();
-        let placed = place_new(key, new.server_id.as_ref(), servers, replicas);
+        let placed = place_new(key, new.server_id.as_ref(), fleet, replicas);
         let Placement { home, nodes } = placed.map_err(|error| match error {
             Unplaceable::UnknownHome => CreateUserError::UnknownServer,
             Unplaceable::HomeTakesNobody => CreateUserError::ServerUnavailable,
