@@ -115,6 +115,10 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
         CreateUserError::ServerUnavailable => {
             ApiError::conflict("server_id", "the server is disabled or draining and takes no users")
         }
+        CreateUserError::ServerLost { .. } => ApiError::conflict(
+            "server_id",
+            format!("{error}: name another one, leave server_id out, or wait until it is back, healthy and in sync"),
+        ),
         CreateUserError::NoServer => ApiError::conflicting_state("no server takes users: enrol one first"),
         CreateUserError::Database(error) => database(app, error),
         CreateUserError::Stopping => ApiError::unavailable("management is stopping"),

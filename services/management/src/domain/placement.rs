@@ -6,8 +6,8 @@
 //!
 //! | question about a node | the node must be |
 //! |---|---|
-//! | [`takes_users`]: may an operator choose it as home, may new profiles name it? | enabled, not draining |
-//! | [`is_open`]: may placement choose it? | the same, and not lost since it was last in sync |
+//! | [`takes_users`]: may new profiles name it, may it create users itself? | enabled, not draining |
+//! | [`is_open`]: may an operator choose it as home? | the same, and not lost since it was last in sync |
 //! | [`Fleet::is_candidate`]: does it get users that nobody wants elsewhere? | open, and running OpenVPN unless no open node of its pool does |
 //! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
 //! | [`is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER` |
@@ -121,6 +121,17 @@ impl Fleet {
     }
 }
 
+/// Who chooses the home of a new user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// Placement.
+    Any,
+    /// An operator, who names this node.
+    Named(NodeId),
+    /// This node, which asks for a user of its own. So it is there, whatever is known of it.
+    Asking(NodeId),
+}
+
 /// Why a new user cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {
@@ -128,6 +139,8 @@ pub enum Unplaceable {
     UnknownHome,
     /// The wanted home is disabled or draining.
     HomeTakesNobody,
+    /// The wanted home is lost, or has not been in sync again since this time.
+    HomeIsLost(DateTime<Utc>),
     /// No node of the pool takes users.
     NoNode,
 }
@@ -144,18 +157,25 @@ pub struct Placement<'a> {
 /// Chooses at most `replicas` nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool.
 pub fn place_new<'a>(
     user: UserKey,
-    wanted_home: Option<&NodeId>,
+    home: &Home,
     fleet: &'a Fleet,
     replicas: usize,
 ) -> Result<Placement<'a>, Unplaceable> {
     let servers = &fleet.servers;
+    let wanted_home = match home {
+        Home::Any => None,
+        Home::Named(node) | Home::Asking(node) => Some(node),
+    };
     let pool = match wanted_home {
-        Some(home) => {
-            let home = find(servers, home).ok_or(Unplaceable::UnknownHome)?;
-            if !takes_users(home) {
+        Some(node) => {
+            let server = fleet.find(node).ok_or(Unplaceable::UnknownHome)?;
+            if !takes_users(server) {
                 return Err(Unplaceable::HomeTakesNobody);
             }
-            home.pool.as_str()
+            if let (Home::Named(_), Some(since)) = (home, server.lost_since) {
+                return Err(Unplaceable::HomeIsLost(since));
+            }
+            server.pool.as_str()
         }
         None => DEFAULT_POOL,
     };

@@ -180,9 +180,8 @@ fn a_lost_node_returns_once_it_is_healthy_has_synced_since_and_is_not_behind() {
 fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
     let user = UserKey::new();
     let home = |wanted: Option<&str>, servers: &[server::Model]| {
-        let wanted = wanted.map(node);
-        place_new(user, wanted.as_ref(), &fleet(servers), 3)
-            .map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+        let wanted = wanted.map_or(Home::Any, |wanted| Home::Named(node(wanted)));
+        place_new(user, &wanted, &fleet(servers), 3).map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
     };
     let disabled = server::Model {
         enabled: false,
@@ -196,10 +195,22 @@ fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others(
     assert_eq!(home(None, &servers), Ok(("n1".to_owned(), 1)));
     assert_eq!(home(None, &servers[1..]), Ok(("n2".to_owned(), 1)));
     assert_eq!(home(Some("far"), &servers), Ok(("far".to_owned(), 1)));
-    assert_eq!(home(Some("n2"), &servers), Ok(("n2".to_owned(), 2)));
     assert_eq!(home(Some("off"), &servers), Err(Unplaceable::HomeTakesNobody));
     assert_eq!(home(Some("gone"), &servers), Err(Unplaceable::UnknownHome));
     assert_eq!(home(None, &[]), Err(Unplaceable::NoNode));
+}
+
+#[test]
+fn a_lost_node_is_no_home_for_who_names_it_but_one_that_asks_is_there() {
+    let since = Utc::now();
+    let fleet = fleet(&[server("n1"), lost("n2", since)]);
+    let home = |home: &Home| {
+        let placed = place_new(UserKey::new(), home, &fleet, 3);
+        placed.map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+    };
+    assert_eq!(home(&Home::Named(node("n2"))), Err(Unplaceable::HomeIsLost(since)));
+    assert_eq!(home(&Home::Asking(node("n2"))), Ok(("n2".to_owned(), 2)));
+    assert_eq!(home(&Home::Named(node("n1"))), Ok(("n1".to_owned(), 1)));
 }
 
 #[test]
@@ -259,14 +270,14 @@ fn a_node_without_openvpn_is_chosen_only_while_no_open_node_of_its_pool_runs_it(
     ];
     for (what, servers, openvpn, expected) in cases {
         let fleet = fleet_with(&servers, openvpn);
-        let placed = place_new(UserKey::new(), None, &fleet, 3).expect("placed");
+        let placed = place_new(UserKey::new(), &Home::Any, &fleet, 3).expect("placed");
         let mut chosen: Vec<&str> = placed.nodes.iter().map(|(node, _)| node.as_str()).collect();
         chosen.sort_unstable();
         assert_eq!(chosen, expected, "{what}");
     }
 
     let fleet = fleet_with(&both, &[("n1", Absent), ("n2", Up)]);
-    let named = place_new(UserKey::new(), Some(&node("n1")), &fleet, 3).expect("placed");
+    let named = place_new(UserKey::new(), &Home::Named(node("n1")), &fleet, 3).expect("placed");
     assert_eq!(named.home.name, node("n1"), "an operator may want it");
     assert_eq!(named.nodes.len(), 2);
     let on = |name: &str| {

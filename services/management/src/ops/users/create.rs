@@ -22,7 +22,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Fleet, Placement, Unplaceable, place_new},
+        placement::{Fleet, Home, Placement, Unplaceable, place_new},
     },
     ops::{
         audit::{self, Entry, user_snapshot},
@@ -46,8 +46,8 @@ pub struct NewUser {
     pub username: Username,
     /// When access ends; `None`: it does not end by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The home node; `None`: placement chooses one.
-    pub server_id: Option<NodeId>,
+    /// Who chooses the home.
+    pub home: Home,
     /// Who asked.
     pub actor: Actor,
 }
@@ -58,7 +58,7 @@ impl NewUser {
         Self {
             username,
             expires_at: None,
-            server_id: None,
+            home: Home::Any,
             actor,
         }
     }
@@ -76,6 +76,14 @@ pub enum CreateUserError {
     /// The node takes no users: disabled or draining.
     #[error("the server takes no users")]
     ServerUnavailable,
+    /// The node is lost, or not in sync again.
+    #[error("the server {server} is lost since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))]
+    ServerLost {
+        /// The node.
+        server: NodeId,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// No node takes users.
     #[error("no end-node takes users: enrol one first")]
     NoServer,
@@ -187,12 +195,8 @@ struct Draft {
 impl Draft {
     fn place(new: &NewUser, fleet: &Fleet, replicas: usize) -> Result<Self, CreateUserError> {
         let key = UserKey::new();
-        let placed = place_new(key, new.server_id.as_ref(), fleet, replicas);
-        let Placement { home, nodes } = placed.map_err(|error| match error {
-            Unplaceable::UnknownHome => CreateUserError::UnknownServer,
-            Unplaceable::HomeTakesNobody => CreateUserError::ServerUnavailable,
-            Unplaceable::NoNode => CreateUserError::NoServer,
-        })?;
+        let placed = place_new(key, &new.home, fleet, replicas);
+        let Placement { home, nodes } = placed.map_err(|error| unplaceable(error, &new.home))?;
         let user = user::Model {
             id: 0,
             key,
@@ -242,6 +246,18 @@ impl Draft {
             user: user::Model { id, ..self.user },
             placements,
         }
+    }
+}
+
+fn unplaceable(error: Unplaceable, home: &Home) -> CreateUserError {
+    match (error, home) {
+        (Unplaceable::UnknownHome, _) => CreateUserError::UnknownServer,
+        (Unplaceable::HomeTakesNobody, _) => CreateUserError::ServerUnavailable,
+        (Unplaceable::HomeIsLost(since), Home::Named(server) | Home::Asking(server)) => CreateUserError::ServerLost {
+            server: server.clone(),
+            since,
+        },
+        (Unplaceable::NoNode, _) | (Unplaceable::HomeIsLost(_), Home::Any) => CreateUserError::NoServer,
     }
 }
 
