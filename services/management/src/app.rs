@@ -15,6 +15,7 @@ use crate::{
         users::waiters::Waiters,
     },
     pki::Pki,
+    reach::Reach,
     storage::Storage,
 };
 
@@ -25,6 +26,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// PostgreSQL, the source of truth.
     pub db: DatabaseConnection,
+    /// The way to it outside the pool, which says why it cannot be reached.
+    pub reach: Reach,
     /// The same database, for leases and publication records: its commits do not wait for the disk. After a lost commit a command is
     /// published once more, which changes nothing.
     pub leases: DatabaseConnection,

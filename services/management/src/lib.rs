@@ -8,6 +8,7 @@ pub mod bus_access;
 pub mod hearing;
 pub mod pki;
 mod pooler;
+pub mod reach;
 pub mod schema;
 pub mod start;
 pub mod storage;

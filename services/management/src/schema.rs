@@ -8,21 +8,26 @@ use secrecy::ExposeSecret;
 use tracing::{info, warn};
 use vpnmanager_migration::OwnerError;
 
-use crate::{config::DatabaseConfig, ops::sqlstate::sqlstate, pooler};
+use crate::{
+    config::DatabaseConfig,
+    ops::sqlstate::{Meaning, meaning},
+    pooler,
+    reach::Reach,
+};
 
 /// How long to wait for a connection of the owner.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// PostgreSQL manual, appendix A: `insufficient_privilege`.
-const NOT_ALLOWED: &str = "42501";
 
 /// Why the schema is not up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The role that owns the tables cannot connect.
-    #[error("{said}")]
+    #[error("{said} (it is at {place})")]
     ConnectOwner {
         /// What may be the cause.
         said: &'static str,
+        /// Where PostgreSQL is.
+        place: String,
         /// Why.
         #[source]
         source: DbErr,
@@ -128,24 +133,29 @@ async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Resu
 pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnection, SchemaError> {
     let url = config.owner_connection_url();
     let url = url.unwrap_or_else(|| config.connection_url());
+    let failed = |source: DbErr, place: &str| match pooler::advice(&source) {
+        Some(advice) => SchemaError::Pooler { advice, source },
+        None => SchemaError::ConnectOwner {
+            said: config.connecting_failed(&source),
+            place: place.to_owned(),
+            source,
+        },
+    };
+    let reach = Reach::to(&url).map_err(|source| failed(source, "no place"))?;
+    let failed = |source| failed(source, reach.place());
+    // The pool would say only that its time was over.
+    reach.connect(PATIENCE).await.map_err(failed)?;
     let mut options = ConnectOptions::new(url.expose_secret());
     options
         .max_connections(1)
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
-    let connected = Database::connect(options).await;
-    connected.map_err(|source| match pooler::advice(&source) {
-        Some(advice) => SchemaError::Pooler { advice, source },
-        None => SchemaError::ConnectOwner {
-            said: config.connecting_failed(&source),
-            source,
-        },
-    })
+    Database::connect(options).await.map_err(failed)
 }
 
 fn is_denied(error: &DbErr) -> bool {
-    sqlstate(error).is_some_and(|code| code == NOT_ALLOWED)
+    meaning(error) == Meaning::NotAllowed
 }
 
 #[derive(FromQueryResult)]

@@ -26,6 +26,7 @@ use crate::{
     },
     pki::Pki,
     pooler,
+    reach::Reach,
     schema::{self, SchemaError},
     storage::Storage,
     tasks,
@@ -45,8 +46,9 @@ const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 /// Connects to PostgreSQL and NATS, brings the schema up to date, and starts the background tasks. Waits up to 30 s for each of the two.
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
-    let db = connect_database(&config, POOL_SIZE, Commits::Synced).await?;
-    let leases = connect_database(&config, LEASES_POOL_SIZE, Commits::Relaxed).await?;
+    let reach = Reach::to(&config.database.connection_url())?;
+    let db = connect_database(&config, &reach, POOL_SIZE, Commits::Synced).await?;
+    let leases = connect_database(&config, &reach, LEASES_POOL_SIZE, Commits::Relaxed).await?;
     (|| schema::bring_up_to_date(&db, &config.database))
         .retry(patience())
         .when(SchemaError::is_worth_another_try)
@@ -73,6 +75,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         signatures: Signatures::start(tasks, &db, &pki),
         config: Arc::new(config),
         db,
+        reach,
         leases,
         bus,
         inbound,
@@ -110,7 +113,13 @@ enum Commits {
     Relaxed,
 }
 
-async fn connect_database(config: &Config, connections: u32, commits: Commits) -> anyhow::Result<DatabaseConnection> {
+/// Tries outside the pool first: that says at once, and in PostgreSQL's words, why it is not possible.
+async fn connect_database(
+    config: &Config,
+    reach: &Reach,
+    connections: u32,
+    commits: Commits,
+) -> anyhow::Result<DatabaseConnection> {
     let url = config.database.connection_url();
     let mut options = ConnectOptions::new(url.expose_secret());
     options
@@ -127,14 +136,21 @@ async fn connect_database(config: &Config, connections: u32, commits: Commits) -
             Commits::Relaxed => options.options([("synchronous_commit", "off")]),
         }
     });
-    (|| Database::connect(options.clone()))
+    let connect = || async {
+        reach.connect(ACQUIRE_TIMEOUT).await?;
+        Database::connect(options.clone()).await
+    };
+    let at = reach.place();
+    connect
         .retry(patience())
         .when(|error: &DbErr| pooler::advice(error).is_none())
-        .notify(|error: &DbErr, after| warn!(error = %chain(error), ?after, "PostgreSQL does not answer yet"))
+        .notify(
+            |error: &DbErr, after| warn!(database.at = at, error = %chain(error), ?after, "PostgreSQL does not answer yet"),
+        )
         .await
         .map_err(|error| {
             let said = config.database.connecting_failed(&error);
-            anyhow::Error::new(error).context(said)
+            anyhow::Error::new(error).context(format!("{said} (it is at {at})"))
         })
 }
 

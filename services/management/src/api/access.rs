@@ -72,10 +72,12 @@ impl Authenticator<Operator> for Keys {
     fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Operator> {
         Box::pin(async move {
             let found = self.app.keys.authenticate(key, from).await;
-            found.map_err(failure::of_authenticate)?.ok_or_else(|| {
-                self.app.gatekeeper.refused(from);
-                ApiError::unauthorized("this key is not known or has expired")
-            })
+            found
+                .map_err(|error| failure::of_authenticate(&self.app, error))?
+                .ok_or_else(|| {
+                    self.app.gatekeeper.refused(from);
+                    ApiError::unauthorized("this key is not known or has expired")
+                })
         })
     }
 }

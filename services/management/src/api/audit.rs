@@ -90,7 +90,7 @@ impl AuditApi {
             until: until.0.map(Timestamp::to_utc),
         };
         let rows = read_audit::read_audit(app.0, &filter, before, limit.fetch()).await;
-        let rows = rows.map_err(failure::database)?;
+        let rows = rows.map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(rows, limit, &uri, |row| row.id, AuditEntry::of))
     }
 }

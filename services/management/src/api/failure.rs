@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::DbErr;
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_nats::security::keys::InvalidKey;
 use vpnmanager_openapi::problem::ApiError;
@@ -14,6 +14,7 @@ use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
+    app::App,
     ops::{
         keys::authenticate::AuthenticateError,
         nodes::{
@@ -23,60 +24,69 @@ use crate::{
             register::RegisterNodeError,
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
-        sqlstate::{is_read_only, sqlstate},
+        sqlstate::{Meaning, Resource, meaning},
         users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
     },
     pki::PkiError,
 };
 
-static AWAY_NOW: LogLimit = LogLimit::new("the database does not answer");
-static READ_ONLY_NOW: LogLimit = LogLimit::new("the database is read-only");
+static UNUSABLE_NOW: LogLimit = LogLimit::new("the database cannot be used");
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
 static NOT_ENROLLED: LogLimit = LogLimit::lines("enrolling a node failed", 5);
 
-const DATABASE_AWAY: &str = "the database does not answer";
-/// What callers are told of a database that is read-only.
-pub(super) const DATABASE_READ_ONLY: &str = "the database takes no changes: it is read-only, as a standby is";
-/// PostgreSQL manual, appendix A: data exceptions (class 22), check violations and not-null violations.
-const BAD_VALUES: [&str; 3] = ["22", "23514", "23502"];
-/// The classes of connection exceptions, insufficient resources and operator intervention.
-const AWAY: [&str; 3] = ["08", "53", "57"];
-
-/// Turns a database error into 503 if the database cannot be reached or takes no changes, 400 if it refused a value, and 500 otherwise.
-pub(super) fn database<E>(error: E) -> ApiError
+/// Turns a database error into 503 if the database cannot be used at the moment, 400 if it refused a value, and 500 otherwise.
+pub(super) fn database<E>(app: &App, error: E) -> ApiError
 where
     E: Borrow<DbErr> + Into<Box<dyn Error + Send + Sync>>,
 {
-    if is_read_only(error.borrow()) {
-        if let Some(times) = READ_ONLY_NOW.admit() {
-            tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), times, "The database takes no changes: does DB_HOST name a standby?");
+    if let Some(why) = unusable(app, error.borrow()) {
+        // Whoever presents a key, right or wrong, causes one.
+        if let Some(times) = UNUSABLE_NOW.admit() {
+            tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), why, times, "The database cannot be used");
         }
-        return ApiError::unavailable(DATABASE_READ_ONLY);
+        return ApiError::unavailable(why);
     }
-    let begins = |code: &str, heads: &[&str]| heads.iter().any(|head| code.starts_with(head));
-    let is_away = match sqlstate(error.borrow()) {
-        Some(code) if begins(&code, &BAD_VALUES) => {
-            return ApiError::bad_request("the database cannot store one of the values");
-        }
-        Some(code) => begins(&code, &AWAY),
-        None => is_connection_failure(error.borrow()),
-    };
-    if !is_away {
-        return ApiError::internal(error);
+    match meaning(error.borrow()) {
+        Meaning::BadValue => ApiError::bad_request("the database cannot store one of the values"),
+        // An operation that expects a contradiction has an error of its own for it.
+        Meaning::Contradiction
+        | Meaning::Lost
+        | Meaning::InUse
+        | Meaning::ReadOnly
+        | Meaning::Exhausted(_)
+        | Meaning::TooSlow
+        | Meaning::Away
+        | Meaning::NotAllowed
+        | Meaning::Fault => ApiError::internal(error),
     }
-    // Whoever presents a key, right or wrong, causes one.
-    if let Some(times) = AWAY_NOW.admit() {
-        tracing::warn!(error = %chain(Borrow::<DbErr>::borrow(&error)), times, "The database does not answer");
-    }
-    ApiError::unavailable(DATABASE_AWAY)
 }
 
-fn is_connection_failure(error: &DbErr) -> bool {
-    if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error {
-        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls};
-        return matches!(**error, Io(_) | Tls(_) | PoolTimedOut | PoolClosed | Protocol(_));
+/// What callers are told of a database that cannot do this at the moment; `None` if trying again later changes nothing.
+pub(super) fn unusable(app: &App, error: &DbErr) -> Option<String> {
+    let at = app.reach.place();
+    match meaning(error) {
+        Meaning::Away => Some(app.reach.explain(error)),
+        Meaning::ReadOnly => Some(format!(
+            "the database at {at} takes no changes: it is read-only, as a standby is; let DB_HOST or DATABASE_URL name the primary"
+        )),
+        Meaning::Exhausted(resource) => Some(format!("the database at {at} {}", shortage_of(resource))),
+        Meaning::TooSlow => Some(format!(
+            "the database at {at} took too long and stopped what was asked of it; try again"
+        )),
+        Meaning::Lost | Meaning::InUse => Some("others change the same at this moment; try again".to_owned()),
+        Meaning::BadValue | Meaning::Contradiction | Meaning::NotAllowed | Meaning::Fault => None,
     }
-    matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
+}
+
+fn shortage_of(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Disk => "has no room left on its disk: make room there",
+        Resource::Memory => "has not enough memory",
+        Resource::Connections => {
+            "has too many clients: raise max_connections there, or the limit of the role or the database, or close others"
+        }
+        Resource::Limit => "has reached a limit of its configuration; its log says which",
+    }
 }
 
 pub(super) fn unknown_user() -> ApiError {
@@ -87,9 +97,9 @@ pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
 }
 
-pub(super) fn of_authenticate(error: AuthenticateError) -> ApiError {
+pub(super) fn of_authenticate(app: &App, error: AuthenticateError) -> ApiError {
     match error {
-        AuthenticateError::Database(error) => database(error),
+        AuthenticateError::Database(error) => database(app, error),
         AuthenticateError::Stopping => ApiError::unavailable("management is stopping"),
     }
 }
@@ -99,27 +109,31 @@ pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
     ApiError::too_many_requests("too many requests without a key from this address", wait)
 }
 
-pub(super) fn of_create_user(error: CreateUserError) -> ApiError {
+pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
         CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
         CreateUserError::ServerUnavailable => {
             ApiError::conflict("server_id", "the server is disabled or draining and takes no users")
         }
+        CreateUserError::ServerLost { .. } => ApiError::conflict(
+            "server_id",
+            format!("{error}: name another one, leave server_id out, or wait until it is back, healthy and in sync"),
+        ),
         CreateUserError::NoServer => ApiError::conflicting_state("no server takes users: enrol one first"),
-        CreateUserError::Database(error) => database(error),
+        CreateUserError::Database(error) => database(app, error),
         CreateUserError::Stopping => ApiError::unavailable("management is stopping"),
     }
 }
 
-pub(super) fn of_living_user(error: LivingUserError) -> ApiError {
+pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
     match error {
         LivingUserError::UnknownUser => unknown_user(),
-        LivingUserError::Database(error) => database(error),
+        LivingUserError::Database(error) => database(app, error),
     }
 }
 
-pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
+pub(super) fn of_fetch_profile(app: &App, error: FetchProfileError) -> ApiError {
     match error {
         FetchProfileError::UnknownUser => unknown_user(),
         FetchProfileError::NotIssuedYet(_) => ApiError::conflicting_state(
@@ -143,7 +157,7 @@ pub(super) fn of_fetch_profile(error: FetchProfileError) -> ApiError {
             chain(&source)
         )),
         FetchProfileError::Compose(_) => ApiError::internal(error),
-        FetchProfileError::Database(error) => database(error),
+        FetchProfileError::Database(error) => database(app, error),
     }
 }
 
@@ -152,7 +166,7 @@ pub(super) fn of_bus_key(error: InvalidKey) -> ApiError {
     ApiError::unproven("bus_public_key", error.to_string())
 }
 
-pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
+pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError {
     match error {
         RegisterNodeError::Signature => ApiError::unproven(
             "signature",
@@ -186,7 +200,7 @@ pub(super) fn of_register_node(error: RegisterNodeError) -> ApiError {
             }
             ApiError::unavailable("the bus is not ready for the node")
         }
-        RegisterNodeError::Database(error) => database(error),
+        RegisterNodeError::Database(error) => database(app, error),
     }
 }
 
@@ -195,27 +209,27 @@ fn in_words(time: TimeDelta) -> impl Display {
     humantime::format_duration(Duration::from_secs(time.num_seconds().unsigned_abs()))
 }
 
-pub(super) fn of_change_node(error: ChangeNodeError) -> ApiError {
+pub(super) fn of_change_node(app: &App, error: ChangeNodeError) -> ApiError {
     match error {
         ChangeNodeError::UnknownServer => unknown_server(),
         ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
             "no other server of the pool can take its clients: each is disabled, draining or lost",
         ),
-        ChangeNodeError::Database(error) => database(error),
+        ChangeNodeError::Database(error) => database(app, error),
     }
 }
 
-pub(super) fn of_move_node(error: MoveNodeError) -> ApiError {
+pub(super) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError {
     match error {
         MoveNodeError::UnknownServer => unknown_server(),
         MoveNodeError::NowhereToGo { pool } => ApiError::conflicting_state(format!(
             "no other server of the pool {pool} can take the users of this one: each is disabled, draining or lost"
         )),
-        MoveNodeError::Database(error) => database(error),
+        MoveNodeError::Database(error) => database(app, error),
     }
 }
 
-pub(super) fn of_tell_standing(error: TellStandingError) -> ApiError {
+pub(super) fn of_tell_standing(app: &App, error: TellStandingError) -> ApiError {
     match error {
         TellStandingError::Signature => ApiError::forbidden("the signature of the question is not by bus_public_key"),
         TellStandingError::Time => ApiError::forbidden(format!(
@@ -223,11 +237,11 @@ pub(super) fn of_tell_standing(error: TellStandingError) -> ApiError {
             in_words(ANSWERED_WITHIN),
         )),
         TellStandingError::Jwt(_) | TellStandingError::Sign(_) => ApiError::internal(error),
-        TellStandingError::Database(error) => database(error),
+        TellStandingError::Database(error) => database(app, error),
     }
 }
 
-pub(super) fn of_deregister_node(error: DeregisterNodeError) -> ApiError {
+pub(super) fn of_deregister_node(app: &App, error: DeregisterNodeError) -> ApiError {
     match error {
         DeregisterNodeError::UnknownServer => unknown_server(),
         DeregisterNodeError::Revoke(_) | DeregisterNodeError::Topology(_) => {
@@ -239,6 +253,6 @@ pub(super) fn of_deregister_node(error: DeregisterNodeError) -> ApiError {
                 "the server is deregistered, but the bus could not be updated yet; management keeps trying until it is",
             )
         }
-        DeregisterNodeError::Database(error) => database(error),
+        DeregisterNodeError::Database(error) => database(app, error),
     }
 }

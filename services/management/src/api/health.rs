@@ -11,10 +11,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use vpnmanager_entities::replica;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::remembered::Remembered;
+use vpnmanager_runtime::error_chain::chain;
 
-use super::failure::DATABASE_READ_ONLY;
+use super::failure;
 use super::tags::Tag;
-use crate::{app::App, ops::sqlstate::is_read_only, storage::bus_stores_nothing};
+use crate::{app::App, storage::bus_stores_nothing};
 
 /// A load balancer needs an answer soon: a database that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,54 +34,50 @@ struct Health {
     server_id: String,
 }
 
-/// What the database does when it is asked to change something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DatabaseState {
-    Works,
-    ReadOnly,
-    Away,
-}
-
-impl DatabaseState {
-    /// Found out by a change that finds no row: PostgreSQL refuses it before it looks for one. Anybody may ask, so nothing is written.
-    async fn find(app: &App) -> Self {
-        let probe = replica::Entity::update_many()
-            .col_expr(replica::Column::DeafAt, Expr::col(replica::Column::DeafAt))
-            .filter(replica::Column::ServerId.eq(""))
-            .exec(&app.db);
-        match tokio::time::timeout(PATIENCE, probe).await {
-            Ok(Ok(_)) => Self::Works,
-            Ok(Err(error)) if is_read_only(&error) => Self::ReadOnly,
-            Ok(Err(_)) | Err(_) => Self::Away,
-        }
+/// What is wrong with the database; `None` while it takes changes. Found out by a change that finds no row: PostgreSQL refuses it before it
+/// looks for one. Anybody may ask, so nothing is written.
+async fn fault_of_database(app: &App) -> Option<String> {
+    let probe = replica::Entity::update_many()
+        .col_expr(replica::Column::DeafAt, Expr::col(replica::Column::DeafAt))
+        .filter(replica::Column::ServerId.eq(""))
+        .exec(&app.db);
+    let answer = tokio::time::timeout(PATIENCE, probe).await;
+    if let Ok(Ok(_)) = answer {
+        return None;
     }
+    // Its result is explained below, where the error does not say more.
+    let _finding = app.reach.look().await;
+    Some(match answer {
+        Ok(Err(error)) => {
+            failure::unusable(app, &error).unwrap_or_else(|| format!("the database failed: {}", chain(&error)))
+        }
+        Ok(Ok(_)) | Err(_) => app.reach.explain_silence(PATIENCE),
+    })
 }
 
 /// Without a key anybody may ask: the database is asked at most four times a second.
 #[derive(Default)]
 pub(super) struct HealthApi {
-    database: Remembered<DatabaseState>,
+    database: Remembered<Option<String>>,
 }
 
 #[OpenApi(tag = "Tag::Service")]
 impl HealthApi {
     /// Check management's health
     ///
-    /// Needs no key. A 503 says what is wrong: the database does not answer or takes no changes, or the bus is not connected. `degraded` is a 200: the replica goes on to take
-    /// changes, and what ends access reaches the nodes. VPN sessions need neither.
+    /// Needs no key. A 503 says what is wrong: the database does not answer (with its place and the cause) or takes no changes, or the bus is
+    /// not connected. `degraded` is a 200: the replica goes on to take changes, and what ends access reaches the nodes. VPN sessions need
+    /// neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
-        let database = self.database.get(DatabaseState::find(&app)).await;
+        let database = self.database.get(fault_of_database(&app)).await;
         let bus_is_up = app.bus.client.connection_state() == State::Connected;
-        let database = match database {
-            DatabaseState::Works if bus_is_up => return Ok(Json(Health::of(&app))),
-            DatabaseState::Works => None,
-            DatabaseState::ReadOnly => Some(DATABASE_READ_ONLY),
-            DatabaseState::Away => Some("the database does not answer"),
-        };
-        let bus = (!bus_is_up).then_some("the bus is not connected");
-        let wrong: Vec<&str> = database.into_iter().chain(bus).collect();
-        Err(ApiError::unavailable(wrong.join(" and ")))
+        if database.is_none() && bus_is_up {
+            return Ok(Json(Health::of(&app)));
+        }
+        let bus = (!bus_is_up).then(|| "the bus is not connected".to_owned());
+        let wrong: Vec<String> = database.into_iter().chain(bus).collect();
+        Err(ApiError::unavailable(wrong.join(", and ")))
     }
 }
 

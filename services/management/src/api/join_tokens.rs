@@ -70,7 +70,7 @@ impl JoinTokensApi {
         let ttl = body.0.ttl.map_or(DEFAULT_TTL, |ttl| ttl.duration());
         let server_id = body.0.server_id.map(|id| id.0);
         let made = create_join_token::create_join_token(app.0, &admin, server_id.as_ref(), ttl).await;
-        let made = made.map_err(failure::database)?;
+        let made = made.map_err(|error| failure::database(&app, error))?;
         let body = JoinTokenBody {
             token: made.token.expose_secret().to_owned(),
             server_id: server_id.map(|id| id.to_string()),

@@ -31,9 +31,12 @@ pub struct Circumstances {
 pub struct Assessment {
     /// The state.
     pub state: NodeState,
-    /// The reason, for people; `None` if the node is healthy.
+    /// The reason, for people; `None` if the node is healthy and serves.
     pub reason: Option<String>,
 }
+
+/// What is said of a healthy node whose agent runs no OpenVPN. Another program may serve there by the allow-list.
+pub const SERVES_NOBODY: &str = "it runs no OpenVPN (OPENVPN_MODE=none) and serves nobody itself: users are placed on it only while no other node of its pool runs OpenVPN";
 
 /// The state of the node that sent this heartbeat.
 pub fn assess(
@@ -61,7 +64,7 @@ pub fn assess(
     match found {
         None => Assessment {
             state: NodeState::Healthy,
-            reason: None,
+            reason: (heartbeat.openvpn.state == OpenvpnState::Absent).then(|| SERVES_NOBODY.to_owned()),
         },
         Some(reason) => Assessment {
             state: NodeState::Degraded,
@@ -184,6 +187,14 @@ mod tests {
         for known in [nothing.clone(), drifts_since(now)] {
             assert_eq!(assess(&well, now, &known, limits()), healthy, "{known:?}");
         }
+
+        let mut absent = heartbeat();
+        absent.openvpn.state = OpenvpnState::Absent;
+        let idle = Assessment {
+            state: NodeState::Healthy,
+            reason: Some(SERVES_NOBODY.to_owned()),
+        };
+        assert_eq!(assess(&absent, now, &nothing, limits()), idle);
 
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;

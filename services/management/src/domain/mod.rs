@@ -15,5 +15,6 @@ pub mod health;
 pub mod placement;
 pub mod refusals;
 pub mod signing;
+pub mod silence;
 pub mod source_budget;
 pub mod traffic;

@@ -6,10 +6,13 @@
 //!
 //! | question about a node | the node must be |
 //! |---|---|
-//! | [`takes_users`]: may an operator choose it as home, may new profiles name it? | enabled, not draining |
-//! | [`is_open`]: may placement choose it? | the same, and not lost since it was last in sync |
+//! | [`takes_users`]: may new profiles name it, may it create users itself? | enabled, not draining |
+//! | [`is_open`]: may an operator choose it as home? | the same, and not lost since it was last in sync |
+//! | [`Fleet::is_candidate`]: does it get users that nobody wants elsewhere? | open, and running OpenVPN unless no open node of its pool does |
 //! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
 //! | [`is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER` |
+
+use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
@@ -17,7 +20,10 @@ use vpnmanager_entities::{
     placement::{self, Role},
     server::{self, NodeState},
 };
-use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId, UserKey};
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::{DEFAULT_POOL, NodeId, UserKey},
+};
 
 /// Whether users may be placed on the node, and new profiles may name it: it is neither disabled nor draining.
 pub fn takes_users(server: &server::Model) -> bool {
@@ -63,6 +69,69 @@ pub fn has_returned(returning: Returning<'_>) -> bool {
         && !returning.behind
 }
 
+/// All nodes, and whether they run OpenVPN.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    servers: Vec<server::Model>,
+    /// What their last heartbeats say; a node that was never heard of is not here.
+    openvpn: HashMap<NodeId, OpenvpnState>,
+    /// Pools with an open node that is known to run OpenVPN.
+    running: HashSet<String>,
+}
+
+impl Fleet {
+    /// These nodes, and what their last heartbeats say of OpenVPN.
+    pub fn new(servers: Vec<server::Model>, openvpn: HashMap<NodeId, OpenvpnState>) -> Self {
+        let is_known_to_run = |server: &&server::Model| match openvpn.get(&server.name) {
+            Some(OpenvpnState::Up | OpenvpnState::Down | OpenvpnState::Waiting) => is_open(server),
+            Some(OpenvpnState::Absent) | None => false,
+        };
+        let running = servers.iter().filter(is_known_to_run);
+        Self {
+            running: running.map(|server| server.pool.clone()).collect(),
+            servers,
+            openvpn,
+        }
+    }
+
+    /// All nodes.
+    pub fn servers(&self) -> &[server::Model] {
+        &self.servers
+    }
+
+    /// The node of this name.
+    pub fn find(&self, node: &NodeId) -> Option<&server::Model> {
+        find(&self.servers, node)
+    }
+
+    /// Whether its last heartbeat says that the agent runs no OpenVPN: it keeps an allow-list, and serves nobody itself.
+    pub fn runs_none(&self, node: &NodeId) -> bool {
+        self.openvpn.get(node) == Some(&OpenvpnState::Absent)
+    }
+
+    /// Whether placement may choose the node for a user that nobody wants there: it is open. One that runs no OpenVPN only while no open
+    /// node of its pool is known to run it. A node that was never heard of keeps nobody from being chosen.
+    pub fn is_candidate(&self, server: &server::Model) -> bool {
+        is_open(server) && !(self.runs_none(&server.name) && self.running.contains(&server.pool))
+    }
+
+    /// Whether the node gets users whose home is lost: it is a candidate and [`may_inherit`].
+    pub fn is_heir(&self, server: &server::Model) -> bool {
+        self.is_candidate(server) && may_inherit(server)
+    }
+}
+
+/// Who chooses the home of a new user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// Placement.
+    Any,
+    /// An operator, who names this node.
+    Named(NodeId),
+    /// This node, which asks for a user of its own. So it is there, whatever is known of it.
+    Asking(NodeId),
+}
+
 /// Why a new user cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {
@@ -70,6 +139,8 @@ pub enum Unplaceable {
     UnknownHome,
     /// The wanted home is disabled or draining.
     HomeTakesNobody,
+    /// The wanted home is lost, or has not been in sync again since this time.
+    HomeIsLost(DateTime<Utc>),
     /// No node of the pool takes users.
     NoNode,
 }
@@ -86,22 +157,35 @@ pub struct Placement<'a> {
 /// Chooses at most `replicas` nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool.
 pub fn place_new<'a>(
     user: UserKey,
-    wanted_home: Option<&NodeId>,
-    servers: &'a [server::Model],
+    home: &Home,
+    fleet: &'a Fleet,
     replicas: usize,
 ) -> Result<Placement<'a>, Unplaceable> {
+    let servers = &fleet.servers;
+    let wanted_home = match home {
+        Home::Any => None,
+        Home::Named(node) | Home::Asking(node) => Some(node),
+    };
     let pool = match wanted_home {
-        Some(home) => {
-            let home = find(servers, home).ok_or(Unplaceable::UnknownHome)?;
-            if !takes_users(home) {
+        Some(node) => {
+            let server = fleet.find(node).ok_or(Unplaceable::UnknownHome)?;
+            if !takes_users(server) {
                 return Err(Unplaceable::HomeTakesNobody);
             }
-            home.pool.as_str()
+            if let (Home::Named(_), Some(since)) = (home, server.lost_since) {
+                return Err(Unplaceable::HomeIsLost(since));
+            }
+            server.pool.as_str()
         }
         None => DEFAULT_POOL,
     };
     let in_pool = |server: &&server::Model| server.pool == pool;
-    let mut candidates = names(servers.iter().filter(in_pool).filter(|server| is_open(server)));
+    let mut candidates = names(
+        servers
+            .iter()
+            .filter(in_pool)
+            .filter(|server| fleet.is_candidate(server)),
+    );
     if candidates.is_empty() {
         // A lost node is better than none: it applies the command when it returns.
         candidates = names(servers.iter().filter(in_pool).filter(|server| takes_users(server)));
@@ -132,10 +216,15 @@ pub struct Goal {
 }
 
 /// The nodes that the user must get in addition. The first one becomes its home if it has none.
-pub fn missing_nodes(placed: UserPlacements<'_>, servers: &[server::Model], goal: Goal) -> Vec<(NodeId, Role)> {
-    let pool = find(servers, placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
-    let candidates = names(servers.iter().filter(|server| is_open(server) && server.pool == pool));
-    let given_up = |node: &NodeId| find(servers, node).is_some_and(|server| is_given_up(server, goal.lost_before));
+pub fn missing_nodes(placed: UserPlacements<'_>, fleet: &Fleet, goal: Goal) -> Vec<(NodeId, Role)> {
+    let pool = fleet.find(placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
+    let in_pool = fleet.servers.iter().filter(|server| server.pool == pool);
+    let candidates = names(in_pool.filter(|server| fleet.is_candidate(server)));
+    let given_up = |node: &NodeId| {
+        fleet
+            .find(node)
+            .is_some_and(|server| is_given_up(server, goal.lost_before))
+    };
     let held = placed.placements;
     let home = held
         .iter()
@@ -143,7 +232,10 @@ pub fn missing_nodes(placed: UserPlacements<'_>, servers: &[server::Model], goal
         .map(|placement| &placement.server_id);
     // A node of the pool that is still removing the user cannot get it again before that.
     let holds = |placement: &placement::Model| {
-        placement.wanted_present || find(servers, &placement.server_id).is_some_and(|server| server.pool == pool)
+        placement.wanted_present
+            || fleet
+                .find(&placement.server_id)
+                .is_some_and(|server| server.pool == pool)
     };
     let counted = held
         .iter()
@@ -161,19 +253,23 @@ pub fn missing_nodes(placed: UserPlacements<'_>, servers: &[server::Model], goal
 /// Which standbys may become a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heirs {
-    /// Only one that [`may_inherit`]; a user without such a standby keeps its home.
+    /// Only a candidate that [`may_inherit`]; a user without such a standby keeps its home.
     Fit,
-    /// One that [`may_inherit`] if there is one, otherwise any standby.
+    /// A candidate that [`may_inherit`] if there is one, otherwise one that runs OpenVPN, otherwise any standby.
     Any,
 }
 
 /// Chooses the new home of a user among its standbys, so that the users of one node are spread over all others.
-pub fn new_home(user: UserKey, standbys: &[&server::Model], heirs: Heirs) -> Option<NodeId> {
-    let mut candidates = names(standbys.iter().copied().filter(|server| may_inherit(server)));
-    match heirs {
-        Heirs::Any if candidates.is_empty() => candidates = names(standbys.iter().copied()),
-        Heirs::Any | Heirs::Fit => {}
-    }
+pub fn new_home(user: UserKey, standbys: &[&server::Model], fleet: &Fleet, heirs: Heirs) -> Option<NodeId> {
+    let those = |fits: &dyn Fn(&server::Model) -> bool| names(standbys.iter().copied().filter(|server| fits(server)));
+    let fit = || those(&|server| fleet.is_heir(server));
+    let tiers: &[&dyn Fn() -> Vec<NodeId>] = match heirs {
+        Heirs::Fit => &[&fit],
+        Heirs::Any => &[&fit, &|| those(&|server| !fleet.runs_none(&server.name)), &|| {
+            those(&|_| true)
+        }],
+    };
+    let candidates = tiers.iter().map(|tier| tier()).find(|nodes| !nodes.is_empty())?;
     rank(user, None, &candidates, 1)
         .into_iter()
         .map(|(node, _)| node)

@@ -4,15 +4,13 @@ use std::{error::Error, iter::successors, ops::Deref, sync::Arc, time::Duration}
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 
-use crate::ops::sqlstate::sqlstate;
+use crate::ops::sqlstate::meaning;
 
 use vpnmanager_runtime::backoff::{Backoff, jittered};
 
 const MAX_TRIES: u32 = 6;
 /// Between two tries, so that those who lost against each other do not meet again.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
-/// PostgreSQL manual, appendix A: `serialization_failure` and `deadlock_detected`. The whole transaction was rolled back.
-const LOST_AGAINST_ANOTHER: [&str; 2] = ["40001", "40P01"];
 
 /// The transaction, as the operation sees it. It cannot be cloned, so it is dropped when the operation has ended.
 #[derive(Debug)]
@@ -26,8 +24,8 @@ impl Deref for Transaction {
     }
 }
 
-/// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction `operation` runs
-/// again from the beginning, six times in all. So it must do nothing outside the transaction. An error that keeps the database's as its
+/// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction, or where another one
+/// holds what is needed, `operation` runs again from the beginning, six times in all. So it must do nothing outside the transaction. An error that keeps the database's as its
 /// source is recognised.
 ///
 /// The handle is passed by value because the compiler cannot prove yet that the future of an `async |transaction: &_|` closure may move
@@ -42,7 +40,7 @@ where
     loop {
         let result = attempt(db, &mut operation).await;
         match &result {
-            Err(error) if tries < MAX_TRIES && lost_against_another(error) => {
+            Err(error) if tries < MAX_TRIES && is_worth_another_try(error) => {
                 tokio::time::sleep(jittered(PAUSE.after(tries))).await;
                 tries += 1;
             }
@@ -65,9 +63,8 @@ where
 }
 
 /// Whether the error, or one that caused it, is the database's answer to the loser.
-fn lost_against_another(error: &(dyn Error + 'static)) -> bool {
+fn is_worth_another_try(error: &(dyn Error + 'static)) -> bool {
     successors(Some(error), |&error| error.source())
         .filter_map(|error| error.downcast_ref())
-        .filter_map(sqlstate)
-        .any(|code| LOST_AGAINST_ANOTHER.contains(&code.as_str()))
+        .any(|error| meaning(error).is_worth_another_try())
 }

@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod bus;
+mod database;
+mod explained;
 mod failover;
 mod handshakes;
 mod housekeeping;
@@ -43,41 +45,45 @@ const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
-    tasks.reconcile(
+    let background = explained::Background {
+        tasks,
+        reach: &app.reach,
+    };
+    background.reconcile(
         "publisher",
         &app.publisher,
         SECOND,
         publisher::Publisher::new(app.clone()),
     );
-    tasks.reconcile(
+    background.reconcile(
         "urgent-commands",
         &app.urgent,
         SECOND,
         urgent::Urgent::new(app.clone(), tasks),
     );
-    tasks.reconcile("placer", &app.placer, PLACER_PERIOD, on(app, placer::place));
-    tasks.reconcile(
+    background.reconcile("placer", &app.placer, PLACER_PERIOD, on(app, placer::place));
+    background.reconcile(
         "node-ages",
         &unwoken,
         SECOND,
         on(app, |app| async move { assess_ages(&app).await }),
     );
-    tasks.reconcile(
+    background.reconcile(
         "node-totals",
         &unwoken,
         SECOND,
         on(app, |app| async move { sum_totals(&app.leases).await }),
     );
-    tasks.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
-    tasks.reconcile(
+    background.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
+    background.reconcile(
         "drains",
         &app.drains,
         SECOND,
         on(app, |app| async move { tell_draining(&app).await }),
     );
-    tasks.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
-    tasks.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
-    tasks.reconcile(
+    background.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
+    background.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    background.reconcile(
         "refusals",
         &unwoken,
         REFUSALS_PERIOD,
@@ -88,33 +94,39 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
                 .map(|()| Next::Idle)
         }),
     );
-    tasks.reconcile(
+    background.reconcile(
         "audit-partitions",
         &unwoken,
         HOUR,
         on(app, |app| async move { make_audit_partitions(&app.db).await }),
     );
-    tasks.reconcile(
+    background.reconcile(
         "audit-summaries",
         &unwoken,
         SUMMARIES_PERIOD,
         on(app, |app| async move { audit_room::summarise(&app.db).await.map(drop) }),
     );
-    tasks.reconcile(
+    background.reconcile(
         "housekeeping",
         &unwoken,
         HOUR,
         housekeeping::Housekeeping::new(app.clone()),
     );
     let every = app.config.health.storage_probe;
-    tasks.reconcile(
+    background.reconcile(
         "bus-storage",
         &app.storage_probe,
         every,
         storage::StorageProbe::new(app.clone()),
     );
+    background.reconcile(
+        "database-watch",
+        &unwoken,
+        SECOND,
+        database::DatabaseWatch::new(app.clone()),
+    );
     let reconnected = Wake::new();
-    tasks.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
+    background.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(
         "bus-connections",
         bus::follow_connections(app.bus.connections.clone(), reconnected.clone(), tasks.token()),

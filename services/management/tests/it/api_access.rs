@@ -197,11 +197,15 @@ async fn health_says_what_is_away() {
     assert_eq!(detail.await.expect("in time"), "the bus is not connected");
 
     stack.app.db.clone().close().await.expect("closed");
+    let told = format!(
+        "the database at {} does not answer: Connection closed",
+        stack.app.reach.place()
+    );
     // An answer of the database is shared for a moment.
     let noticed = wait::until(Duration::from_secs(10), "health to notice", async || {
         let response = client.get("/health").send().await;
         let (problem, _) = problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await;
-        problem["detail"] == "the database does not answer and the bus is not connected"
+        problem["detail"] == format!("{told}, and the bus is not connected")
     });
     noticed.await.expect("in time");
     let (problem, _) = problem_of(
@@ -209,7 +213,7 @@ async fn health_says_what_is_away() {
         StatusCode::SERVICE_UNAVAILABLE,
     )
     .await;
-    assert_eq!(problem["detail"], "the database does not answer");
+    assert_eq!(problem["detail"], told);
 }
 
 /// As after a failover, when management is left with the standby.
@@ -229,7 +233,10 @@ async fn a_database_that_is_read_only_is_named() {
         db.close().await.expect("closed");
     };
     let health = async || client.get("/health").send().await.0.status();
-    let told = "the database takes no changes: it is read-only, as a standby is";
+    let told = format!(
+        "the database at {} takes no changes: it is read-only, as a standby is; let DB_HOST or DATABASE_URL name the primary",
+        stack.app.reach.place()
+    );
 
     make("on").await;
     let noticed = wait::until(Duration::from_secs(10), "health to notice", async || {

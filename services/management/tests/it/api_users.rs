@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use vpnmanager_entities::user;
 use vpnmanager_testbed::wait;
 
+use crate::database::run;
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -106,6 +107,39 @@ async fn of_two_creates_of_one_name_at_once_one_wins() {
         };
         assert_eq!(problem_of(lost, StatusCode::CONFLICT).await.1, ["username"]);
     }
+}
+
+#[tokio::test]
+async fn a_lost_server_is_no_home_and_the_refusal_says_what_to_do() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.enrol("node-2").await;
+    let lose = "UPDATE servers SET state = 'lost', lost_since = '2026-11-28T08:00:00Z' WHERE name = 'node-2'";
+    run(&stack.app.db, lose).await;
+    let create = async |body: Value| stack.client().post("/api/users").admin().body_json(&body).send().await;
+
+    let refused = create(json!({ "username": "alice", "server_id": "node-2" })).await;
+    let (problem, fields) = problem_of(refused, StatusCode::CONFLICT).await;
+    assert_eq!(fields, ["server_id"]);
+    assert_eq!(
+        problem["errors"][0]["detail"],
+        "the server node-2 is lost since 2026-11-28T08:00:00Z: name another one, leave server_id out, or wait until it is back, \
+         healthy and in sync"
+    );
+    // Not yet in sync again.
+    run(
+        &stack.app.db,
+        "UPDATE servers SET state = 'healthy' WHERE name = 'node-2'",
+    )
+    .await;
+    let refused = create(json!({ "username": "alice", "server_id": "node-2" })).await;
+    problem_of(refused, StatusCode::CONFLICT).await;
+
+    let created = json_of(create(json!({ "username": "alice" })).await, StatusCode::CREATED).await;
+    assert_eq!(created["server_id"], "node-1");
+    run(&stack.app.db, "UPDATE servers SET lost_since = NULL").await;
+    let created = create(json!({ "username": "bob", "server_id": "node-2" })).await;
+    assert_eq!(json_of(created, StatusCode::CREATED).await["server_id"], "node-2");
 }
 
 #[tokio::test]

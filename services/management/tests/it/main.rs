@@ -5,6 +5,7 @@
 
 mod bus_node;
 mod database;
+mod logs;
 mod queries;
 mod stack;
 
@@ -23,6 +24,7 @@ mod api_unknown;
 mod api_users;
 mod callers;
 mod enrolment;
+mod outage;
 mod standing;
 mod strangers;
 

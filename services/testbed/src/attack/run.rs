@@ -139,7 +139,14 @@ pub(super) async fn attack(attack: &Attack, scene: &Arc<Scene>, size: Size, roun
     let thief = match operator.api().endnode(STOLEN).await {
         Ok(answer) => {
             let word = |field: &str| answer.body[field].as_str().unwrap_or_default().to_owned();
-            format!("{} {}", word("state"), word("state_reason")).trim().to_owned()
+            let state = word("state");
+            // A healthy node may have a reason too: its agent runs no OpenVPN here.
+            let reason = if state == "healthy" {
+                String::new()
+            } else {
+                word("state_reason")
+            };
+            format!("{state} {reason}").trim().to_owned()
         }
         Err(error) => error.to_string(),
     };

@@ -58,12 +58,14 @@ pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Re
     };
     record_heartbeats(&app.db, app.config.health, &[received])
         .await
-        .map_err(failure::database)?;
+        .map_err(|error| failure::database(app, error))?;
     find(app, node).await.map(Endnode::of)
 }
 
 async fn find(app: &App, node: &NodeId) -> Result<NodeView, ApiError> {
-    let found = read::get_node(app, node).await.map_err(failure::database)?;
+    let found = read::get_node(app, node)
+        .await
+        .map_err(|error| failure::database(app, error))?;
     found.ok_or_else(failure::unknown_server)
 }
 

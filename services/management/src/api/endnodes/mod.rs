@@ -75,7 +75,7 @@ impl EndnodesApi {
         let after = cursor.0.map(|cursor| cursor.position());
         let rows = read::list_nodes(app.0, after, limit.fetch())
             .await
-            .map_err(failure::database)?;
+            .map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(rows, limit, &uri, |view| view.server.id, Endnode::of))
     }
 
@@ -144,7 +144,9 @@ impl EndnodesApi {
         /// The server's id.
         server_id: Path<ServerIdText>,
     ) -> Result<Json<Endnode>, ApiError> {
-        let found = read::get_node(app.0, &server_id.0.0).await.map_err(failure::database)?;
+        let found = read::get_node(app.0, &server_id.0.0)
+            .await
+            .map_err(|error| failure::database(&app, error))?;
         found
             .map(|view| Json(Endnode::of(view)))
             .ok_or_else(failure::unknown_server)
@@ -283,6 +285,7 @@ impl EndnodesApi {
         credentials: Query<Option<Credentials>>,
     ) -> Result<Deregistered, ApiError> {
         let done = deregister::deregister_node(app.0, &admin, &server_id.0.0, of_node(credentials.0)).await;
-        done.map(|()| Deregistered::Done).map_err(failure::of_deregister_node)
+        done.map(|()| Deregistered::Done)
+            .map_err(|error| failure::of_deregister_node(&app, error))
     }
 }

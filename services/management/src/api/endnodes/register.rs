@@ -73,7 +73,7 @@ pub(super) async fn register(
             if matches!(error, InvalidToken | ExpiredToken | UsedToken) {
                 app.gatekeeper.refused(origin.source());
             }
-            failure::of_register_node(error)
+            failure::of_register_node(app, error)
         })?;
     let location = format!("/api/endnodes/{id}");
     Ok(Registered::Created(

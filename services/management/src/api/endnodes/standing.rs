@@ -20,7 +20,7 @@ pub(super) async fn tell(app: &App, node: NodeId, body: StandingQuestion) -> Res
     tell_standing(app, &question, &body.signature.decode())
         .await
         .map(answer_of)
-        .map_err(failure::of_tell_standing)
+        .map_err(|error| failure::of_tell_standing(app, error))
 }
 
 fn answer_of(told: StandingReply) -> StandingAnswer {

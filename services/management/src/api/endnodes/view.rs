@@ -16,7 +16,7 @@ pub(crate) struct Endnode {
     server_id: String,
     /// Its state, decided from the age and the content of its heartbeats.
     state: EndnodeState,
-    /// The reason for the state, for people.
+    /// The reason for the state, for people. A healthy server has one while it runs no OpenVPN: it serves nobody itself.
     state_reason: Option<String>,
     /// Since when it has been in this state.
     state_since: Timestamp,
@@ -128,7 +128,7 @@ struct EndnodeHealth {
 enum EndnodeState {
     /// It is registered; no heartbeat has arrived yet.
     Enrolled,
-    /// Heartbeats arrive and report no fault.
+    /// Heartbeats arrive and report no fault; a `state_reason` says if it serves nobody itself.
     Healthy,
     /// Heartbeats arrive, but something is wrong; `state_reason` says what.
     Degraded,

@@ -31,5 +31,8 @@ impl CreatedUser {
 
 pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> Result<UserView, ApiError> {
     let new = body.into_new_user(actor)?;
-    app.creates.submit(new).await.map_err(failure::of_create_user)
+    app.creates
+        .submit(new)
+        .await
+        .map_err(|error| failure::of_create_user(app, error))
 }

@@ -39,6 +39,6 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
     };
     let rows = read::list_users(&app.db, &filter, after, limit.fetch())
         .await
-        .map_err(failure::database)?;
+        .map_err(|error| failure::database(app, error))?;
     Ok(PageAnswer::new(rows, limit, uri, |view| view.user.id, User::of))
 }

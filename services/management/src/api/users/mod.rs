@@ -104,7 +104,7 @@ impl UsersApi {
     ) -> Result<Json<User>, ApiError> {
         let found = read::get_user(&app.db, &username.0.0)
             .await
-            .map_err(failure::database)?;
+            .map_err(|error| failure::database(&app, error))?;
         found.map(|view| Json(User::of(view))).ok_or_else(failure::unknown_user)
     }
 
@@ -203,7 +203,7 @@ async fn settled(
         waited = app.waiters.until_settled(&place, view.clone(), wait.duration()) => waited,
         () = stopping.0.cancelled() => Ok(Some(view.clone())),
     };
-    match waited.map_err(failure::database)? {
+    match waited.map_err(|error| failure::database(app, error))? {
         Some(view) => Ok(User::of(view)),
         None => Ok(User::gone(view)),
     }

@@ -48,14 +48,16 @@ pub(super) async fn get_profile(
     username: &Username,
     if_none_match: Option<&str>,
 ) -> Result<ProfileAnswer, ApiError> {
-    let profile = fetch_profile(app, username).await.map_err(failure::of_fetch_profile)?;
+    let profile = fetch_profile(app, username)
+        .await
+        .map_err(|error| failure::of_fetch_profile(app, error))?;
     let etag = format!("\"{}\"", profile.checksum);
     if if_none_match.is_some_and(|known| matches_etag(known, &etag)) {
         return Ok(ProfileAnswer::NotModified(etag, NO_STORE.to_owned()));
     }
     record_profile_read(app, actor, username, &profile)
         .await
-        .map_err(failure::database)?;
+        .map_err(|error| failure::database(app, error))?;
     Ok(whole(username, &profile, etag))
 }
 

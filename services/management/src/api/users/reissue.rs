@@ -43,7 +43,7 @@ pub(super) async fn reissue_profile(
     };
     reissue::reissue_profile(app, actor, username, old)
         .await
-        .map_err(failure::of_living_user)
+        .map_err(|error| failure::of_living_user(app, error))
 }
 
 impl Example for Reissue {

@@ -11,6 +11,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use crate::api::scalars::{ServerIdText, UsernameText};
 use crate::domain::actor::Actor;
+use crate::domain::placement::Home;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
 use crate::ops::users::read::UserView;
@@ -23,7 +24,7 @@ pub(crate) struct NewUserBody {
     username: UsernameText,
     /// When access ends, in the future; without it access does not end by itself.
     expires_at: Option<Timestamp>,
-    /// The home server; management chooses one when it is left out.
+    /// The home server, which must not be lost; management chooses one when it is left out.
     server_id: Option<ServerIdText>,
 }
 
@@ -197,7 +198,7 @@ impl NewUserBody {
     pub(super) fn into_new_user(self, actor: &Actor) -> Result<NewUser, ApiError> {
         Ok(NewUser {
             expires_at: self.expires_at.map(in_the_future).transpose()?,
-            server_id: self.server_id.map(|id| id.0),
+            home: self.server_id.map_or(Home::Any, |id| Home::Named(id.0)),
             ..NewUser::named(self.username.0, actor.clone())
         })
     }

@@ -57,6 +57,17 @@ fn lost(name: &str, since: DateTime<Utc>) -> server::Model {
     }
 }
 
+/// Nodes of which nothing was heard of OpenVPN.
+fn fleet(servers: &[server::Model]) -> Fleet {
+    Fleet::new(servers.to_vec(), HashMap::new())
+}
+
+/// The same, and what their last heartbeats say.
+fn fleet_with(servers: &[server::Model], openvpn: &[(&str, OpenvpnState)]) -> Fleet {
+    let openvpn = openvpn.iter().map(|(name, state)| (node(name), *state));
+    Fleet::new(servers.to_vec(), openvpn.collect())
+}
+
 fn placed(server: &str, role: Role) -> placement::Model {
     placement::Model {
         id: 0,
@@ -170,8 +181,8 @@ fn a_lost_node_returns_once_it_is_healthy_has_synced_since_and_is_not_behind() {
 fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
     let user = UserKey::new();
     let home = |wanted: Option<&str>, servers: &[server::Model]| {
-        let wanted = wanted.map(node);
-        place_new(user, wanted.as_ref(), servers, 3).map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+        let wanted = wanted.map_or(Home::Any, |wanted| Home::Named(node(wanted)));
+        place_new(user, &wanted, &fleet(servers), 3).map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
     };
     let disabled = server::Model {
         enabled: false,
@@ -185,10 +196,129 @@ fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others(
     assert_eq!(home(None, &servers), Ok(("n1".to_owned(), 1)));
     assert_eq!(home(None, &servers[1..]), Ok(("n2".to_owned(), 1)));
     assert_eq!(home(Some("far"), &servers), Ok(("far".to_owned(), 1)));
-    assert_eq!(home(Some("n2"), &servers), Ok(("n2".to_owned(), 2)));
     assert_eq!(home(Some("off"), &servers), Err(Unplaceable::HomeTakesNobody));
     assert_eq!(home(Some("gone"), &servers), Err(Unplaceable::UnknownHome));
     assert_eq!(home(None, &[]), Err(Unplaceable::NoNode));
+}
+
+#[test]
+fn a_lost_node_is_no_home_for_who_names_it_but_one_that_asks_is_there() {
+    let since = Utc::now();
+    let fleet = fleet(&[server("n1"), lost("n2", since)]);
+    let home = |home: &Home| {
+        let placed = place_new(UserKey::new(), home, &fleet, 3);
+        placed.map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+    };
+    assert_eq!(home(&Home::Named(node("n2"))), Err(Unplaceable::HomeIsLost(since)));
+    assert_eq!(home(&Home::Asking(node("n2"))), Ok(("n2".to_owned(), 2)));
+    assert_eq!(home(&Home::Named(node("n1"))), Ok(("n1".to_owned(), 1)));
+}
+
+#[test]
+fn a_node_without_openvpn_is_chosen_only_while_no_open_node_of_its_pool_runs_it() {
+    use OpenvpnState::{Absent, Down, Up};
+    let now = Utc::now();
+    let elsewhere = server::Model {
+        pool: "other".to_owned(),
+        ..server("n2")
+    };
+    let both = [server("n1"), server("n2")];
+    // (what, nodes, what they say, those that are chosen)
+    type Case<'a> = (
+        &'a str,
+        Vec<server::Model>,
+        &'a [(&'a str, OpenvpnState)],
+        &'a [&'a str],
+    );
+    let cases: [Case<'_>; 7] = [
+        (
+            "the other one runs it",
+            both.to_vec(),
+            &[("n1", Absent), ("n2", Up)],
+            &["n2"],
+        ),
+        (
+            "it should run there",
+            both.to_vec(),
+            &[("n1", Absent), ("n2", Down)],
+            &["n2"],
+        ),
+        (
+            "none runs it",
+            both.to_vec(),
+            &[("n1", Absent), ("n2", Absent)],
+            &["n1", "n2"],
+        ),
+        (
+            "the other one was never heard of",
+            both.to_vec(),
+            &[("n1", Absent)],
+            &["n1", "n2"],
+        ),
+        (
+            "the other one is lost",
+            vec![server("n1"), lost("n2", now)],
+            &[("n1", Absent), ("n2", Up)],
+            &["n1"],
+        ),
+        (
+            "the other one is of another pool",
+            vec![server("n1"), elsewhere],
+            &[("n1", Absent), ("n2", Up)],
+            &["n1"],
+        ),
+        ("nothing is known", both.to_vec(), &[], &["n1", "n2"]),
+    ];
+    for (what, servers, openvpn, expected) in cases {
+        let fleet = fleet_with(&servers, openvpn);
+        let placed = place_new(UserKey::new(), &Home::Any, &fleet, 3).expect("placed");
+        let mut chosen: Vec<&str> = placed.nodes.iter().map(|(node, _)| node.as_str()).collect();
+        chosen.sort_unstable();
+        assert_eq!(chosen, expected, "{what}");
+    }
+
+    let fleet = fleet_with(&both, &[("n1", Absent), ("n2", Up)]);
+    let named = place_new(UserKey::new(), &Home::Named(node("n1")), &fleet, 3).expect("placed");
+    assert_eq!(named.home.name, node("n1"), "an operator may want it");
+    assert_eq!(named.nodes.len(), 2);
+    let on = |name: &str| {
+        let held = placed(name, Role::Home);
+        let held = [&held];
+        let user = UserPlacements {
+            user: UserKey::new(),
+            home: &node(name),
+            placements: &held,
+        };
+        let goal = Goal {
+            replicas: 3,
+            lost_before: now,
+        };
+        missing_nodes(user, &fleet, goal)
+    };
+    assert_eq!(on("n2"), []);
+    assert_eq!(on("n1"), [(node("n2"), Role::Standby)]);
+}
+
+#[test]
+fn a_standby_without_openvpn_inherits_only_where_nobody_runs_it() {
+    use OpenvpnState::{Absent, Up};
+    let (idle, ill) = (
+        server("idle"),
+        server::Model {
+            state: NodeState::Degraded,
+            ..server("ill")
+        },
+    );
+    let to = |standbys: &[&server::Model], fleet: &Fleet, heirs| {
+        new_home(UserKey::new(), standbys, fleet, heirs).map(|home| home.to_string())
+    };
+    let all = [idle.clone(), ill.clone(), server("other")];
+    let others_run_it = fleet_with(&all, &[("idle", Absent), ("ill", Up), ("other", Up)]);
+    assert_eq!(to(&[&idle], &others_run_it, Heirs::Fit), None, "another standby comes");
+    assert_eq!(to(&[&idle, &ill], &others_run_it, Heirs::Any).as_deref(), Some("ill"));
+    assert_eq!(to(&[&idle], &others_run_it, Heirs::Any).as_deref(), Some("idle"));
+    let nobody_runs_it = fleet_with(&all, &[("idle", Absent), ("ill", Absent), ("other", Absent)]);
+    assert_eq!(to(&[&idle, &ill], &nobody_runs_it, Heirs::Fit).as_deref(), Some("idle"));
 }
 
 #[test]
@@ -206,7 +336,7 @@ fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
             replicas,
             lost_before: now - hour,
         };
-        missing_nodes(placed, servers, goal)
+        missing_nodes(placed, &fleet(servers), goal)
     };
     let (home, standby) = (placed("n1", Role::Home), placed("n2", Role::Standby));
     let all = [server("n1"), server("n2"), server("n3")];
@@ -238,8 +368,10 @@ fn only_a_fit_standby_inherits_unless_any_will_do() {
             ..server("ill")
         },
     );
-    let to =
-        |standbys: &[&server::Model], heirs| new_home(UserKey::new(), standbys, heirs).map(|home| home.to_string());
+    let to = |standbys: &[&server::Model], heirs| {
+        let all: Vec<server::Model> = standbys.iter().map(|server| (*server).clone()).collect();
+        new_home(UserKey::new(), standbys, &fleet(&all), heirs).map(|home| home.to_string())
+    };
     assert_eq!(to(&[&ill, &well], Heirs::Fit).as_deref(), Some("well"));
     assert_eq!(to(&[&ill, &well], Heirs::Any).as_deref(), Some("well"));
     assert_eq!(to(&[&ill], Heirs::Fit), None);
@@ -250,10 +382,11 @@ fn only_a_fit_standby_inherits_unless_any_will_do() {
 #[test]
 fn the_users_of_one_node_are_spread_over_the_others() {
     let standbys = ["n2", "n3", "n4"].map(server);
+    let fleet = fleet(&standbys);
     let standbys: Vec<&server::Model> = standbys.iter().collect();
     let mut tally = std::collections::BTreeMap::new();
     for _ in 0..300 {
-        let home = new_home(UserKey::new(), &standbys, Heirs::Fit).expect("a home");
+        let home = new_home(UserKey::new(), &standbys, &fleet, Heirs::Fit).expect("a home");
         *tally.entry(home).or_insert(0) += 1;
     }
     assert_eq!(tally.len(), 3);

@@ -23,7 +23,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
-        sqlstate::sqlstate,
+        sqlstate::{Meaning, meaning},
     },
 };
 
@@ -35,8 +35,6 @@ const BATCH: i64 = 5000;
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 const DROP_TRIES: u32 = 15;
 const DROP_PAUSE: Duration = Duration::from_secs(1);
-/// PostgreSQL manual, appendix A: `lock_not_available`.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 const LOCK_FILE: &str = ".audit-archive.lock";
 
 /// What to archive, and where to.
@@ -372,7 +370,7 @@ async fn drop_partition(
                 savepoint.commit().await?;
                 return Ok(());
             }
-            Err(error) if sqlstate(&error).is_some_and(|code| code == LOCK_NOT_AVAILABLE) => {
+            Err(error) if meaning(&error) == Meaning::InUse => {
                 savepoint.rollback().await?;
                 tokio::time::sleep(DROP_PAUSE).await;
             }

@@ -5,15 +5,20 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement,
     sea_query::LockType,
 };
+use tracing::error;
 use vpnmanager_entities::server::{self, NodeState};
 
 use crate::{
     app::App,
-    domain::health::{self, Assessment},
+    config::HealthConfig,
+    domain::{
+        health::{self, Assessment},
+        silence::{CommonSilence, common_silence},
+    },
     ops::{
         audit,
         nodes::{
-            change_state::{Transition, change_state},
+            change_state::{Cause, Transition, change_state},
             note_deafness::heard_since,
         },
         transact::transact,
@@ -22,6 +27,8 @@ use crate::{
 
 /// Assesses every node by the age of its last heartbeat. Each change of state gets an audit entry and a sample in the history. All
 /// replicas may run this at the same time: only one of them makes the change.
+///
+/// When all nodes that were there fell silent together, one alarm names the likely cause, and their own lines are no alarms.
 ///
 /// The silence of a node counts from when every replica could hear: while one is behind, or drops what nodes send, nobody is called stale
 /// or lost.
@@ -35,27 +42,60 @@ pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
         .filter(server::Column::State.ne(NodeState::Lost))
         .all(db)
         .await?;
+    let mut changes = Vec::new();
     for server in silent {
-        let Some(assessment) = server
+        let by_age = server
             .last_seen
-            .and_then(|at| health::by_age(at, heard_since, now, limits))
-        else {
-            continue;
-        };
-        let assessment = explain(assessment, &server, now);
-        if assessment.state == server.state {
-            continue;
+            .and_then(|at| health::by_age(at, heard_since, now, limits));
+        let assessment = by_age.map(|assessment| explain(assessment, &server, now));
+        if let Some(assessment) = assessment.filter(|assessment| assessment.state != server.state) {
+            changes.push((server, assessment));
         }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let common = read_common_silence(app, heard_since, now, limits).await?;
+    let mut is_news = false;
+    for (server, assessment) in &changes {
         let transition = Transition {
             node: &server.name,
             from: server.state,
-            to: &assessment,
+            to: assessment,
             at: now,
+            cause: if common.is_some() { Cause::Shared } else { Cause::Node },
         };
         let last_seen = server.last_seen;
-        transact(db, |tx| async move { age(&tx, transition, last_seen).await }).await?;
+        let is_changed = transact(db, |tx| async move { age(&tx, transition, last_seen).await }).await?;
+        is_news |= is_changed && server.state != NodeState::Stale;
+    }
+    // The last of them fell silent only now.
+    if let Some(CommonSilence { nodes, within }) = common.filter(|_| is_news) {
+        let within = format!("{} s", (within.num_milliseconds() + 500) / 1000);
+        error!(
+            nodes,
+            within, "All nodes fell silent together: the bus or the network between is the likely cause, not the nodes"
+        );
     }
     Ok(())
+}
+
+/// Whether all nodes that were there fell silent together. One that is cut off the bus has a reason of its own.
+async fn read_common_silence(
+    app: &App,
+    heard_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limits: HealthConfig,
+) -> Result<Option<CommonSilence>, DbErr> {
+    let heard_of = server::Entity::find()
+        .filter(server::Column::LastSeen.is_not_null())
+        .all(&app.db)
+        .await?;
+    let could_speak = heard_of
+        .iter()
+        .filter(|server| server.cut_off_until.is_none_or(|until| until <= now));
+    let last_seen: Vec<DateTime<Utc>> = could_speak.filter_map(|server| server.last_seen).collect();
+    Ok(common_silence(&last_seen, heard_since, now, limits))
 }
 
 /// A node that is cut off the bus cannot send heartbeats.
@@ -72,31 +112,33 @@ fn explain(assessment: Assessment, server: &server::Model, now: DateTime<Utc>) -
 }
 
 /// Changes the state, adds a sample to the history, and records it in the trail. That a node is silent is not in its hand, so this needs no
-/// room of its own. A node whose heartbeat was being recorded meanwhile, since `last_seen`, is not silent.
+/// room of its own. A node whose heartbeat was being recorded meanwhile, since `last_seen`, is not silent. Returns whether this made the
+/// change.
 async fn age(
     transaction: &DatabaseTransaction,
     transition: Transition<'_>,
     last_seen: Option<DateTime<Utc>>,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let locked = server::Entity::find_by_name(transition.node.clone()).lock(LockType::NoKeyUpdate);
     let found = locked.one(transaction).await?;
     if found.is_none_or(|server| server.last_seen != last_seen) {
-        return Ok(());
+        return Ok(false);
     }
-    if let Some(entry) = change_state(transaction, transition).await? {
-        let sample = Statement::from_sql_and_values(
-            transaction.get_database_backend(),
-            "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
-                 SELECT server_id, $2, $3, $4, sessions, bytes_in, bytes_out FROM health_status WHERE server_id = $1",
-            [
-                transition.node.clone().into(),
-                transition.at.into(),
-                transition.to.state.as_str().into(),
-                transition.to.reason.clone().into(),
-            ],
-        );
-        transaction.execute_raw(sample).await?;
-        audit::record_one(transaction, entry).await?;
-    }
-    Ok(())
+    let Some(entry) = change_state(transaction, transition).await? else {
+        return Ok(false);
+    };
+    let sample = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "INSERT INTO health_history (server_id, at, state, reason, sessions, bytes_in, bytes_out)
+             SELECT server_id, $2, $3, $4, sessions, bytes_in, bytes_out FROM health_status WHERE server_id = $1",
+        [
+            transition.node.clone().into(),
+            transition.at.into(),
+            transition.to.state.as_str().into(),
+            transition.to.reason.clone().into(),
+        ],
+    );
+    transaction.execute_raw(sample).await?;
+    audit::record_one(transaction, entry).await?;
+    Ok(true)
 }

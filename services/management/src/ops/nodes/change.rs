@@ -1,15 +1,12 @@
 //! Drains, disables and enables nodes.
 
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel, QuerySelect};
 use vpnmanager_entities::server::{self, NodeState};
 use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction, placement::is_open},
+    domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, node_snapshot},
         credentials::revoke_node::{self, NodeCredentials},
@@ -17,6 +14,7 @@ use crate::{
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
+        placement::read_fleet::read_fleet,
         transact::transact,
     },
 };
@@ -117,12 +115,10 @@ async fn record_change(
     Ok(())
 }
 
-/// Whether another node of the pool can take the clients.
+/// Whether another node of the pool can take the clients. Those of a node that runs OpenVPN find none on one that does not.
 async fn has_others(transaction: &DatabaseTransaction, leaving: &server::Model) -> Result<bool, DbErr> {
-    let pool = server::Entity::find()
-        .filter(server::COLUMN.pool.eq(leaving.pool.as_str()))
-        .all(transaction)
-        .await?;
-    let mut others = pool.iter().filter(|server| server.name != leaving.name);
-    Ok(others.any(|server| is_open(server) && server.state != NodeState::Lost))
+    let fleet = read_fleet(transaction).await?;
+    let in_pool = fleet.servers().iter().filter(|server| server.pool == leaving.pool);
+    let mut others = in_pool.filter(|server| server.name != leaving.name && server.state != NodeState::Lost);
+    Ok(others.any(|server| fleet.is_candidate(server)))
 }

@@ -26,6 +26,17 @@ pub struct Transition<'a> {
     pub to: &'a Assessment,
     /// When the change happened.
     pub at: DateTime<Utc>,
+    /// Where the cause is, as far as is known.
+    pub cause: Cause,
+}
+
+/// Where the cause of a change likely is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// In the node.
+    Node,
+    /// In what nodes share: an alarm of its own says so, and nobody must look at each node.
+    Shared,
 }
 
 /// Updates the state and its reason. If the state itself changed, gives the audit entry, which the caller records. This is a
@@ -34,7 +45,13 @@ pub async fn change_state(
     transaction: &DatabaseTransaction,
     transition: Transition<'_>,
 ) -> Result<Option<Entry>, DbErr> {
-    let Transition { node, from, to, at } = transition;
+    let Transition {
+        node,
+        from,
+        to,
+        at,
+        cause,
+    } = transition;
     let mut update = server::Entity::update_many()
         .col_expr(server::Column::StateReason, Expr::value(to.reason.clone()))
         .filter(server::Column::Name.eq(node.clone()))
@@ -54,6 +71,9 @@ pub async fn change_state(
     }
     let (from_word, to_word, reason) = (from.as_str(), to.state.as_str(), &to.reason);
     match to.state {
+        NodeState::Lost if cause == Cause::Shared => {
+            warn!(node.id = %node, from = from_word, to = to_word, reason, "A node is lost, as all others are")
+        }
         NodeState::Lost => {
             error!(node.id = %node, from = from_word, to = to_word, reason, "A node is lost: its clients move to others")
         }

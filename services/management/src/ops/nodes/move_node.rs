@@ -1,8 +1,7 @@
 //! Moves a node to another pool. Its users stay in theirs.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel, QuerySelect, sea_query::LockType,
 };
 use vpnmanager_entities::server;
 use vpnmanager_nats::ids::NodeId;
@@ -63,12 +62,7 @@ async fn record(
     if before.pool == pool.as_str() {
         return Ok(());
     }
-    let others = server::Entity::find()
-        .filter(server::COLUMN.pool.eq(before.pool.as_str()))
-        .filter(server::Column::Id.ne(before.id))
-        .all(transaction)
-        .await?;
-    let withdrawn = withdraw_all(transaction, node, &others).await?;
+    let withdrawn = withdraw_all(transaction, &before).await?;
     let withdrawn = withdrawn.ok_or_else(|| MoveNodeError::NowhereToGo {
         pool: before.pool.clone(),
     })?;

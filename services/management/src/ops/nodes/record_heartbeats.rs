@@ -26,7 +26,7 @@ use crate::{
         audit::Entry,
         audit_room::{self, Caused},
         nodes::{
-            change_state::{Transition, change_state},
+            change_state::{Cause, Transition, change_state},
             find_drift::find_drift,
             received::{Received, Speaker},
             request_handshakes::request_one,
@@ -214,6 +214,7 @@ async fn follow(
             from: server.state,
             to,
             at: received.at,
+            cause: Cause::Node,
         };
         entry = change_state(transaction, transition).await?;
     }

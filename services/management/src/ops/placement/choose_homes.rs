@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use vpnmanager_entities::server;
 use vpnmanager_nats::{
     ids::{NodeId, UserKey},
     username::Username,
 };
 
-use crate::domain::placement::{Heirs, new_home};
+use crate::{
+    domain::placement::{Heirs, new_home},
+    ops::placement::read_fleet::read_fleet,
+};
 
 /// A user and its new home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +46,9 @@ pub async fn choose_homes(transaction: &DatabaseTransaction, users: &[i64], heir
         [users.to_vec().into()],
     );
     let standbys = Standby::find_by_statement(statement).all(transaction).await?;
-    let servers = server::Entity::find().all(transaction).await?;
-    let servers: HashMap<&NodeId, &server::Model> = servers.iter().map(|server| (&server.name, server)).collect();
+    let fleet = read_fleet(transaction).await?;
+    let servers = fleet.servers().iter().map(|server| (&server.name, server));
+    let servers: HashMap<&NodeId, &server::Model> = servers.collect();
     let mut by_user: BTreeMap<i64, Vec<Standby>> = BTreeMap::new();
     for standby in standbys {
         by_user.entry(standby.user_id).or_default().push(standby);
@@ -55,7 +59,7 @@ pub async fn choose_homes(transaction: &DatabaseTransaction, users: &[i64], heir
             .filter_map(|standby| servers.get(&standby.node).copied())
             .collect();
         let user = standbys.first()?;
-        let to = new_home(user.key, &nodes, heirs)?;
+        let to = new_home(user.key, &nodes, &fleet, heirs)?;
         Some(Move {
             user_id: user.user_id,
             username: user.username.clone(),

@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QuerySelect, Statement,
-    sea_query::{Expr, LockType},
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    FromQueryResult, QueryFilter, Statement, sea_query::Expr,
 };
 use serde_json::json;
 use vpnmanager_entities::{
     placement::{self, Role},
-    server, user,
+    user,
 };
 use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId};
 
@@ -19,11 +17,12 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Goal, UserPlacements, is_given_up, is_open, missing_nodes},
+        placement::{Fleet, Goal, UserPlacements, is_given_up, is_open, missing_nodes},
     },
     ops::{
         audit::{self, Entry},
         credentials::give::{NewCredential, give_credentials},
+        placement::read_fleet::read_fleet_locked,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
     },
@@ -51,13 +50,9 @@ pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, 
 }
 
 async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<usize, DbErr> {
-    // Nodes before users, as a deregistration does it: a new placement needs the row of its node.
-    let servers = server::Entity::find()
-        .order_by_asc(server::Column::Name)
-        .lock(LockType::KeyShare)
-        .all(transaction)
-        .await?;
-    let users = find_lacking(transaction, &servers, goal).await?;
+    // Nodes before users, as a deregistration does it.
+    let fleet = read_fleet_locked(transaction).await?;
+    let users = find_lacking(transaction, &fleet, goal).await?;
     let placements = placement::Entity::find_of(users.iter().map(|user| user.id))
         .all(transaction)
         .await?;
@@ -71,7 +66,7 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
             home: &user.server_id,
             placements: &held,
         };
-        let missing = missing_nodes(placed, &servers, goal);
+        let missing = missing_nodes(placed, &fleet, goal);
         if !missing.is_empty() {
             add_nodes(transaction, user, &held, &missing).await?;
         }
@@ -79,17 +74,18 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
     Ok(users.len())
 }
 
-/// Living users with fewer nodes than the goal, whose pool has more nodes. A node of the pool that is still removing a user cannot get
-/// the same user again before that, so it counts as one of them.
-async fn find_lacking(
-    transaction: &DatabaseTransaction,
-    servers: &[server::Model],
-    goal: Goal,
-) -> Result<Vec<user::Model>, DbErr> {
+/// Living users with fewer nodes than the goal, whose pool has a candidate that they are not on: those for whom [`missing_nodes`] finds any.
+/// A node of the pool that is still removing a user cannot get the same user again before that, so it counts as one of them.
+async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Goal) -> Result<Vec<user::Model>, DbErr> {
+    let servers = fleet.servers();
     let mut open: HashMap<&str, i64> = HashMap::new();
     for server in servers.iter().filter(|server| is_open(server)) {
         *open.entry(&server.pool).or_default() += 1;
     }
+    let candidates = servers.iter().filter(|server| fleet.is_candidate(server));
+    let (candidates, their_pools): (Vec<String>, Vec<String>) = candidates
+        .map(|server| (server.name.to_string(), server.pool.clone()))
+        .unzip();
     let (pools, counts): (Vec<String>, Vec<i64>) =
         open.into_iter().map(|(pool, count)| (pool.to_owned(), count)).unzip();
     let given_up: Vec<String> = servers
@@ -99,7 +95,8 @@ async fn find_lacking(
         .collect();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes))
+        "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
+             candidates AS MATERIALIZED (SELECT * FROM UNNEST($7::text[], $8::text[]) AS c (name, pool))
          SELECT u.* FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
          JOIN pools ON pools.pool = COALESCE(s.pool, $3)
@@ -107,6 +104,8 @@ async fn find_lacking(
            AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.server_id <> ALL ($4)
                 AND (p.wanted_present OR EXISTS (SELECT FROM servers h WHERE h.name = p.server_id AND h.pool = pools.pool)))
                < LEAST($5, pools.nodes)
+           AND EXISTS (SELECT FROM candidates c WHERE c.pool = pools.pool
+                       AND NOT EXISTS (SELECT FROM placements p WHERE p.user_id = u.id AND p.server_id = c.name))
          ORDER BY u.id LIMIT $6 FOR NO KEY UPDATE OF u SKIP LOCKED",
         [
             pools.into(),
@@ -115,6 +114,8 @@ async fn find_lacking(
             given_up.into(),
             i64::try_from(goal.replicas).unwrap_or(i64::MAX).into(),
             BATCH.into(),
+            candidates.into(),
+            their_pools.into(),
         ],
     );
     user::Model::find_by_statement(statement).all(transaction).await

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
 use tracing::info;
 use vpnmanager_entities::server;
@@ -14,13 +12,14 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Heirs, is_given_up, may_inherit},
+        placement::{Heirs, is_given_up},
     },
     ops::{
         audit::{self, Entry},
         placement::{
             choose_homes::{Move, choose_homes},
             hand_over::{hand_over, tally},
+            read_fleet::read_fleet,
         },
         transact::transact,
     },
@@ -39,7 +38,7 @@ pub struct Rehomed {
 }
 
 /// Moves up to 500 users whose home has been lost for longer than `after` and who have a standby that
-/// [`may_inherit`]. All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
+/// [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
 /// returns.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
     let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
@@ -59,13 +58,13 @@ struct UserId {
 
 async fn rehome_within(transaction: &DatabaseTransaction, after: Duration) -> Result<Vec<Move>, DbErr> {
     let lost_before = Utc::now() - after;
-    let servers = server::Entity::find().all(transaction).await?;
+    let fleet = read_fleet(transaction).await?;
     let names = |fits: &dyn Fn(&server::Model) -> bool| -> Vec<String> {
-        let fitting = servers.iter().filter(|server| fits(server));
+        let fitting = fleet.servers().iter().filter(|server| fits(server));
         fitting.map(|server| server.name.to_string()).collect()
     };
     let given_up = names(&|server| is_given_up(server, lost_before));
-    let heirs = names(&may_inherit);
+    let heirs = names(&|server| fleet.is_heir(server));
     if given_up.is_empty() || heirs.is_empty() {
         return Ok(Vec::new());
     }

@@ -7,7 +7,7 @@ use vpnmanager_nats::ids::{NodeId, UserKey};
 use crate::{
     domain::placement::{Heirs, is_open, rank},
     ops::{
-        placement::{choose_homes::choose_homes, hand_over::hand_over},
+        placement::{choose_homes::choose_homes, hand_over::hand_over, read_fleet::read_fleet},
         publications::make_due::{Urgency, want_newest},
     },
 };
@@ -31,15 +31,14 @@ struct Placed {
     homed: bool,
 }
 
-/// Makes the node remove all its users. Those whose home it is get another home among `others`, first a standby that they have. The rows
-/// of the placements are deleted when the node has acked ([`end_withdrawals`]). `None`, and nothing is changed: it has users, and none of
-/// the others is open.
+/// Makes the node remove all its users. Those whose home it is get another home in its pool, first a standby that they have. The rows of
+/// the placements are deleted when the node has acked ([`end_withdrawals`]). `None`, and nothing is changed: it has users, and no other
+/// node of its pool is open.
 pub async fn withdraw_all(
     transaction: &DatabaseTransaction,
-    node: &NodeId,
-    others: &[server::Model],
+    leaving: &server::Model,
 ) -> Result<Option<Withdrawn>, DbErr> {
-    let backend = transaction.get_database_backend();
+    let (backend, node) = (transaction.get_database_backend(), &leaving.name);
     // Every change locks users before placements, and in the order of their ids, so there is no deadlock.
     let placed = Placed::find_by_statement(Statement::from_sql_and_values(
         backend,
@@ -53,11 +52,17 @@ pub async fn withdraw_all(
     ))
     .all(transaction)
     .await?;
-    let open: Vec<NodeId> = others
-        .iter()
-        .filter(|other| is_open(other))
-        .map(|other| other.name.clone())
-        .collect();
+    let fleet = read_fleet(transaction).await?;
+    let others = fleet.servers().iter();
+    let others = others.filter(|other| other.pool == leaving.pool && other.name != leaving.name);
+    let names = |fits: &dyn Fn(&server::Model) -> bool| -> Vec<NodeId> {
+        let fitting = others.clone().filter(|other| fits(other));
+        fitting.map(|other| other.name.clone()).collect()
+    };
+    let mut open = names(&|other| fleet.is_candidate(other));
+    if open.is_empty() {
+        open = names(&is_open);
+    }
     if open.is_empty() && !placed.is_empty() {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{actor::Actor, audit_action::AuditAction, placement::Home},
     ops::{
         audit::Entry,
         audit_room::{self, Caused},
@@ -110,7 +110,7 @@ async fn carry_out(
             }
             let new = NewUser {
                 expires_at: *expires_at,
-                server_id: Some(intent.node.clone()),
+                home: Home::Asking(intent.node.clone()),
                 ..NewUser::named(username.clone(), actor.clone())
             };
             let created = create::create_within(transaction, &app.config.placement_rules(), &[new]).await?;
@@ -152,7 +152,10 @@ fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<Intent
         }),
         Err(error @ CreateUserError::UsernameTaken) => Ok(refused(IntentRefusal::UsernameTaken, &error.to_string())),
         Err(
-            error @ (CreateUserError::UnknownServer | CreateUserError::ServerUnavailable | CreateUserError::NoServer),
+            error @ (CreateUserError::UnknownServer
+            | CreateUserError::ServerUnavailable
+            | CreateUserError::ServerLost { .. }
+            | CreateUserError::NoServer),
         ) => Ok(refused(IntentRefusal::NodeUnavailable, &error.to_string())),
         Err(CreateUserError::Database(_) | CreateUserError::Stopping) => Ok(IntentAnswer::Unavailable),
     }

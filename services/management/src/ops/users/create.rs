@@ -6,12 +6,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
-    sea_query::{LockType, OnConflict},
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    sea_query::OnConflict,
 };
 use vpnmanager_entities::{
     placement::{self, Role},
-    server, user,
+    user,
 };
 use vpnmanager_nats::{
     ids::{NodeId, UserKey},
@@ -22,11 +22,12 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Placement, Unplaceable, place_new},
+        placement::{Fleet, Home, Placement, Unplaceable, place_new},
     },
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
+        placement::read_fleet::read_fleet_locked,
         transact::transact,
         users::read::UserView,
     },
@@ -45,8 +46,8 @@ pub struct NewUser {
     pub username: Username,
     /// When access ends; `None`: it does not end by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The home node; `None`: placement chooses one.
-    pub server_id: Option<NodeId>,
+    /// Who chooses the home.
+    pub home: Home,
     /// Who asked.
     pub actor: Actor,
 }
@@ -57,7 +58,7 @@ impl NewUser {
         Self {
             username,
             expires_at: None,
-            server_id: None,
+            home: Home::Any,
             actor,
         }
     }
@@ -75,6 +76,14 @@ pub enum CreateUserError {
     /// The node takes no users: disabled or draining.
     #[error("the server takes no users")]
     ServerUnavailable,
+    /// The node is lost, or not in sync again.
+    #[error("the server {server} is lost since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))]
+    ServerLost {
+        /// The node.
+        server: NodeId,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// No node takes users.
     #[error("no end-node takes users: enrol one first")]
     NoServer,
@@ -156,15 +165,10 @@ pub async fn create_within(
     rules: &PlacementRules,
     batch: &[NewUser],
 ) -> Result<Vec<Result<UserView, CreateUserError>>, DbErr> {
-    // The lock keeps a node from being deregistered until its users are recorded.
-    let servers = server::Entity::find()
-        .order_by_asc(server::Column::Name)
-        .lock(LockType::KeyShare)
-        .all(transaction)
-        .await?;
+    let fleet = read_fleet_locked(transaction).await?;
     let drafts: Vec<Result<Draft, CreateUserError>> = batch
         .iter()
-        .map(|new| Draft::place(new, &servers, rules.nodes_per_user))
+        .map(|new| Draft::place(new, &fleet, rules.nodes_per_user))
         .collect();
 
     let ids = insert_users(transaction, drafts.iter().flatten()).await?;
@@ -189,14 +193,10 @@ struct Draft {
 }
 
 impl Draft {
-    fn place(new: &NewUser, servers: &[server::Model], replicas: usize) -> Result<Self, CreateUserError> {
+    fn place(new: &NewUser, fleet: &Fleet, replicas: usize) -> Result<Self, CreateUserError> {
         let key = UserKey::new();
-        let placed = place_new(key, new.server_id.as_ref(), servers, replicas);
-        let Placement { home, nodes } = placed.map_err(|error| match error {
-            Unplaceable::UnknownHome => CreateUserError::UnknownServer,
-            Unplaceable::HomeTakesNobody => CreateUserError::ServerUnavailable,
-            Unplaceable::NoNode => CreateUserError::NoServer,
-        })?;
+        let placed = place_new(key, &new.home, fleet, replicas);
+        let Placement { home, nodes } = placed.map_err(|error| unplaceable(error, &new.home))?;
         let user = user::Model {
             id: 0,
             key,
@@ -246,6 +246,18 @@ impl Draft {
             user: user::Model { id, ..self.user },
             placements,
         }
+    }
+}
+
+fn unplaceable(error: Unplaceable, home: &Home) -> CreateUserError {
+    match (error, home) {
+        (Unplaceable::UnknownHome, _) => CreateUserError::UnknownServer,
+        (Unplaceable::HomeTakesNobody, _) => CreateUserError::ServerUnavailable,
+        (Unplaceable::HomeIsLost(since), Home::Named(server) | Home::Asking(server)) => CreateUserError::ServerLost {
+            server: server.clone(),
+            since,
+        },
+        (Unplaceable::NoNode, _) | (Unplaceable::HomeIsLost(_), Home::Any) => CreateUserError::NoServer,
     }
 }
 

@@ -10,7 +10,6 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use vpnmanager_runtime::error_chain::chain;
 
 use super::heartbeats::Mailbox;
 use crate::{app::App, ops::nodes::note_deafness::note_deafness};
@@ -39,7 +38,10 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
         if !hears {
             app.hearing.missed_until(Utc::now());
             if let Err(error) = note_deafness(&app.db, &app.config.server_id).await {
-                warn!(error = %chain(&error), "Recording that nodes were not heard failed");
+                warn!(
+                    error = app.reach.explain_any(&error),
+                    "Recording that nodes were not heard failed"
+                );
             }
         }
         match (was_deaf, hears) {

@@ -20,7 +20,7 @@ use crate::{
             received::{Received, Speaker},
             record_heartbeats::record_heartbeats,
         },
-        sqlstate::is_about_data,
+        sqlstate::meaning,
     },
 };
 
@@ -106,10 +106,10 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
 async fn record(app: &App, received: Vec<Received>) {
     match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &received)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) if is_about_data(&error) => record_each(app, received).await,
+        Ok(Err(error)) if meaning(&error).is_about_data() => record_each(app, received).await,
         Ok(Err(error)) => {
             app.hearing.missed_until(Utc::now());
-            warn!(error = %chain(&error), "Recording heartbeats failed");
+            warn!(error = app.reach.explain_any(&error), "Recording heartbeats failed");
         }
         Err(_panicked) => record_each(app, received).await,
     }

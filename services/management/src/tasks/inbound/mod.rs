@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
 use self::{connections::Connections, heartbeats::Mailbox, listeners::Listeners};
-use crate::app::App;
+use crate::{app::App, tasks::explained::Background};
 
 mod listener;
 mod listeners;
@@ -39,7 +39,11 @@ pub(super) async fn start(app: &App, tasks: &Tasks, bus_access: &Wake) -> anyhow
     let (verdicts, judged) = mpsc::channel(ROOM);
     let (sources, opened) = mpsc::channel(ROOM);
     let connections = Connections::new(app.clone(), verdicts.clone());
-    tasks.reconcile("node-connections", &Wake::new(), connections::EVERY, connections);
+    let background = Background {
+        tasks,
+        reach: &app.reach,
+    };
+    background.reconcile("node-connections", &Wake::new(), connections::EVERY, connections);
     let listeners = Listeners::new(app.clone(), tasks, mailbox.clone(), verdicts, sources);
     tasks.spawn(
         "verdicts",
@@ -50,7 +54,7 @@ pub(super) async fn start(app: &App, tasks: &Tasks, bus_access: &Wake) -> anyhow
         heartbeats::run(app.clone(), mailbox.clone(), tasks.token()),
     );
     tasks.spawn("reports", reports::run(app.clone(), opened, tasks.token()));
-    tasks.reconcile("listeners", &app.listeners, LOOK, listeners);
+    background.reconcile("listeners", &app.listeners, LOOK, listeners);
     tasks.spawn(
         "strangers",
         strangers::run(app.clone(), strangers::subscribe(app).await?, tasks.token()),

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     ops::{
         reports::{apply_reports::apply_reports, follow_up},
-        sqlstate::is_about_data,
+        sqlstate::meaning,
     },
 };
 
@@ -90,10 +90,14 @@ async fn record(app: &App, group: Vec<Received>) -> Vec<Vec<Received>> {
             join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
             follow_up::forget(app, applied).await;
         }
-        Ok(Err(error)) if is_about_data(&error) => return halve_or_give_up(group, &error).await,
+        Ok(Err(error)) if meaning(&error).is_about_data() => return halve_or_give_up(group, &error).await,
         Err(panicked) => return halve_or_give_up(group, &panicked).await,
         Ok(Err(error)) => {
-            warn!(error = %chain(&error), reports = group.len(), "Recording reports failed, they are delivered again");
+            warn!(
+                error = app.reach.explain_any(&error),
+                reports = group.len(),
+                "Recording reports failed, they are delivered again"
+            );
             join_all(
                 group
                     .into_iter()

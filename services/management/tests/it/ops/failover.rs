@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use vpnmanager_entities::{credential, placement::Role};
 use vpnmanager_management::{
-    domain::audit_action::AuditAction,
+    domain::{audit_action::AuditAction, placement::Home},
     ops::{
         nodes::{read::get_node, record_heartbeats::record_heartbeats},
         placement::{readmit::readmit_nodes, rehome::rehome_users},
@@ -32,7 +32,7 @@ async fn lose_node_1(stack: &Stack, ago: &str) {
 
 async fn create_on_node_1(stack: &Stack, username: &str) -> UserView {
     let new = NewUser {
-        server_id: Some(node("node-1")),
+        home: Home::Named(node("node-1")),
         ..NewUser::named(username.parse().expect("a valid username"), actor())
     };
     stack.app.creates.submit(new).await.expect("created")

@@ -67,6 +67,21 @@ async fn an_intent_that_is_sent_again_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_node_that_was_lost_and_is_back_may_create_users_before_it_is_in_sync() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    run(&stack.app.db, "UPDATE servers SET state = 'lost', lost_since = now()").await;
+
+    let answer = accept(&stack.app, &create_alice()).await.expect("answered");
+
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    assert_eq!(
+        view(&stack, "alice").await.expect("there").user.server_id,
+        node("node-1")
+    );
+}
+
+#[tokio::test]
 async fn the_answer_to_one_node_is_not_told_to_another_one() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;

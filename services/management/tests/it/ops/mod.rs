@@ -1,5 +1,6 @@
 //! Operations, tested with a real PostgreSQL.
 
+mod absent;
 mod changes;
 mod clones;
 mod drift;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use vpnmanager_management::{
-    domain::audit_action::AuditAction,
+    domain::{audit_action::AuditAction, placement::Home},
     ops::{
         nodes::{
             answer_sync::answer_sync,
@@ -110,7 +110,7 @@ async fn who_is_homed_on_a_node_that_moves_gets_a_home_in_the_old_pool() {
     run(&stack.app.db, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
     for username in ["alice", "bob", "carol"] {
         let new = NewUser {
-            server_id: Some(node("node-1")),
+            home: Home::Named(node("node-1")),
             ..NewUser::named(username.parse().expect("a valid username"), actor())
         };
         stack.app.creates.submit(new).await.expect("created");

@@ -31,7 +31,7 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{actor, create, enrol, node, view};
-use crate::stack::Stack;
+use crate::{database::run, logs::Logs, stack::Stack};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -238,6 +238,62 @@ async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
     let alice = view(&stack, "alice").await.expect("there");
     assert_eq!(alice.placements.len(), 1);
     assert_eq!(alice.placements[0].role, Role::Home);
+}
+
+/// These nodes were last heard so many seconds ago.
+async fn heard_ago(stack: &Stack, nodes: &[(&str, u32)]) {
+    for (id, seconds) in nodes {
+        let sql = format!("UPDATE servers SET last_seen = now() - interval '{seconds} s' WHERE name = '{id}'");
+        run(&stack.app.db, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_fall_silent_together_give_one_alarm_and_one_that_dies_alone_is_one() {
+    let (together, alone) = (
+        "All nodes fell silent together",
+        "A node is lost: its clients move to others",
+    );
+    let stack = Stack::start().await;
+    for id in ["node-1", "node-2", "node-3", "node-4"] {
+        enrol(&stack, id).await;
+        let heard = heartbeat(id, OpenvpnState::Up);
+        record_heartbeats(&stack.app.db, stack.app.config.health, &[heard])
+            .await
+            .expect("recorded");
+    }
+    let app = hears_since(&stack, TimeDelta::hours(1));
+    let logs = Logs::start();
+
+    heard_ago(&stack, &[("node-4", 40)]).await;
+    assess_ages(&app).await.expect("assessed");
+    assert_eq!(
+        (logs.lines("ERROR", alone).len(), logs.lines("ERROR", "").len()),
+        (1, 1)
+    );
+
+    heard_ago(&stack, &[("node-1", 14), ("node-2", 16), ("node-3", 18)]).await;
+    assess_ages(&app).await.expect("assessed");
+    assert_eq!(logs.lines("ERROR", together).len(), 0, "node-1 is still heard");
+    for seconds in [0, 14] {
+        let rest = [
+            ("node-1", 16 + seconds),
+            ("node-2", 18 + seconds),
+            ("node-3", 20 + seconds),
+        ];
+        heard_ago(&stack, &rest).await;
+        assess_ages(&app).await.expect("assessed");
+        assess_ages(&app).await.expect("assessed");
+    }
+    heard_ago(&stack, &[("node-1", 32)]).await;
+    assess_ages(&app).await.expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
+
+    let alarms = logs.lines("ERROR", together);
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!((&alarms[0]["nodes"], &alarms[0]["within"]), (&3.into(), &"4 s".into()));
+    assert_eq!(logs.lines("ERROR", "").len(), 2, "{:?}", logs.lines("ERROR", ""));
+    assert_eq!(logs.lines("WARN", "A node is lost, as all others are").len(), 3);
 }
 
 #[tokio::test]

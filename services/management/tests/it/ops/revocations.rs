@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOr
 use serde_json::json;
 use vpnmanager_entities::{credential, node_revocation};
 use vpnmanager_management::{
-    domain::audit_action::AuditAction,
+    domain::{audit_action::AuditAction, placement::Home},
     ops::{
         credentials::revoke_node::{NodeCredentials, revoke_some},
         nodes::{
@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
     let new = NewUser {
-        server_id: Some(node(id)),
+        home: Home::Named(node(id)),
         ..NewUser::named(username.parse().expect("a valid username"), actor())
     };
     stack.app.creates.submit(new).await.expect("created")

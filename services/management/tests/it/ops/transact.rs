@@ -35,7 +35,7 @@ async fn who_loses_starts_again_and_leaves_nothing_of_the_lost_tries() {
     db.execute_unprepared("CREATE TABLE tries (number INT)")
         .await
         .expect("created");
-    for code in ["40001", "40P01"] {
+    for code in ["40001", "40P01", "55P03"] {
         let tries = AtomicU32::new(0);
         let tries = &tries;
 
@@ -76,7 +76,7 @@ async fn who_always_loses_is_told_so_after_six_tries() {
 #[tokio::test]
 async fn what_would_fail_again_is_tried_once() {
     let stack = Stack::start().await;
-    for code in [Some("23505"), Some("22021"), None] {
+    for code in [Some("23505"), Some("22021"), Some("57P01"), Some("53300"), None] {
         let tries = AtomicU32::new(0);
         let counted = &tries;
 

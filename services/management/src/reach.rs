@@ -1,0 +1,231 @@
+//! Whether PostgreSQL takes connections, and if not, why. The pool hides it: while a connection is refused it tries again, until its time is
+//! over, and then says only that.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+    iter::successors,
+    str::FromStr as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sea_orm::{
+    DbErr, RuntimeErr,
+    sqlx::{self, ConnectOptions as _, Connection as _, postgres::PgConnectOptions},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use vpnmanager_runtime::error_chain::chain;
+
+use crate::ops::sqlstate::{Meaning, is_pool_timeout, meaning, sqlx_cause};
+
+/// How long an attempt to connect may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long nobody tries again.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3);
+/// For how long the last attempt says why something failed.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// The way to PostgreSQL, outside the pool. Cheap to clone; all clones share what was found out. It shows itself without the password.
+#[derive(Clone)]
+pub struct Reach {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: PgConnectOptions,
+    place: String,
+    attempt: tokio::sync::Mutex<()>,
+    last: Mutex<Option<(Finding, Instant)>>,
+}
+
+/// What an attempt to connect found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// PostgreSQL took the connection.
+    Takes,
+    /// It did not, and this is why, for people: `Connection refused`.
+    Refuses(String),
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach")
+            .field("place", &self.shared.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reach {
+    /// The way to the database of this URL. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`DbErr::Conn`] if it is no URL of PostgreSQL.
+    pub fn to(url: &SecretString) -> Result<Self, DbErr> {
+        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(connecting)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                place: place_of(&options),
+                options: options.disable_statement_logging(),
+                attempt: tokio::sync::Mutex::default(),
+                last: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Where PostgreSQL is: host and port, or the folder of its socket and the port.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.shared.place
+    }
+
+    /// Makes a connection outside the pool, and closes it.
+    ///
+    /// # Errors
+    /// [`DbErr::Conn`] with the cause; one that takes longer than `patience` is an I/O error that says so.
+    pub async fn connect(&self, patience: Duration) -> Result<(), DbErr> {
+        let connected = tokio::time::timeout(patience, self.shared.options.connect()).await;
+        let too_late = || {
+            sqlx::Error::Io(io::Error::new(
+                ErrorKind::TimedOut,
+                format!("no answer within {patience:?}"),
+            ))
+        };
+        let connection = connected.unwrap_or_else(|_| Err(too_late())).map_err(connecting)?;
+        // The server ends one that is not closed in time.
+        let _closed = tokio::time::timeout(patience, connection.close()).await;
+        Ok(())
+    }
+
+    /// Finds out whether PostgreSQL takes connections, within 2 s. One attempt at a time; its result serves everybody for 3 s.
+    pub async fn look(&self) -> Finding {
+        let _one_at_a_time = self.shared.attempt.lock().await;
+        if let Some(finding) = self.found_within(REMEMBERED_FOR) {
+            return finding;
+        }
+        let finding = match self.connect(PATIENCE).await {
+            Ok(()) => Finding::Takes,
+            Err(error) => Finding::Refuses(root_cause(&error)),
+        };
+        *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((finding.clone(), Instant::now()));
+        finding
+    }
+
+    /// What to tell people of an operation that failed because the database is away: where it is, and why it does not answer, as the last
+    /// attempt to connect found, else as the error says.
+    #[must_use]
+    pub fn explain(&self, error: &DbErr) -> String {
+        match self.found_within(KNOWN_FOR) {
+            Some(Finding::Refuses(cause)) => self.away(&cause),
+            Some(Finding::Takes) if is_pool_timeout(error) => format!(
+                "the database at {} answers, but all connections of this replica are in use; try again",
+                self.place()
+            ),
+            Some(Finding::Takes) | None => self.away(&root_cause(error)),
+        }
+    }
+
+    /// The same for an operation that did not end in time.
+    #[must_use]
+    pub fn explain_silence(&self, patience: Duration) -> String {
+        match self.found_within(KNOWN_FOR) {
+            Some(Finding::Refuses(cause)) => self.away(&cause),
+            Some(Finding::Takes) | None => self.away(&format!("no answer within {patience:?}")),
+        }
+    }
+
+    /// What to log of an error: the same if the database is away, else the error with its causes.
+    #[must_use]
+    pub fn explain_any(&self, error: &DbErr) -> String {
+        match meaning(error) {
+            Meaning::Away => self.explain(error),
+            Meaning::Lost
+            | Meaning::InUse
+            | Meaning::BadValue
+            | Meaning::Contradiction
+            | Meaning::ReadOnly
+            | Meaning::Exhausted(_)
+            | Meaning::TooSlow
+            | Meaning::NotAllowed
+            | Meaning::Fault => chain(error).to_string(),
+        }
+    }
+
+    /// The error, and before it what to tell people if it comes of a database that is away. [Looks](Self::look) first.
+    pub async fn with_cause(&self, error: anyhow::Error) -> anyhow::Error {
+        let of_database = error.chain().find_map(|cause| cause.downcast_ref::<DbErr>());
+        let Some(away) = of_database.filter(|error| meaning(error) == Meaning::Away).cloned() else {
+            return error;
+        };
+        let _finding = self.look().await;
+        error.context(self.explain(&away))
+    }
+
+    fn away(&self, cause: &str) -> String {
+        format!("the database at {} does not answer: {cause}", self.place())
+    }
+
+    fn found_within(&self, age: Duration) -> Option<Finding> {
+        let last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (finding, at) = last.as_ref()?;
+        (at.elapsed() < age).then(|| finding.clone())
+    }
+}
+
+fn connecting(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+fn place_of(options: &PgConnectOptions) -> String {
+    let port = options.get_port();
+    if let Some(folder) = options.get_socket() {
+        return format!("{} (port {port})", folder.display());
+    }
+    match options.get_host() {
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
+/// The innermost cause in its own words, without the number that Rust adds to those of the system.
+fn root_cause(error: &DbErr) -> String {
+    let outermost: &(dyn Error + 'static) = match sqlx_cause(error) {
+        Some(cause) => cause,
+        None => error,
+    };
+    let innermost = successors(Some(outermost), |&error| error.source()).last();
+    let said = innermost.map(ToString::to_string).unwrap_or_default();
+    match said.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_shown_without_the_password() {
+        let cases = [
+            ("postgres://u:hush@db.example.org:6432/d", "db.example.org:6432"),
+            ("postgres://u:hush@[2001:db8::1]:5432/d", "[2001:db8::1]:5432"),
+            (
+                "postgres://u:hush@localhost:5432/d?host=/run/postgresql",
+                "/run/postgresql (port 5432)",
+            ),
+        ];
+        for (url, place) in cases {
+            let reach = Reach::to(&url.into()).expect("a URL");
+            assert_eq!(reach.place(), place);
+            assert!(!format!("{reach:?}").contains("hush"), "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn the_cause_is_the_innermost_error_in_its_own_words() {
+        let refused = sqlx::Error::Io(io::Error::from_raw_os_error(111));
+        assert_eq!(root_cause(&connecting(refused)), "Connection refused");
+    }
+}

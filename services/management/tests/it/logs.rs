@@ -1,0 +1,55 @@
+//! What this thread logs.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tracing::subscriber::DefaultGuard;
+
+/// The lines since it was started. A test and the tasks of its management run on one thread.
+pub(crate) struct Logs {
+    written: Written,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Logs {
+    pub(crate) fn start() -> Self {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        Self {
+            written,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// The lines of that level with these words in the message.
+    pub(crate) fn lines(&self, level: &str, words: &str) -> Vec<Value> {
+        let written = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = String::from_utf8_lossy(&written).into_owned();
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let fits =
+            |line: &Value| line["level"] == level && line["message"].as_str().is_some_and(|said| said.contains(words));
+        lines.filter(fits).collect()
+    }
+}

@@ -1,0 +1,164 @@
+//! What people are told while PostgreSQL cannot be used: where it is, and why.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use vpnmanager_management::reach::{Finding, Reach};
+use vpnmanager_testbed::{postgres, wait};
+
+use crate::database::{fresh_database, run};
+use crate::logs::Logs;
+use crate::queries::Queries;
+use crate::stack::{Stack, WithKey as _, json_of, problem_of};
+
+/// Longer than the pool waits for a connection.
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_named_with_its_place_and_the_cause() {
+    let logs = Logs::start();
+    let (way, url) = Queries::counted(&fresh_database().await).await;
+    let stack = Stack::start_on(&url, &[]).await;
+    let place = stack.app.reach.place().to_owned();
+    assert!(url.contains(&place), "{place}");
+    let client = stack.client();
+
+    drop(way);
+
+    let told = format!("the database at {place} does not answer: Connection refused");
+    for path in ["/api/users", "/health"] {
+        // Whoever was in the middle of something is told how that ended.
+        let named = wait::until_ok(SOON, format!("{path} to say why"), async || {
+            let response = client.get(path).admin().send().await;
+            if response.0.status() == StatusCode::OK {
+                return Err("200".to_owned());
+            }
+            let (problem, _) = problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await;
+            let said = problem["detail"].as_str().unwrap_or_default().to_owned();
+            if said == told { Ok(()) } else { Err(said) }
+        });
+        named.await.expect("in time");
+    }
+    let lines = logs.lines("ERROR", "The database does not take connections");
+    let last = lines.last().expect("a line");
+    assert_eq!(
+        (&last["database.at"], &last["cause"]),
+        (&json!(place), &json!("Connection refused"))
+    );
+    let requests = logs.lines("WARN", "The database cannot be used");
+    assert!(requests.iter().any(|line| line["why"] == told), "{requests:?}");
+    let tasks = logs.lines("WARN", "Reconciler failed, repeating");
+    let says_why = |line: &Value| line["error"].as_str().is_some_and(|error| error.starts_with(&told));
+    assert!(tasks.iter().any(says_why), "{tasks:?}");
+}
+
+#[tokio::test]
+async fn each_cause_is_told_in_the_words_of_who_refused_and_without_the_password() {
+    let cluster = postgres::shared().await.expect("PostgreSQL");
+    let admin = cluster.connect("postgres").await.expect("connected");
+    let role = format!("crowded_{}", uuid::Uuid::now_v7().simple());
+    run(&admin, &format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent_port = silent.local_addr().expect("bound").port();
+    let port = cluster.port();
+    let nowhere = cluster.url("nowhere").replace('@', ":hush@");
+    let cases = [
+        (
+            format!("postgres://{role}:hush@127.0.0.1:{port}/postgres"),
+            "too many connections for role",
+        ),
+        (nowhere, "database \"nowhere\" does not exist"),
+        (
+            format!("postgres://other_{role}:hush@127.0.0.1:{port}/postgres"),
+            "does not exist",
+        ),
+        ("postgres://u:hush@127.0.0.1:1/d".to_owned(), "Connection refused"),
+        (
+            format!("postgres://u:hush@127.0.0.1:{silent_port}/d?sslmode=disable"),
+            "no answer within 2s",
+        ),
+        (
+            "postgres://u:hush@nowhere.invalid:5432/d".to_owned(),
+            "failed to lookup address information",
+        ),
+    ];
+    for (url, words) in cases {
+        let reach = Reach::to(&url.clone().into()).expect("a URL");
+        let Finding::Refuses(cause) = reach.look().await else {
+            panic!("{url} is answered");
+        };
+        assert!(cause.contains(words), "{url}: {cause}");
+        assert!(!format!("{cause}{reach:?}").contains("hush"), "{url}: {cause}");
+    }
+    run(&admin, &format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_why_makes_one_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let reach = Reach::to(&format!("postgres://u@127.0.0.1:{port}/d?sslmode=disable").into()).expect("a URL");
+    let looks = futures_util::future::join_all((0..20).map(|_| reach.look()));
+    let first = async {
+        let (stream, _) = listener.accept().await.expect("an attempt");
+        drop(stream);
+    };
+    let (found, ()) = tokio::join!(looks, first);
+    assert!(
+        found.iter().all(|one| *one == found[0] && *one != Finding::Takes),
+        "{found:?}"
+    );
+    let second = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+    assert!(second.is_err(), "there was another attempt");
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_answered_by_its_meaning() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    let client = stack.client();
+    // PostgreSQL ends each create with this SQLSTATE.
+    for (code, status, words) in [
+        ("53100", StatusCode::SERVICE_UNAVAILABLE, "has no room left on its disk"),
+        ("53300", StatusCode::SERVICE_UNAVAILABLE, "has too many clients"),
+        ("57014", StatusCode::SERVICE_UNAVAILABLE, "took too long"),
+        ("25006", StatusCode::SERVICE_UNAVAILABLE, "takes no changes"),
+        ("55P03", StatusCode::SERVICE_UNAVAILABLE, "others change the same"),
+        (
+            "57P01",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "does not answer: refused by a test",
+        ),
+        ("22001", StatusCode::BAD_REQUEST, "cannot store one of the values"),
+        ("23505", StatusCode::INTERNAL_SERVER_ERROR, ""),
+        ("42501", StatusCode::INTERNAL_SERVER_ERROR, ""),
+    ] {
+        let trigger = format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'refused by a test' USING ERRCODE = '{code}'; END $$;
+             CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()"
+        );
+        stack.app.db.execute_unprepared(&trigger).await.expect("made");
+        let create = client
+            .post("/api/users")
+            .admin()
+            .body_json(&json!({ "username": "alice" }));
+        let (problem, _) = problem_of(create.send().await, status).await;
+        let said = problem["detail"].as_str().unwrap_or_default();
+        assert!(said.contains(words), "{code}: {problem}");
+    }
+    run(&stack.app.db, "DROP TRIGGER refuse ON users").await;
+    json_of(
+        client
+            .post("/api/users")
+            .admin()
+            .body_json(&json!({ "username": "alice" }))
+            .send()
+            .await,
+        StatusCode::CREATED,
+    )
+    .await;
+}
