@@ -23,6 +23,7 @@ mod api_unknown;
 mod api_users;
 mod callers;
 mod enrolment;
+mod forwarded;
 mod standing;
 mod strangers;
 
