@@ -7,7 +7,7 @@ use crate::{
     backend::BackendHealth,
     coordination::{
         bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
-        progress::Progress, readiness::Readiness,
+        progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
     journal::Journal,
@@ -42,6 +42,8 @@ pub struct Shared {
     pub jetstream: jetstream::Context,
     /// Why the bus refuses it, if it does.
     pub bus_refusal: BusRefusal,
+    /// Whether the bus takes what it reports.
+    pub reporting: Reporting,
     /// The disk of its state.
     pub disk: Disk,
 }

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     coordination::{
         bus_refusal::BusRefusal, draining::Draining, intent_waiters::IntentWaiters, issue_queue::IssueQueue,
-        progress::Progress, readiness::Readiness,
+        progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
     enrolled::{Enrolled, node_jetstream},
@@ -65,6 +65,7 @@ pub(crate) async fn start(config: &Config, dir: StateDir, local: LocalNode, task
     let (issue, issue_jobs) = IssueQueue::new();
     let shared = Shared {
         jetstream: node_jetstream(&bus.client),
+        reporting: Reporting::new(bus.client.clone()),
         bus: bus.client,
         readiness: Readiness::new(snapshot.complete, snapshot.refused),
         draining: Draining::new(snapshot.drain_pace),

@@ -9,3 +9,4 @@ pub mod issue_queue;
 
 pub mod bus_refusal;
 pub mod intent_waiters;
+pub mod reporting;
