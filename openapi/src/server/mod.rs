@@ -11,6 +11,7 @@ mod proxies;
 mod serve;
 mod socket;
 mod source;
+mod unread_head;
 
 use std::future::Future;
 use std::io;
@@ -30,9 +31,8 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 pub use config::{HttpConfig, SETTINGS};
 pub(crate) use connection::Connection;
-pub use framing::is_host;
+pub use framing::{LONGEST_HEAD, MOST_HEADERS, is_host};
 pub use proxies::{InvalidNetwork, Network, TrustedProxies};
-pub use serve::{LONGEST_HEAD, MOST_HEADERS};
 pub use source::Source;
 
 use connections::{Connections, Full, Limits};

@@ -23,16 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::connections::Entry;
-use super::framing;
+use super::framing::{self, LONGEST_HEAD, MOST_HEADERS};
 use super::proxies::TrustedProxies;
 use super::socket::Socket;
 use crate::middleware::problems;
-
-/// The longest head of a request, in bytes; a longer one is answered with 431.
-pub const LONGEST_HEAD: usize = 16 * 1024;
-
-/// The most header lines of a request; more are answered with 431.
-pub const MOST_HEADERS: usize = 64;
 
 /// A caller that still sends while it is refused may go on for this long, so that the answer reaches it: closing at once would reset the
 /// connection (RFC 9112, section 9.6).
