@@ -46,7 +46,7 @@ pub struct Model {
     /// SHA-256 of the profile, lower-case hex.
     #[serde(skip)]
     pub checksum: Option<String>,
-    /// Whether every placement has applied the wanted revision.
+    /// Whether every placement has applied the wanted revision, and the profile is recorded (`checksum`).
     #[serde(skip)]
     pub synced: bool,
     /// The home node.

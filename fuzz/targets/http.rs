@@ -31,7 +31,7 @@ use vpnmanager_openapi::{
     },
     page::{IdCursor, MAX_LIMIT, NameCursor, PageAnswer, PageLimit, Position},
     problem::ApiError,
-    server::{Source, is_host},
+    server::{Network, Source, TrustedProxies, is_host},
     time::Timestamp,
     wait::{LONGEST, Wait},
 };
@@ -114,6 +114,7 @@ static APP: LazyLock<Box<dyn poem::endpoint::DynEndpoint<Output = Response> + Se
 
 fuzz_target!(|input: &[u8]| {
     is_host_of_one(input);
+    network(input);
     contract::<Registration>(input);
     contract::<Enrolment>(input);
     contract::<StandingQuestion>(input);
@@ -122,6 +123,7 @@ fuzz_target!(|input: &[u8]| {
         parameters(text);
     }
     if let Some(request) = request(input) {
+        forwarded(&request);
         RUNTIME.block_on(answer(request));
     }
 });
@@ -185,6 +187,26 @@ fn is_host_of_one(input: &[u8]) {
             "{input:?}"
         );
     }
+}
+
+/// A network of proxies prints as it is read.
+fn network(input: &[u8]) {
+    let network = std::str::from_utf8(input).map(str::parse::<Network>);
+    if let Ok(Ok(network)) = network {
+        assert_eq!(network.to_string().parse(), Ok(network));
+    }
+}
+
+/// Whom a proxy speaks for stands in its header, and is none of its own.
+fn forwarded(request: &Request) {
+    let proxies: TrustedProxies = serde_json::from_str(r#"["10.0.0.0/8", "::1"]"#).expect("networks");
+    let peer = "10.0.0.1:80".parse().expect("an address");
+    let count = request.headers().get_all("x-forwarded-for").iter().count();
+    if let Ok(client) = proxies.client(peer, request.headers()) {
+        assert!(client == peer || count > 0, "{client}");
+    }
+    let stranger = "192.0.2.7:80".parse().expect("an address");
+    assert_eq!(proxies.client(stranger, request.headers()).ok(), Some(stranger));
 }
 
 /// What one side reads of a body is what it writes, and both libraries write the same.

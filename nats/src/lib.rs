@@ -22,6 +22,7 @@ pub mod headers;
 pub mod heartbeats;
 pub mod intents;
 pub mod node_requests;
+pub mod reach;
 pub mod sign;
 pub mod storage;
 pub mod sync;

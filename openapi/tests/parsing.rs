@@ -12,7 +12,7 @@ use vpnmanager_openapi::{
         BusKeyText, CsrText, HostText, PoolText, ProtocolText, ServerIdText, SignatureText, TokenText, VersionText,
     },
     page::{IdCursor, MAX_LIMIT, NameCursor, PageLimit, Position},
-    server::is_host,
+    server::{Network, TrustedProxies, is_host},
     time::Timestamp,
     wait::{LONGEST, Wait},
 };
@@ -102,6 +102,33 @@ proptest! {
                 prop_assert!(host.iter().all(|byte| byte.is_ascii_graphic() && !b"@,/?#".contains(byte)), "{host:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_network_is_read_as_it_was_printed(text in any_text(), like in "[0-9a-f:.]{1,20}(/[0-9]{0,4})?", bits: u128, prefix in 1_u32..=128) {
+        let made = std::net::Ipv6Addr::from_bits(bits >> (128 - prefix) << (128 - prefix));
+        for text in [text, like, format!("{made}/{prefix}")] {
+            if let Ok(network) = text.parse::<Network>() {
+                prop_assert_eq!(network.to_string().parse(), Ok(network));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_client_writes_before_what_the_proxy_appends_is_not_read(
+        bytes in "[^\\x00-\\x08\\x0a-\\x1f\\x7f]{0,80}",
+        address: std::net::IpAddr,
+    ) {
+        let proxies: TrustedProxies = serde_json::from_str(r#"["10.0.0.1"]"#).unwrap();
+        let address = address.to_canonical();
+        prop_assume!(!proxies.contains(address));
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_bytes(bytes.as_bytes()).unwrap());
+        headers.append("x-forwarded-for", HeaderValue::try_from(format!("{address}, 10.0.0.1")).unwrap());
+        let client = proxies.client("10.0.0.1:80".parse().unwrap(), &headers).unwrap();
+        prop_assert_eq!(client.ip(), address);
+        let stranger = std::net::SocketAddr::new(address, 80);
+        prop_assert_eq!(proxies.client(stranger, &headers).unwrap(), stranger);
     }
 
     #[test]

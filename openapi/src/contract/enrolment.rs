@@ -31,7 +31,9 @@ pub struct Registration {
     pub bus_public_key: BusKeyText,
     /// The request for its OpenVPN server certificate: PKCS #10 in PEM, ECDSA P-256.
     pub csr: CsrText,
-    /// The DNS name or address that clients connect to. Default: the address that the request comes from.
+    /// The DNS name or address that clients connect to. Default: the address that the request comes from, if others can dial that: no
+    /// loopback, link-local, unspecified or multicast address. Such a host is refused by name too, except a loopback address or
+    /// `localhost`, which is for a trial on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostText>,
     /// The port that clients connect to.

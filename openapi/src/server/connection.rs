@@ -17,7 +17,7 @@ const BODY_GRACE: Duration = Duration::from_secs(5);
 /// One connection; a request finds it in its extensions.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    source: Source,
+    source: Option<Source>,
     state: Mutex<State>,
     close: CancellationToken,
 }
@@ -49,7 +49,7 @@ enum Phase {
 }
 
 impl Connection {
-    pub(super) fn new(source: Source, now: Instant) -> Self {
+    pub(super) fn new(source: Option<Source>, now: Instant) -> Self {
         Self {
             source,
             state: Mutex::new(State {
@@ -62,8 +62,8 @@ impl Connection {
         }
     }
 
-    /// Whose it is.
-    pub(super) fn source(&self) -> Source {
+    /// Whom it counts for; `None`: it came through a proxy, and may be anybody's.
+    pub(super) fn source(&self) -> Option<Source> {
         self.source
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn each_phase_has_its_time() {
         let config = HttpConfig::default();
         let after = |prepare: &dyn Fn(&Connection)| {
-            let connection = Connection::new(Source::of([192, 0, 2, 1].into()), Instant::now());
+            let connection = Connection::new(Some(Source::of([192, 0, 2, 1].into())), Instant::now());
             prepare(&connection);
             let since = connection.state().since;
             connection

@@ -61,11 +61,11 @@ impl Connections {
     }
 
     /// Counts another connection. Where there is no room, the one that has waited longest for its caller is closed: of the same address if
-    /// that has its share, else of the address with the most connections.
-    pub(super) fn enter(&self, source: Source, now: Instant) -> Result<Entry, Full> {
+    /// that has its share, else of the address with the most connections. Without a source it came through a proxy: it counts in all only.
+    pub(super) fn enter(&self, source: Option<Source>, now: Instant) -> Result<Entry, Full> {
         let mut book = self.book();
         let share = self.limits.config.max_connections_per_address.get();
-        if book.count(source) >= share {
+        if source.is_some() && book.count(source) >= share {
             let victim = book.longest_waiting(|connection| connection.source() == source);
             book.close(victim.ok_or(Full::Source(share))?);
         }
@@ -76,7 +76,9 @@ impl Connections {
         book.next += 1;
         let connection = Arc::new(Connection::new(source, now));
         book.open.insert(id, connection.clone());
-        *book.by_source.entry(source).or_default() += 1;
+        if let Some(source) = source {
+            *book.by_source.entry(source).or_default() += 1;
+        }
         Ok(Entry {
             connections: self.clone(),
             id,
@@ -124,8 +126,9 @@ impl Connections {
 }
 
 impl Book {
-    fn count(&self, source: Source) -> usize {
-        self.by_source.get(&source).copied().unwrap_or(0)
+    /// How many its caller has; one that came through a proxy is the only one of its caller, as far as is known.
+    fn count(&self, source: Option<Source>) -> usize {
+        source.map_or(1, |source| self.by_source.get(&source).copied().unwrap_or(0))
     }
 
     fn make_room(&mut self) -> bool {
@@ -151,10 +154,12 @@ impl Book {
 
     fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
         let connection = self.open.remove(&id)?;
-        if let Some(count) = self.by_source.get_mut(&connection.source()) {
+        if let Some(source) = connection.source()
+            && let Some(count) = self.by_source.get_mut(&source)
+        {
             *count -= 1;
             if *count == 0 {
-                self.by_source.remove(&connection.source());
+                self.by_source.remove(&source);
             }
         }
         Some(connection)
@@ -183,8 +188,8 @@ mod tests {
         })
     }
 
-    fn source(last: u8) -> Source {
-        Source::of([192, 0, 2, last].into())
+    fn source(last: u8) -> Option<Source> {
+        Some(Source::of([192, 0, 2, last].into()))
     }
 
     fn is_closed(entry: &Entry) -> bool {
@@ -223,6 +228,26 @@ mod tests {
         drop(second);
         assert!(connections.enter(source(2), now).is_ok());
         assert!(connections.enter(source(1), now).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_is_no_single_caller_and_whoever_holds_many_makes_room_for_it() {
+        let connections = connections(5, 2);
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let proxied: Vec<Entry> = (0..3)
+            .map(|second| connections.enter(None, at(second)).unwrap())
+            .collect();
+        let hoarded: Vec<Entry> = (3..5)
+            .map(|second| connections.enter(source(1), at(second)).unwrap())
+            .collect();
+
+        let another = connections.enter(None, at(5)).unwrap();
+
+        assert_eq!(hoarded.iter().map(is_closed).collect::<Vec<_>>(), [true, false]);
+        assert!(!proxied.iter().chain([&another]).any(is_closed));
+        drop((proxied, another));
+        assert!(connections.enter(source(1), at(6)).is_ok() && !is_closed(&hoarded[1]));
     }
 
     #[test]

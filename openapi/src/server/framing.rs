@@ -1,4 +1,5 @@
-//! Requests whose head leaves open whom it is for: a server behind a proxy must not read them in another way than the proxy.
+//! How large a head may be, and requests whose head leaves open whom it is for: a server behind a proxy must not read them in another way
+//! than the proxy.
 
 use http_body::Body;
 use hyper::Request;
@@ -6,6 +7,12 @@ use poem::http::uri::Authority;
 use poem::http::{HeaderValue, StatusCode, Version, header};
 
 use crate::problem::{FieldError, Problem};
+
+/// The longest head of a request, in bytes; a longer one is answered with 431.
+pub const LONGEST_HEAD: usize = 16 * 1024;
+
+/// The most header lines of a request; more are answered with 431.
+pub const MOST_HEADERS: usize = 64;
 
 /// Refuses a missing, double or senseless `Host` (RFC 9112, section 3.2). A length beside a transfer coding is hyper's to deal with:
 /// it ignores the length and closes the connection after the answer (section 6.3).

@@ -7,9 +7,11 @@ mod config;
 mod connection;
 mod connections;
 mod framing;
+mod proxies;
 mod serve;
 mod socket;
 mod source;
+mod unread_head;
 
 use std::future::Future;
 use std::io;
@@ -29,8 +31,8 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 pub use config::{HttpConfig, SETTINGS};
 pub(crate) use connection::Connection;
-pub use framing::is_host;
-pub use serve::{LONGEST_HEAD, MOST_HEADERS};
+pub use framing::{LONGEST_HEAD, MOST_HEADERS, is_host};
+pub use proxies::{InvalidNetwork, Network, TrustedProxies};
 pub use source::Source;
 
 use connections::{Connections, Full, Limits};
@@ -59,6 +61,7 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     config: HttpConfig,
+    proxies: TrustedProxies,
 }
 
 impl Bound {
@@ -85,6 +88,7 @@ impl Bound {
                 .collect::<Result<_, _>>()?,
             listeners,
             config: HttpConfig::default(),
+            proxies: TrustedProxies::default(),
         })
     }
 
@@ -92,6 +96,12 @@ impl Bound {
     #[must_use]
     pub fn with(self, config: HttpConfig) -> Self {
         Self { config, ..self }
+    }
+
+    /// Behind these proxies: a request finds the client that they name as its remote address.
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// The addresses, with the ports that the system chose for port 0.
@@ -119,6 +129,7 @@ impl Bound {
         }
         let server = Server {
             app: Arc::new(app.into_endpoint().map_to_response()),
+            proxies: Arc::new(self.proxies),
             connections: Connections::new(Limits {
                 config: self.config,
                 most,
@@ -141,6 +152,7 @@ impl Bound {
 
 struct Server<E> {
     app: Arc<E>,
+    proxies: Arc<TrustedProxies>,
     connections: Connections,
     /// One for each socket, those that are being closed included.
     sockets: Arc<Semaphore>,
@@ -170,7 +182,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
 
     fn take(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let source = Source::of(peer.ip());
-        let entry = match self.connections.enter(source, Instant::now()) {
+        // Each connection of a proxy is another caller's.
+        let counted = (!self.proxies.contains(peer.ip())).then_some(source);
+        let entry = match self.connections.enter(counted, Instant::now()) {
             Ok(entry) => entry,
             Err(full) => return self.refuse(&stream, source, full),
         };
@@ -179,7 +193,11 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let _not_vital = stream.set_nodelay(true);
         let serving = serve::serve(
             stream,
-            Ends { local, peer },
+            Ends {
+                local,
+                peer,
+                proxies: self.proxies.clone(),
+            },
             entry,
             self.app.clone(),
             self.stopping.clone(),

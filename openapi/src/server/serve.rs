@@ -23,25 +23,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::connections::Entry;
-use super::framing;
+use super::framing::{self, LONGEST_HEAD, MOST_HEADERS};
+use super::proxies::TrustedProxies;
 use super::socket::Socket;
 use crate::middleware::problems;
-
-/// The longest head of a request, in bytes; a longer one is answered with 431.
-pub const LONGEST_HEAD: usize = 16 * 1024;
-
-/// The most header lines of a request; more are answered with 431.
-pub const MOST_HEADERS: usize = 64;
 
 /// A caller that still sends while it is refused may go on for this long, so that the answer reaches it: closing at once would reset the
 /// connection (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Who talks to whom.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Ends {
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
+    /// Those who may talk for others.
+    pub(super) proxies: Arc<TrustedProxies>,
 }
 
 /// Serves HTTP/1 on a connection until either side ends it, its time is over, or the server has stopped.
@@ -80,14 +77,17 @@ where
         connection.requested();
         request.extensions_mut().insert(connection.clone());
         let (app, connection) = (app.clone(), connection.clone());
-        let (local, remote) = (LocalAddr(ends.local.into()), RemoteAddr(ends.peer.into()));
-        let refusal = framing::check(&request).err();
+        let local = LocalAddr(ends.local.into());
+        let client = framing::check(&request).and_then(|()| ends.proxies.client(ends.peer, request.headers()));
         Box::pin(async move {
-            if let Some(problem) = refusal {
-                connection.answered();
-                let refused: hyper::Response<_> = problems::refuse(&problem).into();
-                return Ok(refused.map(|body| Watched { body, connection }));
-            }
+            let remote = match client {
+                Ok(client) => RemoteAddr(client.into()),
+                Err(problem) => {
+                    connection.answered();
+                    let refused: hyper::Response<_> = problems::refuse(&problem).into();
+                    return Ok(refused.map(|body| Watched { body, connection }));
+                }
+            };
             let request = (request, local, remote, Scheme::HTTP).into();
             let response: hyper::Response<_> = app.get_response(request).await.into();
             connection.answered();

@@ -5,25 +5,50 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::unread_head;
 
 /// A TCP stream whose connection is told of every byte.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
+    /// What is left of an answer that goes out in place of hyper's: the last one of its connection.
+    in_place: Option<Bytes>,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+        Self {
+            stream,
+            connection,
+            in_place: None,
+        }
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    /// Writes the answer that goes out in place of these bytes, where there is one, and says that they were taken. Without a request, what
+    /// hyper writes is its answer to a head that it does not read.
+    fn replace(&mut self, cx: &mut Context<'_>, bytes: &[u8], length: usize) -> Option<Poll<io::Result<usize>>> {
+        if self.in_place.is_none() && self.connection.is_silent() {
+            self.in_place = unread_head::with_body(bytes).map(Bytes::from);
+        }
+        let rest = self.in_place.as_mut()?;
+        while rest.has_remaining() {
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(written)) => rest.advance(written),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        Some(Poll::Ready(Ok(length)))
     }
 
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -48,7 +73,10 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let outcome = match self.replace(cx, buf, buf.len()) {
+            Some(outcome) => outcome,
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+        };
         self.wrote(outcome)
     }
 
@@ -57,7 +85,14 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let first = bufs
+            .iter()
+            .find(|buf| !buf.is_empty())
+            .map_or(&[] as &[u8], |buf| &**buf);
+        let outcome = match self.replace(cx, first, bufs.iter().map(|buf| buf.len()).sum()) {
+            Some(outcome) => outcome,
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        };
         self.wrote(outcome)
     }
 

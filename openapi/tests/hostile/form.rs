@@ -1,9 +1,10 @@
 //! Heads that are too large, ambiguous, old or sent at once.
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use vpnmanager_openapi::server::HttpConfig;
 
-use crate::running::{ECHO, HELLO, LAST_HELLO, connect, exchange, rest, start};
+use crate::running::{ECHO, HELLO, LAST_HELLO, answer, connect, exchange, rest, start};
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_431() {
@@ -16,11 +17,40 @@ async fn a_head_that_is_too_large_is_431() {
         format!("GET /hello HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
         format!("GET /hello?{long} HTTP/1.1\r\nhost: x\r\n\r\n"),
     ] {
-        let answer = exchange(&running, &head).await;
+        let answered = exchange(&running, &head).await;
         assert!(
-            answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 414"),
-            "{answer}"
+            answered.starts_with("HTTP/1.1 431") || answered.starts_with("HTTP/1.1 414"),
+            "{answered}"
         );
+        is_a_problem(&answered);
+    }
+    // Also behind a request that was answered, sent at once or later.
+    let long = format!("GET /hello HTTP/1.1\r\nhost: x\r\ncookie: {long}\r\n\r\n");
+    let mut kept = connect(&running, HELLO).await;
+    answer(&mut kept, "hello").await;
+    kept.write_all(&long.as_bytes()[..40_000]).await.unwrap();
+    is_a_problem(&rest(&mut kept).await);
+    let both = exchange(&running, format!("{HELLO}{long}")).await;
+    assert!(both.contains("hello") && both.contains("HTTP/1.1 431"), "{both}");
+}
+
+/// The answer is a whole problem with our conventions, and the last one of its connection.
+fn is_a_problem(answer: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let problem: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    assert_eq!(
+        Some(problem["status"].to_string().as_str()),
+        head.split(' ').nth(1),
+        "{answer}"
+    );
+    assert!(problem["detail"].is_string(), "{answer}");
+    for line in [
+        "content-type: application/problem+json",
+        "connection: close",
+        "cache-control: no-store",
+        &format!("content-length: {}", body.len()),
+    ] {
+        assert!(head.lines().any(|other| other == line), "{line}: {answer}");
     }
 }
 
@@ -61,6 +91,9 @@ async fn a_head_that_leaves_open_what_is_meant_is_400() {
         let answer = exchange(&running, &request).await;
         let refused = answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400") || answer.is_empty();
         assert!(refused, "{request:?}: {answer}");
+        if !answer.is_empty() {
+            is_a_problem(&answer);
+        }
     }
     let both = exchange(
         &running,

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use vpnmanager_openapi::server::HttpConfig;
 
 use crate::running::{
-    HELLO, LAST_HELLO, SHORT, SOON, answer, at_most, connect, exchange, rest, start, wait_until_served,
+    HELLO, LAST_HELLO, SHORT, SOON, answer, at_most, connect, exchange, rest, start, start_behind, wait_until_served,
 };
 
 #[tokio::test]
@@ -64,6 +64,36 @@ async fn where_every_connection_is_worked_on_another_one_is_told_so() {
         assert!(self::answer(socket, "done").await.starts_with("HTTP/1.1 200"));
     }
     assert!(exchange(&running, LAST_HELLO).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_more_connections_than_one_address() {
+    let config = HttpConfig {
+        max_connections_per_address: at_most(3),
+        max_connections: at_most(8),
+        ..HttpConfig::default()
+    };
+    let proxies = serde_json::from_str(r#"["127.0.0.1"]"#).unwrap();
+    let running = start_behind(proxies, config).await;
+    let mut busy = Vec::new();
+    for number in 0..8 {
+        let request = format!("GET /slow HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 192.0.2.{number}\r\n\r\n");
+        busy.push(connect(&running, request).await);
+    }
+    let arrived = running.arrived.acquire_many(8);
+    tokio::time::timeout(SOON, arrived)
+        .await
+        .expect("eight arrive")
+        .unwrap()
+        .forget();
+
+    // The bound for the whole server holds.
+    let answer = exchange(&running, HELLO).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    running.go.add_permits(8);
+    for socket in &mut busy {
+        assert!(self::answer(socket, "done").await.starts_with("HTTP/1.1 200"));
+    }
 }
 
 #[tokio::test]

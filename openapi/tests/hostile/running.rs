@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use vpnmanager_openapi::auth::{Authenticator, Caller, Identified, same_key};
 use vpnmanager_openapi::middleware::Conventions;
 use vpnmanager_openapi::problem::ApiError;
-use vpnmanager_openapi::server::{Bound, HttpConfig, Source};
+use vpnmanager_openapi::server::{Bound, HttpConfig, Source, TrustedProxies};
 
 /// Long enough for a loaded machine; no test waits for it to pass.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -76,6 +76,10 @@ pub(crate) struct Running {
 }
 
 pub(crate) async fn start(config: HttpConfig) -> Running {
+    start_behind(TrustedProxies::default(), config).await
+}
+
+pub(crate) async fn start_behind(proxies: TrustedProxies, config: HttpConfig) -> Running {
     let (arrived, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let api = Api {
         arrived: arrived.clone(),
@@ -85,7 +89,8 @@ pub(crate) async fn start(config: HttpConfig) -> Running {
     let adapt = |conventions: Conventions| conventions.keys_of::<Operator>().body_timeout(config.body_timeout);
     let app =
         vpnmanager_openapi::application(service, adapt).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>);
-    let bound = Bound::new(&["127.0.0.1:0".to_owned()]).await.unwrap().with(config);
+    let bound = Bound::new(&["127.0.0.1:0".to_owned()]).await.unwrap();
+    let bound = bound.with(config).behind(proxies);
     let address = bound.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
     #[expect(clippy::disallowed_methods, reason = "a test's own server, which ends with the test")]

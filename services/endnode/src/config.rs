@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
+    reach::Reach,
 };
 use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::{
@@ -81,8 +82,8 @@ const SETTINGS: &[Setting] = &[
     Setting::new(
         "public_host",
         "PUBLIC_HOST",
-        "What clients dial; without it the address that management saw",
-        "a DNS name or an IP address",
+        "What clients dial; without it the address that management saw, if others can dial that",
+        "a DNS name or an IP address that clients can dial",
     ),
     Setting::new(
         "public_port",
@@ -219,6 +220,15 @@ impl Config {
         }
         if let Err(error) = config.openvpn.network.parse::<VpnNetwork>() {
             return Err(cli.reject("openvpn.network", error.to_string()).into());
+        }
+        // Management would refuse it too. Here it costs no token.
+        if let Some(host) = config
+            .public_host
+            .as_ref()
+            .filter(|host| host.reach() == Reach::Nowhere)
+        {
+            let reason = format!("{host} is no address that a client can dial");
+            return Err(cli.reject("public_host", reason).into());
         }
         Ok(config)
     }

@@ -8,7 +8,7 @@ use crate::{
     backend::BackendHealth,
     coordination::{
         bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
-        issue_queue::IssueQueue, progress::Progress, readiness::Readiness,
+        issue_queue::IssueQueue, progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
     journal::Journal,
@@ -47,6 +47,8 @@ pub struct Shared {
     pub contact: Contact,
     /// Why the bus refuses it, if it does.
     pub bus_refusal: BusRefusal,
+    /// Whether the bus takes what it reports.
+    pub reporting: Reporting,
     /// The disk of its state.
     pub disk: Disk,
 }

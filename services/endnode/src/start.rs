@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     coordination::{
         bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
-        issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness,
+        issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
     enrolled::{Enrolled, node_jetstream},
@@ -74,6 +74,7 @@ pub(crate) async fn start(
     let (issue, issue_jobs) = IssueQueue::new();
     let shared = Shared {
         jetstream: node_jetstream(&bus.client),
+        reporting: Reporting::new(bus.client.clone()),
         bus: bus.client,
         readiness: Readiness::new(snapshot.complete, snapshot.refused),
         draining: Draining::new(snapshot.drain_pace),

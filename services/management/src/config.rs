@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
-use vpnmanager_openapi::server::{self, HttpConfig};
+use vpnmanager_openapi::server::{self, HttpConfig, TrustedProxies};
 use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
@@ -58,6 +58,13 @@ const SETTINGS: &[Setting] = &[
     Setting::new("listen", "LISTEN", "Addresses of the API", "a comma list of host:port")
         .default("0.0.0.0:8080")
         .list(),
+    Setting::new(
+        "trusted_proxies",
+        "TRUSTED_PROXIES",
+        "Proxies in front of management, whose X-Forwarded-For is believed",
+        "a comma list of addresses such as 192.0.2.7 and prefixes such as 10.0.0.0/8",
+    )
+    .list(),
     Setting::new(
         "shutdown_timeout",
         "SHUTDOWN_TIMEOUT",
@@ -173,6 +180,9 @@ pub struct Config {
     pub api_key: SecretString,
     /// LISTEN.
     pub listen: Vec<String>,
+    /// TRUSTED_PROXIES: nobody by default.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
     /// Connections of the HTTP API.
     pub http: HttpConfig,
     /// How much callers of the HTTP API may ask at once.

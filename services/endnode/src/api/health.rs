@@ -58,7 +58,7 @@ struct ServerHealth {
 enum NodeStatus {
     /// Everything works.
     Ok,
-    /// Something cannot be reached or is wrong; `detail` says what.
+    /// Something cannot be reached or is wrong, or the bus does not take what the node reports; `detail` says what.
     Degraded,
     /// Management has not enrolled the node yet.
     Enrolling,
@@ -119,6 +119,7 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
         refusal: shared.readiness.refusal(),
         fault,
         bus,
+        unreported: shared.reporting.fault(),
         in_sync,
     };
     let (status, detail) = status_of(node, &openvpn);
@@ -154,6 +155,8 @@ struct Seen {
     fault: Option<String>,
     /// Why there is no connection.
     bus: Result<(), String>,
+    /// What it reports and the bus does not take.
+    unreported: Option<String>,
     in_sync: bool,
 }
 
@@ -169,7 +172,12 @@ fn status_of(node: Seen, openvpn: &OpenvpnHealth) -> (NodeStatus, Option<String>
         return (NodeStatus::Refused, Some(reason));
     }
     let lags = || (!node.in_sync).then(|| "it is not in sync with management yet".to_owned());
-    let wrong = down.or(node.fault).or(node.bus.err()).or(waiting).or_else(lags);
+    let wrong = down
+        .or(node.fault)
+        .or(node.bus.err())
+        .or(node.unreported)
+        .or(waiting)
+        .or_else(lags);
     match wrong {
         Some(reason) => (NodeStatus::Degraded, Some(reason)),
         None => (NodeStatus::Ok, None),
@@ -289,6 +297,7 @@ mod tests {
             refusal: refusal.map(str::to_owned),
             fault: None,
             bus,
+            unreported: None,
             in_sync: true,
         };
         for (refusal, bus, openvpn, status, detail) in cases {
@@ -304,9 +313,16 @@ mod tests {
             fault: Some("the disk is full".to_owned()),
             ..seen(None, Err("no bus".to_owned()))
         };
+        let unheard = |bus| Seen {
+            unreported: Some("the bus takes no acks".to_owned()),
+            in_sync: false,
+            ..seen(None, bus)
+        };
         for (node, expected) in [
             (lags, "it is not in sync with management yet"),
             (faulty, "the disk is full"),
+            (unheard(Ok(())), "the bus takes no acks"),
+            (unheard(Err("no bus".to_owned())), "no bus"),
         ] {
             assert_eq!(status_of(node, &up), (NodeStatus::Degraded, Some(expected.to_owned())));
         }

@@ -155,7 +155,7 @@ fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcom
 
 /// What an operator should know about a credential that has no profile here and never will.
 pub(super) const LOST: &str = "the credential is let in, but its profile cannot be made here: another key has its certificate, \
-     or management does not certify it any more";
+     or management does not certify it any more. The user needs another one (POST /api/users/{username}/reissue of management)";
 
 /// The profile that this node holds.
 pub(super) fn issued(name: &CommonName, profiles: &Path, checksum: &str) -> Issued {

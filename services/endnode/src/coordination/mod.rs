@@ -11,3 +11,4 @@ pub mod issue_queue;
 pub mod bus_refusal;
 pub mod intent_waiters;
 pub mod new_start;
+pub mod reporting;

@@ -15,7 +15,14 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::backoff::{Backoff, jittered};
 
-use crate::{coordination::progress::Progress, node::Node, shared::Shared};
+use crate::{
+    coordination::{
+        progress::Progress,
+        reporting::{Report, Reporting},
+    },
+    node::Node,
+    shared::Shared,
+};
 
 /// The pause before a failed command is delivered again, by the number of its deliveries so far.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -26,6 +33,7 @@ pub struct Acks {
     node: Node,
     jetstream: jetstream::Context,
     progress: Progress,
+    reporting: Reporting,
 }
 
 /// A command with its answer.
@@ -50,12 +58,14 @@ impl Acks {
             node: shared.node.clone(),
             jetstream: shared.jetstream.clone(),
             progress: shared.progress.clone(),
+            reporting: shared.reporting.clone(),
         }
     }
 
     /// Publishes the acks, waits until the stream holds them, then settles the commands.
     /// A command whose ack fails is delivered again.
     pub async fn answer(&self, answered: Vec<Answered>) {
+        let attempt = self.reporting.attempt();
         let mut in_flight = Vec::with_capacity(answered.len());
         for answered in answered {
             let sent = self.publish(&answered).await;
@@ -67,8 +77,12 @@ impl Acks {
                 Err(error) => Err(error),
             };
             match stored {
-                Ok(()) => self.settle(answered).await,
+                Ok(()) => {
+                    self.reporting.taken(Report::Acks);
+                    self.settle(answered).await;
+                }
                 Err(error) => {
+                    self.reporting.failed(Report::Acks, attempt, &error);
                     debug!(user.key = %answered.user_key, error = %error, "An ack may not have arrived; the command is delivered again");
                     self.retry(answered.delivery).await;
                 }

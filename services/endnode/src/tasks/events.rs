@@ -6,13 +6,13 @@ use async_nats::{
     connection::State,
     jetstream::{self, message::PublishMessage},
 };
-use vpnmanager_nats::{envelope::Envelope, subjects};
+use vpnmanager_nats::{envelope::Envelope, events::Event, subjects};
 use vpnmanager_runtime::{
     backoff::Backoff,
     reconcile::{Next, Schedule},
 };
 
-use crate::{journal::JournalError, shared::Shared};
+use crate::{coordination::reporting::Report, journal::JournalError, shared::Shared};
 
 /// When events are looked for unless somebody queues one.
 pub const SCHEDULE: Schedule = Schedule {
@@ -47,6 +47,19 @@ pub async fn publish_events(shared: Shared) -> Result<Next, OutboxError> {
     if shared.bus.connection_state() != State::Connected {
         return Err(OutboxError::Away);
     }
+    let attempt = shared.reporting.attempt();
+    let published = publish(&shared, events).await;
+    let published = published.inspect_err(|error| shared.reporting.failed(Report::Events, attempt, error))?;
+    shared.reporting.taken(Report::Events);
+    shared
+        .journal
+        .write(move |records| records.forget_events(&published))
+        .await?;
+    Ok(Next::Again)
+}
+
+/// Publishes these, and gives the numbers of what the stream holds: all of them.
+async fn publish(shared: &Shared, events: Vec<(i64, Event)>) -> Result<Vec<i64>, jetstream::context::PublishError> {
     let mut in_flight = Vec::with_capacity(events.len());
     for (number, event) in events {
         let subject = subjects::event(&shared.node.id, event.kind.name());
@@ -60,9 +73,5 @@ pub async fn publish_events(shared: Shared) -> Result<Next, OutboxError> {
         pending.await?;
         published.push(number);
     }
-    shared
-        .journal
-        .write(move |records| records.forget_events(&published))
-        .await?;
-    Ok(Next::Again)
+    Ok(published)
 }

@@ -10,6 +10,7 @@ use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
 use crate::{
     backend::VpnBackend as _,
+    coordination::reporting::Report,
     journal::{JournalError, Tally},
     shared::Shared,
 };
@@ -92,12 +93,14 @@ async fn beat(
     };
     // Not queued while the bus is away: an old heartbeat would be worthless.
     if shared.bus.connection_state() == async_nats::connection::State::Connected {
+        let attempt = shared.reporting.attempt();
         let sent = shared
             .bus
             .publish(subjects::health(&shared.node.id), Envelope::new(heartbeat).encode())
             .await;
-        if let Err(error) = sent {
-            debug!(error = %error, "A heartbeat was not sent");
+        match sent {
+            Ok(()) => shared.reporting.taken(Report::Heartbeats),
+            Err(error) => shared.reporting.failed(Report::Heartbeats, attempt, &error),
         }
     }
     Ok(tally)

@@ -129,6 +129,37 @@ fn a_key_that_can_be_guessed_is_refused_with_the_way_to_make_one() {
 }
 
 #[test]
+fn a_public_host_that_nobody_can_dial_is_refused_before_a_token_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |host: &str| {
+        run(
+            &["--server-id", "n1", "--public-host", host, "--state-dir", "state"],
+            folder.path(),
+        )
+    };
+    for host in [
+        "0.0.0.0",
+        "0",
+        "::",
+        "::ffff:0.0.0.0",
+        "169.254.7.7",
+        "fe80::1",
+        "fe80::1%eth0",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+    ] {
+        let (code, _, error) = start(host);
+        assert_eq!(code, Some(2), "{host}: {error}");
+        assert!(
+            error.contains("PUBLIC_HOST") && error.contains("that clients can dial"),
+            "{error}"
+        );
+    }
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
 fn a_network_that_openvpn_cannot_serve_is_refused_before_a_token_is_spent() {
     let folder = tempfile::tempdir().unwrap();
     for network in ["10.0.0.0/8", "10.8.0.0/15", "10.8.0.1/24", "10.8.0.0/30"] {

@@ -92,7 +92,7 @@ impl Origin {
         Self { address, request_id }
     }
 
-    /// The address of the client, or of the proxy that the request came through.
+    /// The address of the client; of the proxy that the request came through, where that is not one of `TRUSTED_PROXIES`.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
     }

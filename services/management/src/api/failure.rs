@@ -185,6 +185,7 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
                 in_words(ENROLLED_WITHIN),
             ),
         ),
+        RegisterNodeError::Host(error) => ApiError::invalid("host", error.to_string()),
         RegisterNodeError::InvalidToken => ApiError::unauthorized("the join token is not valid"),
         RegisterNodeError::ExpiredToken => ApiError::unauthorized("the join token has expired"),
         RegisterNodeError::UsedToken => ApiError::unauthorized(error.to_string()),

@@ -56,7 +56,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 /// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let bound = Bound::new(&config.listen).await?.with(config.http);
+    let bound = Bound::new(&config.listen).await?;
+    let bound = bound.with(config.http).behind(config.trusted_proxies.clone());
     let app = start::start(config.clone(), tasks)
         .await
         .context("management cannot start")?;

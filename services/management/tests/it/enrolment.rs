@@ -118,6 +118,56 @@ async fn a_request_that_its_bus_key_did_not_sign_enrols_nobody() {
 }
 
 #[tokio::test]
+async fn a_node_that_clients_elsewhere_could_not_dial_is_refused_and_keeps_its_token() {
+    let stack = Stack::start().await;
+    let token = token(&stack, json!({})).await;
+    let node = registration("node-1").token(Some(&token));
+
+    // As through a proxy on this machine.
+    let url = format!("http://{}/api/endnodes/register", stack.serve().await);
+    let nameless = node.again().with("host", Value::Null).body();
+    let refused = reqwest::Client::new().post(url).json(&nameless).send().await;
+    let refused = refused.expect("answered");
+    assert_eq!(refused.status(), 400);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let problem: Value = refused.json().await.expect("a problem");
+    assert_eq!(problem["errors"][0]["field"], "host", "{problem}");
+    let detail = problem["errors"][0]["detail"].as_str().expect("words");
+    assert!(
+        detail.contains("from 127.0.0.1") && detail.contains("Set PUBLIC_HOST"),
+        "{detail}"
+    );
+
+    for host in [
+        "0.0.0.0",
+        "0",
+        "::",
+        "::ffff:0.0.0.0",
+        "169.254.7.7",
+        "fe80::1",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+    ] {
+        let (field, detail) = refused_field(send(&stack, &node.again().with("host", host).body()).await).await;
+        assert_eq!(field, "host");
+        assert!(detail.contains(host) && detail.contains("Set PUBLIC_HOST"), "{detail}");
+    }
+    let scoped = node.again().with("host", "fe80::1%eth0").body();
+    assert_eq!(refused_field(send(&stack, &scoped).await).await.0, "host");
+
+    for (number, host) in ["127.0.0.1", "::1", "localhost"].into_iter().enumerate() {
+        let trial = registration(&format!("trial-{number}")).with("host", host);
+        json_of(
+            send_with_key(&stack, ADMIN_KEY, &trial.body()).await,
+            StatusCode::CREATED,
+        )
+        .await;
+    }
+    enrolled(&stack, &node.with("host", "vpn1.example.org")).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_is_ten_minutes_off_is_said_in_words() {
     let stack = Stack::start().await;
     let token = token(&stack, json!({})).await;

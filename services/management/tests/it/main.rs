@@ -24,6 +24,7 @@ mod api_unknown;
 mod api_users;
 mod callers;
 mod enrolment;
+mod forwarded;
 mod outage;
 mod standing;
 mod strangers;

@@ -115,6 +115,7 @@ impl Stack {
     /// Serves the whole HTTP interface on a real socket and gives its address.
     pub(crate) async fn serve(&self) -> SocketAddr {
         let bound = Bound::new(&self.config.listen).await.expect("a free port");
+        let bound = bound.behind(self.config.trusted_proxies.clone());
         let address = bound.addresses()[0];
         let (service, stop) = (
             api::application(self.app.clone(), self.tasks.token()),

@@ -61,11 +61,18 @@ fn pending(inventory: &Inventory) -> Vec<String> {
     for user in &inventory.users {
         if user.removed {
             told.push(format!("{} is removed and still has a row", user.username));
-        } else if !user.synced {
+        } else if !user.synced && !waits_for_another_profile(user, inventory) {
             told.push(format!("{} is not synced", user.username));
         }
     }
     told
+}
+
+/// Whether its home has applied everything and says why it made no profile: its key went with a journal, before anybody had the profile.
+fn waits_for_another_profile(user: &User, inventory: &Inventory) -> bool {
+    let mut placements = inventory.placements.iter();
+    let at_home = placements.find(|placement| placement.user_id == user.id && placement.server_id == user.server_id);
+    !user.has_profile && at_home.is_some_and(|placement| placement.error.is_some())
 }
 
 /// Users with too few nodes, or without exactly one home. No other check would notice a user without any node.

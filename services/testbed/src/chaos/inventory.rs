@@ -18,6 +18,8 @@ pub(super) struct User {
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) synced: bool,
+    /// Whether its home has made the profile.
+    pub(super) has_profile: bool,
     pub(super) removed: bool,
 }
 
@@ -71,7 +73,7 @@ pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection>
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
         let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced,
-            removed_at IS NOT NULL AS removed FROM users";
+            checksum IS NOT NULL AS has_profile, removed_at IS NOT NULL AS removed FROM users";
         let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
         let credentials =

@@ -58,6 +58,7 @@ fn in_order() -> Fleet {
         active: true,
         expires_at: None,
         synced: true,
+        has_profile: true,
         removed: false,
     };
     let credential = |user_id, name: &str, serial: &str, certificate: &str| Credential {
@@ -203,6 +204,10 @@ fn what_is_pending_or_stands_nowhere_is_told() {
             fleet.inventory.placements[1].applied_revision = 2;
         }),
         ("alice is not synced", |fleet| fleet.inventory.users[0].synced = false),
+        ("alice is not synced", |fleet| {
+            fleet.inventory.users[0].synced = false;
+            fleet.inventory.users[0].has_profile = false;
+        }),
         ("is removed and still has a row", |fleet| {
             fleet.inventory.users[0].removed = true
         }),

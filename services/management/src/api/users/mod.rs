@@ -57,7 +57,7 @@ impl UsersApi {
         server_id: Query<Option<ServerIdText>>,
         /// Filter by access: `true` for active users, `false` for suspended ones.
         active: Query<Option<bool>>,
-        /// Filter by sync state: `true` for users whose servers have all applied the newest revision.
+        /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profile exists.
         synced: Query<Option<bool>>,
         /// Only users whose name begins with this text.
         username: Query<Option<UsernamePrefix>>,
@@ -76,7 +76,7 @@ impl UsersApi {
     /// Create a user
     ///
     /// The home server creates the key, the certificate and the profile; standby servers accept the same profile. With `wait` the answer
-    /// comes when all of them have applied the user. When the time is over it comes with the state of that moment: see `synced` and `nodes`.
+    /// comes when all of them have applied the user and the profile exists (`checksum`). When the time is over it comes with the state of that moment: see `synced` and `nodes`.
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(
         &self,

@@ -54,7 +54,7 @@ pub(crate) struct User {
     expires_at: Option<Timestamp>,
     /// Whether `expires_at` has passed.
     expired: bool,
-    /// Whether all servers have applied this revision.
+    /// Whether all servers have applied this revision and the profile exists: then `checksum` is there.
     synced: bool,
     /// The home: the server that creates and keeps the profile.
     server_id: String,

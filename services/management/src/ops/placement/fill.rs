@@ -150,7 +150,10 @@ async fn add_nodes(
         // A user that was on no node needs a credential that its new home can issue.
         let credential = NewCredential::new(user.id, &user.username, home);
         give_credentials(transaction, &[credential]).await?;
-        update = update.col_expr(user::Column::ServerId, Expr::value(home.clone()));
+        update = update
+            .col_expr(user::Column::ServerId, Expr::value(home.clone()))
+            .col_expr(user::Column::Checksum, Expr::value(Option::<String>::None))
+            .col_expr(user::Column::OvpnPath, Expr::value(Option::<String>::None));
     }
     update.exec(transaction).await?;
     want_newest(transaction, &[user.id], Urgency::Ordinary).await?;

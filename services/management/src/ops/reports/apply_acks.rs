@@ -240,7 +240,7 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     MadeProfile::find_by_statement(statement).all(transaction).await
 }
 
-/// Records the profile of each user's home node, and sets `synced` from the placements. The answer to an earlier command may name a profile
+/// Records the profile of each user's home node, and sets `synced` from the placements and the profile. The answer to an earlier command may name a profile
 /// that the user has no more.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
     let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
@@ -249,9 +249,10 @@ async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: 
         .collect();
     let (mut ids, mut synced, mut checksums, mut paths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for user in &held.users {
-        let is_synced = acks::is_synced(user, held.placements_of(user.id));
         let made = profiles.remove(&(user.id, user.server_id.clone()));
         let made = made.filter(|made| made.revision == user.revision);
+        let has_profile = made.is_some() || user.checksum.is_some();
+        let is_synced = acks::is_synced(user, held.placements_of(user.id), has_profile);
         if is_synced == user.synced && made.is_none() {
             continue;
         }

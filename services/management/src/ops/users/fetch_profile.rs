@@ -17,6 +17,7 @@ use vpnmanager_profile::{
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
+use crate::domain::acks::is_settled;
 use crate::domain::command::{Endpoint, remotes};
 use crate::ops::nodes::{
     ask::{AskNodeError, ask_node},
@@ -139,7 +140,11 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         .filter(|credential| credential.profile_checksum.is_some())
         .and_then(|credential| Some((&credential.common_name, credential.certificate.as_deref()?)));
     let Some((common_name, certificate)) = issued else {
-        if user.synced {
+        let at_home = placement::Entity::find_of([user.id])
+            .filter(placement::Column::ServerId.eq(server.clone()))
+            .one(&app.db)
+            .await?;
+        if at_home.as_ref().is_some_and(is_settled) {
             // The home has acked without a profile: it lost the key that the certificate was signed for.
             let detail = "its key was lost before the profile was made".to_owned();
             return Err(FetchProfileError::NotHeld { server, detail });

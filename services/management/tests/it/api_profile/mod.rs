@@ -24,7 +24,7 @@ async fn a_profile_comes_from_its_home_and_nowhere_else() {
     let stack = &home.stack;
     let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::CONFLICT).await;
     assert!(problem.to_string().contains("not made yet"), "{problem}");
-    let lose = "UPDATE users SET synced = true";
+    let lose = "UPDATE placements SET applied_revision = wanted_revision";
     stack.app.db.execute_unprepared(lose).await.expect("updated");
     let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::CONFLICT).await;
     assert!(

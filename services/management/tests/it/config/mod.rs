@@ -89,6 +89,9 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("API_KEY", "your-secret-api-key", "api_key"),
         ("API_KEY", "development-only", "api_key"),
         ("LISTEN", "8080", "listen"),
+        ("TRUSTED_PROXIES", "proxy.example.org", "trusted_proxies"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 10.1.2.3/16", "trusted_proxies"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"),
         ("DATABASE_URL", "mysql://x", "database.url"),
         ("DB_PORT", "none", "database.port"),
         ("DB_PASSWORD", "change-me", "database.password"),
@@ -130,6 +133,31 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
     assert!(
         unknown.contains("databse.host") && unknown.contains("database.host"),
         "{unknown}"
+    );
+}
+
+#[test]
+fn proxies_are_addresses_and_prefixes_and_a_wrong_one_is_quoted() {
+    let trusts = |config: &Config, address: &str| config.trusted_proxies.contains(address.parse().expect("an address"));
+    let nobody = load(&[], &[KEY], None).expect("valid");
+    assert!(!trusts(&nobody, "127.0.0.1"));
+    let by_variable = load(&[], &[KEY, ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::7")], None).expect("valid");
+    let file = r#"{"trusted_proxies": ["10.0.0.0/8", "2001:db8::7"]}"#;
+    let by_file = load(&[], &[KEY], Some(file)).expect("valid");
+    assert_eq!(by_variable.trusted_proxies, by_file.trusted_proxies);
+    for (address, trusted) in [
+        ("10.255.0.1", true),
+        ("::ffff:10.0.0.1", true),
+        ("11.0.0.1", false),
+        ("2001:db8::7", true),
+        ("2001:db8::8", false),
+    ] {
+        assert_eq!(trusts(&by_file, address), trusted, "{address}");
+    }
+    let wrong = usage(load(&[], &[KEY, ("TRUSTED_PROXIES", "192.0.2.7,10.1.2.3/16")], None));
+    assert!(
+        wrong.contains("\"10.1.2.3/16\" has bits set after its first 16: write 10.1.0.0/16"),
+        "{wrong}"
     );
 }
 

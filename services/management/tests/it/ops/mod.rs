@@ -34,7 +34,7 @@ use vpnmanager_management::{
     },
 };
 use vpnmanager_nats::{
-    acks::{Ack, Outcome},
+    acks::{Ack, Issued, Outcome},
     commands::Protocol,
     ids::{AgentInstance, NodeId, Revision},
     security::{
@@ -46,9 +46,9 @@ use vpnmanager_nats::{
 use crate::database::run;
 use crate::stack::{Stack, csr};
 
-use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use vpnmanager_entities::audit_log;
+use vpnmanager_entities::{audit_log, credential};
 
 pub(crate) fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
@@ -116,7 +116,29 @@ async fn view(stack: &Stack, username: &str) -> Option<UserView> {
         .expect("read")
 }
 
-/// The ack of a node that has applied this revision.
+/// The ack of a home that has applied this revision and made the newest profile.
+pub(crate) async fn issued(stack: &Stack, view: &UserView, revision: i64) -> Ack {
+    let home = &view.user.server_id;
+    let newest = credential::Entity::find()
+        .filter(credential::COLUMN.user_id.eq(view.user.id))
+        .filter(credential::COLUMN.server_id.eq(home.clone()))
+        .order_by_desc(credential::Column::Id);
+    let newest = newest.one(&stack.app.db).await.expect("read").expect("a credential");
+    let issued = Issued {
+        common_name: newest.common_name,
+        profile_path: "/profiles/made.ovpn".to_owned(),
+        profile_checksum: "0a".repeat(32),
+    };
+    Ack {
+        outcome: Outcome::Applied {
+            issued: Some(issued),
+            note: None,
+        },
+        ..applied(home.as_str(), view, revision)
+    }
+}
+
+/// The ack of a node that has applied this revision, and made no profile.
 pub(crate) fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
     Ack {
         node: node(id),

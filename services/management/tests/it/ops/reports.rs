@@ -8,9 +8,13 @@ use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::{
     domain::acks::MOST_RAISED,
     ops::{
+        credentials::revoke_node::NodeCredentials,
+        nodes::deregister::deregister_node,
         reports::apply_reports::apply_reports,
         users::{
             change::{UserChange, change_user},
+            read::UserView,
+            reissue::{OldProfiles, reissue_profile},
             remove::remove_user,
         },
     },
@@ -24,7 +28,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, node, view};
+use super::{actor, applied, create, enrol, issued, node, view};
 use crate::stack::{Stack, WithKey as _, json_of};
 
 #[tokio::test]
@@ -32,18 +36,83 @@ async fn a_user_is_synced_when_the_last_node_has_applied() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     enrol(&stack, "node-2").await;
-    let alice = create(&stack, "alice").await;
+    let (alice, bob) = (create(&stack, "alice").await, create(&stack, "bob").await);
     assert_eq!(alice.placements.len(), 2);
+    let at_home = async |user: &UserView| issued(&stack, user, 1).await;
+    let standing_by = |user: &UserView| {
+        let standby = user
+            .placements
+            .iter()
+            .find(|placed| placed.server_id != user.user.server_id);
+        applied(standby.expect("two nodes").server_id.as_str(), user, 1)
+    };
 
-    apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
+    // Whichever comes last.
+    for (user, first, last) in [
+        (&alice, at_home(&alice).await, standing_by(&alice)),
+        (&bob, standing_by(&bob), at_home(&bob).await),
+    ] {
+        for (ack, synced) in [(first, false), (last, true)] {
+            apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+            let found = view(&stack, user.user.username.as_str()).await.expect("there").user;
+            assert_eq!(found.synced, synced, "{found:?}");
+            assert!(!synced || found.checksum.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_not_synced_before_its_profile_is_recorded() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let state = async || {
+        let alice = view(&stack, "alice").await.expect("there");
+        (alice.user.synced, alice.user.checksum.is_some())
+    };
+    // As a home answers whose key was lost between certificate and profile.
+    let mut lost = applied("node-1", &alice, 1);
+    lost.outcome = Outcome::Applied {
+        issued: None,
+        note: Some("its profile cannot be made here".to_owned()),
+    };
+    apply_reports(&stack.app, &[lost], &[]).await.expect("recorded");
+    assert_eq!(state().await, (false, false));
+    let shown = view(&stack, "alice").await.expect("there").placements.remove(0);
+    assert_eq!(
+        (shown.applied_revision, shown.error.as_deref()),
+        (1, Some("its profile cannot be made here"))
+    );
+
+    let alice = reissue_profile(&stack.app, &actor(), &alice.user.username, OldProfiles::Keep)
+        .await
+        .expect("reissued");
+    // The answer without a profile comes first, and the one with it in the same batch as a repetition of the other.
+    let bare = || applied("node-1", &alice, 2);
+    apply_reports(&stack.app, &[bare()], &[]).await.expect("recorded");
+    assert_eq!(state().await, (false, false));
+    let made = issued(&stack, &alice, 2).await;
+    apply_reports(&stack.app, &[bare(), made], &[]).await.expect("recorded");
+    assert_eq!(state().await, (true, true));
+}
+
+#[tokio::test]
+async fn a_user_on_no_node_is_not_synced_by_a_late_ack() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let made = issued(&stack, &alice, 1).await;
+    apply_reports(&stack.app, std::slice::from_ref(&made), &[])
         .await
         .expect("recorded");
-    assert!(!view(&stack, "alice").await.expect("there").user.synced);
-
-    apply_reports(&stack.app, &[applied("node-2", &alice, 1)], &[])
+    deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
-        .expect("recorded");
-    assert!(view(&stack, "alice").await.expect("there").user.synced);
+        .expect("deregistered");
+    for ack in [applied("node-1", &alice, 1), made] {
+        apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+        let found = view(&stack, "alice").await.expect("there");
+        assert_eq!((found.placements.len(), found.user.synced), (0, false));
+    }
 }
 
 #[tokio::test]
@@ -75,7 +144,7 @@ async fn an_ack_for_an_older_revision_settles_nothing_and_one_from_the_future_ch
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (1, false));
 
-    let both = [applied("node-1", &alice, 2), applied("node-1", &alice, 1)];
+    let both = [issued(&stack, &alice, 2).await, applied("node-1", &alice, 1)];
     apply_reports(&stack.app, &both, &[]).await.expect("recorded");
     let after = view(&stack, "alice").await.expect("there");
     assert_eq!((after.placements[0].applied_revision, after.user.synced), (2, true));

@@ -23,7 +23,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, node, view};
+use super::{actor, applied, audited, create, enrol, issued, node, view};
 use crate::{database::run, stack::Stack};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -68,9 +68,8 @@ async fn in_sync(stack: &Stack) -> SyncRequest {
     wait::until(SOON, "alice is in the stream", published)
         .await
         .expect("published");
-    apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
-        .await
-        .expect("recorded");
+    let ack = issued(stack, &alice, 1).await;
+    apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
     SyncRequest {
         last_sequence: stack.app.topology.newest_command(&node("node-1")).await.expect("read"),
         users: 1,

@@ -8,6 +8,7 @@ use vpnmanager_testbed::{
     api::Api,
     binaries, ports,
     process::{Log, Process, Spec},
+    stack::Part,
     wait,
 };
 
@@ -137,6 +138,29 @@ async fn an_agent_that_died_before_it_had_the_answer_enrols_with_the_same_token(
         .await
         .unwrap();
     agent.kill().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_clients_could_not_dial_is_told_to_set_public_host() {
+    let site = Site::without_tunnels(0).await;
+    let (token, _) = token(&site, &json!({})).await;
+    // Management sees the address of this machine, as it would see that of a proxy.
+    let (agent, _) = newcomer_with(&site, "node-7", &token, &[("PUBLIC_HOST", "")]);
+    let said = "the request came from 127.0.0.1, which clients elsewhere cannot dial. Set PUBLIC_HOST on the node";
+    agent.log().wait_for(said, 1, SOON).await.unwrap();
+    agent.kill().await;
+    assert_eq!(site.stack.api().endnode("node-7").await.unwrap().status, 404);
+
+    // The token is still good. An address of this machine is taken when it is meant, and said to be one.
+    let (agent, local) = newcomer(&site, "node-7", &token);
+    is_enrolled(&local).await;
+    assert!(agent.alive());
+    let warned = "A node registered with a host that leads to the client itself";
+    site.stack
+        .log(Part::Management)
+        .wait_for(warned, 1, SOON)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -259,6 +259,8 @@ pub(crate) fn reached(host: &str) -> String {
 /// Panics unless every placed node holds what the answer shows.
 pub(crate) fn assert_synced(answer: &Answer) {
     assert_eq!(answer.body["synced"], true, "{}", answer.text);
+    let checksum = answer.body["checksum"].as_str().unwrap_or_default();
+    assert_eq!(checksum.len(), 64, "synced without a profile: {}", answer.text);
     for node in answer.body["nodes"].as_array().unwrap() {
         assert_eq!(node["wanted_revision"], node["applied_revision"], "{}", answer.text);
     }
