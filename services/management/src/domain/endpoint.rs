@@ -1,7 +1,7 @@
 //! Follows where a node's agent says that clients reach it.
 
 use vpnmanager_entities::server;
-use vpnmanager_nats::endpoint::Endpoint;
+use vpnmanager_nats::{endpoint::Endpoint, reach::Reach};
 
 /// The most clients that a node may say it accepts; what an enrolment allows.
 const MOST_CLIENTS: u32 = 1_000_000;
@@ -9,10 +9,15 @@ const MOST_CLIENTS: u32 = 1_000_000;
 /// The node as its agent describes it; `None` if nothing differs from what is recorded.
 ///
 /// Its own address, port, transport and capacity are the node's to say: they concern its own users. The pool is not: a node that could
-/// choose it would get the users of others. What it asks for is only noted.
+/// choose it would get the users of others. What it asks for is only noted. A host that nobody can dial is not taken: the agent itself
+/// refuses to start with one.
 pub fn follow(server: &server::Model, told: &Endpoint) -> Option<server::Model> {
     let followed = server::Model {
-        public_host: told.host.clone().unwrap_or_else(|| server.public_host.clone()),
+        public_host: told
+            .host
+            .clone()
+            .filter(|host| host.reach() != Reach::Nowhere)
+            .unwrap_or_else(|| server.public_host.clone()),
         public_port: i32::from(told.port.get()),
         public_protocol: told.protocol,
         capacity: i32::try_from(told.capacity.get().min(MOST_CLIENTS)).ok(),
@@ -60,6 +65,12 @@ mod tests {
 
         let moved = follow(&before, &told(443, "default")).expect("a change");
         assert_eq!((moved.public_port, &moved.public_host), (443, &before.public_host));
+
+        let nowhere = Endpoint {
+            host: Some("0.0.0.0".parse().expect("a host")),
+            ..told(1194, "default")
+        };
+        assert_eq!(follow(&before, &nowhere), None);
 
         let asks = follow(&before, &told(1194, "other")).expect("a change");
         assert_eq!(
