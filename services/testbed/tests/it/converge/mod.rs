@@ -20,5 +20,6 @@ mod outage;
 mod redelivery;
 mod repeated;
 mod replicas;
+mod revived;
 mod unacknowledged;
 mod unpublished;
