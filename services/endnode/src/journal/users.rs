@@ -174,19 +174,18 @@ impl Records<'_> {
         Ok(wanted)
     }
 
-    /// Counts the users and digests what is applied of them.
+    /// Counts the users and digests what is applied of them. Of a user whose first revision is not applied completely that revision counts:
+    /// it is let in already, and management must notice when it does not know such a user. While management waits for it, it compares nothing.
     pub fn tally(&self) -> Result<Tally, JournalError> {
-        let select = "SELECT user_key, applied_revision FROM users WHERE present = 1";
+        let select = "SELECT user_key, iif(applied_revision > 0, applied_revision, revision) AS held FROM users WHERE present = 1";
         let mut statement = self.connection.prepare_cached(select)?;
         let mut rows = statement.query([])?;
         let mut tally = Tally::default();
         while let Some(row) = rows.next()? {
             tally.users += 1;
-            let applied: i64 = row.get("applied_revision")?;
-            if applied > 0 {
-                let share = StateDigest::of(parsed(row, "user_key", "a user key")?, Revision(applied));
-                tally.digest = tally.digest.toggle(share);
-            }
+            let held: i64 = row.get("held")?;
+            let share = StateDigest::of(parsed(row, "user_key", "a user key")?, Revision(held));
+            tally.digest = tally.digest.toggle(share);
         }
         Ok(tally)
     }

@@ -5,6 +5,7 @@ use vpnmanager_nats::{
     acks::Outcome,
     ids::{IntentId, Revision},
     intents::{Intent, IntentAction},
+    sync::StateDigest,
 };
 
 use crate::parts::{Parts, User, node_id};
@@ -100,8 +101,8 @@ async fn access_does_not_wait_for_the_profile() {
     assert_eq!(tally.users, 1);
     assert_eq!(
         tally.digest,
-        Default::default(),
-        "nothing is applied before the profile is there"
+        StateDigest::of(alice.key, Revision(1)),
+        "who is let in counts, so that management notices whom it does not know"
     );
 }
 

@@ -21,15 +21,19 @@ use vpnmanager_runtime::{
 use crate::{
     app::App,
     ops::{
-        publications::ask_directly::{AskDirectlyError, BATCH, OF_ONE_NODE, ask_directly, claim, leave_to_stream},
+        publications::ask_directly::{
+            AskDirectlyError, BATCH, OF_ONE_NODE, Spared, ask_directly, claim, leave_to_stream,
+        },
         reports::follow_up,
     },
 };
 
 /// Commands that are on their way at the same time.
 const CONCURRENT: usize = 256;
-/// A node that did not answer is left alone for this long.
+/// A node counts as silent for this long after it did not answer.
 const SILENT_FOR: Duration = Duration::from_secs(5);
+/// A silent node gets one command in this time: it takes few places, and is noticed when it is back.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
 static NOT_APPLIED: LogLimit = LogLimit::lines("a command could not be applied directly", 5);
 
@@ -50,32 +54,60 @@ struct Asked {
 struct Node {
     /// Commands that are on their way to it.
     in_flight: usize,
+    asked_at: Option<Instant>,
+    /// When what it answered last was asked.
+    answers_since: Option<Instant>,
     silent_since: Option<Instant>,
 }
 
+impl Node {
+    fn is_silent(&self) -> bool {
+        self.silent_since.is_some_and(|at| at.elapsed() < SILENT_FOR)
+    }
+}
+
 impl Asked {
-    fn begins(&self, node: &NodeId) {
-        self.nodes().entry(node.clone()).or_default().in_flight += 1;
+    /// Returns when the node was asked.
+    fn begins(&self, node: &NodeId) -> Instant {
+        let now = Instant::now();
+        let mut nodes = self.nodes();
+        let known = nodes.entry(node.clone()).or_default();
+        known.in_flight += 1;
+        known.asked_at = Some(now);
+        now
     }
 
-    fn ended(&self, node: &NodeId, is_silent: bool) {
-        if let Some(known) = self.nodes().get_mut(node) {
-            known.in_flight -= 1;
-            if is_silent {
-                known.silent_since = Some(Instant::now());
-            }
+    fn ended(&self, node: &NodeId, asked_at: Instant, is_silent: bool) {
+        let mut nodes = self.nodes();
+        let Some(known) = nodes.get_mut(node) else { return };
+        known.in_flight -= 1;
+        if !is_silent {
+            known.answers_since = known.answers_since.max(Some(asked_at));
+            known.silent_since = None;
+        } else if known.answers_since.is_none_or(|at| at < asked_at) {
+            // Otherwise it was away, and has answered something newer since.
+            known.silent_since = Some(Instant::now());
         }
     }
 
-    /// Nodes that get no further command now, so that what waits for them takes no place from others.
-    fn spared(&self) -> Vec<NodeId> {
+    /// Nodes that get no further command now, or only one, so that what waits for them takes no place from others.
+    fn spared(&self) -> Spared {
         let mut nodes = self.nodes();
-        let is_silent = |node: &Node| node.silent_since.is_some_and(|at| at.elapsed() < SILENT_FOR);
-        nodes.retain(|_, node| node.in_flight > 0 || is_silent(node));
-        let spared = nodes
-            .iter()
-            .filter(|(_, node)| node.in_flight >= OF_ONE_NODE || is_silent(node));
-        spared.map(|(name, _)| name.clone()).collect()
+        nodes.retain(|_, node| node.in_flight > 0 || node.is_silent());
+        let mut spared = Spared::default();
+        for (name, node) in nodes.iter() {
+            let was_asked_lately = node.asked_at.is_some_and(|at| at.elapsed() < TRY_AGAIN_AFTER);
+            if node.in_flight >= OF_ONE_NODE || (node.is_silent() && was_asked_lately) {
+                spared.wholly.push(name.clone());
+            } else if node.is_silent() {
+                spared.but_for_one.push(name.clone());
+            }
+        }
+        spared
+    }
+
+    fn anybody_is_silent(&self) -> bool {
+        self.nodes().values().any(Node::is_silent)
     }
 
     fn nodes(&self) -> MutexGuard<'_, HashMap<NodeId, Node>> {
@@ -92,6 +124,15 @@ impl Urgent {
             asked: Asked::default(),
         }
     }
+
+    /// Whoever is silent is tried again soon.
+    fn rest(&self) -> Next {
+        if self.asked.anybody_is_silent() {
+            Next::After(TRY_AGAIN_AFTER)
+        } else {
+            Next::Idle
+        }
+    }
 }
 
 impl Reconciler for Urgent {
@@ -104,7 +145,7 @@ impl Reconciler for Urgent {
             leave_to_stream(leases)
                 .await
                 .context("leaving commands to the stream failed")?;
-            return Ok(Next::Idle);
+            return Ok(self.rest());
         }
         let is_full = claims.len() == BATCH;
         for claim in claims {
@@ -114,11 +155,11 @@ impl Reconciler for Urgent {
             };
             let (app, asked) = (self.app.clone(), self.asked.clone());
             let node = claim.publication.command.body.node().clone();
-            asked.begins(&node);
+            let asked_at = asked.begins(&node);
             self.tasks.spawn_job("urgent-command", async move {
                 let answered = contain("asking a node directly", ask_directly(&app, claim)).await;
                 let is_silent = matches!(&answered, Ok(Err(error)) if error.is_silence());
-                asked.ended(&node, is_silent);
+                asked.ended(&node, asked_at, is_silent);
                 drop(place);
                 // There may be more for this node.
                 app.urgent.wake();
@@ -130,7 +171,7 @@ impl Reconciler for Urgent {
                 Ok(())
             });
         }
-        Ok(if is_full { Next::Again } else { Next::Idle })
+        Ok(if is_full { Next::Again } else { self.rest() })
     }
 }
 
@@ -146,19 +187,47 @@ fn note(node: &NodeId, error: &AskDirectlyError) {
 mod tests {
     use super::*;
 
+    fn nodes() -> [NodeId; 2] {
+        ["node-1", "node-2"].map(|id| id.parse().expect("a valid id"))
+    }
+
     #[test]
-    fn a_node_is_spared_while_it_has_enough_or_was_silent() {
+    fn a_node_is_spared_while_it_has_enough() {
         let asked = Asked::default();
-        let [one, two]: [NodeId; 2] = ["node-1", "node-2"].map(|id| id.parse().expect("a valid id"));
+        let [one, _] = nodes();
+        let mut at = None;
         for _ in 0..OF_ONE_NODE {
-            assert!(asked.spared().is_empty());
-            asked.begins(&one);
+            assert_eq!(asked.spared(), Spared::default());
+            at = Some(asked.begins(&one));
         }
-        asked.begins(&two);
-        assert_eq!(asked.spared(), std::slice::from_ref(&one));
-        asked.ended(&one, false);
-        assert!(asked.spared().is_empty());
-        asked.ended(&two, true);
-        assert_eq!(asked.spared(), [two]);
+        assert_eq!(asked.spared().wholly, std::slice::from_ref(&one));
+        asked.ended(&one, at.expect("asked"), false);
+        assert_eq!(asked.spared(), Spared::default());
+    }
+
+    #[test]
+    fn a_silent_node_gets_one_command_now_and_then_until_it_answers() {
+        let asked = Asked::default();
+        let [_, two] = nodes();
+        let (first, second) = (asked.begins(&two), asked.begins(&two));
+        asked.ended(&two, first, true);
+        assert_eq!(asked.spared().wholly, std::slice::from_ref(&two));
+        let earlier = Instant::now()
+            .checked_sub(TRY_AGAIN_AFTER)
+            .expect("the machine runs for longer");
+        asked.nodes().get_mut(&two).expect("known").asked_at = Some(earlier);
+        let one = Spared {
+            but_for_one: vec![two.clone()],
+            ..Spared::default()
+        };
+        assert_eq!(asked.spared(), one);
+        assert!(asked.anybody_is_silent());
+
+        let third = asked.begins(&two);
+        asked.ended(&two, third, false);
+        assert_eq!(asked.spared(), Spared::default());
+        // What was asked while it was away says nothing any more.
+        asked.ended(&two, second, true);
+        assert!(!asked.anybody_is_silent());
     }
 }

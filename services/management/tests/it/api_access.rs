@@ -253,6 +253,9 @@ async fn a_database_that_is_read_only_is_named() {
         .body_json(&json!({ "username": "alice" }));
     let (problem, _) = problem_of(create.send().await, StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(problem["detail"], told);
+    // That the key was used is not noted, and it may read all the same.
+    let list = client.get("/api/users").admin().send().await;
+    assert_eq!(list.0.status(), StatusCode::OK);
 
     make("off").await;
     let back = wait::until(Duration::from_secs(10), "health to notice", async || {

@@ -27,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct BusProxy {
     pub(super) ports: BusPorts,
     delays: Delays,
-    _connections: JoinSet<()>,
+    connections: JoinSet<()>,
 }
 
 /// The delay in each direction, by the address of the node.
@@ -48,8 +48,19 @@ impl BusProxy {
         Ok(Self {
             ports,
             delays,
-            _connections: connections,
+            connections,
         })
+    }
+
+    /// Takes connections on another port from now on, and none on the one before. Returns the port.
+    pub(super) async fn move_away(&mut self) -> anyhow::Result<u16> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await;
+        let listener = listener.context("no port for the proxy")?;
+        self.ports.public = listener.local_addr()?.port();
+        self.connections.shutdown().await;
+        self.connections
+            .spawn(accept(listener, self.ports.server, self.delays.clone()));
+        Ok(self.ports.public)
     }
 
     /// Delays the traffic of this node by `delay` in each direction from now on.

@@ -7,6 +7,7 @@ use vpnmanager_testbed::{
     client::{ClientOptions, OpenvpnClient},
     net::Network,
     stack::Stack,
+    wait,
 };
 
 use super::{
@@ -42,7 +43,9 @@ impl Commuter {
         let api = stack.api();
         let created = api.create_user(NAME, Some(PREPARE)).await?.expect(201)?;
         anyhow::ensure!(created.body["synced"] == true, "not synced: {}", created.text);
-        let profile = api.profile(NAME).await?;
+        // A node that has just joined may be sent everything once more, and be asked for the profile meanwhile.
+        let made = async || api.profile(NAME).await;
+        let profile = wait::until_ok(PREPARE, "the profile", made).await?;
         let mut person = Person::new(NAME.to_owned());
         let create = Operation::Create { expires_at: None };
         person.note(&create, &Answer::Done).map_err(anyhow::Error::msg)?;

@@ -53,6 +53,19 @@ pub(super) fn fill_disk(state_dir: &Path) -> io::Result<String> {
     Ok(format!("{written} bytes written"))
 }
 
+/// `rm -r` of all that the folder holds. It stays itself: a disk is mounted there.
+pub(super) fn empty_folder(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn empty_disk(state_dir: &Path) -> io::Result<()> {
     fs::remove_file(state_dir.join(BALLAST))
 }

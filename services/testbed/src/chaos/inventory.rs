@@ -1,10 +1,15 @@
 //! The rows of PostgreSQL that the checks compare.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, FromQueryResult, Statement};
 use serde_json::Value;
 use vpnmanager_testbed::stack::Stack;
+
+/// How long to wait for a database that is away.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// A user. Removed users are included while a node holds them.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -50,6 +55,9 @@ pub(super) struct Credential {
 /// A row of the audit trail.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Audited {
+    pub(super) at: DateTime<Utc>,
+    /// Who or what it is about, where it is no user: for a change of a node's state the node.
+    pub(super) server_id: String,
     pub(super) action: String,
     pub(super) username: Option<String>,
     pub(super) details: Option<String>,
@@ -68,6 +76,17 @@ pub(super) struct Inventory {
 /// Connects to management's database.
 pub(super) async fn connect(stack: &Stack) -> anyhow::Result<DatabaseConnection> {
     stack.connect_database().await.context("cannot connect to PostgreSQL")
+}
+
+/// The same without the stack. A statement waits a moment at most for a database that is away.
+pub(super) async fn connect_to(url: &str) -> anyhow::Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(1)
+        .acquire_timeout(AWAY)
+        .connect_timeout(AWAY)
+        .sqlx_logging(false);
+    Database::connect(options).await.context("cannot connect to PostgreSQL")
 }
 
 impl Inventory {
@@ -104,11 +123,12 @@ impl Inventory {
 
 /// The whole audit trail, oldest first.
 pub(super) async fn audit_trail(db: &DatabaseConnection) -> anyhow::Result<Vec<Audited>> {
-    let trail = "SELECT action, username, details, before, after FROM audit_log ORDER BY id";
+    let trail =
+        "SELECT timestamp AS at, server_id, action, username, details, before, after FROM audit_log ORDER BY id";
     rows(db, trail).await
 }
 
-async fn rows<T: FromQueryResult>(db: &DatabaseConnection, sql: &str) -> anyhow::Result<Vec<T>> {
+pub(super) async fn rows<T: FromQueryResult>(db: &DatabaseConnection, sql: &str) -> anyhow::Result<Vec<T>> {
     let statement = Statement::from_string(db.get_database_backend(), sql);
     T::find_by_statement(statement)
         .all(db)

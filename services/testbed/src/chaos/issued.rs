@@ -16,14 +16,15 @@ pub(super) fn issued_twice(
     nodes: &[NodeView],
     trail: &[Audited],
 ) -> Vec<String> {
-    let mut told = more_than_one(inventory);
+    let mut told = more_than_one(inventory, trail);
     told.extend(more_than_asked_for(inventory, trail));
     told.extend(serials_of_others(inventory, nodes));
     told.extend(strange_profiles(people, inventory));
     told
 }
 
-fn more_than_one(inventory: &Inventory) -> Vec<String> {
+fn more_than_one(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
+    let moved = trail::count(trail, "user_rehomed");
     let mut told = Vec::new();
     let mut serials = BTreeMap::new();
     for credential in &inventory.credentials {
@@ -40,22 +41,29 @@ fn more_than_one(inventory: &Inventory) -> Vec<String> {
         match valid.as_slice() {
             [one] if one.certificate.is_some() => {}
             [one] => told.push(format!("{} has no certificate for {}", user.username, one.common_name)),
+            // A new home makes a profile of its own, and the older ones stay valid.
+            [_, ..] if moved.contains_key(user.username.as_str()) => {}
             others => told.push(format!("{} has {} valid credentials", user.username, others.len())),
         }
     }
     told
 }
 
-/// Users whose number of credentials differs from the number of their creates.
+/// Users whose number of credentials differs from the number of their creates, reissues and new homes.
 fn more_than_asked_for(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
-    let created = trail::count(trail, "user_created");
-    let mut made: BTreeMap<&str, usize> = created.keys().map(|name| (*name, 0)).collect();
+    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    for action in ["user_created", "user_reissued", "user_rehomed"] {
+        for (name, times) in trail::count(trail, action) {
+            *asked.entry(name).or_default() += times;
+        }
+    }
+    let mut made: BTreeMap<&str, usize> = asked.keys().map(|name| (*name, 0)).collect();
     for credential in &inventory.credentials {
         *made.entry(owner(&credential.common_name)).or_default() += 1;
     }
     let wrong = made.into_iter().filter_map(|(name, made)| {
-        let created = created.get(name).copied().unwrap_or(0);
-        (made != created).then(|| format!("{name} was created {created} times and got {made} credentials"))
+        let asked = asked.get(name).copied().unwrap_or(0);
+        (made != asked).then(|| format!("{name} should have got {asked} credentials and got {made}"))
     });
     wrong.collect()
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use sea_orm::DatabaseConnection;
 use vpnmanager_testbed::{
     client::ClientOptions,
-    stack::{Stack, StackError},
+    stack::{Node, NodeMode, Stack, StackError},
 };
 
 use super::{inventory::Inventory, model::Person};
@@ -56,7 +56,10 @@ pub(super) async fn wrong_logins(
         .collect();
     let logins: Vec<_> = attempts
         .iter()
-        .flat_map(|attempt| remotes(&attempt.profile).map(move |remote| try_login(stack, attempt, remote)))
+        .flat_map(|attempt| {
+            let servers = remotes(&attempt.profile).filter(|remote| has_server(stack, remote));
+            servers.map(move |remote| try_login(stack, attempt, remote))
+        })
         .collect();
     let tried = logins.len();
     let wrong = join_all(logins).await.into_iter().flatten().collect();
@@ -109,12 +112,26 @@ async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Op
     Ok(wrong)
 }
 
-fn remotes(profile: &str) -> impl Iterator<Item = &str> {
+/// Whether an OpenVPN answers there: at a node in the mode `none` there is nothing.
+fn has_server(stack: &Stack, remote: &str) -> bool {
+    let is_bare = |node: &Node<'_>| {
+        let namespace = node.namespace();
+        node.mode() == NodeMode::None && namespace.is_ok_and(|space| space.address.to_string() == host(remote))
+    };
+    !stack.nodes().any(|node| is_bare(&node))
+}
+
+/// The host in a line `remote HOST PORT PROTOCOL` of a profile.
+pub(super) fn host(remote: &str) -> &str {
+    remote.split_whitespace().nth(1).unwrap_or_default()
+}
+
+pub(super) fn remotes(profile: &str) -> impl Iterator<Item = &str> {
     profile.lines().filter(|line| line.starts_with("remote "))
 }
 
 /// The same profile with only one of its servers.
-fn with_only(profile: &str, remote: &str) -> String {
+pub(super) fn with_only(profile: &str, remote: &str) -> String {
     let kept = |line: &&str| !line.starts_with("remote ") || *line == remote;
     profile.lines().filter(kept).fold(String::new(), |mut text, line| {
         // Writing to a string does not fail.

@@ -1,15 +1,19 @@
 //! Chaos test: a seed decides a mix of operations through the API and a mix of faults that are injected meanwhile. Afterwards it checks
 //! that everything the API has answered is true on every node.
 //!
-//! [`work`] changes users and records the answers in [`model`]; a [`commuter`] logs in again and again. [`injector`] injects faults and
-//! heals them. When all faults are healed, [`agreement`] compares PostgreSQL, journals and allow-lists until they agree. Then [`promises`],
-//! [`issued`] and [`trail`] compare the result with the model, and [`logins`] tries real logins.
+//! [`work`] changes users and records the answers in [`model`]; a [`rush`] ends access while much else is under way; a [`commuter`] logs in
+//! again and again. [`injector`] injects faults and heals them. [`endings`] measures how long it takes until access has ended, wherever a
+//! node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed, [`agreement`] compares PostgreSQL,
+//! journals and allow-lists until they agree. Then [`promises`], [`homes`], [`issued`] and [`trail`] compare the result with the model, and
+//! [`logins`] tries real logins.
 
 mod options;
 mod run;
 
 mod commuter;
+mod endings;
 mod model;
+mod rush;
 mod timeline;
 mod work;
 
@@ -18,16 +22,21 @@ mod clock;
 mod fault;
 mod files;
 mod injector;
+mod limits;
 mod pause;
+mod reach;
+mod read_only;
 
 mod inventory;
 mod node_journal;
 mod node_view;
 
 mod agreement;
+mod homes;
 mod issued;
 mod logins;
 mod promises;
+mod totals;
 mod trail;
 
 #[cfg(test)]
@@ -47,7 +56,7 @@ impl Chaos {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         if let Err(reason) = has_tunnels() {
             say(format_args!(
-                "No tunnels here ({reason}): no links are cut and nobody logs in."
+                "No tunnels here ({reason}): no links are cut, no disk is filled and nobody logs in."
             ));
         }
         if clock::library().is_none() {

@@ -8,11 +8,17 @@ use serde_json::Value;
 /// One operation on one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
-    Create { expires_at: Option<DateTime<Utc>> },
+    Create {
+        expires_at: Option<DateTime<Utc>>,
+    },
     Suspend,
     Resume,
-    Expire { at: Option<DateTime<Utc>> },
+    Expire {
+        at: Option<DateTime<Utc>>,
+    },
     Delete,
+    /// Another profile; all older ones are revoked.
+    Reissue,
     ReadProfile,
     Look,
 }
@@ -26,6 +32,7 @@ impl Operation {
             Self::Resume => "resume",
             Self::Expire { .. } => "expiry",
             Self::Delete => "delete",
+            Self::Reissue => "reissue",
             Self::ReadProfile => "profile",
             Self::Look => "look",
         }
@@ -39,8 +46,22 @@ impl Operation {
             Self::Resume => Some("user_resumed"),
             Self::Expire { .. } => Some("user_changed"),
             Self::Delete => Some("user_removed"),
+            Self::Reissue => Some("user_reissued"),
             Self::ReadProfile | Self::Look => None,
         }
+    }
+
+    /// Whether it ends somebody's access at once.
+    pub(super) fn ends_access(&self) -> bool {
+        match self {
+            Self::Suspend | Self::Delete | Self::Reissue => true,
+            Self::Create { .. } | Self::Resume | Self::Expire { .. } | Self::ReadProfile | Self::Look => false,
+        }
+    }
+
+    /// Whether it writes. That a profile was read is in the audit trail before it is handed out.
+    pub(super) fn writes(&self) -> bool {
+        *self != Self::Look
     }
 
     /// The state of a user after the operation; `None` if the operation is refused.
@@ -63,10 +84,16 @@ impl Operation {
                 ..*living
             })),
             (Self::Delete, Being::Living(_)) => Some(Being::Absent),
-            (Self::ReadProfile | Self::Look, Being::Living(_)) => Some(on.clone()),
+            (Self::Reissue | Self::ReadProfile | Self::Look, Being::Living(_)) => Some(on.clone()),
             (Self::Create { .. }, Being::Living(_))
             | (
-                Self::Suspend | Self::Resume | Self::Expire { .. } | Self::Delete | Self::ReadProfile | Self::Look,
+                Self::Suspend
+                | Self::Resume
+                | Self::Expire { .. }
+                | Self::Delete
+                | Self::Reissue
+                | Self::ReadProfile
+                | Self::Look,
                 Being::Absent,
             ) => None,
         }
@@ -114,6 +141,8 @@ pub(super) enum Answer {
     Taken,
     /// A refusal that says nothing about the state of the user, such as 400 for a time in the past.
     Refused,
+    /// 503 because the database takes no changes: nothing was done, not even half.
+    ReadOnly,
     /// No answer, or an answer that promises nothing: the operation may be done later, or never.
     Open,
     /// The request was not sent.
@@ -176,7 +205,7 @@ impl Person {
                 .filter(|being| **being != Being::Absent)
                 .cloned()
                 .collect(),
-            Answer::Refused | Answer::NotSent => before.clone(),
+            Answer::Refused | Answer::ReadOnly | Answer::NotSent => before.clone(),
             Answer::Open => {
                 let effects = before.iter().filter_map(|being| operation.effect(being));
                 before.iter().cloned().chain(effects).collect()
@@ -190,7 +219,7 @@ impl Person {
                     self.open = true;
                     *self.unanswered.entry(action).or_default() += 1;
                 }
-                Answer::Unknown | Answer::Taken | Answer::Refused | Answer::NotSent => {}
+                Answer::Unknown | Answer::Taken | Answer::Refused | Answer::ReadOnly | Answer::NotSent => {}
             }
         }
         self.possible.dedup();
@@ -233,6 +262,14 @@ mod tests {
         assert!(alice.note(&Operation::Look, &Answer::Unknown).is_err());
         let mut bob = person();
         assert!(bob.note(&CREATE, &Answer::Taken).is_err());
+    }
+
+    #[test]
+    fn what_a_read_only_database_refuses_is_not_done() {
+        let mut alice = person();
+        alice.note(&CREATE, &Answer::ReadOnly).unwrap();
+        assert_eq!(alice.certain(), Some(&Being::Absent));
+        assert!(alice.unanswered.is_empty());
     }
 
     #[test]

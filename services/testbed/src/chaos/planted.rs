@@ -133,6 +133,8 @@ fn audited(action: &str, name: &str, before: Option<(i64, bool)>, after: Option<
     let key = if name == "alice" { "key-a" } else { "key-b" };
     let snapshot = |(revision, active)| json!({ "username": name, "key": key, "revision": revision, "active": active, "expires_at": null, "server_id": "node-1" });
     Audited {
+        at: now(),
+        server_id: "management".to_owned(),
         action: action.to_owned(),
         username: Some(name.to_owned()),
         details: None,
@@ -177,6 +179,43 @@ fn each_is_told(plants: &[Plant]) {
             "{part:?} is not in {told:#?}"
         );
     }
+}
+
+/// As the trail, the journals and the lists are after node-1 was lost for long.
+#[test]
+fn a_user_who_got_another_home_has_nothing_to_tell() {
+    const MOVED: &str = "alice.cccccccccccccccc";
+    let mut fleet = in_order();
+    fleet.inventory.users[0].revision = 4;
+    fleet.inventory.users[0].server_id = "node-2".to_owned();
+    for (placement, role) in fleet.inventory.placements.iter_mut().zip(["standby", "home"]) {
+        placement.role = role.to_owned();
+        placement.wanted_revision = 4;
+        placement.applied_revision = 4;
+    }
+    let mut second = fleet.inventory.credentials[0].clone();
+    second.common_name = MOVED.to_owned();
+    second.serial = Some("0c".to_owned());
+    fleet.inventory.credentials.push(second);
+    for node in &mut fleet.nodes {
+        node.allowed.as_mut().unwrap().insert(MOVED.to_owned());
+        let held = node.journal.as_mut().unwrap().users.get_mut("key-a").unwrap();
+        held.revision = 4;
+        held.applied_revision = 4;
+        held.credentials.insert(MOVED.to_owned());
+    }
+    let mut moved = audited("user_rehomed", "alice", None, None);
+    moved.before = Some(json!({ "server_id": "node-1" }));
+    moved.after = Some(json!({ "server_id": "node-2" }));
+    fleet.trail.push(moved);
+    assert_eq!(fleet.told(), Vec::<String>::new());
+
+    fleet.trail.last_mut().unwrap().before = Some(json!({ "server_id": "node-2" }));
+    let told = fleet.told();
+    assert!(
+        told.iter().any(|what| what.contains("user_rehomed of alice")),
+        "{told:#?}"
+    );
 }
 
 #[test]
@@ -289,7 +328,7 @@ fn a_credential_that_was_issued_twice_is_told() {
             second.common_name = "alice.cccccccccccccccc".to_owned();
             fleet.inventory.credentials.push(second);
         }),
-        ("bob was created 1 times and got 2 credentials", |fleet| {
+        ("bob should have got 1 credentials and got 2", |fleet| {
             let mut second = fleet.inventory.credentials[1].clone();
             second.common_name = "bob.cccccccccccccccc".to_owned();
             fleet.inventory.credentials.push(second);
@@ -328,6 +367,18 @@ fn a_change_that_the_audit_trail_does_not_account_for_is_told() {
         }),
         ("user_suspended of alice from", |fleet| {
             fleet.trail[1].after.as_mut().unwrap()["revision"] = json!(7);
+        }),
+        ("user_reissued of alice 1 times", |fleet| {
+            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, true)));
+            fleet.trail.push(reissued);
+        }),
+        ("user_reissued of alice from", |fleet| {
+            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, false)));
+            fleet.trail.push(reissued);
+        }),
+        ("alice should have got 2 credentials and got 1", |fleet| {
+            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, true)));
+            fleet.trail.push(reissued);
         }),
         ("1 removals of bob, and 0 that were completed", |fleet| {
             drop(fleet.trail.pop())

@@ -1,8 +1,13 @@
 //! The report of a run.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
-use crate::screen::say;
+use super::endings::Endings;
+use crate::{bench::Summary, screen::say};
 
 /// The most violations that are printed; all are in the evidence.
 const TOLD: usize = 25;
@@ -13,6 +18,12 @@ pub(super) struct Report {
     pub(super) seed: u64,
     /// The number of operations by kind and result.
     pub(super) operations: BTreeMap<(&'static str, &'static str), usize>,
+    /// How often access was ended while something else was under way.
+    pub(super) rushes: BTreeMap<&'static str, usize>,
+    /// How long it took to end access.
+    pub(super) endings: Endings,
+    /// How often the totals of all nodes were compared with a count.
+    pub(super) totals: usize,
     /// The number of faults by kind.
     pub(super) faults: BTreeMap<String, usize>,
     /// How often services ended by themselves.
@@ -43,6 +54,17 @@ impl Report {
         for (kind, hows) in kinds {
             say(format_args!("operation   {kind:<10} {}", hows.join(", ")));
         }
+        for (kind, times) in &self.rushes {
+            say(format_args!("access ends {kind:<24} {times}"));
+        }
+        let [lists, sessions] = self.endings.summaries();
+        say(format_args!("access ends {:<24} {}", "on allow-lists", figures(lists)));
+        say(format_args!("access ends {:<24} {}", "of sessions", figures(sessions)));
+        say(format_args!(
+            "access ends {:<24} {} at nodes that could not be reached all the time, {} while this program stood still",
+            "without a promise", self.endings.excused, self.endings.stalled
+        ));
+        say(format_args!("totals      compared {} times", self.totals));
         for (kind, times) in &self.faults {
             say(format_args!("fault       {kind:<22} {times}"));
         }
@@ -67,6 +89,17 @@ impl Report {
     }
 }
 
+fn figures(summary: Summary) -> String {
+    let Summary {
+        count,
+        p50_ms,
+        p99_ms,
+        max_ms,
+        ..
+    } = summary;
+    format!("{count} times, p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, max {max_ms:.0} ms")
+}
+
 /// The last line of a run, and of a table.
 fn summary(operations: usize, faults: usize, violations: usize, converged: Option<Duration>) -> String {
     let converged = match converged {
@@ -79,28 +112,93 @@ fn summary(operations: usize, faults: usize, violations: usize, converged: Optio
 /// Prints a table of several runs, with their sum and the slowest convergence.
 pub(super) fn tell_all(reports: &[Report]) {
     say("");
-    for line in table(reports) {
+    for line in faults(reports).into_iter().chain(table(reports)) {
         say(line);
     }
 }
 
-fn table(reports: &[Report]) -> Vec<String> {
-    let row = |seed: String, operations: usize, faults: usize, violations: usize, converged: String| {
-        format!("{seed:>8} {operations:>10} {faults:>6} {violations:>10}   {converged}")
+/// The faults by kind: a column for each seed.
+fn faults(reports: &[Report]) -> Vec<String> {
+    let kinds: BTreeSet<&String> = reports.iter().flat_map(|report| report.faults.keys()).collect();
+    let line = |kind: &str, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!(" {cell:>6}")).collect();
+        format!("{kind:<24}{cells}")
     };
-    let mut lines = vec![format!(
-        "{:>8} {:>10} {:>6} {:>10}   {}",
-        "seed", "operations", "faults", "violations", "converged after"
-    )];
-    lines.extend(reports.iter().map(|report| {
-        row(
-            report.seed.to_string(),
-            report.operations(),
-            report.faults(),
-            report.violations.len(),
-            seconds(report.converged),
+    let seeds = reports.iter().map(|report| report.seed.to_string()).collect();
+    let mut lines = vec![line("fault", seeds)];
+    for kind in kinds {
+        let times = |report: &Report| report.faults.get(kind).copied().unwrap_or(0).to_string();
+        lines.push(line(kind, reports.iter().map(times).collect()));
+    }
+    lines
+}
+
+/// The figures of one line of the table, whose first column names the seed.
+struct Row {
+    seed: String,
+    operations: usize,
+    faults: usize,
+    violations: usize,
+    totals: usize,
+    /// Allow-lists and sessions.
+    endings: [Summary; 2],
+    converged: String,
+}
+
+impl Row {
+    fn text(self) -> String {
+        let [lists, sessions] = self.endings;
+        format!(
+            "{:>8} {:>10} {:>6} {:>10} {:>6} {:>8} {:>5.0} {:>5.0} {:>5.0} {:>8} {:>5.0} {:>5.0}   {}",
+            self.seed,
+            self.operations,
+            self.faults,
+            self.violations,
+            self.totals,
+            lists.count,
+            lists.p50_ms,
+            lists.p99_ms,
+            lists.max_ms,
+            sessions.count,
+            sessions.p50_ms,
+            sessions.max_ms,
+            self.converged
         )
-    }));
+    }
+}
+
+/// A line for each seed. `ended` is access that ended on an allow-list, `cut` a session that ended; milliseconds follow.
+fn table(reports: &[Report]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:>8} {:>10} {:>6} {:>10} {:>6} {:>8} {:>5} {:>5} {:>5} {:>8} {:>5} {:>5}   {}",
+        "seed",
+        "operations",
+        "faults",
+        "violations",
+        "totals",
+        "ended",
+        "p50",
+        "p99",
+        "max",
+        "cut",
+        "p50",
+        "max",
+        "converged after"
+    )];
+    let mut endings = Endings::default();
+    for report in reports {
+        endings.add(report.endings.clone());
+        let row = Row {
+            seed: report.seed.to_string(),
+            operations: report.operations(),
+            faults: report.faults(),
+            violations: report.violations.len(),
+            totals: report.totals,
+            endings: report.endings.summaries(),
+            converged: seconds(report.converged),
+        };
+        lines.push(row.text());
+    }
     let mut converged: Vec<Duration> = reports.iter().filter_map(|report| report.converged).collect();
     converged.sort();
     let total = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
@@ -108,17 +206,20 @@ fn table(reports: &[Report]) -> Vec<String> {
     let worst = converged.last().copied().filter(|_| converged.len() == reports.len());
     let (operations, faults) = (total(Report::operations), total(Report::faults));
     let violations = total(|report| report.violations.len());
-    lines.push(row(
-        format!("all {}", reports.len()),
+    let all = Row {
+        seed: format!("all {}", reports.len()),
         operations,
         faults,
         violations,
-        format!(
+        totals: total(|report| report.totals),
+        endings: endings.summaries(),
+        converged: format!(
             "median {}, worst {}",
             seconds(converged.get(converged.len() / 2).copied()),
             seconds(worst)
         ),
-    ));
+    };
+    lines.push(all.text());
     lines.push(summary(operations, faults, violations, worst));
     lines
 }
@@ -130,11 +231,30 @@ fn seconds(after: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::endings::Ending;
+
+    fn endings() -> Endings {
+        let mut endings = Endings::default();
+        let ending = |took| Ending {
+            what: "suspend alice".to_owned(),
+            node: 1,
+            took: Duration::from_millis(took),
+            stalled: Duration::ZERO,
+        };
+        for took in [20, 30, 400] {
+            endings.note_list(&ending(took));
+        }
+        endings.note_session(&ending(50));
+        endings
+    }
 
     fn report(seed: u64, converged: Option<u64>) -> Report {
         Report {
             seed,
             operations: BTreeMap::from([(("create", "answered"), 7), (("delete", "open"), 2)]),
+            rushes: BTreeMap::new(),
+            endings: endings(),
+            totals: 5,
             faults: BTreeMap::from([("kill nats".to_owned(), 3)]),
             restarts: BTreeMap::new(),
             logins: 4,
@@ -163,11 +283,18 @@ mod tests {
         assert_eq!(lines.len(), 6);
         assert_eq!(
             lines[4].split_whitespace().collect::<Vec<_>>().join(" "),
-            "all 3 27 9 0 median 9.0s, worst 50.0s"
+            "all 3 27 9 0 15 9 30 400 400 3 50 50 median 9.0s, worst 50.0s"
         );
         assert_eq!(
             lines[5],
             "chaos: 27 operations, 9 faults, 0 violations, converged in 50.0s"
+        );
+        assert_eq!(
+            faults(&reports),
+            [
+                "fault                         1      2      3",
+                "kill nats                     3      3      3"
+            ]
         );
         let lines = table(&[report(1, Some(3)), report(2, None)]);
         assert!(lines[3].ends_with("median 3.0s, worst never"), "{}", lines[3]);

@@ -10,9 +10,10 @@ use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::{
+    api::Api,
     net::has_tunnels,
     postgres::Durability,
-    stack::{Stack, StackOptions},
+    stack::{NodeMode, Stack, StackOptions},
 };
 
 use super::{
@@ -20,12 +21,18 @@ use super::{
     bus_proxy::BusProxy,
     clock,
     commuter::{Commuted, Commuter},
+    endings::Lists,
     evidence,
     fault::Breakable,
-    injector::Injector,
-    inventory, logins, promises,
+    homes,
+    injector::{Injector, Shared},
+    inventory, limits, logins, promises,
+    reach::{Prober, Reach},
+    read_only::ReadOnly,
     report::Report,
+    rush::Rush,
     timeline::Timeline,
+    totals::Compared,
     work::{Worked, Worker},
 };
 use crate::screen::say;
@@ -36,6 +43,8 @@ const CONVERGE: Duration = Duration::from_secs(120);
 const SLOW: Duration = Duration::from_secs(30);
 /// MiB of each node's disk.
 const NODE_DISK: u32 = 64;
+/// MiB of the disk of the bus.
+const BUS_DISK: u32 = 64;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs one seed.
@@ -48,31 +57,45 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
         humantime::format_duration(chaos.duration)
     ));
     let proxy = BusProxy::start().await?;
+    let has_tunnels = has_tunnels().is_ok();
+    let modes = modes(chaos, has_tunnels);
     let stack = Stack::start(StackOptions {
-        nodes: chaos.nodes,
+        nodes: u8::try_from(modes.len())?,
+        modes: modes.clone(),
         managements: chaos.managements,
         durability: Durability::Durable,
         bus_ports: Some(proxy.ports),
-        node_disk: has_tunnels().is_ok().then_some(NODE_DISK),
+        node_disk: has_tunnels.then_some(NODE_DISK),
+        bus_disk: has_tunnels.then_some(BUS_DISK),
+        management_env: limits::of_management(),
+        node_env: limits::of_nodes(),
         ..StackOptions::default()
     })
     .await?;
-    let timeline = Timeline::begin();
-    let mut rng = Rng::with_seed(seed);
     let of = Breakable {
-        nodes: chaos.nodes,
+        modes,
         managements: chaos.managements,
         tunnels: stack.network().is_ok(),
         clocks: clock::library().is_some(),
     };
+    let tunnels = of.tunnels;
+    let shared = Shared {
+        timeline: Timeline::begin(),
+        reach: Reach::new(usize::from(chaos.managements), of.nodes()),
+        read_only: ReadOnly::default(),
+    };
+    let timeline = shared.timeline.clone();
+    let mut rng = Rng::with_seed(seed);
     let stop = CancellationToken::new();
     let mut commuter = None;
-    if of.tunnels {
+    if tunnels {
         let (hired, person) = Commuter::hire(&stack, &timeline).await?;
         commuter = Some((hired, person));
     }
-    let workers = set_to_work(chaos, &stack, &mut rng, (&timeline, &stop))?;
-    let mut injector = Injector::new(stack, proxy, rng.fork(), timeline.clone(), of);
+    let database = stack.state().database_url();
+    let prober = Prober::new(&stack, apis(chaos, &stack)?, shared.reach.clone()).await?;
+    let (workers, rush) = set_to_work(chaos, &stack, &mut rng, (&shared, &stop))?;
+    let mut injector = Injector::new(stack, proxy, rng.fork(), shared, of);
     let torment = async {
         let tormented = injector.torment(chaos.duration).await;
         let healed = injector.relent().await.map(|()| Instant::now());
@@ -86,22 +109,32 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
             None => Commuted::default(),
         }
     };
-    let (healed, commuted) = tokio::join!(torment, commute);
+    let (healed, commuted, rushed, mut compared, ()) = tokio::join!(
+        torment,
+        commute,
+        rush.run(stop.clone()),
+        Compared::watch(&database, &timeline, &stop),
+        prober.run(stop.clone())
+    );
     let healed = healed?;
-    let mut worked = gather(workers).await;
+    let mut worked = gather(workers, rushed).await;
     worked.people.extend(commuter.map(|(_, person)| person));
     timeline.note("all workers are done");
 
     let db = inventory::connect(&injector.stack).await?;
     let (converged, disagreements) = converge(&mut injector, &db, healed).await?;
     timeline.note(format!("converged: {converged:?}"));
+    compared.compare(&db).await?;
     let mut violations = std::mem::take(&mut worked.violations);
     violations.extend(disagreements);
+    violations.append(&mut worked.endings.violations);
+    violations.append(&mut compared.violations);
     let stack = &injector.stack;
     violations.extend(promises::broken(stack, &db, &worked.people, &injector.lost_keys).await?);
+    violations.extend(homes::moved_in(&injector.outages, &inventory::audit_trail(&db).await?));
     let mut tried = commuted.logins;
     violations.extend(commuted.violations);
-    if of.tunnels {
+    if tunnels {
         let (wrong, logins) = logins::wrong_logins(stack, &db, &worked.people, &mut rng).await?;
         violations.extend(wrong);
         tried += logins;
@@ -125,6 +158,9 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     Ok(Report {
         seed,
         operations: worked.counts,
+        rushes: worked.rushes,
+        endings: worked.endings,
+        totals: compared.times,
         faults,
         restarts,
         logins: tried,
@@ -134,37 +170,54 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     })
 }
 
-fn set_to_work(
-    chaos: &Chaos,
-    stack: &Stack,
-    rng: &mut Rng,
-    (timeline, stop): (&Timeline, &CancellationToken),
-) -> anyhow::Result<JoinSet<Worked>> {
+/// The managed nodes, and where there are tunnels one whose OpenVPN an operator runs and one without any.
+fn modes(chaos: &Chaos, has_tunnels: bool) -> Vec<NodeMode> {
+    let mut modes = vec![NodeMode::Managed; usize::from(chaos.nodes)];
+    if has_tunnels {
+        modes.extend([NodeMode::External, NodeMode::None]);
+    }
+    modes
+}
+
+/// The APIs of all managements.
+fn apis(chaos: &Chaos, stack: &Stack) -> anyhow::Result<Vec<Api>> {
     let mut apis = vec![stack.api()];
     for number in 2..=chaos.managements {
         apis.push(stack.replica_api(number)?);
     }
+    Ok(apis)
+}
+
+fn set_to_work(
+    chaos: &Chaos,
+    stack: &Stack,
+    rng: &mut Rng,
+    (shared, stop): (&Shared, &CancellationToken),
+) -> anyhow::Result<(JoinSet<Worked>, Rush)> {
+    let first = Worker {
+        number: 0,
+        apis: apis(chaos, stack)?,
+        rng: rng.fork(),
+        timeline: shared.timeline.clone(),
+        lists: Lists::of(stack, shared.reach.clone()),
+        read_only: shared.read_only.clone(),
+    };
     let mut workers = JoinSet::new();
     for number in 1..=chaos.workers {
         let worker = Worker {
             number,
-            apis: apis.clone(),
             rng: rng.fork(),
-            timeline: timeline.clone(),
+            ..first.clone()
         };
         workers.spawn(worker.run(stop.clone()));
     }
-    Ok(workers)
+    Ok((workers, Rush::new(stack, first)?))
 }
 
-async fn gather(workers: JoinSet<Worked>) -> Worked {
-    let mut all = Worked::default();
+async fn gather(workers: JoinSet<Worked>, rushed: Worked) -> Worked {
+    let mut all = rushed;
     for worked in workers.join_all().await {
-        all.people.extend(worked.people);
-        all.violations.extend(worked.violations);
-        for (kind, times) in worked.counts {
-            *all.counts.entry(kind).or_default() += times;
-        }
+        all.add(worked);
     }
     // The order in which workers end differs between runs; only the seed should decide the order here.
     all.people.sort_by(|one, other| one.username.cmp(&other.username));

@@ -9,11 +9,12 @@ use super::{
     model::{Living, Person},
 };
 
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 6] = [
     "user_created",
     "user_suspended",
     "user_resumed",
     "user_changed",
+    "user_reissued",
     "user_removed",
 ];
 /// Actions that must not happen: no fault restores the database or copies a node.
@@ -73,7 +74,7 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
         let next = match row.action.as_str() {
             "user_created" if known.is_none() && before.is_none() => after.clone(),
             "user_removed" if known.is_some() && *before == known => None,
-            "user_suspended" | "user_resumed" | "user_changed"
+            "user_suspended" | "user_resumed" | "user_changed" | "user_reissued"
                 if known.is_some() && *before == known && follows(before.as_ref(), after.as_ref(), &row.action) =>
             {
                 after.clone()
@@ -81,7 +82,10 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
             "user_placed" if known.is_some() && revision(before.as_ref()) == revision(known.as_ref()) => {
                 known.map(|known| at_revision(known, revision(after.as_ref())))
             }
-            action if CHANGES.contains(&action) || action == "user_placed" => {
+            "user_rehomed" if known.is_some() && home(before.as_ref()) == home(known.as_ref()) => {
+                known.map(|known| moved_to(known, home(after.as_ref())))
+            }
+            action if CHANGES.contains(&action) || ["user_placed", "user_rehomed"].contains(&action) => {
                 told.push(format!(
                     "the audit trail has {action} of {name} from {before:?} to {after:?}, and before that there was {known:?}"
                 ));
@@ -126,6 +130,18 @@ fn revision(user: Option<&Value>) -> Option<i64> {
 
 fn at_revision(mut user: Value, revision: Option<i64>) -> Value {
     user["revision"] = json!(revision);
+    user
+}
+
+fn home(user: Option<&Value>) -> Option<String> {
+    Some(user?["server_id"].as_str()?.to_owned())
+}
+
+/// A move gives the user another home and a credential of it, which is the next revision.
+fn moved_to(user: Value, home: Option<String>) -> Value {
+    let next = revision(Some(&user)).map(|revision| revision + 1);
+    let mut user = at_revision(user, next);
+    user["server_id"] = json!(home);
     user
 }
 

@@ -1,6 +1,6 @@
 //! Workers that create, change and remove users through the API. Each has its own usernames.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use fastrand::Rng;
@@ -9,22 +9,28 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::api::{self, Api, ApiError};
 
 use super::{
+    endings::{Ended, Endings, Lists},
     model::{Answer, Being, Living, Operation, Person},
+    read_only::ReadOnly,
     timeline::Timeline,
 };
 
 /// An operation without an answer within this time counts as open.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_NAMES: usize = 400;
+/// What a write is answered while the database is read-only.
+const TAKES_NO_CHANGES: &str = "the database takes no changes";
 
 /// One worker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Worker {
     pub(super) number: u8,
     /// The APIs of all managements; each operation uses one of them.
     pub(super) apis: Vec<Api>,
     pub(super) rng: Rng,
     pub(super) timeline: Timeline,
+    pub(super) lists: Lists,
+    pub(super) read_only: ReadOnly,
 }
 
 /// What a worker has done.
@@ -33,7 +39,25 @@ pub(super) struct Worked {
     pub(super) people: Vec<Person>,
     /// The number of operations by kind and result.
     pub(super) counts: BTreeMap<(&'static str, &'static str), usize>,
+    pub(super) endings: Endings,
+    /// How often access was ended while something else was under way.
+    pub(super) rushes: BTreeMap<&'static str, usize>,
     pub(super) violations: Vec<String>,
+}
+
+impl Worked {
+    /// Adds what others have done.
+    pub(super) fn add(&mut self, others: Self) {
+        self.people.extend(others.people);
+        self.violations.extend(others.violations);
+        self.endings.add(others.endings);
+        for (kind, times) in others.counts {
+            *self.counts.entry(kind).or_default() += times;
+        }
+        for (kind, times) in others.rushes {
+            *self.rushes.entry(kind).or_default() += times;
+        }
+    }
 }
 
 impl Worker {
@@ -48,7 +72,8 @@ impl Worker {
                 continue;
             };
             let operation = self.choose_operation(&being);
-            self.operate(&mut worked, at, &operation).await;
+            let management = self.choose_management();
+            self.operate(&mut worked, at, &operation, management).await;
             let pause = Duration::from_millis(self.rng.u64(10..150));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -76,13 +101,14 @@ impl Worker {
             return Operation::Create { expires_at };
         };
         match self.rng.u8(0..100) {
-            0..30 => Operation::ReadProfile,
-            30..55 if living.active => Operation::Suspend,
-            30..55 => Operation::Resume,
-            55..65 if living.expires_at.is_some() => Operation::Expire { at: None },
-            55..65 => Operation::Expire { at: Some(self.soon()) },
-            65..82 => Operation::Delete,
-            82.. => Operation::Look,
+            0..27 => Operation::ReadProfile,
+            27..52 if living.active => Operation::Suspend,
+            27..52 => Operation::Resume,
+            52..61 if living.expires_at.is_some() => Operation::Expire { at: None },
+            52..61 => Operation::Expire { at: Some(self.soon()) },
+            61..77 => Operation::Delete,
+            77..84 => Operation::Reissue,
+            84.. => Operation::Look,
         }
     }
 
@@ -92,13 +118,43 @@ impl Worker {
         at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
     }
 
-    async fn operate(&mut self, worked: &mut Worked, at: usize, operation: &Operation) {
-        let api = self.apis[self.rng.usize(0..self.apis.len())].clone();
+    /// The place of one of the managements.
+    pub(super) fn choose_management(&mut self) -> usize {
+        self.rng.usize(0..self.apis.len())
+    }
+
+    /// Carries out one operation on one person through this management, records what it says and, where it ends access, how long that
+    /// takes. Returns whether it was answered that it is done.
+    pub(super) async fn operate(
+        &mut self,
+        worked: &mut Worked,
+        at: usize,
+        operation: &Operation,
+        management: usize,
+    ) -> bool {
+        let api = self.apis[management].clone();
         let wait = (self.rng.f32() < 0.15).then_some(Duration::from_secs(2));
         let person = &mut worked.people[at];
-        let told = format!("{} {} at {}", operation.kind(), person.username, api.base());
+        let username = person.username.clone();
+        let told = format!("{} {username} at {}", operation.kind(), api.base());
         self.timeline.note(format!("{told} ..."));
-        let asked = tokio::time::timeout(PATIENCE, ask(&api, &person.username, operation, wait)).await;
+        let frozen = self.read_only.since();
+        let begun = operation.ends_access().then(|| self.lists.begin(&username, management));
+        let mut watch = pin!(async {
+            match begun {
+                Some(begun) => self.lists.watch(begun, &told).await,
+                None => Ended::default(),
+            }
+        });
+        let mut asking = pin!(tokio::time::timeout(PATIENCE, ask(&api, &username, operation, wait)));
+        let mut ended = None;
+        let asked = tokio::select! {
+            asked = &mut asking => asked,
+            so_far = &mut watch => {
+                ended = Some(so_far);
+                asking.await
+            }
+        };
         let (answer, in_words) = match &asked {
             Ok(Ok(answered)) => (
                 judge(answered),
@@ -108,14 +164,25 @@ impl Worker {
             Err(_elapsed) => (Some(Answer::Open), "no answer in time".to_owned()),
         };
         self.timeline.note(format!("{told}: {in_words}"));
+        let was_frozen = frozen.is_some() && self.read_only.since() == frozen;
+        if was_frozen && operation.writes() && promises_what_it_cannot(&asked) {
+            let wrong = format!("{told} was answered {in_words} while the database took no changes");
+            worked.violations.push(wrong);
+        }
+        if answer == Some(Answer::ReadOnly) && !operation.writes() {
+            worked
+                .violations
+                .push(format!("{told} changes nothing and was answered {in_words}"));
+        }
         let Some(answer) = answer else {
             *worked.counts.entry((operation.kind(), "refused")).or_default() += 1;
             worked.violations.push(format!("{told} was answered {in_words}"));
-            return;
+            return false;
         };
         let how = match answer {
             Answer::Done => "answered",
             Answer::Unknown | Answer::Taken | Answer::Refused => "refused",
+            Answer::ReadOnly => "read-only",
             Answer::Open if matches!(&asked, Ok(Ok(answered)) if answered.status == 500) => "failed inside",
             Answer::Open => "open",
             Answer::NotSent => "not sent",
@@ -123,11 +190,24 @@ impl Worker {
         *worked.counts.entry((operation.kind(), how)).or_default() += 1;
         if let Err(contradiction) = person.note(operation, &answer) {
             worked.violations.push(format!("{contradiction} ({in_words})"));
-            return;
+            return false;
         }
-        let Ok(Ok(answered)) = asked else { return };
+        let Ok(Ok(answered)) = asked else { return false };
         if answer != Answer::Done {
-            return;
+            return false;
+        }
+        let ended = match ended {
+            Some(ended) => ended,
+            None => watch.await,
+        };
+        worked.endings.excused += ended.excused;
+        for ending in &ended.judged {
+            worked.endings.note_list(ending);
+            self.timeline.note(format!(
+                "{told}: off the allow-list of node-{} after {} ms",
+                ending.node,
+                ending.took.as_millis()
+            ));
         }
         if *operation == Operation::ReadProfile {
             person.profiles.push(answered.text);
@@ -139,7 +219,13 @@ impl Worker {
                 answered.text
             ));
         }
+        true
     }
+}
+
+/// Whether a write was answered as done, or as an inner failure, although the database takes no changes.
+fn promises_what_it_cannot<E>(asked: &Result<Result<api::Answer, ApiError>, E>) -> bool {
+    matches!(asked, Ok(Ok(answered)) if (200..300).contains(&answered.status) || answered.status == 500)
 }
 
 async fn ask(
@@ -163,6 +249,10 @@ async fn ask(
             api.change_user(username, &change, wait).await
         }
         Operation::Delete => api.delete_user(username, wait).await,
+        Operation::Reissue => {
+            api.reissue_profile(username, &json!({ "old_profiles": "revoke" }), wait)
+                .await
+        }
         Operation::ReadProfile => api.get(&format!("/api/users/{username}/profile")).await,
         Operation::Look => api.user(username).await,
     }
@@ -183,6 +273,7 @@ fn judge(answered: &api::Answer) -> Option<Answer> {
         409 if conflict => Some(Answer::Taken),
         // The profile is not made yet, or its home has lost it.
         409 if answered.request.contains("/profile") => Some(Answer::Refused),
+        503 if answered.text.contains(TAKES_NO_CHANGES) => Some(Answer::ReadOnly),
         500..600 => Some(Answer::Open),
         _ => None,
     }

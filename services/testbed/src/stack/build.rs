@@ -10,7 +10,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Lifetime, Part, ReplicaState, StackError, StackOptions, State, Step, state::NodeState};
+use super::{Lifetime, NodeMode, Part, ReplicaState, StackError, StackOptions, State, Step, state::NodeState};
 use crate::{
     binaries,
     nats::Nats,
@@ -115,6 +115,7 @@ impl Stack {
             },
             public_nats_port: options.bus_ports.map(|ports| ports.public),
             node_disk: options.node_disk,
+            bus_disk: options.bus_disk,
             nats_monitor_port: port(8222)?,
             nats: None,
             management_port: port(8080)?,
@@ -176,9 +177,10 @@ impl Stack {
 
         for number in 1..=options.nodes {
             let started = Instant::now();
-            self.add_node(number).await?;
+            let mode = options.modes.get(usize::from(number) - 1).copied().unwrap_or_default();
+            self.add_node_as(number, mode).await?;
             let mut result = self.pid_and(Part::Node(number), self.state.node_url(number));
-            if self.state.network.is_some() {
+            if self.state.network.is_some() && mode != NodeMode::None {
                 result = format!(
                     "{result}, {}",
                     self.pid_and(Part::Openvpn(number), "OpenVPN".to_owned())
@@ -198,6 +200,14 @@ impl Stack {
 
     async fn init_bus(&self) -> Result<(), StackError> {
         let state = &self.state;
+        if let Some(size) = state.bus_disk {
+            let store = state.bus_store();
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&store)
+                .map_err(StackError::file(&store))?;
+            self.mount_disk(&store, size, "0700").await?;
+        }
         let listen = if state.network.is_some() {
             "0.0.0.0"
         } else {
@@ -221,7 +231,7 @@ impl Stack {
             .args(["--dir"])
             .args([state.bus_dir()])
             .args(["--store-dir"])
-            .args([state.dir.join("jetstream")]);
+            .args([state.bus_store()]);
         let output = Command::from(spec.command()).stdin(Stdio::null()).output().await;
         let output = output.map_err(StackError::file(&spec.program))?;
         if output.status.success() {
@@ -236,6 +246,12 @@ impl Stack {
     pub async fn move_bus(&mut self) -> Result<(), StackError> {
         self.start_bus_at(ports::free().map_err(StackError::Port)?).await?;
         self.start_part(Part::Management).await
+    }
+
+    /// Has managements that start from now on tell nodes this port of the bus.
+    pub fn tell_nodes_bus_port(&mut self, port: u16) -> Result<(), StackError> {
+        self.state.public_nats_port = Some(port);
+        self.state.save()
     }
 
     /// Gives the bus, which must have been stopped, that port, with its keys and streams, and starts it.
@@ -256,8 +272,25 @@ impl Stack {
         self.start_part(Part::Replica(number)).await
     }
 
+    /// A small disk in memory over a folder.
+    async fn mount_disk(&self, dir: &Path, size: u32, mode: &str) -> Result<(), StackError> {
+        run(&format!(
+            "mount -t tmpfs -o size={size}m,mode={mode} tmpfs {}",
+            dir.display()
+        ))
+        .await
+        .map_err(NetworkError::from)?;
+        self.scratch.run_at_end(&format!("umount -l {}", dir.display()));
+        Ok(())
+    }
+
     /// Adds and starts one more node.
     pub async fn add_node(&mut self, number: u8) -> Result<(), StackError> {
+        self.add_node_as(number, NodeMode::Managed).await
+    }
+
+    /// The same with another way to run its OpenVPN.
+    pub async fn add_node_as(&mut self, number: u8, mode: NodeMode) -> Result<(), StackError> {
         let (namespace, port) = match &self.state.network {
             Some(network) => (Some(network.add(&format!("node-{number}"), 10 + number).await?), 8081),
             None => (None, ports::free().map_err(StackError::Port)?),
@@ -268,22 +301,29 @@ impl Stack {
             .create(&dir)
             .map_err(StackError::file(&dir))?;
         if let Some(size) = self.state.node_disk {
-            run(&format!(
-                "mount -t tmpfs -o size={size}m,mode=0711 tmpfs {}",
-                dir.display()
-            ))
-            .await
-            .map_err(NetworkError::from)?;
-            self.scratch.run_at_end(&format!("umount -l {}", dir.display()));
+            self.mount_disk(&dir, size, "0711").await?;
         }
         self.state.nodes.push(NodeState {
             number,
             port,
             namespace,
             agent: None,
+            mode: if self.state.network.is_some() {
+                mode
+            } else {
+                NodeMode::None
+            },
+            openvpn: None,
         });
+        if self.state.mode(number) == NodeMode::External {
+            self.state.write_operators_conf(number)?;
+        }
         self.start_part(Part::Node(number)).await?;
-        self.await_enrolled(number).await
+        self.await_enrolled(number).await?;
+        if self.state.mode(number) == NodeMode::External {
+            self.start_part(Part::Openvpn(number)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the node and management agree that the node is in sync. The node's API answers even before management knows the node.

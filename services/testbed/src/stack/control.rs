@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use rustix::process::Signal;
 
-use super::{Part, ReplicaState, Stack, StackError};
+use super::{NodeMode, Part, ReplicaState, Stack, StackError};
 use crate::{
     api::Api,
     postgres::Postgres,
@@ -17,7 +17,7 @@ const STOP: Duration = Duration::from_secs(20);
 const REVIVE: Duration = Duration::from_secs(20);
 
 impl Stack {
-    /// Starts a stopped part and waits until it is ready. OpenVPN is started by its agent, so for OpenVPN this only waits.
+    /// Starts a stopped part and waits until it is ready. A managed OpenVPN is started by its agent, so for it this only waits.
     pub async fn start_part(&mut self, part: Part) -> Result<(), StackError> {
         if let Some(process) = self.state.process(part) {
             return Err(StackError::Running { part, pid: process.pid });
@@ -36,6 +36,9 @@ impl Stack {
             }
             Part::Management | Part::Replica(_) => self.start_management(part).await?,
             Part::Node(number) => self.start_node(number).await?,
+            Part::Openvpn(number) if self.state.mode(number) == NodeMode::External => {
+                self.start_operators_openvpn(number).await?;
+            }
             Part::Openvpn(number) => self.await_openvpn(number, REVIVE).await?,
         }
         self.state.save()
@@ -79,13 +82,18 @@ impl Stack {
                 self.state.node_state(number).ok_or(StackError::NoSuchPart(part))?;
             }
         }
-        if matches!(part, Part::Openvpn(_)) && self.state.network.is_none() {
-            return Err(StackError::NoTunnels);
+        if let Part::Openvpn(number) = part {
+            if self.state.network.is_none() {
+                return Err(StackError::NoTunnels);
+            }
+            if self.state.mode(number) == NodeMode::None {
+                return Err(StackError::NoSuchPart(part));
+            }
         }
         Ok(self.state.process(part))
     }
 
-    /// Starts a service (a management or an agent) that does not run, and does not wait until it is ready.
+    /// Starts a service (a management, an agent, an OpenVPN that the stack runs) that does not run, and does not wait until it is ready.
     ///
     /// # Errors
     /// [`StackError`], also for a part that is no service.
@@ -116,6 +124,12 @@ impl Stack {
                 let node = nodes.find(|node| node.number == number).ok_or(missing)?;
                 (spec, &mut node.agent)
             }
+            Part::Openvpn(number) if self.state.mode(number) == NodeMode::External => {
+                let spec = self.state.operators_spec(number)?;
+                let mut nodes = self.state.nodes.iter_mut();
+                let node = nodes.find(|node| node.number == number).ok_or(missing)?;
+                (spec, &mut node.openvpn)
+            }
             Part::Nats | Part::Postgres | Part::Openvpn(_) => return Err(missing),
         };
         let spec = env.iter().fold(spec, |spec, (name, value)| spec.env(name, *value));
@@ -143,9 +157,26 @@ impl Stack {
         }
         let process = self.launch_part(Part::Node(number))?;
         healthy(&process, &self.state.node_url(number)).await?;
-        if self.state.network.is_some() {
+        if self.state.network.is_some() && self.state.mode(number) == NodeMode::Managed {
             self.await_openvpn(number, START).await?;
         }
+        Ok(())
+    }
+
+    /// Starts the OpenVPN that the stack runs, and waits until its agent says that it serves as it should.
+    async fn start_operators_openvpn(&mut self, number: u8) -> Result<(), StackError> {
+        let server = self.launch_part(Part::Openvpn(number))?;
+        let api = Api::new(self.state.node_url(number), None);
+        let serves = async || {
+            let health = api.get("/health").await.and_then(|answer| answer.expect(200));
+            let health = health.map_err(|error| error.to_string())?;
+            if health.body["openvpn"]["state"] == "up" && health.body["status"] == "ok" {
+                Ok(())
+            } else {
+                Err(health.text)
+            }
+        };
+        server.ready(START, serves).await?;
         Ok(())
     }
 

@@ -51,6 +51,9 @@ impl Stack {
                 let _ = run(&format!("umount -l {}", state.node_dir(node.number).display())).await;
             }
         }
+        if state.bus_disk.is_some() {
+            let _ = run(&format!("umount -l {}", state.bus_store().display())).await;
+        }
         state.forget();
         scratch.remove();
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Part, Stack, StackError, State};
+use super::{NodeMode, Part, Stack, StackError, State};
 use crate::{
     api::Api,
     net::Namespace,
@@ -151,6 +151,12 @@ impl<'a> Node<'a> {
             .node_state(self.number)
             .and_then(|node| node.namespace.as_ref())
             .ok_or(StackError::NoTunnels)
+    }
+
+    /// How its OpenVPN runs.
+    #[must_use]
+    pub fn mode(&self) -> NodeMode {
+        self.state.mode(self.number)
     }
 
     /// Its running agent.

@@ -35,11 +35,26 @@ pub struct BusPorts {
     pub public: u16,
 }
 
+/// How a node's OpenVPN runs, where there are tunnels. Elsewhere there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeMode {
+    /// The agent runs it.
+    #[default]
+    Managed,
+    /// The stack runs it, as an operator would, from `deploy/examples/server.conf`.
+    External,
+    /// There is none: the agent only keeps the allow-list.
+    None,
+}
+
 /// What stack to build; the defaults are for tests.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// Number of nodes: node-1, node-2, ...
     pub nodes: u8,
+    /// How their OpenVPN runs, in the order of their numbers; managed for those that are not named.
+    pub modes: Vec<NodeMode>,
     /// Number of managements on the one database and bus: `management`, `replica-2`, ...
     pub managements: u8,
     /// Letters, digits and dashes, at most 20: becomes part of folder and namespace names. Random when absent.
@@ -56,6 +71,8 @@ pub struct StackOptions {
     pub bus_ports: Option<BusPorts>,
     /// Gives every node's state folder its own small disk (a tmpfs of so many MiB) that a test can fill. Needs root.
     pub node_disk: Option<u32>,
+    /// The same for the store of the bus.
+    pub bus_disk: Option<u32>,
     /// The most file descriptors that management may have. `None`: as many as this program.
     pub management_open_files: Option<u32>,
     /// More environment variables for management.
@@ -70,6 +87,7 @@ impl Default for StackOptions {
     fn default() -> Self {
         Self {
             nodes: 2,
+            modes: Vec::new(),
             managements: 1,
             id: None,
             tunnels: None,
@@ -78,6 +96,7 @@ impl Default for StackOptions {
             usual_ports: false,
             bus_ports: None,
             node_disk: None,
+            bus_disk: None,
             management_open_files: None,
             management_env: Vec::new(),
             node_env: Vec::new(),

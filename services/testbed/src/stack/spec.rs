@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::{Part, StackError, State};
+use super::{NodeMode, Part, StackError, State};
 use crate::{binaries, process::Spec};
 
 impl State {
@@ -71,12 +71,20 @@ impl State {
         .env("LISTEN", format!("{listen}:{}", node.port))
         .env("RUST_BACKTRACE", "1");
         spec = match namespace {
-            Some(namespace) => spec
-                .env("OPENVPN_MODE", "managed")
-                .env("OPENVPN_BINARY", binaries::openvpn()?)
-                // A socket path must stay below 108 bytes.
-                .env("OPENVPN_RUN_DIR", self.folder("s", 0o755)?.join(number.to_string()))
-                .env("PUBLIC_HOST", namespace.address.to_string()),
+            Some(namespace) => {
+                let spec = match node.mode {
+                    NodeMode::Managed => spec
+                        .env("OPENVPN_MODE", "managed")
+                        .env("OPENVPN_BINARY", binaries::openvpn()?)
+                        .env("OPENVPN_RUN_DIR", self.run_dir(number)?),
+                    NodeMode::External => spec
+                        .env("OPENVPN_MODE", "external")
+                        .env("OPENVPN_CONF_FILE", self.operators_conf(number))
+                        .env("OPENVPN_RUN_DIR", self.run_dir(number)?),
+                    NodeMode::None => spec.env("OPENVPN_MODE", "none"),
+                };
+                spec.env("PUBLIC_HOST", namespace.address.to_string())
+            }
             None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
         };
         if self.node_disk.is_some() {
@@ -87,6 +95,11 @@ impl State {
             .node_env
             .iter()
             .fold(spec, |spec, (name, value)| spec.env(name, value)))
+    }
+
+    /// Where the management socket of a node's OpenVPN is. A socket path must stay below 108 bytes.
+    pub(super) fn run_dir(&self, number: u8) -> Result<PathBuf, StackError> {
+        Ok(self.folder("s", 0o755)?.join(number.to_string()))
     }
 
     pub(super) fn join_token_file(&self, number: u8) -> PathBuf {

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Part, StackError};
+use super::{NodeMode, Part, StackError};
 use crate::{
     net::{Namespace, Network},
     postgres::Durability,
@@ -59,6 +59,9 @@ pub struct State {
     /// MiB of each node's own disk, where it has one.
     #[serde(default)]
     pub node_disk: Option<u32>,
+    /// MiB of the own disk of the bus, where it has one.
+    #[serde(default)]
+    pub bus_disk: Option<u32>,
     /// More environment variables for every node.
     pub node_env: Vec<(String, String)>,
     /// The nodes in the order of their numbers.
@@ -87,6 +90,12 @@ pub struct NodeState {
     pub namespace: Option<Namespace>,
     /// Its agent.
     pub agent: Option<Identity>,
+    /// How its OpenVPN runs.
+    #[serde(default)]
+    pub mode: NodeMode,
+    /// Its OpenVPN, where the stack runs it.
+    #[serde(default)]
+    pub openvpn: Option<Identity>,
 }
 
 impl ReplicaState {
@@ -147,7 +156,11 @@ impl State {
             Part::Nats => self.nats,
             Part::Postgres => self.postgres,
             Part::Node(number) => self.node_state(number).and_then(|node| node.agent),
-            Part::Openvpn(number) => Identity::from_pid_file(&self.node_dir(number).join("openvpn/openvpn.pid")).ok(),
+            Part::Openvpn(number) => self.node_state(number).and_then(|node| match node.mode {
+                NodeMode::Managed => Identity::from_pid_file(&self.node_dir(number).join("openvpn/openvpn.pid")).ok(),
+                NodeMode::External => node.openvpn,
+                NodeMode::None => None,
+            }),
         };
         process.filter(Identity::alive)
     }
@@ -172,6 +185,18 @@ impl State {
         self.nodes.iter().find(|node| node.number == number)
     }
 
+    /// How the OpenVPN of this node runs.
+    #[must_use]
+    pub fn mode(&self, number: u8) -> NodeMode {
+        self.node_state(number).map(|node| node.mode).unwrap_or_default()
+    }
+
+    /// The store of the bus.
+    #[must_use]
+    pub fn bus_store(&self) -> PathBuf {
+        self.dir.join("jetstream")
+    }
+
     /// One more management.
     #[must_use]
     pub fn replica(&self, number: u8) -> Option<&ReplicaState> {
@@ -188,7 +213,10 @@ impl State {
     #[must_use]
     pub fn log(&self, part: Part) -> PathBuf {
         match part {
-            Part::Openvpn(number) => self.node_dir(number).join("openvpn/openvpn.log"),
+            Part::Openvpn(number) => match self.mode(number) {
+                NodeMode::Managed | NodeMode::None => self.node_dir(number).join("openvpn/openvpn.log"),
+                NodeMode::External => self.dir.join("logs").join(format!("{part}.log")),
+            },
             // Beside its data folder, where its user may write.
             Part::Postgres => self.dir.join("postgres.log"),
             Part::Management | Part::Replica(_) | Part::Nats | Part::Node(_) => {

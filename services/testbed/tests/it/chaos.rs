@@ -5,7 +5,7 @@ use std::process::Command;
 use vpnmanager_testbed::net::require_tunnels;
 
 /// The first fault that this seed draws is a shifted clock, which is rare.
-const SEED: &str = "5";
+const SEED: &str = "127";
 
 #[test]
 fn what_was_answered_comes_true_after_half_a_minute_of_faults() {

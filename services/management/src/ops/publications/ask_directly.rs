@@ -65,28 +65,38 @@ impl AskDirectlyError {
     }
 }
 
-/// Takes up to [`BATCH`] commands that end access and whose node was not asked lately, [`OF_ONE_NODE`] of each. Not those for nodes that
-/// are `spared`. Other replicas skip what is taken; a node that does not answer is asked again after five seconds, and then less and less
-/// often.
-pub async fn claim(db: &DatabaseConnection, spared: &[NodeId]) -> Result<Vec<Claim>, DbErr> {
-    let spared: Vec<String> = spared.iter().map(ToString::to_string).collect();
+/// Nodes that get fewer commands now than others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// They get none.
+    pub wholly: Vec<NodeId>,
+    /// They get one.
+    pub but_for_one: Vec<NodeId>,
+}
+
+/// Takes up to [`BATCH`] commands that end access and whose node was not asked for them lately, [`OF_ONE_NODE`] of each node that is not
+/// spared. Other replicas skip what is taken; a node that does not answer is asked for the same command again after five seconds, and then
+/// less and less often.
+pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim>, DbErr> {
+    let names = |nodes: &[NodeId]| -> Vec<String> { nodes.iter().map(ToString::to_string).collect() };
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "WITH due AS MATERIALIZED (
-             SELECT id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements
+             SELECT id, server_id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements
              WHERE urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
                AND (asked_at IS NULL
                     OR asked_at + LEAST(GREATEST(asked_at - urgent_since, make_interval(secs => $4)), interval '30 seconds') < now()))
          UPDATE placements SET asked_at = now()
          WHERE id = ANY (ARRAY(
-             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= $3 ORDER BY id LIMIT $2))
+             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= CASE WHEN server_id = ANY ($5) THEN 1 ELSE $3 END ORDER BY id LIMIT $2))
              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING *",
         [
-            spared.into(),
+            names(&spared.wholly).into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
             i64::try_from(OF_ONE_NODE).unwrap_or(i64::MAX).into(),
             ASK_AGAIN_AFTER.as_secs_f64().into(),
+            names(&spared.but_for_one).into(),
         ],
     );
     let claimed = placement::Model::find_by_statement(statement).all(db).await?;

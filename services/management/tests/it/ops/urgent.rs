@@ -8,7 +8,7 @@ use sea_orm::{EntityTrait, QueryFilter};
 use vpnmanager_entities::placement;
 use vpnmanager_management::ops::{
     publications::{
-        ask_directly::{self, OF_ONE_NODE},
+        ask_directly::{self, OF_ONE_NODE, Spared},
         claim::claim,
     },
     reports::apply_reports::apply_reports,
@@ -36,6 +36,12 @@ const SOON: Duration = Duration::from_secs(10);
 /// A node that takes nothing from its stream and answers requests to apply.
 async fn answering(stack: &Stack, id: &str, answer: fn(Command) -> NodeAnswer) -> Bus {
     let bus = connect_as(stack, id).await;
+    answers(stack, id, &bus, answer).await;
+    bus
+}
+
+/// From now on the node answers.
+async fn answers(stack: &Stack, id: &str, bus: &Bus, answer: fn(Command) -> NodeAnswer) {
     let subject = format!("vpn.node.{id}.apply");
     let mut requests = bus.client.subscribe(subject).await.expect("subscribed");
     bus.client.flush().await.expect("flushed");
@@ -50,7 +56,6 @@ async fn answering(stack: &Stack, id: &str, answer: fn(Command) -> NodeAnswer) -
         }
         Ok(())
     });
-    bus
 }
 
 fn acked(command: Command) -> NodeAnswer {
@@ -288,14 +293,44 @@ async fn a_node_with_many_commands_takes_no_place_from_another() {
         );
         run(&stack.app.db, &users).await;
     }
-    let claimed = ask_directly::claim(&stack.app.leases, &[]).await.expect("claimed");
+    let claimed = ask_directly::claim(&stack.app.leases, &Spared::default())
+        .await
+        .expect("claimed");
     let of = |id: &str| {
         let nodes = claimed.iter().map(|claim| claim.publication.command.body.node());
         nodes.filter(|name| **name == node(id)).count()
     };
     assert_eq!((of("node-1"), of("node-2")), (OF_ONE_NODE, 1));
-    let others = ask_directly::claim(&stack.app.leases, &[node("node-1")])
+    let sparing = |wholly: &[&str], but_for_one: &[&str]| Spared {
+        wholly: wholly.iter().map(|id| node(id)).collect(),
+        but_for_one: but_for_one.iter().map(|id| node(id)).collect(),
+    };
+    let others = ask_directly::claim(&stack.app.leases, &sparing(&["node-1"], &[]))
         .await
         .expect("claimed");
     assert!(others.is_empty(), "{others:?}");
+    let one = ask_directly::claim(&stack.app.leases, &sparing(&[], &["node-1"]))
+        .await
+        .expect("claimed");
+    assert_eq!(one.len(), 1, "{one:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_back_is_asked_at_once_although_it_takes_nothing_from_its_stream() {
+    let stack = Stack::start().await;
+    let bus = connect_as(&stack, "node-1").await;
+    let (alice, bob) = (holds(&stack, "alice").await, holds(&stack, "bob").await);
+    change(&stack, &alice, activity(false)).await;
+    let asked = wait::until(SOON, "the node to be asked in vain", async || {
+        placed(&stack, &alice).await.asked_at.is_some()
+    });
+    asked.await.expect("asked");
+
+    answers(&stack, "node-1", &bus, acked).await;
+    change(&stack, &bob, activity(false)).await;
+    let took = wait::until(SOON, "the second suspension", async || {
+        placed(&stack, &bob).await.applied_revision == 2
+    });
+    let took = took.await.expect("applied");
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
 }

@@ -21,5 +21,6 @@ mod outage;
 mod redelivery;
 mod repeated;
 mod replicas;
+mod revived;
 mod unacknowledged;
 mod unpublished;

@@ -1,0 +1,235 @@
+//! Measures how long it takes until an operation that ends access has ended it, at each node.
+//!
+//! The clock runs from before the request is sent. For the allow-list it stops when the list has no name any more that the operation ends.
+//! The promise holds at a node while it [can be reached](super::reach) from beginning to end. Elsewhere nothing is judged.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use vpnmanager_testbed::stack::Stack;
+
+use super::reach::Reach;
+use crate::bench::{Latencies, Summary};
+
+/// The promise.
+pub(super) const PROMISED: Duration = Duration::from_secs(1);
+/// What takes longer than this is not measured to its end.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(10);
+/// When this program itself did not run for so long, the machine was too busy to say anything.
+const STALL: Duration = Duration::from_millis(300);
+
+/// How long it took at one node.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    /// The operation and the user.
+    pub(super) what: String,
+    pub(super) node: u8,
+    pub(super) took: Duration,
+    /// The longest time in which this program did not run meanwhile.
+    pub(super) stalled: Duration,
+}
+
+impl Ending {
+    /// The broken promise in words.
+    pub(super) fn violation(&self) -> Option<String> {
+        let Self {
+            what,
+            node,
+            took,
+            stalled,
+        } = self;
+        (*took > PROMISED && *stalled < STALL).then(|| {
+            format!(
+                "{what} took {} ms at node-{node}, which could be reached all the time",
+                took.as_millis()
+            )
+        })
+    }
+}
+
+/// What was measured in a run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Endings {
+    /// Allow-lists.
+    pub(super) lists: Latencies,
+    /// Sessions.
+    pub(super) sessions: Latencies,
+    /// Times at which nothing was promised, because the node could not be reached all the time.
+    pub(super) excused: usize,
+    /// Times that were longer than promised while this program did not run either.
+    pub(super) stalled: usize,
+    pub(super) violations: Vec<String>,
+}
+
+impl Endings {
+    pub(super) fn add(&mut self, others: Self) {
+        self.lists.add(&others.lists);
+        self.sessions.add(&others.sessions);
+        self.excused += others.excused;
+        self.stalled += others.stalled;
+        self.violations.extend(others.violations);
+    }
+
+    /// The figures of allow-lists and of sessions.
+    pub(super) fn summaries(&self) -> [Summary; 2] {
+        [self.lists.summary(), self.sessions.summary()]
+    }
+
+    pub(super) fn note_list(&mut self, ending: &Ending) {
+        self.lists.record(ending.took);
+        self.note(ending);
+    }
+
+    pub(super) fn note_session(&mut self, ending: &Ending) {
+        self.sessions.record(ending.took);
+        self.note(ending);
+    }
+
+    fn note(&mut self, ending: &Ending) {
+        match ending.violation() {
+            Some(violation) => self.violations.push(violation),
+            None => self.stalled += usize::from(ending.took > PROMISED),
+        }
+    }
+}
+
+/// The allow-lists of all nodes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Lists {
+    folders: Vec<(u8, PathBuf)>,
+    pub(super) reach: Reach,
+}
+
+/// The names of one user on the allow-lists before an operation that ends their access.
+#[derive(Debug)]
+pub(super) struct Begun {
+    began: Instant,
+    management: usize,
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    node: u8,
+    files: Vec<PathBuf>,
+    /// `None`: it could not be reached at the beginning.
+    since: Option<Instant>,
+}
+
+/// What became of them.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) judged: Vec<Ending>,
+    pub(super) excused: usize,
+}
+
+impl Lists {
+    pub(super) fn of(stack: &Stack, reach: Reach) -> Self {
+        Self {
+            folders: stack.nodes().map(|node| (node.number(), node.allow_dir())).collect(),
+            reach,
+        }
+    }
+
+    /// Whether this node lets the user in.
+    pub(super) fn holds(&self, username: &str, node: u8) -> bool {
+        let begun = self.begin(username, 0);
+        begun.waiting.iter().any(|waiting| waiting.node == node)
+    }
+
+    /// To be called right before the request is sent to this management.
+    pub(super) fn begin(&self, username: &str, management: usize) -> Begun {
+        let prefix = format!("{username}.");
+        let names = |folder: &PathBuf| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let named = entries.filter(|entry| {
+                let name = entry.file_name();
+                let suffix = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+                suffix.is_some_and(|suffix| !suffix.contains('.'))
+            });
+            named.map(|entry| entry.path()).collect()
+        };
+        let waiting = self.folders.iter().map(|(node, folder)| Waiting {
+            node: *node,
+            files: names(folder),
+            since: self.reach.since(management, *node),
+        });
+        Begun {
+            waiting: waiting.filter(|waiting| !waiting.files.is_empty()).collect(),
+            management,
+            began: Instant::now(),
+        }
+    }
+
+    /// Waits until none of the names is on a list that can be reached.
+    pub(super) async fn watch(&self, begun: Begun, what: &str) -> Ended {
+        let Begun {
+            began,
+            management,
+            mut waiting,
+        } = begun;
+        let mut ended = Ended::default();
+        let (mut looked, mut stalled) = (Instant::now(), Duration::ZERO);
+        loop {
+            let took = began.elapsed();
+            waiting.retain_mut(|waiting| {
+                waiting.files.retain(|file| file.exists());
+                let is_reached = waiting.since.is_some() && self.reach.since(management, waiting.node) == waiting.since;
+                if !is_reached {
+                    ended.excused += 1;
+                    return false;
+                }
+                let is_over = waiting.files.is_empty() || took >= PATIENCE;
+                if is_over {
+                    ended.judged.push(Ending {
+                        what: what.to_owned(),
+                        node: waiting.node,
+                        took,
+                        stalled,
+                    });
+                }
+                !is_over
+            });
+            if waiting.is_empty() {
+                return ended;
+            }
+            tokio::time::sleep(LOOK).await;
+            stalled = stalled.max(looked.elapsed());
+            looked = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ending(took: u64, stalled: u64) -> Ending {
+        Ending {
+            what: "suspend alice".to_owned(),
+            node: 2,
+            took: Duration::from_millis(took),
+            stalled: Duration::from_millis(stalled),
+        }
+    }
+
+    #[test]
+    fn what_takes_longer_than_a_second_is_a_violation_unless_this_program_stood_still() {
+        let mut endings = Endings::default();
+        for (took, stalled) in [(40, 10), (1000, 10), (1500, 900)] {
+            endings.note_list(&ending(took, stalled));
+        }
+        assert_eq!(endings.violations, Vec::<String>::new());
+        assert_eq!(endings.stalled, 1);
+        endings.note_session(&ending(1001, 20));
+        assert_eq!(
+            endings.violations,
+            ["suspend alice took 1001 ms at node-2, which could be reached all the time"]
+        );
+        let [lists, sessions] = endings.summaries();
+        assert_eq!((lists.count, sessions.count), (3, 1));
+    }
+}
