@@ -37,6 +37,10 @@ enum EnrolError {
     Sign(#[source] nkeys::error::Error),
     #[error("management cannot be reached")]
     Unreachable(#[source] reqwest::Error),
+    #[error(
+        "management is somewhere else: set MANAGEMENT_URL to {to} (a redirect would turn the request into another one)"
+    )]
+    Moved { to: String },
     #[error("management cannot enrol at this moment (status {0})")]
     Unavailable(StatusCode),
     #[error("management refuses to enrol this node (status {status}): {detail}")]
@@ -57,6 +61,7 @@ pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Re
     let management = Management {
         client: reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap_or_default(),
         url: format!("{}/api/endnodes/register", management_url.trim_end_matches('/')),
@@ -141,6 +146,9 @@ async fn register(management: &Management<'_>, registration: &Registration) -> R
     if status.is_success() {
         return response.json().await.map_err(EnrolError::Unreadable);
     }
+    if status.is_redirection() {
+        return Err(EnrolError::Moved { to: base_of(&response) });
+    }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT {
         return Err(EnrolError::Unavailable(status));
     }
@@ -148,6 +156,16 @@ async fn register(management: &Management<'_>, registration: &Registration) -> R
         status,
         detail: detail_of(response).await,
     })
+}
+
+/// Where a redirect leads, as `MANAGEMENT_URL` would name it.
+pub(crate) fn base_of(response: &reqwest::Response) -> String {
+    let to = response.headers().get(reqwest::header::LOCATION);
+    let to = to.and_then(|to| response.url().join(to.to_str().ok()?).ok());
+    to.map_or_else(
+        || "where it redirects".to_owned(),
+        |to| to.origin().ascii_serialization(),
+    )
 }
 
 /// What a problem body (RFC 9457) says; it never repeats the token.
@@ -192,6 +210,7 @@ fn pause_after(failure: &EnrolError, failures: u32) -> Duration {
             jittered(RETRY.after(failures))
         }
         EnrolError::Invalid { .. }
+        | EnrolError::Moved { .. }
         | EnrolError::Sign(_)
         | EnrolError::Refused { .. }
         | EnrolError::Unreadable(_)

@@ -14,6 +14,8 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::contract::scalars::{BusKeyText, SignatureText};
 use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingBus, StandingQuestion};
 
+use crate::enrol::base_of;
+
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What management said, verified.
@@ -36,6 +38,9 @@ pub enum StandingError {
     /// Management is away, or something else answers there.
     #[error("management cannot be asked")]
     Request(#[from] reqwest::Error),
+    /// It redirects, which would turn the question into another request.
+    #[error("management is somewhere else: set MANAGEMENT_URL to {0}")]
+    Moved(String),
     /// It did not answer the question.
     #[error("management did not answer the question (status {0})")]
     Status(StatusCode),
@@ -61,8 +66,14 @@ pub async fn ask_standing(
         management_url.trim_end_matches('/'),
         question.node
     );
-    let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+    let client = reqwest::Client::builder()
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
     let response = client.post(url).json(&asked).send().await?;
+    if response.status().is_redirection() {
+        return Err(StandingError::Moved(base_of(&response)));
+    }
     if !response.status().is_success() {
         return Err(StandingError::Status(response.status()));
     }

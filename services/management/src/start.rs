@@ -105,6 +105,15 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
 /// takes hundreds of milliseconds, which such short statements never win back.
 const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
+/// PostgreSQL ends the transaction of a replica that stopped in the middle of it, so that its locks keep nobody for ever: whether the
+/// replica is frozen (the first), or its machine is gone (the others; seconds).
+const ABANDONED: [(&str, &str); 4] = [
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commits {
@@ -130,7 +139,7 @@ async fn connect_database(
         .test_before_acquire_if_idle_for(TEST_IF_IDLE_FOR)
         .sqlx_logging(false);
     options.map_sqlx_postgres_opts(move |options| {
-        let options = options.options(PLANNING);
+        let options = options.options(PLANNING).options(ABANDONED);
         match commits {
             Commits::Synced => options,
             Commits::Relaxed => options.options([("synchronous_commit", "off")]),

@@ -1,6 +1,7 @@
 //! Enrolment, and what keeps a node from it.
 
 use poem::http::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vpnmanager_testbed::wait;
 
 use crate::{
@@ -64,6 +65,31 @@ async fn a_refusal_is_said_in_managements_words() {
         problem["detail"].as_str().unwrap().contains("not enrolled"),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn a_management_that_redirects_is_said_with_the_url_to_set() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let redirecting = async {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let _request = client.read(&mut [0; 16_384]).await.unwrap();
+            let answer = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://vpn.example/api/endnodes/register\r\n\
+                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    let mut agent = Agent::new("n1", &url);
+    let told = async {
+        agent.start().await;
+        let said = async || agent.log().contains("set MANAGEMENT_URL to https://vpn.example (");
+        wait::until(DEADLINE, "the URL in the log", said).await.unwrap();
+    };
+    tokio::select! {
+        () = redirecting => {}
+        () = told => {}
+    }
 }
 
 #[tokio::test]

@@ -281,7 +281,10 @@ async fn write(
     let mut writing = Writing::begin(folder, &name).map_err(failed)?;
     // Times in the file are in UTC, whatever the role's settings say.
     transaction
-        .execute_unprepared("SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 0")
+        .execute_unprepared(
+            "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0",
+        )
         .await?;
     let mut last = i64::MIN;
     loop {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    DatabaseBackend, DatabaseConnection, EntityTrait, FromQueryResult, QuerySelect, Statement, TransactionTrait,
+    ConnectionTrait as _, DatabaseBackend, DatabaseConnection, EntityTrait, FromQueryResult, QuerySelect, Statement,
+    TransactionTrait,
 };
 use secrecy::ExposeSecret as _;
 use vpnmanager_entities::server;
@@ -122,4 +123,20 @@ async fn deadlocks(db: &DatabaseConnection) -> i64 {
     let statement = Statement::from_string(DatabaseBackend::Postgres, query);
     let row = Row::find_by_statement(statement).one(db).await;
     row.expect("read").expect("a row").deadlocks
+}
+
+/// A replica that is frozen in the middle of a transaction keeps its locks from nobody for long.
+#[tokio::test]
+async fn postgresql_ends_transactions_that_nobody_goes_on_with() {
+    let stack = Stack::start().await;
+    for db in [&stack.app.db, &stack.app.leases] {
+        for (setting, expected) in [
+            ("idle_in_transaction_session_timeout", "15s"),
+            ("tcp_keepalives_idle", "10"),
+        ] {
+            let show = Statement::from_string(db.get_database_backend(), format!("SHOW {setting}"));
+            let row = db.query_one_raw(show).await.expect("read").expect("a row");
+            assert_eq!(row.try_get_by_index::<String>(0).expect("text"), expected);
+        }
+    }
 }
