@@ -9,7 +9,7 @@ use serde_json::Value;
 use vpnmanager_nats::bounded;
 
 /// Fields that hold PEM, which is not for people. The bound of their message bounds them.
-const PEM: [&str; 5] = ["csr", "certificate", "key", "tls_crypt_v2", "profile"];
+const PEM: [&str; 6] = ["ca", "csr", "certificate", "key", "tls_crypt_v2", "profile"];
 
 /// Reads a text; what was read prints as the same text, and that reads as the same again.
 pub fn prints_as_read<T>(text: &str) -> Option<T>

@@ -2,8 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    thread,
 };
 
 use tracing::warn;
@@ -115,10 +118,37 @@ pub(super) async fn rebuild_profiles(journal: &Journal, dir: &Path) -> Result<()
             known.insert(profile_path(dir, &profile.common_name));
         }
     }
-    remove_all_but(dir, &known).map_err(|source| ProjectError::List {
+    let removed = if known.is_empty() {
+        set_aside(dir)
+    } else {
+        remove_all_but(dir, &known)
+    };
+    removed.map_err(|source| ProjectError::List {
         path: dir.to_owned(),
         source,
     })
+}
+
+/// Empties the folder at once: its files are moved away together, and deleted beside the start, which they would delay. A journal that was
+/// lost leaves a file for each user. What an earlier run had no time to delete is deleted too.
+fn set_aside(dir: &Path) -> io::Result<()> {
+    let aside = dir.with_extension("unknown");
+    if fs::read_dir(dir)?.next().is_some() && !aside.exists() {
+        fs::rename(dir, &aside)?;
+        DirBuilder::new().mode(0o700).create(dir)?;
+    } else {
+        remove_all_but(dir, &BTreeSet::new())?;
+    }
+    if aside.exists() {
+        // Nobody waits for it: it ends with the process, and the next start goes on.
+        thread::Builder::new()
+            .name("old-profiles".to_owned())
+            .spawn(move || match fs::remove_dir_all(&aside) {
+                Ok(()) => {}
+                Err(error) => warn!(error = %error, "Old profiles could not be removed; the next start tries again"),
+            })?;
+    }
+    Ok(())
 }
 
 fn restore(dir: &Path, profile: &StoredProfile) -> Result<(), ProjectError> {

@@ -295,3 +295,27 @@ async fn a_session_that_could_not_be_ended_is_told() {
         "nothing of hers ends"
     );
 }
+
+#[tokio::test]
+async fn profiles_of_a_journal_that_is_gone_are_out_of_the_way_at_once() {
+    let parts = Parts::new();
+    let profiles = parts.dir.profiles();
+    for number in 0..50 {
+        std::fs::write(profiles.join(format!("user{number}.x.ovpn")), "old").unwrap();
+    }
+    parts.applier.rebuild_profiles().await.unwrap();
+    assert_eq!(std::fs::read_dir(&profiles).unwrap().count(), 0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&profiles).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let gone = async || !profiles.with_extension("unknown").exists();
+    vpnmanager_testbed::wait::until(std::time::Duration::from_secs(10), "the old files to be deleted", gone)
+        .await
+        .unwrap();
+
+    // What a start had no time to delete, the next one deletes.
+    std::fs::create_dir(profiles.with_extension("unknown")).unwrap();
+    parts.applier.rebuild_profiles().await.unwrap();
+    vpnmanager_testbed::wait::until(std::time::Duration::from_secs(10), "the rest to be deleted", gone)
+        .await
+        .unwrap();
+}

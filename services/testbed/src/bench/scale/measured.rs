@@ -31,7 +31,7 @@ pub(super) struct Measured {
     pub(super) views: Beside,
     /// Percent of a core by program.
     pub(super) idle_percent: Vec<(String, f64)>,
-    pub(super) suspensions: Vec<(&'static str, Beside)>,
+    pub(super) suspensions: Vec<(&'static str, Ended)>,
     pub(super) resync: Resync,
     pub(super) memory_mib: Vec<(String, f64)>,
 }
@@ -40,6 +40,16 @@ pub(super) struct Measured {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Beside {
     pub(super) ours: Summary,
+    pub(super) floor: Summary,
+}
+
+/// Suspensions, and their floor of the same minute.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Ended {
+    /// Until no node lets the user in.
+    pub(super) refused: Summary,
+    /// Until the request was answered: every node has applied it and management has recorded that.
+    pub(super) answered: Summary,
     pub(super) floor: Summary,
 }
 

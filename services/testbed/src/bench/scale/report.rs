@@ -1,6 +1,6 @@
 //! The result as a table.
 
-use super::measured::{Beside, Measured};
+use super::measured::{Beside, Ended, Measured};
 
 /// Everything that a person should know of the result.
 pub(super) fn table(measured: &Measured) -> String {
@@ -20,7 +20,17 @@ pub(super) fn table(measured: &Measured) -> String {
         beside("look at one node", &measured.views),
     ];
     for (what, row) in &measured.suspensions {
-        lines.push(beside(&format!("suspend; beside: {what}"), row));
+        let Ended {
+            refused,
+            answered,
+            floor,
+        } = *row;
+        for (until, ours) in [("refused everywhere", refused), ("answered", answered)] {
+            lines.push(beside(
+                &format!("suspend until {until}; beside: {what}"),
+                &Beside { ours, floor },
+            ));
+        }
     }
     let resync = &measured.resync;
     lines.push(format!(

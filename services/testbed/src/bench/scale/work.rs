@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -21,7 +22,7 @@ use vpnmanager_testbed::{
 
 use super::{
     floor,
-    measured::{Beside, Measured, Resync, Scale},
+    measured::{Beside, Ended, Measured, Resync, Scale},
 };
 use crate::{
     bench::{
@@ -38,6 +39,8 @@ const CLIENTS: u16 = 64;
 const SAMPLES: usize = 200;
 /// Between two suspensions beside other work.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at the allow-lists.
+const LOOK: Duration = Duration::from_millis(2);
 /// How long a suspension may take until every node has applied it; after that it has failed.
 const WAIT: Duration = Duration::from_secs(30);
 /// How long everything may take that the measurements wait for.
@@ -48,6 +51,9 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
     let conditions = Conditions::look(stack, &db, "2.15".to_owned()).await?;
     let created_per_second = seed(scale, stack, &db).await?;
+    // What PostgreSQL does by itself after so many inserts is no part of standing idle.
+    db.execute_unprepared("VACUUM (ANALYZE)").await?;
+    db.execute_unprepared("CHECKPOINT").await?;
     let api = stack.api();
     let suspender = floor::Suspender::prepare(stack, &db).await?;
     let parties = Parties::of(stack);
@@ -75,7 +81,8 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         .collect();
     screen::done("Stand idle", "", started.elapsed());
 
-    let suspensions = Suspensions::new(&api);
+    let allow = stack.nodes().map(|node| node.allow_dir()).collect();
+    let suspensions = Suspensions::new(&api, allow);
     let mut rows = Vec::new();
     rows.push(("nothing else", suspensions.beside(&suspender, nothing()).await?));
     rows.push(("32 clients create", {
@@ -246,16 +253,28 @@ async fn known(api: &Api, began: Instant) -> anyhow::Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
+/// How long suspensions took.
+#[derive(Default)]
+struct Taken {
+    /// Until no node lets the user in.
+    refused: Latencies,
+    /// Until the request was answered.
+    answered: Latencies,
+}
+
 /// Suspends users, each once.
 struct Suspensions {
     api: Api,
+    /// The allow-list of each node.
+    allow: Vec<PathBuf>,
     next: AtomicU32,
 }
 
 impl Suspensions {
-    fn new(api: &Api) -> Self {
+    fn new(api: &Api, allow: Vec<PathBuf>) -> Self {
         Self {
             api: api.clone(),
+            allow,
             next: AtomicU32::new(1),
         }
     }
@@ -265,7 +284,7 @@ impl Suspensions {
         &self,
         floor: &floor::Suspender,
         other: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<Beside> {
+    ) -> anyhow::Result<Ended> {
         let started = Instant::now();
         let floor = floor.measure(SAMPLES).await?.summary();
         let stop = CancellationToken::new();
@@ -275,35 +294,57 @@ impl Suspensions {
             drop(until);
             done
         };
-        let (done, ours) = tokio::join!(other, self.suspend(&stop));
+        let (done, taken) = tokio::join!(other, self.suspend(&stop));
         done?;
-        let ours = ours?.summary();
-        screen::done(
-            "Suspend",
-            &format!("p50 {:.1} ms, p99 {:.1} ms", ours.p50_ms, ours.p99_ms),
-            started.elapsed(),
+        let Taken { refused, answered } = taken?;
+        let (refused, answered) = (refused.summary(), answered.summary());
+        let result = format!(
+            "refused everywhere: p50 {:.1} ms, p99 {:.1} ms",
+            refused.p50_ms, refused.p99_ms
         );
-        Ok(Beside { ours, floor })
+        screen::done("Suspend", &result, started.elapsed());
+        Ok(Ended {
+            refused,
+            answered,
+            floor,
+        })
     }
 
-    async fn suspend(&self, stop: &CancellationToken) -> anyhow::Result<Latencies> {
-        let mut latencies = Latencies::default();
+    async fn suspend(&self, stop: &CancellationToken) -> anyhow::Result<Taken> {
+        let mut taken = Taken::default();
         while !stop.is_cancelled() {
             let name = format!("{}{:07}", Creator::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
-            let began = Instant::now();
-            let answer = self
-                .api
-                .change_user(&name, &json!({ "active": false }), Some(WAIT))
-                .await?;
-            let answer = answer.expect(200)?;
+            let user = self.api.user(&name).await?.expect(200)?.body;
+            let profile = Path::new(user["ovpn_path"].as_str().context("a user without profile")?);
+            let credential = profile.file_stem().context("a profile without name")?;
+            let files: Vec<PathBuf> = self.allow.iter().map(|dir| dir.join(credential)).collect();
             ensure!(
-                answer.body["synced"] == true,
-                "not applied in {WAIT:?}: {}",
-                answer.text
+                files.iter().all(|file| file.exists()),
+                "{name} is not let in everywhere"
             );
-            latencies.record(began.elapsed());
+            let began = Instant::now();
+            let refused = async {
+                while files.iter().any(|file| file.exists()) {
+                    ensure!(began.elapsed() < WAIT, "{name} is let in after {WAIT:?}");
+                    tokio::time::sleep(LOOK).await;
+                }
+                Ok(began.elapsed())
+            };
+            let suspend = json!({ "active": false });
+            let answered = async {
+                let answer = self.api.change_user(&name, &suspend, Some(WAIT)).await?.expect(200)?;
+                ensure!(
+                    answer.body["synced"] == true,
+                    "not applied in {WAIT:?}: {}",
+                    answer.text
+                );
+                Ok(began.elapsed())
+            };
+            let (refused, answered) = tokio::try_join!(refused, answered)?;
+            taken.refused.record(refused);
+            taken.answered.record(answered);
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(latencies)
+        Ok(taken)
     }
 }
