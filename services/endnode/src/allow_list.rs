@@ -216,6 +216,58 @@ impl AllowList {
         Ok(contents)
     }
 
+    /// The credentials whose file is not as `wanted` has it. Changes nothing but a lost folder, which is made again.
+    pub fn compare(&self, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
+        self.prepare()?;
+        let present = self.list()?.names;
+        let mut differing: BTreeSet<CommonName> = present.symmetric_difference(wanted).cloned().collect();
+        for name in present.intersection(wanted) {
+            if !matches!(self.entry(name)?, Entry::Ours) {
+                differing.insert(name.clone());
+            }
+        }
+        Ok(differing)
+    }
+
+    /// The same on a thread of its own: it looks at each file.
+    pub async fn compare_beside(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
+        let list = self.clone();
+        match tokio::task::spawn_blocking(move || list.compare(&wanted)).await {
+            Ok(differing) => differing,
+            Err(join) => match join.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process stops.
+                Err(_cancelled) => Ok(BTreeSet::new()),
+            },
+        }
+    }
+
+    /// Of these credentials, refuses those that are not `wanted`, and then lets in the others.
+    pub fn mend(
+        &self,
+        names: &BTreeSet<CommonName>,
+        wanted: &BTreeSet<CommonName>,
+    ) -> Result<Reconciled, AllowListError> {
+        let mut changes = Reconciled::default();
+        for name in names.difference(wanted) {
+            if self.deny(name)? {
+                changes.removed.push(name.clone());
+            }
+        }
+        for name in names.intersection(wanted) {
+            let was_there = !matches!(self.entry(name)?, Entry::Missing);
+            if !self.allow(name)? {
+                continue;
+            }
+            if was_there {
+                changes.repaired.push(name.clone());
+            } else {
+                changes.added.push(name.clone());
+            }
+        }
+        Ok(changes)
+    }
+
     /// Makes the folder hold exactly `wanted`: refuses first, lets in second. A lost folder is made again.
     pub fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, AllowListError> {
         self.prepare()?;

@@ -47,6 +47,18 @@ impl VpnBackend for Vpn {
         ask!(self, backend => backend.disconnect(names, parting).await)
     }
 
+    async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {
+        ask!(self, backend => backend.compare(wanted).await)
+    }
+
+    async fn mend(
+        &self,
+        names: &BTreeSet<CommonName>,
+        wanted: &BTreeSet<CommonName>,
+    ) -> Result<Reconciled, BackendError> {
+        ask!(self, backend => backend.mend(names, wanted).await)
+    }
+
     async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
         ask!(self, backend => backend.reconcile(wanted).await)
     }

@@ -54,6 +54,11 @@ struct Turn {
 }
 
 impl Turn {
+    /// Who is refused whatever the journal says.
+    fn refused(&self) -> HashSet<CommonName> {
+        self.unjournaled.values().flatten().cloned().collect()
+    }
+
     /// The journal holds these commands.
     fn journaled(&mut self, commands: &[Command]) {
         if !self.unjournaled.is_empty() {
@@ -258,8 +263,30 @@ impl Applier {
 
     /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
-        let turn = self.inner.turn.lock().await;
-        self.inner.reconcile(&turn).await
+        let inner = &self.inner;
+        // A look at all credentials takes long where there are many. It holds up nobody, and mostly finds nothing.
+        let (door, unjournaled) = {
+            let turn = inner.turn.lock().await;
+            (turn.door, turn.refused())
+        };
+        let wanted = inner.wanted(door, &unjournaled).await?;
+        let differing = inner.vpn.compare(wanted).await.map_err(ProjectError::from)?;
+        if differing.is_empty() {
+            return Ok(Reconciled::default());
+        }
+        let turn = inner.turn.lock().await;
+        let (names, refused) = (differing.clone(), turn.refused());
+        let mut wanted = match turn.door {
+            Door::Open => {
+                inner
+                    .journal
+                    .read(move |records| records.wanted_among(&names, Utc::now()))
+                    .await?
+            }
+            Door::Closed => BTreeSet::new(),
+        };
+        wanted.retain(|name| !refused.contains(name));
+        Ok(inner.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
     /// Lets nobody in from now on, until [`Self::open`]. Sessions are ended by [`VpnBackend::enforce`](crate::backend::VpnBackend::enforce).
@@ -301,15 +328,18 @@ impl Applier {
 }
 
 impl Inner {
-    async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
-        let now = Utc::now();
-        let mut wanted = match turn.door {
-            Door::Open => self.journal.read(move |records| records.wanted(now)).await?,
+    /// Everybody who may log in.
+    async fn wanted(&self, door: Door, refused: &HashSet<CommonName>) -> Result<BTreeSet<CommonName>, ApplyError> {
+        let mut wanted = match door {
+            Door::Open => self.journal.read(|records| records.wanted(Utc::now())).await?,
             Door::Closed => BTreeSet::new(),
         };
-        for name in turn.unjournaled.values().flatten() {
-            wanted.remove(name);
-        }
+        wanted.retain(|name| !refused.contains(name));
+        Ok(wanted)
+    }
+
+    async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
+        let wanted = self.wanted(turn.door, &turn.refused()).await?;
         Ok(self.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
     }
 

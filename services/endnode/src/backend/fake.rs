@@ -119,6 +119,31 @@ impl VpnBackend for FakeBackend {
         Ok(self.lock().cut(|_, session| is_one_of(names, session)))
     }
 
+    async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {
+        Ok(self.lock().allowed.symmetric_difference(&wanted).cloned().collect())
+    }
+
+    async fn mend(
+        &self,
+        names: &BTreeSet<CommonName>,
+        wanted: &BTreeSet<CommonName>,
+    ) -> Result<Reconciled, BackendError> {
+        let mut state = self.lock();
+        let mut changes = Reconciled::default();
+        for name in names {
+            match (wanted.contains(name), state.allowed.contains(name)) {
+                (true, false) => changes.added.push(name.clone()),
+                (false, true) => changes.removed.push(name.clone()),
+                (true, true) | (false, false) => {}
+            }
+        }
+        state.allowed.extend(changes.added.iter().cloned());
+        for name in &changes.removed {
+            state.allowed.remove(name);
+        }
+        Ok(changes)
+    }
+
     async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
         let mut state = self.lock();
         let changes = Reconciled {

@@ -46,6 +46,18 @@ impl VpnBackend for FilesOnlyBackend {
         Ok(CutSessions::default())
     }
 
+    async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {
+        Ok(self.allow_list.compare_beside(wanted).await?)
+    }
+
+    async fn mend(
+        &self,
+        names: &BTreeSet<CommonName>,
+        wanted: &BTreeSet<CommonName>,
+    ) -> Result<Reconciled, BackendError> {
+        Ok(self.allow_list.mend(names, wanted)?)
+    }
+
     async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
         Ok(self.allow_list.reconcile(wanted)?)
     }

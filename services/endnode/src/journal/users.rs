@@ -174,6 +174,26 @@ impl Records<'_> {
         Ok(wanted)
     }
 
+    /// Those among these credentials that may log in.
+    pub fn wanted_among(
+        &self,
+        names: &BTreeSet<CommonName>,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeSet<CommonName>, JournalError> {
+        let select = "
+            SELECT 1 FROM credentials JOIN users USING (user_key)
+            WHERE common_name = ?2
+              AND present = 1 AND active = 1 AND removed_by IS NULL AND (expires_at IS NULL OR expires_at > ?1)";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let mut wanted = BTreeSet::new();
+        for name in names {
+            if statement.exists(rusqlite::params![micros(now), name.as_str()])? {
+                wanted.insert(name.clone());
+            }
+        }
+        Ok(wanted)
+    }
+
     /// Counts the users and digests what is applied of them. Of a user whose first revision is not applied completely that revision counts:
     /// it is let in already, and management must notice when it does not know such a user. While management waits for it, it compares nothing.
     pub fn tally(&self) -> Result<Tally, JournalError> {

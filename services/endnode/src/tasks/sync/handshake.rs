@@ -23,7 +23,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 const PREPARING: Duration = Duration::from_millis(250);
 /// Between two questions of a node that must not serve.
 const REFUSED: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Management may compare much before it answers. One that starts anew prompts, so that nobody waits for one that is gone.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One handshake to its end. Returns when to have the next one.
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
@@ -75,6 +76,15 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
 }
 
 async fn ask(shared: &Shared) -> Result<SyncReply, SyncError> {
+    loop {
+        tokio::select! {
+            reply = ask_once(shared) => return reply,
+            () = shared.node.wakes.prompt.woken() => {}
+        }
+    }
+}
+
+async fn ask_once(shared: &Shared) -> Result<SyncReply, SyncError> {
     // Taken before the journal is read: what is applied meanwhile may be missing from the digest.
     let at = Utc::now();
     let (snapshot, tally, queued_intents) = shared

@@ -1,6 +1,6 @@
 //! Answers the handshake of a node: it holds what it should, or gets all its commands again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::Utc;
 use sea_orm::{
@@ -34,6 +34,9 @@ use crate::{
         transact::transact,
     },
 };
+
+/// How long to forget what a node applied before it hears that this goes on.
+const FORGETS_FOR: Duration = Duration::from_secs(1);
 
 /// Why a handshake was not answered; the node asks again.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +145,8 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
 async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "the stream gets what the node should hold".to_owned();
-    if request.last_sequence == 0 {
-        forget_applied(app, node).await?;
+    if request.last_sequence == 0 && !forget_applied(app, node, FORGETS_FOR).await? {
+        return Ok(SyncAnswer::Preparing { reason });
     }
     let unpublished = placement::Entity::find()
         .filter(placement::Column::ServerId.eq(node.clone()))

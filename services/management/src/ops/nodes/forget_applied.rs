@@ -1,5 +1,7 @@
 //! A node lost what it held: nothing of it counts as applied any more.
 
+use std::time::{Duration, Instant};
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use vpnmanager_nats::ids::NodeId;
 
@@ -14,12 +16,16 @@ struct UserId {
 }
 
 /// Marks everything that the node applied, removals too, as not applied, and its users as not synced. The node's acks mark them again.
-pub async fn forget_applied(app: &App, node: &NodeId) -> Result<(), DbErr> {
-    let mut after = 0;
+/// Returns whether all is marked: it stops after `within`, because somebody waits for the answer. Call it again.
+pub async fn forget_applied(app: &App, node: &NodeId, within: Duration) -> Result<bool, DbErr> {
+    let (begun, mut after) = (Instant::now(), 0);
     while let Some(last) = transact(&app.db, |tx| async move { forget_some(&tx, node, after).await }).await? {
+        if begun.elapsed() > within {
+            return Ok(false);
+        }
         after = last;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes users in the order of their ids, beginning after `after`, and returns the last one.
