@@ -24,7 +24,7 @@ const PREPARING: Duration = Duration::from_millis(250);
 /// Between two questions of a node that must not serve.
 const REFUSED: Duration = Duration::from_secs(10);
 /// Management may compare much before it answers. One that starts anew prompts, so that nobody waits for one that is gone.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One handshake to its end. Returns when to have the next one.
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
