@@ -17,7 +17,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Fleet, Goal, UserPlacements, is_given_up, is_open, missing_nodes},
+        placement::{Fleet, Goal, UserPlacements, is_open, missing_nodes},
     },
     ops::{
         audit::{self, Entry},
@@ -90,7 +90,7 @@ async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Go
         open.into_iter().map(|(pool, count)| (pool.to_owned(), count)).unzip();
     let given_up: Vec<String> = servers
         .iter()
-        .filter(|server| is_given_up(server, goal.lost_before))
+        .filter(|server| fleet.is_given_up(server, goal.lost_before))
         .map(|server| server.name.to_string())
         .collect();
     let statement = Statement::from_sql_and_values(

@@ -60,7 +60,11 @@ async fn fleet(nodes: u8) -> Stack {
     for number in 1..=nodes {
         enrol(&stack, &format!("node-{number}")).await;
     }
-    run(&stack.app.db, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
+    run(
+        &stack.app.db,
+        "UPDATE servers SET state = 'healthy', heard_since = now() - interval '1 day', last_sync = now()",
+    )
+    .await;
     stack
 }
 
