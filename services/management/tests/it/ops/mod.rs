@@ -20,6 +20,7 @@ mod starting;
 mod sync;
 mod totals;
 mod transact;
+mod upgraded;
 mod urgent;
 
 use chrono::Utc;
