@@ -1,4 +1,4 @@
-//! `replicas`: the replicas of management, and when each last could not hear.
+//! `replicas`: the replicas of management, and since when each hears.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,6 +12,10 @@ pub struct Model {
     pub server_id: String,
     /// When it last could not hear, or not record, what nodes sent.
     pub deaf_at: DateTimeUtc,
+    /// Since when it has heard, and recorded, all that nodes sent; `None` while it does not.
+    pub heard_since: Option<DateTimeUtc>,
+    /// When it last said that it hears: each second.
+    pub heard_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -57,6 +57,8 @@ pub struct Model {
     pub state_since: DateTimeUtc,
     /// When its latest heartbeat arrived.
     pub last_seen: Option<DateTimeUtc>,
+    /// Since when it has been heard without a break; means nothing while it is stale or lost. `None`: not heard since this is recorded.
+    pub heard_since: Option<DateTimeUtc>,
     /// When it was lost; `None` again once it is healthy and in sync.
     pub lost_since: Option<DateTimeUtc>,
     /// Whether an operator asked to move its clients to other nodes.

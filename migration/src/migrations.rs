@@ -24,6 +24,8 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000031_urgent"),
     sql!("m20261128_000032_node_faults"),
     sql!("m20261128_000033_asked_pool"),
+    sql!("m20261128_000034_heard_since"),
+    sql!("m20261128_000035_hearing"),
 ];
 
 /// A migration that runs one file of SQL.

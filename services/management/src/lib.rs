@@ -9,6 +9,7 @@ pub mod hearing;
 pub mod pki;
 mod pooler;
 pub mod reach;
+pub mod renewal;
 pub mod schema;
 pub mod start;
 pub mod storage;

@@ -40,6 +40,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Messages of one node that wait to be read; more are dropped. With the largest message this is 8 MB.
 const INBOUND_ROOM: usize = 128;
+/// No connection is used for longer. Whatever it keeps from before a failover ends then.
+const MAX_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// A connection that was idle for longer is tested before it is used.
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
@@ -137,6 +139,7 @@ async fn connect_database(
         .connect_timeout(ACQUIRE_TIMEOUT)
         .statement_timeout(STATEMENT_TIMEOUT)
         .test_before_acquire_if_idle_for(TEST_IF_IDLE_FOR)
+        .max_lifetime(MAX_LIFETIME)
         .sqlx_logging(false);
     options.map_sqlx_postgres_opts(move |options| {
         let options = options.options(PLANNING).options(ABANDONED);

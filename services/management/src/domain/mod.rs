@@ -8,6 +8,7 @@ pub mod acks;
 pub mod clones;
 pub mod command;
 pub mod conduct;
+pub mod continuity;
 pub mod drift;
 pub mod endpoint;
 pub mod enrolment;

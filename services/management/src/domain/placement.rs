@@ -10,7 +10,7 @@
 //! | [`is_open`]: may an operator choose it as home? | the same, and not lost since it was last in sync |
 //! | [`Fleet::is_candidate`]: does it get users that nobody wants elsewhere? | open, and running OpenVPN unless no open node of its pool does |
 //! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
-//! | [`is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER` |
+//! | [`Fleet::is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER`, in which another node of its pool was heard all the time |
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,9 +40,12 @@ pub fn may_inherit(server: &server::Model) -> bool {
     is_open(server) && server.state == NodeState::Healthy && server.resync_since.is_none() && server.last_sync.is_some()
 }
 
-/// Whether the node has been lost since before `lost_before`; it then no longer counts as a replica.
-pub fn is_given_up(server: &server::Model, lost_before: DateTime<Utc>) -> bool {
-    server.state == NodeState::Lost && server.lost_since.is_some_and(|since| since < lost_before)
+/// Whether nodes in this state are heard.
+pub fn is_heard(state: NodeState) -> bool {
+    match state {
+        NodeState::Healthy | NodeState::Degraded => true,
+        NodeState::Enrolled | NodeState::Stale | NodeState::Lost => false,
+    }
 }
 
 /// A lost node that is heard of again.
@@ -77,6 +80,8 @@ pub struct Fleet {
     openvpn: HashMap<NodeId, OpenvpnState>,
     /// Pools with an open node that is known to run OpenVPN.
     running: HashSet<String>,
+    /// Since when each pool has been heard: since when one of its nodes has been, without a break.
+    heard: HashMap<String, DateTime<Utc>>,
 }
 
 impl Fleet {
@@ -87,8 +92,16 @@ impl Fleet {
             Some(OpenvpnState::Absent) | None => false,
         };
         let running = servers.iter().filter(is_known_to_run);
+        let mut heard: HashMap<String, DateTime<Utc>> = HashMap::new();
+        for server in servers.iter().filter(|server| is_heard(server.state)) {
+            if let Some(since) = server.heard_since {
+                let first = heard.entry(server.pool.clone()).or_insert(since);
+                *first = since.min(*first);
+            }
+        }
         Self {
             running: running.map(|server| server.pool.clone()).collect(),
+            heard,
             servers,
             openvpn,
         }
@@ -113,6 +126,17 @@ impl Fleet {
     /// node of its pool is known to run it. A node that was never heard of keeps nobody from being chosen.
     pub fn is_candidate(&self, server: &server::Model) -> bool {
         is_open(server) && !(self.runs_none(&server.name) && self.running.contains(&server.pool))
+    }
+
+    /// Whether the node is lost, and has been silent since before `lost_before` while others spoke; it then no longer counts as a replica.
+    /// Silence counts from when another node of its pool has been heard: when all were away, the one that returns first says nothing about
+    /// the others.
+    pub fn is_given_up(&self, server: &server::Model, lost_before: DateTime<Utc>) -> bool {
+        // A lost node is not heard, so whoever is heard is another one.
+        let (Some(lost_since), Some(heard_since)) = (server.lost_since, self.heard.get(&server.pool)) else {
+            return false;
+        };
+        server.state == NodeState::Lost && lost_since.max(*heard_since) < lost_before
     }
 
     /// Whether the node gets users whose home is lost: it is a candidate and [`may_inherit`].
@@ -211,7 +235,7 @@ pub struct UserPlacements<'a> {
 pub struct Goal {
     /// Nodes for each user, including its home.
     pub replicas: usize,
-    /// A node that has been lost since before this time no longer counts.
+    /// A node that [is given up](Fleet::is_given_up) since before this time no longer counts.
     pub lost_before: DateTime<Utc>,
 }
 
@@ -223,7 +247,7 @@ pub fn missing_nodes(placed: UserPlacements<'_>, fleet: &Fleet, goal: Goal) -> V
     let given_up = |node: &NodeId| {
         fleet
             .find(node)
-            .is_some_and(|server| is_given_up(server, goal.lost_before))
+            .is_some_and(|server| fleet.is_given_up(server, goal.lost_before))
     };
     let held = placed.placements;
     let home = held

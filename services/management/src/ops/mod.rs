@@ -15,6 +15,7 @@ pub mod keys;
 pub mod archive;
 pub mod audit;
 pub mod audit_room;
+pub(crate) mod columns;
 pub mod housekeeping;
 pub mod read_audit;
 pub mod sqlstate;

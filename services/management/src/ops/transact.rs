@@ -4,11 +4,16 @@ use std::{error::Error, iter::successors, ops::Deref, sync::Arc, time::Duration}
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 
-use crate::ops::sqlstate::meaning;
+use crate::{
+    ops::sqlstate::{Meaning, meaning},
+    renewal::renew,
+};
 
 use vpnmanager_runtime::backoff::{Backoff, jittered};
 
 const MAX_TRIES: u32 = 6;
+/// Of those that a connection refuses because it takes no changes.
+const MAX_TRIES_READ_ONLY: u32 = 3;
 /// Between two tries, so that those who lost against each other do not meet again.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 
@@ -25,7 +30,7 @@ impl Deref for Transaction {
 }
 
 /// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction, or where another one
-/// holds what is needed, `operation` runs again from the beginning, six times in all. So it must do nothing outside the transaction. An error that keeps the database's as its
+/// holds what is needed, `operation` runs again from the beginning, six times in all; where a connection takes no changes, three times, on new ones. So it must do nothing outside the transaction. An error that keeps the database's as its
 /// source is recognised.
 ///
 /// The handle is passed by value because the compiler cannot prove yet that the future of an `async |transaction: &_|` closure may move
@@ -42,6 +47,12 @@ where
         match &result {
             Err(error) if tries < MAX_TRIES && is_worth_another_try(error) => {
                 tokio::time::sleep(jittered(PAUSE.after(tries))).await;
+                tries += 1;
+            }
+            // After a failover the connection may be an old one. It is back in the pool after the pause.
+            Err(error) if tries < MAX_TRIES_READ_ONLY && means(error, Meaning::ReadOnly) => {
+                tokio::time::sleep(jittered(PAUSE.after(tries))).await;
+                renew(db);
                 tries += 1;
             }
             Ok(_) | Err(_) => return result,
@@ -64,7 +75,16 @@ where
 
 /// Whether the error, or one that caused it, is the database's answer to the loser.
 fn is_worth_another_try(error: &(dyn Error + 'static)) -> bool {
+    meanings(error).any(Meaning::is_worth_another_try)
+}
+
+fn means(error: &(dyn Error + 'static), wanted: Meaning) -> bool {
+    meanings(error).any(|meaning| meaning == wanted)
+}
+
+/// What the error, and those that caused it, mean where they are the database's.
+fn meanings<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = Meaning> + 'a {
     successors(Some(error), |&error| error.source())
         .filter_map(|error| error.downcast_ref())
-        .any(|error| meaning(error).is_worth_another_try())
+        .map(meaning)
 }

@@ -8,7 +8,7 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 use crate::{
     app::App,
     ops::{
-        nodes::note_deafness::heard_since,
+        nodes::note_hearing::heard_since,
         placement::{readmit::readmit_nodes, rehome::rehome_users},
     },
 };
@@ -37,7 +37,8 @@ impl Reconciler for Failover {
         // Time in which management could not hear counts for nothing: a home moves when its node was silent for the whole time while others
         // could be heard.
         let health = app.config.health;
-        let heard_for = Utc::now() - heard_since(app).await?;
+        let heard_since = heard_since(app).await?;
+        let heard_for = Utc::now() - heard_since;
         if heard_for.to_std().unwrap_or_default() < health.rehome_after.max(health.lost_after) {
             return Ok(Next::Idle);
         }

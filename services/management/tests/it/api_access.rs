@@ -36,6 +36,7 @@ fn body_of(id: &str) -> Value {
     match id {
         "create_user" => json!({ "username": "nobody" }),
         "register_endnode" => registration("node-1").body(),
+        "move_endnode" => json!({ "pool": "sales" }),
         _ => json!({}),
     }
 }

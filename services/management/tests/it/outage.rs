@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use poem::http::StatusCode;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use vpnmanager_management::reach::{Finding, Reach};
+use vpnmanager_management::{
+    reach::{Finding, Reach},
+    renewal::is_read_only,
+};
 use vpnmanager_testbed::{postgres, wait};
 
-use crate::database::{fresh_database, run};
+use crate::database::{connect, fresh_database, run};
 use crate::logs::Logs;
 use crate::queries::Queries;
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
@@ -161,4 +164,57 @@ async fn what_the_database_refuses_is_answered_by_its_meaning() {
         StatusCode::CREATED,
     )
     .await;
+}
+
+#[tokio::test]
+async fn connections_that_take_no_changes_are_left_when_new_ones_take_them() {
+    let database = fresh_database().await;
+    let stack = Stack::start_on(&database, &[]).await;
+    stack.enrol("node-1").await;
+    let (client, admin) = (stack.client(), connect(&database).await);
+    let (_, name) = database.rsplit_once('/').expect("a URL with a database");
+    let name = name.split('?').next().unwrap_or_default();
+    let create = async |username: &str| {
+        let body = json!({ "username": username });
+        let request = client.post("/api/users").admin().body_json(&body);
+        request.send().await.0.status()
+    };
+    // What is set for a database counts for sessions that begin later.
+    run(
+        &admin,
+        &format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on"),
+    )
+    .await;
+    let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    run(&admin, end_all).await;
+    wait::until(SOON, "all sessions to be read-only", async || {
+        create("early").await == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await
+    .expect("read-only");
+    let held: Vec<_> = futures_util::future::join_all((0..8).map(|_| stack.app.db.begin())).await;
+    run(
+        &admin,
+        &format!("BEGIN READ WRITE; ALTER DATABASE \"{name}\" RESET default_transaction_read_only; COMMIT"),
+    )
+    .await;
+    drop(held);
+
+    // Those that were ended are not replaced yet.
+    let seconds = Duration::from_secs(5);
+    wait::until(seconds, "a change to be made", async || {
+        create("alice").await == StatusCode::CREATED
+    })
+    .await
+    .expect("made");
+    wait::until(SOON, "the connections of tasks to take changes", async || {
+        let old = [&stack.app.db, &stack.app.leases].map(is_read_only);
+        futures_util::future::join_all(old)
+            .await
+            .into_iter()
+            .all(|found| matches!(found, Ok(false)))
+    })
+    .await
+    .expect("left");
 }

@@ -36,6 +36,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         state_reason: None,
         state_since: now,
         last_seen: Some(now),
+        heard_since: Some(now - TimeDelta::days(1)),
         lost_since: None,
         draining: false,
         capacity: None,
@@ -93,8 +94,8 @@ fn placed(server: &str, role: Role) -> placement::Model {
 }
 
 #[test]
-fn which_nodes_take_users_inherit_and_are_given_up() {
-    let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+fn which_nodes_take_users_and_inherit() {
+    let now = Utc::now();
     let with = |change: fn(&mut server::Model)| {
         let mut server = server("n");
         change(&mut server);
@@ -122,9 +123,84 @@ fn which_nodes_take_users_inherit_and_are_given_up() {
         let found = [takes_users(&server), is_open(&server), may_inherit(&server)];
         assert_eq!(found, expected, "{what}");
     }
-    assert!(is_given_up(&lost("n", now - hour), now));
-    assert!(!is_given_up(&lost("n", now), now - hour));
-    assert!(!is_given_up(&server("n"), now));
+}
+
+#[test]
+fn a_node_is_given_up_after_its_silence_while_another_one_of_its_pool_was_heard() {
+    let now = Utc::now();
+    let ago = |minutes| now - TimeDelta::minutes(minutes);
+    let heard = |state, minutes| server::Model {
+        state,
+        heard_since: Some(ago(minutes)),
+        ..server("other")
+    };
+    let elsewhere = server::Model {
+        pool: "elsewhere".to_owned(),
+        ..server("other")
+    };
+    let unknown = server::Model {
+        heard_since: None,
+        ..server("other")
+    };
+    let long_lost = lost("n", ago(60));
+    // (what, the node, the others, whether it is given up after five minutes)
+    let cases = [
+        (
+            "silent while another one spoke",
+            &long_lost,
+            vec![heard(NodeState::Healthy, 90)],
+            true,
+        ),
+        (
+            "the other one is ill",
+            &long_lost,
+            vec![heard(NodeState::Degraded, 90)],
+            true,
+        ),
+        (
+            "lost a moment ago",
+            &lost("n", ago(4)),
+            vec![heard(NodeState::Healthy, 90)],
+            false,
+        ),
+        ("it is there", &server("n"), vec![heard(NodeState::Healthy, 90)], false),
+        (
+            "all were away, and one returned",
+            &long_lost,
+            vec![heard(NodeState::Healthy, 4)],
+            false,
+        ),
+        (
+            "it did not follow",
+            &long_lost,
+            vec![heard(NodeState::Healthy, 6)],
+            true,
+        ),
+        (
+            "the first of those that speak counts",
+            &long_lost,
+            vec![heard(NodeState::Healthy, 1), heard(NodeState::Healthy, 6)],
+            true,
+        ),
+        (
+            "the others are silent too",
+            &long_lost,
+            vec![heard(NodeState::Lost, 90), heard(NodeState::Stale, 90)],
+            false,
+        ),
+        ("those of another pool do not count", &long_lost, vec![elsewhere], false),
+        (
+            "nobody knows since when the other one is heard",
+            &long_lost,
+            vec![unknown],
+            false,
+        ),
+        ("it is alone", &long_lost, Vec::new(), false),
+    ];
+    for (what, node, mut others, expected) in cases {
+        others.push(node.clone());
+        assert_eq!(fleet(&others).is_given_up(node, ago(5)), expected, "{what}");
+    }
 }
 
 #[test]

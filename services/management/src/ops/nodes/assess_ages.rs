@@ -19,7 +19,7 @@ use crate::{
         audit,
         nodes::{
             change_state::{Cause, Transition, change_state},
-            note_deafness::heard_since,
+            note_hearing::heard_since,
         },
         transact::transact,
     },
@@ -30,12 +30,12 @@ use crate::{
 ///
 /// When all nodes that were there fell silent together, one alarm names the likely cause, and their own lines are no alarms.
 ///
-/// The silence of a node counts from when every replica could hear: while one is behind, or drops what nodes send, nobody is called stale
-/// or lost.
+/// The silence of a node counts from when management hears: while every replica is behind, or drops what nodes send, nobody is called stale
+/// or lost. After time that this process did not notice it counts anew.
 pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
     let (db, limits) = (&app.db, app.config.health);
-    let now = Utc::now();
     let heard_since = heard_since(app).await?;
+    let now = Utc::now();
     let silent_since = now - limits.stale_after;
     let silent = server::Entity::find()
         .filter(server::COLUMN.last_seen.lt(silent_since))

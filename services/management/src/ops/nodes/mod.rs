@@ -15,8 +15,8 @@ pub mod request_handshakes;
 
 pub mod assess_ages;
 pub mod change_state;
-pub mod note_deafness;
 pub mod note_excess;
+pub mod note_hearing;
 pub mod received;
 pub mod record_heartbeats;
 pub mod track_agent_runs;

@@ -21,6 +21,7 @@ use crate::{
         conduct::recent_excess,
         endpoint::asks_for_another_pool,
         health::{self, Assessment, Circumstances},
+        placement::is_heard,
     },
     ops::{
         audit::Entry,
@@ -196,15 +197,17 @@ async fn follow(
     received: &Received,
     assessment: Assessment,
 ) -> Result<Option<Entry>, DbErr> {
-    server::Entity::update_many()
+    let mut update = server::Entity::update_many()
         .col_expr(server::Column::LastSeen, Expr::value(received.at.trunc_subsecs(6)))
         .col_expr(
             server::Column::AgentVersion,
             Expr::value(received.heartbeat.agent_version.clone()),
         )
-        .filter(server::Column::Name.eq(server.name.clone()))
-        .exec(transaction)
-        .await?;
+        .filter(server::Column::Name.eq(server.name.clone()));
+    if server.heard_since.is_none() || !is_heard(server.state) {
+        update = update.col_expr(server::Column::HeardSince, Expr::value(received.at.trunc_subsecs(6)));
+    }
+    update.exec(transaction).await?;
     let changed = assessment.state != server.state;
     let mut entry = None;
     if changed || assessment.reason != server.state_reason {

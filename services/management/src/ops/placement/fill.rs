@@ -17,10 +17,11 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Fleet, Goal, UserPlacements, is_given_up, is_open, missing_nodes},
+        placement::{Fleet, Goal, UserPlacements, is_open, missing_nodes},
     },
     ops::{
         audit::{self, Entry},
+        columns::columns_of,
         credentials::give::{NewCredential, give_credentials},
         placement::read_fleet::read_fleet_locked,
         publications::make_due::{Urgency, want_newest},
@@ -90,14 +91,15 @@ async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Go
         open.into_iter().map(|(pool, count)| (pool.to_owned(), count)).unzip();
     let given_up: Vec<String> = servers
         .iter()
-        .filter(|server| is_given_up(server, goal.lost_before))
+        .filter(|server| fleet.is_given_up(server, goal.lost_before))
         .map(|server| server.name.to_string())
         .collect();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
+        format!(
+            "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
              candidates AS MATERIALIZED (SELECT * FROM UNNEST($7::text[], $8::text[]) AS c (name, pool))
-         SELECT u.* FROM users u
+         SELECT {} FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
          JOIN pools ON pools.pool = COALESCE(s.pool, $3)
          WHERE u.removed_at IS NULL
@@ -107,6 +109,8 @@ async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Go
            AND EXISTS (SELECT FROM candidates c WHERE c.pool = pools.pool
                        AND NOT EXISTS (SELECT FROM placements p WHERE p.user_id = u.id AND p.server_id = c.name))
          ORDER BY u.id LIMIT $6 FOR NO KEY UPDATE OF u SKIP LOCKED",
+            columns_of::<user::Entity>("u")
+        ),
         [
             pools.into(),
             counts.into(),

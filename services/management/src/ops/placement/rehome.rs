@@ -9,11 +9,7 @@ use tracing::info;
 use vpnmanager_entities::server;
 
 use crate::{
-    domain::{
-        actor::Actor,
-        audit_action::AuditAction,
-        placement::{Heirs, is_given_up},
-    },
+    domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
     ops::{
         audit::{self, Entry},
         placement::{
@@ -37,8 +33,8 @@ pub struct Rehomed {
     pub more: bool,
 }
 
-/// Moves up to 500 users whose home has been lost for longer than `after` and who have a standby that
-/// [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
+/// Moves up to 500 users whose home [is given up](crate::domain::placement::Fleet::is_given_up) after that time and who have a standby
+/// that [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
 /// returns.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
     let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
@@ -63,7 +59,7 @@ async fn rehome_within(transaction: &DatabaseTransaction, after: Duration) -> Re
         let fitting = fleet.servers().iter().filter(|server| fits(server));
         fitting.map(|server| server.name.to_string()).collect()
     };
-    let given_up = names(&|server| is_given_up(server, lost_before));
+    let given_up = names(&|server| fleet.is_given_up(server, lost_before));
     let heirs = names(&|server| fleet.is_heir(server));
     if given_up.is_empty() || heirs.is_empty() {
         return Ok(Vec::new());

@@ -15,6 +15,7 @@ use vpnmanager_nats::{
 use crate::{
     app::App,
     ops::{
+        columns::columns_of,
         nodes::ask::{AskNodeError, ask_node},
         publications::claim::{Claim, publications},
         reports::{apply_acks::Applied, apply_reports::apply_reports, follow_up},
@@ -81,7 +82,8 @@ pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim
     let names = |nodes: &[NodeId]| -> Vec<String> { nodes.iter().map(ToString::to_string).collect() };
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "WITH due AS MATERIALIZED (
+        format!(
+            "WITH due AS MATERIALIZED (
              SELECT id, server_id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements
              WHERE urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
                AND (asked_at IS NULL
@@ -90,7 +92,9 @@ pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim
          WHERE id = ANY (ARRAY(
              SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= CASE WHEN server_id = ANY ($5) THEN 1 ELSE $3 END ORDER BY id LIMIT $2))
              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
-         RETURNING *",
+         RETURNING {}",
+            columns_of::<placement::Entity>("placements")
+        ),
         [
             names(&spared.wholly).into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),

@@ -6,7 +6,10 @@ use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResu
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{envelope::Envelope, ids::NodeId, publish::Publication};
 
-use crate::domain::command::{CommandSource, Endpoint, compose};
+use crate::{
+    domain::command::{CommandSource, Endpoint, compose},
+    ops::columns::columns_of,
+};
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
@@ -29,12 +32,15 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     // An array and not `IN`: PostgreSQL would plan that as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
+        format!(
+            "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
          WHERE id = ANY (ARRAY(
              SELECT id FROM placements
              WHERE published_revision < wanted_revision AND lease_until < now()
              ORDER BY (urgent_since IS NULL), id LIMIT $2 FOR UPDATE SKIP LOCKED))
-         RETURNING *",
+         RETURNING {}",
+            columns_of::<placement::Entity>("placements")
+        ),
         [
             LEASE.as_secs_f64().into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),

@@ -7,12 +7,16 @@ use anyhow::Context;
 use async_nats::{Subscriber, connection::State};
 use chrono::Utc;
 use futures_util::StreamExt;
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::heartbeats::Mailbox;
-use crate::{app::App, ops::nodes::note_deafness::note_deafness};
+use crate::{
+    app::App,
+    ops::nodes::note_hearing::{note_deafness, note_hearing},
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// What stands before the message in the queue of the connection was sent by nodes: a longer wait means that they are heard too late. The
@@ -31,18 +35,20 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
         let is_new = connections.has_changed().context("the connection is gone")?;
         connections.mark_unchanged();
         number += 1;
+        app.hearing.look();
         let hears = !is_new
             && client.connection_state() == State::Connected
             && echo(&app, &subject, &mut echoes, number).await
             && mailbox.behind() < IN_TIME;
+        app.hearing.look();
         if !hears {
             app.hearing.missed_until(Utc::now());
-            if let Err(error) = note_deafness(&app.db, &app.config.server_id).await {
-                warn!(
-                    error = app.reach.explain_any(&error),
-                    "Recording that nodes were not heard failed"
-                );
-            }
+        }
+        if let Err(error) = record(&app, hears).await {
+            warn!(
+                error = app.reach.explain_any(&error),
+                "Recording whether nodes are heard failed"
+            );
         }
         match (was_deaf, hears) {
             (false, false) => {
@@ -58,6 +64,21 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
         }
     }
     Ok(())
+}
+
+/// Records whether this replica hears, for the others.
+async fn record(app: &App, hears: bool) -> Result<(), DbErr> {
+    let replica = &app.config.server_id;
+    let recorded = timeout(IN_TIME, async {
+        if hears {
+            let heard_for = Utc::now() - app.hearing.since();
+            note_hearing(&app.leases, replica, heard_for.to_std().unwrap_or_default()).await
+        } else {
+            note_deafness(&app.leases, replica).await
+        }
+    });
+    let too_late = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+    recorded.await.unwrap_or_else(|_| Err(too_late()))
 }
 
 /// Whether the message with this number comes back in time. Those before it may come late, and prove nothing.

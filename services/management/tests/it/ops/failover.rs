@@ -2,12 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono::Utc;
 use vpnmanager_entities::{credential, placement::Role};
 use vpnmanager_management::{
-    domain::{audit_action::AuditAction, placement::Home},
+    domain::{
+        audit_action::AuditAction,
+        placement::{Goal, Home},
+    },
     ops::{
         nodes::{read::get_node, record_heartbeats::record_heartbeats},
-        placement::{readmit::readmit_nodes, rehome::rehome_users},
+        placement::{fill::place_users, readmit::readmit_nodes, rehome::rehome_users},
         reports::apply_reports::apply_reports,
         users::{create::NewUser, read::UserView},
     },
@@ -102,6 +106,50 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
         );
     }
     assert_eq!(rehome_users(&stack.app.db, AFTER).await.expect("looked").users, 0);
+}
+
+#[tokio::test]
+async fn whoever_returns_first_inherits_nothing_from_those_that_were_away_with_it() {
+    let stack = fleet(3).await;
+    let names: Vec<String> = (0..5).map(|number| format!("user{number}")).collect();
+    for name in &names {
+        create_on_node_1(&stack, name).await;
+    }
+    let before = homes(&stack, &names).await;
+    let db = &stack.app.db;
+    run(
+        db,
+        "UPDATE servers SET state = 'lost', lost_since = now() - interval '1 hour'",
+    )
+    .await;
+    let hear = async |id: &str| {
+        let beat = heartbeat(id, OpenvpnState::Up);
+        record_heartbeats(db, stack.app.config.health, &[beat])
+            .await
+            .expect("recorded");
+        run(db, "UPDATE servers SET lost_since = NULL WHERE state = 'healthy'").await;
+    };
+    hear("node-2").await;
+    let goal = Goal {
+        replicas: 2,
+        lost_before: Utc::now() - AFTER,
+    };
+    assert_eq!(rehome_users(db, AFTER).await.expect("looked").users, 0);
+    place_users(db, goal).await.expect("looked");
+    assert_eq!(homes(&stack, &names).await, before, "node-1 has no time to return");
+    assert_eq!(audited(&stack, AuditAction::UserPlaced).await.len(), 0);
+
+    run(
+        db,
+        "UPDATE servers SET heard_since = now() - interval '6 minutes' WHERE name = 'node-2'",
+    )
+    .await;
+    hear("node-2").await;
+    assert_eq!(
+        rehome_users(db, AFTER).await.expect("moved").users,
+        5,
+        "it did not return"
+    );
 }
 
 #[tokio::test]

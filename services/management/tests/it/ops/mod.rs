@@ -20,6 +20,7 @@ mod starting;
 mod sync;
 mod totals;
 mod transact;
+mod upgraded;
 mod urgent;
 
 use chrono::Utc;
@@ -60,7 +61,11 @@ async fn fleet(nodes: u8) -> Stack {
     for number in 1..=nodes {
         enrol(&stack, &format!("node-{number}")).await;
     }
-    run(&stack.app.db, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
+    run(
+        &stack.app.db,
+        "UPDATE servers SET state = 'healthy', heard_since = now() - interval '1 day', last_sync = now()",
+    )
+    .await;
     stack
 }
 

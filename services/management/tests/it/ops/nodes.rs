@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use vpnmanager_entities::{
     audit_log, bus_revocation, credential,
     placement::Role,
-    replica,
     server::{self, NodeState},
 };
 use vpnmanager_management::ops::{
@@ -15,14 +14,14 @@ use vpnmanager_management::ops::{
     nodes::{
         assess_ages::assess_ages,
         deregister::{DeregisterNodeError, deregister_node},
-        note_deafness::note_deafness,
+        note_hearing::{note_deafness, note_hearing},
         read::get_node,
         received::{Received, Speaker},
         record_heartbeats::record_heartbeats,
     },
     users::remove::remove_user,
 };
-use vpnmanager_management::{app::App, hearing::Hearing};
+use vpnmanager_management::{app::App, domain::continuity::Moment, hearing::Hearing};
 use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
     ids::AgentInstance,
@@ -297,30 +296,65 @@ async fn nodes_that_fall_silent_together_give_one_alarm_and_one_that_dies_alone_
 }
 
 #[tokio::test]
-async fn the_silence_of_a_node_counts_only_while_every_replica_could_hear() {
+async fn the_silence_of_a_node_counts_only_while_a_replica_could_hear() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let db = &stack.app.db;
     fall_silent(&stack, "node-1").await;
 
-    assess_ages(&hears_since(&stack, TimeDelta::seconds(10)))
+    let deaf = hears_since(&stack, TimeDelta::seconds(10));
+    assess_ages(&deaf).await.expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Healthy, "it was deaf");
+    note_hearing(db, "another-replica", Duration::from_secs(20))
+        .await
+        .expect("recorded");
+    run(db, "UPDATE replicas SET heard_at = heard_at - interval '6 s'").await;
+    assess_ages(&deaf).await.expect("assessed");
+    let found = state(&stack, "node-1").await;
+    assert_eq!(found, NodeState::Healthy, "the other one does not say that it hears");
+
+    note_hearing(db, "another-replica", Duration::from_secs(20))
+        .await
+        .expect("recorded");
+    assess_ages(&deaf).await.expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Stale, "the other one heard");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_deaf_for_ever_keeps_no_other_from_judging() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    fall_silent(&stack, "node-1").await;
+    note_deafness(&stack.app.db, "another-replica").await.expect("recorded");
+
+    assess_ages(&hears_since(&stack, TimeDelta::hours(1)))
         .await
         .expect("assessed");
-    assert_eq!(state(&stack, "node-1").await, NodeState::Healthy, "it was deaf itself");
-    let hears = hears_since(&stack, TimeDelta::hours(1));
-    note_deafness(db, "another-replica").await.expect("recorded");
-    assess_ages(&hears).await.expect("assessed");
-    assert_eq!(
-        state(&stack, "node-1").await,
-        NodeState::Healthy,
-        "another one was deaf"
-    );
+    assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
+}
 
-    let long_ago = replica::ActiveModel {
-        server_id: Set("another-replica".to_owned()),
-        deaf_at: Set(Utc::now() - TimeDelta::seconds(20)),
+#[tokio::test]
+async fn management_that_was_stopped_or_whose_clock_was_set_calls_nobody_lost_for_it() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    fall_silent(&stack, "node-1").await;
+    let now = Moment::now();
+    let stopped = Moment {
+        steady: now.steady - Duration::from_secs(45),
+        wall: now.wall - TimeDelta::seconds(45),
     };
-    replica::Entity::update(long_ago).exec(db).await.expect("updated");
-    assess_ages(&hears).await.expect("assessed");
-    assert_eq!(state(&stack, "node-1").await, NodeState::Stale);
+    let set = Moment {
+        wall: now.wall - TimeDelta::minutes(5),
+        ..now
+    };
+    for (what, looked) in [("stopped", stopped), ("set", set)] {
+        let app = App {
+            hearing: Hearing::looked_at(Utc::now() - TimeDelta::hours(1), looked),
+            ..stack.app.clone()
+        };
+        for _ in 0..2 {
+            assess_ages(&app).await.expect("assessed");
+            assert_eq!(state(&stack, "node-1").await, NodeState::Healthy, "{what}");
+        }
+    }
 }

@@ -2,10 +2,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, TransactionTrait as _};
 use tokio::sync::Barrier;
-use vpnmanager_management::ops::{sqlstate::sqlstate, transact::transact};
+use vpnmanager_management::ops::{
+    sqlstate::sqlstate,
+    transact::{Transaction, transact},
+};
 
+use crate::database::{connect, fresh_database, run};
 use crate::stack::Stack;
 
 /// The error of an operation: what the database said is its source.
@@ -113,4 +118,50 @@ async fn of_two_that_wait_for_each_other_both_succeed() {
     one.expect("committed");
     other.expect("committed");
     assert_eq!(tries.into_inner(), 3, "one of them lost once");
+}
+
+#[tokio::test]
+async fn who_meets_connections_from_before_a_failover_gets_a_new_one() {
+    let database = fresh_database().await;
+    let (admin, pool) = (connect(&database).await, connect(&database).await);
+    let (_, name) = database.rsplit_once('/').expect("a URL with a database");
+    let name = name.split('?').next().unwrap_or_default();
+    run(&admin, "CREATE TABLE tries (number INT)").await;
+    // What is set for a database counts for sessions that begin later.
+    run(
+        &admin,
+        &format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on"),
+    )
+    .await;
+    run(
+        &admin,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+    // Four at the same time are four connections.
+    let held = join_all((0..4).map(|_| pool.begin())).await;
+    for transaction in held {
+        transaction.expect("begun").rollback().await.expect("ended");
+    }
+    let write = async || {
+        let insert = async |tx: Transaction| {
+            tx.execute_unprepared("INSERT INTO tries VALUES (1)").await?;
+            Ok::<_, OperationError>(())
+        };
+        transact(&pool, insert).await
+    };
+    let refused = write().await.expect_err("all sessions are read-only");
+    let OperationError::Database(refused) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(sqlstate(&refused).as_deref(), Some("25006"));
+
+    let held = join_all((0..4).map(|_| pool.begin())).await;
+    run(
+        &admin,
+        &format!("BEGIN READ WRITE; ALTER DATABASE \"{name}\" RESET default_transaction_read_only; COMMIT"),
+    )
+    .await;
+    drop(held);
+    write().await.expect("a new connection takes it");
 }
