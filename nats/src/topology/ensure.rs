@@ -3,7 +3,7 @@
 use async_nats::jetstream::{
     self,
     consumer::{PullConsumer, pull},
-    context::GetStreamErrorKind,
+    context::{CreateStreamErrorKind, GetStreamErrorKind},
     stream::{self, Stream},
 };
 
@@ -17,10 +17,14 @@ pub(super) async fn ensure_stream(
     let name = wanted.name.clone();
     let found = match context.get_stream(&name).await {
         Ok(stream) => stream,
-        Err(error) if stream_is_absent(&error) => context
-            .create_stream(wanted.clone())
-            .await
-            .map_err(TopologyError::request(format!("creating the stream {name}")))?,
+        Err(error) if stream_is_absent(&error) => context.create_stream(wanted.clone()).await.map_err(|error| {
+            if let CreateStreamErrorKind::JetStream(inner) = error.kind()
+                && has_no_room(inner.error_code())
+            {
+                return TopologyError::NoRoom { name: name.clone() };
+            }
+            TopologyError::request(format!("creating the stream {name}"))(error)
+        })?,
         Err(error) => return Err(TopologyError::request(format!("reading the stream {name}"))(error)),
     };
     let config = found.cached_info().config.clone();
@@ -39,6 +43,15 @@ pub(super) async fn ensure_stream(
     differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
     differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
     Ok(found)
+}
+
+/// What is stored and reserved is all that the server's `max_file` allows.
+fn has_no_room(code: jetstream::ErrorCode) -> bool {
+    [
+        jetstream::ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        jetstream::ErrorCode::INSUFFICIENT_RESOURCES,
+    ]
+    .contains(&code)
 }
 
 pub(super) fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {

@@ -1,5 +1,7 @@
 //! Why the bus cannot be used as it is.
 
+use super::shapes::REPORTS_ROOM;
+
 /// Why the bus cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
@@ -24,6 +26,16 @@ pub enum TopologyError {
         wanted: String,
         /// The value that it has.
         found: String,
+    },
+    /// The server has no more room to reserve for another stream.
+    #[error(
+        "the bus has reserved all the room that its `max_file` allows ({REPORTS_ROOM} bytes for each node), so it makes no stream {name}: \
+         run `bus-init` again with its other arguments and a larger `--max-store`, or raise `max_file` in nats-server.conf, and restart \
+         nats-server"
+    )]
+    NoRoom {
+        /// The stream.
+        name: String,
     },
     /// A request to the server failed.
     #[error("{action} failed")]

@@ -45,6 +45,7 @@ impl Bus {
                 store_dir: store.clone(),
                 hosts: vec!["bus.test".to_owned()],
                 allow_plaintext,
+                max_store: BusInit::DEFAULT_MAX_STORE,
             };
             bus.run().unwrap();
             format!(

@@ -8,6 +8,8 @@ use vpnmanager_nats::{
     topology::{COMMANDS, EVENTS, EVENTS_CONSUMER, Topology, TopologyError, TopologyOptions, reports_stream},
 };
 
+use vpnmanager_testbed::nats::Nats;
+
 use crate::bare::{Bare, node, put};
 
 #[tokio::test]
@@ -144,4 +146,36 @@ async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {
         .unwrap()
         .cached_info()
         .clone()
+}
+
+#[tokio::test]
+async fn a_node_for_which_the_server_has_no_room_is_told_what_to_raise() {
+    let server = Nats::start(|site| {
+        let config = site.plain_config();
+        config.replace("jetstream {", "jetstream { max_file: 20971520,")
+    });
+    let server = server.await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
+    topology.ensure_node(&node("n1")).await.unwrap();
+
+    let refused = topology.ensure_node(&node("n2")).await.unwrap_err();
+
+    assert!(matches!(refused, TopologyError::NoRoom { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("--max-store"), "{refused}");
+    vpnmanager_nats::storage::prove(&topology, "m1").await.unwrap();
+
+    // What is stored counts too.
+    let mut last = None;
+    for number in 0..40 {
+        let subject = format!("vpn.cmd.n1.filler{number}");
+        client.publish(subject, vec![b'x'; 900 << 10].into()).await.unwrap();
+        client.flush().await.unwrap();
+        if let Err(error) = vpnmanager_nats::storage::prove(&topology, "m1").await {
+            last = Some(error);
+            break;
+        }
+    }
+    let full = last.expect("the room ends");
+    assert!(vpnmanager_nats::storage::is_limit(&full), "{full:?}");
 }

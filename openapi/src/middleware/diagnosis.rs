@@ -2,8 +2,10 @@
 
 use poem::http::Method;
 use serde_json::Value;
+use vpnmanager_runtime::json::{self, JsonError};
 
 use super::allow::Allowed;
+use super::names::shown;
 use super::schema::{faults, with_article};
 use crate::problem::FieldError;
 use crate::spec::resolve;
@@ -18,7 +20,7 @@ pub(super) struct Refused<'r> {
 }
 
 /// What is wrong with a body by the description, before the framework parses it: it would skip members that it does not know. Nothing
-/// where the framework refuses it anyway, because it is of another type or no JSON.
+/// where the framework refuses it anyway, because it is of another type or no JSON. It would also take the last of two members of one name.
 pub(super) fn faults_of_body(
     document: &Value,
     schema: &Value,
@@ -26,8 +28,17 @@ pub(super) fn faults_of_body(
     body: &[u8],
 ) -> Vec<FieldError> {
     let is_json = content_type.is_some_and(|content_type| content_type.to_ascii_lowercase().contains("json"));
-    let value = serde_json::from_slice::<Value>(body).ok().filter(|_| is_json);
-    value.map_or_else(Vec::new, |value| faults(document, schema, &value))
+    if !is_json {
+        return Vec::new();
+    }
+    match json::parse(body) {
+        Ok(value) => faults(document, schema, &value),
+        Err(JsonError::Twice { place }) => vec![FieldError {
+            field: shown(&place),
+            detail: "is given more than once".to_owned(),
+        }],
+        Err(JsonError::Invalid(_)) => Vec::new(),
+    }
 }
 
 /// What is wrong with the body of an operation that takes none. An empty object says nothing, and some clients send it always.

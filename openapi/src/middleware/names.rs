@@ -1,13 +1,13 @@
 //! Names that an operation does not know: which one was meant.
 
-/// How alike two names must be for one to be taken for the other, from 0 to 1. clap asks for 0.7, which one letter of a name has.
-const ALIKE: f64 = 0.75;
+use vpnmanager_runtime::names::nearest;
+
 /// The longest name that is repeated to the caller, in characters.
 const LONGEST: usize = 100;
 
 /// Says that a name is not known, with the nearest one that is, or with all of them.
 pub(super) fn unknown(name: &str, known: &[&str]) -> String {
-    match (nearest(name, known), known) {
+    match (nearest(&shown(name), known), known) {
         (Some(nearest), _) => format!("is not known here; did you mean `{nearest}`?"),
         (None, []) => "is not known here: nothing is taken here".to_owned(),
         (None, known) => format!("is not known here; what is known: {}", known.join(", ")),
@@ -20,16 +20,6 @@ pub(super) fn shown(name: &str) -> String {
         Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
         None => name.to_owned(),
     }
-}
-
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let lower = shown(name).to_lowercase();
-    let likeness = |known: &str| strsim::jaro(&lower, known);
-    let likely = known.iter().map(|known| (likeness(known), *known));
-    likely
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, known)| known)
 }
 
 #[cfg(test)]

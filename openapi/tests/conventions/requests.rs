@@ -34,6 +34,22 @@ async fn a_wrong_body_names_each_field_it_can() {
     }
 }
 
+#[tokio::test]
+async fn a_member_that_is_given_twice_is_refused_at_any_depth() {
+    for (body, field) in [
+        (r#"{"name": "a", "count": 1, "name": "b"}"#, "name"),
+        (r#"{"name": "a", "count": 1, "count": 1}"#, "count"),
+        (
+            r#"{"name": "a", "count": 1, "address": {"street": "b", "street": "c"}}"#,
+            "address.street",
+        ),
+    ] {
+        let (problem, fields) = problem(post(body.to_owned()).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{problem}");
+        assert!(problem.to_string().contains("is given more than once"), "{problem}");
+    }
+}
+
 /// What the caller meant by it would not happen.
 #[tokio::test]
 async fn what_the_description_does_not_know_is_refused_with_the_nearest_name() {

@@ -103,13 +103,22 @@ impl Account {
 
     /// Whether the account may search a folder with this owner and mode. ACLs are not looked at.
     pub fn may_search(&self, owner: u32, group: u32, mode: u32) -> bool {
-        let bit = match () {
-            () if self.uid == 0 => return true,
-            () if self.uid == owner => 0o100,
-            () if self.gid == group => 0o010,
-            () => 0o001,
+        let bit = match self.class(owner, group) {
+            _ if self.uid == 0 => return true,
+            'u' => 0o100,
+            'g' => 0o010,
+            _ => 0o001,
         };
         mode & bit != 0
+    }
+
+    /// Whose permissions of a folder with this owner count for the account: a class of chmod(1).
+    pub fn class(&self, owner: u32, group: u32) -> char {
+        match () {
+            () if self.uid == owner => 'u',
+            () if self.gid == group => 'g',
+            () => 'o',
+        }
     }
 }
 
@@ -118,6 +127,22 @@ pub fn own_user() -> Result<AccountName, AccountError> {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let entry = entry_of("passwd", &uid, |fields| fields.get(2) == Some(&uid.as_str()))?;
     entry.split(':').next().unwrap_or_default().parse()
+}
+
+/// Number of a user, or of a group, of this machine.
+pub(crate) fn number_of(database: Database, name: &str) -> Result<u32, AccountError> {
+    let name: AccountName = name.parse()?;
+    match database {
+        Database::Users => id_of("passwd", name.as_str()),
+        Database::Groups => id_of("group", name.as_str()),
+    }
+}
+
+/// Where accounts are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Database {
+    Users,
+    Groups,
 }
 
 /// The third field of a `passwd` or `group` line is its number.

@@ -112,8 +112,8 @@ pub enum AllowListError {
     },
     /// OpenVPN's account cannot search a folder on the way: everybody would be refused.
     #[error(
-        "the account {account} of OpenVPN cannot search {} (mode {mode:o}), so everybody would be refused: \
-         make it searchable (chmod o+x), choose another state_dir, or another openvpn.user",
+        "the account {account} of OpenVPN cannot search {} (mode {mode:o}), so everybody is refused: `chmod {class}+x {}`",
+        path.display(),
         path.display()
     )]
     Unreachable {
@@ -123,6 +123,8 @@ pub enum AllowListError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// Whose bits count for the account, as chmod(1) calls it.
+        class: char,
     },
 }
 
@@ -295,24 +297,7 @@ impl AllowList {
 
     /// Checks that OpenVPN's account can search the folder and everything above it.
     pub fn check_reachable(&self, account: &Account) -> Result<(), AllowListError> {
-        let dir = self.dir.canonicalize().map_err(|source| AllowListError::List {
-            path: self.dir.clone(),
-            source,
-        })?;
-        for path in dir.ancestors() {
-            let metadata = fs::metadata(path).map_err(|source| AllowListError::List {
-                path: path.to_owned(),
-                source,
-            })?;
-            if !account.may_search(metadata.uid(), metadata.gid(), metadata.mode()) {
-                return Err(AllowListError::Unreachable {
-                    account: account.name().to_string(),
-                    path: path.to_owned(),
-                    mode: metadata.mode() & 0o7777,
-                });
-            }
-        }
-        Ok(())
+        check_reachable(&self.dir, account)
     }
 
     fn prepare(&self) -> Result<(), AllowListError> {
@@ -357,6 +342,27 @@ impl AllowList {
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         fs::rename(&staged, self.dir.join(name.as_str()))
     }
+}
+
+/// Checks that an account can search a folder and everything above it.
+pub(crate) fn check_reachable(dir: &Path, account: &Account) -> Result<(), AllowListError> {
+    let list = |path: &Path, source| AllowListError::List {
+        path: path.to_owned(),
+        source,
+    };
+    let dir = dir.canonicalize().map_err(|source| list(dir, source))?;
+    for path in dir.ancestors() {
+        let folder = fs::metadata(path).map_err(|source| list(path, source))?;
+        if !account.may_search(folder.uid(), folder.gid(), folder.mode()) {
+            return Err(AllowListError::Unreachable {
+                account: account.name().to_string(),
+                path: path.to_owned(),
+                mode: folder.mode() & 0o7777,
+                class: account.class(folder.uid(), folder.gid()),
+            });
+        }
+    }
+    Ok(())
 }
 
 enum Entry {

@@ -8,6 +8,7 @@ use vpnmanager_endnode::{
     config::{Config, SERVICE},
 };
 use vpnmanager_runtime::{
+    config::Cli,
     descriptors,
     process::{self, Stop},
     telemetry, tls,
@@ -33,12 +34,13 @@ fn main() -> ExitCode {
         match &cli.command {
             Some(Command::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
             Some(Command::Openapi { yaml }) => Err(Stop::Done(if *yaml { api::spec_yaml() } else { api::spec_json() })),
-            None | Some(Command::Serve) => serve(&Config::load(&cli)?, &cli.unused()?, &cli.exposed_secrets()),
+            None | Some(Command::Serve) => serve(&cli),
         }
     })
 }
 
-fn serve(config: &Config, unused: &[String], exposed: &[String]) -> Result<(), Stop> {
+fn serve(cli: &Cli<Command>) -> Result<(), Stop> {
+    let (config, unused, exposed) = (&Config::load(cli)?, cli.unused()?, cli.exposed_secrets());
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "endnode")?;
     descriptors::raise_limit()?;
@@ -54,6 +56,7 @@ fn serve(config: &Config, unused: &[String], exposed: &[String]) -> Result<(), S
             "Secrets given as flags show in the list of processes"
         );
     }
+    cli.warn_of_unknown_variables();
     // A runtime for each run: nothing of an earlier one goes on.
     while process::block_on(app::run(config))?? == Ended::Anew {}
     Ok(())

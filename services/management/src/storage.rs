@@ -23,9 +23,30 @@ impl Storage {
 
 /// What to do about a bus that stores nothing. Measured with nats-server 2.15: after a write error it stores nothing until it is restarted,
 /// also when there is room again, and it answers no publication.
+///
+/// Another thing is the server's own limit ([`LIMIT_REACHED`]): more room on the disk changes nothing.
 pub fn bus_stores_nothing(fault: &str) -> String {
+    let advice = if fault == LIMIT_REACHED {
+        "run `bus-init` again with its other arguments and a larger `--max-store`, or raise `max_file` in nats-server.conf, and restart \
+         nats-server"
+    } else {
+        "make room on the disk of nats-server and restart it"
+    };
     format!(
-        "the bus stores no commands ({fault}): what ends access still reaches the nodes directly, everything else waits; make room on \
-         the disk of nats-server and restart it"
+        "the bus stores no commands ({fault}): what ends access still reaches the nodes directly, everything else waits; {advice}"
     )
+}
+
+/// The fault of a bus that has stored or reserved what it may.
+pub const LIMIT_REACHED: &str = "it has used all the room that its max_file allows";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_told_from_a_full_disk() {
+        assert!(bus_stores_nothing(LIMIT_REACHED).contains("--max-store"));
+        assert!(bus_stores_nothing("no space left on device").contains("make room on the disk"));
+    }
 }

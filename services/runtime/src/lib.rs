@@ -15,6 +15,8 @@ pub mod batch;
 pub mod reconcile;
 
 pub mod error_chain;
+pub mod json;
+pub mod names;
 
 pub use vpnmanager_secret_file as secret_file;
 pub mod tls;

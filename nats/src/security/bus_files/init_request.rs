@@ -17,4 +17,12 @@ pub struct BusInit {
     pub hosts: Vec<String>,
     /// Also accept clients without TLS: for development on one machine.
     pub allow_plaintext: bool,
+    /// The most bytes that the server stores or reserves for streams: it reserves [`REPORTS_ROOM`](crate::topology::REPORTS_ROOM) for each
+    /// node.
+    pub max_store: u64,
+}
+
+impl BusInit {
+    /// Room for 6,400 nodes. It is a bound and no need: a stream takes from the disk what is in it.
+    pub const DEFAULT_MAX_STORE: u64 = 100 << 30;
 }

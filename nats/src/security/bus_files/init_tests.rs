@@ -11,6 +11,7 @@ fn asked(dir: &Path) -> BusInit {
         store_dir: dir.join("store"),
         hosts: vec!["bus.example.org".into(), "198.18.1.1".into()],
         allow_plaintext: false,
+        max_store: BusInit::DEFAULT_MAX_STORE,
     }
 }
 
@@ -61,6 +62,7 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
 
     let second = BusInit {
         allow_plaintext: true,
+        max_store: 1 << 30,
         listen: "127.0.0.1:5222".parse().unwrap(),
         ..asked(root.path())
     };
@@ -74,7 +76,9 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
     }
     let config = String::from_utf8(after[names::SERVER_CONFIG].clone()).unwrap();
     assert!(
-        config.contains("listen: \"127.0.0.1:5222\"") && config.contains("allow_non_tls: true"),
+        config.contains("listen: \"127.0.0.1:5222\"")
+            && config.contains("allow_non_tls: true")
+            && config.contains("max_file: 1073741824,"),
         "{config}"
     );
     assert!(!String::from_utf8_lossy(&before[names::SERVER_CONFIG]).contains("allow_non_tls"));

@@ -12,7 +12,12 @@ pub(super) fn render(
     store_dir: &Path,
     accounts: &Accounts,
 ) -> Result<String, BusInitError> {
-    let BusInit { listen, monitor, .. } = asked;
+    let BusInit {
+        listen,
+        monitor,
+        max_store,
+        ..
+    } = asked;
     let certificate = quoted(&dir.join(names::SERVER_CERTIFICATE))?;
     let key = quoted(&dir.join(names::SERVER_KEY))?;
     let streams = quoted(&store_dir.join("jetstream"))?;
@@ -42,7 +47,7 @@ pub(super) fn render(
          # Whoever hangs for 6 s is dropped: a management that does not move gets no more requests that another could answer.\n\
          ping_interval: \"2s\"\n\
          ping_max: 2\n\
-         jetstream {{ store_dir: {streams}, max_mem: 256M, max_file: 10G, sync_interval: \"1s\" }}\n\
+         jetstream {{ store_dir: {streams}, max_mem: 256M, max_file: {max_store}, sync_interval: \"1s\" }}\n\
          tls {{ cert_file: {certificate}, key_file: {key}, min_version: \"1.3\" }}\n\
          {plaintext}\
          operator: {operator_jwt}\n\

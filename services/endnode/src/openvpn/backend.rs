@@ -55,6 +55,8 @@ pub struct OpenVpnBackend {
     control: ControlHandle,
     serving: watch::Sender<Serving>,
     process: Option<watch::Receiver<ProcessStatus>>,
+    /// Of a managed server: who must be able to read the allow-list. The check of an operator's configuration knows its own.
+    account: Option<Account>,
     capacity: u32,
     conf: Option<LintedConf>,
 }
@@ -101,6 +103,7 @@ impl OpenVpnBackend {
             control,
             serving,
             process: Some(process),
+            account: Some(managed.account),
             capacity: managed.conf.capacity(),
             conf: None,
         };
@@ -126,6 +129,7 @@ impl OpenVpnBackend {
             control,
             serving,
             process: None,
+            account: None,
             capacity: 0,
             conf,
         };
@@ -170,6 +174,16 @@ impl OpenVpnBackend {
     fn has_no_sessions(&self) -> bool {
         let phase = self.process.as_ref().map(|process| process.borrow().phase);
         phase.is_some_and(|phase| matches!(phase, Phase::Stopped | Phase::Starting | Phase::Failed))
+    }
+
+    /// Why everybody is refused, when a folder above the allow-list was closed while OpenVPN runs. A few looks at folders: cheap
+    /// enough for each heartbeat.
+    fn closed_folder(&self) -> Option<String> {
+        match self.allow_list.check_reachable(self.account.as_ref()?) {
+            Err(closed @ AllowListError::Unreachable { .. }) => Some(closed.to_string()),
+            // A lost folder is made again by the next repair.
+            Ok(()) | Err(_) => None,
+        }
     }
 
     /// What a server that cannot be asked still holds is ended on the next connection.
@@ -254,7 +268,7 @@ impl VpnBackend for OpenVpnBackend {
             capacity: self.capacity,
             restarts,
             detail,
-            fault: fault(&findings),
+            fault: self.closed_folder().or_else(|| fault(&findings)),
             ..health
         }
     }

@@ -90,6 +90,7 @@ impl FakeManagement {
                 store_dir: site.store.clone(),
                 hosts: Vec::new(),
                 allow_plaintext: false,
+                max_store: BusInit::DEFAULT_MAX_STORE,
             };
             bus.run().unwrap();
             "include \"bus/nats-server.conf\"\n".to_owned()

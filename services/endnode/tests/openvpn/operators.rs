@@ -118,6 +118,12 @@ async fn what_is_called_an_error_keeps_a_real_client_out() {
         ),
         format!("{}\n# {}", place.good, "x".repeat(260)),
         format!("{}\nca \"{dir}/ca.crt", place.good),
+        format!("{}\ncomp-lzo", place.good),
+        format!("{}\ncompress lz4-v2\npush \"compress lz4-v2\"", place.good),
+        format!("{}\npush \"comp-lzo no\"", place.good),
+        format!("{}\nfragment 1300", place.good),
+        format!("{}\nncp-disable", place.good),
+        format!("{}\nmute 20 lines", place.good),
     ];
     for (number, conf) in cases.iter().enumerate() {
         let added: Vec<&str> = conf.lines().filter(|line| !place.good.contains(*line)).collect();
@@ -158,6 +164,8 @@ async fn what_is_called_good_lets_a_real_client_in_however_it_is_written() {
             "{}\nx509-username-field CN\nsetenv-safe chroot /nowhere\npush \"route 10.77.0.0 255.255.0.0\"",
             place.good
         ),
+        format!("{}\ncomp-lzo no\npush \"comp-lzo no\"", place.good),
+        format!("{}\ncompress migrate\ntun-mtu 1400\ncipher AES-128-CBC", place.good),
     ];
     for (number, conf) in cases.iter().enumerate() {
         assert_eq!(place.errors(conf), Vec::<String>::new(), "{conf}");

@@ -55,6 +55,34 @@ async fn only_the_allowed_get_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_closed_while_it_serves_is_a_fault_with_the_command_that_opens_it() {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
+        return;
+    };
+    let mode = |bits| fs::set_permissions(fleet.dir(), fs::Permissions::from_mode(bits)).expect("chmod");
+    let (name, profile) = fleet.credential("alice");
+    agent.allow(&name).await;
+    assert_eq!(agent.backend.health().await.fault, None);
+
+    mode(0o700);
+
+    let client = fleet.client(&fleet.machine().await, &profile, "closed");
+    client.refused(SOON).await.expect("everybody is refused");
+    let fault = agent.backend.health().await.fault.expect("a fault");
+    let mends = format!("`chmod o+x {}`", fleet.dir().display());
+    assert!(
+        fault.contains("the account nobody") && fault.contains(&mends),
+        "{fault}"
+    );
+
+    mode(0o711);
+    assert_eq!(agent.backend.health().await.fault, None);
+    let client = fleet.client(&fleet.machine().await, &profile, "open");
+    client.connected(SOON).await.expect("connected");
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_tcp_too_a_credential_gets_in_and_is_cut() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Tcp).await else {
         return;

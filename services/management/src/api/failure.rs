@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use sea_orm::DbErr;
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_nats::security::keys::InvalidKey;
+use vpnmanager_nats::topology::TopologyError;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
@@ -198,6 +199,9 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
             if let Some(times) = NOT_ENROLLED.admit() {
                 tracing::warn!(error = %chain(&error), times, "Enrolling a node failed");
+            }
+            if let RegisterNodeError::Topology(full @ TopologyError::NoRoom { .. }) = &error {
+                return ApiError::unavailable(full.to_string());
             }
             ApiError::unavailable("the bus is not ready for the node")
         }

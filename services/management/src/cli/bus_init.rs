@@ -1,7 +1,7 @@
 //! `bus-init`: makes everything that a new NATS server needs before it starts.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -35,6 +35,9 @@ pub struct BusInitArgs {
     /// Also let clients connect without TLS: for development on one machine
     #[arg(long)]
     allow_plaintext: bool,
+    /// The most GiB that the server stores or reserves for streams; it reserves 1 for 64 nodes
+    #[arg(long, value_name = "GIB", default_value_t = BusInit::DEFAULT_MAX_STORE >> 30, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    max_store: u64,
 }
 
 /// The settings that this command reads.
@@ -67,7 +70,36 @@ pub(super) fn bus_init(cli: &Cli<impl Sized>, args: &BusInitArgs) -> Result<(), 
         monitor: args.monitor,
         hosts: args.host.clone(),
         allow_plaintext: args.allow_plaintext,
+        max_store: args.max_store << 30,
     };
     let summary = init.run().context("making the files of the bus failed")?;
-    Err(Stop::Done(format!("{summary}\n")))
+    let warning = small_disk(&init.store_dir, init.max_store);
+    Err(Stop::Done(format!("{summary}\n{}", warning.unwrap_or_default())))
+}
+
+/// What to say when the disk has less than the room that the server may use.
+fn small_disk(store_dir: &Path, max_store: u64) -> Option<String> {
+    let existing = store_dir.ancestors().find(|folder| folder.exists())?;
+    let disk = rustix::fs::statvfs(existing).ok()?;
+    let size = disk.f_blocks.saturating_mul(disk.f_frsize);
+    (size < max_store).then(|| {
+        format!(
+            "  Its disk has {} GiB, less than --max-store {}: watch it, nats-server stores nothing more when it is full.\n",
+            size >> 30,
+            max_store >> 30
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_smaller_than_the_room_is_told() {
+        let dir = tempfile::tempdir().expect("a folder").path().join("not/yet/made");
+        let told = small_disk(&dir, 1 << 60).expect("told");
+        assert!(told.contains("less than --max-store 1073741824"), "{told}");
+        assert_eq!(small_disk(&dir, 1), None);
+    }
 }

@@ -29,6 +29,7 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
             "Secrets given as flags show in the list of processes"
         );
     }
+    cli.warn_of_unknown_variables();
     descriptors::raise_limit().context("raising the limit of open files failed")?;
     process::block_on(run(&config))??;
     Ok(())

@@ -30,6 +30,8 @@ mod storage;
 mod urgent;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What this replica is asked for wakes its tasks. This finds what another replica was asked for and did not finish.
+const LEFT_BY_OTHERS: Duration = Duration::from_secs(5);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
@@ -78,10 +80,15 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     background.reconcile(
         "drains",
         &app.drains,
-        SECOND,
+        LEFT_BY_OTHERS,
         on(app, |app| async move { tell_draining(&app).await }),
     );
-    background.reconcile("revocations", &app.revocations, SECOND, on(app, revocations::revoke));
+    background.reconcile(
+        "revocations",
+        &app.revocations,
+        LEFT_BY_OTHERS,
+        on(app, revocations::revoke),
+    );
     background.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
     background.reconcile(
         "refusals",

@@ -9,7 +9,11 @@ use vpnmanager_runtime::{
     reconcile::{Next, Reconciler},
 };
 
-use crate::{app::App, ops::publications::record, storage::bus_stores_nothing};
+use crate::{
+    app::App,
+    ops::publications::record,
+    storage::{LIMIT_REACHED, bus_stores_nothing},
+};
 
 pub(super) struct StorageProbe {
     app: App,
@@ -49,7 +53,11 @@ async fn look(app: &App) -> anyhow::Result<Next> {
             }
         }
         Err(failed) => {
-            let cause = cause(app).await.unwrap_or_else(|| chain(&failed).to_string());
+            let cause = if storage::is_limit(&failed) {
+                LIMIT_REACHED.to_owned()
+            } else {
+                cause(app).await.unwrap_or_else(|| chain(&failed).to_string())
+            };
             let message = bus_stores_nothing(&cause);
             if app.storage.note(Some(cause)).is_none() {
                 error!("{message}");

@@ -133,6 +133,7 @@ fn everything_that_is_signed_is_valid_since_a_day_ago() {
         store_dir: folder.path().join("store"),
         hosts: Vec::new(),
         allow_plaintext: false,
+        max_store: BusInit::DEFAULT_MAX_STORE,
     };
     init.run().expect("a bus");
     let of_bus = |file: &str| std::fs::read_to_string(bus_dir.join(file)).expect("readable");

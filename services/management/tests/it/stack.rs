@@ -284,6 +284,7 @@ pub(crate) async fn start_nats() -> (Nats, PathBuf) {
             store_dir: site.store.clone(),
             hosts: Vec::new(),
             allow_plaintext: false,
+            max_store: BusInit::DEFAULT_MAX_STORE,
         };
         init.run().expect("a bus");
         // Relative to the file that includes it, which lies in the same folder.

@@ -8,12 +8,14 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use super::error::ConfigError;
 use super::layers::Layers;
 use super::masking::mask_secrets;
 use super::sample::sample;
 use super::setting::Setting;
+use super::unknown::unknown_variables;
 use crate::process::Stop;
 
 const CONFIG: &str = "config";
@@ -223,6 +225,18 @@ impl<S> Cli<S> {
                 format!("--{flag} (use {variable}, {variable}_FILE or --{flag}-file)")
             })
             .collect()
+    }
+
+    /// Logs each variable of the environment that looks like ours and is none, in one warning: whoever set it thinks that it works.
+    pub fn warn_of_unknown_variables(&self) {
+        let settings: Vec<&'static Setting> = self.service.all_settings().collect();
+        let unknown = unknown_variables(&settings, &self.env);
+        if !unknown.is_empty() {
+            warn!(
+                variables = unknown.join(", "),
+                "Variables of the environment look like settings and are none: they have no effect"
+            );
+        }
     }
 
     /// A value that passed its type but not the service's own check: the message names its places like any other.

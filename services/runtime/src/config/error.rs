@@ -43,6 +43,14 @@ pub enum ConfigError {
         /// Keys that are.
         expected: Vec<String>,
     },
+    /// A key that the file has twice: neither value could be taken for the one that is meant.
+    #[error("{key} is given more than once in {}", .file.display())]
+    Twice {
+        /// The file.
+        file: PathBuf,
+        /// The key, dotted.
+        key: String,
+    },
     /// The configuration file cannot be read.
     #[error("cannot read the configuration file {}: {source}", .file.display())]
     ReadFile {

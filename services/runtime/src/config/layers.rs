@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::error::ConfigError;
 use super::setting::{Kind, Listing, Setting};
+use crate::json::{self, JsonError};
 
 /// A value and the layer that gave it.
 #[derive(Debug)]
@@ -137,7 +138,12 @@ impl Layers<'_> {
         };
         let root = read_object(file)?;
         let mut leaves = BTreeMap::new();
-        flatten("", root, &mut leaves);
+        if let Err(key) = flatten("", root, &mut leaves) {
+            return Err(ConfigError::Twice {
+                file: file.clone(),
+                key,
+            });
+        }
         let known = self.known_keys();
         let unknown: Vec<String> = leaves.keys().filter(|key| !known.contains(key)).cloned().collect();
         if !unknown.is_empty() {
@@ -231,7 +237,13 @@ fn read_object(file: &Path) -> Result<Value, ConfigError> {
         file: file.to_owned(),
         reason,
     };
-    let root: Value = serde_json::from_str(&text).map_err(|error| parse_error(error.to_string()))?;
+    let root = json::parse(text.as_bytes()).map_err(|error| match error {
+        JsonError::Twice { place } => ConfigError::Twice {
+            file: file.to_owned(),
+            key: place,
+        },
+        JsonError::Invalid(error) => parse_error(error.to_string()),
+    })?;
     if root.is_object() {
         Ok(root)
     } else {
@@ -239,10 +251,13 @@ fn read_object(file: &Path) -> Result<Value, ConfigError> {
     }
 }
 
-fn flatten(prefix: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {
+/// An error with the key that is given twice, once as `{"a.b": ..}` and once as `{"a": {"b": ..}}`.
+fn flatten(prefix: &str, value: Value, leaves: &mut BTreeMap<String, Value>) -> Result<(), String> {
     let Value::Object(children) = value else {
-        leaves.insert(prefix.to_owned(), value);
-        return;
+        return match leaves.insert(prefix.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(prefix.to_owned()),
+        };
     };
     for (name, child) in children {
         let key = if prefix.is_empty() {
@@ -250,8 +265,9 @@ fn flatten(prefix: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {
         } else {
             format!("{prefix}.{name}")
         };
-        flatten(&key, child, leaves);
+        flatten(&key, child, leaves)?;
     }
+    Ok(())
 }
 
 fn split_list(setting: &Setting, value: &mut Value) {

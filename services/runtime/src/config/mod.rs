@@ -12,6 +12,7 @@ mod sample;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 pub use api_key::{EXPECTED_KEY, SHORTEST_KEY, random_key, weakness};
 pub use command_line::{Cli, Service};

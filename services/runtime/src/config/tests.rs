@@ -202,6 +202,18 @@ fn a_broken_or_absent_file_is_named() {
         file: Some("{\"listen\":"),
     });
     assert!(text.contains("example-config.json is not valid JSON"), "{text}");
+    for (twice, key) in [
+        (r#"{"listen": "[::]:1", "listen": "[::]:2"}"#, "listen"),
+        (r#"{"db": {"host": "a", "host": "b"}}"#, "db.host"),
+        (r#"{"db": {"host": "a"}, "db.host": "b"}"#, "db.host"),
+    ] {
+        let text = message(&Given {
+            args: &[],
+            env: &[KEY],
+            file: Some(twice),
+        });
+        assert!(text.contains(&format!("{key} is given more than once in ")), "{text}");
+    }
     let text = message(&Given {
         args: &["--config", "nowhere.json"],
         env: &[KEY],

@@ -5,9 +5,12 @@ use std::path::Path;
 use vpnmanager_nats::commands::Protocol;
 
 use super::{
+    accounts::{check_reach, check_socket_owner},
     directives::Directives,
     expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
+    parameters::check_parameters,
+    traffic::check_traffic,
     way_in::{check_way_in, protocol_of},
 };
 
@@ -18,9 +21,12 @@ pub fn lint(conf_file: &Path, expected: &Expected) -> Vec<Finding> {
     let mut findings: Vec<Finding> = refusals
         .map(|reason| error(format!("OpenVPN does not start with this file: {reason}")))
         .collect();
+    check_parameters(&conf, &mut findings);
     check_who_gets_in(&conf, &expected.allow_dir, &mut findings);
+    check_reach(&conf, &expected.allow_dir, &mut findings);
     check_management(&conf, &expected.control_socket, &mut findings);
     check_way_in(&conf, expected, &mut findings);
+    check_traffic(&conf, &mut findings);
     check_cutting(&conf, &mut findings);
     check_comfort(&conf, &mut findings);
     findings
@@ -72,6 +78,12 @@ fn check_management(conf: &Directives, socket: &Path, findings: &mut Vec<Finding
             socket.display()
         ))),
     }
+    if let Some(file) = conf.arguments("management").get(2) {
+        findings.push(error(format!(
+            "remove `{file}` from `management`: the agent has no password for the socket. `management-client-user` says who may open it"
+        )));
+    }
+    check_socket_owner(conf, findings);
     if conf.has("management-client-auth") {
         findings.push(error(
             "remove `management-client-auth`: everybody would be cut while the agent is away",

@@ -28,6 +28,8 @@ struct Directive {
     words: Vec<String>,
     /// The text between `<name>` and `</name>`.
     inline: Option<String>,
+    /// It stands behind `setenv opt`: an OpenVPN that does not take it goes on without it.
+    optional: bool,
 }
 
 /// What an option names: a file, or its content in the configuration itself.
@@ -99,13 +101,15 @@ impl Directives {
             self.lines.push(Directive {
                 words: vec![name.to_owned()],
                 inline: Some(inline),
+                optional: false,
             });
         }
     }
 
     fn add(&mut self, mut words: Vec<String>, depth: usize) {
         // An option that older clients may not know.
-        if words[0] == "setenv" && words.get(1).is_some_and(|name| name == "opt") {
+        let optional = words[0] == "setenv" && words.get(1).is_some_and(|name| name == "opt");
+        if optional {
             words.drain(..2);
         }
         let Some(name) = words.first_mut() else { return };
@@ -118,7 +122,11 @@ impl Directives {
                 self.include(&file, depth + 1);
             }
             ("cd", [folder]) => self.folder.push(folder),
-            _ => self.lines.push(Directive { words, inline: None }),
+            _ => self.lines.push(Directive {
+                words,
+                inline: None,
+                optional,
+            }),
         }
     }
 
@@ -142,6 +150,25 @@ impl Directives {
     pub(super) fn each<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
         let lines = self.lines.iter().filter(move |line| line.words[0] == name);
         lines.map(|line| &line.words[1..])
+    }
+
+    /// The last line of an option, with its name.
+    pub(super) fn line(&self, name: &str) -> Option<&[String]> {
+        self.find(name).map(|line| line.words.as_slice())
+    }
+
+    /// Whether OpenVPN must take this option to start.
+    pub(super) fn has_strictly(&self, name: &str) -> bool {
+        self.strict_lines(name).next().is_some()
+    }
+
+    /// The lines of an option that OpenVPN must take to start, with its name.
+    pub(super) fn strict_lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
+        let lines = self
+            .lines
+            .iter()
+            .filter(move |line| line.words[0] == name && !line.optional);
+        lines.map(|line| line.words.as_slice())
     }
 
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {

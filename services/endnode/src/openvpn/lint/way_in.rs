@@ -24,46 +24,99 @@ pub(super) fn check_way_in(conf: &Directives, expected: &Expected, findings: &mu
 
 /// What `proto` means: it may name an address family too. Without it OpenVPN uses UDP.
 pub(super) fn protocol_of(conf: &Directives) -> Protocol {
-    match conf.argument("proto") {
-        Some(name) if name.starts_with("tcp") => Protocol::Tcp,
-        Some(_) | None => Protocol::Udp,
+    conf.argument("proto").map_or(Protocol::Udp, protocol_named)
+}
+
+fn protocol_named(name: &str) -> Protocol {
+    if name.starts_with("tcp") {
+        Protocol::Tcp
+    } else {
+        Protocol::Udp
     }
 }
 
+/// Where the server hears clients: `local <address> [<port> [<proto>]]`, several times from OpenVPN 2.7 on.
+struct Listener {
+    address: Option<IpAddr>,
+    port: String,
+    proto: String,
+}
+
+impl Listener {
+    /// Those of `local`, or the one of `port` and `proto` alone.
+    fn all(conf: &Directives) -> Vec<Self> {
+        let or = |name, other| conf.argument(name).unwrap_or(other).to_owned();
+        let (port, proto) = (or("lport", &or("port", "1194")), or("proto", "udp"));
+        let of_line = |line: &[String]| Self {
+            address: line.first().and_then(|text| text.parse().ok()),
+            port: line.get(1).unwrap_or(&port).clone(),
+            proto: line.get(2).unwrap_or(&proto).clone(),
+        };
+        let listeners: Vec<Self> = conf.each("local").map(of_line).collect();
+        if listeners.is_empty() {
+            vec![of_line(&[])]
+        } else {
+            listeners
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        protocol_named(&self.proto)
+    }
+
+    fn hears_ipv6(&self) -> bool {
+        self.proto.contains('6') || self.address.is_some_and(|address| address.is_ipv6())
+    }
+}
+
+/// One of several listeners that fits is enough.
 fn check_endpoint(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
-    let protocol = protocol_of(conf);
-    if protocol != expected.protocol {
+    let listeners = Listener::all(conf);
+    let fitting: Vec<&Listener> = listeners
+        .iter()
+        .filter(|listener| listener.protocol() == expected.protocol)
+        .collect();
+    if fitting.is_empty() {
+        let spoken = protocol_of(conf);
         findings.push(error(format!(
-            "set `proto {}`: profiles name that, and this server speaks {protocol}",
+            "set `proto {}`: profiles name that, and this server speaks {spoken}",
             expected.protocol
         )));
     }
-    if expected.ipv6 && !conf.argument("proto").is_some_and(|name| name.contains('6')) {
+    let heard = if fitting.is_empty() {
+        listeners.iter().collect()
+    } else {
+        fitting
+    };
+    if expected.ipv6 && !heard.iter().any(|listener| listener.hears_ipv6()) {
         findings.push(error(format!(
             "set `proto {}`: profiles name an IPv6 address, and this server listens over IPv4 alone",
-            match protocol {
+            match expected.protocol {
                 Protocol::Udp => "udp6",
                 Protocol::Tcp => "tcp6-server",
             }
         )));
     }
-    if protocol == Protocol::Udp && !conf.has("multihome") && !conf.has("local") {
+    if heard.iter().any(|listener| listener.protocol() == Protocol::Udp) && !conf.has("multihome") && !conf.has("local")
+    {
         findings.push(warning(
             "add `multihome`: without it clients that dial a second address of this machine get no answer",
         ));
     }
-    let port = conf
-        .argument("lport")
-        .or_else(|| conf.argument("port"))
-        .unwrap_or("1194");
-    if port != expected.port.to_string() {
+    let wanted = expected.port.to_string();
+    if let [first, ..] = heard.as_slice()
+        && !heard.iter().any(|listener| listener.port == wanted)
+    {
         findings.push(warning(format!(
-            "set `port {}`: profiles name that, and nobody reaches {port} unless something forwards the one to the other",
-            expected.port
+            "set `port {wanted}`: profiles name that, and nobody reaches {} unless something forwards the one to the other",
+            first.port
         )));
     }
-    let local = conf.argument("local").and_then(|text| text.parse::<IpAddr>().ok());
-    if let Some(address) = local.filter(IpAddr::is_loopback) {
+    if let Some(address) = heard.first().and_then(|listener| listener.address)
+        && heard
+            .iter()
+            .all(|listener| listener.address.is_some_and(|address| address.is_loopback()))
+    {
         findings.push(error(format!("remove `local {address}`: no client reaches it")));
     }
 }
@@ -176,9 +229,11 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
     let ciphers = conf.argument("data-ciphers").or_else(|| conf.argument("ncp-ciphers"));
     let fits = |list: &str| {
         list.split(':').any(|name| {
-            CIPHERS
-                .iter()
-                .any(|ours| ours.eq_ignore_ascii_case(name.trim_start_matches('?')))
+            // From OpenVPN 2.7 on a list may begin with its own.
+            name == "DEFAULT"
+                || CIPHERS
+                    .iter()
+                    .any(|ours| ours.eq_ignore_ascii_case(name.trim_start_matches('?')))
         })
     };
     if ciphers.is_some_and(|list| !fits(list)) {

@@ -1,4 +1,4 @@
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::*;
 use crate::openvpn::lint::Severity;
@@ -184,8 +184,26 @@ fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
         "dev tap0",
         "server-bridge",
         "data-ciphers AES-128-CBC",
+        "data-ciphers AES-128-CBC:?CAMELLIA-256-CBC",
         "config none.conf",
         "ca c:\\ca.crt",
+        "comp-lzo",
+        "comp-lzo no",
+        "compress",
+        "compress lz4-v2",
+        "push \"compress stub-v2\"",
+        "push 'comp-lzo no'",
+        "push \"compress lz4\"",
+        "fragment 1300",
+        "ncp-disable",
+        "keysize 256",
+        "ccd-exclusive yes",
+        "verb 1 2",
+        "local 192.0.2.1 1194 tcp-server",
+        "local 127.0.0.1 1194 udp\nlocal ::1",
+        "management \"my vpn/m.sock\" unix password.txt",
+        "management-client-user nobody",
+        "management-client-group nogroup",
     ] {
         let found = place.with(lines);
         let errors = found
@@ -218,10 +236,61 @@ fn what_only_slows_or_may_be_meant_is_a_warning() {
         "port 443",
         "lport 443",
         "client-connect /bin/true",
+        "tun-mtu 1400",
+        "no-replay",
+        "comp-lzo no\npush \"comp-lzo no\"",
+        "local 192.0.2.1 443 udp",
+        "user nobody-of-this-machine",
     ] {
         let found = place.with(line);
         assert_eq!(found.len(), 1, "with {line}: {found:?}");
         assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+    }
+}
+
+#[test]
+fn what_other_releases_and_other_sides_take_is_not_spoken_of() {
+    let place = Place::new();
+    for lines in [
+        "data-ciphers DEFAULT",
+        "data-ciphers DEFAULT:AES-256-CBC",
+        "data-ciphers ?AES-256-GCM",
+        "cipher AES-256-CBC",
+        "compress migrate",
+        "tun-mtu 1400\npush \"tun-mtu 1400\"",
+        "fragment 0",
+        "mssfix 1300",
+        "setenv opt ncp-disable",
+        "ignore-unknown-option keysize ncp-disable\nkeysize 256\nncp-disable",
+        "local 192.0.2.1 1194 udp\nlocal 127.0.0.1 443 tcp-server",
+        "local 192.0.2.1 443 tcp-server\nlocal 192.0.2.1",
+        "management-client-user root\nmanagement-client-group root",
+    ] {
+        if lines.contains("root") && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        assert_eq!(place.with(lines), [], "with {lines}");
+    }
+}
+
+#[test]
+fn an_allow_list_that_openvpns_account_cannot_search_is_an_error_with_what_mends_it() {
+    let place = Place::new();
+    let mode = |bits| fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(bits)).expect("chmod");
+    mode(0o711);
+    assert_eq!(place.with("user nobody\ngroup nogroup"), []);
+    mode(0o700);
+    assert_eq!(place.with(""), [], "root may search it");
+    // Without `group` OpenVPN keeps the group of root, whose folder it is in a test.
+    for (lines, class) in [("user nobody\ngroup nogroup", 'o'), ("user nobody", 'g')] {
+        if class == 'g' && !rustix::process::getegid().is_root() {
+            continue;
+        }
+        let found = place.with(lines);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Error);
+        let mends = format!("`chmod {class}+x {}`", place.dir.path().display());
+        assert!(found[0].message.contains(&mends), "{found:?}");
     }
 }
 
