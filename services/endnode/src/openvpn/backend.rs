@@ -172,8 +172,10 @@ const ATTACHES_WITHIN: Duration = Duration::from_secs(1);
 impl OpenVpnBackend {
     /// Whether no OpenVPN of ours runs. Of an operator's own one that cannot be asked nothing is known.
     fn has_no_sessions(&self) -> bool {
-        let phase = self.process.as_ref().map(|process| process.borrow().phase);
-        phase.is_some_and(|phase| matches!(phase, Phase::Stopped | Phase::Starting | Phase::Failed))
+        self.process.as_ref().is_some_and(|process| {
+            let status = process.borrow();
+            status.looked && matches!(status.phase, Phase::Stopped | Phase::Starting | Phase::Failed)
+        })
     }
 
     /// Why everybody is refused, when a folder above the allow-list was closed while OpenVPN runs. A few looks at folders: cheap

@@ -54,11 +54,12 @@ pub struct NatsSite {
 }
 
 impl NatsSite {
-    /// A configuration without accounts: JetStream and the two addresses.
+    /// A configuration without accounts: JetStream and the two addresses. Room is reserved for each node; without a number the server takes
+    /// what the machine has free at this moment.
     #[must_use]
     pub fn plain_config(&self) -> String {
         format!(
-            "listen: \"{}\"\nhttp: \"{}\"\njetstream {{ store_dir: \"{}\" }}\n",
+            "listen: \"{}\"\nhttp: \"{}\"\njetstream {{ store_dir: \"{}\", max_file: 100GB }}\n",
             self.listen,
             self.monitor,
             self.store.display()

@@ -33,6 +33,8 @@ pub struct ProcessStatus {
     pub last_failure: String,
     /// It runs with another configuration than the one wanted: the next start applies it.
     pub outdated_conf: bool,
+    /// Whether it was looked for at all since the agent started.
+    pub looked: bool,
 }
 
 impl Default for ProcessStatus {
@@ -42,6 +44,7 @@ impl Default for ProcessStatus {
             restarts: 0,
             last_failure: String::new(),
             outdated_conf: false,
+            looked: false,
         }
     }
 }

@@ -116,7 +116,7 @@ impl ProcessTask {
                     self.status.send_modify(|status| status.outdated_conf = outdated_conf);
                     return Some(Ok(process));
                 }
-                Ok(None) => {}
+                Ok(None) => self.status.send_modify(|status| status.looked = true),
                 Err(failure) => return Some(Err(failure)),
             }
             if *self.serving.borrow_and_update() == Serving::Yes {

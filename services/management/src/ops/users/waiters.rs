@@ -117,8 +117,8 @@ impl Waiters {
         })
     }
 
-    /// The users among these that a request waits for.
-    fn waited_for(&self, users: &[UserKey]) -> Vec<UserKey> {
+    /// The users among these that a request waits for, each once: two nodes may ack one user in one batch.
+    fn waited_for(&self, users: &[UserKey]) -> HashSet<UserKey> {
         let book = self.book();
         users
             .iter()

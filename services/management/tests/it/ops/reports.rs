@@ -61,6 +61,37 @@ async fn a_user_is_synced_when_the_last_node_has_applied() {
     }
 }
 
+/// Who waits must not be told that the user is gone because two acks about it came together.
+#[tokio::test]
+async fn whoever_waits_is_told_the_state_when_both_nodes_ack_in_one_batch() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let alice = create(&stack, "alice").await;
+    let standby = alice
+        .placements
+        .iter()
+        .find(|placed| placed.server_id != alice.user.server_id)
+        .expect("two nodes");
+    let acks = [
+        issued(&stack, &alice, 1).await,
+        applied(standby.server_id.as_str(), &alice, 1),
+    ];
+    let place = stack.app.waiters.place("test").expect("a place");
+    let recorded = async {
+        // Not before the wait has begun.
+        tokio::task::yield_now().await;
+        apply_reports(&stack.app, &acks, &[]).await.expect("recorded");
+    };
+    let waited = stack
+        .app
+        .waiters
+        .until_settled(&place, alice.clone(), Duration::from_secs(10));
+    let (told, ()) = tokio::join!(waited, recorded);
+    let told = told.expect("read").expect("she is there");
+    assert!(told.user.synced && told.user.checksum.is_some(), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_user_is_not_synced_before_its_profile_is_recorded() {
     let stack = Stack::start().await;

@@ -7,6 +7,7 @@ use vpnmanager_testbed::{
     client::ClientOptions,
     process::Log,
     stack::{Part, StackOptions},
+    wait,
 };
 
 use super::{
@@ -27,6 +28,8 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
     identity["bus_urls"] = json!([format!("tls://127.0.0.1:{}", ours.stack.state().nats_port)]);
     identity["bus_ca"] = json!(fs::read_to_string(ours.stack.nats_ca()).unwrap());
     fs::write(&file, identity.to_string()).unwrap();
+    // Their management would say where their bus is.
+    theirs.stack.stop_part(Part::Management).await.unwrap();
 
     theirs.stack.start_part(Part::Node(1)).await.unwrap();
 
@@ -41,6 +44,18 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
     assert_eq!(health.body["users"], 1, "what it holds was forgotten: {}", health.text);
     let nodes = ours.stack.api().endnodes().await.unwrap().expect(200).unwrap();
     assert!(nodes.items().is_empty(), "{}", nodes.text);
+
+    theirs.stack.start_part(Part::Management).await.unwrap();
+    let node = theirs.stack.node(1).unwrap();
+    let back = async || {
+        node.api()
+            .get("/health")
+            .await
+            .is_ok_and(|health| health.body["bus_connected"] == true)
+    };
+    wait::until(SOON * 2, "the node to be at its own bus again", back)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
