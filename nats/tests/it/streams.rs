@@ -152,7 +152,7 @@ async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {
 async fn a_node_for_which_the_server_has_no_room_is_told_what_to_raise() {
     let server = Nats::start(|site| {
         let config = site.plain_config();
-        config.replace("jetstream {", "jetstream { max_file: 20971520,")
+        config.replace("max_file: 100GB", "max_file: 20971520")
     });
     let server = server.await.unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
