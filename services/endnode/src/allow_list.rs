@@ -42,7 +42,7 @@ pub struct AllowListContents {
     pub foreign: Vec<String>,
 }
 
-/// What [`AllowList::reconcile`] had to change.
+/// What [`AllowList::mend`] had to change.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Reconciled {
     /// Wanted and missing: let in.
@@ -51,8 +51,6 @@ pub struct Reconciled {
     pub removed: Vec<CommonName>,
     /// Wanted and present, with a content or mode that is not ours: written anew.
     pub repaired: Vec<CommonName>,
-    /// Entries left alone, see [`AllowListContents::foreign`].
-    pub foreign: Vec<String>,
 }
 
 impl Reconciled {
@@ -262,31 +260,6 @@ impl AllowList {
                 continue;
             }
             if was_there {
-                changes.repaired.push(name.clone());
-            } else {
-                changes.added.push(name.clone());
-            }
-        }
-        Ok(changes)
-    }
-
-    /// Makes the folder hold exactly `wanted`: refuses first, lets in second. A lost folder is made again.
-    pub fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, AllowListError> {
-        self.prepare()?;
-        let present = self.list()?;
-        let mut changes = Reconciled {
-            foreign: present.foreign,
-            ..Reconciled::default()
-        };
-        for name in present.names.difference(wanted) {
-            self.deny(name)?;
-            changes.removed.push(name.clone());
-        }
-        for name in wanted {
-            if !self.allow(name)? {
-                continue;
-            }
-            if present.names.contains(name) {
                 changes.repaired.push(name.clone());
             } else {
                 changes.added.push(name.clone());

@@ -59,10 +59,6 @@ impl VpnBackend for Vpn {
         ask!(self, backend => backend.mend(names, wanted).await)
     }
 
-    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
-        ask!(self, backend => backend.reconcile(wanted).await)
-    }
-
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         ask!(self, backend => backend.enforce().await)
     }

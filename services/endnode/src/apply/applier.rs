@@ -1,7 +1,7 @@
 //! The one place where access changes.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use vpnmanager_nats::{
     commands::Command,
     events::EventKind,
-    ids::{CommonName, IntentId, UserKey},
+    ids::{CommonName, IntentId, Revision, UserKey},
     intents::Intent,
 };
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     allow_list::Reconciled,
-    backend::VpnBackend as _,
+    backend::{CutSessions, VpnBackend as _},
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, Plan, access, plan},
@@ -50,20 +50,31 @@ struct Inner {
 struct Turn {
     door: Door,
     /// Who is refused although the journal, which could not be written, still lets them in.
-    unjournaled: HashMap<UserKey, Vec<CommonName>>,
+    unjournaled: HashMap<UserKey, Refusal>,
+}
+
+/// What a command that could not be journaled refuses.
+#[derive(Debug)]
+struct Refusal {
+    /// The command's revision.
+    revision: Revision,
+    names: Vec<CommonName>,
 }
 
 impl Turn {
     /// Who is refused whatever the journal says.
     fn refused(&self) -> HashSet<CommonName> {
-        self.unjournaled.values().flatten().cloned().collect()
+        let refusals = self.unjournaled.values();
+        refusals.flat_map(|refusal| &refusal.names).cloned().collect()
     }
 
-    /// The journal holds these commands.
+    /// The journal holds these commands, or newer ones. An older command does not end a refusal.
     fn journaled(&mut self, commands: &[Command]) {
-        if !self.unjournaled.is_empty() {
-            for command in commands {
-                self.unjournaled.remove(&command.user_key());
+        for command in commands {
+            if let Entry::Occupied(refusal) = self.unjournaled.entry(command.user_key())
+                && refusal.get().revision <= command.revision()
+            {
+                refusal.remove();
             }
         }
     }
@@ -141,7 +152,7 @@ impl Applier {
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
-        if merged.project(&inner.vpn, turn.door).await?.pending {
+        if inner.project(merged, &turn).await?.pending {
             let ended = applied.iter_mut().zip(ending).filter(|(_, ends)| *ends);
             ended.for_each(|(handled, _)| handled.note(STILL_ALIVE));
         }
@@ -176,7 +187,7 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access, turn.door).await?;
+        inner.project(access.into(), &turn).await?;
         info!(user.key = %user, "Deleted a user locally");
         Ok(true)
     }
@@ -189,17 +200,17 @@ impl Applier {
             .journal
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
-        match held {
-            Some(held) => self.inner.project(access(&held, Utc::now()), turn.door).await,
-            None => Ok(()),
+        if let Some(held) = held {
+            self.inner.project(access(&held, Utc::now()).into(), &turn).await?;
         }
+        Ok(())
     }
 
     /// Removes users that management does not know (ghosts), and returns them. `known` is asked once nothing else can be journaled,
     /// so that a user who came a moment before is not taken for a ghost.
     pub async fn sweep(&self, known: impl FnOnce() -> HashSet<UserKey>) -> Result<Vec<Held>, ApplyError> {
         let inner = &self.inner;
-        let turn = inner.turn.lock().await;
+        let mut turn = inner.turn.lock().await;
         let known = known();
         let ghosts = inner.journal.write(move |records| {
             let ghosts = records.users_besides(&known)?;
@@ -216,8 +227,9 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access, turn.door).await?;
+        inner.project(access.into(), &turn).await?;
         for ghost in &ghosts {
+            turn.unjournaled.remove(&ghost.command.user_key());
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
         }
         Ok(ghosts)
@@ -235,9 +247,7 @@ impl Applier {
                 allow: Vec::new(),
                 deny: expired.credentials,
             };
-            let mut merged = Merged::default();
-            merged.add(access);
-            let sessions = merged.project(&inner.vpn, turn.door).await?.count;
+            let sessions = inner.project(access.into(), &turn).await?.count;
             info!(user.key = %expired.user_key, sessions, "Refused an expired user");
             let kind = EventKind::UserExpired {
                 user_key: expired.user_key,
@@ -340,7 +350,8 @@ impl Inner {
 
     async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
         let wanted = self.wanted(turn.door, &turn.refused()).await?;
-        Ok(self.vpn.reconcile(&wanted).await.map_err(ProjectError::from)?)
+        let differing = self.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
+        Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
     /// A full or locked journal must let in nobody whose access has ended: they are refused now, and stay so in this run of the agent
@@ -356,32 +367,32 @@ impl Inner {
             for command in commands.iter() {
                 let user = command.user_key();
                 if let Plan::Change(change) = plan(records.user(user)?.as_ref(), command, now) {
-                    refused.push((user, change.access.deny));
+                    refused.push((user, command.revision(), change.access.deny));
                 }
             }
             Ok(refused)
         });
         let mut merged = Merged::default();
-        for (user, deny) in refused.await? {
-            if deny.is_empty() {
+        for (user, revision, names) in refused.await? {
+            let is_older = |refusal: &Refusal| refusal.revision > revision;
+            if names.is_empty() || turn.unjournaled.get(&user).is_some_and(is_older) {
                 continue;
             }
             warn!(user.key = %user, "Refused a user whose command could not be journaled");
             merged.add(Access {
                 allow: Vec::new(),
-                deny: deny.clone(),
+                deny: names.clone(),
             });
-            turn.unjournaled.insert(user, deny);
+            turn.unjournaled.insert(user, Refusal { revision, names });
         }
-        merged.project(&self.vpn, turn.door).await?;
+        self.project(merged, turn).await?;
         Ok(())
     }
 
-    async fn project(&self, access: Access, door: Door) -> Result<(), ApplyError> {
-        let mut merged = Merged::default();
-        merged.add(access);
-        merged.project(&self.vpn, door).await?;
-        Ok(())
+    /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says.
+    async fn project(&self, mut change: Merged, turn: &Turn) -> Result<CutSessions, ProjectError> {
+        change.refuse(&turn.refused());
+        change.project(&self.vpn, turn.door).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from the journal: the allow-list with its cuts, and the profile files.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, DirBuilder},
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -61,6 +61,14 @@ pub(super) struct Merged {
     deny: BTreeSet<CommonName>,
 }
 
+impl From<Access> for Merged {
+    fn from(access: Access) -> Self {
+        let mut merged = Self::default();
+        merged.add(access);
+        merged
+    }
+}
+
 impl Merged {
     pub(super) fn add(&mut self, access: Access) {
         for name in access.deny {
@@ -71,6 +79,11 @@ impl Merged {
             self.deny.remove(&name);
             self.allow.insert(name);
         }
+    }
+
+    /// Lets in none of these.
+    pub(super) fn refuse(&mut self, names: &HashSet<CommonName>) {
+        self.allow.retain(|name| !names.contains(name));
     }
 
     /// Refuses first, lets in second, unless the door is closed. Returns which sessions ended.

@@ -144,17 +144,6 @@ impl VpnBackend for FakeBackend {
         Ok(changes)
     }
 
-    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
-        let mut state = self.lock();
-        let changes = Reconciled {
-            added: wanted.difference(&state.allowed).cloned().collect(),
-            removed: state.allowed.difference(wanted).cloned().collect(),
-            ..Reconciled::default()
-        };
-        state.allowed.clone_from(wanted);
-        Ok(changes)
-    }
-
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         Ok(self
             .lock()

@@ -58,10 +58,6 @@ impl VpnBackend for FilesOnlyBackend {
         Ok(self.allow_list.mend(names, wanted)?)
     }
 
-    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
-        Ok(self.allow_list.reconcile(wanted)?)
-    }
-
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         Ok(CutSessions::default())
     }

@@ -37,17 +37,13 @@ pub trait VpnBackend: Send + Sync + 'static {
         wanted: BTreeSet<CommonName>,
     ) -> impl Future<Output = Result<BTreeSet<CommonName>, BackendError>> + Send;
 
-    /// Of these credentials, refuses those that are not `wanted`, lets in the others, and says what had to change.
+    /// Of these credentials, refuses those that are not `wanted`, lets in the others, and says what had to change: a change means that
+    /// somebody edited the list, or that a projection was cut short. Call [`Self::enforce`] after it.
     fn mend(
         &self,
         names: &BTreeSet<CommonName>,
         wanted: &BTreeSet<CommonName>,
     ) -> impl Future<Output = Result<Reconciled, BackendError>> + Send;
-
-    /// Makes the allow-list equal to `wanted` and says what had to change: a change means that somebody edited the list, or
-    /// that a projection was cut short. Call [`Self::enforce`] after it.
-    fn reconcile(&self, wanted: &BTreeSet<CommonName>)
-    -> impl Future<Output = Result<Reconciled, BackendError>> + Send;
 
     /// Ends every session whose credential is not on the allow-list.
     fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;

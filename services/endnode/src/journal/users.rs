@@ -20,6 +20,11 @@ use super::{
 };
 use crate::plan::{Held, is_expired};
 
+/// Which credentials may log in, at the moment `?1`.
+const WANTED: &str = "
+    SELECT common_name FROM credentials JOIN users USING (user_key)
+    WHERE present = 1 AND active = 1 AND removed_by IS NULL AND (expires_at IS NULL OR expires_at > ?1)";
+
 /// How many users the node holds, for heartbeats and the handshake.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -162,10 +167,7 @@ impl Records<'_> {
 
     /// Every credential that is let in at the moment `now`.
     pub fn wanted(&self, now: DateTime<Utc>) -> Result<BTreeSet<CommonName>, JournalError> {
-        let select = "
-            SELECT common_name FROM credentials JOIN users USING (user_key)
-            WHERE present = 1 AND active = 1 AND removed_by IS NULL AND (expires_at IS NULL OR expires_at > ?1)";
-        let mut statement = self.connection.prepare_cached(select)?;
+        let mut statement = self.connection.prepare_cached(WANTED)?;
         let mut rows = statement.query([micros(now)])?;
         let mut wanted = BTreeSet::new();
         while let Some(row) = rows.next()? {
@@ -180,14 +182,12 @@ impl Records<'_> {
         names: &BTreeSet<CommonName>,
         now: DateTime<Utc>,
     ) -> Result<BTreeSet<CommonName>, JournalError> {
-        let select = "
-            SELECT 1 FROM credentials JOIN users USING (user_key)
-            WHERE common_name = ?2
-              AND present = 1 AND active = 1 AND removed_by IS NULL AND (expires_at IS NULL OR expires_at > ?1)";
-        let mut statement = self.connection.prepare_cached(select)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{WANTED} AND common_name = ?2"))?;
         let mut wanted = BTreeSet::new();
         for name in names {
-            if statement.exists(rusqlite::params![micros(now), name.as_str()])? {
+            if statement.exists(params![micros(now), name.as_str()])? {
                 wanted.insert(name.clone());
             }
         }

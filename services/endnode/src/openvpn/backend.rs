@@ -237,10 +237,6 @@ impl VpnBackend for OpenVpnBackend {
         Ok(self.allow_list.mend(names, wanted)?)
     }
 
-    async fn reconcile(&self, wanted: &BTreeSet<CommonName>) -> Result<Reconciled, BackendError> {
-        Ok(self.allow_list.reconcile(wanted)?)
-    }
-
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         self.cut_or_pending(self.control.enforce().await)
     }

@@ -15,6 +15,19 @@ const APPLIED: Applied = Applied::Answered(Outcome::Applied {
     note: None,
 });
 
+fn removal_of(user: &User) -> Intent {
+    Intent {
+        id: IntentId::new(),
+        node: node_id(),
+        requested_at: chrono::Utc::now(),
+        source: None,
+        action: IntentAction::RemoveUser {
+            user_key: user.key,
+            username: user.username.clone(),
+        },
+    }
+}
+
 #[tokio::test]
 async fn a_user_is_let_in_suspended_let_in_again_and_removed() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
@@ -110,16 +123,7 @@ async fn access_does_not_wait_for_the_profile() {
 async fn a_local_delete_holds_against_later_commands_until_management_refuses_it() {
     let (parts, alice) = (Parts::new(), User::new("alice"));
     parts.apply(alice.standby(1)).await;
-    let intent = Intent {
-        id: IntentId::new(),
-        node: node_id(),
-        requested_at: chrono::Utc::now(),
-        source: None,
-        action: IntentAction::RemoveUser {
-            user_key: alice.key,
-            username: alice.username.clone(),
-        },
-    };
+    let intent = removal_of(&alice);
     let id = intent.id;
 
     assert!(parts.applier.remove_locally(alice.key, intent.clone()).await.unwrap());
@@ -275,6 +279,47 @@ async fn who_loses_access_is_refused_while_the_journal_takes_nothing() {
     assert!(!parts.vpn.connect(&alice.credential) && !parts.vpn.connect(&bob.credential));
     parts.apply(alice.standby(3)).await;
     assert!(parts.vpn.connect(&alice.credential), "resumed");
+}
+
+#[tokio::test]
+async fn an_older_command_lets_in_nobody_whose_newer_one_could_not_be_journaled() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(parts.applier.apply(vec![alice.removed(5)], 0).await.is_err());
+    assert!(parts.applier.apply(vec![alice.suspended(4)], 0).await.is_err());
+    other.execute_batch("ROLLBACK").unwrap();
+
+    // The journal takes what the node had missed before.
+    for older in [alice.standby(2), alice.standby(4)] {
+        assert_eq!(parts.apply(older).await.applied, APPLIED);
+        assert!(!parts.vpn.connect(&alice.credential));
+        parts.applier.reconcile().await.unwrap();
+        assert!(!parts.vpn.connect(&alice.credential));
+    }
+
+    parts.apply(alice.removed(5)).await;
+    assert!(!parts.vpn.connect(&alice.credential));
+    parts.apply(alice.standby(6)).await;
+    assert!(parts.vpn.connect(&alice.credential), "created again");
+}
+
+#[tokio::test]
+async fn a_refused_local_delete_lets_in_nobody_whose_removal_could_not_be_journaled() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    let intent = removal_of(&alice);
+    let id = intent.id;
+    assert!(parts.applier.remove_locally(alice.key, intent).await.unwrap());
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(parts.applier.apply(vec![alice.removed(2)], 0).await.is_err());
+    other.execute_batch("ROLLBACK").unwrap();
+
+    parts.applier.restore(id).await.unwrap();
+
+    assert!(!parts.vpn.connect(&alice.credential));
 }
 
 #[tokio::test]

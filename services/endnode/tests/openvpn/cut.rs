@@ -1,6 +1,9 @@
 //! Denying a credential ends its session, whatever the client does, and disturbs nobody else.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use vpnmanager_endnode::backend::{BackendState, CutSessions, Parting, VpnBackend};
 use vpnmanager_nats::commands::Protocol;
@@ -146,11 +149,9 @@ async fn a_lost_allow_list_folder_cuts_nobody() {
 
     std::fs::remove_dir_all(fleet.allow_list.dir()).expect("remove");
     assert!(agent.backend.enforce().await.is_err());
-    agent
-        .backend
-        .reconcile(&[alice.clone()].into())
-        .await
-        .expect("reconcile");
+    let wanted = BTreeSet::from([alice.clone()]);
+    let differing = agent.backend.compare(wanted.clone()).await.expect("compare");
+    agent.backend.mend(&differing, &wanted).await.expect("mend");
     assert_eq!(agent.backend.enforce().await.expect("enforce").count, 0);
 
     agent.has_sessions(&[&alice]).await;

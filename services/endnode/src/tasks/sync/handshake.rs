@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
     // A command that comes from here on may already belong to the answer.
     shared.progress.restart();
-    let SyncReply { answer, bus } = ask(shared).await.inspect_err(|_| shared.contact.unanswered())?;
+    let SyncReply { answer, bus } = ask(shared).await?;
     shared.contact.answered(bus);
     match answer {
         SyncAnswer::Ok { upto_sequence, stream } => {
@@ -112,7 +112,8 @@ async fn ask_once(shared: &Shared) -> Result<SyncReply, SyncError> {
     let reply = shared
         .bus
         .send_request(subjects::sync(&shared.node.id), request)
-        .await?;
+        .await
+        .inspect_err(|_| shared.contact.unanswered())?;
     Ok(Envelope::<SyncReply>::decode(&reply.payload)?.body)
 }
 
