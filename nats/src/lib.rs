@@ -25,6 +25,7 @@ pub mod node_requests;
 pub mod reach;
 pub mod sign;
 pub mod storage;
+pub mod store_limit;
 pub mod sync;
 
 pub mod permissions;

@@ -15,7 +15,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeRequest {
-    /// The parts of one credential's profile ([`NodeAnswer::ProfileParts`]). No other answer holds a private key; it crosses the bus inside TLS and is stored nowhere.
+    /// The parts of one credential's profile ([`NodeAnswer::ProfileParts`]). No other answer holds a private key; it crosses the bus
+    /// inside TLS and is stored nowhere.
     Profile {
         /// The user.
         user_key: UserKey,

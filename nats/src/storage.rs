@@ -22,16 +22,6 @@ pub async fn prove(topology: &Topology, publisher: &str) -> Result<(), PublishEr
     stored.await.map(drop)
 }
 
-/// Whether the server refused because of its own limit (`max_file`), and not because its disk or anything else failed: it says so at once.
-pub fn is_limit(error: &PublishError) -> bool {
-    use async_nats::jetstream::{Error, ErrorCode};
-    let source = std::error::Error::source(error);
-    let told = source.and_then(|source| source.downcast_ref::<Error>());
-    told.is_some_and(|told| {
-        [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::INSUFFICIENT_RESOURCES].contains(&told.error_code())
-    })
-}
-
 #[derive(Deserialize)]
 struct Answer {
     data: Option<Health>,

@@ -21,7 +21,8 @@
 /// }
 /// ```
 ///
-/// `check` is a `fn(&str) -> Result<(), String>` for what a pattern cannot say, and for words; NUL and lengths outside `length` (in characters) are refused before it is called.
+/// `check` is a `fn(&str) -> Result<(), String>` for what a pattern cannot say, and for words; NUL and lengths outside `length` (in
+/// characters) are refused before it is called.
 #[macro_export]
 macro_rules! text_scalar {
     (

@@ -8,7 +8,7 @@ use async_nats::jetstream::{
 };
 
 use super::{error::TopologyError, names::EVENTS_CONSUMER, options::TopologyOptions, shapes};
-use crate::ids::NodeId;
+use crate::{ids::NodeId, store_limit};
 
 pub(super) async fn ensure_stream(
     context: &jetstream::Context,
@@ -19,7 +19,7 @@ pub(super) async fn ensure_stream(
         Ok(stream) => stream,
         Err(error) if stream_is_absent(&error) => context.create_stream(wanted.clone()).await.map_err(|error| {
             if let CreateStreamErrorKind::JetStream(inner) = error.kind()
-                && has_no_room(inner.error_code())
+                && store_limit::is_reached(&inner)
             {
                 return TopologyError::NoRoom { name: name.clone() };
             }
@@ -43,15 +43,6 @@ pub(super) async fn ensure_stream(
     differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
     differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
     Ok(found)
-}
-
-/// What is stored and reserved is all that the server's `max_file` allows.
-fn has_no_room(code: jetstream::ErrorCode) -> bool {
-    [
-        jetstream::ErrorCode::STORAGE_RESOURCES_EXCEEDED,
-        jetstream::ErrorCode::INSUFFICIENT_RESOURCES,
-    ]
-    .contains(&code)
 }
 
 pub(super) fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {

@@ -1,6 +1,7 @@
 //! Why the bus cannot be used as it is.
 
 use super::shapes::REPORTS_ROOM;
+use crate::store_limit::RAISE;
 
 /// Why the bus cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,7 @@ pub enum TopologyError {
     /// The server has no more room to reserve for another stream.
     #[error(
         "the bus has reserved all the room that its `max_file` allows ({REPORTS_ROOM} bytes for each node), so it makes no stream {name}: \
-         run `bus-init` again with its other arguments and a larger `--max-store`, or raise `max_file` in nats-server.conf, and restart \
-         nats-server"
+         {RAISE}"
     )]
     NoRoom {
         /// The stream.

@@ -24,7 +24,8 @@ const REPORT_ACK_WAIT: Duration = Duration::from_secs(5);
 /// The most unsettled reports of one node in the hands of all replicas.
 const MAX_REPORTS_PENDING: i64 = 2048;
 /// Room for the reports of one node that management has not recorded, in bytes: about 40,000 acks. When it is full the oldest go; what
-/// was not acked is published again. The server reserves it out of its `max_file`: 64 nodes to a GiB, so 6,400 in the 100 GiB that `bus-init` gives it.
+/// was not acked is published again. The server reserves it out of its `max_file`: 64 nodes to a GiB, so 6,400 in the 100 GiB that
+/// `bus-init` gives it.
 pub const REPORTS_ROOM: i64 = 16 << 20;
 
 pub(super) fn commands(options: &TopologyOptions) -> stream::Config {

@@ -177,5 +177,5 @@ async fn a_node_for_which_the_server_has_no_room_is_told_what_to_raise() {
         }
     }
     let full = last.expect("the room ends");
-    assert!(vpnmanager_nats::storage::is_limit(&full), "{full:?}");
+    assert!(vpnmanager_nats::store_limit::refused(&full), "{full:?}");
 }

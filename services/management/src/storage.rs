@@ -27,8 +27,7 @@ impl Storage {
 /// Another thing is the server's own limit ([`LIMIT_REACHED`]): more room on the disk changes nothing.
 pub fn bus_stores_nothing(fault: &str) -> String {
     let advice = if fault == LIMIT_REACHED {
-        "run `bus-init` again with its other arguments and a larger `--max-store`, or raise `max_file` in nats-server.conf, and restart \
-         nats-server"
+        vpnmanager_nats::store_limit::RAISE
     } else {
         "make room on the disk of nats-server and restart it"
     };

@@ -94,7 +94,8 @@ fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
     })
 }
 
-/// Where clients connect, in this order, given all nodes of the user, home first: the welcome nodes, lost ones last. If none is welcome, all nodes, because a profile must name a server.
+/// Where clients connect, in this order, given all nodes of the user, home first: the welcome nodes, lost ones last. If none is welcome,
+/// all nodes, because a profile must name a server.
 pub fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
     let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
     placed.sort_by_key(|endpoint| endpoint.lost);

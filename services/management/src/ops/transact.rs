@@ -30,8 +30,8 @@ impl Deref for Transaction {
 }
 
 /// Runs `operation` in a transaction and commits it; an error rolls it back. After a conflict with another transaction, or where another one
-/// holds what is needed, `operation` runs again from the beginning, six times in all; where a connection takes no changes, three times, on new ones. So it must do nothing outside the transaction. An error that keeps the database's as its
-/// source is recognised.
+/// holds what is needed, `operation` runs again from the beginning, six times in all; where a connection takes no changes, three times, on
+/// new ones. So it must do nothing outside the transaction. An error that keeps the database's as its source is recognised.
 ///
 /// The handle is passed by value because the compiler cannot prove yet that the future of an `async |transaction: &_|` closure may move
 /// between threads.

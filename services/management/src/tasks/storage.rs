@@ -3,7 +3,7 @@
 use anyhow::Context;
 use async_nats::connection::State;
 use tracing::{error, info};
-use vpnmanager_nats::storage;
+use vpnmanager_nats::{storage, store_limit};
 use vpnmanager_runtime::{
     error_chain::chain,
     reconcile::{Next, Reconciler},
@@ -53,7 +53,7 @@ async fn look(app: &App) -> anyhow::Result<Next> {
             }
         }
         Err(failed) => {
-            let cause = if storage::is_limit(&failed) {
+            let cause = if store_limit::refused(&failed) {
                 LIMIT_REACHED.to_owned()
             } else {
                 cause(app).await.unwrap_or_else(|| chain(&failed).to_string())

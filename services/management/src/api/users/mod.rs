@@ -76,7 +76,8 @@ impl UsersApi {
     /// Create a user
     ///
     /// The home server creates the key, the certificate and the profile; standby servers accept the same profile. With `wait` the answer
-    /// comes when all of them have applied the user and the profile exists (`checksum`). When the time is over it comes with the state of that moment: see `synced` and `nodes`.
+    /// comes when all of them have applied the user and the profile exists (`checksum`). When the time is over it comes with the state of
+    /// that moment: see `synced` and `nodes`.
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(
         &self,

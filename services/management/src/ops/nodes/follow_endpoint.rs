@@ -14,6 +14,7 @@ use crate::{
     ops::{
         audit::{Entry, node_snapshot},
         audit_room::{self, Caused},
+        nodes::host::warn_of_local_host,
         transact::transact,
     },
 };
@@ -54,6 +55,9 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
         asked_pool = after.asked_pool,
         "The agent of a node was configured anew"
     );
+    if before.public_host != after.public_host {
+        warn_of_local_host(&after.name, &after.public_host);
+    }
     let entry = Entry::new(&Actor::node(&after.name), AuditAction::NodeEndpointChanged, &after.name)
         .before(node_snapshot(&before))
         .after(node_snapshot(&after));

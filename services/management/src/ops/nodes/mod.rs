@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod deregister;
+pub mod host;
 pub mod move_node;
 pub mod read;
 pub mod register;

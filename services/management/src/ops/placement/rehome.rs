@@ -34,8 +34,8 @@ pub struct Rehomed {
 }
 
 /// Moves up to 500 users whose home [is given up](crate::domain::placement::Fleet::is_given_up) after that time and who have a standby
-/// that [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users keep their new home when the old one
-/// returns.
+/// that [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users
+/// keep their new home when the old one returns.
 pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
     let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
     if !moves.is_empty() {

@@ -240,8 +240,8 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
     MadeProfile::find_by_statement(statement).all(transaction).await
 }
 
-/// Records the profile of each user's home node, and sets `synced` from the placements and the profile. The answer to an earlier command may name a profile
-/// that the user has no more.
+/// Records the profile of each user's home node, and sets `synced` from the placements and the profile. The answer to an earlier command
+/// may name a profile that the user has no more.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
     let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
         .into_iter()
