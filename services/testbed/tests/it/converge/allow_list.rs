@@ -64,10 +64,12 @@ async fn a_session_by_an_added_file_is_cut() {
     suspended.unwrap().success().unwrap();
     site.refuses(&only).await;
     // The command comes twice, and each time the node makes its file as it should be.
+    let records = Records::open(&site).await;
     let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
     let taken = async || {
+        let unpublished = records.count("placements WHERE published_revision < wanted_revision").await;
         let consumer = stream.consumer_info(node.id()).await.unwrap();
-        consumer.num_pending == 0 && consumer.num_ack_pending == 0
+        unpublished == 0 && consumer.num_pending == 0 && consumer.num_ack_pending == 0
     };
     wait::until(SOON, "the node to have taken its commands", taken)
         .await

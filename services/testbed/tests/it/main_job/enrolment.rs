@@ -155,7 +155,7 @@ async fn an_agent_that_clients_could_not_dial_is_told_to_set_public_host() {
     let (agent, local) = newcomer(&site, "node-7", &token);
     is_enrolled(&local).await;
     assert!(agent.alive());
-    let warned = "A node registered with a host that leads to the client itself";
+    let warned = "The host of a node leads to the client itself";
     site.stack
         .log(Part::Management)
         .wait_for(warned, 1, SOON)
