@@ -16,6 +16,7 @@ pub mod archive;
 pub mod audit;
 pub mod audit_room;
 pub(crate) mod columns;
+pub mod due;
 pub mod housekeeping;
 pub mod read_audit;
 pub mod sqlstate;

@@ -18,6 +18,7 @@ use crate::{
 
 mod bus;
 mod database;
+mod due;
 mod explained;
 mod failover;
 mod handshakes;
@@ -32,6 +33,8 @@ mod urgent;
 const SECOND: Duration = Duration::from_secs(1);
 /// What this replica is asked for wakes its tasks. This finds what another replica was asked for and did not finish.
 const LEFT_BY_OTHERS: Duration = Duration::from_secs(5);
+/// Tasks that [`due`] wakes run so often in any case.
+const UNWOKEN: Duration = Duration::from_secs(10);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
@@ -47,6 +50,7 @@ const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
+    let due = due::Wakes::default();
     let background = explained::Background {
         tasks,
         reach: &app.reach,
@@ -54,29 +58,29 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     background.reconcile(
         "publisher",
         &app.publisher,
-        SECOND,
+        UNWOKEN,
         publisher::Publisher::new(app.clone()),
     );
     background.reconcile(
         "urgent-commands",
         &app.urgent,
-        SECOND,
+        UNWOKEN,
         urgent::Urgent::new(app.clone(), tasks),
     );
-    background.reconcile("placer", &app.placer, PLACER_PERIOD, on(app, placer::place));
+    background.reconcile("placer", &app.placer, PLACER_PERIOD, placer::Placer::new(app.clone()));
     background.reconcile(
         "node-ages",
-        &unwoken,
-        SECOND,
+        &due.node_ages,
+        UNWOKEN,
         on(app, |app| async move { assess_ages(&app).await }),
     );
     background.reconcile(
         "node-totals",
-        &unwoken,
-        SECOND,
+        &due.node_totals,
+        UNWOKEN,
         on(app, |app| async move { sum_totals(&app.leases).await }),
     );
-    background.reconcile("failover", &unwoken, SECOND, failover::Failover::new(app.clone()));
+    background.reconcile("failover", &due.failover, UNWOKEN, failover::Failover::new(app.clone()));
     background.reconcile(
         "drains",
         &app.drains,
@@ -89,7 +93,13 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         LEFT_BY_OTHERS,
         on(app, revocations::revoke),
     );
-    background.reconcile("handshakes", &unwoken, SECOND, handshakes::Handshakes::new(app.clone()));
+    background.reconcile(
+        "handshakes",
+        &due.handshakes,
+        UNWOKEN,
+        handshakes::Handshakes::new(app.clone()),
+    );
+    background.reconcile("due", &unwoken, SECOND, due::DueWatch::new(app.clone(), due));
     background.reconcile(
         "refusals",
         &unwoken,

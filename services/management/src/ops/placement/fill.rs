@@ -23,7 +23,8 @@ use crate::{
         audit::{self, Entry},
         columns::columns_of,
         credentials::give::{NewCredential, give_credentials},
-        placement::read_fleet::read_fleet_locked,
+        nodes::read::{Progress, progress_of},
+        placement::read_fleet::{read_fleet, read_fleet_locked},
         publications::make_due::{Urgency, want_newest},
         transact::transact,
     },
@@ -75,25 +76,68 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
     Ok(users.len())
 }
 
+/// What decides whether a user lacks a node, besides the user: while it stays as it was, nobody can lack one who lacked none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Basis {
+    /// Which nodes take users.
+    pub openings: Openings,
+    /// The totals of each node, which change with any placement.
+    pub progress: HashMap<NodeId, Progress>,
+}
+
+/// Which nodes take users, with the pool of each. In the order of the nodes' names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Openings {
+    /// The pool of each open node.
+    pub open: Vec<String>,
+    /// Nodes that get users which nobody wants elsewhere, and their pools.
+    pub candidates: Vec<(String, String)>,
+    /// Nodes that do not count any more.
+    pub given_up: Vec<String>,
+}
+
+impl Openings {
+    fn of(fleet: &Fleet, goal: Goal) -> Self {
+        let servers = fleet.servers();
+        let open = servers.iter().filter(|server| is_open(server));
+        let candidates = servers.iter().filter(|server| fleet.is_candidate(server));
+        let given_up = servers
+            .iter()
+            .filter(|server| fleet.is_given_up(server, goal.lost_before));
+        Self {
+            open: open.map(|server| server.pool.clone()).collect(),
+            candidates: candidates
+                .map(|server| (server.name.to_string(), server.pool.clone()))
+                .collect(),
+            given_up: given_up.map(|server| server.name.to_string()).collect(),
+        }
+    }
+}
+
+/// Reads what decides whether anybody lacks a node, whatever the number of users.
+pub async fn read_basis(db: &impl ConnectionTrait, goal: Goal) -> Result<Basis, DbErr> {
+    let fleet = read_fleet(db).await?;
+    let names: Vec<NodeId> = fleet.servers().iter().map(|server| server.name.clone()).collect();
+    Ok(Basis {
+        openings: Openings::of(&fleet, goal),
+        progress: progress_of(db, &names).await?,
+    })
+}
+
 /// Living users with fewer nodes than the goal, whose pool has a candidate that they are not on: those for whom [`missing_nodes`] finds any.
 /// A node of the pool that is still removing a user cannot get the same user again before that, so it counts as one of them.
 async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Goal) -> Result<Vec<user::Model>, DbErr> {
-    let servers = fleet.servers();
-    let mut open: HashMap<&str, i64> = HashMap::new();
-    for server in servers.iter().filter(|server| is_open(server)) {
-        *open.entry(&server.pool).or_default() += 1;
+    let Openings {
+        open,
+        candidates,
+        given_up,
+    } = Openings::of(fleet, goal);
+    let mut nodes: HashMap<String, i64> = HashMap::new();
+    for pool in open {
+        *nodes.entry(pool).or_default() += 1;
     }
-    let candidates = servers.iter().filter(|server| fleet.is_candidate(server));
-    let (candidates, their_pools): (Vec<String>, Vec<String>) = candidates
-        .map(|server| (server.name.to_string(), server.pool.clone()))
-        .unzip();
-    let (pools, counts): (Vec<String>, Vec<i64>) =
-        open.into_iter().map(|(pool, count)| (pool.to_owned(), count)).unzip();
-    let given_up: Vec<String> = servers
-        .iter()
-        .filter(|server| fleet.is_given_up(server, goal.lost_before))
-        .map(|server| server.name.to_string())
-        .collect();
+    let (pools, counts): (Vec<String>, Vec<i64>) = nodes.into_iter().unzip();
+    let (candidates, their_pools): (Vec<String>, Vec<String>) = candidates.into_iter().unzip();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         format!(

@@ -4,6 +4,7 @@ mod absent;
 mod changes;
 mod clones;
 mod drift;
+mod due;
 mod failover;
 mod hostile;
 mod intents;

@@ -67,7 +67,9 @@ async fn a_session_by_an_added_file_is_cut() {
     let records = Records::open(&site).await;
     let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
     let taken = async || {
-        let unpublished = records.count("placements WHERE published_revision < wanted_revision").await;
+        let unpublished = records
+            .count("placements WHERE published_revision < wanted_revision")
+            .await;
         let consumer = stream.consumer_info(node.id()).await.unwrap();
         unpublished == 0 && consumer.num_pending == 0 && consumer.num_ack_pending == 0
     };

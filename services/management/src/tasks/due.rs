@@ -1,0 +1,55 @@
+//! One look each second at what is left to do, for all tasks: whoever has nothing to do asks PostgreSQL for nothing.
+
+use vpnmanager_runtime::reconcile::{Next, Reconciler, Wake};
+
+use crate::{
+    app::App,
+    ops::due::{Due, read_due},
+};
+
+/// Wakes the tasks that have something to do.
+pub(super) struct DueWatch {
+    app: App,
+    wakes: Wakes,
+    seen: Due,
+}
+
+/// Wakes of the tasks that nothing but this wakes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wakes {
+    pub(super) node_ages: Wake,
+    pub(super) node_totals: Wake,
+    pub(super) failover: Wake,
+    pub(super) handshakes: Wake,
+}
+
+impl DueWatch {
+    pub(super) fn new(app: App, wakes: Wakes) -> Self {
+        Self {
+            app,
+            wakes,
+            seen: Due::default(),
+        }
+    }
+}
+
+impl Reconciler for DueWatch {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        let (app, wakes) = (&self.app, &self.wakes);
+        let due = read_due(&app.leases, app.config.health).await?;
+        let before = std::mem::replace(&mut self.seen, due);
+        let whose_turn_it_is = [
+            (due.publications, &app.publisher),
+            (due.urgent, &app.urgent),
+            (due.totals, &wakes.node_totals),
+            (due.handshakes, &wakes.handshakes),
+            (due.silent, &wakes.node_ages),
+            // Once more when none is lost any more: their users may lack a standby.
+            (due.lost || before.lost, &wakes.failover),
+        ];
+        for (_, wake) in whose_turn_it_is.into_iter().filter(|(is_due, _)| *is_due) {
+            wake.wake();
+        }
+        Ok(Next::Idle)
+    }
+}
