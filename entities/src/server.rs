@@ -59,6 +59,8 @@ pub struct Model {
     pub last_seen: Option<DateTimeUtc>,
     /// Since when it has been heard without a break; means nothing while it is stale or lost. `None`: not heard since this is recorded.
     pub heard_since: Option<DateTimeUtc>,
+    /// Since when, by its own clock, it holds nothing of what it had applied before: it lost its journal. `None` again once it holds everything.
+    pub emptied_at: Option<DateTimeUtc>,
     /// When it was lost; `None` again once it is healthy and in sync.
     pub lost_since: Option<DateTimeUtc>,
     /// Whether an operator asked to move its clients to other nodes.

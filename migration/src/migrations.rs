@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000033_asked_pool"),
     sql!("m20261128_000034_heard_since"),
     sql!("m20261128_000035_hearing"),
+    sql!("m20261128_000036_emptied"),
 ];
 
 /// A migration that runs one file of SQL.

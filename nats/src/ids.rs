@@ -195,8 +195,19 @@ impl CommonName {
         let mut suffix = [0_u8; Self::SUFFIX_BYTES];
         rand::fill(&mut suffix).expect("the operating system provides randomness");
         let suffix = BASE32_NOPAD.encode(&suffix).to_ascii_lowercase();
-        let name: String = username.as_str().chars().take(Self::USERNAME_PART).collect();
-        Self(format!("{name}.{suffix}"))
+        Self(format!("{}.{suffix}", Self::part_of(username)))
+    }
+
+    /// What the common names of this user begin with, before the last dot. Users whose names differ only after it share it.
+    pub fn part_of(username: &Username) -> &str {
+        // Usernames are ASCII.
+        let name = username.as_str();
+        name.get(..Self::USERNAME_PART).unwrap_or(name)
+    }
+
+    /// What it begins with, before the last dot: [`Self::part_of`] its user.
+    pub fn user_part(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&self.0, |(user, _)| user)
     }
 }
 

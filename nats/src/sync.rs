@@ -92,6 +92,10 @@ pub enum SyncAnswer {
         /// The reason, for people.
         #[serde(with = "Text::<TEXT>")]
         reason: String,
+        /// The node lost its journal. Management has recorded that the node applied every command up to this sequence, so it need not ack
+        /// them again; the keys of the credentials that they had it make are lost. `None`: it acks all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recorded_upto: Option<u64>,
     },
     /// This node must not serve: deregistered, or a clone of a live one.
     Refused {

@@ -85,6 +85,7 @@ mod answers {
     shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus) => {
         (SyncAnswer::Ok { .. }, Some(_)) => "with_bus",
         (SyncAnswer::Ok { .. }, None) => "ok",
+        (SyncAnswer::Resync { recorded_upto: Some(_), .. }, _) => "resync_of_a_lost_journal",
         (SyncAnswer::Resync { .. }, _) => "resync",
         (SyncAnswer::Preparing { .. }, _) => "preparing",
         (SyncAnswer::Refused { .. }, _) => "refused",
@@ -120,6 +121,13 @@ mod answers {
                 upto_sequence: 4711,
                 stream: Some(StreamId(1_804_000_000_123_456)),
                 reason: "the digest differs".to_owned(),
+                recorded_upto: None,
+            })),
+            Envelope::new(only(SyncAnswer::Resync {
+                upto_sequence: 4711,
+                stream: Some(StreamId(1_804_000_000_123_456)),
+                reason: "the node lost what it held".to_owned(),
+                recorded_upto: Some(4700),
             })),
             Envelope::new(only(SyncAnswer::Refused {
                 reason: "another live agent has this identity".to_owned(),

@@ -17,7 +17,7 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    commit::{Handled, store},
+    commit::{Handled, History, store},
     projection::{Door, Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
@@ -51,6 +51,9 @@ struct Turn {
     door: Door,
     /// Who is refused although the journal, which could not be written, still lets them in.
     unjournaled: HashMap<UserKey, Refusal>,
+    /// Whom the allow-list let in when this run began with a journal that is not complete, by the user's part of their names: the journal
+    /// does not say whose credentials they are. `None`: nobody looked yet.
+    unknown: Option<HashMap<String, Vec<CommonName>>>,
 }
 
 /// What a command that could not be journaled refuses.
@@ -85,6 +88,7 @@ impl Default for Turn {
         Self {
             door: Door::Open,
             unjournaled: HashMap::new(),
+            unknown: None,
         }
     }
 }
@@ -124,18 +128,32 @@ impl Applier {
     /// # Errors
     /// Repeat the commands: what was stored of them is recognised.
     pub async fn apply(&self, commands: Vec<Command>, sequence: u64) -> Result<Vec<Handled>, ApplyError> {
+        self.apply_with(commands, History::Open, sequence).await
+    }
+
+    /// The same for commands with this history.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_with(
+        &self,
+        commands: Vec<Command>,
+        history: History,
+        sequence: u64,
+    ) -> Result<Vec<Handled>, ApplyError> {
         let inner = &self.inner;
         let mut turn = inner.turn.lock().await;
         let commands: Arc<[Command]> = commands.into();
         let (now, profiles, storing) = (Utc::now(), inner.profiles.clone(), Arc::clone(&commands));
         let stored = inner.journal.write(move |records| {
             records.advance_sequence(sequence)?;
-            storing
+            let stored = storing
                 .iter()
-                .map(|command| store(records, &profiles, command, now))
-                .collect::<Result<Vec<_>, _>>()
+                .map(|command| store(records, &profiles, command, history, now))
+                .collect::<Result<Vec<_>, _>>();
+            Ok((stored?, records.snapshot()?.complete))
         });
-        let stored = match stored.await {
+        let (mut stored, is_complete) = match stored.await {
             Ok(stored) => stored,
             Err(failure) => {
                 inner.refuse_unjournaled(&mut turn, commands, now).await?;
@@ -143,6 +161,16 @@ impl Applier {
             }
         };
         turn.journaled(&commands);
+        if is_complete {
+            turn.unknown = Some(HashMap::new());
+        } else {
+            let unknown = inner.unknown(&mut turn).await?;
+            for (stored, command) in stored.iter_mut().zip(commands.iter()) {
+                let of_user = unknown.remove(CommonName::part_of(command.username()));
+                let names = of_user.into_iter().flatten();
+                stored.refuse(names);
+            }
+        }
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
         let changed = stored.iter().any(|stored| stored.handled.changed);
         let mut ending = Vec::with_capacity(stored.len());
@@ -352,6 +380,21 @@ impl Inner {
         let wanted = self.wanted(turn.door, &turn.refused()).await?;
         let differing = self.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
         Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
+    }
+
+    /// See [`Turn::unknown`].
+    async fn unknown<'a>(&self, turn: &'a mut Turn) -> Result<&'a mut HashMap<String, Vec<CommonName>>, ProjectError> {
+        let found = match turn.unknown.take() {
+            Some(found) => found,
+            None => {
+                let mut found: HashMap<String, Vec<CommonName>> = HashMap::new();
+                for name in self.vpn.compare(BTreeSet::new()).await? {
+                    found.entry(name.user_part().to_owned()).or_default().push(name);
+                }
+                found
+            }
+        };
+        Ok(turn.unknown.insert(found))
     }
 
     /// A full or locked journal must let in nobody whose access has ended: they are refused now, and stay so in this run of the agent

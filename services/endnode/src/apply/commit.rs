@@ -61,15 +61,60 @@ pub(super) struct Stored {
     pub(super) forget: Vec<CommonName>,
 }
 
+impl Stored {
+    /// Refuses all of these credentials of the user that the command does not let in.
+    pub(super) fn refuse(&mut self, names: impl Iterator<Item = CommonName>) {
+        match self.handled.applied {
+            // An older command says nothing of who is let in now.
+            Applied::Answered(Outcome::Refused { .. } | Outcome::Superseded { .. }) => {}
+            Applied::Answered(Outcome::Applied { .. } | Outcome::Failed { .. }) | Applied::Issuing(_) => {
+                let allow = &self.access.allow;
+                self.access.deny.extend(names.filter(|name| !allow.contains(name)));
+            }
+        }
+    }
+}
+
+/// What management knows of a command that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// It waits for the ack.
+    Open,
+    /// It has recorded that this node applied it: with a journal that was lost, and the keys in it.
+    Recorded,
+}
+
 /// Plans and stores one command.
 pub(super) fn store(
     records: &Records<'_>,
     profiles: &Path,
     command: &Command,
+    history: History,
     now: DateTime<Utc>,
 ) -> Result<Stored, JournalError> {
     let held = records.user(command.user_key())?;
     match plan(held.as_ref(), command, now) {
+        Plan::Change(Change {
+            access,
+            forget,
+            issue: Some(issue),
+        }) if held.is_none() && history == History::Recorded => {
+            let outcome = Outcome::Applied {
+                issued: None,
+                note: Some(LOST.to_owned()),
+            };
+            records.store_command(command, Some(&outcome), now)?;
+            records.lose_credential(&issue.common_name)?;
+            let handled = Handled {
+                applied: Applied::Answered(outcome),
+                changed: true,
+            };
+            Ok(Stored {
+                handled,
+                access,
+                forget,
+            })
+        }
         Plan::Refuse { error } => Ok(unchanged(Outcome::Refused {
             error: error.to_owned(),
         })),

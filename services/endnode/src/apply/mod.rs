@@ -12,7 +12,7 @@ mod keys;
 mod render;
 
 pub use applier::{Applier, ApplyError};
-pub use commit::{Applied, Handled, IssueOrder};
+pub use commit::{Applied, Handled, History, IssueOrder};
 pub use issuer::{IssueError, IssueResult, Issuer};
 pub use projection::ProjectError;
 pub use render::Pki;

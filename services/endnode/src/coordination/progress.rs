@@ -16,6 +16,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Inner {
     highest: u64,
+    recorded_upto: u64,
     seen: HashSet<UserKey>,
     unsettled: HashSet<u64>,
 }
@@ -25,7 +26,18 @@ impl Progress {
     pub fn restart(&self) {
         let mut inner = self.inner();
         inner.highest = 0;
+        inner.recorded_upto = 0;
         inner.seen.clear();
+    }
+
+    /// Management has recorded that commands up to this sequence were applied by a journal that was lost.
+    pub fn set_recorded_upto(&self, sequence: u64) {
+        self.inner().recorded_upto = sequence;
+    }
+
+    /// Whether management has recorded that the command with this sequence was applied.
+    pub fn is_recorded(&self, sequence: u64) -> bool {
+        sequence <= self.inner().recorded_upto
     }
 
     /// Commands with these sequences were taken from the stream.

@@ -90,6 +90,15 @@ impl Acks {
         }
     }
 
+    /// Settles a command without an ack: management has recorded that it is applied.
+    pub async fn settle_recorded(&self, delivery: Delivery) {
+        let sequence = delivery.sequence();
+        if let Err(error) = delivery.done().await {
+            debug!(error = %error, "A command could not be settled; it is delivered again");
+        }
+        self.progress.settled(sequence);
+    }
+
     /// Has a command delivered again after a pause that grows with its deliveries.
     pub async fn retry(&self, delivery: Delivery) {
         let deliveries = u32::try_from(delivery.deliveries().max(1)).unwrap_or(u32::MAX);

@@ -13,7 +13,11 @@ use vpnmanager_nats::{
 use vpnmanager_runtime::{backoff::jittered, contain::contain, error_chain::chain, tasks::Tasks};
 
 use super::acks::{Acks, Answered};
-use crate::{apply::Applied, coordination::issue_queue::IssueJob, shared::Shared};
+use crate::{
+    apply::{Applied, History},
+    coordination::issue_queue::IssueJob,
+    shared::Shared,
+};
 
 /// Commands taken at once.
 const BATCH: usize = 100;
@@ -135,20 +139,30 @@ impl Commands {
 
     async fn take(&self, deliveries: Vec<Delivery>) {
         self.shared.progress.taken(deliveries.iter().map(Delivery::sequence));
-        let mut readable = Vec::with_capacity(deliveries.len());
+        let (mut recorded, mut open) = (Vec::new(), Vec::new());
         for delivery in deliveries {
+            let is_recorded = self.shared.progress.is_recorded(delivery.sequence());
             match delivery.command(&self.shared.node.id) {
-                Ok(envelope) => readable.push((delivery, envelope)),
+                Ok(envelope) if is_recorded => recorded.push((delivery, envelope)),
+                Ok(envelope) => open.push((delivery, envelope)),
                 Err(error) => self.set_aside(delivery, &error).await,
             }
         }
-        let Err(panicked) = contain("applying commands", self.apply(&mut readable)).await else {
+        self.apply_all(recorded, History::Recorded).await;
+        self.apply_all(open, History::Open).await;
+    }
+
+    async fn apply_all(&self, mut readable: Vec<(Delivery, Envelope<Command>)>, history: History) {
+        let Err(panicked) = contain("applying commands", self.apply(&mut readable, history)).await else {
             return;
         };
         // One of them is to blame: each is applied on its own, and that one is set aside.
         for (delivery, envelope) in readable {
             let mut one = vec![(delivery, envelope)];
-            if contain("applying a command", self.apply(&mut one)).await.is_err() {
+            if contain("applying a command", self.apply(&mut one, history))
+                .await
+                .is_err()
+            {
                 for (delivery, _) in one {
                     self.set_aside(delivery, &panicked).await;
                 }
@@ -157,7 +171,7 @@ impl Commands {
     }
 
     /// Applies the commands and answers them: they are taken out of the list once they are applied.
-    async fn apply(&self, readable: &mut Vec<(Delivery, Envelope<Command>)>) {
+    async fn apply(&self, readable: &mut Vec<(Delivery, Envelope<Command>)>, history: History) {
         if readable.is_empty() {
             return;
         }
@@ -169,14 +183,14 @@ impl Commands {
             .unwrap_or(0);
         // Before the journal holds them: a sweep that comes right after must know them.
         self.shared.progress.coming(commands.iter().map(Command::user_key));
-        let outcome = self.shared.applier.apply(commands, sequence).await;
+        let outcome = self.shared.applier.apply_with(commands, history, sequence).await;
         let readable = std::mem::take(readable);
         match outcome {
             Ok(handled) => {
                 let applied = handled.into_iter().map(|handled| handled.applied).collect();
                 let users = readable.iter().map(|(_, envelope)| envelope.body.user_key());
                 self.shared.progress.journaled(sequence, users);
-                self.answer(readable, applied).await;
+                self.answer(readable, applied, history).await;
             }
             Err(error) => {
                 let error = chain(&error).to_string();
@@ -187,15 +201,18 @@ impl Commands {
                 );
                 let failed = Applied::Answered(Outcome::Failed { error });
                 let applied = vec![failed; readable.len()];
-                self.answer(readable, applied).await;
+                self.answer(readable, applied, history).await;
             }
         }
     }
 
-    async fn answer(&self, readable: Vec<(Delivery, Envelope<Command>)>, applied: Vec<Applied>) {
+    async fn answer(&self, readable: Vec<(Delivery, Envelope<Command>)>, applied: Vec<Applied>, history: History) {
         let mut answered = Vec::with_capacity(readable.len());
         for ((delivery, envelope), applied) in readable.into_iter().zip(applied) {
             match applied {
+                Applied::Answered(Outcome::Applied { .. }) if history == History::Recorded => {
+                    self.acks.settle_recorded(delivery).await;
+                }
                 Applied::Answered(outcome) => answered.push(Answered {
                     delivery,
                     user_key: envelope.body.user_key(),

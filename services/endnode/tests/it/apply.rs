@@ -1,6 +1,9 @@
 //! Commands, applied.
 
-use vpnmanager_endnode::{apply::Applied, journal::NewProfile};
+use vpnmanager_endnode::{
+    apply::{Applied, History},
+    journal::NewProfile,
+};
 use vpnmanager_nats::{
     acks::Outcome,
     ids::{IntentId, Revision},
@@ -363,4 +366,28 @@ async fn profiles_of_a_journal_that_is_gone_are_out_of_the_way_at_once() {
     vpnmanager_testbed::wait::until(std::time::Duration::from_secs(10), "the rest to be deleted", gone)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_recorded_command_is_applied_without_a_new_key() {
+    let parts = Parts::new();
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let commands = vec![alice.home(1), bob.standby(1)];
+    for _ in 0..2 {
+        let handled = parts.applier.apply_with(commands.clone(), History::Recorded, 2).await;
+        let handled = handled.unwrap();
+        let applied: Vec<Applied> = handled.into_iter().map(|handled| handled.applied).collect();
+        assert!(
+            matches!(
+                applied.as_slice(),
+                [
+                    Applied::Answered(Outcome::Applied { issued: None, note: Some(note) }),
+                    Applied::Answered(Outcome::Applied { issued: None, note: None }),
+                ] if note.contains("/reissue")
+            ),
+            "{applied:?}"
+        );
+    }
+    let credential = parts.journal.read(move |records| records.key(&alice.credential)).await;
+    assert!(credential.unwrap().is_none(), "a key was made");
 }

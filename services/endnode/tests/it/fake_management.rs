@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) asked_to_sign: Vec<CommonName>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
+    /// What a resync says of commands that are recorded as applied.
+    pub(crate) recorded_upto: Option<u64>,
     /// Handshakes get no answer.
     pub(crate) silent: bool,
     /// The next answer promises a snapshot, and the consumer that should bring it vanishes.
@@ -264,6 +266,7 @@ impl FakeManagement {
                 stream: Some(self.topology.commands_store().await.unwrap()),
                 upto_sequence,
                 reason: "the test wants it".to_owned(),
+                recorded_upto: self.script().recorded_upto,
             });
         }
         tell(SyncAnswer::Ok {

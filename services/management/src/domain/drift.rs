@@ -42,12 +42,17 @@ pub fn drifts(held: Held, recorded: Recorded) -> Option<bool> {
     (held.complete && is_settled && is_current).then_some(held.digest != recorded.digest)
 }
 
+/// Whether the node has nothing of what it applied.
+pub fn lost_journal(request: &SyncRequest, recorded: Recorded) -> bool {
+    request.last_sequence == 0 && recorded.applied > 0
+}
+
 /// Why a node must get all its commands again; `None` if it need not.
 pub fn reason_to_resync(request: &SyncRequest, recorded: Recorded, store: StreamId) -> Option<&'static str> {
     if request.stream.is_some_and(|stream| stream != store) {
         return Some("the bus has another store than the one that the node followed");
     }
-    if request.last_sequence == 0 && recorded.applied > 0 {
+    if lost_journal(request, recorded) {
         return Some("the node lost what it held");
     }
     let held = Held {

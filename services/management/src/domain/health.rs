@@ -16,7 +16,7 @@ const NEARLY_FULL_PERCENT: u64 = 95;
 pub struct Circumstances {
     /// Whether a clone of the node is active.
     pub cloned: bool,
-    /// Whether it is to get everything again, and the stream is prepared for that.
+    /// Whether it is to get everything again, or gets it.
     pub resyncs: bool,
     /// Of what it sends more than its budget, for people.
     pub excess: Option<String>,

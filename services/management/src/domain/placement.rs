@@ -37,7 +37,12 @@ pub fn is_open(server: &server::Model) -> bool {
 
 /// Whether the node may become the home of users whose home is lost: it is open, healthy and in sync.
 pub fn may_inherit(server: &server::Model) -> bool {
-    is_open(server) && server.state == NodeState::Healthy && server.resync_since.is_none() && server.last_sync.is_some()
+    is_open(server) && server.state == NodeState::Healthy && !gets_everything(server) && server.last_sync.is_some()
+}
+
+/// Whether the node is to get everything again, or gets it.
+pub fn gets_everything(server: &server::Model) -> bool {
+    server.resync_since.is_some() || server.emptied_at.is_some()
 }
 
 /// Whether nodes in this state are heard.
@@ -67,7 +72,7 @@ pub fn has_returned(returning: Returning<'_>) -> bool {
         .is_some_and(|lost| server.last_sync.is_some_and(|sync| sync > lost));
     server.state == NodeState::Healthy
         && synced_since
-        && server.resync_since.is_none()
+        && !gets_everything(server)
         && returning.complete
         && !returning.behind
 }

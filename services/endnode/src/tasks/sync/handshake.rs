@@ -19,6 +19,8 @@ use crate::{journal::JournalError, shared::Shared};
 
 /// Drift is found and repaired within a minute.
 const PERIOD: Duration = Duration::from_secs(30);
+/// After everything came again: management should know that the node holds it.
+const AT_ONCE: Duration = Duration::ZERO;
 /// Between two questions while management publishes everything again.
 const PREPARING: Duration = Duration::from_millis(250);
 /// Between two questions of a node that must not serve.
@@ -52,9 +54,11 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
             upto_sequence,
             stream,
             reason,
+            recorded_upto,
         } => {
             warn!(reason, upto_sequence, "Management sends everything again");
             accept(shared).await?;
+            shared.progress.set_recorded_upto(recorded_upto.unwrap_or(0));
             let followed = shared.journal.read(|records| records.snapshot()).await?.stream;
             if followed.is_some() && followed != stream {
                 // The consumer that was followed is gone, which the client would notice only by its silence.
@@ -66,7 +70,7 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
                 stream,
             };
             catch_up(shared, upto, Ending::Sweep, connections).await?;
-            Ok(PERIOD)
+            Ok(AT_ONCE)
         }
         SyncAnswer::Refused { reason } => {
             shared.readiness.retire(&shared.journal, &reason).await?;

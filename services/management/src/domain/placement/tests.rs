@@ -37,6 +37,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         state_since: now,
         last_seen: Some(now),
         heard_since: Some(now - TimeDelta::days(1)),
+        emptied_at: None,
         lost_since: None,
         draining: false,
         capacity: None,

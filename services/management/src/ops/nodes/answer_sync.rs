@@ -1,8 +1,8 @@
 //! Answers the handshake of a node: it holds what it should, or gets all its commands again.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, Statement,
     sea_query::{Expr, ExprTrait},
@@ -17,13 +17,17 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction, drift::reason_to_resync},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        drift::{Recorded, lost_journal, reason_to_resync},
+    },
     ops::{
         audit::Entry,
         audit_room::{self, Caused},
         nodes::{
             follow_endpoint::follow_endpoint,
-            forget_applied::forget_applied,
+            lost_journal as losses,
             read::{self},
             track_agent_runs::{is_refused, note_told},
         },
@@ -34,9 +38,6 @@ use crate::{
         transact::transact,
     },
 };
-
-/// How long to forget what a node applied before it hears that this goes on.
-const FORGETS_FOR: Duration = Duration::from_secs(1);
 
 /// Why a handshake was not answered; the node asks again.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +70,15 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     let store = app.topology.commands_store().await?;
     // Commands that are recorded as published may have been published to a store that is gone.
     recognise_stream(app, store).await?;
+    let recorded = progress.recorded();
     if server.resync_since.is_some() {
-        return prepare(app, request, store).await;
+        return prepare(app, request, recorded, store).await;
     }
     let upto_sequence = app.topology.newest_command(node).await?;
-    let Some(reason) = reason_to_resync(request, progress.recorded(), store) else {
+    let Some(reason) = reason_to_resync(request, recorded, store) else {
+        if server.emptied_at.is_some() && request.complete {
+            losses::end(&app.db, node).await?;
+        }
         note_sync(app, node).await?;
         return Ok(SyncAnswer::Ok {
             upto_sequence,
@@ -81,7 +86,8 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         });
     };
     warn!(node.id = %node, reason, "Sending a node all its commands again");
-    begin(app, node, reason).await?;
+    let emptied_at = lost_journal(request, recorded).then_some(request.at);
+    begin(app, node, reason, emptied_at).await?;
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {
         reason: reason.to_owned(),
@@ -107,6 +113,7 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
             app,
             &request.node,
             "a clone of the node may have received some of its commands",
+            None,
         )
         .await?;
         app.publisher.wake();
@@ -116,12 +123,21 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
     })
 }
 
-/// Notes that the node gets everything again, and records that in the audit trail. Only one of several replicas does it.
-async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
-    transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
+/// Notes that the node gets everything again, and, if it lost what it held, since when; and records that in the audit trail. Only one of
+/// several replicas does it.
+async fn begin(app: &App, node: &NodeId, reason: &'static str, emptied_at: Option<DateTime<Utc>>) -> Result<(), DbErr> {
+    transact(&app.db, |tx| async move {
+        begin_within(&tx, node, reason, emptied_at).await
+    })
+    .await
 }
 
-async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
+async fn begin_within(
+    transaction: &DatabaseTransaction,
+    node: &NodeId,
+    reason: &'static str,
+    emptied_at: Option<DateTime<Utc>>,
+) -> Result<(), DbErr> {
     let begun = server::Entity::update_many()
         .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
         .filter(server::Column::Name.eq(node.clone()))
@@ -130,6 +146,9 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
         .await?;
     if begun.rows_affected == 0 {
         return Ok(());
+    }
+    if let Some(at) = emptied_at {
+        losses::begin(transaction, node, at).await?;
     }
     let entry = Entry::new(&Actor::system(), AuditAction::NodeResyncStarted, node).details(reason);
     let caused = Caused {
@@ -142,12 +161,14 @@ async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: 
 
 /// Rewinds the node's consumer once the stream holds all commands of the node. A node deletes users whose commands do not come, so the
 /// stream is compared first: it may have lost commands that were published, or hold others. Only the difference is published.
-async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<SyncAnswer, AnswerSyncError> {
+async fn prepare(
+    app: &App,
+    request: &SyncRequest,
+    recorded: Recorded,
+    store: StreamId,
+) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "the stream gets what the node should hold".to_owned();
-    if request.last_sequence == 0 && !forget_applied(app, node, FORGETS_FOR).await? {
-        return Ok(SyncAnswer::Preparing { reason });
-    }
     let unpublished = placement::Entity::find()
         .filter(placement::Column::ServerId.eq(node.clone()))
         .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
@@ -164,13 +185,14 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }
-    app.topology.rewind_node_consumer(node).await?;
     let upto_sequence = app.topology.newest_command(node).await?;
+    let recorded_upto = match lost_journal(request, recorded) {
+        true => Some(losses::recorded_upto(&app.db, node, upto_sequence).await?),
+        false => None,
+    };
+    app.topology.rewind_node_consumer(node).await?;
     server::Entity::update_many()
-        .col_expr(
-            server::Column::ResyncSince,
-            Expr::value(Option::<chrono::DateTime<Utc>>::None),
-        )
+        .col_expr(server::Column::ResyncSince, Expr::value(Option::<DateTime<Utc>>::None))
         .filter(server::Column::Name.eq(node.clone()))
         .exec(&app.db)
         .await?;
@@ -179,6 +201,7 @@ async fn prepare(app: &App, request: &SyncRequest, store: StreamId) -> Result<Sy
         upto_sequence,
         stream: Some(store),
         reason,
+        recorded_upto,
     })
 }
 

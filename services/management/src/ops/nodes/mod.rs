@@ -11,7 +11,6 @@ pub mod sum_totals;
 pub mod answer_sync;
 pub mod find_drift;
 pub mod follow_endpoint;
-pub mod forget_applied;
 pub mod request_handshakes;
 
 pub mod assess_ages;
@@ -24,6 +23,7 @@ pub mod track_agent_runs;
 
 pub mod ask;
 pub mod bus_keys;
+mod lost_journal;
 pub mod note_unfit_answer;
 mod one_at_a_time;
 pub mod tell_draining;

@@ -45,6 +45,15 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Counts what the node says that it holds, because it lost what it had applied before `emptied_at`.
+    fn count_only(&mut self, health: Option<&health_status::Model>, emptied_at: DateTime<Utc>) {
+        let said = health.filter(|health| health.reported_at >= emptied_at);
+        let held = said.map_or(0, |health| health.users);
+        self.applied = self.applied.min(held);
+        self.pending = self.pending.max(self.wanted - self.applied);
+        self.oldest_pending_at = Some(self.oldest_pending_at.map_or(emptied_at, |at| at.min(emptied_at)));
+    }
+
     /// The part that decides about drift.
     pub fn recorded(&self) -> Recorded {
         Recorded {
@@ -107,10 +116,17 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         .map(|health| (health.server_id.clone(), health))
         .collect();
     let mut progress = progress_of(db, &names).await?;
-    let views = servers.into_iter().map(|server| NodeView {
-        health: health.remove(&server.name),
-        progress: progress.remove(&server.name).unwrap_or_default(),
-        server,
+    let views = servers.into_iter().map(|server| {
+        let health = health.remove(&server.name);
+        let mut progress = progress.remove(&server.name).unwrap_or_default();
+        if let Some(emptied_at) = server.emptied_at {
+            progress.count_only(health.as_ref(), emptied_at);
+        }
+        NodeView {
+            health,
+            progress,
+            server,
+        }
     });
     Ok(views.collect())
 }

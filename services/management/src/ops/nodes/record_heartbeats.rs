@@ -21,7 +21,7 @@ use crate::{
         conduct::recent_excess,
         endpoint::asks_for_another_pool,
         health::{self, Assessment, Circumstances},
-        placement::is_heard,
+        placement::{gets_everything, is_heard},
     },
     ops::{
         audit::Entry,
@@ -75,7 +75,7 @@ async fn record_within(
         };
         let circumstances = Circumstances {
             cloned: observed.is_cloned(&server.name),
-            resyncs: server.resync_since.is_some(),
+            resyncs: gets_everything(server),
             drift_since: drifts.remove(&server.name),
             excess: recent_excess(server, received.at).map(str::to_owned),
             misconfigured: asks_for_another_pool(server),

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, ExprTrait},
 };
-use vpnmanager_entities::{placement, user};
+use vpnmanager_entities::{placement, server, user};
 use vpnmanager_nats::{ids::NodeId, username::Username};
 
 /// A user and its placements.
@@ -29,6 +31,15 @@ pub struct UserFilter {
     pub synced: Option<bool>,
     /// The beginning of the username.
     pub username_prefix: Option<String>,
+}
+
+/// Whether a user is synced while there are nodes that lost what they held.
+const SYNCED_DESPITE_LOSS: &str = "(users.synced AND NOT EXISTS (
+     SELECT FROM placements p JOIN servers s ON s.name = p.server_id WHERE p.user_id = users.id AND p.applied_at < s.emptied_at))";
+
+async fn is_any_emptied(db: &DatabaseConnection) -> Result<bool, DbErr> {
+    let emptied = server::Entity::find().filter(server::Column::EmptiedAt.is_not_null());
+    Ok(emptied.one(db).await?.is_some())
 }
 
 /// Reads the living user with this name.
@@ -57,7 +68,11 @@ pub async fn list_users(
         query = query.filter(user::COLUMN.active.eq(active));
     }
     if let Some(synced) = filter.synced {
-        query = query.filter(user::COLUMN.synced.eq(synced));
+        query = query.filter(if is_any_emptied(db).await? {
+            Expr::cust(SYNCED_DESPITE_LOSS).eq(synced)
+        } else {
+            user::COLUMN.synced.eq(synced)
+        });
     }
     if let Some(prefix) = &filter.username_prefix {
         // Usernames are ASCII and compared bytewise (COLLATE "C"); DEL is greater than all their characters.
@@ -70,8 +85,8 @@ pub async fn list_users(
 
 /// Reads the placements of one user.
 pub async fn view(db: &impl ConnectionTrait, user: user::Model) -> Result<UserView, DbErr> {
-    let placements = placement::Entity::find_of([user.id]).all(db).await?;
-    Ok(UserView { user, placements })
+    let placed = placed(db, [user.id]).await?;
+    Ok(UserView::of(user, placed))
 }
 
 /// Reads the placements of several users with one query.
@@ -79,16 +94,49 @@ pub async fn with_placements(db: &impl ConnectionTrait, users: Vec<user::Model>)
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    let mut by_user: HashMap<i64, Vec<placement::Model>> = HashMap::new();
-    for placement in placement::Entity::find_of(users.iter().map(|user| user.id))
-        .all(db)
-        .await?
-    {
-        by_user.entry(placement.user_id).or_default().push(placement);
+    let mut by_user: HashMap<i64, Vec<Placed>> = HashMap::new();
+    for placed in placed(db, users.iter().map(|user| user.id)).await? {
+        by_user.entry(placed.placement.user_id).or_default().push(placed);
     }
     let views = users.into_iter().map(|user| {
-        let placements = by_user.remove(&user.id).unwrap_or_default();
-        UserView { user, placements }
+        let placed = by_user.remove(&user.id).unwrap_or_default();
+        UserView::of(user, placed)
     });
     Ok(views.collect())
+}
+
+/// A placement, and since when its node holds nothing of what it had applied before.
+#[derive(FromQueryResult)]
+struct Placed {
+    #[sea_orm(nested)]
+    placement: placement::Model,
+    emptied_at: Option<DateTime<Utc>>,
+}
+
+async fn placed(db: &impl ConnectionTrait, users: impl IntoIterator<Item = i64>) -> Result<Vec<Placed>, DbErr> {
+    let emptied_at = Expr::cust("(SELECT s.emptied_at FROM servers s WHERE s.name = placements.server_id)");
+    placement::Entity::find_of(users)
+        .column_as(emptied_at, "emptied_at")
+        .into_model()
+        .all(db)
+        .await
+}
+
+impl UserView {
+    /// What a node lost and has not applied again is not applied.
+    fn of(mut user: user::Model, placed: Vec<Placed>) -> Self {
+        let mut placements = Vec::with_capacity(placed.len());
+        for Placed {
+            mut placement,
+            emptied_at,
+        } in placed
+        {
+            if emptied_at.is_some_and(|emptied_at| placement.applied_at.is_some_and(|at| at < emptied_at)) {
+                placement.applied_revision = 0;
+                user.synced = false;
+            }
+            placements.push(placement);
+        }
+        Self { user, placements }
+    }
 }

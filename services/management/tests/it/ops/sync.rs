@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use poem::http::StatusCode;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::{answer_sync::answer_sync, read::progress},
+        nodes::{answer_sync::answer_sync, read::get_node},
         publications::recognise_stream::recognise_stream,
         reports::apply_reports::apply_reports,
         users::remove::remove_user,
@@ -24,7 +25,10 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{actor, applied, audited, create, enrol, issued, node, view};
-use crate::{database::run, stack::Stack};
+use crate::{
+    database::run,
+    stack::{Stack, WithKey as _, json_of},
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -152,6 +156,111 @@ async fn whoever_lost_its_journal_drifted_or_followed_another_store_gets_everyth
         ..well
     };
     assert!(matches!(ask(&stack, &well).await, SyncAnswer::Ok { .. }));
+}
+
+#[tokio::test]
+async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let api = stack.client();
+    let node_is = async |applied: i64, pending: i64| {
+        let node = json_of(api.get("/api/endnodes/node-1").admin().send().await, StatusCode::OK).await;
+        let sync = &node["sync"];
+        assert_eq!(
+            (&sync["applied"], &sync["pending"]),
+            (&applied.into(), &pending.into()),
+            "{node}"
+        );
+    };
+    let alice_is = async |synced: bool| {
+        let alice = json_of(api.get("/api/users/alice").admin().send().await, StatusCode::OK).await;
+        assert_eq!(alice["synced"], synced, "{alice}");
+        assert_eq!(alice["nodes"][0]["applied_revision"], i64::from(synced), "{alice}");
+        for (filter, expected) in [(synced, 1), (!synced, 0)] {
+            let path = format!("/api/users?synced={filter}");
+            let listed = json_of(api.get(&path).admin().send().await, StatusCode::OK).await;
+            let items = listed["items"].as_array().map(Vec::len);
+            assert_eq!(items, Some(expected), "{path}: {listed}");
+        }
+        alice
+    };
+    node_is(1, 0).await;
+    alice_is(true).await;
+
+    let lost = SyncRequest {
+        last_sequence: 0,
+        complete: false,
+        users: 0,
+        digest: StateDigest::default(),
+        at: Utc::now(),
+        ..well.clone()
+    };
+    assert!(matches!(ask(&stack, &lost).await, SyncAnswer::Preparing { .. }));
+    node_is(0, 1).await;
+    alice_is(false).await;
+
+    let SyncAnswer::Resync {
+        upto_sequence,
+        recorded_upto,
+        ..
+    } = ask_until_prepared(&stack, &lost).await
+    else {
+        panic!("no resync");
+    };
+    assert_eq!(
+        recorded_upto,
+        Some(upto_sequence),
+        "alice's command is recorded as applied"
+    );
+    // Between that answer and the last command nothing changes.
+    let filling = SyncRequest {
+        last_sequence: 1,
+        ..lost.clone()
+    };
+    assert!(matches!(ask(&stack, &filling).await, SyncAnswer::Ok { .. }));
+    node_is(0, 1).await;
+    alice_is(false).await;
+
+    let whole = SyncRequest { at: Utc::now(), ..well };
+    assert!(matches!(ask(&stack, &whole).await, SyncAnswer::Ok { .. }));
+    node_is(1, 0).await;
+    let alice = alice_is(true).await;
+    let note = alice["nodes"][0]["error"].as_str().unwrap_or_default();
+    assert!(
+        note.contains("lost its journal") && note.contains("/reissue"),
+        "{alice}"
+    );
+}
+
+/// Only what is recorded as applied need not be acked again, and what the node applies meanwhile counts.
+#[tokio::test]
+async fn a_node_that_lost_its_journal_acks_what_nobody_has_recorded() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let bob = create(&stack, "bob").await;
+    let lost = SyncRequest {
+        last_sequence: 0,
+        complete: false,
+        digest: StateDigest::default(),
+        at: Utc::now(),
+        ..well.clone()
+    };
+    let SyncAnswer::Resync {
+        upto_sequence,
+        recorded_upto: Some(recorded_upto),
+        ..
+    } = ask_until_prepared(&stack, &lost).await
+    else {
+        panic!("no resync");
+    };
+    assert!(
+        well.last_sequence <= recorded_upto && recorded_upto < upto_sequence,
+        "{recorded_upto} of {upto_sequence}"
+    );
+    let ack = issued(&stack, &bob, 1).await;
+    apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+    let synced = async |name| view(&stack, name).await.expect("there").user.synced;
+    assert_eq!((synced("alice").await, synced("bob").await), (false, true));
 }
 
 #[tokio::test]
@@ -314,8 +423,11 @@ async fn what_a_node_lost_is_not_applied_and_is_not_published_again_when_the_str
         matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence == sequence),
         "{answer:?}: published again?"
     );
-    let progress = progress(&stack.app.db, &node("node-1")).await.expect("read");
-    assert_eq!((progress.applied, progress.pending), (0, 1));
+    let held = get_node(&stack.app, &node("node-1"))
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!((held.progress.applied, held.progress.pending), (0, 1));
     assert!(!synced().await);
     let alice = view(&stack, "alice").await.expect("there");
     let ack = applied("node-1", &alice, 1);

@@ -1,0 +1,93 @@
+//! A node lost its journal, and gets everything again. What it lost is not applied. But management knows what it had applied, and the node
+//! gets just that: so one time in the node's row says since when it holds nothing, no placement is written, and the node acks nothing
+//! that is recorded already.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    QueryFilter, Statement,
+    sea_query::{Expr, ExprTrait},
+};
+use vpnmanager_entities::server;
+use vpnmanager_nats::ids::NodeId;
+
+use crate::ops::transact::transact;
+
+/// Placements in one transaction: who changes one of these users meanwhile waits for a part of a second at most.
+const BATCH: i64 = 2_000;
+
+/// What an operator should know of a credential whose key was in the journal.
+const KEY_LOST: &str = "the node lost its journal, and the key of this profile with it: copies that users have go on to work, but nobody can \
+     fetch it again. For another one: POST /api/users/{username}/reissue";
+
+/// Notes that what the node had applied before `at`, by its own clock, counts no more. Of whom it removed it gets told again: those are few.
+pub(super) async fn begin(transaction: &DatabaseTransaction, node: &NodeId, at: DateTime<Utc>) -> Result<(), DbErr> {
+    let removals = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "WITH removed AS MATERIALIZED (
+             SELECT id FROM placements WHERE server_id = $1 AND NOT wanted_present AND applied_revision > 0 ORDER BY id FOR NO KEY UPDATE)
+         UPDATE placements p SET applied_revision = 0, digest = 0, published_at = now() FROM removed WHERE p.id = removed.id",
+        [node.clone().into()],
+    );
+    transaction.execute_raw(removals).await?;
+    server::Entity::update_many()
+        .col_expr(server::Column::EmptiedAt, Expr::value(at.trunc_subsecs(6)))
+        .filter(server::Column::Name.eq(node.clone()))
+        .exec(transaction)
+        .await
+        .map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct Oldest {
+    sequence: Option<i64>,
+}
+
+/// The sequence up to which the node's commands are recorded as applied, given the newest of all.
+pub(super) async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, newest: u64) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT min(published_sequence) AS sequence FROM placements WHERE server_id = $1 AND applied_revision < wanted_revision",
+        [node.clone().into()],
+    );
+    let oldest = Oldest::find_by_statement(statement).one(db).await?;
+    let pending = oldest.and_then(|oldest| oldest.sequence);
+    Ok(pending.map_or(newest, |sequence| {
+        u64::try_from(sequence).unwrap_or_default().saturating_sub(1)
+    }))
+}
+
+#[derive(FromQueryResult)]
+struct Noted {
+    id: i64,
+}
+
+/// The node holds everything again: what it had applied counts again. The keys that it lost are noted before that.
+pub(super) async fn end(db: &DatabaseConnection, node: &NodeId) -> Result<(), DbErr> {
+    let mut after = 0;
+    while let Some(last) = transact(db, |tx| async move { note_lost_keys(&tx, node, after).await }).await? {
+        after = last;
+    }
+    server::Entity::update_many()
+        .col_expr(server::Column::EmptiedAt, Expr::value(Option::<DateTime<Utc>>::None))
+        .filter(server::Column::Name.eq(node.clone()))
+        .filter(Expr::col(server::Column::EmptiedAt).is_not_null())
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// Takes placements in the order of their ids, beginning after `after`, and returns the last one.
+async fn note_lost_keys(transaction: &DatabaseTransaction, node: &NodeId, after: i64) -> Result<Option<i64>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "WITH lost AS MATERIALIZED (
+             SELECT p.id FROM placements p JOIN servers s ON s.name = p.server_id
+             WHERE p.server_id = $1 AND p.id > $2 AND p.role = 'home' AND p.wanted_present AND p.error IS NULL AND p.applied_at < s.emptied_at
+             ORDER BY p.id LIMIT $3 FOR NO KEY UPDATE OF p)
+         UPDATE placements p SET error = $4 FROM lost WHERE p.id = lost.id RETURNING p.id",
+        [node.clone().into(), after.into(), BATCH.into(), KEY_LOST.into()],
+    );
+    let noted = Noted::find_by_statement(statement).all(transaction).await?;
+    Ok(noted.into_iter().map(|noted| noted.id).max())
+}
