@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use aws_lc_rs::rand;
+use chrono::{DateTime, Utc};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -92,6 +93,12 @@ impl AgentInstance {
     /// A fresh instance, once per process.
     pub fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// When the run began, by its own clock (RFC 9562, UUIDv7); `None` where the id does not say.
+    pub fn began_at(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
     }
 }
 
@@ -258,6 +265,17 @@ mod tests {
         for good in ["1", "endnode-1", "Server_2", &"x".repeat(63)] {
             assert_eq!(good.parse::<NodeId>().expect(good).as_str(), good);
         }
+    }
+
+    #[test]
+    fn a_run_says_when_it_began() {
+        let (before, run, after) = (Utc::now(), AgentInstance::new(), Utc::now());
+        let began_at = run.began_at().expect("said");
+        assert!(
+            before.timestamp_millis() <= began_at.timestamp_millis() && began_at <= after,
+            "{began_at}"
+        );
+        assert_eq!(AgentInstance(Uuid::new_v4()).began_at(), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Commands: pulled from the node's own consumer, up to 100 at once, applied in one commit, acked, settled.
+//! Commands: pulled from the node's own consumer, up to 500 at once, applied in one commit, acked, settled.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Commands taken at once.
-const BATCH: usize = 100;
+const BATCH: usize = 500;
 /// Batches whose acks are on their way at the same time.
 const ANSWERING: usize = 8;
 /// The server's heartbeat on an idle pull; twice as long without one means that the flow is broken.

@@ -86,7 +86,13 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         });
     };
     warn!(node.id = %node, reason, "Sending a node all its commands again");
-    let emptied_at = lost_journal(request, recorded).then_some(request.at);
+    // Its run began with nothing: what the run has applied since is in its journal.
+    let began_at = request
+        .instance
+        .began_at()
+        .filter(|at| *at < request.at)
+        .unwrap_or(request.at);
+    let emptied_at = (lost_journal(request, recorded) && !request.complete).then_some(began_at);
     begin(app, node, reason, emptied_at).await?;
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {

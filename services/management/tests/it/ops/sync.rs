@@ -192,6 +192,7 @@ async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
         complete: false,
         users: 0,
         digest: StateDigest::default(),
+        instance: AgentInstance::new(),
         at: Utc::now(),
         ..well.clone()
     };
@@ -242,6 +243,7 @@ async fn a_node_that_lost_its_journal_acks_what_nobody_has_recorded() {
         last_sequence: 0,
         complete: false,
         digest: StateDigest::default(),
+        instance: AgentInstance::new(),
         at: Utc::now(),
         ..well.clone()
     };
@@ -416,6 +418,7 @@ async fn what_a_node_lost_is_not_applied_and_is_not_published_again_when_the_str
         last_sequence: 0,
         complete: false,
         digest: StateDigest::default(),
+        instance: AgentInstance::new(),
         ..well
     };
     let answer = ask_until_prepared(&stack, &lost).await;

@@ -60,8 +60,6 @@ pub(super) struct Resync {
     pub(super) held_seconds: f64,
     /// Seconds until management knows that.
     pub(super) known_seconds: f64,
-    /// Seconds until the profiles are made anew whose keys were lost.
-    pub(super) issued_seconds: f64,
     /// Seconds to pull all its commands with a bare consumer and to write them into a SQLite file.
     pub(super) floor_seconds: f64,
     pub(super) users: i64,

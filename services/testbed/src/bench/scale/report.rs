@@ -34,9 +34,8 @@ pub(super) fn table(measured: &Measured) -> String {
     }
     let resync = &measured.resync;
     lines.push(format!(
-        "a node without journal holds its {} users again after {:.1} s, management knows it after {:.1} s, its profiles are made anew \
-         after {:.1} s; floor {:.1} s",
-        resync.users, resync.held_seconds, resync.known_seconds, resync.issued_seconds, resync.floor_seconds
+        "a node without journal holds its {} users again after {:.1} s, management knows it after {:.1} s; floor {:.1} s",
+        resync.users, resync.held_seconds, resync.known_seconds, resync.floor_seconds
     ));
     let named = |values: &[(String, f64)], unit: &str| {
         let values = values.iter().map(|(name, value)| format!("{name} {value:.1}{unit}"));

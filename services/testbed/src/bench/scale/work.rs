@@ -45,6 +45,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const WAIT: Duration = Duration::from_secs(30);
 /// How long everything may take that the measurements wait for.
 const PATIENCE: Duration = Duration::from_secs(1200);
+/// Before what stands idle is measured: management looks once more whether anybody lacks a node.
+const SETTLE: Duration = Duration::from_secs(30);
 const LOST: &str = "node-2";
 
 pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<Measured> {
@@ -54,6 +56,7 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     // What PostgreSQL does by itself after so many inserts is no part of standing idle.
     db.execute_unprepared("VACUUM (ANALYZE)").await?;
     db.execute_unprepared("CHECKPOINT").await?;
+    tokio::time::sleep(SETTLE).await;
     let api = stack.api();
     let suspender = floor::Suspender::prepare(stack, &db).await?;
     let parties = Parties::of(stack);
@@ -100,6 +103,11 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     let floor_seconds = floor::pull_and_write(stack, LOST, users).await?.as_secs_f64();
     let node = lose_journal(stack).await?;
     let began = Instant::now();
+    // Nobody can be refused at a node that cannot be reached.
+    wait::until(PATIENCE, "the agent to answer", async || {
+        node.get("/health").await.is_ok()
+    })
+    .await?;
     let mut resync = None;
     rows.push(("a node gets everything again", {
         let whole = async {
@@ -110,7 +118,6 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     }));
     let (held_seconds, known_seconds) = resync.context("nothing was measured")?;
     drained(&db).await?;
-    let issued_seconds = began.elapsed().as_secs_f64();
     screen::done(
         "Make a node whole again",
         &format!("{held_seconds:.1} s"),
@@ -127,7 +134,6 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         resync: Resync {
             held_seconds,
             known_seconds,
-            issued_seconds,
             floor_seconds,
             users,
         },
