@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vpnmanager_runtime::{
-    reconcile::{Next, Wake},
+    reconcile::{Next, Schedule, Wake},
     tasks::Tasks,
 };
 
@@ -47,6 +47,14 @@ const BUS_PERIOD: Duration = Duration::from_secs(60);
 /// How often refused callers are recorded in the audit trail, at most.
 const REFUSALS_PERIOD: Duration = Duration::from_secs(60);
 
+/// When tasks run that [`due`] wakes. What failed is tried again within a second all the same.
+fn when_due() -> Schedule {
+    Schedule {
+        period: UNWOKEN,
+        ..Schedule::every(SECOND)
+    }
+}
+
 /// Starts all tasks.
 pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     let unwoken = Wake::new();
@@ -58,29 +66,34 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     background.reconcile(
         "publisher",
         &app.publisher,
-        UNWOKEN,
+        when_due(),
         publisher::Publisher::new(app.clone()),
     );
     background.reconcile(
         "urgent-commands",
         &app.urgent,
-        UNWOKEN,
+        when_due(),
         urgent::Urgent::new(app.clone(), tasks),
     );
     background.reconcile("placer", &app.placer, PLACER_PERIOD, placer::Placer::new(app.clone()));
     background.reconcile(
         "node-ages",
         &due.node_ages,
-        UNWOKEN,
+        when_due(),
         on(app, |app| async move { assess_ages(&app).await }),
     );
     background.reconcile(
         "node-totals",
         &due.node_totals,
-        UNWOKEN,
+        when_due(),
         on(app, |app| async move { sum_totals(&app.leases).await }),
     );
-    background.reconcile("failover", &due.failover, UNWOKEN, failover::Failover::new(app.clone()));
+    background.reconcile(
+        "failover",
+        &due.failover,
+        when_due(),
+        failover::Failover::new(app.clone()),
+    );
     background.reconcile(
         "drains",
         &app.drains,
@@ -96,7 +109,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
     background.reconcile(
         "handshakes",
         &due.handshakes,
-        UNWOKEN,
+        when_due(),
         handshakes::Handshakes::new(app.clone()),
     );
     background.reconcile("due", &unwoken, SECOND, due::DueWatch::new(app.clone(), due));
