@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const DELAY: Duration = Duration::from_millis(200);
 const HOUR: i32 = 3600;
 /// The port of a node that is configured anew for a while.
-const OTHER_PORT: &str = "1300";
+pub(super) const OTHER_PORT: &str = "1300";
 /// A service that ends by itself is started again after this time.
 const RESTART: Duration = Duration::from_secs(1);
 /// Seconds between a planned fault and the end of a run, or another planned fault.

@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
     stack::{Node, NodeMode, Stack, StackError},
 };
 
-use super::{inventory::Inventory, model::Person};
+use super::{injector::OTHER_PORT, inventory::Inventory, model::Person};
 
 /// How many profiles are tried that must be accepted, and how many that must be refused.
 const SAMPLE: usize = 5;
@@ -112,8 +112,12 @@ async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Op
     Ok(wrong)
 }
 
-/// Whether an OpenVPN answers there: at a node in the mode `none` there is nothing.
+/// Whether an OpenVPN answers there: at a node in the mode `none` there is nothing, nor where a node was when the profile was read and is
+/// no more.
 fn has_server(stack: &Stack, remote: &str) -> bool {
+    if remote.split_whitespace().nth(2) == Some(OTHER_PORT) {
+        return false;
+    }
     let is_bare = |node: &Node<'_>| {
         let namespace = node.namespace();
         node.mode() == NodeMode::None && namespace.is_ok_and(|space| space.address.to_string() == host(remote))
