@@ -39,7 +39,7 @@ impl VpnBackend for Vpn {
         ask!(self, backend => backend.allow(names).await)
     }
 
-    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
+    async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         ask!(self, backend => backend.deny(names).await)
     }
 

@@ -18,11 +18,11 @@ use vpnmanager_nats::{
 
 use super::{
     commit::{Handled, History, store},
-    projection::{Door, Merged, ProjectError, rebuild_profiles, remove_profiles},
+    projection::{Door, Ending, Merged, ProjectError, rebuild_profiles, remove_profiles},
 };
 use crate::{
     allow_list::Reconciled,
-    backend::{CutSessions, VpnBackend as _},
+    backend::VpnBackend as _,
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, Plan, access, plan},
@@ -41,7 +41,8 @@ struct Inner {
     journal: Journal,
     vpn: Vpn,
     profiles: PathBuf,
-    /// Held from a commit to the end of its projection, so that projections happen in the order of their commits.
+    /// Held from a commit to the end of its projection, so that projections happen in the order of their commits. Sessions are ended after it:
+    /// a server that is slow or away keeps nobody waiting for a change of the allow-list.
     turn: Mutex<Turn>,
 }
 
@@ -156,7 +157,9 @@ impl Applier {
         let (mut stored, is_complete) = match stored.await {
             Ok(stored) => stored,
             Err(failure) => {
-                inner.refuse_unjournaled(&mut turn, commands, now).await?;
+                let ending = inner.refuse_unjournaled(&mut turn, commands, now).await?;
+                drop(turn);
+                ending.carry_out(&inner.vpn).await?;
                 return Err(failure.into());
             }
         };
@@ -180,7 +183,9 @@ impl Applier {
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
-        if inner.project(merged, &turn).await?.pending {
+        let sessions = inner.project(merged, &turn).await;
+        drop(turn);
+        if sessions.carry_out(&inner.vpn).await?.pending {
             let ended = applied.iter_mut().zip(ending).filter(|(_, ends)| *ends);
             ended.for_each(|(handled, _)| handled.note(STILL_ALIVE));
         }
@@ -215,7 +220,9 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access.into(), &turn).await?;
+        let ending = inner.project(access.into(), &turn).await;
+        drop(turn);
+        ending.carry_out(&inner.vpn).await?;
         info!(user.key = %user, "Deleted a user locally");
         Ok(true)
     }
@@ -228,9 +235,10 @@ impl Applier {
             .journal
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
-        if let Some(held) = held {
-            self.inner.project(access(&held, Utc::now()).into(), &turn).await?;
-        }
+        let Some(held) = held else { return Ok(()) };
+        let ending = self.inner.project(access(&held, Utc::now()).into(), &turn).await;
+        drop(turn);
+        ending.carry_out(&self.inner.vpn).await?;
         Ok(())
     }
 
@@ -255,11 +263,13 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        inner.project(access.into(), &turn).await?;
+        let ending = inner.project(access.into(), &turn).await;
         for ghost in &ghosts {
             turn.unjournaled.remove(&ghost.command.user_key());
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
         }
+        drop(turn);
+        ending.carry_out(&inner.vpn).await?;
         Ok(ghosts)
     }
 
@@ -269,19 +279,21 @@ impl Applier {
         let turn = inner.turn.lock().await;
         let now = Utc::now();
         let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
-        let mut enforced = Vec::with_capacity(due.len());
+        let mut refused = Vec::with_capacity(due.len());
         for expired in due {
             let access = Access {
                 allow: Vec::new(),
                 deny: expired.credentials,
             };
-            let sessions = inner.project(access.into(), &turn).await?.count;
-            info!(user.key = %expired.user_key, sessions, "Refused an expired user");
-            let kind = EventKind::UserExpired {
-                user_key: expired.user_key,
-                sessions,
-            };
-            enforced.push((expired.user_key, inner.node.event(kind)));
+            refused.push((expired.user_key, inner.project(access.into(), &turn).await));
+        }
+        drop(turn);
+        let mut enforced = Vec::with_capacity(refused.len());
+        for (user_key, ending) in refused {
+            let sessions = ending.carry_out(&inner.vpn).await?.count;
+            info!(user.key = %user_key, sessions, "Refused an expired user");
+            let kind = EventKind::UserExpired { user_key, sessions };
+            enforced.push((user_key, inner.node.event(kind)));
         }
         if enforced.is_empty() {
             return Ok(inner.journal.read(|records| records.next_expiry()).await?);
@@ -404,7 +416,7 @@ impl Inner {
         turn: &mut Turn,
         commands: Arc<[Command]>,
         now: DateTime<Utc>,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Ending, ApplyError> {
         let refused = self.journal.read(move |records| {
             let mut refused = Vec::new();
             for command in commands.iter() {
@@ -428,12 +440,11 @@ impl Inner {
             });
             turn.unjournaled.insert(user, Refusal { revision, names });
         }
-        self.project(merged, turn).await?;
-        Ok(())
+        Ok(self.project(merged, turn).await)
     }
 
     /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says.
-    async fn project(&self, mut change: Merged, turn: &Turn) -> Result<CutSessions, ProjectError> {
+    async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
         change.refuse(&turn.refused());
         change.project(&self.vpn, turn.door).await
     }

@@ -15,7 +15,7 @@ use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
-    backend::{BackendError, CutSessions, VpnBackend as _},
+    backend::{BackendError, CutSessions, Parting, VpnBackend as _},
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
     profile_file::{profile_path, store},
@@ -86,15 +86,35 @@ impl Merged {
         self.allow.retain(|name| !names.contains(name));
     }
 
-    /// Refuses first, lets in second, unless the door is closed. Returns which sessions ended.
-    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Result<CutSessions, ProjectError> {
-        let deny: Vec<CommonName> = self.deny.into_iter().collect();
-        let refused = vpn.deny(&deny).await;
+    /// Refuses first, lets in second, unless the door is closed. Nothing of it waits for the server.
+    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Ending {
+        let names: Vec<CommonName> = self.deny.into_iter().collect();
+        let mut projected = vpn.deny(&names).await;
         if door == Door::Open {
             let allow: Vec<CommonName> = self.allow.into_iter().collect();
-            vpn.allow(&allow).await?;
+            projected = projected.and(vpn.allow(&allow).await);
         }
-        Ok(refused?)
+        Ending {
+            names,
+            projected: projected.map_err(ProjectError::from),
+        }
+    }
+}
+
+/// Credentials whose sessions must end. The server may be slow to do that, or away, and nobody else should wait for it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Ending {
+    names: Vec<CommonName>,
+    projected: Result<(), ProjectError>,
+}
+
+impl Ending {
+    /// Ends the sessions; also of a credential that could not be refused. Returns how many ended.
+    pub(super) async fn carry_out(self, vpn: &Vpn) -> Result<CutSessions, ProjectError> {
+        let cut = vpn.disconnect(&self.names, Parting::Halt).await;
+        self.projected?;
+        Ok(cut?)
     }
 }
 

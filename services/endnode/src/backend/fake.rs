@@ -31,6 +31,7 @@ struct State {
     sessions: Vec<Session>,
     next_cid: u64,
     reachable: bool,
+    hangs: bool,
     serving: Serving,
 }
 
@@ -41,6 +42,7 @@ impl Default for State {
             sessions: Vec::new(),
             next_cid: 0,
             reachable: true,
+            hangs: false,
             serving: Serving::Undecided,
         }
     }
@@ -72,6 +74,11 @@ impl FakeBackend {
     /// Makes the server answer or not answer from now on, as when its process dies. Sessions stay.
     pub fn set_reachable(&self, reachable: bool) {
         self.lock().reachable = reachable;
+    }
+
+    /// Makes the server end no session from now on, and answer nobody who wants one ended.
+    pub fn hang(&self) {
+        self.lock().hangs = true;
     }
 
     /// What the agent last said about serving.
@@ -107,15 +114,18 @@ impl VpnBackend for FakeBackend {
         Ok(())
     }
 
-    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
+    async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         let mut state = self.lock();
         for name in names {
             state.allowed.remove(name);
         }
-        Ok(state.cut(|_, session| is_one_of(names, session)))
+        Ok(())
     }
 
     async fn disconnect(&self, names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
+        if self.lock().hangs && !names.is_empty() {
+            std::future::pending::<()>().await;
+        }
         Ok(self.lock().cut(|_, session| is_one_of(names, session)))
     }
 
@@ -191,7 +201,11 @@ mod tests {
         let backend = FakeBackend::default();
         backend.allow(&[name("alice.x")]).await.expect("allow");
         assert!(backend.connect(&name("alice.x")));
-        let cut = backend.deny(&[name("alice.x")]).await.expect("deny");
+        backend.deny(&[name("alice.x")]).await.expect("deny");
+        let cut = backend
+            .disconnect(&[name("alice.x")], Parting::Halt)
+            .await
+            .expect("cut");
         assert_eq!(cut, CutSessions::done(1));
         assert!(!backend.connect(&name("alice.x")));
     }
@@ -202,7 +216,12 @@ mod tests {
         backend.allow(&[name("alice.x")]).await.expect("allow");
         backend.connect(&name("alice.x"));
         backend.set_reachable(false);
-        assert!(backend.deny(&[name("alice.x")]).await.expect("deny").pending);
+        backend.deny(&[name("alice.x")]).await.expect("deny");
+        let cut = backend
+            .disconnect(&[name("alice.x")], Parting::Halt)
+            .await
+            .expect("asked");
+        assert!(cut.pending);
         backend.set_reachable(true);
         assert_eq!(backend.enforce().await.expect("enforce").count, 1);
     }

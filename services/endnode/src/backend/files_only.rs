@@ -37,9 +37,9 @@ impl VpnBackend for FilesOnlyBackend {
         Ok(())
     }
 
-    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
+    async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         self.allow_list.deny_all(names)?;
-        Ok(CutSessions::default())
+        Ok(())
     }
 
     async fn disconnect(&self, _names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {

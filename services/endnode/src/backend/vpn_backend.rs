@@ -20,11 +20,11 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Lets these credentials in from their next handshake on. Repeating it changes nothing.
     fn allow(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// Refuses these credentials from now on, then ends their sessions. Refusing needs no reachable server; ending sessions
-    /// does, and [`CutSessions::pending`] says that [`Self::enforce`] must finish it.
-    fn deny(&self, names: &[CommonName]) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
+    /// Refuses these credentials from now on. It needs no reachable server and waits for none; [`Self::disconnect`] ends their sessions.
+    fn deny(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// Ends the sessions of these credentials without refusing them.
+    /// Ends the sessions of these credentials without refusing them. Where the server cannot be asked, [`CutSessions::pending`] says that
+    /// [`Self::enforce`] must finish it.
     fn disconnect(
         &self,
         names: &[CommonName],

@@ -203,12 +203,8 @@ impl VpnBackend for OpenVpnBackend {
         Ok(self.allow_list.allow_all(names)?)
     }
 
-    async fn deny(&self, names: &[CommonName]) -> Result<CutSessions, BackendError> {
-        let refused = self.allow_list.deny_all(names);
-        // A credential that could not be refused loses its session all the same.
-        let cut = self.disconnect(names, Parting::Halt).await;
-        refused?;
-        cut
+    async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
+        Ok(self.allow_list.deny_all(names)?)
     }
 
     async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {

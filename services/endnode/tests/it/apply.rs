@@ -1,5 +1,7 @@
 //! Commands, applied.
 
+use std::time::Duration;
+
 use vpnmanager_endnode::{
     apply::{Applied, History},
     journal::NewProfile,
@@ -11,7 +13,11 @@ use vpnmanager_nats::{
     sync::StateDigest,
 };
 
+use vpnmanager_testbed::wait;
+
 use crate::parts::{Parts, User, node_id};
+
+const SOON: Duration = Duration::from_secs(10);
 
 const APPLIED: Applied = Applied::Answered(Outcome::Applied {
     issued: None,
@@ -356,16 +362,12 @@ async fn profiles_of_a_journal_that_is_gone_are_out_of_the_way_at_once() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&profiles).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
     let gone = async || !profiles.with_extension("unknown").exists();
-    vpnmanager_testbed::wait::until(std::time::Duration::from_secs(10), "the old files to be deleted", gone)
-        .await
-        .unwrap();
+    wait::until(SOON, "the old files to be deleted", gone).await.unwrap();
 
     // What a start had no time to delete, the next one deletes.
     std::fs::create_dir(profiles.with_extension("unknown")).unwrap();
     parts.applier.rebuild_profiles().await.unwrap();
-    vpnmanager_testbed::wait::until(std::time::Duration::from_secs(10), "the rest to be deleted", gone)
-        .await
-        .unwrap();
+    wait::until(SOON, "the rest to be deleted", gone).await.unwrap();
 }
 
 #[tokio::test]
@@ -390,4 +392,27 @@ async fn a_recorded_command_is_applied_without_a_new_key() {
     }
     let credential = parts.journal.read(move |records| records.key(&alice.credential)).await;
     assert!(credential.unwrap().is_none(), "a key was made");
+}
+
+/// OpenVPN may be stopped, or about to start: what waits for it to end a session holds up nobody else.
+#[tokio::test]
+async fn who_is_refused_waits_for_no_session_that_should_end() {
+    let parts = Parts::new();
+    let (alice, bob, carol) = (User::new("alice"), User::new("bob"), User::new("carol"));
+    for user in [&alice, &bob] {
+        parts.apply(user.standby(1)).await;
+    }
+    parts.vpn.hang();
+    let ends = |command| parts.applier.apply(vec![command], 0);
+    let ended = async { tokio::join!(ends(alice.removed(2)), ends(bob.suspended(2))) };
+    let others = async {
+        let refused = async || [&alice, &bob].iter().all(|user| !parts.vpn.connect(&user.credential));
+        wait::until(SOON, "both to be refused", refused).await.unwrap();
+        parts.apply(carol.standby(1)).await;
+        assert!(parts.vpn.connect(&carol.credential));
+    };
+    tokio::select! {
+        ended = ended => panic!("the server answered: {ended:?}"),
+        () = others => {}
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
-    backend::{BackendHealth, BackendState, CutSessions, VpnBackend},
+    backend::{BackendHealth, BackendState, CutSessions, Parting, VpnBackend},
     openvpn::{OpenVpnBackend, OpenVpnTask},
 };
 use vpnmanager_nats::ids::CommonName;
@@ -33,7 +33,9 @@ impl Agent {
     }
 
     pub(crate) async fn deny(&self, name: &CommonName) -> CutSessions {
-        self.backend.deny(std::slice::from_ref(name)).await.expect("deny")
+        let names = std::slice::from_ref(name);
+        self.backend.deny(names).await.expect("deny");
+        self.backend.disconnect(names, Parting::Halt).await.expect("disconnect")
     }
 
     /// Waits until the backend is in this state, and returns all it says.

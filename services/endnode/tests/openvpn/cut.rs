@@ -228,7 +228,8 @@ async fn a_crowd_is_cut_one_by_one_without_mistakes() {
     crowd.connected(SOON).await.expect("connected");
     agent.has_sessions(&names.iter().collect::<Vec<_>>()).await;
 
-    let cut = agent.backend.deny(&names[..5]).await.expect("deny");
+    agent.backend.deny(&names[..5]).await.expect("deny");
+    let cut = agent.backend.disconnect(&names[..5], Parting::Halt).await.expect("cut");
 
     assert_eq!(cut.count, 5);
     agent.has_sessions(&names[5..].iter().collect::<Vec<_>>()).await;
