@@ -292,11 +292,46 @@ async fn what_management_has_recorded_of_a_lost_journal_comes_back_without_acks_
     management.ack_of(carol.key, 1).await;
     all_settled(&management).await;
     assert_eq!(agent.allowed().len(), USERS + 1);
-    let script = management.script();
-    let (acked, asked) = (script.acks.len() - USERS, script.asked_to_sign.len());
-    assert!(acked < USERS && asked < USERS, "{acked} acked, {asked} asked for");
-    let last = script.syncs.last().unwrap();
-    assert!(last.complete, "{last:?}");
+    {
+        let script = management.script();
+        let (acked, asked) = (script.acks.len() - USERS, script.asked_to_sign.len());
+        assert!(acked < USERS && asked < USERS, "{acked} acked, {asked} asked for");
+    }
+    let told = || async {
+        let script = management.script();
+        script
+            .syncs
+            .last()
+            .is_some_and(|sync| sync.complete && sync.last_sequence > recorded_upto)
+    };
+    wait::until(DEADLINE, "management to hear that it is whole", told)
+        .await
+        .unwrap();
+}
+
+/// Few commands come before the node has read that everything comes again.
+#[tokio::test]
+async fn a_node_that_got_everything_again_says_how_far_it_followed() {
+    let (management, mut agent) = fleet().await;
+    let alice = User::new("alice");
+    management.send(vec![alice.standby(1)]).await;
+    management.ack_of(alice.key, 1).await;
+    all_settled(&management).await;
+    agent.kill().await;
+    agent.lose_journal();
+    let before = management.script().syncs.len();
+
+    agent.start().await;
+    agent.in_sync().await;
+
+    let newest = management.topology.newest_command(&node_id()).await.unwrap();
+    let told = || async {
+        let script = management.script();
+        let complete = script.syncs[before..].iter().find(|sync| sync.complete);
+        complete.map(|sync| sync.last_sequence)
+    };
+    let followed = wait::until_some(DEADLINE, "the next handshake", told).await.unwrap();
+    assert_eq!(followed, newest);
 }
 
 /// The journal cannot say which credentials were theirs; the allow-list still has them.

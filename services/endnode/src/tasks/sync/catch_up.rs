@@ -79,6 +79,10 @@ pub(super) async fn catch_up(
     if ending == Ending::Sweep {
         let ghosts = shared.applier.sweep(|| shared.progress.seen()).await?;
         info!(ghosts = ghosts.len(), "Everything arrived again");
+        // What came before management's answer was read is forgotten as a sequence, but is in the journal.
+        let followed = shared.progress.highest().max(upto.sequence);
+        let followed = shared.journal.write(move |records| records.advance_sequence(followed));
+        followed.await?;
     }
     follow_stream(&shared.journal, upto.stream).await?;
     if !shared.readiness.is_complete() {
