@@ -43,11 +43,14 @@ struct Oldest {
     sequence: Option<i64>,
 }
 
-/// The sequence up to which the node's commands are recorded as applied, given the newest of all.
-pub(super) async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, newest: u64) -> Result<u64, DbErr> {
+/// The sequence up to which the node's commands are recorded as applied, given the newest of all. A change that is not in the stream yet gets
+/// a later sequence, and says nothing of the command before it.
+pub async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, newest: u64) -> Result<u64, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "SELECT min(published_sequence) AS sequence FROM placements WHERE server_id = $1 AND applied_revision < wanted_revision",
+        "SELECT min(published_sequence) AS sequence FROM placements
+         WHERE server_id = $1 AND applied_revision < wanted_revision AND published_sequence > 0
+           AND (applied_revision < published_revision OR published_revision = 0)",
         [node.clone().into()],
     );
     let oldest = Oldest::find_by_statement(statement).one(db).await?;

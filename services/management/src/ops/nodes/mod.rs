@@ -11,6 +11,7 @@ pub mod sum_totals;
 pub mod answer_sync;
 pub mod find_drift;
 pub mod follow_endpoint;
+pub mod lost_journal;
 pub mod request_handshakes;
 
 pub mod assess_ages;
@@ -23,7 +24,6 @@ pub mod track_agent_runs;
 
 pub mod ask;
 pub mod bus_keys;
-mod lost_journal;
 pub mod note_unfit_answer;
 mod one_at_a_time;
 pub mod tell_draining;

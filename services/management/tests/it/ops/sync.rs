@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::{answer_sync::answer_sync, read::get_node},
+        nodes::{answer_sync::answer_sync, lost_journal::recorded_upto, read::get_node},
         publications::recognise_stream::recognise_stream,
         reports::apply_reports::apply_reports,
         users::remove::remove_user,
@@ -231,6 +231,41 @@ async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
         note.contains("lost its journal") && note.contains("/reissue"),
         "{alice}"
     );
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_in_the_stream_yet_hides_nothing_that_is_recorded() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    create(&stack, "bob").await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let (held, newest) = (well.last_sequence, well.last_sequence + 10);
+    let alice = "WHERE user_id = (SELECT id FROM users WHERE username = 'alice')";
+    let bob = "WHERE user_id = (SELECT id FROM users WHERE username = 'bob')";
+    for (change, expected) in [
+        // New, and not published.
+        (
+            format!("UPDATE placements SET published_revision = 0, published_sequence = 0 {bob}"),
+            newest,
+        ),
+        // Changed, and not published: the node had applied the command before.
+        (format!("UPDATE placements SET wanted_revision = 2 {alice}"), newest),
+        // Published.
+        (
+            format!("UPDATE placements SET published_revision = 2 {alice}"),
+            held - 1,
+        ),
+        // Perhaps published, and overdue.
+        (
+            format!("UPDATE placements SET published_revision = 0 {alice}"),
+            held - 1,
+        ),
+    ] {
+        run(&stack.app.db, &change).await;
+        let recorded = recorded_upto(&stack.app.db, &node("node-1"), newest).await;
+        assert_eq!(recorded.expect("read"), expected, "{change}");
+    }
 }
 
 /// Only what is recorded as applied need not be acked again, and what the node applies meanwhile counts.
