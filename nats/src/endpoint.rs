@@ -74,9 +74,14 @@ impl BusPlace {
 
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let urls = List::<{ BusPlace::MOST_URLS }>::deserialize::<String, D>(deserializer)?;
-    match urls.iter().all(|url| url.len() <= BusPlace::LONGEST_URL) {
+    // RFC 3986, section 2: a URL is of graphic ASCII characters.
+    let is_one = |url: &String| url.len() <= BusPlace::LONGEST_URL && url.bytes().all(|byte| byte.is_ascii_graphic());
+    match urls.iter().all(is_one) {
         true => Ok(urls),
-        false => Err(D::Error::custom("a URL of the bus is too long")),
+        false => Err(D::Error::custom(format_args!(
+            "a URL of the bus must have at most {} characters, graphic ones of ASCII",
+            BusPlace::LONGEST_URL
+        ))),
     }
 }
 

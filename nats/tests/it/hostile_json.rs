@@ -12,7 +12,7 @@ use vpnmanager_nats::{
     node_requests::NodeAnswer,
     payload::Payload,
     sign::{SignAnswer, SignRequest, SignResult},
-    sync::SyncRequest,
+    sync::{SyncReply, SyncRequest},
 };
 
 use crate::golden::family;
@@ -183,6 +183,19 @@ fn what_fuzzing_found_is_within_bounds() {
         panic!("another answer")
     };
     assert_eq!(signed.serial, "5\u{fffd}e7b");
+    // `make fuzz FUZZ=handshakes`: the place of the bus could hold control characters.
+    for bad in [
+        "tls://bus\\u007f:4222",
+        "tls://bus\\n:4222",
+        "tls://b us:4222",
+        "tls://büs:4222",
+    ] {
+        let answer = format!(
+            r#"{{ "v": 1, "verdict": "ok", "upto_sequence": 1, "bus": {{ "urls": [ "{bad}" ], "ca": null }} }}"#
+        );
+        let error = Envelope::<SyncReply>::decode(answer.as_bytes()).unwrap_err();
+        assert!(matches!(error, DecodeError::Malformed(_)), "{bad}: {error:?}");
+    }
 }
 
 #[test]
