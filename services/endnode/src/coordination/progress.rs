@@ -1,7 +1,7 @@
 //! How far this run followed the commands. From it the handshake knows whether the journal is complete.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,8 +18,7 @@ struct Inner {
     highest: u64,
     recorded_upto: u64,
     seen: HashSet<UserKey>,
-    /// The sequences, with the user of each command that could be read.
-    unsettled: HashMap<u64, Option<UserKey>>,
+    unsettled: HashSet<u64>,
 }
 
 impl Progress {
@@ -43,13 +42,7 @@ impl Progress {
 
     /// Commands with these sequences were taken from the stream.
     pub fn taken(&self, sequences: impl IntoIterator<Item = u64>) {
-        let taken = sequences.into_iter().map(|sequence| (sequence, None));
-        self.inner().unsettled.extend(taken);
-    }
-
-    /// The command with this sequence, which was taken, is about this user.
-    pub fn is_about(&self, sequence: u64, user: UserKey) {
-        self.inner().unsettled.insert(sequence, Some(user));
+        self.inner().unsettled.extend(sequences);
     }
 
     /// A command was settled and is not delivered again.
@@ -79,36 +72,13 @@ impl Progress {
         self.inner().unsettled.len()
     }
 
-    /// Users that came since the handshake began, and those of whom a command is not settled: a newer one may have been lost on its way, and
-    /// then nothing of them came.
-    pub fn known(&self) -> HashSet<UserKey> {
-        let inner = self.inner();
-        let unsettled = inner.unsettled.values().flatten();
-        inner.seen.iter().chain(unsettled).copied().collect()
+    /// Users that came since the handshake began.
+    pub fn seen(&self) -> HashSet<UserKey> {
+        self.inner().seen.clone()
     }
 
     /// A panic while it is open leaves it as good as before.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_has_a_command_that_is_not_settled_is_known() {
-        let (progress, alice, bob) = (Progress::default(), UserKey::new(), UserKey::new());
-        progress.taken([1, 2]);
-        progress.is_about(1, alice);
-        progress.is_about(2, bob);
-        progress.settled(2);
-        progress.restart();
-        assert_eq!(progress.known(), HashSet::from([alice]));
-        progress.coming([bob]);
-        assert_eq!(progress.known(), HashSet::from([alice, bob]));
-        progress.settled(1);
-        assert_eq!((progress.known(), progress.unsettled()), (HashSet::from([bob]), 0));
     }
 }

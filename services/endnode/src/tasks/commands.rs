@@ -148,11 +148,6 @@ impl Commands {
                 Err(error) => self.set_aside(delivery, &error).await,
             }
         }
-        for (delivery, envelope) in recorded.iter().chain(&open) {
-            self.shared
-                .progress
-                .is_about(delivery.sequence(), envelope.body.user_key());
-        }
         self.apply_all(recorded, History::Recorded).await;
         self.apply_all(open, History::Open).await;
     }

@@ -77,7 +77,7 @@ pub(super) async fn catch_up(
         tokio::time::sleep(LOOK).await;
     }
     if ending == Ending::Sweep {
-        let ghosts = shared.applier.sweep(|| shared.progress.known()).await?;
+        let ghosts = shared.applier.sweep(|| shared.progress.seen()).await?;
         info!(ghosts = ghosts.len(), "Everything arrived again");
         // What came before management's answer was read is forgotten as a sequence, but is in the journal.
         let followed = shared.progress.highest().max(upto.sequence);
