@@ -1,7 +1,7 @@
 //! How far this run followed the commands. From it the handshake knows whether the journal is complete.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,7 +18,10 @@ struct Inner {
     highest: u64,
     recorded_upto: u64,
     seen: HashSet<UserKey>,
-    unsettled: HashSet<u64>,
+    /// How many handshakes have begun.
+    handshakes: u64,
+    /// The sequences, and during which handshake each was taken last.
+    unsettled: HashMap<u64, u64>,
 }
 
 impl Progress {
@@ -27,6 +30,7 @@ impl Progress {
         let mut inner = self.inner();
         inner.highest = 0;
         inner.recorded_upto = 0;
+        inner.handshakes += 1;
         inner.seen.clear();
     }
 
@@ -42,7 +46,19 @@ impl Progress {
 
     /// Commands with these sequences were taken from the stream.
     pub fn taken(&self, sequences: impl IntoIterator<Item = u64>) {
-        self.inner().unsettled.extend(sequences);
+        let mut inner = self.inner();
+        let handshake = inner.handshakes;
+        inner
+            .unsettled
+            .extend(sequences.into_iter().map(|sequence| (sequence, handshake)));
+    }
+
+    /// Everything is delivered again, and what was taken before this handshake is counted when it comes. One that was replaced in the stream
+    /// never comes, and must not stand for another that was lost on its way.
+    pub fn rewound(&self) {
+        let mut inner = self.inner();
+        let handshake = inner.handshakes;
+        inner.unsettled.retain(|_, taken| *taken == handshake);
     }
 
     /// A command was settled and is not delivered again.
@@ -80,5 +96,27 @@ impl Progress {
     /// A panic while it is open leaves it as good as before.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As chaos found it: 7 was handed back, because its profile could not be made, and a newer command of its user replaced it. That one
+    /// was delivered and lost. With 7 in its place the node believed that everything had come, and removed the user.
+    #[test]
+    fn what_was_taken_before_a_rewind_stands_for_nothing_after_it() {
+        let progress = Progress::default();
+        progress.restart();
+        progress.taken([7, 8]);
+        progress.restart();
+        progress.taken([8, 9]);
+        assert_eq!(progress.unsettled(), 3);
+        progress.rewound();
+        assert_eq!(progress.unsettled(), 2);
+        progress.settled(8);
+        progress.settled(9);
+        assert_eq!(progress.unsettled(), 0);
     }
 }

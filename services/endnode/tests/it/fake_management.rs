@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Message};
+use async_nats::{Client, ConnectOptions, Message, jetstream::consumer::PullConsumer};
 use futures_util::StreamExt as _;
 use poem::{EndpointExt as _, IntoResponse as _, Response, Route, http::StatusCode, web::Json};
 use serde_json::{Value, json};
@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) asked_to_sign: Vec<CommonName>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
+    /// At the next resync, the first command is delivered to nobody who settles it.
+    pub(crate) first_gets_lost: bool,
     /// What a resync says of commands that are recorded as applied.
     pub(crate) recorded_upto: Option<u64>,
     /// Handshakes get no answer.
@@ -261,7 +263,11 @@ impl FakeManagement {
         }
         let resync = std::mem::take(&mut self.script().resync);
         if resync || lost {
-            self.topology.rewind_node_consumer(&node).await.unwrap();
+            if std::mem::take(&mut self.script().first_gets_lost) {
+                self.lose_first(&node).await;
+            } else {
+                self.topology.rewind_node_consumer(&node).await.unwrap();
+            }
             return tell(SyncAnswer::Resync {
                 stream: Some(self.topology.commands_store().await.unwrap()),
                 upto_sequence,
@@ -273,6 +279,16 @@ impl FakeManagement {
             upto_sequence,
             stream: Some(self.topology.commands_store().await.unwrap()),
         })
+    }
+
+    /// Everything is delivered from the beginning, the first command elsewhere.
+    async fn lose_first(&self, node: &NodeId) {
+        let commands = self.topology.commands();
+        commands.delete_consumer(node.as_str()).await.unwrap();
+        self.topology.ensure_node(node).await.unwrap();
+        let consumer: PullConsumer = commands.get_consumer(node.as_str()).await.unwrap();
+        let mut lost = consumer.fetch().max_messages(1).messages().await.unwrap();
+        lost.next().await.unwrap().unwrap();
     }
 
     async fn on_sign(self, message: Message) -> Option<bytes::Bytes> {

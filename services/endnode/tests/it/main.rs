@@ -22,6 +22,8 @@ mod expiry;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod lost_journal;
+#[cfg(test)]
 mod offline;
 #[cfg(test)]
 mod serving;
