@@ -1,7 +1,7 @@
 //! The one place where access changes.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,13 +12,14 @@ use tracing::{info, warn};
 use vpnmanager_nats::{
     commands::Command,
     events::EventKind,
-    ids::{CommonName, IntentId, Revision, UserKey},
+    ids::{CommonName, IntentId, UserKey},
     intents::Intent,
 };
 
 use super::{
     commit::{Handled, History, store},
     projection::{Door, Ending, Merged, ProjectError, rebuild_profiles, remove_profiles},
+    turn::Turn,
 };
 use crate::{
     allow_list::Reconciled,
@@ -44,54 +45,6 @@ struct Inner {
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits. Sessions are ended after it:
     /// a server that is slow or away keeps nobody waiting for a change of the allow-list.
     turn: Mutex<Turn>,
-}
-
-/// What whoever has the turn needs to know.
-#[derive(Debug)]
-struct Turn {
-    door: Door,
-    /// Who is refused although the journal, which could not be written, still lets them in.
-    unjournaled: HashMap<UserKey, Refusal>,
-    /// Whom the allow-list let in when this run began with a journal that is not complete, by the user's part of their names: the journal
-    /// does not say whose credentials they are. `None`: nobody looked yet.
-    unknown: Option<HashMap<String, Vec<CommonName>>>,
-}
-
-/// What a command that could not be journaled refuses.
-#[derive(Debug)]
-struct Refusal {
-    /// The command's revision.
-    revision: Revision,
-    names: Vec<CommonName>,
-}
-
-impl Turn {
-    /// Who is refused whatever the journal says.
-    fn refused(&self) -> HashSet<CommonName> {
-        let refusals = self.unjournaled.values();
-        refusals.flat_map(|refusal| &refusal.names).cloned().collect()
-    }
-
-    /// The journal holds these commands, or newer ones. An older command does not end a refusal.
-    fn journaled(&mut self, commands: &[Command]) {
-        for command in commands {
-            if let Entry::Occupied(refusal) = self.unjournaled.entry(command.user_key())
-                && refusal.get().revision <= command.revision()
-            {
-                refusal.remove();
-            }
-        }
-    }
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self {
-            door: Door::Open,
-            unjournaled: HashMap::new(),
-            unknown: None,
-        }
-    }
 }
 
 /// What an operator should know when a session may go on.
@@ -165,15 +118,15 @@ impl Applier {
         };
         turn.journaled(&commands);
         if is_complete {
-            turn.unknown = Some(HashMap::new());
-        } else {
-            let unknown = inner.unknown(&mut turn).await?;
+            turn.is_complete();
+        }
+        // Where the list cannot be read, what is known is carried out first.
+        let looked = turn.unknown(&inner.vpn).await.map(|unknown| {
             for (stored, command) in stored.iter_mut().zip(commands.iter()) {
                 let of_user = unknown.remove(CommonName::part_of(command.username()));
-                let names = of_user.into_iter().flatten();
-                stored.refuse(names);
+                stored.refuse(of_user.into_iter().flatten());
             }
-        }
+        });
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
         let changed = stored.iter().any(|stored| stored.handled.changed);
         let mut ending = Vec::with_capacity(stored.len());
@@ -190,6 +143,7 @@ impl Applier {
             ended.for_each(|(handled, _)| handled.note(STILL_ALIVE));
         }
         remove_profiles(&inner.profiles, &forget);
+        looked?;
         if changed {
             inner.node.wakes.expiry.wake();
         }
@@ -265,7 +219,7 @@ impl Applier {
         };
         let ending = inner.project(access.into(), &turn).await;
         for ghost in &ghosts {
-            turn.unjournaled.remove(&ghost.command.user_key());
+            turn.forgotten(ghost.command.user_key());
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
         }
         drop(turn);
@@ -394,21 +348,6 @@ impl Inner {
         Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
-    /// See [`Turn::unknown`].
-    async fn unknown<'a>(&self, turn: &'a mut Turn) -> Result<&'a mut HashMap<String, Vec<CommonName>>, ProjectError> {
-        let found = match turn.unknown.take() {
-            Some(found) => found,
-            None => {
-                let mut found: HashMap<String, Vec<CommonName>> = HashMap::new();
-                for name in self.vpn.compare(BTreeSet::new()).await? {
-                    found.entry(name.user_part().to_owned()).or_default().push(name);
-                }
-                found
-            }
-        };
-        Ok(turn.unknown.insert(found))
-    }
-
     /// A full or locked journal must let in nobody whose access has ended: they are refused now, and stay so in this run of the agent
     /// until the journal takes the command, which comes again.
     async fn refuse_unjournaled(
@@ -429,16 +368,14 @@ impl Inner {
         });
         let mut merged = Merged::default();
         for (user, revision, names) in refused.await? {
-            let is_older = |refusal: &Refusal| refusal.revision > revision;
-            if names.is_empty() || turn.unjournaled.get(&user).is_some_and(is_older) {
+            if names.is_empty() || !turn.refuse(user, revision, names.clone()) {
                 continue;
             }
             warn!(user.key = %user, "Refused a user whose command could not be journaled");
             merged.add(Access {
                 allow: Vec::new(),
-                deny: names.clone(),
+                deny: names,
             });
-            turn.unjournaled.insert(user, Refusal { revision, names });
         }
         Ok(self.project(merged, turn).await)
     }

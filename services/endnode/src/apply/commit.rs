@@ -94,27 +94,6 @@ pub(super) fn store(
 ) -> Result<Stored, JournalError> {
     let held = records.user(command.user_key())?;
     match plan(held.as_ref(), command, now) {
-        Plan::Change(Change {
-            access,
-            forget,
-            issue: Some(issue),
-        }) if held.is_none() && history == History::Recorded => {
-            let outcome = Outcome::Applied {
-                issued: None,
-                note: Some(LOST.to_owned()),
-            };
-            records.store_command(command, Some(&outcome), now)?;
-            records.lose_credential(&issue.common_name)?;
-            let handled = Handled {
-                applied: Applied::Answered(outcome),
-                changed: true,
-            };
-            Ok(Stored {
-                handled,
-                access,
-                forget,
-            })
-        }
         Plan::Refuse { error } => Ok(unchanged(Outcome::Refused {
             error: error.to_owned(),
         })),
@@ -128,10 +107,22 @@ pub(super) fn store(
             forget: Vec::new(),
         }),
         Plan::Change(Change { access, forget, issue }) => {
-            let outcome = outcome_of(held.as_ref(), command, profiles);
-            let settled = if issue.is_none() { Some(&outcome) } else { None };
-            records.store_command(command, settled, now)?;
+            let (issue, lost) = match history {
+                History::Recorded if held.is_none() => (None, issue),
+                History::Recorded | History::Open => (issue, None),
+            };
+            let outcome = match &lost {
+                Some(_) => Outcome::Applied {
+                    issued: None,
+                    note: Some(LOST.to_owned()),
+                },
+                None => outcome_of(held.as_ref(), command, profiles),
+            };
+            records.store_command(command, issue.is_none().then_some(&outcome), now)?;
             records.forget_credentials(&forget)?;
+            if let Some(lost) = &lost {
+                records.lose_credential(&lost.common_name)?;
+            }
             let handled = Handled {
                 applied: answer(command, issue, outcome),
                 changed: true,

@@ -6,6 +6,7 @@
 mod applier;
 mod commit;
 mod projection;
+mod turn;
 
 mod issuer;
 mod keys;

@@ -42,8 +42,8 @@ pub fn drifts(held: Held, recorded: Recorded) -> Option<bool> {
     (held.complete && is_settled && is_current).then_some(held.digest != recorded.digest)
 }
 
-/// Whether the node has nothing of what it applied.
-pub fn lost_journal(request: &SyncRequest, recorded: Recorded) -> bool {
+/// Whether the node begins anew although it has applied commands.
+pub fn begins_anew(request: &SyncRequest, recorded: Recorded) -> bool {
     request.last_sequence == 0 && recorded.applied > 0
 }
 
@@ -52,7 +52,7 @@ pub fn reason_to_resync(request: &SyncRequest, recorded: Recorded, store: Stream
     if request.stream.is_some_and(|stream| stream != store) {
         return Some("the bus has another store than the one that the node followed");
     }
-    if lost_journal(request, recorded) {
+    if begins_anew(request, recorded) {
         return Some("the node lost what it held");
     }
     let held = Held {

@@ -2,16 +2,12 @@
 
 use vpnmanager_runtime::reconcile::{Next, Reconciler, Wake};
 
-use crate::{
-    app::App,
-    ops::due::{Due, read_due},
-};
+use crate::{app::App, ops::due::read_due};
 
 /// Wakes the tasks that have something to do.
 pub(super) struct DueWatch {
     app: App,
     wakes: Wakes,
-    seen: Due,
 }
 
 /// Wakes of the tasks that nothing but this wakes.
@@ -25,11 +21,7 @@ pub(super) struct Wakes {
 
 impl DueWatch {
     pub(super) fn new(app: App, wakes: Wakes) -> Self {
-        Self {
-            app,
-            wakes,
-            seen: Due::default(),
-        }
+        Self { app, wakes }
     }
 }
 
@@ -37,15 +29,13 @@ impl Reconciler for DueWatch {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let (app, wakes) = (&self.app, &self.wakes);
         let due = read_due(&app.leases, app.config.health).await?;
-        let before = std::mem::replace(&mut self.seen, due);
         let whose_turn_it_is = [
             (due.publications, &app.publisher),
             (due.urgent, &app.urgent),
             (due.totals, &wakes.node_totals),
             (due.handshakes, &wakes.handshakes),
             (due.silent, &wakes.node_ages),
-            // Once more when none is lost any more: their users may lack a standby.
-            (due.lost || before.lost, &wakes.failover),
+            (due.lost, &wakes.failover),
         ];
         for (_, wake) in whose_turn_it_is.into_iter().filter(|(is_due, _)| *is_due) {
             wake.wake();

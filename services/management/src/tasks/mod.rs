@@ -170,3 +170,16 @@ fn on<Run, Operation: Fn(App) -> Run>(app: &App, operation: Operation) -> impl F
     let app = app.clone();
     move || operation(app.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A revocation would wait for it.
+    #[test]
+    fn what_failed_is_tried_again_within_a_second_however_often_it_failed() {
+        for failures in 0..40 {
+            assert!(when_due().backoff.after(failures) <= SECOND, "after {failures}");
+        }
+    }
+}

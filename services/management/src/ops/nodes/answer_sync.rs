@@ -20,15 +20,14 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        drift::{Recorded, lost_journal, reason_to_resync},
+        drift::{Recorded, begins_anew, reason_to_resync},
     },
     ops::{
         audit::Entry,
         audit_room::{self, Caused},
         nodes::{
             follow_endpoint::follow_endpoint,
-            lost_journal as losses,
-            read::{self},
+            lost_journal, read,
             track_agent_runs::{is_refused, note_told},
         },
         publications::{
@@ -71,13 +70,16 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
     // Commands that are recorded as published may have been published to a store that is gone.
     recognise_stream(app, store).await?;
     let recorded = progress.recorded();
+    if begins_anew(request, recorded) && !request.complete {
+        lost_journal::note(&app.db, &server, request).await?;
+    }
     if server.resync_since.is_some() {
         return prepare(app, request, recorded, store).await;
     }
     let upto_sequence = app.topology.newest_command(node).await?;
     let Some(reason) = reason_to_resync(request, recorded, store) else {
         if server.emptied_at.is_some() && request.complete {
-            losses::end(&app.db, node).await?;
+            lost_journal::end(&app.db, node).await?;
         }
         note_sync(app, node).await?;
         return Ok(SyncAnswer::Ok {
@@ -86,14 +88,7 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
         });
     };
     warn!(node.id = %node, reason, "Sending a node all its commands again");
-    // Its run began with nothing: what the run has applied since is in its journal.
-    let began_at = request
-        .instance
-        .began_at()
-        .filter(|at| *at < request.at)
-        .unwrap_or(request.at);
-    let emptied_at = (lost_journal(request, recorded) && !request.complete).then_some(began_at);
-    begin(app, node, reason, emptied_at).await?;
+    begin(app, node, reason).await?;
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {
         reason: reason.to_owned(),
@@ -119,7 +114,6 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
             app,
             &request.node,
             "a clone of the node may have received some of its commands",
-            None,
         )
         .await?;
         app.publisher.wake();
@@ -129,21 +123,12 @@ async fn refuse_clone(app: &App, request: &SyncRequest) -> Result<SyncAnswer, An
     })
 }
 
-/// Notes that the node gets everything again, and, if it lost what it held, since when; and records that in the audit trail. Only one of
-/// several replicas does it.
-async fn begin(app: &App, node: &NodeId, reason: &'static str, emptied_at: Option<DateTime<Utc>>) -> Result<(), DbErr> {
-    transact(&app.db, |tx| async move {
-        begin_within(&tx, node, reason, emptied_at).await
-    })
-    .await
+/// Notes that the node gets everything again, and records that in the audit trail. Only one of several replicas does it.
+async fn begin(app: &App, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
+    transact(&app.db, |tx| async move { begin_within(&tx, node, reason).await }).await
 }
 
-async fn begin_within(
-    transaction: &DatabaseTransaction,
-    node: &NodeId,
-    reason: &'static str,
-    emptied_at: Option<DateTime<Utc>>,
-) -> Result<(), DbErr> {
+async fn begin_within(transaction: &DatabaseTransaction, node: &NodeId, reason: &'static str) -> Result<(), DbErr> {
     let begun = server::Entity::update_many()
         .col_expr(server::Column::ResyncSince, Expr::value(Utc::now()))
         .filter(server::Column::Name.eq(node.clone()))
@@ -152,9 +137,6 @@ async fn begin_within(
         .await?;
     if begun.rows_affected == 0 {
         return Ok(());
-    }
-    if let Some(at) = emptied_at {
-        losses::begin(transaction, node, at).await?;
     }
     let entry = Entry::new(&Actor::system(), AuditAction::NodeResyncStarted, node).details(reason);
     let caused = Caused {
@@ -192,8 +174,8 @@ async fn prepare(
         return Ok(SyncAnswer::Preparing { reason });
     }
     let upto_sequence = app.topology.newest_command(node).await?;
-    let recorded_upto = match lost_journal(request, recorded) {
-        true => Some(losses::recorded_upto(&app.db, node, upto_sequence).await?),
+    let recorded_upto = match begins_anew(request, recorded) {
+        true => Some(lost_journal::recorded_upto(&app.db, node, upto_sequence).await?),
         false => None,
     };
     app.topology.rewind_node_consumer(node).await?;

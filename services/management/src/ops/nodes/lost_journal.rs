@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::server;
-use vpnmanager_nats::ids::NodeId;
+use vpnmanager_nats::{ids::NodeId, sync::SyncRequest};
 
 use crate::ops::transact::transact;
 
@@ -20,8 +20,20 @@ const BATCH: i64 = 2_000;
 const KEY_LOST: &str = "the node lost its journal, and the key of this profile with it: copies that users have go on to work, but nobody can \
      fetch it again. For another one: POST /api/users/{username}/reissue";
 
-/// Notes that what the node had applied before `at`, by its own clock, counts no more. Of whom it removed it gets told again: those are few.
-pub(super) async fn begin(transaction: &DatabaseTransaction, node: &NodeId, at: DateTime<Utc>) -> Result<(), DbErr> {
+/// Notes that nothing counts any more that the node had applied before its run began, by its own clock: what the run has applied since is in
+/// its journal. Changes nothing where that is noted.
+pub(super) async fn note(db: &DatabaseConnection, server: &server::Model, request: &SyncRequest) -> Result<(), DbErr> {
+    let began_at = request.instance.began_at().filter(|at| *at < request.at);
+    let emptied_at = began_at.unwrap_or(request.at).trunc_subsecs(6);
+    let is_noted = |noted: DateTime<Utc>| noted >= emptied_at;
+    if server.emptied_at.is_some_and(is_noted) {
+        return Ok(());
+    }
+    transact(db, |tx| async move { note_within(&tx, &server.name, emptied_at).await }).await
+}
+
+/// Of whom the node removed it gets told again: those are few.
+async fn note_within(transaction: &DatabaseTransaction, node: &NodeId, at: DateTime<Utc>) -> Result<(), DbErr> {
     let removals = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "WITH removed AS MATERIALIZED (
@@ -31,7 +43,7 @@ pub(super) async fn begin(transaction: &DatabaseTransaction, node: &NodeId, at: 
     );
     transaction.execute_raw(removals).await?;
     server::Entity::update_many()
-        .col_expr(server::Column::EmptiedAt, Expr::value(at.trunc_subsecs(6)))
+        .col_expr(server::Column::EmptiedAt, Expr::value(at))
         .filter(server::Column::Name.eq(node.clone()))
         .exec(transaction)
         .await

@@ -9,6 +9,7 @@ mod failover;
 mod hostile;
 mod intents;
 mod locks;
+mod lost_journal;
 mod moves;
 pub(crate) mod nodes;
 mod publications;

@@ -1,0 +1,93 @@
+//! What whoever changes access needs to know besides the journal. One at a time has it.
+
+use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
+
+use vpnmanager_nats::{
+    commands::Command,
+    ids::{CommonName, Revision, UserKey},
+};
+
+use super::projection::{Door, ProjectError};
+use crate::{backend::VpnBackend as _, vpn::Vpn};
+
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) door: Door,
+    /// Who is refused although the journal, which could not be written, still lets them in.
+    unjournaled: HashMap<UserKey, Refusal>,
+    /// Whom the allow-list let in when this run began with a journal that is not complete, by the user's part of their names: the journal
+    /// does not say whose credentials they are. `None`: nobody looked yet.
+    unknown: Option<HashMap<String, Vec<CommonName>>>,
+}
+
+/// What a command that could not be journaled refuses.
+#[derive(Debug)]
+struct Refusal {
+    /// The command's revision.
+    revision: Revision,
+    names: Vec<CommonName>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            door: Door::Open,
+            unjournaled: HashMap::new(),
+            unknown: None,
+        }
+    }
+}
+
+impl Turn {
+    /// Who is refused whatever the journal says.
+    pub(super) fn refused(&self) -> HashSet<CommonName> {
+        let refusals = self.unjournaled.values();
+        refusals.flat_map(|refusal| &refusal.names).cloned().collect()
+    }
+
+    /// Refuses these credentials of the user until the journal holds the command of this revision. False when a newer command refused some.
+    pub(super) fn refuse(&mut self, user: UserKey, revision: Revision, names: Vec<CommonName>) -> bool {
+        let is_newer = |refusal: &Refusal| refusal.revision > revision;
+        if self.unjournaled.get(&user).is_some_and(is_newer) {
+            return false;
+        }
+        self.unjournaled.insert(user, Refusal { revision, names });
+        true
+    }
+
+    /// The journal holds these commands, or newer ones. An older command does not end a refusal.
+    pub(super) fn journaled(&mut self, commands: &[Command]) {
+        for command in commands {
+            if let Entry::Occupied(refusal) = self.unjournaled.entry(command.user_key())
+                && refusal.get().revision <= command.revision()
+            {
+                refusal.remove();
+            }
+        }
+    }
+
+    /// The journal does not know the user any more.
+    pub(super) fn forgotten(&mut self, user: UserKey) {
+        self.unjournaled.remove(&user);
+    }
+
+    /// The journal is complete: it knows all whom it lets in.
+    pub(super) fn is_complete(&mut self) {
+        self.unknown = Some(HashMap::new());
+    }
+
+    /// The credentials of unknown users on the allow-list, by the user's part of their names. Whoever learns whose they are takes them out.
+    pub(super) async fn unknown(&mut self, vpn: &Vpn) -> Result<&mut HashMap<String, Vec<CommonName>>, ProjectError> {
+        let found = match self.unknown.take() {
+            Some(found) => found,
+            None => {
+                let mut found: HashMap<String, Vec<CommonName>> = HashMap::new();
+                for name in vpn.compare(BTreeSet::new()).await? {
+                    found.entry(name.user_part().to_owned()).or_default().push(name);
+                }
+                found
+            }
+        };
+        Ok(self.unknown.insert(found))
+    }
+}
