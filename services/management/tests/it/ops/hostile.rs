@@ -201,7 +201,8 @@ async fn nobody_is_called_lost_while_heartbeats_wait_for_the_database() {
     .expect("heard");
 
     let holder = stack.app.db.begin().await.expect("begun");
-    let hold = "LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE";
+    // Longer than management lets its own transactions idle.
+    let hold = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE";
     holder.execute_unprepared(hold).await.expect("locked");
     let held_from = Utc::now();
     wait::until(SOON * 3, "management to know that it is behind", async || {
