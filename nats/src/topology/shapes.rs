@@ -23,8 +23,9 @@ const REPORT_ACK_WAIT: Duration = Duration::from_secs(5);
 
 /// The most unsettled reports of one node in the hands of all replicas.
 const MAX_REPORTS_PENDING: i64 = 2048;
-/// Room for the reports of one node that management has not recorded, in bytes: about 40,000 acks. When it is full the oldest go; what
-/// was not acked is published again. The server reserves it out of its `max_file`: 64 nodes to a GiB, so 6,400 in the 100 GiB that
+/// Room for the reports of one node that management has not recorded, in bytes: about 40,000 acks. When it is full the server refuses more,
+/// and the node sends them again later: an event that was once taken is recorded. (To refuse costs the server less than to make room, too:
+/// measured under a flood, three quarters.) The server reserves it out of its `max_file`: 64 nodes to a GiB, so 6,400 in the 100 GiB that
 /// `bus-init` gives it.
 pub const REPORTS_ROOM: i64 = 16 << 20;
 
@@ -58,7 +59,7 @@ pub(super) fn reports(node: &NodeId, options: &TopologyOptions) -> stream::Confi
         subjects: vec![subjects::acks_of(node), subjects::events_of(node)],
         retention: RetentionPolicy::WorkQueue,
         storage: StorageType::File,
-        discard: DiscardPolicy::Old,
+        discard: DiscardPolicy::New,
         max_consumers: -1,
         max_messages: -1,
         max_messages_per_subject: -1,

@@ -1,5 +1,6 @@
 //! What management takes from the stream of acks and events.
 
+use async_nats::jetstream::context::PublishError;
 use chrono::Utc;
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
@@ -8,9 +9,15 @@ use vpnmanager_nats::{
     events::{Event, EventKind},
     ids::{AgentInstance, EventId, NodeId, Revision, UserKey},
     subjects,
+    topology::{REPORTS_ROOM, reports_stream},
 };
 
-use crate::bare::{Bare, next, node};
+use vpnmanager_testbed::wait;
+
+use crate::{
+    bare::{Bare, next, node},
+    fixture::DEADLINE,
+};
 
 #[tokio::test]
 async fn acks_and_events_arrive_as_what_they_are() {
@@ -53,6 +60,40 @@ async fn a_report_that_speaks_for_somebody_else_is_foreign() {
     assert!(matches!(next(&consumer).await.report(), Err(DecodeError::Malformed(_))));
 }
 
+#[tokio::test]
+async fn when_a_nodes_room_is_full_its_reports_are_refused_and_none_that_was_taken_goes() {
+    const LARGE: usize = 512 << 10;
+    let bare = Bare::start().await;
+    let (n1, n2) = (node("n1"), node("n2"));
+    let consumer = bare.topology.ensure_reports(&n1).await.unwrap();
+    bare.topology.ensure_reports(&n2).await.unwrap();
+    let first = event(&n1);
+    send(&bare, subjects::event(&n1, "openvpn_up"), first.encode()).await;
+    let offered = usize::try_from(REPORTS_ROOM).unwrap() / LARGE + 1;
+    let mut taken = 0;
+    for _ in 0..offered {
+        let filler = bytes::Bytes::from(vec![b'x'; LARGE]);
+        taken += usize::from(offer(&bare, subjects::event(&n1, "filler"), filler).await.is_ok());
+    }
+    assert!((offered / 2..offered).contains(&taken), "{taken} of {offered}");
+
+    let refused = offer(&bare, subjects::event(&n1, "openvpn_up"), vec![b'x'; LARGE].into()).await;
+    assert!(refused.unwrap_err().to_string().contains("maximum bytes exceeded"));
+    send(&bare, subjects::event(&n2, "openvpn_up"), event(&n2).encode()).await;
+    let stream = bare.topology.context().get_stream(reports_stream(&n1)).await.unwrap();
+    assert_eq!(stream.cached_info().state.messages, u64::try_from(taken + 1).unwrap());
+
+    // What management records makes room.
+    for _ in 0..taken {
+        next(&consumer).await.done().await.unwrap();
+    }
+    let room = async || {
+        let sent = offer(&bare, subjects::event(&n1, "openvpn_up"), first.encode()).await;
+        sent.map_err(|error| error.to_string())
+    };
+    wait::until_ok(DEADLINE, "room for a report", room).await.unwrap();
+}
+
 fn ack(node: &NodeId, user_key: UserKey) -> Envelope<Ack> {
     Envelope::new(Ack {
         node: node.clone(),
@@ -78,11 +119,9 @@ fn event(node: &NodeId) -> Envelope<Event> {
 }
 
 async fn send(bare: &Bare, subject: String, payload: bytes::Bytes) {
-    bare.topology
-        .context()
-        .publish(subject, payload)
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    offer(bare, subject, payload).await.unwrap();
+}
+
+async fn offer(bare: &Bare, subject: String, payload: bytes::Bytes) -> Result<(), PublishError> {
+    bare.topology.context().publish(subject, payload).await?.await.map(drop)
 }

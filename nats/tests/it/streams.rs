@@ -1,6 +1,10 @@
-//! Streams are created when absent, compared when present, and never changed or deleted.
+//! Streams are created when absent, compared when present, and never deleted. Only what is done when they are full is changed.
 
-use async_nats::jetstream::{self, consumer::pull, stream::Config};
+use async_nats::jetstream::{
+    self,
+    consumer::pull,
+    stream::{Config, DiscardPolicy},
+};
 use futures_util::{StreamExt as _, future::join_all};
 use vpnmanager_nats::{
     ids::UserKey,
@@ -136,6 +140,30 @@ async fn what_an_earlier_release_kept_for_all_nodes_is_divided_among_them() {
     left.dedup();
     assert_eq!(left, subjects[1..3], "all but what was recorded and what names no user");
     assert!(context.get_stream(EVENTS).await.is_err(), "the shared stream is gone");
+}
+
+#[tokio::test]
+async fn streams_that_made_room_for_new_reports_refuse_them_from_now_on_and_keep_what_they_hold() {
+    let server = Nats::start(|site| site.plain_config()).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
+    let n1 = node("n1");
+    topology.ensure_reports(&n1).await.unwrap();
+    let of_before = Config {
+        discard: DiscardPolicy::Old,
+        ..info(&topology, &reports_stream(&n1)).await.config
+    };
+    topology.context().update_stream(&of_before).await.unwrap();
+    let sent = topology
+        .context()
+        .publish(subjects::event(&n1, "openvpn_up"), "".into())
+        .await;
+    sent.unwrap().await.unwrap();
+
+    topology.ensure_reports(&n1).await.unwrap();
+
+    let now = info(&topology, &reports_stream(&n1)).await;
+    assert_eq!((now.config.discard, now.state.messages), (DiscardPolicy::New, 1));
 }
 
 async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {
