@@ -88,9 +88,10 @@ pub(super) const SETTINGS: &[Setting] = &[
 const RATE: &str = "a number from 1 on";
 const CUT_OFF_FOR: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
-/// What one node may send on the bus. The first six are rates, in messages per second (bytes per second for `bytes`), of which ten seconds'
-/// worth may come at once. What is beyond the rate waits; what is beyond the room for what waits is dropped. The next three are measured by
-/// what the bus counts; what is beyond cuts the node off.
+/// What one node may send on the bus. The first six are rates, in messages per second (bytes per second for `bytes`). Of heartbeats and bytes,
+/// ten seconds' worth may come at once, and what is beyond is dropped. The others wait: of reports a sixteenth of a second's worth may come
+/// at once, of the rest a second's; what is beyond the room for what waits is dropped. The next three are measured by what the bus counts;
+/// what is beyond cuts the node off.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct BudgetConfig {
     /// BUDGET_HEARTBEATS.

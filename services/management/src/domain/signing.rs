@@ -20,15 +20,15 @@ pub enum Decision {
 /// Decides for a credential (`None`: there is none of that name), the node that asks, and the SHA-256 of the public key in its request
 /// (`None`: the request is invalid). Asking again with the same key gives the same certificate.
 pub fn decide(credential: Option<&credential::Model>, node: &NodeId, key: Option<&[u8]>) -> Decision {
-    let Some(key) = key else {
-        return Decision::Refuse(SignRefusal::InvalidCsr);
-    };
     let Some(credential) = credential.filter(|credential| credential.server_id == *node) else {
         return Decision::Refuse(SignRefusal::Unknown);
     };
     if credential.revoked_at.is_some() {
         return Decision::Refuse(SignRefusal::Revoked);
     }
+    let Some(key) = key else {
+        return Decision::Refuse(SignRefusal::InvalidCsr);
+    };
     match &credential.public_key_sha256 {
         None => Decision::Sign,
         Some(signed_for) if signed_for.as_slice() != key => Decision::Refuse(SignRefusal::AlreadyIssued),
@@ -95,6 +95,13 @@ mod tests {
                 None,
                 "node-1",
                 Some(&ours),
+                refuse(SignRefusal::Unknown),
+            ),
+            (
+                "an invalid request for no such credential",
+                None,
+                "node-1",
+                None,
                 refuse(SignRefusal::Unknown),
             ),
             (

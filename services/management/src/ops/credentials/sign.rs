@@ -66,18 +66,8 @@ impl Signatures {
 
 /// Signs a batch in one transaction. Returns one result for each request, in the same order.
 pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Vec<SignResult> {
-    let unavailable = |request: &SigningRequest| SignResult::Unavailable {
-        common_name: request.request.common_name.clone(),
-    };
-    let checked = match check(pki, batch.clone()).await {
-        Ok(checked) => checked,
-        Err(error) => {
-            error!(error = %chain(&error), "Signing failed");
-            return batch.iter().map(unavailable).collect();
-        }
-    };
-    let (asked, keys) = (batch.as_slice(), &checked);
-    match transact(db, |tx| async move { sign_within(&tx, pki, asked, keys).await }).await {
+    let asked = batch.as_slice();
+    match transact(db, |tx| async move { sign_within(&tx, pki, asked).await }).await {
         Ok(results) => results,
         Err(error) => {
             warn!(error = %chain(&error), "Recording certificates failed");
@@ -86,16 +76,31 @@ pub async fn sign_batch(db: &DatabaseConnection, pki: &Arc<Pki>, batch: Vec<Sign
     }
 }
 
-/// The SHA-256 of each request's public key; `None` for an invalid request.
-type PublicKeys = Vec<Option<Vec<u8>>>;
+fn unavailable(asked: &SigningRequest) -> SignResult {
+    SignResult::Unavailable {
+        common_name: asked.request.common_name.clone(),
+    }
+}
 
-async fn check(pki: &Arc<Pki>, batch: Vec<SigningRequest>) -> Result<PublicKeys, tokio::task::JoinError> {
+/// The SHA-256 of each request's public key; `None` for an invalid request, and for one that is refused whatever its key: a check takes
+/// longer than all else, and a node can send any number of requests.
+async fn check(
+    pki: &Arc<Pki>,
+    batch: &[SigningRequest],
+    rows: &HashMap<&CommonName, &credential::Model>,
+) -> Result<Vec<Option<Vec<u8>>>, tokio::task::JoinError> {
+    let worth_it = |asked: &SigningRequest| {
+        let row = rows.get(&asked.request.common_name);
+        row.is_some_and(|row| row.server_id == asked.node && row.revoked_at.is_none())
+    };
+    let requests: Vec<Option<String>> = batch
+        .iter()
+        .map(|asked| worth_it(asked).then(|| asked.request.csr.clone()))
+        .collect();
     let pki = Arc::clone(pki);
     tokio::task::spawn_blocking(move || {
-        batch
-            .iter()
-            .map(|asked| pki.csr_public_key_sha256(&asked.request.csr).ok())
-            .collect()
+        let check = |csr: &Option<String>| pki.csr_public_key_sha256(csr.as_deref()?).ok();
+        requests.iter().map(check).collect()
     })
     .await
 }
@@ -104,7 +109,6 @@ async fn sign_within(
     transaction: &DatabaseTransaction,
     pki: &Arc<Pki>,
     batch: &[SigningRequest],
-    keys: &PublicKeys,
 ) -> Result<Vec<SignResult>, DbErr> {
     let names = batch.iter().map(|asked| asked.request.common_name.clone());
     let rows = credential::Entity::find()
@@ -114,10 +118,17 @@ async fn sign_within(
         .all(transaction)
         .await?;
     let rows: HashMap<&CommonName, &credential::Model> = rows.iter().map(|row| (&row.common_name, row)).collect();
+    let keys = match check(pki, batch, &rows).await {
+        Ok(keys) => keys,
+        Err(error) => {
+            error!(error = %chain(&error), "Checking certificate requests failed");
+            return Ok(batch.iter().map(unavailable).collect());
+        }
+    };
 
     let decisions: Vec<Decision> = batch
         .iter()
-        .zip(keys)
+        .zip(&keys)
         .map(|(asked, key)| {
             decide(
                 rows.get(&asked.request.common_name).copied(),

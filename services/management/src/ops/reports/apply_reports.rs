@@ -1,18 +1,15 @@
 //! Records acks and events of nodes, many in one transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::SubsecRound;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
-    PaginatorTrait, QueryFilter, Statement,
-};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement};
 use uuid::Uuid;
-use vpnmanager_entities::{audit_log, placement, user};
+use vpnmanager_entities::audit_log;
 use vpnmanager_nats::{
     acks::Ack,
     events::{Event, EventKind},
-    ids::{AgentInstance, EventId, NodeId},
+    ids::{AgentInstance, EventId, NodeId, UserKey},
     username::Username,
 };
 
@@ -61,22 +58,22 @@ async fn record_events(transaction: &DatabaseTransaction, node_events: u32, even
     if kept.is_empty() {
         return Ok(());
     }
-    let mut rows = Vec::with_capacity(kept.len());
-    for event in kept {
+    let usernames = usernames_of(transaction, &kept).await?;
+    let rows = kept.into_iter().map(|event| {
         let action = AuditAction::of_event(&event.kind);
         let mut entry = Entry::new(&Actor::node(&event.node), action, &event.node);
-        if let Some(username) = username_of(transaction, event).await? {
-            entry = entry.about(&username);
+        if let Some(username) = user_of(event).and_then(|user| usernames.get(&(event.node.clone(), user))) {
+            entry = entry.about(username);
         }
         if let Ok(kind) = serde_json::to_value(&event.kind) {
             entry = entry.after(kind);
         }
-        rows.push(audit_log::ActiveModel {
+        audit_log::ActiveModel {
             event_id: Set(Some(event.id)),
             reported_at: Set(Some(event.at.trunc_subsecs(6))),
             ..entry.into_row()
-        });
-    }
+        }
+    });
     audit_log::Entity::insert_many(rows)
         .exec_without_returning(transaction)
         .await
@@ -122,24 +119,47 @@ async fn claim<'a>(transaction: &DatabaseTransaction, events: Vec<&'a Event>) ->
     Ok(events.into_iter().filter(|event| claimed.contains(&event.id)).collect())
 }
 
-/// The user that the event is about. A node speaks of its own users only: of another one it gets no name into the trail.
-async fn username_of(transaction: &DatabaseTransaction, event: &Event) -> Result<Option<Username>, DbErr> {
-    match &event.kind {
-        EventKind::UserExpired { user_key, .. } => {
-            let Some(user) = user::Entity::find_by_key(*user_key).one(transaction).await? else {
-                return Ok(None);
-            };
-            let is_placed = placement::Entity::find()
-                .filter(placement::Column::UserId.eq(user.id))
-                .filter(placement::Column::ServerId.eq(event.node.clone()))
-                .count(transaction)
-                .await?;
-            Ok((is_placed > 0).then_some(user.username))
-        }
+/// The user that the event is about.
+fn user_of(event: &Event) -> Option<UserKey> {
+    match event.kind {
+        EventKind::UserExpired { user_key, .. } => Some(user_key),
         EventKind::CommandUndecodable { .. }
         | EventKind::SessionsCut { .. }
         | EventKind::AllowListRepaired { .. }
         | EventKind::OpenvpnUp { .. }
-        | EventKind::OpenvpnDown { .. } => Ok(None),
+        | EventKind::OpenvpnDown { .. } => None,
     }
+}
+
+#[derive(FromQueryResult)]
+struct PlacedUser {
+    key: UserKey,
+    username: Username,
+    server_id: NodeId,
+}
+
+/// The names of the users that events are about, by node and user. A node speaks of its own users only: of another one it gets no name into
+/// the trail.
+async fn usernames_of(
+    transaction: &DatabaseTransaction,
+    events: &[&Event],
+) -> Result<HashMap<(NodeId, UserKey), Username>, DbErr> {
+    let users: Vec<Uuid> = events
+        .iter()
+        .filter_map(|event| user_of(event))
+        .map(|user| user.0)
+        .collect();
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT u.key, u.username, p.server_id FROM users u JOIN placements p ON p.user_id = u.id WHERE u.key = ANY($1)",
+        [users.into()],
+    );
+    let placed = PlacedUser::find_by_statement(statement).all(transaction).await?;
+    let named = placed
+        .into_iter()
+        .map(|placed| ((placed.server_id, placed.key), placed.username));
+    Ok(named.collect())
 }

@@ -26,7 +26,8 @@ pub async fn forget(app: &App, applied: Applied) {
     .await;
 }
 
-async fn forget_one(app: &App, tombstone: AckedTombstone) {
+/// Deletes one.
+pub async fn forget_one(app: &App, tombstone: AckedTombstone) {
     let AckedTombstone { node, user, sequence } = tombstone;
     let forgotten = match sequence {
         Some(sequence) => publish::forget_tombstone(&app.topology, &node, user, sequence)

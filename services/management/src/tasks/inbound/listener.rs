@@ -21,18 +21,20 @@ use crate::{
     domain::conduct::{Conduct, Verdict},
 };
 
-/// This many seconds' worth of a budget may come at once.
+/// Of what is dropped beyond its budget, this many seconds' worth may come at once. Of what waits, one second's worth: more would only be more
+/// work at once.
 const BURST_SECONDS: u32 = 10;
 /// The kinds of requests: how many of one node may wait, and how many are answered at the same time. A node has one handshake under way;
-/// it sends local requests one after the other, but many certificate requests at once.
+/// it sends local requests one after the other, but many certificate requests at once. Two of those are as many as one batch of signatures
+/// takes (`ops/credentials/sign.rs`): another node's waits behind no more.
 const SYNCS: Lane = Lane { waiting: 2, at_once: 1 };
 const SIGNS: Lane = Lane {
     waiting: 32,
-    at_once: 8,
+    at_once: 2,
 };
 const INTENTS: Lane = Lane { waiting: 8, at_once: 1 };
 
-pub(super) fn limiter(per_second: NonZeroU32) -> DefaultDirectRateLimiter {
+fn limiter(per_second: NonZeroU32) -> DefaultDirectRateLimiter {
     let burst = per_second.saturating_mul(const { NonZeroU32::new(BURST_SECONDS).unwrap() });
     RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst))
 }
@@ -53,7 +55,7 @@ pub(super) async fn run(shared: Shared, node: NodeId, subscriber: Subscriber, st
         signs,
         intents,
     };
-    let pace = |rate: fn(&BudgetConfig) -> NonZeroU32| limiter(rate(&budget));
+    let pace = |rate: fn(&BudgetConfig) -> NonZeroU32| RateLimiter::direct(Quota::per_second(rate(&budget)));
     join!(
         sorter.sort(subscriber, stop),
         requests::serve(
