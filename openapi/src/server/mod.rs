@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use poem::{Endpoint, EndpointExt as _, IntoEndpoint, Response};
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,10 @@ const WATCH: Duration = Duration::from_secs(1);
 /// The pause after the system has given no connection: it would give none at once either.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes that the system holds for one connection and direction, which it doubles for its own needs. By default it takes up to 4 MB of an answer
+/// that nobody reads, and 6 MB of a body: 500 strangers at once had it copy a gigabyte, while everybody else waited for half a second.
+const SOCKET_BUFFER: usize = 128 << 10;
+
 /// Connections that were told to close and may still hold their sockets.
 const CLOSING: usize = 32;
 
@@ -64,6 +69,14 @@ pub struct Bound {
     proxies: TrustedProxies,
 }
 
+/// The connections inherit the sizes of the buffers. See tcp(7).
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    sockopt::set_socket_send_buffer_size(&listener, SOCKET_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(&listener, SOCKET_BUFFER)?;
+    Ok(listener)
+}
+
 impl Bound {
     /// Binds `host:port` addresses, at least one.
     ///
@@ -72,7 +85,7 @@ impl Bound {
     pub async fn new(addresses: &[String]) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for address in addresses {
-            let listener = TcpListener::bind(address.as_str()).await;
+            let listener = listen(address).await;
             listeners.push(
                 listener
                     .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?,
@@ -273,5 +286,15 @@ mod tests {
         );
         let problem: crate::problem::Problem = serde_json::from_str(body).unwrap();
         assert_eq!(problem.status, 503);
+    }
+
+    #[tokio::test]
+    async fn what_the_system_holds_of_a_connection_is_bounded() {
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, taken) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (taken, _) = taken.unwrap();
+        assert_eq!(sockopt::socket_send_buffer_size(&taken).unwrap(), 2 * SOCKET_BUFFER);
+        assert_eq!(sockopt::socket_recv_buffer_size(&taken).unwrap(), 2 * SOCKET_BUFFER);
     }
 }
