@@ -7,18 +7,21 @@ use std::{
     io::{self, ErrorKind},
     iter::successors,
     str::FromStr as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use sea_orm::{
-    DbErr, RuntimeErr,
+    ConnectionTrait as _, DatabaseConnection, DbErr, RuntimeErr, TransactionTrait as _,
     sqlx::{self, ConnectOptions as _, Connection as _, postgres::PgConnectOptions},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_runtime::error_chain::chain;
 
-use crate::ops::sqlstate::{Meaning, is_pool_timeout, meaning, sqlx_cause};
+use crate::ops::sqlstate::{Meaning, Resource, is_pool_timeout, meaning, sqlx_cause};
 
 /// How long an attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,6 +41,8 @@ struct Shared {
     place: String,
     attempt: tokio::sync::Mutex<()>,
     last: Mutex<Option<(Finding, Instant)>>,
+    /// Whether it said that its disk is full, and did not prove since then that it is not.
+    is_full: AtomicBool,
 }
 
 /// What an attempt to connect found.
@@ -70,6 +75,7 @@ impl Reach {
                 options: options.disable_statement_logging(),
                 attempt: tokio::sync::Mutex::default(),
                 last: Mutex::default(),
+                is_full: AtomicBool::default(),
             }),
         })
     }
@@ -112,6 +118,31 @@ impl Reach {
         finding
     }
 
+    /// Notes that an operation failed for want of room on the database's disk. Others may succeed for long: they find room in pages that
+    /// are there.
+    pub fn note(&self, error: &DbErr) {
+        if meaning(error) == Meaning::Exhausted(Resource::Disk) {
+            self.shared.is_full.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the database has room again, after it had [none](Self::note): it is asked for a sort that needs a file of 1 MB.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn prove_room(&self, db: &DatabaseConnection) -> Result<(), DbErr> {
+        if !self.shared.is_full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let transaction = db.begin().await?;
+        let sort = "SET LOCAL work_mem = '64kB';
+                    SELECT repeat(md5(number::text), 8) FROM generate_series(1, 4000) AS t (number) ORDER BY 1 OFFSET 4000";
+        transaction.execute_unprepared(sort).await?;
+        transaction.rollback().await?;
+        self.shared.is_full.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// What to tell people of an operation that failed because the database is away: where it is, and why it does not answer, as the last
     /// attempt to connect found, else as the error says.
     #[must_use]
@@ -138,6 +169,7 @@ impl Reach {
     /// What to log of an error: the same if the database is away, else the error with its causes.
     #[must_use]
     pub fn explain_any(&self, error: &DbErr) -> String {
+        self.note(error);
         match meaning(error) {
             Meaning::Away => self.explain(error),
             Meaning::Lost
@@ -155,6 +187,7 @@ impl Reach {
     /// The error, and before it what to tell people if it comes of a database that is away. [Looks](Self::look) first.
     pub async fn with_cause(&self, error: anyhow::Error) -> anyhow::Error {
         let of_database = error.chain().find_map(|cause| cause.downcast_ref::<DbErr>());
+        of_database.inspect(|error| self.note(error));
         let Some(away) = of_database.filter(|error| meaning(error) == Meaning::Away).cloned() else {
             return error;
         };

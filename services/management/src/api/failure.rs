@@ -64,6 +64,7 @@ where
 
 /// What callers are told of a database that cannot do this at the moment; `None` if trying again later changes nothing.
 pub(super) fn unusable(app: &App, error: &DbErr) -> Option<String> {
+    app.reach.note(error);
     let at = app.reach.place();
     match meaning(error) {
         Meaning::Away => Some(app.reach.explain(error)),

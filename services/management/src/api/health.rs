@@ -35,14 +35,18 @@ struct Health {
 }
 
 /// What is wrong with the database; `None` while it takes changes. Found out by a change that finds no row: PostgreSQL refuses it before it
-/// looks for one. Anybody may ask, so nothing is written.
+/// looks for one. Anybody may ask, so nothing is written. After a change failed for want of room, room must be proven.
 async fn fault_of_database(app: &App) -> Option<String> {
-    let probe = replica::Entity::update_many()
-        .col_expr(replica::Column::DeafAt, Expr::col(replica::Column::DeafAt))
-        .filter(replica::Column::ServerId.eq(""))
-        .exec(&app.db);
+    let probe = async {
+        replica::Entity::update_many()
+            .col_expr(replica::Column::DeafAt, Expr::col(replica::Column::DeafAt))
+            .filter(replica::Column::ServerId.eq(""))
+            .exec(&app.db)
+            .await?;
+        app.reach.prove_room(&app.db).await
+    };
     let answer = tokio::time::timeout(PATIENCE, probe).await;
-    if let Ok(Ok(_)) = answer {
+    if let Ok(Ok(())) = answer {
         return None;
     }
     // Its result is explained below, where the error does not say more.
@@ -51,7 +55,7 @@ async fn fault_of_database(app: &App) -> Option<String> {
         Ok(Err(error)) => {
             failure::unusable(app, &error).unwrap_or_else(|| format!("the database failed: {}", chain(&error)))
         }
-        Ok(Ok(_)) | Err(_) => app.reach.explain_silence(PATIENCE),
+        Ok(Ok(())) | Err(_) => app.reach.explain_silence(PATIENCE),
     })
 }
 
@@ -65,8 +69,8 @@ pub(super) struct HealthApi {
 impl HealthApi {
     /// Check management's health
     ///
-    /// Needs no key. A 503 says what is wrong: the database does not answer (with its place and the cause) or takes no changes, or the bus is
-    /// not connected. `degraded` is a 200: the replica goes on to take changes, and what ends access reaches the nodes. VPN sessions need
+    /// Needs no key. A 503 says what is wrong: the database does not answer (with its place and the cause), takes no changes or has no room on
+    /// its disk, or the bus is not connected. `degraded` is a 200: the replica goes on to take changes, and what ends access reaches the nodes. VPN sessions need
     /// neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {

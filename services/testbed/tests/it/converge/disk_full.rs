@@ -3,8 +3,6 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,46 +16,14 @@ use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{net::require_tunnels, stack::Part, wait};
 
-use super::records::{Records, audited, bus, common_name};
+use super::{
+    records::{Records, audited, bus, common_name},
+    small_disk::SmallDisk,
+};
 use crate::main_job::site::{SOON, Site};
 
 /// Enough for their acks to need more than a page.
 const USERS: usize = 25;
-
-/// A small file system in memory over a folder, until it is dropped.
-struct SmallDisk {
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    /// Takes over what the folder holds.
-    fn over(folder: &Path) -> Self {
-        let aside = folder.with_extension("aside");
-        fs::rename(folder, &aside).unwrap();
-        fs::create_dir(folder).unwrap();
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
-            .arg(folder));
-        run(Command::new("cp").arg("-a").arg(aside.join(".")).arg(folder));
-        fs::remove_dir_all(aside).unwrap();
-        Self {
-            folder: folder.to_owned(),
-        }
-    }
-
-    /// Leaves no room; dropping what it returns does.
-    fn fill(&self) -> Filler {
-        let path = self.folder.join("filler");
-        // It ends with an error when there is no more room.
-        let filled = Command::new("dd")
-            .args(["if=/dev/zero", "bs=4096", "status=none"])
-            .arg(format!("of={}", path.display()))
-            .stderr(std::process::Stdio::null())
-            .status();
-        assert!(!filled.unwrap().success(), "the disk did not become full");
-        Filler { path }
-    }
-}
 
 /// A disk that becomes full again whenever nats-server gives something up, until it is dropped.
 struct KeptFull {
@@ -88,28 +54,6 @@ impl Drop for KeptFull {
         self.end.store(true, Ordering::Relaxed);
         self.keeper.take().unwrap().join().unwrap();
     }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: whoever still uses it keeps it until it ends.
-        let _unmounted = Command::new("umount").arg("--lazy").arg(&self.folder).status();
-    }
-}
-
-struct Filler {
-    path: PathBuf,
-}
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        fs::remove_file(&self.path).unwrap();
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
 }
 
 /// What management's `/health` says: status and problems.

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
 mod records;
+mod small_disk;
 
 mod allow_list;
 mod bus_lost;
 mod conflicts;
 mod consumer;
+mod database_full;
 mod database_restored;
 mod disk_full;
 mod drift;
