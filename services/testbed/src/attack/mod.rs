@@ -37,6 +37,7 @@ use self::{
     size::Size,
 };
 use crate::{
+    bench::Latencies,
     interrupt::unless_interrupted,
     screen::{self, say},
 };
@@ -98,6 +99,7 @@ impl AttackFleet {
 /// The scene that stands, if any. In the short form one attack follows the other on it, as long as they hold.
 #[derive(Default)]
 struct Stage {
+    calm_creates: Latencies,
     scene: Option<(Setting, Arc<Scene>)>,
 }
 
@@ -116,7 +118,7 @@ impl Stage {
         let Some((_, scene)) = &self.scene else {
             bail!("there is no scene");
         };
-        let result = run::attack(attack, scene, size, round).await?;
+        let result = run::attack(attack, scene, (size, round), &mut self.calm_creates).await?;
         if !result.holds() {
             keep_logs(scene, &options.out, attack.name)?;
         }

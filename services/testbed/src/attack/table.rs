@@ -51,7 +51,7 @@ pub(super) fn table(results: &[Result]) -> String {
         line("attack", heading(|column| column.0)),
         line("", heading(|column| column.1)),
     ];
-    lines.extend(results.first().filter(|first| first.calm.creates.count > 0).map(calm));
+    lines.extend(results.last().filter(|last| last.calm.creates.count > 0).map(calm));
     lines.extend(results.iter().map(|result| line(result.attack, cells(result))));
     for result in results {
         let wrong = result.wrong.iter().map(|what| ("WRONG ", what));
@@ -73,7 +73,7 @@ fn line(name: &str, cells: Vec<String>) -> String {
     format!("{name:<26}{cells}").trim_end().to_owned()
 }
 
-/// The calm phase of the first attack.
+/// The calm phase of the last attack; its creates are those of all calm phases.
 fn calm(result: &Result) -> String {
     let mut cells = measured(&result.calm, result);
     cells.truncate(17);

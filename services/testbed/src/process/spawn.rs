@@ -40,6 +40,8 @@ pub struct Spec {
     pub netns: Option<String>,
     /// The most file descriptors that it may have, where that is fewer than this program may have.
     pub open_files: Option<u32>,
+    /// How far it gives way to others: what nice(1) adds.
+    pub nice: u8,
 }
 
 impl Spec {
@@ -56,6 +58,7 @@ impl Spec {
             user: None,
             netns: None,
             open_files: None,
+            nice: 0,
         }
     }
 
@@ -73,6 +76,13 @@ impl Spec {
         self
     }
 
+    /// Gives way to others by this much, see nice(1).
+    #[must_use]
+    pub fn nice(mut self, nice: u8) -> Self {
+        self.nice = nice;
+        self
+    }
+
     /// Runs inside this network namespace (`ip netns exec` ends in exec: the pid is the program's own).
     #[must_use]
     pub fn netns(mut self, netns: Option<&str>) -> Self {
@@ -87,6 +97,9 @@ impl Spec {
         let mut words: Vec<OsString> = Vec::new();
         if let Some(netns) = &self.netns {
             words.extend(["ip", "netns", "exec", netns].map(OsString::from));
+        }
+        if self.nice > 0 {
+            words.extend(["nice", "-n", &self.nice.to_string()].map(OsString::from));
         }
         if let Some(files) = self.open_files {
             words.extend(["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")].map(OsString::from));
