@@ -3,9 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use vpnmanager_nats::ids::UserKey;
+
+/// A command that was handed back comes again so long after its pause, or the server was not told: it had just started, for example.
+const COMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Shared between the commands and the handshake. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +24,31 @@ struct Inner {
     seen: HashSet<UserKey>,
     /// How many handshakes have begun.
     handshakes: u64,
-    /// The sequences, and during which handshake each was taken last.
-    unsettled: HashMap<u64, u64>,
+    /// By sequence.
+    unsettled: HashMap<u64, Taken>,
+}
+
+/// A command that was taken and not settled.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// During which handshake it was taken last.
+    handshake: u64,
+    /// It was handed back, and should have come again by then.
+    back_by: Option<Instant>,
+}
+
+impl Taken {
+    fn is_lost(&self, now: Instant) -> bool {
+        self.back_by.is_some_and(|back_by| back_by <= now)
+    }
 }
 
 impl Progress {
-    /// A handshake begins: commands are counted anew, because management may answer by sending all of them again.
-    pub fn restart(&self) {
+    /// A handshake begins: commands are counted anew, because management may answer by sending all of them again. One that did not come again
+    /// counts no more, so that management has the server give it at once.
+    pub fn restart(&self, now: Instant) {
         let mut inner = self.inner();
+        inner.unsettled.retain(|_, taken| !taken.is_lost(now));
         inner.highest = 0;
         inner.recorded_upto = 0;
         inner.handshakes += 1;
@@ -48,9 +69,25 @@ impl Progress {
     pub fn taken(&self, sequences: impl IntoIterator<Item = u64>) {
         let mut inner = self.inner();
         let handshake = inner.handshakes;
+        let taken = Taken {
+            handshake,
+            back_by: None,
+        };
         inner
             .unsettled
-            .extend(sequences.into_iter().map(|sequence| (sequence, handshake)));
+            .extend(sequences.into_iter().map(|sequence| (sequence, taken)));
+    }
+
+    /// A command was handed back, to come again after `pause`.
+    pub fn handed_back(&self, sequence: u64, pause: Duration, now: Instant) {
+        if let Some(taken) = self.inner().unsettled.get_mut(&sequence) {
+            taken.back_by = now.checked_add(pause + COMES_WITHIN);
+        }
+    }
+
+    /// Whether a command that was handed back did not come again.
+    pub fn lacks_some(&self, now: Instant) -> bool {
+        self.inner().unsettled.values().any(|taken| taken.is_lost(now))
     }
 
     /// Everything is delivered again, and what was taken before this handshake is counted when it comes. One that was replaced in the stream
@@ -58,7 +95,7 @@ impl Progress {
     pub fn rewound(&self) {
         let mut inner = self.inner();
         let handshake = inner.handshakes;
-        inner.unsettled.retain(|_, taken| *taken == handshake);
+        inner.unsettled.retain(|_, taken| taken.handshake == handshake);
     }
 
     /// A command was settled and is not delivered again.
@@ -83,7 +120,7 @@ impl Progress {
         self.inner().highest
     }
 
-    /// Commands that this run has taken and not settled, those included that are delivered again.
+    /// Commands that this run has taken and not settled, those included that wait to be delivered again.
     pub fn unsettled(&self) -> usize {
         self.inner().unsettled.len()
     }
@@ -108,9 +145,9 @@ mod tests {
     #[test]
     fn what_was_taken_before_a_rewind_stands_for_nothing_after_it() {
         let progress = Progress::default();
-        progress.restart();
+        progress.restart(Instant::now());
         progress.taken([7, 8]);
-        progress.restart();
+        progress.restart(Instant::now());
         progress.taken([8, 9]);
         assert_eq!(progress.unsettled(), 3);
         progress.rewound();
@@ -118,5 +155,27 @@ mod tests {
         progress.settled(8);
         progress.settled(9);
         assert_eq!(progress.unsettled(), 0);
+    }
+
+    /// As a test found it: the server was killed, and handing 7 back reached it before it had its consumers. The node waited for 7, and the
+    /// server for the node.
+    #[test]
+    fn a_command_that_was_handed_back_and_does_not_come_again_counts_no_more() {
+        let (progress, now) = (Progress::default(), Instant::now());
+        let pause = Duration::from_millis(500);
+        let later = now + pause + COMES_WITHIN;
+        progress.restart(now);
+        progress.taken([7, 8, 9]);
+        progress.handed_back(7, pause, now);
+        progress.handed_back(8, pause, now);
+        progress.restart(now + pause);
+        assert!(!progress.lacks_some(now + pause));
+        assert_eq!(progress.unsettled(), 3, "they wait for their pause");
+
+        progress.taken([8]);
+        assert!(progress.lacks_some(later));
+        progress.restart(later);
+        assert_eq!(progress.unsettled(), 2, "8 came again, 9 is in work");
+        assert!(!progress.lacks_some(later), "management is asked once");
     }
 }

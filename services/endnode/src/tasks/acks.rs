@@ -1,6 +1,6 @@
 //! Acks, many in flight at once. A command is settled only when the stream holds its ack.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, context::PublishError, message::PublishMessage};
 use chrono::Utc;
@@ -107,6 +107,7 @@ impl Acks {
 
     /// Has a command delivered again after `pause`: nobody works on it any more.
     pub async fn hand_back(&self, delivery: Delivery, pause: Duration) {
+        self.progress.handed_back(delivery.sequence(), pause, Instant::now());
         // When this fails the server delivers it again by itself, after the ack wait.
         if let Err(error) = delivery.retry(pause).await {
             debug!(error = %error, "A command could not be handed back");

@@ -1,6 +1,6 @@
 //! One handshake: the question, and what follows from each answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// One handshake to its end. Returns when to have the next one.
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
     // A command that comes from here on may already belong to the answer.
-    shared.progress.restart();
+    shared.progress.restart(Instant::now());
     let SyncReply { answer, bus } = ask(shared).await?;
     shared.contact.answered(bus);
     match answer {

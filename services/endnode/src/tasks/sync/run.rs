@@ -1,6 +1,6 @@
 //! The task: when a handshake is due.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use tokio::sync::watch;
@@ -16,6 +16,8 @@ use crate::shared::Shared;
 
 /// Before a failed handshake is tried again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+/// Between two looks for commands that do not come again.
+const LACKS: Duration = Duration::from_secs(1);
 /// Between two looks for a connection.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -53,7 +55,7 @@ pub async fn run(shared: Shared, mut connections: watch::Receiver<u64>, stop: Ca
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(jittered(pause)) => {}
+            () = pass(&shared, jittered(pause)) => {}
             () = shared.node.wakes.sync.woken(), if failures == 0 => {}
             () = shared.node.wakes.prompt.woken() => failures = 0,
             changed = connections.changed() => changed?,
@@ -61,4 +63,17 @@ pub async fn run(shared: Shared, mut connections: watch::Receiver<u64>, stop: Ca
         }
     }
     Ok(())
+}
+
+/// Waits for `pause`, or until a command that was handed back does not come again.
+async fn pass(shared: &Shared, pause: Duration) {
+    let end = Instant::now() + pause;
+    loop {
+        let now = Instant::now();
+        let left = end.saturating_duration_since(now);
+        if left.is_zero() || shared.progress.lacks_some(now) {
+            return;
+        }
+        tokio::time::sleep(left.min(LACKS)).await;
+    }
 }
