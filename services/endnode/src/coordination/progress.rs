@@ -157,8 +157,7 @@ mod tests {
         assert_eq!(progress.unsettled(), 0);
     }
 
-    /// As a test found it: the server was killed, and handing 7 back reached it before it had its consumers. The node waited for 7, and the
-    /// server for the node.
+    /// The server may not have been told, as when it was just starting. Then the node waits for 7, and the server for the node.
     #[test]
     fn a_command_that_was_handed_back_and_does_not_come_again_counts_no_more() {
         let (progress, now) = (Progress::default(), Instant::now());

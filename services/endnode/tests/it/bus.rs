@@ -1,5 +1,6 @@
 //! From a command on the bus to its ack, with the real binary and a real nats-server.
 
+use async_nats::datetime::parse_rfc3339;
 use vpnmanager_nats::{
     acks::Outcome,
     envelope::Envelope,
@@ -292,6 +293,31 @@ async fn a_user_whose_command_is_lost_on_its_way_is_no_ghost() {
     assert!(!agent.log().contains("Removed a user"), "{}", agent.log());
     let let_in = [&alice, &bob].map(|user| user.credential.to_string());
     assert_eq!(agent.allowed(), let_in);
+}
+
+#[tokio::test]
+async fn a_command_that_was_handed_back_and_does_not_come_again_is_asked_for() {
+    let (management, agent) = fleet().await;
+    let alice = User::new("alice");
+    management.script().signing_is_down = true;
+    management.send(vec![alice.home(1)]).await;
+    let asked = || async { !management.script().asked_to_sign.is_empty() };
+    wait::until(DEADLINE, "alice's certificate to be asked for", asked)
+        .await
+        .unwrap();
+    let (commands, node) = (management.topology.commands(), node_id());
+    let (name, forever) = (node.as_str(), parse_rfc3339("2100-01-01T00:00:00Z").unwrap());
+    commands.pause_consumer(name, forever).await.unwrap();
+    management.script().syncs.clear();
+
+    // Much sooner than the next handshake that is due anyway.
+    let lacks = || async { management.script().syncs.iter().any(|sync| sync.unsettled == 0) };
+    wait::until(DEADLINE, "the node to say that it holds nothing", lacks)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+    management.script().signing_is_down = false;
+    commands.resume_consumer(name).await.unwrap();
+    management.ack_of(alice.key, 1).await;
 }
 
 #[tokio::test]
