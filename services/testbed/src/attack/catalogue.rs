@@ -24,9 +24,6 @@ pub(super) enum Deed {
 pub(super) enum Bound {
     /// Others' creates stay at twice their p99 at most.
     Twice,
-    /// They take half a second at most: what is done is work of nats-server alone, which nothing of ours limits or sees. The commands of all
-    /// nodes leave it through one queue, for example, and what it answers to a thief stands in it too.
-    OfServer,
     /// Nothing.
     None,
 }
@@ -83,15 +80,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("events-many", Bound::Twice, USUAL, Deed::Flood(events::many), "50,000 small events of every kind"),
     attack("events-unknown", Bound::Twice, USUAL, Deed::Flood(events::unknown), "20,000 events of kinds and on subjects that nobody knows"),
     attack("events-others", Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
-    attack("commands-pulls", Bound::OfServer, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
+    attack("commands-pulls", Bound::Twice, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
     attack("commands-infos", Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
     attack("commands-settles", Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),
     attack("replies-diverted", Bound::None, USUAL, Deed::Act(commands::diverted), "requests whose answers go to what is the honest node's"),
     attack("profiles-forged", Bound::None, USUAL, Deed::Act(profiles::forged), "answers in place of the agent with profiles, and with parts of profiles, that would run a program"),
     attack("connections-many", Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
     attack("connections-churn", Bound::Twice, USUAL, Deed::Act(connections::churn), "5,000 connections, opened and closed"),
-    attack("connections-subscriptions", Bound::OfServer, USUAL, Deed::Act(connections::subscriptions), "1,000 subscriptions on each of 20 connections"),
-    attack("connections-resubscribing", Bound::OfServer, USUAL, Deed::Act(connections::resubscribing), "200,000 subscriptions made and ended on one connection"),
+    attack("connections-subscriptions", Bound::Twice, USUAL, Deed::Act(connections::subscriptions), "1,000 subscriptions on each of 20 connections"),
+    attack("connections-resubscribing", Bound::Twice, USUAL, Deed::Act(connections::resubscribing), "200,000 subscriptions made and ended on one connection"),
     attack("standings-own", Bound::Twice, USUAL, Deed::Act(thief::standing::own), "5,000 questions about the own standing, over HTTP"),
     attack("everything", Bound::Twice, USUAL, Deed::Act(everything::at_once), "heartbeats, handshakes, acks, local deletes, signing requests and events at the same time"),
     attack("http-half-heads", Bound::None, USUAL, Deed::Act(unfinished::half_heads), "200 requests whose head never ends"),
@@ -113,7 +110,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("enrol-replays", Bound::None, USUAL, Deed::Act(enrolment::replays), "a used token with another certificate request and another host"),
     attack("bus-silent", Bound::Twice, USUAL, Deed::Act(port::silent), "1,000 connections to the bus that say nothing"),
     attack("bus-unfinished", Bound::Twice, USUAL, Deed::Act(port::unfinished), "1,000 that begin to say who they are and never end"),
-    attack("bus-forged", Bound::OfServer, USUAL, Deed::Act(port::forged), "2,000 with a token that nobody signed"),
+    attack("bus-forged", Bound::Twice, USUAL, Deed::Act(port::forged), "2,000 with a token that nobody signed"),
 ];
 
 const fn attack(name: &'static str, bound: Bound, setting: Setting, deed: Deed, what: &'static str) -> Attack {

@@ -25,8 +25,7 @@ const STOP: Duration = Duration::from_secs(15);
 /// As docs/deployment.md advises: a flood takes what others leave.
 const NICE: u8 = 5;
 
-/// As docs/deployment.md advises: twice the cores. With as many threads as cores, two floods at work leave none to the others for 10 ms at a
-/// time (Go's scheduler takes a core from a busy goroutine no sooner).
+/// As docs/deployment.md advises: twice the cores.
 fn threads() -> usize {
     2 * thread::available_parallelism().map_or(2, NonZero::get)
 }
