@@ -4,7 +4,9 @@
 //! The promise holds at a node while it [can be reached](super::reach) from beginning to end. Elsewhere nothing is judged.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -101,6 +103,9 @@ impl Endings {
 pub(super) struct Lists {
     folders: Vec<(u8, PathBuf)>,
     pub(super) reach: Reach,
+    /// Names that an operation has ended for good. Where nothing was promised for it, they may still be on a list, and a later operation on
+    /// a user of the same name is not judged by them.
+    ended: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// The names of one user on the allow-lists before an operation that ends their access.
@@ -119,6 +124,13 @@ struct Waiting {
     since: Option<Instant>,
 }
 
+impl Begun {
+    /// All of them.
+    pub(super) fn names(&self) -> Vec<PathBuf> {
+        self.waiting.iter().flat_map(|waiting| waiting.files.clone()).collect()
+    }
+}
+
 /// What became of them.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
@@ -131,7 +143,14 @@ impl Lists {
         Self {
             folders: stack.nodes().map(|node| (node.number(), node.allow_dir())).collect(),
             reach,
+            ended: Arc::default(),
         }
+    }
+
+    /// These names were ended for good.
+    pub(super) fn end(&self, names: impl IntoIterator<Item = PathBuf>) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.extend(names);
     }
 
     /// Whether this node lets the user in.
@@ -143,6 +162,7 @@ impl Lists {
     /// To be called right before the request is sent to this management.
     pub(super) fn begin(&self, username: &str, management: usize) -> Begun {
         let prefix = format!("{username}.");
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let names = |folder: &PathBuf| -> Vec<PathBuf> {
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             let named = entries.filter(|entry| {
@@ -150,7 +170,10 @@ impl Lists {
                 let suffix = name.to_str().and_then(|name| name.strip_prefix(&prefix));
                 suffix.is_some_and(|suffix| !suffix.contains('.'))
             });
-            named.map(|entry| entry.path()).collect()
+            named
+                .map(|entry| entry.path())
+                .filter(|name| !ended.contains(name))
+                .collect()
         };
         let waiting = self.folders.iter().map(|(node, folder)| Waiting {
             node: *node,
@@ -205,7 +228,34 @@ impl Lists {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use vpnmanager_testbed::scratch::{Medium, Scratch};
+
     use super::*;
+
+    #[test]
+    fn an_operation_is_not_judged_by_names_that_an_earlier_one_ended() {
+        let scratch = Scratch::guarded(Medium::Memory).expect("a folder");
+        let folder = scratch.sub("allow", 0o700).expect("a folder");
+        let put = |name: &str| {
+            let path = folder.join(name);
+            fs::write(&path, "").expect("written");
+            path
+        };
+        let lists = Lists {
+            folders: vec![(2, folder.clone())],
+            reach: Reach::new(1, 2),
+            ended: Arc::default(),
+        };
+        let old = put("alice.old");
+        put("bob.one");
+        assert_eq!(lists.begin("alice", 0).names(), std::slice::from_ref(&old));
+        lists.end([old]);
+        assert_eq!(lists.begin("alice", 0).names(), [] as [PathBuf; 0]);
+        let new = put("alice.new");
+        assert_eq!(lists.begin("alice", 0).names(), [new]);
+    }
 
     fn ending(took: u64, stalled: u64) -> Ending {
         Ending {

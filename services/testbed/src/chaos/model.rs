@@ -59,6 +59,19 @@ impl Operation {
         }
     }
 
+    /// Whether it ends the credentials that a user has, and not only access by them.
+    pub(super) fn ends_credentials(&self) -> bool {
+        match self {
+            Self::Delete | Self::Reissue => true,
+            Self::Create { .. }
+            | Self::Suspend
+            | Self::Resume
+            | Self::Expire { .. }
+            | Self::ReadProfile
+            | Self::Look => false,
+        }
+    }
+
     /// Whether it writes. That a profile was read is in the audit trail before it is handed out.
     pub(super) fn writes(&self) -> bool {
         *self != Self::Look

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::api::{self, Api, ApiError};
 
 use super::{
-    endings::{Ended, Endings, Lists},
+    endings::{Begun, Ended, Endings, Lists},
     model::{Answer, Being, Living, Operation, Person},
     read_only::ReadOnly,
     timeline::Timeline,
@@ -140,6 +140,7 @@ impl Worker {
         self.timeline.note(format!("{told} ..."));
         let frozen = self.read_only.since();
         let begun = operation.ends_access().then(|| self.lists.begin(&username, management));
+        let held = begun.as_ref().map(Begun::names).unwrap_or_default();
         let mut watch = pin!(async {
             match begun {
                 Some(begun) => self.lists.watch(begun, &told).await,
@@ -179,6 +180,10 @@ impl Worker {
             worked.violations.push(format!("{told} was answered {in_words}"));
             return false;
         };
+        // Without an answer it may have been carried out.
+        if operation.ends_credentials() && matches!(answer, Answer::Done | Answer::Open) {
+            self.lists.end(held);
+        }
         let how = match answer {
             Answer::Done => "answered",
             Answer::Unknown | Answer::Taken | Answer::Refused => "refused",
