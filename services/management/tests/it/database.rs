@@ -1,7 +1,9 @@
 //! Databases of one's own.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
-use vpnmanager_testbed::postgres;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Statement};
+use vpnmanager_testbed::{postgres, wait};
 
 /// The URL of an empty database with this release's schema.
 pub(crate) async fn fresh_database() -> String {
@@ -28,4 +30,26 @@ pub(crate) async fn run(db: &DatabaseConnection, sql: &str) {
     db.execute_unprepared(sql)
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+#[derive(FromQueryResult)]
+struct Number {
+    number: i64,
+}
+
+/// What a query counts.
+pub(crate) async fn number(db: &DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT ({sql})::bigint AS number"));
+    let found = Number::find_by_statement(statement).one(db).await;
+    found
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .expect("a number")
+        .number
+}
+
+/// Waits until a query gives a number other than 0.
+pub(crate) async fn until(db: &DatabaseConnection, what: &str, sql: &str) {
+    wait::until(Duration::from_secs(10), what, async || number(db, sql).await > 0)
+        .await
+        .expect(what);
 }

@@ -157,6 +157,8 @@ async fn prepare(
 ) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
     let reason = "the stream gets what the node should hold".to_owned();
+    // Read before the placements: what was in the stream by then is in them as published, or the answer waits.
+    let settled_upto = app.topology.newest_command(node).await?;
     let unpublished = placement::Entity::find()
         .filter(placement::Column::ServerId.eq(node.clone()))
         .filter(Expr::col(placement::Column::PublishedRevision).lt(Expr::col(placement::Column::WantedRevision)))
@@ -175,7 +177,7 @@ async fn prepare(
     }
     let upto_sequence = app.topology.newest_command(node).await?;
     let recorded_upto = match begins_anew(request, recorded) {
-        true => Some(lost_journal::recorded_upto(&app.db, node, upto_sequence).await?),
+        true => Some(lost_journal::recorded_upto(&app.db, node, settled_upto).await?),
         false => None,
     };
     app.topology.rewind_node_consumer(node).await?;

@@ -55,9 +55,10 @@ struct Oldest {
     sequence: Option<i64>,
 }
 
-/// The sequence up to which the node's commands are recorded as applied, given the newest of all. A change that is not in the stream yet gets
-/// a later sequence, and says nothing of the command before it.
-pub async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, newest: u64) -> Result<u64, DbErr> {
+/// The sequence up to which the node's commands are recorded as applied. Commands up to `settled_upto` are recorded as published: a command
+/// that is in the stream and not in its placement would be taken for one that the node had applied. A change that is not in the stream yet
+/// gets a later sequence, and says nothing of the command before it.
+pub async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, settled_upto: u64) -> Result<u64, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "SELECT min(published_sequence) AS sequence FROM placements
@@ -67,9 +68,8 @@ pub async fn recorded_upto(db: &impl ConnectionTrait, node: &NodeId, newest: u64
     );
     let oldest = Oldest::find_by_statement(statement).one(db).await?;
     let pending = oldest.and_then(|oldest| oldest.sequence);
-    Ok(pending.map_or(newest, |sequence| {
-        u64::try_from(sequence).unwrap_or_default().saturating_sub(1)
-    }))
+    let before = |sequence: i64| u64::try_from(sequence).unwrap_or_default().saturating_sub(1);
+    Ok(pending.map_or(settled_upto, |sequence| Ord::min(before(sequence), settled_upto)))
 }
 
 #[derive(FromQueryResult)]

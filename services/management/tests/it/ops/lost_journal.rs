@@ -2,13 +2,17 @@
 
 use chrono::Utc;
 use poem::http::StatusCode;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::ops::{
     nodes::{lost_journal::recorded_upto, read::get_node},
     reports::apply_reports::apply_reports,
     users::remove::remove_user,
 };
 use vpnmanager_nats::{
-    ids::AgentInstance,
+    commands::{Command, RemoveUser},
+    envelope::Envelope,
+    ids::{AgentInstance, Revision, UserKey},
+    publish::{self, Publication},
     sync::{StateDigest, SyncAnswer, SyncRequest},
 };
 
@@ -18,7 +22,7 @@ use super::{
     view,
 };
 use crate::{
-    database::run,
+    database::{run, until},
     stack::{Stack, WithKey as _, json_of},
 };
 
@@ -160,6 +164,62 @@ async fn a_node_that_lost_its_journal_acks_what_nobody_has_recorded() {
     apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
     let synced = async |name| view(&stack, name).await.expect("there").user.synced;
     assert_eq!((synced("alice").await, synced("bob").await), (false, true));
+}
+
+/// Bob is created and his command published after the handshake found everything published, and management has not recorded that it is in
+/// the stream. As chaos found it: the node took his command for one that it had applied, and made no key for him.
+#[tokio::test]
+async fn what_is_published_during_the_handshake_is_not_taken_for_applied() {
+    let stack = Stack::start().await;
+    let well = in_sync(&stack).await;
+    let lost = without_journal(&well);
+    assert!(matches!(ask(&stack, &lost).await, SyncAnswer::Preparing { .. }));
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+
+    let creating = stack.app.db.begin().await.expect("begun");
+    let hold_up = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    creating.execute_unprepared(hold_up).await.expect("locked");
+    let bob = UserKey::new();
+    let create = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%AS awaited%'";
+        until(&stack.app.db, "the handshake compares the stream", waits).await;
+        let insert = format!(
+            r#"INSERT INTO users SELECT (jsonb_populate_record(u, '{{"id": 1000, "key": "{bob}", "username": "bob"}}')).* FROM users u;
+               INSERT INTO placements SELECT (jsonb_populate_record(p, '{{"id": 1000, "user_id": 1000, "applied_revision": 0,
+                   "applied_at": null, "outcome": null, "published_revision": 0, "published_sequence": 0, "digest": 0}}')).* FROM placements p"#
+        );
+        creating.execute_unprepared(&insert).await.expect("inserted");
+        creating.commit().await.expect("committed");
+        let command = Command::RemoveUser(RemoveUser {
+            node: node("node-1"),
+            user_key: bob,
+            username: "bob".parse().expect("valid"),
+            revision: Revision(1),
+        });
+        let publication = Publication {
+            command: Envelope::new(command),
+            expected_sequence: 0,
+        };
+        let published = publish::publish_all(&stack.app.topology, &[publication])
+            .await
+            .remove(0);
+        published.expect("published");
+    };
+
+    let (answer, ()) = futures_util::future::join(ask(&stack, &lost), create).await;
+
+    let SyncAnswer::Resync {
+        upto_sequence,
+        recorded_upto,
+        ..
+    } = answer
+    else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(upto_sequence, well.last_sequence + 1, "bob's command");
+    assert_eq!(recorded_upto, Some(well.last_sequence), "alice's command");
 }
 
 #[tokio::test]

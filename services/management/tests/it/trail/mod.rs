@@ -8,30 +8,13 @@ mod pages;
 mod roles;
 mod room;
 
-use std::time::Duration;
-
 use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
-use vpnmanager_testbed::wait;
 
-use crate::database::run;
-
-#[derive(FromQueryResult)]
-struct Number {
-    number: i64,
-}
+use crate::database::{number, run, until};
 
 #[derive(FromQueryResult)]
 struct Text {
     text: String,
-}
-
-async fn number(db: &DatabaseConnection, sql: &str) -> i64 {
-    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT ({sql})::bigint AS number"));
-    let found = Number::find_by_statement(statement).one(db).await;
-    found
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
-        .expect("a number")
-        .number
 }
 
 async fn text(db: &DatabaseConnection, sql: &str) -> String {
@@ -41,13 +24,6 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
         .expect("a text")
         .text
-}
-
-/// Waits until a query gives a number other than 0.
-async fn until(db: &DatabaseConnection, what: &str, sql: &str) {
-    wait::until(Duration::from_secs(10), what, async || number(db, sql).await > 0)
-        .await
-        .expect(what);
 }
 
 /// Adds an entry of that time. Only the owner of the trail can.
