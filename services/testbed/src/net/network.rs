@@ -69,16 +69,19 @@ impl Network {
         Ok(self.wire(&format!("{}-{name}", self.prefix), host).await?)
     }
 
-    /// Adds a client's namespace at the first free host number from 101 on; without a name it gets one.
+    /// Adds a client's namespace at a free host number from 101 on; without a name it gets one. The number is a random one: a server may still
+    /// have the session of a client that was killed, and would take packets from the same address and port for that one's.
     ///
     /// # Errors
     /// [`NetworkError`], also when the name is taken.
     pub async fn add_client(&self, name: Option<&str>) -> Result<Namespace, NetworkError> {
         const FIRST: u8 = 101;
+        const LAST: u8 = 250;
         // Another process may take a number after this check; then the claim fails and the next number is tried.
         let links = ip(&format!("-n {}-br -o link show", self.prefix)).await?;
         let looks_free = |host: &u8| !links.contains(&format!(": h{host}@"));
-        for host in (FIRST..=250).filter(looks_free) {
+        let start = fastrand::u8(FIRST..=LAST);
+        for host in (start..=LAST).chain(FIRST..start).filter(looks_free) {
             match self.claim_port(host).await {
                 Ok(()) => {
                     let name = name.map_or_else(|| format!("{}-client-{host}", self.prefix), str::to_owned);
