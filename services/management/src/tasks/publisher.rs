@@ -13,7 +13,7 @@ use vpnmanager_runtime::{
 use crate::{
     app::App,
     ops::publications::{
-        claim::{self, BATCH},
+        claim::{self, BATCH, LOCKED_FOR},
         raise_revisions::{Seen, raise_revisions},
         record::{self, PublicationResult},
     },
@@ -38,6 +38,15 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// What was locked is looked at again soon.
+    async fn rest(&self) -> anyhow::Result<Next> {
+        let left = claim::is_any_due(&self.app.leases).await;
+        let left = left.context("looking for placements that were left failed")?;
+        Ok(if left { Next::After(LOCKED_FOR) } else { Next::Idle })
+    }
+}
+
 impl Reconciler for Publisher {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         let leases = &self.app.leases;
@@ -49,7 +58,7 @@ impl Reconciler for Publisher {
         }
         let claims = claim::claim(leases).await.context("claiming placements failed")?;
         if claims.is_empty() {
-            return Ok(Next::Idle);
+            return self.rest().await;
         }
         let publications: Vec<Publication> = claims.iter().map(|claim| claim.publication.clone()).collect();
         let published = publish::publish_all(&self.app.topology, &publications).await;
@@ -93,6 +102,6 @@ impl Reconciler for Publisher {
             .await
             .context("raising revisions failed")?;
         let is_full = u64::try_from(claims.len()).unwrap_or(BATCH) >= BATCH;
-        Ok(if is_full { Next::Again } else { Next::Idle })
+        if is_full { Ok(Next::Again) } else { self.rest().await }
     }
 }

@@ -21,8 +21,11 @@ use vpnmanager_runtime::{
 use crate::{
     app::App,
     ops::{
-        publications::ask_directly::{
-            AskDirectlyError, BATCH, OF_ONE_NODE, Spared, ask_directly, claim, leave_to_stream,
+        publications::{
+            ask_directly::{
+                AskDirectlyError, BATCH, OF_ONE_NODE, Spared, ask_directly, claim, is_any_due, leave_to_stream,
+            },
+            claim::LOCKED_FOR,
         },
         reports::follow_up,
     },
@@ -125,13 +128,17 @@ impl Urgent {
         }
     }
 
-    /// Whoever is silent is tried again soon.
-    fn rest(&self) -> Next {
-        if self.asked.anybody_is_silent() {
+    /// What was locked is looked at again soon, and whoever is silent is tried again.
+    async fn rest(&self) -> anyhow::Result<Next> {
+        let left = is_any_due(&self.app.leases, &self.asked.spared()).await;
+        let left = left.context("looking for commands that were left failed")?;
+        Ok(if left {
+            Next::After(LOCKED_FOR)
+        } else if self.asked.anybody_is_silent() {
             Next::After(TRY_AGAIN_AFTER)
         } else {
             Next::Idle
-        }
+        })
     }
 }
 
@@ -145,7 +152,7 @@ impl Reconciler for Urgent {
             leave_to_stream(leases)
                 .await
                 .context("leaving commands to the stream failed")?;
-            return Ok(self.rest());
+            return self.rest().await;
         }
         let is_full = claims.len() == BATCH;
         for claim in claims {
@@ -171,7 +178,7 @@ impl Reconciler for Urgent {
                 Ok(())
             });
         }
-        Ok(if is_full { Next::Again } else { self.rest() })
+        if is_full { Ok(Next::Again) } else { self.rest().await }
     }
 }
 

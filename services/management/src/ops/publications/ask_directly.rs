@@ -33,6 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A node that has not answered for this long gets the command from the stream, if the stream holds it.
 const LEFT_TO_STREAM_AFTER: Duration = Duration::from_secs(60);
 
+/// Commands that end access, that were not asked for lately, and whose node is not spared wholly.
+const DUE: &str = "urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
+               AND (asked_at IS NULL
+                    OR asked_at + LEAST(GREATEST(asked_at - urgent_since, make_interval(secs => $2)), interval '30 seconds') < now())";
+
 /// Why a command was not applied by asking directly.
 #[derive(Debug, thiserror::Error)]
 pub enum AskDirectlyError {
@@ -79,32 +84,46 @@ pub struct Spared {
 /// spared. Other replicas skip what is taken; a node that does not answer is asked for the same command again after five seconds, and then
 /// less and less often.
 pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim>, DbErr> {
-    let names = |nodes: &[NodeId]| -> Vec<String> { nodes.iter().map(ToString::to_string).collect() };
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         format!(
             "WITH due AS MATERIALIZED (
-             SELECT id, server_id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements
-             WHERE urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
-               AND (asked_at IS NULL
-                    OR asked_at + LEAST(GREATEST(asked_at - urgent_since, make_interval(secs => $4)), interval '30 seconds') < now()))
+             SELECT id, server_id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements WHERE {DUE})
          UPDATE placements SET asked_at = now()
          WHERE id = ANY (ARRAY(
-             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= CASE WHEN server_id = ANY ($5) THEN 1 ELSE $3 END ORDER BY id LIMIT $2))
+             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= CASE WHEN server_id = ANY ($3) THEN 1 ELSE $5 END ORDER BY id LIMIT $4))
              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING {}",
             columns_of::<placement::Entity>("placements")
         ),
         [
             names(&spared.wholly).into(),
-            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
-            i64::try_from(OF_ONE_NODE).unwrap_or(i64::MAX).into(),
             ASK_AGAIN_AFTER.as_secs_f64().into(),
             names(&spared.but_for_one).into(),
+            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
+            i64::try_from(OF_ONE_NODE).unwrap_or(i64::MAX).into(),
         ],
     );
     let claimed = placement::Model::find_by_statement(statement).all(db).await?;
     publications(db, claimed).await
+}
+
+/// Whether something is due for a node that is not spared at all: [`claim`] left it because its row was locked, which takes moments.
+pub async fn is_any_due(db: &DatabaseConnection, spared: &Spared) -> Result<bool, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        format!("SELECT id FROM placements WHERE {DUE} AND server_id <> ALL ($3) LIMIT 1"),
+        [
+            names(&spared.wholly).into(),
+            ASK_AGAIN_AFTER.as_secs_f64().into(),
+            names(&spared.but_for_one).into(),
+        ],
+    );
+    Ok(db.query_one_raw(statement).await?.is_some())
+}
+
+fn names(nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(ToString::to_string).collect()
 }
 
 /// Leaves what was asked for long enough to the stream, where the stream holds it.

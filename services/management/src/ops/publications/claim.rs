@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+};
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{envelope::Envelope, ids::NodeId, publish::Publication};
 
@@ -15,6 +17,12 @@ use crate::{
 pub const BATCH: u64 = 256;
 /// How long a claim is valid. After that another replica may claim the placement.
 const LEASE: Duration = Duration::from_secs(3);
+
+/// A row that was left because another statement had locked it is looked at again after this.
+pub const LOCKED_FOR: Duration = Duration::from_millis(10);
+
+/// Placements whose wanted revision is not in the stream, and that nobody has claimed.
+const DUE: &str = "published_revision < wanted_revision AND lease_until < now()";
 
 /// A claimed placement with the command to publish.
 #[derive(Debug)]
@@ -35,8 +43,7 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
         format!(
             "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
          WHERE id = ANY (ARRAY(
-             SELECT id FROM placements
-             WHERE published_revision < wanted_revision AND lease_until < now()
+             SELECT id FROM placements WHERE {DUE}
              ORDER BY (urgent_since IS NULL), id LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING {}",
             columns_of::<placement::Entity>("placements")
@@ -49,6 +56,14 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     let mut claimed = placement::Model::find_by_statement(statement).all(db).await?;
     claimed.sort_by_key(|placement| (placement.urgent_since.is_none(), placement.id));
     publications(db, claimed).await
+}
+
+/// Whether something is due: [`claim`] left it because its row was locked, which takes moments.
+pub async fn is_any_due(db: &DatabaseConnection) -> Result<bool, DbErr> {
+    // In the order of its index: PostgreSQL takes a third of all rows to be due, and would look for one of them in the whole table.
+    let sql = format!("SELECT id FROM placements WHERE {DUE} ORDER BY (urgent_since IS NULL), id LIMIT 1");
+    let found = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
+    Ok(found.await?.is_some())
 }
 
 /// The claimed placements with their commands, in the same order. Placements of users that were deleted meanwhile are left out.

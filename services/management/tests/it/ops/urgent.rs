@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt;
-use sea_orm::{EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait as _, EntityTrait, QueryFilter, TransactionTrait as _};
 use vpnmanager_entities::placement;
 use vpnmanager_management::ops::{
     publications::{
         ask_directly::{self, OF_ONE_NODE, Spared},
-        claim::claim,
+        claim::{claim, is_any_due},
     },
     reports::apply_reports::apply_reports,
     users::{
@@ -204,6 +204,39 @@ async fn a_suspension_is_applied_directly_and_then_no_longer_urgent() {
         placed.applied_revision == 2 && placed.urgent_since.is_none()
     });
     settled.await.expect("applied");
+}
+
+/// The publisher takes the same row at the same moment, for example. Who left it for that asked again only when somebody else woke it, up to
+/// a second later.
+#[tokio::test]
+async fn what_is_left_because_it_is_locked_is_known_to_be_due() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = holds(&stack, "alice").await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let (db, nobody) = (&stack.app.db, Spared::default());
+    let are_due = async || {
+        let to_ask = ask_directly::is_any_due(db, &nobody).await.expect("read");
+        (to_ask, is_any_due(db).await.expect("read"))
+    };
+    let are_claimed = async || {
+        let to_ask = ask_directly::claim(db, &nobody).await.expect("claimed").len();
+        (to_ask, claim(db).await.expect("claimed").len())
+    };
+    run(db, "UPDATE placements SET published_revision = wanted_revision").await;
+    assert_eq!(are_due().await, (false, false));
+    change(&stack, &alice, activity(false)).await;
+
+    let other = db.begin().await.expect("begun");
+    let lock = "SELECT FROM placements FOR NO KEY UPDATE";
+    other.execute_unprepared(lock).await.expect("locked");
+    assert_eq!(are_claimed().await, (0, 0));
+    assert_eq!(are_due().await, (true, true));
+
+    other.rollback().await.expect("ended");
+    assert_eq!(are_claimed().await, (1, 1));
+    assert_eq!(are_due().await, (false, false));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) struct Measured {
     /// Percent of a core by program.
     pub(super) idle_percent: Vec<(String, f64)>,
     pub(super) suspensions: Vec<(&'static str, Ended)>,
-    pub(super) resync: Resync,
+    pub(super) resyncs: Resyncs,
     pub(super) memory_mib: Vec<(String, f64)>,
 }
 
@@ -53,14 +53,20 @@ pub(super) struct Ended {
     pub(super) floor: Summary,
 }
 
-/// A node that lost its journal.
+/// A node that lost its journal, several times.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Resync {
-    /// Seconds from the start of its agent until it holds every user.
-    pub(super) held_seconds: f64,
-    /// Seconds until management knows that.
-    pub(super) known_seconds: f64,
+pub(super) struct Resyncs {
+    pub(super) rounds: Vec<Resync>,
     /// Seconds to pull all its commands with a bare consumer and to write them into a SQLite file.
     pub(super) floor_seconds: f64,
     pub(super) users: i64,
+}
+
+/// Seconds from the start of the agent without journal.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Resync {
+    /// Until it holds every user.
+    pub(super) held_seconds: f64,
+    /// Until management knows that.
+    pub(super) known_seconds: f64,
 }

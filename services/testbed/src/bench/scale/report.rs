@@ -1,6 +1,6 @@
 //! The result as a table.
 
-use super::measured::{Beside, Ended, Measured};
+use super::measured::{Beside, Ended, Measured, Resyncs};
 
 /// Everything that a person should know of the result.
 pub(super) fn table(measured: &Measured) -> String {
@@ -32,11 +32,17 @@ pub(super) fn table(measured: &Measured) -> String {
             ));
         }
     }
-    let resync = &measured.resync;
-    lines.push(format!(
-        "a node without journal holds its {} users again after {:.1} s, management knows it after {:.1} s; floor {:.1} s",
-        resync.users, resync.held_seconds, resync.known_seconds, resync.floor_seconds
-    ));
+    let Resyncs {
+        rounds,
+        floor_seconds,
+        users,
+    } = &measured.resyncs;
+    for round in rounds {
+        lines.push(format!(
+            "a node without journal holds its {users} users again after {:.1} s, management knows it after {:.1} s; floor {floor_seconds:.1} s",
+            round.held_seconds, round.known_seconds
+        ));
+    }
     let named = |values: &[(String, f64)], unit: &str| {
         let values = values.iter().map(|(name, value)| format!("{name} {value:.1}{unit}"));
         values.collect::<Vec<_>>().join(", ")

@@ -22,13 +22,13 @@ use vpnmanager_testbed::{
 
 use super::{
     floor,
-    measured::{Beside, Ended, Measured, Resync, Scale},
+    measured::{Beside, Ended, Measured, Resync, Resyncs, Scale},
 };
 use crate::{
     bench::{
         accounting::Parties,
         conditions::Conditions,
-        load::{Creator, Latencies, closed_loop},
+        load::{Creator, Latencies, Summary, closed_loop},
     },
     screen,
 };
@@ -48,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 /// Before what stands idle is measured: management looks once more whether anybody lacks a node.
 const SETTLE: Duration = Duration::from_secs(30);
 const LOST: &str = "node-2";
+/// How often it loses its journal.
+const LOSSES: usize = 4;
 
 pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<Measured> {
     let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
@@ -87,42 +89,42 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     let allow = stack.nodes().map(|node| node.allow_dir()).collect();
     let suspensions = Suspensions::new(&api, allow);
     let mut rows = Vec::new();
-    rows.push(("nothing else", suspensions.beside(&suspender, nothing()).await?));
-    rows.push(("32 clients create", {
-        let (creator, length) = (Arc::new(Creator::named(stack, "bulk")), scale.length());
-        let creates = closed_loop(32, length, move || {
-            let creator = Arc::clone(&creator);
-            async move { creator.create(None).await }
-        });
-        suspensions
-            .beside(&suspender, async { creates.await.map(drop) })
-            .await?
-    }));
+    let mut ending = suspensions.begin(&suspender).await?;
+    ending.beside(nothing()).await?;
+    rows.push(("nothing else", ending.end()));
+    let mut ending = suspensions.begin(&suspender).await?;
+    let (creator, length) = (Arc::new(Creator::named(stack, "bulk")), scale.length());
+    let creates = closed_loop(32, length, move || {
+        let creator = Arc::clone(&creator);
+        async move { creator.create(None).await }
+    });
+    ending.beside(async { creates.await.map(drop) }).await?;
+    rows.push(("32 clients create", ending.end()));
     drained(&db).await?;
     let users = endnode(&api).await?["sync"]["wanted"].as_i64().unwrap_or_default();
     let floor_seconds = floor::pull_and_write(stack, LOST, users).await?.as_secs_f64();
-    let node = lose_journal(stack).await?;
-    let began = Instant::now();
-    // Nobody can be refused at a node that cannot be reached.
-    wait::until(PATIENCE, "the agent to answer", async || {
-        node.get("/health").await.is_ok()
-    })
-    .await?;
-    let mut resync = None;
-    rows.push(("a node gets everything again", {
+    let mut resyncs = Vec::with_capacity(LOSSES);
+    let mut ending = suspensions.begin(&suspender).await?;
+    for _ in 0..LOSSES {
+        let node = lose_journal(stack).await?;
+        let began = Instant::now();
+        // Nobody can be refused at a node that cannot be reached.
+        wait::until(PATIENCE, "the agent to answer", async || {
+            node.get("/health").await.is_ok()
+        })
+        .await?;
         let whole = async {
-            resync = Some((held(&node, began).await?, known(&api, began).await?));
+            resyncs.push(Resync {
+                held_seconds: held(&node, began).await?,
+                known_seconds: known(&api, began).await?,
+            });
             Ok(())
         };
-        suspensions.beside(&suspender, whole).await?
-    }));
-    let (held_seconds, known_seconds) = resync.context("nothing was measured")?;
-    drained(&db).await?;
-    screen::done(
-        "Make a node whole again",
-        &format!("{held_seconds:.1} s"),
-        began.elapsed(),
-    );
+        ending.beside(whole).await?;
+        drained(&db).await?;
+        screen::done("Make a node whole again", "", began.elapsed());
+    }
+    rows.push(("a node gets everything again", ending.end()));
     Ok(Measured {
         at: chrono::Utc::now(),
         options: scale.clone(),
@@ -131,9 +133,8 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         views,
         idle_percent,
         suspensions: rows,
-        resync: Resync {
-            held_seconds,
-            known_seconds,
+        resyncs: Resyncs {
+            rounds: resyncs,
             floor_seconds,
             users,
         },
@@ -285,39 +286,17 @@ impl Suspensions {
         }
     }
 
-    /// Suspends one user after the other while something else is done, and measures the floor before.
-    async fn beside(
-        &self,
-        floor: &floor::Suspender,
-        other: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<Ended> {
-        let started = Instant::now();
-        let floor = floor.measure(SAMPLES).await?.summary();
-        let stop = CancellationToken::new();
-        let until = stop.clone().drop_guard();
-        let other = async {
-            let done = other.await;
-            drop(until);
-            done
-        };
-        let (done, taken) = tokio::join!(other, self.suspend(&stop));
-        done?;
-        let Taken { refused, answered } = taken?;
-        let (refused, answered) = (refused.summary(), answered.summary());
-        let result = format!(
-            "refused everywhere: p50 {:.1} ms, p99 {:.1} ms",
-            refused.p50_ms, refused.p99_ms
-        );
-        screen::done("Suspend", &result, started.elapsed());
-        Ok(Ended {
-            refused,
-            answered,
-            floor,
+    /// Measures the floor.
+    async fn begin(&self, floor: &floor::Suspender) -> anyhow::Result<Ending<'_>> {
+        Ok(Ending {
+            suspensions: self,
+            started: Instant::now(),
+            floor: floor.measure(SAMPLES).await?.summary(),
+            taken: Taken::default(),
         })
     }
 
-    async fn suspend(&self, stop: &CancellationToken) -> anyhow::Result<Taken> {
-        let mut taken = Taken::default();
+    async fn suspend(&self, taken: &mut Taken, stop: &CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
             let name = format!("{}{:07}", Creator::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
             let user = self.api.user(&name).await?.expect(200)?.body;
@@ -351,6 +330,43 @@ impl Suspensions {
             taken.answered.record(answered);
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(taken)
+        Ok(())
+    }
+}
+
+/// Suspensions in the same circumstances.
+struct Ending<'a> {
+    suspensions: &'a Suspensions,
+    started: Instant,
+    floor: Summary,
+    taken: Taken,
+}
+
+impl Ending<'_> {
+    /// Suspends one user after the other while something else is done.
+    async fn beside(&mut self, other: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let until = stop.clone().drop_guard();
+        let other = async {
+            let done = other.await;
+            drop(until);
+            done
+        };
+        let (done, suspended) = tokio::join!(other, self.suspensions.suspend(&mut self.taken, &stop));
+        done.and(suspended)
+    }
+
+    fn end(self) -> Ended {
+        let (refused, answered) = (self.taken.refused.summary(), self.taken.answered.summary());
+        let result = format!(
+            "refused everywhere: p50 {:.1} ms, p99 {:.1} ms",
+            refused.p50_ms, refused.p99_ms
+        );
+        screen::done("Suspend", &result, self.started.elapsed());
+        Ended {
+            refused,
+            answered,
+            floor: self.floor,
+        }
     }
 }
