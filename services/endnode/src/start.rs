@@ -58,6 +58,9 @@ pub(crate) async fn start(
             removed = changes.removed.len(),
             "The allow-list equals the journal"
         );
+    } else {
+        // The first command that ends access should not wait for a look at all files.
+        applier.look_for_unknown().await?;
     }
     if let Some(server) = server {
         let stop = tasks.token();

@@ -293,6 +293,15 @@ impl Applier {
         Ok(inner.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
+    /// Looks whom the allow-list lets in of whom a journal that is not complete may know nothing.
+    ///
+    /// # Errors
+    /// The list cannot be read; [`Self::apply`] tries again.
+    pub async fn look_for_unknown(&self) -> Result<(), ProjectError> {
+        let inner = &self.inner;
+        inner.turn.lock().await.unknown(&inner.vpn).await.map(drop)
+    }
+
     /// Lets nobody in from now on, until [`Self::open`]. Sessions are ended by [`VpnBackend::enforce`](crate::backend::VpnBackend::enforce).
     /// The journal keeps its users.
     ///

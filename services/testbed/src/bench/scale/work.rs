@@ -109,8 +109,10 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         let node = lose_journal(stack).await?;
         let began = Instant::now();
         // Nobody can be refused at a node that cannot be reached.
-        wait::until(PATIENCE, "the agent to answer", async || {
-            node.get("/health").await.is_ok()
+        wait::until(PATIENCE, "the agent to hear the bus", async || {
+            node.get("/health")
+                .await
+                .is_ok_and(|health| health.body["bus_connected"] == true)
         })
         .await?;
         let whole = async {
