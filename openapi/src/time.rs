@@ -13,6 +13,9 @@ use serde_json::Value;
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(DateTime<Utc>);
 
+/// The years, for the description. A pattern cannot say that an offset may lead out of them.
+const YEARS: &str = "^(?:19[7-9][0-9]|[2-9][0-9]{3})-";
+
 impl Timestamp {
     /// The time in chrono's type.
     #[must_use]
@@ -76,7 +79,10 @@ impl Display for Timestamp {
 
 crate::scalar_impls! {
     Timestamp, "string", "date-time",
-    |schema| { schema.example = Some(Value::from("2027-03-01T12:00:00Z")); },
+    |schema| {
+        schema.example = Some(Value::from("2027-03-01T12:00:00Z"));
+        schema.pattern = Some(YEARS.to_owned());
+    },
     |text| Timestamp::from_str(text),
     |value| Value::from(value.to_string())
 }
@@ -89,6 +95,15 @@ mod tests {
     fn times_are_printed_in_utc_with_z() {
         let time: Timestamp = "2027-03-01T12:00:00.5+02:00".parse().unwrap();
         assert_eq!(time.to_string(), "2027-03-01T10:00:00.500Z");
+    }
+
+    #[test]
+    fn the_described_years_are_those_that_are_taken() {
+        let years = regex::Regex::new(YEARS).unwrap();
+        for year in 0..=9999 {
+            let text = format!("{year:04}-07-01T00:00:00Z");
+            assert_eq!(years.is_match(&text), text.parse::<Timestamp>().is_ok(), "{text}");
+        }
     }
 
     #[test]
