@@ -16,7 +16,10 @@ use std::{
 
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DbErr, RuntimeErr, TransactionTrait as _,
-    sqlx::{self, ConnectOptions as _, Connection as _, postgres::PgConnectOptions},
+    sqlx::{
+        self, ConnectOptions as _, Connection as _,
+        postgres::{PgConnectOptions, PgConnection},
+    },
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_runtime::error_chain::chain;
@@ -29,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REMEMBERED_FOR: Duration = Duration::from_secs(3);
 /// For how long the last attempt says why something failed.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// The `application_name` of connections outside the pool (PostgreSQL manual, `pg_stat_activity`).
+pub const WATCHING: &str = "vpnmanager-management watching";
 
 /// The way to PostgreSQL, outside the pool. Cheap to clone; all clones share what was found out. It shows itself without the password.
 #[derive(Clone)]
@@ -72,7 +78,7 @@ impl Reach {
         Ok(Self {
             shared: Arc::new(Shared {
                 place: place_of(&options),
-                options: options.disable_statement_logging(),
+                options: options.application_name(WATCHING).disable_statement_logging(),
                 attempt: tokio::sync::Mutex::default(),
                 last: Mutex::default(),
                 is_full: AtomicBool::default(),
@@ -86,11 +92,11 @@ impl Reach {
         &self.shared.place
     }
 
-    /// Makes a connection outside the pool, and closes it.
+    /// Makes a connection outside the pool.
     ///
     /// # Errors
     /// [`DbErr::Conn`] with the cause; one that takes longer than `patience` is an I/O error that says so.
-    pub async fn connect(&self, patience: Duration) -> Result<(), DbErr> {
+    pub async fn open(&self, patience: Duration) -> Result<PgConnection, DbErr> {
         let connected = tokio::time::timeout(patience, self.shared.options.connect()).await;
         let too_late = || {
             sqlx::Error::Io(io::Error::new(
@@ -98,7 +104,15 @@ impl Reach {
                 format!("no answer within {patience:?}"),
             ))
         };
-        let connection = connected.unwrap_or_else(|_| Err(too_late())).map_err(connecting)?;
+        connected.unwrap_or_else(|_| Err(too_late())).map_err(connecting)
+    }
+
+    /// The same, and closes it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn connect(&self, patience: Duration) -> Result<(), DbErr> {
+        let connection = self.open(patience).await?;
         // The server ends one that is not closed in time.
         let _closed = tokio::time::timeout(patience, connection.close()).await;
         Ok(())

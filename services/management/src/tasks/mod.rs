@@ -16,6 +16,7 @@ use crate::{
     },
 };
 
+mod abandoned;
 mod bus;
 mod database;
 mod due;
@@ -155,6 +156,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         SECOND,
         database::DatabaseWatch::new(app.clone()),
     );
+    tasks.spawn("database-abandoned", abandoned::watch(app.reach.clone(), tasks.token()));
     let reconnected = Wake::new();
     background.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));
     tasks.spawn(

@@ -7,6 +7,7 @@ mod bus_node;
 mod database;
 mod logs;
 mod queries;
+mod silent_way;
 mod stack;
 
 mod config;

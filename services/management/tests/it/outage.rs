@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use vpnmanager_management::{
-    reach::{Finding, Reach},
+    reach::{Finding, Reach, WATCHING},
     renewal::is_read_only,
 };
 use vpnmanager_testbed::{postgres, wait};
@@ -15,6 +15,7 @@ use vpnmanager_testbed::{postgres, wait};
 use crate::database::{connect, fresh_database, run};
 use crate::logs::Logs;
 use crate::queries::Queries;
+use crate::silent_way::SilentWay;
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 /// Longer than the pool waits for a connection.
@@ -217,4 +218,58 @@ async fn connections_that_take_no_changes_are_left_when_new_ones_take_them() {
     })
     .await
     .expect("left");
+}
+
+/// Starts a management on a way that may fall silent, and waits until it watches that.
+async fn watching() -> (SilentWay, Stack) {
+    let (way, url) = SilentWay::to(&fresh_database().await).await;
+    let stack = Stack::start_on(&url, &[]).await;
+    let watches = format!(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = '{WATCHING}' AND datname = current_database()"
+    );
+    wait::until(SOON, "the watch", async || {
+        let statement = Statement::from_string(stack.app.db.get_database_backend(), &watches);
+        matches!(stack.app.db.query_one_raw(statement).await, Ok(Some(_)))
+    })
+    .await
+    .expect("begun");
+    (way, stack)
+}
+
+#[tokio::test]
+async fn who_was_left_without_an_answer_begins_again_when_another_machine_answers() {
+    let (way, stack) = watching().await;
+
+    way.lead_elsewhere();
+
+    let ended = tokio::time::timeout(SOON, stack.tasks.wait(Duration::ZERO)).await;
+    let why = ended.expect("in time").expect_err("its connections are dead");
+    let said = format!("{:#}", anyhow::Error::new(why));
+    assert!(
+        said.contains("database-abandoned") && said.contains("answers on new ones"),
+        "{said}"
+    );
+    assert!(said.contains(stack.app.reach.place()), "{said}");
+}
+
+#[tokio::test]
+async fn who_hears_nothing_for_a_while_goes_on_when_the_same_machine_answers() {
+    let logs = Logs::start();
+    let (way, stack) = watching().await;
+
+    way.fall_silent();
+    wait::until(SOON, "the silence to be noticed", async || {
+        !logs.lines("WARN", "The database is silent on a connection").is_empty()
+    })
+    .await
+    .expect("noticed");
+    way.speak();
+    wait::until(SOON, "the answer to be noticed", async || {
+        !logs.lines("INFO", "The database answers again").is_empty()
+    })
+    .await
+    .expect("noticed");
+
+    stack.enrol("node-1").await;
+    assert!(!stack.tasks.token().is_cancelled(), "it began again");
 }
