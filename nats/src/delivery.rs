@@ -50,6 +50,12 @@ impl Delivery {
         self.message.info().map_or(0, |info| info.stream_sequence)
     }
 
+    /// Its place among the deliveries of its consumer: each delivery, also of a message that comes again, has the next one. They begin with 1
+    /// when the consumer is made, and again when it is rewound.
+    pub fn place(&self) -> u64 {
+        self.message.info().map_or(0, |info| info.consumer_sequence)
+    }
+
     /// How often it was delivered, including this time.
     pub fn deliveries(&self) -> i64 {
         self.message.info().map_or(1, |info| info.delivered)

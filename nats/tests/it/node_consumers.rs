@@ -149,6 +149,37 @@ async fn a_rewound_consumer_delivers_what_was_under_way_too() {
     assert_eq!(again, stored);
 }
 
+/// So a node knows which deliveries belong to a snapshot, and that none is missing.
+#[tokio::test]
+async fn the_places_of_deliveries_follow_on_each_other_and_begin_again_with_the_consumer() {
+    let bare = Bare::start().await;
+    let n1 = node("n1");
+    let consumer = bare.node(&n1).await;
+    store_many(&bare, 20).await;
+    let places = async || -> Vec<u64> {
+        waiting(&consumer)
+            .await
+            .iter()
+            .map(|delivery| delivery.place())
+            .collect()
+    };
+    let first = waiting(&consumer).await;
+    assert!(first.iter().map(|delivery| delivery.place()).eq(1..=20));
+    for delivery in first.into_iter().take(5) {
+        delivery.retry(Duration::ZERO).await.unwrap();
+    }
+    for place in 21..=25 {
+        assert_eq!(next(&consumer).await.place(), place);
+    }
+
+    bare.topology.rewind_node_consumer(&n1).await.unwrap();
+    assert!(places().await.into_iter().eq(1..=20));
+
+    bare.topology.commands().delete_consumer("n1").await.unwrap();
+    bare.node(&n1).await;
+    assert!(places().await.into_iter().eq(1..=20));
+}
+
 /// A node sweeps away whom it did not see again, so an ack that was on its way must not swallow anybody.
 #[tokio::test]
 async fn late_acks_take_nothing_away_from_a_rewound_consumer() {

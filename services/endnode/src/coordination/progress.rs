@@ -24,15 +24,19 @@ struct Inner {
     seen: HashSet<UserKey>,
     /// How many handshakes have begun.
     handshakes: u64,
+    /// The place of the newest delivery.
+    place: u64,
+    /// During which handshake the consumer began anew. `None`: this run did not see that, or lacks a delivery since then.
+    began: Option<u64>,
     /// By sequence.
     unsettled: HashMap<u64, Taken>,
+    /// Sequences that came and were handed back without a look.
+    untaken: HashSet<u64>,
 }
 
 /// A command that was taken and not settled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Taken {
-    /// During which handshake it was taken last.
-    handshake: u64,
     /// It was handed back, and should have come again by then.
     back_by: Option<Instant>,
 }
@@ -40,6 +44,23 @@ struct Taken {
 impl Taken {
     fn is_lost(&self, now: Instant) -> bool {
         self.back_by.is_some_and(|back_by| back_by <= now)
+    }
+}
+
+impl Inner {
+    /// A delivery has come. When the consumer begins anew, what came before counts no more: each command comes again, and one that was replaced
+    /// in the stream never comes and must not stand for another that is lost on its way.
+    fn arrived(&mut self, place: u64) {
+        if place == 1 || place <= self.place {
+            self.highest = 0;
+            self.seen.clear();
+            self.unsettled.clear();
+            self.untaken.clear();
+            self.began = (place == 1).then_some(self.handshakes);
+        } else if place != self.place + 1 {
+            self.began = None;
+        }
+        self.place = place;
     }
 }
 
@@ -65,17 +86,21 @@ impl Progress {
         sequence <= self.inner().recorded_upto
     }
 
-    /// Commands with these sequences were taken from the stream.
-    pub fn taken(&self, sequences: impl IntoIterator<Item = u64>) {
+    /// Commands were taken from the stream: the sequence of each, and its place among the deliveries of the node's consumer.
+    pub fn taken(&self, deliveries: impl IntoIterator<Item = (u64, u64)>) {
         let mut inner = self.inner();
-        let handshake = inner.handshakes;
-        let taken = Taken {
-            handshake,
-            back_by: None,
-        };
-        inner
-            .unsettled
-            .extend(sequences.into_iter().map(|sequence| (sequence, taken)));
+        for (sequence, place) in deliveries {
+            inner.arrived(place);
+            inner.untaken.remove(&sequence);
+            inner.unsettled.insert(sequence, Taken::default());
+        }
+    }
+
+    /// A command came and is handed back without a look.
+    pub fn not_taken(&self, sequence: u64, place: u64) {
+        let mut inner = self.inner();
+        inner.arrived(place);
+        inner.untaken.insert(sequence);
     }
 
     /// A command was handed back, to come again after `pause`.
@@ -88,14 +113,6 @@ impl Progress {
     /// Whether a command that was handed back did not come again.
     pub fn lacks_some(&self, now: Instant) -> bool {
         self.inner().unsettled.values().any(|taken| taken.is_lost(now))
-    }
-
-    /// Everything is delivered again, and what was taken before this handshake is counted when it comes. One that was replaced in the stream
-    /// never comes, and must not stand for another that was lost on its way.
-    pub fn rewound(&self) {
-        let mut inner = self.inner();
-        let handshake = inner.handshakes;
-        inner.unsettled.retain(|_, taken| taken.handshake == handshake);
     }
 
     /// A command was settled and is not delivered again.
@@ -120,6 +137,15 @@ impl Progress {
         self.inner().highest
     }
 
+    /// Whether the node's consumer began anew during this handshake, and each of its deliveries was taken and is journaled, up to the command
+    /// with this sequence. Counts of the server prove less: an ack that was sent before the consumer began anew settles the command there
+    /// although it is still on its way again.
+    pub fn has_all_again(&self, upto: u64) -> bool {
+        let inner = self.inner();
+        let is_whole = inner.began == Some(inner.handshakes) && inner.untaken.is_empty();
+        upto == 0 || (is_whole && inner.highest >= upto)
+    }
+
     /// Commands that this run has taken and not settled, those included that wait to be delivered again.
     pub fn unsettled(&self) -> usize {
         self.inner().unsettled.len()
@@ -140,21 +166,70 @@ impl Progress {
 mod tests {
     use super::*;
 
+    /// Takes commands and journals them. Each is the sequence and the place.
+    fn follow(progress: &Progress, deliveries: &[(u64, u64)]) {
+        for (sequence, place) in deliveries {
+            progress.taken([(*sequence, *place)]);
+            progress.journaled(*sequence, [UserKey::new()]);
+        }
+    }
+
     /// As chaos found it: 7 was handed back, because its profile could not be made, and a newer command of its user replaced it. That one
     /// was delivered and lost. With 7 in its place the node believed that everything had come, and removed the user.
     #[test]
     fn what_was_taken_before_a_rewind_stands_for_nothing_after_it() {
         let progress = Progress::default();
         progress.restart(Instant::now());
-        progress.taken([7, 8]);
+        follow(&progress, &[(7, 1), (8, 2)]);
         progress.restart(Instant::now());
-        progress.taken([8, 9]);
-        assert_eq!(progress.unsettled(), 3);
-        progress.rewound();
-        assert_eq!(progress.unsettled(), 2);
-        progress.settled(8);
-        progress.settled(9);
-        assert_eq!(progress.unsettled(), 0);
+        follow(&progress, &[(8, 3), (9, 4)]);
+        assert_eq!((progress.unsettled(), progress.seen().len()), (3, 2));
+        follow(&progress, &[(8, 1)]);
+        assert_eq!((progress.unsettled(), progress.seen().len()), (1, 1));
+    }
+
+    /// As chaos found it: the agent had just started, took all commands during the handshake, and acked them. Management had the consumer begin
+    /// anew meanwhile, and the acks settled the commands that were on their way again. The node removed everybody whose command it had not
+    /// looked at yet.
+    #[test]
+    fn everything_came_again_when_each_delivery_since_the_beginning_was_taken() {
+        let again = |deliveries: &[(u64, u64)]| {
+            let progress = Progress::default();
+            progress.restart(Instant::now());
+            follow(&progress, deliveries);
+            progress.has_all_again(9)
+        };
+        for (deliveries, expected) in [
+            (&[(7, 1), (8, 2), (9, 3)][..], true),
+            // An earlier run saw the beginning.
+            (&[(7, 4), (8, 5), (9, 6)], false),
+            (&[(7, 4), (8, 5), (9, 6), (7, 1)], false),
+            (&[(7, 4), (8, 5), (9, 6), (7, 1), (8, 2), (9, 3)], true),
+            // Lost on their way: one in the middle, the first.
+            (&[(7, 1), (9, 3)], false),
+            (&[(7, 4), (8, 5), (9, 6), (8, 2), (9, 3)], false),
+            // A command that comes once more.
+            (&[(7, 1), (8, 2), (8, 3), (9, 4)], true),
+            (&[], false),
+        ] {
+            assert_eq!(again(deliveries), expected, "{deliveries:?}");
+        }
+        let progress = Progress::default();
+        assert!(progress.has_all_again(0), "there are no commands");
+        follow(&progress, &[(7, 1), (8, 2), (9, 3)]);
+        progress.restart(Instant::now());
+        assert!(!progress.has_all_again(9), "that was before this handshake");
+    }
+
+    #[test]
+    fn what_came_and_was_handed_back_without_a_look_has_to_come_again() {
+        let progress = Progress::default();
+        progress.restart(Instant::now());
+        progress.not_taken(7, 1);
+        follow(&progress, &[(8, 2), (9, 3)]);
+        assert!(!progress.has_all_again(9));
+        follow(&progress, &[(7, 4)]);
+        assert!(progress.has_all_again(9));
     }
 
     /// The server may not have been told, as when it was just starting. Then the node waits for 7, and the server for the node.
@@ -164,14 +239,14 @@ mod tests {
         let pause = Duration::from_millis(500);
         let later = now + pause + COMES_WITHIN;
         progress.restart(now);
-        progress.taken([7, 8, 9]);
+        progress.taken([(7, 1), (8, 2), (9, 3)]);
         progress.handed_back(7, pause, now);
         progress.handed_back(8, pause, now);
         progress.restart(now + pause);
         assert!(!progress.lacks_some(now + pause));
         assert_eq!(progress.unsettled(), 3, "they wait for their pause");
 
-        progress.taken([8]);
+        progress.taken([(8, 4)]);
         assert!(progress.lacks_some(later));
         progress.restart(later);
         assert_eq!(progress.unsettled(), 2, "8 came again, 9 is in work");

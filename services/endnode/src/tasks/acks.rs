@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, context::PublishError, message::PublishMessage};
 use chrono::Utc;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tracing::{debug, warn};
 use uuid::Uuid;
 use vpnmanager_nats::{
@@ -66,16 +67,19 @@ impl Acks {
     /// A command whose ack fails is delivered again.
     pub async fn answer(&self, answered: Vec<Answered>) {
         let attempt = self.reporting.attempt();
-        let mut in_flight = Vec::with_capacity(answered.len());
+        let mut in_flight = FuturesUnordered::new();
         for answered in answered {
             let sent = self.publish(&answered).await;
-            in_flight.push((answered, sent));
+            // Waited for all at once: each waits for seconds if the server was killed or its disk is full.
+            in_flight.push(async move {
+                let stored = match sent {
+                    Ok(pending) => pending.await.map(drop),
+                    Err(error) => Err(error),
+                };
+                (answered, stored)
+            });
         }
-        for (answered, sent) in in_flight {
-            let stored = match sent {
-                Ok(pending) => pending.await.map(drop),
-                Err(error) => Err(error),
-            };
+        while let Some((answered, stored)) = in_flight.next().await {
             match stored {
                 Ok(()) => {
                     self.reporting.taken(Report::Acks);

@@ -115,7 +115,7 @@ impl Commands {
                     }
                 }
             }
-            if !deliveries.is_empty() {
+            for deliveries in apart(deliveries) {
                 self.take(deliveries).await;
             }
         }
@@ -132,13 +132,18 @@ impl Commands {
         while !broken && let Some(Some(batch)) = batches.next().now_or_never() {
             broken = batch.iter().any(Result::is_err);
             for message in batch.into_iter().flatten() {
-                self.acks.hand_back(message.into(), Duration::ZERO).await;
+                let delivery = Delivery::from(message);
+                self.shared.progress.not_taken(delivery.sequence(), delivery.place());
+                self.acks.hand_back(delivery, Duration::ZERO).await;
             }
         }
     }
 
     async fn take(&self, deliveries: Vec<Delivery>) {
-        self.shared.progress.taken(deliveries.iter().map(Delivery::sequence));
+        let came = deliveries
+            .iter()
+            .map(|delivery| (delivery.sequence(), delivery.place()));
+        self.shared.progress.taken(came);
         let (mut recorded, mut open) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             let is_recorded = self.shared.progress.is_recorded(delivery.sequence());
@@ -279,4 +284,16 @@ impl Commands {
             }
         }
     }
+}
+
+/// Deliveries from before and after the consumer began anew, each on their own.
+fn apart(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut parts: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in deliveries {
+        match parts.last_mut() {
+            Some(part) if part.last().is_some_and(|last| last.place() < delivery.place()) => part.push(delivery),
+            Some(_) | None => parts.push(vec![delivery]),
+        }
+    }
+    parts
 }

@@ -1,6 +1,6 @@
 //! From a command on the bus to its ack, with the real binary and a real nats-server.
 
-use async_nats::datetime::parse_rfc3339;
+use async_nats::{datetime::parse_rfc3339, jetstream::consumer::PullConsumer};
 use vpnmanager_nats::{
     acks::Outcome,
     envelope::Envelope,
@@ -8,6 +8,7 @@ use vpnmanager_nats::{
     ids::{Revision, UserKey},
     node_requests::{NodeAnswer, NodeRequest},
     subjects,
+    topology::reports_stream,
 };
 use vpnmanager_profile::profile::sha256_hex;
 use vpnmanager_testbed::wait;
@@ -28,7 +29,7 @@ pub(crate) async fn fleet() -> (FakeManagement, Agent) {
 
 pub(crate) async fn all_settled(management: &FakeManagement) {
     let settled = || async {
-        let consumer: async_nats::jetstream::consumer::PullConsumer = management
+        let consumer: PullConsumer = management
             .topology
             .commands()
             .get_consumer(node_id().as_str())
@@ -295,6 +296,39 @@ async fn a_user_whose_command_is_lost_on_its_way_is_no_ghost() {
     assert_eq!(agent.allowed(), let_in);
 }
 
+/// The newest command came during the handshake, before everything began anew: it proves nothing about the others.
+#[tokio::test]
+async fn users_whose_commands_are_on_their_way_again_are_no_ghosts() {
+    let (management, agent) = fleet().await;
+    let (alice, bob, carol) = (User::new("alice"), User::new("bob"), User::new("carol"));
+    management.send(vec![alice.standby(1), bob.standby(1)]).await;
+    management.ack_of(bob.key, 1).await;
+    {
+        let mut script = management.script();
+        (script.resync, script.overtaken) = (true, Some(carol.standby(1)));
+    }
+    let prompt = Envelope::new(NodeRequest::Sync).encode();
+    let subject = subjects::node_request(&node_id(), &NodeRequest::Sync);
+    management.client.request(subject, prompt).await.unwrap();
+    let told = || async { agent.log().contains("Management sends everything again") };
+    wait::until(DEADLINE, "the answer", told).await.unwrap();
+    // By then it has looked many times whether it has everything.
+    let commands = management.topology.commands();
+    let pulls = || async {
+        let consumer: PullConsumer = commands.get_consumer(node_id().as_str()).await.unwrap();
+        consumer.cached_info().num_waiting > 0
+    };
+    wait::until(DEADLINE, "the node to pull again", pulls).await.unwrap();
+
+    management.topology.rewind_node_consumer(&node_id()).await.unwrap();
+    let swept = || async { agent.log().contains("Everything arrived again") };
+    wait::until(DEADLINE, "everything to arrive", swept).await.unwrap();
+
+    assert!(!agent.log().contains("Removed a user"), "{}", agent.log());
+    let let_in = [&alice, &bob, &carol].map(|user| user.credential.to_string());
+    assert_eq!(agent.allowed(), let_in);
+}
+
 #[tokio::test]
 async fn a_command_that_was_handed_back_and_does_not_come_again_is_asked_for() {
     let (management, agent) = fleet().await;
@@ -318,6 +352,34 @@ async fn a_command_that_was_handed_back_and_does_not_come_again_is_asked_for() {
     management.script().signing_is_down = false;
     commands.resume_consumer(name).await.unwrap();
     management.ack_of(alice.key, 1).await;
+}
+
+/// As chaos found it: the server was killed while a batch of acks was on its way. Each was waited for on its own, five seconds each, and no
+/// command was taken for twenty minutes.
+#[tokio::test]
+async fn acks_that_get_no_answer_are_given_up_together() {
+    let (management, agent) = fleet().await;
+    let context = management.topology.context();
+    let answers = async |on: bool| {
+        let stream = context.get_stream(reports_stream(&node_id())).await.unwrap();
+        let mut config = stream.cached_info().config.clone();
+        config.no_ack = !on;
+        context.update_stream(config).await.unwrap();
+    };
+    let users: Vec<User> = (0..20).map(|number| User::new(&format!("user{number}"))).collect();
+    answers(false).await;
+
+    management
+        .send(users.iter().map(|user| user.standby(1)).collect())
+        .await;
+
+    let noticed = || async { agent.log().contains("The bus does not take the reports") };
+    wait::until(DEADLINE, "the silence to be noticed", noticed)
+        .await
+        .unwrap();
+    answers(true).await;
+    let settled = tokio::time::timeout(DEADLINE, all_settled(&management)).await;
+    settled.unwrap_or_else(|_| panic!("{}", agent.log()));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::{Client, ConnectOptions, Message, jetstream::consumer::PullConsumer};
@@ -38,6 +38,7 @@ use vpnmanager_testbed::{nats::Nats, wait};
 use crate::authority::{Authority, tls_crypt_v2_key};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What management saw, and what it is told to do.
 #[derive(Default)]
@@ -53,6 +54,8 @@ pub(crate) struct Script {
     pub(crate) resync: bool,
     /// At the next resync, the first command is delivered to nobody who settles it.
     pub(crate) first_gets_lost: bool,
+    /// At the next resync, this command comes before everything begins anew. What comes again is lost, and acks that were under way settle it.
+    pub(crate) overtaken: Option<Command>,
     /// What a resync says of commands that are recorded as applied.
     pub(crate) recorded_upto: Option<u64>,
     /// Handshakes get no answer.
@@ -252,6 +255,11 @@ impl FakeManagement {
         if let Some(reason) = refuse {
             return tell(SyncAnswer::Refused { reason });
         }
+        let overtaken = self.script().overtaken.take();
+        let was_overtaken = overtaken.is_some();
+        if let Some(command) = overtaken {
+            self.overtake(&node, command).await;
+        }
         let upto_sequence = self.topology.newest_command(&node).await.unwrap();
         if std::mem::take(&mut self.script().lose_consumer) {
             let stream = Some(self.topology.commands_store().await.unwrap());
@@ -265,7 +273,7 @@ impl FakeManagement {
         if resync || lost {
             if std::mem::take(&mut self.script().first_gets_lost) {
                 self.lose_first(&node).await;
-            } else {
+            } else if !was_overtaken {
                 self.topology.rewind_node_consumer(&node).await.unwrap();
             }
             return tell(SyncAnswer::Resync {
@@ -279,6 +287,37 @@ impl FakeManagement {
             upto_sequence,
             stream: Some(self.topology.commands_store().await.unwrap()),
         })
+    }
+
+    /// The node takes this command and acks it. Then everything is delivered from the beginning, elsewhere, and settled.
+    async fn overtake(&self, node: &NodeId, command: Command) {
+        let (user, before) = (command.user_key(), Instant::now());
+        let subject = subjects::command(node, user);
+        let publish = self
+            .topology
+            .context()
+            .publish(subject, Envelope::new(command).encode());
+        publish.await.unwrap().await.unwrap();
+        while !self.script().acks.iter().any(|ack| ack.user_key == user) {
+            assert!(before.elapsed() < DEADLINE, "no ack");
+            tokio::time::sleep(LOOK).await;
+        }
+        // The node does not pull from another consumer at once.
+        self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
+        self.topology.ensure_node(node).await.unwrap();
+        let consumer: PullConsumer = self.topology.commands().get_consumer(node.as_str()).await.unwrap();
+        loop {
+            let mut lost = consumer.fetch().max_messages(1000).messages().await.unwrap();
+            while let Some(message) = lost.next().await {
+                message.unwrap().ack().await.unwrap();
+            }
+            let seen: PullConsumer = self.topology.commands().get_consumer(node.as_str()).await.unwrap();
+            if (seen.cached_info().num_pending, seen.cached_info().num_ack_pending) == (0, 0) {
+                return;
+            }
+            assert!(before.elapsed() < DEADLINE, "not settled");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Everything is delivered from the beginning, the first command elsewhere.

@@ -20,7 +20,7 @@ pub(super) struct Flow {
     pub(super) given: usize,
     /// Commands that this run took and has not settled.
     pub(super) unsettled: usize,
-    /// Whether the journal followed the stream as far as it must.
+    /// Whether the journal followed the stream as far as it must, and, if everything comes again, nothing in between is missing.
     pub(super) followed: bool,
 }
 

@@ -118,10 +118,10 @@ async fn follow_stream(journal: &Journal, stream: Option<StreamId>) -> Result<()
 /// Whether every command up to this sequence is journaled.
 async fn arrival(shared: &Shared, upto_sequence: u64, ending: Ending) -> Result<Arrival, SyncError> {
     let followed = match ending {
-        Ending::Sweep => shared.progress.highest(),
-        Ending::Complete => shared.journal.read(|records| records.snapshot()).await?.last_sequence,
+        Ending::Sweep => shared.progress.has_all_again(upto_sequence),
+        Ending::Complete => shared.journal.read(|records| records.snapshot()).await?.last_sequence >= upto_sequence,
     };
-    if ending == Ending::Complete && shared.readiness.is_caught_up() && followed >= upto_sequence {
+    if ending == Ending::Complete && shared.readiness.is_caught_up() && followed {
         return Ok(Arrival::Everything);
     }
     let name = shared.node.id.as_str();
@@ -133,7 +133,7 @@ async fn arrival(shared: &Shared, upto_sequence: u64, ending: Ending) -> Result<
                 to_come: info.num_pending,
                 given: info.num_ack_pending,
                 unsettled: shared.progress.unsettled(),
-                followed: followed >= upto_sequence,
+                followed,
             };
             Ok(flow.arrival())
         }

@@ -58,7 +58,6 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
         } => {
             warn!(reason, upto_sequence, "Management sends everything again");
             accept(shared).await?;
-            shared.progress.rewound();
             shared.progress.set_recorded_upto(recorded_upto.unwrap_or(0));
             let followed = shared.journal.read(|records| records.snapshot()).await?.stream;
             if followed.is_some() && followed != stream {
