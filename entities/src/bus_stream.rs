@@ -12,6 +12,8 @@ pub struct Model {
     pub name: String,
     /// When the bus created it. A different time means that the old stream was lost, with everything in it.
     pub created_at: DateTimeUtc,
+    /// It replaced another one, and placements up to this id are marked for publication. `None`: all are.
+    pub marked_upto: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000034_heard_since"),
     sql!("m20261128_000035_hearing"),
     sql!("m20261128_000036_emptied"),
+    sql!("m20261129_000040_marked_upto"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -30,10 +30,7 @@ use crate::{
             lost_journal, read,
             track_agent_runs::{is_refused, note_told},
         },
-        publications::{
-            make_due::{Lost, publish_again},
-            recognise_stream::recognise_stream,
-        },
+        publications::{make_due::publish_again, recognise_stream::recognise_stream},
         transact::transact,
     },
 };
@@ -171,7 +168,7 @@ async fn prepare(
     let differing = compare_stream(app, node).await?;
     if !differing.is_empty() {
         warn!(node.id = %node, users = differing.len(), "The stream holds other commands than were published, publishing them again");
-        publish_again(&app.db, Lost::Users(node, &differing)).await?;
+        publish_again(&app.db, node, &differing).await?;
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });
     }

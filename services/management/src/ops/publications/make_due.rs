@@ -1,6 +1,6 @@
 //! Makes placements due: the publisher takes them next, regardless of earlier tries.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
 /// Whether commands may wait behind others.
@@ -33,32 +33,48 @@ pub async fn want_newest(db: &impl ConnectionTrait, users: &[i64], urgency: Urge
     db.execute_raw(statement).await.map(drop)
 }
 
-/// The commands that the stream may have lost.
-#[derive(Debug, Clone, Copy)]
-pub enum Lost<'a> {
-    /// All commands: the store was replaced.
-    Store,
-    /// The commands of these users for one node.
-    Users(&'a NodeId, &'a [UserKey]),
+/// Rows that are locked at once: whoever wants to change one of them waits.
+const BATCH: usize = 1_000;
+
+#[derive(FromQueryResult)]
+struct Marked {
+    upto: Option<i64>,
+    marked: i64,
 }
 
-/// Marks the placements as unpublished whose commands the stream may have lost. The publisher takes them next.
-pub async fn publish_again(db: &impl ConnectionTrait, lost: Lost<'_>) -> Result<(), DbErr> {
-    let backend = db.get_database_backend();
-    let statement = match lost {
-        Lost::Store => Statement::from_string(
-            backend,
-            "UPDATE placements SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0",
-        ),
-        Lost::Users(node, users) => {
-            let keys: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
-            Statement::from_sql_and_values(
-                backend,
-                "UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
-                 FROM users u WHERE u.id = p.user_id AND u.key = ANY($1) AND p.server_id = $2",
-                [keys.into(), node.clone().into()],
-            )
-        }
-    };
-    db.execute_raw(statement).await.map(drop)
+/// Marks placements as unpublished because the store was replaced: a batch of those after the placement with this id. Returns the id of the last,
+/// or `None` if there are no more.
+pub async fn publish_all_again(db: &impl ConnectionTrait, after: i64) -> Result<Option<i64>, DbErr> {
+    let batch = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "WITH next AS MATERIALIZED (
+             SELECT id FROM placements WHERE id > $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE),
+         marked AS (
+             UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
+             FROM next WHERE p.id = next.id)
+         SELECT max(id) AS upto, count(*) AS marked FROM next",
+        [after.into(), batch.into()],
+    );
+    let marked = Marked::find_by_statement(statement).one(db).await?;
+    Ok(marked.filter(|last| last.marked == batch).and_then(|last| last.upto))
+}
+
+/// Marks the placements of these users on one node as unpublished, because the stream lost their commands or holds others. The publisher takes
+/// them next. In batches, each of its own.
+pub async fn publish_again(db: &DatabaseConnection, node: &NodeId, users: &[UserKey]) -> Result<(), DbErr> {
+    for batch in users.chunks(BATCH) {
+        let keys: Vec<uuid::Uuid> = batch.iter().map(|user| user.0).collect();
+        let statement = Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "WITH lost AS MATERIALIZED (
+                 SELECT p.id FROM placements p JOIN users u ON u.id = p.user_id
+                 WHERE u.key = ANY($1) AND p.server_id = $2 ORDER BY p.id FOR NO KEY UPDATE OF p)
+             UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
+             FROM lost WHERE p.id = lost.id",
+            [keys.into(), node.clone().into()],
+        );
+        db.execute_raw(statement).await?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
@@ -22,7 +23,10 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{actor, applied, audited, create, enrol, issued, node, view};
-use crate::{database::run, stack::Stack};
+use crate::{
+    database::{number, run},
+    stack::Stack,
+};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
@@ -291,6 +295,45 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
         view(&stack, "alice").await.expect("there").placements[0].published_revision,
         0
     );
+    assert_eq!(audited(&stack, AuditAction::BusStoreReplaced).await.len(), 1);
+}
+
+/// All placements are marked for publication; nobody waits until all are.
+#[tokio::test]
+async fn a_replaced_store_holds_up_no_revocation() {
+    let stack = Stack::start().await;
+    in_sync(&stack).await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let db = &stack.app.db;
+    run(
+        db,
+        "WITH made AS (
+             INSERT INTO users (key, username, server_id, created_by)
+             SELECT gen_random_uuid(), 'user' || n, 'node-1', 'test' FROM generate_series(1, 2500) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision, published_revision)
+         SELECT id, 'node-1', 'home', 1, 1 FROM made",
+    )
+    .await;
+    let somebody = db.begin().await.expect("begun");
+    let last = "SELECT id FROM placements ORDER BY id DESC LIMIT 1 FOR UPDATE";
+    somebody.execute_unprepared(last).await.expect("locked");
+    let marked = async || number(db, "SELECT count(*) FROM placements WHERE published_revision = 0").await;
+    let meanwhile = async {
+        wait::until(SOON, "the first two batches", async || marked().await == 2000)
+            .await
+            .expect("marked");
+        let alice = "alice".parse().expect("a username");
+        let removed = tokio::time::timeout(SOON, remove_user(&stack.app, &actor(), &alice)).await;
+        removed.expect("it waited").expect("removed");
+        assert_eq!(marked().await, 2000, "it is not at its end");
+        somebody.rollback().await.expect("unlocked");
+    };
+
+    let (recognised, ()) = tokio::join!(recognise_stream(&stack.app, StreamId(1)), meanwhile);
+
+    recognised.expect("recognised");
+    assert_eq!(marked().await, 2501);
     assert_eq!(audited(&stack, AuditAction::BusStoreReplaced).await.len(), 1);
 }
 
