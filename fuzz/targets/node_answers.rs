@@ -24,6 +24,10 @@ fuzz_target!(|payload: &[u8]| {
         }
         NodeAnswer::Sessions { sessions, .. } => assert!(sessions.len() <= SESSIONS_PAGE),
         NodeAnswer::Acked { ack } => assert!((1..1 << 53).contains(&ack.revision.0)),
-        NodeAnswer::Profile { .. } | NodeAnswer::Done | NodeAnswer::NotFound { .. } | NodeAnswer::Failed { .. } => {}
+        NodeAnswer::Profile { .. }
+        | NodeAnswer::Disconnected { .. }
+        | NodeAnswer::Done
+        | NodeAnswer::NotFound { .. }
+        | NodeAnswer::Failed { .. } => {}
     }
 });

@@ -28,6 +28,14 @@ pub enum NodeRequest {
         /// How many sessions to skip.
         offset: u32,
     },
+    /// Ends one live session. Its credential stays valid, so its user may log in again.
+    Disconnect {
+        /// OpenVPN's number for the session, [`LiveSession::cid`].
+        cid: u64,
+        /// Start of the session. OpenVPN counts from 0 again when it restarts.
+        #[serde(deserialize_with = "times::bounded")]
+        since: DateTime<Utc>,
+    },
     /// Starts or ends moving the node's clients to their next servers. The agent remembers it across restarts; repeating it changes nothing.
     Drain {
         /// `true`: clients are moved away, new ones too. `false`: clients may stay again.
@@ -57,6 +65,7 @@ impl NodeRequest {
         match self {
             Self::Profile { .. } => "profile",
             Self::Sessions { .. } => "sessions",
+            Self::Disconnect { .. } => "disconnect",
             Self::Drain { .. } => "drain",
             Self::Apply { .. } => "apply",
             Self::Sync => "sync",
@@ -66,10 +75,14 @@ impl NodeRequest {
 }
 
 /// The most sessions in one answer, to stay below the bound of [`crate::payload`].
-pub const SESSIONS_PAGE: usize = 128;
+pub const SESSIONS_PAGE: usize = 96;
 
 /// The most characters of an address: an IPv6 address with a zone and a port has fewer.
 const ADDRESS: usize = 64;
+/// The most characters of what a client says of itself.
+const CLIENT: usize = 32;
+/// The most characters of an IPv6 address.
+const ADDRESS6: usize = 45;
 
 /// The node's answer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +106,11 @@ pub enum NodeAnswer {
         sessions: Vec<LiveSession>,
         /// Whether there are more.
         more: bool,
+    },
+    /// The session was ended.
+    Disconnected {
+        /// Its credential.
+        common_name: CommonName,
     },
     /// The command was applied, or why not. The node's stream gets no ack for it.
     Acked {
@@ -153,6 +171,7 @@ impl NodeAnswer {
             Self::Profile { .. }
             | Self::ProfileParts(_)
             | Self::Sessions { .. }
+            | Self::Disconnected { .. }
             | Self::Acked { .. }
             | Self::NotFound { .. } => Err(NotDone::OtherAnswer),
         }
@@ -166,6 +185,7 @@ impl std::fmt::Debug for NodeAnswer {
             Self::Profile { .. } => "Profile([REDACTED])",
             Self::ProfileParts(_) => "ProfileParts([REDACTED])",
             Self::Sessions { .. } => "Sessions(..)",
+            Self::Disconnected { .. } => "Disconnected(..)",
             Self::Acked { .. } => "Acked(..)",
             Self::Done => "Done",
             Self::NotFound { .. } => "NotFound(..)",
@@ -179,12 +199,19 @@ impl std::fmt::Debug for NodeAnswer {
 pub struct LiveSession {
     /// The credential.
     pub common_name: CommonName,
-    /// Address and port of the client.
+    /// OpenVPN's number for the session; counts from 0 again when OpenVPN restarts. Absent: an agent that is older than
+    /// [`NodeRequest::Disconnect`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cid: Option<u64>,
+    /// Address and port of the client. OpenVPN before 2.7 does not tell the port of an IPv6 client.
     #[serde(with = "Text::<ADDRESS>")]
     pub real_address: String,
-    /// Its address inside the tunnel.
+    /// Its IPv4 address inside the tunnel.
     #[serde(default, with = "OptionalText::<ADDRESS>", skip_serializing_if = "Option::is_none")]
     pub virtual_address: Option<String>,
+    /// Its IPv6 address inside the tunnel.
+    #[serde(default, with = "OptionalText::<ADDRESS6>", skip_serializing_if = "Option::is_none")]
+    pub virtual_address6: Option<String>,
     /// Bytes received from the client.
     pub bytes_in: u64,
     /// Bytes sent to the client.
@@ -192,4 +219,11 @@ pub struct LiveSession {
     /// Start of the session.
     #[serde(deserialize_with = "times::bounded")]
     pub since: DateTime<Utc>,
+    /// The release of OpenVPN that the client says it is (`IV_VER`), such as `2.6.14`. Absent: it did not say, or logged in before the agent
+    /// started.
+    #[serde(default, with = "OptionalText::<CLIENT>", skip_serializing_if = "Option::is_none")]
+    pub client_version: Option<String>,
+    /// The system that the client says it runs on (`IV_PLAT`), such as `linux`.
+    #[serde(default, with = "OptionalText::<CLIENT>", skip_serializing_if = "Option::is_none")]
+    pub client_platform: Option<String>,
 }

@@ -51,18 +51,45 @@ impl<T: ParseFromJSON + ToJSON + types::Type + Example> PageAnswer<T> {
     /// `key` gives the position of a row, `uri` is the request's
     /// ([`RequestUri`](crate::middleware::RequestUri)).
     pub fn new<Row, K: Position>(
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
         limit: PageLimit,
         uri: &Uri,
         key: impl FnOnce(&Row) -> K,
         item: impl FnMut(Row) -> T,
     ) -> Self {
+        let Cut {
+            rows,
+            next_cursor,
+            link,
+        } = Cut::new(rows, limit, uri, key);
+        let items = rows.into_iter().map(item).collect();
+        Self::Ok(Json(Page { items, next_cursor }), link)
+    }
+}
+
+/// The rows of one page, and where the next one begins: for an answer that says more than [`Page`].
+#[derive(Debug)]
+pub struct Cut<Row> {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The cursor of the next page.
+    pub next_cursor: Option<String>,
+    /// The `Link` header (RFC 8288).
+    pub link: Option<String>,
+}
+
+impl<Row> Cut<Row> {
+    /// As [`PageAnswer::new`].
+    pub fn new<K: Position>(mut rows: Vec<Row>, limit: PageLimit, uri: &Uri, key: impl FnOnce(&Row) -> K) -> Self {
         let more = rows.len() > limit.get();
         rows.truncate(limit.get());
         let next_cursor = rows.last().filter(|_| more).map(|last| key(last).to_cursor());
         let link = next_cursor.as_ref().map(|cursor| link_to(uri, cursor));
-        let items = rows.into_iter().map(item).collect();
-        Self::Ok(Json(Page { items, next_cursor }), link)
+        Self {
+            rows,
+            next_cursor,
+            link,
+        }
     }
 }
 

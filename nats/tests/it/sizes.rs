@@ -55,11 +55,15 @@ fn the_largest_honest_messages_fit() {
     let sessions = vec![
         LiveSession {
             common_name: name(),
+            cid: Some(u64::MAX),
             real_address: "f".repeat(64),
             virtual_address: Some("f".repeat(64)),
+            virtual_address6: Some("f".repeat(64)),
             bytes_in: u64::MAX,
             bytes_out: u64::MAX,
             since: late(),
+            client_version: Some("v".repeat(100)),
+            client_platform: Some("p".repeat(100)),
         };
         10 * SESSIONS_PAGE
     ];

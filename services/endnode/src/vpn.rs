@@ -8,7 +8,8 @@ use vpnmanager_nats::ids::CommonName;
 use crate::{
     allow_list::Reconciled,
     backend::{
-        BackendError, BackendHealth, CutSessions, FakeBackend, FilesOnlyBackend, Parting, Serving, Session, VpnBackend,
+        BackendError, BackendHealth, CutSessions, FakeBackend, FilesOnlyBackend, Parting, Serving, Session, SessionKey,
+        VpnBackend,
     },
     openvpn::OpenVpnBackend,
 };
@@ -45,6 +46,10 @@ impl VpnBackend for Vpn {
 
     async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {
         ask!(self, backend => backend.disconnect(names, parting).await)
+    }
+
+    async fn end(&self, session: SessionKey) -> Result<Option<String>, BackendError> {
+        ask!(self, backend => backend.end(session).await)
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {

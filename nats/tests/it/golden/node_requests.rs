@@ -21,6 +21,7 @@ mod requests {
     shapes!(|request: &NodeRequest| request => {
         NodeRequest::Profile { .. } => "profile",
         NodeRequest::Sessions { .. } => "sessions",
+        NodeRequest::Disconnect { .. } => "disconnect",
         NodeRequest::Drain { .. } => "drain",
         NodeRequest::Apply { .. } => "apply",
         NodeRequest::Sync => "sync",
@@ -58,6 +59,10 @@ mod requests {
         vec![
             Envelope::traced(profile, fixed::traceparent()),
             Envelope::new(NodeRequest::Sessions { offset: 500 }),
+            Envelope::new(NodeRequest::Disconnect {
+                cid: 7,
+                since: fixed::moment(),
+            }),
             Envelope::new(NodeRequest::Drain {
                 draining: true,
                 pace: 20,
@@ -91,6 +96,7 @@ mod answers {
         NodeAnswer::Profile { .. } => "profile",
         NodeAnswer::ProfileParts(_) => "profile_parts",
         NodeAnswer::Sessions { .. } => "sessions",
+        NodeAnswer::Disconnected { .. } => "disconnected",
         NodeAnswer::Acked { .. } => "acked",
         NodeAnswer::Done => "done",
         NodeAnswer::NotFound { .. } => "not_found",
@@ -99,13 +105,17 @@ mod answers {
 
     #[test]
     fn node_answers() {
-        let session = |virtual_address: Option<&str>| LiveSession {
+        let session = |cid: Option<u64>, virtual_address: Option<&str>| LiveSession {
             common_name: fixed::credential(),
+            cid,
             real_address: "192.0.2.55:50123".to_owned(),
             virtual_address: virtual_address.map(ToOwned::to_owned),
+            virtual_address6: virtual_address.map(|_| "fd00:8::2".to_owned()),
             bytes_in: 5_000_000_000,
             bytes_out: 70_000_000_000,
             since: fixed::moment(),
+            client_version: virtual_address.map(|_| "2.6.14".to_owned()),
+            client_platform: virtual_address.map(|_| "linux".to_owned()),
         };
         let samples = vec![
             Envelope::new(NodeAnswer::Profile {
@@ -119,8 +129,11 @@ mod answers {
                     .to_owned(),
             })),
             Envelope::new(NodeAnswer::Sessions {
-                sessions: vec![session(Some("10.8.0.2")), session(None)],
+                sessions: vec![session(Some(7), Some("10.8.0.2")), session(None, None)],
                 more: true,
+            }),
+            Envelope::new(NodeAnswer::Disconnected {
+                common_name: fixed::credential(),
             }),
             Envelope::new(NodeAnswer::Acked {
                 ack: Ack {

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
@@ -13,7 +12,7 @@ use super::{
     error::BackendError,
     health::{BackendHealth, BackendState},
     serving::Serving,
-    session::{CutSessions, Parting, Session},
+    session::{CutSessions, Parting, Session, SessionKey},
     vpn_backend::VpnBackend,
 };
 use crate::allow_list::Reconciled;
@@ -63,9 +62,7 @@ impl FakeBackend {
             cid,
             real_address: "192.0.2.1:50000".to_owned(),
             virtual_address: "10.8.0.2".to_owned(),
-            bytes_in: 0,
-            bytes_out: 0,
-            since: DateTime::<Utc>::UNIX_EPOCH,
+            ..Session::default()
         });
         self.logins.send_modify(|logins| *logins += 1);
         true
@@ -127,6 +124,12 @@ impl VpnBackend for FakeBackend {
             std::future::pending::<()>().await;
         }
         Ok(self.lock().cut(|_, session| is_one_of(names, session)))
+    }
+
+    async fn end(&self, session: SessionKey) -> Result<Option<String>, BackendError> {
+        let mut state = self.lock();
+        let place = state.sessions.iter().position(|held| held.key() == session);
+        Ok(place.map(|place| state.sessions.remove(place).common_name))
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {

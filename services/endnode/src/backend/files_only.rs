@@ -9,7 +9,7 @@ use super::{
     error::BackendError,
     health::{BackendHealth, BackendState},
     serving::Serving,
-    session::{CutSessions, Parting, Session},
+    session::{CutSessions, Parting, Session, SessionKey},
     vpn_backend::VpnBackend,
 };
 use crate::allow_list::{AllowList, Reconciled};
@@ -44,6 +44,10 @@ impl VpnBackend for FilesOnlyBackend {
 
     async fn disconnect(&self, _names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
         Ok(CutSessions::default())
+    }
+
+    async fn end(&self, _session: SessionKey) -> Result<Option<String>, BackendError> {
+        Ok(None)
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {

@@ -18,6 +18,6 @@ pub use self::{
     files_only::FilesOnlyBackend,
     health::{BackendHealth, BackendState},
     serving::Serving,
-    session::{CutSessions, Parting, Session},
+    session::{CutSessions, Parting, Session, SessionKey},
     vpn_backend::VpnBackend,
 };

@@ -4,35 +4,62 @@ use chrono::{DateTime, Utc};
 use vpnmanager_nats::node_requests::LiveSession;
 
 /// One connected client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Session {
     /// Common name of its certificate, as the server reports it. With an operator's own CA it may not be a
     /// [`CommonName`](vpnmanager_nats::ids::CommonName).
     pub common_name: String,
     /// The server's number for this session; counts from 0 again when the server restarts.
     pub cid: u64,
-    /// Where it dials from: address and port.
+    /// Where it dials from: address and port; OpenVPN before 2.7 does not tell the port of an IPv6 client.
     pub real_address: String,
-    /// The address that it has inside the VPN, empty while it has none.
+    /// The IPv4 address that it has inside the VPN, empty while it has none.
     pub virtual_address: String,
+    /// The IPv6 address that it has inside the VPN, empty while it has none.
+    pub virtual_address6: String,
     /// Bytes received from the client since it connected.
     pub bytes_in: u64,
     /// Bytes sent to the client since it connected.
     pub bytes_out: u64,
     /// When it connected.
     pub since: DateTime<Utc>,
+    /// The release of OpenVPN that the client says it is. `None`: it did not say, or logged in before the agent started.
+    pub client_version: Option<String>,
+    /// The system that the client says it runs on.
+    pub client_platform: Option<String>,
+}
+
+/// Which session of a server is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// [`Session::cid`].
+    pub cid: u64,
+    /// [`Session::since`]: after a restart of the server another session has the number.
+    pub since: DateTime<Utc>,
 }
 
 impl Session {
+    /// What names it.
+    pub fn key(&self) -> SessionKey {
+        SessionKey {
+            cid: self.cid,
+            since: self.since,
+        }
+    }
+
     /// What management is told of it. `None` for a half-open session, or one of a certificate that is none of ours.
     pub fn live(self) -> Option<LiveSession> {
         Some(LiveSession {
             common_name: self.common_name.parse().ok()?,
+            cid: Some(self.cid),
             real_address: self.real_address,
             virtual_address: Some(self.virtual_address).filter(|address| !address.is_empty()),
+            virtual_address6: Some(self.virtual_address6).filter(|address| !address.is_empty()),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             since: self.since,
+            client_version: self.client_version,
+            client_platform: self.client_platform,
         })
     }
 }

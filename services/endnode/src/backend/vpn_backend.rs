@@ -9,7 +9,7 @@ use super::{
     error::BackendError,
     health::BackendHealth,
     serving::Serving,
-    session::{CutSessions, Parting, Session},
+    session::{CutSessions, Parting, Session, SessionKey},
 };
 use crate::allow_list::Reconciled;
 
@@ -30,6 +30,10 @@ pub trait VpnBackend: Send + Sync + 'static {
         names: &[CommonName],
         parting: Parting,
     ) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
+
+    /// Ends this one session without refusing its credential, and gives its common name; `None` if it has ended. Other sessions of the
+    /// credential stay. A client that does not listen is gone after 5 s at most.
+    fn end(&self, session: SessionKey) -> impl Future<Output = Result<Option<String>, BackendError>> + Send;
 
     /// The credentials that the allow-list has otherwise than `wanted`. Changes nothing.
     fn compare(

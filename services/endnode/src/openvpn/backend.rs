@@ -23,7 +23,7 @@ use super::{
 use crate::{
     account::Account,
     allow_list::{AllowList, AllowListError, Reconciled},
-    backend::{BackendError, BackendHealth, CutSessions, Parting, Serving, Session, VpnBackend},
+    backend::{BackendError, BackendHealth, CutSessions, Parting, Serving, Session, SessionKey, VpnBackend},
 };
 
 /// What a managed OpenVPN needs.
@@ -219,6 +219,10 @@ impl VpnBackend for OpenVpnBackend {
             }
             outcome => self.cut_or_pending(outcome),
         }
+    }
+
+    async fn end(&self, session: SessionKey) -> Result<Option<String>, BackendError> {
+        self.control.end(session).await.map_err(failed)
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {

@@ -1,6 +1,7 @@
 //! Requests of management to this node: one arm below and one file in the folder for each verb.
 
 mod apply;
+mod disconnect;
 mod drain;
 mod profile;
 mod retire;
@@ -20,7 +21,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::{backoff::jittered, contain::contain};
 
-use crate::shared::Shared;
+use crate::{backend::SessionKey, shared::Shared};
 
 /// Requests answered at the same time.
 const CONCURRENT: usize = 16;
@@ -73,6 +74,9 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
             unless_refused(shared, profile::answer(shared, user_key, common_name)).await
         }
         NodeRequest::Sessions { offset } => unless_refused(shared, sessions::answer(shared, offset)).await,
+        NodeRequest::Disconnect { cid, since } => {
+            unless_refused(shared, disconnect::answer(shared, SessionKey { cid, since })).await
+        }
         NodeRequest::Drain { draining, pace } => {
             unless_refused(shared, drain::answer(shared, draining.then_some(pace.max(1)))).await
         }

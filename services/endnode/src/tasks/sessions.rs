@@ -56,8 +56,6 @@ fn failed(error: BackendError) -> ApplyError {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Utc};
-
     use super::*;
 
     #[test]
@@ -65,11 +63,7 @@ mod tests {
         let session = |cid, common_name: &str| Session {
             common_name: common_name.to_owned(),
             cid,
-            real_address: String::new(),
-            virtual_address: String::new(),
-            bytes_in: 0,
-            bytes_out: 0,
-            since: DateTime::<Utc>::UNIX_EPOCH,
+            ..Session::default()
         };
         let before = [
             session(1, "alice.x"),

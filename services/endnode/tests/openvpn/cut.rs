@@ -59,6 +59,32 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_ended_may_begin_again_under_another_key() {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
+        return;
+    };
+    let mut alice = fleet.connect(&agent, "alice").await;
+    let key = async || agent.backend.sessions().await.expect("sessions")[0].key();
+    let first = key().await;
+
+    let ended = agent.backend.end(first).await.expect("asked");
+
+    assert_eq!(ended.as_deref(), Some(alice.name.as_str()));
+    alice.client.exited(SOON).await.expect("the client ends");
+    agent.has_sessions(&[]).await;
+    alice.client.restart().await.expect("restart");
+    alice
+        .client
+        .connected(SOON)
+        .await
+        .expect("the credential is still good");
+    assert_ne!(key().await, first);
+    assert_eq!(agent.backend.end(first).await.expect("asked"), None);
+    agent.has_sessions(&[&alice.name]).await;
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;

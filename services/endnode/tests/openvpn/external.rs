@@ -1,26 +1,22 @@
 //! An OpenVPN that the operator runs himself.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use vpnmanager_endnode::{
-    backend::{BackendState, VpnBackend},
+    backend::{BackendState, Session, VpnBackend},
     openvpn::{ExternalOpenVpn, OpenVpnBackend},
 };
 use vpnmanager_nats::commands::Protocol;
-use vpnmanager_testbed::wait;
+use vpnmanager_testbed::{ping::PingStream, wait};
 
 use crate::{
     agent::{Agent, SOON},
-    fleet::{Fleet, TOLD_TO_STOP},
+    fleet::{Fleet, INSIDE, TOLD_TO_STOP},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn is_attached_to_and_checked_and_its_users_are_cut() {
-    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
-        return;
-    };
+/// Starts an agent, and then an OpenVPN with this configuration as an operator does. Gives the file of the configuration too.
+async fn beside_an_operators(fleet: &Fleet, conf: &str) -> (Agent, PathBuf) {
     let conf_file = fleet.managed.dir.join("operators.conf");
-    let conf = fleet.managed.conf.render().replace("explicit-exit-notify 2\n", "");
     std::fs::write(&conf_file, conf).expect("write");
     let external = ExternalOpenVpn {
         expected: fleet.expected(),
@@ -43,6 +39,16 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     wait::until(SOON, "the operator's OpenVPN to be seen", up)
         .await
         .expect("up");
+    (agent, conf_file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn is_attached_to_and_checked_and_its_users_are_cut() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let conf = fleet.managed.conf.render().replace("explicit-exit-notify 2\n", "");
+    let (agent, conf_file) = beside_an_operators(&fleet, &conf).await;
 
     let health = agent.backend.health().await;
     assert!(health.detail.contains("explicit-exit-notify 2"), "{}", health.detail);
@@ -68,5 +74,43 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     faulty(None).await;
     let detail = agent.backend.health().await.detail;
     assert!(detail.contains("runs with an older server.conf"), "{detail}");
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_sessions_with_one_credential_only_the_named_one_ends() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let conf = format!("{}\nduplicate-cn\n", fleet.managed.conf.render());
+    let (agent, _) = beside_an_operators(&fleet, &conf).await;
+    let (name, profile) = fleet.credential("alice");
+    agent.allow(&name).await;
+    let mut clients = Vec::new();
+    for device in ["phone", "laptop"] {
+        let machine = fleet.machine().await;
+        let client = fleet.client(&machine, &profile, device);
+        client.connected(SOON).await.expect("connected");
+        clients.push((machine, client));
+    }
+    agent.has_sessions(&[&name, &name]).await;
+    let [(phone, on_phone), (laptop, on_laptop)] = clients.as_slice() else {
+        panic!("two clients");
+    };
+    let pings = PingStream::start(laptop, INSIDE, (fleet.dir(), "laptop-ping")).expect("ping");
+    pings.flows(10, SOON).await.expect("traffic");
+    let sessions = agent.backend.sessions().await.expect("sessions");
+    let from = |session: &&Session| session.real_address.starts_with(&format!("{}:", phone.address));
+    let of_phone = sessions.iter().find(from).expect("the phone's").key();
+
+    let ended = agent.backend.end(of_phone).await.expect("asked");
+
+    assert_eq!(ended.as_deref(), Some(name.as_str()));
+    on_phone.exited(SOON).await.expect("the client ends");
+    agent.has_sessions(&[&name]).await;
+    pings.flows(20, SOON).await.expect("traffic");
+    let stats = pings.stop().await;
+    assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
+    assert_eq!(on_laptop.connections(), 1);
     fleet.end(agent).await;
 }

@@ -25,6 +25,7 @@ use crate::{
             register::RegisterNodeError,
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
+        sessions::end_session::EndSessionError,
         sqlstate::{Meaning, Resource, meaning},
         users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
     },
@@ -33,6 +34,7 @@ use crate::{
 
 static UNUSABLE_NOW: LogLimit = LogLimit::new("the database cannot be used");
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
+static NOT_ENDED: LogLimit = LogLimit::lines("a node failed to end a session", 5);
 static NOT_ENROLLED: LogLimit = LogLimit::lines("enrolling a node failed", 5);
 
 /// Turns a database error into 503 if the database cannot be used at the moment, 400 if it refused a value, and 500 otherwise.
@@ -232,6 +234,22 @@ pub(super) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError {
             "no other server of the pool {pool} can take the users of this one: each is disabled, draining or lost"
         )),
         MoveNodeError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_end_session(app: &App, error: EndSessionError) -> ApiError {
+    match error {
+        EndSessionError::NotThere => ApiError::not_found("there is no such session: it has ended"),
+        EndSessionError::NodeUnreachable(server) => ApiError::unavailable(format!(
+            "server {server} cannot be reached; suspend the user if the session must end"
+        )),
+        EndSessionError::NodeFailed { .. } => {
+            if let Some(times) = NOT_ENDED.admit() {
+                tracing::warn!(error = %chain(&error), times, "A node failed to end a session");
+            }
+            ApiError::unavailable(error.to_string())
+        }
+        EndSessionError::Database(error) => database(app, error),
     }
 }
 

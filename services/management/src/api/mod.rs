@@ -11,6 +11,7 @@ mod audit;
 mod endnodes;
 mod health;
 mod join_tokens;
+mod sessions;
 mod users;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
 type Apis = (
     users::UsersApi,
     endnodes::EndnodesApi,
+    sessions::SessionsApi,
     join_tokens::JoinTokensApi,
     audit::AuditApi,
     health::HealthApi,
@@ -62,6 +64,7 @@ fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         users::UsersApi,
         endnodes::EndnodesApi,
+        sessions::SessionsApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,
         health::HealthApi::default(),

@@ -10,10 +10,15 @@ pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText
 use vpnmanager_openapi::{scalar_impls, text_scalar};
 
 use crate::domain::audit_action::AuditAction;
+use crate::domain::session_id::SessionId;
 
 /// A username of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsernameText(pub(super) Username);
+
+/// The id of a live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionIdText(pub(super) SessionId);
 
 /// The state of OpenVPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,18 @@ scalar_impls! {
     },
     |text| Username::from_str(text).map(UsernameText),
     |value| Value::from(value.0.as_str())
+}
+
+scalar_impls! {
+    SessionIdText, "string", "session-id",
+    |schema| {
+        schema.pattern = Some(SessionId::PATTERN.to_owned());
+        schema.min_length = Some(5);
+        schema.max_length = Some(SessionId::MAX_LENGTH);
+        schema.example = Some(Value::from("endnode-1.1795000000.7"));
+    },
+    |text| SessionId::from_str(text).map(SessionIdText),
+    |value| Value::from(value.0.to_string())
 }
 
 scalar_impls! {

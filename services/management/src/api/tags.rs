@@ -8,6 +8,8 @@ pub(super) enum Tag {
     Users,
     /// The OpenVPN servers of the fleet.
     Endnodes,
+    /// Who is connected at this moment.
+    Sessions,
     /// One-time tokens that servers enrol with.
     JoinTokens,
     /// Who changed what.

@@ -52,6 +52,8 @@ audit_actions! {
     UserRehomed => "user_rehomed",
     /// A user's revision was raised above one that a node or the stream held.
     UserRevisionRaised => "user_revision_raised",
+    /// An operator ended a session.
+    SessionEnded => "session_ended",
     /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
     /// Somebody presented unknown keys or join tokens.

@@ -15,6 +15,7 @@ pub mod enrolment;
 pub mod health;
 pub mod placement;
 pub mod refusals;
+pub mod session_id;
 pub mod signing;
 pub mod silence;
 pub mod source_budget;

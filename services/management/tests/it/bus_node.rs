@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use async_nats::connection::State;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use poem::http::StatusCode;
-use vpnmanager_nats::connect::{self, Bus, BusAddress, Identity};
+use vpnmanager_nats::{
+    connect::{self, Bus, BusAddress, Identity},
+    envelope::Envelope,
+    ids::NodeId,
+    node_requests::NodeRequest,
+    subjects,
+};
 use vpnmanager_testbed::wait;
 
 use crate::stack::{Stack, WithKey as _, json_of, registration};
@@ -55,4 +63,35 @@ pub(crate) async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -
 
 pub(crate) fn is_connected(bus: &Bus) -> bool {
     bus.client.connection_state() == State::Connected
+}
+
+/// Answers each request of management to the node from now on.
+pub(crate) async fn answer_requests(
+    stack: &Stack,
+    id: &str,
+    bus: Bus,
+    answer: impl Fn(NodeRequest) -> Bytes + Send + 'static,
+) {
+    let node: NodeId = id.parse().expect("a server id");
+    let mut requests = bus
+        .client
+        .subscribe(subjects::node_requests_of(&node))
+        .await
+        .expect("subscribed");
+    bus.client.flush().await.expect("flushed");
+    stack.tasks.spawn_job(id, async move {
+        while let Some(message) = requests.next().await {
+            let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
+            let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
+            bus.client.publish(reply, answer(request)).await?;
+        }
+        Ok(())
+    });
+    // A node that has just connected hears requests of management a moment later.
+    let subject = subjects::node_request(&node, &NodeRequest::Sync);
+    let heard = async || {
+        let asked = Envelope::new(NodeRequest::Sync).encode();
+        stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
+    };
+    wait::until(SOON, "the node to be heard", heard).await.expect("in time");
 }

@@ -20,6 +20,7 @@ mod api_access;
 mod api_endnodes;
 mod api_input;
 mod api_profile;
+mod api_sessions;
 mod api_spec;
 mod api_unknown;
 mod api_users;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use vpnmanager_testbed::{api::Api, stack::Stack};
 
@@ -46,6 +46,27 @@ impl Job {
         let result = format!("{} bytes, {remotes} servers in order", profile.len());
         done(&format!("GET /api/users/{USER}/profile"), &result, started.elapsed());
         Ok(profile)
+    }
+
+    /// Sees the user's session.
+    pub(super) async fn sees_session(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let path = format!("/api/users/{USER}/sessions");
+        let answer = self.api.get(&path).await?.expect(200)?;
+        let [session] = answer.items() else {
+            bail!("not one session of {USER}: {}", answer.text);
+        };
+        let text = |field: &str| session[field].as_str().unwrap_or("-").to_owned();
+        let result = format!(
+            "on {} from {}, inside {}, {} bytes in, {} out",
+            text("server_id"),
+            text("real_address"),
+            text("virtual_address"),
+            session["bytes_in"],
+            session["bytes_out"]
+        );
+        done(&format!("GET {path}"), &result, started.elapsed());
+        Ok(())
     }
 
     /// Deletes the user and waits until every node has removed it.

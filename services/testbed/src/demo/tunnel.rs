@@ -29,6 +29,8 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
         started.elapsed(),
     );
 
+    job.sees_session().await?;
+
     let (started, deleted) = (Instant::now(), SystemTime::now());
     job.delete().await?;
     let cut = pings.falls_silent(deleted, CUT, CONNECT).await?;

@@ -12,7 +12,7 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 11] = [
+const SUBJECTS: [&str; 12] = [
     "access_",
     "user_",
     "node_",
@@ -22,6 +22,7 @@ const SUBJECTS: [&str; 11] = [
     "local_",
     "openvpn_",
     "allow_",
+    "session_",
     "sessions_",
     "command_",
 ];

@@ -3,7 +3,12 @@
 //! OpenVPN serves one management client at a time: a second one connects and is never greeted, so the greeting has a
 //! deadline. Replies are matched to commands by order alone, so a connection that missed one cannot be used any more.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::Path,
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use openvpn_mgmt_codec::{
@@ -28,6 +33,14 @@ pub(crate) struct Connection {
     sink: CommandSink<UnixStream>,
     events: EventStream<UnixStream>,
     reply_within: Duration,
+    /// By the numbers of their sessions.
+    clients: HashMap<u64, Client>,
+}
+
+/// What a client said of itself as it logged in (OpenVPN manual, `push-peer-info`). It may say anything.
+struct Client {
+    version: Option<String>,
+    platform: Option<String>,
 }
 
 /// What OpenVPN reports without being asked.
@@ -48,6 +61,7 @@ impl Connection {
             sink,
             events,
             reply_within,
+            clients: HashMap::new(),
         })
     }
 
@@ -73,7 +87,16 @@ impl Connection {
 
     /// Clients that have finished their handshake.
     pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ControlError> {
-        replies::sessions_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)
+        let mut sessions = replies::sessions_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)?;
+        let live: HashSet<u64> = sessions.iter().map(|session| session.cid).collect();
+        self.clients.retain(|cid, _| live.contains(cid));
+        for session in &mut sessions {
+            if let Some(client) = self.clients.get(&session.cid) {
+                session.client_version.clone_from(&client.version);
+                session.client_platform.clone_from(&client.platform);
+            }
+        }
+        Ok(sessions)
     }
 
     /// Tells one session how to part. The server itself keeps it for 5 s more: follow with [`Self::kill`].
@@ -114,10 +137,16 @@ impl Connection {
         };
         if let Notification::Client {
             event: ClientEvent::Established,
+            cid,
             mut env,
             ..
         } = notification
         {
+            let client = Client {
+                version: env.remove("IV_VER"),
+                platform: env.remove("IV_PLAT"),
+            };
+            self.clients.insert(cid, client);
             return Ok(env
                 .remove("common_name")
                 .map_or(Event::Other, |common_name| Event::Established { common_name }));

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use vpnmanager_nats::ids::CommonName;
 
 use super::{connection::Connection, error::ControlError};
-use crate::backend::{CutSessions, Parting, Session};
+use crate::backend::{CutSessions, Parting, Session, SessionKey};
 
 /// OpenVPN sends a client its last message when its event loop next finds nothing else to do. On a busy machine the order
 /// to drop the session could come first, and leave an honest client waiting for its ping timeout.
@@ -41,6 +41,26 @@ pub(super) async fn cut(
     }
     debug!(sessions.seen = sessions.len(), sessions.unseen = unseen, "Cut sessions");
     Ok(CutSessions::done(sessions.len() + unseen))
+}
+
+/// Ends one session, and gives its common name; `None` if it has ended. Only all sessions of a common name can be dropped at once: where
+/// there are others, which `duplicate-cn` allows, the client is told, and OpenVPN drops it after 5 s.
+pub(super) async fn end(connection: &mut Connection, key: SessionKey) -> Result<Option<String>, ControlError> {
+    let sessions = connection.sessions().await?;
+    let Some(session) = sessions.iter().find(|session| session.key() == key) else {
+        return Ok(None);
+    };
+    let common_name = session.common_name.clone();
+    let of_it = sessions.iter().filter(|other| other.common_name == common_name);
+    if of_it.count() > 1 {
+        return Ok(connection.tell(key.cid, Parting::Halt).await?.then_some(common_name));
+    }
+    say_farewell(connection, std::slice::from_ref(session), Parting::Halt).await?;
+    // A name that is not ours may hold blanks, which `kill` would take for the end of the name.
+    if common_name.parse::<CommonName>().is_ok() {
+        connection.kill(&common_name).await?;
+    }
+    Ok(Some(common_name))
 }
 
 /// Ends these sessions for good, whatever certificate they came with. `parting` is what their clients are told first.

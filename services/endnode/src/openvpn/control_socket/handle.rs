@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use vpnmanager_nats::ids::CommonName;
 
 use super::error::ControlError;
-use crate::backend::{CutSessions, Parting, Session};
+use crate::backend::{CutSessions, Parting, Session, SessionKey};
 
 /// The state of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub(super) enum Request {
         parting: Parting,
         reply: Reply<CutSessions>,
     },
+    End {
+        session: SessionKey,
+        reply: Reply<Option<String>>,
+    },
     Enforce(Reply<CutSessions>),
 }
 
@@ -89,6 +93,11 @@ impl ControlHandle {
         self.ask(|reply| Request::Cut { names, parting, reply }).await
     }
 
+    /// Ends one session, and gives its common name; `None` if it has ended.
+    pub async fn end(&self, session: SessionKey) -> Result<Option<String>, ControlError> {
+        self.ask(|reply| Request::End { session, reply }).await
+    }
+
     /// Ends every session whose credential is not on the allow-list.
     pub async fn enforce(&self) -> Result<CutSessions, ControlError> {
         self.ask(Request::Enforce).await
@@ -121,6 +130,7 @@ impl Request {
         match self {
             Self::Sessions(reply) => _ = reply.send(Err(ControlError::Away)),
             Self::Overview(reply) => _ = reply.send(Err(ControlError::Away)),
+            Self::End { reply, .. } => _ = reply.send(Err(ControlError::Away)),
             Self::Cut { reply, .. } | Self::Enforce(reply) => _ = reply.send(Err(ControlError::Away)),
         }
     }

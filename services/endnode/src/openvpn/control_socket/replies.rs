@@ -1,5 +1,7 @@
 //! What OpenVPN's replies say. Pure.
 
+use std::net::{IpAddr, SocketAddr};
+
 use chrono::{DateTime, Datelike as _, Utc};
 use openvpn_mgmt_codec::{
     OpenVpnState, UtcTimestamp, parse_status,
@@ -79,13 +81,33 @@ pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
                 cid: client.cid?,
                 since: utc(client.connected_since_t?),
                 common_name: client.common_name,
-                real_address: client.real_address,
+                real_address: plain_address(&client.real_address),
                 virtual_address: client.virtual_address,
+                virtual_address6: client.virtual_ipv6,
                 bytes_in: client.bytes_in,
                 bytes_out: client.bytes_out,
+                client_version: None,
+                client_platform: None,
             })
         })
         .collect())
+}
+
+/// Where a client dials from, written in one way. OpenVPN 2.7 puts the protocol before it (`udp4:192.0.2.1:50000`), 2.6 leaves the port of an
+/// IPv6 client away, and a socket for both families shows IPv4 clients as IPv6. What is neither stays as it is.
+fn plain_address(text: &str) -> String {
+    let is_protocol = |word: &str| word.starts_with("udp") || word.starts_with("tcp");
+    let bare = match text.split_once(':') {
+        Some((word, rest)) if is_protocol(word) => rest,
+        Some(_) | None => text,
+    };
+    if let Ok(address) = bare.parse::<SocketAddr>() {
+        return SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
+    }
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => text.to_owned(),
+    }
 }
 
 /// Seconds since 1970. A time that no message can hold (the years after 9999) becomes the beginning.
@@ -121,6 +143,41 @@ GLOBAL_STATS\tMax bcast/mcast queue length\t0";
         assert_eq!(sessions.len(), 1);
         assert_eq!((sessions[0].cid, sessions[0].common_name.as_str()), (7, "alice.x"));
         assert_eq!(sessions[0].since.timestamp(), 1_795_867_140);
+    }
+
+    #[test]
+    fn the_address_of_a_client_is_written_in_one_way_by_every_release() {
+        for (told, plain) in [
+            ("192.0.2.1:50000", "192.0.2.1:50000"),
+            ("udp4:192.0.2.1:50000", "192.0.2.1:50000"),
+            ("udp6:192.0.2.1:50000", "192.0.2.1:50000"),
+            ("tcp4-server:192.0.2.1:50000", "192.0.2.1:50000"),
+            ("udp6:[2001:db8::1]:50000", "[2001:db8::1]:50000"),
+            ("udp6:[::ffff:192.0.2.1]:50000", "192.0.2.1:50000"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:DB8:0:0::1", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[UNDEF]", "[UNDEF]"),
+            ("udp", "udp"),
+            ("", ""),
+        ] {
+            assert_eq!(plain_address(told), plain, "{told}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_families_inside_the_tunnel_are_told() {
+        let both = STATUS.replace("\t10.8.0.2\t\t", "\t10.8.0.2\tfd00:8::2\t");
+        let sessions = sessions_in(&lines(&both)).expect("a status");
+        assert_eq!(
+            (
+                sessions[0].virtual_address.as_str(),
+                sessions[0].virtual_address6.as_str()
+            ),
+            ("10.8.0.2", "fd00:8::2")
+        );
+        let live = sessions[0].clone().live().expect("one of ours");
+        assert_eq!(live.virtual_address6.as_deref(), Some("fd00:8::2"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use vpnmanager_runtime::{backoff::Backoff, error_chain::chain};
 
 use super::{
     connection::{Connection, Event},
-    cut::{cut, cut_strangers},
+    cut::{cut, cut_strangers, end},
     error::ControlError,
     handle::{ControlHandle, Link, Overview, Reply, Request},
     replies::ServerState,
@@ -150,6 +150,7 @@ impl ControlTask {
             Request::Sessions(reply) => send_unless_lost(reply, connection.sessions().await),
             Request::Overview(reply) => send_unless_lost(reply, overview(connection).await),
             Request::Cut { names, parting, reply } => send_unless_lost(reply, cut(connection, &names, parting).await),
+            Request::End { session, reply } => send_unless_lost(reply, end(connection, session).await),
             Request::Enforce(reply) => send_unless_lost(reply, self.enforce(connection).await),
         }
     }

@@ -2,11 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use vpnmanager_nats::ids::CommonName;
 
-use crate::backend::Session;
+use crate::backend::{Session, SessionKey};
 
 /// A session that was told to move and is still there after this long is told again; OpenVPN itself ends it after 5 s.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -20,14 +19,11 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Mover {
     /// Sessions that were seen, and when they were told.
-    seen: HashMap<SessionId, Option<Instant>>,
+    seen: HashMap<SessionKey, Option<Instant>>,
     moves: HashMap<CommonName, Moves>,
     /// When the next client may be moved of those that were connected at the start.
     next: Option<Instant>,
 }
-
-/// OpenVPN's own number counts from 0 again with each of its runs, so the time belongs to it.
-type SessionId = (u64, DateTime<Utc>);
 
 #[derive(Debug)]
 struct Moves {
@@ -47,7 +43,7 @@ impl Mover {
         oldest_first.sort_by_key(|session| (session.since, session.cid));
         let mut due = Vec::new();
         for session in oldest_first {
-            let id = (session.cid, session.since);
+            let id = session.key();
             // A session of a foreign certificate is cut anyway.
             let Ok(name) = session.common_name.parse::<CommonName>() else {
                 continue;
@@ -82,11 +78,7 @@ mod tests {
         Session {
             common_name: format!("user{}.x", cid % 100),
             cid,
-            real_address: "192.0.2.1:50000".to_owned(),
-            virtual_address: String::new(),
-            bytes_in: 0,
-            bytes_out: 0,
-            since: DateTime::<Utc>::UNIX_EPOCH,
+            ..Session::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! `sessions`: who is connected, in pages.
 
-use vpnmanager_nats::node_requests::{NodeAnswer, SESSIONS_PAGE};
+use vpnmanager_nats::node_requests::{LiveSession, NodeAnswer, SESSIONS_PAGE};
 
 use crate::{
     backend::{BackendError, Session, VpnBackend as _},
@@ -11,16 +11,15 @@ pub(super) async fn answer(shared: &Shared, offset: u32) -> Result<NodeAnswer, B
     Ok(page(shared.vpn.sessions().await?, offset))
 }
 
-/// Oldest first, so that pages stay in place while clients come.
+/// Those of our own certificates, oldest first, so that pages stay in place while clients come.
 fn page(mut sessions: Vec<Session>, offset: u32) -> NodeAnswer {
     sessions.sort_by_key(|session| (session.since, session.cid));
+    let mut sessions: Vec<LiveSession> = sessions.into_iter().filter_map(Session::live).collect();
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(sessions.len());
-    let rest = sessions.split_off(from);
-    let more = rest.len() > SESSIONS_PAGE;
-    NodeAnswer::Sessions {
-        sessions: rest.into_iter().take(SESSIONS_PAGE).filter_map(Session::live).collect(),
-        more,
-    }
+    let mut page = sessions.split_off(from);
+    let more = page.len() > SESSIONS_PAGE;
+    page.truncate(SESSIONS_PAGE);
+    NodeAnswer::Sessions { sessions: page, more }
 }
 
 #[cfg(test)]
@@ -33,11 +32,8 @@ mod tests {
         Session {
             common_name: common_name.to_owned(),
             cid,
-            real_address: "192.0.2.1:50000".to_owned(),
-            virtual_address: String::new(),
-            bytes_in: 0,
-            bytes_out: 0,
             since: DateTime::from_timestamp(1_000_000 - i64::try_from(cid).unwrap(), 0).unwrap(),
+            ..Session::default()
         }
     }
 
@@ -60,12 +56,19 @@ mod tests {
         }
     }
 
+    /// They take no place in a page either: it would look like the last one.
     #[test]
     fn sessions_of_other_certificates_are_left_out() {
-        let page = page(vec![session(1, "not one of ours"), session(2, "bob.x")], 0);
-        let NodeAnswer::Sessions { sessions, more: false } = page else {
-            panic!("another answer")
-        };
-        assert_eq!(sessions.len(), 1);
+        let ours = (0..=SESSIONS_PAGE as u64).map(|cid| session(cid, "bob.x"));
+        let all: Vec<Session> = ours.chain([session(1000, "not one of ours")]).collect();
+        for (offset, expected) in [
+            (0, (SESSIONS_PAGE, true)),
+            (u32::try_from(SESSIONS_PAGE).unwrap(), (1, false)),
+        ] {
+            let NodeAnswer::Sessions { sessions, more } = page(all.clone(), offset) else {
+                panic!("another answer")
+            };
+            assert_eq!((sessions.len(), more), expected, "from {offset}");
+        }
     }
 }

@@ -158,6 +158,7 @@ pub async fn ask_directly(app: &App, claim: Claim) -> Result<Applied, AskDirectl
         | NodeAnswer::Profile { .. }
         | NodeAnswer::ProfileParts(_)
         | NodeAnswer::Sessions { .. }
+        | NodeAnswer::Disconnected { .. }
         | NodeAnswer::NotFound { .. } => return Err(AskDirectlyError::OtherAnswer),
     };
     let applied = apply_reports(app, &[ack], &[]).await?;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use poem::{http::StatusCode, test::TestResponse};
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use secrecy::ExposeSecret as _;
@@ -15,14 +14,12 @@ use vpnmanager_management::ops::credentials::sign::{SigningRequest, sign_batch};
 use vpnmanager_nats::{
     connect::Bus,
     envelope::Envelope,
-    ids::{CommonName, NodeId},
+    ids::CommonName,
     node_requests::{NodeAnswer, NodeRequest, ProfileParts},
     sign::{CertificateRequest, SignResult},
-    subjects,
 };
-use vpnmanager_testbed::wait;
 
-use crate::bus_node::connect_as;
+use crate::bus_node::{answer_requests, connect_as};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
@@ -48,34 +45,15 @@ impl Home {
     }
 
     async fn listen(&self, bus: Bus) {
-        let node: NodeId = HOME.parse().expect("a server id");
-        let mut requests = bus
-            .client
-            .subscribe(subjects::node_requests_of(&node))
-            .await
-            .expect("subscribed");
-        bus.client.flush().await.expect("flushed");
         let says = Arc::clone(&self.says);
-        self.stack.tasks.spawn_job("node-1", async move {
-            while let Some(message) = requests.next().await {
-                let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
-                assert!(
-                    matches!(request, NodeRequest::Profile { .. } | NodeRequest::Sync),
-                    "{request:?}"
-                );
-                let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
-                let answer = says.lock().expect("unpoisoned").clone();
-                bus.client.publish(reply, answer).await?;
-            }
-            Ok(())
-        });
-        // A node that has just connected hears requests of management a moment later.
-        let subject = subjects::node_request(&HOME.parse().expect("a server id"), &NodeRequest::Sync);
-        let heard = async || {
-            let asked = Envelope::new(NodeRequest::Sync).encode();
-            self.stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
-        };
-        wait::until(SOON, "the home to be heard", heard).await.expect("in time");
+        answer_requests(&self.stack, HOME, bus, move |request| {
+            assert!(
+                matches!(request, NodeRequest::Profile { .. } | NodeRequest::Sync),
+                "{request:?}"
+            );
+            says.lock().expect("unpoisoned").clone()
+        })
+        .await;
     }
 
     pub(super) fn answers(&self, answer: NodeAnswer) {

@@ -10,6 +10,7 @@ mod create;
 mod cut;
 mod expiry;
 mod reissue;
+mod sessions;
 mod suspend;
 
 mod agent_killed;

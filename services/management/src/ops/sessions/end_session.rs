@@ -1,0 +1,124 @@
+//! Ends one live session. Its credential stays valid.
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+};
+use serde_json::json;
+use vpnmanager_entities::server;
+use vpnmanager_nats::{
+    ids::{CommonName, NodeId},
+    node_requests::{NodeAnswer, NodeRequest},
+    username::Username,
+};
+use vpnmanager_runtime::error_chain::chain;
+
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction, session_id::SessionId},
+    ops::{
+        audit::{self, Entry},
+        nodes::ask::{AskNodeError, ask_node},
+        transact::transact,
+    },
+};
+
+/// Why the session was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EndSessionError {
+    /// It has ended, or there never was one.
+    #[error("there is no such session")]
+    NotThere,
+    /// The node is away.
+    #[error("server {0} cannot be reached")]
+    NodeUnreachable(NodeId),
+    /// The node answered with a failure, or with something else.
+    #[error("server {server} failed to end the session: {detail}")]
+    NodeFailed {
+        /// The node.
+        server: NodeId,
+        /// Its explanation.
+        detail: String,
+    },
+    /// The database did not answer.
+    #[error("recording the end of a session failed")]
+    Database(#[from] DbErr),
+}
+
+/// Has the node end the session, and records it. No connection of the database is held while the node is asked: it may take seconds.
+pub async fn end_session(app: &App, actor: &Actor, id: &SessionId) -> Result<(), EndSessionError> {
+    let known = server::Entity::find()
+        .filter(server::Column::Name.eq(id.node.clone()))
+        .one(&app.db)
+        .await?;
+    known.ok_or(EndSessionError::NotThere)?;
+    let common_name = disconnect(app, id).await?;
+    let common_name = &common_name;
+    transact(&app.db, |tx| async move { record(&tx, actor, id, common_name).await }).await?;
+    Ok(())
+}
+
+async fn disconnect(app: &App, id: &SessionId) -> Result<CommonName, EndSessionError> {
+    let server = id.node.clone();
+    let request = NodeRequest::Disconnect {
+        cid: id.cid,
+        since: id.since,
+    };
+    let answer = ask_node(app, &server, request).await;
+    let answer = answer.map_err(|error| match error {
+        AskNodeError::Unreachable => EndSessionError::NodeUnreachable(server.clone()),
+        AskNodeError::Request(_) | AskNodeError::Answer(_) => EndSessionError::NodeFailed {
+            server: server.clone(),
+            detail: chain(&error).to_string(),
+        },
+    })?;
+    match answer {
+        NodeAnswer::Disconnected { common_name } => Ok(common_name),
+        NodeAnswer::NotFound { .. } => Err(EndSessionError::NotThere),
+        NodeAnswer::Failed { error: detail } => Err(EndSessionError::NodeFailed { server, detail }),
+        NodeAnswer::Profile { .. }
+        | NodeAnswer::ProfileParts(_)
+        | NodeAnswer::Sessions { .. }
+        | NodeAnswer::Acked { .. }
+        | NodeAnswer::Done => Err(EndSessionError::NodeFailed {
+            server,
+            detail: "it answered another request".to_owned(),
+        }),
+    }
+}
+
+async fn record(
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    id: &SessionId,
+    common_name: &CommonName,
+) -> Result<(), DbErr> {
+    let mut entry = Entry::new(actor, AuditAction::SessionEnded, &id.node).after(json!({
+        "session": id.to_string(),
+        "common_name": common_name,
+    }));
+    if let Some(username) = owner_of(transaction, &id.node, common_name).await? {
+        entry = entry.about(&username);
+    }
+    audit::record_one(transaction, entry).await
+}
+
+#[derive(FromQueryResult)]
+struct Owner {
+    username: Username,
+}
+
+/// The user of a credential, if the node holds her.
+async fn owner_of(
+    transaction: &DatabaseTransaction,
+    node: &NodeId,
+    common_name: &CommonName,
+) -> Result<Option<Username>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT u.username FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
+         WHERE c.common_name = $1 AND p.server_id = $2",
+        [common_name.to_string().into(), node.to_string().into()],
+    );
+    let owner = Owner::find_by_statement(statement).one(transaction).await?;
+    Ok(owner.map(|owner| owner.username))
+}

@@ -1,0 +1,232 @@
+//! Lists live sessions. Every node that may have one is asked, and those that do not answer are named.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
+use tokio::time::timeout;
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::{CommonName, NodeId},
+    node_requests::{LiveSession, NodeAnswer, NodeRequest, SESSIONS_PAGE},
+    username::Username,
+};
+
+use crate::{
+    app::App,
+    domain::session_id::SessionId,
+    ops::nodes::ask::{AskNodeError, ask_node},
+};
+
+/// Nodes that are asked at the same time.
+const CONCURRENCY: usize = 32;
+/// How long one node may take to tell all its sessions.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The most sessions that one node may tell: an OpenVPN has far fewer.
+const MOST_OF_ONE_NODE: usize = 65_536;
+
+/// Which sessions to list; a session must match all fields that are set.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    /// Sessions of this user.
+    pub username: Option<Username>,
+    /// Sessions on this node.
+    pub server_id: Option<NodeId>,
+}
+
+/// One live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// Its name in the fleet.
+    pub id: SessionId,
+    /// Its user. `None`: the credential is of no user that the node holds.
+    pub username: Option<Username>,
+    /// What the node says of it.
+    pub session: LiveSession,
+}
+
+/// A page of sessions.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// The newest first.
+    pub sessions: Vec<SessionView>,
+    /// The nodes whose sessions are not among them.
+    pub missing: Vec<Missing>,
+}
+
+/// A node whose sessions are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The node.
+    pub node: NodeId,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Lists up to `limit` sessions that come after the session `after`.
+pub async fn list_sessions(
+    app: &App,
+    filter: &SessionFilter,
+    after: Option<&SessionId>,
+    limit: u64,
+) -> Result<Listed, DbErr> {
+    let credentials = match &filter.username {
+        Some(username) => Some(credentials_of(&app.db, username).await?),
+        None => None,
+    };
+    let told = stream::iter(nodes_to_ask(&app.db, filter).await?)
+        .map(|node| async move { (node.name.clone(), told_by(app, &node).await) })
+        .buffer_unordered(CONCURRENCY)
+        .collect::<Vec<_>>()
+        .await;
+    let (mut sessions, mut missing) = (Vec::new(), Vec::new());
+    for (node, answer) in told {
+        match answer {
+            Ok(live) => sessions.extend(live.into_iter().filter_map(|live| named(&node, live))),
+            Err(reason) => missing.push(Missing { node, reason }),
+        }
+    }
+    if let Some(credentials) = credentials {
+        sessions.retain(|(_, live)| credentials.contains(&live.common_name));
+    }
+    sessions.retain(|(id, _)| after.is_none_or(|after| id > after));
+    sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sessions.dedup_by(|(one, _), (other, _)| one == other);
+    sessions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    missing.sort_by(|one, other| one.node.cmp(&other.node));
+    Ok(Listed {
+        sessions: with_usernames(&app.db, sessions).await?,
+        missing,
+    })
+}
+
+fn named(node: &NodeId, live: LiveSession) -> Option<(SessionId, LiveSession)> {
+    let id = SessionId::new(node.clone(), live.since, live.cid?)?;
+    Some((id, live))
+}
+
+#[derive(FromQueryResult)]
+struct Candidate {
+    name: NodeId,
+    openvpn_state: Option<OpenvpnState>,
+}
+
+/// The nodes that may have such a session: those of the filter, and of a user those that hold her.
+async fn nodes_to_ask(db: &DatabaseConnection, filter: &SessionFilter) -> Result<Vec<Candidate>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT s.name, h.openvpn_state FROM servers s LEFT JOIN health_status h ON h.server_id = s.name
+         WHERE ($1::text IS NULL OR s.name = $1)
+           AND ($2::text IS NULL OR EXISTS (
+                SELECT FROM users u JOIN placements p ON p.user_id = u.id WHERE u.username = $2 AND p.server_id = s.name))
+         ORDER BY s.name",
+        [
+            filter.server_id.as_ref().map(ToString::to_string).into(),
+            filter.username.as_ref().map(ToString::to_string).into(),
+        ],
+    );
+    Candidate::find_by_statement(statement).all(db).await
+}
+
+#[derive(FromQueryResult)]
+struct CredentialRow {
+    common_name: CommonName,
+}
+
+/// All credentials of the users of that name, also of one that is being removed and of those that are revoked: a session may still live.
+async fn credentials_of(db: &DatabaseConnection, username: &Username) -> Result<HashSet<CommonName>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT c.common_name FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1",
+        [username.to_string().into()],
+    );
+    let rows = CredentialRow::find_by_statement(statement).all(db).await?;
+    Ok(rows.into_iter().map(|row| row.common_name).collect())
+}
+
+/// All sessions of a node, or why they are not known, for people.
+async fn told_by(app: &App, node: &Candidate) -> Result<Vec<LiveSession>, String> {
+    if node.openvpn_state == Some(OpenvpnState::Absent) {
+        return Err("its agent watches no OpenVPN server (OPENVPN_MODE is none)".to_owned());
+    }
+    match timeout(PATIENCE, ask_for_all(app, &node.name)).await {
+        Ok(told) => told,
+        Err(_elapsed) => Err(format!("it did not tell all within {} s", PATIENCE.as_secs())),
+    }
+}
+
+async fn ask_for_all(app: &App, node: &NodeId) -> Result<Vec<LiveSession>, String> {
+    let mut all = Vec::new();
+    while all.len() < MOST_OF_ONE_NODE {
+        let offset = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let answer = ask_node(app, node, NodeRequest::Sessions { offset }).await;
+        let (page, more) = match answer.map_err(|error| unanswered(&error))? {
+            NodeAnswer::Sessions { sessions, more } => (sessions, more),
+            NodeAnswer::Failed { error } => return Err(error),
+            NodeAnswer::Profile { .. }
+            | NodeAnswer::ProfileParts(_)
+            | NodeAnswer::Disconnected { .. }
+            | NodeAnswer::Acked { .. }
+            | NodeAnswer::NotFound { .. }
+            | NodeAnswer::Done => return Err("it answered another request".to_owned()),
+        };
+        if page.iter().any(|session| session.cid.is_none()) {
+            return Err(
+                "its agent is older than this management and does not number its sessions: update the agent".to_owned(),
+            );
+        }
+        let is_whole = page.len() >= SESSIONS_PAGE;
+        all.extend(page);
+        if !(more && is_whole) {
+            return Ok(all);
+        }
+    }
+    Err(format!("it tells of more than {MOST_OF_ONE_NODE} sessions"))
+}
+
+fn unanswered(error: &AskNodeError) -> String {
+    match error {
+        AskNodeError::Unreachable => "it cannot be reached".to_owned(),
+        AskNodeError::Request(_) => "it could not be asked".to_owned(),
+        AskNodeError::Answer(_) => "its answer cannot be read".to_owned(),
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Owner {
+    common_name: CommonName,
+    server_id: NodeId,
+    username: Username,
+}
+
+/// Adds the usernames. A node speaks of its own users only: of another one it gets no name into the list.
+async fn with_usernames(
+    db: &DatabaseConnection,
+    sessions: Vec<(SessionId, LiveSession)>,
+) -> Result<Vec<SessionView>, DbErr> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = sessions.iter().map(|(_, live)| live.common_name.to_string()).collect();
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT c.common_name, p.server_id, u.username
+         FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
+         WHERE c.common_name = ANY($1)",
+        [names.into()],
+    );
+    let owners = Owner::find_by_statement(statement).all(db).await?;
+    let owners: HashMap<(CommonName, NodeId), Username> = owners
+        .into_iter()
+        .map(|owner| ((owner.common_name, owner.server_id), owner.username))
+        .collect();
+    let views = sessions.into_iter().map(|(id, session)| SessionView {
+        username: owners.get(&(session.common_name.clone(), id.node.clone())).cloned(),
+        id,
+        session,
+    });
+    Ok(views.collect())
+}
