@@ -26,6 +26,8 @@ struct Inner {
     handshakes: u64,
     /// The place of the newest delivery.
     place: u64,
+    /// The place of the newest delivery whose command is applied, as are those of all before it.
+    handled: u64,
     /// During which handshake the consumer began anew. `None`: this run did not see that, or lacks a delivery since then.
     began: Option<u64>,
     /// By sequence.
@@ -56,6 +58,7 @@ impl Inner {
             self.seen.clear();
             self.unsettled.clear();
             self.untaken.clear();
+            self.handled = 0;
             self.began = (place == 1).then_some(self.handshakes);
         } else if place != self.place + 1 {
             self.began = None;
@@ -94,6 +97,11 @@ impl Progress {
             inner.untaken.remove(&sequence);
             inner.unsettled.insert(sequence, Taken::default());
         }
+    }
+
+    /// Commands are applied, or set aside, up to the delivery with this place.
+    pub fn handled(&self, place: u64) {
+        self.inner().handled = place;
     }
 
     /// A command came and is handed back without a look.
@@ -137,13 +145,13 @@ impl Progress {
         self.inner().highest
     }
 
-    /// Whether the node's consumer began anew during this handshake, and each of its deliveries was taken and is journaled, up to the command
-    /// with this sequence. Counts of the server prove less: an ack that was sent before the consumer began anew settles the command there
-    /// although it is still on its way again.
-    pub fn has_all_again(&self, upto: u64) -> bool {
+    /// Whether the node's consumer began anew during this handshake, and each of its deliveries is handled: up to the command with the sequence
+    /// `upto`, and up to the place `delivered`, which is the newest that the server has given. What the server counts proves less: an ack that
+    /// was sent before the consumer began anew settles a command there that is still on its way again.
+    pub fn has_all_again(&self, upto: u64, delivered: u64) -> bool {
         let inner = self.inner();
         let is_whole = inner.began == Some(inner.handshakes) && inner.untaken.is_empty();
-        upto == 0 || (is_whole && inner.highest >= upto)
+        upto == 0 || (is_whole && inner.highest >= upto && inner.handled >= delivered)
     }
 
     /// Commands that this run has taken and not settled, those included that wait to be delivered again.
@@ -171,6 +179,7 @@ mod tests {
         for (sequence, place) in deliveries {
             progress.taken([(*sequence, *place)]);
             progress.journaled(*sequence, [UserKey::new()]);
+            progress.handled(*place);
         }
     }
 
@@ -197,7 +206,7 @@ mod tests {
             let progress = Progress::default();
             progress.restart(Instant::now());
             follow(&progress, deliveries);
-            progress.has_all_again(9)
+            progress.has_all_again(9, deliveries.last().map_or(0, |last| last.1))
         };
         for (deliveries, expected) in [
             (&[(7, 1), (8, 2), (9, 3)][..], true),
@@ -215,10 +224,18 @@ mod tests {
             assert_eq!(again(deliveries), expected, "{deliveries:?}");
         }
         let progress = Progress::default();
-        assert!(progress.has_all_again(0), "there are no commands");
+        assert!(progress.has_all_again(0, 0), "there are no commands");
         follow(&progress, &[(7, 1), (8, 2), (9, 3)]);
+        assert!(
+            !progress.has_all_again(9, 4),
+            "a newer command took the place of one of them"
+        );
+        progress.taken([(10, 4)]);
+        assert!(!progress.has_all_again(9, 4), "it is not applied yet");
+        progress.handled(4);
+        assert!(progress.has_all_again(9, 4));
         progress.restart(Instant::now());
-        assert!(!progress.has_all_again(9), "that was before this handshake");
+        assert!(!progress.has_all_again(9, 4), "that was before this handshake");
     }
 
     #[test]
@@ -227,9 +244,9 @@ mod tests {
         progress.restart(Instant::now());
         progress.not_taken(7, 1);
         follow(&progress, &[(8, 2), (9, 3)]);
-        assert!(!progress.has_all_again(9));
+        assert!(!progress.has_all_again(9, 3));
         follow(&progress, &[(7, 4)]);
-        assert!(progress.has_all_again(9));
+        assert!(progress.has_all_again(9, 4));
     }
 
     /// The server may not have been told, as when it was just starting. Then the node waits for 7, and the server for the node.

@@ -140,6 +140,7 @@ impl Commands {
     }
 
     async fn take(&self, deliveries: Vec<Delivery>) {
+        let newest = deliveries.last().map(Delivery::place);
         let came = deliveries
             .iter()
             .map(|delivery| (delivery.sequence(), delivery.place()));
@@ -155,6 +156,9 @@ impl Commands {
         }
         self.apply_all(recorded, History::Recorded).await;
         self.apply_all(open, History::Open).await;
+        if let Some(newest) = newest {
+            self.shared.progress.handled(newest);
+        }
     }
 
     async fn apply_all(&self, mut readable: Vec<(Delivery, Envelope<Command>)>, history: History) {

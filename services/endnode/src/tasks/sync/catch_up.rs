@@ -117,10 +117,7 @@ async fn follow_stream(journal: &Journal, stream: Option<StreamId>) -> Result<()
 
 /// Whether every command up to this sequence is journaled.
 async fn arrival(shared: &Shared, upto_sequence: u64, ending: Ending) -> Result<Arrival, SyncError> {
-    let followed = match ending {
-        Ending::Sweep => shared.progress.has_all_again(upto_sequence),
-        Ending::Complete => shared.journal.read(|records| records.snapshot()).await?.last_sequence >= upto_sequence,
-    };
+    let followed = shared.journal.read(|records| records.snapshot()).await?.last_sequence >= upto_sequence;
     if ending == Ending::Complete && shared.readiness.is_caught_up() && followed {
         return Ok(Arrival::Everything);
     }
@@ -133,7 +130,12 @@ async fn arrival(shared: &Shared, upto_sequence: u64, ending: Ending) -> Result<
                 to_come: info.num_pending,
                 given: info.num_ack_pending,
                 unsettled: shared.progress.unsettled(),
-                followed,
+                followed: match ending {
+                    Ending::Sweep => shared
+                        .progress
+                        .has_all_again(upto_sequence, info.delivered.consumer_sequence),
+                    Ending::Complete => followed,
+                },
             };
             Ok(flow.arrival())
         }
