@@ -32,7 +32,13 @@ fn crowded(scene: &Scene, addresses: u64) -> LocalBoxFuture<'_, anyhow::Result<O
     async move {
         let begun = Instant::now();
         let removed = Credential::of_node(&scene.stack.node(SPARE)?.dir())?;
-        let bus = Wire::connect(scene.bus(), &removed).await?;
+        // A busy server may close a connection whose client was too slow to say who it is.
+        let connected = async || {
+            Wire::connect(scene.bus(), &removed)
+                .await
+                .map_err(|error| error.to_string())
+        };
+        let bus = wait::until_ok(ENFORCED, "the node's connection", connected).await?;
         let (streams, mut offered) = open_from(addresses, management(scene), 1_100, 100, b"").await;
         if let Err(error) = deregister(scene).await {
             offered.wrong.push(format!("deregistering a node: {error}"));
