@@ -26,4 +26,6 @@ mod lost_journal;
 #[cfg(test)]
 mod offline;
 #[cfg(test)]
+mod resync;
+#[cfg(test)]
 mod serving;

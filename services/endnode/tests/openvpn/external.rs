@@ -1,17 +1,17 @@
 //! An OpenVPN that the operator runs himself.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, time::Instant};
 
 use vpnmanager_endnode::{
     backend::{BackendState, Session, VpnBackend},
     openvpn::{ExternalOpenVpn, OpenVpnBackend},
 };
 use vpnmanager_nats::commands::Protocol;
-use vpnmanager_testbed::{ping::PingStream, wait};
+use vpnmanager_testbed::{client::Hostile, net::Namespace, ping::PingStream, wait};
 
 use crate::{
     agent::{Agent, SOON},
-    fleet::{Fleet, INSIDE, TOLD_TO_STOP},
+    fleet::{Fleet, INSIDE, PORT, TOLD_TO_STOP},
 };
 
 /// Starts an agent, and then an OpenVPN with this configuration as an operator does. Gives the file of the configuration too.
@@ -78,7 +78,7 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_sessions_with_one_credential_only_the_named_one_ends() {
+async fn of_sessions_with_one_credential_only_the_named_one_ends() {
     let Some(fleet) = Fleet::build(Protocol::Udp).await else {
         return;
     };
@@ -87,27 +87,37 @@ async fn of_two_sessions_with_one_credential_only_the_named_one_ends() {
     let (name, profile) = fleet.credential("alice");
     agent.allow(&name).await;
     let mut clients = Vec::new();
-    for device in ["phone", "laptop"] {
+    for device in ["phone", "tablet", "laptop"] {
         let machine = fleet.machine().await;
         let client = fleet.client(&machine, &profile, device);
         client.connected(SOON).await.expect("connected");
         clients.push((machine, client));
     }
-    agent.has_sessions(&[&name, &name]).await;
-    let [(phone, on_phone), (laptop, on_laptop)] = clients.as_slice() else {
-        panic!("two clients");
+    agent.has_sessions(&[&name, &name, &name]).await;
+    let [(phone, on_phone), (tablet, on_tablet), (laptop, on_laptop)] = clients.as_slice() else {
+        panic!("three clients");
     };
     let pings = PingStream::start(laptop, INSIDE, (fleet.dir(), "laptop-ping")).expect("ping");
     pings.flows(10, SOON).await.expect("traffic");
-    let sessions = agent.backend.sessions().await.expect("sessions");
-    let from = |session: &&Session| session.real_address.starts_with(&format!("{}:", phone.address));
-    let of_phone = sessions.iter().find(from).expect("the phone's").key();
+    let end = async |device: &Namespace| {
+        let sessions = agent.backend.sessions().await.expect("sessions");
+        let from = |session: &&Session| session.real_address.starts_with(&format!("{}:", device.address));
+        let session = sessions.iter().find(from).expect("its session").key();
+        agent.backend.end(session).await.expect("asked")
+    };
 
-    let ended = agent.backend.end(of_phone).await.expect("asked");
+    assert_eq!(end(phone).await.as_deref(), Some(name.as_str()));
 
-    assert_eq!(ended.as_deref(), Some(name.as_str()));
     on_phone.exited(SOON).await.expect("the client ends");
+    agent.has_sessions(&[&name, &name]).await;
+    let deaf = Hostile::make(tablet, PORT).await.expect("nft");
+    let began = Instant::now();
+
+    assert_eq!(end(tablet).await.as_deref(), Some(name.as_str()));
+
     agent.has_sessions(&[&name]).await;
+    eprintln!("measured: who does not listen was dropped after {:?}", began.elapsed());
+    assert!(deaf.ignored().await.expect("counted") > 0 && on_tablet.alive());
     pings.flows(20, SOON).await.expect("traffic");
     let stats = pings.stop().await;
     assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
