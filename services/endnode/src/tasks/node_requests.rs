@@ -19,7 +19,7 @@ use vpnmanager_nats::{
     permissions::is_request_of_management,
     subjects,
 };
-use vpnmanager_runtime::{backoff::jittered, contain::contain};
+use vpnmanager_runtime::{backoff::jittered, contain::contain, error_chain::chain};
 
 use crate::{backend::SessionKey, shared::Shared};
 
@@ -88,7 +88,7 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
 }
 
 /// Answers, unless management refused this agent: it may be a clone of the node.
-async fn unless_refused<E: std::fmt::Display>(
+async fn unless_refused<E: std::error::Error + 'static>(
     shared: &Shared,
     answer: impl Future<Output = Result<NodeAnswer, E>>,
 ) -> Option<NodeAnswer> {
@@ -98,8 +98,24 @@ async fn unless_refused<E: std::fmt::Display>(
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> NodeAnswer {
+/// The reason goes to people, with its causes.
+fn failed(error: impl std::error::Error + 'static) -> NodeAnswer {
     NodeAnswer::Failed {
-        error: error.to_string(),
+        error: chain(&error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendError;
+
+    #[test]
+    fn a_failure_is_told_with_its_cause() {
+        let away = std::io::Error::other("OpenVPN is away");
+        let NodeAnswer::Failed { error } = failed(BackendError::Server(away.into())) else {
+            panic!("another answer");
+        };
+        assert!(error.ends_with(": OpenVPN is away"), "{error}");
     }
 }

@@ -31,6 +31,12 @@ async fn a_session_is_seen_and_ended_and_nobody_else_notices() {
         return;
     };
     let api = site.stack.api();
+    // An agent that has just started may not have OpenVPN's ear yet, and says so.
+    let all_tell = || async {
+        let answer = api.get("/api/sessions").await.unwrap();
+        answer.status == 200 && answer.body["missing"] == serde_json::json!([])
+    };
+    wait::until(SOON, "all nodes to tell", all_tell).await.unwrap();
     assert_eq!(sessions(&site).await, []);
     let before = SystemTime::now();
     let witness = site.witness().await;
