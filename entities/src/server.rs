@@ -81,6 +81,17 @@ pub struct Model {
     pub enrolled_as: Option<Vec<u8>>,
     /// The pool that the configuration of its agent names, where it is another than `pool`.
     pub asked_pool: Option<String>,
+    /// Since when it is on its way out of the fleet or of its pool: its users leave it some at a time.
+    pub leaving_since: Option<DateTimeUtc>,
+    /// The pool that it moves to when its users have left; `None` while it leaves: it is deregistered.
+    pub leaving_for: Option<String>,
+}
+
+impl Model {
+    /// Whether it was removed from the fleet. Its row goes when its users have left.
+    pub fn is_deregistered(&self) -> bool {
+        self.leaving_since.is_some() && self.leaving_for.is_none()
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}

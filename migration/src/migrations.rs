@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000035_hearing"),
     sql!("m20261128_000036_emptied"),
     sql!("m20261129_000040_marked_upto"),
+    sql!("m20261129_000041_leaving"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -117,9 +117,10 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
         CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
-        CreateUserError::ServerUnavailable => {
-            ApiError::conflict("server_id", "the server is disabled or draining and takes no users")
-        }
+        CreateUserError::ServerUnavailable => ApiError::conflict(
+            "server_id",
+            "the server is disabled, draining or leaving its pool, and takes no users",
+        ),
         CreateUserError::ServerLost { .. } => ApiError::conflict(
             "server_id",
             format!("{error}: name another one, leave server_id out, or wait until it is back, healthy and in sync"),
@@ -221,7 +222,7 @@ pub(super) fn of_change_node(app: &App, error: ChangeNodeError) -> ApiError {
     match error {
         ChangeNodeError::UnknownServer => unknown_server(),
         ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
-            "no other server of the pool can take its clients: each is disabled, draining or lost",
+            "no other server of the pool can take its clients: each is disabled, draining, leaving or lost",
         ),
         ChangeNodeError::Database(error) => database(app, error),
     }
@@ -231,7 +232,7 @@ pub(super) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError {
     match error {
         MoveNodeError::UnknownServer => unknown_server(),
         MoveNodeError::NowhereToGo { pool } => ApiError::conflicting_state(format!(
-            "no other server of the pool {pool} can take the users of this one: each is disabled, draining or lost"
+            "no other server of the pool {pool} can take the users of this one: each is disabled, draining, leaving or lost"
         )),
         MoveNodeError::Database(error) => database(app, error),
     }

@@ -32,7 +32,7 @@ pub struct CommandSource<'a> {
 pub struct Endpoint {
     /// Address, port and transport.
     pub remote: Remote,
-    /// Whether new profiles should name it: the node is neither disabled nor draining.
+    /// Whether new profiles should name it: the node is neither disabled nor draining, and stays in its pool.
     pub welcome: bool,
     /// Whether the node was lost and is not in sync again: profiles name it last.
     pub lost: bool,

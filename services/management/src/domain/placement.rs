@@ -6,7 +6,7 @@
 //!
 //! | question about a node | the node must be |
 //! |---|---|
-//! | [`takes_users`]: may new profiles name it, may it create users itself? | enabled, not draining |
+//! | [`takes_users`]: may new profiles name it, may it create users itself? | enabled, not draining, not leaving |
 //! | [`is_open`]: may an operator choose it as home? | the same, and not lost since it was last in sync |
 //! | [`Fleet::is_candidate`]: does it get users that nobody wants elsewhere? | open, and running OpenVPN unless no open node of its pool does |
 //! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
@@ -25,9 +25,9 @@ use vpnmanager_nats::{
     ids::{DEFAULT_POOL, NodeId, UserKey},
 };
 
-/// Whether users may be placed on the node, and new profiles may name it: it is neither disabled nor draining.
+/// Whether users may be placed on the node, and new profiles may name it: it is neither disabled nor draining, and stays in its pool.
 pub fn takes_users(server: &server::Model) -> bool {
-    server.enabled && !server.draining
+    server.enabled && !server.draining && server.leaving_since.is_none()
 }
 
 /// Whether placement may choose the node by itself: it takes users and is not lost.

@@ -32,7 +32,8 @@ pub async fn read_due(db: &impl ConnectionTrait, limits: HealthConfig) -> Result
                 nodes.*
          FROM (SELECT COALESCE(bool_or(prompt_since IS NOT NULL), false) AS handshakes,
                       COALESCE(bool_or(lost_since IS NOT NULL), false) AS lost,
-                      COALESCE(bool_or(last_seen < $1 AND state <> 'lost'), false) AS silent
+                      COALESCE(bool_or(last_seen < $1 AND state <> 'lost' AND (leaving_since IS NULL OR leaving_for IS NOT NULL)),
+                               false) AS silent
                FROM servers) AS nodes",
         [(Utc::now() - limits.stale_after).into()],
     );

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod archive;
 pub mod audit;
 pub mod audit_room;
+pub mod busy;
 pub(crate) mod columns;
 pub mod due;
 pub mod housekeeping;

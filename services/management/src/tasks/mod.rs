@@ -25,6 +25,7 @@ mod failover;
 mod handshakes;
 mod housekeeping;
 mod inbound;
+mod leaving;
 mod placer;
 mod publisher;
 mod revocations;
@@ -107,6 +108,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         LEFT_BY_OTHERS,
         on(app, revocations::revoke),
     );
+    background.reconcile("leaving-nodes", &unwoken, LEFT_BY_OTHERS, on(app, leaving::go_on));
     background.reconcile(
         "handshakes",
         &due.handshakes,

@@ -38,6 +38,8 @@ pub(crate) struct Endnode {
     pool: String,
     /// The pool that its agent is configured for, where that is another: `move` takes it there.
     asked_pool: Option<String>,
+    /// Since when its users leave it, because it was deregistered or moves to another pool; absent otherwise.
+    leaving_since: Option<Timestamp>,
     /// The DNS name or address that clients connect to.
     host: String,
     /// The port that clients connect to.
@@ -172,6 +174,7 @@ impl Endnode {
             }),
             pool: server.pool,
             asked_pool: server.asked_pool,
+            leaving_since: server.leaving_since.map(Timestamp::from),
             host: server.public_host.to_string(),
             port: server.public_port,
             protocol: server.public_protocol.to_string(),
@@ -237,6 +240,7 @@ impl Example for Endnode {
             drain: None,
             pool: "default".to_owned(),
             asked_pool: None,
+            leaving_since: None,
             host: "vpn1.example.org".to_owned(),
             port: 1194,
             protocol: "udp".to_owned(),

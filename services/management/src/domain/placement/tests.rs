@@ -48,6 +48,8 @@ pub(crate) fn server(name: &str) -> server::Model {
         cut_off_until: None,
         enrolled_as: None,
         asked_pool: None,
+        leaving_since: None,
+        leaving_for: None,
     }
 }
 
@@ -107,6 +109,11 @@ fn which_nodes_take_users_and_inherit() {
         ("well", server("n"), [true, true, true]),
         ("disabled", with(|node| node.enabled = false), [false; 3]),
         ("draining", with(|node| node.draining = true), [false; 3]),
+        (
+            "leaving",
+            with(|node| node.leaving_since = Some(Utc::now())),
+            [false; 3],
+        ),
         ("lost", lost("n", now), [true, false, false]),
         (
             "degraded",

@@ -29,6 +29,8 @@ use crate::{
 
 /// Any constant that nothing else in this database locks; the letters of "arch".
 const ARCHIVE_LOCK: i64 = 0x6172_6368;
+/// What `audit_log_make_partitions` locks while it is at work; the letters of "audi".
+const MAKE_PARTITIONS_LOCK: i64 = 0x6175_6469;
 /// Rows that are read at once.
 const BATCH: i64 = 5000;
 /// A dropped partition locks the whole trail for a moment. Who waits for that lock keeps everybody else waiting, so it waits briefly, often.
@@ -218,6 +220,7 @@ async fn archive_oldest(db: &DatabaseConnection, order: &Order) -> Result<Option
     let lock = format!("LOCK TABLE {} IN SHARE MODE", partition.quoted);
     transaction.execute_unprepared(&lock).await?;
     let (path, manifest) = write(&transaction, &partition, &order.folder).await?;
+    wait_until_no_partitions_are_made(&transaction).await?;
     let entry = Entry::new(&Actor::command(), AuditAction::AuditArchived, &order.recorder)
         .details(format!(
             "{}: {} entries are in {}, and no more in the database",
@@ -242,6 +245,13 @@ async fn try_lock(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
     let statement = Statement::from_string(transaction.get_database_backend(), sql);
     let locked = Locked::find_by_statement(statement).one(transaction).await?;
     Ok(locked.is_some_and(|row| row.is_locked))
+}
+
+/// Until the end of the transaction. Who makes partitions reads the default partition and then looks at each of the others; who drops one
+/// locks it, and then the default partition: without an order, each would wait for the other.
+async fn wait_until_no_partitions_are_made(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let sql = format!("SELECT pg_advisory_xact_lock({MAKE_PARTITIONS_LOCK})");
+    transaction.execute_unprepared(&sql).await.map(drop)
 }
 
 async fn oldest(transaction: &DatabaseTransaction, before: DateTime<Utc>) -> Result<Option<Partition>, DbErr> {

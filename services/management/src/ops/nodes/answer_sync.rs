@@ -50,7 +50,8 @@ pub enum AnswerSyncError {
 /// holds all commands of the node, the node's consumer starts from the beginning.
 pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer, AnswerSyncError> {
     let node = &request.node;
-    let Some(server) = server::Entity::find_by_name(node.clone()).one(&app.db).await? else {
+    let found = server::Entity::find_by_name(node.clone()).one(&app.db).await?;
+    let Some(server) = found.filter(|server| !server.is_deregistered()) else {
         return Ok(not_registered());
     };
     if is_refused(&app.db, node, request.instance).await? {
@@ -95,7 +96,8 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
 /// The refusal of a node that is not registered; `None` for one that is.
 pub async fn refuse_stranger(app: &App, node: &NodeId) -> Result<Option<SyncAnswer>, DbErr> {
     let known = server::Entity::find_by_name(node.clone()).one(&app.db).await?;
-    Ok(known.is_none().then(not_registered))
+    let is_known = known.is_some_and(|server| !server.is_deregistered());
+    Ok((!is_known).then(not_registered))
 }
 
 fn not_registered() -> SyncAnswer {

@@ -43,7 +43,8 @@ pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
         .all(db)
         .await?;
     let mut changes = Vec::new();
-    for server in silent {
+    // One that is deregistered cannot be heard any more.
+    for server in silent.into_iter().filter(|server| !server.is_deregistered()) {
         let by_age = server
             .last_seen
             .and_then(|at| health::by_age(at, heard_since, now, limits));

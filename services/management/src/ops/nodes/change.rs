@@ -88,7 +88,8 @@ async fn record_change(
         .lock_exclusive()
         .one(transaction)
         .await?;
-    let before = found.ok_or(ChangeNodeError::UnknownServer)?;
+    let before = found.filter(|server| !server.is_deregistered());
+    let before = before.ok_or(ChangeNodeError::UnknownServer)?;
     if change == NodeChange::Disable(NodeCredentials::Revoke) {
         revoke_node::ask_for(transaction, actor, node).await?;
     }

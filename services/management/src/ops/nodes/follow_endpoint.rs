@@ -6,7 +6,7 @@ use sea_orm::{
 };
 use tracing::info;
 use vpnmanager_entities::server;
-use vpnmanager_nats::endpoint::Endpoint;
+use vpnmanager_nats::{commands::Protocol, endpoint::Endpoint, ids::NodeId};
 
 use crate::{
     app::App,
@@ -14,15 +14,27 @@ use crate::{
     ops::{
         audit::{Entry, node_snapshot},
         audit_room::{self, Caused},
+        busy::Busy,
         nodes::host::warn_of_local_host,
         transact::transact,
     },
 };
 
-/// Records what differs from `server`, the node as it was just read. Costs nothing while nothing differs.
+/// Users that follow in one transaction.
+const BATCH: u64 = 500;
+
+/// Records what differs from `server`, the node as it was just read. Costs nothing while nothing differs. The users follow first, some at a
+/// time, because whoever ends the access of one of them must not wait for all; after an interruption the next handshake goes on.
 pub async fn follow_endpoint(app: &App, server: &server::Model, told: &Endpoint) -> Result<(), DbErr> {
-    if follow(server, told).is_none() {
+    let Some(after) = follow(server, told) else {
         return Ok(());
+    };
+    let (port, protocol) = (after.public_port, after.public_protocol);
+    loop {
+        let step = |tx| async move { follow_users(&tx, &server.name, port, protocol, Some(BATCH)).await };
+        if transact(&app.db, step).await? == 0 {
+            break;
+        }
     }
     transact(&app.db, |tx| async move { record(&tx, server.id, told).await }).await
 }
@@ -44,7 +56,8 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
     row.asked_pool = Set(after.asked_pool);
     let after = row.update(transaction).await?;
     if (before.public_port, before.public_protocol) != (after.public_port, after.public_protocol) {
-        follow_users(transaction, &after).await?;
+        let (port, protocol) = (after.public_port, after.public_protocol);
+        follow_users(transaction, &after.name, port, protocol, None).await?;
     }
     info!(
         node.id = %after.name,
@@ -70,18 +83,31 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
     audit_room::record_caused(transaction, [caused]).await
 }
 
-/// The rows of users name the port and the transport of their home.
-async fn follow_users(transaction: &DatabaseTransaction, home: &server::Model) -> Result<(), DbErr> {
+/// The rows of users name the port and the transport of their home. Gives how many were changed: at most `limit`, and then none that another
+/// transaction is changing.
+async fn follow_users(
+    transaction: &DatabaseTransaction,
+    home: &NodeId,
+    port: i32,
+    protocol: Protocol,
+    limit: Option<u64>,
+) -> Result<u64, DbErr> {
+    let some = limit.map_or_else(String::new, |limit| format!("LIMIT {limit}"));
+    let busy = match limit {
+        Some(_) => Busy::LeaveOut,
+        None => Busy::Await,
+    };
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         // Locked in the order of their ids, as everywhere: no deadlock.
-        "WITH homed AS MATERIALIZED (SELECT id FROM users WHERE server_id = $1 ORDER BY id FOR NO KEY UPDATE)
-         UPDATE users u SET port = $2, protocol = $3 FROM homed WHERE u.id = homed.id",
-        [
-            home.name.clone().into(),
-            home.public_port.into(),
-            home.public_protocol.into(),
-        ],
+        format!(
+            "WITH homed AS MATERIALIZED (
+                 SELECT id FROM users WHERE server_id = $1 AND (port, protocol) IS DISTINCT FROM ($2, $3)
+                 ORDER BY id {some} FOR NO KEY UPDATE {})
+             UPDATE users u SET port = $2, protocol = $3 FROM homed WHERE u.id = homed.id",
+            busy.sql()
+        ),
+        [home.clone().into(), port.into(), protocol.into()],
     );
-    transaction.execute_raw(statement).await.map(drop)
+    Ok(transaction.execute_raw(statement).await?.rows_affected())
 }

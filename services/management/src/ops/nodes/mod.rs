@@ -3,6 +3,7 @@
 pub mod change;
 pub mod deregister;
 pub mod host;
+pub mod leave;
 pub mod move_node;
 pub mod read;
 pub mod register;

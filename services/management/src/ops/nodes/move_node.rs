@@ -1,5 +1,6 @@
 //! Moves a node to another pool. Its users stay in theirs.
 
+use chrono::Utc;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel, QuerySelect, sea_query::LockType,
 };
@@ -12,10 +13,11 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         nodes::{
+            leave::{Way, leave},
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
-        placement::withdraw::withdraw_all,
+        placement::withdraw::{count_on, successors},
         transact::transact,
     },
 };
@@ -37,16 +39,21 @@ pub enum MoveNodeError {
     Database(#[from] DbErr),
 }
 
-/// Moves a node. It removes all its users: they stay in the pool that they are in, on its other nodes. Then it gets users of the new pool.
-/// Moving it where it is does nothing.
+/// Moves a node. It removes all its users: they stay in the pool that they are in, on its other nodes. Then it is in the new pool, and gets
+/// users of it. Moving it where it is does nothing, and ends a move that is under way.
 pub async fn move_node(app: &App, actor: &Actor, node: &NodeId, pool: &NodeId) -> Result<NodeView, MoveNodeError> {
     transact(&app.db, |tx| async move { record(&tx, actor, node, pool).await }).await?;
-    app.wake_publishers();
-    app.placer.wake();
+    let way = leave(app, node).await?;
     let view = read::get_node(app, node).await?;
+    if let (Way::Blocked, Some(view)) = (way, &view) {
+        return Err(MoveNodeError::NowhereToGo {
+            pool: view.server.pool.clone(),
+        });
+    }
     view.ok_or(MoveNodeError::UnknownServer)
 }
 
+/// Records that the node moves. Its users leave it afterwards.
 async fn record(
     transaction: &DatabaseTransaction,
     actor: &Actor,
@@ -58,24 +65,31 @@ async fn record(
         .lock(LockType::NoKeyUpdate)
         .one(transaction)
         .await?;
-    let before = found.ok_or(MoveNodeError::UnknownServer)?;
-    if before.pool == pool.as_str() {
+    let before = found.filter(|server| !server.is_deregistered());
+    let before = before.ok_or(MoveNodeError::UnknownServer)?;
+    let moves = before.pool != pool.as_str();
+    let wanted = Some(pool.to_string()).filter(|_| moves);
+    if before.leaving_for == wanted {
         return Ok(());
     }
-    let withdrawn = withdraw_all(transaction, &before).await?;
-    let withdrawn = withdrawn.ok_or_else(|| MoveNodeError::NowhereToGo {
-        pool: before.pool.clone(),
-    })?;
+    let on = count_on(transaction, node).await?;
+    if moves && on.users > 0 && successors(transaction, &before).await?.is_empty() {
+        return Err(MoveNodeError::NowhereToGo { pool: before.pool });
+    }
     let mut row = before.clone().into_active_model();
-    // What its agent is configured for is compared anew at its next handshake.
-    row.asked_pool = Set(before.asked_pool.clone().filter(|asked| asked != pool.as_str()));
-    row.pool = Set(pool.to_string());
-    let after = row.update(transaction).await?;
+    row.leaving_since = Set(moves.then(Utc::now));
+    row.leaving_for = Set(wanted);
+    row.update(transaction).await?;
+    let after = server::Model {
+        pool: pool.to_string(),
+        asked_pool: before.asked_pool.clone().filter(|asked| asked != pool.as_str()),
+        ..before.clone()
+    };
     let entry = Entry::new(actor, AuditAction::NodeMoved, node)
-        .details(format!(
-            "{} users leave it, of whom {} were homed on it",
-            withdrawn.users, withdrawn.homed
-        ))
+        .details(match moves {
+            true => format!("{} users leave it, of whom {} were homed on it", on.users, on.homed),
+            false => "it stays after all".to_owned(),
+        })
         .before(node_snapshot(&before))
         .after(node_snapshot(&after));
     audit::record_one(transaction, entry).await?;

@@ -338,6 +338,8 @@ async fn save(
     row.public_protocol = Set(wanted.protocol);
     row.bus_public_key = Set(wanted.bus_public_key.clone());
     row.enrolled_as = Set(Some(wanted.digest()));
+    row.leaving_since = Set(None);
+    row.leaving_for = Set(None);
     if is_new {
         row.state = Set(NodeState::Enrolled);
         row.insert(transaction).await

@@ -68,7 +68,7 @@ pub async fn tell_standing(
     let revoked = bus_revocation::Entity::find_by_id(key.as_str()).one(&app.db).await?;
     let revoked = revoked.filter(|revoked| revoked.server_id == name.as_str());
     let standing = match (server, &revoked) {
-        (Some(server), _) if server.bus_public_key == *key => Standing::Registered,
+        (Some(server), _) if server.bus_public_key == *key && !server.is_deregistered() => Standing::Registered,
         (_, Some(_)) => Standing::Deregistered,
         (_, None) => Standing::Unknown,
     };

@@ -1,11 +1,12 @@
 //! Records acks in the placements, and what follows for the users.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::SubsecRound;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Statement, sea_query::LockType,
+    QuerySelect, Statement,
+    sea_query::{LockBehavior, LockType},
 };
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{
@@ -16,6 +17,7 @@ use vpnmanager_nats::{
 use crate::{
     domain::acks,
     ops::{
+        busy::Busy,
         placement::withdraw::end_withdrawals,
         publications::raise_revisions::{self, Seen},
         users::end_removals::end_removals,
@@ -40,6 +42,8 @@ pub struct Applied {
     pub users: Vec<UserKey>,
     /// Tombstones that the stream need not keep.
     pub tombstones: Vec<AckedTombstone>,
+    /// Users whose acks were left out, because another transaction is changing them.
+    pub busy: HashSet<UserKey>,
 }
 
 /// Records acks in the transaction of the caller.
@@ -47,12 +51,15 @@ pub(super) async fn apply_acks(
     transaction: &DatabaseTransaction,
     acks: &[&Ack],
     recorder: &str,
+    busy: Busy,
 ) -> Result<Applied, DbErr> {
-    let newest = acks::newest(acks);
+    let mut newest = acks::newest(acks);
     if newest.is_empty() {
         return Ok(Applied::default());
     }
-    let mut held = Held::lock(transaction, &newest).await?;
+    let mut held = Held::lock(transaction, &newest, busy).await?;
+    let busy = held.left_out(transaction, &newest).await?;
+    newest.retain(|ack| !busy.contains(&ack.user_key));
     let taken = held.take(&newest);
     update_placements(transaction, &taken).await?;
     let profiles = update_credentials(transaction, &newest).await?;
@@ -67,6 +74,7 @@ pub(super) async fn apply_acks(
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
         tombstones: tombstones(&taken).chain(held.left_behind(&newest)).collect(),
+        busy,
     })
 }
 
@@ -86,13 +94,15 @@ struct Taken<'a> {
 
 impl Held {
     /// Locks the rows. Every change locks users before placements, and in the order of their ids, so there is no deadlock.
-    async fn lock(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Self, DbErr> {
+    async fn lock(transaction: &DatabaseTransaction, acks: &[&Ack], busy: Busy) -> Result<Self, DbErr> {
         let users = user::Entity::find()
             .filter(user::Column::Key.eq_any(acks.iter().map(|ack| ack.user_key)))
-            .order_by_asc(user::Column::Id)
-            .lock(LockType::NoKeyUpdate)
-            .all(transaction)
-            .await?;
+            .order_by_asc(user::Column::Id);
+        let users = match busy {
+            Busy::LeaveOut => users.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked),
+            Busy::Await => users.lock(LockType::NoKeyUpdate),
+        };
+        let users = users.all(transaction).await?;
         let rows = placement::Entity::find()
             .filter(placement::Column::UserId.eq_any(users.iter().map(|user| user.id)))
             .order_by_asc(placement::Column::Id)
@@ -104,6 +114,24 @@ impl Held {
             placements.entry(row.user_id).or_default().push(row);
         }
         Ok(Self { users, placements })
+    }
+
+    /// The users of these acks that are there and not locked.
+    async fn left_out(&self, transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<HashSet<UserKey>, DbErr> {
+        let held: HashSet<UserKey> = self.users.iter().map(|user| user.key).collect();
+        let others = acks.iter().map(|ack| ack.user_key).filter(|key| !held.contains(key));
+        let others: Vec<UserKey> = others.collect();
+        if others.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let there: Vec<UserKey> = user::Entity::find()
+            .select_only()
+            .column(user::Column::Key)
+            .filter(user::Column::Key.eq_any(others))
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        Ok(there.into_iter().collect())
     }
 
     /// Applies the acks to the placements, and returns those that changed one.

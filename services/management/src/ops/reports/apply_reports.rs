@@ -19,15 +19,36 @@ use crate::{
     ops::{
         audit::Entry,
         audit_room::{self, Counts},
+        busy::Busy,
         nodes::track_agent_runs::refused_runs,
         reports::apply_acks::{Applied, apply_acks},
         transact::transact,
     },
 };
 
-/// Records a batch in one transaction; after an error nothing of it is recorded. An ack from a node where the user is not placed changes
-/// nothing. Reports of a clone are ignored: the real node gets the commands again that the clone received.
+/// Records a batch; it may be recorded again after an error. An ack from a node where the user is not placed changes nothing. Reports of a
+/// clone are ignored: the real node gets the commands again that the clone received.
+///
+/// Acks of users that another transaction is changing are recorded after the others, in a transaction of their own: who changes one of the
+/// others, maybe to end access, waits for neither.
 pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
+    let mut applied = apply_within(app, acks, events, Busy::LeaveOut).await?;
+    let busy = std::mem::take(&mut applied.busy);
+    if busy.is_empty() {
+        return Ok(applied);
+    }
+    let acks: Vec<Ack> = acks
+        .iter()
+        .filter(|ack| busy.contains(&ack.user_key))
+        .cloned()
+        .collect();
+    let rest = apply_within(app, &acks, &[], Busy::Await).await?;
+    applied.users.extend(rest.users);
+    applied.tombstones.extend(rest.tombstones);
+    Ok(applied)
+}
+
+async fn apply_within(app: &App, acks: &[Ack], events: &[Event], busy: Busy) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;
         let counts = |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.clone(), run));
@@ -36,7 +57,7 @@ pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<
             .iter()
             .filter(|event| counts(&event.node, event.instance))
             .collect();
-        let applied = apply_acks(&tx, &acks, &app.config.server_id).await?;
+        let applied = apply_acks(&tx, &acks, &app.config.server_id, busy).await?;
         record_events(&tx, app.config.audit.node_events, &events).await?;
         Ok(applied)
     })

@@ -73,7 +73,7 @@ pub enum CreateUserError {
     /// There is no such node.
     #[error("there is no such server")]
     UnknownServer,
-    /// The node takes no users: disabled or draining.
+    /// The node takes no users: disabled, draining or leaving its pool.
     #[error("the server takes no users")]
     ServerUnavailable,
     /// The node is lost, or not in sync again.

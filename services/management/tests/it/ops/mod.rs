@@ -8,6 +8,7 @@ mod due;
 mod failover;
 mod hostile;
 mod intents;
+mod leaving;
 mod locks;
 mod lost_journal;
 mod moves;

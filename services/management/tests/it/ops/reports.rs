@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement};
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement, TransactionTrait as _};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::{
     domain::acks::MOST_RAISED,
@@ -29,7 +29,12 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use super::{actor, applied, create, enrol, issued, node, view};
-use crate::stack::{Stack, WithKey as _, json_of};
+use crate::{
+    database::number,
+    stack::{Stack, WithKey as _, json_of},
+};
+
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_user_is_synced_when_the_last_node_has_applied() {
@@ -90,6 +95,45 @@ async fn whoever_waits_is_told_the_state_when_both_nodes_ack_in_one_batch() {
     let (told, ()) = tokio::join!(waited, recorded);
     let told = told.expect("read").expect("she is there");
     assert!(told.user.synced && told.user.checksum.is_some(), "{told:?}");
+}
+
+/// A batch of acks that waits for one user keeps nobody from changing the others.
+#[tokio::test]
+async fn acks_that_wait_for_a_user_hold_up_no_other_one() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let (alice, bob) = (create(&stack, "alice").await, create(&stack, "bob").await);
+    let acks = [issued(&stack, &alice, 1).await, issued(&stack, &bob, 1).await];
+    let somebody = stack.app.db.begin().await.expect("begun");
+    let lock = "SELECT id FROM users WHERE username = 'bob' FOR UPDATE";
+    somebody.execute_unprepared(lock).await.expect("locked");
+    let meanwhile = async {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait::until(SOON, "the acks wait for bob", async || {
+            number(&stack.app.db, waits).await == 1
+        })
+        .await
+        .expect("they wait");
+        let suspend = UserChange {
+            active: Some(false),
+            ..UserChange::default()
+        };
+        let suspended = change_user(&stack.app, &actor(), &alice.user.username, suspend);
+        let suspended = tokio::time::timeout(SOON, suspended).await.expect("it waited");
+        let of_alice = &suspended.expect("suspended").placements[0];
+        assert_eq!(of_alice.applied_revision, 1, "her ack is recorded");
+        let of_bob = view(&stack, "bob").await.expect("there");
+        assert_eq!(of_bob.placements[0].applied_revision, 0);
+        somebody.rollback().await.expect("unlocked");
+    };
+    let (applied, ()) = tokio::join!(apply_reports(&stack.app, &acks, &[]), meanwhile);
+    let mut told = applied.expect("recorded").users;
+    told.sort();
+    let mut expected = vec![alice.user.key, bob.user.key];
+    expected.sort();
+    assert_eq!(told, expected);
+    assert!(view(&stack, "bob").await.expect("there").user.synced);
 }
 
 #[tokio::test]

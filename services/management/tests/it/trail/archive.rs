@@ -323,6 +323,29 @@ async fn two_at_once_exclude_each_other() {
 }
 
 #[tokio::test]
+async fn a_month_is_archived_while_partitions_are_made() {
+    let site = Site::make().await;
+    // What a management does every hour; it has read the default partition, and looks at all the others now.
+    let housekeeping = site.db.begin().await.expect("begun");
+    sea_orm::ConnectionTrait::execute_unprepared(&housekeeping, "SELECT audit_log_make_partitions(3)")
+        .await
+        .expect("made");
+    let archive = site.archive("2020-04");
+    let goes_on = async {
+        let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE d.datname = current_database() AND NOT granted";
+        until(&site.db, "the archive waits for the housekeeping", waits).await;
+        let look = "SELECT count(*) FROM audit_log_partitions()";
+        sea_orm::ConnectionTrait::execute_unprepared(&housekeeping, look)
+            .await
+            .expect("no deadlock");
+        housekeeping.commit().await.expect("ended");
+    };
+    let (archived, ()) = futures_util::future::join(archive, goes_on).await;
+    assert_eq!(archived.expect("archived").len(), 1);
+}
+
+#[tokio::test]
 async fn entries_of_readers_and_writers_go_on_while_a_month_is_archived() {
     let site = Site::make().await;
     let reader = site.db.begin().await.expect("begun");

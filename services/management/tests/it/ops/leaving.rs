@@ -1,0 +1,248 @@
+//! Users leave a node some at a time, when it is deregistered, moves to another pool, or is configured anew.
+
+use std::{future::Future, num::NonZeroU32, time::Duration};
+
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use vpnmanager_entities::placement::Role;
+use vpnmanager_management::{
+    domain::audit_action::AuditAction,
+    ops::{
+        credentials::revoke_node::NodeCredentials,
+        nodes::{
+            answer_sync::answer_sync,
+            change::{ChangeNodeError, NodeChange, change_node},
+            deregister::deregister_node,
+            leave::{Way, leave},
+            move_node::move_node,
+            read::get_node,
+        },
+        users::remove::remove_user,
+    },
+};
+use vpnmanager_nats::{
+    commands::Protocol,
+    endpoint::Endpoint,
+    sync::{SyncAnswer, SyncRequest},
+};
+use vpnmanager_testbed::wait;
+
+use super::{actor, audited, create, fleet, node, sync::request, totals::compare, view};
+use crate::{
+    database::{number, run},
+    stack::Stack,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A fleet of two without background tasks, and 1,201 users with their homes on node-1.
+async fn full() -> Stack {
+    let stack = fleet(2).await;
+    create(&stack, "alice").await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    run(
+        &stack.app.db,
+        "UPDATE placements SET role = CASE server_id WHEN 'node-1' THEN 'home' ELSE 'standby' END;
+         UPDATE users SET server_id = 'node-1';
+         WITH made AS (
+             INSERT INTO users (key, username, server_id, created_by)
+             SELECT gen_random_uuid(), 'user' || n, 'node-1', 'test' FROM generate_series(1, 1200) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision)
+         SELECT id, node, role, 1 FROM made, (VALUES ('node-1', 'home'), ('node-2', 'standby')) AS on_each (node, role)",
+    )
+    .await;
+    stack
+}
+
+/// Lets the change go on until it waits for the last user, whom somebody else is changing, and all others have left: `left` counts those that
+/// have not. Then alice loses her access although the change is not at its end.
+async fn ends_access_meanwhile<T>(stack: &Stack, left: &str, change: impl Future<Output = T>) -> T {
+    let db = &stack.app.db;
+    let somebody = db.begin().await.expect("begun");
+    let last = "SELECT id FROM users ORDER BY id DESC LIMIT 1 FOR UPDATE";
+    somebody.execute_unprepared(last).await.expect("locked");
+    let meanwhile = async {
+        wait::until(SOON, "one is left", async || number(db, left).await == 1)
+            .await
+            .expect("the others have left");
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait::until(SOON, "it waits for the last", async || number(db, waits).await == 1)
+            .await
+            .expect("it waits");
+        let alice = "alice".parse().expect("a username");
+        let removed = tokio::time::timeout(SOON, remove_user(&stack.app, &actor(), &alice)).await;
+        removed.expect("it waited").expect("removed");
+        assert_eq!(number(db, left).await, 1, "it is not at its end");
+        somebody.rollback().await.expect("unlocked");
+    };
+    let (done, ()) = tokio::join!(change, meanwhile);
+    assert_eq!(number(db, left).await, 0);
+    done
+}
+
+#[tokio::test]
+async fn a_deregistration_holds_up_no_revocation() {
+    let stack = full().await;
+    let node_1 = node("node-1");
+    let admin = actor();
+    let change = deregister_node(&stack.app, &admin, &node_1, NodeCredentials::Keep);
+
+    let left = "SELECT count(*) FROM placements WHERE server_id = 'node-1'";
+    ends_access_meanwhile(&stack, left, change).await.expect("deregistered");
+
+    assert!(get_node(&stack.app, &node_1).await.expect("read").is_none());
+    for username in ["user1", "user1200"] {
+        let user = view(&stack, username).await.expect("there");
+        assert_eq!(user.user.server_id, node("node-2"));
+        assert_eq!((user.placements.len(), user.placements[0].role), (1, Role::Home));
+        assert_eq!(user.placements[0].wanted_revision, user.user.revision);
+    }
+    let entries = audited(&stack, AuditAction::NodeDeregistered).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].details.as_deref(), Some("1201 users were homed on it"));
+    compare(&stack).await;
+}
+
+#[tokio::test]
+async fn a_move_holds_up_no_revocation() {
+    let stack = full().await;
+    let (node_1, sales) = (node("node-1"), node("sales"));
+    let admin = actor();
+    let change = move_node(&stack.app, &admin, &node_1, &sales);
+
+    let left = "SELECT count(*) FROM users WHERE server_id = 'node-1'";
+    let moved = ends_access_meanwhile(&stack, left, change).await.expect("moved");
+
+    assert_eq!(
+        (moved.server.pool.as_str(), moved.server.leaving_since),
+        ("sales", None)
+    );
+    let wanted = "SELECT count(*) FROM placements WHERE server_id = 'node-1' AND wanted_present";
+    assert_eq!(number(&stack.app.db, wanted).await, 0);
+    let entries = audited(&stack, AuditAction::NodeMoved).await;
+    assert_eq!(entries.len(), 1);
+    let details = "1201 users leave it, of whom 1201 were homed on it";
+    assert_eq!(entries[0].details.as_deref(), Some(details));
+    compare(&stack).await;
+}
+
+#[tokio::test]
+async fn a_changed_endpoint_holds_up_no_revocation() {
+    let stack = full().await;
+    let told = SyncRequest {
+        endpoint: Some(Endpoint {
+            host: None,
+            port: 443.try_into().expect("a port"),
+            protocol: Protocol::Tcp,
+            pool: node("default"),
+            capacity: NonZeroU32::new(50).expect("a number"),
+        }),
+        ..request("node-1")
+    };
+
+    let left = "SELECT count(*) FROM users WHERE (port, protocol) IS DISTINCT FROM (443, 'tcp')";
+    let answered = ends_access_meanwhile(&stack, left, answer_sync(&stack.app, &told)).await;
+
+    answered.expect("answered");
+    assert_eq!(audited(&stack, AuditAction::NodeEndpointChanged).await.len(), 1);
+}
+
+/// As it is after a management that died, or a caller that went away.
+#[tokio::test]
+async fn a_node_whose_way_was_interrupted_goes_on() {
+    let stack = fleet(3).await;
+    create(&stack, "alice").await;
+    run(
+        &stack.app.db,
+        "UPDATE servers SET leaving_since = now(), leaving_for = CASE name WHEN 'node-2' THEN 'sales' END
+         WHERE name IN ('node-1', 'node-2')",
+    )
+    .await;
+
+    let gone = async || get_node(&stack.app, &node("node-1")).await.expect("read").is_none();
+    wait::until(SOON, "the deregistered node is gone", gone)
+        .await
+        .expect("gone");
+    let moved = async || {
+        let found = get_node(&stack.app, &node("node-2")).await.expect("read");
+        let server = found.expect("there").server;
+        server.pool == "sales" && server.leaving_since.is_none()
+    };
+    wait::until(SOON, "the other one is in its pool", moved)
+        .await
+        .expect("moved");
+    let homed = async || view(&stack, "alice").await.expect("there").user.server_id == node("node-3");
+    wait::until(SOON, "alice is homed on the third", homed)
+        .await
+        .expect("homed");
+}
+
+#[tokio::test]
+async fn a_node_that_is_leaving_the_fleet_is_no_part_of_it() {
+    let stack = full().await;
+    run(
+        &stack.app.db,
+        "UPDATE servers SET leaving_since = now() WHERE name = 'node-1'",
+    )
+    .await;
+
+    let answer = answer_sync(&stack.app, &request("node-1")).await.expect("answered");
+    assert!(matches!(answer, SyncAnswer::Refused { .. }), "{answer:?}");
+    let changed = change_node(&stack.app, &actor(), &node("node-1"), NodeChange::Drain).await;
+    assert!(matches!(changed, Err(ChangeNodeError::UnknownServer)), "{changed:?}");
+    let moved = move_node(&stack.app, &actor(), &node("node-1"), &node("sales")).await;
+    assert!(moved.is_err());
+
+    // Who asks once more gets what was asked for.
+    let again = deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep).await;
+    again.expect("deregistered");
+    assert!(get_node(&stack.app, &node("node-1")).await.expect("read").is_none());
+    let entries = audited(&stack, AuditAction::NodeDeregistered).await;
+    assert!(entries.is_empty(), "it was recorded when it began");
+}
+
+#[tokio::test]
+async fn a_move_ends_where_it_is_taken_back_or_nobody_takes_the_users() {
+    let stack = full().await;
+    run(
+        &stack.app.db,
+        "UPDATE servers SET leaving_since = now(), leaving_for = 'sales' WHERE name = 'node-1'",
+    )
+    .await;
+    let back = move_node(&stack.app, &actor(), &node("node-1"), &node("default")).await;
+    let back = back.expect("it stays").server;
+    assert_eq!((back.pool.as_str(), back.leaving_since), ("default", None));
+    assert_eq!(
+        number(&stack.app.db, "SELECT count(*) FROM users WHERE server_id = 'node-1'").await,
+        1201
+    );
+
+    // The only other node was disabled while the users left.
+    run(
+        &stack.app.db,
+        "UPDATE servers SET leaving_since = now(), leaving_for = 'sales' WHERE name = 'node-1';
+         UPDATE servers SET enabled = false WHERE name = 'node-2'",
+    )
+    .await;
+    let blocked = leave(&stack.app, &node("node-1")).await;
+    assert_eq!(blocked.expect("done"), Way::Blocked);
+    let server = get_node(&stack.app, &node("node-1"))
+        .await
+        .expect("read")
+        .expect("there")
+        .server;
+    assert_eq!((server.pool.as_str(), server.leaving_since), ("default", None));
+    let details: Vec<_> = audited(&stack, AuditAction::NodeMoved)
+        .await
+        .into_iter()
+        .filter_map(|entry| entry.details)
+        .collect();
+    assert_eq!(
+        details,
+        [
+            "it stays after all",
+            "it stays: no other server of its pool takes its users any more"
+        ]
+    );
+}
