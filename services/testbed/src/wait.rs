@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// For what is promised within a second, on a machine that runs other tests at the same time. Tests print what they measured; the fault runs
+/// count what took longer than the second.
+pub const PROMISED_SECOND: Duration = Duration::from_secs(3);
+
 /// A condition did not come true in time.
 #[derive(Debug, thiserror::Error)]
 #[error("waited {} for {what} in vain{}", humantime::format_duration(*.waited), .last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]

@@ -11,6 +11,7 @@ use vpnmanager_testbed::{
     client::{Hostile, OpenvpnClient},
     ping::PingStream,
     wait,
+    wait::PROMISED_SECOND,
 };
 
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
     fleet::{Connected, Fleet, INSIDE, PORT, TOLD_TO_STOP},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+/// Without an answer for this long, a stream of pings has ended.
+const SILENCE: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
@@ -36,17 +38,14 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
     victim
         .client
         .log()
-        .wait_for(TOLD_TO_STOP, 1, SECOND)
+        .wait_for(TOLD_TO_STOP, 1, PROMISED_SECOND)
         .await
         .expect("the client is told");
-    let last = victims
-        .falls_silent(denied_at, 2 * SECOND, SOON)
-        .await
-        .expect("silence");
+    let last = victims.falls_silent(denied_at, SILENCE, SOON).await.expect("silence");
     // It goes on for a second to say goodbye to the server (`explicit-exit-notify`).
     victim.client.exited(SOON).await.expect("the client ends");
 
-    assert!(last < SECOND, "traffic flowed for {last:?} more");
+    assert!(last < PROMISED_SECOND, "traffic flowed for {last:?} more");
     assert_eq!(cut, CutSessions::done(1));
     agent.has_sessions(&[&bystander.name]).await;
     victim.client.restart().await.expect("restart");
@@ -100,9 +99,9 @@ async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
 
     let denied_at = SystemTime::now();
     agent.deny(&mallory).await;
-    let last = stream.falls_silent(denied_at, 2 * SECOND, SOON).await.expect("silence");
+    let last = stream.falls_silent(denied_at, SILENCE, SOON).await.expect("silence");
 
-    assert!(last < SECOND, "traffic flowed for {last:?} more");
+    assert!(last < PROMISED_SECOND, "traffic flowed for {last:?} more");
     assert!(
         hostile.ignored().await.expect("nft") > 0,
         "the client was told and did not listen"
@@ -138,7 +137,7 @@ async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() 
 
     client
         .log()
-        .wait_for(TOLD_TO_STOP, 1, 2 * SECOND)
+        .wait_for(TOLD_TO_STOP, 1, PROMISED_SECOND)
         .await
         .expect("cut as soon as the socket is back");
     agent.is(BackendState::Up).await;
@@ -160,7 +159,11 @@ async fn enforce_cuts_whoever_lost_his_file_by_another_hand() {
     let cut = agent.backend.enforce().await.expect("enforce");
 
     assert_eq!(cut, CutSessions::done(1));
-    client.log().wait_for(TOLD_TO_STOP, 1, SECOND).await.expect("cut");
+    client
+        .log()
+        .wait_for(TOLD_TO_STOP, 1, PROMISED_SECOND)
+        .await
+        .expect("cut");
     fleet.end(agent).await;
 }
 

@@ -31,8 +31,10 @@ pub async fn follow_endpoint(app: &App, server: &server::Model, told: &Endpoint)
     };
     let (port, protocol) = (after.public_port, after.public_protocol);
     loop {
-        let step = |tx| async move { follow_users(&tx, &server.name, port, protocol, Some(BATCH)).await };
-        if transact(&app.db, step).await? == 0 {
+        let followed = transact(&app.db, |tx| async move {
+            follow_users(&tx, &server.name, port, protocol, Some(BATCH)).await
+        });
+        if followed.await? == 0 {
             break;
         }
     }

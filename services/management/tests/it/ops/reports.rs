@@ -119,7 +119,8 @@ async fn acks_that_wait_for_a_user_hold_up_no_other_one() {
             active: Some(false),
             ..UserChange::default()
         };
-        let suspended = change_user(&stack.app, &actor(), &alice.user.username, suspend);
+        let admin = actor();
+        let suspended = change_user(&stack.app, &admin, &alice.user.username, suspend);
         let suspended = tokio::time::timeout(SOON, suspended).await.expect("it waited");
         let of_alice = &suspended.expect("suspended").placements[0];
         assert_eq!(of_alice.applied_revision, 1, "her ack is recorded");

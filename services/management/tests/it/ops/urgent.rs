@@ -365,5 +365,5 @@ async fn a_node_that_is_back_is_asked_at_once_although_it_takes_nothing_from_its
         placed(&stack, &bob).await.applied_revision == 2
     });
     let took = took.await.expect("applied");
-    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    assert!(took < wait::PROMISED_SECOND, "it took {took:?}");
 }

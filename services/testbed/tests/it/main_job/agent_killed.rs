@@ -60,7 +60,11 @@ async fn who_was_deleted_while_the_agent_was_dead_is_cut_as_it_starts() {
         site.stack.start_part(Part::Node(number)).await.unwrap();
     }
 
-    let last = alice.pings.falls_silent(started, super::site::CUT, SOON).await.unwrap();
+    let last = alice
+        .pings
+        .falls_silent(started, super::site::SILENCE, SOON)
+        .await
+        .unwrap();
     eprintln!(
         "measured: last ping answered {} ms after the agents' start began",
         last.as_millis()

@@ -1,15 +1,12 @@
 //! The node itself ends what has expired, to the second, whoever else is there.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait::PROMISED_SECOND};
 
-use super::site::{SOON, Site, Visitor, assert_synced};
-
-const TOLERANCE: Duration = Duration::from_secs(1);
-const SILENCE: Duration = Duration::from_secs(1);
+use super::site::{SILENCE, SOON, Site, Visitor, assert_synced};
 
 /// A user whose time is over after `lifetime`, connected, with profile and end.
 async fn guest(site: &Site, lifetime: TimeDelta) -> (Visitor, String, DateTime<Utc>) {
@@ -49,7 +46,7 @@ async fn ends_at(guest: &Visitor, end: DateTime<Utc>, case: &str) {
             early
         }
     };
-    assert!(off <= TOLERANCE, "{case}: the session ended {off:?} off its time");
+    assert!(off <= PROMISED_SECOND, "{case}: the session ended {off:?} off its time");
 }
 
 #[tokio::test]

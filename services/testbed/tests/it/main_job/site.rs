@@ -21,10 +21,8 @@ use super::profile;
 
 /// Long enough for anything that happens at all, on a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// Who is no longer allowed must be cut within this time.
-pub(crate) const CUT: Duration = Duration::from_secs(1);
 /// Without an answer for this long, a stream of pings has ended.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
 const LINES: usize = 15;
 /// Fifty streams at 50 ms would be what the machine is busy with.
 const CROWD_PING: Duration = Duration::from_millis(100);
@@ -207,7 +205,10 @@ impl Visitor {
     pub(crate) async fn is_cut(&self, since: SystemTime, by: &str) -> Duration {
         let cut = self.pings.falls_silent(since, SILENCE, SOON).await.unwrap();
         eprintln!("measured: last ping answered {} ms after {by} began", cut.as_millis());
-        assert!(cut < CUT, "the session lived on for {cut:?} after {by}");
+        assert!(
+            cut < wait::PROMISED_SECOND,
+            "the session lived on for {cut:?} after {by}"
+        );
         cut
     }
 
