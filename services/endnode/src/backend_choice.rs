@@ -30,7 +30,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             let expected = Expected {
                 allow_dir: dir.allow(),
                 control_socket: socket,
-                port: config.public_port.get(),
+                port: config.openvpn_port().get(),
                 protocol: config.protocol,
                 ipv6: config.public_host.as_ref().is_some_and(is_ipv6),
                 ca: dir.ca(),
@@ -48,7 +48,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
                 .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
             let conf = ServerConf {
-                port: config.public_port.get(),
+                port: config.openvpn_port().get(),
                 protocol: config.protocol,
                 ipv6: kernel_has_ipv6(),
                 network: config

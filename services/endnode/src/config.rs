@@ -1,6 +1,10 @@
 //! The agent's configuration: flag, environment, `endnode-config.json`, default, in that order.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -127,6 +131,12 @@ const OPENVPN: &[Setting] = &[
     )
     .default("10.8.0.0/16"),
     Setting::new(
+        "openvpn.port",
+        "OPENVPN_PORT",
+        "Where OpenVPN listens, if that is not PUBLIC_PORT: a router, a load balancer or a container's port map forwards the one to the other",
+        "a port, 1 to 65535",
+    ),
+    Setting::new(
         "openvpn.max_clients",
         "OPENVPN_MAX_CLIENTS",
         "The most clients at once",
@@ -190,7 +200,7 @@ pub struct Config {
     /// PUBLIC_HOST.
     pub public_host: Option<Host>,
     /// PUBLIC_PORT, 1194.
-    pub public_port: std::num::NonZeroU16,
+    pub public_port: NonZeroU16,
     /// PROTOCOL, udp.
     pub protocol: Protocol,
     /// POOL, default.
@@ -232,6 +242,11 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// Where OpenVPN listens.
+    pub fn openvpn_port(&self) -> NonZeroU16 {
+        self.openvpn.port.unwrap_or(self.public_port)
+    }
 }
 
 /// How the node's OpenVPN runs.
@@ -243,6 +258,8 @@ pub struct OpenvpnConfig {
     pub binary: PathBuf,
     /// OPENVPN_NETWORK, 10.8.0.0/16.
     pub network: String,
+    /// OPENVPN_PORT; without it OpenVPN listens on PUBLIC_PORT.
+    pub port: Option<NonZeroU16>,
     /// OPENVPN_MAX_CLIENTS, 1000.
     pub max_clients: NonZeroU32,
     /// OPENVPN_RUN_DIR, /run/vpnmanager.

@@ -108,7 +108,7 @@ fn check_endpoint(conf: &Directives, expected: &Expected, findings: &mut Vec<Fin
         && !heard.iter().any(|listener| listener.port == wanted)
     {
         findings.push(warning(format!(
-            "set `port {wanted}`: profiles name that, and nobody reaches {} unless something forwards the one to the other",
+            "set `port {wanted}`, which the agent's configuration says, or OPENVPN_PORT={}: nobody reaches this server unless something forwards the one to the other",
             first.port
         )));
     }

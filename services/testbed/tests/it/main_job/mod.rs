@@ -21,6 +21,7 @@ mod interrupted;
 mod crowd;
 mod enrolment;
 mod foreign;
+mod forwarded;
 mod local_api;
 mod local_delete;
 mod secrets;
