@@ -13,7 +13,7 @@ pub(crate) struct Scale {
     /// Users to create before anything is measured
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
     pub(super) users: u32,
-    /// Seconds of standing idle, and of creates beside suspensions
+    /// Seconds of standing idle, and of creates beside what ends access
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(super) seconds: u64,
     /// Folder for the result, a JSON file
@@ -31,7 +31,10 @@ pub(super) struct Measured {
     pub(super) views: Beside,
     /// Percent of a core by program.
     pub(super) idle_percent: Vec<(String, f64)>,
-    pub(super) suspensions: Vec<(&'static str, Ended)>,
+    /// Suspensions, deletions and revoked profiles in turn, beside something else.
+    pub(super) endings: Vec<(&'static str, Ended)>,
+    /// Until a node that holds all users was deregistered.
+    pub(super) deregistered_seconds: f64,
     pub(super) resyncs: Resyncs,
     pub(super) memory_mib: Vec<(String, f64)>,
 }
@@ -43,7 +46,7 @@ pub(super) struct Beside {
     pub(super) floor: Summary,
 }
 
-/// Suspensions, and their floor of the same minute.
+/// What ended access, and its floor of the same minute.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Ended {
     /// Until no node lets the user in.

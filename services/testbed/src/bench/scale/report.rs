@@ -19,7 +19,7 @@ pub(super) fn table(measured: &Measured) -> String {
         format!("created and applied: {:.0} users/s", measured.created_per_second),
         beside("look at one node", &measured.views),
     ];
-    for (what, row) in &measured.suspensions {
+    for (what, row) in &measured.endings {
         let Ended {
             refused,
             answered,
@@ -27,7 +27,7 @@ pub(super) fn table(measured: &Measured) -> String {
         } = *row;
         for (until, ours) in [("refused everywhere", refused), ("answered", answered)] {
             lines.push(beside(
-                &format!("suspend until {until}; beside: {what}"),
+                &format!("suspend, delete or revoke until {until}; beside: {what}"),
                 &Beside { ours, floor },
             ));
         }
@@ -43,6 +43,10 @@ pub(super) fn table(measured: &Measured) -> String {
             round.held_seconds, round.known_seconds
         ));
     }
+    lines.push(format!(
+        "a node with all users is deregistered after {:.1} s",
+        measured.deregistered_seconds
+    ));
     let named = |values: &[(String, f64)], unit: &str| {
         let values = values.iter().map(|(name, value)| format!("{name} {value:.1}{unit}"));
         values.collect::<Vec<_>>().join(", ")

@@ -35,13 +35,13 @@ use crate::{
 
 /// Clients that create users at the same time.
 const CLIENTS: u16 = 64;
-/// Looks at a node, and suspensions in a row.
+/// Looks at a node, and the floor of what ends access.
 const SAMPLES: usize = 200;
-/// Between two suspensions beside other work.
+/// Between two users who lose their access beside other work.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks at the allow-lists.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long a suspension may take until every node has applied it; after that it has failed.
+/// How long it may take until every node has applied it; after that it has failed.
 const WAIT: Duration = Duration::from_secs(30);
 /// How long everything may take that the measurements wait for.
 const PATIENCE: Duration = Duration::from_secs(1200);
@@ -87,12 +87,12 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     screen::done("Stand idle", "", started.elapsed());
 
     let allow = stack.nodes().map(|node| node.allow_dir()).collect();
-    let suspensions = Suspensions::new(&api, allow);
+    let mut endings = Endings::new(&api, allow);
     let mut rows = Vec::new();
-    let mut ending = suspensions.begin(&suspender).await?;
+    let mut ending = endings.begin(&suspender).await?;
     ending.beside(nothing()).await?;
     rows.push(("nothing else", ending.end()));
-    let mut ending = suspensions.begin(&suspender).await?;
+    let mut ending = endings.begin(&suspender).await?;
     let (creator, length) = (Arc::new(Creator::named(stack, "bulk")), scale.length());
     let creates = closed_loop(32, length, move || {
         let creator = Arc::clone(&creator);
@@ -104,7 +104,7 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     let users = endnode(&api).await?["sync"]["wanted"].as_i64().unwrap_or_default();
     let floor_seconds = floor::pull_and_write(stack, LOST, users).await?.as_secs_f64();
     let mut resyncs = Vec::with_capacity(LOSSES);
-    let mut ending = suspensions.begin(&suspender).await?;
+    let mut ending = endings.begin(&suspender).await?;
     for _ in 0..LOSSES {
         let node = lose_journal(stack).await?;
         let began = Instant::now();
@@ -127,6 +127,21 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         screen::done("Make a node whole again", "", began.elapsed());
     }
     rows.push(("a node gets everything again", ending.end()));
+    let memory_mib = Parties::of(stack).memory();
+    // Whoever loses access from here on is on the other node only, or is on both still.
+    endings.allow.truncate(1);
+    let mut ending = endings.begin(&suspender).await?;
+    let began = Instant::now();
+    let deregister = async {
+        let answer = api
+            .post(&format!("/api/endnodes/{LOST}/deregister"), &json!({}))
+            .await?;
+        answer.success()?;
+        Ok(())
+    };
+    ending.beside(deregister).await?;
+    let deregistered_seconds = began.elapsed().as_secs_f64();
+    rows.push(("a node is deregistered", ending.end()));
     Ok(Measured {
         at: chrono::Utc::now(),
         options: scale.clone(),
@@ -134,13 +149,14 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         created_per_second,
         views,
         idle_percent,
-        suspensions: rows,
+        endings: rows,
+        deregistered_seconds,
         resyncs: Resyncs {
             rounds: resyncs,
             floor_seconds,
             users,
         },
-        memory_mib: Parties::of(stack).memory(),
+        memory_mib,
     })
 }
 
@@ -249,7 +265,7 @@ async fn known(api: &Api, began: Instant) -> anyhow::Result<f64> {
     let whole = async || {
         let node = endnode(api).await.map_err(|error| error.to_string())?;
         let sync = &node["sync"];
-        // What suspensions have pending is not counted.
+        // What is pending of those who lose their access is not counted.
         let holds = node["health"]["users"] == sync["wanted"] && node["health"]["complete"] == true;
         let pending = sync["pending"].as_i64().unwrap_or(i64::MAX);
         if holds && pending < 10 {
@@ -262,7 +278,7 @@ async fn known(api: &Api, began: Instant) -> anyhow::Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-/// How long suspensions took.
+/// How long it took to end access.
 #[derive(Default)]
 struct Taken {
     /// Until no node lets the user in.
@@ -271,15 +287,15 @@ struct Taken {
     answered: Latencies,
 }
 
-/// Suspends users, each once.
-struct Suspensions {
+/// Ends the access of users, of each once: one is suspended, the next deleted, and of the next the profile is revoked.
+struct Endings {
     api: Api,
     /// The allow-list of each node.
     allow: Vec<PathBuf>,
     next: AtomicU32,
 }
 
-impl Suspensions {
+impl Endings {
     fn new(api: &Api, allow: Vec<PathBuf>) -> Self {
         Self {
             api: api.clone(),
@@ -291,16 +307,17 @@ impl Suspensions {
     /// Measures the floor.
     async fn begin(&self, floor: &floor::Suspender) -> anyhow::Result<Ending<'_>> {
         Ok(Ending {
-            suspensions: self,
+            endings: self,
             started: Instant::now(),
             floor: floor.measure(SAMPLES).await?.summary(),
             taken: Taken::default(),
         })
     }
 
-    async fn suspend(&self, taken: &mut Taken, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn end(&self, taken: &mut Taken, stop: &CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            let name = format!("{}{:07}", Creator::PREFIX, self.next.fetch_add(1, Ordering::Relaxed));
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}{number:07}", Creator::PREFIX);
             let user = self.api.user(&name).await?.expect(200)?.body;
             let profile = Path::new(user["ovpn_path"].as_str().context("a user without profile")?);
             let credential = profile.file_stem().context("a profile without name")?;
@@ -317,14 +334,25 @@ impl Suspensions {
                 }
                 Ok(began.elapsed())
             };
-            let suspend = json!({ "active": false });
             let answered = async {
-                let answer = self.api.change_user(&name, &suspend, Some(WAIT)).await?.expect(200)?;
-                ensure!(
-                    answer.body["synced"] == true,
-                    "not applied in {WAIT:?}: {}",
-                    answer.text
-                );
+                let answer = match number % 3 {
+                    0 => {
+                        self.api
+                            .change_user(&name, &json!({ "active": false }), Some(WAIT))
+                            .await
+                    }
+                    1 => self.api.delete_user(&name, Some(WAIT)).await,
+                    _ => {
+                        let revoke = json!({ "old_profiles": "revoke" });
+                        self.api.reissue_profile(&name, &revoke, Some(WAIT)).await
+                    }
+                };
+                let answer = answer?.success()?;
+                let nodes = answer.body["nodes"].as_array().context("an answer without nodes")?;
+                let applied = nodes
+                    .iter()
+                    .all(|node| node["applied_revision"] == node["wanted_revision"]);
+                ensure!(applied, "not applied in {WAIT:?}: {}", answer.text);
                 Ok(began.elapsed())
             };
             let (refused, answered) = tokio::try_join!(refused, answered)?;
@@ -336,16 +364,16 @@ impl Suspensions {
     }
 }
 
-/// Suspensions in the same circumstances.
+/// What was ended in the same circumstances.
 struct Ending<'a> {
-    suspensions: &'a Suspensions,
+    endings: &'a Endings,
     started: Instant,
     floor: Summary,
     taken: Taken,
 }
 
 impl Ending<'_> {
-    /// Suspends one user after the other while something else is done.
+    /// Ends the access of one user after the other while something else is done.
     async fn beside(&mut self, other: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let until = stop.clone().drop_guard();
@@ -354,8 +382,8 @@ impl Ending<'_> {
             drop(until);
             done
         };
-        let (done, suspended) = tokio::join!(other, self.suspensions.suspend(&mut self.taken, &stop));
-        done.and(suspended)
+        let (done, ended) = tokio::join!(other, self.endings.end(&mut self.taken, &stop));
+        done.and(ended)
     }
 
     fn end(self) -> Ended {
@@ -364,7 +392,7 @@ impl Ending<'_> {
             "refused everywhere: p50 {:.1} ms, p99 {:.1} ms",
             refused.p50_ms, refused.p99_ms
         );
-        screen::done("Suspend", &result, self.started.elapsed());
+        screen::done("End access", &result, self.started.elapsed());
         Ended {
             refused,
             answered,
