@@ -1,4 +1,4 @@
-//! Who of the nodes is connected, and how much each connection has sent: what the servers say.
+//! Who of the nodes is connected, or was a moment ago, and how much each connection has sent: what the servers say.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ const OTHERS_WITHIN: Duration = Duration::from_millis(300);
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// The most connections that one server lists.
 const LIMIT: usize = 65_536;
+/// `ConnAll` of nats-server (`ConnzOptions`): open connections, and the last ones that were closed (10,000 by default).
+const OPEN_AND_CLOSED: u8 = 2;
 
 /// One connection of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct NodeConnection {
     pub key: NodePublicKey,
     /// The server and its number for the connection: together they name it for as long as it lives.
     pub id: (String, u64),
+    /// Whether it has ended.
+    pub is_closed: bool,
     /// Messages that it has sent.
     pub messages: u64,
     /// Bytes in them.
@@ -69,16 +73,19 @@ struct Connection {
     in_msgs: u64,
     #[serde(default)]
     in_bytes: u64,
+    /// When it ended.
+    #[serde(default)]
+    stop: Option<String>,
 }
 
-/// The connections of the nodes' account, of every server that answers in time. `system` is a user of the system account.
+/// The connections of the nodes' account, open or closed, of every server that answers in time. `system` is a user of the system account.
 pub async fn list_node_connections(
     system: &Client,
     nodes: &AccountKey,
 ) -> Result<Vec<NodeConnection>, ListConnectionsError> {
     let inbox = system.new_inbox();
     let mut answers = system.subscribe(inbox.clone()).await.map_err(ask)?;
-    let question = json!({ "auth": true, "acc": nodes.as_str(), "limit": LIMIT }).to_string();
+    let question = json!({ "auth": true, "acc": nodes.as_str(), "limit": LIMIT, "state": OPEN_AND_CLOSED }).to_string();
     let subject = "$SYS.REQ.SERVER.PING.CONNZ";
     system
         .publish_with_reply(subject, inbox, question.into())
@@ -94,6 +101,7 @@ pub async fn list_node_connections(
             Some(NodeConnection {
                 key: connection.authorized_user.parse().ok()?,
                 id: (server.id.clone(), connection.cid),
+                is_closed: connection.stop.is_some(),
                 messages: connection.in_msgs,
                 bytes: connection.in_bytes,
             })

@@ -8,6 +8,10 @@ use std::{
 
 use vpnmanager_nats::security::{connections::NodeConnection, keys::NodePublicKey};
 
+/// In the time between two looks a node may open so many times the connections that it may have. An honest one opens one, and a few more where
+/// the network is bad.
+const OPENED: u64 = 5;
+
 /// What one node may have and send.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -28,20 +32,24 @@ pub struct Traffic {
 #[derive(Default)]
 struct Sum {
     connections: u64,
+    opened: u64,
     messages: u64,
     bytes: u64,
 }
 
 impl Traffic {
-    /// The keys that are beyond a limit, each with the reason for people. `since` is the time since the last look; the first one counts
-    /// connections only, because nothing says when the messages were sent.
+    /// The keys that are beyond a limit, each with the reason for people. `now` holds closed connections too, because what was sent on one counts
+    /// wherever it is sent next. `since` is the time since the last look; the first one counts open connections only, because nothing says when
+    /// the messages were sent.
     pub fn look(&mut self, now: &[NodeConnection], since: Duration, limits: Limits) -> Vec<(NodePublicKey, String)> {
         let mut sums: BTreeMap<&NodePublicKey, Sum> = BTreeMap::new();
         for connection in now {
             let sum = sums.entry(&connection.key).or_default();
-            sum.connections += 1;
+            sum.connections += u64::from(!connection.is_closed);
             let Some(before) = &self.before else { continue };
-            let (messages, bytes) = before.get(&connection.id).copied().unwrap_or_default();
+            let known = before.get(&connection.id).copied();
+            sum.opened += u64::from(known.is_none());
+            let (messages, bytes) = known.unwrap_or_default();
             sum.messages += connection.messages.saturating_sub(messages);
             sum.bytes += connection.bytes.saturating_sub(bytes);
         }
@@ -50,6 +58,9 @@ impl Traffic {
         let excess = |sum: &Sum| {
             if sum.connections > most(limits.connections) {
                 return Some(format!("it has {} connections", sum.connections));
+            }
+            if sum.opened > most(limits.connections) * OPENED {
+                return Some(format!("it opened {} connections in {seconds} s", sum.opened));
             }
             let (messages, bytes) = (sum.messages / seconds, sum.bytes / seconds);
             if messages > most(limits.messages) {
@@ -86,6 +97,7 @@ mod tests {
         NodeConnection {
             key: key.clone(),
             id: ("server".to_owned(), cid),
+            is_closed: false,
             messages,
             bytes,
         }
@@ -111,6 +123,33 @@ mod tests {
         let third = [connection(&quiet, 1, 1_000_600, 20_000), connection(&busy, 3, 200, 0)];
         let quiet_now = (quiet, "it sends 3000 bytes in a second".to_owned());
         assert_eq!(traffic.look(&third, five, limits()), [quiet_now]);
+    }
+
+    #[test]
+    fn what_was_sent_on_connections_that_are_closed_counts_and_so_does_opening_them() {
+        let key = NodePublicKey::of(&KeyPair::new_user()).expect("a user key");
+        let closed = |cid, messages| NodeConnection {
+            is_closed: true,
+            ..connection(&key, cid, messages, 0)
+        };
+        let five = Duration::from_secs(5);
+        let mut traffic = Traffic::default();
+        let long_ago = [1, 2, 3].map(|cid| closed(cid, 1_000_000));
+        assert_eq!(traffic.look(&long_ago, five, limits()), []);
+
+        let in_turn = [
+            closed(3, 1_000_000),
+            closed(4, 300),
+            closed(5, 300),
+            connection(&key, 6, 0, 0),
+        ];
+        let busy = (key.clone(), "it sends 120 messages in a second".to_owned());
+        assert_eq!(traffic.look(&in_turn, five, limits()), [busy]);
+
+        let churned: Vec<NodeConnection> = (7..18).map(|cid| closed(cid, 0)).collect();
+        let opened = (key.clone(), "it opened 11 connections in 5 s".to_owned());
+        assert_eq!(traffic.look(&churned, five, limits()), [opened]);
+        assert_eq!(traffic.look(&churned, five, limits()), []);
     }
 
     #[test]

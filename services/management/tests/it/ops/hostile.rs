@@ -105,6 +105,25 @@ async fn an_offset_that_leads_out_of_time_does_not_keep_a_node_from_being_heard(
     assert!(is_healthy(&stack).await);
 }
 
+/// Each is a time that a message may name.
+#[tokio::test]
+async fn times_that_are_far_apart_do_not_keep_a_node_from_being_heard() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let honest = heartbeat("node-1", OpenvpnState::Up);
+    let at = |time: &str| {
+        let mut odd = honest.clone();
+        odd.heartbeat.at = time.parse().expect("a time");
+        odd
+    };
+    for received in [at("9999-12-31T23:59:59Z"), at("1970-01-01T00:00:01Z"), honest.clone()] {
+        record_heartbeats(&stack.app.db, stack.app.config.health, &[received])
+            .await
+            .expect("recorded");
+    }
+    assert!(is_healthy(&stack).await);
+}
+
 async fn server_of(stack: &Stack, id: &str) -> server::Model {
     let view = get_node(&stack.app, &node(id)).await.expect("read");
     view.expect("there").server
@@ -249,6 +268,29 @@ async fn a_node_with_too_many_connections_is_cut_off() {
     assert_eq!(server.over_budget.as_deref(), Some("it has 3 connections"));
     assert!(is_connected(&honest), "another node keeps its connection");
     assert_eq!(server_of(&stack, "node-2").await.cut_off_until, None);
+}
+
+/// Each connection is closed before anybody looks.
+#[tokio::test]
+async fn a_node_that_sends_on_one_connection_after_the_other_is_cut_off() {
+    let stack = Stack::start_with(&[("BUDGET_TRAFFIC", "100"), ("BUDGET_CUT_OFF_FOR", "3s")]).await;
+    let key = KeyPair::new_user();
+    let first = connect_with(&stack, "node-1", &key).await;
+    let cut = async || {
+        let again = join_as(&stack, "node-1", &key, &first.jwt).await;
+        for _ in 0..2_000 {
+            let subject = subjects::health(&node("node-1"));
+            again.client.publish(subject, "".into()).await.expect("published");
+        }
+        again.client.drain().await.expect("drained");
+        let server = server_of(&stack, "node-1").await;
+        server
+            .over_budget
+            .is_some_and(|what| what.contains("messages in a second"))
+    };
+    wait::until(Duration::from_secs(30), "the node to be cut off", cut)
+        .await
+        .expect("cut off");
 }
 
 #[tokio::test]
