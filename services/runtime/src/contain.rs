@@ -9,8 +9,12 @@ use futures_util::FutureExt as _;
 use thiserror::Error;
 use tracing::error;
 
+use crate::log_limit::LogLimit;
+
 /// How many panics this process has contained.
 static CONTAINED: AtomicU64 = AtomicU64::new(0);
+
+static LINES: LogLimit = LogLimit::lines("the handling of a message panicked", 5);
 
 /// The handling of a message panicked.
 #[derive(Debug, Error)]
@@ -28,7 +32,15 @@ pub async fn contain<T>(handling: &'static str, run: impl Future<Output = T>) ->
     AssertUnwindSafe(run).catch_unwind().await.map_err(|panic| {
         let message = message_of(panic.as_ref());
         let panics = CONTAINED.fetch_add(1, Ordering::Relaxed) + 1;
-        error!(handling, panic = message, panics, "The handling of a message panicked");
+        if let Some(times) = LINES.admit() {
+            error!(
+                handling,
+                panic = message,
+                panics,
+                times,
+                "The handling of a message panicked"
+            );
+        }
         Panicked { handling, message }
     })
 }

@@ -8,13 +8,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::backoff::{Backoff, jittered};
+use crate::{
+    backoff::{Backoff, jittered},
+    contain::contain,
+};
 
 /// Brings the world nearer to what should be. Takes no input and may run at any time, any number of times.
 ///
 /// A closure that starts an async operation is one too; an operation that gives `()` has nothing left to do.
 pub trait Reconciler: Send {
-    /// One run. The driver logs an error once for each change of state, and repeats the run.
+    /// One run. The driver logs an error once for each change of state, and repeats the run, also after a panic.
     fn reconcile(&mut self) -> impl Future<Output = anyhow::Result<Next>> + Send;
 }
 
@@ -111,7 +114,8 @@ pub async fn drive<R: Reconciler>(
 ) -> anyhow::Result<()> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
-        let wait = match reconciler.reconcile().await {
+        let run = contain("a run of a reconciler", reconciler.reconcile()).await;
+        let wait = match run.unwrap_or_else(|panicked| Err(panicked.into())) {
             Ok(next) => {
                 if failures > 0 {
                     info!(

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, ids::NodeId};
-use vpnmanager_runtime::{contain::contain, error_chain::chain};
+use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
 
 use crate::{
     app::App,
@@ -28,6 +28,8 @@ use crate::{
 const HANDLING: &str = "recording heartbeats";
 /// The most runs of one node in one transaction: the agent, one that was just restarted, and clones.
 const MOST_RUNS: usize = 4;
+
+static UNRECORDED: LogLimit = LogLimit::lines("recording a heartbeat failed", 5);
 
 /// The heartbeats that are not recorded yet. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -120,8 +122,12 @@ async fn record_each(app: &App, received: Vec<Received>) {
         let node = one.heartbeat.node.clone();
         match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &[one])).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(node.id = %node, error = %chain(&error), "Recording a heartbeat failed"),
-            Err(panicked) => warn!(node.id = %node, error = %chain(&panicked), "Dropping a heartbeat"),
+            Ok(Err(error)) => {
+                if let Some(times) = UNRECORDED.admit() {
+                    warn!(times, node.id = %node, error = %chain(&error), "Recording a heartbeat failed");
+                }
+            }
+            Err(_panicked) => debug!(node.id = %node, "Dropping a heartbeat"),
         }
     }
 }

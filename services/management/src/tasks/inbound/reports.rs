@@ -73,7 +73,9 @@ pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: Canc
 /// Deletes tombstones beside the recording, so that no report waits for it. What is left at the end stays until its time to live ends.
 async fn forget(app: &App, mut due: mpsc::Receiver<AckedTombstone>) {
     stream::poll_fn(|context| due.poll_recv(context))
-        .for_each_concurrent(FORGOTTEN_AT_ONCE, |tombstone| forget_one(app, tombstone))
+        .for_each_concurrent(FORGOTTEN_AT_ONCE, async |tombstone| {
+            contain("deleting a tombstone", forget_one(app, tombstone)).await.ok();
+        })
         .await;
 }
 
@@ -104,9 +106,10 @@ impl Recorder<'_> {
     async fn work_off(&mut self, deliveries: Vec<Delivery>) {
         let mut received = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            match delivery.report() {
-                Ok(report) => received.push(Received { delivery, report }),
-                Err(error) => {
+            match contain("reading a report", async { delivery.report() }).await {
+                Ok(Ok(report)) => received.push(Received { delivery, report }),
+                Err(_panicked) => settle(delivery.terminate()).await,
+                Ok(Err(error)) => {
                     if let Some(times) = UNDECODABLE.admit() {
                         error!(times, subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that cannot be decoded");
                     }
@@ -133,7 +136,7 @@ impl Recorder<'_> {
         }
         match contain("recording reports", apply_reports(app, &acks, &events)).await {
             Ok(Ok(applied)) => {
-                follow_up::tell(app, &applied).await;
+                contain("telling who waits", follow_up::tell(app, &applied)).await.ok();
                 join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
                 self.forget(applied.tombstones);
             }
