@@ -85,6 +85,8 @@ pub struct Model {
     pub leaving_since: Option<DateTimeUtc>,
     /// The pool that it moves to when its users have left; `None` while it leaves: it is deregistered.
     pub leaving_for: Option<String>,
+    /// When its port or transport changed last.
+    pub endpoint_changed_at: Option<DateTimeUtc>,
 }
 
 impl Model {

@@ -29,6 +29,8 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261128_000036_emptied"),
     sql!("m20261129_000040_marked_upto"),
     sql!("m20261129_000041_leaving"),
+    sql!("m20261129_000042_urgent_newest"),
+    sql!("m20261129_000043_endpoint_changed"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -110,7 +110,7 @@ const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 /// PostgreSQL ends the transaction of a replica that stopped in the middle of it, so that its locks keep nobody for ever: whether the
 /// replica is frozen (the first), or its machine is gone (the others; seconds).
 const ABANDONED: [(&str, &str); 4] = [
-    ("idle_in_transaction_session_timeout", "15s"),
+    ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),

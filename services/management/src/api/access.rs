@@ -48,15 +48,8 @@ pub(super) trait Needs: Send + Sync {
 #[derive(Debug)]
 pub(super) struct AdminRole;
 
-/// Admits keys of every role.
-#[derive(Debug)]
-pub(super) struct EveryRole;
-
 /// A caller with an admin key.
 pub(super) type Admin = Authorized<AdminRole>;
-
-/// A caller with a key of the admin or the node role.
-pub(super) type AnyRole = Authorized<EveryRole>;
 
 /// A caller with a key of either role, or without a key: for operations that also accept another proof, such as a join token.
 #[derive(Debug)]
@@ -119,12 +112,6 @@ impl Needs for AdminRole {
                 "a key of the node role may only register nodes and report their health",
             )),
         }
-    }
-}
-
-impl Needs for EveryRole {
-    fn admit(_role: Role) -> Result<(), ApiError> {
-        Ok(())
     }
 }
 

@@ -81,10 +81,16 @@ fn first(spoken: Spoken) -> Run {
 
 fn follow(known: &Run, spoken: Spoken) -> Run {
     let offset = known.offset.min(spoken.heard - spoken.at);
+    // No message was on its way for longer. Times that are far apart, each possible by itself, lead to where no database follows.
+    let earliest = spoken.heard - TimeDelta::days(1);
     Run {
         last_heard: known.last_heard.max(spoken.heard),
         // An offset that was recorded before times were bounded may lead nowhere.
-        last_sent: spoken.at.checked_add_signed(offset).unwrap_or(spoken.heard),
+        last_sent: spoken
+            .at
+            .checked_add_signed(offset)
+            .unwrap_or(spoken.heard)
+            .max(earliest),
         previous_sent: known.last_sent,
         offset,
         ..known.clone()
@@ -154,6 +160,31 @@ mod tests {
             assert_eq!(refused, [false, false, true, true, true], "skew {skew}");
             assert!(is_cloned(&known.runs, known.start + TimeDelta::seconds(25)));
             assert!(!is_cloned(&known.runs, known.start + TimeDelta::seconds(99)));
+        }
+    }
+
+    /// PostgreSQL holds times from 4713 BC on.
+    #[test]
+    fn times_that_are_far_apart_lead_to_no_time_long_ago() {
+        let (now, instance) = (Utc::now(), AgentInstance::new());
+        let at = |year: i32| {
+            chrono::NaiveDate::from_ymd_opt(year, 1, 1)
+                .expect("a date")
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc()
+        };
+        let mut runs = Vec::new();
+        for year in [9999, 1970, 9999, 1970] {
+            let run = hear(
+                &runs,
+                Spoken {
+                    instance,
+                    at: at(year),
+                    heard: now,
+                },
+            );
+            assert!(now - run.last_sent <= TimeDelta::days(1), "{run:?}");
+            runs = vec![run];
         }
     }
 

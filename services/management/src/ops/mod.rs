@@ -20,6 +20,7 @@ pub mod busy;
 pub(crate) mod columns;
 pub mod due;
 pub mod housekeeping;
+mod in_batches;
 pub mod read_audit;
 pub mod sqlstate;
 pub mod transact;

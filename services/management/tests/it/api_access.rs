@@ -115,7 +115,7 @@ async fn the_admin_key_opens_everything_in_either_header() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() {
+async fn a_key_of_the_node_role_registers_nodes_and_speaks_for_none_of_them() {
     let stack = Stack::start().await;
     stack.add_key("node-key", Role::Node).await;
     let client = stack.client();
@@ -127,8 +127,6 @@ async fn a_key_of_the_node_role_registers_nodes_and_reports_their_health_only() 
         let expected = match operation.2.as_str() {
             "get_health" => StatusCode::OK,
             "register_endnode" => StatusCode::CREATED,
-            // There is no such server.
-            "report_endnode_health" => StatusCode::NOT_FOUND,
             // No caller sends a signature.
             "tell_endnode_standing" => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,

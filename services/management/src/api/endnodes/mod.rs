@@ -16,7 +16,7 @@ use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::access::{Admin, AnyRole, OptionalRole, Origin};
+use super::access::{Admin, OptionalRole, Origin};
 use super::failure;
 use super::scalars::ServerIdText;
 use super::tags::Tag;
@@ -154,12 +154,12 @@ impl EndnodesApi {
 
     /// Report an end-node's health
     ///
-    /// Agents report over the bus; this operation is for your own monitoring. A field that is left out keeps the last reported value, except
-    /// `detail`, which is cleared.
+    /// Agents report over the bus; this operation is for your own monitoring, with an admin key: a key of the role `node` belongs to no node, so it
+    /// must not speak for one. A field that is left out keeps the last reported value, except `detail`, which is cleared.
     #[oai(path = "/:server_id/health", method = "post", operation_id = "report_endnode_health")]
     async fn health(
         &self,
-        _caller: AnyRole,
+        _admin: Admin,
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,

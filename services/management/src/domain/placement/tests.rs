@@ -50,6 +50,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         asked_pool: None,
         leaving_since: None,
         leaving_for: None,
+        endpoint_changed_at: None,
     }
 }
 

@@ -245,7 +245,7 @@ async fn renew(
         .map(|user| user.id)
         .collect();
     let moves = choose_homes(transaction, &at_home, Heirs::Any).await?;
-    hand_over(transaction, &moves).await?;
+    hand_over(transaction, &moves, Urgency::EndsAccess).await?;
     let mut next: BTreeMap<i64, (NodeId, Next)> = moves
         .into_iter()
         .map(|change| (change.user_id, (change.to, Next::Given)))

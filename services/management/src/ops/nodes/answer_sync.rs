@@ -15,6 +15,8 @@ use vpnmanager_nats::{
     topology::{HeldCommand, TopologyError},
 };
 
+use vpnmanager_runtime::log_limit::LogLimit;
+
 use crate::{
     app::App,
     domain::{
@@ -34,6 +36,9 @@ use crate::{
         transact::transact,
     },
 };
+
+static RESYNCS: LogLimit = LogLimit::lines("a node gets all its commands again", 10);
+static DIFFERENCES: LogLimit = LogLimit::lines("the stream holds other commands than were published", 10);
 
 /// Why a handshake was not answered; the node asks again.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +90,9 @@ pub async fn answer_sync(app: &App, request: &SyncRequest) -> Result<SyncAnswer,
             stream: Some(store),
         });
     };
-    warn!(node.id = %node, reason, "Sending a node all its commands again");
+    if let Some(times) = RESYNCS.admit() {
+        warn!(times, node.id = %node, reason, "Sending a node all its commands again");
+    }
     begin(app, node, reason).await?;
     app.publisher.wake();
     Ok(SyncAnswer::Preparing {
@@ -169,7 +176,9 @@ async fn prepare(
     }
     let differing = compare_stream(app, node).await?;
     if !differing.is_empty() {
-        warn!(node.id = %node, users = differing.len(), "The stream holds other commands than were published, publishing them again");
+        if let Some(times) = DIFFERENCES.admit() {
+            warn!(times, node.id = %node, users = differing.len(), "The stream holds other commands than were published, publishing them again");
+        }
         publish_again(&app.db, node, &differing).await?;
         app.publisher.wake();
         return Ok(SyncAnswer::Preparing { reason });

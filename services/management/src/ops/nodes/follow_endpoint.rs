@@ -1,5 +1,6 @@
 //! Records where clients reach a node when its agent was configured anew. Profiles that are fetched from then on name it.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
     QuerySelect, Statement, sea_query::LockType,
@@ -7,6 +8,7 @@ use sea_orm::{
 use tracing::info;
 use vpnmanager_entities::server;
 use vpnmanager_nats::{commands::Protocol, endpoint::Endpoint, ids::NodeId};
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     app::App,
@@ -15,11 +17,15 @@ use crate::{
         audit::{Entry, node_snapshot},
         audit_room::{self, Caused},
         busy::Busy,
-        nodes::host::warn_of_local_host,
+        nodes::{host::warn_of_local_host, request_handshakes::request_one},
         transact::transact,
     },
 };
 
+static CHANGES: LogLimit = LogLimit::lines("the agent of a node was configured anew", 10);
+
+/// A node may change its port or its transport once in this time: each time all its users follow.
+const PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// Users that follow in one transaction.
 const BATCH: u64 = 500;
 
@@ -30,7 +36,13 @@ pub async fn follow_endpoint(app: &App, server: &server::Model, told: &Endpoint)
         return Ok(());
     };
     let (port, protocol) = (after.public_port, after.public_protocol);
-    loop {
+    let moves_users = (port, protocol) != (server.public_port, server.public_protocol);
+    let is_lately = |at: DateTime<Utc>| Utc::now() - at < PAUSE;
+    if moves_users && server.endpoint_changed_at.is_some_and(is_lately) {
+        // It says so again when it is asked.
+        return request_one(&app.db, &server.name).await;
+    }
+    while moves_users {
         let followed = transact(&app.db, |tx| async move {
             follow_users(&tx, &server.name, port, protocol, Some(BATCH)).await
         });
@@ -56,20 +68,27 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
     row.public_protocol = Set(after.public_protocol);
     row.capacity = Set(after.capacity);
     row.asked_pool = Set(after.asked_pool);
+    let moves_users = (before.public_port, before.public_protocol) != (after.public_port, after.public_protocol);
+    if moves_users {
+        row.endpoint_changed_at = Set(Some(Utc::now()));
+    }
     let after = row.update(transaction).await?;
-    if (before.public_port, before.public_protocol) != (after.public_port, after.public_protocol) {
+    if moves_users {
         let (port, protocol) = (after.public_port, after.public_protocol);
         follow_users(transaction, &after.name, port, protocol, None).await?;
     }
-    info!(
-        node.id = %after.name,
-        host = %after.public_host,
-        port = after.public_port,
-        protocol = %after.public_protocol,
-        capacity = after.capacity,
-        asked_pool = after.asked_pool,
-        "The agent of a node was configured anew"
-    );
+    if let Some(times) = CHANGES.admit() {
+        info!(
+            times,
+            node.id = %after.name,
+            host = %after.public_host,
+            port = after.public_port,
+            protocol = %after.public_protocol,
+            capacity = after.capacity,
+            asked_pool = after.asked_pool,
+            "The agent of a node was configured anew"
+        );
+    }
     if before.public_host != after.public_host {
         warn_of_local_host(&after.name, &after.public_host);
     }

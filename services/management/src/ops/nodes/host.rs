@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use tracing::warn;
 use vpnmanager_nats::{commands::Host, ids::NodeId, reach::Reach};
+use vpnmanager_runtime::log_limit::LogLimit;
 
 /// Why clients could not dial a node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +37,15 @@ pub(super) fn host_of(named: Option<&Host>, peer: IpAddr) -> Result<Host, Unreac
     }
 }
 
+static LOCAL_HOSTS: LogLimit = LogLimit::lines("the host of a node leads to the client itself", 5);
+
 /// Whoever dials such a host reaches itself.
 pub(super) fn warn_of_local_host(node: &NodeId, host: &Host) {
-    if host.reach() == Reach::ThisMachine {
+    if host.reach() == Reach::ThisMachine
+        && let Some(times) = LOCAL_HOSTS.admit()
+    {
         warn!(
-            node.id = %node, node.host = %host,
+            times, node.id = %node, node.host = %host,
             "The host of a node leads to the client itself: clients elsewhere cannot reach it. Set PUBLIC_HOST on the node, unless this is a trial on one machine"
         );
     }

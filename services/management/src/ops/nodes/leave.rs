@@ -194,7 +194,7 @@ async fn forget_some(
     )
     .await?;
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
-    hand_over(transaction, &moves).await?;
+    hand_over(transaction, &moves, Urgency::Ordinary).await?;
     want_newest(transaction, &placed, Urgency::Ordinary).await?;
     Ok(placed.len())
 }
@@ -205,7 +205,7 @@ async fn move_homes(transaction: &DatabaseTransaction, node: &NodeId) -> Result<
                    AND EXISTS (SELECT FROM placements p WHERE p.user_id = u.id AND p.wanted_present) ORDER BY id FOR UPDATE";
     let homed = ids(transaction, homed.to_owned(), [node.clone().into()]).await?;
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
-    hand_over(transaction, &moves).await
+    hand_over(transaction, &moves, Urgency::Ordinary).await
 }
 
 #[derive(FromQueryResult)]

@@ -11,7 +11,7 @@ use sea_orm::{
 use vpnmanager_entities::server;
 use vpnmanager_nats::{ids::NodeId, sync::SyncRequest};
 
-use crate::ops::transact::transact;
+use crate::ops::{in_batches::change_all, transact::transact};
 
 /// Placements in one transaction: who changes one of these users meanwhile waits for a part of a second at most.
 const BATCH: i64 = 2_000;
@@ -29,23 +29,20 @@ pub(super) async fn note(db: &DatabaseConnection, server: &server::Model, reques
     if server.emptied_at.is_some_and(is_noted) {
         return Ok(());
     }
-    transact(db, |tx| async move { note_within(&tx, &server.name, emptied_at).await }).await
-}
-
-/// Of whom the node removed it gets told again: those are few.
-async fn note_within(transaction: &DatabaseTransaction, node: &NodeId, at: DateTime<Utc>) -> Result<(), DbErr> {
-    let removals = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
+    // Of whom the node removed it gets told again.
+    change_all(
+        db,
         "WITH removed AS MATERIALIZED (
-             SELECT id FROM placements WHERE server_id = $1 AND NOT wanted_present AND applied_revision > 0 ORDER BY id FOR NO KEY UPDATE)
+             SELECT id FROM placements WHERE server_id = $2 AND NOT wanted_present AND applied_revision > 0
+             ORDER BY id LIMIT $1 FOR NO KEY UPDATE)
          UPDATE placements p SET applied_revision = 0, digest = 0, published_at = now() FROM removed WHERE p.id = removed.id",
-        [node.clone().into()],
-    );
-    transaction.execute_raw(removals).await?;
+        [server.name.clone().into()],
+    )
+    .await?;
     server::Entity::update_many()
-        .col_expr(server::Column::EmptiedAt, Expr::value(at))
-        .filter(server::Column::Name.eq(node.clone()))
-        .exec(transaction)
+        .col_expr(server::Column::EmptiedAt, Expr::value(emptied_at))
+        .filter(server::Column::Id.eq(server.id))
+        .exec(db)
         .await
         .map(drop)
 }

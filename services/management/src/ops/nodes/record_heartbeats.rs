@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, LockType, OnConflict},
 };
 use vpnmanager_entities::{
@@ -39,6 +40,8 @@ use crate::{
 
 /// How often the history of a node gets a sample.
 const SAMPLE_EVERY: TimeDelta = TimeDelta::seconds(60);
+/// A change of the state is a sample too, unless there were so many in the last ten minutes: a node can change its state with each heartbeat.
+const MOST_SAMPLES: u64 = 30;
 
 /// Records a batch in one transaction. Heartbeats of unknown nodes are dropped.
 pub async fn record_heartbeats(db: &DatabaseConnection, limits: HealthConfig, batch: &[Received]) -> Result<(), DbErr> {
@@ -222,7 +225,7 @@ async fn follow(
         entry = change_state(transaction, transition).await?;
     }
     let crossed_minute = server.last_seen.is_none_or(|last| minute(last) != minute(received.at));
-    if changed || crossed_minute {
+    if crossed_minute || (changed && has_room(transaction, server, received.at).await?) {
         let openvpn = &received.heartbeat.openvpn;
         let sample = health_history::ActiveModel {
             server_id: Set(server.name.clone()),
@@ -239,6 +242,20 @@ async fn follow(
             .await?;
     }
     Ok(entry)
+}
+
+/// Whether the history takes a sample that is not due.
+async fn has_room(
+    transaction: &DatabaseTransaction,
+    server: &server::Model,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let lately = health_history::Entity::find()
+        .filter(health_history::Column::ServerId.eq(server.name.clone()))
+        .filter(health_history::Column::At.gt(now - TimeDelta::minutes(10)))
+        .count(transaction)
+        .await?;
+    Ok(lately < MOST_SAMPLES)
 }
 
 fn minute(at: DateTime<Utc>) -> i64 {

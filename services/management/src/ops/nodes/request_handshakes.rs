@@ -11,7 +11,7 @@ use sea_orm::{
 use tracing::{debug, warn};
 use vpnmanager_entities::server;
 use vpnmanager_nats::{ids::NodeId, node_requests::NodeRequest};
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::{error_chain::chain, log_limit::LogLimit};
 
 use crate::app::App;
 use crate::ops::nodes::ask::{AskNodeError, ask_node};
@@ -70,6 +70,8 @@ pub async fn request_handshakes(app: &App) -> Result<(), DbErr> {
     Ok(())
 }
 
+static INVALID: LogLimit = LogLimit::lines("a node's answer to the request for a handshake is invalid", 5);
+
 /// Asks one node. `None` if the request could not be sent and must be repeated.
 async fn ask(app: &App, due: Due) -> Option<Due> {
     let node = &due.name;
@@ -79,7 +81,9 @@ async fn ask(app: &App, due: Due) -> Option<Due> {
             debug!(node.id = %node, "A node that should be asked for the handshake is away")
         }
         Ok(Err(error @ AskNodeError::Answer(_))) => {
-            warn!(node.id = %node, error = %chain(&error), "A node's answer to the request for a handshake is invalid");
+            if let Some(times) = INVALID.admit() {
+                warn!(times, node.id = %node, error = %chain(&error), "A node's answer to the request for a handshake is invalid");
+            }
         }
         Ok(Err(error @ AskNodeError::Request(_))) => {
             warn!(node.id = %node, error = %chain(&error), "Asking a node for the handshake failed, trying again");

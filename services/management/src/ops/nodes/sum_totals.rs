@@ -36,9 +36,38 @@ pub async fn sum_totals(db: &DatabaseConnection) -> Result<Next, DbErr> {
     Ok(if is_full { Next::Again } else { Next::Idle })
 }
 
-/// Counts everything anew. Totals and placements differ only when somebody changed them by hand, or restored a dump without what keeps them
-/// equal; nothing else would notice.
+#[derive(FromQueryResult)]
+struct Differing {
+    nodes: i64,
+}
+
+/// Counts everything anew where totals and placements differ. They do only when somebody changed them by hand, or restored a dump without what
+/// keeps them equal; nothing else would notice. While they are equal nobody waits for this.
 pub async fn recount(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let statement = Statement::from_string(
+        db.get_database_backend(),
+        "WITH counted AS (
+             SELECT server_id, count(*) FILTER (WHERE wanted_present) AS wanted,
+                    count(*) FILTER (WHERE applied_revision >= wanted_revision) AS applied,
+                    count(*) FILTER (WHERE applied_revision < wanted_revision) AS pending, bit_xor(digest) AS digest
+             FROM placements GROUP BY server_id),
+         kept AS (
+             SELECT server_id, sum(wanted) AS wanted, sum(applied) AS applied, sum(pending) AS pending, bit_xor(digest) AS digest
+             FROM (SELECT server_id, wanted, applied, pending, digest FROM node_totals
+                   UNION ALL SELECT server_id, wanted, applied, pending, digest FROM node_total_changes) AS parts
+             GROUP BY server_id)
+         SELECT count(*) AS nodes FROM counted c FULL JOIN kept k USING (server_id)
+         WHERE (COALESCE(c.wanted, 0), COALESCE(c.applied, 0), COALESCE(c.pending, 0), COALESCE(c.digest, 0))
+               <> (COALESCE(k.wanted, 0), COALESCE(k.applied, 0), COALESCE(k.pending, 0), COALESCE(k.digest, 0))",
+    );
+    let differing = Differing::find_by_statement(statement).one(db).await?;
+    if differing.is_none_or(|differing| differing.nodes > 0) {
+        recount_locked(db).await?;
+    }
+    Ok(())
+}
+
+async fn recount_locked(db: &DatabaseConnection) -> Result<(), DbErr> {
     transact(db, |tx| async move {
         // Nobody changes placements meanwhile.
         tx.execute_unprepared(

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    FromQueryResult, QueryFilter, Statement, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect, Statement,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use serde_json::json;
 use vpnmanager_entities::{
@@ -21,7 +23,6 @@ use crate::{
     },
     ops::{
         audit::{self, Entry},
-        columns::columns_of,
         credentials::give::{NewCredential, give_credentials},
         nodes::read::{Progress, progress_of},
         placement::read_fleet::{read_fleet, read_fleet_locked},
@@ -30,31 +31,42 @@ use crate::{
     },
 };
 
+/// Users that are found at once, without a lock: this reads all users.
+const FOUND: i64 = 1_000;
 /// Users placed in one transaction.
-const BATCH: i64 = 200;
+const BATCH: usize = 50;
 
 /// The result of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
-    /// Users that lacked a node.
+    /// Users that were found to lack a node. One that was being changed is left to the next run.
     pub users: usize,
     /// Whether there may be more such users.
     pub more: bool,
 }
 
-/// Places up to 200 users that lack a node. All replicas may run this at the same time: each takes other rows.
+/// Places up to 1,000 users that lack a node, some at a time. All replicas may run this at the same time: each takes other rows.
 pub async fn place_users(db: &DatabaseConnection, goal: Goal) -> Result<Placed, DbErr> {
-    let users = transact(db, |tx| async move { place_within(&tx, goal).await }).await?;
+    let lacking = find_lacking(db, &read_fleet(db).await?, goal).await?;
+    for some in lacking.chunks(BATCH) {
+        transact(db, |tx| async move { place_within(&tx, some, goal).await }).await?;
+    }
     Ok(Placed {
-        users,
-        more: users == usize::try_from(BATCH).unwrap_or(usize::MAX),
+        users: lacking.len(),
+        more: lacking.len() == usize::try_from(FOUND).unwrap_or(usize::MAX),
     })
 }
 
-async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<usize, DbErr> {
+/// Places those of these users who still lack a node, and whom nobody else is changing.
+async fn place_within(transaction: &DatabaseTransaction, lacking: &[i64], goal: Goal) -> Result<(), DbErr> {
     // Nodes before users, as a deregistration does it.
     let fleet = read_fleet_locked(transaction).await?;
-    let users = find_lacking(transaction, &fleet, goal).await?;
+    let users = user::Entity::find_living()
+        .filter(user::Column::Id.eq_any(lacking.iter().copied()))
+        .order_by_asc(user::Column::Id)
+        .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
+        .all(transaction)
+        .await?;
     let placements = placement::Entity::find_of(users.iter().map(|user| user.id))
         .all(transaction)
         .await?;
@@ -73,7 +85,7 @@ async fn place_within(transaction: &DatabaseTransaction, goal: Goal) -> Result<u
             add_nodes(transaction, user, &held, &missing).await?;
         }
     }
-    Ok(users.len())
+    Ok(())
 }
 
 /// What decides whether a user lacks a node, besides the user: while it stays as it was, nobody can lack one who lacked none.
@@ -126,7 +138,7 @@ pub async fn read_basis(db: &impl ConnectionTrait, goal: Goal) -> Result<Basis, 
 
 /// Living users with fewer nodes than the goal, whose pool has a candidate that they are not on: those for whom [`missing_nodes`] finds any.
 /// A node of the pool that is still removing a user cannot get the same user again before that, so it counts as one of them.
-async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Goal) -> Result<Vec<user::Model>, DbErr> {
+async fn find_lacking(db: &DatabaseConnection, fleet: &Fleet, goal: Goal) -> Result<Vec<i64>, DbErr> {
     let Openings {
         open,
         candidates,
@@ -139,11 +151,10 @@ async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Go
     let (pools, counts): (Vec<String>, Vec<i64>) = nodes.into_iter().unzip();
     let (candidates, their_pools): (Vec<String>, Vec<String>) = candidates.into_iter().unzip();
     let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        format!(
-            "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
+        db.get_database_backend(),
+        "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
              candidates AS MATERIALIZED (SELECT * FROM UNNEST($7::text[], $8::text[]) AS c (name, pool))
-         SELECT {} FROM users u
+         SELECT u.id FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
          JOIN pools ON pools.pool = COALESCE(s.pool, $3)
          WHERE u.removed_at IS NULL
@@ -152,21 +163,25 @@ async fn find_lacking(transaction: &DatabaseTransaction, fleet: &Fleet, goal: Go
                < LEAST($5, pools.nodes)
            AND EXISTS (SELECT FROM candidates c WHERE c.pool = pools.pool
                        AND NOT EXISTS (SELECT FROM placements p WHERE p.user_id = u.id AND p.server_id = c.name))
-         ORDER BY u.id LIMIT $6 FOR NO KEY UPDATE OF u SKIP LOCKED",
-            columns_of::<user::Entity>("u")
-        ),
+         ORDER BY u.id LIMIT $6",
         [
             pools.into(),
             counts.into(),
             DEFAULT_POOL.into(),
             given_up.into(),
             i64::try_from(goal.replicas).unwrap_or(i64::MAX).into(),
-            BATCH.into(),
+            FOUND.into(),
             candidates.into(),
             their_pools.into(),
         ],
     );
-    user::Model::find_by_statement(statement).all(transaction).await
+    let found = Lacking::find_by_statement(statement).all(db).await?;
+    Ok(found.into_iter().map(|user| user.id).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Lacking {
+    id: i64,
 }
 
 async fn add_nodes(

@@ -12,7 +12,7 @@ use crate::ops::{
 
 /// Makes the moves; the caller must have locked the users. If the old home still holds a user, it becomes a standby. Old profiles stay
 /// valid. Their private keys are only on the old home, so each new home makes a new key and profile.
-pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Result<(), DbErr> {
+pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move], urgency: Urgency) -> Result<(), DbErr> {
     if moves.is_empty() {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move]) -> Res
              protocol = s.public_protocol, revision = u.revision + 1, synced = false
          FROM moves m JOIN servers s ON s.name = m.home WHERE u.id = m.user_id";
     transaction.execute_raw(run(users)).await?;
-    want_newest(transaction, &ids, Urgency::Ordinary).await?;
+    want_newest(transaction, &ids, urgency).await?;
     let credentials: Vec<NewCredential> = moves
         .iter()
         .map(|change| NewCredential::new(change.user_id, &change.username, &change.to))

@@ -17,6 +17,7 @@ use crate::{
             hand_over::{hand_over, tally},
             read_fleet::read_fleet,
         },
+        publications::make_due::Urgency,
         transact::transact,
     },
 };
@@ -79,7 +80,7 @@ async fn rehome_within(transaction: &DatabaseTransaction, after: Duration) -> Re
         return Ok(Vec::new());
     }
     let moves = choose_homes(transaction, &ids, Heirs::Fit).await?;
-    hand_over(transaction, &moves).await?;
+    hand_over(transaction, &moves, Urgency::Ordinary).await?;
     let entries = moves.iter().map(|change| {
         Entry::new(&Actor::system(), AuditAction::UserRehomed, &change.to)
             .about(&change.username)

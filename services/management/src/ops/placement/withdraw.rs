@@ -134,7 +134,7 @@ pub async fn withdraw_some(
     }
     let homed: Vec<i64> = placed.iter().filter(|user| user.homed).map(|user| user.id).collect();
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
-    hand_over(transaction, &moves).await?;
+    hand_over(transaction, &moves, Urgency::Ordinary).await?;
     want_newest(transaction, &ids, Urgency::Ordinary).await?;
     Ok(Some(ids.len()))
 }

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     ops::{
         columns::columns_of,
+        in_batches::change_all,
         nodes::ask::{AskNodeError, ask_node},
         publications::claim::{Claim, publications},
         reports::{apply_acks::Applied, apply_reports::apply_reports, follow_up},
@@ -33,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A node that has not answered for this long gets the command from the stream, if the stream holds it.
 const LEFT_TO_STREAM_AFTER: Duration = Duration::from_secs(60);
 
-/// Commands that end access, that were not asked for lately, and whose node is not spared wholly.
-const DUE: &str = "urgent_since IS NOT NULL AND applied_revision < wanted_revision AND server_id <> ALL ($1)
+/// Commands that end access and that were not asked for lately.
+const DUE: &str = "urgent_since IS NOT NULL AND applied_revision < wanted_revision
                AND (asked_at IS NULL
                     OR asked_at + LEAST(GREATEST(asked_at - urgent_since, make_interval(secs => $2)), interval '30 seconds') < now())";
 
@@ -81,18 +82,20 @@ pub struct Spared {
 }
 
 /// Takes up to [`BATCH`] commands that end access and whose node was not asked for them lately, [`OF_ONE_NODE`] of each node that is not
-/// spared. Other replicas skip what is taken; a node that does not answer is asked for the same command again after five seconds, and then
+/// spared. The newest come first: whoever ends one access waits for nobody who ends thousands. Other replicas skip what is taken; a node that does not answer is asked for the same command again after five seconds, and then
 /// less and less often.
 pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim>, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         format!(
             "WITH due AS MATERIALIZED (
-             SELECT id, server_id, row_number() OVER (PARTITION BY server_id ORDER BY id) AS turn FROM placements WHERE {DUE})
+             SELECT newest.id FROM servers s CROSS JOIN LATERAL (
+                 SELECT id, urgent_since FROM placements WHERE server_id = s.name AND {DUE}
+                 ORDER BY urgent_since DESC LIMIT CASE WHEN s.name = ANY ($3) THEN 1 ELSE $5 END) AS newest
+             WHERE s.name <> ALL ($1) ORDER BY newest.urgent_since DESC LIMIT $4)
          UPDATE placements SET asked_at = now()
          WHERE id = ANY (ARRAY(
-             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due WHERE turn <= CASE WHEN server_id = ANY ($3) THEN 1 ELSE $5 END ORDER BY id LIMIT $4))
-             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
+             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING {}",
             columns_of::<placement::Entity>("placements")
         ),
@@ -112,7 +115,7 @@ pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim
 pub async fn is_any_due(db: &DatabaseConnection, spared: &Spared) -> Result<bool, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        format!("SELECT id FROM placements WHERE {DUE} AND server_id <> ALL ($3) LIMIT 1"),
+        format!("SELECT id FROM placements WHERE {DUE} AND server_id <> ALL ($1) AND server_id <> ALL ($3) LIMIT 1"),
         [
             names(&spared.wholly).into(),
             ASK_AGAIN_AFTER.as_secs_f64().into(),
@@ -126,18 +129,19 @@ fn names(nodes: &[NodeId]) -> Vec<String> {
     nodes.iter().map(ToString::to_string).collect()
 }
 
-/// Leaves what was asked for long enough to the stream, where the stream holds it.
+/// Leaves what was asked for long enough to the stream, where the stream holds it. Rows that another transaction is changing are left out.
 pub async fn leave_to_stream(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let statement = Statement::from_sql_and_values(
-        db.get_database_backend(),
+    change_all(
+        db,
         "WITH left_over AS MATERIALIZED (
              SELECT id FROM placements
-             WHERE urgent_since < now() - make_interval(secs => $1) AND published_revision >= wanted_revision
-             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+             WHERE urgent_since < now() - make_interval(secs => $2) AND published_revision >= wanted_revision
+             ORDER BY id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
          UPDATE placements p SET urgent_since = NULL FROM left_over WHERE p.id = left_over.id",
         [LEFT_TO_STREAM_AFTER.as_secs_f64().into()],
-    );
-    db.execute_raw(statement).await.map(drop)
+    )
+    .await
+    .map(drop)
 }
 
 /// Has the node apply the command now, and records its answer. Returns what the stream need not keep.

@@ -61,16 +61,18 @@ pub async fn publish_all_again(db: &impl ConnectionTrait, after: i64) -> Result<
 }
 
 /// Marks the placements of these users on one node as unpublished, because the stream lost their commands or holds others. The publisher takes
-/// them next. In batches, each of its own.
+/// them next, those first of users without access. In batches, each of its own.
 pub async fn publish_again(db: &DatabaseConnection, node: &NodeId, users: &[UserKey]) -> Result<(), DbErr> {
     for batch in users.chunks(BATCH) {
         let keys: Vec<uuid::Uuid> = batch.iter().map(|user| user.0).collect();
         let statement = Statement::from_sql_and_values(
             db.get_database_backend(),
             "WITH lost AS MATERIALIZED (
-                 SELECT p.id FROM placements p JOIN users u ON u.id = p.user_id
+                 SELECT p.id, (NOT u.active OR u.removed_at IS NOT NULL OR COALESCE(u.expires_at <= now(), false)) AS ends_access
+                 FROM placements p JOIN users u ON u.id = p.user_id
                  WHERE u.key = ANY($1) AND p.server_id = $2 ORDER BY p.id FOR NO KEY UPDATE OF p)
-             UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0
+             UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0,
+                 urgent_since = CASE WHEN lost.ends_access AND p.applied_revision < p.wanted_revision THEN now() ELSE p.urgent_since END
              FROM lost WHERE p.id = lost.id",
             [keys.into(), node.clone().into()],
         );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use vpnmanager_nats::ids::Revision;
 
-use crate::ops::publications::claim::Claim;
+use crate::ops::{in_batches::change_all, publications::claim::Claim};
 
 use vpnmanager_runtime::backoff::Backoff;
 
@@ -74,51 +74,33 @@ pub async fn record_publications(
     Ok(())
 }
 
-/// Rows that are changed at once: whoever wants to change one of them waits.
-const BATCH: u64 = 1_000;
-
 /// Makes placements due again that were published longer than `after` ago and are still not applied: the stream may have lost them. A node that
 /// is not heard applies nothing, and the stream is compared when it returns. Rows that another transaction is changing are left out.
 pub async fn republish_overdue(db: &DatabaseConnection, after: Duration) -> Result<u64, DbErr> {
-    let statement = Statement::from_sql_and_values(
-        db.get_database_backend(),
+    change_all(
+        db,
         "WITH overdue AS MATERIALIZED (
              SELECT id FROM placements
              WHERE applied_revision < wanted_revision AND published_revision >= wanted_revision
-               AND published_at < now() - make_interval(secs => $1)
+               AND published_at < now() - make_interval(secs => $2)
                AND server_id IN (SELECT name FROM servers WHERE state NOT IN ('stale', 'lost'))
-             ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)
+             ORDER BY id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
          UPDATE placements p SET published_revision = 0 FROM overdue WHERE p.id = overdue.id",
-        [after.as_secs_f64().into(), limit().into()],
-    );
-    change_all(db, &statement).await
+        [after.as_secs_f64().into()],
+    )
+    .await
 }
 
 /// Makes placements due whose publication failed and that wait for their next try. Rows that another transaction is changing are left out.
 pub async fn retry_now(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let statement = Statement::from_sql_and_values(
-        db.get_database_backend(),
+    change_all(
+        db,
         "WITH waiting AS MATERIALIZED (
              SELECT id FROM placements WHERE published_revision < wanted_revision AND lease_until > now()
              ORDER BY id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
          UPDATE placements p SET lease_until = 'epoch', attempts = 0 FROM waiting WHERE p.id = waiting.id",
-        [limit().into()],
-    );
-    change_all(db, &statement).await.map(drop)
-}
-
-fn limit() -> i64 {
-    i64::try_from(BATCH).unwrap_or(i64::MAX)
-}
-
-/// Repeats the change of a batch until there is no more to change; gives how many rows it changed.
-async fn change_all(db: &DatabaseConnection, batch: &Statement) -> Result<u64, DbErr> {
-    let mut changed = 0;
-    loop {
-        let rows = db.execute_raw(batch.clone()).await?.rows_affected();
-        changed += rows;
-        if rows < BATCH {
-            return Ok(changed);
-        }
-    }
+        [],
+    )
+    .await
+    .map(drop)
 }

@@ -175,7 +175,8 @@ async fn usernames_of(
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "SELECT u.key, u.username, p.server_id FROM users u JOIN placements p ON p.user_id = u.id WHERE u.key = ANY($1)",
+        "SELECT u.key, u.username, p.server_id FROM users u JOIN placements p ON p.user_id = u.id
+         WHERE u.key = ANY($1) AND (p.wanted_present OR u.removed_at IS NOT NULL)",
         [users.into()],
     );
     let placed = PlacedUser::find_by_statement(statement).all(transaction).await?;

@@ -116,7 +116,7 @@ async fn owner_of(
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "SELECT u.username FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
-         WHERE c.common_name = $1 AND p.server_id = $2",
+         WHERE c.common_name = $1 AND p.server_id = $2 AND (p.wanted_present OR u.removed_at IS NOT NULL)",
         [common_name.to_string().into(), node.to_string().into()],
     );
     let owner = Owner::find_by_statement(statement).one(transaction).await?;

@@ -25,7 +25,7 @@ use crate::{
 const CONCURRENCY: usize = 32;
 /// How long one node may take to tell all its sessions.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The most sessions that one node may tell: an OpenVPN has far fewer.
+/// The most sessions that one node may tell: an OpenVPN has far fewer. Only those are held that may be on the page.
 const MOST_OF_ONE_NODE: usize = 65_536;
 
 /// Which sessions to list; a session must match all fields that are set.
@@ -77,30 +77,53 @@ pub async fn list_sessions(
         Some(username) => Some(credentials_of(&app.db, username).await?),
         None => None,
     };
+    let page = &Page {
+        credentials,
+        after,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+    };
     let told = stream::iter(nodes_to_ask(&app.db, filter).await?)
-        .map(|node| async move { (node.name.clone(), told_by(app, &node).await) })
+        .map(|node| async move { (node.name.clone(), told_by(app, &node, page).await) })
         .buffer_unordered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
     let (mut sessions, mut missing) = (Vec::new(), Vec::new());
     for (node, answer) in told {
         match answer {
-            Ok(live) => sessions.extend(live.into_iter().filter_map(|live| named(&node, live))),
+            Ok(live) => sessions.extend(live),
             Err(reason) => missing.push(Missing { node, reason }),
         }
     }
-    if let Some(credentials) = credentials {
-        sessions.retain(|(_, live)| credentials.contains(&live.common_name));
-    }
-    sessions.retain(|(id, _)| after.is_none_or(|after| id > after));
-    sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
-    sessions.dedup_by(|(one, _), (other, _)| one == other);
-    sessions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    page.cut(&mut sessions);
     missing.sort_by(|one, other| one.node.cmp(&other.node));
     Ok(Listed {
         sessions: with_usernames(&app.db, sessions).await?,
         missing,
     })
+}
+
+/// Which sessions are asked for.
+struct Page<'a> {
+    /// Those by one of these credentials; `None`: all.
+    credentials: Option<HashSet<CommonName>>,
+    /// Those after this one.
+    after: Option<&'a SessionId>,
+    /// The first so many of them.
+    limit: usize,
+}
+
+impl Page<'_> {
+    fn may_hold(&self, id: &SessionId, live: &LiveSession) -> bool {
+        let is_wanted = |credentials: &HashSet<CommonName>| credentials.contains(&live.common_name);
+        self.credentials.as_ref().is_none_or(is_wanted) && self.after.is_none_or(|after| id > after)
+    }
+
+    /// Leaves those that may be on the page, in order.
+    fn cut(&self, sessions: &mut Vec<(SessionId, LiveSession)>) {
+        sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sessions.dedup_by(|(one, _), (other, _)| one == other);
+        sessions.truncate(self.limit);
+    }
 }
 
 fn named(node: &NodeId, live: LiveSession) -> Option<(SessionId, LiveSession)> {
@@ -147,23 +170,23 @@ async fn credentials_of(db: &DatabaseConnection, username: &Username) -> Result<
     Ok(rows.into_iter().map(|row| row.common_name).collect())
 }
 
-/// All sessions of a node, or why they are not known, for people.
-async fn told_by(app: &App, node: &Candidate) -> Result<Vec<LiveSession>, String> {
+/// The sessions of a node that may be on the page, or why they are not known, for people.
+async fn told_by(app: &App, node: &Candidate, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, String> {
     if node.openvpn_state == Some(OpenvpnState::Absent) {
         return Err("its agent watches no OpenVPN server (OPENVPN_MODE is none)".to_owned());
     }
-    match timeout(PATIENCE, ask_for_all(app, &node.name)).await {
+    match timeout(PATIENCE, ask_for_all(app, &node.name, page)).await {
         Ok(told) => told,
         Err(_elapsed) => Err(format!("it did not tell all within {} s", PATIENCE.as_secs())),
     }
 }
 
-async fn ask_for_all(app: &App, node: &NodeId) -> Result<Vec<LiveSession>, String> {
-    let mut all = Vec::new();
-    while all.len() < MOST_OF_ONE_NODE {
-        let offset = u32::try_from(all.len()).unwrap_or(u32::MAX);
+async fn ask_for_all(app: &App, node: &NodeId, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, String> {
+    let (mut kept, mut told) = (Vec::new(), 0);
+    while told < MOST_OF_ONE_NODE {
+        let offset = u32::try_from(told).unwrap_or(u32::MAX);
         let answer = ask_node(app, node, NodeRequest::Sessions { offset }).await;
-        let (page, more) = match answer.map_err(|error| unanswered(&error))? {
+        let (some, more) = match answer.map_err(|error| unanswered(&error))? {
             NodeAnswer::Sessions { sessions, more } => (sessions, more),
             NodeAnswer::Failed { error } => return Err(error),
             NodeAnswer::Profile { .. }
@@ -173,15 +196,18 @@ async fn ask_for_all(app: &App, node: &NodeId) -> Result<Vec<LiveSession>, Strin
             | NodeAnswer::NotFound { .. }
             | NodeAnswer::Done => return Err("it answered another request".to_owned()),
         };
-        if page.iter().any(|session| session.cid.is_none()) {
+        if some.iter().any(|session| session.cid.is_none()) {
             return Err(
                 "its agent is older than this management and does not number its sessions: update the agent".to_owned(),
             );
         }
-        let is_whole = page.len() >= SESSIONS_PAGE;
-        all.extend(page);
+        let is_whole = some.len() >= SESSIONS_PAGE;
+        told += some.len();
+        let some = some.into_iter().filter_map(|live| named(node, live));
+        kept.extend(some.filter(|(id, live)| page.may_hold(id, live)));
+        page.cut(&mut kept);
         if !(more && is_whole) {
-            return Ok(all);
+            return Ok(kept);
         }
     }
     Err(format!("it tells of more than {MOST_OF_ONE_NODE} sessions"))
@@ -215,7 +241,7 @@ async fn with_usernames(
         db.get_database_backend(),
         "SELECT c.common_name, p.server_id, u.username
          FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
-         WHERE c.common_name = ANY($1)",
+         WHERE c.common_name = ANY($1) AND (p.wanted_present OR u.removed_at IS NOT NULL)",
         [names.into()],
     );
     let owners = Owner::find_by_statement(statement).all(db).await?;

@@ -130,6 +130,7 @@ async fn carry_out(
             };
             let holds = placement::Entity::find_of([user.id])
                 .filter(placement::Column::ServerId.eq(intent.node.clone()))
+                .filter(placement::COLUMN.wanted_present.eq(true))
                 .one(transaction)
                 .await?;
             if holds.is_none() {

@@ -252,9 +252,16 @@ async fn a_node_creates_users_in_its_own_pool_and_removes_only_those_that_it_hol
     nodes.sort_unstable();
     assert_eq!(nodes, ["node-1", "node-2"]);
 
-    let answer = accept(&stack.app, &remove(theirs.user.key)).await.expect("answered");
-    assert_eq!(refusal(&answer), IntentRefusal::UnknownUser);
-    assert!(view(&stack, "theirs").await.is_some());
+    // Nor one who was taken off the node, and whom it has not removed yet, or never will.
+    let taken_off = "UPDATE placements SET wanted_present = false WHERE server_id = 'node-1'";
+    run(&stack.app.db, taken_off).await;
+    for user in [theirs.user.key, alice.user.key] {
+        let answer = accept(&stack.app, &remove(user)).await.expect("answered");
+        assert_eq!(refusal(&answer), IntentRefusal::UnknownUser);
+    }
+    for username in ["theirs", "alice"] {
+        assert!(view(&stack, username).await.is_some());
+    }
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ async fn postgresql_ends_transactions_that_nobody_goes_on_with() {
     let stack = Stack::start().await;
     for db in [&stack.app.db, &stack.app.leases] {
         for (setting, expected) in [
-            ("idle_in_transaction_session_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "5s"),
             ("tcp_keepalives_idle", "10"),
         ] {
             let show = Statement::from_string(db.get_database_backend(), format!("SHOW {setting}"));

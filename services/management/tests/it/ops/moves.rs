@@ -98,6 +98,32 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
         .expect("there")
         .server;
     assert_eq!(server.asked_pool, None);
+
+    // All its users follow each time, so not with each handshake. It is asked again until it may.
+    for port in [444, 445] {
+        let flipped = Endpoint {
+            port: NonZeroU16::new(port).expect("a port"),
+            ..endpoint()
+        };
+        tell(&stack, flipped).await;
+    }
+    let server = get_node(&stack.app, &node("node-1"))
+        .await
+        .expect("read")
+        .expect("there")
+        .server;
+    assert_eq!(server.public_port, 443);
+    run(
+        &stack.app.db,
+        "UPDATE servers SET endpoint_changed_at = now() - interval '11 seconds'",
+    )
+    .await;
+    let later = Endpoint {
+        port: NonZeroU16::new(445).expect("a port"),
+        ..endpoint()
+    };
+    tell(&stack, later).await;
+    assert_eq!(view(&stack, "alice").await.expect("there").user.port, 445);
 }
 
 #[tokio::test]

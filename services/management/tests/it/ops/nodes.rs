@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use vpnmanager_entities::{
-    audit_log, bus_revocation, credential,
+    audit_log, bus_revocation, credential, health_history,
     placement::Role,
     server::{self, NodeState},
 };
@@ -123,6 +123,26 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
         .collect();
     let states: Vec<&str> = changes.iter().filter_map(|after| after["state"].as_str()).collect();
     assert_eq!(states, ["healthy", "degraded", "healthy", "lost"]);
+}
+
+#[tokio::test]
+async fn a_node_that_changes_its_state_all_the_time_fills_no_history() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let run = heartbeat("node-1", OpenvpnState::Up).heartbeat.instance;
+    for state in [OpenvpnState::Up, OpenvpnState::Down].into_iter().cycle().take(100) {
+        let mut received = heartbeat("node-1", state);
+        received.heartbeat.instance = run;
+        record_heartbeats(&stack.app.db, stack.app.config.health, &[received])
+            .await
+            .expect("recorded");
+    }
+    let samples = health_history::Entity::find()
+        .count(&stack.app.db)
+        .await
+        .expect("counted");
+    // And one for each minute that begins meanwhile.
+    assert!((30..=33).contains(&samples), "{samples}");
 }
 
 #[tokio::test]

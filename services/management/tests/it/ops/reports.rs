@@ -6,7 +6,7 @@ use poem::http::StatusCode;
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement, TransactionTrait as _};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::{
-    domain::acks::MOST_RAISED,
+    domain::{acks::MOST_RAISED, audit_action::AuditAction},
     ops::{
         credentials::revoke_node::NodeCredentials,
         nodes::deregister::deregister_node,
@@ -28,9 +28,9 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, issued, node, view};
+use super::{actor, applied, audited, create, enrol, issued, node, view};
 use crate::{
-    database::number,
+    database::{number, run},
     stack::{Stack, WithKey as _, json_of},
 };
 
@@ -323,6 +323,33 @@ async fn an_event_that_is_delivered_twice_is_recorded_once() {
     );
 }
 
+/// A node that was told to remove a user may never do so, and says of her what it likes.
+#[tokio::test]
+async fn an_event_about_a_user_who_was_taken_off_the_node_names_nobody() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let expired = || Event {
+        id: EventId::new(),
+        node: node("node-1"),
+        instance: AgentInstance::new(),
+        at: chrono::Utc::now(),
+        kind: EventKind::UserExpired {
+            user_key: alice.user.key,
+            sessions: 2,
+        },
+    };
+    run(&stack.app.db, "UPDATE placements SET wanted_present = false").await;
+    apply_reports(&stack.app, &[], &[expired()]).await.expect("recorded");
+    // Of a user who is being removed it is news.
+    run(&stack.app.db, "UPDATE users SET removed_at = now()").await;
+    apply_reports(&stack.app, &[], &[expired()]).await.expect("recorded");
+
+    let rows = audited(&stack, AuditAction::UserExpired).await;
+    let names: Vec<_> = rows.iter().map(|row| row.username.as_deref()).collect();
+    assert_eq!(names, [None, Some("alice")]);
+}
+
 #[tokio::test]
 async fn the_audit_trail_cannot_be_rewritten() {
     let stack = Stack::start().await;
@@ -405,6 +432,30 @@ async fn a_node_raises_a_revision_once_in_a_while_within_reach_and_for_its_own_u
     }
     let raised = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_revision_raised"));
     assert_eq!(raised.count(&stack.app.db).await.expect("counted"), 1);
+
+    // Of bob it is believed until he was raised three times in a day.
+    let bob = create(&stack, "bob").await;
+    let raised_before = "INSERT INTO audit_log (action, username, server_id, actor, timestamp)
+                         VALUES ('user_revision_raised', 'bob', 'test', 'system', now() - interval '20 minutes')";
+    for (raises, expected) in [(2, 8), (3, 8)] {
+        while number(
+            &stack.app.db,
+            "SELECT count(*) FROM audit_log WHERE action = 'user_revision_raised' AND username = 'bob'",
+        )
+        .await
+            < raises
+        {
+            run(&stack.app.db, raised_before).await;
+        }
+        let wanted = view(&stack, "bob").await.expect("there").user.revision;
+        let mut ack = applied("node-1", &bob, wanted);
+        ack.outcome = Outcome::Superseded {
+            holds: Revision(wanted + 6),
+        };
+        apply_reports(&stack.app, &[ack], &[]).await.expect("recorded");
+        let revision = view(&stack, "bob").await.expect("there").user.revision;
+        assert_eq!(revision, expected, "after {raises} raises");
+    }
 }
 
 /// A stolen node may send text that PostgreSQL rejects, and an honest node may quote such text from logs.

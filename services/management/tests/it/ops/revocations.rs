@@ -118,6 +118,31 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
     assert!(view(&stack, "other").await.expect("there").user.revision <= revision_of_other + 1);
 }
 
+/// Whoever has such a key may be connected: the revocation overtakes other commands, also where a user gets another home with it.
+#[tokio::test]
+async fn what_a_node_made_is_revoked_before_all_else() {
+    let stack = fleet(3).await;
+    let at_home = create_on(&stack, "node-1", "at-home").await;
+    let moved = create_on(&stack, "node-1", "moved").await;
+    let sql = format!("UPDATE users SET server_id = 'node-2' WHERE id = {}", moved.user.id);
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    run(&stack.app.db, &sql).await;
+    let disable = NodeChange::Disable(NodeCredentials::Revoke);
+    change_node(&stack.app, &actor(), &node("node-1"), disable)
+        .await
+        .expect("disabled");
+    while revoke_some(&stack.app.db).await.expect("revoked").more {}
+
+    for user in [at_home, moved] {
+        let now = view(&stack, user.user.username.as_str()).await.expect("there");
+        assert_ne!(now.user.server_id, node("node-1"));
+        for placement in now.placements {
+            assert!(placement.urgent_since.is_some(), "{placement:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn credentials_are_kept_unless_asked_and_may_be_revoked_afterwards() {
     let stack = fleet(2).await;

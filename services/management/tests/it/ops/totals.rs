@@ -22,6 +22,7 @@ use vpnmanager_runtime::reconcile::Next;
 use super::{actor, applied, create, enrol, node};
 use crate::{database::run, stack::Stack};
 
+const SOON: Duration = Duration::from_secs(10);
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 
 #[derive(Debug, FromQueryResult)]
@@ -32,6 +33,7 @@ struct Counted {
     oldest_pending_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
     digest: Option<i64>,
+    last_applied_at: Option<DateTime<Utc>>,
 }
 
 /// Reads every placement of the node.
@@ -43,7 +45,7 @@ async fn count(db: &impl ConnectionTrait, node: &NodeId) -> Progress {
              count(*) FILTER (WHERE applied_revision < wanted_revision) AS pending,
              min(COALESCE(published_at, created_at)) FILTER (WHERE applied_revision < wanted_revision) AS oldest_pending_at,
              (array_agg(error ORDER BY id DESC) FILTER (WHERE error IS NOT NULL))[1] AS last_error,
-             bit_xor(digest) AS digest
+             bit_xor(digest) AS digest, max(applied_at) AS last_applied_at
          FROM placements WHERE server_id = $1",
         [node.clone().into()],
     );
@@ -55,7 +57,7 @@ async fn count(db: &impl ConnectionTrait, node: &NodeId) -> Progress {
         pending: counted.pending,
         oldest_pending_at: counted.oldest_pending_at,
         last_error: counted.last_error,
-        last_applied_at: None,
+        last_applied_at: counted.last_applied_at,
         digest: StateDigest(counted.digest.unwrap_or_default().cast_unsigned()),
     }
 }
@@ -72,9 +74,15 @@ pub(super) async fn compare(stack: &Stack) {
     let totals = progress_of(&moment, &nodes).await.expect("read");
     for node in &nodes {
         let counted = count(&moment, node).await;
-        let total = Progress {
-            last_applied_at: None,
-            ..totals.get(node).cloned().unwrap_or_default()
+        let total = totals.get(node).cloned().unwrap_or_default();
+        // A removed user's row is gone, its time is not.
+        assert!(
+            total.last_applied_at >= counted.last_applied_at,
+            "{node}: {total:?} {counted:?}"
+        );
+        let counted = Progress {
+            last_applied_at: total.last_applied_at,
+            ..counted
         };
         assert_eq!(total, counted, "{node}");
     }
@@ -197,5 +205,23 @@ async fn a_start_counts_anew_what_a_restored_dump_or_a_person_made_wrong() {
     create(&stack, "bob").await;
     run(&stack.app.db, "UPDATE node_totals SET wanted = wanted * 2, digest = 7").await;
     recount(&stack.app.db).await.expect("counted");
+    compare(&stack).await;
+}
+
+/// A replica that starts holds up nobody while the totals are right.
+#[tokio::test]
+async fn a_start_that_finds_the_totals_right_waits_for_nobody_and_changes_nothing() {
+    let stack = fleet().await;
+    create(&stack, "alice").await;
+    sum_all(&stack).await;
+    create(&stack, "bob").await;
+    let somebody = stack.app.db.begin().await.expect("begun");
+    let change = "UPDATE placements SET lease_until = 'epoch'";
+    somebody.execute_unprepared(change).await.expect("changed");
+    tokio::time::timeout(SOON, recount(&stack.app.db))
+        .await
+        .expect("it waits for the one who changes placements")
+        .expect("counted");
+    somebody.rollback().await.expect("ended");
     compare(&stack).await;
 }

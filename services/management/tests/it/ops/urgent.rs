@@ -193,6 +193,38 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
     );
 }
 
+/// Ending one access does not wait for thousands that were ended before.
+#[tokio::test]
+async fn the_newest_of_many_is_asked_for_first() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    run(
+        &stack.app.db,
+        "WITH made AS (
+             INSERT INTO users (key, username, server_id, created_by, active)
+             SELECT gen_random_uuid(), 'user' || n, 'node-1', 'test', false FROM generate_series(1, 3000) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision, urgent_since)
+         SELECT id, 'node-1', 'home', 2, now() - interval '1 second' FROM made",
+    )
+    .await;
+    // One of the first.
+    run(
+        &stack.app.db,
+        "UPDATE placements SET urgent_since = now() WHERE user_id = (SELECT id FROM users WHERE username = 'user7')",
+    )
+    .await;
+    let claimed = ask_directly::claim(&stack.app.leases, &Spared::default()).await;
+    let names: Vec<String> = claimed
+        .expect("claimed")
+        .iter()
+        .map(|claim| claim.publication.command.body.username().to_string())
+        .collect();
+    assert_eq!(names.len(), OF_ONE_NODE);
+    assert!(names.contains(&"user7".to_owned()), "{names:?}");
+}
+
 #[tokio::test]
 async fn a_suspension_is_applied_directly_and_then_no_longer_urgent() {
     let stack = Stack::start().await;
