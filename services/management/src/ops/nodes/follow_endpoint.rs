@@ -42,13 +42,12 @@ pub async fn follow_endpoint(app: &App, server: &server::Model, told: &Endpoint)
         // It says so again when it is asked.
         return request_one(&app.db, &server.name).await;
     }
-    while moves_users {
+    let mut are_left = moves_users;
+    while are_left {
         let followed = transact(&app.db, |tx| async move {
             follow_users(&tx, &server.name, port, protocol, Some(BATCH)).await
         });
-        if followed.await? == 0 {
-            break;
-        }
+        are_left = followed.await? > 0;
     }
     transact(&app.db, |tx| async move { record(&tx, server.id, told).await }).await
 }
