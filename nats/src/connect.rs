@@ -30,6 +30,20 @@ pub struct BusAddress {
     pub ca_file: Option<PathBuf>,
 }
 
+impl BusAddress {
+    /// Whether a connection must be encrypted, whatever the server says.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.urls.iter().any(|url| url.starts_with("tls://"))
+    }
+
+    /// The URLs, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.urls.join(", ")
+    }
+}
+
 /// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -114,6 +128,7 @@ pub async fn connect_with_room(
                 .retry_on_initial_connect()
         }
     };
+    let at = address.shown();
     let mut options = options
         .name(name)
         .subscription_capacity(room)
@@ -124,10 +139,10 @@ pub async fn connect_with_room(
             if matches!(event, Event::Connected) {
                 sender.send_modify(|count| *count += 1);
             }
-            log(event);
+            log(event, &at);
             std::future::ready(())
         });
-    if address.urls.iter().any(|url| url.starts_with("tls://")) {
+    if address.uses_tls() {
         options = options.require_tls(true);
     }
     if let Some(ca) = &address.ca_file {
@@ -222,10 +237,10 @@ fn reconnect_delay(attempts: usize) -> Duration {
 /// Somebody else decides how many messages there are.
 static DROPPED: LogLimit = LogLimit::new("messages were dropped");
 
-fn log(event: Event) {
+fn log(event: Event, at: &str) {
     match event {
         Event::Connected => info!("Connected to the bus"),
-        Event::Disconnected => warn!("Lost the bus, reconnecting"),
+        Event::Disconnected => warn!(bus.at = at, "Lost the bus, reconnecting"),
         Event::ServerError(error) => warn!(error = %error, "The bus server refused something"),
         Event::ClientError(error) => warn!(error = %error, "The bus client reported an error"),
         Event::SlowConsumer(_) => {

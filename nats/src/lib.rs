@@ -32,6 +32,7 @@ pub mod permissions;
 pub mod subjects;
 pub mod topology;
 
+pub mod attempt;
 pub mod connect;
 pub mod delivery;
 pub mod publish;

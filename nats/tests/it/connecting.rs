@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, connection::State};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection::State};
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 use tokio::time::timeout;
 use vpnmanager_nats::{
+    attempt::attempt,
     connect::{self, BusAddress, ConnectError, Identity, NodeJwt},
     security::{claims::UserClaims, jwt::Claims, keys::NodePublicKey, node_credentials::issue_node_jwt},
     topology::{Topology, TopologyOptions},
@@ -148,6 +149,26 @@ async fn management_fails_at_once_when_there_is_no_server() {
 
     let result = timeout(LONG, attempt).await.expect("it must not try for ever");
     assert!(matches!(result, Err(ConnectError::Connect(_))));
+}
+
+#[tokio::test]
+async fn an_attempt_goes_on_to_the_next_address_and_says_why_none_lets_it_in() {
+    let bus = Bus::start().await;
+    let options = async || {
+        ConnectOptions::with_credentials_file(bus.files.management_creds_path())
+            .await
+            .unwrap()
+    };
+    // The order is random: with one address that works in three, most attempts begin with another one.
+    let mut some = address(&bus);
+    some.urls
+        .extend(["tls://127.0.0.1:1", "tls://127.0.0.1:2"].map(str::to_owned));
+    for _ in 0..5 {
+        attempt(options().await, &some, DEADLINE).await.unwrap();
+    }
+    some.urls.remove(0);
+    let refused = attempt(options().await, &some, DEADLINE).await.unwrap_err();
+    assert_eq!(refused.kind(), ConnectErrorKind::Io);
 }
 
 #[tokio::test]

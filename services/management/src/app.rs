@@ -8,6 +8,7 @@ use vpnmanager_runtime::reconcile::Wake;
 
 use crate::{
     bus_access::BusAccess,
+    bus_reach::BusReach,
     config::Config,
     hearing::Hearing,
     ops::{
@@ -33,6 +34,8 @@ pub struct App {
     pub leases: DatabaseConnection,
     /// The connection to NATS: commands, answers, and what management asks.
     pub bus: Bus,
+    /// Why it is not connected, if so.
+    pub bus_reach: BusReach,
     /// A second connection, for what nodes send without being asked: too much of it delays nothing else.
     pub inbound: Bus,
     /// Since when this replica has heard nodes.

@@ -5,6 +5,7 @@ pub mod config;
 
 pub mod app;
 pub mod bus_access;
+pub mod bus_reach;
 pub mod hearing;
 pub mod pki;
 mod pooler;

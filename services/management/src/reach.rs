@@ -2,10 +2,8 @@
 //! over, and then says only that.
 
 use std::{
-    error::Error,
     fmt,
     io::{self, ErrorKind},
-    iter::successors,
     str::FromStr as _,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,7 +20,7 @@ use sea_orm::{
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::error_chain::{chain, innermost};
 
 use crate::ops::sqlstate::{Meaning, Resource, is_pool_timeout, meaning, sqlx_cause};
 
@@ -235,17 +233,11 @@ fn place_of(options: &PgConnectOptions) -> String {
     }
 }
 
-/// The innermost cause in its own words, without the number that Rust adds to those of the system.
+/// What the database's library found, without the layers around it.
 fn root_cause(error: &DbErr) -> String {
-    let outermost: &(dyn Error + 'static) = match sqlx_cause(error) {
-        Some(cause) => cause,
-        None => error,
-    };
-    let innermost = successors(Some(outermost), |&error| error.source()).last();
-    let said = innermost.map(ToString::to_string).unwrap_or_default();
-    match said.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => said,
+    match sqlx_cause(error) {
+        Some(cause) => innermost(cause),
+        None => innermost(error),
     }
 }
 

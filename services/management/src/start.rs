@@ -18,6 +18,7 @@ use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
 use crate::{
     app::App,
     bus_access::BusAccess,
+    bus_reach::BusReach,
     config::{BusConfig, Config},
     hearing::Hearing,
     ops::{
@@ -64,6 +65,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     bootstrap(&db, &config.api_key, &pki).await?;
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;
+    let bus_reach = BusReach::to(address.clone(), files.management_creds_path());
     let (bus, topology) = connect_bus(&address, &files, &config.server_id).await?;
     let inbound = connect_inbound(&address, &files, &config.server_id).await?;
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
@@ -80,6 +82,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         reach,
         leases,
         bus,
+        bus_reach,
         inbound,
         hearing: Hearing::new(Utc::now()),
         storage: Storage::default(),
@@ -167,23 +170,24 @@ async fn connect_database(
 }
 
 fn bus_address(config: &BusConfig) -> BusAddress {
-    let uses_tls = config.url.iter().any(|url| url.starts_with("tls://"));
-    let ca_file = uses_tls.then(|| BusFiles::new(&config.dir).ca_path());
-    BusAddress {
+    let mut address = BusAddress {
         urls: config.url.clone(),
-        ca_file,
-    }
+        ca_file: None,
+    };
+    address.ca_file = address.uses_tls().then(|| BusFiles::new(&config.dir).ca_path());
+    address
 }
 
 async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<(Bus, Topology)> {
     let name = format!("vpnmanager-management {server_id}");
     let identity = || Identity::Credentials(files.management_creds_path());
+    let at = address.shown();
     let bus = (|| connect::connect(address, &name, identity()))
         .retry(patience())
         .when(|error| matches!(error, connect::ConnectError::Connect(_)))
-        .notify(|error, after| warn!(error = %chain(error), ?after, "NATS does not answer yet"))
+        .notify(|error, after| warn!(bus.at = at, error = %chain(error), ?after, "NATS does not answer yet"))
         .await
-        .context("connecting to NATS failed")?;
+        .with_context(|| format!("connecting to NATS at {at} failed"))?;
     let topology = Topology::ensure(&bus.client, TopologyOptions::default()).await?;
     info!(nats.version = bus.client.server_info().version, "The bus is ready");
     Ok((bus, topology))

@@ -10,6 +10,17 @@ pub fn chain<'error>(error: &'error (dyn Error + 'static)) -> impl Display + use
     Chain(error)
 }
 
+/// The innermost cause in its own words, without the number that Rust adds to those of the system: `Connection refused`.
+#[must_use]
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |&error| error.source()).last();
+    let said = innermost.map(ToString::to_string).unwrap_or_default();
+    match said.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => said,
+    }
+}
+
 struct Chain<'error>(&'error (dyn Error + 'static));
 
 impl Display for Chain<'_> {
@@ -47,6 +58,12 @@ mod tests {
             chain(&error).to_string(),
             "the journal cannot be opened: the disk is full"
         );
+    }
+
+    #[test]
+    fn the_innermost_cause_is_told_without_its_number() {
+        let error = Outer(std::io::Error::from_raw_os_error(111));
+        assert_eq!(innermost(&error), "Connection refused");
     }
 
     #[test]

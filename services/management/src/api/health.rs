@@ -70,7 +70,7 @@ impl HealthApi {
     /// Check management's health
     ///
     /// Needs no key. A 503 says what is wrong: the database does not answer (with its place and the cause), takes no changes or has no room on
-    /// its disk, or the bus is not connected. `degraded` is a 200: the replica goes on to take changes, and what ends access reaches the nodes. VPN sessions need
+    /// its disk, or the bus is not connected (with each address, the cause and what to do). `degraded` is a 200: the replica goes on to take changes, and what ends access reaches the nodes. VPN sessions need
     /// neither.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn health(&self, app: Data<&App>) -> Result<Json<Health>, ApiError> {
@@ -79,7 +79,7 @@ impl HealthApi {
         if database.is_none() && bus_is_up {
             return Ok(Json(Health::of(&app)));
         }
-        let bus = (!bus_is_up).then(|| "the bus is not connected".to_owned());
+        let bus = (!bus_is_up).then(|| app.bus_reach.explain());
         let wrong: Vec<String> = database.into_iter().chain(bus).collect();
         Err(ApiError::unavailable(wrong.join(", and ")))
     }

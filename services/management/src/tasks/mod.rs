@@ -18,6 +18,7 @@ use crate::{
 
 mod abandoned;
 mod bus;
+mod bus_watch;
 mod database;
 mod due;
 mod explained;
@@ -158,6 +159,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         SECOND,
         database::DatabaseWatch::new(app.clone()),
     );
+    background.reconcile("bus-watch", &unwoken, SECOND, bus_watch::BusWatch::new(app.clone()));
     tasks.spawn("database-abandoned", abandoned::watch(app.reach.clone(), tasks.token()));
     let reconnected = Wake::new();
     background.reconcile("bus-access", &reconnected, BUS_PERIOD, on(app, bus::keep));

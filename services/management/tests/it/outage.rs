@@ -7,16 +7,18 @@ use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use vpnmanager_management::{
+    bus_reach::BusReach,
     reach::{Finding, Reach, WATCHING},
     renewal::is_read_only,
 };
+use vpnmanager_nats::{connect::BusAddress, security::bus_files::open::BusFiles};
 use vpnmanager_testbed::{postgres, wait};
 
 use crate::database::{connect, fresh_database, run};
 use crate::logs::Logs;
 use crate::queries::Queries;
 use crate::silent_way::SilentWay;
-use crate::stack::{Stack, WithKey as _, json_of, problem_of};
+use crate::stack::{Stack, WithKey as _, json_of, problem_of, start_nats};
 
 /// Longer than the pool waits for a connection.
 const SOON: Duration = Duration::from_secs(30);
@@ -218,6 +220,108 @@ async fn connections_that_take_no_changes_are_left_when_new_ones_take_them() {
     })
     .await
     .expect("left");
+}
+
+#[tokio::test]
+async fn a_bus_that_is_gone_is_told_once_with_its_place_and_the_cause() {
+    let logs = Logs::start();
+    let mut stack = Stack::start().await;
+    let url = stack.nats.tls_url();
+
+    stack.nats.kill().await;
+    wait::until(SOON, "the cause to be told", async || {
+        !logs.lines("ERROR", "The bus is not connected").is_empty()
+    })
+    .await
+    .expect("told");
+    stack.nats.restart().await.expect("a server");
+    wait::until(SOON, "the end to be told", async || {
+        !logs.lines("INFO", "The bus is connected again").is_empty()
+    })
+    .await
+    .expect("told");
+
+    let errors = logs.lines("ERROR", "The bus is not connected");
+    let [line] = errors.as_slice() else {
+        panic!("{errors:?}")
+    };
+    assert_eq!(
+        (&line["bus.at"], &line["cause"]),
+        (&json!(url), &json!(format!("{url}: Connection refused")))
+    );
+    let advice = line["advice"].as_str().unwrap_or_default();
+    assert!(advice.contains("NATS_URL"), "{line}");
+    let lost = logs.lines("WARN", "Lost the bus");
+    assert!(lost.iter().any(|line| line["bus.at"] == url), "{lost:?}");
+    json_of(stack.client().get("/health").send().await, StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn each_cause_of_a_bus_that_is_away_is_told_with_what_to_do() {
+    vpnmanager_runtime::tls::install_crypto_provider();
+    let ((ours, dir), (_theirs, other_dir)) = (start_nats().await, start_nats().await);
+    let (files, other) = (BusFiles::new(&dir), BusFiles::new(&other_dir));
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent_url = format!("tls://{}", silent.local_addr().expect("bound"));
+    let url = ours.tls_url();
+    let (ca, creds) = (files.ca_path(), files.management_creds_path());
+    let cases = [
+        (
+            &url,
+            &other.ca_path(),
+            &creds,
+            "TLS failed: invalid peer certificate",
+            "bus-init",
+        ),
+        (
+            &url,
+            &ca,
+            &other.management_creds_path(),
+            "refuses the credential",
+            "BUS_DIR",
+        ),
+        (
+            &url,
+            &ca,
+            &dir.join("gone.creds"),
+            "No such file or directory",
+            "BUS_DIR",
+        ),
+        (&silent_url, &ca, &creds, "no answer within 2s", "its machine"),
+        (
+            &"tls://127.0.0.1:1".to_owned(),
+            &ca,
+            &creds,
+            "Connection refused",
+            "NATS_URL",
+        ),
+        (
+            &"tls://nowhere.invalid:4222".to_owned(),
+            &ca,
+            &creds,
+            "its name is not known: failed to lookup address information",
+            "name service",
+        ),
+    ];
+    for (url, ca, creds, cause, advice) in cases {
+        let address = BusAddress {
+            urls: vec![url.clone()],
+            ca_file: Some(ca.clone()),
+        };
+        let reach = BusReach::to(address, creds.clone());
+        let fault = reach.look().await.unwrap_or_else(|| panic!("{url} takes connections"));
+        assert!(
+            fault.causes.starts_with(url.as_str()) && fault.causes.contains(cause),
+            "{fault}"
+        );
+        assert!(fault.advice.contains(advice), "{fault}");
+        assert_eq!(reach.explain(), fault.to_string());
+    }
+    let one_of_two = BusAddress {
+        urls: vec!["tls://127.0.0.1:1".to_owned(), url.clone()],
+        ca_file: Some(ca.clone()),
+    };
+    assert_eq!(BusReach::to(one_of_two, creds.clone()).look().await, None);
 }
 
 /// Starts a management on a way that may fall silent, and waits until it watches that.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{ConnectError, ConnectErrorKind};
 use tracing::{error, info, warn};
-use vpnmanager_nats::{endpoint::BusPlace, permissions::inbox_prefix};
+use vpnmanager_nats::{attempt::attempt, connect::BusAddress, endpoint::BusPlace, permissions::inbox_prefix};
 use vpnmanager_runtime::{
     error_chain::chain,
     secret_file::{self, SecretFileError},
@@ -80,20 +80,14 @@ async fn reach(enrolled: &Enrolled, place: &BusPlace) -> Result<(), PlaceError> 
 
 async fn connect(enrolled: &Enrolled, place: &BusPlace, ca_file: Option<std::path::PathBuf>) -> Result<(), PlaceError> {
     let options = enrolled.jwt.options(enrolled.keys.bus.clone());
-    let mut options = options
-        .custom_inbox_prefix(inbox_prefix(&enrolled.identity.server_id))
-        .connection_timeout(CONNECT_TIMEOUT)
-        .max_reconnects(1);
-    if place.urls.iter().any(|url| url.starts_with("tls://")) {
-        options = options.require_tls(true);
-    }
-    if let Some(ca) = ca_file {
-        options = options.add_root_certificates(ca);
-    }
-    let probe = options.connect(place.urls.clone()).await.map_err(PlaceError::Connect)?;
-    // That it was opened is all we wanted to know.
-    let _closing = probe.drain().await;
-    Ok(())
+    let options = options.custom_inbox_prefix(inbox_prefix(&enrolled.identity.server_id));
+    let address = BusAddress {
+        urls: place.urls.clone(),
+        ca_file,
+    };
+    attempt(options, &address, CONNECT_TIMEOUT)
+        .await
+        .map_err(PlaceError::Connect)
 }
 
 fn keep(enrolled: &mut Enrolled, place: BusPlace) -> bool {
