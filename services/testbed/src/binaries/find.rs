@@ -52,6 +52,18 @@ pub fn openvpn() -> Result<PathBuf, Missing> {
     })
 }
 
+/// PgBouncer.
+///
+/// # Errors
+/// [`Missing`] when it is not installed.
+pub fn pgbouncer() -> Result<PathBuf, Missing> {
+    on_path("pgbouncer").next().ok_or_else(|| Missing {
+        program: "pgbouncer".to_owned(),
+        looked: "on PATH and in the sbin folders".to_owned(),
+        remedy: INSTALL,
+    })
+}
+
 /// Cargo's target folder that the running executable is in.
 #[must_use]
 pub fn target_dir() -> Option<PathBuf> {

@@ -230,7 +230,7 @@ fn prepare_error(dir: &Path, source: io::Error) -> PostgresError {
 }
 
 /// The user to run PostgreSQL as. It refuses to run as root, so root runs it as the unprivileged user that every system has.
-fn unprivileged() -> Option<(u32, u32)> {
+pub(super) fn unprivileged() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
