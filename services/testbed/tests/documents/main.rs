@@ -2,6 +2,7 @@
 //! actions, HTTP routes, quoted messages, links. It reads files only; no server is started.
 
 mod actions;
+mod compose;
 mod links;
 mod markdown;
 mod messages;
