@@ -1,5 +1,6 @@
 //! The configuration of management: one table of settings, one struct for each concern.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 
-use bounds::{LONGEST, TOO_LONG};
+use bounds::{DAY, HOUR, LONGEST, SECOND};
 
 use crate::ops::users::create::PlacementRules;
 
@@ -187,7 +188,7 @@ pub struct Config {
     pub http: HttpConfig,
     /// How much callers of the HTTP API may ask at once.
     pub callers: CallersConfig,
-    /// SHUTDOWN_TIMEOUT.
+    /// SHUTDOWN_TIMEOUT: a second to a day.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
     /// PostgreSQL.
@@ -228,7 +229,7 @@ pub struct BusConfig {
 pub struct PkiConfig {
     /// PKI_DIR.
     pub dir: PathBuf,
-    /// PKI_CLIENT_VALIDITY.
+    /// PKI_CLIENT_VALIDITY: an hour to 1000 years.
     #[serde(with = "humantime_serde")]
     pub client_validity: Duration,
 }
@@ -250,16 +251,16 @@ pub struct NodeConfig {
 /// When a node counts as gone.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 pub struct HealthConfig {
-    /// HEALTH_STALE_AFTER.
+    /// HEALTH_STALE_AFTER: a second to 1000 years.
     #[serde(with = "humantime_serde")]
     pub stale_after: Duration,
-    /// HEALTH_LOST_AFTER; longer than `stale_after`.
+    /// HEALTH_LOST_AFTER: longer than `stale_after`, to 1000 years.
     #[serde(with = "humantime_serde")]
     pub lost_after: Duration,
-    /// HEALTH_MAX_CLOCK_SKEW.
+    /// HEALTH_MAX_CLOCK_SKEW: 100 ms to a day.
     #[serde(with = "humantime_serde")]
     pub max_clock_skew: Duration,
-    /// HEALTH_REHOME_AFTER: counted from when the node is lost.
+    /// HEALTH_REHOME_AFTER: counted from when the node is lost, a second to 1000 years.
     #[serde(with = "humantime_serde")]
     pub rehome_after: Duration,
     /// HEALTH_STORAGE_PROBE: a second to a day.
@@ -325,27 +326,16 @@ impl Config {
                 return wrong(key, "an address is not a URL of a bus");
             }
         }
-        if self.pki.client_validity.is_zero() {
-            return wrong("pki.client_validity", "no certificate would be valid");
-        }
         if self.placement.replicas == 0 {
             return wrong("placement.replicas", "no user would have a node");
         }
-        if self.health.stale_after.is_zero() || self.health.lost_after <= self.health.stale_after {
-            return wrong(
-                "health.lost_after",
-                "it must be longer than health.stale_after, and that longer than 0s",
-            );
+        for (key, time, range, otherwise) in self.times() {
+            if let Some(reason) = bounds::fault(time, &range, otherwise) {
+                return wrong(key, &reason);
+            }
         }
-        let probe = self.health.storage_probe;
-        if !(Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60)).contains(&probe) {
-            return wrong("health.storage_probe", "it must be from 1s to 1day");
-        }
-        if self.health.keep_history < Duration::from_secs(60 * 60) {
-            return wrong("health.keep_history", "it must be at least 1h");
-        }
-        if self.health.keep_history > LONGEST {
-            return wrong("health.keep_history", TOO_LONG);
+        if self.health.lost_after <= self.health.stale_after {
+            return wrong("health.lost_after", "it must be longer than health.stale_after");
         }
         self.audit.check(cli)?;
         if self.drain.pace == 0 {
@@ -354,6 +344,66 @@ impl Config {
         self.budget.check(cli)
     }
 }
+
+impl Config {
+    /// The times with their bounds, and what would come of one outside them.
+    fn times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>, &'static str); 8] {
+        let health = &self.health;
+        [
+            (
+                "shutdown_timeout",
+                self.shutdown_timeout,
+                SECOND..=DAY,
+                "what is in progress at the end would be cut off, or hold up the end",
+            ),
+            (
+                "pki.client_validity",
+                self.pki.client_validity,
+                HOUR..=LONGEST,
+                "no certificate would be valid for as long as a user needs it",
+            ),
+            (
+                "health.stale_after",
+                health.stale_after,
+                SECOND..=LONGEST,
+                "a heartbeat comes every few seconds, and every node would be stale until the next one",
+            ),
+            (
+                "health.lost_after",
+                health.lost_after,
+                SECOND..=LONGEST,
+                "a heartbeat comes every few seconds, and every node would be lost until the next one",
+            ),
+            (
+                "health.max_clock_skew",
+                health.max_clock_skew,
+                SHORTEST_SKEW..=DAY,
+                "a heartbeat is under way for some milliseconds, and every node would be degraded, or none for its clock",
+            ),
+            (
+                "health.rehome_after",
+                health.rehome_after,
+                SECOND..=LONGEST,
+                "users would move away from a node that is back in a moment",
+            ),
+            (
+                "health.storage_probe",
+                health.storage_probe,
+                SECOND..=DAY,
+                "the bus would have nothing else to do, or nobody would notice that it stores nothing",
+            ),
+            (
+                "health.keep_history",
+                health.keep_history,
+                HOUR..=LONGEST,
+                "old samples are removed once an hour",
+            ),
+        ]
+    }
+}
+
+/// The clocks of one rack differ by less.
+const SHORTEST_SKEW: Duration = Duration::from_millis(100);
 
 fn is_host_and_port(address: &str) -> bool {
     let parts = address.rsplit_once(':');

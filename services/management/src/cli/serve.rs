@@ -29,6 +29,13 @@ pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
             "Secrets given as flags show in the list of processes"
         );
     }
+    let known = config.database.known_passwords();
+    if !known.is_empty() {
+        warn!(
+            settings = known.join(", "),
+            "The password of the database is an example that everybody knows: whoever may run programs on this machine can use it"
+        );
+    }
     cli.warn_of_unknown_variables();
     descriptors::raise_limit().context("raising the limit of open files failed")?;
     process::block_on(run(&config))??;

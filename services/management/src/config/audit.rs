@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
 
-use super::bounds::{LONGEST, TOO_LONG};
+use super::bounds::{DAY, LONGEST, fault};
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -24,9 +24,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     .default("400days"),
 ];
 
-/// The least that may be kept: a month is archived when it is over.
-const SHORTEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// The audit trail.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct AuditConfig {
@@ -43,12 +40,10 @@ impl AuditConfig {
         if !(1..=1_000_000).contains(&self.node_events) {
             return Err(cli.reject("audit.node_events", "it is not in that range"));
         }
-        if self.archive_after < SHORTEST {
-            return Err(cli.reject("audit.archive_after", "it must be at least 1day"));
+        let otherwise = "a month is archived when it is over";
+        match fault(self.archive_after, &(DAY..=LONGEST), otherwise) {
+            Some(reason) => Err(cli.reject("audit.archive_after", reason)),
+            None => Ok(()),
         }
-        if self.archive_after > LONGEST {
-            return Err(cli.reject("audit.archive_after", TOO_LONG));
-        }
-        Ok(())
     }
 }

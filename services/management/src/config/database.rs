@@ -9,7 +9,7 @@ use sea_orm::DbErr;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
+use vpnmanager_runtime::config::{Cli, ConfigError, Setting, is_placeholder};
 
 use crate::pooler;
 
@@ -82,8 +82,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     .secret(),
 ];
 
-/// What stood in the sample file of earlier releases.
-const PLACEHOLDER: &str = "change-me";
+/// What stood in the sample file of earlier releases: whoever left it there forgot to set it.
+const OF_A_SAMPLE: &str = "change-me";
 
 /// Where PostgreSQL is.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -225,6 +225,15 @@ impl DatabaseConfig {
             }
         }
         self.check_owner(cli)?;
+        for Password { key, password, is_here } in self.passwords() {
+            // On this machine only its own programs ask. Anywhere else whoever reaches the port would be everybody's administrator.
+            if password == OF_A_SAMPLE || (is_placeholder(&password) && !is_here) {
+                return Err(cli.reject(
+                    key,
+                    "the password is an example that everybody knows: give the role another one with ALTER ROLE ... PASSWORD, and set it here",
+                ));
+            }
+        }
         if self.url.is_some() {
             return Ok(());
         }
@@ -237,16 +246,6 @@ impl DatabaseConfig {
                 return Err(cli.reject(key, "it is empty"));
             }
         }
-        if self
-            .password
-            .as_ref()
-            .is_some_and(|password| password.expose_secret() == PLACEHOLDER)
-        {
-            return Err(cli.reject(
-                "database.password",
-                "it is the placeholder of a sample: put the password of the role there",
-            ));
-        }
         if self.port == 0 {
             return Err(cli.reject("database.port", "0 is not a port"));
         }
@@ -254,7 +253,50 @@ impl DatabaseConfig {
     }
 }
 
+/// A password, in which setting it is, and whether it is for a database on this machine.
+struct Password {
+    key: &'static str,
+    password: String,
+    is_here: bool,
+}
+
 impl DatabaseConfig {
+    /// The settings with a password that everybody knows, which is accepted because the database is on this machine.
+    #[must_use]
+    pub fn known_passwords(&self) -> Vec<&'static str> {
+        let known = self.passwords();
+        known
+            .into_iter()
+            .filter(|found| is_placeholder(&found.password))
+            .map(|found| found.key)
+            .collect()
+    }
+
+    fn passwords(&self) -> Vec<Password> {
+        let of_url = |key, url: Option<&SecretString>| {
+            let url = url?.expose_secret();
+            let is_here = is_here(&PgConnectOptions::from_str(url).ok()?);
+            let password = password_of(url)?;
+            Some(Password { key, password, is_here })
+        };
+        let of_part = |key, password: Option<&SecretString>| {
+            let password = password?.expose_secret().to_owned();
+            let is_here = default_sslmode(&self.host) == SslMode::Prefer;
+            Some(Password { key, password, is_here })
+        };
+        let found = match &self.url {
+            Some(url) => [
+                of_url("database.url", Some(url)),
+                of_url("database.owner_url", self.owner_url.as_ref()),
+            ],
+            None => [
+                of_part("database.password", self.password.as_ref()),
+                of_part("database.owner_password", self.owner_password.as_ref()),
+            ],
+        };
+        found.into_iter().flatten().collect()
+    }
+
     /// The role that the service works as.
     pub fn service_role(&self) -> String {
         let of_url = self.url.as_ref().and_then(user_of);
@@ -299,6 +341,19 @@ fn user_of(url: &SecretString) -> Option<String> {
     Some(options.get_username().to_owned())
 }
 
+/// The password in a URL of PostgreSQL: after the user, or as a parameter, which counts as it comes later.
+fn password_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let of_user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let of_query = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("password="))
+        .next_back();
+    of_query.or(of_user.map(|(_, password)| password)).map(decoded)
+}
+
 /// What is wrong with a URL of PostgreSQL, without repeating any of it: it holds a password.
 fn fault_of_url(url: &SecretString) -> Option<&'static str> {
     let text = url.expose_secret();
@@ -332,6 +387,11 @@ fn default_sslmode(host: &str) -> SslMode {
     if here { SslMode::Prefer } else { SslMode::VerifyFull }
 }
 
+/// Whether PostgreSQL is on this machine.
+fn is_here(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || default_sslmode(options.get_host().trim_matches(['[', ']'])) == SslMode::Prefer
+}
+
 /// The same URL, with the default mode for its host where that is not `prefer` and the URL says nothing.
 fn with_sslmode(url: &SecretString) -> SecretString {
     let text = url.expose_secret();
@@ -343,9 +403,7 @@ fn with_sslmode(url: &SecretString) -> SecretString {
     let Ok(options) = PgConnectOptions::from_str(text) else {
         return url.clone();
     };
-    let is_here = options.get_socket().is_some()
-        || default_sslmode(options.get_host().trim_matches(['[', ']'])) == SslMode::Prefer;
-    if is_said || is_here {
+    if is_said || is_here(&options) {
         return url.clone();
     }
     let joint = if query.is_some() { '&' } else { '?' };
@@ -364,4 +422,24 @@ fn encoded(text: &str) -> String {
             }
             encoded
         })
+}
+
+/// The reverse; what is no such encoding stays as it is.
+fn decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, following @ ..] = rest {
+        let code = following.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                decoded.push(byte);
+                rest = following.get(2..).unwrap_or_default();
+            }
+            Some(_) | None => {
+                decoded.push(*first);
+                rest = following;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -27,17 +27,42 @@ const PLACEHOLDERS: [&str; 8] = [
     "replacethis",
 ];
 
+/// Passwords of examples, beside [`PLACEHOLDERS`]. In a key, which is long, one of these words is nothing to object to.
+const PASSWORDS: [&str; 8] = [
+    "admin",
+    "default",
+    "postgres",
+    "secret",
+    "test",
+    "vpnmanager",
+    "yourpassword",
+    "yoursecretpassword",
+];
+
+/// Whether a password is one that everybody knows from examples: such a word and nothing else, whatever its case and the characters
+/// between its letters, with or without digits at its end.
+#[must_use]
+pub fn is_placeholder(password: &str) -> bool {
+    let letters = letters_of(password);
+    let word = letters.trim_end_matches(|last: char| last.is_ascii_digit());
+    PLACEHOLDERS.iter().chain(&PASSWORDS).any(|known| *known == word)
+}
+
+/// Its letters and digits, in lower case.
+fn letters_of(text: &str) -> String {
+    text.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|letter| letter.to_ascii_lowercase())
+        .collect()
+}
+
 /// Why nobody should use this key; `None`: nothing is known against it. The words do not repeat the key.
 #[must_use]
 pub fn weakness(key: &str) -> Option<String> {
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some("it cannot be sent in a header".to_owned());
     }
-    let letters: String = key
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
+    let letters = letters_of(key);
     if PLACEHOLDERS.iter().any(|known| letters.contains(known)) {
         return Some("it is an example that everybody knows".to_owned());
     }
@@ -103,6 +128,33 @@ mod tests {
             assert!(reason.contains(word), "{key}: {reason}");
             assert!(key.is_empty() || !reason.contains(key), "{reason}");
         }
+    }
+
+    #[test]
+    fn passwords_of_examples_are_known_and_others_are_not() {
+        for known in [
+            "change-me",
+            "changeme",
+            "your_password",
+            "Password1",
+            "postgres",
+            "secret",
+            "development-only",
+            "vpnmanager",
+            "p.a.s.s.w.o.r.d",
+        ] {
+            assert!(is_placeholder(known), "{known}");
+        }
+        for other in [
+            "",
+            "1234",
+            "my password is long",
+            "zq9x",
+            "correct-horse-battery-secret",
+        ] {
+            assert!(!is_placeholder(other), "{other}");
+        }
+        assert!(!is_placeholder(&random_key()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod setting;
 mod tests;
 mod unknown;
 
-pub use api_key::{EXPECTED_KEY, SHORTEST_KEY, random_key, weakness};
+pub use api_key::{EXPECTED_KEY, SHORTEST_KEY, is_placeholder, random_key, weakness};
 pub use command_line::{Cli, Service};
 pub use error::ConfigError;
 pub use masking::{MASK, masked};

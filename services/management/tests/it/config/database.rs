@@ -164,6 +164,48 @@ fn beside_database_url_no_part_of_it_is_even_read() {
     assert_eq!(config.database.port, 5432);
 }
 
+/// Between programs of one machine it is a trial; anywhere else it opens the database to whoever reaches the port.
+#[test]
+fn a_password_that_everybody_knows_is_refused_for_a_database_elsewhere() {
+    let there = ("DB_HOST", "db.example.org");
+    let cases: [&[(&str, &str)]; 11] = [
+        &[there, ("DB_PASSWORD", "changeme")],
+        &[there, ("DB_PASSWORD", "development-only")],
+        &[there, ("DB_PASSWORD", "Postgres1")],
+        &[there, ("DB_OWNER_USER", "owner"), ("DB_OWNER_PASSWORD", "secret")],
+        &[("DATABASE_URL", "postgres://u:password@db.example.org/d")],
+        &[("DATABASE_URL", "postgres://u:change%2Dme@db.example.org/d")],
+        &[("DATABASE_URL", "postgres://u@db.example.org/d?password=secret")],
+        &[("DATABASE_URL", "postgres://u:long@localhost/d?host=db&password=secret")],
+        &[
+            ("DATABASE_URL", "postgres://u:zq9x@db.example.org/d"),
+            ("DATABASE_OWNER_URL", "postgres://o:your_password@db.example.org/d"),
+        ],
+        // It was the one of a sample: whoever left it there forgot it, also on one machine.
+        &[("DB_PASSWORD", "change-me")],
+        &[("DATABASE_URL", "postgres://u:change-me@localhost/d")],
+    ];
+    for case in cases {
+        let text = usage(load(&[], &[&[KEY], case].concat(), None));
+        assert!(
+            text.contains("everybody knows") && text.contains("ALTER ROLE"),
+            "{case:?}: {text}"
+        );
+    }
+    for ((variable, value), known) in [
+        (("DB_PASSWORD", "your_password"), Some("database.password")),
+        (
+            ("DATABASE_URL", "postgres://u:secret@127.0.0.1/d"),
+            Some("database.url"),
+        ),
+        (("DATABASE_URL", "postgres://u@127.0.0.1/d"), None),
+        (("DB_PASSWORD", "zq9x-0f7a"), None),
+    ] {
+        let config = load(&[], &[KEY, (variable, value)], None).expect("a trial on one machine");
+        assert_eq!(config.database.known_passwords(), Vec::from_iter(known), "{value}");
+    }
+}
+
 /// It would be asked of the name service for half a minute, and the name is a part of the password.
 #[test]
 fn a_database_url_whose_password_is_not_encoded_is_refused_with_what_to_do() {

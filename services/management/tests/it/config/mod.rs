@@ -102,6 +102,16 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("PLACEMENT_REPLICAS", "many", "placement.replicas"),
         ("HEALTH_LOST_AFTER", "15s", "health.lost_after"),
         ("HEALTH_STALE_AFTER", "soon", "health.stale_after"),
+        ("HEALTH_STALE_AFTER", "0s", "health.stale_after"),
+        ("HEALTH_LOST_AFTER", "1000years 1s", "health.lost_after"),
+        ("HEALTH_MAX_CLOCK_SKEW", "0s", "health.max_clock_skew"),
+        ("HEALTH_MAX_CLOCK_SKEW", "25h", "health.max_clock_skew"),
+        ("HEALTH_REHOME_AFTER", "0s", "health.rehome_after"),
+        ("HEALTH_REHOME_AFTER", "1001years", "health.rehome_after"),
+        ("HEALTH_STORAGE_PROBE", "0s", "health.storage_probe"),
+        ("SHUTDOWN_TIMEOUT", "0s", "shutdown_timeout"),
+        ("SHUTDOWN_TIMEOUT", "25h", "shutdown_timeout"),
+        ("PKI_CLIENT_VALIDITY", "1001years", "pki.client_validity"),
         ("PKI_CLIENT_VALIDITY", "0s", "pki.client_validity"),
         ("HEALTH_KEEP_HISTORY", "59m", "health.keep_history"),
         ("HEALTH_KEEP_HISTORY", "1000years 1s", "health.keep_history"),
@@ -126,7 +136,7 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
     }
     for variable in ["HEALTH_KEEP_HISTORY", "AUDIT_ARCHIVE_AFTER"] {
         let text = usage(load(&[], &[KEY, (variable, "1000years 1s")], None));
-        assert!(text.contains("at most 1000years"), "{text}");
+        assert!(text.contains("to 1000years"), "{text}");
         load(&[], &[KEY, (variable, "1000years")], None).expect("the longest");
     }
     let unknown = usage(load(&[], &[KEY], Some(r#"{"databse": {"host": "x"}}"#)));
