@@ -77,6 +77,7 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
     let config = String::from_utf8(after[names::SERVER_CONFIG].clone()).unwrap();
     assert!(
         config.contains("listen: \"127.0.0.1:5222\"")
+            && config.contains("logfile_size_limit: 64MB")
             && config.contains("allow_non_tls: true")
             && config.contains("max_file: 1073741824,"),
         "{config}"

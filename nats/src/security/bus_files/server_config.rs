@@ -44,6 +44,9 @@ pub(super) fn render(
          server_name: \"vpnmanager-bus\"\n\
          http: \"{monitor}\"\n\
          max_payload: 1MB\n\
+         # Strangers make it log. With --log FILE these are kept, 64 MB each; on stderr whoever keeps that must limit it.\n\
+         logfile_size_limit: 64MB\n\
+         logfile_max_num: 5\n\
          # Whoever hangs for 6 s is dropped: a management that does not move gets no more requests that another could answer.\n\
          ping_interval: \"2s\"\n\
          ping_max: 2\n\

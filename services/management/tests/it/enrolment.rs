@@ -1,12 +1,16 @@
 //! Attacks on the enrolment of nodes, and what an honest node may repeat.
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, Utc};
 use nkeys::KeyPair;
 use poem::http::StatusCode;
 use poem::test::TestResponse;
 use serde_json::{Value, json};
 use vpnmanager_entities::api_key::Role;
+use vpnmanager_testbed::wait;
 
+use crate::database::run;
 use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, csr, json_of, problem_of, registration};
 
 const NODE_KEY: &str = "a-key-of-the-role-node";
@@ -230,6 +234,44 @@ async fn a_used_token_repeats_its_first_use_and_nothing_else() {
     is_used_up(send(&stack, &repeated.again().with("port", 443).body()).await).await;
     is_used_up(send(&stack, &repeated.again().by(KeyPair::new_user()).body()).await).await;
     assert_eq!(endnode(&stack, "node-1").await, before);
+}
+
+/// The statements of docs/security.md.
+#[tokio::test]
+async fn an_operator_ends_a_token_and_a_key_of_the_node_role_in_the_database() {
+    let stack = Stack::start().await;
+    stack.add_key(NODE_KEY, Role::Node).await;
+    json_of(
+        send_with_key(&stack, NODE_KEY, &registration("node-1").body()).await,
+        StatusCode::CREATED,
+    )
+    .await;
+    let ended = token(&stack, json!({ "server_id": "node-2" })).await;
+    let other = token(&stack, json!({ "server_id": "node-3" })).await;
+
+    run(
+        &stack.app.db,
+        "UPDATE join_tokens SET expires_at = now() WHERE used_at IS NULL AND server_id = 'node-2'",
+    )
+    .await;
+    let response = send(&stack, &registration("node-2").token(Some(&ended)).body()).await;
+    let (problem, _) = problem_of(response, StatusCode::UNAUTHORIZED).await;
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.starts_with("the join token has expired"), "{detail}");
+    enrolled(&stack, &registration("node-3").token(Some(&other))).await;
+
+    run(
+        &stack.app.db,
+        &format!("DELETE FROM api_keys WHERE name = '{:?}-{NODE_KEY}'", Role::Node),
+    )
+    .await;
+    let seconds = Duration::from_secs(10);
+    wait::until(seconds, "the key to work no more", async || {
+        let response = send_with_key(&stack, NODE_KEY, &registration("node-4").body()).await;
+        response.0.status() == StatusCode::UNAUTHORIZED
+    })
+    .await
+    .expect("in time");
 }
 
 #[tokio::test]
