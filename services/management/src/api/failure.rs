@@ -50,7 +50,7 @@ where
         return ApiError::unavailable(why);
     }
     match meaning(error.borrow()) {
-        Meaning::BadValue => ApiError::bad_request("the database cannot store one of the values"),
+        Meaning::BadValue => ApiError::bad_request("the database cannot store one of the values: correct the request"),
         // An operation that expects a contradiction has an error of its own for it.
         Meaning::Contradiction
         | Meaning::Lost
@@ -85,7 +85,7 @@ pub(super) fn unusable(app: &App, error: &DbErr) -> Option<String> {
 fn shortage_of(resource: Resource) -> &'static str {
     match resource {
         Resource::Disk => "has no room left on its disk: make room there",
-        Resource::Memory => "has not enough memory",
+        Resource::Memory => "has not enough memory: give it more, or let others use less",
         Resource::Connections => {
             "has too many clients: raise max_connections there, or the limit of the role or the database, or close others"
         }
@@ -104,13 +104,20 @@ pub(super) fn unknown_server() -> ApiError {
 pub(super) fn of_authenticate(app: &App, error: AuthenticateError) -> ApiError {
     match error {
         AuthenticateError::Database(error) => database(app, error),
-        AuthenticateError::Stopping => ApiError::unavailable("management is stopping"),
+        AuthenticateError::Stopping => stopping(),
     }
+}
+
+fn stopping() -> ApiError {
+    ApiError::unavailable("management is stopping: ask again, another replica or the next start answers")
 }
 
 /// A caller without a key must wait for this long.
 pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
-    ApiError::too_many_requests("too many requests without a key from this address", wait)
+    ApiError::too_many_requests(
+        "too many requests without a key from this address: wait as long as Retry-After says",
+        wait,
+    )
 }
 
 pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
@@ -119,7 +126,7 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
         CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
         CreateUserError::ServerUnavailable => ApiError::conflict(
             "server_id",
-            "the server is disabled, draining or leaving its pool, and takes no users",
+            "the server is disabled, draining or leaving its pool, and takes no users: name another one, or leave server_id out",
         ),
         CreateUserError::ServerLost { .. } => ApiError::conflict(
             "server_id",
@@ -127,7 +134,7 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
         ),
         CreateUserError::NoServer => ApiError::conflicting_state("no server takes users: enrol one first"),
         CreateUserError::Database(error) => database(app, error),
-        CreateUserError::Stopping => ApiError::unavailable("management is stopping"),
+        CreateUserError::Stopping => stopping(),
     }
 }
 
@@ -148,14 +155,17 @@ pub(super) fn of_fetch_profile(app: &App, error: FetchProfileError) -> ApiError 
             "server {server}, the user's home, does not hold the profile because its private key was lost there. Copies that were \
                  handed out keep working; POST /api/users/{{username}}/reissue creates a new profile"
         )),
-        FetchProfileError::NodeUnreachable(server) => {
-            ApiError::unavailable(format!("server {server}, which stores the profile, cannot be reached"))
-        }
+        FetchProfileError::NodeUnreachable(server) => ApiError::unavailable(format!(
+            "server {server}, which stores the profile, cannot be reached: ask again when it is back, or reissue the user once \
+                 another server is the home"
+        )),
         FetchProfileError::NodeFailed { ref server, ref detail } => {
             if let Some(times) = NO_PROFILE.admit() {
                 tracing::warn!(node.id = %server, error = detail, times, "A node failed to send a profile");
             }
-            ApiError::unavailable(format!("server {server} failed to send the profile"))
+            ApiError::unavailable(format!(
+                "server {server} failed to send the profile: ask again; if it stays so, management's log says why"
+            ))
         }
         FetchProfileError::Unfit { server, source } => ApiError::bad_gateway(format!(
             "what server {server} sent does not belong into the profile and is not handed out: {}",
@@ -191,8 +201,12 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
             ),
         ),
         RegisterNodeError::Host(error) => ApiError::invalid("host", error.to_string()),
-        RegisterNodeError::InvalidToken => ApiError::unauthorized("the join token is not valid"),
-        RegisterNodeError::ExpiredToken => ApiError::unauthorized("the join token has expired"),
+        RegisterNodeError::InvalidToken => ApiError::unauthorized(
+            "the join token is not valid: make one for this server_id with POST /api/join-tokens",
+        ),
+        RegisterNodeError::ExpiredToken => {
+            ApiError::unauthorized("the join token has expired: make another one with POST /api/join-tokens")
+        }
         RegisterNodeError::UsedToken => ApiError::unauthorized(error.to_string()),
         RegisterNodeError::NameTaken => ApiError::conflict("server_id", error.to_string()),
         RegisterNodeError::Csr(error) => match error {
@@ -207,7 +221,9 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
             if let RegisterNodeError::Topology(full @ TopologyError::NoRoom { .. }) = &error {
                 return ApiError::unavailable(full.to_string());
             }
-            ApiError::unavailable("the bus is not ready for the node")
+            ApiError::unavailable(
+                "the bus is not ready for the node: try again; if it stays so, GET /health and management's log say why",
+            )
         }
         RegisterNodeError::Database(error) => database(app, error),
     }
@@ -222,7 +238,7 @@ pub(super) fn of_change_node(app: &App, error: ChangeNodeError) -> ApiError {
     match error {
         ChangeNodeError::UnknownServer => unknown_server(),
         ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
-            "no other server of the pool can take its clients: each is disabled, draining, leaving or lost",
+            "no other server of the pool can take its clients, each is disabled, draining, leaving or lost: enable or add one first",
         ),
         ChangeNodeError::Database(error) => database(app, error),
     }
@@ -232,7 +248,8 @@ pub(super) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError {
     match error {
         MoveNodeError::UnknownServer => unknown_server(),
         MoveNodeError::NowhereToGo { pool } => ApiError::conflicting_state(format!(
-            "no other server of the pool {pool} can take the users of this one: each is disabled, draining, leaving or lost"
+            "no other server of the pool {pool} can take the users of this one, each is disabled, draining, leaving or lost: enable or add one \
+             first"
         )),
         MoveNodeError::Database(error) => database(app, error),
     }
@@ -248,7 +265,9 @@ pub(super) fn of_end_session(app: &App, error: EndSessionError) -> ApiError {
             if let Some(times) = NOT_ENDED.admit() {
                 tracing::warn!(error = %chain(&error), times, "A node failed to end a session");
             }
-            ApiError::unavailable(error.to_string())
+            ApiError::unavailable(format!(
+                "{error}; ask again, or suspend the user if the session must end"
+            ))
         }
         EndSessionError::Database(error) => database(app, error),
     }
@@ -256,7 +275,9 @@ pub(super) fn of_end_session(app: &App, error: EndSessionError) -> ApiError {
 
 pub(super) fn of_tell_standing(app: &App, error: TellStandingError) -> ApiError {
     match error {
-        TellStandingError::Signature => ApiError::forbidden("the signature of the question is not by bus_public_key"),
+        TellStandingError::Signature => {
+            ApiError::forbidden("the signature of the question is not by bus_public_key: sign it with that key")
+        }
         TellStandingError::Time => ApiError::forbidden(format!(
             "`at` is more than {} away from management's clock: check the clock of the server",
             in_words(ANSWERED_WITHIN),

@@ -36,7 +36,15 @@ pub struct Assessment {
 }
 
 /// What is said of a healthy node whose agent runs no OpenVPN. Another program may serve there by the allow-list.
-pub const SERVES_NOBODY: &str = "it runs no OpenVPN (OPENVPN_MODE=none) and serves nobody itself: users are placed on it only while no other node of its pool runs OpenVPN";
+pub const SERVES_NOBODY: &str = "it runs no OpenVPN (OPENVPN_MODE=none) and serves nobody itself: users are placed on it only while no other node of its pool runs OpenVPN; set OPENVPN_MODE there if it should serve";
+
+const SECOND_AGENT: &str =
+    "a second agent speaks with its identity, and is refused: stop the agent whose STATE_DIR is the copy";
+const DRIFTS: &str =
+    "it holds something else than it should, and is being put right: wait; if it stays so, see the agent's log";
+const RESYNCS: &str = "it gets everything again: wait; if it stays so, see the agent's log";
+/// Follows what a node sends too much of.
+const TOO_MUCH: &str = ": raise that BUDGET_* if you know why, else treat the node as stolen";
 
 /// The state of the node that sent this heartbeat.
 pub fn assess(
@@ -45,19 +53,17 @@ pub fn assess(
     circumstances: &Circumstances,
     limits: HealthConfig,
 ) -> Assessment {
-    let clone = circumstances
-        .cloned
-        .then(|| "a second agent speaks with its identity, and is refused".to_owned());
+    let clone = circumstances.cloned.then(|| SECOND_AGENT.to_owned());
     // One differing heartbeat is not enough: it may be out of order.
     let drifts = circumstances.drift_since.is_some_and(|since| since < received_at);
-    let drift = || drifts.then(|| "it holds something else than it should, and is being put right".to_owned());
-    let resync = || circumstances.resyncs.then(|| "it gets everything again".to_owned());
+    let drift = || drifts.then(|| DRIFTS.to_owned());
+    let resync = || circumstances.resyncs.then(|| RESYNCS.to_owned());
     let found = clone
         .or_else(|| openvpn_fault(heartbeat))
         .or_else(|| heartbeat.fault.clone())
         .or_else(resync)
         .or_else(drift)
-        .or_else(|| circumstances.excess.clone())
+        .or_else(|| circumstances.excess.as_ref().map(|what| format!("{what}{TOO_MUCH}")))
         .or_else(|| circumstances.misconfigured.clone())
         .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
         .or_else(|| shortage(heartbeat));
@@ -91,33 +97,52 @@ pub fn by_age(
     };
     Some(Assessment {
         state,
-        reason: Some(format!("no heartbeat since {}", last_seen.format("%Y-%m-%dT%H:%M:%SZ"))),
+        reason: Some(format!(
+            "no heartbeat since {}: see that its agent runs and reaches the bus; the agent's log says why it does not",
+            last_seen.format("%Y-%m-%dT%H:%M:%SZ")
+        )),
     })
 }
 
 fn openvpn_fault(heartbeat: &Heartbeat) -> Option<String> {
     let openvpn = &heartbeat.openvpn;
-    let detail = |text: &str| match &openvpn.detail {
-        Some(detail) => format!("{text}: {detail}"),
-        None => text.to_owned(),
+    let detail = |text: &str, action: &str| match &openvpn.detail {
+        Some(detail) => format!("{text}: {detail}; {action}"),
+        None => format!("{text}; {action}"),
     };
     match openvpn.state {
-        OpenvpnState::Down => Some(detail("OpenVPN is down")),
-        OpenvpnState::Waiting => Some(detail("OpenVPN waits for a complete snapshot")),
+        OpenvpnState::Down => Some(detail(
+            "OpenVPN is down",
+            "the agent starts it again, unless you run it yourself; if it stays so, see its log on the node",
+        )),
+        OpenvpnState::Waiting => Some(detail(
+            "OpenVPN waits for a complete snapshot",
+            "it comes by itself; if it stays so, see the agent's log",
+        )),
         OpenvpnState::Up | OpenvpnState::Absent => None,
     }
 }
 
 fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
     let is_off = skew.abs().to_std().is_ok_and(|skew| skew > most);
-    is_off.then(|| format!("its clock is off by {} ms", skew.num_milliseconds()))
+    is_off.then(|| {
+        format!(
+            "its clock is off by {} ms: set it, and run a time service there",
+            skew.num_milliseconds()
+        )
+    })
 }
 
 fn shortage(heartbeat: &Heartbeat) -> Option<String> {
     let openvpn = &heartbeat.openvpn;
     let used = u64::from(openvpn.sessions) * 100;
     let is_nearly_full = openvpn.capacity > 0 && used >= u64::from(openvpn.capacity) * NEARLY_FULL_PERCENT;
-    is_nearly_full.then(|| format!("{} of {} addresses are in use", openvpn.sessions, openvpn.capacity))
+    is_nearly_full.then(|| {
+        format!(
+            "{} of {} addresses are in use: add a node to its pool, or raise OPENVPN_MAX_CLIENTS and OPENVPN_NETWORK there",
+            openvpn.sessions, openvpn.capacity
+        )
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_degrades_and_says_why() {
+    fn each_fault_degrades_and_says_why_and_what_to_do() {
         let well = heartbeat();
         let (nothing, now) = (Circumstances::default(), well.at);
         let cloned = Circumstances {
@@ -177,7 +202,15 @@ mod tests {
             ..Circumstances::default()
         };
         let noisy = Circumstances {
-            excess: Some("it sends too many heartbeats".to_owned()),
+            excess: Some("it sends too many heartbeats: 5 were dropped in 10 s".to_owned()),
+            ..nothing.clone()
+        };
+        let resyncs = Circumstances {
+            resyncs: true,
+            ..nothing.clone()
+        };
+        let misplaced = Circumstances {
+            misconfigured: Some("its agent is configured with POOL=b: move it there".to_owned()),
             ..nothing.clone()
         };
         let healthy = Assessment {
@@ -199,34 +232,76 @@ mod tests {
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;
         down.openvpn.detail = Some("killed".to_owned());
+        let mut waiting = heartbeat();
+        waiting.openvpn.state = OpenvpnState::Waiting;
         let mut faulty = heartbeat();
-        faulty.fault = Some("the disk of /state is almost full".to_owned());
+        faulty.fault = Some("the disk of /state is almost full: make room".to_owned());
         let mut full = heartbeat();
         full.openvpn.sessions = 95;
         let mut skewed = heartbeat();
         skewed.at = now - TimeDelta::seconds(3);
         let cases = [
-            (&well, cloned, "a second agent speaks with its identity, and is refused"),
-            (&down, nothing.clone(), "OpenVPN is down: killed"),
-            (&faulty, nothing.clone(), "the disk of /state is almost full"),
+            (
+                &well,
+                cloned,
+                "a second agent speaks with its identity, and is refused",
+                "stop the agent",
+            ),
+            (&down, nothing.clone(), "OpenVPN is down: killed", "see its log"),
+            (
+                &waiting,
+                nothing.clone(),
+                "OpenVPN waits for a complete snapshot",
+                "see the agent's log",
+            ),
+            // The node says itself what to do.
+            (
+                &faulty,
+                nothing.clone(),
+                "the disk of /state is almost full: make room",
+                "make room",
+            ),
+            (&well, resyncs, "it gets everything again", "see the agent's log"),
             (
                 &well,
                 drifts_since(now - TimeDelta::seconds(5)),
                 "it holds something else than it should, and is being put right",
+                "see the agent's log",
             ),
-            (&well, noisy, "it sends too many heartbeats"),
-            (&skewed, nothing.clone(), "its clock is off by -3000 ms"),
-            (&full, nothing, "95 of 100 addresses are in use"),
+            (
+                &well,
+                noisy,
+                "it sends too many heartbeats: 5 were dropped in 10 s",
+                "raise that BUDGET_*",
+            ),
+            (&well, misplaced, "its agent is configured with POOL=b", "move it there"),
+            (&skewed, nothing.clone(), "its clock is off by -3000 ms", "set it"),
+            (
+                &full,
+                nothing,
+                "95 of 100 addresses are in use",
+                "add a node to its pool",
+            ),
         ];
-        for (heartbeat, known, reason) in cases {
-            assert_eq!(
-                assess(heartbeat, now, &known, limits()),
-                Assessment {
-                    state: NodeState::Degraded,
-                    reason: Some(reason.to_owned())
-                }
-            );
+        for (heartbeat, known, cause, action) in cases {
+            let found = assess(heartbeat, now, &known, limits());
+            let reason = found.reason.expect("a reason");
+            assert_eq!(found.state, NodeState::Degraded, "{reason}");
+            let rest = reason.strip_prefix(cause).unwrap_or_else(|| panic!("{reason}"));
+            assert!(rest.contains(action) || cause.ends_with(action), "{reason}");
         }
+        assert!(SERVES_NOBODY.contains("set OPENVPN_MODE"));
+        let silent = by_age(
+            now - TimeDelta::seconds(31),
+            now - TimeDelta::seconds(1000),
+            now,
+            limits(),
+        );
+        let reason = silent.and_then(|found| found.reason).expect("a reason");
+        assert!(
+            reason.starts_with("no heartbeat since ") && reason.contains("see that its agent runs"),
+            "{reason}"
+        );
     }
 
     #[test]

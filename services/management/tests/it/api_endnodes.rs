@@ -32,7 +32,8 @@ async fn register(stack: &Stack, node: &Registering, token: Option<&str>) -> Tes
 
 async fn assert_refused(response: TestResponse, detail: &str) {
     let (problem, _) = problem_of(response, StatusCode::UNAUTHORIZED).await;
-    assert_eq!(problem["detail"], detail);
+    let said = problem["detail"].as_str().expect("a detail");
+    assert!(said.starts_with(detail), "{said}");
 }
 
 #[tokio::test]
@@ -166,10 +167,9 @@ async fn a_nodes_health_is_reported_and_what_is_left_out_stays() {
         (&json!("healthy"), &json!(3))
     );
     let down = report(json!({ "openvpn_state": "down", "detail": "killed" })).await;
-    assert_eq!(
-        (&down["state"], &down["state_reason"]),
-        (&json!("degraded"), &json!("OpenVPN is down: killed"))
-    );
+    assert_eq!(down["state"], "degraded");
+    let reason = down["state_reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("OpenVPN is down: killed; "), "{reason}");
     assert_eq!(
         (&down["health"]["sessions"], &down["health"]["capacity"]),
         (&json!(3), &json!(100))

@@ -26,7 +26,8 @@ use vpnmanager_nats::{
 use super::{actor, applied, create, enrol, node, nodes::heartbeat};
 use crate::stack::Stack;
 
-const DRIFTS: &str = "it holds something else than it should, and is being put right";
+const DRIFTS: &str =
+    "it holds something else than it should, and is being put right: wait; if it stays so, see the agent's log";
 
 /// A node that holds alice. No background task runs that would answer its heartbeats.
 struct Watched {
