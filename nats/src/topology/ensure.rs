@@ -42,14 +42,16 @@ pub(super) async fn ensure_stream(
     differs.check("num_replicas", &wanted.num_replicas, &config.num_replicas)?;
     differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
     differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
-    if wanted.discard == config.discard {
-        return Ok(found);
-    }
-    // Streams of before made room for new reports.
+    // Streams of before made room for new reports, took reports of any size, and remembered their ids for longer.
     let changed = stream::Config {
         discard: wanted.discard,
-        ..config
+        max_message_size: wanted.max_message_size,
+        duplicate_window: wanted.duplicate_window,
+        ..config.clone()
     };
+    if changed == config {
+        return Ok(found);
+    }
     let updated = context.update_stream(&changed).await.map(drop);
     updated.map_err(TopologyError::request(format!("changing the stream {name}")))?;
     Ok(found)

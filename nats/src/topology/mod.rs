@@ -13,6 +13,6 @@ mod upgrade;
 pub use error::TopologyError;
 pub use names::{COMMANDS, EVENTS, EVENTS_CONSUMER, MANAGEMENT_GROUP, NODE_API_PREFIX, reports_stream};
 pub use options::TopologyOptions;
-pub use shapes::REPORTS_ROOM;
+pub use shapes::{LARGEST_REPORT, REPORTS_ROOM};
 pub use streams::{HeldCommand, Topology};
 pub use version::{OLDEST_SERVER, check_version};

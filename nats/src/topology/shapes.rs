@@ -11,7 +11,7 @@ use super::{
     names::{self, COMMANDS, EVENTS_CONSUMER},
     options::TopologyOptions,
 };
-use crate::{ids::NodeId, subjects};
+use crate::{acks::Ack, events::Event, ids::NodeId, payload::Payload, subjects};
 
 /// The most unacked commands that the server delivers to one node.
 const MAX_ACK_PENDING: i64 = 1024;
@@ -28,6 +28,15 @@ const MAX_REPORTS_PENDING: i64 = 2048;
 /// measured under a flood, three quarters.) The server reserves it out of its `max_file`: 64 nodes to a GiB, so 6,400 in the 100 GiB that
 /// `bus-init` gives it.
 pub const REPORTS_ROOM: i64 = 16 << 20;
+/// Room for the headers of a report, in bytes. An agent writes one, the id of the message, of 65 bytes.
+const REPORT_HEADERS: usize = 1024;
+/// The most bytes of a report with its headers, which the server counts too. It refuses a larger one, which management would not read.
+pub const LARGEST_REPORT: usize = Event::MAX_BYTES + REPORT_HEADERS;
+const _: () = assert!(Ack::MAX_BYTES <= Event::MAX_BYTES);
+/// How long the server remembers the ids of reports (`Nats-Msg-Id`): the shortest time that it takes. It keeps each id in memory for that
+/// time, however long a node made it, also when the report is recorded and gone. Nothing relies on it: an event is recorded once by the
+/// id in it, and an ack that comes twice changes nothing.
+const REPORT_IDS_KEPT: Duration = Duration::from_millis(100);
 
 pub(super) fn commands(options: &TopologyOptions) -> stream::Config {
     stream::Config {
@@ -63,11 +72,11 @@ pub(super) fn reports(node: &NodeId, options: &TopologyOptions) -> stream::Confi
         max_consumers: -1,
         max_messages: -1,
         max_messages_per_subject: -1,
-        max_message_size: -1,
+        max_message_size: i32::try_from(LARGEST_REPORT).unwrap_or(i32::MAX),
         max_bytes: REPORTS_ROOM,
         max_age: Duration::from_secs(7 * 24 * 60 * 60),
         num_replicas: options.replicas,
-        duplicate_window: Duration::from_secs(120),
+        duplicate_window: REPORT_IDS_KEPT,
         ..Default::default()
     }
 }

@@ -1,6 +1,6 @@
 //! What management takes from the stream of acks and events.
 
-use async_nats::jetstream::context::PublishError;
+use async_nats::jetstream::{context::PublishError, message::PublishMessage, publish::PublishAck};
 use chrono::Utc;
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
@@ -8,8 +8,9 @@ use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     events::{Event, EventKind},
     ids::{AgentInstance, EventId, NodeId, Revision, UserKey},
+    payload::Payload,
     subjects,
-    topology::{REPORTS_ROOM, reports_stream},
+    topology::{LARGEST_REPORT, REPORTS_ROOM, reports_stream},
 };
 
 use vpnmanager_testbed::wait;
@@ -62,7 +63,7 @@ async fn a_report_that_speaks_for_somebody_else_is_foreign() {
 
 #[tokio::test]
 async fn when_a_nodes_room_is_full_its_reports_are_refused_and_none_that_was_taken_goes() {
-    const LARGE: usize = 512 << 10;
+    const LARGE: usize = 48 << 10;
     let bare = Bare::start().await;
     let (n1, n2) = (node("n1"), node("n2"));
     let consumer = bare.topology.ensure_reports(&n1).await.unwrap();
@@ -92,6 +93,50 @@ async fn when_a_nodes_room_is_full_its_reports_are_refused_and_none_that_was_tak
         sent.map_err(|error| error.to_string())
     };
     wait::until_ok(DEADLINE, "room for a report", room).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_report_larger_than_any_honest_one_is_refused_and_its_headers_count() {
+    let bare = Bare::start().await;
+    let n1 = node("n1");
+    bare.topology.ensure_reports(&n1).await.unwrap();
+    let honest = EventId::new().to_string();
+    identified(&bare, &n1, honest, vec![b'x'; Event::MAX_BYTES])
+        .await
+        .unwrap();
+
+    for (id, payload) in [
+        (EventId::new().to_string(), LARGEST_REPORT),
+        ("x".repeat(LARGEST_REPORT), 0),
+        ("x".repeat(60_000), 100),
+    ] {
+        let refused = identified(&bare, &n1, id, vec![b'x'; payload]).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("size exceeds maximum allowed"),
+            "{refused}"
+        );
+    }
+
+    let stream = bare.topology.context().get_stream(reports_stream(&n1)).await.unwrap();
+    assert_eq!(stream.cached_info().state.messages, 1);
+}
+
+#[tokio::test]
+async fn the_server_forgets_the_id_of_a_report_soon() {
+    let bare = Bare::start().await;
+    let n1 = node("n1");
+    bare.topology.ensure_reports(&n1).await.unwrap();
+    let id = EventId::new().to_string();
+    identified(&bare, &n1, id.clone(), Vec::new()).await.unwrap();
+
+    let stored_again = async || match identified(&bare, &n1, id.clone(), Vec::new()).await {
+        Ok(ack) if ack.duplicate => Err("it is a duplicate".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
+    wait::until_ok(DEADLINE, "the id to be forgotten", stored_again)
+        .await
+        .unwrap();
 }
 
 fn ack(node: &NodeId, user_key: UserKey) -> Envelope<Ack> {
@@ -124,4 +169,11 @@ async fn send(bare: &Bare, subject: String, payload: bytes::Bytes) {
 
 async fn offer(bare: &Bare, subject: String, payload: bytes::Bytes) -> Result<(), PublishError> {
     bare.topology.context().publish(subject, payload).await?.await.map(drop)
+}
+
+/// Publishes an event with an id of the message.
+async fn identified(bare: &Bare, node: &NodeId, id: String, payload: Vec<u8>) -> Result<PublishAck, PublishError> {
+    let message = PublishMessage::build().message_id(id).payload(payload.into());
+    let subject = subjects::event(node, "openvpn_up");
+    bare.topology.context().send_publish(subject, message).await?.await
 }

@@ -1,4 +1,7 @@
-//! Streams are created when absent, compared when present, and never deleted. Only what is done when they are full is changed.
+//! Streams are created when absent, compared when present, and never deleted. Only what is done when they are full, the size of a report and
+//! how long ids are remembered are changed.
+
+use std::time::Duration;
 
 use async_nats::jetstream::{
     self,
@@ -9,7 +12,9 @@ use futures_util::{StreamExt as _, future::join_all};
 use vpnmanager_nats::{
     ids::UserKey,
     subjects,
-    topology::{COMMANDS, EVENTS, EVENTS_CONSUMER, Topology, TopologyError, TopologyOptions, reports_stream},
+    topology::{
+        COMMANDS, EVENTS, EVENTS_CONSUMER, LARGEST_REPORT, Topology, TopologyError, TopologyOptions, reports_stream,
+    },
 };
 
 use vpnmanager_testbed::nats::Nats;
@@ -143,27 +148,34 @@ async fn what_an_earlier_release_kept_for_all_nodes_is_divided_among_them() {
 }
 
 #[tokio::test]
-async fn streams_that_made_room_for_new_reports_refuse_them_from_now_on_and_keep_what_they_hold() {
+async fn streams_of_before_take_the_bounds_of_reports_and_keep_what_they_hold() {
     let server = Nats::start(|site| site.plain_config()).await.unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
     let topology = Topology::ensure(&client, TopologyOptions::default()).await.unwrap();
     let n1 = node("n1");
     topology.ensure_reports(&n1).await.unwrap();
+    let wanted = info(&topology, &reports_stream(&n1)).await.config;
+    let most = i32::try_from(LARGEST_REPORT).unwrap();
+    assert_eq!((wanted.discard, wanted.max_message_size), (DiscardPolicy::New, most));
+    assert!(wanted.duplicate_window <= Duration::from_secs(1), "{wanted:?}");
     let of_before = Config {
         discard: DiscardPolicy::Old,
-        ..info(&topology, &reports_stream(&n1)).await.config
+        max_message_size: -1,
+        duplicate_window: Duration::from_secs(120),
+        ..wanted.clone()
     };
     topology.context().update_stream(&of_before).await.unwrap();
+    let large = vec![b'x'; LARGEST_REPORT + 1].into();
     let sent = topology
         .context()
-        .publish(subjects::event(&n1, "openvpn_up"), "".into())
+        .publish(subjects::event(&n1, "openvpn_up"), large)
         .await;
     sent.unwrap().await.unwrap();
 
     topology.ensure_reports(&n1).await.unwrap();
 
     let now = info(&topology, &reports_stream(&n1)).await;
-    assert_eq!((now.config.discard, now.state.messages), (DiscardPolicy::New, 1));
+    assert_eq!((now.config, now.state.messages), (wanted, 1));
 }
 
 async fn info(topology: &Topology, stream: &str) -> jetstream::stream::Info {

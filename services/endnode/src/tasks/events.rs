@@ -1,4 +1,4 @@
-//! Events: from the journal to the bus, in order, each stored once.
+//! Events: from the journal to the bus, in order. One that is sent twice is recorded once, by its id.
 
 use std::time::Duration;
 
