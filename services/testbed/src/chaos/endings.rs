@@ -1,6 +1,6 @@
 //! Measures how long it takes until an operation that ends access has ended it, at each node.
 //!
-//! The clock runs from before the request is sent. For the allow-list it stops when the list has no name any more that the operation ends.
+//! The clock runs from before the request is sent, or from the moment at which the user's time is over. For the allow-list it stops when the list has no name any more that the operation ends.
 //! The promise holds at a node while it [can be reached](super::reach) from beginning to end. Elsewhere nothing is judged.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use vpnmanager_testbed::stack::Stack;
 
 use super::reach::Reach;
@@ -122,9 +123,22 @@ struct Waiting {
     files: Vec<PathBuf>,
     /// `None`: it could not be reached at the beginning.
     since: Option<Instant>,
+    /// Whether the clock of the node was right at the beginning.
+    is_on_time: bool,
 }
 
 impl Begun {
+    /// The same for an operation that ends access at this time, by the clock of each node: the time runs from then, and nothing is promised
+    /// where the clock is off.
+    pub(super) fn due(mut self, at: Option<DateTime<Utc>>) -> Self {
+        let Some(at) = at else { return self };
+        self.began += (at - Utc::now()).to_std().unwrap_or_default();
+        for waiting in &mut self.waiting {
+            waiting.since = waiting.since.filter(|_| waiting.is_on_time);
+        }
+        self
+    }
+
     /// All of them.
     pub(super) fn names(&self) -> Vec<PathBuf> {
         self.waiting.iter().flat_map(|waiting| waiting.files.clone()).collect()
@@ -179,6 +193,7 @@ impl Lists {
             node: *node,
             files: names(folder),
             since: self.reach.since(management, *node),
+            is_on_time: self.reach.is_on_time(*node),
         });
         Begun {
             waiting: waiting.filter(|waiting| !waiting.files.is_empty()).collect(),
@@ -255,6 +270,27 @@ mod tests {
         assert_eq!(lists.begin("alice", 0).names(), [] as [PathBuf; 0]);
         let new = put("alice.new");
         assert_eq!(lists.begin("alice", 0).names(), [new]);
+    }
+
+    #[test]
+    fn where_the_clock_is_off_nothing_is_promised_for_what_it_ends() {
+        let scratch = Scratch::guarded(Medium::Memory).expect("a folder");
+        let folder = scratch.sub("allow", 0o700).expect("a folder");
+        fs::write(folder.join("alice.one"), "").expect("written");
+        let reach = Reach::new(1, 2);
+        let lists = Lists {
+            folders: vec![(2, folder)],
+            reach: reach.clone(),
+            ended: Arc::default(),
+        };
+        reach.answer_all();
+        let soon = Some(Utc::now() + chrono::TimeDelta::seconds(5));
+        let begun = lists.begin("alice", 0).due(soon);
+        assert!(begun.waiting[0].since.is_some());
+        assert!(begun.began > Instant::now());
+        reach.set_on_time(2, false);
+        assert!(lists.begin("alice", 0).due(soon).waiting[0].since.is_none());
+        assert!(lists.begin("alice", 0).due(None).waiting[0].since.is_some());
     }
 
     fn ending(took: u64, stalled: u64) -> Ending {

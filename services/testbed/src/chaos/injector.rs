@@ -364,6 +364,7 @@ impl Injector {
                 };
                 let seconds = if self.rng.bool() { HOUR } else { -HOUR };
                 detail = format!("by {seconds} s");
+                self.reach.set_on_time(number, false);
                 self.stack.kill_part(Part::Node(number)).await?;
                 let env = clock::environment(&library, seconds);
                 let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -436,6 +437,7 @@ impl Injector {
                         self.stack.kill_part(Part::Openvpn(number)).await?;
                     }
                     drop(self.stack.launch_part(Part::Node(number))?);
+                    self.reach.set_on_time(number, true);
                 }
                 Remedy::UsualPort(number) => {
                     self.stack.stop_part(Part::Node(number)).await?;

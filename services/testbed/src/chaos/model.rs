@@ -16,6 +16,10 @@ pub(super) enum Operation {
     Expire {
         at: Option<DateTime<Utc>>,
     },
+    /// The time of the user is over in a moment: nodes end it by their own clocks.
+    Shorten {
+        at: DateTime<Utc>,
+    },
     Delete,
     /// Another profile; all older ones are revoked.
     Reissue,
@@ -31,6 +35,7 @@ impl Operation {
             Self::Suspend => "suspend",
             Self::Resume => "resume",
             Self::Expire { .. } => "expiry",
+            Self::Shorten { .. } => "shortening",
             Self::Delete => "delete",
             Self::Reissue => "reissue",
             Self::ReadProfile => "profile",
@@ -44,18 +49,33 @@ impl Operation {
             Self::Create { .. } => Some("user_created"),
             Self::Suspend => Some("user_suspended"),
             Self::Resume => Some("user_resumed"),
-            Self::Expire { .. } => Some("user_changed"),
+            Self::Expire { .. } | Self::Shorten { .. } => Some("user_changed"),
             Self::Delete => Some("user_removed"),
             Self::Reissue => Some("user_reissued"),
             Self::ReadProfile | Self::Look => None,
         }
     }
 
-    /// Whether it ends somebody's access at once.
+    /// Whether it ends somebody's access at once, or at [`Self::due`].
     pub(super) fn ends_access(&self) -> bool {
         match self {
-            Self::Suspend | Self::Delete | Self::Reissue => true,
+            Self::Suspend | Self::Shorten { .. } | Self::Delete | Self::Reissue => true,
             Self::Create { .. } | Self::Resume | Self::Expire { .. } | Self::ReadProfile | Self::Look => false,
+        }
+    }
+
+    /// When access ends, if not at once.
+    pub(super) fn due(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Shorten { at } => Some(*at),
+            Self::Create { .. }
+            | Self::Suspend
+            | Self::Resume
+            | Self::Expire { .. }
+            | Self::Delete
+            | Self::Reissue
+            | Self::ReadProfile
+            | Self::Look => None,
         }
     }
 
@@ -67,6 +87,7 @@ impl Operation {
             | Self::Suspend
             | Self::Resume
             | Self::Expire { .. }
+            | Self::Shorten { .. }
             | Self::ReadProfile
             | Self::Look => false,
         }
@@ -96,6 +117,10 @@ impl Operation {
                 expires_at: *at,
                 ..*living
             })),
+            (Self::Shorten { at }, Being::Living(living)) => Some(Being::Living(Living {
+                expires_at: Some(*at),
+                ..*living
+            })),
             (Self::Delete, Being::Living(_)) => Some(Being::Absent),
             (Self::Reissue | Self::ReadProfile | Self::Look, Being::Living(_)) => Some(on.clone()),
             (Self::Create { .. }, Being::Living(_))
@@ -103,6 +128,7 @@ impl Operation {
                 Self::Suspend
                 | Self::Resume
                 | Self::Expire { .. }
+                | Self::Shorten { .. }
                 | Self::Delete
                 | Self::Reissue
                 | Self::ReadProfile
@@ -275,6 +301,20 @@ mod tests {
         assert!(alice.note(&Operation::Look, &Answer::Unknown).is_err());
         let mut bob = person();
         assert!(bob.note(&CREATE, &Answer::Taken).is_err());
+    }
+
+    #[test]
+    fn a_shortened_time_is_counted_as_a_change_of_the_user() {
+        let mut alice = person();
+        alice.note(&CREATE, &Answer::Done).unwrap();
+        let at = Utc::now();
+        alice.note(&Operation::Shorten { at }, &Answer::Done).unwrap();
+        let over = Living {
+            active: true,
+            expires_at: Some(at),
+        };
+        assert_eq!(alice.certain(), Some(&Being::Living(over)));
+        assert_eq!(alice.answered.get("user_changed"), Some(&1));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and the node has answered a request over the bus. What is slow without a fault breaks nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -64,6 +64,8 @@ struct State {
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     sides: Arc<Mutex<BTreeMap<Side, State>>>,
+    /// Nodes whose clock is off.
+    off_time: Arc<Mutex<BTreeSet<u8>>>,
 }
 
 impl Reach {
@@ -78,7 +80,26 @@ impl Reach {
         };
         Self {
             sides: Arc::new(Mutex::new(sides.map(|side| (side, state())).collect())),
+            off_time: Arc::default(),
         }
+    }
+
+    /// Whether the clock of this node is right.
+    pub(super) fn is_on_time(&self, node: u8) -> bool {
+        !self.off_time().contains(&node)
+    }
+
+    /// The clock of this node is set off, or right again. Its agent is restarted for either, which breaks the reach.
+    pub(super) fn set_on_time(&self, node: u8, is_on_time: bool) {
+        if is_on_time {
+            self.off_time().remove(&node);
+        } else {
+            self.off_time().insert(node);
+        }
+    }
+
+    fn off_time(&self) -> MutexGuard<'_, BTreeSet<u8>> {
+        self.off_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since when this node can be reached through this management; `None` if it cannot. Another answer later means that there was a break.
@@ -141,6 +162,17 @@ impl Reach {
 
     fn sides(&self) -> MutexGuard<'_, BTreeMap<Side, State>> {
         self.sides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Reach {
+    /// Everybody answers.
+    pub(super) fn answer_all(&self) {
+        let sides: Vec<Side> = self.sides().keys().copied().collect();
+        for side in sides {
+            self.answered(side, Instant::now() + REMEMBERED);
+        }
     }
 }
 

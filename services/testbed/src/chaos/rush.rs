@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::Context;
-use fastrand::Rng;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -348,11 +347,12 @@ impl Rush {
         Ok(after)
     }
 
-    fn choose_ending(rng: &mut Rng) -> Operation {
-        match rng.u8(0..3) {
+    fn choose_ending(&mut self) -> Operation {
+        match self.worker.rng.u8(0..4) {
             0 => Operation::Suspend,
             1 => Operation::Delete,
-            _ => Operation::Reissue,
+            2 => Operation::Reissue,
+            _ => self.worker.shorten(),
         }
     }
 
@@ -361,7 +361,6 @@ impl Rush {
         let Some(Being::Living(_)) = worked.people[at].certain() else {
             return false;
         };
-        let operation = Self::choose_ending(&mut self.worker.rng);
         let management = self.choose_management(guest.map(|guest| guest.node));
         let reach = self.worker.lists.reach.clone();
         // A session that something else has ended says nothing.
@@ -369,8 +368,12 @@ impl Rush {
             let last = guest.pings.stats().last_reply;
             last.is_some_and(|at| at.elapsed().is_ok_and(|since| since < ALIVE))
         });
-        let since = guest.and_then(|guest| reach.since(management, guest.node));
-        let began = SystemTime::now();
+        let operation = self.choose_ending();
+        let since = guest
+            .filter(|guest| operation.due().is_none() || reach.is_on_time(guest.node))
+            .and_then(|guest| reach.since(management, guest.node));
+        let now = SystemTime::now();
+        let began = operation.due().map_or(now, |at| now.max(at.into()));
         let is_done = self.worker.operate(worked, at, &operation, management).await;
         let (Some(guest), true) = (guest, is_done) else {
             return is_done;
@@ -409,7 +412,7 @@ impl Rush {
             let Some(at) = self.worker.rng.choice(living) else {
                 return;
             };
-            let operation = Self::choose_ending(&mut self.worker.rng);
+            let operation = self.choose_ending();
             let management = self.worker.choose_management();
             self.worker.operate(worked, at, &operation, management).await;
         }

@@ -108,14 +108,21 @@ impl Worker {
             52..61 => Operation::Expire { at: Some(self.soon()) },
             61..77 => Operation::Delete,
             77..84 => Operation::Reissue,
-            84.. => Operation::Look,
+            84..92 => self.shorten(),
+            92.. => Operation::Look,
         }
     }
 
-    /// A time in a few seconds. It has whole milliseconds, because every part stores these exactly.
+    /// A time in a few seconds.
     fn soon(&mut self) -> DateTime<Utc> {
-        let at = Utc::now() + TimeDelta::milliseconds(self.rng.i64(1500..9000));
-        at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
+        within(&mut self.rng, 1500..9000)
+    }
+
+    /// The user's time is over as soon as it can be: a time in the past is refused.
+    pub(super) fn shorten(&mut self) -> Operation {
+        Operation::Shorten {
+            at: within(&mut self.rng, 200..900),
+        }
     }
 
     /// The place of one of the managements.
@@ -139,7 +146,9 @@ impl Worker {
         let told = format!("{} {username} at {}", operation.kind(), api.base());
         self.timeline.note(format!("{told} ..."));
         let frozen = self.read_only.since();
-        let begun = operation.ends_access().then(|| self.lists.begin(&username, management));
+        let begun = operation
+            .ends_access()
+            .then(|| self.lists.begin(&username, management).due(operation.due()));
         let held = begun.as_ref().map(Begun::names).unwrap_or_default();
         let mut watch = pin!(async {
             match begun {
@@ -228,6 +237,12 @@ impl Worker {
     }
 }
 
+/// A time in so many milliseconds. It has whole ones, because every part stores these exactly.
+fn within(rng: &mut Rng, milliseconds: std::ops::Range<i64>) -> DateTime<Utc> {
+    let at = Utc::now() + TimeDelta::milliseconds(rng.i64(milliseconds));
+    at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
+}
+
 /// Whether a write was answered as done, or as an inner failure, although the database takes no changes.
 fn promises_what_it_cannot<E>(asked: &Result<Result<api::Answer, ApiError>, E>) -> bool {
     matches!(asked, Ok(Ok(answered)) if (200..300).contains(&answered.status) || answered.status == 500)
@@ -251,6 +266,10 @@ async fn ask(
         Operation::Resume => api.change_user(username, &json!({ "active": true }), wait).await,
         Operation::Expire { at } => {
             let change = json!({ "expires_at": at.map(text) });
+            api.change_user(username, &change, wait).await
+        }
+        Operation::Shorten { at } => {
+            let change = json!({ "expires_at": text(*at) });
             api.change_user(username, &change, wait).await
         }
         Operation::Delete => api.delete_user(username, wait).await,
