@@ -66,6 +66,8 @@ pub(super) struct Offered {
     pub(super) cut_off: u64,
     /// What the attack found out by itself to be wrong.
     pub(super) wrong: Vec<String>,
+    /// What it found out beside that.
+    pub(super) notes: Vec<String>,
 }
 
 impl Flood {

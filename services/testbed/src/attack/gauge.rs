@@ -10,6 +10,10 @@ use vpnmanager_testbed::{
     stack::{Part, Stack},
 };
 
+/// Resident memory now, and the most since the mark was set back; proc(5).
+const NOW: &str = "VmRSS:";
+const HIGHEST: &str = "VmHWM:";
+
 /// A reading, from which a later one is counted.
 #[derive(Debug)]
 pub(super) struct Gauge {
@@ -17,6 +21,8 @@ pub(super) struct Gauge {
     bus: Option<Identity>,
     begun: Instant,
     used: [Duration; 2],
+    /// What nats-server had, in MiB.
+    bus_mib: f64,
 }
 
 /// What was used since then.
@@ -28,6 +34,8 @@ pub(super) struct Used {
     /// The most resident memory at any moment, in MiB.
     pub(super) management_mib: f64,
     pub(super) bus_mib: f64,
+    /// By how much nats-server's memory grew, at most.
+    pub(super) bus_growth_mib: f64,
 }
 
 impl Gauge {
@@ -43,6 +51,7 @@ impl Gauge {
             bus,
             begun: Instant::now(),
             used: [cpu(management), cpu(bus)],
+            bus_mib: memory(bus, NOW),
         }
     }
 
@@ -52,11 +61,13 @@ impl Gauge {
             let used = cpu(process).saturating_sub(before);
             used.as_secs_f64() / self.begun.elapsed().as_secs_f64().max(0.01) * 100.0
         };
+        let bus_mib = memory(self.bus, HIGHEST);
         Used {
             management_cpu: share(self.management, self.used[0]),
             bus_cpu: share(self.bus, self.used[1]),
-            management_mib: peak(self.management),
-            bus_mib: peak(self.bus),
+            management_mib: memory(self.management, HIGHEST),
+            bus_mib,
+            bus_growth_mib: bus_mib - self.bus_mib,
         }
     }
 }
@@ -65,10 +76,11 @@ fn cpu(process: Option<Identity>) -> Duration {
     process.and_then(|process| process.cpu_time()).unwrap_or_default()
 }
 
-fn peak(process: Option<Identity>) -> f64 {
+/// Resident memory in MiB: `which` is a line of `/proc/<pid>/status`.
+fn memory(process: Option<Identity>, which: &str) -> f64 {
     let read = |process: Identity| {
         let text = fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(which))?;
         line.split_whitespace().next()?.parse::<f64>().ok()
     };
     process.and_then(read).unwrap_or_default() / 1024.0

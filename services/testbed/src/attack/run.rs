@@ -145,7 +145,11 @@ pub(super) async fn attack(
         Deed::Act(act) => phase(scene, &operator, times, apart(scene, move |scene| act(scene, size))).await?,
     };
     let mut wrong = during.offered.wrong.clone();
-    wrong.extend(before.wrong(scene, operator.api(), &sight).await?);
+    let found = before.look_again(scene, operator.api(), &sight).await?;
+    wrong.extend(found.wrong);
+    let mut notes = sight.told;
+    notes.extend(during.offered.notes.clone());
+    notes.extend(found.notes);
     let thief = match operator.api().endnode(STOLEN).await {
         Ok(answer) => {
             let word = |field: &str| answer.body[field].as_str().unwrap_or_default().to_owned();
@@ -169,7 +173,7 @@ pub(super) async fn attack(
         thief,
         wrong,
         broken: Vec::new(),
-        notes: sight.told,
+        notes,
     };
     result.broken = broken(attack, &result, size);
     Ok(result)
@@ -245,6 +249,14 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
         broken.push(format!(
             "none of {} creates of others came true: nothing was tested",
             during.creates.count
+        ));
+    }
+    if let Some(most) = attack.bound.most_bus_growth()
+        && during.used.bus_growth_mib > f64::from(most)
+    {
+        broken.push(format!(
+            "nats-server grew by {:.0} MiB, more than {most}",
+            during.used.bus_growth_mib
         ));
     }
     if size == Size::Short {

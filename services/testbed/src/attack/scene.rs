@@ -21,6 +21,9 @@ pub(super) const STOLEN: &str = "node-2";
 /// The number of the node that an operator deregisters during an attack, where the scene has one.
 pub(super) const SPARE: u8 = 3;
 
+/// More than any attack sends.
+const MANY: &str = "100000";
+
 const START: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -33,6 +36,10 @@ pub(super) struct Setting {
     pub(super) spare: bool,
     /// Whether nodes are called stale and lost, and their users get other homes, after seconds and not minutes.
     pub(super) hasty: bool,
+    /// Whether one address may send any number of requests without a key, so that what is in each is judged.
+    pub(super) keyless: bool,
+    /// Whether the budget of a node is so large that each of its messages is read.
+    pub(super) generous: bool,
 }
 
 /// A fleet with an honest node, a stolen one, and users on both.
@@ -112,33 +119,46 @@ impl Scene {
 }
 
 fn options(setting: Setting, size: Size) -> StackOptions {
-    let mut management_env = vec![("PLACEMENT_REPLICAS".to_owned(), "2".to_owned())];
+    let mut settings = vec![("PLACEMENT_REPLICAS", "2")];
     if size == Size::Short {
         // Nobody should wait for the usual ones in a test.
-        let timeouts = [
+        settings.extend([
             ("HTTP_HEAD_TIMEOUT", "5s"),
             ("HTTP_BODY_TIMEOUT", "5s"),
             ("HTTP_IDLE_TIMEOUT", "10s"),
-        ];
-        management_env.extend(timeouts.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        ]);
     }
     if setting.hasty {
         // A test machine that is busy must not look like an attack.
         let (stale, lost) = size.pick(("6s", "8s"), ("10s", "12s"));
-        let hasty = [
+        settings.extend([
             ("HEALTH_STALE_AFTER", stale),
             ("HEALTH_LOST_AFTER", lost),
             ("HEALTH_REHOME_AFTER", "2s"),
-        ];
-        management_env.extend(hasty.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        ]);
     }
+    if setting.keyless {
+        settings.push(("CALLERS_KEYLESS_REQUESTS", MANY));
+    }
+    if setting.generous {
+        settings.extend([
+            ("BUDGET_HEARTBEATS", MANY),
+            ("BUDGET_SYNCS", MANY),
+            ("BUDGET_SIGNS", MANY),
+            ("BUDGET_INTENTS", MANY),
+            ("BUDGET_BYTES", "100000000"),
+            ("BUDGET_CUT_OFF_AFTER", MANY),
+        ]);
+    }
+    let management_env = settings.into_iter();
+    let management_env = management_env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     StackOptions {
         nodes: 2,
         tunnels: Some(false),
         // What is measured waits for the disk, as it does elsewhere.
         durability: size.pick(Durability::Durable, Durability::Fast),
         management_open_files: setting.descriptors,
-        management_env,
+        management_env: management_env.collect(),
         node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "1s".to_owned())],
         ..StackOptions::default()
     }
@@ -168,13 +188,13 @@ pub(super) async fn people(db: &DatabaseConnection) -> anyhow::Result<Vec<Person
     Ok(Person::find_by_statement(statement).all(db).await?)
 }
 
-/// Another admin key, so that what is counted by key is not counted for the operator.
-pub(super) async fn second_key(scene: &Scene) -> anyhow::Result<String> {
-    let key = format!("second-{}", uuid::Uuid::now_v7());
+/// Another key of a role, so that what is counted by key is not counted for the operator.
+pub(super) async fn another_key(scene: &Scene, role: &'static str) -> anyhow::Result<String> {
+    let key = format!("another-{}", uuid::Uuid::now_v7());
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
     let statement = Statement::from_sql_and_values(
         scene.db.get_database_backend(),
-        "INSERT INTO api_keys (name, hash, role) VALUES ($1, $2, 'admin')",
+        format!("INSERT INTO api_keys (name, hash, role) VALUES ($1, $2, '{role}')"),
         [key.clone().into(), hash.as_ref().to_vec().into()],
     );
     scene.db.execute_raw(statement).await?;

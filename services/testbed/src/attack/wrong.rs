@@ -26,6 +26,9 @@ const EXPIRING: (u32, u32) = (12, 4);
 const FIRST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 /// The time between two expiries.
 const NEXT: Duration = Duration::from_millis(100);
+/// How many users of others one node may say to hold a newer revision of, and be believed. It holds them too, as their standby, and
+/// management cannot tell it from a database that was restored from an older dump.
+const BELIEVED: usize = 10;
 /// How long what was accepted may take to come true after an attack.
 const COME_TRUE: Duration = Duration::from_secs(90);
 /// The parts that must not end. The agent of the stolen node may: what is done to its credential is done to it.
@@ -39,6 +42,14 @@ pub(super) struct Before {
     others: BTreeMap<String, Person>,
     /// Users who expire while the attack goes on.
     expiring: Vec<String>,
+}
+
+/// What was found after an attack.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) wrong: Vec<String>,
+    /// What is not wrong, and is told.
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -99,21 +110,24 @@ impl Before {
     }
 
     /// Everything that is wrong after an attack. Waits until what was accepted has come true.
-    pub(super) async fn wrong(&self, scene: &Scene, api: &Api, sight: &Sight) -> anyhow::Result<Vec<String>> {
-        let mut wrong = self.ended(scene);
-        if !wrong.is_empty() {
+    pub(super) async fn look_again(&self, scene: &Scene, api: &Api, sight: &Sight) -> anyhow::Result<Found> {
+        let mut found = Found {
+            wrong: self.ended(scene),
+            notes: Vec::new(),
+        };
+        if !found.wrong.is_empty() {
             // Nothing that needs them can be asked.
-            return Ok(wrong);
+            return Ok(found);
         }
-        wrong.extend(unsynced(scene, &sight.created).await);
-        wrong.extend(self.unheard(scene).await);
-        wrong.extend(self.rows(scene).await?);
-        wrong.extend(self.changed(scene).await?);
+        found.wrong.extend(unsynced(scene, &sight.created).await);
+        found.wrong.extend(self.unheard(scene).await);
+        found.wrong.extend(self.rows(scene).await?);
+        self.changed(scene, &mut found).await?;
         if let Err(error) = honest_is_healthy(api).await {
-            wrong.push(error.to_string());
+            found.wrong.push(error.to_string());
         }
-        wrong.extend(self.ended(scene));
-        Ok(wrong)
+        found.wrong.extend(self.ended(scene));
+        Ok(found)
     }
 
     /// Processes and tasks that ended, and panics.
@@ -181,13 +195,14 @@ impl Before {
     }
 
     /// Users of the honest node who are not as they were.
-    async fn changed(&self, scene: &Scene) -> anyhow::Result<Vec<String>> {
+    async fn changed(&self, scene: &Scene, found: &mut Found) -> anyhow::Result<()> {
         let now = others(scene).await?;
-        let (mut gone, mut moved, mut revised) = (0, 0, 0);
+        let (mut gone, mut moved, mut revised, mut believed) = (0, 0, 0, 0);
         for (name, before) in &self.others {
             match now.get(name) {
                 None => gone += 1,
                 Some(now) if now.server_id != before.server_id => moved += 1,
+                Some(now) if now.revision != before.revision && before.on_stolen => believed += 1,
                 Some(now) if now.revision != before.revision => revised += 1,
                 Some(_) => {}
             }
@@ -198,9 +213,16 @@ impl Before {
             (revised, "have another revision"),
         ];
         let told = told.into_iter().filter(|(count, _)| *count > 0);
-        Ok(told
-            .map(|(count, what)| format!("{count} users of the honest node {what}"))
-            .collect())
+        found
+            .wrong
+            .extend(told.map(|(count, what)| format!("{count} users of the honest node {what}")));
+        let told = format!("{believed} users of the honest node whose standby is the stolen one have another revision");
+        match believed {
+            0 => {}
+            1..=BELIEVED => found.notes.push(told),
+            _ => found.wrong.push(format!("{told}, more than {BELIEVED}")),
+        }
+        Ok(())
     }
 }
 
@@ -209,6 +231,11 @@ fn is_wrong(row: &Row, others: &BTreeMap<String, Person>) -> bool {
     // Whose expiry the look at the allow-list finds first is removed by it.
     let own = ["user_expired", "allow_list_repaired"].contains(&row.action.as_str());
     if own && row.actor == format!("node:{HONEST}") {
+        return false;
+    }
+    // Those are counted by what they changed.
+    let named = row.username.as_ref().and_then(|name| others.get(name));
+    if row.action == "user_revision_raised" && named.is_some_and(|person| person.on_stolen) {
         return false;
     }
     let about_others = row.username.as_ref().is_some_and(|name| others.contains_key(name));
@@ -284,7 +311,12 @@ mod tests {
             revision: 1,
             on_stolen: false,
         };
-        let others = BTreeMap::from([(alice.username.clone(), alice)]);
+        let bob = Person {
+            username: "bob".to_owned(),
+            on_stolen: true,
+            ..alice.clone()
+        };
+        let others = BTreeMap::from([alice, bob].map(|person| (person.username.clone(), person)));
         let wrong = |action: &str, username: Option<&str>, server: &str, actor: &str| {
             let row = Row {
                 action: action.to_owned(),
@@ -301,6 +333,9 @@ mod tests {
         assert!(wrong("user_removed", Some("alice"), "management", "node:node-2"));
         assert!(wrong("user_expired", Some("alice"), STOLEN, "node:node-2"));
         assert!(wrong("openvpn_down", None, HONEST, "node:node-1"));
+        assert!(wrong("user_revision_raised", Some("alice"), "management", "system"));
+        assert!(!wrong("user_revision_raised", Some("bob"), "management", "system"));
+        assert!(wrong("user_suspended", Some("bob"), "management", "system"));
         assert!(!wrong("user_expired", Some("fleeting"), HONEST, "node:node-1"));
         assert!(!wrong("user_rehomed", Some("mallory"), HONEST, "system"));
         assert!(!wrong("user_created", Some("mallory"), "management", "node:node-2"));

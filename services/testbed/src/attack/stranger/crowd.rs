@@ -18,12 +18,12 @@ use crate::attack::{
 /// A deregistration must be enforced within this time. It is a deadline and no measure: seconds are usual.
 const ENFORCED: Duration = Duration::from_secs(30);
 
-/// More silent connections than management has descriptors, while an operator deregisters a node.
+/// 1,100 silent connections from one address, of which management keeps 256, while an operator deregisters a node.
 pub(in crate::attack) fn silent(scene: &Scene, _size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     crowded(scene, 1)
 }
 
-/// The same from 64 addresses.
+/// The same from 64 addresses: more of them stay than management has descriptors for.
 pub(in crate::attack) fn silent_from_many(scene: &Scene, _size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     crowded(scene, 64)
 }

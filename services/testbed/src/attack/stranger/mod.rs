@@ -145,8 +145,19 @@ pub(in crate::attack) async fn ask_many<F: Future<Output = Option<u16>>>(
 
 /// A client with a stranger's address.
 pub(in crate::attack) fn client() -> anyhow::Result<reqwest::Client> {
+    client_at(ADDRESS)
+}
+
+/// Clients with so many addresses of strangers.
+fn clients(addresses: u64) -> anyhow::Result<Vec<reqwest::Client>> {
+    (0..addresses)
+        .map(|number| client_at(address(number, addresses)))
+        .collect()
+}
+
+fn client_at(address: Ipv4Addr) -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
-        .local_address(std::net::IpAddr::V4(ADDRESS))
+        .local_address(std::net::IpAddr::V4(address))
         .timeout(Duration::from_secs(70))
         .build()?)
 }

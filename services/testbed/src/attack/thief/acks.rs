@@ -9,11 +9,13 @@ use crate::attack::{
     flood::{Flood, Offered},
     scene::Scene,
     size::Size,
-    thief::messages::{LONG, ack, fresh, text},
+    thief::messages::{REPORT, ack, fresh, text},
 };
 
 /// The largest revision that JSON carries exactly.
 const HUGE: i64 = (1 << 53) - 9;
+/// So much above the wanted revision that it could be true.
+const NEAR: i64 = 5;
 /// A text that fits into an ack, which has 8 KiB at most.
 const FITTING: usize = 7_000;
 /// The most characters of a text that answers of the API show.
@@ -54,16 +56,14 @@ pub(in crate::attack) fn superseded(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(messages.collect(), count)
 }
 
-/// That users of the honest node, for whom the stolen one is the standby, hold such a revision; and that users hold it who are not on
-/// the stolen node at all.
+/// That users of the honest node, for whom the stolen one is the standby, hold such a revision, or one just above the wanted one, which an
+/// honest standby could hold; and that users hold it who are not on the stolen node at all.
 pub(in crate::attack) fn superseded_others(scene: &Scene, size: Size) -> Flood {
-    let messages = scene.others().map(|person| {
-        ack(
-            scene,
-            &person.key,
-            person.revision,
-            json!({ "outcome": "superseded", "holds": HUGE }),
-        )
+    let messages = scene.others().flat_map(|person| {
+        [HUGE, person.revision + NEAR].map(|holds| {
+            let superseded = json!({ "outcome": "superseded", "holds": holds });
+            ack(scene, &person.key, person.revision, superseded)
+        })
     });
     Flood::at_once(messages.collect(), size.count(400, 100))
 }
@@ -83,10 +83,10 @@ pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
     Flood::at_once(messages.collect(), size.count(4_000, 800))
 }
 
-/// Notes and errors that must not come out of the API: of 60 kB, more than an ack may have, and of 7 kB, which it may.
+/// Notes and errors that must not come out of the API: of 48 kB, more than an ack may have, and of 7 kB, which it may.
 pub(in crate::attack) fn notes(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
-        let outcomes: Vec<_> = [LONG, FITTING]
+        let outcomes: Vec<_> = [REPORT, FITTING]
             .map(text)
             .into_iter()
             .flat_map(|long| {

@@ -6,12 +6,12 @@ use crate::attack::{
     flood::Flood,
     scene::{STOLEN, Scene},
     size::Size,
-    thief::messages::{LONG, Message, event, fresh, payload, text},
+    thief::messages::{Message, REPORT, event, fresh, payload, text},
 };
 
-/// 7,600 of 60 kB, of every kind.
+/// 7,600 of 48 kB, of every kind.
 pub(in crate::attack) fn large(scene: &Scene, size: Size) -> Flood {
-    Flood::at_once(all(scene, LONG).collect(), size.count(7_600, 150))
+    Flood::at_once(all(scene, REPORT).collect(), size.count(7_600, 150))
 }
 
 /// 50,000 small ones, of every kind.

@@ -13,6 +13,9 @@ pub(in crate::attack) const LARGEST: usize = 65_000;
 /// A long text, of which several fit into a message.
 pub(in crate::attack) const LONG: usize = 60_000;
 
+/// A text that makes nearly the largest report that the bus takes, 49 KiB with its headers.
+pub(in crate::attack) const REPORT: usize = 48_000;
+
 /// A subject and a payload.
 pub(in crate::attack) type Message = (String, Bytes);
 

@@ -1,15 +1,21 @@
 //! Odd content on every subject of a node: extreme times and numbers, garbage, subjects and replies of others.
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::{Value, json};
 
 use crate::attack::{
-    flood::Flood,
+    flood::{Flood, Offered},
     scene::{HONEST, STOLEN, Scene},
     size::Size,
-    thief::messages::{Message, ack, event, fresh, heartbeat, intent, payload, subject, sync, text, with},
+    thief::{
+        messages::{Message, REPORT, ack, event, fresh, heartbeat, intent, payload, subject, sync, text, with},
+        reading,
+    },
 };
 
+/// The smallest bound of a message is 4 KiB.
+const SMALL: usize = 3_900;
 const TIMES: [&str; 12] = [
     "+262142-12-31T23:59:59Z",
     "-262143-01-01T00:00:01Z",
@@ -27,7 +33,16 @@ const TIMES: [&str; 12] = [
 
 /// Times at the ends of what a program can hold, in every message that has one, twice and in one run, so that differences between them
 /// are computed too.
-pub(in crate::attack) fn times(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn times(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    read(scene, size, odd_times(scene))
+}
+
+/// Sends each of these, in the full form several times.
+fn read(scene: &Scene, size: Size, messages: Vec<Message>) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    async move { reading::each(scene, &messages, size.count(5, 1)).await }.boxed_local()
+}
+
+fn odd_times(scene: &Scene) -> Vec<Message> {
     let user = scene.own().next().map(|person| person.key.clone()).unwrap_or_default();
     let mut messages: Vec<Message> = Vec::new();
     for time in TIMES {
@@ -57,15 +72,15 @@ pub(in crate::attack) fn times(scene: &Scene, size: Size) -> Flood {
             payload(&with(intent(create), json!({ "expires_at": time }))),
         ));
     }
-    Flood {
-        rate: Some(500),
-        ..Flood::at_once(messages, size.count(2_000, 500))
-    }
-    .with_answers()
+    messages
 }
 
 /// Numbers at their ends, and texts that PostgreSQL cannot hold.
-pub(in crate::attack) fn numbers(scene: &Scene, size: Size) -> Flood {
+pub(in crate::attack) fn numbers(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    read(scene, size, odd_numbers(scene))
+}
+
+fn odd_numbers(scene: &Scene) -> Vec<Message> {
     let user = scene.own().next().map(|person| person.key.clone()).unwrap_or_default();
     let openvpn = |number: Value| {
         json!({ "state": "up", "pid": number, "sessions": number, "capacity": number,
@@ -115,29 +130,33 @@ pub(in crate::attack) fn numbers(scene: &Scene, size: Size) -> Flood {
         ));
         messages.push(event(scene, "openvpn_down", json!({ "reason": "\0\0\0" })));
     }
-    Flood {
-        rate: Some(500),
-        ..Flood::at_once(messages, size.count(2_000, 500))
-    }
-    .with_answers()
+    messages
 }
 
-/// What is no message at all: nothing, garbage, JSON that is deep, long or repeats its keys, in the name of another node.
-pub(in crate::attack) fn garbage(scene: &Scene, size: Size) -> Flood {
-    let deep = |open: &str| open.repeat(60_000);
+/// What is no message at all: nothing, garbage, JSON that is deep, long or repeats its keys, in the name of another node. Of each there is one
+/// that is small enough to be read as any kind of message, and a large one.
+pub(in crate::attack) fn garbage(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
+    read(scene, size, odd_garbage(scene))
+}
+
+fn odd_garbage(scene: &Scene) -> Vec<Message> {
     let foreign = payload(&with(heartbeat(&scene.instance), json!({ "node": HONEST })));
-    let keys: String = (0..5_000).map(|number| format!("\"k{number}\":{number},")).collect();
-    let bodies: Vec<Bytes> = vec![
+    let mut bodies: Vec<Bytes> = vec![
         Bytes::new(),
         Bytes::from_static(b"\xff\xfe\x00\x01"),
         Bytes::from_static(b"null"),
-        deep("[").into(),
-        deep("{\"v\":").into(),
-        format!("{{{keys}\"v\":1}}").into(),
-        format!("{{\"v\":1,\"v\":1,\"type\":\"{}\"}}", text(100_000)).into(),
-        format!("{{\"v\":1,\"traceparent\":\"{}\"}}", "\\u0000".repeat(30_000)).into(),
         foreign,
     ];
+    for bytes in [SMALL, REPORT] {
+        let keys: String = (0..bytes / 12).map(|number| format!("\"k{number}\":1,")).collect();
+        bodies.extend([
+            "[".repeat(bytes).into(),
+            "{\"v\":".repeat(bytes / 5).into(),
+            format!("{{{keys}\"v\":1}}").into(),
+            format!("{{\"v\":1,\"v\":1,\"type\":\"{}\"}}", text(bytes)).into(),
+            format!("{{\"v\":1,\"traceparent\":\"{}\"}}", "\\u0000".repeat(bytes / 6)).into(),
+        ]);
+    }
     let user = fresh();
     let kinds = ["health", "sync", "sign", "intent"];
     let mut subjects: Vec<String> = kinds.map(subject).to_vec();
@@ -145,10 +164,10 @@ pub(in crate::attack) fn garbage(scene: &Scene, size: Size) -> Flood {
         format!("vpn.event.{STOLEN}.openvpn_up"),
         format!("vpn.ack.{STOLEN}.{user}"),
     ]);
-    let messages = bodies
+    bodies
         .iter()
-        .flat_map(|body| subjects.iter().map(move |subject| (subject.clone(), body.clone())));
-    Flood::at_once(messages.collect(), size.count(10_000, 1_000)).with_answers()
+        .flat_map(|body| subjects.iter().map(move |subject| (subject.clone(), body.clone())))
+        .collect()
 }
 
 /// On subjects that are somebody else's: each is refused and told.

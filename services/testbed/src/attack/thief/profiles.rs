@@ -13,7 +13,7 @@ use vpnmanager_testbed::stack::Part;
 
 use crate::attack::{
     flood::Offered,
-    scene::{Person, STOLEN, Scene},
+    scene::{Person, STOLEN, Scene, text},
     size::Size,
 };
 
@@ -29,21 +29,19 @@ pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_,
         let own: Vec<_> = scene.own().collect();
         let mut answers = Answers::of(scene, &own).await?;
         let bus = connect(scene).await?;
+        let before = noted(scene).await?;
         let mut requests = bus.subscribe(format!("vpn.node.{STOLEN}.>")).await?;
         bus.flush().await?;
         stop(Signal::STOP);
         let mut thief = JoinSet::new();
         thief.spawn(async move {
-            let mut answered = 0_u64;
             while let Some(request) = requests.next().await {
                 if let Some(reply) = request.reply {
                     // A thief who is cut off has nothing to say.
                     let _ = bus.publish(reply, answers.next(&request.payload).into()).await;
                     let _ = bus.flush().await;
-                    answered += 1;
                 }
             }
-            answered
         });
         let mut offered = Offered::default();
         for person in own
@@ -64,6 +62,11 @@ pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_,
                     .wrong
                     .push(format!("a forged profile was handed out with {}", profile.status));
             }
+            if profile.status < 400 {
+                offered
+                    .wrong
+                    .push("a profile was handed out although nobody but the thief answers".to_owned());
+            }
             if profile.status == 500 {
                 offered
                     .wrong
@@ -72,6 +75,18 @@ pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_,
         }
         stop(Signal::CONT);
         thief.shutdown().await;
+        // Without that nothing says that one arrived: a node that does not answer gives no profile either.
+        let noted = noted(scene).await? - before;
+        offered
+            .notes
+            .push(format!("{noted} of {} forged answers are noted", offered.count));
+        if noted < offered.count {
+            let missing = offered.count - noted;
+            offered.wrong.push(format!(
+                "the audit trail does not have {missing} of {} forged answers",
+                offered.count
+            ));
+        }
         offered.wrong.truncate(3);
         offered.seconds = begun.elapsed().as_secs_f64();
         Ok(offered)
@@ -79,7 +94,8 @@ pub(in crate::attack) fn forged(scene: &Scene, size: Size) -> LocalBoxFuture<'_,
     .boxed_local()
 }
 
-async fn connect(scene: &Scene) -> anyhow::Result<async_nats::Client> {
+/// A connection that answers requests.
+pub(super) async fn connect(scene: &Scene) -> anyhow::Result<async_nats::Client> {
     let key = Arc::new(nkeys::KeyPair::from_seed(&scene.thief.key.seed()?)?);
     let jwt = scene.thief.jwt.clone();
     let options = ConnectOptions::with_auth_callback(move |nonce| {
@@ -93,6 +109,12 @@ async fn connect(scene: &Scene) -> anyhow::Result<async_nats::Client> {
     });
     let options = options.custom_inbox_prefix(format!("_INBOX.{STOLEN}"));
     Ok(options.connect(scene.stack.state().nats_url()).await?)
+}
+
+/// How many answers of nodes are in the audit trail that were not taken.
+async fn noted(scene: &Scene) -> anyhow::Result<u64> {
+    let sql = "SELECT count(*)::text AS text FROM audit_log WHERE action = 'node_answer_refused' AND server_id = $1";
+    Ok(text(&scene.db, sql, STOLEN).await?.parse()?)
 }
 
 /// The parts of a profile, as the wire and the file call them.

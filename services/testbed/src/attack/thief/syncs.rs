@@ -1,4 +1,4 @@
-//! Handshakes: large, many, and such that everything must be sent again.
+//! Handshakes: large, many, such that everything must be sent again, and such that name another endpoint each time.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::attack::{
     flood::Flood,
     scene::Scene,
     size::Size,
-    thief::messages::{LARGEST, payload, subject, sync, text, with},
+    thief::messages::{LARGEST, Message, payload, subject, sync, text, with},
 };
 
 /// 15,000 of the largest size that the credential allows.
@@ -28,5 +28,20 @@ pub(in crate::attack) fn resync(scene: &Scene, size: Size) -> Flood {
     Flood {
         rate: Some(200),
         ..Flood::at_once(messages.to_vec(), size.count(2_000, 400)).with_answers()
+    }
+}
+
+/// From an agent that says each time that clients reach its node at another port.
+pub(in crate::attack) fn endpoint_flips(scene: &Scene, size: Size) -> Flood {
+    let at = |port: u16| -> Message {
+        let endpoint = json!({ "port": port, "protocol": "udp", "pool": "default", "capacity": 1000 });
+        (
+            subject("sync"),
+            payload(&with(sync(scene), json!({ "endpoint": endpoint }))),
+        )
+    };
+    Flood {
+        rate: Some(10),
+        ..Flood::at_once(vec![at(1195), at(1194)], size.count(300, 40)).with_answers()
     }
 }
