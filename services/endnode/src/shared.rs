@@ -54,9 +54,14 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What degrades this node although its server is as it should be, the worst first.
+    /// What degrades this node although its server is as it should be, the worst first. What the bus does not take of its reports is not
+    /// among it: heartbeats say it last, and the local `/health` says first whether there is a connection.
     pub fn fault(&self, server: &BackendHealth) -> Option<String> {
         let lacking = || (!self.readiness.is_complete()).then(|| "it does not hold all its users yet".to_owned());
-        server.fault.clone().or_else(|| self.disk.fault()).or_else(lacking)
+        let server = server.fault.clone();
+        server
+            .or_else(|| self.journal.fault())
+            .or_else(|| self.disk.fault())
+            .or_else(lacking)
     }
 }

@@ -17,9 +17,9 @@ use vpnmanager_runtime::error_chain::chain;
 
 /// Between two log lines about one kind.
 const REPEATED: Duration = Duration::from_secs(60);
-/// Everything is tried again within half a minute. What did not fail for this long is not tried any more, because there is nothing left of
-/// it: its command was taken back, for example.
-const FORGOTTEN: Duration = Duration::from_secs(300);
+/// Everything is tried again within half a minute, and fails within five seconds. What did not fail for this long is not tried any more,
+/// because there is nothing left of it: its command was taken back, for example. Until then it degrades the node.
+const FORGOTTEN: Duration = Duration::from_secs(90);
 
 /// What a node reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ mod open;
 mod records;
 mod schema;
 
+mod fault;
 mod mark;
 mod readers;
 mod writer;

@@ -14,11 +14,12 @@ use vpnmanager_runtime::{error_chain::chain, tasks::Tasks};
 
 use super::{
     error::JournalError,
+    fault::WriteFault,
     mark::Mark,
     readers::Readers,
     records::Records,
     schema,
-    writer::{Job, write_batches},
+    writer::{HELD_WITHIN, Job, Writer},
 };
 
 /// Writes that may wait for the writer.
@@ -30,6 +31,7 @@ pub struct Journal {
     writer: mpsc::Sender<Job>,
     readers: Readers,
     commits: watch::Receiver<u64>,
+    fault: WriteFault,
 }
 
 impl Journal {
@@ -58,14 +60,22 @@ impl Journal {
         let (writer, jobs) = mpsc::channel(QUEUE);
         let (committed, commits) = watch::channel(0);
         let (runtime, stop) = (tokio::runtime::Handle::current(), tasks.draining());
+        let fault = WriteFault::new(path);
+        let worker = Writer {
+            connection,
+            mark,
+            fault: fault.clone(),
+            commits: committed,
+        };
         tasks.spawn_blocking_worker("journal", move || {
-            write_batches((connection, mark), &runtime, jobs, &stop, &committed);
+            worker.write_batches(&runtime, jobs, &stop);
             Ok(())
         });
         Ok(Self {
             writer,
             readers: Readers::new(path),
             commits,
+            fault,
         })
     }
 
@@ -105,6 +115,12 @@ impl Journal {
     /// Counts commits: while the number stays the same, so does the content.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
+    }
+
+    /// Why it cannot be written and what to do about that, if the last write failed. It goes with the next one that succeeds, within a
+    /// second also when nobody writes.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.text()
     }
 }
 
@@ -188,7 +204,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(HELD_WITHIN)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

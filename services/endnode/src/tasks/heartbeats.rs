@@ -88,7 +88,7 @@ async fn beat(
         queued_intents,
         draining: snapshot.drain_pace.is_some(),
         disk_free_bytes: shared.disk.free(),
-        fault: shared.fault(&server),
+        fault: shared.fault(&server).or_else(|| shared.reporting.fault()),
         certificate_expires_at: settings.certificate_expires_at,
     };
     // Not queued while the bus is away: an old heartbeat would be worthless.

@@ -271,9 +271,52 @@ async fn acks_that_get_no_answer_are_given_up_together() {
     settled.unwrap_or_else(|_| panic!("{}", agent.log()));
 }
 
+    let fault = last_fault(&management, Option::is_some).await.unwrap();
+    assert!(fault.starts_with("the bus takes no acks since 20"), "{fault}");
 #[tokio::test]
 async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
     let (management, mut agent) = fleet().await;
+    last_fault(&management, Option::is_none).await;
+}
+
+/// Waits until the fault of the newest heartbeat is as it should be.
+async fn last_fault(management: &FakeManagement, is_it: impl Fn(&Option<String>) -> bool) -> Option<String> {
+    let told = async || {
+        let newest = management.script().heartbeats.last().cloned();
+        newest.map(|beat| beat.fault).filter(&is_it)
+    };
+    wait::until_some(DEADLINE, "the fault of a heartbeat to change", told)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_degrades_the_node_until_it_can() {
+    let (management, agent) = fleet().await;
+    last_fault(&management, Option::is_none).await;
+    let other = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    management.send(vec![User::new("alice").standby(1)]).await;
+
+    let fault = last_fault(&management, Option::is_some).await.unwrap();
+
+    assert!(
+        fault.starts_with("the journal /") && fault.contains("database is locked") && fault.contains("`fuser /"),
+        "{fault}"
+    );
+    let says = async |status: &str, detail: &str| {
+        let said = async || {
+            let health = agent.get("/health").await.unwrap();
+            let is_said = health["status"] == status && health["detail"].as_str().unwrap_or_default().contains(detail);
+            is_said.then_some(()).ok_or(health)
+        };
+        wait::until_ok(DEADLINE, status, said).await.unwrap();
+    };
+    says("degraded", "cannot be written since 20").await;
+
+    other.execute_batch("ROLLBACK").unwrap();
+    last_fault(&management, Option::is_none).await;
+    says("ok", "").await;
     let alice = User::new("alice");
     management.send(vec![alice.standby(1)]).await;
     let told = || async {

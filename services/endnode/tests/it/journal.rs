@@ -11,6 +11,7 @@ use chrono::Utc;
 use vpnmanager_endnode::journal::{Journal, JournalError};
 use vpnmanager_nats::{acks::Outcome, sync::StreamId};
 use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_testbed::wait;
 
 use crate::parts::{Parts, User};
 
@@ -227,7 +228,26 @@ async fn a_journal_that_another_process_holds_says_so_and_is_written_again_later
     let said = vpnmanager_runtime::error_chain::chain(&refused).to_string();
     assert!(said.contains("database is locked"), "{said}");
 
+    let fault = parts.journal.fault().unwrap();
+    assert!(fault.contains("database is locked"), "{fault}");
     other.execute_batch("ROLLBACK").unwrap();
     parts.apply(command).await;
+    assert_eq!(parts.journal.fault(), None);
     assert!(parts.vpn.connect(&alice.credential));
+}
+
+#[tokio::test]
+async fn a_journal_that_can_be_written_again_is_found_out_without_a_write() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    parts.applier.apply(vec![alice.standby(1)], 0).await.unwrap_err();
+    assert!(parts.journal.fault().is_some());
+
+    other.execute_batch("ROLLBACK").unwrap();
+
+    let mended = async || parts.journal.fault().is_none();
+    wait::until(Duration::from_secs(10), "the fault to go", mended)
+        .await
+        .unwrap();
 }
