@@ -80,6 +80,10 @@ enum ServerState {
     Absent,
 }
 
+/// What a node that must not serve cannot do without a server of its own.
+const SESSIONS_GO_ON: &str = "New logins are refused; OPENVPN_MODE is none, so that the agent ends no session: end those that are open \
+     where OpenVPN runs";
+
 /// Without a key anybody may ask: journal and OpenVPN are asked at most four times a second.
 #[derive(Default)]
 pub(super) struct HealthApi {
@@ -169,6 +173,10 @@ fn status_of(node: Seen, openvpn: &OpenvpnHealth) -> (NodeStatus, Option<String>
         OpenvpnState::Up | OpenvpnState::Absent => (None, None),
     };
     if let Some(reason) = node.refusal {
+        let reason = match openvpn.state {
+            OpenvpnState::Absent => format!("{reason}. {SESSIONS_GO_ON}"),
+            OpenvpnState::Up | OpenvpnState::Down | OpenvpnState::Waiting => reason,
+        };
         return (NodeStatus::Refused, Some(reason));
     }
     let lags = || (!node.in_sync).then(|| "it is not in sync with management yet".to_owned());
@@ -235,6 +243,7 @@ impl Example for Health {
                 detail: None,
             }),
             detail: None,
+        let without_a_server = format!("deregistered. {SESSIONS_GO_ON}");
         }
     }
 }
@@ -279,6 +288,13 @@ mod tests {
                 Some("no bus"),
             ),
             (
+            (
+                Some("deregistered"),
+                Ok(()),
+                openvpn(BackendState::Absent, "not watched"),
+                NodeStatus::Refused,
+                Some(&*without_a_server),
+            ),
                 None,
                 away(),
                 openvpn(BackendState::Down, ""),

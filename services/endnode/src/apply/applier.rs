@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     allow_list::Reconciled,
-    backend::VpnBackend as _,
+    backend::{Rest, VpnBackend as _},
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, Plan, access, plan},
@@ -50,6 +50,10 @@ struct Inner {
 /// What an operator should know when a session may go on.
 const STILL_ALIVE: &str = "new logins are refused, but a live session could not be ended: OpenVPN's management socket cannot be used \
      (another program may hold it). It ends as soon as the agent can use it, or at the session's next key exchange";
+
+/// The same where the agent looks after no server.
+const NOT_ENDED: &str = "new logins are refused, but the agent ends no session on this node: OPENVPN_MODE is none. An OpenVPN that uses \
+     its allow-list refuses a live session at its next key exchange; to end it at once, end it there, or set OPENVPN_MODE to external";
 
 /// A change was not made, or not made visible.
 #[derive(Debug, thiserror::Error)]
@@ -138,9 +142,14 @@ impl Applier {
         }
         let sessions = inner.project(merged, &turn).await;
         drop(turn);
-        if sessions.carry_out(&inner.vpn).await?.pending {
+        let note = match sessions.carry_out(&inner.vpn).await?.rest {
+            Rest::Nothing => None,
+            Rest::Pending => Some(STILL_ALIVE),
+            Rest::Unseen => Some(NOT_ENDED),
+        };
+        if let Some(note) = note {
             let ended = applied.iter_mut().zip(ending).filter(|(_, ends)| *ends);
-            ended.for_each(|(handled, _)| handled.note(STILL_ALIVE));
+            ended.for_each(|(handled, _)| handled.note(note));
         }
         remove_profiles(&inner.profiles, &forget);
         looked?;

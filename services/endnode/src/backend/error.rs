@@ -10,6 +10,12 @@ pub enum BackendError {
     /// The allow-list could not be read or written.
     #[error("the allow-list cannot be used")]
     AllowList(#[from] AllowListError),
+    /// The agent looks after no server.
+    #[error(
+        "OPENVPN_MODE is none: the agent sees no OpenVPN and ends no session. End it where OpenVPN runs; with OPENVPN_MODE=external the \
+         agent can"
+    )]
+    NoServer,
     /// The server did not answer, or refused.
     #[error("the VPN server did not do what was asked")]
     Server(#[source] Box<dyn Error + Send + Sync>),

@@ -224,7 +224,7 @@ mod tests {
             .disconnect(&[name("alice.x")], Parting::Halt)
             .await
             .expect("asked");
-        assert!(cut.pending);
+        assert_eq!(cut, CutSessions::pending());
         backend.set_reachable(true);
         assert_eq!(backend.enforce().await.expect("enforce").count, 1);
     }

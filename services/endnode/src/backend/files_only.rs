@@ -1,4 +1,4 @@
-//! `openvpn.mode = none`: the allow-list is kept, no server is watched.
+//! `openvpn.mode = none`: the allow-list is kept, no server is watched, no session is ended.
 
 use std::collections::BTreeSet;
 
@@ -42,12 +42,16 @@ impl VpnBackend for FilesOnlyBackend {
         Ok(())
     }
 
-    async fn disconnect(&self, _names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
-        Ok(CutSessions::default())
+    async fn disconnect(&self, names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
+        Ok(if names.is_empty() {
+            CutSessions::default()
+        } else {
+            CutSessions::unseen()
+        })
     }
 
     async fn end(&self, _session: SessionKey) -> Result<Option<String>, BackendError> {
-        Ok(None)
+        Err(BackendError::NoServer)
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {
@@ -63,7 +67,7 @@ impl VpnBackend for FilesOnlyBackend {
     }
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
-        Ok(CutSessions::default())
+        Ok(CutSessions::unseen())
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
@@ -77,9 +81,34 @@ impl VpnBackend for FilesOnlyBackend {
     async fn health(&self) -> BackendHealth {
         BackendHealth::bare(
             BackendState::Absent,
-            "openvpn.mode is none: the allow-list is kept, no server is watched",
+            "OPENVPN_MODE is none: the agent keeps the allow-list, watches no server and ends no session",
         )
     }
 
     async fn set_serving(&self, _serving: Serving) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_says_that_it_ends_no_session() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backend = FilesOnlyBackend::new(AllowList::open(folder.path().join("allow")).expect("a list"));
+        let alice: CommonName = "alice.x".parse().expect("a name");
+
+        let ended = backend.disconnect(&[alice], Parting::Halt).await.expect("an answer");
+        let nobodys = backend.disconnect(&[], Parting::Halt).await.expect("an answer");
+        let enforced = backend.enforce().await.expect("an answer");
+        let key = SessionKey {
+            cid: 0,
+            since: chrono::DateTime::UNIX_EPOCH,
+        };
+
+        assert_eq!((ended, enforced), (CutSessions::unseen(), CutSessions::unseen()));
+        assert_eq!(nobodys, CutSessions::default());
+        assert!(matches!(backend.end(key).await, Err(BackendError::NoServer)));
+        assert!(backend.health().await.detail.contains("ends no session"));
+    }
 }

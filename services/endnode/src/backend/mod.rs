@@ -18,6 +18,6 @@ pub use self::{
     files_only::FilesOnlyBackend,
     health::{BackendHealth, BackendState},
     serving::Serving,
-    session::{CutSessions, Parting, Session, SessionKey},
+    session::{CutSessions, Parting, Rest, Session, SessionKey},
     vpn_backend::VpnBackend,
 };

@@ -80,8 +80,20 @@ pub enum Parting {
 pub struct CutSessions {
     /// Sessions that were connected and no longer are.
     pub count: u32,
-    /// The server could not be asked: sessions may still be alive, and must be cut by `Vpn::enforce`.
-    pub pending: bool,
+    /// Whether others may go on.
+    pub rest: Rest,
+}
+
+/// What is left of the sessions that should end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The server could not be asked: they may still be alive, and must be cut by `Vpn::enforce`.
+    Pending,
+    /// The agent sees no server and never will: they go on until somebody else ends them.
+    Unseen,
 }
 
 impl CutSessions {
@@ -89,7 +101,7 @@ impl CutSessions {
     pub fn done(sessions: usize) -> Self {
         Self {
             count: u32::try_from(sessions).unwrap_or(u32::MAX),
-            pending: false,
+            rest: Rest::Nothing,
         }
     }
 
@@ -97,7 +109,15 @@ impl CutSessions {
     pub fn pending() -> Self {
         Self {
             count: 0,
-            pending: true,
+            rest: Rest::Pending,
+        }
+    }
+
+    /// There is no server that could be asked.
+    pub fn unseen() -> Self {
+        Self {
+            count: 0,
+            rest: Rest::Unseen,
         }
     }
 }

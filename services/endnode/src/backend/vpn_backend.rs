@@ -23,8 +23,8 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Refuses these credentials from now on. It needs no reachable server and waits for none; [`Self::disconnect`] ends their sessions.
     fn deny(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// Ends the sessions of these credentials without refusing them. Where the server cannot be asked, [`CutSessions::pending`] says that
-    /// [`Self::enforce`] must finish it.
+    /// Ends the sessions of these credentials without refusing them. Where the server cannot be asked, [`CutSessions::rest`] says whether
+    /// [`Self::enforce`] will finish it.
     fn disconnect(
         &self,
         names: &[CommonName],

@@ -10,7 +10,7 @@ use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     apply::{Applier, ApplyError, ProjectError},
-    backend::{Serving, VpnBackend as _},
+    backend::{Rest, Serving, VpnBackend as _},
     coordination::readiness::{Readiness, ReadinessState},
     vpn::Vpn,
 };
@@ -70,7 +70,13 @@ async fn change(serving: Serving, applier: &Applier, vpn: &Vpn) -> Result<(), Ap
         Serving::No => {
             vpn.set_serving(serving).await;
             applier.close().await?;
-            vpn.enforce().await.map_err(ProjectError::from)?;
+            let ended = vpn.enforce().await.map_err(ProjectError::from)?;
+            match ended.rest {
+                Rest::Nothing | Rest::Pending => {}
+                Rest::Unseen => warn!(
+                    "OPENVPN_MODE is none: the agent ends no session. Those that are open go on until they are ended where OpenVPN runs"
+                ),
+            }
         }
     }
     Ok(())

@@ -86,13 +86,18 @@ async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
 
     management.send(vec![alice.removed(2)]).await;
     let ack = management.ack_of(alice.key, 2).await;
-    assert_eq!(
-        ack.outcome,
-        Outcome::Applied {
-            issued: None,
-            note: None
-        }
+    let Outcome::Applied {
+        issued: None,
+        note: Some(note),
+    } = ack.outcome
+    else {
+        panic!("{ack:?}")
+    };
+    assert!(
+        note.contains("ends no session on this node: OPENVPN_MODE is none"),
+        "{note}"
     );
+    all_settled(&management).await;
     assert!(agent.allowed().is_empty());
     assert!(!std::path::Path::new(&issued.profile_path).exists());
 }
@@ -266,16 +271,11 @@ async fn acks_that_get_no_answer_are_given_up_together() {
     wait::until(DEADLINE, "the silence to be noticed", noticed)
         .await
         .unwrap();
+    let fault = last_fault(&management, Option::is_some).await.unwrap();
+    assert!(fault.starts_with("the bus takes no acks since 20"), "{fault}");
     answers(true).await;
     let settled = tokio::time::timeout(DEADLINE, all_settled(&management)).await;
     settled.unwrap_or_else(|_| panic!("{}", agent.log()));
-}
-
-    let fault = last_fault(&management, Option::is_some).await.unwrap();
-    assert!(fault.starts_with("the bus takes no acks since 20"), "{fault}");
-#[tokio::test]
-async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
-    let (management, mut agent) = fleet().await;
     last_fault(&management, Option::is_none).await;
 }
 
@@ -317,6 +317,11 @@ async fn a_journal_that_cannot_be_written_degrades_the_node_until_it_can() {
     other.execute_batch("ROLLBACK").unwrap();
     last_fault(&management, Option::is_none).await;
     says("ok", "").await;
+}
+
+#[tokio::test]
+async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
+    let (management, mut agent) = fleet().await;
     let alice = User::new("alice");
     management.send(vec![alice.standby(1)]).await;
     let told = || async {
@@ -337,7 +342,11 @@ async fn a_journal_that_cannot_be_written_degrades_the_node_until_it_can() {
     management.script().refuse = Some("deregistered".to_owned());
     agent.kill().await;
     agent.start().await;
-    is_refused(&agent).await;
+    let detail = is_refused(&agent).await;
+    assert!(
+        detail.starts_with("deregistered. ") && detail.contains("end those that are open"),
+        "{detail}"
+    );
     let locked = || async { agent.allowed().is_empty() };
     wait::until(DEADLINE, "the allow-list to be empty", locked)
         .await
@@ -370,12 +379,14 @@ async fn a_stopped_agent_hands_back_and_ends_in_time() {
     assert_eq!(management.script().certificates.len(), 50);
 }
 
-async fn is_refused(agent: &Agent) {
-    let refused = || async {
-        agent
+/// Waits until the local `/health` says so, and returns its detail.
+async fn is_refused(agent: &Agent) -> String {
+    let refused = async || {
+        let health = agent
             .get("/health")
             .await
-            .is_some_and(|health| health["status"] == "refused")
+            .filter(|health| health["status"] == "refused")?;
+        Some(health["detail"].as_str().unwrap_or_default().to_owned())
     };
-    wait::until(DEADLINE, "the refusal", refused).await.unwrap();
+    wait::until_some(DEADLINE, "the refusal", refused).await.unwrap()
 }

@@ -131,7 +131,7 @@ async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() 
         !fleet.allow_list.contains(&alice).expect("contains"),
         "refused all the same"
     );
-    assert!(agent.backend.enforce().await.expect("enforce").pending);
+    assert_eq!(agent.backend.enforce().await.expect("enforce"), CutSessions::pending());
     assert!(client.alive());
     drop(intruder);
 
