@@ -2,6 +2,7 @@
 
 use std::{
     num::{NonZeroU16, NonZeroU32},
+    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -102,14 +103,14 @@ const SETTINGS: &[Setting] = &[
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
         "Time between two heartbeats",
-        "a duration such as 5s",
+        "a duration from 100ms to 1m, such as 5s",
     )
     .default("5s"),
     Setting::new(
         "shutdown_timeout",
         "SHUTDOWN_TIMEOUT",
         "Time to finish or hand back what is in hand",
-        "a duration such as 10s",
+        "a duration from 1s to 10m, such as 10s",
     )
     .default("10s"),
 ];
@@ -176,6 +177,11 @@ const UNUSED: &[Setting] = &[
     Setting::new("database.sslmode", "DB_SSLMODE", "Not used by a node", "nothing").ignored(),
 ];
 
+/// What `heartbeat_interval` may be.
+const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// What `shutdown_timeout` may be.
+const SHUTDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
 /// The agent's configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Config {
@@ -205,10 +211,10 @@ pub struct Config {
     pub protocol: Protocol,
     /// POOL, default.
     pub pool: String,
-    /// HEARTBEAT_INTERVAL, 5s.
+    /// HEARTBEAT_INTERVAL, 5s; 100ms to 1m.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
-    /// SHUTDOWN_TIMEOUT, 10s.
+    /// SHUTDOWN_TIMEOUT, 10s; 1s to 10m.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
     /// The section `openvpn`.
@@ -230,6 +236,14 @@ impl Config {
         }
         if let Err(error) = config.openvpn.network.parse::<VpnNetwork>() {
             return Err(cli.reject("openvpn.network", error.to_string()).into());
+        }
+        if !HEARTBEATS.contains(&config.heartbeat_interval) {
+            let reason = "it must be 100ms to 1m: more of them are a flood, and after fewer management takes the node for silent";
+            return Err(cli.reject("heartbeat_interval", reason).into());
+        }
+        if !SHUTDOWNS.contains(&config.shutdown_timeout) {
+            let reason = "it must be 1s to 10m: in less nothing can be finished, and whoever stops the agent waits for no longer";
+            return Err(cli.reject("shutdown_timeout", reason).into());
         }
         // Management would refuse it too. Here it costs no token.
         if let Some(host) = config

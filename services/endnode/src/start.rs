@@ -10,7 +10,7 @@ use crate::{
     apply::{Applier, Issuer},
     backend::{Serving, VpnBackend as _},
     backend_choice::choose_backend,
-    config::Config,
+    config::{Config, OpenvpnMode},
     coordination::{
         bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness, reporting::Reporting,
@@ -19,6 +19,7 @@ use crate::{
     enrolled::{Enrolled, node_jetstream},
     journal::Journal,
     node::Node,
+    openvpn::process::check_machine,
     shared::Shared,
     state_dir::StateDir,
     tasks::{
@@ -38,6 +39,10 @@ pub(crate) async fn start(
     let endpoint = endpoint_of(config)?;
     // Before a join token is spent: what OpenVPN could not run with shows here.
     let (vpn, server) = choose_backend(config, &dir)?;
+    if config.openvpn.mode == OpenvpnMode::Managed && !dir.identity().exists() {
+        // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
+        check_machine(&config.openvpn.binary).await?;
+    }
     let enrolled = Enrolled::load_or_enrol(config, dir).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;

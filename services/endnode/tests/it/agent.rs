@@ -24,6 +24,8 @@ pub(crate) struct Agent {
     port: u16,
     management_url: String,
     secret: (&'static str, String),
+    /// Settings besides those of every test.
+    pub(crate) env: Vec<(&'static str, String)>,
     process: Option<Process>,
     _folder: tempfile::TempDir,
 }
@@ -38,6 +40,7 @@ impl Agent {
             port: ports::free().unwrap(),
             management_url: management_url.to_owned(),
             secret: ("JOIN_TOKEN", "join-token-of-the-test".to_owned()),
+            env: Vec::new(),
             process: None,
             _folder: folder,
         }
@@ -61,6 +64,7 @@ impl Agent {
         .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
         .env(self.secret.0, &self.secret.1);
         let has_enrolled = self.dir.join("identity.json").exists();
+        let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
         let process = Process::spawn(&spec).unwrap();
         let first = wait::until_some(DEADLINE, "the local API", || self.get("/health"))
             .await

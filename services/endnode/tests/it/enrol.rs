@@ -1,8 +1,14 @@
 //! Enrolment, and what keeps a node from it.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
 use poem::http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use vpnmanager_testbed::wait;
+use vpnmanager_testbed::{ports, wait};
 
 use crate::{
     agent::{Agent, run},
@@ -43,7 +49,7 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
     agent.start().await;
     agent.in_sync().await;
     assert_eq!(management.script().registrations.len(), 3, "it enrolled again");
-    let creds = std::fs::read_to_string(agent.dir.join("node.creds")).unwrap();
+    let creds = fs::read_to_string(agent.dir.join("node.creds")).unwrap();
     assert!(vpnmanager_nats::security::creds::Credentials::parse(&creds).is_ok());
 }
 
@@ -100,10 +106,10 @@ async fn an_identity_from_another_fleet_is_said_clearly_and_kept() {
     agent.in_sync().await;
     agent.kill().await;
     let file = agent.dir.join("identity.json");
-    let mut identity: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut identity: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     identity["bus_urls"] = serde_json::json!([second.tls_url]);
     identity["bus_ca"] = second.files.ca_pem().unwrap().into();
-    std::fs::write(&file, identity.to_string()).unwrap();
+    fs::write(&file, identity.to_string()).unwrap();
 
     agent.start().await;
 
@@ -207,4 +213,97 @@ fn a_network_that_openvpn_cannot_serve_is_refused_before_a_token_is_spent() {
         );
     }
     assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn a_pace_that_floods_or_flaps_and_a_stop_without_time_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, value, reason) in [
+        ("--heartbeat-interval", "0s", "it must be 100ms to 1m"),
+        ("--heartbeat-interval", "99ms", "it must be 100ms to 1m"),
+        ("--heartbeat-interval", "1h", "it must be 100ms to 1m"),
+        ("--shutdown-timeout", "0s", "it must be 1s to 10m"),
+        ("--shutdown-timeout", "11m", "it must be 1s to 10m"),
+    ] {
+        let (code, _, error) = run(
+            &["--server-id", "n1", flag, value, "--state-dir", "state"],
+            folder.path(),
+        );
+        assert_eq!(code, Some(2), "{flag} {value}: {error}");
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        assert!(error.contains(&key) && error.contains(reason), "{error}");
+    }
+    for (flag, value) in [("--heartbeat-interval", "1m"), ("--shutdown-timeout", "1s")] {
+        let (code, _, error) = run(&["--server-id", "n1", flag, value, "--print-config"], folder.path());
+        assert_eq!(code, Some(0), "{error}");
+    }
+    assert!(!folder.path().join("state").exists());
+}
+
+/// A program that says that it is this release of OpenVPN, in a folder that OpenVPN's account may pass through.
+fn openvpn_that_says(folder: &Path, release: &str) -> PathBuf {
+    fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
+    let program = folder.join("openvpn");
+    let text = format!("#!/bin/sh\necho 'OpenVPN {release} x86_64-pc-linux-gnu [SSL (OpenSSL)]'\nexit 1\n");
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[tokio::test]
+async fn an_openvpn_that_cannot_be_used_is_refused_before_a_token_is_spent() {
+    let management = FakeManagement::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let old = openvpn_that_says(folder.path(), "2.4.12");
+    for (program, reason) in [
+        (old, "OpenVPN 2.4 is too old"),
+        (folder.path().join("missing"), "No such file or directory"),
+    ] {
+        let (url, listen) = (management.url(), format!("127.0.0.1:{}", ports::free().unwrap()));
+        let dir = folder.path().to_owned();
+        let agent = tokio::task::spawn_blocking(move || {
+            let program = program.to_str().unwrap();
+            let mut args = vec!["--server-id", "n1", "--state-dir", "state", "--listen", &listen];
+            args.extend(["--management-url", &url, "--join-token", "join-token-of-the-test"]);
+            args.extend(["--openvpn-binary", program]);
+            run(&args, &dir)
+        });
+
+        let (code, _, error) = agent.await.unwrap();
+
+        assert_eq!(code, Some(1), "{error}");
+        assert!(
+            error.contains("does not enrol: install OpenVPN 2.5 or newer") && error.contains(reason),
+            "{error}"
+        );
+    }
+    assert!(management.script().registrations.is_empty());
+    assert!(!folder.path().join("state/identity.json").exists());
+}
+
+#[tokio::test]
+async fn an_enrolled_node_starts_without_its_openvpn_and_says_that_it_is_down() {
+    let management = FakeManagement::start().await;
+    let mut agent = Agent::new("n1", &management.url());
+    agent.start().await;
+    agent.in_sync().await;
+    agent.kill().await;
+    let folder = agent.dir.parent().unwrap().to_owned();
+    fs::set_permissions(&folder, Permissions::from_mode(0o711)).unwrap();
+    agent.env = vec![
+        ("OPENVPN_MODE", "managed".to_owned()),
+        ("OPENVPN_BINARY", folder.join("missing").display().to_string()),
+        ("OPENVPN_RUN_DIR", folder.join("run").display().to_string()),
+    ];
+
+    agent.start().await;
+
+    let says = async || {
+        let openvpn = agent.get("/health").await.unwrap_or_default()["openvpn"].clone();
+        let detail = openvpn["detail"].as_str().unwrap_or_default();
+        let is_said = openvpn["state"] == "down" && detail.starts_with("cannot run /");
+        is_said.then_some(()).ok_or(openvpn)
+    };
+    wait::until_ok(DEADLINE, "OpenVPN to be down", says).await.unwrap();
+    assert_eq!(management.script().registrations.len(), 1);
 }

@@ -4,6 +4,7 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -29,8 +30,8 @@ const OLDEST: (u32, u32) = (2, 5);
 /// Starts it and returns once the daemon has recorded its process id.
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     prepare(launch)?;
-    check_version(launch).await?;
-    let mut command = bare_command(launch);
+    check_version(&launch.binary).await?;
+    let mut command = bare_command(&launch.binary);
     command.arg("--config").arg(&launch.conf_file);
     command
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
@@ -121,18 +122,18 @@ async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
 }
 
 /// It faces the network: it must not hold the agent's environment, which may have keys and tokens.
-fn bare_command(launch: &Launch) -> Command {
-    let mut command = Command::new(&launch.binary);
+fn bare_command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.env_clear().env("PATH", SEARCH_PATH);
     command
 }
 
 /// Our configuration needs options of 2.5. A version that cannot be read is tried.
-async fn check_version(launch: &Launch) -> Result<(), StartError> {
-    let output = bare_command(launch).arg("--version").stdin(Stdio::null()).output();
+pub(super) async fn check_version(binary: &Path) -> Result<(), StartError> {
+    let output = bare_command(binary).arg("--version").stdin(Stdio::null()).output();
     let output = timeout(DAEMON_WITHIN, output).await.map_err(|_| StartError::Slow)?;
     let output = output.map_err(|source| StartError::Run {
-        binary: launch.binary.clone(),
+        binary: binary.to_owned(),
         source,
     })?;
     match version_of(&String::from_utf8_lossy(&output.stdout)) {

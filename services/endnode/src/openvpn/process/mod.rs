@@ -9,12 +9,14 @@ mod launch;
 mod status;
 
 mod daemon;
+mod fitness;
 mod found;
 mod log_file;
 mod task;
 
 pub use self::{
     launch::Launch,
+    fitness::{UnfitError, check_machine},
     log_file::LogKeeper,
     status::{Phase, ProcessStatus},
     task::ProcessTask,
