@@ -40,6 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(cli: &Cli<Command>) -> Result<(), Stop> {
+    // OpenVPN faces the network.
+    descriptors::keep_from_programs();
     let (config, unused, exposed) = (&Config::load(cli)?, cli.unused()?, cli.exposed_secrets());
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "endnode")?;

@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have open.
+//! File descriptors: how many the process may have open, and which of them are its own business.
 
 use std::io;
 
@@ -29,9 +29,39 @@ pub fn raise_limit() -> io::Result<u64> {
     Ok(limit())
 }
 
+/// Keeps every descriptor but the standard streams from the programs that this process starts. What Rust opens is kept anyway; who started
+/// this process may have left others open. To be called before there are threads.
+pub fn keep_from_programs() {
+    close_fds::set_fds_cloexec(FIRST_OTHER, &[]);
+}
+
+/// The first descriptor after standard input, output and error.
+const FIRST_OTHER: i32 = 3;
+
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, process::Command};
+
+    use rustix::io::{FdFlags, fcntl_setfd};
+
     use super::*;
+
+    #[test]
+    fn a_program_gets_no_descriptor_that_was_left_open() {
+        let file = std::env::current_exe().unwrap();
+        let opened = File::open(&file).unwrap();
+        fcntl_setfd(&opened, FdFlags::empty()).unwrap();
+        let of_a_program = || {
+            let listing = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+            String::from_utf8(listing.stdout).unwrap()
+        };
+        let left = file.to_str().unwrap();
+        assert!(of_a_program().contains(left));
+
+        keep_from_programs();
+
+        assert!(!of_a_program().contains(left));
+    }
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {

@@ -91,6 +91,8 @@ impl OpenVpnBackend {
             conf_file: managed.dir.join("server.conf"),
             conf: managed.conf.render(),
             pid_file: managed.dir.join("openvpn.pid"),
+            record_file: managed.dir.join("openvpn.process"),
+            uid: managed.account.uid(),
             log_file: managed.dir.join("openvpn.log"),
             run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
         };
@@ -261,9 +263,10 @@ impl VpnBackend for OpenVpnBackend {
         } else {
             health.detail
         };
-        let restarts = process.map_or(0, |process| process.restarts);
+        let restarts = process.as_ref().map_or(0, |process| process.restarts);
+        let outdated = process.as_ref().and_then(ProcessStatus::running_capacity);
         BackendHealth {
-            capacity: self.capacity,
+            capacity: outdated.unwrap_or(self.capacity),
             restarts,
             detail,
             fault: self.closed_folder().or_else(|| fault(&findings)),

@@ -148,6 +148,20 @@ impl fmt::Display for VpnNetwork {
     }
 }
 
+/// Clients that fit at once by a configuration that [`ServerConf::render`] wrote, in this release or an earlier one; `None` where that
+/// cannot be read.
+pub fn capacity_of(conf: &str) -> Option<u32> {
+    let value = |name: &str| {
+        let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
+    };
+    let (address, mask) = value("server")?.split_once(' ')?;
+    let prefix = mask.parse::<Ipv4Addr>().ok()?.to_bits().count_ones();
+    let network: VpnNetwork = format!("{address}/{prefix}").parse().ok()?;
+    let max_clients: u32 = value("max-clients")?.parse().ok()?;
+    Some(network.client_addresses().min(max_clients))
+}
+
 /// Whether this machine's kernel has IPv6, whatever addresses it has.
 pub fn kernel_has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
@@ -359,7 +373,16 @@ mod tests {
     fn the_lower_of_network_and_limit_is_the_capacity() {
         let mut conf = conf(Protocol::Udp);
         assert_eq!(conf.capacity(), 1000);
+        assert_eq!(capacity_of(&conf.render()), Some(1000));
         conf.network = "10.8.0.0/29".parse().expect("a valid network");
         assert_eq!(conf.capacity(), 5);
+        assert_eq!(capacity_of(&conf.render()), Some(5));
+        for odd in [
+            "",
+            "server 10.8.0.0 255.255.0.0\n",
+            "max-clients 7\nserver 10.8.0.0 x\n",
+        ] {
+            assert_eq!(capacity_of(odd), None, "{odd:?}");
+        }
     }
 }

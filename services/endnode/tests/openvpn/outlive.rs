@@ -98,12 +98,13 @@ async fn a_changed_configuration_is_reported_and_waits_for_the_next_start() {
     let health = agent.is(BackendState::Up).await;
     assert_eq!(health.pid, pid);
     assert!(health.detail.contains("older server.conf"), "{}", health.detail);
+    assert_eq!(health.capacity, 100, "what runs, not what is wanted");
 
     agent.backend.set_serving(Serving::No).await;
     agent.is(BackendState::Stopped).await;
     agent.backend.set_serving(Serving::Yes).await;
     let health = agent.is(BackendState::Up).await;
-    assert_eq!(health.detail, "");
+    assert_eq!((health.detail.as_str(), health.capacity), ("", 7));
     let conf = std::fs::read_to_string(fleet.managed.dir.join("server.conf")).expect("read");
     assert!(conf.contains("\nmax-clients 7\n"));
     fleet.end(agent).await;

@@ -16,9 +16,10 @@ use tokio::{
 use vpnmanager_runtime::secret_file;
 
 use super::{error::StartError, found::Found, launch::Launch, log_file::reason};
+use crate::openvpn::server_conf::capacity_of;
 
 /// Where OpenVPN is looked for when its name is no path, and where it finds `ip`: the folders of distributions.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
 /// How long the daemon may take to write its process id.
@@ -71,6 +72,11 @@ pub(super) fn conf_is_current(launch: &Launch) -> bool {
     fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
 }
 
+/// Clients that fit at once into the running process, if its configuration can be read.
+pub(super) fn running_capacity(launch: &Launch) -> Option<u32> {
+    capacity_of(&fs::read_to_string(&launch.conf_file).ok()?)
+}
+
 /// Whether clients find the running process where the wanted configuration has it: same port, same transport. If its file cannot be read,
 /// it is left alone.
 pub(super) fn listens_as_wanted(launch: &Launch) -> bool {
@@ -87,14 +93,17 @@ fn listener(conf: &str) -> (Option<&str>, Option<&str>) {
 }
 
 fn prepare(launch: &Launch) -> Result<(), StartError> {
-    match fs::remove_file(&launch.pid_file) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => {
-            return Err(StartError::Prepare {
-                path: launch.pid_file.clone(),
-                source,
-            });
+    // What they say is about an earlier process.
+    for path in [&launch.pid_file, &launch.record_file] {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(StartError::Prepare {
+                    path: path.clone(),
+                    source,
+                });
+            }
         }
     }
     fs::create_dir_all(&launch.run_dir)

@@ -13,6 +13,10 @@ pub struct Launch {
     pub conf: String,
     /// Where it writes its process id.
     pub pid_file: PathBuf,
+    /// Where the agent notes which process it started or found.
+    pub record_file: PathBuf,
+    /// Number of the account that it changes to once it runs.
+    pub uid: u32,
     /// Where it writes its log.
     pub log_file: PathBuf,
     /// The folder of its management socket, which must exist before it starts.

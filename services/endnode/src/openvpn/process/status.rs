@@ -33,8 +33,20 @@ pub struct ProcessStatus {
     pub last_failure: String,
     /// It runs with another configuration than the one wanted: the next start applies it.
     pub outdated_conf: bool,
+    /// Clients that fit at once by the configuration that it runs with, where that is another one and can be read.
+    pub outdated_capacity: Option<u32>,
     /// Whether it was looked for at all since the agent started.
     pub looked: bool,
+}
+
+impl ProcessStatus {
+    /// [`Self::outdated_capacity`] of a process that runs.
+    pub fn running_capacity(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Running { .. } | Phase::Stopping => self.outdated_capacity,
+            Phase::Stopped | Phase::Starting | Phase::Failed => None,
+        }
+    }
 }
 
 impl Default for ProcessStatus {
@@ -44,6 +56,7 @@ impl Default for ProcessStatus {
             restarts: 0,
             last_failure: String::new(),
             outdated_conf: false,
+            outdated_capacity: None,
             looked: false,
         }
     }

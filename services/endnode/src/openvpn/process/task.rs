@@ -113,7 +113,11 @@ impl ProcessTask {
                         warn!("OpenVPN runs with another configuration than the one wanted; the next start applies it");
                     }
                     info!(openvpn.pid = process.pid(), "Found OpenVPN running");
-                    self.status.send_modify(|status| status.outdated_conf = outdated_conf);
+                    let capacity = outdated_conf.then(|| daemon::running_capacity(&self.launch));
+                    self.status.send_modify(|status| {
+                        status.outdated_conf = outdated_conf;
+                        status.outdated_capacity = capacity.flatten();
+                    });
                     return Some(Ok(process));
                 }
                 Ok(None) => self.status.send_modify(|status| status.looked = true),
@@ -134,6 +138,7 @@ impl ProcessTask {
         self.status.send_modify(|status| {
             status.phase = Phase::Starting;
             status.outdated_conf = false;
+            status.outdated_capacity = None;
         });
         let process = daemon::start(&self.launch).await?;
         info!(openvpn.pid = process.pid(), "Started OpenVPN");

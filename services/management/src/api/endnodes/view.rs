@@ -54,7 +54,7 @@ pub(crate) struct Endnode {
     agent_version: Option<String>,
     /// The public NKey of its agent.
     bus_public_key: String,
-    /// The most clients that it accepts.
+    /// The most clients that its agent is configured for. `health.capacity` is what its OpenVPN runs with.
     capacity: Option<i32>,
     /// How far it is in sync.
     sync: EndnodeSync,

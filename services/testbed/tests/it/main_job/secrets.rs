@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use serde_json::{Value, json};
 use vpnmanager_testbed::stack::{Part, StackOptions};
 
@@ -209,6 +210,27 @@ async fn openvpn_holds_nothing_of_the_agents_environment() {
         .collect();
     let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
     assert_eq!(names, ["PATH"]);
+}
+
+#[tokio::test]
+async fn openvpn_holds_no_descriptor_that_its_agent_was_started_with() {
+    // All that is started from here inherits it.
+    let file = std::env::current_exe().unwrap();
+    let left_open = fs::File::open(&file).unwrap();
+    fcntl_setfd(&left_open, FdFlags::empty()).unwrap();
+    let Some(site) = Site::with_tunnels("secrets::openvpn_holds_no_descriptor_that_its_agent_was_started_with").await
+    else {
+        return;
+    };
+    let holds_it = |part| {
+        let process = site.stack.process(part).expect("it runs");
+        let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap();
+        let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        open.any(|path| path == file)
+    };
+
+    assert!(holds_it(Part::Node(1)), "the agent has one to hand on");
+    assert!(!holds_it(Part::Openvpn(1)));
 }
 
 #[tokio::test]
