@@ -19,6 +19,7 @@ use vpnmanager_runtime::{
 
 use crate::{
     config::Config,
+    coordination::enrolling::Enrolling,
     identity::{Identity, IdentityError, NodeKeys},
 };
 
@@ -57,7 +58,12 @@ enum EnrolError {
 ///
 /// # Errors
 /// When the request cannot be put together: the keys are unusable.
-pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Result<Identity, IdentityError> {
+pub async fn enrol(
+    config: &Config,
+    management_url: &str,
+    keys: &NodeKeys,
+    enrolling: &Enrolling,
+) -> Result<Identity, IdentityError> {
     let management = Management {
         client: reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
@@ -81,6 +87,7 @@ pub async fn enrol(config: &Config, management_url: &str, keys: &NodeKeys) -> Re
             Err(failure) => failure,
         };
         failures = failures.saturating_add(1);
+        enrolling.failed(chain(&failure).to_string());
         tokio::time::sleep(pause_after(&failure, failures)).await;
     }
 }

@@ -14,6 +14,7 @@ use vpnmanager_profile::tls_crypt_v2::TlsCryptV2ServerKey;
 use crate::{
     apply::Pki,
     config::Config,
+    coordination::enrolling::Enrolling,
     enrol::enrol,
     identity::{Identity, NodeKeys},
     state_dir::StateDir,
@@ -33,7 +34,7 @@ pub struct Enrolled {
 
 impl Enrolled {
     /// The saved identity, or a new one from management, however long that takes.
-    pub async fn load_or_enrol(config: &Config, dir: StateDir) -> anyhow::Result<Self> {
+    pub async fn load_or_enrol(config: &Config, dir: StateDir, enrolling: &Enrolling) -> anyhow::Result<Self> {
         let keys = NodeKeys::load_or_make(&dir, &config.server_id)?;
         let identity = match Identity::load(&dir, &config.server_id)? {
             Some(identity) => {
@@ -45,8 +46,9 @@ impl Enrolled {
                 identity.project(&dir, &keys)?;
                 identity
             }
-            None => enrol_and_save(config, &dir, &keys).await?,
+            None => enrol_and_save(config, &dir, &keys, enrolling).await?,
         };
+        enrolling.done();
         Ok(Self {
             jwt: NodeJwt::from(identity.bus_jwt.clone()),
             identity,
@@ -81,12 +83,17 @@ impl Enrolled {
     }
 }
 
-async fn enrol_and_save(config: &Config, dir: &StateDir, keys: &NodeKeys) -> anyhow::Result<Identity> {
+async fn enrol_and_save(
+    config: &Config,
+    dir: &StateDir,
+    keys: &NodeKeys,
+    enrolling: &Enrolling,
+) -> anyhow::Result<Identity> {
     let management_url = config.management_url.as_deref().context(
         "this node has not enrolled yet and needs management: set MANAGEMENT_URL (management_url in the configuration file)",
     )?;
     info!(node.id = %config.server_id, management_url, "Enrolling");
-    let identity = enrol(config, management_url, keys).await?;
+    let identity = enrol(config, management_url, keys, enrolling).await?;
     identity.save(dir, keys)?;
     Ok(identity)
 }

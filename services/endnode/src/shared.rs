@@ -7,7 +7,7 @@ use crate::{
     apply::Applier,
     backend::BackendHealth,
     coordination::{
-        bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
+        bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
@@ -45,8 +45,8 @@ pub struct Shared {
     pub jetstream: jetstream::Context,
     /// What the handshakes show of the way to management.
     pub contact: Contact,
-    /// Why the bus refuses it, if it does.
-    pub bus_refusal: BusRefusal,
+    /// Why the bus cannot be used, if so.
+    pub bus_trouble: BusTrouble,
     /// Whether the bus takes what it reports.
     pub reporting: Reporting,
     /// The disk of its state.

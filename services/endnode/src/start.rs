@@ -12,7 +12,7 @@ use crate::{
     backend_choice::choose_backend,
     config::{Config, OpenvpnMode},
     coordination::{
-        bus_refusal::BusRefusal, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
+        bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
@@ -43,7 +43,7 @@ pub(crate) async fn start(
         // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
         check_machine(&config.openvpn.binary).await?;
     }
-    let enrolled = Enrolled::load_or_enrol(config, dir).await?;
+    let enrolled = Enrolled::load_or_enrol(config, dir, &local.enrolling).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
     let snapshot = journal.read(|records| records.snapshot()).await?;
@@ -95,7 +95,7 @@ pub(crate) async fn start(
         progress: Progress::default(),
         waiters: IntentWaiters::default(),
         contact: Contact::default(),
-        bus_refusal: BusRefusal::default(),
+        bus_trouble: BusTrouble::new(&enrolled.identity.bus_place()),
         disk: Disk::new(dir.root(), config.disk_reserve),
     };
     let issuer = Issuer {

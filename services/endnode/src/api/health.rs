@@ -7,7 +7,7 @@ use vpnmanager_nats::heartbeats::{OpenvpnHealth, OpenvpnState};
 use vpnmanager_openapi::{problem::ApiError, remembered::Remembered};
 
 use super::{
-    local::{LocalNode, internal},
+    local::{JUST_STARTED, LocalNode, internal},
     tags::Tag,
 };
 use crate::{backend::VpnBackend as _, shared::Shared};
@@ -116,7 +116,7 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
     let bus = if bus_connected {
         Ok(())
     } else {
-        Err(without_bus(shared.bus_refusal.reason()))
+        Err(shared.bus_trouble.text())
     };
     let in_sync = shared.readiness.is_caught_up();
     let node = Seen {
@@ -192,24 +192,11 @@ fn status_of(node: Seen, openvpn: &OpenvpnHealth) -> (NodeStatus, Option<String>
     }
 }
 
-fn without_bus(refusal: Option<String>) -> String {
-    match refusal {
-        Some(reason) => format!(
-            "the bus refuses this node ({reason}), and management does not say that it was deregistered; it goes on serving with what it holds, and hears of no change"
-        ),
-        None => "the bus is not connected".to_owned(),
-    }
-}
-
 /// Its parts are not there yet.
 fn not_there_yet(node: &LocalNode) -> Health {
-    let (status, detail) = if node.has_enrolled {
-        (
-            NodeStatus::Degraded,
-            "the agent has just started: it reads what it holds",
-        )
-    } else {
-        (NodeStatus::Enrolling, "management has not enrolled this node yet")
+    let (status, detail) = match node.enrolling.text() {
+        None => (NodeStatus::Degraded, JUST_STARTED.to_owned()),
+        Some(why) => (NodeStatus::Enrolling, why),
     };
     Health {
         status,
@@ -221,7 +208,7 @@ fn not_there_yet(node: &LocalNode) -> Health {
         users: 0,
         queued_intents: 0,
         openvpn: None,
-        detail: Some(detail.to_owned()),
+        detail: Some(detail),
     }
 }
 
@@ -243,7 +230,6 @@ impl Example for Health {
                 detail: None,
             }),
             detail: None,
-        let without_a_server = format!("deregistered. {SESSIONS_GO_ON}");
         }
     }
 }
@@ -257,6 +243,7 @@ mod tests {
     fn the_status_tells_the_worst_first() {
         let openvpn = |state, detail| OpenvpnHealth::from(BackendHealth::bare(state, detail));
         let away = || Err("no bus".to_owned());
+        let without_a_server = format!("deregistered. {SESSIONS_GO_ON}");
         let cases = [
             (None, Ok(()), openvpn(BackendState::Up, ""), NodeStatus::Ok, None),
             (
@@ -288,13 +275,6 @@ mod tests {
                 Some("no bus"),
             ),
             (
-            (
-                Some("deregistered"),
-                Ok(()),
-                openvpn(BackendState::Absent, "not watched"),
-                NodeStatus::Refused,
-                Some(&*without_a_server),
-            ),
                 None,
                 away(),
                 openvpn(BackendState::Down, ""),
@@ -307,6 +287,13 @@ mod tests {
                 openvpn(BackendState::Down, "died"),
                 NodeStatus::Refused,
                 Some("deregistered"),
+            ),
+            (
+                Some("deregistered"),
+                Ok(()),
+                openvpn(BackendState::Absent, "not watched"),
+                NodeStatus::Refused,
+                Some(&*without_a_server),
             ),
         ];
         let seen = |refusal: Option<&str>, bus| Seen {

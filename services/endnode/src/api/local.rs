@@ -9,7 +9,10 @@ use async_nats::connection::State;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::{journal::JournalError, shared::Shared};
+use crate::{coordination::enrolling::Enrolling, journal::JournalError, shared::Shared};
+
+/// What is said of a node that has enrolled and whose parts are not there yet.
+pub(super) const JUST_STARTED: &str = "the agent has just started: it reads what it holds";
 
 /// How long a caller waits for management.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct LocalNode {
     /// Its name.
     pub id: NodeId,
-    /// Whether an earlier run enrolled it.
-    pub has_enrolled: bool,
+    /// How far its enrolment is.
+    pub enrolling: Enrolling,
     shared: Arc<OnceLock<Shared>>,
 }
 
@@ -29,7 +32,7 @@ impl LocalNode {
     pub fn new(id: NodeId, has_enrolled: bool) -> Self {
         Self {
             id,
-            has_enrolled,
+            enrolling: Enrolling::new(has_enrolled),
             shared: Arc::default(),
         }
     }
@@ -47,11 +50,8 @@ impl LocalNode {
 
     pub(super) fn shared(&self) -> Result<&Shared, ApiError> {
         self.shared.get().ok_or_else(|| {
-            ApiError::unavailable(if self.has_enrolled {
-                "the agent has just started: it reads what it holds"
-            } else {
-                "this node has not enrolled yet"
-            })
+            let why = self.enrolling.text();
+            ApiError::unavailable(why.unwrap_or_else(|| JUST_STARTED.to_owned()))
         })
     }
 }

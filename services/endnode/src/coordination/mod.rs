@@ -8,7 +8,8 @@ pub mod progress;
 
 pub mod issue_queue;
 
-pub mod bus_refusal;
+pub mod bus_trouble;
+pub mod enrolling;
 pub mod intent_waiters;
 pub mod new_start;
 pub mod reporting;

@@ -46,7 +46,8 @@ impl Agent {
         }
     }
 
-    pub(crate) async fn start(&mut self) {
+    /// Starts it, and returns what its `/health` says first.
+    pub(crate) async fn start(&mut self) -> Value {
         let log = self.log_file();
         let spec = Spec::new(
             "endnode",
@@ -63,14 +64,15 @@ impl Agent {
         .env("HEARTBEAT_INTERVAL", "200ms")
         .env("LOG_LEVEL", "info,vpnmanager_endnode=debug")
         .env(self.secret.0, &self.secret.1);
-        let has_enrolled = self.dir.join("identity.json").exists();
         let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
+        let has_enrolled = self.dir.join("identity.json").exists();
         let process = Process::spawn(&spec).unwrap();
         let first = wait::until_some(DEADLINE, "the local API", || self.get("/health"))
             .await
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
         assert!(!has_enrolled || first["status"] != "enrolling", "{first}");
         self.process = Some(process);
+        first
     }
 
     pub(crate) async fn kill(&mut self) {

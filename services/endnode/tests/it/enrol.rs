@@ -64,7 +64,16 @@ async fn a_refusal_is_said_in_managements_words() {
     agent.start().await;
     let said = || async { agent.log().contains("the join token has expired") };
     wait::until(DEADLINE, "the reason in the log", said).await.unwrap();
-    assert_eq!(agent.get("/health").await.unwrap()["status"], "enrolling");
+    let told = async || {
+        let health = agent.get("/health").await.unwrap();
+        let detail = health["detail"].as_str().unwrap_or_default().to_owned();
+        (health["status"] == "enrolling" && detail.contains("the join token has expired")).then_some(detail)
+    };
+    let detail = wait::until_some(DEADLINE, "the reason in /health", told).await.unwrap();
+    assert!(
+        detail.contains("has not enrolled this node yet") && detail.contains("JOIN_TOKEN was made for this node"),
+        "{detail}"
+    );
     let (status, problem) = agent.call(reqwest::Method::GET, "/api/users", None).await.unwrap();
     assert_eq!(status, 503);
     assert!(

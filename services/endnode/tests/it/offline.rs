@@ -163,3 +163,48 @@ async fn an_agent_that_starts_without_management_serves_what_it_holds() {
     assert_eq!(agent.allowed(), [alice.credential.to_string()]);
     drop(server);
 }
+
+#[tokio::test]
+async fn a_bus_that_is_away_is_named_with_the_cause_and_what_to_look_at() {
+    let (management, agent) = fleet().await;
+    let server = management.bus.lock().unwrap().take().unwrap();
+    server.kill().await;
+
+    let named = async || {
+        let health = agent.get("/health").await.unwrap();
+        let detail = health["detail"].as_str().unwrap_or_default().to_owned();
+        let is_named = detail.starts_with(&format!("the bus at {} is not connected (", management.tls_url));
+        (health["status"] == "degraded" && is_named).then_some(()).ok_or(detail)
+    };
+    wait::until_ok(DEADLINE, "the address and the cause", named)
+        .await
+        .unwrap();
+    drop(server);
+}
+
+/// The journal is read at the start, which may take a while. A load balancer, or a person, must not take the node for one that was never enrolled.
+#[tokio::test]
+async fn an_agent_that_reads_its_journal_says_that_it_has_just_started() {
+    let (_management, mut agent) = fleet().await;
+    agent.kill().await;
+    let other = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
+    // Readers wait too.
+    other
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE")
+        .unwrap();
+
+    let first = agent.start().await;
+    let problem = agent.call(Method::GET, "/api/users", None).await.unwrap();
+    drop(other);
+
+    assert_eq!(first["status"], "degraded", "{first}");
+    let detail = first["detail"].as_str().unwrap();
+    assert!(detail.contains("the agent has just started"), "{detail}");
+    assert_eq!(problem.0, 503);
+    assert!(
+        problem.1["detail"].as_str().unwrap().contains("has just started"),
+        "{}",
+        problem.1
+    );
+    agent.in_sync().await;
+}

@@ -14,7 +14,7 @@ use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
 use super::places::{note_told, try_other, try_present};
 use crate::{
-    coordination::new_start::NewStart,
+    coordination::{bus_trouble::Cause, new_start::NewStart},
     enrolled::Enrolled,
     shared::Shared,
     standing::{StandingReply, ask_standing},
@@ -76,19 +76,19 @@ impl BusWatch {
 
     async fn look(&mut self, said: &mut Option<Instant>) -> Duration {
         if self.shared.bus.connection_state() == State::Connected {
-            self.shared.bus_refusal.set(None);
+            self.shared.bus_trouble.set(None);
             if self.shared.contact.unanswered_for() > UNANSWERED {
                 self.look_elsewhere("management does not answer there").await;
             }
             return PERIOD;
         }
         let Err(error) = try_present(&self.enrolled).await else {
-            self.shared.bus_refusal.set(None);
+            self.shared.bus_trouble.set(None);
             return PERIOD;
         };
         match error.kind() {
             Some(kind @ (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)) => {
-                self.shared.bus_refusal.set(Some(kind.to_string()));
+                self.shared.bus_trouble.set(Some(Cause::Refused(kind.to_string())));
                 self.ask_management(kind, said).await
             }
             Some(
@@ -101,6 +101,7 @@ impl BusWatch {
             )
             | None => {
                 let reason = chain(&error).to_string();
+                self.shared.bus_trouble.set(Some(Cause::Unreachable(reason.clone())));
                 self.look_elsewhere(&reason).await;
                 PERIOD
             }
@@ -233,7 +234,7 @@ impl BusWatch {
 
     fn renewed(&mut self) {
         info!(node.id = %self.shared.node.id, "Management gave a fresh credential for the bus");
-        self.shared.bus_refusal.set(None);
+        self.shared.bus_trouble.set(None);
         self.enrolled.identity.bus_jwt = self.enrolled.jwt.text();
         if let Err(error) = self.enrolled.identity.save(&self.enrolled.dir, &self.enrolled.keys) {
             warn!(error = %chain(&error), "The fresh credential could not be saved; the next start asks for another one");
