@@ -73,7 +73,8 @@ impl PgBouncer {
         // As PostgreSQL it refuses to run as root.
         spec.user = unprivileged();
         let process = Process::spawn(&spec)?;
-        scratch.stop_at_end(process.identity(), "INT");
+        // It holds nothing; a gentler signal waits for its clients.
+        scratch.stop_at_end(process.identity(), "KILL");
         let bouncer = Self {
             port,
             process,
