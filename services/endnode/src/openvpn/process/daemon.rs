@@ -15,11 +15,14 @@ use tokio::{
 };
 use vpnmanager_runtime::secret_file;
 
-use super::{error::StartError, found::Found, launch::Launch, log_file::reason};
+use super::{
+    error::StartError,
+    found::Found,
+    launch::{Launch, SEARCH_PATH},
+    log_file::reason,
+};
 use crate::openvpn::server_conf::capacity_of;
 
-/// Where OpenVPN is looked for when its name is no path, and where it finds `ip`: the folders of distributions.
-pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
 /// How long the daemon may take to write its process id.

@@ -16,7 +16,11 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{daemon::SEARCH_PATH, error::StartError, launch::Launch, record::Record};
+use super::{
+    error::StartError,
+    launch::{Launch, SEARCH_PATH},
+    record::Record,
+};
 use crate::account::{Database, number_of};
 
 /// What the kernel adds to the path of a program that was replaced, as an upgrade does.
