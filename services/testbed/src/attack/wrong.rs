@@ -26,9 +26,9 @@ const EXPIRING: (u32, u32) = (12, 4);
 const FIRST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 /// The time between two expiries.
 const NEXT: Duration = Duration::from_millis(100);
-/// How many users of others one node may say to hold a newer revision of, and be believed. It holds them too, as their standby, and
-/// management cannot tell it from a database that was restored from an older dump.
-const BELIEVED: usize = 10;
+/// How many users of others one node may say to hold a newer revision of, and be believed: the 20 whose standby it is. Management cannot tell that
+/// from a database that was restored from an older dump, so it believes a node three times a day about each user whom that node holds.
+const BELIEVED: usize = 20;
 /// How long what was accepted may take to come true after an attack.
 const COME_TRUE: Duration = Duration::from_secs(90);
 /// The parts that must not end. The agent of the stolen node may: what is done to its credential is done to it.
