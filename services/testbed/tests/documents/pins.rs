@@ -44,7 +44,12 @@ fn every_program_from_pypi_is_pinned_by_hash() {
 /// The first words after `key` at the beginnings of lines.
 fn named_after<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = text.lines().filter_map(move |line| line.trim_start().strip_prefix(key));
-    lines.filter_map(|rest| rest.split_whitespace().find(|word| !word.starts_with("--")))
+    // Options of FROM, and the anchor of a value of YAML, come before the image. An alias names one that has an anchor.
+    let image = |rest: &'a str| {
+        rest.split_whitespace()
+            .find(|word| !word.starts_with("--") && !word.starts_with('&'))
+    };
+    lines.filter_map(image).filter(|image| !image.starts_with('*'))
 }
 
 fn has_digest(image: &str) -> bool {
@@ -80,8 +85,7 @@ fn every_image_of_others_is_pinned_by_digest() {
 
 #[test]
 fn an_image_without_a_digest_is_found() {
-    let text =
-        "FROM debian:bookworm\nFROM --platform=linux/amd64 rust@sha256:12 AS build\n  image: nats:2\nimages: none\n";
+    let text = "FROM debian:bookworm\nFROM --platform=linux/amd64 rust@sha256:12 AS build\n  image: &bus nats:2\n  image: *bus\nimages: none\n";
     let found: Vec<&str> = named_after(text, "FROM ").chain(named_after(text, "image: ")).collect();
     assert_eq!(found, ["debian:bookworm", "rust@sha256:12", "nats:2"]);
     assert!(!found.iter().any(|image| has_digest(image)));

@@ -165,14 +165,11 @@ async fn forget_some(
     if placed.is_empty() {
         return Ok(0);
     }
-    // In the order in which the publisher records them: no deadlock with it either.
-    let placements = "SELECT id FROM placements WHERE server_id = $1 AND user_id = ANY($2) ORDER BY id FOR UPDATE";
-    ids(
-        transaction,
-        placements.to_owned(),
-        [node.clone().into(), placed.clone().into()],
-    )
-    .await?;
+    // In the order in which the publisher records them: no deadlock with it either. Another one who goes on with this node may have taken some
+    // of these users off it since they were looked up.
+    let placements = "SELECT user_id AS id FROM placements WHERE server_id = $1 AND user_id = ANY($2) ORDER BY placements.id FOR UPDATE";
+    let found = placed.len();
+    let placed = ids(transaction, placements.to_owned(), [node.clone().into(), placed.into()]).await?;
     placement::Entity::delete_many()
         .filter(placement::Column::ServerId.eq(node.clone()))
         .filter(placement::Column::UserId.eq_any(placed.clone()))
@@ -196,7 +193,7 @@ async fn forget_some(
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
     hand_over(transaction, &moves, Urgency::Ordinary).await?;
     want_newest(transaction, &placed, Urgency::Ordinary).await?;
-    Ok(placed.len())
+    Ok(found)
 }
 
 /// Gives users whose home the node is, but whom it does not hold, another home.
