@@ -1,8 +1,11 @@
 //! A node behind a router that forwards one port to another: clients dial the one, OpenVPN listens on the other.
 
-use vpnmanager_testbed::{net::require_tunnels, stack::StackOptions};
+use vpnmanager_testbed::{net::require_tunnels, stack::StackOptions, wait};
 
-use super::{profile, site::Site};
+use super::{
+    profile,
+    site::{SOON, Site},
+};
 
 #[tokio::test]
 async fn clients_dial_the_public_port_and_openvpn_listens_on_its_own() {
@@ -31,7 +34,10 @@ async fn clients_dial_the_public_port_and_openvpn_listens_on_its_own() {
         namespace.run(line).await.unwrap();
     }
     site.lets_in(&profile).await;
-    let node = site.stack.api().endnode("node-1").await.unwrap().expect(200).unwrap();
-    assert_eq!(node.body["port"], 443);
-    assert_eq!(node.body["state"], "healthy", "{}", node.text);
+    let healthy = async || match site.stack.api().endnode("node-1").await {
+        Ok(node) if node.body["port"] == 443 && node.body["state"] == "healthy" => Ok(()),
+        Ok(node) => Err(node.text),
+        Err(error) => Err(error.to_string()),
+    };
+    wait::until_ok(SOON, "the node to be healthy", healthy).await.unwrap();
 }
