@@ -19,7 +19,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::{nats::Nats, wait};
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// One server with one fleet.
 pub(crate) struct Bus {

@@ -45,6 +45,15 @@ pub(crate) async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Join
 }
 
 pub(crate) async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
+    let bus = dial_as(stack, id, key, jwt).await;
+    wait::until(SOON, "the bus", async || is_connected(&bus))
+        .await
+        .expect("connected");
+    bus
+}
+
+/// Begins to connect, and tries again and again.
+pub(crate) async fn dial_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
     let address = BusAddress {
         urls: vec![stack.nats.tls_url()],
         ca_file: Some(stack.config.bus.dir.join("ca.pem")),
@@ -54,11 +63,7 @@ pub(crate) async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -
         jwt: jwt.to_owned().into(),
         seed: key.seed().expect("a seed"),
     };
-    let bus = connect::connect(&address, id, identity).await.expect("connected");
-    wait::until(SOON, "the bus", async || is_connected(&bus))
-        .await
-        .expect("connected");
-    bus
+    connect::connect(&address, id, identity).await.expect("a client")
 }
 
 pub(crate) fn is_connected(bus: &Bus) -> bool {
