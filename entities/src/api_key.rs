@@ -32,6 +32,6 @@ impl ActiveModelBehavior for ActiveModel {}
 pub enum Role {
     /// Every operation.
     Admin,
-    /// Only to register nodes and to report their health.
+    /// Only to register nodes.
     Node,
 }

@@ -1,6 +1,5 @@
 //! The configuration of management: one table of settings, one struct for each concern.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,13 +16,15 @@ mod bounds;
 mod budget;
 mod callers;
 mod database;
+mod health;
 
 pub use audit::AuditConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
+pub use health::HealthConfig;
 
-use bounds::{DAY, HOUR, LONGEST, SECOND};
+use bounds::{DAY, DURATION, HOUR, LONGEST, SECOND};
 
 use crate::ops::users::create::PlacementRules;
 
@@ -39,6 +40,7 @@ pub const SERVICE: Service = Service {
         callers::SETTINGS,
         database::SETTINGS,
         FLEET_SETTINGS,
+        health::SETTINGS,
         budget::SETTINGS,
         audit::SETTINGS,
         telemetry::SETTINGS,
@@ -117,48 +119,6 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("1000"),
     Setting::new(
-        "health.stale_after",
-        "HEALTH_STALE_AFTER",
-        "Without a heartbeat for this long a node is stale",
-        DURATION,
-    )
-    .default("15s"),
-    Setting::new(
-        "health.lost_after",
-        "HEALTH_LOST_AFTER",
-        "Without a heartbeat for this long a node is lost",
-        DURATION,
-    )
-    .default("30s"),
-    Setting::new(
-        "health.max_clock_skew",
-        "HEALTH_MAX_CLOCK_SKEW",
-        "A node whose clock is off by more than this is degraded",
-        DURATION,
-    )
-    .default("2s"),
-    Setting::new(
-        "health.rehome_after",
-        "HEALTH_REHOME_AFTER",
-        "The homes of a node that is lost for this long go to other nodes",
-        DURATION,
-    )
-    .default("5m"),
-    Setting::new(
-        "health.storage_probe",
-        "HEALTH_STORAGE_PROBE",
-        "How often management stores a message on the bus to see that the bus stores what it is sent",
-        DURATION,
-    )
-    .default("5s"),
-    Setting::new(
-        "health.keep_history",
-        "HEALTH_KEEP_HISTORY",
-        "How long the samples of nodes' health are kept",
-        "a duration such as 90days",
-    )
-    .default("90days"),
-    Setting::new(
         "drain.pace",
         "DRAIN_PACE",
         "Clients that a drained node moves in one second",
@@ -168,7 +128,6 @@ const FLEET_SETTINGS: &[Setting] = &[
 ];
 
 const SERVER_ID: &str = "1 to 63 letters, digits, '_' or '-', the first a letter or digit";
-const DURATION: &str = "a duration such as 10s";
 const BUS_URLS: &str = "a comma list of tls://host:port (or nats://host:port on one machine)";
 
 /// The whole configuration. docs/configuration.md lists the variables and their defaults.
@@ -248,29 +207,6 @@ pub struct NodeConfig {
     pub max_users: u32,
 }
 
-/// When a node counts as gone.
-#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
-pub struct HealthConfig {
-    /// HEALTH_STALE_AFTER: a second to 1000 years.
-    #[serde(with = "humantime_serde")]
-    pub stale_after: Duration,
-    /// HEALTH_LOST_AFTER: longer than `stale_after`, to 1000 years.
-    #[serde(with = "humantime_serde")]
-    pub lost_after: Duration,
-    /// HEALTH_MAX_CLOCK_SKEW: 100 ms to a day.
-    #[serde(with = "humantime_serde")]
-    pub max_clock_skew: Duration,
-    /// HEALTH_REHOME_AFTER: counted from when the node is lost, a second to 1000 years.
-    #[serde(with = "humantime_serde")]
-    pub rehome_after: Duration,
-    /// HEALTH_STORAGE_PROBE: a second to a day.
-    #[serde(with = "humantime_serde")]
-    pub storage_probe: Duration,
-    /// HEALTH_KEEP_HISTORY: an hour to 1000 years.
-    #[serde(with = "humantime_serde")]
-    pub keep_history: Duration,
-}
-
 /// How nodes are drained.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct DrainConfig {
@@ -329,27 +265,7 @@ impl Config {
         if self.placement.replicas == 0 {
             return wrong("placement.replicas", "no user would have a node");
         }
-        for (key, time, range, otherwise) in self.times() {
-            if let Some(reason) = bounds::fault(time, &range, otherwise) {
-                return wrong(key, &reason);
-            }
-        }
-        if self.health.lost_after <= self.health.stale_after {
-            return wrong("health.lost_after", "it must be longer than health.stale_after");
-        }
-        self.audit.check(cli)?;
-        if self.drain.pace == 0 {
-            return wrong("drain.pace", "no client would ever be moved");
-        }
-        self.budget.check(cli)
-    }
-}
-
-impl Config {
-    /// The times with their bounds, and what would come of one outside them.
-    fn times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>, &'static str); 8] {
-        let health = &self.health;
-        [
+        for (key, time, range, otherwise) in [
             (
                 "shutdown_timeout",
                 self.shutdown_timeout,
@@ -362,48 +278,17 @@ impl Config {
                 HOUR..=LONGEST,
                 "no certificate would be valid for as long as a user needs it",
             ),
-            (
-                "health.stale_after",
-                health.stale_after,
-                SECOND..=LONGEST,
-                "a heartbeat comes every few seconds, and every node would be stale until the next one",
-            ),
-            (
-                "health.lost_after",
-                health.lost_after,
-                SECOND..=LONGEST,
-                "a heartbeat comes every few seconds, and every node would be lost until the next one",
-            ),
-            (
-                "health.max_clock_skew",
-                health.max_clock_skew,
-                SHORTEST_SKEW..=DAY,
-                "a heartbeat is under way for some milliseconds, and every node would be degraded, or none for its clock",
-            ),
-            (
-                "health.rehome_after",
-                health.rehome_after,
-                SECOND..=LONGEST,
-                "users would move away from a node that is back in a moment",
-            ),
-            (
-                "health.storage_probe",
-                health.storage_probe,
-                SECOND..=DAY,
-                "the bus would have nothing else to do, or nobody would notice that it stores nothing",
-            ),
-            (
-                "health.keep_history",
-                health.keep_history,
-                HOUR..=LONGEST,
-                "old samples are removed once an hour",
-            ),
-        ]
+        ] {
+            bounds::check(cli, key, time, range, otherwise)?;
+        }
+        self.health.check(cli)?;
+        self.audit.check(cli)?;
+        if self.drain.pace == 0 {
+            return wrong("drain.pace", "no client would ever be moved");
+        }
+        self.budget.check(cli)
     }
 }
-
-/// The clocks of one rack differ by less.
-const SHORTEST_SKEW: Duration = Duration::from_millis(100);
 
 fn is_host_and_port(address: &str) -> bool {
     let parts = address.rsplit_once(':');

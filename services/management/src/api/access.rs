@@ -1,6 +1,5 @@
 //! Access to the API: a key identifies an operator, and the operator's role decides which operations are allowed.
 
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -31,25 +30,9 @@ pub(super) struct Origin {
     request_id: String,
 }
 
-/// A caller whose key has a role that is admitted. An operation that takes it as a parameter answers everybody else with 401 or 403.
+/// A caller with an admin key. An operation that takes it as a parameter answers everybody else with 401 or 403.
 #[derive(Debug)]
-pub(super) struct Authorized<Needs> {
-    actor: Actor,
-    needs: PhantomData<Needs>,
-}
-
-/// Which roles an operation admits.
-pub(super) trait Needs: Send + Sync {
-    /// Admits the role, or says why not.
-    fn admit(role: Role) -> Result<(), ApiError>;
-}
-
-/// Admits admin keys only.
-#[derive(Debug)]
-pub(super) struct AdminRole;
-
-/// A caller with an admin key.
-pub(super) type Admin = Authorized<AdminRole>;
+pub(super) struct Admin(Actor);
 
 /// A caller with a key of either role, or without a key: for operations that also accept another proof, such as a join token.
 #[derive(Debug)]
@@ -104,26 +87,15 @@ impl Origin {
     }
 }
 
-impl Needs for AdminRole {
-    fn admit(role: Role) -> Result<(), ApiError> {
-        match role {
-            Role::Admin => Ok(()),
-            Role::Node => Err(ApiError::forbidden(
-                "a key of the node role may only register nodes and report their health",
-            )),
-        }
-    }
-}
-
-impl<Needs> Deref for Authorized<Needs> {
+impl Deref for Admin {
     type Target = Actor;
 
     fn deref(&self) -> &Actor {
-        &self.actor
+        &self.0
     }
 }
 
-impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
+impl<'a> ApiExtractor<'a> for Admin {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -142,11 +114,10 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
-        N::admit(operator.role)?;
-        Ok(Self {
-            actor: Origin::of(request).actor(&operator),
-            needs: PhantomData,
-        })
+        match operator.role {
+            Role::Admin => Ok(Self(Origin::of(request).actor(&operator))),
+            Role::Node => Err(ApiError::forbidden("a key of the node role may only register nodes").into()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
 
-use super::bounds::{DAY, LONGEST, fault};
+use super::bounds::{DAY, LONGEST, check};
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -41,9 +41,6 @@ impl AuditConfig {
             return Err(cli.reject("audit.node_events", "it is not in that range"));
         }
         let otherwise = "a month is archived when it is over";
-        match fault(self.archive_after, &(DAY..=LONGEST), otherwise) {
-            Some(reason) => Err(cli.reject("audit.archive_after", reason)),
-            None => Ok(()),
-        }
+        check(cli, "audit.archive_after", self.archive_after, DAY..=LONGEST, otherwise)
     }
 }

@@ -3,6 +3,10 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use humantime::format_duration;
+use vpnmanager_runtime::config::{Cli, ConfigError};
+
+/// What such a setting takes, for people.
+pub(super) const DURATION: &str = "a duration such as 10s";
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -10,8 +14,18 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest time that PostgreSQL is asked to look back: much more would be before its first date. A year of humantime has 365.25 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(1000 * 31_557_600);
 
-/// What is wrong with a time outside this range; `otherwise` is what would come of it.
-pub(super) fn fault(time: Duration, range: &RangeInclusive<Duration>, otherwise: &str) -> Option<String> {
+/// Refuses a time outside this range; `otherwise` is what would come of it.
+pub(super) fn check<S>(
+    cli: &Cli<S>,
+    key: &str,
+    time: Duration,
+    range: RangeInclusive<Duration>,
+    otherwise: &str,
+) -> Result<(), ConfigError> {
+    if range.contains(&time) {
+        return Ok(());
+    }
     let (shortest, longest) = (format_duration(*range.start()), format_duration(*range.end()));
-    (!range.contains(&time)).then(|| format!("it must be from {shortest} to {longest}: {otherwise}"))
+    let reason = format!("it must be from {shortest} to {longest}: {otherwise}");
+    Err(cli.reject(key, reason))
 }

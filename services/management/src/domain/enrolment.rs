@@ -79,6 +79,8 @@ pub enum Refusal {
     TokenUsed,
     /// The node is enrolled, and as something else.
     NameTaken,
+    /// The node was deregistered, and users are still leaving it.
+    Leaving,
 }
 
 /// Whether this node may use the token at all, as far as the token alone says it. This is asked first, because it costs one short query.
@@ -97,7 +99,8 @@ pub fn judge_token(token: &join_token::Model, node: &NodeId, at: DateTime<Utc>) 
 
 /// Whether the request enrols the node, and what that means. `existing` is the node of that id.
 pub fn judge(means: Means<'_>, existing: Option<&server::Model>, wanted: &Wanted) -> Result<Change, Refusal> {
-    let repeats = existing.is_some_and(|server| wanted.is(server));
+    // Nothing brings back a node that was deregistered, also while its row is still there.
+    let repeats = existing.is_some_and(|server| wanted.is(server) && !server.is_deregistered());
     let may_replace = match means {
         Means::Token(token, at) => {
             judge_token(token, &wanted.node, at)?;
@@ -113,6 +116,7 @@ pub fn judge(means: Means<'_>, existing: Option<&server::Model>, wanted: &Wanted
     };
     match existing {
         None => Ok(Change::New),
+        Some(server) if server.is_deregistered() => Err(Refusal::Leaving),
         Some(_) if repeats => Ok(Change::Repeat),
         Some(_) if may_replace => Ok(Change::Replace),
         Some(_) => Err(Refusal::NameTaken),

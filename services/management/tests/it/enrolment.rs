@@ -236,6 +236,28 @@ async fn a_used_token_repeats_its_first_use_and_nothing_else() {
     assert_eq!(endnode(&stack, "node-1").await, before);
 }
 
+/// Its row is there until its users have left it.
+#[tokio::test]
+async fn a_node_that_was_deregistered_does_not_come_back_while_users_leave_it() {
+    let stack = Stack::start().await;
+    let used = token(&stack, json!({})).await;
+    let node = registration("node-1").token(Some(&used));
+    enrolled(&stack, &node).await;
+    let leaves = "CREATE RULE rows_stay AS ON DELETE TO servers DO INSTEAD NOTHING;
+                  UPDATE servers SET leaving_since = now()";
+    run(&stack.app.db, leaves).await;
+
+    is_used_up(send(&stack, &node.body()).await).await;
+    let bound = token(&stack, json!({ "server_id": "node-1" })).await;
+    let again = node.again().token(Some(&bound)).body();
+    problem_of(send(&stack, &again).await, StatusCode::SERVICE_UNAVAILABLE).await;
+    let keyed = registration("node-1").body();
+    let response = send_with_key(&stack, ADMIN_KEY, &keyed).await;
+    let (problem, _) = problem_of(response, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(problem.to_string().contains("still leaving"), "{problem}");
+    assert!(endnode(&stack, "node-1").await["leaving_since"].is_string());
+}
+
 /// The statements of docs/security.md.
 #[tokio::test]
 async fn an_operator_ends_a_token_and_a_key_of_the_node_role_in_the_database() {

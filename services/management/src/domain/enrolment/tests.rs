@@ -66,6 +66,10 @@ fn a_token_enrols_one_node_once_and_lets_it_repeat_exactly_that() {
     let now = Utc::now();
     let (ours, other) = (wanted("node-1"), wanted("node-2"));
     let (there, any) = (enrolled(&ours), token(now));
+    let leaving = server::Model {
+        leaving_since: Some(now),
+        ..there.clone()
+    };
     let expired = join_token::Model {
         expires_at: now,
         ..any.clone()
@@ -112,6 +116,18 @@ fn a_token_enrols_one_node_once_and_lets_it_repeat_exactly_that() {
             used(any.clone(), &ours),
             None,
             Err(Refusal::TokenUsed),
+        ),
+        (
+            "used by this node, which was deregistered and has users",
+            used(any.clone(), &ours),
+            Some(&leaving),
+            Err(Refusal::TokenUsed),
+        ),
+        (
+            "made for this node, which was deregistered and has users",
+            bound(any.clone(), "node-1"),
+            Some(&leaving),
+            Err(Refusal::Leaving),
         ),
         ("used before this release", older, Some(&there), Err(Refusal::TokenUsed)),
     ];

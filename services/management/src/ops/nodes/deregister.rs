@@ -20,7 +20,12 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         credentials::revoke_node::{self, NodeCredentials},
-        nodes::{ask::ask_node, bus_keys::revoke_bus_key, leave::leave, one_at_a_time::one_at_a_time},
+        nodes::{
+            ask::ask_node,
+            bus_keys::revoke_bus_key,
+            leave::{LeaveFleetError, leave_fleet},
+            one_at_a_time::one_at_a_time,
+        },
         placement::withdraw::count_on,
         transact::transact,
     },
@@ -29,7 +34,8 @@ use crate::{
 /// How long the revocation waits for the node's answer.
 const RETIRE_WITHIN: Duration = Duration::from_millis(500);
 
-/// Why a deregistration failed. Except after [`Self::UnknownServer`] it may be recorded in the database, and then background tasks do the rest.
+/// Why a deregistration failed. Except after [`Self::UnknownServer`] it may be recorded in the database, and then background tasks do the rest;
+/// the node's row stays until they have.
 #[derive(Debug, thiserror::Error)]
 pub enum DeregisterNodeError {
     /// There is no such node.
@@ -58,12 +64,12 @@ pub async fn deregister_node(
     app.revocations.wake();
     retire(app, node).await;
     let enforced = app.bus_access.enforce(&app.db).await;
-    leave(app, node).await?;
+    let left = leave_fleet(app, node).await;
     enforced.map_err(DeregisterNodeError::Revoke)?;
-    app.topology
-        .remove_node(node)
-        .await
-        .map_err(DeregisterNodeError::Topology)
+    left.map_err(|error| match error {
+        LeaveFleetError::Topology(error) => DeregisterNodeError::Topology(error),
+        LeaveFleetError::Database(error) => DeregisterNodeError::Database(error),
+    })
 }
 
 /// Tells the node to stop serving while its bus key still works. Later the node cannot be reached over the bus.

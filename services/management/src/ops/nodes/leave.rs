@@ -10,7 +10,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, server, user};
-use vpnmanager_nats::ids::NodeId;
+use vpnmanager_nats::{ids::NodeId, topology::TopologyError};
 
 use crate::{
     app::App,
@@ -29,7 +29,7 @@ use crate::{
 /// Placements that are deleted in one transaction.
 const BATCH: i64 = 500;
 
-/// How far a node is.
+/// How the way of a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// It has left, or it stays after all.
@@ -38,21 +38,51 @@ pub enum Way {
     Blocked,
 }
 
-/// Takes all users off a node that leaves, and ends its way.
-pub async fn leave(app: &App, node: &NodeId) -> Result<Way, DbErr> {
+/// Why a node has not left the fleet yet. The background task tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveFleetError {
+    /// Its commands are still in the stream; it cannot read them, because its key is revoked.
+    #[error("removing the node's commands failed")]
+    Topology(#[from] TopologyError),
+    /// The database failed.
+    #[error("taking the users off the node failed")]
+    Database(#[from] DbErr),
+}
+
+/// Takes all users off a node that was deregistered, then its commands off the bus, and then deletes its row: whoever fails in the middle finds
+/// it again.
+pub async fn leave_fleet(app: &App, node: &NodeId) -> Result<(), LeaveFleetError> {
+    if take_users_off(app, node).await? == Step::Stays {
+        return Ok(());
+    }
+    app.topology.remove_node(node).await?;
+    finish(app, node).await?;
+    Ok(())
+}
+
+/// Takes all users off a node that moves to another pool, and moves it.
+pub async fn leave_pool(app: &App, node: &NodeId) -> Result<Way, DbErr> {
+    match take_users_off(app, node).await? {
+        Step::Stays => Ok(Way::Ended),
+        Step::Some | Step::None | Step::Blocked => finish(app, node).await,
+    }
+}
+
+/// Takes users off the node until none is found whom nobody else is changing; gives the last step.
+async fn take_users_off(app: &App, node: &NodeId) -> Result<Step, DbErr> {
     loop {
         let step = transact(&app.db, |tx| async move {
             step(&tx, node, &app.config.server_id, Busy::LeaveOut).await
         })
         .await?;
         app.wake_publishers();
-        match step {
-            Step::Some => {}
-            Step::None => break,
-            Step::Stays => return Ok(Way::Ended),
-            Step::Blocked => break,
+        if step != Step::Some {
+            return Ok(step);
         }
     }
+}
+
+async fn finish(app: &App, node: &NodeId) -> Result<Way, DbErr> {
     let way = transact(&app.db, |tx| async move { end(&tx, node, &app.config.server_id).await }).await?;
     app.wake_publishers();
     app.placer.wake();

@@ -13,7 +13,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         nodes::{
-            leave::{Way, leave},
+            leave::{Way, leave_pool},
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
@@ -43,7 +43,7 @@ pub enum MoveNodeError {
 /// users of it. Moving it where it is does nothing, and ends a move that is under way.
 pub async fn move_node(app: &App, actor: &Actor, node: &NodeId, pool: &NodeId) -> Result<NodeView, MoveNodeError> {
     transact(&app.db, |tx| async move { record(&tx, actor, node, pool).await }).await?;
-    let way = leave(app, node).await?;
+    let way = leave_pool(app, node).await?;
     let view = read::get_node(app, node).await?;
     if let (Way::Blocked, Some(view)) = (way, &view) {
         return Err(MoveNodeError::NowhereToGo {

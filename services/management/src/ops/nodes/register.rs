@@ -118,6 +118,9 @@ pub enum RegisterNodeError {
         "a server of that id is enrolled with another key, certificate request or endpoint: deregister it, or enrol with a join token made for this id"
     )]
     NameTaken,
+    /// A node with this id was deregistered, and users are still leaving it; the node asks again.
+    #[error("the server of that id was deregistered and its users are still leaving it: try again in a moment")]
+    Leaving,
     /// The certificate request is invalid.
     #[error("the certificate request is not valid")]
     Csr(#[source] PkiError),
@@ -338,6 +341,7 @@ async fn save(
     row.public_protocol = Set(wanted.protocol);
     row.bus_public_key = Set(wanted.bus_public_key.clone());
     row.enrolled_as = Set(Some(wanted.digest()));
+    // It is in the pool that it asks for, wherever it was on its way to.
     row.leaving_since = Set(None);
     row.leaving_for = Set(None);
     if is_new {
@@ -355,6 +359,7 @@ impl From<Refusal> for RegisterNodeError {
             Refusal::TokenExpired => Self::ExpiredToken,
             Refusal::TokenUsed => Self::UsedToken,
             Refusal::NameTaken => Self::NameTaken,
+            Refusal::Leaving => Self::Leaving,
         }
     }
 }

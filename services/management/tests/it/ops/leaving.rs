@@ -12,7 +12,7 @@ use vpnmanager_management::{
             answer_sync::answer_sync,
             change::{ChangeNodeError, NodeChange, change_node},
             deregister::deregister_node,
-            leave::{Way, leave},
+            leave::{Way, leave_pool},
             move_node::move_node,
             read::get_node,
         },
@@ -225,7 +225,7 @@ async fn a_move_ends_where_it_is_taken_back_or_nobody_takes_the_users() {
          UPDATE servers SET enabled = false WHERE name = 'node-2'",
     )
     .await;
-    let blocked = leave(&stack.app, &node("node-1")).await;
+    let blocked = leave_pool(&stack.app, &node("node-1")).await;
     assert_eq!(blocked.expect("done"), Way::Blocked);
     let server = get_node(&stack.app, &node("node-1"))
         .await

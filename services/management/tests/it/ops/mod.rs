@@ -5,6 +5,7 @@ mod changes;
 mod clones;
 mod drift;
 mod due;
+mod events;
 mod failover;
 mod hostile;
 mod intents;

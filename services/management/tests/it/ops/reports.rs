@@ -6,7 +6,7 @@ use poem::http::StatusCode;
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement, TransactionTrait as _};
 use vpnmanager_entities::{audit_log, credential, user};
 use vpnmanager_management::{
-    domain::{acks::MOST_RAISED, audit_action::AuditAction},
+    domain::acks::MOST_RAISED,
     ops::{
         credentials::revoke_node::NodeCredentials,
         nodes::deregister::deregister_node,
@@ -22,13 +22,12 @@ use vpnmanager_management::{
 use vpnmanager_nats::{
     acks::{Issued, Outcome},
     envelope::Envelope,
-    events::{Event, EventKind},
-    ids::{AgentInstance, EventId, Revision},
+    ids::Revision,
     subjects,
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, issued, node, view};
+use super::{actor, applied, create, enrol, issued, node, view};
 use crate::{
     database::{number, run},
     stack::{Stack, WithKey as _, json_of},
@@ -291,63 +290,6 @@ async fn a_removed_user_goes_with_its_last_ack_and_its_credential_stays_in_the_i
         nodes.len() == 2 && nodes.iter().all(|node| node["applied_at"].is_string()),
         "{receipt}"
     );
-}
-
-#[tokio::test]
-async fn an_event_that_is_delivered_twice_is_recorded_once() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    let alice = create(&stack, "alice").await;
-    let event = Event {
-        id: EventId::new(),
-        node: node("node-1"),
-        instance: AgentInstance::new(),
-        at: chrono::Utc::now(),
-        kind: EventKind::UserExpired {
-            user_key: alice.user.key,
-            sessions: 2,
-        },
-    };
-
-    apply_reports(&stack.app, &[], &[event.clone(), event.clone()])
-        .await
-        .expect("recorded");
-    apply_reports(&stack.app, &[], &[event]).await.expect("recorded");
-
-    let rows = audit_log::Entity::find().filter(audit_log::COLUMN.action.eq("user_expired"));
-    let rows = rows.all(&stack.app.db).await.expect("read");
-    assert_eq!(rows.len(), 1);
-    assert_eq!(
-        (rows[0].actor.as_str(), rows[0].username.as_deref()),
-        ("node:node-1", Some("alice"))
-    );
-}
-
-/// A node that was told to remove a user may never do so, and says of her what it likes.
-#[tokio::test]
-async fn an_event_about_a_user_who_was_taken_off_the_node_names_nobody() {
-    let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    let alice = create(&stack, "alice").await;
-    let expired = || Event {
-        id: EventId::new(),
-        node: node("node-1"),
-        instance: AgentInstance::new(),
-        at: chrono::Utc::now(),
-        kind: EventKind::UserExpired {
-            user_key: alice.user.key,
-            sessions: 2,
-        },
-    };
-    run(&stack.app.db, "UPDATE placements SET wanted_present = false").await;
-    apply_reports(&stack.app, &[], &[expired()]).await.expect("recorded");
-    // Of a user who is being removed it is news.
-    run(&stack.app.db, "UPDATE users SET removed_at = now()").await;
-    apply_reports(&stack.app, &[], &[expired()]).await.expect("recorded");
-
-    let rows = audited(&stack, AuditAction::UserExpired).await;
-    let names: Vec<_> = rows.iter().map(|row| row.username.as_deref()).collect();
-    assert_eq!(names, [None, Some("alice")]);
 }
 
 #[tokio::test]
