@@ -11,7 +11,7 @@ use vpnmanager_management::{
         nodes::{
             answer_sync::answer_sync,
             change::{ChangeNodeError, NodeChange, change_node},
-            deregister::deregister_node,
+            deregister::{DeregisterNodeError, deregister_node},
             leave::{Way, leave_pool},
             move_node::move_node,
             read::get_node,
@@ -176,6 +176,32 @@ async fn a_node_whose_way_was_interrupted_goes_on() {
     wait::until(SOON, "alice is homed on the third", homed)
         .await
         .expect("homed");
+}
+
+#[tokio::test]
+async fn what_the_bus_did_not_take_is_tried_again_until_the_node_is_gone() {
+    let mut stack = fleet(2).await;
+    create(&stack, "alice").await;
+    stack.nats.kill().await;
+    let away = deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep).await;
+    assert!(
+        matches!(
+            away,
+            Err(DeregisterNodeError::Revoke(_) | DeregisterNodeError::Topology(_))
+        ),
+        "{away:?}"
+    );
+    let found = get_node(&stack.app, &node("node-1")).await.expect("read");
+    assert!(found.expect("it is found again").server.is_deregistered());
+    assert_eq!(
+        view(&stack, "alice").await.expect("there").user.server_id,
+        node("node-2"),
+        "users wait for no bus"
+    );
+
+    stack.nats.restart().await.expect("a server");
+    let gone = async || get_node(&stack.app, &node("node-1")).await.expect("read").is_none();
+    wait::until(SOON * 3, "the node is gone", gone).await.expect("gone");
 }
 
 #[tokio::test]
