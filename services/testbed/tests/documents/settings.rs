@@ -14,33 +14,18 @@ pub(crate) struct Setting {
     ignored: bool,
 }
 
-/// The heading of a program's settings in the manual, and where its tables are in the code.
-const PROGRAMS: [(&str, &[&str]); 2] = [
-    (
-        "## Management",
-        &[
-            "services/management/src/config.rs",
-            "services/management/src/config/audit.rs",
-            "services/management/src/config/budget.rs",
-            "services/management/src/config/callers.rs",
-            "services/management/src/config/database.rs",
-            "openapi/src/server/config.rs",
-            "services/runtime/src/telemetry.rs",
-        ],
-    ),
-    (
-        "## Node",
-        &[
-            "services/endnode/src/config.rs",
-            "openapi/src/server/config.rs",
-            "services/runtime/src/telemetry.rs",
-        ],
-    ),
+/// The heading of a program's settings in the manual, and the folder of its code.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("## Management", "services/management/src"),
+    ("## Node", "services/endnode/src"),
 ];
+
+/// The tables that both programs have.
+const SHARED: [&str; 2] = ["openapi/src/server/config.rs", "services/runtime/src/telemetry.rs"];
 
 /// Every variable that a program reads, those that name the file of a secret included.
 pub(crate) fn variables() -> BTreeSet<String> {
-    let tables = PROGRAMS.iter().flat_map(|(_, paths)| in_code(paths));
+    let tables = PROGRAMS.iter().flat_map(|(_, folder)| in_code(folder));
     let names = tables.flat_map(|setting| {
         let file = setting.secret.then(|| format!("{}_FILE", setting.variable));
         [Some(setting.variable), file].into_iter().flatten()
@@ -48,7 +33,9 @@ pub(crate) fn variables() -> BTreeSet<String> {
     names.collect()
 }
 
-fn in_code(paths: &[&str]) -> Vec<Setting> {
+fn in_code(folder: &str) -> Vec<Setting> {
+    let mut paths = sources::files_below(folder, "rs");
+    paths.extend(SHARED.map(str::to_owned));
     paths.iter().flat_map(|path| parse(&sources::read(path))).collect()
 }
 
@@ -121,8 +108,8 @@ fn differences(page: &str, heading: &str, settings: &[Setting]) -> Vec<String> {
 #[test]
 fn the_page_lists_every_setting_with_its_key_and_default() {
     let page = sources::read("docs/configuration.md");
-    for (heading, paths) in PROGRAMS {
-        let settings = in_code(paths);
+    for (heading, folder) in PROGRAMS {
+        let settings = in_code(folder);
         assert!(settings.len() > 20, "{heading}: only {} were found", settings.len());
         assert_eq!(differences(&page, heading, &settings), Vec::<String>::new());
     }
