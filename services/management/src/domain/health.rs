@@ -24,6 +24,8 @@ pub struct Circumstances {
     pub misconfigured: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
+    /// How far its clock was ahead when its heartbeat before this one arrived.
+    pub skew_before: Option<TimeDelta>,
 }
 
 /// A state and the reason for it.
@@ -65,7 +67,10 @@ pub fn assess(
         .or_else(drift)
         .or_else(|| circumstances.excess.as_ref().map(|what| format!("{what}{TOO_MUCH}")))
         .or_else(|| circumstances.misconfigured.clone())
-        .or_else(|| clock_fault(heartbeat.at - received_at, limits.max_clock_skew))
+        .or_else(|| {
+            let skew = certain_skew(heartbeat.at - received_at, circumstances.skew_before);
+            clock_fault(skew, limits.max_clock_skew)
+        })
         .or_else(|| shortage(heartbeat));
     match found {
         None => Assessment {
@@ -120,6 +125,17 @@ fn openvpn_fault(heartbeat: &Heartbeat) -> Option<String> {
             "it comes by itself; if it stays so, see the agent's log",
         )),
         OpenvpnState::Up | OpenvpnState::Absent => None,
+    }
+}
+
+/// How far a clock is ahead for certain. A heartbeat that is late makes a clock look slow, and never fast: only what two in a row show counts
+/// as slow.
+fn certain_skew(skew: TimeDelta, before: Option<TimeDelta>) -> TimeDelta {
+    let before = before.unwrap_or_default().min(TimeDelta::zero());
+    if skew < TimeDelta::zero() {
+        skew.max(before)
+    } else {
+        skew
     }
 }
 
@@ -240,6 +256,10 @@ mod tests {
         full.openvpn.sessions = 95;
         let mut skewed = heartbeat();
         skewed.at = now - TimeDelta::seconds(3);
+        let skewed_before = Circumstances {
+            skew_before: Some(TimeDelta::seconds(-4)),
+            ..nothing.clone()
+        };
         let cases = [
             (
                 &well,
@@ -275,7 +295,7 @@ mod tests {
                 "raise that BUDGET_*",
             ),
             (&well, misplaced, "its agent is configured with POOL=b", "move it there"),
-            (&skewed, nothing.clone(), "its clock is off by -3000 ms", "set it"),
+            (&skewed, skewed_before, "its clock is off by -3000 ms", "set it"),
             (
                 &full,
                 nothing,
@@ -302,6 +322,28 @@ mod tests {
             reason.starts_with("no heartbeat since ") && reason.contains("see that its agent runs"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn one_heartbeat_that_is_late_is_no_slow_clock() {
+        let seconds = TimeDelta::seconds;
+        for (skew, before, certain) in [
+            (-3, None, 0),
+            (-3, Some(0), 0),
+            (-3, Some(5), 0),
+            (-3, Some(-1), -1),
+            (-3, Some(-60), -3),
+            (-60, Some(-3), -3),
+            (3, None, 3),
+            (3, Some(-60), 3),
+        ] {
+            let found = certain_skew(seconds(skew), before.map(seconds));
+            assert_eq!(found, seconds(certain), "{skew} after {before:?}");
+        }
+        let mut late = heartbeat();
+        late.at -= seconds(3);
+        let found = assess(&late, late.at + seconds(3), &Circumstances::default(), limits());
+        assert_eq!(found.state, NodeState::Healthy, "{found:?}");
     }
 
     #[test]

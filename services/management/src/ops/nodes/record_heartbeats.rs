@@ -70,7 +70,15 @@ async fn record_within(
             newest.insert(received.heartbeat.node.clone(), received);
         }
     }
-    let mut drifts = follow_drift(transaction, &newest).await?;
+    let before = health_status::Entity::find()
+        .filter(health_status::Column::ServerId.is_in(newest.keys().cloned()))
+        .all(transaction)
+        .await?;
+    let before: HashMap<NodeId, health_status::Model> = before
+        .into_iter()
+        .map(|health| (health.server_id.clone(), health))
+        .collect();
+    let mut drifts = follow_drift(transaction, &newest, &before).await?;
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
         let Some(received) = newest.get(&server.name) else {
@@ -82,6 +90,9 @@ async fn record_within(
             drift_since: drifts.remove(&server.name),
             excess: recent_excess(server, received.at).map(str::to_owned),
             misconfigured: asks_for_another_pool(server),
+            skew_before: before
+                .get(&server.name)
+                .map(|health| TimeDelta::milliseconds(health.clock_skew_ms)),
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);
@@ -109,21 +120,13 @@ async fn record_within(
 async fn follow_drift(
     transaction: &DatabaseTransaction,
     newest: &HashMap<NodeId, Received>,
+    before: &HashMap<NodeId, health_status::Model>,
 ) -> Result<HashMap<NodeId, DateTime<Utc>>, DbErr> {
     let of_agents = newest.values().filter(|received| received.by == Speaker::Agent);
     let of_agents: Vec<&Heartbeat> = of_agents.map(|received| &received.heartbeat).collect();
     let differing = find_drift(transaction, &of_agents).await?;
-    let before = health_status::Entity::find()
-        .filter(health_status::Column::ServerId.is_in(newest.keys().cloned()))
-        .filter(health_status::Column::DriftSince.is_not_null())
-        .all(transaction)
-        .await?;
-    let before: HashMap<NodeId, DateTime<Utc>> = before
-        .into_iter()
-        .filter_map(|health| Some((health.server_id, health.drift_since?)))
-        .collect();
     let since = newest.iter().filter_map(|(name, received)| {
-        let before = before.get(name).copied();
+        let before = before.get(name).and_then(|health| health.drift_since);
         let since = match received.by {
             Speaker::Agent if differing.contains(name) => before.or(Some(received.at)),
             Speaker::Agent => None,
