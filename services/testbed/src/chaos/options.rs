@@ -24,6 +24,9 @@ pub(crate) struct Chaos {
     /// Number of workers that create, change and remove users at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(super) workers: u8,
+    /// Access must have ended after this time at each node that can be reached
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(super) promised: Duration,
     /// Folder for the evidence (logs, journals, tables) of runs with violations and of runs that converged slowly
     #[arg(long, default_value = "target/chaos")]
     pub(super) out: PathBuf,

@@ -239,6 +239,7 @@ mod tests {
             what: "suspend alice".to_owned(),
             node: 1,
             took: Duration::from_millis(took),
+            promised: Duration::from_secs(1),
             stalled: Duration::ZERO,
         };
         for took in [20, 30, 400] {

@@ -199,7 +199,7 @@ fn set_to_work(
         apis: apis(chaos, stack)?,
         rng: rng.fork(),
         timeline: shared.timeline.clone(),
-        lists: Lists::of(stack, shared.reach.clone()),
+        lists: Lists::of(stack, shared.reach.clone(), chaos.promised),
         read_only: shared.read_only.clone(),
     };
     let mut workers = JoinSet::new();

@@ -391,6 +391,7 @@ impl Rush {
             what: format!("{} {} with a session", operation.kind(), worked.people[at].username),
             node: guest.node,
             took: silent.unwrap_or(PATIENCE),
+            promised: self.worker.lists.promised,
             stalled: Duration::ZERO,
         };
         self.note(format!(

@@ -6,6 +6,8 @@ use vpnmanager_testbed::net::require_tunnels;
 
 /// The first fault that this seed draws is a shifted clock, which is rare.
 const SEED: &str = "127";
+/// `make chaos`, with the machine to itself, asks for one second. Here other tests run beside it, and whoever is slow is not wrong.
+const PROMISED: &str = "5s";
 
 #[test]
 fn what_was_answered_comes_true_after_half_a_minute_of_faults() {
@@ -13,7 +15,7 @@ fn what_was_answered_comes_true_after_half_a_minute_of_faults() {
         return;
     }
     let run = Command::new(env!("CARGO_BIN_EXE_vpnmanager-testbed"))
-        .args(["chaos", "--seed", SEED, "--duration", "20s"])
+        .args(["chaos", "--seed", SEED, "--duration", "20s", "--promised", PROMISED])
         .args(["--out", env!("CARGO_TARGET_TMPDIR")])
         .output()
         .unwrap();
