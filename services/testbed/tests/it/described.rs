@@ -1,0 +1,90 @@
+//! Both services answer as their API descriptions say, whatever they are asked.
+
+use std::fs;
+
+use serde_json::Value;
+use vpnmanager_testbed::{
+    api::Api,
+    schemathesis::{Findings, Schemathesis, require_schemathesis},
+    scratch::{Medium, Scratch},
+};
+
+use crate::main_job::site::Site;
+
+/// What `GET` routes are asked for, so that they find something.
+const PRESENT: &str = "[parameters]\n\"path.username\" = \"alice\"\n\"path.server_id\" = \"node-1\"\n";
+
+#[tokio::test]
+async fn management_answers_as_its_description_says() {
+    let Some(tool) = require_schemathesis("the description of management's API") else {
+        return;
+    };
+    let site = Site::without_tunnels(2).await;
+    site.create("alice").await;
+    let api = site.stack.api();
+    let key = key_header(&site);
+    let reads = check(&tool, &api, PRESENT, &["--header", &key, "--include-method", "GET"]).await;
+    assert!(reads.holds && !reads.text.contains("404 Not Found"), "{}", reads.text);
+    // Whatever it creates, changes and removes, the node and the user included.
+    let all = check(&tool, &api, "", &["--header", &key]).await;
+    assert!(all.holds && all.text.contains(&tested(&api).await), "{}", all.text);
+}
+
+#[tokio::test]
+async fn an_agent_answers_as_its_description_says() {
+    let Some(tool) = require_schemathesis("the description of a node's API") else {
+        return;
+    };
+    let site = Site::without_tunnels(1).await;
+    site.create("alice").await;
+    let (api, key) = (site.stack.node(1).unwrap().api(), key_header(&site));
+    let all = check(&tool, &api, "", &["--header", &key]).await;
+    assert!(all.holds && all.text.contains(&tested(&api).await), "{}", all.text);
+}
+
+#[tokio::test]
+async fn an_answer_that_differs_from_the_description_is_found() {
+    let Some(tool) = require_schemathesis("a wrong description") else {
+        return;
+    };
+    let site = Site::without_tunnels(1).await;
+    let (api, key) = (site.stack.node(1).unwrap().api(), key_header(&site));
+    let mut description = api.get("/openapi.json").await.unwrap().body;
+    let responses = &mut description["paths"]["/api/users/{username}"]["get"]["responses"];
+    responses.as_object_mut().unwrap().remove("404").unwrap();
+    let scratch = Scratch::guarded(Medium::Memory).unwrap();
+    let file = scratch.dir().join("wrong.json");
+    fs::write(&file, description.to_string()).unwrap();
+    let only = ["--header", &key, "--include-name", "GET /api/users/{username}"];
+    let found = tool
+        .run(scratch.dir(), (file.to_str().unwrap(), api.base()), &only)
+        .await
+        .unwrap();
+    assert!(
+        !found.holds && found.text.contains("Undocumented status code"),
+        "{}",
+        found.text
+    );
+}
+
+/// Tries a service by its own description. `settings`: a configuration of Schemathesis.
+async fn check(tool: &Schemathesis, api: &Api, settings: &str, args: &[&str]) -> Findings {
+    let scratch = Scratch::guarded(Medium::Memory).expect("a folder");
+    fs::write(scratch.dir().join("schemathesis.toml"), settings).expect("written");
+    let description = format!("{}/openapi.json", api.base());
+    tool.run(scratch.dir(), (&description, api.base()), args)
+        .await
+        .expect("a run")
+}
+
+/// What it prints when it has tried each operation.
+async fn tested(api: &Api) -> String {
+    let description = api.get("/openapi.json").await.expect("its description").body;
+    let paths = description["paths"].as_object().expect("paths");
+    let operations: usize = paths.values().filter_map(Value::as_object).map(|path| path.len()).sum();
+    format!("Tested: {operations}")
+}
+
+fn key_header(site: &Site) -> String {
+    format!("X-API-Key: {}", site.stack.state().api_key)
+}
