@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000041_leaving"),
     sql!("m20261129_000042_urgent_newest"),
     sql!("m20261129_000043_endpoint_changed"),
+    sql!("m20261129_000044_totals_search_path"),
 ];
 
 /// A migration that runs one file of SQL.
