@@ -128,13 +128,28 @@ pub enum PublishAccountError {
 /// Sends an account token to the running server, unless the server has one with the same content. An update costs something: the server
 /// loses every answer that is on its way between the accounts at that moment (measured), and who waits for it waits in vain.
 ///
+/// The server takes a newer token only, by whole seconds. Where the token is not newer than the one that the server has (it was published in
+/// this second, or while the clock was ahead), it is signed again as the next one.
+///
 /// # Errors
 /// As [`publish_account`].
-pub async fn publish_account_if_changed(system: &Client, token: String) -> Result<Change, PublishAccountError> {
+pub async fn publish_account_if_changed(
+    system: &Client,
+    token: String,
+    operator: &KeyPair,
+) -> Result<Change, PublishAccountError> {
     let wanted = Claims::<AccountClaims>::verify_signature(&token).map_err(PublishAccountError::Token)?;
-    if has_account(system, &wanted).await {
-        return Ok(Change::None);
-    }
+    let token = match account_of(system, &wanted.subject).await {
+        Some(present) if present.issuer == wanted.issuer && present.body == wanted.body => return Ok(Change::None),
+        Some(present) if present.issued_at.timestamp() >= wanted.issued_at.timestamp() => {
+            let next = Claims {
+                issued_at: present.issued_at,
+                ..wanted
+            };
+            reissue(next, operator).map_err(PublishAccountError::Token)?
+        }
+        Some(_) | None => token,
+    };
     publish_account(system, token).await.map(|()| Change::Published)
 }
 
@@ -147,16 +162,13 @@ pub enum Change {
     Published,
 }
 
-/// Whether the server says that it has this account. A server that does not answer has not.
-async fn has_account(system: &Client, wanted: &Claims<AccountClaims>) -> bool {
-    let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", wanted.subject);
-    let Ok(Ok(answer)) = tokio::time::timeout(UPDATE_DEADLINE, system.request(subject, "".into())).await else {
-        return false;
-    };
-    let found = str::from_utf8(&answer.payload)
-        .ok()
-        .map(Claims::<AccountClaims>::verify_signature);
-    matches!(found, Some(Ok(found)) if found.issuer == wanted.issuer && found.body == wanted.body)
+/// What the server says that it has of an account. A server that does not answer has nothing.
+async fn account_of(system: &Client, account: &str) -> Option<Claims<AccountClaims>> {
+    let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");
+    let asked = tokio::time::timeout(UPDATE_DEADLINE, system.request(subject, "".into())).await;
+    let answer = asked.ok()?.ok()?;
+    let token = str::from_utf8(&answer.payload).ok()?;
+    Claims::<AccountClaims>::verify_signature(token).ok()
 }
 
 /// Sends an account token to the running server, as a user of the system account. Clients whose credential it revokes are

@@ -184,12 +184,36 @@ async fn an_account_that_the_server_has_is_not_published_again() {
     let before = held().await;
 
     let same = rebuild_nodes_account(&first, &BTreeMap::new(), &operator).unwrap();
-    publish_account_if_changed(&system, same).await.unwrap();
+    publish_account_if_changed(&system, same, &operator).await.unwrap();
     assert_eq!(held().await, before, "nothing was sent");
 
     let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
     let other = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
-    publish_account_if_changed(&system, other.clone()).await.unwrap();
-    assert_eq!(held().await, other.as_bytes());
+    publish_account_if_changed(&system, other, &operator).await.unwrap();
+    assert_ne!(held().await, before);
     assert!(scene.is_refused().await);
+}
+
+/// Management's clock was ahead by hours when it published, and was set back. The next publication comes at once, and another one too.
+#[tokio::test]
+async fn a_clock_that_was_ahead_holds_up_no_revocation() {
+    let scene = scene().await;
+    let (system, operator) = (
+        scene.bus.system().await,
+        scene.bus.files.operator_signing_key().unwrap(),
+    );
+    let first = scene.bus.files.nodes_account_jwt().unwrap();
+    let mut ahead = Claims::<AccountClaims>::verify_signature(&first).unwrap();
+    ahead.issued_at = Utc::now() + TimeDelta::hours(8);
+    publish_account(&system, ahead.sign(&operator).unwrap()).await.unwrap();
+    assert!(!scene.is_refused().await);
+
+    let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
+    let account = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
+    publish_account_if_changed(&system, account, &operator).await.unwrap();
+    assert!(scene.is_refused().await);
+
+    let account = rebuild_nodes_account(&first, &BTreeMap::new(), &operator).unwrap();
+    publish_account_if_changed(&system, account, &operator).await.unwrap();
+    assert!(!scene.is_refused().await, "in the same second");
 }

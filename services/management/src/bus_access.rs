@@ -2,7 +2,7 @@
 //! at every start, at every reconnect and every minute, and publishes it where it differs: a server whose store was wiped would otherwise
 //! accept revoked keys again.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use nkeys::KeyPair;
@@ -16,15 +16,12 @@ use vpnmanager_nats::{
         bus_files::open::{BusFiles, BusFilesError},
         keys::NodePublicKey,
         node_credentials::NodeAuthority,
-        revoke::{self, Change, PublishAccountError, RebuildError},
+        revoke::{self, PublishAccountError, RebuildError},
     },
 };
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::ops::nodes::note_excess::cut_off;
-
-/// How often to check whether the next second of the clock has begun.
-const POLL_CLOCK: Duration = Duration::from_millis(20);
 
 /// Signs the bus credentials of nodes, and publishes which of them are revoked.
 #[derive(Debug, Clone)]
@@ -39,8 +36,8 @@ struct Inner {
     operator: KeyPair,
     first_account: String,
     authority: NodeAuthority,
-    /// When the last account was published, in Unix seconds. The server accepts only a newer account, and compares whole seconds.
-    published_at: Mutex<i64>,
+    /// One publication at a time: each is newer than the one that the server has.
+    turn: Mutex<()>,
 }
 
 /// Why the server may still accept revoked keys.
@@ -69,7 +66,7 @@ impl BusAccess {
             operator: files.operator_signing_key()?,
             first_account: files.nodes_account_jwt()?,
             authority: files.node_authority()?,
-            published_at: Mutex::new(0),
+            turn: Mutex::new(()),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -86,16 +83,12 @@ impl BusAccess {
     }
 
     /// Publishes the nodes' account with every revocation, and with the nodes that are cut off for now, unless the server has it already.
-    /// The server then drops live connections of revoked keys at once. A second call within the same second of the clock waits for the
-    /// next second.
+    /// The server then drops live connections of revoked keys at once.
     ///
     /// # Errors
     /// The server may still accept revoked keys: call again.
     pub async fn enforce(&self, db: &DatabaseConnection) -> Result<(), EnforceError> {
-        let mut published_at = self.inner.published_at.lock().await;
-        while Utc::now().timestamp() <= *published_at {
-            tokio::time::sleep(POLL_CLOCK).await;
-        }
+        let _turn = self.inner.turn.lock().await;
         let mut revocations: BTreeMap<NodePublicKey, DateTime<Utc>> = BTreeMap::new();
         for row in bus_revocation::Entity::find().all(db).await? {
             match row.public_key.parse() {
@@ -114,10 +107,7 @@ impl BusAccess {
         }
         let account = revoke::rebuild_nodes_account(&self.inner.first_account, &revocations, &self.inner.operator)?;
         let system = self.connect_as_system().await?;
-        let signed_at = Utc::now().timestamp();
-        if revoke::publish_account_if_changed(&system.client, account).await? == Change::Published {
-            *published_at = signed_at;
-        }
+        revoke::publish_account_if_changed(&system.client, account, &self.inner.operator).await?;
         Ok(())
     }
 }
