@@ -209,6 +209,7 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
         }
         RegisterNodeError::UsedToken => ApiError::unauthorized(error.to_string()),
         RegisterNodeError::NameTaken => ApiError::conflict("server_id", error.to_string()),
+        RegisterNodeError::KeyTaken => ApiError::conflict("bus_public_key", error.to_string()),
         RegisterNodeError::Leaving => ApiError::unavailable(error.to_string()),
         RegisterNodeError::Csr(error) => match error {
             PkiError::InvalidCsr(reason) => ApiError::invalid("csr", reason.to_string()),

@@ -101,3 +101,39 @@ async fn nobody_else_is_told_and_nobody_by_an_old_question() {
         );
     }
 }
+
+/// A server that was renamed, or made from another one's image, has that one's key.
+#[tokio::test]
+async fn a_bus_key_is_one_nodes_only_and_a_later_node_with_it_is_told_of_its_own_end() {
+    let stack = Stack::start().await;
+    let key = KeyPair::new_user();
+    register(&stack, "node-1", &key).await;
+
+    let copy = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
+    let body = registration("node-2").by(copy).body();
+    let client = stack.client();
+    let response = client
+        .post("/api/endnodes/register")
+        .admin()
+        .body_json(&body)
+        .send()
+        .await;
+    let (problem, fields) = problem_of(response, StatusCode::CONFLICT).await;
+    assert_eq!(fields, ["bus_public_key"]);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("node.nk")),
+        "{problem}"
+    );
+
+    for (node, next) in [("node-1", Some("node-2")), ("node-2", None)] {
+        let path = format!("/api/endnodes/{node}/deregister");
+        let deregister = client.post(path).admin();
+        deregister.send().await.assert_status(StatusCode::NO_CONTENT);
+        assert_eq!(told(&stack, node, &key).await, (Standing::Deregistered, None));
+        if let Some(next) = next {
+            register(&stack, next, &key).await;
+        }
+    }
+}

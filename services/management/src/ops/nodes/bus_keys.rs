@@ -19,7 +19,8 @@ pub async fn revoke_bus_key(
     bus_revocation::Entity::insert(row)
         .on_conflict(
             OnConflict::column(bus_revocation::Column::PublicKey)
-                .update_column(bus_revocation::Column::RevokedAt)
+                // A key that was another node's before: who asks is told of the last one.
+                .update_columns([bus_revocation::Column::ServerId, bus_revocation::Column::RevokedAt])
                 .to_owned(),
         )
         .exec_without_returning(transaction)

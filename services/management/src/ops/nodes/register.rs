@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_entities::{
@@ -118,6 +118,11 @@ pub enum RegisterNodeError {
         "a server of that id is enrolled with another key, certificate request or endpoint: deregister it, or enrol with a join token made for this id"
     )]
     NameTaken,
+    /// Another node is enrolled with this bus key.
+    #[error(
+        "is the key of another server: this STATE_DIR is a copy of that server's, or the server was renamed. Move node.nk, openvpn/node.key, api.key and identity.json out of STATE_DIR, so that the agent makes new ones"
+    )]
+    KeyTaken,
     /// A node with this id was deregistered, and users are still leaving it; the node asks again.
     #[error("the server of that id was deregistered and its users are still leaving it: try again in a moment")]
     Leaving,
@@ -272,6 +277,7 @@ async fn record_node(
         revoke_bus_key(transaction, key, id).await?;
     }
     if change != Change::Repeat {
+        refuse_key_of_another(transaction, wanted).await?;
         let before = existing.as_ref().map(node_snapshot);
         let server = save(transaction, registration, existing, wanted).await?;
         let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
@@ -287,6 +293,19 @@ async fn record_node(
         replaced_a_key: replaced_key.is_some(),
         revoked_at: revoked.map(|row| row.revoked_at),
     })
+}
+
+/// Whoever has the key of two nodes is both of them, and neither could be sent away by itself.
+async fn refuse_key_of_another(transaction: &DatabaseTransaction, wanted: &Wanted) -> Result<(), RegisterNodeError> {
+    let others = server::Entity::find()
+        .filter(server::COLUMN.bus_public_key.eq(wanted.bus_public_key.clone()))
+        .filter(server::COLUMN.name.ne(wanted.node.clone()))
+        .count(transaction)
+        .await?;
+    if others > 0 {
+        return Err(RegisterNodeError::KeyTaken);
+    }
+    Ok(())
 }
 
 /// Whether a row is kept from others until the transaction ends.
