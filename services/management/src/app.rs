@@ -10,6 +10,7 @@ use crate::{
     bus_access::BusAccess,
     bus_reach::BusReach,
     config::Config,
+    database_clock::DatabaseClock,
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
@@ -29,6 +30,8 @@ pub struct App {
     pub db: DatabaseConnection,
     /// The way to it outside the pool, which says why it cannot be reached.
     pub reach: Reach,
+    /// Its clock, by which replicas compare what they write.
+    pub clock: DatabaseClock,
     /// The same database, for leases and publication records: its commits do not wait for the disk. After a lost commit a command is
     /// published once more, which changes nothing.
     pub leases: DatabaseConnection,

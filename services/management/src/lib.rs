@@ -6,6 +6,7 @@ pub mod config;
 pub mod app;
 pub mod bus_access;
 pub mod bus_reach;
+pub mod database_clock;
 pub mod hearing;
 pub mod pki;
 mod pooler;

@@ -20,6 +20,7 @@ use crate::{
     bus_access::BusAccess,
     bus_reach::BusReach,
     config::{BusConfig, Config},
+    database_clock::DatabaseClock,
     hearing::Hearing,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
@@ -80,6 +81,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         config: Arc::new(config),
         db,
         reach,
+        clock: DatabaseClock::default(),
         leases,
         bus,
         bus_reach,

@@ -143,7 +143,7 @@ fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
     let is_off = skew.abs().to_std().is_ok_and(|skew| skew > most);
     is_off.then(|| {
         format!(
-            "its clock is off by {} ms: set it, and run a time service there",
+            "its clock is off by {} ms: set it, and run a time service there. If all nodes say so, it is the clock of the database's machine",
             skew.num_milliseconds()
         )
     })

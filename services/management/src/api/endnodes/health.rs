@@ -53,7 +53,7 @@ pub(super) async fn report(app: &App, node: &NodeId, report: HealthReport) -> Re
     let known = find(app, node).await?;
     let received = Received {
         heartbeat: heartbeat(node, &known, report),
-        at: Utc::now(),
+        at: app.clock.now(),
         by: Speaker::Monitoring,
     };
     record_heartbeats(&app.db, app.config.health, &[received])

@@ -34,8 +34,8 @@ use crate::{
 /// or lost. After time that this process did not notice it counts anew.
 pub async fn assess_ages(app: &App) -> Result<(), DbErr> {
     let (db, limits) = (&app.db, app.config.health);
-    let heard_since = heard_since(app).await?;
-    let now = Utc::now();
+    let heard_since = app.clock.of(heard_since(app).await?);
+    let now = app.clock.now();
     let silent_since = now - limits.stale_after;
     let silent = server::Entity::find()
         .filter(server::COLUMN.last_seen.lt(silent_since))

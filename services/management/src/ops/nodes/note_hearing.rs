@@ -10,28 +10,40 @@ use crate::app::App;
 /// A replica that has not said for so long that it hears does not count: it says so each second.
 const SAID_WITHIN: Duration = Duration::from_secs(5);
 
-/// Records that this replica has heard, and recorded, all that nodes sent for so long. By the clock of the database: those of replicas
-/// differ.
-pub async fn note_hearing(db: &impl ConnectionTrait, replica: &str, heard_for: Duration) -> Result<(), DbErr> {
+/// Records that this replica has heard, and recorded, all that nodes sent for so long. By the clock of the database, whose time is
+/// returned: those of replicas differ.
+pub async fn note_hearing(
+    db: &impl ConnectionTrait,
+    replica: &str,
+    heard_for: Duration,
+) -> Result<DateTime<Utc>, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "INSERT INTO replicas AS r (server_id, deaf_at, heard_since, heard_at)
              VALUES ($1, now() - make_interval(secs => $2), now() - make_interval(secs => $2), now())
-         ON CONFLICT (server_id) DO UPDATE SET heard_since = EXCLUDED.heard_since, heard_at = EXCLUDED.heard_at",
+         ON CONFLICT (server_id) DO UPDATE SET heard_since = EXCLUDED.heard_since, heard_at = EXCLUDED.heard_at
+         RETURNING now()",
         [replica.into(), heard_for.as_secs_f64().into()],
     );
-    db.execute_raw(statement).await.map(drop)
+    time_of(db, statement).await
 }
 
 /// Records that this replica missed, until now, what nodes sent, or could not record it.
-pub async fn note_deafness(db: &impl ConnectionTrait, replica: &str) -> Result<(), DbErr> {
+pub async fn note_deafness(db: &impl ConnectionTrait, replica: &str) -> Result<DateTime<Utc>, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "INSERT INTO replicas (server_id, deaf_at) VALUES ($1, now())
-         ON CONFLICT (server_id) DO UPDATE SET deaf_at = EXCLUDED.deaf_at, heard_since = NULL, heard_at = NULL",
+         ON CONFLICT (server_id) DO UPDATE SET deaf_at = EXCLUDED.deaf_at, heard_since = NULL, heard_at = NULL
+         RETURNING now()",
         [replica.into()],
     );
-    db.execute_raw(statement).await.map(drop)
+    time_of(db, statement).await
+}
+
+async fn time_of(db: &impl ConnectionTrait, returning: Statement) -> Result<DateTime<Utc>, DbErr> {
+    let row = db.query_one_raw(returning).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the time of the database".to_owned()))?;
+    row.try_get("", "now")
 }
 
 #[derive(FromQueryResult)]
@@ -40,7 +52,7 @@ struct Elsewhere {
 }
 
 /// Since when management has heard, and recorded, what nodes sent: this replica, or another one that says that it hears. One that is deaf
-/// keeps nobody else from judging.
+/// keeps nobody else from judging. By the clock of this machine.
 pub async fn heard_since(app: &App) -> Result<DateTime<Utc>, DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),

@@ -66,9 +66,9 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
     Ok(())
 }
 
-/// Records whether this replica hears, for the others.
+/// Records whether this replica hears, for the others, and notes what the database's clock says.
 async fn record(app: &App, hears: bool) -> Result<(), DbErr> {
-    let replica = &app.config.server_id;
+    let (replica, asked) = (&app.config.server_id, Utc::now());
     let recorded = timeout(IN_TIME, async {
         if hears {
             let heard_for = Utc::now() - app.hearing.since();
@@ -78,7 +78,9 @@ async fn record(app: &App, hears: bool) -> Result<(), DbErr> {
         }
     });
     let too_late = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
-    recorded.await.unwrap_or_else(|_| Err(too_late()))
+    let database_says = recorded.await.unwrap_or_else(|_| Err(too_late()))?;
+    app.clock.said(database_says, asked);
+    Ok(())
 }
 
 /// Whether the message with this number comes back in time. Those before it may come late, and prove nothing.

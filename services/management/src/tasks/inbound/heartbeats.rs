@@ -105,7 +105,10 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
 
 /// Records heartbeats. They are not tried again, because the next one comes in five seconds; until then the silence of a node means
 /// nothing. If the database rejects one of them, each is recorded on its own, so that the others are not lost.
-async fn record(app: &App, received: Vec<Received>) {
+async fn record(app: &App, mut received: Vec<Received>) {
+    for one in &mut received {
+        one.at = app.clock.of(one.at);
+    }
     match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &received)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) if meaning(&error).is_about_data() => record_each(app, received).await,

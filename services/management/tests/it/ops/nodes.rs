@@ -21,7 +21,7 @@ use vpnmanager_management::ops::{
     },
     users::remove::remove_user,
 };
-use vpnmanager_management::{app::App, domain::continuity::Moment, hearing::Hearing};
+use vpnmanager_management::{app::App, database_clock::DatabaseClock, domain::continuity::Moment, hearing::Hearing};
 use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
     ids::AgentInstance,
@@ -351,6 +351,45 @@ async fn a_replica_that_is_deaf_for_ever_keeps_no_other_from_judging() {
         .await
         .expect("assessed");
     assert_eq!(state(&stack, "node-1").await, NodeState::Lost);
+}
+
+/// This replica's clock is 40 s ahead of the database's; the other one's is right.
+#[tokio::test]
+async fn a_replica_whose_clock_is_ahead_calls_nobody_lost() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let mut heard = heartbeat("node-1", OpenvpnState::Up);
+    heard.at -= TimeDelta::seconds(40);
+    heard.heartbeat.at = heard.at;
+    record_heartbeats(&stack.app.db, stack.app.config.health, &[heard])
+        .await
+        .expect("recorded");
+    let app = App {
+        clock: DatabaseClock::ahead_by(TimeDelta::seconds(-40)),
+        ..hears_since(&stack, TimeDelta::hours(1))
+    };
+    assess_ages(&app).await.expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Healthy);
+    assess_ages(&hears_since(&stack, TimeDelta::hours(1)))
+        .await
+        .expect("assessed");
+    assert_eq!(state(&stack, "node-1").await, NodeState::Lost, "the control");
+}
+
+/// The running service asks the database for its time.
+#[tokio::test]
+async fn management_knows_the_clock_of_the_database() {
+    let stack = Stack::start().await;
+    let app = App {
+        clock: DatabaseClock::ahead_by(TimeDelta::hours(1)),
+        ..stack.app.clone()
+    };
+    let asked = Utc::now();
+    let said = note_hearing(&app.leases, "this-replica", Duration::from_secs(1))
+        .await
+        .expect("recorded");
+    app.clock.said(said, asked);
+    assert!(app.clock.ahead().abs() < TimeDelta::seconds(1), "{}", app.clock.ahead());
 }
 
 #[tokio::test]
