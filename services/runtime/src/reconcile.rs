@@ -241,6 +241,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_panic_is_a_failure_and_the_next_run_comes() {
+        let (tasks, wake) = (crate::tasks::Tasks::new(), Wake::new());
+        let (runs, mut seen) = unbounded_channel();
+        let mut numbers = 1..;
+        tasks.reconcile("panicking once", &wake, HOUR, move || {
+            let (number, runs) = (numbers.next(), runs.clone());
+            async move {
+                assert_ne!(number, Some(1), "the first run panics");
+                runs.send(number)
+            }
+        });
+        assert_eq!(seen.recv().await.unwrap(), Some(2));
+        tasks.stop();
+        tasks.wait(HOUR).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failure_is_repeated_after_a_growing_backoff_that_a_wake_does_not_shorten() {
         let (_tasks, wake, mut runs) = start(vec![Err("away"), Err("away"), Ok(Next::Again)]);
         wake.wake();
