@@ -7,13 +7,13 @@
 //! The folder is a projection of the journal, rebuilt from it at start: nothing is synced to disk here.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, File, Permissions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -31,6 +31,8 @@ pub struct AllowList {
     dir: PathBuf,
     staging: PathBuf,
     next_staged: Arc<AtomicU64>,
+    /// Refused, though the file is still there: it could not be removed. OpenVPN lets them in, and whoever asks here does not.
+    stuck: Arc<Mutex<HashSet<CommonName>>>,
 }
 
 /// What is in the folder.
@@ -135,6 +137,7 @@ impl AllowList {
             dir,
             staging,
             next_staged: Arc::default(),
+            stuck: Arc::default(),
         };
         list.prepare()?;
         list.clear_staging()?;
@@ -148,8 +151,9 @@ impl AllowList {
 
     /// Lets one credential in. True when it was not allowed before. The file appears complete or not at all.
     pub fn allow(&self, name: &CommonName) -> Result<bool, AllowListError> {
+        let was_stuck = self.stuck().remove(name);
         match self.entry(name)? {
-            Entry::Ours => Ok(false),
+            Entry::Ours => Ok(was_stuck),
             Entry::Missing | Entry::Altered => {
                 self.write(name).map_err(|source| AllowListError::Allow {
                     name: name.clone(),
@@ -166,15 +170,23 @@ impl AllowList {
     }
 
     /// Refuses one credential. True when it was allowed before.
+    ///
+    /// # Errors
+    /// Its file could not be removed, as on a disk that is mounted read-only. Then OpenVPN still lets it in, and [`Self::contains`] does not.
     pub fn deny(&self, name: &CommonName) -> Result<bool, AllowListError> {
-        match fs::remove_file(self.dir.join(name.as_str())) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(AllowListError::Deny {
-                name: name.clone(),
-                source,
-            }),
-        }
+        let was_there = match fs::remove_file(self.dir.join(name.as_str())) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => {
+                self.stuck().insert(name.clone());
+                return Err(AllowListError::Deny {
+                    name: name.clone(),
+                    source,
+                });
+            }
+        };
+        self.stuck().remove(name);
+        Ok(was_there)
     }
 
     /// Refuses several credentials: all of them are tried, the first failure is returned.
@@ -186,6 +198,9 @@ impl AllowList {
     /// Whether this credential may log in. An error when the folder itself is missing, so that nobody is cut because of a lost
     /// folder.
     pub fn contains(&self, name: &CommonName) -> Result<bool, AllowListError> {
+        if self.stuck().contains(name) {
+            return Ok(false);
+        }
         match self.entry(name)? {
             Entry::Ours | Entry::Altered => Ok(true),
             Entry::Missing => match fs::metadata(&self.dir) {
@@ -243,14 +258,19 @@ impl AllowList {
     }
 
     /// Of these credentials, refuses those that are not `wanted`, and then lets in the others.
+    ///
+    /// # Errors
+    /// The first failure. All that are not wanted are refused before, as far as the disk lets.
     pub fn mend(
         &self,
         names: &BTreeSet<CommonName>,
         wanted: &BTreeSet<CommonName>,
     ) -> Result<Reconciled, AllowListError> {
         let mut changes = Reconciled::default();
-        for name in names.difference(wanted) {
-            if self.deny(name)? {
+        let unwanted = names.difference(wanted);
+        let denied: Vec<_> = unwanted.map(|name| (name, self.deny(name))).collect();
+        for (name, was_there) in denied {
+            if was_there? {
                 changes.removed.push(name.clone());
             }
         }
@@ -271,6 +291,10 @@ impl AllowList {
     /// Checks that OpenVPN's account can search the folder and everything above it.
     pub fn check_reachable(&self, account: &Account) -> Result<(), AllowListError> {
         check_reachable(&self.dir, account)
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, HashSet<CommonName>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prepare(&self) -> Result<(), AllowListError> {

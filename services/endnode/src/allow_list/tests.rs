@@ -120,3 +120,24 @@ fn openvpns_account_can_read_the_folder_below_a_closed_state_folder() {
     );
     assert!(!as_nobody("cat", &list.dir().join("alice.x")).success());
 }
+
+#[test]
+fn whose_file_cannot_be_removed_is_not_contained() {
+    let state = state_dir();
+    let list = AllowList::open(state.path().join("allow")).expect("open");
+    let (stuck, other) = (name("alice.x"), name("bob.x"));
+    list.allow(&other).expect("allow");
+    // A folder cannot be removed as a file is.
+    fs::create_dir(list.dir().join(stuck.as_str())).expect("a folder");
+    assert!(list.contains(&stuck).expect("look"));
+
+    let refused = list.mend(&names(&["alice.x", "bob.x"]), &BTreeSet::new());
+
+    assert!(matches!(refused, Err(AllowListError::Deny { .. })), "{refused:?}");
+    assert!(!list.contains(&stuck).expect("look"));
+    assert!(!list.dir().join(other.as_str()).exists(), "the others are refused");
+    fs::remove_dir(list.dir().join(stuck.as_str())).expect("removed");
+    assert!(!list.deny(&stuck).expect("deny"), "it is gone");
+    assert!(list.allow(&stuck).expect("allow"));
+    assert!(list.contains(&stuck).expect("look"));
+}

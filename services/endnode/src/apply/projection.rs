@@ -110,6 +110,11 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// For a change that only lets in: no session is to end.
+    pub(super) fn projected(self) -> Result<(), ProjectError> {
+        self.projected
+    }
+
     /// Ends the sessions; also of a credential that could not be refused. Returns how many ended.
     pub(super) async fn carry_out(self, vpn: &Vpn) -> Result<CutSessions, ProjectError> {
         let cut = vpn.disconnect(&self.names, Parting::Halt).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
 
+use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
     commands::Command,
     ids::{CommonName, Revision, UserKey},
@@ -18,6 +19,8 @@ pub(super) struct Turn {
     /// Whom the allow-list let in when this run began with a journal that is not complete, by the user's part of their names: the journal
     /// does not say whose credentials they are. `None`: nobody looked yet.
     unknown: Option<HashMap<String, Vec<CommonName>>>,
+    /// When expiries were last looked for, by the clock.
+    looked: Option<DateTime<Utc>>,
 }
 
 /// What a command that could not be journaled refuses.
@@ -34,6 +37,7 @@ impl Default for Turn {
             door: Door::Open,
             unjournaled: HashMap::new(),
             unknown: None,
+            looked: None,
         }
     }
 }
@@ -43,6 +47,11 @@ impl Turn {
     pub(super) fn refused(&self) -> HashSet<CommonName> {
         let refusals = self.unjournaled.values();
         refusals.flat_map(|refusal| &refusal.names).cloned().collect()
+    }
+
+    /// Whether the clock shows an earlier time than when expiries were last looked for. An earlier run of the agent may have seen any.
+    pub(super) fn goes_back_to(&mut self, now: DateTime<Utc>) -> bool {
+        self.looked.replace(now).is_none_or(|looked| now < looked)
     }
 
     /// Refuses these credentials of the user until the journal holds the command of this revision. False when a newer command refused some.

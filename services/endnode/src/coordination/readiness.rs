@@ -85,15 +85,15 @@ impl Readiness {
         });
     }
 
-    /// As [`Self::refuse`], journaled first: the next run of the agent does not serve either.
+    /// As [`Self::refuse`], and journaled: the next run of the agent does not serve either.
     ///
     /// # Errors
-    /// When the journal does not take it; then nothing changes.
+    /// When the journal does not take it, because its disk is full or it is locked. This run does not serve all the same; call again, for
+    /// the next one.
     pub async fn retire(&self, journal: &Journal, reason: &str) -> Result<(), JournalError> {
-        let noted = reason.to_owned();
-        journal.write(move |records| records.set_refused(Some(&noted))).await?;
         self.refuse(reason);
-        Ok(())
+        let noted = reason.to_owned();
+        journal.write(move |records| records.set_refused(Some(&noted))).await
     }
 
     /// Whether the node ever held everything.

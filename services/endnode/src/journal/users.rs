@@ -255,6 +255,26 @@ impl Records<'_> {
             == 1)
     }
 
+    /// Users whose expiry was enforced and is still to come.
+    pub fn early_expiries(&self, now: DateTime<Utc>) -> Result<Vec<Held>, JournalError> {
+        let select = "SELECT * FROM users WHERE present = 1 AND expiry_enforced = 1 AND expires_at > ?1";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let mut rows = statement.query([micros(now)])?;
+        let mut early = Vec::new();
+        while let Some(row) = rows.next()? {
+            early.push(self.read_user(row)?);
+        }
+        Ok(early)
+    }
+
+    /// Their expiry counts as not enforced.
+    pub fn undo_early_expiries(&self, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let update =
+            "UPDATE users SET expiry_enforced = 0 WHERE present = 1 AND expiry_enforced = 1 AND expires_at > ?1";
+        self.connection.prepare_cached(update)?.execute([micros(now)])?;
+        Ok(())
+    }
+
     /// Present users that are not among these.
     pub fn users_besides(&self, known: &HashSet<UserKey>) -> Result<Vec<Held>, JournalError> {
         let mut statement = self

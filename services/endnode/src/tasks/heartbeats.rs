@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::warn;
 use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects};
-use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
+use vpnmanager_runtime::{backoff::jittered, error_chain::chain, log_limit::LogLimit};
 
 use crate::{
     backend::VpnBackend as _,
     coordination::reporting::Report,
-    journal::{JournalError, Tally},
+    journal::{JournalError, Snapshot, Tally},
     shared::Shared,
 };
+
+static UNREAD: LogLimit = LogLimit::new("the journal could not be read for a heartbeat");
 
 /// What is particular to the heartbeats of a node.
 #[derive(Debug, Clone)]
@@ -37,15 +39,22 @@ impl HeartbeatSettings {
 /// Sends heartbeats until stopped.
 pub async fn run(shared: Shared, settings: HeartbeatSettings, stop: CancellationToken) -> anyhow::Result<()> {
     let commits = shared.journal.commits();
-    let mut tallied: Option<(u64, Tally)> = None;
+    let mut last: Option<(u64, Journaled)> = None;
     while !stop.is_cancelled() {
         // Taken before the journal is read: management compares the digest only when `at` is later than the node's last ack.
         let at = Utc::now();
         let commit = *commits.borrow();
-        let known = tallied.filter(|(known, _)| *known == commit).map(|(_, tally)| tally);
-        match beat(&shared, &settings, at, known).await {
-            Ok(tally) => tallied = Some((commit, tally)),
-            Err(error) => debug!(error = %chain(&error), "No heartbeat this time"),
+        let known = last.as_ref().filter(|(known, _)| *known == commit);
+        let fault = match read(&shared, known.map(|(_, journaled)| journaled.tally)).await {
+            Ok(journaled) => {
+                last = Some((commit, journaled));
+                None
+            }
+            // What it held is said again, with the fault: a node that falls silent would count as lost while it serves.
+            Err(error) => Some(unreadable(&error)),
+        };
+        if let Some((_, journaled)) = &last {
+            beat(&shared, &settings, at, (journaled, fault)).await;
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(settings.interval)) => {}
@@ -56,23 +65,54 @@ pub async fn run(shared: Shared, settings: HeartbeatSettings, stop: Cancellation
     Ok(())
 }
 
-/// Sends one; `known` is the tally of a journal that did not change since it was taken.
+/// What a heartbeat says of the journal.
+#[derive(Debug)]
+struct Journaled {
+    snapshot: Snapshot,
+    queued_intents: u64,
+    tally: Tally,
+}
+
+/// Reads it; `known` is the tally of a journal that did not change since it was taken.
+async fn read(shared: &Shared, known: Option<Tally>) -> Result<Journaled, JournalError> {
+    let read = shared.journal.read(move |records| {
+        let tally = match known {
+            Some(tally) => tally,
+            None => records.tally()?,
+        };
+        Ok(Journaled {
+            snapshot: records.snapshot()?,
+            queued_intents: records.count_queued_intents()?,
+            tally,
+        })
+    });
+    read.await
+}
+
+/// What to do about a journal that cannot be read.
+fn unreadable(error: &JournalError) -> String {
+    let error = chain(error);
+    if let Some(times) = UNREAD.admit() {
+        warn!(error = %error, times, "The journal cannot be read");
+    }
+    format!(
+        "the journal cannot be read ({error}): restart the agent, which sets a damaged journal aside and gets everything again; if that does not help, \
+         see the disk (`dmesg`)"
+    )
+}
+
+/// Sends one.
 async fn beat(
     shared: &Shared,
     settings: &HeartbeatSettings,
     at: DateTime<Utc>,
-    known: Option<Tally>,
-) -> Result<Tally, JournalError> {
-    let (snapshot, queued_intents, tally) = shared
-        .journal
-        .read(move |records| {
-            let tally = match known {
-                Some(tally) => tally,
-                None => records.tally()?,
-            };
-            Ok((records.snapshot()?, records.count_queued_intents()?, tally))
-        })
-        .await?;
+    (journaled, fault): (&Journaled, Option<String>),
+) {
+    let Journaled {
+        snapshot,
+        queued_intents,
+        tally,
+    } = journaled;
     let server = shared.vpn.health().await;
     let heartbeat = Heartbeat {
         node: shared.node.id.clone(),
@@ -85,10 +125,12 @@ async fn beat(
         digest: tally.digest,
         last_sequence: snapshot.last_sequence,
         complete: snapshot.complete,
-        queued_intents,
+        queued_intents: *queued_intents,
         draining: snapshot.drain_pace.is_some(),
         disk_free_bytes: shared.disk.free(),
-        fault: shared.fault(&server).or_else(|| shared.reporting.fault()),
+        fault: fault
+            .or_else(|| shared.fault(&server))
+            .or_else(|| shared.reporting.fault()),
         certificate_expires_at: settings.certificate_expires_at,
     };
     // Not queued while the bus is away: an old heartbeat would be worthless.
@@ -103,7 +145,6 @@ async fn beat(
             Err(error) => shared.reporting.failed(Report::Heartbeats, attempt, &error),
         }
     }
-    Ok(tally)
 }
 
 /// The end of a certificate, if it can be read.

@@ -69,8 +69,11 @@ async fn change(serving: Serving, applier: &Applier, vpn: &Vpn) -> Result<(), Ap
         }
         Serving::No => {
             vpn.set_serving(serving).await;
-            applier.close().await?;
-            let ended = vpn.enforce().await.map_err(ProjectError::from)?;
+            // Whose file cannot be removed is cut all the same.
+            let closed = applier.close().await;
+            let ended = vpn.enforce().await.map_err(ProjectError::from);
+            closed?;
+            let ended = ended?;
             match ended.rest {
                 Rest::Nothing | Rest::Pending => {}
                 Rest::Unseen => warn!(

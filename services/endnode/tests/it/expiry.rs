@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use vpnmanager_endnode::tasks::expiry::{SCHEDULE, expire};
+use vpnmanager_endnode::{
+    backend::VpnBackend as _,
+    tasks::expiry::{SCHEDULE, expire},
+};
 use vpnmanager_nats::events::EventKind;
 use vpnmanager_testbed::wait;
 
@@ -61,4 +64,29 @@ async fn a_later_end_lets_the_user_in_again() {
     assert!(parts.vpn.connect(&alice.credential));
     assert!(parts.applier.expire().await.unwrap().is_some());
     assert!(parts.vpn.connect(&alice.credential));
+}
+
+#[tokio::test]
+async fn who_was_refused_while_the_clock_was_ahead_is_let_in_again_and_refused_in_time() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let end = Utc::now() + TimeDelta::seconds(2);
+    parts.apply(alice.expiring(1, end)).await;
+    // What an earlier run of the agent did, by a clock that was an hour ahead.
+    let ahead = Utc::now() + TimeDelta::hours(1);
+    let key = alice.key;
+    let noted = parts.journal.write(move |records| records.expiry_enforced(key, ahead));
+    assert!(noted.await.unwrap());
+    parts.vpn.deny(std::slice::from_ref(&alice.credential)).await.unwrap();
+
+    let next = parts.applier.expire().await.unwrap();
+
+    assert_eq!(next.map(|next| next.timestamp()), Some(end.timestamp()));
+    assert!(parts.vpn.connect(&alice.credential));
+    let is_over = async || Utc::now() > end;
+    wait::until(Duration::from_secs(5), "the end", is_over).await.unwrap();
+    assert_eq!(parts.applier.expire().await.unwrap(), None);
+    assert!(!parts.vpn.connect(&alice.credential));
+    let events = parts.journal.read(|records| records.oldest_events(10)).await.unwrap();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(parts.applier.reconcile().await.unwrap().is_unchanged());
 }

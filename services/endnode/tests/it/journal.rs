@@ -251,3 +251,20 @@ async fn a_journal_that_can_be_written_again_is_found_out_without_a_write() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn who_loses_access_is_refused_although_the_journal_cannot_be_read() {
+    let (parts, alice, bob, carol) = (Parts::new(), User::new("alice"), User::new("bob"), User::new("carol"));
+    for user in [&alice, &bob, &carol] {
+        parts.apply(user.standby(1)).await;
+    }
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("DROP TABLE credentials; DROP TABLE users").unwrap();
+
+    let commands = vec![alice.suspended(2), bob.removed(2), carol.standby(2)];
+    parts.applier.apply(commands, 0).await.unwrap_err();
+
+    for (user, may) in [(&alice, false), (&bob, false), (&carol, true)] {
+        assert_eq!(parts.vpn.connect(&user.credential), may, "{}", user.username);
+    }
+}

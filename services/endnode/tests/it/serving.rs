@@ -76,3 +76,26 @@ async fn a_node_that_must_not_serve_lets_nobody_in_until_it_is_readmitted_and_in
         "nothing is left to report"
     );
 }
+
+#[tokio::test]
+async fn a_node_that_must_not_serve_sends_everybody_away_although_its_journal_is_held() {
+    let (parts, readiness) = (Parts::new(), Readiness::new(true, None));
+    let alice = User::new("alice");
+    parts.apply(alice.standby(1)).await;
+    run(&parts, &readiness);
+    readiness.caught_up();
+    comes_to(&parts, Serving::Yes).await;
+    assert!(parts.vpn.connect(&alice.credential));
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let retired = readiness.retire(&parts.journal, "deregistered").await;
+
+    assert!(retired.is_err(), "the next run of the agent would serve");
+    empties(&parts).await;
+    assert!(!parts.vpn.connect(&alice.credential));
+    other.execute_batch("ROLLBACK").unwrap();
+    readiness.retire(&parts.journal, "deregistered").await.unwrap();
+    let noted = parts.journal.read(|records| records.snapshot()).await.unwrap().refused;
+    assert_eq!(noted.as_deref(), Some("deregistered"));
+}

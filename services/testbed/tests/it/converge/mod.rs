@@ -20,6 +20,7 @@ mod misplaced;
 mod moved;
 mod node_down;
 mod outage;
+mod read_only_disk;
 mod redelivery;
 mod repeated;
 mod replicas;
