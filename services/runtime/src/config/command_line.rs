@@ -14,6 +14,7 @@ use super::error::ConfigError;
 use super::layers::Layers;
 use super::masking::mask_secrets;
 use super::sample::sample;
+use super::service_link::service_links;
 use super::setting::Setting;
 use super::unknown::unknown_variables;
 use crate::process::Stop;
@@ -227,7 +228,8 @@ impl<S> Cli<S> {
             .collect()
     }
 
-    /// Logs each variable of the environment that looks like ours and is none, in one warning: whoever set it thinks that it works.
+    /// Logs each variable of the environment that looks like ours and is none, in one warning: whoever set it thinks that it works. Those
+    /// that Kubernetes sets under the name of a setting have a warning of their own.
     pub fn warn_of_unknown_variables(&self) {
         let settings: Vec<&'static Setting> = self.service.all_settings().collect();
         let unknown = unknown_variables(&settings, &self.env);
@@ -235,6 +237,14 @@ impl<S> Cli<S> {
             warn!(
                 variables = unknown.join(", "),
                 "Variables of the environment look like settings and are none: they have no effect"
+            );
+        }
+        let links = service_links(&settings, &self.env);
+        if !links.is_empty() {
+            warn!(
+                variables = links.join(", "),
+                "Variables of the environment hold the address of a Kubernetes Service where a setting has a port: they are not taken. \
+                 The same variable with a number in the container's own env wins over them; enableServiceLinks: false keeps them away"
             );
         }
     }

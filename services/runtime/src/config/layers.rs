@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ConfigError;
+use super::service_link::is_service_link;
 use super::setting::{Kind, Listing, Setting};
 use crate::json::{self, JsonError};
 
@@ -101,7 +102,7 @@ impl Layers<'_> {
             ),
             (
                 format!("environment variable {variable}"),
-                text(self.env, variable),
+                self.variable(setting),
                 text(self.env, &format!("{variable}_FILE")),
             ),
             (
@@ -129,6 +130,12 @@ impl Layers<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// What the environment says. An address that others put there is none of it.
+    fn variable(&self, setting: &Setting) -> Option<Value> {
+        let value = self.env.get(setting.env)?;
+        (!is_service_link(setting.env, value)).then(|| Value::from(value.as_str()))
     }
 
     /// The file's values by dotted key, without nulls.

@@ -9,6 +9,7 @@ mod error;
 mod layers;
 mod masking;
 mod sample;
+mod service_link;
 mod setting;
 #[cfg(test)]
 mod tests;

@@ -126,6 +126,29 @@ fn text_becomes_numbers_lists_and_durations() {
     assert_eq!(config.timeout, Duration::from_secs(90));
 }
 
+/// What Kubernetes sets for a Service called `db`.
+const LINK: (&str, &str) = ("DB_PORT", "tcp://10.0.0.1:5432");
+
+#[test]
+fn the_address_of_a_kubernetes_service_is_not_taken_for_a_port() {
+    let file = Some(r#"{"database": {"port": 6001}}"#);
+    let cases: [Case<'_, u16>; 3] = [
+        (&[], &[KEY, LINK], None, 5432),
+        (&[], &[KEY, LINK], file, 6001),
+        (&["--db-port", "6000"], &[KEY, LINK], file, 6000),
+    ];
+    for (args, env, file, expected) in cases {
+        let config = load(&Given { args, env, file }).unwrap();
+        assert_eq!(config.database.port, expected, "{args:?} {file:?}");
+    }
+    let text = message(&Given {
+        args: &["--db-port", LINK.1],
+        env: &[KEY],
+        file: None,
+    });
+    assert!(text.contains("flag --db-port"), "{text}");
+}
+
 #[test]
 fn a_missing_value_names_its_places_and_what_is_expected() {
     let text = message(&Given {

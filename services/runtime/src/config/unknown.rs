@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::service_link::is_service_link;
 use super::setting::Setting;
 use crate::names::misspelt;
 
@@ -49,7 +50,7 @@ fn is_of_machinery(name: &str, value: &str) -> bool {
         || name.contains("_SERVICE_PORT")
         || name.contains("_ENV_")
         || name.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
-        || (name.ends_with("_PORT") && value.contains("://"))
+        || is_service_link(name, value)
         || (name.ends_with("_NAME") && value.starts_with('/'))
 }
 
