@@ -213,3 +213,21 @@ fn patience() -> ExponentialBuilder {
         .with_total_delay(Some(START_TIMEOUT))
         .with_jitter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a pooler ignores what sessions ask for, the role has it.
+    #[test]
+    fn the_manual_gives_the_role_what_sessions_ask_for() {
+        let page = include_str!("../../../docs/deployment.md");
+        let of_sessions = PLANNING.into_iter().chain(ABANDONED);
+        for (setting, value) in of_sessions.filter(|(setting, _)| !setting.starts_with("tcp_")) {
+            let said = format!("ALTER ROLE vpnmanager SET {setting} = ");
+            let (_, given) = page.split_once(&said).unwrap_or_else(|| panic!("{said}"));
+            let given = given.split(';').next().map(|given| given.trim_matches('\''));
+            assert_eq!(given, Some(value), "{setting}");
+        }
+    }
+}

@@ -130,7 +130,7 @@ async fn what_pgbouncer_ignores_comes_back_as_settings_of_the_role() {
     let role = format!("pooled_{}", uuid::Uuid::now_v7().simple());
     run(&admin, &format!("CREATE ROLE {role} LOGIN")).await;
     let settings = [
-        ("idle_in_transaction_session_timeout", "15s"),
+        ("idle_in_transaction_session_timeout", "5s"),
         ("statement_timeout", "30s"),
         ("enable_seqscan", "off"),
         ("jit", "off"),
