@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 /// The layout below `state_dir`.
 #[derive(Debug, Clone)]
@@ -27,6 +30,15 @@ pub enum StateDirError {
     /// It cannot be made or entered.
     #[error("preparing the folder {} failed", path.display())]
     Prepare {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no lock, as on a network file system without a lock service.
+    #[error("locking the state folder {} failed; STATE_DIR must be on a local file system", path.display())]
+    Lock {
         /// The folder.
         path: PathBuf,
         /// Why.
@@ -58,17 +70,24 @@ impl StateDir {
     /// Takes the folder for this process, until the process ends.
     ///
     /// # Errors
-    /// When another process has it.
+    /// When another process has it, or the system gives no lock.
     pub fn lock(&self) -> Result<StateLock, StateDirError> {
         let path = self.root.join("agent.lock");
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(|source| StateDirError::Prepare { path, source })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(StateLock { _file: file }),
-            Err(_held) => Err(StateDirError::Taken {
-                path: self.root.clone(),
-            }),
+            Err(errno) => Err(self.lock_failed(errno)),
         }
+    }
+
+    fn lock_failed(&self, errno: Errno) -> StateDirError {
+        let path = self.root.clone();
+        if errno == Errno::WOULDBLOCK {
+            return StateDirError::Taken { path };
+        }
+        let source = errno.into();
+        StateDirError::Lock { path, source }
     }
 
     /// The folder itself.
@@ -153,4 +172,29 @@ fn make(path: &Path, mode: u32) -> Result<(), StateDirError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnmanager_runtime::error_chain::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_the_system_does_not_give_is_no_second_agent() {
+        let dir = StateDir::new("/mnt/state");
+        let held = dir.lock_failed(Errno::WOULDBLOCK);
+        assert!(matches!(held, StateDirError::Taken { .. }), "{held}");
+        for (errno, cause) in [
+            (Errno::NOLCK, "No locks available"),
+            (Errno::OPNOTSUPP, "not supported"),
+        ] {
+            let said = chain(&dir.lock_failed(errno)).to_string();
+            assert!(
+                said.contains("/mnt/state") && said.contains("local file system") && said.contains(cause),
+                "{said}"
+            );
+            assert!(!said.contains("another agent"), "{said}");
+        }
+    }
 }
