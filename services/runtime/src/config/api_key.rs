@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use aws_lc_rs::rand;
 use data_encoding::HEXLOWER;
 
+use super::quotes::{QUOTED, is_quoted};
+
 /// The fewest characters of a key. 32 hex digits are 128 bits (NIST SP 800-57 part 1, table 2: security strength of AES-128).
 pub const SHORTEST_KEY: usize = 32;
 
@@ -59,6 +61,9 @@ fn letters_of(text: &str) -> String {
 /// Why nobody should use this key; `None`: nothing is known against it. The words do not repeat the key.
 #[must_use]
 pub fn weakness(key: &str) -> Option<String> {
+    if is_quoted(key) {
+        return Some(QUOTED.to_owned());
+    }
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some("it cannot be sent in a header".to_owned());
     }
@@ -113,6 +118,8 @@ mod tests {
             ("", "header"),
             ("with space", "header"),
             ("x", "1 characters"),
+            ("\"9f2c4b7e1a8d3f605be7c2914d06a8f3\"", "quotation marks"),
+            ("'9f2c4b7e1a8d3f605be7c2914d06a8f3'", "quotation marks"),
             ("k3y-of-31-characters-0123456789", "31 characters"),
             ("change-me", "example"),
             ("development-only", "example"),

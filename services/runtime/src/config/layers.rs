@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ConfigError;
+use super::quotes::{QUOTED, is_quoted};
 use super::service_link::is_service_link;
 use super::setting::{Kind, Listing, Setting};
 use crate::json::{self, JsonError};
@@ -92,6 +93,7 @@ impl Layers<'_> {
     fn pick(&self, setting: &Setting, file: &BTreeMap<String, Value>) -> Result<Option<Picked>, ConfigError> {
         let flag = setting.flag();
         let variable = setting.env;
+        let of_variable = format!("environment variable {variable}");
         let text =
             |layer: &BTreeMap<String, String>, name: &str| layer.get(name).map(|text| Value::from(text.as_str()));
         let layers = [
@@ -101,7 +103,7 @@ impl Layers<'_> {
                 text(self.flags, &format!("{flag}-file")),
             ),
             (
-                format!("environment variable {variable}"),
+                of_variable.clone(),
                 self.variable(setting),
                 text(self.env, &format!("{variable}_FILE")),
             ),
@@ -121,6 +123,7 @@ impl Layers<'_> {
             };
             match (direct, from_file) {
                 (None, None) => {}
+                (Some(value), None) if origin == of_variable => return unquoted(setting, origin, value).map(Some),
                 (Some(value), None) => return Ok(Some(Picked { value, origin })),
                 (None, Some(path)) => return read_secret(setting, &origin, &path).map(Some),
                 (Some(_), Some(_)) => {
@@ -209,6 +212,15 @@ impl Layers<'_> {
         };
         ConfigError::invalid(setting, origin, reason)
     }
+}
+
+/// The value of a variable, unless it stands in quotation marks. Of one that is not used nothing is said.
+fn unquoted(setting: &Setting, origin: String, value: Value) -> Result<Picked, ConfigError> {
+    if value.as_str().is_some_and(is_quoted) && !setting.is_ignored() {
+        let reason = format!("{QUOTED}; where they are meant, give it in the configuration file");
+        return Err(ConfigError::invalid(setting, origin, reason));
+    }
+    Ok(Picked { value, origin })
 }
 
 /// Reads a secret whose file a layer names.

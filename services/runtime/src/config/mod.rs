@@ -8,6 +8,7 @@ mod command_line;
 mod error;
 mod layers;
 mod masking;
+mod quotes;
 mod sample;
 mod service_link;
 mod setting;

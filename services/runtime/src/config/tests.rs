@@ -204,6 +204,33 @@ fn a_wrong_value_names_its_origin_its_places_and_what_is_expected() {
 }
 
 #[test]
+fn a_variable_in_quotation_marks_is_refused_and_one_in_the_file_is_not() {
+    for (variable, value) in [
+        ("API_KEY", "\"s3cret\""),
+        ("API_KEY", "'s3cret'"),
+        ("DB_HOST", "\"db\""),
+        ("DB_PORT", "'6000'"),
+    ] {
+        let text = message(&Given {
+            args: &[],
+            env: &[(variable, value)],
+            file: None,
+        });
+        assert!(
+            text.contains("quotation marks") && text.contains(variable) && !text.contains("s3cret"),
+            "{text}"
+        );
+    }
+    let config = load(&Given {
+        args: &[],
+        env: &[("OLD", "\"x\"")],
+        file: Some(r#"{"api_key": "'s3cret'"}"#),
+    })
+    .unwrap();
+    assert_eq!(config.api_key.expose_secret(), "'s3cret'");
+}
+
+#[test]
 fn unknown_file_keys_are_listed_with_those_expected() {
     let text = message(&Given {
         args: &[],
