@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting, is_placeholder};
 
-use crate::pooler;
+use crate::{ops::sqlstate::is_about_tls, pooler};
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -206,7 +206,7 @@ impl DatabaseConfig {
     pub fn connecting_failed(&self, error: &DbErr) -> &'static str {
         if let Some(advice) = pooler::advice(error) {
             advice
-        } else if self.verifies_by_default() {
+        } else if self.verifies_by_default() && is_about_tls(error) {
             "connecting to PostgreSQL failed. It is on another machine, so its certificate is verified by default: DB_SSLROOTCERT names a \
              CA of your own, DB_SSLMODE (or sslmode in DATABASE_URL) chooses less than verify-full"
         } else {

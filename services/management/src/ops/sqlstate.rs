@@ -1,6 +1,8 @@
 //! What an error of the database means: from its SQLSTATE (PostgreSQL manual, appendix A), or from its kind where PostgreSQL said nothing.
 //! The only place that looks at either. Who tries again, and what callers are told, follows from the meaning.
 
+use std::io::ErrorKind;
+
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 
 /// What an error of the database means for whoever wanted something.
@@ -149,6 +151,16 @@ pub fn is_pool_timeout(error: &DbErr) -> bool {
         || matches!(sqlx_cause(error), Some(sqlx::Error::PoolTimedOut))
 }
 
+/// Whether TLS kept a connection from being made: there is none, or a certificate is not accepted. The library tells a handshake that failed
+/// as an I/O error about data that are not valid; nothing else of a connection is told so.
+pub fn is_about_tls(error: &DbErr) -> bool {
+    match sqlx_cause(error) {
+        Some(sqlx::Error::Tls(_)) => true,
+        Some(sqlx::Error::Io(cause)) => cause.kind() == ErrorKind::InvalidData,
+        Some(_) | None => false,
+    }
+}
+
 /// The SQLSTATE of an error; `None` if the error is not an answer of PostgreSQL.
 pub fn sqlstate(error: &DbErr) -> Option<String> {
     let said = sqlx_cause(error)?.as_database_error()?;
@@ -168,8 +180,6 @@ pub(crate) fn sqlx_cause(error: &DbErr) -> Option<&sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn an_error_without_an_answer_of_postgresql_means_that_it_is_away_unless_it_is_ours() {
         let sqlx = |error: sqlx::Error| RuntimeErr::SqlxError(error.into());
-        let refused = || sqlx(sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into()));
+        let refused = || sqlx(sqlx::Error::Io(ErrorKind::ConnectionRefused.into()));
         let cases = [
             (DbErr::ConnectionAcquire(ConnAcquireErr::Timeout), Meaning::Away, true),
             (

@@ -1,5 +1,8 @@
 //! How the database is reached.
 
+use std::io::{self, ErrorKind};
+
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 use secrecy::ExposeSecret as _;
 
 use super::{KEY, load, usage};
@@ -141,6 +144,35 @@ fn a_database_elsewhere_is_verified_unless_the_operator_says_otherwise() {
         let (found, verifies) = url(&[("DATABASE_URL", given)]);
         assert_eq!((found.as_str(), verifies), (expected, given != expected));
     }
+}
+
+#[test]
+fn certificates_are_spoken_of_only_where_tls_fails() {
+    let said = |host: &str, cause: sqlx::Error| {
+        let config = load(&[], &[KEY, ("DB_HOST", host)], None).expect("valid");
+        let error = DbErr::Conn(RuntimeErr::SqlxError(cause.into()));
+        config.database.connecting_failed(&error)
+    };
+    let untrusted = || io::Error::new(ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
+    for cause in [
+        sqlx::Error::Tls("server does not support TLS".into()),
+        sqlx::Error::Io(untrusted()),
+    ] {
+        let said = said("db.example.org", cause);
+        assert!(
+            said.contains("certificate") && said.contains("DB_SSLROOTCERT"),
+            "{said}"
+        );
+    }
+    for cause in [
+        sqlx::Error::Io(ErrorKind::ConnectionRefused.into()),
+        sqlx::Error::Io(ErrorKind::TimedOut.into()),
+        sqlx::Error::Protocol("password authentication failed".to_owned()),
+    ] {
+        assert_eq!(said("db.example.org", cause), "connecting to PostgreSQL failed");
+    }
+    let here = said("localhost", sqlx::Error::Io(untrusted()));
+    assert_eq!(here, "connecting to PostgreSQL failed");
 }
 
 /// The documents say that they have no effect then; so nothing in them can be wrong.
