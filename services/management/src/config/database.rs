@@ -1,15 +1,17 @@
 //! Where PostgreSQL is.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
+mod sslmode;
+mod url;
+
 use std::path::PathBuf;
-use std::str::FromStr as _;
 
 use sea_orm::DbErr;
-use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting, is_placeholder};
+
+pub use sslmode::SslMode;
+use url::{SEVERAL_HOSTS, encoded, fault_of_url, password_of, user_of, with_sslmode};
 
 use crate::{ops::sqlstate::is_about_tls, pooler};
 
@@ -116,37 +118,6 @@ pub struct DatabaseConfig {
     pub owner_password: Option<SecretString>,
 }
 
-/// How much TLS is asked for (PostgreSQL manual, libpq, "SSL Support").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SslMode {
-    /// None.
-    Disable,
-    /// Only if the server insists.
-    Allow,
-    /// If the server can.
-    Prefer,
-    /// Always, with any certificate.
-    Require,
-    /// Always, with a certificate of a known CA.
-    VerifyCa,
-    /// Always, with a certificate of a known CA for that host.
-    VerifyFull,
-}
-
-impl SslMode {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Allow => "allow",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
-}
-
 impl DatabaseConfig {
     /// The connection URL, password included.
     #[must_use]
@@ -181,7 +152,9 @@ impl DatabaseConfig {
             encoded(host),
             self.port,
             encoded(&self.dbname),
-            self.sslmode.unwrap_or_else(|| default_sslmode(&self.host)).as_str()
+            self.sslmode
+                .unwrap_or_else(|| SslMode::default_for(&self.host))
+                .as_str()
         ));
         if let Some(file) = &self.sslrootcert {
             url.push_str(&format!("&sslrootcert={}", encoded(&file.display().to_string())));
@@ -196,8 +169,8 @@ impl DatabaseConfig {
     #[must_use]
     pub fn verifies_by_default(&self) -> bool {
         match &self.url {
-            Some(url) => with_sslmode(url).expose_secret() != url.expose_secret(),
-            None => self.sslmode.is_none() && default_sslmode(&self.host) == SslMode::VerifyFull,
+            Some(url) => url::verifies_by_default(url),
+            None => self.sslmode.is_none() && SslMode::default_for(&self.host) == SslMode::VerifyFull,
         }
     }
 
@@ -246,6 +219,9 @@ impl DatabaseConfig {
                 return Err(cli.reject(key, "it is empty"));
             }
         }
+        if self.host.contains(',') && !self.host.starts_with('/') {
+            return Err(cli.reject("database.host", SEVERAL_HOSTS));
+        }
         if self.port == 0 {
             return Err(cli.reject("database.port", "0 is not a port"));
         }
@@ -274,14 +250,13 @@ impl DatabaseConfig {
 
     fn passwords(&self) -> Vec<Password> {
         let of_url = |key, url: Option<&SecretString>| {
-            let url = url?.expose_secret();
-            let is_here = is_here(&PgConnectOptions::from_str(url).ok()?);
-            let password = password_of(url)?;
+            let is_here = url::is_here(url?)?;
+            let password = password_of(url?)?;
             Some(Password { key, password, is_here })
         };
         let of_part = |key, password: Option<&SecretString>| {
             let password = password?.expose_secret().to_owned();
-            let is_here = default_sslmode(&self.host) == SslMode::Prefer;
+            let is_here = SslMode::default_for(&self.host) == SslMode::Prefer;
             Some(Password { key, password, is_here })
         };
         let found = match &self.url {
@@ -328,118 +303,4 @@ impl DatabaseConfig {
         }
         Ok(())
     }
-}
-
-/// The user in a URL of PostgreSQL; `None` if it is no such URL. As in the library that connects, a URL without a user names that of the
-/// process.
-fn user_of(url: &SecretString) -> Option<String> {
-    let url = url.expose_secret();
-    let is_postgres = ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
-    let options = is_postgres.then(|| PgConnectOptions::from_str(url).ok()).flatten()?;
-    Some(options.get_username().to_owned())
-}
-
-/// The password in a URL of PostgreSQL: after the user, or as a parameter, which counts as it comes later.
-fn password_of(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let of_user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-    let query = rest.split_once('?').map_or("", |(_, query)| query);
-    let of_query = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("password="))
-        .next_back();
-    of_query.or(of_user.map(|(_, password)| password)).map(decoded)
-}
-
-/// What is wrong with a URL of PostgreSQL, without repeating any of it: it holds a password.
-fn fault_of_url(url: &SecretString) -> Option<&'static str> {
-    let text = url.expose_secret();
-    let Some((_, rest)) = text
-        .split_once("://")
-        .filter(|(scheme, _)| scheme.starts_with("postgres"))
-    else {
-        return Some("it is not a URL of PostgreSQL: it does not begin with postgres://");
-    };
-    // What follows the host begins with one of these, so one of them in a password ends the host there.
-    let after_host = rest
-        .find(['/', '?', '#'])
-        .and_then(|end| rest.get(end..))
-        .unwrap_or_default();
-    let before_at = after_host.split_once('@').map(|(before, _)| before);
-    if before_at.is_some_and(|before| !before.contains('=')) {
-        return Some(
-            "its host ends before the last @: a / ? or # in the user or the password must be written as %2F, %3F or %23, and an @ as %40",
-        );
-    }
-    user_of(url).is_none().then_some(
-        "it is not a URL of PostgreSQL: : / ? # @ and % in the user or the password must be written as %3A %2F %3F %23 %40 and %25",
-    )
-}
-
-/// Between programs of one machine nobody listens. Anywhere else the password and everything that is true about the users would pass in
-/// the clear, or to whoever answers, so that needs the operator's word.
-fn default_sslmode(host: &str) -> SslMode {
-    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
-    let here = host.starts_with('/') || host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback);
-    if here { SslMode::Prefer } else { SslMode::VerifyFull }
-}
-
-/// Whether PostgreSQL is on this machine.
-fn is_here(options: &PgConnectOptions) -> bool {
-    options.get_socket().is_some() || default_sslmode(options.get_host().trim_matches(['[', ']'])) == SslMode::Prefer
-}
-
-/// The same URL, with the default mode for its host where that is not `prefer` and the URL says nothing.
-fn with_sslmode(url: &SecretString) -> SecretString {
-    let text = url.expose_secret();
-    let query = text.split_once('?').map(|(_, query)| query);
-    let is_said = query.is_some_and(|query| {
-        let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
-        names.any(|name| name == "sslmode" || name == "ssl-mode")
-    });
-    let Ok(options) = PgConnectOptions::from_str(text) else {
-        return url.clone();
-    };
-    if is_said || is_here(&options) {
-        return url.clone();
-    }
-    let joint = if query.is_some() { '&' } else { '?' };
-    format!("{text}{joint}sslmode={}", SslMode::VerifyFull.as_str()).into()
-}
-
-/// Percent-encoding of everything outside the unreserved characters of RFC 3986.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .fold(String::with_capacity(text.len()), |mut encoded, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                encoded.push(char::from(byte));
-            } else {
-                // Writing to a String cannot fail.
-                let _infallible = write!(encoded, "%{byte:02X}");
-            }
-            encoded
-        })
-}
-
-/// The reverse; what is no such encoding stays as it is.
-fn decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, following @ ..] = rest {
-        let code = following.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                decoded.push(byte);
-                rest = following.get(2..).unwrap_or_default();
-            }
-            Some(_) | None => {
-                decoded.push(*first);
-                rest = following;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }

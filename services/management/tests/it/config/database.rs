@@ -263,3 +263,40 @@ fn a_database_url_whose_password_is_not_encoded_is_refused_with_what_to_do() {
         load(&[], &[KEY, ("DATABASE_URL", url)], None).expect("valid");
     }
 }
+
+#[test]
+fn a_database_url_is_refused_for_the_part_that_is_wrong() {
+    for (url, named) in [
+        ("postgres://u:hush@h1:5432,h2:5432/d", "several hosts"),
+        ("postgres://u:hush@h1,h2/d", "several hosts"),
+        ("postgres://u:hush@h/d?host=h1,h2", "several hosts"),
+        ("postgres://u:hush@h/d?port=5432,5433", "several hosts"),
+        ("postgres://u:hush@h/d?sslmode=no-verify", "its sslmode is none of"),
+        ("postgres://u:hush@h/d?ssl-mode=maybe", "its sslmode is none of"),
+        ("postgres://u:hush@h:54x/d", "its port is not"),
+        ("postgres://u:hush@h:70000/d", "its port is not"),
+        ("postgres://u:hush@[::1]:0/d", "its port is not"),
+        ("postgres://u:hush@h/d?port=%2B5432", "its port is not"),
+        ("postgres://u:hush@2001:db8::1/d", "in brackets"),
+        ("postgres://u:hush@h/d?hostaddr=h", "its hostaddr is not"),
+        (
+            "postgres://u:hush@h/d?target_session_attrs=read-write",
+            "target_session_attrs is not supported",
+        ),
+        ("postgres://u:hush#a=b@h/d", "its host ends before the last @"),
+    ] {
+        let text = usage(load(&[], &[KEY, ("DATABASE_URL", url)], None));
+        assert!(text.contains(named), "{url}: {text}");
+        assert!(!text.contains("%3A") && !text.contains("hush"), "{url}: {text}");
+    }
+    let text = usage(load(&[], &[KEY, ("DB_HOST", "h1,h2")], None));
+    assert!(text.contains("DB_HOST") && text.contains("several hosts"), "{text}");
+    for url in [
+        "postgres://u:a,b@h:5432/d",
+        "postgres://u:a:b@[2001:db8::1]:5432/d",
+        "postgres://u@h/d?sslmode=VERIFY-FULL&port=5433",
+        "postgres://u@h:/d",
+    ] {
+        load(&[], &[KEY, ("DATABASE_URL", url)], None).expect("valid");
+    }
+}
