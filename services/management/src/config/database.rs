@@ -1,6 +1,7 @@
 //! Where PostgreSQL is.
 
 mod sslmode;
+mod trust;
 mod url;
 
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting, is_placeholder};
 
 pub use sslmode::SslMode;
-use url::{SEVERAL_HOSTS, encoded, fault_of_url, password_of, user_of, with_sslmode};
+use trust::{Trust, VARIABLES};
+use url::{SEVERAL_HOSTS, encoded, fault_of_url, password_of, trust_of, user_of, with_sslmode};
 
 use crate::{ops::sqlstate::is_about_tls, pooler};
 
@@ -58,7 +60,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "database.sslrootcert",
         "DB_SSLROOTCERT",
-        "The CA that signed the certificate of PostgreSQL; without it, the CAs that browsers know",
+        "The CA that signed the certificate of PostgreSQL, beside the CAs that browsers know",
         "a PEM file",
     )
     .replaced_by("database.url"),
@@ -152,9 +154,7 @@ impl DatabaseConfig {
             encoded(host),
             self.port,
             encoded(&self.dbname),
-            self.sslmode
-                .unwrap_or_else(|| SslMode::default_for(&self.host))
-                .as_str()
+            self.mode().as_str()
         ));
         if let Some(file) = &self.sslrootcert {
             url.push_str(&format!("&sslrootcert={}", encoded(&file.display().to_string())));
@@ -163,6 +163,11 @@ impl DatabaseConfig {
             url.push_str(&format!("&host={}", encoded(&self.host)));
         }
         url.into()
+    }
+
+    /// The mode where the parts count.
+    fn mode(&self) -> SslMode {
+        self.sslmode.unwrap_or_else(|| SslMode::default_for(&self.host))
     }
 
     /// Whether nobody chose the mode, and another machine is connected to, so that its certificate is verified.
@@ -207,9 +212,13 @@ impl DatabaseConfig {
                 ));
             }
         }
-        if self.url.is_some() {
-            return Ok(());
+        if self.url.is_none() {
+            self.check_parts(cli)?;
         }
+        self.check_trust(cli)
+    }
+
+    fn check_parts<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
         for (key, value) in [
             ("database.host", &self.host),
             ("database.user", &self.user),
@@ -226,6 +235,33 @@ impl DatabaseConfig {
             return Err(cli.reject("database.port", "0 is not a port"));
         }
         Ok(())
+    }
+
+    /// A CA that would have no effect is refused: whoever gave it thinks that certificates are verified.
+    fn check_trust<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
+        let given = match &self.url {
+            Some(url) => vec![
+                ("database.url", trust_of(url)),
+                ("database.owner_url", self.owner_url.as_ref().and_then(trust_of)),
+            ],
+            None => vec![("database.sslrootcert", self.trust())],
+        };
+        for (key, trust) in given {
+            if let Some(reason) = trust.and_then(|trust| trust.fault()) {
+                return Err(cli.reject(key, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The CA where the parts count.
+    fn trust(&self) -> Option<Trust> {
+        let ca = self.sslrootcert.clone()?;
+        Some(Trust {
+            mode: self.mode(),
+            ca,
+            names: VARIABLES,
+        })
     }
 }
 

@@ -4,15 +4,16 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// How much TLS is asked for (PostgreSQL manual, libpq, "SSL Support").
+/// How much TLS is asked for: the words of libpq (PostgreSQL manual, libpq, "SSL Support") as sqlx understands them, which never uses TLS
+/// with `allow`, and verifies nothing but with the two modes that say so, whether a CA is given or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// None.
     Disable,
-    /// Only if the server insists.
+    /// None either.
     Allow,
-    /// If the server can.
+    /// If the server can, with any certificate.
     Prefer,
     /// Always, with any certificate.
     Require,
@@ -40,6 +41,14 @@ impl SslMode {
             Self::Require => "require",
             Self::VerifyCa => "verify-ca",
             Self::VerifyFull => "verify-full",
+        }
+    }
+
+    /// Whether the certificate of the server is verified.
+    pub(super) fn verifies(self) -> bool {
+        match self {
+            Self::Disable | Self::Allow | Self::Prefer | Self::Require => false,
+            Self::VerifyCa | Self::VerifyFull => true,
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::sslmode::SslMode;
+use super::trust::{PARAMETERS, Trust};
 
 /// What is wrong with several hosts, wherever they are given.
 pub(super) const SEVERAL_HOSTS: &str = "it names several hosts, and one is taken: give a name, or the address of a proxy, that always leads to the primary";
@@ -20,6 +22,8 @@ const NO_SESSION_ATTRS: &str = "target_session_attrs is not supported, take it o
 
 /// The names of the parameter that asks for TLS.
 const SSLMODE: [&str; 2] = ["sslmode", "ssl-mode"];
+/// Those of the parameter that names a CA.
+const SSLROOTCERT: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
 
 /// What is wrong with a URL of PostgreSQL, without repeating any of it: it holds a password.
 pub(super) fn fault_of_url(url: &SecretString) -> Option<&'static str> {
@@ -117,6 +121,22 @@ pub(super) fn is_here(url: &SecretString) -> Option<bool> {
 /// Whether the URL says nothing of TLS, and leads to another machine, so that its certificate is verified.
 pub(super) fn verifies_by_default(url: &SecretString) -> bool {
     parameter(url.expose_secret(), &SSLMODE).is_none() && is_here(url) == Some(false)
+}
+
+/// The CA that the URL names, with the mode that it asks for.
+pub(super) fn trust_of(url: &SecretString) -> Option<Trust> {
+    let ca = PathBuf::from(parameter(url.expose_secret(), &SSLROOTCERT)?);
+    let said = parameter(url.expose_secret(), &SSLMODE).and_then(|word| SslMode::of_word(&word));
+    let by_default = if verifies_by_default(url) {
+        SslMode::VerifyFull
+    } else {
+        SslMode::Prefer
+    };
+    Some(Trust {
+        mode: said.unwrap_or(by_default),
+        ca,
+        names: PARAMETERS,
+    })
 }
 
 /// The same URL, with the default mode for its host where that is not `prefer` and the URL says nothing.

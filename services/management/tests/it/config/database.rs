@@ -300,3 +300,43 @@ fn a_database_url_is_refused_for_the_part_that_is_wrong() {
         load(&[], &[KEY, ("DATABASE_URL", url)], None).expect("valid");
     }
 }
+
+#[test]
+fn a_ca_is_refused_where_no_certificate_is_verified() {
+    let there = ("DB_HOST", "db.example.org");
+    let ca = ("DB_SSLROOTCERT", "/etc/ca.pem");
+    for mode in ["disable", "allow", "prefer", "require"] {
+        let text = usage(load(&[], &[KEY, there, ca, ("DB_SSLMODE", mode)], None));
+        assert!(
+            text.contains(&format!("DB_SSLMODE is {mode}")) && text.contains("set DB_SSLMODE to verify-full"),
+            "{text}"
+        );
+    }
+    let here = usage(load(&[], &[KEY, ca], None));
+    assert!(here.contains("DB_SSLMODE is prefer"), "{here}");
+    for (url, mode) in [
+        (
+            "postgres://u:hush@h/d?sslmode=require&sslrootcert=/etc/ca.pem",
+            "require",
+        ),
+        ("postgres://u:hush@h/d?ssl-ca=/etc/ca.pem&ssl-mode=Require", "require"),
+        ("postgres://u:hush@localhost/d?sslrootcert=/etc/ca.pem", "prefer"),
+    ] {
+        let text = usage(load(&[], &[KEY, ("DATABASE_URL", url)], None));
+        assert!(
+            text.contains(&format!("sslmode is {mode}")) && text.contains("set sslmode to verify-full"),
+            "{text}"
+        );
+        assert!(!text.contains("hush"), "{text}");
+        let owner = [
+            KEY,
+            ("DATABASE_URL", "postgres://service@h/d"),
+            ("DATABASE_OWNER_URL", url),
+        ];
+        let text = usage(load(&[], &owner, None));
+        assert!(
+            text.contains("DATABASE_OWNER_URL") && text.contains("verify-full"),
+            "{text}"
+        );
+    }
+}
