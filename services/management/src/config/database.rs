@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting, is_placeholder};
 
 pub use sslmode::SslMode;
-use trust::{Trust, VARIABLES};
-use url::{SEVERAL_HOSTS, encoded, fault_of_url, password_of, trust_of, user_of, with_sslmode};
+use trust::{Trust, VARIABLES, is_system};
+use url::{SEVERAL_HOSTS, encoded, fault_of_url, for_library, password_of, trust_of, user_of};
 
 use crate::{ops::sqlstate::is_about_tls, pooler};
 
@@ -61,7 +61,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "database.sslrootcert",
         "DB_SSLROOTCERT",
         "The CA that signed the certificate of PostgreSQL, beside the CAs that browsers know",
-        "a PEM file",
+        "a PEM file, or system for the CAs that browsers know",
     )
     .replaced_by("database.url"),
     Setting::new(
@@ -108,7 +108,7 @@ pub struct DatabaseConfig {
     pub dbname: String,
     /// DB_SSLMODE; `None`: `prefer` where PostgreSQL is on this machine, `verify-full` elsewhere.
     pub sslmode: Option<SslMode>,
-    /// DB_SSLROOTCERT.
+    /// DB_SSLROOTCERT: a PEM file, or `system`.
     pub sslrootcert: Option<PathBuf>,
     /// DATABASE_OWNER_URL, or the file named by DATABASE_OWNER_URL_FILE: the owner's connection where `url` is given.
     #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
@@ -125,7 +125,7 @@ impl DatabaseConfig {
     #[must_use]
     pub fn connection_url(&self) -> SecretString {
         match &self.url {
-            Some(url) => with_sslmode(url),
+            Some(url) => for_library(url),
             None => self.composed(&self.user, self.password.as_ref()),
         }
     }
@@ -134,7 +134,7 @@ impl DatabaseConfig {
     #[must_use]
     pub fn owner_connection_url(&self) -> Option<SecretString> {
         if self.url.is_some() {
-            return self.owner_url.as_ref().map(with_sslmode);
+            return self.owner_url.as_ref().map(for_library);
         }
         let user = self.owner_user.as_deref()?;
         Some(self.composed(user, self.owner_password.as_ref()))
@@ -156,7 +156,7 @@ impl DatabaseConfig {
             encoded(&self.dbname),
             self.mode().as_str()
         ));
-        if let Some(file) = &self.sslrootcert {
+        if let Some(file) = self.sslrootcert.as_deref().filter(|file| !is_system(file)) {
             url.push_str(&format!("&sslrootcert={}", encoded(&file.display().to_string())));
         }
         if !is_plain {
@@ -237,7 +237,8 @@ impl DatabaseConfig {
         Ok(())
     }
 
-    /// A CA that would have no effect is refused: whoever gave it thinks that certificates are verified.
+    /// A CA that would have no effect is refused: whoever gave it thinks that certificates are verified. So is one that cannot be read,
+    /// which otherwise shows half a minute later, without its name.
     fn check_trust<S>(&self, cli: &Cli<S>) -> Result<(), ConfigError> {
         let given = match &self.url {
             Some(url) => vec![

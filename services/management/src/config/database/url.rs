@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::sslmode::SslMode;
-use super::trust::{PARAMETERS, Trust};
+use super::trust::{PARAMETERS, Trust, is_system};
 
 /// What is wrong with several hosts, wherever they are given.
 pub(super) const SEVERAL_HOSTS: &str = "it names several hosts, and one is taken: give a name, or the address of a proxy, that always leads to the primary";
@@ -139,14 +139,35 @@ pub(super) fn trust_of(url: &SecretString) -> Option<Trust> {
     })
 }
 
-/// The same URL, with the default mode for its host where that is not `prefer` and the URL says nothing.
-pub(super) fn with_sslmode(url: &SecretString) -> SecretString {
-    if !verifies_by_default(url) {
-        return url.clone();
+/// The same URL as the library must have it: with the default mode for its host where that is not `prefer` and the URL says nothing, and
+/// without a CA that is no file.
+pub(super) fn for_library(url: &SecretString) -> SecretString {
+    let mut text = url.expose_secret().to_owned();
+    if parameter(&text, &SSLROOTCERT).is_some_and(|ca| is_system(Path::new(&ca))) {
+        text = without(&text, &SSLROOTCERT);
     }
-    let text = url.expose_secret();
-    let joint = if text.contains('?') { '&' } else { '?' };
-    format!("{text}{joint}sslmode={}", SslMode::VerifyFull.as_str()).into()
+    if verifies_by_default(url) {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str("sslmode=");
+        text.push_str(SslMode::VerifyFull.as_str());
+    }
+    text.into()
+}
+
+/// The same URL without the parameters of these names.
+fn without(url: &str, names: &[&str]) -> String {
+    let Some((before, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let is_kept = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or(pair);
+        !names.contains(&decoded(name).as_str())
+    };
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
+    if kept.is_empty() {
+        return before.to_owned();
+    }
+    format!("{before}?{}", kept.join("&"))
 }
 
 /// The parameters of a URL, decoded, in their order.

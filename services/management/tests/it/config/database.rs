@@ -1,11 +1,21 @@
 //! How the database is reached.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use secrecy::ExposeSecret as _;
+use vpnmanager_management::pki::Pki;
 
 use super::{KEY, load, usage};
+
+/// A file with a CA.
+fn ca_in(folder: &Path) -> String {
+    let pki = Pki::load_or_create(&folder.join("pki")).expect("an authority");
+    let path = folder.join("ca of ours.pem");
+    std::fs::write(&path, pki.ca_pem()).expect("written");
+    path.to_str().expect("UTF-8").to_owned()
+}
 
 #[test]
 fn the_owner_of_the_tables_is_another_role_at_the_same_place() {
@@ -103,9 +113,11 @@ fn a_database_elsewhere_is_verified_unless_the_operator_says_otherwise() {
             );
         }
     }
-    let (found, _) = url(&[("DB_HOST", "db.example.org"), ("DB_SSLROOTCERT", "/etc/ca of ours.pem")]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = ca_in(folder.path());
+    let (found, _) = url(&[("DB_HOST", "db.example.org"), ("DB_SSLROOTCERT", ca.as_str())]);
     assert!(
-        found.ends_with("?sslmode=verify-full&sslrootcert=%2Fetc%2Fca%20of%20ours.pem"),
+        found.contains("?sslmode=verify-full&sslrootcert=%2F") && found.ends_with("%2Fca%20of%20ours.pem"),
         "{found}"
     );
 
@@ -339,4 +351,68 @@ fn a_ca_is_refused_where_no_certificate_is_verified() {
             "{text}"
         );
     }
+}
+
+/// The library would read it at the first connection, and say only that there is no such file.
+#[test]
+fn a_ca_that_cannot_be_read_is_named_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(path("empty.pem"), "no certificate\n").expect("written");
+    for (name, cause) in [
+        ("absent.pem", "No such file or directory"),
+        ("empty.pem", "it holds no certificate"),
+    ] {
+        let ca = path(name);
+        let there = ("DB_HOST", "db.example.org");
+        let text = usage(load(&[], &[KEY, there, ("DB_SSLROOTCERT", ca.as_str())], None));
+        assert!(
+            text.contains(&format!("DB_SSLROOTCERT names {ca}")) && text.contains(cause),
+            "{text}"
+        );
+        let url = format!("postgres://u:hush@h/d?sslrootcert={ca}");
+        let text = usage(load(&[], &[KEY, ("DATABASE_URL", url.as_str())], None));
+        assert!(
+            text.contains(&format!("sslrootcert names {ca}")) && text.contains(cause) && !text.contains("hush"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn system_stands_for_no_file_and_goes_with_the_whole_verification_only() {
+    let url = |env: &[(&str, &str)]| {
+        let config = load(&[], &[&[KEY], env].concat(), None).expect("valid");
+        config.database.connection_url().expose_secret().to_owned()
+    };
+    let (there, system) = (("DB_HOST", "db.example.org"), ("DB_SSLROOTCERT", "system"));
+    assert_eq!(
+        url(&[there, system]),
+        "postgres://vpnmanager@db.example.org:5432/vpnmanager?sslmode=verify-full"
+    );
+    for (given, expected) in [
+        (
+            "postgres://u@h/d?sslrootcert=system",
+            "postgres://u@h/d?sslmode=verify-full",
+        ),
+        (
+            "postgres://u@h/d?sslmode=verify-full&sslrootcert=system&application_name=a",
+            "postgres://u@h/d?sslmode=verify-full&application_name=a",
+        ),
+    ] {
+        assert_eq!(url(&[("DATABASE_URL", given)]), expected);
+    }
+    for mode in ["require", "verify-ca"] {
+        let text = usage(load(&[], &[KEY, there, system, ("DB_SSLMODE", mode)], None));
+        assert!(
+            text.contains(&format!("DB_SSLROOTCERT is system and DB_SSLMODE is {mode}")),
+            "{text}"
+        );
+    }
+    let given = ("DATABASE_URL", "postgres://u@localhost/d?sslrootcert=system");
+    let text = usage(load(&[], &[KEY, given], None));
+    assert!(
+        text.contains("sslrootcert is system and sslmode is prefer: set sslmode to verify-full"),
+        "{text}"
+    );
 }
