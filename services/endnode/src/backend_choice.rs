@@ -35,6 +35,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 ipv6: config.public_host.as_ref().is_some_and(is_ipv6),
                 ca: dir.ca(),
                 certificate: dir.certificate(),
+                key: dir.key(),
                 tls_crypt_v2: dir.tls_crypt_v2(),
             };
             let external = ExternalOpenVpn {

@@ -16,7 +16,7 @@ use vpnmanager_nats::ids::CommonName;
 use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
-    lint::{Expected, Finding, LintedConf, Severity},
+    lint::{Expected, Finding, LintedConf, Release, Running, Severity},
     process::{Launch, LogKeeper, Phase, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
@@ -149,6 +149,15 @@ impl OpenVpnBackend {
         self.conf.as_ref().map(LintedConf::findings).unwrap_or_default()
     }
 
+    /// The check of the operator's configuration needs to know which OpenVPN runs with it.
+    fn note(&self, overview: &Overview) {
+        if let Some(conf) = &self.conf {
+            conf.note(Running {
+                release: overview.version.as_deref().and_then(Release::parse),
+            });
+        }
+    }
+
     /// The state of the management connection, now and as it changes.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.control.link()
@@ -256,6 +265,9 @@ impl VpnBackend for OpenVpnBackend {
         let asked = self.control.overview().await;
         let link = self.control.link().borrow().clone();
         let health = health_of(process.as_ref(), asked.as_ref().ok(), &link);
+        if let Ok(overview) = &asked {
+            self.note(overview);
+        }
         let findings = self.findings();
         let remarks = self.remarks(process.as_ref(), asked.as_ref().ok(), &findings);
         let detail = if health.detail.is_empty() {

@@ -174,6 +174,7 @@ impl Fleet {
             ipv6: false,
             ca: conf.ca.as_path().to_owned(),
             certificate: conf.cert.as_path().to_owned(),
+            key: conf.key.as_path().to_owned(),
             tls_crypt_v2: conf.tls_crypt_v2.as_path().to_owned(),
         }
     }

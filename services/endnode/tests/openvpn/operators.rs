@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use vpnmanager_endnode::openvpn::lint::{Severity, lint};
+use vpnmanager_endnode::openvpn::lint::{Running, Severity, lint};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{binaries, ping, process::Process, wait};
 
@@ -31,7 +31,15 @@ impl Place {
         let fleet = Fleet::build(Protocol::Udp).await?;
         fs::create_dir(fleet.dir().join("run")).expect("made");
         fs::create_dir(fleet.dir().join("jail")).expect("made");
-        fs::write(fleet.managed.dir.join("other.crt"), Pki::new().ca).expect("written");
+        let other = Pki::new();
+        let server = other.server("node-1.another-fleet");
+        for (name, text) in [
+            ("other.crt", &other.ca),
+            ("server.crt", &server.certificate),
+            ("server.key", &server.key),
+        ] {
+            fs::write(fleet.managed.dir.join(name), text).expect("written");
+        }
         let key = Command::new("openvpn")
             .args(["--genkey", "secret"])
             .arg(fleet.managed.dir.join("ta.key"))
@@ -75,7 +83,7 @@ impl Place {
 
     fn errors(&self, conf: &str) -> Vec<String> {
         fs::write(self.conf_file(), conf).expect("written");
-        let findings = lint(&self.conf_file(), &self.fleet.expected());
+        let findings = lint(&self.conf_file(), &self.fleet.expected(), &Running::default());
         let errors = findings
             .into_iter()
             .filter(|finding| finding.severity == Severity::Error);
@@ -94,6 +102,11 @@ async fn what_is_called_an_error_keeps_a_real_client_out() {
         format!("{}\nchroot {}", place.good, place.fleet.dir().join("jail").display()),
         format!("{}\nx509-username-field emailAddress", place.good),
         format!("{}\nca {dir}/other.crt", place.good),
+        format!("{}\nkey {dir}/server.key", place.good),
+        format!("{}\nkey {dir}/none.key", place.good),
+        format!("{}\ncert {dir}/server.crt\nkey {dir}/server.key", place.good),
+        place.good.replace("dev tun\n", ""),
+        place.good.replace(&format!("key {dir}/node.key\n"), ""),
         format!("{}\nverify-x509-name alice name", place.good),
         format!("{}\nremote-cert-tls server", place.good),
         format!("{}\ndata-ciphers AES-128-CBC", place.good),

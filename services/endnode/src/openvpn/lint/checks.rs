@@ -9,13 +9,16 @@ use super::{
     directives::Directives,
     expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
+    keys::{check_dh, check_keys},
     parameters::check_parameters,
+    running::Running,
     traffic::check_traffic,
     way_in::{check_way_in, protocol_of},
 };
 
-/// Checks a file, and those that it includes, against what the agent and the users' profiles rely on.
-pub fn lint(conf_file: &Path, expected: &Expected) -> Vec<Finding> {
+/// Checks a file, and those that it includes, against what the agent and the users' profiles rely on, and what the OpenVPN that runs
+/// with it takes.
+pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Finding> {
     let conf = Directives::read(conf_file);
     let refusals = conf.refusals.iter();
     let mut findings: Vec<Finding> = refusals
@@ -26,6 +29,8 @@ pub fn lint(conf_file: &Path, expected: &Expected) -> Vec<Finding> {
     check_reach(&conf, &expected.allow_dir, &mut findings);
     check_management(&conf, &expected.control_socket, &mut findings);
     check_way_in(&conf, expected, &mut findings);
+    check_keys(&conf, expected, &mut findings);
+    check_dh(&conf, running.release, &mut findings);
     check_traffic(&conf, &mut findings);
     check_cutting(&conf, &mut findings);
     check_comfort(&conf, &mut findings);

@@ -21,6 +21,8 @@ pub struct Expected {
     pub ca: PathBuf,
     /// The node's certificate.
     pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
     /// The fleet's tls-crypt-v2 server key.
     pub tls_crypt_v2: PathBuf,
 }

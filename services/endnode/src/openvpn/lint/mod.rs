@@ -5,7 +5,9 @@ mod checks;
 mod directives;
 mod expected;
 mod finding;
+mod keys;
 mod parameters;
+mod running;
 mod traffic;
 mod watch;
 mod way_in;
@@ -15,6 +17,7 @@ pub use self::{
     checks::lint,
     expected::Expected,
     finding::{Finding, Severity},
+    running::{Release, Running},
     watch::LintedConf,
     words::{BadLine, words},
 };

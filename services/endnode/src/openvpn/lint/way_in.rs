@@ -1,12 +1,11 @@
-//! Whether anybody gets in at all: the profiles of users are made for a server with these keys, behind this port.
+//! Whether anybody gets in at all: the profiles of users are made for such a server, behind this port.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use vpnmanager_nats::commands::Protocol;
-use x509_parser::pem::Pem;
 
 use super::{
-    directives::{Directives, Source},
+    directives::Directives,
     expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
 };
@@ -16,7 +15,6 @@ const CIPHERS: [&str; 2] = ["AES-256-GCM", "CHACHA20-POLY1305"];
 
 pub(super) fn check_way_in(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
     check_endpoint(conf, expected, findings);
-    check_keys(conf, expected, findings);
     check_names(conf, expected, findings);
     check_passwords(conf, findings);
     check_tunnel(conf, findings);
@@ -121,38 +119,6 @@ fn check_endpoint(conf: &Directives, expected: &Expected, findings: &mut Vec<Fin
     }
 }
 
-fn check_keys(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
-    let files = [
-        ("ca", &expected.ca, "no certificate of this fleet is accepted"),
-        ("cert", &expected.certificate, "clients accept no other certificate"),
-    ];
-    for (name, file, why) in files {
-        let missing = || error(format!("set `{name} {}`: {why}", file.display()));
-        match conf.source(name) {
-            // The certificates may be elsewhere, where they cannot be read.
-            None if conf.has("pkcs12") || (name == "ca" && conf.has("capath")) => {
-                findings.push(warning(format!(
-                    "whether `{name}` is the fleet's cannot be seen: {why} otherwise"
-                )));
-            }
-            None => findings.push(missing()),
-            Some(source) if !holds_certificate(&text_of(&source), &read(file)) => findings.push(missing()),
-            Some(_) => {}
-        }
-    }
-    let has_key = conf
-        .source("tls-crypt-v2")
-        .is_some_and(|source| without_blanks(&text_of(&source)) == without_blanks(&read(&expected.tls_crypt_v2)));
-    if !has_key {
-        let instead = ["tls-auth", "tls-crypt"].into_iter().find(|name| conf.has(name));
-        let instead = instead.map_or_else(String::new, |name| format!(" (`{name}` is no substitute)"));
-        findings.push(error(format!(
-            "set `tls-crypt-v2 {}`{instead}: no profile is heard without it",
-            expected.tls_crypt_v2.display()
-        )));
-    }
-}
-
 /// By which name a client is looked up, and where.
 fn check_names(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
     if let Some(field) = conf
@@ -226,6 +192,9 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
             "add `server`, with a network: this is no server for several clients",
         ));
     }
+    if !conf.has("dev") {
+        findings.push(error("add `dev tun`: OpenVPN needs a device to start"));
+    }
     let ciphers = conf.argument("data-ciphers").or_else(|| conf.argument("ncp-ciphers"));
     let fits = |list: &str| {
         list.split(':').any(|name| {
@@ -242,32 +211,4 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
             CIPHERS.join(":")
         )));
     }
-}
-
-fn text_of(source: &Source) -> String {
-    match source {
-        Source::Inline(text) => text.clone(),
-        Source::File(path) => read(path),
-    }
-}
-
-/// What cannot be read holds nothing that fits.
-fn read(file: &Path) -> String {
-    fs::read(file).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Whether the first certificate of `wanted` is among those of `text`.
-fn holds_certificate(text: &str, wanted: &str) -> bool {
-    let certificates = |text: &str| -> Vec<Vec<u8>> {
-        let found = Pem::iter_from_buffer(text.as_bytes()).filter_map(Result::ok);
-        found.map(|pem| pem.contents).collect()
-    };
-    let present = certificates(text);
-    certificates(wanted)
-        .first()
-        .is_some_and(|wanted| present.contains(wanted))
-}
-
-fn without_blanks(text: &str) -> String {
-    text.split_whitespace().collect()
 }

@@ -1,13 +1,14 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::*;
-use crate::openvpn::lint::Severity;
+use crate::openvpn::lint::{Release, Severity};
 
 const GOOD: &str = "
     # the operator's own
     port 1194
     proto udp
     multihome
+    dev tun
     server 10.8.0.0 255.255.255.0
     ca ca.crt
     cert node.crt   # written by the agent
@@ -34,18 +35,23 @@ struct Place {
 }
 
 fn certificate(name: &str) -> String {
-    let key = rcgen::KeyPair::generate().expect("a key");
+    certificate_for(name, &rcgen::KeyPair::generate().expect("a key"))
+}
+
+fn certificate_for(name: &str, key: &rcgen::KeyPair) -> String {
     let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
-    params.self_signed(&key).expect("a certificate").pem()
+    params.self_signed(key).expect("a certificate").pem()
 }
 
 impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name);
+        let key = rcgen::KeyPair::generate().expect("a key");
         for (name, text) in [
             ("ca.crt", certificate("ca")),
-            ("node.crt", certificate("node")),
+            ("node.crt", certificate_for("node", &key)),
+            ("node.key", key.serialize_pem()),
             ("v2.key", "-----BEGIN x-----\nabc=\n".to_owned()),
         ] {
             fs::write(at(name), text).expect("written");
@@ -62,6 +68,7 @@ impl Place {
             ipv6: false,
             ca: at("ca.crt"),
             certificate: at("node.crt"),
+            key: at("node.key"),
             tls_crypt_v2: at("v2.key"),
         };
         Self { dir, expected }
@@ -72,9 +79,17 @@ impl Place {
     }
 
     fn findings(&self, text: &str) -> Vec<Finding> {
+        self.findings_of("", text)
+    }
+
+    /// What is found for an OpenVPN of this release, where it is one.
+    fn findings_of(&self, release: &str, text: &str) -> Vec<Finding> {
         let file = self.path("server.conf");
         fs::write(&file, text).expect("written");
-        lint(&file, &self.expected)
+        let running = Running {
+            release: Release::parse(release),
+        };
+        lint(&file, &self.expected, &running)
     }
 
     /// What is found in the good file with these lines added.
@@ -139,7 +154,9 @@ fn each_needed_directive_is_missed() {
         ("ccd-exclusive", "add `ccd-exclusive`"),
         ("client-config-dir", "add `client-config-dir "),
         ("management", "set `management "),
+        ("dev", "add `dev tun`"),
         ("server", "add `server`"),
+        ("key", "set `key "),
         ("ca", "set `ca "),
         ("cert", "set `cert "),
         ("tls-crypt-v2", "set `tls-crypt-v2 "),
@@ -174,6 +191,9 @@ fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
         "ca other/ca.crt",
         "ca none.crt",
         "cert other/ca.crt",
+        "key none.key",
+        "key ca.crt",
+        "<key>\n</key>",
         "proto tcp",
         "local 127.0.0.1",
         "remote-cert-tls server",
@@ -223,6 +243,74 @@ fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
     fs::remove_dir(place.path("my vpn")).expect("removed");
     let found = place.findings(GOOD);
     assert!(found[0].message.starts_with("make the folder "), "{found:?}");
+}
+
+#[test]
+fn a_key_that_is_not_the_certificates_is_an_error_wherever_it_stands() {
+    let place = Place::new();
+    let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
+    fs::write(place.path("other.key"), &other).expect("written");
+    for lines in ["key other.key", &format!("<key>\n{other}</key>")] {
+        let found = place.with(lines);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Error, "{found:?}");
+        let mends = format!("set `key {}`", place.path("node.key").display());
+        assert!(found[0].message.starts_with(&mends), "{found:?}");
+    }
+    // A pair of another authority fits together, and no client accepts it.
+    let key = rcgen::KeyPair::generate().expect("a key");
+    fs::write(place.path("pair.crt"), certificate_for("pair", &key)).expect("written");
+    fs::write(place.path("pair.key"), key.serialize_pem()).expect("written");
+    assert_eq!(place.with("cert pair.crt\nkey pair.key").len(), 2);
+
+    let own = fs::read_to_string(place.path("node.key")).expect("read");
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    for text in [own.clone(), format!("{parameters}{own}")] {
+        assert_eq!(place.with(&format!("<key>\n{text}</key>")), []);
+    }
+}
+
+#[test]
+fn of_a_key_with_a_passphrase_nothing_is_seen() {
+    let place = Place::new();
+    for (begin, end) in [
+        (
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+            "-----END ENCRYPTED PRIVATE KEY-----",
+        ),
+        (
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n",
+            "-----END EC PRIVATE KEY-----",
+        ),
+    ] {
+        let found = place.with(&format!("<key>\n{begin}\nAAAA\n{end}\n</key>"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+        assert!(found[0].message.contains("passphrase"), "{found:?}");
+    }
+}
+
+#[test]
+fn without_dh_only_a_release_that_needs_none_starts() {
+    let place = Place::new();
+    let text = GOOD.replace("<dh>\n    duplicate-cn\n    </dh>\n", "");
+    assert!(!text.contains("dh"));
+    for (release, severity) in [
+        ("2.5.9", Some(Severity::Error)),
+        ("2.6.14", Some(Severity::Error)),
+        ("2.7.0", None),
+        ("2.10.0", None),
+        ("", Some(Severity::Warning)),
+    ] {
+        let found = place.findings_of(release, &text);
+        let severities: Vec<Severity> = found.iter().map(|finding| finding.severity).collect();
+        assert_eq!(
+            severities,
+            severity.into_iter().collect::<Vec<_>>(),
+            "{release}: {found:?}"
+        );
+        assert_eq!(place.findings_of(release, &format!("{text}\ndh none\n")), []);
+    }
 }
 
 #[test]
