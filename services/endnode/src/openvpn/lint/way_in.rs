@@ -156,14 +156,44 @@ fn check_names(conf: &Directives, expected: &Expected, findings: &mut Vec<Findin
     }
 }
 
+/// Parts of the names of plugins that ask for a password: openvpn-plugin-auth-pam, openvpn-auth-ldap, radiusplugin, openvpn-otp,
+/// duo_openvpn, defer-okta.
+const ASKING_PLUGINS: [&str; 6] = ["auth", "ldap", "radiusplugin", "openvpn-otp", "duo_openvpn", "okta"];
+/// A plugin of OpenVPN itself that asks for nothing.
+const QUIET_PLUGIN: &str = "down-root";
+
 fn check_passwords(conf: &Directives, findings: &mut Vec<Finding>) {
-    let asks = |line: &[String]| line.first().is_some_and(|path| path.contains("auth"));
-    let asks = conf.has("auth-user-pass-verify") || conf.each("plugin").any(asks);
-    if asks && !conf.has("auth-user-pass-optional") {
-        findings.push(error(
-            "remove `auth-user-pass-verify` and plugins that ask for a password: profiles have none, and nobody gets in",
-        ));
+    if conf.has("auth-user-pass-verify") {
+        findings.push(asks_for_password(conf, "`auth-user-pass-verify`"));
     }
+    for path in conf.each("plugin").filter_map(<[String]>::first) {
+        let file = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        if ASKING_PLUGINS.iter().any(|part| file.contains(part)) {
+            findings.push(asks_for_password(conf, &format!("`plugin {path}`")));
+        } else if !file.contains(QUIET_PLUGIN) {
+            findings.push(warning(format!(
+                "remove `plugin {path}` if it asks for a password: profiles have none, and nobody would get in"
+            )));
+        }
+    }
+    check_scripts(conf, findings);
+}
+
+/// `auth-user-pass-optional` lets a client come without a password; OpenVPN still asks with an empty name (`verify_user_pass` of its
+/// ssl_verify.c).
+fn asks_for_password(conf: &Directives, what: &str) -> Finding {
+    if conf.has("auth-user-pass-optional") {
+        warning(format!(
+            "remove {what}: in spite of `auth-user-pass-optional` it is asked about each client, with an empty name, and nobody gets in unless it accepts that"
+        ))
+    } else {
+        error(format!(
+            "remove {what}: scripts and plugins like it ask for a password, profiles have none, and nobody gets in"
+        ))
+    }
+}
+
+fn check_scripts(conf: &Directives, findings: &mut Vec<Finding>) {
     for name in [
         "tls-verify",
         "tls-crypt-v2-verify",
