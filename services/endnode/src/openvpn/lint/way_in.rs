@@ -209,7 +209,6 @@ fn check_scripts(conf: &Directives, findings: &mut Vec<Finding>) {
 }
 
 fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
-    let is_server = conf.has("server") || conf.argument("mode").is_some_and(|mode| mode == "server");
     if conf.has("server-bridge")
         || conf
             .argument("dev-type")
@@ -217,9 +216,9 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
             .is_some_and(|dev| dev.starts_with("tap"))
     {
         findings.push(error("set `dev tun` and `server`: profiles have no `dev tap`"));
-    } else if !is_server {
+    } else if !is_server(conf) {
         findings.push(error(
-            "add `server`, with a network: this is no server for several clients",
+            "add `server` or `server-ipv6`, with a network: this is no server for several clients",
         ));
     }
     if !conf.has("dev") {
@@ -241,4 +240,10 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
             CIPHERS.join(":")
         )));
     }
+}
+
+/// Each of the three makes a server for several clients (`helper_client_server` of OpenVPN's helper.c). Nothing of ours needs an IPv4
+/// network inside the tunnel: the allow-list goes by names, and sessions are ended by their numbers.
+fn is_server(conf: &Directives) -> bool {
+    conf.has("server") || conf.has("server-ipv6") || conf.argument("mode") == Some("server")
 }

@@ -155,7 +155,7 @@ fn each_needed_directive_is_missed() {
         ("client-config-dir", "add `client-config-dir "),
         ("management", "set `management "),
         ("dev", "add `dev tun`"),
-        ("server", "add `server`"),
+        ("server", "add `server` or `server-ipv6`"),
         ("key", "set `key "),
         ("ca", "set `ca "),
         ("cert", "set `cert "),
@@ -396,6 +396,20 @@ fn a_server_whose_profiles_name_an_ipv6_address_listens_there() {
     place.expected.ipv6 = true;
     assert_eq!(place.findings(GOOD).len(), 1);
     assert_eq!(place.with("proto udp6"), []);
+}
+
+#[test]
+fn a_network_of_either_family_makes_a_server() {
+    let place = Place::new();
+    let server = "server 10.8.0.0 255.255.255.0";
+    for lines in [
+        "server-ipv6 fd00:8::/64",
+        "server 10.8.0.0 255.255.255.0\nserver-ipv6 fd00:8::/64",
+        "mode server\ntls-server",
+    ] {
+        assert_eq!(place.findings(&GOOD.replace(server, lines)), [], "with {lines}");
+    }
+    assert_eq!(place.findings(&GOOD.replace(server, "mode p2p")).len(), 1);
 }
 
 #[test]
