@@ -11,7 +11,7 @@ use super::{
     finding::{Finding, error, warning},
     keys::{check_dh, check_keys},
     parameters::check_parameters,
-    running::Running,
+    running::{Release, Running},
     traffic::check_traffic,
     way_in::{check_way_in, protocol_of},
 };
@@ -33,6 +33,7 @@ pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Fin
     check_dh(&conf, running.release, &mut findings);
     check_traffic(&conf, &mut findings);
     check_cutting(&conf, &mut findings);
+    check_exit_notice(&conf, running.release, &mut findings);
     check_comfort(&conf, &mut findings);
     findings
 }
@@ -129,6 +130,26 @@ fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Over TCP a client sees the end of its connection: OpenVPN from this release on ignores the option there, and earlier ones refuse it.
+const IGNORES_EXIT_NOTICE: Release = Release::new(2, 6);
+
+fn check_exit_notice(conf: &Directives, release: Option<Release>, findings: &mut Vec<Finding>) {
+    let times = conf.argument("explicit-exit-notify");
+    match protocol_of(conf) {
+        Protocol::Udp if times != Some("2") => findings.push(warning(
+            "set `explicit-exit-notify 2`: clients then move to their next node at once when this one stops",
+        )),
+        Protocol::Tcp if conf.has("explicit-exit-notify") && times != Some("0") => {
+            let refuses = release.is_some_and(|release| release < IGNORES_EXIT_NOTICE);
+            let finding = if refuses { error } else { warning };
+            findings.push(finding(
+                "remove `explicit-exit-notify`: over TCP OpenVPN 2.5 does not start because of it, and 2.6 and newer ignore it",
+            ));
+        }
+        Protocol::Udp | Protocol::Tcp => {}
+    }
+}
+
 /// In seconds, pushed to clients: after 7 s of silence and 3 s for one more try they reach their next node within 13 s.
 const LONGEST_SILENCE: u64 = 8;
 
@@ -137,11 +158,6 @@ fn check_comfort(conf: &Directives, findings: &mut Vec<Finding>) {
     if silence.is_none_or(|seconds: u64| seconds > LONGEST_SILENCE) {
         findings.push(warning(
             "set `keepalive 1 7`: clients then move to their next node within 13 s when this one dies",
-        ));
-    }
-    if protocol_of(conf) == Protocol::Udp && conf.argument("explicit-exit-notify") != Some("2") {
-        findings.push(warning(
-            "set `explicit-exit-notify 2`: clients then move to their next node at once when this one stops",
         ));
     }
     if conf

@@ -413,13 +413,28 @@ fn a_network_of_either_family_makes_a_server() {
 }
 
 #[test]
-fn over_tcp_no_exit_notification_is_asked_for() {
+fn over_tcp_an_exit_notification_is_not_asked_for_and_an_old_release_refuses_it() {
     let mut place = Place::new();
     place.expected.protocol = Protocol::Tcp;
-    let text = GOOD
-        .replace("proto udp", "proto tcp-server")
-        .replace("explicit-exit-notify 2", "");
-    assert_eq!(place.findings(&text), []);
+    let text = GOOD.replace("proto udp", "proto tcp-server");
+    for absent in ["", "explicit-exit-notify 0"] {
+        assert_eq!(place.findings(&text.replace("explicit-exit-notify 2", absent)), []);
+    }
+    for (release, severity) in [
+        ("2.5.9", Severity::Error),
+        ("2.6.14", Severity::Warning),
+        ("", Severity::Warning),
+    ] {
+        for present in ["explicit-exit-notify 2", "explicit-exit-notify"] {
+            let found = place.findings_of(release, &text.replace("explicit-exit-notify 2", present));
+            assert_eq!(found.len(), 1, "{release}: {found:?}");
+            assert_eq!(found[0].severity, severity, "{release}: {found:?}");
+            assert!(
+                found[0].message.starts_with("remove `explicit-exit-notify`"),
+                "{found:?}"
+            );
+        }
+    }
 }
 
 /// What servers in public repositories and issue threads combine, each with what keeps our users out of it.
