@@ -3,6 +3,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use super::*;
 use crate::openvpn::lint::{Release, Severity};
 
+mod keys;
+mod releases;
+
 const GOOD: &str = "
     # the operator's own
     port 1194
@@ -250,74 +253,6 @@ fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
 }
 
 #[test]
-fn a_key_that_is_not_the_certificates_is_an_error_wherever_it_stands() {
-    let place = Place::new();
-    let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-    fs::write(place.path("other.key"), &other).expect("written");
-    for lines in ["key other.key", &format!("<key>\n{other}</key>")] {
-        let found = place.with(lines);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].severity, Severity::Error, "{found:?}");
-        let mends = format!("set `key {}`", place.path("node.key").display());
-        assert!(found[0].message.starts_with(&mends), "{found:?}");
-    }
-    // A pair of another authority fits together, and no client accepts it.
-    let key = rcgen::KeyPair::generate().expect("a key");
-    fs::write(place.path("pair.crt"), certificate_for("pair", &key)).expect("written");
-    fs::write(place.path("pair.key"), key.serialize_pem()).expect("written");
-    assert_eq!(place.with("cert pair.crt\nkey pair.key").len(), 2);
-
-    let own = fs::read_to_string(place.path("node.key")).expect("read");
-    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
-    for text in [own.clone(), format!("{parameters}{own}")] {
-        assert_eq!(place.with(&format!("<key>\n{text}</key>")), []);
-    }
-}
-
-#[test]
-fn of_a_key_with_a_passphrase_nothing_is_seen() {
-    let place = Place::new();
-    for (begin, end) in [
-        (
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
-            "-----END ENCRYPTED PRIVATE KEY-----",
-        ),
-        (
-            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n",
-            "-----END EC PRIVATE KEY-----",
-        ),
-    ] {
-        let found = place.with(&format!("<key>\n{begin}\nAAAA\n{end}\n</key>"));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
-        assert!(found[0].message.contains("passphrase"), "{found:?}");
-    }
-}
-
-#[test]
-fn without_dh_only_a_release_that_needs_none_starts() {
-    let place = Place::new();
-    let text = GOOD.replace("<dh>\n    duplicate-cn\n    </dh>\n", "");
-    assert!(!text.contains("dh"));
-    for (release, severity) in [
-        ("2.5.9", Some(Severity::Error)),
-        ("2.6.14", Some(Severity::Error)),
-        ("2.7.0", None),
-        ("2.10.0", None),
-        ("", Some(Severity::Warning)),
-    ] {
-        let found = place.findings_of(release, &text);
-        let severities: Vec<Severity> = found.iter().map(|finding| finding.severity).collect();
-        assert_eq!(
-            severities,
-            severity.into_iter().collect::<Vec<_>>(),
-            "{release}: {found:?}"
-        );
-        assert_eq!(place.findings_of(release, &format!("{text}\ndh none\n")), []);
-    }
-}
-
-#[test]
 fn what_only_slows_or_may_be_meant_is_a_warning() {
     let place = Place::new();
     for line in [
@@ -410,31 +345,6 @@ fn a_network_of_either_family_makes_a_server() {
         assert_eq!(place.findings(&GOOD.replace(server, lines)), [], "with {lines}");
     }
     assert_eq!(place.findings(&GOOD.replace(server, "mode p2p")).len(), 1);
-}
-
-#[test]
-fn over_tcp_an_exit_notification_is_not_asked_for_and_an_old_release_refuses_it() {
-    let mut place = Place::new();
-    place.expected.protocol = Protocol::Tcp;
-    let text = GOOD.replace("proto udp", "proto tcp-server");
-    for absent in ["", "explicit-exit-notify 0"] {
-        assert_eq!(place.findings(&text.replace("explicit-exit-notify 2", absent)), []);
-    }
-    for (release, severity) in [
-        ("2.5.9", Severity::Error),
-        ("2.6.14", Severity::Warning),
-        ("", Severity::Warning),
-    ] {
-        for present in ["explicit-exit-notify 2", "explicit-exit-notify"] {
-            let found = place.findings_of(release, &text.replace("explicit-exit-notify 2", present));
-            assert_eq!(found.len(), 1, "{release}: {found:?}");
-            assert_eq!(found[0].severity, severity, "{release}: {found:?}");
-            assert!(
-                found[0].message.starts_with("remove `explicit-exit-notify`"),
-                "{found:?}"
-            );
-        }
-    }
 }
 
 /// What servers in public repositories and issue threads combine, each with what keeps our users out of it.
