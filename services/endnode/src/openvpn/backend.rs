@@ -16,7 +16,7 @@ use vpnmanager_nats::ids::CommonName;
 use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
-    lint::{Expected, Finding, LintedConf, Release, Running, Severity},
+    lint::{Expected, Finding, LintedConf, Running, Severity},
     process::{Launch, LogKeeper, Phase, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
@@ -152,9 +152,7 @@ impl OpenVpnBackend {
     /// The check of the operator's configuration needs to know which OpenVPN runs with it.
     fn note(&self, overview: &Overview) {
         if let Some(conf) = &self.conf {
-            conf.note(Running {
-                release: overview.version.as_deref().and_then(Release::parse),
-            });
+            conf.note(Running::of(overview.pid, overview.version.as_deref()));
         }
     }
 

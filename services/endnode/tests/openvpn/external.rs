@@ -16,6 +16,11 @@ use crate::{
 
 /// Starts an agent, and then an OpenVPN with this configuration as an operator does. Gives the file of the configuration too.
 async fn beside_an_operators(fleet: &Fleet, conf: &str) -> (Agent, PathBuf) {
+    beside_one_started_with(fleet, conf, &[]).await
+}
+
+/// The same with more on OpenVPN's command line.
+async fn beside_one_started_with(fleet: &Fleet, conf: &str, more: &[&str]) -> (Agent, PathBuf) {
     let conf_file = fleet.managed.dir.join("operators.conf");
     std::fs::write(&conf_file, conf).expect("write");
     let external = ExternalOpenVpn {
@@ -33,7 +38,8 @@ async fn beside_an_operators(fleet: &Fleet, conf: &str) -> (Agent, PathBuf) {
         .arg(&conf_file)
         .arg("--daemon")
         .arg("--log")
-        .arg(&log);
+        .arg(&log)
+        .args(more);
     assert!(operator.status().expect("openvpn").success());
     let up = async || agent.backend.health().await.state == BackendState::Up;
     wait::until(SOON, "the operator's OpenVPN to be seen", up)
@@ -74,6 +80,25 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     faulty(None).await;
     let detail = agent.backend.health().await.detail;
     assert!(detail.contains("runs with an older server.conf"), "{detail}");
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_command_line_of_openvpn_overrides_is_found() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let ccd = fleet.dir().join("ccd");
+    std::fs::create_dir(&ccd).expect("made");
+    let folder = ccd.display().to_string();
+    let more = ["--client-config-dir", folder.as_str()];
+    let conf = fleet.managed.conf.render();
+
+    let (agent, _) = beside_one_started_with(&fleet, &conf, &more).await;
+
+    let fault = agent.backend.health().await.fault.expect("a fault");
+    assert!(fault.contains("set `client-config-dir "), "{fault}");
+    assert!(fault.contains(&more.join(" ")), "{fault}");
     fleet.end(agent).await;
 }
 

@@ -17,24 +17,54 @@ use super::{
 };
 
 /// Checks a file, and those that it includes, against what the agent and the users' profiles rely on, and what the OpenVPN that runs
-/// with it takes.
+/// with it takes. What that one's command line says counts too.
 pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Finding> {
-    let conf = Directives::read(conf_file);
+    let mut alone = judge(&Directives::read(conf_file), expected, running.release);
+    let Some(command_line) = &running.command_line else {
+        return alone;
+    };
+    let Some(started) = Directives::started(conf_file, command_line.options()) else {
+        alone.push(warning(format!(
+            "whether OpenVPN runs with {} (OPENVPN_CONF_FILE) cannot be seen: its command line names other files",
+            conf_file.display()
+        )));
+        return alone;
+    };
+    let blamed = |finding: Finding| Finding {
+        message: format!(
+            "{}. The cause is not in the file alone: OpenVPN was started with `{command_line}`. Take such options from its command line, and write into the file what you need of them",
+            finding.message
+        ),
+        ..finding
+    };
+    let whole = judge(&started, expected, running.release).into_iter();
+    whole
+        .map(|finding| {
+            if alone.contains(&finding) {
+                finding
+            } else {
+                blamed(finding)
+            }
+        })
+        .collect()
+}
+
+fn judge(conf: &Directives, expected: &Expected, release: Option<Release>) -> Vec<Finding> {
     let refusals = conf.refusals.iter();
     let mut findings: Vec<Finding> = refusals
         .map(|reason| error(format!("OpenVPN does not start with this file: {reason}")))
         .collect();
-    check_parameters(&conf, &mut findings);
-    check_who_gets_in(&conf, &expected.allow_dir, &mut findings);
-    check_reach(&conf, &expected.allow_dir, &mut findings);
-    check_management(&conf, &expected.control_socket, &mut findings);
-    check_way_in(&conf, expected, &mut findings);
-    check_keys(&conf, expected, &mut findings);
-    check_dh(&conf, running.release, &mut findings);
-    check_traffic(&conf, &mut findings);
-    check_cutting(&conf, &mut findings);
-    check_exit_notice(&conf, running.release, &mut findings);
-    check_comfort(&conf, &mut findings);
+    check_parameters(conf, &mut findings);
+    check_who_gets_in(conf, &expected.allow_dir, &mut findings);
+    check_reach(conf, &expected.allow_dir, &mut findings);
+    check_management(conf, &expected.control_socket, &mut findings);
+    check_way_in(conf, expected, &mut findings);
+    check_keys(conf, expected, &mut findings);
+    check_dh(conf, release, &mut findings);
+    check_traffic(conf, &mut findings);
+    check_cutting(conf, &mut findings);
+    check_exit_notice(conf, release, &mut findings);
+    check_comfort(conf, &mut findings);
     findings
 }
 

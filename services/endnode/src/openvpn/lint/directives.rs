@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::words::{BadLine, words};
+use super::{
+    expected::is_same_place,
+    words::{BadLine, words},
+};
 
 /// Bytes of a line with its end from which on OpenVPN refuses the file.
 const LINE_BYTES: usize = 256;
@@ -41,12 +44,37 @@ pub(super) enum Source {
 impl Directives {
     /// Relative paths start from the file's own folder, as under systemd, unless `cd` says otherwise.
     pub(super) fn read(file: &Path) -> Self {
-        let mut directives = Self {
-            folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
-            ..Self::default()
-        };
+        let mut directives = Self::beside(file);
         directives.include(file, 1);
         directives
+    }
+
+    /// The options of a command line in their order, and those of the file where it stands among them. `None` where it is not named.
+    pub(super) fn started(file: &Path, options: &[Vec<String>]) -> Option<Self> {
+        let mut directives = Self::beside(file);
+        let mut is_named = false;
+        for words in options {
+            match words.as_slice() {
+                [name, named] if name == "config" && directives.is_same_file(named, file) => {
+                    directives.include(file, 1);
+                    is_named = true;
+                }
+                _ => directives.add(words.clone(), 0),
+            }
+        }
+        is_named.then_some(directives)
+    }
+
+    fn beside(file: &Path) -> Self {
+        Self {
+            folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Where a relative path starts is not known for certain: its end is enough.
+    fn is_same_file(&self, named: &str, file: &Path) -> bool {
+        is_same_place(&self.folder.join(named), file) || (Path::new(named).is_relative() && file.ends_with(named))
     }
 
     fn include(&mut self, file: &Path, depth: usize) {

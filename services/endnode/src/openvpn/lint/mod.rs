@@ -2,6 +2,7 @@
 
 mod accounts;
 mod checks;
+mod command_line;
 mod directives;
 mod expected;
 mod finding;
@@ -15,6 +16,7 @@ mod words;
 
 pub use self::{
     checks::lint,
+    command_line::CommandLine,
     expected::Expected,
     finding::{Finding, Severity},
     running::{Release, Running},

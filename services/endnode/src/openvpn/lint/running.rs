@@ -1,10 +1,24 @@
 //! What is known of the OpenVPN that runs with the file.
 
+use super::command_line::CommandLine;
+
 /// The OpenVPN that runs with a file, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Running {
     /// Its release, once it has answered on its management socket.
     pub release: Option<Release>,
+    /// What it was started with, where that can be seen.
+    pub command_line: Option<CommandLine>,
+}
+
+impl Running {
+    /// The process that answers on the management socket, with the version that it says.
+    pub fn of(pid: u32, version: Option<&str>) -> Self {
+        Self {
+            release: version.and_then(Release::parse),
+            command_line: CommandLine::of(pid),
+        }
+    }
 }
 
 /// A release of OpenVPN, such as 2.6.

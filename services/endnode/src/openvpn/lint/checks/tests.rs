@@ -3,6 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use super::*;
 use crate::openvpn::lint::{Release, Severity};
 
+mod command_line;
 mod keys;
 mod releases;
 
@@ -91,6 +92,7 @@ impl Place {
         fs::write(&file, text).expect("written");
         let running = Running {
             release: Release::parse(release),
+            ..Running::default()
         };
         lint(&file, &self.expected, &running)
     }

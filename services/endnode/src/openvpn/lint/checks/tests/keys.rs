@@ -7,8 +7,8 @@ fn a_key_that_is_not_the_certificates_is_an_error_wherever_it_stands() {
     let place = Place::new();
     let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
     fs::write(place.path("other.key"), &other).expect("written");
-    for lines in ["key other.key", &format!("<key>\n{other}</key>")] {
-        let found = place.with(lines);
+    for lines in ["key other.key".to_owned(), format!("<key>\n{other}</key>")] {
+        let found = place.with(&lines);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].severity, Severity::Error, "{found:?}");
         let mends = format!("set `key {}`", place.path("node.key").display());
