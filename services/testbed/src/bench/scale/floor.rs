@@ -88,7 +88,7 @@ impl Suspender {
 }
 
 /// The rows of one node, read straight from PostgreSQL.
-pub(super) async fn view(db: &DatabaseConnection, count: usize) -> anyhow::Result<Latencies> {
+pub(super) async fn view(db: &DatabaseConnection, node: &str, count: usize) -> anyhow::Result<Latencies> {
     let mut latencies = Latencies::default();
     for _ in 0..count {
         let began = Instant::now();
@@ -100,7 +100,7 @@ pub(super) async fn view(db: &DatabaseConnection, count: usize) -> anyhow::Resul
             let statement = Statement::from_sql_and_values(
                 db.get_database_backend(),
                 format!("SELECT * FROM {table} = $1"),
-                ["node-1".into()],
+                [node.into()],
             );
             db.query_one_raw(statement).await?.context("no row")?;
         }

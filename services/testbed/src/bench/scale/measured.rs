@@ -13,6 +13,9 @@ pub(crate) struct Scale {
     /// Users to create before anything is measured
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
     pub(super) users: u32,
+    /// Further users, of a node that is away, before a node is looked at and all stand idle once more; 0: none
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub(super) further: u32,
     /// Seconds of standing idle, and of creates beside what ends access
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(super) seconds: u64,
@@ -31,12 +34,21 @@ pub(super) struct Measured {
     pub(super) views: Beside,
     /// Percent of a core by program.
     pub(super) idle_percent: Vec<(String, f64)>,
+    /// The same two with the further users in the database; the look is at the node that is theirs.
+    pub(super) further: Option<Further>,
     /// Suspensions, deletions and revoked profiles in turn, beside something else.
     pub(super) endings: Vec<(&'static str, Ended)>,
     /// Until a node that holds all users was deregistered.
     pub(super) deregistered_seconds: f64,
     pub(super) resyncs: Resyncs,
     pub(super) memory_mib: Vec<(String, f64)>,
+}
+
+/// What costs nothing more with further users.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Further {
+    pub(super) views: Beside,
+    pub(super) idle_percent: Vec<(String, f64)>,
 }
 
 /// A measurement and its floor of the same minute.

@@ -1,6 +1,6 @@
 //! The result as a table.
 
-use super::measured::{Beside, Ended, Measured, Resyncs};
+use super::measured::{Beside, Ended, Further, Measured, Resyncs};
 
 /// Everything that a person should know of the result.
 pub(super) fn table(measured: &Measured) -> String {
@@ -52,6 +52,17 @@ pub(super) fn table(measured: &Measured) -> String {
         values.collect::<Vec<_>>().join(", ")
     };
     lines.push(format!("idle, of one core: {}", named(&measured.idle_percent, " %")));
+    if let Some(Further { views, idle_percent }) = &measured.further {
+        let users = measured.options.further;
+        lines.push(beside(
+            &format!("with {users} further users, look at the node that has them"),
+            views,
+        ));
+        lines.push(format!(
+            "with {users} further users, idle, of one core: {}",
+            named(idle_percent, " %")
+        ));
+    }
     lines.push(format!("memory afterwards: {}", named(&measured.memory_mib, " MiB")));
     lines.join("\n")
 }

@@ -22,7 +22,7 @@ use vpnmanager_testbed::{
 
 use super::{
     floor,
-    measured::{Beside, Ended, Measured, Resync, Resyncs, Scale},
+    measured::{Beside, Ended, Further, Measured, Resync, Resyncs, Scale},
 };
 use crate::{
     bench::{
@@ -50,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 /// Before what stands idle is measured: management looks once more whether anybody lacks a node.
 const SETTLE: Duration = Duration::from_secs(30);
 const LOST: &str = "node-2";
+/// The node of the further users.
+const AWAY: &str = "node-3";
 /// How often it loses its journal.
 const LOSSES: usize = 4;
 
@@ -65,30 +67,20 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
     let suspender = floor::Suspender::prepare(stack, &db).await?;
     let parties = Parties::of(stack);
 
-    let started = Instant::now();
-    let views = Beside {
-        floor: floor::view(&db, LOOKS).await?.summary(),
-        ours: look(&api).await?.summary(),
+    let views = look(&api, &db, "node-1").await?;
+    let idle_percent = stand_idle(scale, &parties).await;
+    let further = match scale.further {
+        0 => None,
+        users => {
+            add_further(stack, &db, users).await?;
+            Some(Further {
+                views: look(&api, &db, AWAY).await?,
+                idle_percent: stand_idle(scale, &parties).await,
+            })
+        }
     };
-    screen::done(
-        "Look at one node",
-        &format!("p99 {:.1} ms", views.ours.p99_ms),
-        started.elapsed(),
-    );
 
-    let started = Instant::now();
-    let before = parties.read();
-    tokio::time::sleep(scale.length()).await;
-    let used = parties.since(&before);
-    let length = started.elapsed().as_secs_f64();
-    let idle_percent: Vec<(String, f64)> = used
-        .cpu_s
-        .into_iter()
-        .map(|(name, seconds)| (name, seconds / length * 100.0))
-        .collect();
-    screen::done("Stand idle", "", started.elapsed());
-
-    let allow = stack.nodes().map(|node| node.allow_dir()).collect();
+    let allow = stack.nodes().take(2).map(|node| node.allow_dir()).collect();
     let mut endings = Endings::new(&api, allow);
     let mut rows = Vec::new();
     let mut ending = endings.begin(&suspender).await?;
@@ -151,6 +143,7 @@ pub(super) async fn measure(scale: &Scale, stack: &mut Stack) -> anyhow::Result<
         created_per_second,
         views,
         idle_percent,
+        further,
         endings: rows,
         deregistered_seconds,
         resyncs: Resyncs {
@@ -223,14 +216,67 @@ async fn drained(db: &DatabaseConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(api: &Api) -> anyhow::Result<Latencies> {
+async fn look(api: &Api, db: &DatabaseConnection, node: &str) -> anyhow::Result<Beside> {
+    let started = Instant::now();
+    let floor = floor::view(db, node, LOOKS).await?.summary();
     let mut latencies = Latencies::default();
     for _ in 0..LOOKS {
         let began = Instant::now();
-        api.endnode("node-1").await?.expect(200)?;
+        api.endnode(node).await?.expect(200)?;
         latencies.record(began.elapsed());
     }
-    Ok(latencies)
+    let ours = latencies.summary();
+    screen::done(
+        "Look at one node",
+        &format!("p99 {:.1} ms", ours.p99_ms),
+        started.elapsed(),
+    );
+    Ok(Beside { ours, floor })
+}
+
+/// What everybody uses while nothing happens: percent of a core by program.
+async fn stand_idle(scale: &Scale, parties: &Parties) -> Vec<(String, f64)> {
+    let (started, before) = (Instant::now(), parties.read());
+    tokio::time::sleep(scale.length()).await;
+    let used = parties.since(&before);
+    let length = started.elapsed().as_secs_f64();
+    screen::done("Stand idle", "", started.elapsed());
+    let percent = used
+        .cpu_s
+        .into_iter()
+        .map(|(name, seconds)| (name, seconds / length * 100.0));
+    percent.collect()
+}
+
+/// Writes users straight into the database, as if one more node had applied them all and gone away. It is in a pool of its own, so that they
+/// stay there.
+async fn add_further(stack: &mut Stack, db: &DatabaseConnection, users: u32) -> anyhow::Result<()> {
+    let started = Instant::now();
+    stack.add_node(3).await?;
+    stack.stop_part(Part::Node(3)).await?;
+    let disabled = stack
+        .api()
+        .post(&format!("/api/endnodes/{AWAY}/disable"), &json!({}))
+        .await?;
+    disabled.success()?;
+    db.execute_unprepared(&format!("UPDATE servers SET pool = 'away' WHERE name = '{AWAY}'"))
+        .await?;
+    let insert = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "WITH made AS (
+             INSERT INTO users (key, username, ovpn_path, checksum, synced, server_id, created_by)
+             SELECT gen_random_uuid(), 'further-' || n, '/further/' || n || '.ovpn', repeat('0', 64), true, $1, 'bench'
+             FROM generate_series(1, $2) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision, applied_revision, applied_at, outcome, published_revision, digest)
+             SELECT id, $1, 'home', 1, 1, now(), 'applied', 1, hashint8extended(id, 0) FROM made",
+        [AWAY.into(), i64::from(users).into()],
+    );
+    db.execute_raw(insert).await?;
+    db.execute_unprepared("VACUUM (ANALYZE)").await?;
+    db.execute_unprepared("CHECKPOINT").await?;
+    tokio::time::sleep(SETTLE).await;
+    screen::done("Write further users", &format!("{users}"), started.elapsed());
+    Ok(())
 }
 
 async fn endnode(api: &Api) -> anyhow::Result<Value> {
