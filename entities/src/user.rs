@@ -29,7 +29,7 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     /// When access ends; `None`: never.
     pub expires_at: Option<DateTimeUtc>,
-    /// Whether the user has access; `false`: suspended.
+    /// Whether the user may have access; `false`: suspended.
     pub active: bool,
     /// The path of the profile on the home node.
     #[serde(skip)]
@@ -56,6 +56,9 @@ pub struct Model {
     pub created_by: String,
     /// The revision of the user's desired state; grows by one with each change.
     pub revision: i64,
+    /// The pool that the user stays in while its home is one that has left the fleet; `None`: that of its home.
+    #[serde(skip)]
+    pub former_pool: Option<String>,
     /// When it was removed; `None` while the user exists.
     #[serde(skip)]
     pub removed_at: Option<DateTimeUtc>,

@@ -32,6 +32,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000042_urgent_newest"),
     sql!("m20261129_000043_endpoint_changed"),
     sql!("m20261129_000044_totals_search_path"),
+    sql!("m20261129_000045_former_pool"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -231,6 +231,8 @@ pub struct UserPlacements<'a> {
     pub user: UserKey,
     /// Its home.
     pub home: &'a NodeId,
+    /// The pool that it stays in while its home is one that has left the fleet.
+    pub former_pool: Option<&'a str>,
     /// Its placements.
     pub placements: &'a [&'a placement::Model],
 }
@@ -246,7 +248,8 @@ pub struct Goal {
 
 /// The nodes that the user must get in addition. The first one becomes its home if it has none.
 pub fn missing_nodes(placed: UserPlacements<'_>, fleet: &Fleet, goal: Goal) -> Vec<(NodeId, Role)> {
-    let pool = fleet.find(placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
+    let pool_of_home = || fleet.find(placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
+    let pool = placed.former_pool.unwrap_or_else(pool_of_home);
     let in_pool = fleet.servers.iter().filter(|server| server.pool == pool);
     let candidates = names(in_pool.filter(|server| fleet.is_candidate(server)));
     let given_up = |node: &NodeId| {

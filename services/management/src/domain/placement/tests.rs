@@ -372,6 +372,7 @@ fn a_node_without_openvpn_is_chosen_only_while_no_open_node_of_its_pool_runs_it(
         let user = UserPlacements {
             user: UserKey::new(),
             home: &node(name),
+            former_pool: None,
             placements: &held,
         };
         let goal = Goal {
@@ -415,6 +416,7 @@ fn a_user_lacks_what_joined_and_what_replaces_a_node_that_is_given_up() {
         let placed = UserPlacements {
             user,
             home: &node("n1"),
+            former_pool: None,
             placements: &placements,
         };
         let goal = Goal {

@@ -149,6 +149,7 @@ async fn end(transaction: &DatabaseTransaction, node: &NodeId, recorder: &str) -
     }
     if server.is_deregistered() {
         move_homes(transaction, node).await?;
+        keep_pool(transaction, &server).await?;
         server::Entity::delete_by_id(server.id).exec(transaction).await?;
         forget_totals(transaction, node).await?;
         return Ok(Way::Ended);
@@ -233,6 +234,17 @@ async fn move_homes(transaction: &DatabaseTransaction, node: &NodeId) -> Result<
     let homed = ids(transaction, homed.to_owned(), [node.clone().into()]).await?;
     let moves = choose_homes(transaction, &homed, Heirs::Any).await?;
     hand_over(transaction, &moves, Urgency::Ordinary).await
+}
+
+/// Users that no other node holds stay in their pool, and wait for a node of it.
+async fn keep_pool(transaction: &DatabaseTransaction, server: &server::Model) -> Result<(), DbErr> {
+    user::Entity::update_many()
+        .col_expr(user::Column::FormerPool, Expr::value(server.pool.clone()))
+        .filter(user::Column::ServerId.eq(server.name.clone()))
+        .filter(user::Column::RemovedAt.is_null())
+        .exec(transaction)
+        .await
+        .map(drop)
 }
 
 #[derive(FromQueryResult)]

@@ -78,11 +78,12 @@ async fn place_within(transaction: &DatabaseTransaction, lacking: &[i64], goal: 
         let placed = UserPlacements {
             user: user.key,
             home: &user.server_id,
+            former_pool: user.former_pool.as_deref(),
             placements: &held,
         };
         let missing = missing_nodes(placed, &fleet, goal);
         if !missing.is_empty() {
-            add_nodes(transaction, user, &held, &missing).await?;
+            add_nodes(transaction, &fleet, (user, &held), &missing).await?;
         }
     }
     Ok(())
@@ -156,7 +157,7 @@ async fn find_lacking(db: &DatabaseConnection, fleet: &Fleet, goal: Goal) -> Res
              candidates AS MATERIALIZED (SELECT * FROM UNNEST($7::text[], $8::text[]) AS c (name, pool))
          SELECT u.id FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
-         JOIN pools ON pools.pool = COALESCE(s.pool, $3)
+         JOIN pools ON pools.pool = COALESCE(u.former_pool, s.pool, $3)
          WHERE u.removed_at IS NULL
            AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.server_id <> ALL ($4)
                 AND (p.wanted_present OR EXISTS (SELECT FROM servers h WHERE h.name = p.server_id AND h.pool = pools.pool)))
@@ -186,8 +187,8 @@ struct Lacking {
 
 async fn add_nodes(
     transaction: &DatabaseTransaction,
-    user: &user::Model,
-    held: &[&placement::Model],
+    fleet: &Fleet,
+    (user, held): (&user::Model, &[&placement::Model]),
     missing: &[(NodeId, Role)],
 ) -> Result<(), DbErr> {
     let revision = user.revision + 1;
@@ -216,7 +217,13 @@ async fn add_nodes(
         update = update
             .col_expr(user::Column::ServerId, Expr::value(home.clone()))
             .col_expr(user::Column::Checksum, Expr::value(Option::<String>::None))
-            .col_expr(user::Column::OvpnPath, Expr::value(Option::<String>::None));
+            .col_expr(user::Column::OvpnPath, Expr::value(Option::<String>::None))
+            .col_expr(user::Column::FormerPool, Expr::value(Option::<String>::None));
+        if let Some(server) = fleet.find(home) {
+            update = update
+                .col_expr(user::Column::Port, Expr::value(server.public_port))
+                .col_expr(user::Column::Protocol, Expr::value(server.public_protocol));
+        }
     }
     update.exec(transaction).await?;
     want_newest(transaction, &[user.id], Urgency::Ordinary).await?;

@@ -24,7 +24,7 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move], urgenc
     };
     let users = "WITH moves AS MATERIALIZED (SELECT * FROM UNNEST($1::bigint[], $2::text[]) AS m (user_id, home))
          UPDATE users u SET server_id = m.home, checksum = NULL, ovpn_path = NULL, port = s.public_port,
-             protocol = s.public_protocol, revision = u.revision + 1, synced = false
+             protocol = s.public_protocol, former_pool = NULL, revision = u.revision + 1, synced = false
          FROM moves m JOIN servers s ON s.name = m.home WHERE u.id = m.user_id";
     transaction.execute_raw(run(users)).await?;
     want_newest(transaction, &ids, urgency).await?;

@@ -213,6 +213,7 @@ impl Draft {
             server_id: home.name.clone(),
             created_by: new.actor.name.clone(),
             revision: 1,
+            former_pool: None,
             removed_at: None,
         };
         Ok(Self { user, nodes })

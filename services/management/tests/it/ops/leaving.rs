@@ -2,10 +2,14 @@
 
 use std::{future::Future, num::NonZeroU32, time::Duration};
 
+use chrono::{TimeDelta, Utc};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_entities::placement::Role;
 use vpnmanager_management::{
-    domain::audit_action::AuditAction,
+    domain::{
+        audit_action::AuditAction,
+        placement::{Goal, Home},
+    },
     ops::{
         credentials::revoke_node::NodeCredentials,
         nodes::{
@@ -16,7 +20,8 @@ use vpnmanager_management::{
             move_node::move_node,
             read::get_node,
         },
-        users::remove::remove_user,
+        placement::fill::place_users,
+        users::{create::NewUser, remove::remove_user},
     },
 };
 use vpnmanager_nats::{
@@ -271,4 +276,47 @@ async fn a_move_ends_where_it_is_taken_back_or_nobody_takes_the_users() {
             "it stays: no other server of its pool takes its users any more"
         ]
     );
+}
+
+/// The last node of a pool goes. Its users must not end up in another network.
+#[tokio::test]
+async fn users_of_a_deregistered_node_stay_in_its_pool_and_wait_for_a_node_of_it() {
+    let stack = fleet(3).await;
+    let db = &stack.app.db;
+    run(
+        db,
+        "UPDATE servers SET pool = CASE name WHEN 'node-1' THEN 'sales' WHEN 'node-3' THEN 'stores' ELSE pool END",
+    )
+    .await;
+    let new = NewUser {
+        home: Home::Named(node("node-1")),
+        ..NewUser::named("alice".parse().expect("a username"), actor())
+    };
+    stack.app.creates.submit(new).await.expect("created");
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let goal = Goal {
+        replicas: 2,
+        lost_before: Utc::now() - TimeDelta::hours(1),
+    };
+
+    let deregistered = deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep).await;
+    deregistered.expect("deregistered");
+    assert_eq!(place_users(db, goal).await.expect("looked").users, 0);
+    assert!(view(&stack, "alice").await.expect("there").placements.is_empty());
+
+    // A server of that name comes back, for others.
+    run(db, "UPDATE servers SET name = 'node-1' WHERE name = 'node-2'").await;
+    assert_eq!(place_users(db, goal).await.expect("looked").users, 0);
+
+    run(
+        db,
+        "UPDATE servers SET pool = 'sales', public_port = 443, public_protocol = 'tcp' WHERE name = 'node-3'",
+    )
+    .await;
+    assert_eq!(place_users(db, goal).await.expect("looked").users, 1);
+    let alice = view(&stack, "alice").await.expect("there");
+    assert_eq!((alice.placements.len(), &alice.user.server_id), (1, &node("node-3")));
+    assert_eq!((alice.user.port, alice.user.protocol), (443, Protocol::Tcp));
+    assert_eq!(alice.user.former_pool, None);
 }
