@@ -42,7 +42,7 @@ impl Reconciler for Failover {
         if heard_for.to_std().unwrap_or_default() < health.rehome_after.max(health.lost_after) {
             return Ok(Next::Idle);
         }
-        let rehomed = rehome_users(&app.db, health.rehome_after).await?;
+        let rehomed = rehome_users(app, health.rehome_after).await?;
         if rehomed.users > 0 {
             app.publisher.wake();
             self.placed = false;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
@@ -54,7 +53,7 @@ impl Reconciler for Placer {
         let app = &self.app;
         let goal = Goal {
             replicas: app.config.placement.replicas,
-            lost_before: Utc::now() - app.config.health.rehome_after,
+            lost_before: app.clock.now() - app.config.health.rehome_after,
         };
         // Read before the search: what changes meanwhile is seen the next time.
         let basis = read_basis(&app.db, goal).await?;

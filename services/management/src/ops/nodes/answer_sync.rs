@@ -250,7 +250,7 @@ async fn users_of(app: &App, node: &NodeId) -> Result<HashMap<UserKey, Option<Re
 
 async fn note_sync(app: &App, node: &NodeId) -> Result<(), DbErr> {
     server::Entity::update_many()
-        .col_expr(server::Column::LastSync, Expr::value(Utc::now()))
+        .col_expr(server::Column::LastSync, Expr::value(app.clock.now()))
         .filter(server::Column::Name.eq(node.clone()))
         .exec(&app.db)
         .await

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use serde_json::json;
 use tracing::info;
 use vpnmanager_entities::server;
 
 use crate::{
+    app::App,
     domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
     ops::{
         audit::{self, Entry},
@@ -37,8 +38,9 @@ pub struct Rehomed {
 /// Moves up to 500 users whose home [is given up](crate::domain::placement::Fleet::is_given_up) after that time and who have a standby
 /// that [is fit](crate::domain::placement::Fleet::is_heir). All replicas may run this at the same time: each takes other rows. The users
 /// keep their new home when the old one returns.
-pub async fn rehome_users(db: &DatabaseConnection, after: Duration) -> Result<Rehomed, DbErr> {
-    let moves = transact(db, |tx| async move { rehome_within(&tx, after).await }).await?;
+pub async fn rehome_users(app: &App, after: Duration) -> Result<Rehomed, DbErr> {
+    let lost_before = app.clock.now() - after;
+    let moves = transact(&app.db, |tx| async move { rehome_within(&tx, lost_before).await }).await?;
     if !moves.is_empty() {
         info!(users = moves.len(), homes = ?tally(&moves), "Users of a lost node got another home");
     }
@@ -53,8 +55,7 @@ struct UserId {
     id: i64,
 }
 
-async fn rehome_within(transaction: &DatabaseTransaction, after: Duration) -> Result<Vec<Move>, DbErr> {
-    let lost_before = Utc::now() - after;
+async fn rehome_within(transaction: &DatabaseTransaction, lost_before: DateTime<Utc>) -> Result<Vec<Move>, DbErr> {
     let fleet = read_fleet(transaction).await?;
     let names = |fits: &dyn Fn(&server::Model) -> bool| -> Vec<String> {
         let fitting = fleet.servers().iter().filter(|server| fits(server));

@@ -115,12 +115,12 @@ async fn a_lost_home_is_not_replaced_by_a_node_without_openvpn_while_others_run_
     enrol(&stack, "node-3").await;
     hear(&stack, "node-3", OpenvpnState::Up).await;
     let after = Duration::from_secs(300);
-    assert_eq!(rehome_users(&stack.app.db, after).await.expect("looked").users, 0);
+    assert_eq!(rehome_users(&stack.app, after).await.expect("looked").users, 0);
 
     run(&stack.app.db, "UPDATE servers SET last_sync = now()").await;
     stack.app.placer.wake();
     let moved = async || {
-        rehome_users(&stack.app.db, after).await.expect("looked");
+        rehome_users(&stack.app, after).await.expect("looked");
         view(&stack, "alice").await.expect("there").user.server_id == node("node-3")
     };
     wait::until(SOON, "the home to move to the node that serves", moved)

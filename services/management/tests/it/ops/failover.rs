@@ -60,11 +60,11 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
         create_on_node_1(&stack, name).await;
     }
     lose_node_1(&stack, "4 minutes").await;
-    let early = rehome_users(&stack.app.db, AFTER).await.expect("looked");
+    let early = rehome_users(&stack.app, AFTER).await.expect("looked");
     assert_eq!((early.users, homes(&stack, &names).await["node-1"]), (0, 30));
 
     lose_node_1(&stack, "6 minutes").await;
-    let (one, other) = tokio::join!(rehome_users(&stack.app.db, AFTER), rehome_users(&stack.app.db, AFTER));
+    let (one, other) = tokio::join!(rehome_users(&stack.app, AFTER), rehome_users(&stack.app, AFTER));
     one.and(other).expect("moved");
     let moved = async || !homes(&stack, &names).await.contains_key("node-1");
     wait::until(SOON, "all users to have another home", moved)
@@ -105,7 +105,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
             "the old profile stays valid"
         );
     }
-    assert_eq!(rehome_users(&stack.app.db, AFTER).await.expect("looked").users, 0);
+    assert_eq!(rehome_users(&stack.app, AFTER).await.expect("looked").users, 0);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn whoever_returns_first_inherits_nothing_from_those_that_were_away_with_i
         replicas: 2,
         lost_before: Utc::now() - AFTER,
     };
-    assert_eq!(rehome_users(db, AFTER).await.expect("looked").users, 0);
+    assert_eq!(rehome_users(&stack.app, AFTER).await.expect("looked").users, 0);
     place_users(db, goal).await.expect("looked");
     assert_eq!(homes(&stack, &names).await, before, "node-1 has no time to return");
     assert_eq!(audited(&stack, AuditAction::UserPlaced).await.len(), 0);
@@ -146,7 +146,7 @@ async fn whoever_returns_first_inherits_nothing_from_those_that_were_away_with_i
     .await;
     hear("node-2").await;
     assert_eq!(
-        rehome_users(db, AFTER).await.expect("moved").users,
+        rehome_users(&stack.app, AFTER).await.expect("moved").users,
         5,
         "it did not return"
     );
@@ -171,7 +171,7 @@ async fn a_standby_that_is_not_well_inherits_nothing() {
         )
         .await;
         assert_eq!(
-            rehome_users(&stack.app.db, AFTER).await.expect("looked").users,
+            rehome_users(&stack.app, AFTER).await.expect("looked").users,
             0,
             "{unfit}"
         );
@@ -200,7 +200,7 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     let stack = fleet(2).await;
     let alice = create_on_node_1(&stack, "alice").await;
     lose_node_1(&stack, "1 hour").await;
-    rehome_users(&stack.app.db, AFTER).await.expect("moved");
+    rehome_users(&stack.app, AFTER).await.expect("moved");
     assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-2");
     let published = async || {
         let alice = view(&stack, "alice").await.expect("there");

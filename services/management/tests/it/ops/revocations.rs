@@ -68,7 +68,7 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
     )
     .await;
     let moved = async || {
-        let rehomed = rehome_users(&stack.app.db, Duration::from_secs(60)).await;
+        let rehomed = rehome_users(&stack.app, Duration::from_secs(60)).await;
         rehomed.is_ok()
             && view(&stack, "was-here")
                 .await

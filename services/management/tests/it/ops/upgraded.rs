@@ -46,7 +46,7 @@ async fn run_all(app: &App) {
         .await
         .expect("published again");
     place_users(db, goal).await.expect("placed");
-    rehome_users(db, Duration::from_secs(60)).await.expect("moved");
+    rehome_users(app, Duration::from_secs(60)).await.expect("moved");
     readmit_nodes(db).await.expect("readmitted");
     let beat = heartbeat("node-1", OpenvpnState::Up);
     record_heartbeats(db, app.config.health, &[beat])
