@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::DbErr;
+use vpnmanager_nats::ids::DEFAULT_POOL;
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_nats::security::keys::InvalidKey;
 use vpnmanager_nats::topology::TopologyError;
@@ -132,7 +133,9 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
             "server_id",
             format!("{error}: name another one, leave server_id out, or wait until it is back, healthy and in sync"),
         ),
-        CreateUserError::NoServer => ApiError::conflicting_state("no server takes users: enrol one first"),
+        CreateUserError::NoServer => ApiError::conflicting_state(format!(
+            "no server of the pool {DEFAULT_POOL} takes users: name one of another pool as server_id, or enable, undrain or enrol one in that pool"
+        )),
         CreateUserError::Database(error) => database(app, error),
         CreateUserError::Stopping => stopping(),
     }
@@ -154,6 +157,10 @@ pub(super) fn of_fetch_profile(app: &App, error: FetchProfileError) -> ApiError 
         FetchProfileError::NotHeld { server, .. } => ApiError::conflicting_state(format!(
             "server {server}, the user's home, does not hold the profile because its private key was lost there. Copies that were \
                  handed out keep working; POST /api/users/{{username}}/reissue creates a new profile"
+        )),
+        FetchProfileError::Ended { at } => ApiError::conflicting_state(format!(
+            "the certificate of the profile ended at {}, and no server accepts it: POST /api/users/{{username}}/reissue creates a new profile",
+            at.format("%Y-%m-%dT%H:%M:%SZ")
         )),
         FetchProfileError::NodeUnreachable(server) => ApiError::unavailable(format!(
             "server {server}, which stores the profile, cannot be reached: ask again when it is back, or reissue the user once \

@@ -28,6 +28,9 @@ pub struct Circumstances {
     pub skew_before: Option<TimeDelta>,
 }
 
+/// Of this many days before the end of its server certificate a node says so, and of this many it is degraded.
+const CERTIFICATE_ENDS: [TimeDelta; 2] = [TimeDelta::days(30), TimeDelta::days(3)];
+
 /// A state and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
@@ -71,11 +74,13 @@ pub fn assess(
             let skew = certain_skew(heartbeat.at - received_at, circumstances.skew_before);
             clock_fault(skew, limits.max_clock_skew)
         })
+        .or_else(|| certificate_fault(heartbeat, received_at, CERTIFICATE_ENDS[1]))
         .or_else(|| shortage(heartbeat));
     match found {
         None => Assessment {
             state: NodeState::Healthy,
-            reason: (heartbeat.openvpn.state == OpenvpnState::Absent).then(|| SERVES_NOBODY.to_owned()),
+            reason: certificate_fault(heartbeat, received_at, CERTIFICATE_ENDS[0])
+                .or_else(|| (heartbeat.openvpn.state == OpenvpnState::Absent).then(|| SERVES_NOBODY.to_owned())),
         },
         Some(reason) => Assessment {
             state: NodeState::Degraded,
@@ -145,6 +150,23 @@ fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
         format!(
             "its clock is off by {} ms: set it, and run a time service there. If all nodes say so, it is the clock of the database's machine",
             skew.num_milliseconds()
+        )
+    })
+}
+
+/// What is to be done about a server certificate that ends within this time, or has ended.
+fn certificate_fault(heartbeat: &Heartbeat, now: DateTime<Utc>, within: TimeDelta) -> Option<String> {
+    let end = heartbeat.certificate_expires_at?;
+    let left = end.signed_duration_since(now);
+    let (tense, effect) = if left > TimeDelta::zero() {
+        ("ends", "then no client connects")
+    } else {
+        ("has ended", "no client connects any more")
+    };
+    (left < within).then(|| {
+        format!(
+            "its server certificate {tense} at {}, and {effect}: enrol it again with the keys that it has, and let its OpenVPN start again",
+            end.format("%Y-%m-%dT%H:%M:%SZ")
         )
     })
 }
@@ -322,6 +344,30 @@ mod tests {
             reason.starts_with("no heartbeat since ") && reason.contains("see that its agent runs"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_server_certificate_is_told_of_before_it_ends() {
+        let now = Utc::now();
+        let ending_in = |days| Heartbeat {
+            certificate_expires_at: Some(now + TimeDelta::days(days)),
+            ..heartbeat()
+        };
+        for (days, state, word) in [
+            (31, NodeState::Healthy, None),
+            (29, NodeState::Healthy, Some(" ends at ")),
+            (2, NodeState::Degraded, Some(" ends at ")),
+            (-1, NodeState::Degraded, Some(" has ended at ")),
+        ] {
+            let found = assess(&ending_in(days), now, &Circumstances::default(), limits());
+            assert_eq!(found.state, state, "{days}");
+            assert_eq!(found.reason.is_some(), word.is_some(), "{days}: {found:?}");
+            let reason = found.reason.unwrap_or_default();
+            assert!(
+                word.is_none_or(|word| reason.contains(word) && reason.contains("enrol it again")),
+                "{reason}"
+            );
+        }
     }
 
     #[test]

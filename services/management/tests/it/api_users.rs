@@ -153,7 +153,10 @@ async fn without_a_server_there_are_no_users() {
         .send()
         .await;
     let (problem, _) = problem_of(response, StatusCode::CONFLICT).await;
-    assert_eq!(problem["detail"], "no server takes users: enrol one first");
+    assert_eq!(
+        problem["detail"],
+        "no server of the pool default takes users: name one of another pool as server_id, or enable, undrain or enrol one in that pool"
+    );
 }
 
 #[tokio::test]

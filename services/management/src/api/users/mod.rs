@@ -55,7 +55,7 @@ impl UsersApi {
         cursor: Query<Option<IdCursor>>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
-        /// Filter by access: `true` for active users, `false` for suspended ones.
+        /// `true` for users who are not suspended, those who have `expired` among them; `false` for suspended ones.
         active: Query<Option<bool>>,
         /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profile exists.
         synced: Query<Option<bool>>,

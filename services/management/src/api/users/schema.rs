@@ -48,7 +48,7 @@ pub(crate) struct User {
     key: Uuid,
     /// The revision of the user; it starts at 1 and grows by one with each change.
     revision: i64,
-    /// Whether the user has access; `false`: suspended.
+    /// Whether the user is not suspended. One whose time is over (`expired`) has no access either.
     active: bool,
     /// When access ends; absent: it does not end by itself.
     expires_at: Option<Timestamp>,

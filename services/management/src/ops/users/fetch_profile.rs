@@ -1,6 +1,7 @@
 //! Composes a profile. The key and the tls-crypt-v2 client key come from the node that stores them; everything else is what management knows.
 //! Management stores neither.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{
@@ -58,6 +59,12 @@ pub enum FetchProfileError {
     /// The home node is away.
     #[error("server {0}, which stores the profile, cannot be reached")]
     NodeUnreachable(NodeId),
+    /// The certificate of the profile has ended.
+    #[error("the certificate of the profile ended at {at}")]
+    Ended {
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// The home node answered with a failure.
     #[error("server {server} failed to send the profile: {detail}")]
     NodeFailed {
@@ -136,6 +143,12 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         .iter()
         .rev()
         .find(|credential| credential.server_id == server);
+    if let Some(at) = homed
+        .and_then(|credential| credential.not_after)
+        .filter(|end| *end <= Utc::now())
+    {
+        return Err(FetchProfileError::Ended { at });
+    }
     let issued = homed
         .filter(|credential| credential.profile_checksum.is_some())
         .and_then(|credential| Some((&credential.common_name, credential.certificate.as_deref()?)));
