@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000043_endpoint_changed"),
     sql!("m20261129_000044_totals_search_path"),
     sql!("m20261129_000045_former_pool"),
+    sql!("m20261129_000046_turns"),
 ];
 
 /// A migration that runs one file of SQL.

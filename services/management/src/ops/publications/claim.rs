@@ -15,6 +15,9 @@ use crate::{
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
+/// Of one node at most so many are looked at in one run, divided by the number of nodes, but no fewer than the second number. So a run is as
+/// cheap with many nodes, and full with two.
+const LOOKED_AT: [i64; 2] = [4 * BATCH as i64, 16];
 /// How long a claim is valid. After that another replica may claim the placement.
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -35,22 +38,32 @@ pub struct Claim {
     pub publication: Publication,
 }
 
-/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream, those first that end access.
+/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream, those first that end access, and then each node's in turn: a
+/// node with very many of them holds up no other.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     // An array and not `IN`: PostgreSQL would plan that as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         format!(
-            "UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
+            "WITH due AS MATERIALIZED (
+             SELECT id FROM (
+                 SELECT d.id, d.urgent_since, row_number() OVER (PARTITION BY s.name ORDER BY (d.urgent_since IS NULL), d.id) AS turn
+                 FROM servers s CROSS JOIN LATERAL (
+                     SELECT id, urgent_since FROM placements WHERE server_id = s.name AND {DUE}
+                     ORDER BY (urgent_since IS NULL), id
+                     LIMIT GREATEST($3 / (SELECT count(*) FROM servers), $4)) AS d) AS looked_at
+             ORDER BY (urgent_since IS NULL), turn, id LIMIT $2)
+         UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
          WHERE id = ANY (ARRAY(
-             SELECT id FROM placements WHERE {DUE}
-             ORDER BY (urgent_since IS NULL), id LIMIT $2 FOR UPDATE SKIP LOCKED))
+             SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due)) AND {DUE} ORDER BY id FOR UPDATE SKIP LOCKED))
          RETURNING {}",
             columns_of::<placement::Entity>("placements")
         ),
         [
             LEASE.as_secs_f64().into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
+            LOOKED_AT[0].into(),
+            LOOKED_AT[1].into(),
         ],
     );
     let mut claimed = placement::Model::find_by_statement(statement).all(db).await?;
@@ -58,10 +71,14 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     publications(db, claimed).await
 }
 
-/// Whether something is due: [`claim`] left it because its row was locked, which takes moments.
+/// Whether something is due: [`claim`] left it because its row was locked, which takes moments, or because it was another node's turn.
 pub async fn is_any_due(db: &DatabaseConnection) -> Result<bool, DbErr> {
     // In the order of its index: PostgreSQL takes a third of all rows to be due, and would look for one of them in the whole table.
-    let sql = format!("SELECT id FROM placements WHERE {DUE} ORDER BY (urgent_since IS NULL), id LIMIT 1");
+    let sql = format!(
+        "SELECT d.id FROM servers s CROSS JOIN LATERAL (
+             SELECT id FROM placements WHERE server_id = s.name AND {DUE} ORDER BY (urgent_since IS NULL), id LIMIT 1) AS d
+         LIMIT 1"
+    );
     let found = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
     Ok(found.await?.is_some())
 }

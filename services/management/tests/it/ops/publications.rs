@@ -5,7 +5,10 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
 use vpnmanager_entities::placement;
 use vpnmanager_management::ops::{
-    publications::{claim::claim, record},
+    publications::{
+        claim::{claim, is_any_due},
+        record,
+    },
     users::read::UserView,
 };
 use vpnmanager_nats::commands::{Command, Role};
@@ -129,4 +132,36 @@ async fn what_is_in_the_stream_for_long_and_not_applied_is_published_again() {
         assert_eq!(republished.expect("looked"), found, "{state}");
     }
     assert_eq!(claim(&stack.app.db).await.expect("claimed").len(), 1);
+}
+
+/// One node has thousands of commands to be published, and they were due first.
+#[tokio::test]
+async fn a_node_with_very_many_due_commands_holds_up_no_other() {
+    let (stack, _) = with_alice(&["node-1", "node-2"]).await;
+    stop(&stack).await;
+    let many = "WITH made AS (
+             INSERT INTO users (key, username, server_id, created_by)
+             SELECT gen_random_uuid(), 'user' || n, 'node-1', 'test' FROM generate_series(1, 3000) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision, urgent_since)
+         SELECT id, 'node-1', 'home', 1, CASE WHEN id % 2 = 0 THEN now() END FROM made";
+    stack.app.db.execute_unprepared(many).await.expect("made");
+    let one = "WITH made AS (
+             INSERT INTO users (key, username, server_id, created_by)
+             SELECT gen_random_uuid(), 'late' || n, 'node-2', 'test' FROM generate_series(1, 3) n RETURNING id)
+         INSERT INTO placements (user_id, server_id, role, wanted_revision, urgent_since)
+         SELECT id, 'node-2', 'home', 1, CASE WHEN id % 2 = 0 THEN now() END FROM made";
+    stack.app.db.execute_unprepared(one).await.expect("made");
+
+    let mut late = 0;
+    // Those that end access are before all others, also of another node.
+    for _run in 0..=1500 / 256 {
+        let claims = claim(&stack.app.db).await.expect("claimed");
+        assert_eq!(claims.len(), 256);
+        let names = claims
+            .iter()
+            .map(|claim| claim.publication.command.body.username().to_string());
+        late += names.filter(|name| name.starts_with("late")).count();
+    }
+    assert_eq!(late, 3);
+    assert!(is_any_due(&stack.app.db).await.expect("looked"));
 }
