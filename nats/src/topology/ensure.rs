@@ -85,6 +85,18 @@ pub(super) async fn ensure_consumer(
     differs.check("max_ack_pending", &wanted.max_ack_pending, &config.max_ack_pending)?;
     differs.check("deliver_policy", &wanted.deliver_policy, &config.deliver_policy)?;
     differs.check("memory_storage", &wanted.memory_storage, &config.memory_storage)?;
+    // Consumers of before have none, and the server does not change them. A new one delivers everything again, which changes nothing.
+    let is_bounded = wanted.max_waiting > 0;
+    if is_bounded && (config.max_waiting, config.max_expires) != (wanted.max_waiting, wanted.max_expires) {
+        stream
+            .delete_consumer(name)
+            .await
+            .map_err(TopologyError::request(format!(
+                "deleting the consumer {name}, whose pulls have other bounds"
+            )))?;
+        let made = stream.get_or_create_consumer(name, wanted).await;
+        return made.map_err(TopologyError::request(format!("creating the consumer {name}")));
+    }
     Ok(consumer)
 }
 

@@ -93,6 +93,12 @@ pub(super) fn reports_consumer() -> pull::Config {
     }
 }
 
+/// Pulls of a node that may wait at the same time. The agent has one or two, and those of an agent that died wait until they expire. nats-server
+/// sends a heartbeat for each as often as the pull says, however often that is.
+pub(super) const MOST_PULLS: i64 = 8;
+/// The longest that a pull may wait: as long as those of the agent.
+pub(super) const LONGEST_PULL: Duration = Duration::from_secs(60);
+
 /// The consumer from which one node pulls its commands.
 pub(super) fn node_consumer(node: &NodeId, options: &TopologyOptions) -> pull::Config {
     pull::Config {
@@ -103,6 +109,8 @@ pub(super) fn node_consumer(node: &NodeId, options: &TopologyOptions) -> pull::C
         max_ack_pending: MAX_ACK_PENDING,
         deliver_policy: DeliverPolicy::All,
         memory_storage: options.memory_consumers,
+        max_waiting: MOST_PULLS,
+        max_expires: LONGEST_PULL,
         ..Default::default()
     }
 }

@@ -164,21 +164,25 @@ impl Topology {
     /// Deletes the consumer and the commands of a deregistered node. Its reports stay until management recorded them, see
     /// [`Self::forget_recorded_reports`]. Repeating it changes nothing.
     pub async fn remove_node(&self, node: &NodeId) -> Result<(), TopologyError> {
-        match self.commands.delete_consumer(node.as_str()).await {
-            Ok(_) => {}
-            Err(error) if consumer_is_absent(&error) => {}
-            Err(error) => {
-                return Err(TopologyError::request(format!("deleting the consumer of {node}"))(
-                    error,
-                ));
-            }
-        }
+        self.forget_consumer(node).await?;
         self.commands
             .purge()
             .filter(subjects::commands_of(node))
             .await
             .map(drop)
             .map_err(TopologyError::request(format!("purging the commands of {node}")))
+    }
+
+    /// Deletes a node's consumer, and with it the pulls that wait there: they outlive the connection on which they came. Its commands stay; a
+    /// new consumer delivers them all. Repeating it changes nothing.
+    pub async fn forget_consumer(&self, node: &NodeId) -> Result<(), TopologyError> {
+        match self.commands.delete_consumer(node.as_str()).await {
+            Ok(_) => Ok(()),
+            Err(error) if consumer_is_absent(&error) => Ok(()),
+            Err(error) => Err(TopologyError::request(format!("deleting the consumer of {node}"))(
+                error,
+            )),
+        }
     }
 
     /// The identity of the stream of commands; it changes when the server lost the stream and it was created again.

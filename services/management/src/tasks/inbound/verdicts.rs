@@ -47,6 +47,10 @@ async fn carry_out(app: &App, judged: &Judged, bus_access: &Wake) {
             if let Err(error) = app.bus_access.enforce(&app.db).await {
                 error!(node.id = %node, error = %chain(&error), "Cutting a node off the bus failed, trying again");
             }
+            // What it asked for would go on without it. Its next handshake makes another consumer.
+            if let Err(error) = app.topology.forget_consumer(node).await {
+                warn!(node.id = %node, error = %chain(&error), "The pulls of a node that is cut off wait on");
+            }
             // It tries again after a failure, and lets the node in when its time is over.
             bus_access.wake();
         }
