@@ -10,6 +10,18 @@ use super::{Answer, ApiError};
 /// The timeout of a request; longer than any `?wait=` that tests use.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A connection that was not used for this long is not used again: the services close one on which no first request comes within ten seconds,
+/// and on a busy machine a test would hear of that only when it has sent one.
+const IDLE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// Making one takes a while, and a test has a thread of its own.
+    static HTTP: reqwest::Client = reqwest::Client::builder()
+        .pool_idle_timeout(IDLE)
+        .build()
+        .expect("nothing of it can be wrong");
+}
+
 /// One service, one key.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -22,19 +34,16 @@ impl Api {
     /// The service at `base` (`http://host:port`), with a key or without.
     #[must_use]
     pub fn new(base: impl Into<String>, key: Option<&str>) -> Self {
-        Self {
-            base: base.into(),
-            key: key.map(str::to_owned),
-            http: reqwest::Client::new(),
-        }
+        Self::with_client(base, key, HTTP.with(Clone::clone))
     }
 
     /// The same with a client of the caller's, for example one with another address.
     #[must_use]
     pub fn with_client(base: impl Into<String>, key: Option<&str>, http: reqwest::Client) -> Self {
         Self {
+            base: base.into(),
+            key: key.map(str::to_owned),
             http,
-            ..Self::new(base, key)
         }
     }
 
