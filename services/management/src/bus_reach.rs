@@ -146,7 +146,8 @@ impl Refusal {
     fn of_tls(error: &ConnectError) -> Self {
         Self {
             cause: format!("TLS failed: {}", innermost(error)),
-            advice: "let nats-server use the certificate that bus-init made in BUS_DIR; bus-init --host adds a name to it",
+            advice: "let nats-server use the certificate that bus-init made in BUS_DIR; to add a name to it, run bus-init \
+                     again with --host for each of its names",
         }
     }
 

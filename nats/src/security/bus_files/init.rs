@@ -10,7 +10,9 @@ use vpnmanager_secret_file as secret_file;
 
 use super::{
     accounts::{self, Accounts, NewAccounts},
-    folder, names, server_config, tls,
+    folder,
+    hosts::{self, Hosts},
+    names, server_config, tls,
 };
 pub use super::{init_error::BusInitError, init_request::BusInit};
 
@@ -25,6 +27,14 @@ pub struct BusSummary {
     pub listen: SocketAddr,
     /// Public key of the operator: the fleet's identity.
     pub operator: String,
+    /// The names and addresses that the server's certificate is for.
+    pub certified: Vec<String>,
+    /// Those that the certificate before it was for, and this one is not.
+    pub lost: Vec<String>,
+    /// The most bytes that the server stores or reserves for streams.
+    pub max_store: u64,
+    /// The folder in which it does.
+    pub store_dir: PathBuf,
     /// Whether plaintext connections are allowed.
     pub allow_plaintext: bool,
 }
@@ -35,24 +45,26 @@ impl BusInit {
         if !self.monitor.ip().is_loopback() {
             return Err(BusInitError::MonitorNotLoopback { address: self.monitor });
         }
-        tls::check_hosts(&self.hosts)?;
+        hosts::check(&self.hosts)?;
         let dir = absolute(&self.dir)?;
         folder::make_private(&dir)?;
-        let created = match state(&dir) {
-            State::Empty => true,
-            State::Complete => false,
-            State::Partial { missing } => return Err(BusInitError::HalfWritten { dir, missing }),
-        };
+        let created = is_new(&dir)?;
         if created {
             self.create(&dir)?;
         }
         let accounts = accounts::read(&dir)?;
-        self.render(&dir, &accounts)?;
+        let hosts = Hosts::choose(&dir, &self.hosts, self.listen.ip())?;
+        let store_dir = absolute(&self.store_dir)?;
+        self.render(&dir, &store_dir, &hosts, &accounts)?;
         Ok(BusSummary {
             created,
             dir,
             listen: self.listen,
-            operator: accounts.operator.clone(),
+            operator: accounts.operator,
+            certified: hosts.names,
+            lost: hosts.lost,
+            max_store: self.max_store,
+            store_dir,
             allow_plaintext: self.allow_plaintext,
         })
     }
@@ -66,33 +78,35 @@ impl BusInit {
         Ok(())
     }
 
-    fn render(&self, dir: &Path, accounts: &Accounts) -> Result<(), BusInitError> {
-        let certificate = tls::server_certificate(dir, &self.hosts, self.listen.ip())?;
+    fn render(&self, dir: &Path, store_dir: &Path, hosts: &Hosts, accounts: &Accounts) -> Result<(), BusInitError> {
+        let certificate = tls::server_certificate(dir, &hosts.names)?;
         secret_file::write(&dir.join(names::SERVER_CERTIFICATE), certificate)?;
-        let store_dir = absolute(&self.store_dir)?;
-        let config = server_config::render(self, dir, &store_dir, accounts)?;
+        let config = server_config::render(self, dir, store_dir, accounts)?;
         Ok(secret_file::write(&dir.join(names::SERVER_CONFIG), config)?)
     }
 }
 
-enum State {
-    Empty,
-    Complete,
-    Partial { missing: Vec<&'static str> },
-}
-
-/// Rendered files do not count: they can be rendered again.
-fn state(dir: &Path) -> State {
+/// Whether the folder holds no bus yet. Refuses one that lacks what rendering needs.
+fn is_new(dir: &Path) -> Result<bool, BusInitError> {
+    let is_there = |name: &&str| dir.join(name).exists();
+    // At first the keys are made, then this: where it is, there was a bus.
+    let was_rendered = names::RENDERED.iter().any(is_there);
+    if !was_rendered && !names::KEPT.iter().any(is_there) {
+        return Ok(true);
+    }
     let missing: Vec<_> = names::KEPT
         .into_iter()
-        .filter(|name| !dir.join(name).exists())
+        .filter(|name| *name != names::OPERATOR_KEY && !is_there(name))
         .collect();
-    if missing.is_empty() {
-        State::Complete
-    } else if missing.len() == names::KEPT.len() && names::RENDERED.iter().all(|name| !dir.join(name).exists()) {
-        State::Empty
-    } else {
-        State::Partial { missing }
+    let dir = dir.to_owned();
+    match missing.as_slice() {
+        [] => Ok(false),
+        // It is made before the key of the server: it was there.
+        [names::CA_KEY] => Err(BusInitError::CaKeyAway {
+            path: dir.join(names::CA_KEY),
+        }),
+        _ if was_rendered => Err(BusInitError::FilesLost { dir, missing }),
+        _ => Err(BusInitError::HalfWritten { dir, missing }),
     }
 }
 
@@ -111,6 +125,10 @@ impl fmt::Display for BusSummary {
             dir,
             listen,
             operator,
+            certified,
+            lost,
+            max_store,
+            store_dir,
             allow_plaintext,
         } = self;
         let dir = dir.display();
@@ -121,12 +139,29 @@ impl fmt::Display for BusSummary {
                 f,
                 "Kept the keys and accounts of the bus in {dir}, operator {operator};"
             )?;
-            writeln!(f, "rendered its server configuration and certificate again.")?;
+            writeln!(
+                f,
+                "rendered its server configuration and certificate again, which nats-server reads when it starts."
+            )?;
         }
         writeln!(
             f,
             "  start the server   nats-server -c {dir}/{}   (listens on {listen})",
             names::SERVER_CONFIG
+        )?;
+        writeln!(f, "  certificate for    {}", certified.join(", "))?;
+        if !lost.is_empty() {
+            writeln!(
+                f,
+                "  no longer for      {}: who connects by that will be refused; --host for each name keeps it",
+                lost.join(", ")
+            )?;
+        }
+        writeln!(
+            f,
+            "  stores             at most {} GiB in {}",
+            max_store >> 30,
+            store_dir.display()
         )?;
         writeln!(
             f,
@@ -142,7 +177,12 @@ impl fmt::Display for BusSummary {
             names::NODES_JWT
         )?;
         writeln!(f, "  trust              {}", names::CA_CERTIFICATE)?;
-        write!(f, "  keep offline       {}, {}", names::OPERATOR_KEY, names::CA_KEY)?;
+        write!(
+            f,
+            "  keep offline       {}, {} (bring the latter back for another run)",
+            names::OPERATOR_KEY,
+            names::CA_KEY
+        )?;
         if *allow_plaintext {
             write!(
                 f,

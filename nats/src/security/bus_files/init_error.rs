@@ -21,9 +21,31 @@ pub enum BusInitError {
         /// The path.
         path: PathBuf,
     },
-    /// An earlier run did not finish, or files were removed. New keys would lock out everybody who uses the old ones.
+    /// The key of the CA is kept elsewhere.
     #[error(
-        "{dir} holds only a part of a bus: {missing} missing; put them back from a backup, or, if no node was ever enrolled, empty the folder and run again",
+        "{path} is missing, and each run signs the server's certificate with it: bring it back for this run from where you keep it, and leave \
+         everything else in the folder as it is"
+    )]
+    CaKeyAway {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Files of a bus were removed. New keys would lock out everybody who uses the old ones.
+    #[error(
+        "{dir} holds only a part of a bus: {missing} missing; put back what is missing from a backup of the folder, and leave everything else \
+         in it as it is: new keys would lock out management and every node",
+        missing = missing.join(", ")
+    )]
+    FilesLost {
+        /// The folder.
+        dir: PathBuf,
+        /// The missing files.
+        missing: Vec<&'static str>,
+    },
+    /// The first run did not finish, or so many files were removed that it looks like that.
+    #[error(
+        "{dir} holds only a part of a bus: {missing} missing; put back what is missing from a backup of the folder. Only if there is none because \
+         the first run was interrupted, so that no nats-server was ever started with these files: empty the folder and run again",
         missing = missing.join(", ")
     )]
     HalfWritten {
@@ -68,6 +90,15 @@ pub enum BusInitError {
     Host {
         /// The name.
         host: String,
+    },
+    /// The names of the certificate that there is are to be kept, and are not known.
+    #[error(
+        "the names in {path} cannot be kept: it is no certificate, or one for names of another kind; give each name by which management and \
+         nodes reach the server with --host"
+    )]
+    FormerNames {
+        /// The certificate.
+        path: PathBuf,
     },
     /// The certificates could not be created.
     #[error("could not make the certificates")]

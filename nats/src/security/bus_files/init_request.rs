@@ -13,7 +13,8 @@ pub struct BusInit {
     pub monitor: SocketAddr,
     /// The folder in which the server stores streams and account tokens.
     pub store_dir: PathBuf,
-    /// DNS names and IP addresses by which management and nodes reach the server; loopback names are always added.
+    /// DNS names and IP addresses by which management and nodes reach the server; loopback names are always added. None: those of the
+    /// certificate that is in the folder, if there is one.
     pub hosts: Vec<String>,
     /// Also accept clients without TLS: for development on one machine.
     pub allow_plaintext: bool,

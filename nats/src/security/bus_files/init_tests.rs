@@ -86,17 +86,135 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
     assert_ne!(after[names::SERVER_CERTIFICATE], before[names::SERVER_CERTIFICATE]);
 }
 
+/// The names and addresses in the certificate of the server, as its parser writes them.
+fn certified(dir: &Path) -> Vec<String> {
+    let pem = fs::read(dir.join(names::SERVER_CERTIFICATE)).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    let names = certificate.subject_alternative_name().unwrap().unwrap();
+    names.value.general_names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_run_that_names_no_host_keeps_those_of_the_certificate() {
+    let root = tempfile::tempdir().unwrap();
+    let first = asked(root.path()).run().unwrap();
+    let before = certified(&first.dir);
+    assert!(before.contains(&"DNSName(bus.example.org)".to_owned()), "{before:?}");
+    assert_eq!(
+        first.certified,
+        ["localhost", "127.0.0.1", "::1", "bus.example.org", "198.18.1.1"]
+    );
+
+    let second = BusInit {
+        hosts: Vec::new(),
+        ..asked(root.path())
+    };
+    let second = second.run().unwrap();
+
+    assert_eq!(certified(&first.dir), before);
+    assert_eq!((&second.certified, &second.lost), (&first.certified, &Vec::new()));
+    let report = second.to_string();
+    assert!(
+        report.contains("certificate for    localhost, 127.0.0.1, ::1, bus.example.org, 198.18.1.1\n")
+            && report.contains("at most 100 GiB in ")
+            && report.contains(root.path().join("store").to_str().unwrap()),
+        "{report}"
+    );
+    assert!(!report.contains("no longer for"), "{report}");
+}
+
+#[test]
+fn hosts_that_are_named_replace_the_old_ones_and_the_lost_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let first = asked(root.path()).run().unwrap();
+
+    let second = BusInit {
+        hosts: vec!["new.example.org".into(), "Bus.Example.org".into()],
+        listen: "198.18.1.2:4222".parse().unwrap(),
+        ..asked(root.path())
+    };
+    let second = second.run().unwrap();
+
+    assert_eq!(
+        second.certified,
+        [
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "198.18.1.2",
+            "new.example.org",
+            "Bus.Example.org"
+        ]
+    );
+    assert_eq!(second.lost, ["198.18.1.1"]);
+    let report = second.to_string();
+    assert!(report.contains("no longer for      198.18.1.1: "), "{report}");
+    let names = certified(&first.dir);
+    assert!(names.contains(&"DNSName(new.example.org)".to_owned()), "{names:?}");
+    assert!(!names.contains(&"DNSName(bus.example.org)".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_certificate_whose_names_cannot_be_kept_is_replaced_only_for_names_that_are_given() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = asked(root.path()).run().unwrap();
+    let damaged = summary.dir.join(names::SERVER_CERTIFICATE);
+    fs::write(&damaged, "no certificate").unwrap();
+
+    let nameless = BusInit {
+        hosts: Vec::new(),
+        ..asked(root.path())
+    };
+    let refused = nameless.run().unwrap_err();
+    assert!(refused.to_string().contains("--host"), "{refused}");
+    assert_eq!(fs::read_to_string(&damaged).unwrap(), "no certificate");
+
+    let named = asked(root.path()).run().unwrap();
+    assert!(named.lost.is_empty(), "{:?}", named.lost);
+    assert_eq!(certified(&summary.dir).len(), 5);
+}
+
+#[test]
+fn a_run_needs_no_operator_key_and_asks_for_the_key_of_the_ca() {
+    let root = tempfile::tempdir().unwrap();
+    let first = asked(root.path()).run().unwrap();
+    fs::remove_file(first.dir.join(names::OPERATOR_KEY)).unwrap();
+
+    let second = asked(root.path()).run().unwrap();
+
+    assert_eq!((second.created, &second.operator), (false, &first.operator));
+    assert!(!first.dir.join(names::OPERATOR_KEY).exists());
+    fs::remove_file(first.dir.join(names::CA_KEY)).unwrap();
+    let before = contents(&first.dir);
+
+    let refused = asked(root.path()).run().unwrap_err();
+
+    assert!(matches!(refused, BusInitError::CaKeyAway { .. }), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("ca.key") && told.contains("for this run"), "{told}");
+    assert_eq!(contents(&first.dir), before);
+}
+
 #[test]
 fn a_part_of_a_bus_is_refused_and_left_as_it_is() {
     let root = tempfile::tempdir().unwrap();
     let summary = asked(root.path()).run().unwrap();
-    fs::remove_file(summary.dir.join(names::OPERATOR_KEY)).unwrap();
+    fs::remove_file(summary.dir.join(names::SERVER_KEY)).unwrap();
     let before = contents(&summary.dir);
 
-    let refused = asked(root.path()).run().unwrap_err();
+    let refused = asked(root.path()).run().unwrap_err().to_string();
 
-    assert!(refused.to_string().contains("operator.nk missing"), "{refused}");
+    assert!(
+        refused.contains("server.key missing") && !refused.contains("empty"),
+        "{refused}"
+    );
     assert_eq!(contents(&summary.dir), before);
+    for name in names::RENDERED {
+        fs::remove_file(summary.dir.join(name)).unwrap();
+    }
+    let interrupted = asked(root.path()).run().unwrap_err().to_string();
+    assert!(interrupted.contains("the first run was interrupted"), "{interrupted}");
 }
 
 #[test]

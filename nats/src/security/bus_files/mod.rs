@@ -7,6 +7,7 @@ pub mod open;
 
 mod accounts;
 mod folder;
+mod hosts;
 mod init_error;
 mod init_request;
 mod names;

@@ -26,7 +26,9 @@ pub struct BusFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum BusFilesError {
     /// The file could not be read.
-    #[error("could not read {path}; `vpnmanager-management bus-init` makes it")]
+    #[error(
+        "could not read {path}; `vpnmanager-management bus-init` makes it for a new bus, a backup of the folder has that of an old one"
+    )]
     Read {
         /// The file.
         path: PathBuf,

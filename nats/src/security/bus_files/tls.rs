@@ -1,20 +1,17 @@
 //! The bus's own CA and the server's certificate: ECDSA P-256.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::Path,
-};
+use std::path::Path;
 
 use chrono::{Datelike as _, TimeDelta, Utc};
 use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, SerialNumber, date_time_ymd,
 };
 use secrecy::ExposeSecret as _;
 use vpnmanager_secret_file as secret_file;
 
-use super::{init_error::BusInitError, names};
+use super::{hosts, init_error::BusInitError, names};
 use crate::security::BACKDATED;
 
 /// Long, because an expired one stops the whole bus; `bus-init` makes a new server certificate whenever it runs.
@@ -56,8 +53,8 @@ pub(super) fn new_ca() -> Result<NewCa, BusInitError> {
     })
 }
 
-/// A server certificate for these names, for loopback, and for the address the server listens on.
-pub(super) fn server_certificate(dir: &Path, hosts: &[String], listen: IpAddr) -> Result<String, BusInitError> {
+/// A server certificate for these names, signed by the CA in the folder.
+pub(super) fn server_certificate(dir: &Path, hosts: &[String]) -> Result<String, BusInitError> {
     let key = |name| {
         KeyPair::from_pem(secret_file::read(&dir.join(name))?.expose_secret()).map_err(BusInitError::Certificate)
     };
@@ -66,7 +63,7 @@ pub(super) fn server_certificate(dir: &Path, hosts: &[String], listen: IpAddr) -
     let issuer = Issuer::from_ca_cert_pem(ca_certificate.expose_secret(), ca_key).map_err(BusInitError::Certificate)?;
 
     let mut params = params("VPN Manager bus", SERVER_DAYS);
-    params.subject_alt_names = names_of(hosts, listen)?;
+    params.subject_alt_names = hosts::sans(hosts)?;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -74,50 +71,6 @@ pub(super) fn server_certificate(dir: &Path, hosts: &[String], listen: IpAddr) -
         .signed_by(&server_key, &issuer)
         .map(|certificate| certificate.pem())
         .map_err(BusInitError::Certificate)
-}
-
-/// Whether a certificate can hold these names, before anything is written.
-pub(super) fn check_hosts(hosts: &[String]) -> Result<(), BusInitError> {
-    hosts.iter().try_for_each(|host| san(host).map(drop))
-}
-
-fn names_of(hosts: &[String], listen: IpAddr) -> Result<Vec<SanType>, BusInitError> {
-    let mut names = vec![
-        san("localhost")?,
-        SanType::IpAddress(Ipv4Addr::LOCALHOST.into()),
-        SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
-    ];
-    if !listen.is_unspecified() {
-        names.push(SanType::IpAddress(listen));
-    }
-    for host in hosts {
-        names.push(san(host)?);
-    }
-    let mut unique = Vec::with_capacity(names.len());
-    for name in names {
-        if !unique.contains(&name) {
-            unique.push(name);
-        }
-    }
-    Ok(unique)
-}
-
-fn san(host: &str) -> Result<SanType, BusInitError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(SanType::IpAddress(address));
-    }
-    let label_is_valid = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let refused = || BusInitError::Host { host: host.to_owned() };
-    if host.len() > 253 || !host.split('.').all(label_is_valid) {
-        return Err(refused());
-    }
-    host.to_owned().try_into().map(SanType::DnsName).map_err(|_| refused())
 }
 
 fn params(name: &str, days: i64) -> CertificateParams {

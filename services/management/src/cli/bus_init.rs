@@ -29,7 +29,7 @@ pub struct BusInitArgs {
     /// Folder for the server's streams; "store" in the folder of the bus when not given
     #[arg(long, value_name = "FOLDER")]
     store_dir: Option<PathBuf>,
-    /// DNS name or address by which management and nodes reach the server; repeat it for each
+    /// DNS name or address by which management and nodes reach the server; repeat it for each; those of the last run when none is given
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// Also let clients connect without TLS: for development on one machine
