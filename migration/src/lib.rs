@@ -8,7 +8,7 @@ use sea_orm_migration::{
 mod migrations;
 mod standing;
 
-pub use standing::is_up_to_date;
+pub use standing::{Standing, standing_of};
 
 use migrations::MIGRATIONS;
 

@@ -1,4 +1,4 @@
-//! What the database's roles may do: the owner of the tables, and a service that owns nothing.
+//! Which release's schema the database has, and what its roles may do: the owner of the tables, and a service that owns nothing.
 
 use sea_orm_migration::sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement,
@@ -21,20 +21,45 @@ async fn names(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<String>, DbEr
     Ok(names.into_iter().map(|row| row.name).collect())
 }
 
-/// Whether the database has exactly this release's migrations. Needs no more than to read, so that a role that owns nothing can ask.
+/// What the schema of a database is, seen from this release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It lacks a migration of this release.
+    Older,
+    /// It has exactly this release's migrations.
+    UpToDate,
+    /// It has one that this release does not know: there is no way down.
+    Newer {
+        /// The last of those.
+        migration: String,
+    },
+}
+
+/// The standing of a database. Needs no more than to read, so that a role that owns nothing can ask.
 ///
 /// # Errors
 /// The database does not answer, or the role may not read the list of migrations.
-pub async fn is_up_to_date(db: &DatabaseConnection) -> Result<bool, DbErr> {
+pub async fn standing_of(db: &DatabaseConnection) -> Result<Standing, DbErr> {
     let is_there =
         "SELECT to_regclass('seaql_migrations')::text AS name WHERE to_regclass('seaql_migrations') IS NOT NULL";
     if names(db, is_there).await?.is_empty() {
-        return Ok(false);
+        return Ok(Standing::Older);
     }
-    let applied = names(db, "SELECT version AS name FROM seaql_migrations ORDER BY version").await?;
-    let mut known: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.name).collect();
-    known.sort_unstable();
-    Ok(applied == known)
+    Ok(standing(
+        names(db, "SELECT version AS name FROM seaql_migrations").await?,
+    ))
+}
+
+fn standing(applied: Vec<String>) -> Standing {
+    let has_all = MIGRATIONS
+        .iter()
+        .all(|known| applied.iter().any(|name| name == known.name));
+    let is_unknown = |name: &String| MIGRATIONS.iter().all(|known| name != known.name);
+    match applied.into_iter().filter(is_unknown).max() {
+        Some(migration) => Standing::Newer { migration },
+        None if has_all => Standing::UpToDate,
+        None => Standing::Older,
+    }
 }
 
 /// Gives the role of the service what it needs, and no more: it reads all tables, adds to the audit trail, and changes the others. To be

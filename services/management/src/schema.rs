@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
-use vpnmanager_migration::OwnerError;
+use vpnmanager_migration::{OwnerError, Standing};
 
 use crate::{
     config::DatabaseConfig,
@@ -44,6 +44,15 @@ pub enum SchemaError {
         #[source]
         source: DbErr,
     },
+    /// A newer release has changed the schema, and there is no way down.
+    #[error(
+        "the database is of a newer release (migration {migration} is unknown here): start that release, or restore the backup that was made \
+         before it"
+    )]
+    Newer {
+        /// The migration that this release does not know.
+        migration: String,
+    },
     /// A migration failed; nothing was changed.
     #[error("a migration failed; nothing was changed")]
     Migrate(#[source] DbErr),
@@ -72,7 +81,7 @@ impl SchemaError {
     pub fn is_worth_another_try(&self) -> bool {
         match self {
             Self::ConnectOwner { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
-            Self::NotOwner { .. } | Self::Pooler { .. } => false,
+            Self::NotOwner { .. } | Self::Newer { .. } | Self::Pooler { .. } => false,
         }
     }
 }
@@ -87,9 +96,10 @@ pub async fn bring_up_to_date(db: &DatabaseConnection, config: &DatabaseConfig) 
         role: config.service_role(),
         source,
     };
-    match vpnmanager_migration::is_up_to_date(db).await {
-        Ok(true) => return Ok(()),
-        Ok(false) => {}
+    match vpnmanager_migration::standing_of(db).await {
+        Ok(Standing::UpToDate) => return Ok(()),
+        Ok(Standing::Older) => {}
+        Ok(Standing::Newer { migration }) => return Err(SchemaError::Newer { migration }),
         Err(error) if is_denied(&error) => return Err(not_owner(error)),
         Err(error) => return Err(migrating_failed(error)),
     }
@@ -117,6 +127,12 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), SchemaError> {
 }
 
 async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Result<(), SchemaError> {
+    match vpnmanager_migration::standing_of(owner).await {
+        // One that is up to date too: the service's role may lack rights.
+        Ok(Standing::UpToDate | Standing::Older) => {}
+        Ok(Standing::Newer { migration }) => return Err(SchemaError::Newer { migration }),
+        Err(error) => return Err(migrating_failed(error)),
+    }
     if config.owner_connection_url().is_none() {
         return vpnmanager_migration::run(owner).await.map_err(migrating_failed);
     }

@@ -1,6 +1,7 @@
 //! The migration that gave the trail its months.
 
 use sea_orm::DatabaseConnection;
+use vpnmanager_migration::{Standing, standing_of};
 use vpnmanager_testbed::postgres;
 
 use super::{entry_at, number, text};
@@ -83,9 +84,20 @@ async fn an_empty_trail_begins_with_this_month() {
 }
 
 #[tokio::test]
-async fn one_role_for_everything_goes_on_to_work() {
+async fn an_older_database_is_told_from_a_newer_one() {
     let db = connect_fresh().await;
-    assert!(vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
+    assert_eq!(standing_of(&db).await.expect("read"), Standing::UpToDate);
     run(&db, "DELETE FROM seaql_migrations WHERE version LIKE '%initial'").await;
-    assert!(!vpnmanager_migration::is_up_to_date(&db).await.expect("read"));
+    assert_eq!(standing_of(&db).await.expect("read"), Standing::Older);
+    run(
+        &db,
+        "INSERT INTO seaql_migrations VALUES ('m29990102_000001_later', 0), ('m29990101_000001_late', 0)",
+    )
+    .await;
+    let newer = Standing::Newer {
+        migration: "m29990102_000001_later".to_owned(),
+    };
+    assert_eq!(standing_of(&db).await.expect("read"), newer);
+    run(&db, "DROP TABLE seaql_migrations").await;
+    assert_eq!(standing_of(&db).await.expect("read"), Standing::Older);
 }

@@ -28,6 +28,8 @@ use crate::database::run;
 use crate::ops::{applied, audited, create, enrol, node};
 use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of};
 
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
 #[tokio::test]
 async fn a_service_that_owns_nothing_does_all_its_work() {
     let site = Site::make().await;
@@ -146,21 +148,58 @@ async fn only_the_owner_archives_and_the_service_loses_nothing_by_trying() {
     );
 }
 
-#[tokio::test]
-async fn a_service_on_an_older_schema_says_what_to_do() {
-    let site = Site::make().await;
-    let serve = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
+/// Runs a command of the program that must be refused, without the tries that it has for what may go away by itself. Gives what it said.
+async fn refused_at_once(arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = Command::new(env!("CARGO_BIN_EXE_vpnmanager-management"))
+        .args(arguments)
         .env_clear()
         .env("API_KEY", ADMIN_KEY)
-        .env("DATABASE_URL", site.url(&site.service))
-        .env("PKI_DIR", tempfile::tempdir().expect("a folder").path().join("pki"))
+        .env("PKI_DIR", folder.path().join("pki"))
+        .envs(settings.iter().copied())
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(25), serve)
+    let output = tokio::time::timeout(Duration::from_secs(25), command)
         .await
         .expect("gives up at once")
         .expect("runs");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_service_on_an_older_schema_says_what_to_do() {
+    let site = Site::make().await;
+    let said = refused_at_once(&SERVE, &[("DATABASE_URL", &site.url(&site.service))]).await;
     assert!(said.contains("DB_OWNER_USER") && said.contains(&site.service), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_left_alone_whichever_role_connects() {
+    let site = Site::make().await;
+    site.migrate().await;
+    run(
+        &site.connect(&site.owner).await,
+        "INSERT INTO seaql_migrations VALUES ('m29990101_000001_late', 0)",
+    )
+    .await;
+    let (owner, service) = (site.url(&site.owner), site.url(&site.service));
+    let as_owner = [("DATABASE_URL", owner.as_str())];
+    let as_service = [("DATABASE_URL", service.as_str())];
+    let as_both = [
+        ("DATABASE_URL", service.as_str()),
+        ("DATABASE_OWNER_URL", owner.as_str()),
+    ];
+    let settings: [&[(&str, &str)]; 3] = [&as_owner, &as_service, &as_both];
+    let commands: [&[&str]; 2] = [&SERVE, &["migrate"]];
+    for arguments in commands {
+        for settings in settings {
+            let said = refused_at_once(arguments, settings).await;
+            assert!(
+                said.contains("the database is of a newer release (migration m29990101_000001_late is unknown here)"),
+                "{arguments:?} {settings:?}: {said}"
+            );
+            assert!(!said.contains("The schema is not up to date yet"), "{said}");
+        }
+    }
 }
