@@ -31,6 +31,25 @@ const NODE_MAX_SUBSCRIPTIONS: i64 = 32;
 /// How long a node may take to answer a request, in nanoseconds.
 const NODE_ANSWER_TTL: i64 = 5_000_000_000;
 
+/// How long the server remembers a request of a node that has no reply yet, with the reply subject that the node chose, in nanoseconds.
+///
+/// A node may ask for replies that never come: to heartbeats, or for settling what was never delivered. The server drops what is due once in
+/// this time, so it holds each request for one to two times as long. Unset it would be two minutes: gigabytes, which no budget sees, because
+/// the server counts payloads only.
+mod remembered {
+    /// What nobody answers, or no agent wants an answer to: heartbeats, and the settling of commands.
+    pub(super) const UNANSWERED: i64 = SECOND / 2;
+    /// What an agent waits for: 5 s for whatever JetStream answers, for signatures and for local requests.
+    pub(super) const REQUEST: i64 = 5 * SECOND;
+    /// A handshake, for which an agent waits 15 s.
+    pub(super) const HANDSHAKE: i64 = 15 * SECOND;
+    /// A pull may wait for longer, but not in silence: each reply starts the time anew, and the server says that it is there every 5 s
+    /// (every 15 s to agents of earlier releases; an agent that hears nothing for twice that time pulls again).
+    pub(super) const PULL: i64 = 30 * SECOND;
+
+    const SECOND: i64 = 1_000_000_000;
+}
+
 /// The name of the scope that all nodes share.
 const NODE_ROLE: &str = "node";
 
@@ -65,7 +84,13 @@ pub fn vpn_account(nodes: &AccountKey) -> AccountClaims {
 /// The account of the agents: no JetStream, no unscoped signing key.
 pub fn nodes_account(vpn: &AccountKey, signing_key: &AccountKey) -> AccountClaims {
     AccountClaims {
-        exports: vec![service("node requests", ALL_NODE_REQUESTS, ResponseType::Singleton)],
+        // Management alone asks here, and decides itself how long a node may take.
+        exports: vec![service(
+            "node requests",
+            ALL_NODE_REQUESTS,
+            ResponseType::Singleton,
+            None,
+        )],
         imports: openings().into_iter().map(|opening| opening.import(vpn)).collect(),
         signing_keys: vec![SigningKey::Scoped(UserScope {
             kind: ScopeKind::UserScope,
@@ -102,20 +127,23 @@ struct Opening {
     /// In the account of the nodes, where it differs.
     local_subject: Option<String>,
     responses: ResponseType,
+    /// See [`remembered`].
+    remembered: i64,
 }
 
 impl Opening {
-    fn plain(name: &'static str, subject: impl Into<String>) -> Self {
+    fn plain(name: &'static str, subject: impl Into<String>, remembered: i64) -> Self {
         Self {
             name,
             subject: subject.into(),
             local_subject: None,
             responses: ResponseType::Singleton,
+            remembered,
         }
     }
 
     fn export(self) -> Export {
-        service(self.name, self.subject, self.responses)
+        service(self.name, self.subject, self.responses, Some(self.remembered))
     }
 
     fn import(self, vpn: &AccountKey) -> Import {
@@ -136,22 +164,24 @@ impl Opening {
 /// Everything that nodes may reach in the account of management.
 fn openings() -> Vec<Opening> {
     // Under `$JS.API` the server would look into the node's own account, which has no JetStream.
-    let api = |name, verb: &str, responses| Opening {
+    let api = |name, verb: &str, responses, remembered| Opening {
         name,
         subject: format!("$JS.API.CONSUMER.{verb}.{COMMANDS}.*"),
         local_subject: Some(format!("{NODE_API_PREFIX}.CONSUMER.{verb}.{COMMANDS}.*")),
         responses,
+        remembered,
     };
+    let settled = format!("$JS.ACK.{COMMANDS}.*.>");
     vec![
-        api("consumer info", "INFO", ResponseType::Singleton),
-        api("next commands", "MSG.NEXT", ResponseType::Stream),
-        Opening::plain("settle commands", format!("$JS.ACK.{COMMANDS}.*.>")),
-        Opening::plain("acks", ALL_ACKS),
-        Opening::plain("events", ALL_EVENTS),
-        Opening::plain("heartbeats", ALL_HEARTBEATS),
-        Opening::plain("sync", ALL_SYNCS),
-        Opening::plain("sign", ALL_SIGNS),
-        Opening::plain("intents", ALL_INTENTS),
+        api("consumer info", "INFO", ResponseType::Singleton, remembered::REQUEST),
+        api("next commands", "MSG.NEXT", ResponseType::Stream, remembered::PULL),
+        Opening::plain("settle commands", settled, remembered::UNANSWERED),
+        Opening::plain("acks", ALL_ACKS, remembered::REQUEST),
+        Opening::plain("events", ALL_EVENTS, remembered::REQUEST),
+        Opening::plain("heartbeats", ALL_HEARTBEATS, remembered::UNANSWERED),
+        Opening::plain("sync", ALL_SYNCS, remembered::HANDSHAKE),
+        Opening::plain("sign", ALL_SIGNS, remembered::REQUEST),
+        Opening::plain("intents", ALL_INTENTS, remembered::REQUEST),
     ]
 }
 
@@ -165,13 +195,34 @@ fn node_requests_import(nodes: &AccountKey) -> Import {
     }
 }
 
-fn service(name: &str, subject: impl Into<String>, response_type: ResponseType) -> Export {
+fn service(
+    name: &str,
+    subject: impl Into<String>,
+    response_type: ResponseType,
+    response_threshold: Option<i64>,
+) -> Export {
     Export {
         name: name.to_owned(),
         subject: subject.into(),
         kind: SharingKind::Service,
         response_type,
+        response_threshold,
     }
+}
+
+/// Has the account of management forget requests without a reply when it should today; everything else in it stays. Says whether anything
+/// changed.
+pub(crate) fn forget_requests_in_time(account: &mut AccountClaims) -> bool {
+    let wanted: Vec<Export> = openings().into_iter().map(Opening::export).collect();
+    let mut changed = false;
+    for export in &mut account.exports {
+        let Some(ours) = wanted.iter().find(|ours| ours.subject == export.subject) else {
+            continue;
+        };
+        changed |= export.response_threshold != ours.response_threshold;
+        export.response_threshold = ours.response_threshold;
+    }
+    changed
 }
 
 /// The part of a wildcard subject that belongs to one node: `a.*` becomes `a.<node>`, `a.>` becomes `a.<node>.>`.
@@ -255,6 +306,27 @@ mod tests {
                 .iter()
                 .any(|subject| subject.starts_with("vpn.cmd"))
         );
+    }
+
+    #[test]
+    fn a_request_of_a_node_without_a_reply_is_soon_forgotten_also_on_a_bus_of_before() {
+        let key = || KeyPair::new_account().public_key().parse::<AccountKey>().unwrap();
+        let fresh = vpn_account(&key());
+        let milliseconds = |name: &str| {
+            let export = fresh.exports.iter().find(|export| export.name == name).unwrap();
+            export.response_threshold.unwrap() / 1_000_000
+        };
+        let names = ["settle commands", "heartbeats", "acks", "sync", "next commands"];
+        assert_eq!(names.map(milliseconds), [500, 500, 5_000, 15_000, 30_000]);
+        assert!(fresh.exports.iter().all(|export| export.response_threshold.is_some()));
+
+        let mut old = fresh.clone();
+        for export in &mut old.exports {
+            export.response_threshold = None;
+        }
+        assert!(forget_requests_in_time(&mut old));
+        assert_eq!(old, fresh);
+        assert!(!forget_requests_in_time(&mut old));
     }
 
     #[test]

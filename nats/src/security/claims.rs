@@ -133,6 +133,9 @@ pub struct Export {
     pub kind: SharingKind,
     /// How many replies one request may have.
     pub response_type: ResponseType,
+    /// After this time without a reply the server forgets the request, in nanoseconds. Absent, it is 2 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_threshold: Option<i64>,
 }
 
 /// A subject of another account that this one may request.

@@ -1,8 +1,10 @@
 //! A reply goes wherever the request says: what node n1 tries to have written for it by the server and by management.
 
+use std::time::Duration;
+
 use async_nats::Subject;
-use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::{sleep, timeout};
 use vpnmanager_nats::{ids::UserKey, permissions::is_request_of_management, subjects};
 
 use crate::fixture::{Bus, DEADLINE, Management, Node};
@@ -62,6 +64,43 @@ async fn settle(scene: &mut Scene) {
         "the attempt must be one that the server permits"
     );
     scene.management.command(&"n9".parse().unwrap()).await;
+}
+
+/// The server holds each such request with the reply subject that the node chose, which may be long.
+#[tokio::test]
+async fn a_reply_to_what_nobody_answers_comes_nowhere_after_two_seconds_and_one_to_a_request_does() {
+    let mut scene = scene().await;
+    let management = scene.management.client.clone();
+    let mut answers = scene.n1.client.subscribe("_INBOX.n1.late.>").await.unwrap();
+    for (reply, (pattern, comes)) in [(subjects::ALL_HEARTBEATS, false), (subjects::ALL_SIGNS, true)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut requests = management.subscribe(pattern).await.unwrap();
+        management.flush().await.unwrap();
+        scene
+            .n1
+            .client
+            .publish_with_reply(
+                pattern.replace('*', "n1"),
+                format!("_INBOX.n1.late.{reply}"),
+                "{}".into(),
+            )
+            .await
+            .unwrap();
+        scene.n1.barrier().await;
+        let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap();
+
+        sleep(Duration::from_secs(2)).await;
+        management
+            .publish(request.reply.unwrap(), "answer".into())
+            .await
+            .unwrap();
+        management.flush().await.unwrap();
+        scene.n1.barrier().await;
+        let came = answers.next().now_or_never().is_some();
+        assert_eq!(came, comes, "{pattern}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::{TimeDelta, Utc};
 use nkeys::KeyPair;
 use secrecy::ExposeSecret as _;
 use vpnmanager_secret_file as secret_file;
@@ -100,6 +101,24 @@ impl NewAccounts {
             (names::VPN_JWT, self.tokens.vpn.jwt.clone()),
             (names::NODES_JWT, self.tokens.nodes.jwt.clone()),
         ])
+    }
+}
+
+impl Accounts {
+    /// Signs the account of management again where an earlier release made it. Keys, users and what others wrote into it stay.
+    pub(super) fn renew(&mut self, dir: &Path) -> Result<(), BusInitError> {
+        let mut claims = Claims::<AccountClaims>::verify_signature(&self.vpn.jwt).map_err(BusInitError::Accounts)?;
+        if !permissions::forget_requests_in_time(&mut claims.body) {
+            return Ok(());
+        }
+        let path = dir.join(names::OPERATOR_SIGNING_KEY);
+        let seed = secret_file::read(&path)?;
+        let operator = KeyPair::from_seed(seed.expose_secret().trim());
+        let operator = operator.map_err(|source| BusInitError::Seed { path, source })?;
+        // Of two tokens the server keeps the one that was issued later, in whole seconds.
+        claims.issued_at = Utc::now().max(claims.issued_at + TimeDelta::seconds(1));
+        self.vpn.jwt = claims.sign(&operator).map_err(BusInitError::Accounts)?;
+        Ok(secret_file::write(&dir.join(names::VPN_JWT), &self.vpn.jwt)?)
     }
 }
 

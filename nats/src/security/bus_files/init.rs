@@ -40,7 +40,8 @@ pub struct BusSummary {
 }
 
 impl BusInit {
-    /// Creates the bus. If there is one, it keeps its keys and renders only the server's configuration and certificate again.
+    /// Creates the bus. If there is one, it keeps its keys and renders only the server's configuration and certificate again. The account
+    /// of management gets what was added to it since it was made.
     pub fn run(&self) -> Result<BusSummary, BusInitError> {
         if !self.monitor.ip().is_loopback() {
             return Err(BusInitError::MonitorNotLoopback { address: self.monitor });
@@ -52,7 +53,8 @@ impl BusInit {
         if created {
             self.create(&dir)?;
         }
-        let accounts = accounts::read(&dir)?;
+        let mut accounts = accounts::read(&dir)?;
+        accounts.renew(&dir)?;
         let hosts = Hosts::choose(&dir, &self.hosts, self.listen.ip())?;
         let store_dir = absolute(&self.store_dir)?;
         self.render(&dir, &store_dir, &hosts, &accounts)?;

@@ -79,6 +79,15 @@ pub enum BusInitError {
     /// Keys or tokens could not be created.
     #[error("could not make the accounts")]
     Accounts(#[source] JwtError),
+    /// A key of the folder cannot be read.
+    #[error("{path} holds no seed; put it back from a backup")]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: nkeys::error::Error,
+    },
     /// A key could not be encoded.
     #[error("could not encode a key")]
     Key(#[source] nkeys::error::Error),

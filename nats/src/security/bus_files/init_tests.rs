@@ -1,7 +1,17 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
+use nkeys::KeyPair;
+
 use super::*;
-use crate::security::bus_files::open::BusFiles;
+use crate::{
+    ids::NodeId,
+    permissions::inbox_prefix,
+    security::{
+        bus_files::open::BusFiles, claims::AccountClaims, jwt::Claims, keys::NodePublicKey,
+        node_credentials::issue_node_jwt,
+    },
+    topology::COMMANDS,
+};
 
 fn asked(dir: &Path) -> BusInit {
     BusInit {
@@ -78,6 +88,7 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
     assert!(
         config.contains("listen: \"127.0.0.1:5222\"")
             && config.contains("logfile_size_limit: 64MB")
+            && config.contains("\nmax_control_line: 2048\n")
             && config.contains("allow_non_tls: true")
             && config.contains("max_file: 1073741824,"),
         "{config}"
@@ -194,6 +205,54 @@ fn a_run_needs_no_operator_key_and_asks_for_the_key_of_the_ca() {
     let told = refused.to_string();
     assert!(told.contains("ca.key") && told.contains("for this run"), "{told}");
     assert_eq!(contents(&first.dir), before);
+}
+
+#[test]
+fn an_account_of_an_earlier_release_gets_what_was_added_since() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = asked(root.path()).run().unwrap();
+    let path = summary.dir.join(names::VPN_JWT);
+    let operator = BusFiles::new(&summary.dir).operator_signing_key().unwrap();
+    let account = || Claims::<AccountClaims>::verify_signature(&fs::read_to_string(&path).unwrap()).unwrap();
+    let fresh = account();
+    let mut old = fresh.clone();
+    for export in &mut old.body.exports {
+        export.response_threshold = None;
+    }
+    fs::write(&path, old.sign(&operator).unwrap()).unwrap();
+    let before = contents(&summary.dir);
+
+    asked(root.path()).run().unwrap();
+
+    let renewed = account();
+    assert_eq!((&renewed.subject, &renewed.body), (&fresh.subject, &fresh.body));
+    assert!(renewed.issued_at > fresh.issued_at, "the server would keep the old one");
+    let after = contents(&summary.dir);
+    for name in names::KEPT.into_iter().filter(|name| *name != names::VPN_JWT) {
+        assert_eq!(after[name], before[name], "{name} was replaced");
+    }
+    let config = String::from_utf8(after[names::SERVER_CONFIG].clone()).unwrap();
+    assert!(config.contains(&fs::read_to_string(&path).unwrap()), "{config}");
+}
+
+#[test]
+fn the_longest_lines_of_nodes_and_management_are_ones_that_the_server_takes() {
+    let root = tempfile::tempdir().unwrap();
+    let files = BusFiles::new(asked(root.path()).run().unwrap().dir);
+    let id: NodeId = "n".repeat(NodeId::MAX_LENGTH).parse().unwrap();
+    let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
+    let node = issue_node_jwt(&id, &key, None, &files.node_authority().unwrap()).unwrap();
+    let management = files.management_credentials().unwrap().jwt;
+    // CONNECT: beside the token a signature, a name, and what the client says of itself.
+    for token in [node, management] {
+        let line = token.len() + 86 + 128 + 400;
+        assert!(line < server_config::MAX_CONTROL_LINE, "{line}");
+    }
+    let most = u64::MAX;
+    let settled = format!("$JS.ACK.{COMMANDS}.{id}.{most}.{most}.{most}.{most}.{most}");
+    let reply = format!("{}.{}", inbox_prefix(&id), "x".repeat(64));
+    let line = settled.len() + reply.len();
+    assert!(line < server_config::MAX_CONTROL_LINE / 2, "{line}");
 }
 
 #[test]

@@ -15,7 +15,8 @@ pub(super) const SERVER_CERTIFICATE: &str = "server.pem";
 pub(super) const SERVER_KEY: &str = "server.key";
 pub(super) const SERVER_CONFIG: &str = "nats-server.conf";
 
-/// Made once and never replaced. All but [`OPERATOR_KEY`] must be there to render the others: nothing reads that one.
+/// Made once and never replaced, but for [`VPN_JWT`]: a later release may add to the account, which keeps its key. All but [`OPERATOR_KEY`]
+/// must be there to render the others: nothing reads that one.
 pub(super) const KEPT: [&str; 12] = [
     OPERATOR_KEY,
     OPERATOR_SIGNING_KEY,

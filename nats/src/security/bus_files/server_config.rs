@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::{accounts::Accounts, init_error::BusInitError, init_request::BusInit, names};
 
+/// The longest line of the protocol, in bytes: subjects, reply subjects, and all that a client says of itself when it connects.
+pub(super) const MAX_CONTROL_LINE: usize = 2048;
+
 /// The server listens with TLS 1.3, takes account tokens from its own store, and keeps streams on disk.
 /// One fsync a second is enough: PostgreSQL is the truth and the bus is repaired from it.
 pub(super) fn render(
@@ -44,6 +47,9 @@ pub(super) fn render(
          server_name: \"vpnmanager-bus\"\n\
          http: \"{monitor}\"\n\
          max_payload: 1MB\n\
+         # A node chooses the reply subject of its requests and the name of its connections, and the server keeps both for a while.\n\
+         # This bounds them. Our longest line is CONNECT, with a token: 1,300 bytes.\n\
+         max_control_line: {MAX_CONTROL_LINE}\n\
          # Strangers make it log. With --log FILE these are kept, 64 MB each; on stderr whoever keeps that must limit it.\n\
          logfile_size_limit: 64MB\n\
          logfile_max_num: 5\n\

@@ -108,6 +108,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("commands-infos", Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
     attack("commands-settles", Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),
     attack("replies-diverted", Bound::None, USUAL, Deed::Act(commands::diverted), "requests whose answers go to what is the honest node's"),
+    attack("replies-unanswered", Bound::BusGrows(100), USUAL, Deed::Act(commands::unanswered), "200,000 requests that nothing answers, 10,000 a second, each with a reply subject of 2 kB"),
     attack("profiles-forged", Bound::None, USUAL, Deed::Act(profiles::forged), "answers in place of the agent with profiles, and with parts of profiles, that would run a program"),
     attack("sessions-endless", Bound::None, USUAL, Deed::Act(sessions::endless), "answers in place of the agent that tell of sessions without end, while an operator lists one"),
     attack("connections-many", Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
