@@ -1,6 +1,6 @@
 //! What the servers say of the nodes' connections.
 
-use vpnmanager_nats::security::connections::list_node_connections;
+use vpnmanager_nats::security::connections::{list_node_connections, list_node_connections_by};
 
 use crate::fixture::{Bus, NodeIdentity, until};
 
@@ -28,4 +28,28 @@ async fn the_connections_of_each_node_and_what_they_sent_are_known() {
         (of(&first), of(&second)) == (1, 2) && sent.is_some_and(|sent| (sent.messages, sent.bytes) == (5, 50))
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_connections_are_listed_in_pages_open_ones_and_closed_ones() {
+    let bus = Bus::start().await;
+    let (system, authority) = (bus.system().await, bus.files.node_authority().unwrap());
+    let node = NodeIdentity::issue(&"n1".parse().unwrap(), &authority);
+    let mut open = Vec::new();
+    for _ in 0..7 {
+        open.push(bus.join(&node).await.unwrap());
+    }
+    open.truncate(3);
+
+    let listed = async |page| {
+        let all = list_node_connections_by(&system, &authority.account, page)
+            .await
+            .unwrap();
+        let closed = all.iter().filter(|found| found.is_closed).count();
+        (all.len(), closed)
+    };
+    until("four of seven to be closed", async || listed(512).await == (7, 4)).await;
+    for page in [1, 2, 3, 6, 7, 8] {
+        assert_eq!(listed(page).await, (7, 4), "{page} in an answer");
+    }
 }

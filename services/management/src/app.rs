@@ -19,6 +19,7 @@ use crate::{
     pki::Pki,
     reach::Reach,
     storage::Storage,
+    traffic_watch::TrafficWatch,
 };
 
 /// The parts of the running service. Cheap to clone.
@@ -47,6 +48,8 @@ pub struct App {
     pub storage: Storage,
     /// Wakes the task that finds that out.
     pub storage_probe: Wake,
+    /// Whether the servers of the bus say what nodes send.
+    pub traffic_watch: TrafficWatch,
     /// The bus CA, PEM, for nodes; `None` where the bus has no TLS.
     pub bus_ca: Option<Arc<str>>,
     /// Streams and consumers.

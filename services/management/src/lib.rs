@@ -15,6 +15,7 @@ pub mod renewal;
 pub mod schema;
 pub mod start;
 pub mod storage;
+pub mod traffic_watch;
 
 pub mod domain;
 pub mod ops;

@@ -1,6 +1,9 @@
 //! Starts management: connects and checks everything that it needs before the first task runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
@@ -32,6 +35,7 @@ use crate::{
     schema::{self, SchemaError},
     storage::Storage,
     tasks,
+    traffic_watch::TrafficWatch,
 };
 
 /// How long to wait for PostgreSQL and for NATS at the start.
@@ -89,6 +93,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         hearing: Hearing::new(Utc::now()),
         storage: Storage::default(),
         storage_probe: Wake::new(),
+        traffic_watch: TrafficWatch::new(Instant::now()),
         bus_ca: bus_ca.map(Arc::from),
         topology,
         bus_access,

@@ -89,6 +89,7 @@ fn a_second_run_keeps_every_key_and_renders_what_was_asked() {
         config.contains("listen: \"127.0.0.1:5222\"")
             && config.contains("logfile_size_limit: 64MB")
             && config.contains("\nmax_control_line: 2048\n")
+            && config.contains("\nmax_closed_clients: 1000\n")
             && config.contains("allow_non_tls: true")
             && config.contains("max_file: 1073741824,"),
         "{config}"

@@ -50,6 +50,8 @@ pub(super) fn render(
          # A node chooses the reply subject of its requests and the name of its connections, and the server keeps both for a while.\n\
          # This bounds them. Our longest line is CONNECT, with a token: 1,300 bytes.\n\
          max_control_line: {MAX_CONTROL_LINE}\n\
+         # Management asks every 5 s what connections have sent, also those that are closed. Each is kept with its name and token.\n\
+         max_closed_clients: 1000\n\
          # Strangers make it log. With --log FILE these are kept, 64 MB each; on stderr whoever keeps that must limit it.\n\
          logfile_size_limit: 64MB\n\
          logfile_max_num: 5\n\

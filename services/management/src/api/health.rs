@@ -1,6 +1,6 @@
 //! `/health`: whether this replica can do its work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use poem::web::Data;
@@ -89,7 +89,9 @@ impl Health {
     /// Of a replica that reaches database and bus.
     fn of(app: &App) -> Self {
         let fault = app.storage.fault();
-        let problems: Vec<String> = fault.map(|fault| bus_stores_nothing(&fault)).into_iter().collect();
+        let stores_nothing = fault.map(|fault| bus_stores_nothing(&fault));
+        let counts_nothing = app.traffic_watch.problem(Instant::now());
+        let problems: Vec<String> = stores_nothing.into_iter().chain(counts_nothing).collect();
         Self {
             status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
             problems,

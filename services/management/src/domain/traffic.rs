@@ -12,6 +12,9 @@ use vpnmanager_nats::security::{connections::NodeConnection, keys::NodePublicKey
 /// the network is bad.
 const OPENED: u64 = 5;
 
+/// A connection that is not listed is remembered for so many looks: the list is read in pages, so that one may be missing in it.
+const MISSED: u32 = 3;
+
 /// What one node may have and send.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -26,7 +29,16 @@ pub struct Limits {
 /// The counts of each connection at the last look.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    before: Option<HashMap<(String, u64), (u64, u64)>>,
+    before: Option<HashMap<(String, u64), Counted>>,
+}
+
+/// What a connection had sent when it was last listed.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    messages: u64,
+    bytes: u64,
+    /// The looks since then.
+    missed: u32,
 }
 
 #[derive(Default)]
@@ -40,18 +52,22 @@ struct Sum {
 impl Traffic {
     /// The keys that are beyond a limit, each with the reason for people. `now` holds closed connections too, because what was sent on one counts
     /// wherever it is sent next. `since` is the time since the last look; the first one counts open connections only, because nothing says when
-    /// the messages were sent.
+    /// the messages were sent. A connection that was not listed before may still be older than the last look: of what it sent, the share of
+    /// that time counts.
     pub fn look(&mut self, now: &[NodeConnection], since: Duration, limits: Limits) -> Vec<(NodePublicKey, String)> {
         let mut sums: BTreeMap<&NodePublicKey, Sum> = BTreeMap::new();
         for connection in now {
             let sum = sums.entry(&connection.key).or_default();
             sum.connections += u64::from(!connection.is_closed);
             let Some(before) = &self.before else { continue };
-            let known = before.get(&connection.id).copied();
-            sum.opened += u64::from(known.is_none());
-            let (messages, bytes) = known.unwrap_or_default();
-            sum.messages += connection.messages.saturating_sub(messages);
-            sum.bytes += connection.bytes.saturating_sub(bytes);
+            if let Some(known) = before.get(&connection.id) {
+                sum.messages += connection.messages.saturating_sub(known.messages);
+                sum.bytes += connection.bytes.saturating_sub(known.bytes);
+            } else {
+                sum.opened += 1;
+                sum.messages += lately(connection.messages, since, connection.age);
+                sum.bytes += lately(connection.bytes, since, connection.age);
+            }
         }
         let seconds = since.as_secs().max(1);
         let most = |limit: NonZeroU32| u64::from(limit.get());
@@ -72,10 +88,33 @@ impl Traffic {
             .iter()
             .filter_map(|(key, sum)| Some(((*key).clone(), excess(sum)?)));
         let found = found.collect();
-        let counts = now.iter().map(|one| (one.id.clone(), (one.messages, one.bytes)));
-        self.before = Some(counts.collect());
+        self.remember(now);
         found
     }
+
+    fn remember(&mut self, now: &[NodeConnection]) {
+        let counted = |one: &NodeConnection| Counted {
+            messages: one.messages,
+            bytes: one.bytes,
+            missed: 0,
+        };
+        let mut counts: HashMap<_, _> = now.iter().map(|one| (one.id.clone(), counted(one))).collect();
+        let before = self.before.take().unwrap_or_default();
+        for (id, known) in before.into_iter().filter(|(_, known)| known.missed < MISSED) {
+            let missed = known.missed + 1;
+            counts.entry(id).or_insert(Counted { missed, ..known });
+        }
+        self.before = Some(counts);
+    }
+}
+
+/// How much of what was sent within `age` was sent within `since`.
+fn lately(sent: u64, since: Duration, age: Duration) -> u64 {
+    if age <= since {
+        return sent;
+    }
+    let share = u128::from(sent) * since.as_nanos() / age.as_nanos();
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -98,6 +137,7 @@ mod tests {
             key: key.clone(),
             id: ("server".to_owned(), cid),
             is_closed: false,
+            age: Duration::ZERO,
             messages,
             bytes,
         }
@@ -150,6 +190,31 @@ mod tests {
         let opened = (key.clone(), "it opened 11 connections in 5 s".to_owned());
         assert_eq!(traffic.look(&churned, five, limits()), [opened]);
         assert_eq!(traffic.look(&churned, five, limits()), []);
+    }
+
+    #[test]
+    fn a_connection_that_is_missing_in_a_list_is_not_taken_for_a_new_one() {
+        let key = NodePublicKey::of(&KeyPair::new_user()).expect("a user key");
+        let five = Duration::from_secs(5);
+        let honest = |messages| NodeConnection {
+            age: Duration::from_secs(1_000_000),
+            ..connection(&key, 1, messages, 0)
+        };
+        let mut traffic = Traffic::default();
+        assert_eq!(traffic.look(&[], five, limits()), [], "missing at the first look");
+        assert_eq!(traffic.look(&[honest(1_000_000)], five, limits()), []);
+        for _ in 0..MISSED {
+            assert_eq!(traffic.look(&[], five, limits()), []);
+        }
+        assert_eq!(traffic.look(&[honest(1_000_400)], five, limits()), []);
+
+        // Who opened it a moment before the last look hides nothing.
+        let hidden = NodeConnection {
+            age: Duration::from_secs(7),
+            ..connection(&key, 2, 1_400, 0)
+        };
+        let found = traffic.look(&[honest(1_000_400), hidden], five, limits());
+        assert_eq!(found, [(key, "it sends 200 messages in a second".to_owned())]);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("sessions-endless", Bound::None, USUAL, Deed::Act(sessions::endless), "answers in place of the agent that tell of sessions without end, while an operator lists one"),
     attack("connections-many", Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
     attack("connections-churn", Bound::Twice, USUAL, Deed::Act(connections::churn), "5,000 connections, opened and closed"),
+    attack("connections-names", Bound::Twice, USUAL, Deed::Act(connections::names), "4,000 connections, opened and closed, each with a name as long as can be; management must still read the list of connections"),
     attack("connections-subscriptions", Bound::Twice, USUAL, Deed::Act(connections::subscriptions), "1,000 subscriptions on each of 20 connections"),
     attack("connections-resubscribing", Bound::Twice, USUAL, Deed::Act(connections::resubscribing), "200,000 subscriptions made and ended on one connection"),
     attack("standings-own", Bound::Twice, USUAL, Deed::Act(thief::standing::own), "5,000 questions about the own standing, over HTTP"),

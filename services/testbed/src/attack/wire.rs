@@ -76,12 +76,21 @@ pub(super) struct Wire {
 impl Wire {
     /// Connects with a credential, without TLS, as only a bus for tests allows.
     pub(super) async fn connect(address: SocketAddr, credential: &Credential) -> Result<Self, WireError> {
-        timeout(GREETING, Self::greet(address, credential))
+        Self::connect_as(address, credential, "thief").await
+    }
+
+    /// As [`Wire::connect`], with a name for the connection.
+    pub(super) async fn connect_as(
+        address: SocketAddr,
+        credential: &Credential,
+        name: &str,
+    ) -> Result<Self, WireError> {
+        timeout(GREETING, Self::greet(address, credential, name))
             .await
             .map_err(|_| WireError::Silent)?
     }
 
-    async fn greet(address: SocketAddr, credential: &Credential) -> Result<Self, WireError> {
+    async fn greet(address: SocketAddr, credential: &Credential, name: &str) -> Result<Self, WireError> {
         let (reader, mut writer) = dial(address, Ipv4Addr::LOCALHOST).await?.into_split();
         let mut reader = BufReader::new(reader);
         let mut line = String::new();
@@ -91,7 +100,7 @@ impl Wire {
         let nonce = info["nonce"].as_str().ok_or(WireError::Greeting)?;
         let signature = BASE64URL_NOPAD.encode(&credential.key.sign(nonce.as_bytes())?);
         let hello = serde_json::json!({
-            "jwt": credential.jwt, "sig": signature, "name": "thief", "lang": "wire", "version": "1", "protocol": 1,
+            "jwt": credential.jwt, "sig": signature, "name": name, "lang": "wire", "version": "1", "protocol": 1,
             "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
         });
         writer

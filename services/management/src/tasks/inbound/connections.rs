@@ -6,7 +6,10 @@ use anyhow::Context;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use tokio::sync::mpsc;
 use vpnmanager_entities::server;
-use vpnmanager_nats::{connect::Bus, security::connections::list_node_connections};
+use vpnmanager_nats::{
+    connect::Bus,
+    security::connections::{NodeConnection, list_node_connections},
+};
 use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use super::verdicts::Judged;
@@ -35,16 +38,30 @@ impl Connections {
             looked: Instant::now(),
         }
     }
-}
 
-impl Reconciler for Connections {
-    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+    /// What the servers say. Notes whether they do.
+    async fn list(&mut self) -> anyhow::Result<Vec<NodeConnection>> {
+        let listed = self.ask().await;
+        match &listed {
+            Ok(_) => self.app.traffic_watch.counted(Instant::now()),
+            Err(error) => self.app.traffic_watch.failed(format!("{error:#}")),
+        }
+        listed
+    }
+
+    async fn ask(&mut self) -> anyhow::Result<Vec<NodeConnection>> {
         let access = &self.app.bus_access;
         let system = match &self.system {
             Some(system) => system,
             None => self.system.insert(access.connect_as_system().await?),
         };
-        let connections = list_node_connections(&system.client, &access.authority().account).await?;
+        Ok(list_node_connections(&system.client, &access.authority().account).await?)
+    }
+}
+
+impl Reconciler for Connections {
+    async fn reconcile(&mut self) -> anyhow::Result<Next> {
+        let connections = self.list().await?;
         let budget = self.app.config.budget;
         let limits = Limits {
             connections: budget.connections,
