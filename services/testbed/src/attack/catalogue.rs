@@ -105,6 +105,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("events-others", Bound::None, USUAL, Deed::Flood(events::others), "events about users who are on the honest node only"),
     attack("reports-headers", Bound::BusGrows(100), USUAL, Deed::Act(reports::headers), "10,000 acks, 1,000 a second, each with another id of 40 to 60 kB in its headers"),
     attack("commands-pulls", Bound::Twice, USUAL, Deed::Flood(commands::pulls), "50,000 pulls on the own consumer"),
+    attack("commands-heartbeats", Bound::BusGrows(100), USUAL, Deed::Flood(commands::heartbeats), "2,000 pulls on the own consumer, 100 a second, that ask for heartbeats without a pause between them"),
     attack("commands-infos", Bound::Twice, USUAL, Deed::Flood(commands::infos), "50,000 questions about the own consumer"),
     attack("commands-settles", Bound::Twice, USUAL, Deed::Flood(commands::settles), "100,000 settlements of commands, delivered or not"),
     attack("replies-diverted", Bound::None, USUAL, Deed::Act(commands::diverted), "requests whose answers go to what is the honest node's"),

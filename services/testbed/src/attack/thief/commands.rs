@@ -36,6 +36,17 @@ pub(in crate::attack) fn pulls(_scene: &Scene, size: Size) -> Flood {
     Flood::at_once(vec![(next, pull)], count).with_replies()
 }
 
+/// Pulls that ask for heartbeats without a pause between them, a hundred in a second.
+pub(in crate::attack) fn heartbeats(_scene: &Scene, size: Size) -> Flood {
+    let pull = payload(&json!({ "batch": 1, "expires": 60_000_000_000_u64, "idle_heartbeat": 1 }));
+    let next = format!("jsvpn.CONSUMER.MSG.NEXT.VPN_COMMANDS.{STOLEN}");
+    let flood = Flood::at_once(vec![(next, pull)], size.count(2_000, 200)).with_replies();
+    Flood {
+        rate: Some(100),
+        ..flood
+    }
+}
+
 /// Questions about the consumer.
 pub(in crate::attack) fn infos(_scene: &Scene, size: Size) -> Flood {
     let info = format!("jsvpn.CONSUMER.INFO.VPN_COMMANDS.{STOLEN}");
