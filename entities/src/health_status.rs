@@ -53,6 +53,8 @@ pub struct Model {
     pub fault: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending; `None` while the digest agrees.
     pub drift_since: Option<DateTimeUtc>,
+    /// The first of the heartbeats that have all come late since; `None` if this one did not.
+    pub late_since: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

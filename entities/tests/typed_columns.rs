@@ -76,6 +76,7 @@ async fn what_is_written_is_found_by_its_id_and_read_again() {
         detail: Set(None),
         fault: Set(None),
         drift_since: Set(None),
+        late_since: Set(None),
     };
     health_status::Entity::insert(status)
         .exec(&db)

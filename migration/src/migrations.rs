@@ -34,6 +34,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000044_totals_search_path"),
     sql!("m20261129_000045_former_pool"),
     sql!("m20261129_000046_turns"),
+    sql!("m20261129_000047_late_since"),
 ];
 
 /// A migration that runs one file of SQL.

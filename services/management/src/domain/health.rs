@@ -8,6 +8,9 @@ use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
 use crate::config::HealthConfig;
 
+/// A heartbeat that is late makes a clock look slow, and never fast: only what all of them show for so long counts as slow.
+const HELD_UP: TimeDelta = TimeDelta::seconds(15);
+
 /// A node that uses at least this share of its capacity is nearly full, in percent.
 const NEARLY_FULL_PERCENT: u64 = 95;
 
@@ -24,8 +27,8 @@ pub struct Circumstances {
     pub misconfigured: Option<String>,
     /// The first heartbeat whose digest differed although nothing was pending.
     pub drift_since: Option<DateTime<Utc>>,
-    /// How far its clock was ahead when its heartbeat before this one arrived.
-    pub skew_before: Option<TimeDelta>,
+    /// The first of the heartbeats that have all come late, this one too.
+    pub late_since: Option<DateTime<Utc>>,
 }
 
 /// Of this many days before the end of its server certificate a node says so, and of this many it is degraded.
@@ -71,8 +74,9 @@ pub fn assess(
         .or_else(|| circumstances.excess.as_ref().map(|what| format!("{what}{TOO_MUCH}")))
         .or_else(|| circumstances.misconfigured.clone())
         .or_else(|| {
-            let skew = certain_skew(heartbeat.at - received_at, circumstances.skew_before);
-            clock_fault(skew, limits.max_clock_skew)
+            let is_held_up = circumstances.late_since.is_some_and(|since| received_at - since < HELD_UP);
+            let fault = clock_fault(heartbeat.at - received_at, limits.max_clock_skew);
+            fault.filter(|_| !is_held_up)
         })
         .or_else(|| certificate_fault(heartbeat, received_at, CERTIFICATE_ENDS[1]))
         .or_else(|| shortage(heartbeat));
@@ -133,20 +137,23 @@ fn openvpn_fault(heartbeat: &Heartbeat) -> Option<String> {
     }
 }
 
-/// How far a clock is ahead for certain. A heartbeat that is late makes a clock look slow, and never fast: only what two in a row show counts
-/// as slow.
-fn certain_skew(skew: TimeDelta, before: Option<TimeDelta>) -> TimeDelta {
-    let before = before.unwrap_or_default().min(TimeDelta::zero());
-    if skew < TimeDelta::zero() {
-        skew.max(before)
-    } else {
-        skew
-    }
+/// The first of the heartbeats that have all come late, with one that came at this moment with a clock that is ahead by so much.
+pub fn late_since(
+    skew: TimeDelta,
+    before: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    limits: HealthConfig,
+) -> Option<DateTime<Utc>> {
+    let is_late = skew < TimeDelta::zero() && is_off(skew, limits.max_clock_skew);
+    is_late.then(|| before.unwrap_or(now))
+}
+
+fn is_off(skew: TimeDelta, most: Duration) -> bool {
+    skew.abs().to_std().is_ok_and(|skew| skew > most)
 }
 
 fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
-    let is_off = skew.abs().to_std().is_ok_and(|skew| skew > most);
-    is_off.then(|| {
+    is_off(skew, most).then(|| {
         format!(
             "its clock is off by {} ms: set it, and run a time service there. If all nodes say so, it is the clock of the database's machine",
             skew.num_milliseconds()
@@ -278,8 +285,8 @@ mod tests {
         full.openvpn.sessions = 95;
         let mut skewed = heartbeat();
         skewed.at = now - TimeDelta::seconds(3);
-        let skewed_before = Circumstances {
-            skew_before: Some(TimeDelta::seconds(-4)),
+        let late_for_long = Circumstances {
+            late_since: Some(now - TimeDelta::seconds(15)),
             ..nothing.clone()
         };
         let cases = [
@@ -317,7 +324,7 @@ mod tests {
                 "raise that BUDGET_*",
             ),
             (&well, misplaced, "its agent is configured with POOL=b", "move it there"),
-            (&skewed, skewed_before, "its clock is off by -3000 ms", "set it"),
+            (&skewed, late_for_long, "its clock is off by -3000 ms", "set it"),
             (
                 &full,
                 nothing,
@@ -371,25 +378,31 @@ mod tests {
     }
 
     #[test]
-    fn one_heartbeat_that_is_late_is_no_slow_clock() {
-        let seconds = TimeDelta::seconds;
-        for (skew, before, certain) in [
-            (-3, None, 0),
-            (-3, Some(0), 0),
-            (-3, Some(5), 0),
-            (-3, Some(-1), -1),
-            (-3, Some(-60), -3),
-            (-60, Some(-3), -3),
-            (3, None, 3),
-            (3, Some(-60), 3),
+    fn heartbeats_that_are_late_for_a_moment_are_no_slow_clock() {
+        let (seconds, now) = (TimeDelta::seconds, Utc::now());
+        let earlier = now - seconds(9);
+        for (skew, before, expected) in [
+            (-3, None, Some(now)),
+            (-3, Some(earlier), Some(earlier)),
+            (-1, Some(earlier), None),
+            (3, Some(earlier), None),
         ] {
-            let found = certain_skew(seconds(skew), before.map(seconds));
-            assert_eq!(found, seconds(certain), "{skew} after {before:?}");
+            assert_eq!(late_since(seconds(skew), before, now, limits()), expected, "{skew}");
         }
-        let mut late = heartbeat();
-        late.at -= seconds(3);
-        let found = assess(&late, late.at + seconds(3), &Circumstances::default(), limits());
-        assert_eq!(found.state, NodeState::Healthy, "{found:?}");
+        let state = |skew: i64, late_since| {
+            let mut heartbeat = heartbeat();
+            heartbeat.at = now + seconds(skew);
+            let known = Circumstances {
+                late_since,
+                ..Circumstances::default()
+            };
+            assess(&heartbeat, now, &known, limits()).state
+        };
+        for late_for in [0, 14] {
+            assert_eq!(state(-3, Some(now - seconds(late_for))), NodeState::Healthy);
+        }
+        assert_eq!(state(-3, Some(now - seconds(15))), NodeState::Degraded);
+        assert_eq!(state(3, None), NodeState::Degraded);
     }
 
     #[test]

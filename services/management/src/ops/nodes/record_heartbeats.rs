@@ -90,9 +90,7 @@ async fn record_within(
             drift_since: drifts.remove(&server.name),
             excess: recent_excess(server, received.at).map(str::to_owned),
             misconfigured: asks_for_another_pool(server),
-            skew_before: before
-                .get(&server.name)
-                .map(|health| TimeDelta::milliseconds(health.clock_skew_ms)),
+            late_since: late_since(received, before.get(&server.name), limits),
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);
@@ -137,6 +135,19 @@ async fn follow_drift(
     Ok(since.collect())
 }
 
+/// The first of the node's heartbeats that have all come late. What monitoring says is no heartbeat of its clock.
+fn late_since(
+    received: &Received,
+    before: Option<&health_status::Model>,
+    limits: HealthConfig,
+) -> Option<DateTime<Utc>> {
+    let before = before.and_then(|health| health.late_since);
+    match received.by {
+        Speaker::Agent => health::late_since(received.heartbeat.at - received.at, before, received.at, limits),
+        Speaker::Monitoring => before,
+    }
+}
+
 fn row(received: &Received, circumstances: &Circumstances) -> health_status::ActiveModel {
     let heartbeat = &received.heartbeat;
     let openvpn = &heartbeat.openvpn;
@@ -163,6 +174,7 @@ fn row(received: &Received, circumstances: &Circumstances) -> health_status::Act
         detail: Set(openvpn.detail.clone()),
         fault: Set(heartbeat.fault.clone()),
         drift_since: Set(circumstances.drift_since.map(|since| since.trunc_subsecs(6))),
+        late_since: Set(circumstances.late_since.map(|since| since.trunc_subsecs(6))),
     }
 }
 
@@ -188,6 +200,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::Detail,
         Column::Fault,
         Column::DriftSince,
+        Column::LateSince,
     ];
     health_status::Entity::insert_many(rows)
         .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())
