@@ -74,7 +74,9 @@ pub fn assess(
         .or_else(|| circumstances.excess.as_ref().map(|what| format!("{what}{TOO_MUCH}")))
         .or_else(|| circumstances.misconfigured.clone())
         .or_else(|| {
-            let is_held_up = circumstances.late_since.is_some_and(|since| received_at - since < HELD_UP);
+            let is_held_up = circumstances
+                .late_since
+                .is_some_and(|since| received_at - since < HELD_UP);
             let fault = clock_fault(heartbeat.at - received_at, limits.max_clock_skew);
             fault.filter(|_| !is_held_up)
         })
