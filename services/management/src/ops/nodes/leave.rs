@@ -2,6 +2,8 @@
 //! must not wait until all have left; then its row goes, or gets the other pool. Whoever asked for it does this, and a background task goes on
 //! where the one who asked has died.
 
+use std::time::Duration;
+
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
@@ -28,6 +30,8 @@ use crate::{
 
 /// Placements that are deleted in one transaction.
 const BATCH: i64 = 500;
+/// Users whom somebody else is changing are looked at again after this.
+const LOCKED_FOR: Duration = Duration::from_millis(50);
 
 /// How the way of a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +72,8 @@ pub async fn leave_pool(app: &App, node: &NodeId) -> Result<Way, DbErr> {
     }
 }
 
-/// Takes users off the node until none is found whom nobody else is changing; gives the last step.
+/// Takes users off the node until none is found whom nobody else is changing, and few are left; gives the last step. Where somebody else takes
+/// them off the same node, each finds those locked that the other one has.
 async fn take_users_off(app: &App, node: &NodeId) -> Result<Step, DbErr> {
     loop {
         let step = transact(&app.db, |tx| async move {
@@ -76,10 +81,22 @@ async fn take_users_off(app: &App, node: &NodeId) -> Result<Step, DbErr> {
         })
         .await?;
         app.wake_publishers();
-        if step != Step::Some {
-            return Ok(step);
+        match step {
+            Step::Some => {}
+            Step::None if are_many_left(&app.db, node).await? => tokio::time::sleep(LOCKED_FOR).await,
+            Step::None | Step::Stays | Step::Blocked => return Ok(step),
         }
     }
+}
+
+/// Whether more users are on the node than one transaction should take off it.
+async fn are_many_left(db: &impl ConnectionTrait, node: &NodeId) -> Result<bool, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT user_id AS id FROM placements WHERE server_id = $1 AND wanted_present OFFSET $2 LIMIT 1",
+        [node.clone().into(), BATCH.into()],
+    );
+    Ok(Id::find_by_statement(statement).one(db).await?.is_some())
 }
 
 async fn finish(app: &App, node: &NodeId) -> Result<Way, DbErr> {
