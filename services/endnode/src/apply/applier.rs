@@ -6,16 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 use vpnmanager_nats::{
     commands::Command,
-    events::EventKind,
-    ids::{CommonName, IntentId, Revision, UserKey},
+    ids::{CommonName, IntentId, UserKey},
     intents::Intent,
 };
-use vpnmanager_runtime::error_chain::chain;
 
 use super::{
     commit::{Handled, History, store},
@@ -24,28 +22,28 @@ use super::{
 };
 use crate::{
     allow_list::Reconciled,
-    backend::{CutSessions, Rest, VpnBackend as _},
+    backend::{Rest, VpnBackend as _},
     journal::{Journal, JournalError},
     node::Node,
-    plan::{Access, Held, Plan, access, is_expired, plan},
+    plan::{Access, Held, access},
     vpn::Vpn,
 };
 
 /// Changes who is let in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Applier {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    node: Node,
-    journal: Journal,
-    vpn: Vpn,
+pub(super) struct Inner {
+    pub(super) node: Node,
+    pub(super) journal: Journal,
+    pub(super) vpn: Vpn,
     profiles: PathBuf,
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits. Sessions are ended after it:
     /// a server that is slow or away keeps nobody waiting for a change of the allow-list.
-    turn: Mutex<Turn>,
+    pub(super) turn: Mutex<Turn>,
 }
 
 /// What an operator should know when a session may go on.
@@ -237,54 +235,6 @@ impl Applier {
         Ok(ghosts)
     }
 
-    /// Refuses and cuts every user who has expired. Returns when the next user expires.
-    pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
-        let inner = &self.inner;
-        let mut turn = inner.turn.lock().await;
-        let now = Utc::now();
-        if turn.goes_back_to(now) {
-            inner.undo_early_expiries(&turn, now).await?;
-        }
-        let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
-        let mut refused = Vec::with_capacity(due.len());
-        for expired in due {
-            let access = Access {
-                allow: Vec::new(),
-                deny: expired.credentials,
-            };
-            refused.push((expired.user_key, inner.project(access.into(), &turn).await));
-        }
-        drop(turn);
-        let (mut enforced, mut failure) = (Vec::with_capacity(refused.len()), None);
-        for (user_key, ending) in refused {
-            match ending.carry_out(&inner.vpn).await {
-                Ok(CutSessions { count: sessions, .. }) => {
-                    info!(user.key = %user_key, sessions, "Refused an expired user");
-                    let kind = EventKind::UserExpired { user_key, sessions };
-                    enforced.push((user_key, inner.node.event(kind)));
-                }
-                // One whose file cannot be removed keeps none of the others in.
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        if !enforced.is_empty() {
-            let noted = inner.journal.write(move |records| {
-                for (user, event) in &enforced {
-                    if records.expiry_enforced(*user, now)? {
-                        records.queue_event(event)?;
-                    }
-                }
-                Ok(())
-            });
-            noted.await?;
-            inner.node.wakes.events.wake();
-        }
-        if let Some(failure) = failure {
-            return Err(failure.into());
-        }
-        Ok(inner.journal.read(|records| records.next_expiry()).await?)
-    }
-
     /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
         let inner = &self.inner;
@@ -377,90 +327,8 @@ impl Inner {
         Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
-    /// Lets in again whose expiry was enforced too early, because the clock was ahead for a while, and enforces it when it comes.
-    async fn undo_early_expiries(&self, turn: &Turn, now: DateTime<Utc>) -> Result<(), ApplyError> {
-        let early = self.journal.read(move |records| records.early_expiries(now)).await?;
-        if early.is_empty() {
-            return Ok(());
-        }
-        self.journal
-            .write(move |records| records.undo_early_expiries(now))
-            .await?;
-        let mut merged = Merged::default();
-        for held in &early {
-            merged.add(access(held, now));
-        }
-        warn!(
-            users = early.len(),
-            "The clock was ahead: users whose time is not over yet had been refused, and are let in again"
-        );
-        Ok(self.project(merged, turn).await.projected()?)
-    }
-
-    /// A journal that is full, locked or damaged must let in nobody whose access has ended: they are refused now, and stay so in this run of
-    /// the agent until the journal takes the command, which comes again.
-    async fn refuse_unjournaled(
-        &self,
-        turn: &mut Turn,
-        commands: Arc<[Command]>,
-        now: DateTime<Utc>,
-    ) -> Result<Ending, ApplyError> {
-        let read = Arc::clone(&commands);
-        let refused = self.journal.read(move |records| {
-            let mut refused = Vec::new();
-            for command in read.iter() {
-                let user = command.user_key();
-                if let Plan::Change(change) = plan(records.user(user)?.as_ref(), command, now) {
-                    refused.push((user, command.revision(), change.access.deny));
-                }
-            }
-            Ok(refused)
-        });
-        let refused = match refused.await {
-            Err(JournalError::Closed) => return Err(JournalError::Closed.into()),
-            Err(error) => {
-                warn!(error = %chain(&error), "The journal cannot be read: who is refused follows from the command and the allow-list");
-                self.ended_by(&commands, now).await?
-            }
-            Ok(refused) => refused,
-        };
-        let mut merged = Merged::default();
-        for (user, revision, names) in refused {
-            if names.is_empty() || !turn.refuse(user, revision, names.clone()) {
-                continue;
-            }
-            warn!(user.key = %user, "Refused a user whose command could not be journaled");
-            merged.add(Access {
-                allow: Vec::new(),
-                deny: names,
-            });
-        }
-        Ok(self.project(merged, turn).await)
-    }
-
-    /// What these commands end, by the names on the allow-list. Those of a user begin with the user's name, or as much of it as fits.
-    async fn ended_by(
-        &self,
-        commands: &[Command],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(UserKey, Revision, Vec<CommonName>)>, ProjectError> {
-        let listed = self.vpn.compare(BTreeSet::new()).await?;
-        let ended = commands.iter().map(|command| {
-            let kept: &[CommonName] = match command {
-                Command::PutUser(put) if put.active && !is_expired(put, now) => &put.credentials,
-                Command::PutUser(_) | Command::RemoveUser(_) => &[],
-            };
-            let part = CommonName::part_of(command.username());
-            let names = listed
-                .iter()
-                .filter(|name| name.user_part() == part && !kept.contains(name));
-            (command.user_key(), command.revision(), names.cloned().collect())
-        });
-        Ok(ended.collect())
-    }
-
     /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says.
-    async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
+    pub(super) async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
         change.refuse(&turn.refused());
         change.project(&self.vpn, turn.door).await
     }

@@ -5,8 +5,10 @@
 
 mod applier;
 mod commit;
+mod expiry;
 mod projection;
 mod turn;
+mod unjournaled;
 
 mod issuer;
 mod keys;

@@ -50,8 +50,13 @@ impl Turn {
     }
 
     /// Whether the clock shows an earlier time than when expiries were last looked for. An earlier run of the agent may have seen any.
-    pub(super) fn goes_back_to(&mut self, now: DateTime<Utc>) -> bool {
-        self.looked.replace(now).is_none_or(|looked| now < looked)
+    pub(super) fn may_have_expired_early(&self, now: DateTime<Utc>) -> bool {
+        self.looked.is_none_or(|looked| now < looked)
+    }
+
+    /// Expiries are looked for, and those that came early are undone.
+    pub(super) fn looked_for_expiries(&mut self, now: DateTime<Utc>) {
+        self.looked = Some(now);
     }
 
     /// Refuses these credentials of the user until the journal holds the command of this revision. False when a newer command refused some.

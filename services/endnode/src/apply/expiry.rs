@@ -1,0 +1,88 @@
+//! Expiry, by the node's own clock: which may have been wrong for a while.
+
+use chrono::{DateTime, Utc};
+use tracing::{info, warn};
+use vpnmanager_nats::events::EventKind;
+
+use super::{
+    applier::{Applier, ApplyError, Inner},
+    projection::Merged,
+    turn::Turn,
+};
+use crate::{
+    backend::CutSessions,
+    plan::{Access, access},
+};
+
+impl Applier {
+    /// Refuses and cuts every user who has expired. Returns when the next user expires.
+    pub async fn expire(&self) -> Result<Option<DateTime<Utc>>, ApplyError> {
+        let inner = &self.inner;
+        let mut turn = inner.turn.lock().await;
+        let now = Utc::now();
+        if turn.may_have_expired_early(now) {
+            inner.undo_early_expiries(&turn, now).await?;
+        }
+        turn.looked_for_expiries(now);
+        let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
+        let mut refused = Vec::with_capacity(due.len());
+        for expired in due {
+            let access = Access {
+                allow: Vec::new(),
+                deny: expired.credentials,
+            };
+            refused.push((expired.user_key, inner.project(access.into(), &turn).await));
+        }
+        drop(turn);
+        let (mut enforced, mut failure) = (Vec::with_capacity(refused.len()), None);
+        for (user_key, ending) in refused {
+            match ending.carry_out(&inner.vpn).await {
+                Ok(CutSessions { count: sessions, .. }) => {
+                    info!(user.key = %user_key, sessions, "Refused an expired user");
+                    let kind = EventKind::UserExpired { user_key, sessions };
+                    enforced.push((user_key, inner.node.event(kind)));
+                }
+                // One whose file cannot be removed keeps none of the others in.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if !enforced.is_empty() {
+            let noted = inner.journal.write(move |records| {
+                for (user, event) in &enforced {
+                    if records.expiry_enforced(*user, now)? {
+                        records.queue_event(event)?;
+                    }
+                }
+                Ok(())
+            });
+            noted.await?;
+            inner.node.wakes.events.wake();
+        }
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        Ok(inner.journal.read(|records| records.next_expiry()).await?)
+    }
+}
+
+impl Inner {
+    /// Lets in again whose expiry was enforced too early, because the clock was ahead for a while, and enforces it when it comes.
+    async fn undo_early_expiries(&self, turn: &Turn, now: DateTime<Utc>) -> Result<(), ApplyError> {
+        let early = self.journal.read(move |records| records.early_expiries(now)).await?;
+        if early.is_empty() {
+            return Ok(());
+        }
+        self.journal
+            .write(move |records| records.undo_early_expiries(now))
+            .await?;
+        let mut merged = Merged::default();
+        for held in &early {
+            merged.add(access(held, now));
+        }
+        warn!(
+            users = early.len(),
+            "The clock was ahead: users whose time is not over yet had been refused, and are let in again"
+        );
+        Ok(self.project(merged, turn).await.projected()?)
+    }
+}
