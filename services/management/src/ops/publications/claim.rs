@@ -15,9 +15,10 @@ use crate::{
 
 /// The most placements that one run publishes.
 pub const BATCH: u64 = 256;
-/// Of one node at most so many are looked at in one run, divided by the number of nodes, but no fewer than the second number. So a run is as
-/// cheap with many nodes, and full with two.
-const LOOKED_AT: [i64; 2] = [4 * BATCH as i64, 16];
+/// One run looks at so many placements, shared equally among the nodes: it costs the same with many nodes as with few.
+const LOOKED_AT: i64 = 2 * BATCH as i64;
+/// But at no fewer of one node: so many of each come before more of another one, whatever those are.
+const OF_ONE_NODE: i64 = 16;
 /// How long a claim is valid. After that another replica may claim the placement.
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -38,8 +39,8 @@ pub struct Claim {
     pub publication: Publication,
 }
 
-/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream, those first that end access, and then each node's in turn: a
-/// node with very many of them holds up no other.
+/// Claims up to [`BATCH`] placements whose wanted revision is not in the stream, each node's in turn, and of each those first that end access:
+/// a node with very many of them holds up no other.
 pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
     // An array and not `IN`: PostgreSQL would plan that as a join with a scan of all placements.
     let statement = Statement::from_sql_and_values(
@@ -52,7 +53,7 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
                      SELECT id, urgent_since FROM placements WHERE server_id = s.name AND {DUE}
                      ORDER BY (urgent_since IS NULL), id
                      LIMIT GREATEST($3 / (SELECT count(*) FROM servers), $4)) AS d) AS looked_at
-             ORDER BY (urgent_since IS NULL), turn, id LIMIT $2)
+             ORDER BY turn > $4, (urgent_since IS NULL), turn, id LIMIT $2)
          UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
          WHERE id = ANY (ARRAY(
              SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due)) AND {DUE} ORDER BY id FOR UPDATE SKIP LOCKED))
@@ -62,8 +63,8 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
         [
             LEASE.as_secs_f64().into(),
             i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
-            LOOKED_AT[0].into(),
-            LOOKED_AT[1].into(),
+            LOOKED_AT.into(),
+            OF_ONE_NODE.into(),
         ],
     );
     let mut claimed = placement::Model::find_by_statement(statement).all(db).await?;
