@@ -11,6 +11,11 @@ use crate::config::HealthConfig;
 /// A heartbeat that is late makes a clock look slow, and never fast: only what all of them show for so long counts as slow.
 const HELD_UP: TimeDelta = TimeDelta::seconds(15);
 
+/// So long before its server certificate ends a node says so.
+const ENDS_SOON: TimeDelta = TimeDelta::days(30);
+/// So long before, it is degraded.
+const ENDS_NOW: TimeDelta = TimeDelta::days(3);
+
 /// A node that uses at least this share of its capacity is nearly full, in percent.
 const NEARLY_FULL_PERCENT: u64 = 95;
 
@@ -30,9 +35,6 @@ pub struct Circumstances {
     /// The first of the heartbeats that have all come late, this one too.
     pub late_since: Option<DateTime<Utc>>,
 }
-
-/// Of this many days before the end of its server certificate a node says so, and of this many it is degraded.
-const CERTIFICATE_ENDS: [TimeDelta; 2] = [TimeDelta::days(30), TimeDelta::days(3)];
 
 /// A state and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,12 +82,12 @@ pub fn assess(
             let fault = clock_fault(heartbeat.at - received_at, limits.max_clock_skew);
             fault.filter(|_| !is_held_up)
         })
-        .or_else(|| certificate_fault(heartbeat, received_at, CERTIFICATE_ENDS[1]))
+        .or_else(|| certificate_fault(heartbeat, received_at, ENDS_NOW))
         .or_else(|| shortage(heartbeat));
     match found {
         None => Assessment {
             state: NodeState::Healthy,
-            reason: certificate_fault(heartbeat, received_at, CERTIFICATE_ENDS[0])
+            reason: certificate_fault(heartbeat, received_at, ENDS_SOON)
                 .or_else(|| (heartbeat.openvpn.state == OpenvpnState::Absent).then(|| SERVES_NOBODY.to_owned())),
         },
         Some(reason) => Assessment {
