@@ -319,6 +319,25 @@ async fn a_journal_that_cannot_be_written_degrades_the_node_until_it_can() {
     says("ok", "").await;
 }
 
+/// A node that fell silent would count as lost, and its users would move while it serves.
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_said_in_heartbeats_that_go_on() {
+    let (management, agent) = fleet().await;
+    last_fault(&management, Option::is_none).await;
+    let other = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
+    other.execute_batch("ALTER TABLE users RENAME TO away").unwrap();
+    management.send(vec![User::new("alice").standby(1)]).await;
+
+    let fault = last_fault(&management, Option::is_some).await.unwrap();
+    assert!(
+        fault.starts_with("the journal cannot be read (") && fault.contains("restart the agent"),
+        "{fault}"
+    );
+
+    other.execute_batch("ALTER TABLE away RENAME TO users").unwrap();
+    last_fault(&management, Option::is_none).await;
+}
+
 #[tokio::test]
 async fn heartbeats_carry_the_state_and_a_refusal_is_obeyed_and_lifted() {
     let (management, mut agent) = fleet().await;

@@ -110,6 +110,19 @@ async fn each_profile_that_is_handed_out_is_in_the_audit_trail() {
 }
 
 #[tokio::test]
+async fn a_profile_whose_certificate_has_ended_is_not_handed_out() {
+    let home = Home::start().await;
+    let parts = home.issued("alice").await;
+    home.answers(NodeAnswer::ProfileParts(parts));
+    home.handed_out("alice").await;
+    let end = "UPDATE credentials SET not_after = now() - interval '1 second'";
+    home.stack.app.db.execute_unprepared(end).await.expect("updated");
+    let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::CONFLICT).await;
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.contains(" ended at ") && detail.contains("/reissue"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_home_that_is_away_is_named() {
     let stack = Stack::start().await;
     stack.enrol(HOME).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
 use chrono::Utc;
 use nkeys::KeyPair;
 use sea_orm::{
@@ -164,12 +165,22 @@ async fn a_node_that_floods_is_cut_off_for_a_while_and_no_other_is_missed() {
     heard(&thief, "node-1").await;
     heard(&honest, "node-2").await;
 
+    stack
+        .app
+        .topology
+        .ensure_node(&node("node-1"))
+        .await
+        .expect("a consumer");
     // Each has a run of its own.
     for _ in 0..3000 {
         beat(&thief, "node-1").await;
     }
     let cut = async || server_of(&stack, "node-1").await.cut_off_until.is_some() && !is_connected(&thief);
     wait::until(SOON, "node-1 to be cut off", cut).await.expect("cut off");
+    // Its pulls would wait on without it.
+    let commands = stack.app.topology.commands();
+    let is_gone = async || commands.get_consumer::<pull::Config>("node-1").await.is_err();
+    wait::until(SOON, "its consumer to go", is_gone).await.expect("gone");
 
     let before = server_of(&stack, "node-2").await.last_seen;
     wait::until(SOON, "node-2 to be heard", async || {

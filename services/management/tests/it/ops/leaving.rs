@@ -31,7 +31,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, create, fleet, node, sync::request, totals::compare, view};
+use super::{actor, audited, create, enrol, fleet, node, sync::request, totals::compare, view};
 use crate::{
     database::{number, run},
     stack::Stack,
@@ -319,4 +319,38 @@ async fn users_of_a_deregistered_node_stay_in_its_pool_and_wait_for_a_node_of_it
     assert_eq!((alice.placements.len(), &alice.user.server_id), (1, &node("node-3")));
     assert_eq!((alice.user.port, alice.user.protocol), (443, Protocol::Tcp));
     assert_eq!(alice.user.former_pool, None);
+}
+
+/// Somebody else takes users off the same node, and has all of them locked. Who finds that waits, and holds nothing meanwhile: in one transaction
+/// with all users it would hold up publications, and whoever enrols or deregisters a node.
+#[tokio::test]
+async fn who_finds_all_users_locked_takes_them_off_in_no_one_transaction() {
+    let stack = full().await;
+    let db = &stack.app.db;
+    let (node_1, admin) = (node("node-1"), actor());
+    let somebody = db.begin().await.expect("begun");
+    somebody
+        .execute_unprepared("SELECT id FROM users ORDER BY id FOR UPDATE")
+        .await
+        .expect("locked");
+    let change = deregister_node(&stack.app, &admin, &node_1, NodeCredentials::Keep);
+    let meanwhile = async {
+        let looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT user_id AS id FROM placements%OFFSET%'";
+        wait::until(SOON, "it looks whether many are left", async || {
+            number(db, looks).await > 0
+        })
+        .await
+        .expect("it looks");
+        tokio::time::timeout(SOON, enrol(&stack, "node-9"))
+            .await
+            .expect("another node enrols");
+        somebody.rollback().await.expect("unlocked");
+    };
+    let (deregistered, ()) = tokio::join!(change, meanwhile);
+    deregistered.expect("deregistered");
+    assert_eq!(
+        number(db, "SELECT count(*) FROM placements WHERE server_id = 'node-1'").await,
+        0
+    );
+    compare(&stack).await;
 }

@@ -225,3 +225,19 @@ async fn a_start_that_finds_the_totals_right_waits_for_nobody_and_changes_nothin
     somebody.rollback().await.expect("ended");
     compare(&stack).await;
 }
+
+/// As pg_restore does it, so that nothing but what the dump names is found.
+#[tokio::test]
+async fn totals_follow_changes_of_a_session_without_a_search_path() {
+    let stack = fleet().await;
+    create(&stack, "alice").await;
+    let moment = stack.app.db.begin().await.expect("a transaction");
+    let change = "SET LOCAL search_path = '';
+         CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM public.placements;
+         UPDATE public.placements SET wanted_revision = wanted_revision + 1;
+         DELETE FROM public.placements;
+         INSERT INTO public.placements SELECT * FROM kept";
+    moment.execute_unprepared(change).await.expect("changed");
+    moment.commit().await.expect("committed");
+    compare(&stack).await;
+}
