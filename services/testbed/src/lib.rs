@@ -11,6 +11,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 mod ready;
+mod require;
 pub mod schemathesis;
 pub mod scratch;
 pub mod stack;

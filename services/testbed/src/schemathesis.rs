@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::{
     binaries::{self, Missing},
-    environment,
+    require::require,
 };
 
 /// An installed Schemathesis.
@@ -80,12 +80,5 @@ impl Findings {
 /// If it is not although `VPNMANAGER_REQUIRE_SCHEMATHESIS` is 1 (as on the project's CI).
 #[must_use]
 pub fn require_schemathesis(test: &str) -> Option<Schemathesis> {
-    let missing = match Schemathesis::find() {
-        Ok(found) => return Some(found),
-        Err(missing) => missing,
-    };
-    let required = environment::variable("VPNMANAGER_REQUIRE_SCHEMATHESIS").is_some_and(|value| value == "1");
-    assert!(!required, "{test}: Schemathesis is required here: {missing}");
-    eprintln!("skipped {test}: {missing}");
-    None
+    require(test, "VPNMANAGER_REQUIRE_SCHEMATHESIS", Schemathesis::find())
 }

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, path::Path, process::Command, sync::OnceLock};
 
-use crate::binaries;
+use crate::{binaries, require::require};
 
 /// `Ok` if real tunnels are possible here, otherwise the reason, for people.
 pub fn has_tunnels() -> Result<(), &'static str> {
@@ -56,14 +56,5 @@ fn try_ip(arguments: &[&str]) -> Result<(), String> {
 /// by being skipped.
 #[must_use]
 pub fn require_tunnels(test: &str) -> Option<()> {
-    let Err(reason) = has_tunnels() else {
-        return Some(());
-    };
-    let required = crate::environment::variable("VPNMANAGER_REQUIRE_TUNNELS").is_some_and(|value| value == "1");
-    assert!(
-        !required,
-        "{test}: tunnels are required here and cannot be had: {reason}"
-    );
-    eprintln!("skipped {test}: {reason}");
-    None
+    require(test, "VPNMANAGER_REQUIRE_TUNNELS", has_tunnels())
 }

@@ -8,8 +8,9 @@ use super::{Postgres, cluster::unprivileged};
 use crate::{
     NotReady,
     binaries::{self, Missing},
-    environment, ports,
+    ports,
     process::{Process, SpawnError, Spec},
+    require::require,
     scratch::{Medium, Scratch, ScratchError},
 };
 
@@ -145,13 +146,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 /// If there is none although `VPNMANAGER_REQUIRE_PGBOUNCER` is 1 (as on the project's CI).
 #[must_use]
 pub fn require_pgbouncer(test: &str) -> Option<()> {
-    let Err(missing) = binaries::pgbouncer() else {
-        return Some(());
-    };
-    let required = environment::variable("VPNMANAGER_REQUIRE_PGBOUNCER").is_some_and(|value| value == "1");
-    assert!(!required, "{test}: PgBouncer is required here: {missing}");
-    eprintln!("skipped {test}: {missing}");
-    None
+    require(test, "VPNMANAGER_REQUIRE_PGBOUNCER", binaries::pgbouncer()).map(drop)
 }
 
 /// Readable for the account that it runs as.

@@ -1,6 +1,7 @@
 //! What a fleet costs that has many users: a look at a node, standing idle, a suspension while much else is under way, and making a node
 //! whole again that lost its journal.
 
+mod endings;
 mod floor;
 mod measured;
 mod report;
