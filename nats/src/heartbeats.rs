@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bounded::{OptionalText, TEXT, Text},
     ids::{AgentInstance, NodeId},
+    network::AppliedNetwork,
     sync::StateDigest,
     text::word_enum,
     times,
@@ -55,6 +56,9 @@ pub struct Heartbeat {
         skip_serializing_if = "Option::is_none"
     )]
     pub certificate_expires_at: Option<DateTime<Utc>>,
+    /// The network that it has applied; `None` before the first, and where the agent does not run OpenVPN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<AppliedNetwork>,
 }
 
 /// The state of the OpenVPN process.

@@ -21,6 +21,7 @@ pub mod events;
 pub mod headers;
 pub mod heartbeats;
 pub mod intents;
+pub mod network;
 pub mod node_requests;
 pub mod reach;
 pub mod sign;

@@ -10,6 +10,7 @@ use crate::{
     bounded::{TEXT, Text},
     endpoint::{BusPlace, Endpoint},
     ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
+    network::PoolNetwork,
     times,
 };
 
@@ -55,12 +56,19 @@ pub struct SyncReply {
     /// Where the bus is, should it move; `None`: management of an older release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus: Option<BusPlace>,
+    /// The network of the node's pool; `None`: management of an older release, and what the node has applied stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<PoolNetwork>,
 }
 
 impl From<SyncAnswer> for SyncReply {
-    /// Nothing is said of the bus.
+    /// Nothing is said of the bus and of the network.
     fn from(answer: SyncAnswer) -> Self {
-        Self { answer, bus: None }
+        Self {
+            answer,
+            bus: None,
+            network: None,
+        }
     }
 }
 

@@ -77,18 +77,21 @@ mod requests {
 mod answers {
     use vpnmanager_nats::{
         endpoint::BusPlace,
+        ids::Revision,
+        network::{MaxSegment, Nat, Network, PoolNetwork},
         sync::{StreamId, SyncAnswer, SyncReply},
     };
 
     use super::*;
 
-    shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus) => {
-        (SyncAnswer::Ok { .. }, Some(_)) => "with_bus",
-        (SyncAnswer::Ok { .. }, None) => "ok",
-        (SyncAnswer::Resync { recorded_upto: Some(_), .. }, _) => "resync_of_a_lost_journal",
-        (SyncAnswer::Resync { .. }, _) => "resync",
-        (SyncAnswer::Preparing { .. }, _) => "preparing",
-        (SyncAnswer::Refused { .. }, _) => "refused",
+    shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus, &reply.network) => {
+        (SyncAnswer::Ok { .. }, _, Some(_)) => "with_network",
+        (SyncAnswer::Ok { .. }, Some(_), None) => "with_bus",
+        (SyncAnswer::Ok { .. }, None, None) => "ok",
+        (SyncAnswer::Resync { recorded_upto: Some(_), .. }, ..) => "resync_of_a_lost_journal",
+        (SyncAnswer::Resync { .. }, ..) => "resync",
+        (SyncAnswer::Preparing { .. }, ..) => "preparing",
+        (SyncAnswer::Refused { .. }, ..) => "refused",
     });
 
     #[test]
@@ -100,9 +103,34 @@ mod answers {
         let told = |answer| SyncReply {
             answer,
             bus: Some(bus.clone()),
+            network: None,
         };
-        let only = |answer| SyncReply { answer, bus: None };
+        let only = |answer| SyncReply::from(answer);
+        let network = PoolNetwork {
+            pool: "default".parse().expect("a pool"),
+            revision: Revision(7),
+            network: Some(Network {
+                routes: vec![
+                    "10.20.0.0/16".parse().expect("a prefix"),
+                    "2001:db8:20::/48".parse().expect("a prefix"),
+                ],
+                redirect_gateway: false,
+                dns_servers: vec!["10.20.0.53".parse().expect("a server")],
+                search_domains: vec!["corp.example".parse().expect("a domain")],
+                nat: Nat::Masquerade,
+                client_to_client: false,
+                max_segment: Some(MaxSegment::try_from(1360).expect("a segment")),
+            }),
+        };
+        let with_network = SyncReply {
+            network: Some(network),
+            ..only(SyncAnswer::Ok {
+                upto_sequence: 4711,
+                stream: Some(StreamId(1_804_000_000_123_456)),
+            })
+        };
         let samples = vec![
+            Envelope::new(with_network),
             Envelope::new(told(SyncAnswer::Ok {
                 upto_sequence: 4711,
                 stream: Some(StreamId(1_804_000_000_123_456)),
