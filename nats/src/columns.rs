@@ -1,6 +1,6 @@
 //! Types of the wire as column types of the database. Text that does not parse is an error of the query, never a missing row.
 //!
-//! The types derive `DeriveValueType` where they are declared; here is what that derive leaves out.
+//! The types derive `DeriveValueType`, or `FromJsonQueryResult` for a document, where they are declared; here is what these leave out.
 
 use sea_orm::{DbErr, TryFromU64};
 
@@ -33,6 +33,7 @@ mod tests {
         commands::{Host, Protocol, Role},
         heartbeats::OpenvpnState,
         ids::{CommonName, EventId},
+        network::Network,
         security::keys::NodePublicKey,
         sync::StateDigest,
         username::Username,
@@ -133,6 +134,17 @@ mod tests {
         assert!(<AgentInstance as ValueType>::try_from(text()).is_err());
         assert!(<IntentId as ValueType>::try_from(text()).is_err());
         assert!(<EventId as ValueType>::try_from(text()).is_err());
+    }
+
+    #[test]
+    fn a_network_is_a_json_column() {
+        let network = Network {
+            redirect_gateway: true,
+            ..Network::default()
+        };
+        let stored = serde_json::to_value(&network).expect("JSON");
+        round_trip(network, Value::from(stored));
+        assert!(<Network as ValueType>::try_from(Value::from(serde_json::json!({ "routes": [5] }))).is_err());
     }
 
     #[test]

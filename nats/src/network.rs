@@ -38,6 +38,7 @@ pub struct AppliedNetwork {
 
 /// What the users of a pool reach through the tunnel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sea-orm", derive(sea_orm::FromJsonQueryResult))]
 pub struct Network {
     /// What clients send into the tunnel, and may reach there.
     #[serde(default, deserialize_with = "at_most::<_, { Network::MOST_ROUTES }, _>")]

@@ -13,6 +13,7 @@ use vpnmanager_nats::{
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
     ids::{AgentInstance, CommonName, EventId, IntentId, NodeId, Revision, UserKey},
     intents::{Intent, IntentAction},
+    network::AppliedNetwork,
     node_requests::{LiveSession, NodeAnswer, ProfileParts, SESSIONS_PAGE},
     payload::{MOST_OF_A_NODE, Payload},
     sign::{CertificateRequest, MAX_REQUESTS, SignRequest},
@@ -214,6 +215,10 @@ fn heartbeat() -> Heartbeat {
         disk_free_bytes: Some(u64::MAX),
         fault: Some(long()),
         certificate_expires_at: Some(late()),
+        network: Some(AppliedNetwork {
+            pool: node(),
+            revision: Revision(Revision::MAX),
+        }),
     }
 }
 

@@ -3,6 +3,8 @@
 use vpnmanager_nats::{
     envelope::Envelope,
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
+    ids::Revision,
+    network::AppliedNetwork,
     sync::StateDigest,
 };
 
@@ -11,12 +13,13 @@ use super::{
     fixed,
 };
 
-shapes!(|heartbeat: &Heartbeat| (heartbeat.openvpn.state, heartbeat.fault.is_some()) => {
-    (OpenvpnState::Up, false) => "up_full",
-    (OpenvpnState::Up, true) => "up_fault",
-    (OpenvpnState::Down, _) => "down",
-    (OpenvpnState::Waiting, _) => "waiting",
-    (OpenvpnState::Absent, _) => "absent_minimal",
+shapes!(|heartbeat: &Heartbeat| (heartbeat.openvpn.state, heartbeat.fault.is_some(), heartbeat.network.is_some()) => {
+    (OpenvpnState::Up, false, false) => "up_full",
+    (OpenvpnState::Up, false, true) => "up_network",
+    (OpenvpnState::Up, true, _) => "up_fault",
+    (OpenvpnState::Down, ..) => "down",
+    (OpenvpnState::Waiting, ..) => "waiting",
+    (OpenvpnState::Absent, ..) => "absent_minimal",
 });
 
 #[test]
@@ -44,6 +47,13 @@ fn heartbeats() {
         Envelope::new(full),
         Envelope::new(Heartbeat {
             fault: Some("the disk of /var/lib/vpnmanager/endnode is almost full".to_owned()),
+            ..minimal(OpenvpnState::Up, None)
+        }),
+        Envelope::new(Heartbeat {
+            network: Some(AppliedNetwork {
+                pool: "default".parse().expect("a pool"),
+                revision: Revision(7),
+            }),
             ..minimal(OpenvpnState::Up, None)
         }),
         Envelope::new(minimal(OpenvpnState::Down, Some("exited with code 1"))),
@@ -76,6 +86,7 @@ fn minimal(state: OpenvpnState, detail: Option<&str>) -> Heartbeat {
         disk_free_bytes: None,
         fault: None,
         certificate_expires_at: None,
+        network: None,
     }
 }
 
