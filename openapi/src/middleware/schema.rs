@@ -109,7 +109,9 @@ fn plain_complaint(schema: &Value, value: &Value) -> Option<String> {
             .collect();
         return Some(format!("must be one of {}", choices.join(", ")));
     }
-    number_complaint(schema, value).or_else(|| text_complaint(schema, value.as_str()?))
+    number_complaint(schema, value)
+        .or_else(|| text_complaint(schema, value.as_str()?))
+        .or_else(|| list_complaint(schema, value.as_array()?))
 }
 
 fn list<'s>(schema: &'s Value, name: &str) -> impl Iterator<Item = &'s Value> + use<'s> {
@@ -156,6 +158,12 @@ fn text_complaint(schema: &Value, text: &str) -> Option<String> {
         return text.parse::<Timestamp>().err();
     }
     None
+}
+
+fn list_complaint(schema: &Value, items: &[Value]) -> Option<String> {
+    let most = schema.get("maxItems").and_then(Value::as_u64)?;
+    let is_longer = usize::try_from(most).is_ok_and(|most| items.len() > most);
+    is_longer.then(|| format!("must have {most} items at most, not {}", items.len()))
 }
 
 fn below(place: &str, name: &str) -> String {
