@@ -55,6 +55,10 @@ pub struct Model {
     pub drift_since: Option<DateTimeUtc>,
     /// The first of the heartbeats that have all come late since; `None` if this one did not.
     pub late_since: Option<DateTimeUtc>,
+    /// The pool whose network the node has applied; `None`: none.
+    pub network_pool: Option<NodeId>,
+    /// The revision of that pool.
+    pub network_revision: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -2,10 +2,10 @@
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, FromQueryResult,
-    QueryFilter, Statement, prelude::DateTimeUtc,
+    QueryFilter, QueryOrder, Statement, prelude::DateTimeUtc,
 };
 use vpnmanager_entities::{
-    agent_run, api_key, health_status, join_token, placement,
+    agent_run, api_key, health_status, join_token, placement, pool,
     server::{self, NodeState},
     user,
 };
@@ -13,6 +13,7 @@ use vpnmanager_nats::{
     commands::Protocol,
     heartbeats::OpenvpnState,
     ids::{AgentInstance, NodeId, UserKey},
+    network::Network,
     security::keys::NodePublicKey,
     sync::StateDigest,
 };
@@ -77,6 +78,8 @@ async fn what_is_written_is_found_by_its_id_and_read_again() {
         fault: Set(None),
         drift_since: Set(None),
         late_since: Set(None),
+        network_pool: Set(Some(node.clone())),
+        network_revision: Set(Some(7)),
     };
     health_status::Entity::insert(status)
         .exec(&db)
@@ -119,6 +122,35 @@ async fn a_column_that_may_be_empty_holds_an_id_or_none() {
     tokens.sort_by_key(|token| token.id);
     let nodes: Vec<Option<NodeId>> = tokens.into_iter().map(|token| token.server_id).collect();
     assert_eq!(nodes, [Some(node), None]);
+}
+
+#[tokio::test]
+async fn a_network_is_a_document_or_none_and_one_that_does_not_parse_is_an_error() {
+    let db = empty_database().await;
+    let network = Network {
+        routes: vec!["10.20.0.0/16".parse().expect("a prefix")],
+        ..Network::default()
+    };
+    for (name, network) in [("sales", Some(network.clone())), ("stores", None)] {
+        let row = pool::ActiveModel {
+            name: Set(name.parse().expect("a valid id")),
+            network: Set(network),
+            ..Default::default()
+        };
+        pool::Entity::insert(row).exec(&db).await.expect("a stored pool");
+    }
+    let pools = pool::Entity::find().order_by_asc(pool::Column::Name);
+    let stored = pools.clone().all(&db).await.expect("an answer");
+    let stored: Vec<(String, Option<Network>)> = stored
+        .into_iter()
+        .map(|pool| (pool.name.to_string(), pool.network))
+        .collect();
+    let expected = [("default", None), ("sales", Some(network)), ("stores", None)];
+    assert_eq!(stored, expected.map(|(name, network)| (name.to_owned(), network)));
+
+    let bad = r#"UPDATE pools SET network = '{"routes": ["10.20.0.1/16"]}' WHERE name = 'sales'"#;
+    db.execute_unprepared(bad).await.expect("a changed row");
+    pools.all(&db).await.expect_err("a bad network");
 }
 
 #[derive(Debug, PartialEq, FromQueryResult)]

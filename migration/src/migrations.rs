@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000045_former_pool"),
     sql!("m20261129_000046_turns"),
     sql!("m20261129_000047_late_since"),
+    sql!("m20261129_000048_pools"),
 ];
 
 /// A migration that runs one file of SQL.

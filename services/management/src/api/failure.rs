@@ -17,6 +17,7 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     app::App,
+    domain::pool::Swallowed,
     ops::{
         keys::authenticate::AuthenticateError,
         nodes::{
@@ -26,6 +27,7 @@ use crate::{
             register::RegisterNodeError,
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
+        pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
         sessions::end_session::EndSessionError,
         sqlstate::{Meaning, Resource, meaning},
         users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
@@ -100,6 +102,10 @@ pub(super) fn unknown_user() -> ApiError {
 
 pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
+}
+
+pub(super) fn unknown_pool() -> ApiError {
+    ApiError::not_found("there is no such pool")
 }
 
 pub(super) fn of_authenticate(app: &App, error: AuthenticateError) -> ApiError {
@@ -261,6 +267,50 @@ pub(super) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError {
              first"
         )),
         MoveNodeError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_create_pool(app: &App, error: CreatePoolError) -> ApiError {
+    match error {
+        CreatePoolError::NameTaken => ApiError::conflict("name", error.to_string()),
+        CreatePoolError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        CreatePoolError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_change_pool(app: &App, error: ChangePoolError) -> ApiError {
+    match error {
+        ChangePoolError::UnknownPool => unknown_pool(),
+        ChangePoolError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        ChangePoolError::Database(error) => database(app, error),
+    }
+}
+
+/// A route that has the right form, and would lead a way into the tunnel.
+fn of_swallowed(swallowed: &Swallowed) -> ApiError {
+    ApiError::conflict(format!("network.routes.{}", swallowed.route), swallowed.to_string())
+}
+
+pub(super) fn of_remove_pool(app: &App, error: RemovePoolError) -> ApiError {
+    match error {
+        RemovePoolError::UnknownPool => unknown_pool(),
+        RemovePoolError::IsDefault => {
+            ApiError::conflicting_state(format!("the pool {DEFAULT_POOL} is never deleted: {error}"))
+        }
+        RemovePoolError::InUse(Members { nodes, users }) => ApiError::conflicting_state(format!(
+            "{} and {} are in the pool: move its servers to another one or deregister them, and delete its users, first",
+            counted(nodes, "server"),
+            counted(users, "user"),
+        )),
+        RemovePoolError::Database(error) => database(app, error),
+    }
+}
+
+/// So many of these.
+fn counted(number: i64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
     }
 }
 

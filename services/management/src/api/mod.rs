@@ -11,6 +11,7 @@ mod audit;
 mod endnodes;
 mod health;
 mod join_tokens;
+mod pools;
 mod sessions;
 mod users;
 
@@ -28,7 +29,7 @@ use crate::ops::keys::authenticate::Operator;
 use access::Keys;
 
 const TITLE: &str = "VPN Manager, management";
-const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN servers, and enrol the servers.\n\n\
+const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN servers, say what they reach, and enrol the servers.\n\n\
     Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health`, \
     an end-node's question about its standing, and a registration with a join token. \
     Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`.";
@@ -36,6 +37,7 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
 type Apis = (
     users::UsersApi,
     endnodes::EndnodesApi,
+    pools::PoolsApi,
     sessions::SessionsApi,
     join_tokens::JoinTokensApi,
     audit::AuditApi,
@@ -64,6 +66,7 @@ fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         users::UsersApi,
         endnodes::EndnodesApi,
+        pools::PoolsApi,
         sessions::SessionsApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,

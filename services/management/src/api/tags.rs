@@ -8,6 +8,8 @@ pub(super) enum Tag {
     Users,
     /// The OpenVPN servers of the fleet.
     Endnodes,
+    /// Groups of servers, and what their users reach through the tunnel.
+    Pools,
     /// Who is connected at this moment.
     Sessions,
     /// One-time tokens that servers enrol with.

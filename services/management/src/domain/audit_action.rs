@@ -76,6 +76,12 @@ audit_actions! {
     NodeDisabled => "node_disabled",
     /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
+    /// A pool was made: by an operator, or because a node was put into it.
+    PoolCreated => "pool_created",
+    /// An operator changed the network of a pool, or how many nodes its users get.
+    PoolChanged => "pool_changed",
+    /// An operator deleted a pool.
+    PoolDeleted => "pool_deleted",
     /// Management began to revoke the credentials that a node made.
     NodeRevocationStarted => "node_revocation_started",
     /// All credentials that a node made are revoked.

@@ -235,6 +235,7 @@ mod tests {
             disk_free_bytes: None,
             fault: None,
             certificate_expires_at: None,
+            network: None,
         }
     }
 

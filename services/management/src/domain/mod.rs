@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod enrolment;
 pub mod health;
 pub mod placement;
+pub mod pool;
 pub mod refusals;
 pub mod session_id;
 pub mod signing;

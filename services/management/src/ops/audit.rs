@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, server, user};
+use vpnmanager_entities::{audit_log, pool, server, user};
 use vpnmanager_nats::username::Username;
 
 use crate::domain::{actor::Actor, audit_action::AuditAction};
@@ -107,5 +107,15 @@ pub fn node_snapshot(server: &server::Model) -> Value {
         "draining": server.draining,
         "capacity": server.capacity,
         "asked_pool": server.asked_pool,
+    })
+}
+
+/// The state of a pool, for `before` and `after`.
+pub fn pool_snapshot(pool: &pool::Model) -> Value {
+    json!({
+        "pool": pool.name,
+        "revision": pool.revision,
+        "network": pool.network,
+        "replicas": pool.replicas,
     })
 }

@@ -5,6 +5,7 @@ pub mod users;
 
 pub mod nodes;
 pub mod placement;
+pub mod pools;
 pub mod sessions;
 
 pub mod credentials;

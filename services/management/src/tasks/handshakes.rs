@@ -4,7 +4,10 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::nodes::request_handshakes::{request_all, request_handshakes},
+    ops::{
+        nodes::request_handshakes::{request_all, request_handshakes},
+        pools::ensure::ensure_pools,
+    },
 };
 
 pub(super) struct Handshakes {
@@ -21,6 +24,7 @@ impl Handshakes {
 impl Reconciler for Handshakes {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
         if !self.started {
+            ensure_pools(&self.app).await?;
             request_all(&self.app.db).await?;
             self.started = true;
         }

@@ -22,6 +22,7 @@ fn operations() -> Vec<(String, Method, String)> {
     let mut operations = Vec::new();
     for (path, item) in paths {
         let path = path.replace("{username}", "nobody").replace("{server_id}", "nowhere");
+        let path = path.replace("{name}", "nothing");
         for (method, operation) in item.as_object().expect("operations") {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let id = operation["operationId"].as_str().expect("an id").to_owned();
@@ -37,6 +38,7 @@ fn body_of(id: &str) -> Value {
         "create_user" => json!({ "username": "nobody" }),
         "register_endnode" => registration("node-1").body(),
         "move_endnode" => json!({ "pool": "sales" }),
+        "create_pool" => json!({ "name": "sales" }),
         _ => json!({}),
     }
 }

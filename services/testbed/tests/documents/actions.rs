@@ -12,10 +12,11 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 12] = [
+const SUBJECTS: [&str; 13] = [
     "access_",
     "user_",
     "node_",
+    "pool_",
     "bus_",
     "audit_",
     "join_",

@@ -3,8 +3,10 @@
 use chrono::Utc;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
+use vpnmanager_entities::health_status;
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState};
-use vpnmanager_nats::ids::{AgentInstance, NodeId};
+use vpnmanager_nats::ids::{AgentInstance, NodeId, Revision};
+use vpnmanager_nats::network::AppliedNetwork;
 use vpnmanager_openapi::problem::ApiError;
 
 use super::view::Endnode;
@@ -111,7 +113,16 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
         // Only the agent knows whether it is over.
         fault: last.and_then(|last| last.fault.clone()),
         certificate_expires_at: None,
+        network: last.and_then(applied_network),
     }
+}
+
+/// Only the agent knows what it has applied.
+fn applied_network(last: &health_status::Model) -> Option<AppliedNetwork> {
+    Some(AppliedNetwork {
+        pool: last.network_pool.clone()?,
+        revision: Revision(last.network_revision?),
+    })
 }
 
 impl Example for HealthReport {

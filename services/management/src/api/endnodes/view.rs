@@ -6,7 +6,7 @@ use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::ops::nodes::read::{NodeView, Progress};
+use crate::ops::nodes::read::{NetworkProgress, NodeView, Progress};
 
 /// An end-node: its settings, its state, and how far it is in sync.
 #[derive(Debug, Clone, Object)]
@@ -58,6 +58,8 @@ pub(crate) struct Endnode {
     capacity: Option<i32>,
     /// How far it is in sync.
     sync: EndnodeSync,
+    /// How far it has applied the network of its pool; absent where the pool has none.
+    network: Option<EndnodeNetwork>,
     /// Its last heartbeat.
     health: Option<EndnodeHealth>,
 }
@@ -90,6 +92,19 @@ struct EndnodeSync {
     last_sequence: Option<i64>,
     /// The newest error that it reported.
     last_error: Option<String>,
+}
+
+/// How far an end-node has applied the network of its pool.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct EndnodeNetwork {
+    /// The revision of the pool.
+    wanted_revision: i64,
+    /// The revision that it has applied, from its last heartbeat; absent: none, or that of another pool. An agent that does not run OpenVPN
+    /// applies none.
+    applied_revision: Option<i64>,
+    /// Whether it has applied the wanted one.
+    applied: bool,
 }
 
 /// The last heartbeat of an end-node.
@@ -147,6 +162,7 @@ impl Endnode {
             server,
             health,
             progress,
+            network,
         } = view;
         Self {
             server_id: server.name.to_string(),
@@ -184,6 +200,7 @@ impl Endnode {
             bus_public_key: server.bus_public_key.as_str().to_owned(),
             capacity: server.capacity,
             sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
+            network: network.map(EndnodeNetwork::of),
             health: health.map(EndnodeHealth::of),
         }
     }
@@ -199,6 +216,16 @@ impl EndnodeSync {
             digest_match,
             last_sequence: health.map(|health| health.last_sequence),
             last_error: progress.last_error,
+        }
+    }
+}
+
+impl EndnodeNetwork {
+    fn of(progress: NetworkProgress) -> Self {
+        Self {
+            wanted_revision: progress.wanted_revision,
+            applied_revision: progress.applied_revision,
+            applied: progress.is_applied(),
         }
     }
 }
@@ -258,6 +285,11 @@ impl Example for Endnode {
                 last_sequence: Some(4711),
                 last_error: None,
             },
+            network: Some(EndnodeNetwork {
+                wanted_revision: 7,
+                applied_revision: Some(7),
+                applied: true,
+            }),
             health: Some(EndnodeHealth {
                 received_at: at(1_795_086_400),
                 clock_skew_ms: -3,

@@ -11,7 +11,7 @@ use tracing::warn;
 use vpnmanager_entities::{placement, server};
 use vpnmanager_nats::{
     ids::{NodeId, Revision, UserKey},
-    sync::{StreamId, SyncAnswer, SyncRequest},
+    sync::{StreamId, SyncAnswer, SyncReply, SyncRequest},
     topology::{HeldCommand, TopologyError},
 };
 
@@ -32,6 +32,7 @@ use crate::{
             lost_journal, read,
             track_agent_runs::{is_refused, note_told},
         },
+        pools::read::network_of,
         publications::{make_due::publish_again, recognise_stream::recognise_stream},
         transact::transact,
     },
@@ -49,6 +50,23 @@ pub enum AnswerSyncError {
     /// The database did not answer.
     #[error("reading the placements failed")]
     Database(#[from] DbErr),
+}
+
+/// Answers the handshake of a node, and tells it where the bus is and the network of its pool. A node that must not serve is told no network.
+pub async fn reply_to_sync(app: &App, request: &SyncRequest) -> Result<SyncReply, AnswerSyncError> {
+    let answer = answer_sync(app, request).await?;
+    // Read last: what is changed after this marks the node to be asked again.
+    let network = match &answer {
+        SyncAnswer::Ok { .. } | SyncAnswer::Preparing { .. } | SyncAnswer::Resync { .. } => {
+            network_of(&app.db, &request.node).await?
+        }
+        SyncAnswer::Refused { .. } => None,
+    };
+    Ok(SyncReply {
+        answer,
+        bus: Some(app.bus_place()),
+        network,
+    })
 }
 
 /// Compares what a node holds with what it should hold. If they differ, the stream is compared too, and what it lacks is published. Once it

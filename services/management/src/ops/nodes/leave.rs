@@ -20,7 +20,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         busy::Busy,
-        nodes::one_at_a_time::one_at_a_time,
+        nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_one},
         placement::{choose_homes::choose_homes, hand_over::hand_over, withdraw::withdraw_some},
         publications::make_due::{Urgency, want_newest},
         transact::transact,
@@ -180,6 +180,8 @@ async fn end(transaction: &DatabaseTransaction, node: &NodeId, recorder: &str) -
     row.leaving_since = Set(None);
     row.leaving_for = Set(None);
     row.update(transaction).await?;
+    // The other pool has another network.
+    request_one(transaction, node).await?;
     Ok(Way::Ended)
 }
 

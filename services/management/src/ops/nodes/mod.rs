@@ -26,6 +26,6 @@ pub mod track_agent_runs;
 pub mod ask;
 pub mod bus_keys;
 pub mod note_unfit_answer;
-mod one_at_a_time;
+pub(super) mod one_at_a_time;
 pub mod tell_draining;
 pub mod tell_standing;

@@ -18,6 +18,7 @@ use crate::{
             read::{self, NodeView},
         },
         placement::withdraw::{count_on, successors},
+        pools::ensure::ensure_pool,
         transact::transact,
     },
 };
@@ -40,7 +41,7 @@ pub enum MoveNodeError {
 }
 
 /// Moves a node. It removes all its users: they stay in the pool that they are in, on its other nodes. Then it is in the new pool, and gets
-/// users of it. Moving it where it is does nothing, and ends a move that is under way.
+/// users of it. A pool that there is not is made. Moving it where it is does nothing, and ends a move that is under way.
 pub async fn move_node(app: &App, actor: &Actor, node: &NodeId, pool: &NodeId) -> Result<NodeView, MoveNodeError> {
     transact(&app.db, |tx| async move { record(&tx, actor, node, pool).await }).await?;
     let way = leave_pool(app, node).await?;
@@ -75,6 +76,9 @@ async fn record(
     let on = count_on(transaction, node).await?;
     if moves && on.users > 0 && successors(transaction, &before).await?.is_empty() {
         return Err(MoveNodeError::NowhereToGo { pool: before.pool });
+    }
+    if moves {
+        ensure_pool(transaction, actor, node, pool).await?;
     }
     let mut row = before.clone().into_active_model();
     row.leaving_since = Set(moves.then(Utc::now));

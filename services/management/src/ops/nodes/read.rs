@@ -1,12 +1,12 @@
 //! Reads nodes with their health and their progress.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
-use vpnmanager_entities::{health_status, server};
+use vpnmanager_entities::{health_status, pool, server};
 use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 
 use crate::{
@@ -23,6 +23,32 @@ pub struct NodeView {
     pub health: Option<health_status::Model>,
     /// How far it has applied its commands.
     pub progress: Progress,
+    /// How far it has applied the network of its pool; `None` where the pool has none.
+    pub network: Option<NetworkProgress>,
+}
+
+/// How far a node has applied the network of its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkProgress {
+    /// The revision of the pool.
+    pub wanted_revision: i64,
+    /// The revision that it has applied, as its last heartbeat says; `None`: none, or that of another pool.
+    pub applied_revision: Option<i64>,
+}
+
+impl NetworkProgress {
+    fn of(pool: &str, wanted_revision: i64, health: Option<&health_status::Model>) -> Self {
+        let of_this_pool = |health: &&health_status::Model| health.network_pool.as_ref().is_some_and(|of| *of == pool);
+        Self {
+            wanted_revision,
+            applied_revision: health.filter(of_this_pool).and_then(|health| health.network_revision),
+        }
+    }
+
+    /// Whether it has applied what is wanted.
+    pub fn is_applied(self) -> bool {
+        self.applied_revision == Some(self.wanted_revision)
+    }
 }
 
 /// How far a node has applied its commands.
@@ -116,19 +142,36 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         .map(|health| (health.server_id.clone(), health))
         .collect();
     let mut progress = progress_of(db, &names).await?;
+    let wanted = wanted_networks(db, &servers).await?;
     let views = servers.into_iter().map(|server| {
         let health = health.remove(&server.name);
         let mut progress = progress.remove(&server.name).unwrap_or_default();
         if let Some(emptied_at) = server.emptied_at {
             progress.count_only(health.as_ref(), emptied_at);
         }
+        let wanted = wanted.get(&server.pool);
         NodeView {
+            network: wanted.map(|revision| NetworkProgress::of(&server.pool, *revision, health.as_ref())),
             health,
             progress,
             server,
         }
     });
     Ok(views.collect())
+}
+
+/// The revisions of those pools of the nodes that have a network.
+async fn wanted_networks(db: &impl ConnectionTrait, servers: &[server::Model]) -> Result<HashMap<String, i64>, DbErr> {
+    let pools: HashSet<String> = servers.iter().map(|server| server.pool.clone()).collect();
+    let wanted: Vec<(String, i64)> = pool::Entity::find()
+        .select_only()
+        .columns([pool::Column::Name, pool::Column::Revision])
+        .filter(pool::Column::Name.eq_any(pools))
+        .filter(pool::Column::Network.is_not_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(wanted.into_iter().collect())
 }
 
 #[derive(FromQueryResult)]

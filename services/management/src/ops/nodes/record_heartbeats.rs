@@ -175,6 +175,8 @@ fn row(received: &Received, circumstances: &Circumstances) -> health_status::Act
         fault: Set(heartbeat.fault.clone()),
         drift_since: Set(circumstances.drift_since.map(|since| since.trunc_subsecs(6))),
         late_since: Set(circumstances.late_since.map(|since| since.trunc_subsecs(6))),
+        network_pool: Set(heartbeat.network.as_ref().map(|applied| applied.pool.clone())),
+        network_revision: Set(heartbeat.network.as_ref().map(|applied| applied.revision.0)),
     }
 }
 
@@ -201,6 +203,8 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::Fault,
         Column::DriftSince,
         Column::LateSince,
+        Column::NetworkPool,
+        Column::NetworkRevision,
     ];
     health_status::Entity::insert_many(rows)
         .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())

@@ -37,6 +37,7 @@ use crate::{
             host::{UnreachableHost, host_of, warn_of_local_host},
             one_at_a_time::one_at_a_time,
         },
+        pools::ensure::ensure_pool,
         transact::transact,
     },
     pki::{PkiError, Signed},
@@ -279,6 +280,7 @@ async fn record_node(
     if change != Change::Repeat {
         refuse_key_of_another(transaction, wanted).await?;
         let before = existing.as_ref().map(node_snapshot);
+        ensure_pool(transaction, &actor, id, &registration.claim.pool).await?;
         let server = save(transaction, registration, existing, wanted).await?;
         let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
         if let Some(before) = before {

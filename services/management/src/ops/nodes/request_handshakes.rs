@@ -1,4 +1,5 @@
-//! Asks nodes for a handshake before it is due: after a start of management, after drift, and when a clone appeared.
+//! Asks nodes for a handshake before it is due: after a start of management, after drift, when a clone appeared, and when their pool was
+//! changed.
 
 use std::time::Duration;
 
@@ -40,6 +41,18 @@ pub async fn request_one(db: &impl ConnectionTrait, node: &NodeId) -> Result<(),
         .exec(db)
         .await
         .map(drop)
+}
+
+/// Marks the nodes of this pool to be asked.
+pub async fn request_pool(db: &impl ConnectionTrait, pool: &NodeId) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        // Locked in the order of their names, as everywhere: no deadlock.
+        "WITH members AS MATERIALIZED (SELECT id FROM servers WHERE pool = $1 ORDER BY name FOR NO KEY UPDATE)
+         UPDATE servers s SET prompt_since = $2 FROM members WHERE s.id = members.id",
+        [pool.clone().into(), Utc::now().trunc_subsecs(6).into()],
+    );
+    db.execute_raw(statement).await.map(drop)
 }
 
 #[derive(Debug, FromQueryResult)]

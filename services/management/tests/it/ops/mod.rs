@@ -21,7 +21,7 @@ mod reports;
 mod revocations;
 mod signing;
 mod starting;
-mod sync;
+pub(crate) mod sync;
 mod totals;
 mod transact;
 mod upgraded;

@@ -78,6 +78,7 @@ pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
         disk_free_bytes: None,
         fault: None,
         certificate_expires_at: None,
+        network: None,
     };
     Received {
         heartbeat,

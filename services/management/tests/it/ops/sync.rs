@@ -31,7 +31,7 @@ use crate::{
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// The request of a new node.
-pub(super) fn request(id: &str) -> SyncRequest {
+pub(crate) fn request(id: &str) -> SyncRequest {
     SyncRequest {
         node: node(id),
         instance: AgentInstance::new(),

@@ -1,0 +1,109 @@
+//! Changes the network of a pool, and how many nodes its users get.
+
+use chrono::{SubsecRound, Utc};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
+use vpnmanager_entities::pool;
+use vpnmanager_nats::ids::NodeId;
+
+use crate::{
+    app::App,
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        pool::{SoundNetwork, Swallowed},
+    },
+    ops::{
+        audit::{self, Entry, pool_snapshot},
+        nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_pool},
+        pools::{
+            find_swallowed::find_swallowed,
+            read::{self, PoolView},
+        },
+        transact::transact,
+    },
+};
+
+/// What to change; a field that is `None` keeps its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolChange {
+    /// What users reach through the tunnel; `Some(None)`: the nodes leave their machines alone.
+    pub network: Option<Option<SoundNetwork>>,
+    /// Nodes for each user, 1 to 16; `Some(None)`: PLACEMENT_REPLICAS.
+    pub replicas: Option<Option<i16>>,
+}
+
+/// Why a pool was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePoolError {
+    /// There is no such pool.
+    #[error("there is no such pool")]
+    UnknownPool,
+    /// A route contains an address that must be reached around the tunnel.
+    #[error(transparent)]
+    Swallowed(Swallowed),
+    /// The database failed.
+    #[error("recording the change failed")]
+    Database(#[from] DbErr),
+}
+
+/// Changes a pool, and has its nodes asked for a handshake, whose answer brings them the change. If all values are the same already, neither
+/// the revision nor the audit trail changes. Users get more nodes as there are some; nobody is taken off a node.
+pub async fn change_pool(
+    app: &App,
+    actor: &Actor,
+    name: &NodeId,
+    change: PoolChange,
+) -> Result<PoolView, ChangePoolError> {
+    let change = &change;
+    let view = transact(&app.db, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
+    app.placer.wake();
+    Ok(view)
+}
+
+async fn record(
+    app: &App,
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    name: &NodeId,
+    change: &PoolChange,
+) -> Result<PoolView, ChangePoolError> {
+    one_at_a_time(transaction).await?;
+    let before = pool::Entity::find_by_name(name.clone()).one(transaction).await?;
+    let before = before.ok_or(ChangePoolError::UnknownPool)?;
+    let after = changed(&before, change);
+    if after == before {
+        return Ok(read::view(transaction, before).await?);
+    }
+    if after.network != before.network
+        && let Some(network) = &after.network
+        && let Some(swallowed) = find_swallowed(app, transaction, name, network).await?
+    {
+        return Err(ChangePoolError::Swallowed(swallowed));
+    }
+    // Nodes before the pool, as everywhere.
+    request_pool(transaction, name).await?;
+    let mut row = before.clone().into_active_model();
+    row.revision = Set(before.revision + 1);
+    row.network = Set(after.network);
+    row.replicas = Set(after.replicas);
+    row.changed_at = Set(Utc::now().trunc_subsecs(6));
+    let after = row.update(transaction).await?;
+    let entry = Entry::new(actor, AuditAction::PoolChanged, &app.config.server_id)
+        .before(pool_snapshot(&before))
+        .after(pool_snapshot(&after));
+    audit::record_one(transaction, entry).await?;
+    Ok(read::view(transaction, after).await?)
+}
+
+/// The pool with the values that are asked for.
+fn changed(before: &pool::Model, change: &PoolChange) -> pool::Model {
+    let network = match &change.network {
+        Some(network) => network.as_ref().map(|network| network.network().clone()),
+        None => before.network.clone(),
+    };
+    pool::Model {
+        network,
+        replicas: change.replicas.unwrap_or(before.replicas),
+        ..before.clone()
+    }
+}

@@ -1,0 +1,9 @@
+//! Pools: groups of nodes, what their users reach through the tunnel, and how many nodes each user gets.
+
+pub mod change;
+pub mod create;
+pub mod read;
+pub mod remove;
+
+pub mod ensure;
+mod find_swallowed;

@@ -1,0 +1,174 @@
+//! The network of a pool reaches its nodes, and they say what they have applied.
+
+use std::time::Duration;
+
+use poem::http::{Method, StatusCode};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::{Value, json};
+use vpnmanager_entities::server;
+use vpnmanager_management::{
+    domain::{actor::Actor, audit_action::AuditAction, pool::SoundNetwork},
+    ops::{
+        nodes::{answer_sync::reply_to_sync, move_node::move_node, record_heartbeats::record_heartbeats},
+        pools::change::{PoolChange, change_pool},
+    },
+};
+use vpnmanager_nats::{
+    heartbeats::OpenvpnState,
+    ids::{AgentInstance, Revision},
+    network::{AppliedNetwork, Network, PoolNetwork},
+    sync::{SyncAnswer, SyncReply},
+};
+
+use super::{change, enrol, get, send};
+use crate::{
+    database::run,
+    ops::{audited, node, nodes::heartbeat, sync::request},
+    stack::{Stack, json_of},
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn network() -> Network {
+    Network {
+        routes: vec!["10.20.0.0/16".parse().expect("a prefix")],
+        ..Network::default()
+    }
+}
+
+async fn set_network(stack: &Stack, pool: &str) {
+    let body = json!({ "network": network() });
+    json_of(change(stack, pool, &body).await, StatusCode::OK).await;
+}
+
+async fn handshake(stack: &Stack, id: &str) -> SyncReply {
+    reply_to_sync(&stack.app, &request(id)).await.expect("answered")
+}
+
+#[tokio::test]
+async fn the_answer_to_a_handshake_brings_the_network_of_the_nodes_pool() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1", "sales").await;
+    enrol(&stack, "node-2", "default").await;
+    set_network(&stack, "sales").await;
+
+    let reply = handshake(&stack, "node-1").await;
+    assert!(matches!(reply.answer, SyncAnswer::Ok { .. }), "{reply:?}");
+    assert_eq!(reply.bus, Some(stack.app.bus_place()));
+    let wanted = PoolNetwork {
+        pool: node("sales"),
+        revision: Revision(2),
+        network: Some(network()),
+    };
+    assert_eq!(reply.network, Some(wanted));
+
+    let untouched = PoolNetwork {
+        pool: node("default"),
+        revision: Revision(1),
+        network: None,
+    };
+    assert_eq!(handshake(&stack, "node-2").await.network, Some(untouched));
+    let stranger = handshake(&stack, "node-9").await;
+    assert!(matches!(stranger.answer, SyncAnswer::Refused { .. }), "{stranger:?}");
+    assert_eq!(stranger.network, None);
+
+    // A node that gets everything again may have its network all the same.
+    run(
+        &stack.app.db,
+        "UPDATE servers SET resync_since = now() WHERE name = 'node-1'",
+    )
+    .await;
+    let reply = handshake(&stack, "node-1").await;
+    assert!(!matches!(reply.answer, SyncAnswer::Ok { .. }), "{reply:?}");
+    assert_eq!(reply.network.and_then(|told| told.network), Some(network()));
+}
+
+/// The nodes that are marked to be asked for a handshake.
+async fn prompted(stack: &Stack) -> Vec<String> {
+    let marked = server::Entity::find()
+        .filter(server::Column::PromptSince.is_not_null())
+        .order_by_asc(server::Column::Name)
+        .all(&stack.app.db)
+        .await
+        .expect("read");
+    marked.iter().map(|server| server.name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_change_asks_the_nodes_of_the_pool_for_a_handshake_and_so_does_a_move() {
+    let stack = Stack::start().await;
+    for (id, pool) in [("node-1", "sales"), ("node-2", "sales"), ("node-3", "default")] {
+        enrol(&stack, id, pool).await;
+    }
+    // No background task asks them and clears the mark.
+    stack.tasks.stop();
+    stack.tasks.wait(SOON).await.expect("stopped");
+    let forget = "UPDATE servers SET prompt_since = NULL";
+    run(&stack.app.db, forget).await;
+    let (app, actor) = (&stack.app, Actor::system());
+    let wanted = PoolChange {
+        network: Some(SoundNetwork::new(network()).ok()),
+        ..PoolChange::default()
+    };
+
+    let changed = change_pool(app, &actor, &node("sales"), wanted.clone()).await;
+    assert_eq!(changed.expect("changed").pool.revision, 2);
+    assert_eq!(prompted(&stack).await, ["node-1", "node-2"]);
+
+    run(&stack.app.db, forget).await;
+    let unchanged = change_pool(app, &actor, &node("sales"), wanted).await;
+    assert_eq!(unchanged.expect("read").pool.revision, 2);
+    assert_eq!(prompted(&stack).await, Vec::<String>::new());
+    assert_eq!(audited(&stack, AuditAction::PoolChanged).await.len(), 1);
+
+    let moved = move_node(app, &actor, &node("node-3"), &node("sales")).await;
+    assert_eq!(moved.expect("moved").server.pool, "sales");
+    assert_eq!(prompted(&stack).await, ["node-3"]);
+}
+
+#[tokio::test]
+async fn what_a_node_says_it_has_applied_is_shown_beside_what_is_wanted() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1", "sales").await;
+    let shown = async || get(&stack, "/api/endnodes/node-1").await.get("network").cloned();
+    assert_eq!(shown().await, None, "the pool has no network");
+    set_network(&stack, "sales").await;
+    let waiting = json!({ "wanted_revision": 2, "applied": false });
+    assert_eq!(shown().await, Some(waiting.clone()));
+
+    let run_of_agent = AgentInstance::new();
+    let says = async |applied: Option<(&str, i64)>| {
+        let mut received = heartbeat("node-1", OpenvpnState::Up);
+        received.heartbeat.instance = run_of_agent;
+        received.heartbeat.network = applied.map(|(pool, revision)| AppliedNetwork {
+            pool: node(pool),
+            revision: Revision(revision),
+        });
+        record_heartbeats(&stack.app.db, stack.app.config.health, &[received])
+            .await
+            .expect("recorded");
+    };
+    says(None).await;
+    assert_eq!(shown().await, Some(waiting.clone()));
+    says(Some(("default", 2))).await;
+    assert_eq!(shown().await, Some(waiting), "that is another pool's");
+    says(Some(("sales", 1))).await;
+    let older = json!({ "wanted_revision": 2, "applied_revision": 1, "applied": false });
+    assert_eq!(shown().await, Some(older));
+    says(Some(("sales", 2))).await;
+    let applied = json!({ "wanted_revision": 2, "applied_revision": 2, "applied": true });
+    assert_eq!(shown().await, Some(applied.clone()));
+
+    // Monitoring knows nothing of it, and what the agent said stays.
+    let report = send(&stack, Method::POST, "/api/endnodes/node-1/health", &json!({})).await;
+    assert_eq!(json_of(report, StatusCode::OK).await["network"], applied);
+    let listed = get(&stack, "/api/endnodes").await;
+    assert_eq!(listed["items"][0]["network"], applied);
+
+    json_of(
+        change(&stack, "sales", &json!({ "network": Value::Null })).await,
+        StatusCode::OK,
+    )
+    .await;
+    assert_eq!(shown().await, None);
+}
