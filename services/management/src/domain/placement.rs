@@ -87,6 +87,8 @@ pub struct Fleet {
     running: HashSet<String>,
     /// Since when each pool has been heard: since when one of its nodes has been, without a break.
     heard: HashMap<String, DateTime<Utc>>,
+    /// Nodes for each user of these pools; the users of all others get as many as the configuration says.
+    replicas: HashMap<String, usize>,
 }
 
 impl Fleet {
@@ -109,7 +111,25 @@ impl Fleet {
             heard,
             servers,
             openvpn,
+            replicas: HashMap::new(),
         }
+    }
+
+    /// The same with pools that say how many nodes each of their users gets.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: HashMap<String, usize>) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The pools that say how many nodes each of their users gets, home included.
+    pub fn replicas(&self) -> &HashMap<String, usize> {
+        &self.replicas
+    }
+
+    /// Nodes for each user of the pool, home included: what the pool says, or `configured`.
+    pub fn replicas_of(&self, pool: &str, configured: usize) -> usize {
+        self.replicas.get(pool).copied().unwrap_or(configured)
     }
 
     /// All nodes.
@@ -183,7 +203,8 @@ pub struct Placement<'a> {
     pub nodes: Vec<(NodeId, Role)>,
 }
 
-/// Chooses at most `replicas` nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool.
+/// Chooses nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool. At most as many as the pool says,
+/// or `replicas` where it says nothing.
 pub fn place_new<'a>(
     user: UserKey,
     home: &Home,
@@ -219,7 +240,7 @@ pub fn place_new<'a>(
         // A lost node is better than none: it applies the command when it returns.
         candidates = names(servers.iter().filter(in_pool).filter(|server| takes_users(server)));
     }
-    let nodes = rank(user, wanted_home, &candidates, replicas);
+    let nodes = rank(user, wanted_home, &candidates, fleet.replicas_of(pool, replicas));
     let home = nodes.first().and_then(|(home, _)| find(servers, home));
     home.map(|home| Placement { home, nodes }).ok_or(Unplaceable::NoNode)
 }
@@ -240,7 +261,7 @@ pub struct UserPlacements<'a> {
 /// How many nodes every user should have.
 #[derive(Debug, Clone, Copy)]
 pub struct Goal {
-    /// Nodes for each user, including its home.
+    /// Nodes for each user, including its home, in a pool that says nothing else.
     pub replicas: usize,
     /// A node that [is given up](Fleet::is_given_up) since before this time no longer counts.
     pub lost_before: DateTime<Utc>,
@@ -250,6 +271,7 @@ pub struct Goal {
 pub fn missing_nodes(placed: UserPlacements<'_>, fleet: &Fleet, goal: Goal) -> Vec<(NodeId, Role)> {
     let pool_of_home = || fleet.find(placed.home).map_or(DEFAULT_POOL, |home| &home.pool);
     let pool = placed.former_pool.unwrap_or_else(pool_of_home);
+    let replicas = fleet.replicas_of(pool, goal.replicas);
     let in_pool = fleet.servers.iter().filter(|server| server.pool == pool);
     let candidates = names(in_pool.filter(|server| fleet.is_candidate(server)));
     let given_up = |node: &NodeId| {
@@ -275,10 +297,10 @@ pub fn missing_nodes(placed: UserPlacements<'_>, fleet: &Fleet, goal: Goal) -> V
         .count();
     // `rank` puts the home first; if it is given up, it does not count as a replica.
     let without_home = usize::from(home.is_some_and(&given_up));
-    rank(placed.user, home, &candidates, goal.replicas + without_home)
+    rank(placed.user, home, &candidates, replicas + without_home)
         .into_iter()
         .filter(|(node, _)| held.iter().all(|placement| placement.server_id != *node))
-        .take(goal.replicas.saturating_sub(counted))
+        .take(replicas.saturating_sub(counted))
         .collect()
 }
 

@@ -518,3 +518,33 @@ fn a_new_node_takes_its_share_and_moves_nothing_else() {
     }
     assert!((50..150).contains(&moved), "{moved} of 500 moved to the fifth node");
 }
+
+#[test]
+fn a_pool_that_says_how_many_nodes_its_users_get_is_followed() {
+    let servers = [server("n1"), server("n2"), server("n3")];
+    let user = UserKey::new();
+    // Where the configuration says two: the nodes of a new user, and what one lacks who is on a single node.
+    let counts = |said: Option<usize>| {
+        let said = said.map(|replicas| (DEFAULT_POOL.to_owned(), replicas));
+        let elsewhere = ("elsewhere".to_owned(), 1);
+        let fleet = fleet(&servers).with_replicas(said.into_iter().chain([elsewhere]).collect());
+        let new = place_new(user, &Home::Any, &fleet, 2).expect("placed").nodes.len();
+        let home = placed("n1", Role::Home);
+        let held = [&home];
+        let placed = UserPlacements {
+            user,
+            home: &node("n1"),
+            former_pool: None,
+            placements: &held,
+        };
+        let goal = Goal {
+            replicas: 2,
+            lost_before: Utc::now(),
+        };
+        (new, missing_nodes(placed, &fleet, goal).len())
+    };
+    assert_eq!(counts(None), (2, 1));
+    assert_eq!(counts(Some(1)), (1, 0));
+    assert_eq!(counts(Some(3)), (3, 2));
+    assert_eq!(counts(Some(9)), (3, 2), "there are no more nodes");
+}

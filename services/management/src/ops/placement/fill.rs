@@ -98,7 +98,7 @@ pub struct Basis {
     pub progress: HashMap<NodeId, Progress>,
 }
 
-/// Which nodes take users, with the pool of each. In the order of the nodes' names.
+/// Which nodes take users, with the pool of each, in the order of the nodes' names; and how many nodes a user gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Openings {
     /// The pool of each open node.
@@ -107,6 +107,8 @@ pub struct Openings {
     pub candidates: Vec<(String, String)>,
     /// Nodes that do not count any more.
     pub given_up: Vec<String>,
+    /// The pools that say how many nodes each of their users gets.
+    pub replicas: HashMap<String, usize>,
 }
 
 impl Openings {
@@ -123,6 +125,7 @@ impl Openings {
                 .map(|server| (server.name.to_string(), server.pool.clone()))
                 .collect(),
             given_up: given_up.map(|server| server.name.to_string()).collect(),
+            replicas: fleet.replicas().clone(),
         }
     }
 }
@@ -144,33 +147,38 @@ async fn find_lacking(db: &DatabaseConnection, fleet: &Fleet, goal: Goal) -> Res
         open,
         candidates,
         given_up,
+        replicas: _,
     } = Openings::of(fleet, goal);
     let mut nodes: HashMap<String, i64> = HashMap::new();
     for pool in open {
         *nodes.entry(pool).or_default() += 1;
     }
-    let (pools, counts): (Vec<String>, Vec<i64>) = nodes.into_iter().unzip();
+    // No user can be on more nodes than are open.
+    let wanted = |(pool, open): (String, i64)| {
+        let replicas = i64::try_from(fleet.replicas_of(&pool, goal.replicas)).unwrap_or(i64::MAX);
+        (pool, open.min(replicas))
+    };
+    let (pools, wanted): (Vec<String>, Vec<i64>) = nodes.into_iter().map(wanted).unzip();
     let (candidates, their_pools): (Vec<String>, Vec<String>) = candidates.into_iter().unzip();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "WITH pools AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS p (pool, nodes)),
-             candidates AS MATERIALIZED (SELECT * FROM UNNEST($7::text[], $8::text[]) AS c (name, pool))
+        "WITH open AS MATERIALIZED (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS o (pool, wanted)),
+             candidates AS MATERIALIZED (SELECT * FROM UNNEST($6::text[], $7::text[]) AS c (name, pool))
          SELECT u.id FROM users u
          LEFT JOIN servers s ON s.name = u.server_id
-         JOIN pools ON pools.pool = COALESCE(u.former_pool, s.pool, $3)
+         JOIN open ON open.pool = COALESCE(u.former_pool, s.pool, $3)
          WHERE u.removed_at IS NULL
            AND (SELECT count(*) FROM placements p WHERE p.user_id = u.id AND p.server_id <> ALL ($4)
-                AND (p.wanted_present OR EXISTS (SELECT FROM servers h WHERE h.name = p.server_id AND h.pool = pools.pool)))
-               < LEAST($5, pools.nodes)
-           AND EXISTS (SELECT FROM candidates c WHERE c.pool = pools.pool
+                AND (p.wanted_present OR EXISTS (SELECT FROM servers h WHERE h.name = p.server_id AND h.pool = open.pool)))
+               < open.wanted
+           AND EXISTS (SELECT FROM candidates c WHERE c.pool = open.pool
                        AND NOT EXISTS (SELECT FROM placements p WHERE p.user_id = u.id AND p.server_id = c.name))
-         ORDER BY u.id LIMIT $6",
+         ORDER BY u.id LIMIT $5",
         [
             pools.into(),
-            counts.into(),
+            wanted.into(),
             DEFAULT_POOL.into(),
             given_up.into(),
-            i64::try_from(goal.replicas).unwrap_or(i64::MAX).into(),
             FOUND.into(),
             candidates.into(),
             their_pools.into(),

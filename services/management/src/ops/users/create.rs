@@ -136,7 +136,7 @@ impl Creates {
 /// How users are placed.
 #[derive(Debug, Clone)]
 pub struct PlacementRules {
-    /// Nodes for each user, its home included; at least 1.
+    /// Nodes for each user, its home included, in a pool that says nothing else; at least 1.
     pub nodes_per_user: usize,
     /// The name of this management replica in the audit trail.
     pub recorder: String,

@@ -4,6 +4,7 @@ mod changes;
 mod members;
 mod networks;
 mod refused;
+mod replicas;
 
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;
