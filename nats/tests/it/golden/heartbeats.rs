@@ -13,7 +13,7 @@ use super::{
     fixed,
 };
 
-shapes!(|heartbeat: &Heartbeat| (heartbeat.openvpn.state, heartbeat.fault.is_some(), heartbeat.network.is_some()) => {
+shapes!(|beat: &Heartbeat| (beat.openvpn.state, beat.fault.is_some(), beat.network.is_some()) => {
     (OpenvpnState::Up, false, false) => "up_full",
     (OpenvpnState::Up, false, true) => "up_network",
     (OpenvpnState::Up, true, _) => "up_fault",
