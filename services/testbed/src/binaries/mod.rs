@@ -4,6 +4,6 @@ mod find;
 mod nats_server;
 mod postgres;
 
-pub use find::{Missing, endnode, management, openvpn, pgbouncer, target_dir, tool};
+pub use find::{Missing, endnode, management, openvpn, pgbouncer, required_tool, target_dir, tool};
 pub use nats_server::nats_server;
 pub use postgres::{PostgresBinaries, postgres};

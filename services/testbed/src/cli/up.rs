@@ -35,6 +35,7 @@ impl Up {
             nodes: self.nodes,
             id: Some(self.home.id(&dir)),
             durability: Durability::Durable,
+            service: true,
             lifetime: Lifetime::Kept(dir.clone()),
             usual_ports: true,
             progress: screen::step,

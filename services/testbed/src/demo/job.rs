@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde_json::Value;
-use vpnmanager_testbed::{api::Api, stack::Stack};
+use serde_json::{Value, json};
+use vpnmanager_testbed::{
+    api::Api,
+    stack::{ServiceState, Stack},
+    wait,
+};
 
 use crate::screen::{done, say};
 
@@ -19,6 +23,26 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(stack: &Stack) -> Self {
         Self { api: stack.api() }
+    }
+
+    /// Has users reach the networks of the service host, through every node.
+    pub(super) async fn set_network(&self, service: &ServiceState) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let network = json!({ "routes": service.networks, "dns_servers": [service.address] });
+        let changed = self.api.set_network("default", &network).await?.expect(200)?;
+        let wanted = &changed.body["revision"];
+        wait::until_ok(WAIT, "every node to apply the network", async || {
+            let nodes = self.api.get("/api/endnodes").await.map_err(|error| error.to_string())?;
+            let mut items = nodes.items().iter();
+            match items.all(|node| node["network"]["applied_revision"] == *wanted) {
+                true => Ok(()),
+                false => Err(nodes.text),
+            }
+        })
+        .await?;
+        let result = format!("{} by NAT, on every node", service.networks.join(" and "));
+        done("PATCH /api/pools/default, routes", &result, started.elapsed());
+        Ok(())
     }
 
     /// Creates the user, waits until every node allows it, and returns its profile.

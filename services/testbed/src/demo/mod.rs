@@ -36,6 +36,7 @@ async fn show() -> anyhow::Result<()> {
     let options = StackOptions {
         nodes: 2,
         durability: Durability::Durable,
+        service: true,
         progress: screen::step,
         ..StackOptions::default()
     };
@@ -58,6 +59,9 @@ async fn show() -> anyhow::Result<()> {
 
 async fn main_job(stack: &Stack, tunnels: bool) -> anyhow::Result<()> {
     let job = job::Job::new(stack);
+    if let Ok(service) = stack.service() {
+        job.set_network(service).await?;
+    }
     let profile = job.create().await?;
     if tunnels {
         tunnel::connect_and_cut(stack, &job, &profile).await?;

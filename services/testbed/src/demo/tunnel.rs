@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::ensure;
-use vpnmanager_testbed::{client::ClientOptions, stack::Stack};
+use vpnmanager_testbed::{client::ClientOptions, stack::Stack, wait};
 
 use super::job::{Job, quote};
 use crate::screen::done;
@@ -28,6 +28,15 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
         &format!("{} answered, 0 lost", stats.received),
         started.elapsed(),
     );
+
+    let started = Instant::now();
+    let service = stack.service()?;
+    connection.namespace.set_resolver(service.address).await?;
+    let url = service.url();
+    let reached = async || service.is_reached_from(&connection.namespace, &url).await;
+    wait::until(CONNECT, format_args!("{url} through the tunnel"), reached).await?;
+    let result = format!("the page of {}, through the tunnel", service.address);
+    done(&format!("Fetch {url} behind the node"), &result, started.elapsed());
 
     job.sees_session().await?;
 

@@ -8,6 +8,7 @@
 //! ```
 //! The interface `vm<X>` claims the number X for one stack. Everything else is found in the kernel by its name.
 
+mod behind;
 mod capability;
 mod ip;
 mod namespace;

@@ -1,6 +1,9 @@
 //! A network namespace: one machine on the bridge.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
 
 use super::ip::{IpError, ip, run};
 use crate::process::{Identity, Spec};
@@ -36,6 +39,21 @@ impl Namespace {
         run(&format!("ip netns exec {} {line}", self.name)).await
     }
 
+    /// What a URL answers to a caller inside, within two seconds.
+    pub async fn fetch(&self, url: &str) -> Result<String, IpError> {
+        self.run(&format!(
+            "curl --silent --show-error --fail --globoff --max-time 2 {url}"
+        ))
+        .await
+    }
+
+    /// Gives programs that are started inside from now on this resolver, as a client's script does with what a server pushes.
+    pub async fn set_resolver(&self, server: IpAddr) -> std::io::Result<()> {
+        let folder = Path::new("/etc/netns").join(&self.name);
+        tokio::fs::create_dir_all(&folder).await?;
+        tokio::fs::write(folder.join("resolv.conf"), format!("nameserver {server}\n")).await
+    }
+
     /// A process to be started inside.
     #[must_use]
     pub fn spec(&self, name: &str, program: impl Into<std::path::PathBuf>, dir: &Path, log: &Path) -> Spec {
@@ -56,6 +74,7 @@ pub(super) async fn delete(name: &str) {
             process.kill().await;
         }
     }
-    // Another process may have deleted it meanwhile.
+    // Another process may have deleted it meanwhile, and few have a resolver of their own.
     let _ = ip(&format!("netns del {name}")).await;
+    let _ = tokio::fs::remove_dir_all(Path::new("/etc/netns").join(name)).await;
 }

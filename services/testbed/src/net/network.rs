@@ -63,6 +63,18 @@ impl Network {
         Ipv4Addr::new(198, 18, self.number, host)
     }
 
+    pub(super) fn number(&self) -> u8 {
+        self.number
+    }
+
+    pub(super) fn bridge(&self) -> String {
+        format!("{}-br", self.prefix)
+    }
+
+    pub(super) fn name_of(&self, machine: &str) -> String {
+        format!("{}-{machine}", self.prefix)
+    }
+
     /// Adds the namespace `<prefix>-<name>` with this host number.
     pub async fn add(&self, name: &str, host: u8) -> Result<Namespace, NetworkError> {
         self.claim_port(host).await?;

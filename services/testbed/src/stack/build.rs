@@ -124,6 +124,7 @@ impl Stack {
             management_open_files: options.management_open_files,
             management_env: options.management_env.clone(),
             node_env: options.node_env.clone(),
+            service: None,
             nodes: Vec::new(),
             id,
         };
@@ -140,6 +141,12 @@ impl Stack {
             self.state.network = Some(network);
             self.state.save()?;
             tell(options, "Build the network", result, started);
+        }
+
+        if options.service && self.state.network.is_some() {
+            let started = Instant::now();
+            let service = self.start_service().await?;
+            tell(options, "Start a service host behind the nodes", service, started);
         }
 
         let started = Instant::now();
@@ -300,7 +307,13 @@ impl Stack {
     /// The same with another way to run its OpenVPN.
     pub async fn add_node_as(&mut self, number: u8, mode: NodeMode) -> Result<(), StackError> {
         let (namespace, port) = match &self.state.network {
-            Some(network) => (Some(network.add(&format!("node-{number}"), 10 + number).await?), 8081),
+            Some(network) => {
+                let namespace = network.add(&format!("node-{number}"), 10 + number).await?;
+                if self.state.service.is_some() {
+                    network.connect_behind(&namespace).await?;
+                }
+                (Some(namespace), 8081)
+            }
             None => (None, ports::free().map_err(StackError::Port)?),
         };
         let dir = self.state.node_dir(number);

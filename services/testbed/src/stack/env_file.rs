@@ -20,6 +20,7 @@ impl State {
             line("NATS_PID", self.pid(Part::Nats)),
             line("POSTGRES_PID", self.pid(Part::Postgres)),
         ];
+        lines.extend(self.service_lines().into_iter().map(|(name, value)| line(name, value)));
         for node in &self.nodes {
             let number = node.number;
             let dir = self.node_dir(number);

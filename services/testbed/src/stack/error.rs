@@ -13,6 +13,7 @@ use crate::{
     postgres::{DatabaseError, PostgresError},
     process::SpawnError,
     scratch::ScratchError,
+    wait::TimedOut,
 };
 
 /// An operation on a stack failed.
@@ -89,6 +90,12 @@ pub enum StackError {
     /// OpenVPN cannot be started because its agent does not run.
     #[error("openvpn-{0} is started by node-{0}, which does not run: start node-{0}")]
     NoAgent(u8),
+    /// The service host did not serve in time.
+    #[error("the service host behind the nodes did not come up")]
+    Service(#[source] TimedOut),
+    /// The service host was asked for where there is none.
+    #[error("this stack has no service host behind its nodes")]
+    NoService,
     /// A tunnel was asked for where there is none.
     #[error("this stack has no tunnels (they need root and /dev/net/tun)")]
     NoTunnels,

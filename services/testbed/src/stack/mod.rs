@@ -26,6 +26,7 @@ mod node;
 mod options;
 mod part;
 mod records;
+mod service;
 mod spec;
 mod state;
 
@@ -35,4 +36,5 @@ pub use error::StackError;
 pub use node::Node;
 pub use options::{BusPorts, Lifetime, NodeMode, StackOptions, Step};
 pub use part::Part;
+pub use service::{SERVICE_NAME, ServiceState};
 pub use state::{ReplicaState, State};

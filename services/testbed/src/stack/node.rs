@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{NodeMode, Part, Stack, StackError, State};
+use super::{NodeMode, Part, ServiceState, Stack, StackError, State};
 use crate::{
     api::Api,
     net::Namespace,
@@ -90,6 +90,14 @@ impl Stack {
             lines[lines.len().saturating_sub(5)..].to_vec()
         });
         told.collect()
+    }
+
+    /// The service host behind the nodes.
+    ///
+    /// # Errors
+    /// [`StackError::NoService`].
+    pub fn service(&self) -> Result<&ServiceState, StackError> {
+        self.state.service.as_ref().ok_or(StackError::NoService)
     }
 
     /// The running process of a part.

@@ -63,6 +63,8 @@ pub struct StackOptions {
     pub tunnels: Option<bool>,
     /// Whether a commit in PostgreSQL waits for the disk; durable stacks are also on disk and not in memory.
     pub durability: Durability,
+    /// Whether there is a service host behind the nodes, where there are tunnels.
+    pub service: bool,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// Whether to use the ports 8080, 4222 and 8222 if they are free, and not random ones.
@@ -92,6 +94,7 @@ impl Default for StackOptions {
             id: None,
             tunnels: None,
             durability: Durability::Fast,
+            service: false,
             lifetime: Lifetime::Owner,
             usual_ports: false,
             bus_ports: None,

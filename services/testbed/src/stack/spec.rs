@@ -5,6 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use super::{NodeMode, Part, StackError, State};
 use crate::{binaries, process::Spec};
 
+/// The network inside the tunnels, where the stack has IPv6 there.
+const INNER6: &str = "fd00:8::/64";
+
 impl State {
     pub(super) fn management_spec(&self) -> Result<Spec, StackError> {
         let work = self.folder("work/management", 0o700)?;
@@ -87,6 +90,9 @@ impl State {
             }
             None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
         };
+        if self.service.is_some() {
+            spec = spec.env("OPENVPN_NETWORK6", INNER6);
+        }
         if self.node_disk.is_some() {
             // It is meant to be full at times.
             spec = spec.env("DISK_RESERVE", "0");

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeMode, Part, StackError};
+use super::{NodeMode, Part, ServiceState, StackError};
 use crate::{
     net::{Namespace, Network},
     postgres::Durability,
@@ -64,6 +64,9 @@ pub struct State {
     pub bus_disk: Option<u32>,
     /// More environment variables for every node.
     pub node_env: Vec<(String, String)>,
+    /// The service host behind the nodes, where there is one.
+    #[serde(default)]
+    pub service: Option<ServiceState>,
     /// The nodes in the order of their numbers.
     pub nodes: Vec<NodeState>,
 }

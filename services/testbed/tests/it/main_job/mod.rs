@@ -9,6 +9,7 @@ pub(crate) mod site;
 mod create;
 mod cut;
 mod expiry;
+mod network;
 mod reissue;
 mod sessions;
 mod suspend;

@@ -1,0 +1,252 @@
+//! A VPN that leads somewhere: clients reach a service host behind the nodes, and nothing else.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+use vpnmanager_testbed::{
+    client::ClientOptions,
+    net::require_tunnels,
+    stack::{Connection, Part, SERVICE_NAME, ServiceState, StackOptions},
+    wait,
+};
+
+use super::site::{SOON, Site};
+
+async fn with_service(test: &str, nodes: u8) -> Option<Site> {
+    require_tunnels(test)?;
+    let options = StackOptions {
+        nodes,
+        service: true,
+        ..StackOptions::default()
+    };
+    Some(Site::start(options).await)
+}
+
+/// Sets the network of the pool, and waits until every node has applied it.
+async fn set_network(site: &Site, network: &Value) {
+    let api = site.stack.api();
+    let changed = api.set_network("default", network).await.unwrap().expect(200).unwrap();
+    let wanted = changed.body["revision"].clone();
+    wait::until_ok(SOON, "every node to apply the network", async || {
+        let nodes = api.get("/api/endnodes").await.map_err(|error| error.to_string())?;
+        let is_applied = |node: &Value| match network {
+            Value::Null => node["network"].is_null(),
+            _ => node["network"]["applied_revision"] == wanted,
+        };
+        match nodes.items().iter().all(is_applied) {
+            true => Ok(()),
+            false => Err(nodes.text),
+        }
+    })
+    .await
+    .unwrap();
+}
+
+async fn connect(site: &Site, profile: &str) -> Connection {
+    let connection = site
+        .stack
+        .start_client(profile, &ClientOptions::default())
+        .await
+        .unwrap();
+    connection.client.connected(SOON).await.unwrap();
+    connection
+}
+
+/// Waits until the page is there: a route of a client may come a moment after the tunnel.
+async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
+    wait::until(SOON, format_args!("the page {url} through the tunnel"), async || {
+        service.is_reached_from(&connection.namespace, url).await
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}\n{}", connection.client.log().text()));
+}
+
+fn whole(service: &ServiceState) -> Value {
+    json!({
+        "routes": service.networks,
+        "dns_servers": [service.address],
+        "search_domains": ["internal.example"],
+    })
+}
+
+/// The last DNS server that the server pushed.
+fn pushed_resolver(connection: &Connection) -> IpAddr {
+    let log = connection.client.log().text();
+    let pushed = log.rsplit_once("dhcp-option DNS ").expect("a pushed resolver").1;
+    let end = pushed.find([',', '\'']).unwrap();
+    pushed[..end].parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_reaches_the_service_host_by_address_and_by_name_over_both_families() {
+    let Some(site) = with_service("network-reach", 2).await else {
+        return;
+    };
+    let service = site.stack.service().unwrap();
+    let profile = site.create("alice").await;
+    let before = connect(&site, &profile).await;
+    assert!(
+        !service
+            .is_reached_from(&before.namespace, &ServiceState::url_at(service.address))
+            .await,
+        "the service host is reached without a network"
+    );
+    before.close().await;
+    let servers: Vec<_> = site.stack.nodes().map(|node| node.openvpn()).collect();
+
+    set_network(&site, &whole(service)).await;
+
+    let alice = connect(&site, &profile).await;
+    reaches(service, &alice, &ServiceState::url_at(service.address)).await;
+    reaches(service, &alice, &ServiceState::url_at(service.address6)).await;
+    alice.namespace.set_resolver(pushed_resolver(&alice)).await.unwrap();
+    reaches(service, &alice, &format!("http://{SERVICE_NAME}/")).await;
+    let now: Vec<_> = site.stack.nodes().map(|node| node.openvpn()).collect();
+    assert_eq!(now, servers, "OpenVPN was started anew for a route");
+    alice.close().await;
+}
+
+#[tokio::test]
+async fn a_client_reaches_only_what_is_routed_whatever_routes_it_adds() {
+    let Some(site) = with_service("network-only", 1).await else {
+        return;
+    };
+    let service = site.stack.service().unwrap();
+    let IpAddr::V4(address) = service.address else {
+        panic!("an IPv4 address")
+    };
+    let [a, b, c, _] = address.octets();
+    let other = format!("{a}.{b}.{c}.3");
+    service
+        .namespace
+        .run(&format!("ip addr add {other}/24 dev eth0"))
+        .await
+        .unwrap();
+    set_network(&site, &json!({ "routes": [format!("{address}/32")] })).await;
+    let alice_profile = site.create("alice").await;
+    let alice = connect(&site, &alice_profile).await;
+    reaches(service, &alice, &ServiceState::url_at(service.address)).await;
+    let bob_profile = site.create("bob").await;
+    let bob = connect(&site, &bob_profile).await;
+    let to_all = format!("ip route add {a}.{b}.{c}.0/24 via 10.8.0.1");
+
+    alice.namespace.run(&to_all).await.unwrap();
+
+    let other = format!("http://{other}/");
+    assert!(
+        service.is_reached_from(&service.namespace, &other).await,
+        "the page is there"
+    );
+    assert!(
+        !service.is_reached_from(&alice.namespace, &other).await,
+        "an address that is not routed"
+    );
+    assert!(
+        !pings(&alice, &inner_address(&bob).await).await,
+        "clients reach each other unasked"
+    );
+
+    let both = json!({ "routes": [format!("{address}/32")], "client_to_client": true });
+    set_network(&site, &both).await;
+    assert!(
+        pings(&alice, &inner_address(&bob).await).await,
+        "clients may reach each other"
+    );
+    for connection in [alice, bob] {
+        connection.close().await;
+    }
+}
+
+async fn inner_address(connection: &Connection) -> String {
+    let shown = connection.namespace.run("ip -4 -o addr show dev tun0").await.unwrap();
+    let address = shown.split_whitespace().nth(3).unwrap();
+    address.split_once('/').unwrap().0.to_owned()
+}
+
+async fn pings(from: &Connection, address: &str) -> bool {
+    from.namespace
+        .run(&format!("ping -n -c 1 -W 1 {address}"))
+        .await
+        .is_ok()
+}
+
+#[tokio::test]
+async fn rules_of_others_stay_and_ours_come_back_and_go() {
+    let Some(site) = with_service("network-rules", 1).await else {
+        return;
+    };
+    let service = site.stack.service().unwrap();
+    let node = site.stack.node(1).unwrap().namespace().unwrap();
+    let others = "table inet theirs { chain forward { type filter hook forward priority 10; counter accept; } }";
+    let file = site.stack.state().dir.join("theirs.nft");
+    std::fs::write(&file, others).unwrap();
+    node.run(&format!("nft -f {}", file.display())).await.unwrap();
+    // Counters count what passes.
+    let theirs = || async { node.run("nft --stateless list table inet theirs").await.unwrap() };
+    let before = theirs().await;
+    set_network(&site, &whole(service)).await;
+    let profile = site.create("alice").await;
+    let alice = connect(&site, &profile).await;
+    let url = ServiceState::url_at(service.address);
+    reaches(service, &alice, &url).await;
+
+    node.run("nft flush table inet vpnmanager").await.unwrap();
+
+    wait::until(SOON, "the rules to be put back", async || {
+        let ours = node.run("nft list table inet vpnmanager").await.unwrap_or_default();
+        ours.contains("masquerade")
+    })
+    .await
+    .unwrap();
+    reaches(service, &alice, &url).await;
+    assert_eq!(theirs().await, before);
+
+    set_network(&site, &Value::Null).await;
+    wait::until(SOON, "the rules to go", async || {
+        node.run("nft list table inet vpnmanager").await.is_err()
+    })
+    .await
+    .unwrap();
+    assert_eq!(theirs().await, before);
+    alice.close().await;
+}
+
+#[tokio::test]
+async fn who_logs_in_while_the_agent_is_dead_reaches_what_is_routed() {
+    let Some(mut site) = with_service("network-dead-agent", 1).await else {
+        return;
+    };
+    let service = site.stack.service().unwrap().clone();
+    set_network(&site, &whole(&service)).await;
+    let profile = site.create("alice").await;
+
+    site.stack.kill_part(Part::Node(1)).await.unwrap();
+
+    let alice = connect(&site, &profile).await;
+    reaches(&service, &alice, &ServiceState::url_at(service.address)).await;
+    reaches(&service, &alice, &ServiceState::url_at(service.address6)).await;
+    alice.close().await;
+}
+
+#[tokio::test]
+async fn with_everything_through_the_tunnel_a_client_changes_its_node_and_reaches_on() {
+    let Some(mut site) = with_service("network-all", 2).await else {
+        return;
+    };
+    let service = site.stack.service().unwrap().clone();
+    set_network(&site, &json!({ "redirect_gateway": true })).await;
+    let profile = site.create("alice").await;
+    let alice = connect(&site, &profile).await;
+    for address in [service.address, service.address6] {
+        reaches(&service, &alice, &ServiceState::url_at(address)).await;
+    }
+
+    let number = site.first_node(&profile);
+    site.kill_node(number).await;
+
+    alice.client.connected_times(2, SOON).await.unwrap();
+    for address in [service.address, service.address6] {
+        reaches(&service, &alice, &ServiceState::url_at(address)).await;
+    }
+    alice.close().await;
+}
