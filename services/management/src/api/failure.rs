@@ -18,7 +18,7 @@ use vpnmanager_runtime::log_limit::LogLimit;
 use crate::{
     app::App,
     ops::{
-        keys::authenticate::AuthenticateError,
+        keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
         nodes::{
             change::ChangeNodeError,
             deregister::DeregisterNodeError,
@@ -235,6 +235,17 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
             )
         }
         RegisterNodeError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_revoke_join_token(app: &App, error: RevokeJoinTokenError) -> ApiError {
+    match error {
+        RevokeJoinTokenError::UnknownToken => ApiError::not_found("there is no such join token"),
+        RevokeJoinTokenError::Used { node } => ApiError::conflicting_state(format!(
+            "server {node} enrolled with the join token already: if it should not be in the fleet, deregister it with \
+             POST /api/endnodes/{node}/deregister"
+        )),
+        RevokeJoinTokenError::Database(error) => database(app, error),
     }
 }
 
