@@ -1,7 +1,7 @@
 //! Lists the tokens that nodes enrol with.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::ids::NodeId;
 
