@@ -11,7 +11,7 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// SHA-256 of the token.
+    /// SHA-256 of the token. Of a revoked one `revoked <id>`, which is the hash of nothing.
     pub hash: Vec<u8>,
     /// The only node that may use it; `None`: any node.
     pub server_id: Option<NodeId>,
@@ -30,3 +30,29 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// What a token can still do. It is no column: queries tell it from the others and from the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+pub enum TokenState {
+    /// It enrols a node.
+    Open,
+    /// A node enrolled with it.
+    Used,
+    /// Its time was over, or it was revoked, before a node enrolled with it.
+    Expired,
+}
+
+impl TokenState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Used, Self::Expired];
+
+    /// The word for it in queries and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Expired => "expired",
+        }
+    }
+}

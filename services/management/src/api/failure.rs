@@ -19,7 +19,7 @@ use crate::{
     app::App,
     domain::pool::Swallowed,
     ops::{
-        keys::authenticate::AuthenticateError,
+        keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
         nodes::{
             change::ChangeNodeError,
             deregister::DeregisterNodeError,
@@ -241,6 +241,17 @@ pub(super) fn of_register_node(app: &App, error: RegisterNodeError) -> ApiError 
             )
         }
         RegisterNodeError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_revoke_join_token(app: &App, error: RevokeJoinTokenError) -> ApiError {
+    match error {
+        RevokeJoinTokenError::UnknownToken => ApiError::not_found("there is no such join token"),
+        RevokeJoinTokenError::Used { node } => ApiError::conflicting_state(format!(
+            "server {node} enrolled with the join token already: if it should not be in the fleet, deregister it with \
+             POST /api/endnodes/{node}/deregister"
+        )),
+        RevokeJoinTokenError::Database(error) => database(app, error),
     }
 }
 

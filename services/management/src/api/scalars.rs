@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
+use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
@@ -89,6 +90,60 @@ scalar_impls! {
     |value| Value::from(value.0.as_str())
 }
 
+/// The state of a join token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenStateText(pub(super) TokenState);
+
+scalar_impls! {
+    TokenStateText, "string", "token-state",
+    |schema| {
+        schema.enum_items = TokenState::ALL.iter().map(|state| Value::from(state.as_str())).collect();
+        schema.example = Some(Value::from(TokenState::Open.as_str()));
+    },
+    |text| TokenStateText::from_str(text),
+    |value| Value::from(value.0.as_str())
+}
+
+impl FromStr for TokenStateText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut states = TokenState::ALL.into_iter();
+        let found = states.find(|state| state.as_str() == text);
+        found.map(Self).ok_or("must be open, used or expired")
+    }
+}
+
+/// The id of a join token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenIdText(pub(super) i64);
+
+/// The highest id that every reader of JSON keeps as it is, 2^53 - 1. PostgreSQL counts from 1.
+const HIGHEST_ID: i64 = 9_007_199_254_740_991;
+
+scalar_impls! {
+    TokenIdText, "integer", "int64",
+    |schema| {
+        schema.minimum = Some(1.0);
+        schema.maximum = Some(9_007_199_254_740_991.0);
+        schema.example = Some(Value::from(42));
+    },
+    |text| TokenIdText::from_str(text),
+    |value| Value::from(value.0)
+}
+
+impl FromStr for TokenIdText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<i64>() {
+            // No sign, and no zeros before it.
+            Ok(id) if (1..=HIGHEST_ID).contains(&id) && id.to_string() == text => Ok(Self(id)),
+            Ok(_) | Err(_) => Err("must be the id of a join token as the list of join tokens has it, such as 42"),
+        }
+    }
+}
+
 text_scalar! {
     /// Text for people.
     pub(super) struct FreeText {
@@ -133,6 +188,32 @@ impl TimeToLive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_a_token_is_written_in_one_way() {
+        for (text, id) in [
+            ("1", Some(1)),
+            ("9007199254740991", Some(HIGHEST_ID)),
+            ("9007199254740992", None),
+            ("9223372036854775808", None),
+            ("0", None),
+            ("-1", None),
+            ("+1", None),
+            ("01", None),
+            ("1.0", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse::<TokenIdText>().ok().map(|id| id.0), id, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_token_is_found_by_its_word() {
+        for state in TokenState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(TokenStateText(state)));
+        }
+        assert!("gone".parse::<TokenStateText>().is_err());
+    }
 
     #[test]
     fn a_time_to_live_is_a_number_with_a_unit_up_to_a_week() {

@@ -60,6 +60,8 @@ audit_actions! {
     AccessRefused => "access_refused",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",
+    /// A join token that was not used was revoked.
+    JoinTokenRevoked => "join_token_revoked",
     /// A node enrolled.
     NodeRegistered => "node_registered",
     /// A node's agent was configured anew: where clients reach it, how many it takes, or another pool, which an operator must agree to.

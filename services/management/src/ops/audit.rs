@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, pool, server, user};
+use vpnmanager_entities::{audit_log, join_token, pool, server, user};
 use vpnmanager_nats::username::Username;
 
 use crate::domain::{actor::Actor, audit_action::AuditAction};
@@ -117,5 +117,14 @@ pub fn pool_snapshot(pool: &pool::Model) -> Value {
         "revision": pool.revision,
         "network": pool.network,
         "replicas": pool.replicas,
+    })
+}
+
+/// The state of a join token, for `before` and `after`: neither the token nor its hash.
+pub fn join_token_snapshot(token: &join_token::Model) -> Value {
+    json!({
+        "id": token.id,
+        "server_id": token.server_id,
+        "expires_at": token.expires_at,
     })
 }

@@ -153,6 +153,8 @@ async fn bad_parameters_are_named() {
         ("/api/audit?until=%2B262142-12-31T00:00:00Z", "until"),
         ("/api/audit?action=DROP%20TABLE", "action"),
         ("/api/audit?username=a%00", "username"),
+        ("/api/join-tokens?cursor=42", "cursor"),
+        ("/api/join-tokens?state=revoked", "state"),
     ];
     for (path, field) in cases {
         let response = stack.client().get(path).admin().send().await;

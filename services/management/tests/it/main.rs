@@ -19,6 +19,7 @@ mod process;
 mod api_access;
 mod api_endnodes;
 mod api_input;
+mod api_join_tokens;
 mod api_pools;
 mod api_profile;
 mod api_sessions;

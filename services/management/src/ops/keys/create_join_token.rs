@@ -7,7 +7,6 @@ use chrono::{DateTime, SubsecRound, Utc};
 use data_encoding::BASE32_NOPAD;
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use secrecy::SecretString;
-use serde_json::json;
 use vpnmanager_entities::join_token;
 use vpnmanager_nats::ids::NodeId;
 
@@ -15,7 +14,7 @@ use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
-        audit::{self, Entry},
+        audit::{self, Entry, join_token_snapshot},
         transact::transact,
     },
 };
@@ -29,6 +28,8 @@ const RANDOM_BYTES: usize = 32;
 /// A token. It is returned once and stored only as a hash.
 #[derive(Debug)]
 pub struct JoinToken {
+    /// The id of its row.
+    pub id: i64,
     /// What the node sends as `join_token`.
     pub token: SecretString,
     /// When it expires.
@@ -50,7 +51,7 @@ pub async fn create_join_token(
     let token = format!("{PREFIX}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
     let expires_at = (Utc::now() + time_to_live).trunc_subsecs(6);
     let hash = hash_key(&token);
-    transact(&app.db, |tx| async move {
+    let id = transact(&app.db, |tx| async move {
         let row = join_token::ActiveModel {
             hash: Set(hash.to_vec()),
             server_id: Set(server_id.cloned()),
@@ -58,13 +59,15 @@ pub async fn create_join_token(
             expires_at: Set(expires_at),
             ..Default::default()
         };
-        join_token::Entity::insert(row).exec_without_returning(&*tx).await?;
-        let entry = Entry::new(actor, AuditAction::JoinTokenCreated, &app.config.server_id)
-            .after(json!({ "server_id": server_id, "expires_at": expires_at }));
-        audit::record_one(&tx, entry).await
+        let made = join_token::Entity::insert(row).exec_with_returning(&*tx).await?;
+        let entry =
+            Entry::new(actor, AuditAction::JoinTokenCreated, &app.config.server_id).after(join_token_snapshot(&made));
+        audit::record_one(&tx, entry).await?;
+        Ok::<i64, DbErr>(made.id)
     })
     .await?;
     Ok(JoinToken {
+        id,
         token: token.into(),
         expires_at,
     })
