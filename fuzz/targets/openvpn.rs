@@ -14,7 +14,8 @@ use vpnmanager_endnode::{
     openvpn::{
         control_socket::replies,
         lint::{self, words},
-        server_conf::{ConfPath, ServerConf, VpnNetwork},
+        server_conf::{ConfPath, ServerConf},
+        vpn_network::VpnNetwork,
     },
 };
 use vpnmanager_fuzz::{text::prints_as_read, wire};

@@ -21,7 +21,7 @@ use vpnmanager_runtime::{
     telemetry::{self, LogConfig},
 };
 
-use crate::{disk::ByteSize, openvpn::server_conf::VpnNetwork};
+use crate::{disk::ByteSize, openvpn::vpn_network::VpnNetwork};
 
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {

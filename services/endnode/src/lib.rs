@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+mod programs;
 
 pub mod allow_list;
 pub mod profile_file;

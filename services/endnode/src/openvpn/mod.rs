@@ -2,6 +2,8 @@
 
 pub mod lint;
 pub mod server_conf;
+pub mod vpn_network;
+pub mod written_conf;
 
 pub mod control_socket;
 pub mod process;

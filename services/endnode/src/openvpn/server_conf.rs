@@ -5,14 +5,14 @@
 
 use std::{
     fmt::{self, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
+    net::{Ipv6Addr, UdpSocket},
     num::NonZeroU32,
     path::Path,
-    str::FromStr,
 };
 
 use vpnmanager_nats::commands::Protocol;
 
+use super::vpn_network::VpnNetwork;
 use crate::account::AccountName;
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
@@ -38,12 +38,6 @@ pub enum InvalidServerConf {
     LongSocketPath {
         /// What was given.
         path: String,
-    },
-    /// Not a network that OpenVPN can serve: its pool has 65,536 addresses at most.
-    #[error("{text:?} is no network such as 10.8.0.0/16 (prefix length 16 to 29, no bits beyond it)")]
-    Network {
-        /// What was given.
-        text: String,
     },
 }
 
@@ -94,72 +88,6 @@ impl fmt::Display for ConfPath {
             f.write_str(&self.0)
         }
     }
-}
-
-/// The network inside the tunnel, written `10.8.0.0/16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VpnNetwork {
-    address: Ipv4Addr,
-    prefix: u32,
-}
-
-impl VpnNetwork {
-    /// The first address.
-    pub fn address(self) -> Ipv4Addr {
-        self.address
-    }
-
-    /// The mask, `255.255.0.0` for `/16`.
-    pub fn mask(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
-    }
-
-    /// Addresses for clients: all but the network's own, the broadcast address and the server's.
-    pub fn client_addresses(self) -> u32 {
-        (1 << (32 - self.prefix)) - 3
-    }
-}
-
-impl FromStr for VpnNetwork {
-    type Err = InvalidServerConf;
-
-    fn from_str(text: &str) -> Result<Self, InvalidServerConf> {
-        let invalid = || InvalidServerConf::Network { text: text.to_owned() };
-        let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
-        let network = Self {
-            address: address.parse().map_err(|_| invalid())?,
-            prefix: prefix
-                .parse()
-                .ok()
-                .filter(|prefix| (16..=29).contains(prefix))
-                .ok_or_else(invalid)?,
-        };
-        // `/016` and `/+16` are numbers too.
-        if network.to_string() != text || network.address.to_bits() & !network.mask().to_bits() != 0 {
-            return Err(invalid());
-        }
-        Ok(network)
-    }
-}
-
-impl fmt::Display for VpnNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-/// Clients that fit at once by a configuration that [`ServerConf::render`] wrote, in this release or an earlier one; `None` where that
-/// cannot be read.
-pub fn capacity_of(conf: &str) -> Option<u32> {
-    let value = |name: &str| {
-        let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
-        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
-    };
-    let (address, mask) = value("server")?.split_once(' ')?;
-    let prefix = mask.parse::<Ipv4Addr>().ok()?.to_bits().count_ones();
-    let network: VpnNetwork = format!("{address}/{prefix}").parse().ok()?;
-    let max_clients: u32 = value("max-clients")?.parse().ok()?;
-    Some(network.client_addresses().min(max_clients))
 }
 
 /// Whether this machine's kernel has IPv6, whatever addresses it has.
@@ -285,6 +213,7 @@ impl ServerConf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openvpn::written_conf::capacity_of;
 
     fn path(text: &str) -> ConfPath {
         ConfPath::new(Path::new(text)).expect("a valid path")
@@ -346,27 +275,6 @@ mod tests {
             ConfPath::socket(Path::new(&long)),
             Err(InvalidServerConf::LongSocketPath { .. })
         ));
-    }
-
-    #[test]
-    fn networks_are_checked_and_counted() {
-        for bad in [
-            "10.8.0.0",
-            "10.8.0.1/16",
-            "10.0.0.0/8",
-            "10.8.0.0/15",
-            "10.8.0.0/30",
-            "10.8.0.0/x",
-            "::/64",
-            "10.8.0.0/16\n",
-            "10.8.0.0/+16",
-            "10.8.0.0/016",
-        ] {
-            assert!(bad.parse::<VpnNetwork>().is_err(), "{bad:?} was accepted");
-        }
-        let network: VpnNetwork = "10.8.4.0/24".parse().expect("a valid network");
-        assert_eq!(network.mask(), Ipv4Addr::new(255, 255, 255, 0));
-        assert_eq!(network.client_addresses(), 253);
     }
 
     #[test]

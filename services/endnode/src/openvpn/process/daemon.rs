@@ -9,19 +9,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    process::Command,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use vpnmanager_runtime::secret_file;
 
-use super::{
-    error::StartError,
-    found::Found,
-    launch::{Launch, SEARCH_PATH},
-    log_file::reason,
-};
-use crate::openvpn::server_conf::capacity_of;
+use super::{error::StartError, found::Found, launch::Launch, log_file::reason};
+use crate::{openvpn::written_conf::capacity_of, programs::bare_command};
 
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
@@ -35,6 +27,7 @@ const OLDEST: (u32, u32) = (2, 5);
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     prepare(launch)?;
     check_version(&launch.binary).await?;
+    // It faces the network.
     let mut command = bare_command(&launch.binary);
     command.arg("--config").arg(&launch.conf_file);
     command
@@ -131,13 +124,6 @@ async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
     Err(StartError::Ended {
         log: reason(&launch.log_file).unwrap_or_default(),
     })
-}
-
-/// It faces the network: it must not hold the agent's environment, which may have keys and tokens.
-fn bare_command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
-    command.env_clear().env("PATH", SEARCH_PATH);
-    command
 }
 
 /// Our configuration needs options of 2.5. A version that cannot be read is tried.
