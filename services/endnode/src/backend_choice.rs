@@ -57,6 +57,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                     .network
                     .parse()
                     .context("openvpn.network (OPENVPN_NETWORK) cannot be used")?,
+                network6: config.openvpn.network6,
                 max_clients: config.openvpn.max_clients,
                 ca: ConfPath::new(&dir.ca())?,
                 cert: ConfPath::new(&dir.certificate())?,

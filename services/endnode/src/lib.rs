@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+pub mod interface;
 mod programs;
 
 pub mod allow_list;

@@ -2,6 +2,7 @@
 
 pub mod lint;
 pub mod server_conf;
+pub mod tunnel;
 pub mod vpn_network;
 pub mod written_conf;
 

@@ -12,8 +12,11 @@ use std::{
 
 use vpnmanager_nats::commands::Protocol;
 
-use super::vpn_network::VpnNetwork;
-use crate::account::AccountName;
+use super::{
+    tunnel::Tunnel,
+    vpn_network::{VpnNetwork, VpnNetwork6},
+};
+use crate::{account::AccountName, interface::InterfaceName};
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -106,6 +109,8 @@ pub struct ServerConf {
     pub ipv6: bool,
     /// Addresses inside the tunnel.
     pub network: VpnNetwork,
+    /// IPv6 addresses inside the tunnel, if clients get any.
+    pub network6: Option<VpnNetwork6>,
     /// The most clients at once.
     pub max_clients: NonZeroU32,
     /// The fleet's certificate authority.
@@ -138,6 +143,15 @@ impl ServerConf {
         text
     }
 
+    /// The tunnel of a server that starts with it.
+    pub fn tunnel(&self) -> Tunnel {
+        Tunnel {
+            device: InterfaceName::of_listener(self.protocol, self.port),
+            network: self.network,
+            network6: self.network6,
+        }
+    }
+
     /// Clients that fit at once.
     pub fn capacity(&self) -> u32 {
         self.network.client_addresses().min(self.max_clients.get())
@@ -158,12 +172,22 @@ impl ServerConf {
         Ok(())
     }
 
+    fn write_tunnel(&self, out: &mut String) -> fmt::Result {
+        // The rules of the machine's firewall name it, so it is the same after each start.
+        writeln!(out, "dev {}", self.tunnel().device)?;
+        writeln!(out, "dev-type tun")?;
+        writeln!(out, "topology subnet")?;
+        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
+        match self.network6 {
+            Some(network) => writeln!(out, "server-ipv6 {network}"),
+            None => Ok(()),
+        }
+    }
+
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "port {}", self.port)?;
         self.write_proto(out)?;
-        writeln!(out, "dev tun")?;
-        writeln!(out, "topology subnet")?;
-        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
+        self.write_tunnel(out)?;
         writeln!(out, "ca {}", self.ca)?;
         writeln!(out, "cert {}", self.cert)?;
         writeln!(out, "key {}", self.key)?;
@@ -213,7 +237,7 @@ impl ServerConf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openvpn::written_conf::capacity_of;
+    use crate::openvpn::written_conf::{capacity_of, tunnel_of};
 
     fn path(text: &str) -> ConfPath {
         ConfPath::new(Path::new(text)).expect("a valid path")
@@ -226,6 +250,7 @@ mod tests {
             protocol,
             ipv6: true,
             network: "10.8.0.0/16".parse().expect("a valid network"),
+            network6: None,
             max_clients: NonZeroU32::new(1000).expect("not zero"),
             ca: path(&format!("{dir}/openvpn/ca.crt")),
             cert: path(&format!("{dir}/openvpn/node.crt")),
@@ -248,6 +273,19 @@ mod tests {
     fn over_tcp_nothing_is_said_about_exit_notifications() {
         assert!(!conf(Protocol::Tcp).render().contains("explicit-exit-notify"));
         assert!(conf(Protocol::Tcp).render().contains("\nproto tcp6-server\n"));
+    }
+
+    #[test]
+    fn ipv6_in_the_tunnel_is_a_line_and_the_tunnel_is_read_back_as_it_is() {
+        let mut conf = conf(Protocol::Tcp);
+        conf.network6 = Some("fd12:3456:789a::/64".parse().expect("a valid network"));
+        let text = conf.render();
+        assert!(
+            text.contains("\nserver 10.8.0.0 255.255.0.0\nserver-ipv6 fd12:3456:789a::/64\n"),
+            "{text}"
+        );
+        assert!(text.contains("\ndev vpn-tcp1194\ndev-type tun\n"), "{text}");
+        assert_eq!(tunnel_of(&text, || None), Some(conf.tunnel()));
     }
 
     #[test]

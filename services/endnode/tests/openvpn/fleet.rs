@@ -202,6 +202,7 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
         protocol,
         ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
+        network6: None,
         max_clients: NonZeroU32::new(100).expect("not zero"),
         ca: path("ca.crt"),
         cert: path("node.crt"),
