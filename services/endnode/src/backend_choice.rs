@@ -21,12 +21,15 @@ use crate::{
 
 /// The backend, and the task that has to run behind it.
 pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
-    let allow_list = AllowList::open(dir.allow())?;
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
     let socket = run_dir.join(format!("{}.sock", config.server_id));
     match config.openvpn.mode {
-        OpenvpnMode::None => Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None)),
+        OpenvpnMode::None => {
+            let allow_list = AllowList::open(dir.allow())?;
+            Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None))
+        }
         OpenvpnMode::External => {
+            let allow_list = AllowList::open(dir.allow())?;
             let expected = Expected {
                 allow_dir: dir.allow(),
                 control_socket: socket,
@@ -46,6 +49,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
             Ok((Vpn::OpenVpn(backend), Some(task)))
         }
         OpenvpnMode::Managed => {
+            let allow_list = AllowList::open_pushing(dir.allow())?;
             let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
                 .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
             let conf = ServerConf {

@@ -5,6 +5,7 @@ pub mod interface;
 mod programs;
 
 pub mod allow_list;
+pub mod pushed_file;
 pub mod profile_file;
 
 pub mod backend;

@@ -94,7 +94,7 @@ impl Fleet {
         let pki = Pki::new();
         let dir = scratch.sub("openvpn", 0o700).expect("a folder");
         let tls_crypt_v2 = write_secrets(&dir, &pki);
-        let allow_list = AllowList::open(scratch.dir().join("allow")).expect("an allow-list");
+        let allow_list = AllowList::open_pushing(scratch.dir().join("allow")).expect("an allow-list");
         let managed = ManagedOpenVpn {
             binary: openvpn_inside(&node, scratch.dir()),
             conf: conf(&dir, &scratch.dir().join("run/node-1.sock"), &allow_list, protocol),
