@@ -27,6 +27,7 @@ pub mod apply;
 pub mod node;
 
 pub mod coordination;
+pub mod network;
 pub mod shared;
 
 pub mod enrolled;

@@ -11,5 +11,9 @@ pub mod process;
 
 mod backend;
 mod health;
+mod managed_tunnel;
 
-pub use self::backend::{ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask};
+pub use self::{
+    backend::{ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask},
+    managed_tunnel::ManagedTunnel,
+};

@@ -12,8 +12,14 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use vpnmanager_runtime::secret_file;
 
-use super::{error::StartError, found::Found, launch::Launch, log_file::reason};
-use crate::{openvpn::written_conf::capacity_of, programs::bare_command};
+use super::{device::tunnel_device_of, error::StartError, found::Found, launch::Launch, log_file::reason};
+use crate::{
+    openvpn::{
+        tunnel::RunningTunnel,
+        written_conf::{capacity_of, tunnel_of},
+    },
+    programs::bare_command,
+};
 
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
@@ -71,6 +77,13 @@ pub(super) fn conf_is_current(launch: &Launch) -> bool {
 /// Clients that fit at once into the running process, if its configuration can be read.
 pub(super) fn running_capacity(launch: &Launch) -> Option<u32> {
     capacity_of(&fs::read_to_string(&launch.conf_file).ok()?)
+}
+
+/// The tunnel of the running process, whose configuration is another one than the one wanted.
+pub(super) fn running_tunnel(launch: &Launch, pid: u32) -> RunningTunnel {
+    let conf = fs::read_to_string(&launch.conf_file).ok();
+    let tunnel = conf.and_then(|conf| tunnel_of(&conf, || tunnel_device_of(pid)));
+    tunnel.map_or(RunningTunnel::Unknown, RunningTunnel::Other)
 }
 
 /// Whether clients find the running process where the wanted configuration has it: same port, same transport. If its file cannot be read,
