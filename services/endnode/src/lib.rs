@@ -5,8 +5,8 @@ pub mod interface;
 mod programs;
 
 pub mod allow_list;
-pub mod pushed_file;
 pub mod profile_file;
+pub mod pushed_file;
 
 pub mod backend;
 pub mod openvpn;

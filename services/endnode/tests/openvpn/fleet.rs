@@ -187,6 +187,11 @@ impl Fleet {
         &self.node
     }
 
+    /// A machine besides the node and its clients.
+    pub(crate) async fn other_machine(&self, name: &str, host: u8) -> Namespace {
+        self.network.add(name, host).await.expect("a namespace")
+    }
+
     /// Stops the agent and takes everything down.
     pub(crate) async fn end(self, agent: Agent) {
         agent.stops().await;
