@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vpnmanager_nats::network::{DomainName, Network, Prefix};
 
 use super::pushes;
-use crate::openvpn::tunnel::Tunnel;
+use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
 
 /// What of a pool's network this node has, and what is lacking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,14 @@ pub(super) enum Lack {
         setting: &'static str,
         /// That network.
         network: String,
+    },
+    /// Nothing leaves where it should get the node's address.
+    #[error(
+        "this machine has no interface {interface}, where clients' packets should get its address: correct EGRESS_INTERFACE"
+    )]
+    Egress {
+        /// The interface.
+        interface: InterfaceName,
     },
     /// OpenVPN reads lines of 254 bytes.
     #[error(

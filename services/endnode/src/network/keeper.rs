@@ -1,10 +1,10 @@
 //! Makes the machine as the pool's network wants it, and keeps it so.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
-use vpnmanager_nats::network::{AppliedNetwork, Network, PoolNetwork};
+use vpnmanager_nats::network::{AppliedNetwork, Nat, Network, PoolNetwork};
 use vpnmanager_runtime::{error_chain::chain, log_limit::LogLimit};
 
 use super::{
@@ -32,6 +32,7 @@ pub struct Keeper {
     site: Site,
     nft: Nft,
     forwarding: Forwarding,
+    interfaces: PathBuf,
     told: watch::Receiver<Option<PoolNetwork>>,
     progress: NetworkProgress,
     claim: Option<Claim>,
@@ -57,6 +58,7 @@ impl Keeper {
             site,
             nft: Nft::new(tools.nft),
             forwarding: Forwarding::new(tools.sysctls),
+            interfaces: tools.interfaces,
             told: progress.watch(),
             progress,
             claim: None,
@@ -127,7 +129,18 @@ impl Keeper {
         if self.site.pushed.set(pushes::render(&network, &tunnel))? == Kept::PutBack {
             put_back("what is pushed to clients");
         }
-        Ok(lack)
+        Ok(lack.or_else(|| self.lacking_egress(network.nat)))
+    }
+
+    fn lacking_egress(&self, nat: Nat) -> Option<Lack> {
+        let egress = match nat {
+            Nat::Masquerade => self.site.egress.as_ref()?,
+            Nat::None => return None,
+        };
+        let is_there = self.interfaces.join(egress.as_str()).exists();
+        (!is_there).then(|| Lack::Egress {
+            interface: egress.clone(),
+        })
     }
 
     async fn keep_rules(&mut self, script: String) -> Result<(), NftError> {

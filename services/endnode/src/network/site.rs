@@ -24,6 +24,8 @@ pub struct Tools {
     pub nft: PathBuf,
     /// The kernel's switches.
     pub sysctls: PathBuf,
+    /// A folder with an entry for each network interface.
+    pub interfaces: PathBuf,
 }
 
 impl Default for Tools {
@@ -31,6 +33,7 @@ impl Default for Tools {
         Self {
             nft: "nft".into(),
             sysctls: "/proc/sys".into(),
+            interfaces: "/sys/class/net".into(),
         }
     }
 }

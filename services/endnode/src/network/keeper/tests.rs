@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -37,6 +37,10 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
+        Self::with_egress(None)
+    }
+
+    fn with_egress(egress: Option<&str>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("allow")).expect("made");
@@ -52,12 +56,13 @@ impl Machine {
         let site = Site {
             tunnel: ManagedTunnel::new(tunnel, watched),
             pushed: pushed.clone(),
-            egress: None,
+            egress: egress.map(|name| name.parse().expect("a name")),
             run_dir: at("run"),
         };
         let tools = Tools {
             nft: at("nft"),
             sysctls: at("sys"),
+            interfaces: at("interfaces"),
         };
         let progress = NetworkProgress::new(None);
         let machine = Self {
@@ -150,12 +155,13 @@ async fn a_network_is_applied_changed_and_put_back() {
     assert!(machine.read("table").contains("10.30.0.0/16") && machine.pushes("10.30.0.0"));
     assert!(!machine.read("table").contains("10.20.0.0/16") && !machine.pushes("10.20.0.0"));
 
-    for spoil in [
+    let spoils: [fn(&Machine) -> io::Result<()>; 4] = [
         |machine: &Machine| fs::remove_file(machine.at("table")),
         |machine: &Machine| fs::write(machine.at("table"), "table of another\n"),
         |machine: &Machine| fs::write(machine.at("sys/net/ipv4/ip_forward"), "0\n"),
         |machine: &Machine| fs::write(machine.pushed.path(), ""),
-    ] {
+    ];
+    for spoil in spoils {
         spoil(&machine).expect("spoilt");
         assert!(!machine.keeper.reconcile(false).await);
         assert!(machine.read("table").contains("10.30.0.0/16") && machine.pushes("10.30.0.0"));
@@ -266,4 +272,18 @@ async fn another_agent_of_the_machine_keeps_its_rules() {
     drop(other);
     machine.keeper.reconcile(false).await;
     assert_eq!(machine.applied(), Some(2));
+}
+
+#[tokio::test]
+async fn an_interface_that_the_machine_does_not_have_is_told_until_it_has_it() {
+    let mut machine = Machine::with_egress(Some("eth1"));
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    let fault = machine.progress.fault().expect("a fault");
+    assert!(fault.contains("this machine has no interface eth1"), "{fault}");
+    assert!(machine.pushes("10.20.0.0"), "the rest is applied");
+
+    fs::create_dir_all(machine.at("interfaces/eth1")).expect("made");
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!((machine.applied(), machine.progress.fault()), (Some(1), None));
 }
