@@ -11,10 +11,12 @@ use tokio_util::codec::{Decoder as _, Encoder as _};
 use vpnmanager_endnode::{
     account::AccountName,
     backend::Session,
+    interface::InterfaceName,
     openvpn::{
         control_socket::replies,
         lint::{self, words},
-        server_conf::{ConfPath, ServerConf, VpnNetwork},
+        server_conf::{ConfPath, ServerConf},
+        vpn_network::{VpnNetwork, VpnNetwork6},
     },
 };
 use vpnmanager_fuzz::{text::prints_as_read, wire};
@@ -94,6 +96,12 @@ fn configuration(text: &str) {
     if let Some(network) = prints_as_read::<VpnNetwork>(text) {
         assert!(network.client_addresses() >= 5 && network.address().to_bits() & !network.mask().to_bits() == 0);
     }
+    if let Ok(network) = text.parse::<VpnNetwork6>() {
+        // An IPv6 address may be written in several ways.
+        assert_eq!(network.to_string().parse::<VpnNetwork6>(), Ok(network));
+        assert!(network.contains(network.address()));
+    }
+    prints_as_read::<InterfaceName>(text);
     // A path cannot carry a second directive, whatever stands in it.
     if let Ok(path) = ConfPath::new(Path::new(text)) {
         let lines = |path: &ConfPath| rendered(path).lines().count();
@@ -107,6 +115,7 @@ fn rendered(path: &ConfPath) -> String {
         protocol: Protocol::Udp,
         ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
+        network6: None,
         max_clients: NonZeroU32::MIN,
         ca: path.clone(),
         cert: path.clone(),

@@ -1,4 +1,7 @@
-//! The allow-list: a folder with one empty file per credential that may log in, named by its common name.
+//! The allow-list: a folder with one entry per credential that may log in, named by its common name.
+//!
+//! An entry is a symbolic link to what OpenVPN pushes to clients ([`PushedFile`]) where the agent runs OpenVPN: it costs no block of the
+//! disk, and making it is one step. Where it does not, an entry is an empty file, because the operator's folder may be mounted elsewhere.
 //!
 //! OpenVPN reads it at every handshake and every rekey (`client-config-dir` with `ccd-exclusive`), as the account that it
 //! drops its privileges to. So the folder and all above it must be searchable by that account: [`AllowList::open`] makes
@@ -6,11 +9,14 @@
 //!
 //! The folder is a projection of the journal, rebuilt from it at start: nothing is synced to disk here.
 
+mod entry;
+mod error;
+
 use std::{
     collections::{BTreeSet, HashSet},
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,15 +26,17 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
-use crate::account::Account;
+use self::entry::{Entry, Form};
+pub use self::error::AllowListError;
+use crate::{account::Account, pushed_file::PushedFile};
 
 const DIR_MODE: u32 = 0o755;
-const FILE_MODE: u32 = 0o644;
 
 /// The folder of credentials that may log in. One agent owns it; clones share it.
 #[derive(Debug, Clone)]
 pub struct AllowList {
     dir: PathBuf,
+    form: Form,
     staging: PathBuf,
     next_staged: Arc<AtomicU64>,
     /// Refused, though the file is still there: it could not be removed. OpenVPN lets them in, and whoever asks here does not.
@@ -51,7 +59,8 @@ pub struct Reconciled {
     pub added: Vec<CommonName>,
     /// Present and not wanted: refused.
     pub removed: Vec<CommonName>,
-    /// Wanted and present, with a content or mode that is not ours: written anew.
+    /// Wanted and present, with a content, a mode or a target that is not ours: written anew. What an agent makes in another mode, or made
+    /// in an earlier release, is written anew and not told.
     pub repaired: Vec<CommonName>,
 }
 
@@ -62,79 +71,24 @@ impl Reconciled {
     }
 }
 
-/// The folder could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AllowListError {
-    /// The folder could not be made, or is no folder.
-    #[error("cannot prepare the allow-list folder {}", path.display())]
-    Prepare {
-        /// Which folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The folder could not be listed.
-    #[error("cannot list the allow-list folder {}", path.display())]
-    List {
-        /// Which folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// One file could not be looked at.
-    #[error("cannot look up {name} in the allow-list")]
-    LookUp {
-        /// Which credential.
-        name: CommonName,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A credential could not be let in.
-    #[error("cannot allow {name}")]
-    Allow {
-        /// Which credential.
-        name: CommonName,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A credential could not be refused. It may still log in.
-    #[error("cannot deny {name}")]
-    Deny {
-        /// Which credential.
-        name: CommonName,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// OpenVPN's account cannot search a folder on the way: everybody would be refused.
-    #[error(
-        "the account {account} of OpenVPN cannot search {} (mode {mode:o}), so everybody is refused: `chmod {class}+x {}`",
-        path.display(),
-        path.display()
-    )]
-    Unreachable {
-        /// The account that OpenVPN runs as.
-        account: String,
-        /// The closed folder.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Whose bits count for the account, as chmod(1) calls it.
-        class: char,
-    },
-}
-
 impl AllowList {
-    /// Opens the folder, making it and its staging sibling (`<dir>.staging`) where missing.
+    /// Opens a folder of empty files, making it and its staging sibling (`<dir>.staging`) where missing.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AllowListError> {
-        let dir = dir.into();
+        Self::open_as(dir.into(), |_| Ok(Form::EmptyFile))
+    }
+
+    /// Opens a folder of links in the same way. What they lead to is made beside it before any of them.
+    pub fn open_pushing(dir: impl Into<PathBuf>) -> Result<Self, AllowListError> {
+        Self::open_as(dir.into(), |dir| Ok(Form::Link(PushedFile::beside(dir)?)))
+    }
+
+    fn open_as(dir: PathBuf, form: impl FnOnce(&Path) -> Result<Form, AllowListError>) -> Result<Self, AllowListError> {
         let staging = sibling(&dir, ".staging");
+        make_dir(&dir, DIR_MODE)?;
+        let form = form(&dir)?;
         let list = Self {
             dir,
+            form,
             staging,
             next_staged: Arc::default(),
             stuck: Arc::default(),
@@ -149,13 +103,21 @@ impl AllowList {
         &self.dir
     }
 
+    /// What its entries lead to, if they are links.
+    pub fn pushed(&self) -> Option<&PushedFile> {
+        match &self.form {
+            Form::Link(pushed) => Some(pushed),
+            Form::EmptyFile => None,
+        }
+    }
+
     /// Lets one credential in. True when it was not allowed before. The file appears complete or not at all.
     pub fn allow(&self, name: &CommonName) -> Result<bool, AllowListError> {
         let was_stuck = self.stuck().remove(name);
         match self.entry(name)? {
             Entry::Ours => Ok(was_stuck),
-            Entry::Missing | Entry::Altered => {
-                self.write(name).map_err(|source| AllowListError::Allow {
+            found @ (Entry::Missing | Entry::OtherForm | Entry::Altered) => {
+                self.write(name, found).map_err(|source| AllowListError::Allow {
                     name: name.clone(),
                     source,
                 })?;
@@ -166,6 +128,9 @@ impl AllowList {
 
     /// Lets several credentials in.
     pub fn allow_all(&self, names: &[CommonName]) -> Result<(), AllowListError> {
+        if !names.is_empty() {
+            self.ensure_pushed()?;
+        }
         names.iter().try_for_each(|name| self.allow(name).map(drop))
     }
 
@@ -202,7 +167,7 @@ impl AllowList {
             return Ok(false);
         }
         match self.entry(name)? {
-            Entry::Ours | Entry::Altered => Ok(true),
+            Entry::Ours | Entry::OtherForm | Entry::Altered => Ok(true),
             Entry::Missing => match fs::metadata(&self.dir) {
                 Ok(_) => Ok(false),
                 Err(source) => Err(AllowListError::List {
@@ -275,14 +240,14 @@ impl AllowList {
             }
         }
         for name in names.intersection(wanted) {
-            let was_there = !matches!(self.entry(name)?, Entry::Missing);
+            let found = self.entry(name)?;
             if !self.allow(name)? {
                 continue;
             }
-            if was_there {
-                changes.repaired.push(name.clone());
-            } else {
-                changes.added.push(name.clone());
+            match found {
+                Entry::Missing => changes.added.push(name.clone()),
+                Entry::Ours | Entry::Altered => changes.repaired.push(name.clone()),
+                Entry::OtherForm => {}
             }
         }
         Ok(changes)
@@ -299,7 +264,16 @@ impl AllowList {
 
     fn prepare(&self) -> Result<(), AllowListError> {
         make_dir(&self.dir, DIR_MODE)?;
-        make_dir(&self.staging, 0o700)
+        make_dir(&self.staging, 0o700)?;
+        self.ensure_pushed()
+    }
+
+    /// One look at a file.
+    fn ensure_pushed(&self) -> Result<(), AllowListError> {
+        match &self.form {
+            Form::Link(pushed) => Ok(pushed.ensure()?),
+            Form::EmptyFile => Ok(()),
+        }
     }
 
     /// Removes files that a crash left between writing and renaming.
@@ -315,9 +289,8 @@ impl AllowList {
     }
 
     fn entry(&self, name: &CommonName) -> Result<Entry, AllowListError> {
-        match fs::symlink_metadata(self.dir.join(name.as_str())) {
-            Ok(file) if file.is_file() && file.len() == 0 && file.mode() & 0o777 == FILE_MODE => Ok(Entry::Ours),
-            Ok(_) => Ok(Entry::Altered),
+        match self.form.look(&self.dir.join(name.as_str())) {
+            Ok(entry) => Ok(entry),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Missing),
             Err(source) => Err(AllowListError::LookUp {
                 name: name.clone(),
@@ -326,18 +299,16 @@ impl AllowList {
         }
     }
 
-    fn write(&self, name: &CommonName) -> io::Result<()> {
+    /// The entry appears complete or not at all, and one that is replaced lets in at every moment.
+    fn write(&self, name: &CommonName, found: Entry) -> io::Result<()> {
+        let place = self.dir.join(name.as_str());
+        if found == Entry::Missing && self.form.make_at_once(&place)? {
+            return Ok(());
+        }
         let number = self.next_staged.fetch_add(1, Ordering::Relaxed);
         let staged = self.staging.join(format!("{name}.{number}"));
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(FILE_MODE)
-            .open(&staged)?;
-        // The process's umask may have taken permissions away.
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-        fs::rename(&staged, self.dir.join(name.as_str()))
+        self.form.make(&staged)?;
+        fs::rename(&staged, place)
     }
 }
 
@@ -360,12 +331,6 @@ pub(crate) fn check_reachable(dir: &Path, account: &Account) -> Result<(), Allow
         }
     }
     Ok(())
-}
-
-enum Entry {
-    Ours,
-    Altered,
-    Missing,
 }
 
 fn sibling(dir: &Path, suffix: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use crate::{
     allow_list::AllowList,
     backend::FilesOnlyBackend,
     config::{Config, OpenvpnMode},
+    network::Site,
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask,
         lint::Expected,
@@ -19,14 +20,31 @@ use crate::{
     vpn::Vpn,
 };
 
-/// The backend, and the task that has to run behind it.
-pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<(Vpn, Option<OpenVpnTask>)> {
-    let allow_list = AllowList::open(dir.allow())?;
+/// What was chosen.
+pub(crate) struct Chosen {
+    /// The backend.
+    pub(crate) vpn: Vpn,
+    /// The task that has to run behind it.
+    pub(crate) server: Option<OpenVpnTask>,
+    /// What the pool's network meets, where the agent runs OpenVPN.
+    pub(crate) site: Option<Site>,
+}
+
+/// The backend that the configuration names.
+pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<Chosen> {
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
     let socket = run_dir.join(format!("{}.sock", config.server_id));
     match config.openvpn.mode {
-        OpenvpnMode::None => Ok((Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)), None)),
+        OpenvpnMode::None => {
+            let allow_list = AllowList::open(dir.allow())?;
+            Ok(Chosen {
+                vpn: Vpn::FilesOnly(FilesOnlyBackend::new(allow_list)),
+                server: None,
+                site: None,
+            })
+        }
         OpenvpnMode::External => {
+            let allow_list = AllowList::open(dir.allow())?;
             let expected = Expected {
                 allow_dir: dir.allow(),
                 control_socket: socket,
@@ -43,9 +61,14 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 conf_file: config.openvpn.conf_file.clone(),
             };
             let (backend, task) = OpenVpnBackend::external(allow_list, external);
-            Ok((Vpn::OpenVpn(backend), Some(task)))
+            Ok(Chosen {
+                vpn: Vpn::OpenVpn(backend),
+                server: Some(task),
+                site: None,
+            })
         }
         OpenvpnMode::Managed => {
+            let allow_list = AllowList::open_pushing(dir.allow())?;
             let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
                 .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
             let conf = ServerConf {
@@ -57,6 +80,7 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                     .network
                     .parse()
                     .context("openvpn.network (OPENVPN_NETWORK) cannot be used")?,
+                network6: config.openvpn.network6,
                 max_clients: config.openvpn.max_clients,
                 ca: ConfPath::new(&dir.ca())?,
                 cert: ConfPath::new(&dir.certificate())?,
@@ -74,8 +98,19 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 conf,
                 account,
             };
+            let pushed = allow_list.pushed().cloned();
             let (backend, task) = OpenVpnBackend::managed(allow_list, managed)?;
-            Ok((Vpn::OpenVpn(backend), Some(task)))
+            let site = backend.tunnel().zip(pushed).map(|(tunnel, pushed)| Site {
+                tunnel,
+                pushed,
+                egress: config.openvpn.egress_interface.clone(),
+                run_dir,
+            });
+            Ok(Chosen {
+                vpn: Vpn::OpenVpn(backend),
+                server: Some(task),
+                site,
+            })
         }
     }
 }

@@ -21,7 +21,11 @@ use vpnmanager_runtime::{
     telemetry::{self, LogConfig},
 };
 
-use crate::{disk::ByteSize, openvpn::server_conf::VpnNetwork};
+use crate::{
+    disk::ByteSize,
+    interface::InterfaceName,
+    openvpn::vpn_network::{VpnNetwork, VpnNetwork6},
+};
 
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
@@ -131,6 +135,18 @@ const OPENVPN: &[Setting] = &[
         "a network such as 10.8.0.0/16, with a prefix of 16 to 29",
     )
     .default("10.8.0.0/16"),
+    Setting::new(
+        "openvpn.network6",
+        "OPENVPN_NETWORK6",
+        "IPv6 addresses inside the tunnel; without it clients have none there",
+        "a network such as fd12:3456:789a::/64, with a prefix of 64 to 112",
+    ),
+    Setting::new(
+        "openvpn.egress_interface",
+        "EGRESS_INTERFACE",
+        "The only interface on which clients' packets get the node's address, where the pool says so; without it every one",
+        "a name such as eth1",
+    ),
     Setting::new(
         "openvpn.port",
         "OPENVPN_PORT",
@@ -272,6 +288,10 @@ pub struct OpenvpnConfig {
     pub binary: PathBuf,
     /// OPENVPN_NETWORK, 10.8.0.0/16.
     pub network: String,
+    /// OPENVPN_NETWORK6; without it there is no IPv6 in the tunnel.
+    pub network6: Option<VpnNetwork6>,
+    /// EGRESS_INTERFACE; without it every interface.
+    pub egress_interface: Option<InterfaceName>,
     /// OPENVPN_PORT; without it OpenVPN listens on PUBLIC_PORT.
     pub port: Option<NonZeroU16>,
     /// OPENVPN_MAX_CLIENTS, 1000.

@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+pub mod interface;
+mod programs;
 
 pub mod allow_list;
 pub mod profile_file;
+pub mod pushed_file;
 
 pub mod backend;
 pub mod openvpn;
@@ -24,6 +27,7 @@ pub mod apply;
 pub mod node;
 
 pub mod coordination;
+pub mod network;
 pub mod shared;
 
 pub mod enrolled;

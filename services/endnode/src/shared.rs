@@ -8,7 +8,8 @@ use crate::{
     backend::BackendHealth,
     coordination::{
         bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
-        issue_queue::IssueQueue, progress::Progress, readiness::Readiness, reporting::Reporting,
+        issue_queue::IssueQueue, network_progress::NetworkProgress, progress::Progress, readiness::Readiness,
+        reporting::Reporting,
     },
     disk::Disk,
     journal::Journal,
@@ -33,6 +34,8 @@ pub struct Shared {
     pub readiness: Readiness,
     /// Whether its clients are moved away.
     pub draining: Draining,
+    /// The network of its pool.
+    pub network: NetworkProgress,
     /// How far it followed the commands.
     pub progress: Progress,
     /// The profiles to make.
@@ -62,6 +65,7 @@ impl Shared {
         server
             .or_else(|| self.journal.fault())
             .or_else(|| self.disk.fault())
+            .or_else(|| self.network.fault())
             .or_else(lacking)
     }
 }

@@ -9,15 +9,17 @@ use crate::{
     api::LocalNode,
     apply::{Applier, Issuer},
     backend::{Serving, VpnBackend as _},
-    backend_choice::choose_backend,
+    backend_choice::{Chosen, choose_backend},
     config::{Config, OpenvpnMode},
     coordination::{
         bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
-        issue_queue::IssueQueue, new_start::NewStart, progress::Progress, readiness::Readiness, reporting::Reporting,
+        issue_queue::IssueQueue, network_progress::NetworkProgress, new_start::NewStart, progress::Progress,
+        readiness::Readiness, reporting::Reporting,
     },
     disk::Disk,
     enrolled::{Enrolled, node_jetstream},
     journal::Journal,
+    network::{Keeper, Tools},
     node::Node,
     openvpn::process::check_machine,
     shared::Shared,
@@ -38,7 +40,7 @@ pub(crate) async fn start(
 ) -> anyhow::Result<()> {
     let endpoint = endpoint_of(config)?;
     // Before a join token is spent: what OpenVPN could not run with shows here.
-    let (vpn, server) = choose_backend(config, &dir)?;
+    let Chosen { vpn, server, site } = choose_backend(config, &dir)?;
     if config.openvpn.mode == OpenvpnMode::Managed && !dir.identity().exists() {
         // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
         check_machine(&config.openvpn.binary).await?;
@@ -46,7 +48,8 @@ pub(crate) async fn start(
     let enrolled = Enrolled::load_or_enrol(config, dir, &local.enrolling).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
-    let snapshot = journal.read(|records| records.snapshot()).await?;
+    let read = journal.read(|records| Ok((records.snapshot()?, records.network()?)));
+    let (snapshot, network) = read.await?;
     let node = Node::new(config.server_id.clone());
     info!(node.id = %node.id, node.instance = %node.instance, complete = snapshot.complete, "Starting");
 
@@ -74,6 +77,12 @@ pub(crate) async fn start(
             Ok(())
         });
     }
+    // Before the server can be started: clients must find the network that they are told of.
+    let network = NetworkProgress::new(network);
+    let mut keeper = site.map(|site| Keeper::new(site, Tools::default(), network.clone()));
+    if let Some(keeper) = &mut keeper {
+        keeper.begin(snapshot.refused.is_some()).await;
+    }
 
     // Before anything makes a new profile.
     applier.rebuild_profiles().await?;
@@ -86,6 +95,7 @@ pub(crate) async fn start(
         bus: bus.client,
         readiness: Readiness::new(snapshot.complete, snapshot.refused),
         draining: Draining::new(snapshot.drain_pace),
+        network,
         node,
         endpoint,
         journal,
@@ -111,6 +121,7 @@ pub(crate) async fn start(
         connections: bus.connections,
         heartbeat: HeartbeatSettings::new(config.heartbeat_interval, &enrolled.identity.certificate),
         enrolled,
+        keeper,
         management_url: config.management_url.clone(),
         new_start,
     };

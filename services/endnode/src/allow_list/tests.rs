@@ -1,6 +1,12 @@
-use std::os::unix::process::CommandExt;
+use std::os::unix::{fs::symlink, process::CommandExt};
 
 use super::*;
+use crate::pushed_file::TARGET;
+
+type Open = fn(PathBuf) -> Result<AllowList, AllowListError>;
+
+/// What holds of both forms of entries.
+const FORMS: [Open; 2] = [AllowList::open, AllowList::open_pushing];
 
 fn name(text: &str) -> CommonName {
     text.parse().expect("a valid common name")
@@ -24,55 +30,128 @@ fn state_dir() -> tempfile::TempDir {
 
 #[test]
 fn allow_then_deny_leaves_nothing_behind() {
-    let state = state_dir();
-    let list = AllowList::open(state.path().join("allow")).expect("open");
-    assert!(list.allow(&name("alice.x")).expect("allow"));
-    assert!(!list.allow(&name("alice.x")).expect("allow again"));
-    assert!(list.contains(&name("alice.x")).expect("contains"));
-    assert!(list.deny(&name("alice.x")).expect("deny"));
-    assert!(!list.deny(&name("alice.x")).expect("deny again"));
-    assert_eq!(list.list().expect("list"), AllowListContents::default());
-    assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+    for open in FORMS {
+        let state = state_dir();
+        let list = open(state.path().join("allow")).expect("open");
+        assert!(list.allow(&name("alice.x")).expect("allow"));
+        assert!(!list.allow(&name("alice.x")).expect("allow again"));
+        assert!(list.contains(&name("alice.x")).expect("contains"));
+        assert!(list.deny(&name("alice.x")).expect("deny"));
+        assert!(!list.deny(&name("alice.x")).expect("deny again"));
+        assert_eq!(list.list().expect("list"), AllowListContents::default());
+        assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+    }
 }
 
 #[test]
 fn mending_undoes_what_was_edited_by_hand() {
-    let state = state_dir();
-    let list = AllowList::open(state.path().join("allow")).expect("open");
-    list.allow_all(&[name("kept.x"), name("altered.x"), name("lost.x")])
-        .expect("allow");
-    fs::write(list.dir().join("altered.x"), "disable\n").expect("edit");
-    fs::write(list.dir().join("smuggled.x"), "").expect("edit");
-    fs::write(list.dir().join("DEFAULT"), "").expect("edit");
-    fs::remove_file(list.dir().join("lost.x")).expect("edit");
+    for open in FORMS {
+        let state = state_dir();
+        let list = open(state.path().join("allow")).expect("open");
+        list.allow_all(&[name("kept.x"), name("altered.x"), name("lost.x")])
+            .expect("allow");
+        fs::remove_file(list.dir().join("altered.x")).expect("edit");
+        fs::write(list.dir().join("altered.x"), "disable\n").expect("edit");
+        fs::write(list.dir().join("smuggled.x"), "").expect("edit");
+        fs::write(list.dir().join("DEFAULT"), "").expect("edit");
+        fs::remove_file(list.dir().join("lost.x")).expect("edit");
 
-    let wanted = names(&["kept.x", "altered.x", "lost.x"]);
+        let wanted = names(&["kept.x", "altered.x", "lost.x"]);
+        let changes = made_right(&list, &wanted);
+
+        assert_eq!(
+            changes,
+            Reconciled {
+                added: vec![name("lost.x")],
+                removed: vec![name("smuggled.x")],
+                repaired: vec![name("altered.x")],
+            }
+        );
+        assert_eq!(list.list().expect("list").foreign, ["DEFAULT"], "left alone");
+        assert!(made_right(&list, &wanted).is_unchanged());
+        assert_eq!(fs::read(list.dir().join("altered.x")).expect("read"), b"");
+    }
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_or_has_content_in_its_place_is_mended() {
+    let state = state_dir();
+    let list = AllowList::open_pushing(state.path().join("allow")).expect("open");
+    let wanted = names(&["elsewhere.x", "content.x"]);
+    list.allow_all(&[name("elsewhere.x"), name("content.x")])
+        .expect("allow");
+    for name in &wanted {
+        fs::remove_file(list.dir().join(name.as_str())).expect("edit");
+    }
+    symlink("/etc/passwd", list.dir().join("elsewhere.x")).expect("edit");
+    fs::write(list.dir().join("content.x"), "push \"route 10.0.0.0 255.0.0.0\"\n").expect("edit");
+
     let changes = made_right(&list, &wanted);
 
-    assert_eq!(
-        changes,
-        Reconciled {
-            added: vec![name("lost.x")],
-            removed: vec![name("smuggled.x")],
-            repaired: vec![name("altered.x")],
-        }
-    );
-    assert_eq!(list.list().expect("list").foreign, ["DEFAULT"], "left alone");
+    assert_eq!(changes.repaired, [name("content.x"), name("elsewhere.x")]);
     assert!(made_right(&list, &wanted).is_unchanged());
-    assert_eq!(fs::read(list.dir().join("altered.x")).expect("read"), b"");
+    for name in &wanted {
+        assert_eq!(
+            fs::read_link(list.dir().join(name.as_str())).expect("a link"),
+            Path::new(TARGET)
+        );
+    }
+}
+
+#[test]
+fn what_an_earlier_release_or_another_mode_left_lets_in_and_becomes_what_it_should_be_without_a_word() {
+    let state = state_dir();
+    let wanted = names(&["alice.x", "bob.x"]);
+    let files = AllowList::open(state.path().join("allow")).expect("open");
+    files.allow_all(&[name("alice.x"), name("bob.x")]).expect("allow");
+
+    let links = AllowList::open_pushing(files.dir()).expect("open");
+    assert!(links.contains(&name("alice.x")).expect("look"));
+    assert_eq!(links.compare(&wanted).expect("compare"), wanted);
+    assert!(made_right(&links, &wanted).is_unchanged());
+    assert_eq!(links.compare(&wanted).expect("compare"), BTreeSet::new());
+    assert_eq!(
+        fs::read_link(links.dir().join("bob.x")).expect("a link"),
+        Path::new(TARGET)
+    );
+
+    assert!(files.contains(&name("alice.x")).expect("look"));
+    assert!(made_right(&files, &wanted).is_unchanged());
+    assert!(files.dir().join("bob.x").symlink_metadata().expect("look").is_file());
+}
+
+#[test]
+fn what_links_lead_to_is_there_before_them_and_again_after_it_was_lost() {
+    let state = state_dir();
+    let list = AllowList::open_pushing(state.path().join("allow")).expect("open");
+    let pushed = list.pushed().expect("links lead somewhere").clone();
+    pushed.set("push \"redirect-gateway def1\"\n".to_owned()).expect("set");
+    list.allow(&name("alice.x")).expect("allow");
+    let said = || fs::read_to_string(list.dir().join("alice.x")).unwrap_or_default();
+    assert_eq!(said(), "push \"redirect-gateway def1\"\n");
+
+    fs::remove_file(pushed.path()).expect("lost");
+    list.allow_all(&[name("bob.x")]).expect("allow");
+    assert_eq!(said(), "push \"redirect-gateway def1\"\n");
+
+    fs::remove_file(pushed.path()).expect("lost");
+    assert!(made_right(&list, &names(&["alice.x", "bob.x"])).is_unchanged());
+    assert_eq!(said(), "push \"redirect-gateway def1\"\n");
 }
 
 #[test]
 fn a_lost_folder_is_an_error_until_it_is_compared() {
-    let state = state_dir();
-    let list = AllowList::open(state.path().join("allow")).expect("open");
-    list.allow(&name("alice.x")).expect("allow");
-    fs::remove_dir_all(list.dir()).expect("remove");
-    assert!(matches!(
-        list.contains(&name("alice.x")),
-        Err(AllowListError::List { .. })
-    ));
-    assert_eq!(made_right(&list, &names(&["alice.x"])).added, [name("alice.x")]);
+    for open in FORMS {
+        let state = state_dir();
+        let list = open(state.path().join("allow")).expect("open");
+        list.allow(&name("alice.x")).expect("allow");
+        fs::remove_dir_all(list.dir()).expect("remove");
+        assert!(matches!(
+            list.contains(&name("alice.x")),
+            Err(AllowListError::List { .. })
+        ));
+        assert_eq!(made_right(&list, &names(&["alice.x"])).added, [name("alice.x")]);
+    }
 }
 
 #[test]
@@ -91,8 +170,14 @@ fn openvpns_account_can_read_the_folder_below_a_closed_state_folder() {
         eprintln!("SKIPPED: only root can become another account");
         return;
     }
+    for open in FORMS {
+        is_readable_by_nobody(open);
+    }
+}
+
+fn is_readable_by_nobody(open: Open) {
     let state = state_dir();
-    let list = AllowList::open(state.path().join("allow")).expect("open");
+    let list = open(state.path().join("allow")).expect("open");
     list.allow(&name("alice.x")).expect("allow");
     let nobody = Account::look_up("nobody", "nogroup").expect("the account nobody");
     let as_nobody = |program: &str, path: &Path| {
@@ -123,8 +208,14 @@ fn openvpns_account_can_read_the_folder_below_a_closed_state_folder() {
 
 #[test]
 fn whose_file_cannot_be_removed_is_not_contained() {
+    for open in FORMS {
+        is_stuck(open);
+    }
+}
+
+fn is_stuck(open: Open) {
     let state = state_dir();
-    let list = AllowList::open(state.path().join("allow")).expect("open");
+    let list = open(state.path().join("allow")).expect("open");
     let (stuck, other) = (name("alice.x"), name("bob.x"));
     list.allow(&other).expect("allow");
     // A folder cannot be removed as a file is.

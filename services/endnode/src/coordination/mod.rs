@@ -4,6 +4,7 @@ pub mod contact;
 pub mod readiness;
 
 pub mod draining;
+pub mod network_progress;
 pub mod progress;
 
 pub mod issue_queue;

@@ -1,9 +1,9 @@
 //! What the node knows of itself: how far it followed the stream, whether it ever held everything, whether it may serve.
 
 use rusqlite::{OptionalExtension, params};
-use vpnmanager_nats::sync::StreamId;
+use vpnmanager_nats::{network::PoolNetwork, sync::StreamId};
 
-use super::{error::JournalError, records::Records};
+use super::{columns::json, error::JournalError, records::Records};
 
 const LAST_SEQUENCE: &str = "last_sequence";
 const COMPLETE: &str = "complete";
@@ -11,6 +11,7 @@ const REFUSED: &str = "refused";
 const STREAM: &str = "stream";
 const COMMITS: &str = "commits";
 const DRAIN_PACE: &str = "drain_pace";
+const NETWORK: &str = "network";
 
 /// How complete the journal is, and what management wants of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +97,18 @@ impl Records<'_> {
     /// Notes whether management drains this node, and how fast.
     pub fn set_drain_pace(&self, pace: Option<u32>) -> Result<(), JournalError> {
         self.set_meta(DRAIN_PACE, pace.map(|pace| pace.to_string()).as_deref())
+    }
+
+    /// What management last said of the pool's network; `None` before that, and for what another release wrote and this one cannot read:
+    /// management says it again with each handshake.
+    pub fn network(&self) -> Result<Option<PoolNetwork>, JournalError> {
+        let text = self.meta(NETWORK)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Notes what management says of the pool's network.
+    pub fn set_network(&self, network: &PoolNetwork) -> Result<(), JournalError> {
+        self.set_meta(NETWORK, Some(&json(network, "the pool's network")?))
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {

@@ -17,6 +17,7 @@ use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
     health::health_of,
     lint::{Expected, Finding, LintedConf, Running, Severity},
+    managed_tunnel::ManagedTunnel,
     process::{Launch, LogKeeper, Phase, ProcessStatus, ProcessTask},
     server_conf::ServerConf,
 };
@@ -55,6 +56,8 @@ pub struct OpenVpnBackend {
     control: ControlHandle,
     serving: watch::Sender<Serving>,
     process: Option<watch::Receiver<ProcessStatus>>,
+    /// Of a managed server.
+    tunnel: Option<ManagedTunnel>,
     /// Of a managed server: who must be able to read the allow-list. The check of an operator's configuration knows its own.
     account: Option<Account>,
     capacity: u32,
@@ -104,6 +107,7 @@ impl OpenVpnBackend {
             allow_list,
             control,
             serving,
+            tunnel: Some(ManagedTunnel::new(managed.conf.tunnel(), process.clone())),
             process: Some(process),
             account: Some(managed.account),
             capacity: managed.conf.capacity(),
@@ -131,6 +135,7 @@ impl OpenVpnBackend {
             control,
             serving,
             process: None,
+            tunnel: None,
             account: None,
             capacity: 0,
             conf,
@@ -142,6 +147,11 @@ impl OpenVpnBackend {
                 process: None,
             },
         )
+    }
+
+    /// The tunnel of a server that the agent runs.
+    pub fn tunnel(&self) -> Option<ManagedTunnel> {
+        self.tunnel.clone()
     }
 
     /// What is wrong with the operator's own configuration.

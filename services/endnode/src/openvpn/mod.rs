@@ -2,11 +2,18 @@
 
 pub mod lint;
 pub mod server_conf;
+pub mod tunnel;
+pub mod vpn_network;
+pub mod written_conf;
 
 pub mod control_socket;
 pub mod process;
 
 mod backend;
 mod health;
+mod managed_tunnel;
 
-pub use self::backend::{ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask};
+pub use self::{
+    backend::{ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask},
+    managed_tunnel::ManagedTunnel,
+};

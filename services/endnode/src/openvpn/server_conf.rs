@@ -5,15 +5,18 @@
 
 use std::{
     fmt::{self, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
+    net::{Ipv6Addr, UdpSocket},
     num::NonZeroU32,
     path::Path,
-    str::FromStr,
 };
 
 use vpnmanager_nats::commands::Protocol;
 
-use crate::account::AccountName;
+use super::{
+    tunnel::Tunnel,
+    vpn_network::{VpnNetwork, VpnNetwork6},
+};
+use crate::{account::AccountName, interface::InterfaceName};
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -38,12 +41,6 @@ pub enum InvalidServerConf {
     LongSocketPath {
         /// What was given.
         path: String,
-    },
-    /// Not a network that OpenVPN can serve: its pool has 65,536 addresses at most.
-    #[error("{text:?} is no network such as 10.8.0.0/16 (prefix length 16 to 29, no bits beyond it)")]
-    Network {
-        /// What was given.
-        text: String,
     },
 }
 
@@ -96,72 +93,6 @@ impl fmt::Display for ConfPath {
     }
 }
 
-/// The network inside the tunnel, written `10.8.0.0/16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VpnNetwork {
-    address: Ipv4Addr,
-    prefix: u32,
-}
-
-impl VpnNetwork {
-    /// The first address.
-    pub fn address(self) -> Ipv4Addr {
-        self.address
-    }
-
-    /// The mask, `255.255.0.0` for `/16`.
-    pub fn mask(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
-    }
-
-    /// Addresses for clients: all but the network's own, the broadcast address and the server's.
-    pub fn client_addresses(self) -> u32 {
-        (1 << (32 - self.prefix)) - 3
-    }
-}
-
-impl FromStr for VpnNetwork {
-    type Err = InvalidServerConf;
-
-    fn from_str(text: &str) -> Result<Self, InvalidServerConf> {
-        let invalid = || InvalidServerConf::Network { text: text.to_owned() };
-        let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
-        let network = Self {
-            address: address.parse().map_err(|_| invalid())?,
-            prefix: prefix
-                .parse()
-                .ok()
-                .filter(|prefix| (16..=29).contains(prefix))
-                .ok_or_else(invalid)?,
-        };
-        // `/016` and `/+16` are numbers too.
-        if network.to_string() != text || network.address.to_bits() & !network.mask().to_bits() != 0 {
-            return Err(invalid());
-        }
-        Ok(network)
-    }
-}
-
-impl fmt::Display for VpnNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-/// Clients that fit at once by a configuration that [`ServerConf::render`] wrote, in this release or an earlier one; `None` where that
-/// cannot be read.
-pub fn capacity_of(conf: &str) -> Option<u32> {
-    let value = |name: &str| {
-        let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
-        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
-    };
-    let (address, mask) = value("server")?.split_once(' ')?;
-    let prefix = mask.parse::<Ipv4Addr>().ok()?.to_bits().count_ones();
-    let network: VpnNetwork = format!("{address}/{prefix}").parse().ok()?;
-    let max_clients: u32 = value("max-clients")?.parse().ok()?;
-    Some(network.client_addresses().min(max_clients))
-}
-
 /// Whether this machine's kernel has IPv6, whatever addresses it has.
 pub fn kernel_has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
@@ -178,6 +109,8 @@ pub struct ServerConf {
     pub ipv6: bool,
     /// Addresses inside the tunnel.
     pub network: VpnNetwork,
+    /// IPv6 addresses inside the tunnel, if clients get any.
+    pub network6: Option<VpnNetwork6>,
     /// The most clients at once.
     pub max_clients: NonZeroU32,
     /// The fleet's certificate authority.
@@ -210,6 +143,15 @@ impl ServerConf {
         text
     }
 
+    /// The tunnel of a server that starts with it.
+    pub fn tunnel(&self) -> Tunnel {
+        Tunnel {
+            device: InterfaceName::of_listener(self.protocol, self.port),
+            network: self.network,
+            network6: self.network6,
+        }
+    }
+
     /// Clients that fit at once.
     pub fn capacity(&self) -> u32 {
         self.network.client_addresses().min(self.max_clients.get())
@@ -230,12 +172,22 @@ impl ServerConf {
         Ok(())
     }
 
+    fn write_tunnel(&self, out: &mut String) -> fmt::Result {
+        // The rules of the machine's firewall name it, so it is the same after each start.
+        writeln!(out, "dev {}", self.tunnel().device)?;
+        writeln!(out, "dev-type tun")?;
+        writeln!(out, "topology subnet")?;
+        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
+        match self.network6 {
+            Some(network) => writeln!(out, "server-ipv6 {network}"),
+            None => Ok(()),
+        }
+    }
+
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "port {}", self.port)?;
         self.write_proto(out)?;
-        writeln!(out, "dev tun")?;
-        writeln!(out, "topology subnet")?;
-        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
+        self.write_tunnel(out)?;
         writeln!(out, "ca {}", self.ca)?;
         writeln!(out, "cert {}", self.cert)?;
         writeln!(out, "key {}", self.key)?;
@@ -285,6 +237,7 @@ impl ServerConf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openvpn::written_conf::{capacity_of, tunnel_of};
 
     fn path(text: &str) -> ConfPath {
         ConfPath::new(Path::new(text)).expect("a valid path")
@@ -297,6 +250,7 @@ mod tests {
             protocol,
             ipv6: true,
             network: "10.8.0.0/16".parse().expect("a valid network"),
+            network6: None,
             max_clients: NonZeroU32::new(1000).expect("not zero"),
             ca: path(&format!("{dir}/openvpn/ca.crt")),
             cert: path(&format!("{dir}/openvpn/node.crt")),
@@ -319,6 +273,19 @@ mod tests {
     fn over_tcp_nothing_is_said_about_exit_notifications() {
         assert!(!conf(Protocol::Tcp).render().contains("explicit-exit-notify"));
         assert!(conf(Protocol::Tcp).render().contains("\nproto tcp6-server\n"));
+    }
+
+    #[test]
+    fn ipv6_in_the_tunnel_is_a_line_and_the_tunnel_is_read_back_as_it_is() {
+        let mut conf = conf(Protocol::Tcp);
+        conf.network6 = Some("fd12:3456:789a::/64".parse().expect("a valid network"));
+        let text = conf.render();
+        assert!(
+            text.contains("\nserver 10.8.0.0 255.255.0.0\nserver-ipv6 fd12:3456:789a::/64\n"),
+            "{text}"
+        );
+        assert!(text.contains("\ndev vpn-tcp1194\ndev-type tun\n"), "{text}");
+        assert_eq!(tunnel_of(&text, || None), Some(conf.tunnel()));
     }
 
     #[test]
@@ -346,27 +313,6 @@ mod tests {
             ConfPath::socket(Path::new(&long)),
             Err(InvalidServerConf::LongSocketPath { .. })
         ));
-    }
-
-    #[test]
-    fn networks_are_checked_and_counted() {
-        for bad in [
-            "10.8.0.0",
-            "10.8.0.1/16",
-            "10.0.0.0/8",
-            "10.8.0.0/15",
-            "10.8.0.0/30",
-            "10.8.0.0/x",
-            "::/64",
-            "10.8.0.0/16\n",
-            "10.8.0.0/+16",
-            "10.8.0.0/016",
-        ] {
-            assert!(bad.parse::<VpnNetwork>().is_err(), "{bad:?} was accepted");
-        }
-        let network: VpnNetwork = "10.8.4.0/24".parse().expect("a valid network");
-        assert_eq!(network.mask(), Ipv4Addr::new(255, 255, 255, 0));
-        assert_eq!(network.client_addresses(), 253);
     }
 
     #[test]

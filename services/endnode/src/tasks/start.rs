@@ -16,7 +16,7 @@ use super::{
     housekeeping::{self, forget_tombstones},
     intents::{self, carry_intents},
     issue::{self, IssueTask},
-    node_requests, serving,
+    network, node_requests, serving,
     sessions::{self, cut_strangers},
     sync,
 };
@@ -24,6 +24,7 @@ use crate::{
     apply::Issuer,
     coordination::{issue_queue::IssueJobs, new_start::NewStart},
     enrolled::Enrolled,
+    network::Keeper,
     shared::Shared,
 };
 
@@ -39,6 +40,8 @@ pub struct Inputs {
     pub heartbeat: HeartbeatSettings,
     /// The identity that the node connects with.
     pub enrolled: Enrolled,
+    /// Keeps the pool's network, where the agent runs OpenVPN.
+    pub keeper: Option<Keeper>,
     /// Where management is, if that is configured.
     pub management_url: Option<String>,
     /// Ends this run for another one.
@@ -60,6 +63,12 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
         "serving",
         serving::run(readiness.clone(), shared.applier.clone(), vpn.clone(), stop()),
     );
+    if let Some(keeper) = inputs.keeper {
+        tasks.spawn(
+            "network",
+            network::run(keeper, readiness.clone(), wakes.heartbeat.clone(), stop()),
+        );
+    }
     tasks.spawn(
         "drain",
         drain::run(node.clone(), vpn.clone(), shared.draining.clone(), stop()),

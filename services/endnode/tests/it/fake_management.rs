@@ -21,6 +21,7 @@ use vpnmanager_nats::{
     heartbeats::Heartbeat,
     ids::{CommonName, NodeId, UserKey},
     intents::{Intent, IntentAnswer},
+    network::PoolNetwork,
     publish::{Publication, publish_all},
     security::{
         bus_files::{init::BusInit, open::BusFiles},
@@ -63,6 +64,8 @@ pub(crate) struct Script {
     /// The next answer promises a snapshot, and the consumer that should bring it vanishes.
     pub(crate) lose_consumer: bool,
     pub(crate) refuse: Option<String>,
+    /// What handshakes say of the pool's network; `None`: nothing, as management of an older release.
+    pub(crate) network: Option<PoolNetwork>,
     pub(crate) syncs: Vec<SyncRequest>,
     pub(crate) acks: Vec<Ack>,
     pub(crate) events: Vec<Event>,
@@ -253,7 +256,7 @@ impl FakeManagement {
         }
         let refuse = self.script().refuse.clone();
         if let Some(reason) = refuse {
-            return tell(SyncAnswer::Refused { reason });
+            return self.tell(SyncAnswer::Refused { reason });
         }
         let overtaken = self.script().overtaken.take();
         let was_overtaken = overtaken.is_some();
@@ -264,7 +267,7 @@ impl FakeManagement {
         if std::mem::take(&mut self.script().lose_consumer) {
             let stream = Some(self.topology.commands_store().await.unwrap());
             self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
-            return tell(SyncAnswer::Ok {
+            return self.tell(SyncAnswer::Ok {
                 upto_sequence: upto_sequence + 1,
                 stream,
             });
@@ -276,16 +279,23 @@ impl FakeManagement {
             } else if !was_overtaken {
                 self.topology.rewind_node_consumer(&node).await.unwrap();
             }
-            return tell(SyncAnswer::Resync {
+            // The script is asked again for the rest of the answer.
+            let recorded_upto = self.script().recorded_upto;
+            return self.tell(SyncAnswer::Resync {
                 stream: Some(self.topology.commands_store().await.unwrap()),
                 upto_sequence,
                 reason: "the test wants it".to_owned(),
-                recorded_upto: self.script().recorded_upto,
+                recorded_upto,
             });
         }
-        tell(SyncAnswer::Ok {
-            upto_sequence,
-            stream: Some(self.topology.commands_store().await.unwrap()),
+        let stream = Some(self.topology.commands_store().await.unwrap());
+        self.tell(SyncAnswer::Ok { upto_sequence, stream })
+    }
+
+    fn tell(&self, answer: SyncAnswer) -> Option<bytes::Bytes> {
+        reply(SyncReply {
+            network: self.script().network.clone(),
+            ..SyncReply::from(answer)
         })
     }
 
@@ -415,10 +425,6 @@ impl FakeManagement {
             Ok(())
         });
     }
-}
-
-fn tell(answer: SyncAnswer) -> Option<bytes::Bytes> {
-    reply(SyncReply::from(answer))
 }
 
 fn reply<T: vpnmanager_nats::payload::Payload>(body: T) -> Option<bytes::Bytes> {

@@ -24,6 +24,8 @@ mod journal;
 #[cfg(test)]
 mod lost_journal;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod offline;
 #[cfg(test)]
 mod resync;

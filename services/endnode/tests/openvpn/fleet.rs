@@ -94,7 +94,7 @@ impl Fleet {
         let pki = Pki::new();
         let dir = scratch.sub("openvpn", 0o700).expect("a folder");
         let tls_crypt_v2 = write_secrets(&dir, &pki);
-        let allow_list = AllowList::open(scratch.dir().join("allow")).expect("an allow-list");
+        let allow_list = AllowList::open_pushing(scratch.dir().join("allow")).expect("an allow-list");
         let managed = ManagedOpenVpn {
             binary: openvpn_inside(&node, scratch.dir()),
             conf: conf(&dir, &scratch.dir().join("run/node-1.sock"), &allow_list, protocol),
@@ -187,6 +187,11 @@ impl Fleet {
         &self.node
     }
 
+    /// A machine besides the node and its clients.
+    pub(crate) async fn other_machine(&self, name: &str, host: u8) -> Namespace {
+        self.network.add(name, host).await.expect("a namespace")
+    }
+
     /// Stops the agent and takes everything down.
     pub(crate) async fn end(self, agent: Agent) {
         agent.stops().await;
@@ -202,6 +207,7 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
         protocol,
         ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
+        network6: None,
         max_clients: NonZeroU32::new(100).expect("not zero"),
         ca: path("ca.crt"),
         cert: path("node.crt"),

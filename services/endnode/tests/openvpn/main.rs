@@ -3,11 +3,13 @@
 mod agent;
 mod fleet;
 mod pki;
+mod upkeep;
 
 mod addresses;
 mod cut;
 mod external;
 mod log;
+mod network;
 mod operators;
 mod outlive;
 mod serve;

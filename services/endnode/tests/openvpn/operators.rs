@@ -105,7 +105,7 @@ async fn what_is_called_an_error_keeps_a_real_client_out() {
         format!("{}\nkey {dir}/server.key", place.good),
         format!("{}\nkey {dir}/none.key", place.good),
         format!("{}\ncert {dir}/server.crt\nkey {dir}/server.key", place.good),
-        place.good.replace("dev tun\n", ""),
+        place.good.replace("dev vpn-udp1194\n", ""),
         place.good.replace(&format!("key {dir}/node.key\n"), ""),
         format!("{}\nverify-x509-name alice name", place.good),
         format!("{}\nremote-cert-tls server", place.good),

@@ -132,7 +132,9 @@ async fn a_port_in_use_is_the_reason_that_is_told() {
     let mut conf = fleet.managed.conf.clone();
     conf.control_socket = ConfPath::socket(&fleet.dir().join("other.sock")).expect("a path");
     let file = fleet.dir().join("other.conf");
-    fs::write(&file, conf.render().replace("server 10.8.", "server 10.9.")).expect("write");
+    // Only its port is that of the agent's.
+    let text = conf.render().replace("server 10.8.", "server 10.9.");
+    fs::write(&file, text.replace("dev vpn-udp1194", "dev tun")).expect("write");
     let mut other = Command::new(&fleet.managed.binary);
     other.arg("--config").arg(&file).arg("--daemon");
     assert!(other.status().expect("openvpn").success());

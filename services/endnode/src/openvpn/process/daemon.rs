@@ -9,19 +9,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    process::Command,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use vpnmanager_runtime::secret_file;
 
-use super::{
-    error::StartError,
-    found::Found,
-    launch::{Launch, SEARCH_PATH},
-    log_file::reason,
+use super::{device::tunnel_device_of, error::StartError, found::Found, launch::Launch, log_file::reason};
+use crate::{
+    openvpn::{
+        tunnel::RunningTunnel,
+        written_conf::{capacity_of, tunnel_of},
+    },
+    programs::bare_command,
 };
-use crate::openvpn::server_conf::capacity_of;
 
 /// How long OpenVPN may take to check its options and become a daemon.
 const DAEMON_WITHIN: Duration = Duration::from_secs(20);
@@ -35,6 +33,7 @@ const OLDEST: (u32, u32) = (2, 5);
 pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     prepare(launch)?;
     check_version(&launch.binary).await?;
+    // It faces the network.
     let mut command = bare_command(&launch.binary);
     command.arg("--config").arg(&launch.conf_file);
     command
@@ -78,6 +77,13 @@ pub(super) fn conf_is_current(launch: &Launch) -> bool {
 /// Clients that fit at once into the running process, if its configuration can be read.
 pub(super) fn running_capacity(launch: &Launch) -> Option<u32> {
     capacity_of(&fs::read_to_string(&launch.conf_file).ok()?)
+}
+
+/// The tunnel of the running process, whose configuration is another one than the one wanted.
+pub(super) fn running_tunnel(launch: &Launch, pid: u32) -> RunningTunnel {
+    let conf = fs::read_to_string(&launch.conf_file).ok();
+    let tunnel = conf.and_then(|conf| tunnel_of(&conf, || tunnel_device_of(pid)));
+    tunnel.map_or(RunningTunnel::Unknown, RunningTunnel::Other)
 }
 
 /// Whether clients find the running process where the wanted configuration has it: same port, same transport. If its file cannot be read,
@@ -131,13 +137,6 @@ async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
     Err(StartError::Ended {
         log: reason(&launch.log_file).unwrap_or_default(),
     })
-}
-
-/// It faces the network: it must not hold the agent's environment, which may have keys and tokens.
-fn bare_command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
-    command.env_clear().env("PATH", SEARCH_PATH);
-    command
 }
 
 /// Our configuration needs options of 2.5. A version that cannot be read is tried.

@@ -16,12 +16,11 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{
-    error::StartError,
-    launch::{Launch, SEARCH_PATH},
-    record::Record,
+use super::{error::StartError, launch::Launch, record::Record};
+use crate::{
+    account::{Database, number_of},
+    programs::SEARCH_PATH,
 };
-use crate::account::{Database, number_of};
 
 /// What the kernel adds to the path of a program that was replaced, as an upgrade does.
 const REPLACED: &[u8] = b" (deleted)";

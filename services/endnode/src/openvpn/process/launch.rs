@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-/// Where OpenVPN is looked for when its name is no path, and where it finds `ip`: the folders of distributions.
-pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// How a managed OpenVPN is started.
 #[derive(Debug, Clone)]
 pub struct Launch {

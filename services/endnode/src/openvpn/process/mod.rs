@@ -9,6 +9,7 @@ mod launch;
 mod status;
 
 mod daemon;
+mod device;
 mod fitness;
 mod found;
 mod log_file;

@@ -2,6 +2,8 @@
 
 use tokio::time::Instant;
 
+use crate::openvpn::tunnel::RunningTunnel;
+
 /// Where the process stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -35,6 +37,8 @@ pub struct ProcessStatus {
     pub outdated_conf: bool,
     /// Clients that fit at once by the configuration that it runs with, where that is another one and can be read.
     pub outdated_capacity: Option<u32>,
+    /// The tunnel that it has, as far as that is another one.
+    pub tunnel: RunningTunnel,
     /// Whether it was looked for at all since the agent started.
     pub looked: bool,
 }
@@ -47,6 +51,14 @@ impl ProcessStatus {
             Phase::Stopped | Phase::Starting | Phase::Failed => None,
         }
     }
+
+    /// [`Self::tunnel`] of a process that runs.
+    pub fn running_tunnel(&self) -> RunningTunnel {
+        match self.phase {
+            Phase::Running { .. } | Phase::Stopping => self.tunnel.clone(),
+            Phase::Stopped | Phase::Starting | Phase::Failed => RunningTunnel::AsWanted,
+        }
+    }
 }
 
 impl Default for ProcessStatus {
@@ -57,6 +69,7 @@ impl Default for ProcessStatus {
             last_failure: String::new(),
             outdated_conf: false,
             outdated_capacity: None,
+            tunnel: RunningTunnel::AsWanted,
             looked: false,
         }
     }

@@ -15,7 +15,7 @@ use super::{
     log_file::reason,
     status::{Phase, ProcessStatus},
 };
-use crate::backend::Serving;
+use crate::{backend::Serving, openvpn::tunnel::RunningTunnel};
 
 /// What `explicit-exit-notify 2` and a busy machine may take.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -114,9 +114,11 @@ impl ProcessTask {
                     }
                     info!(openvpn.pid = process.pid(), "Found OpenVPN running");
                     let capacity = outdated_conf.then(|| daemon::running_capacity(&self.launch));
+                    let tunnel = outdated_conf.then(|| daemon::running_tunnel(&self.launch, process.pid()));
                     self.status.send_modify(|status| {
                         status.outdated_conf = outdated_conf;
                         status.outdated_capacity = capacity.flatten();
+                        status.tunnel = tunnel.unwrap_or_default();
                     });
                     return Some(Ok(process));
                 }
@@ -139,6 +141,7 @@ impl ProcessTask {
             status.phase = Phase::Starting;
             status.outdated_conf = false;
             status.outdated_capacity = None;
+            status.tunnel = RunningTunnel::AsWanted;
         });
         let process = daemon::start(&self.launch).await?;
         info!(openvpn.pid = process.pid(), "Started OpenVPN");

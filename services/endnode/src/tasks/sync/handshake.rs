@@ -7,15 +7,19 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
     envelope::Envelope,
+    network::PoolNetwork,
     subjects,
     sync::{SyncAnswer, SyncReply, SyncRequest},
 };
+use vpnmanager_runtime::{error_chain::chain, log_limit::LogLimit};
 
 use super::{
     catch_up::{Ending, Upto, begin_stream, catch_up},
     error::SyncError,
 };
 use crate::{journal::JournalError, shared::Shared};
+
+static UNKEPT: LogLimit = LogLimit::new("the pool's network could not be journaled");
 
 /// Drift is found and repaired within a minute.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -32,8 +36,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
     // A command that comes from here on may already belong to the answer.
     shared.progress.restart(Instant::now());
-    let SyncReply { answer, bus } = ask(shared).await?;
+    let SyncReply { answer, bus, network } = ask(shared).await?;
     shared.contact.answered(bus);
+    if let Some(network) = network {
+        follow_network(shared, network).await;
+    }
     match answer {
         SyncAnswer::Ok { upto_sequence, stream } => {
             accept(shared).await?;
@@ -76,6 +83,15 @@ pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u
             shared.readiness.retire(&shared.journal, &reason).await?;
             Ok(REFUSED)
         }
+    }
+}
+
+/// What management says of the pool's network takes effect, also when the journal does not take it: that keeps nobody from being refused.
+async fn follow_network(shared: &Shared, network: PoolNetwork) {
+    if let Err(error) = shared.network.told(&shared.journal, network).await
+        && let Some(times) = UNKEPT.admit()
+    {
+        warn!(error = %chain(&error), times, "The network of the pool could not be journaled");
     }
 }
 

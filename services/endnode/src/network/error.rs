@@ -1,0 +1,22 @@
+//! Why the network of a pool is not applied.
+
+use super::{claim::ClaimError, forwarding::ForwardingError, nft::NftError};
+use crate::pushed_file::PushedFileError;
+
+/// The machine is not as the pool's network wants it. It is tried again each 10 s.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NetworkError {
+    #[error(
+        "OpenVPN runs with an older server.conf, and its tunnel device cannot be told: drain the node and stop OpenVPN with SIGTERM, and the \
+         agent starts it again"
+    )]
+    UnknownTunnel,
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Forwarding(#[from] ForwardingError),
+    #[error(transparent)]
+    Firewall(#[from] NftError),
+    #[error(transparent)]
+    Pushed(#[from] PushedFileError),
+}

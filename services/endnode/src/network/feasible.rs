@@ -1,0 +1,237 @@
+//! What of a pool's network a node can have. Pure.
+
+use std::net::IpAddr;
+
+use vpnmanager_nats::network::{DomainName, Network, Prefix};
+
+use super::pushes;
+use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
+
+/// What of a pool's network this node has, and what is lacking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Feasible {
+    /// The network without what this node cannot have.
+    pub(super) network: Network,
+    /// The first thing that is lacking.
+    pub(super) lack: Option<Lack>,
+}
+
+/// Why a node does not have all of its pool's network, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Lack {
+    /// Clients have no IPv6 address in the tunnel.
+    #[error("the pool {what}, and OPENVPN_NETWORK6 is not set on this node")]
+    Ipv6 {
+        /// What needs one.
+        what: &'static str,
+    },
+    /// They will have one once OpenVPN starts with its new configuration.
+    #[error(
+        "the pool {what}, and the OpenVPN that runs has no IPv6 in the tunnel yet: drain the node and stop OpenVPN with SIGTERM, and the agent \
+         starts it with OPENVPN_NETWORK6"
+    )]
+    Ipv6Yet {
+        /// What needs one.
+        what: &'static str,
+    },
+    /// What is in both is reached in the tunnel only.
+    #[error(
+        "the route {route} overlaps {setting} ({network}): take another network for the tunnel of this node, or another route"
+    )]
+    Overlap {
+        /// The route.
+        route: Prefix,
+        /// The setting of the tunnel's network.
+        setting: &'static str,
+        /// That network.
+        network: String,
+    },
+    /// Nothing leaves where it should get the node's address.
+    #[error(
+        "this machine has no interface {interface}, where clients' packets should get its address: correct EGRESS_INTERFACE"
+    )]
+    Egress {
+        /// The interface.
+        interface: InterfaceName,
+    },
+    /// OpenVPN reads lines of 254 bytes.
+    #[error(
+        "the search domain {domain} is too long for a line of OpenVPN: take one of at most {} characters",
+        pushes::MOST_DOMAIN
+    )]
+    LongDomain {
+        /// The domain.
+        domain: DomainName,
+    },
+}
+
+const ROUTES: &str = "routes IPv6 prefixes";
+const SERVERS: &str = "has IPv6 DNS servers";
+
+/// What of the network a node with this tunnel has. `wanted` is the tunnel that its OpenVPN has after the next start.
+pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> Feasible {
+    let mut has = network.clone();
+    let mut lacks = Vec::new();
+    if tunnel.network6.is_none() {
+        has.routes.retain(Prefix::is_ipv4);
+        has.dns_servers.retain(|server| server.address().is_ipv4());
+        let lack = |what| match wanted.network6 {
+            Some(_) => Lack::Ipv6Yet { what },
+            None => Lack::Ipv6 { what },
+        };
+        lacks.extend((has.routes.len() < network.routes.len()).then(|| lack(ROUTES)));
+        lacks.extend((has.dns_servers.len() < network.dns_servers.len()).then(|| lack(SERVERS)));
+    }
+    // It harms nobody but who is in both, so it is applied all the same.
+    lacks.extend(has.routes.iter().find_map(|route| overlap(route, tunnel)));
+    has.search_domains
+        .retain(|domain| domain.as_str().len() <= pushes::MOST_DOMAIN);
+    let too_long = |domain: &&DomainName| !has.search_domains.contains(domain);
+    let too_long = network.search_domains.iter().find(too_long).cloned();
+    lacks.extend(too_long.map(|domain| Lack::LongDomain { domain }));
+    Feasible {
+        network: has,
+        lack: lacks.into_iter().next(),
+    }
+}
+
+/// Two networks have an address in common when one begins in the other.
+fn overlap(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
+    let begins = route.net().network();
+    let (setting, network) = match (begins, tunnel.network6) {
+        (IpAddr::V4(begins), _) => {
+            let network = tunnel.network;
+            let overlaps = network.contains(begins) || route.contains(IpAddr::V4(network.address()));
+            overlaps.then(|| ("OPENVPN_NETWORK", network.to_string()))
+        }
+        (IpAddr::V6(begins), Some(network)) => {
+            let overlaps = network.contains(begins) || route.contains(IpAddr::V6(network.address()));
+            overlaps.then(|| ("OPENVPN_NETWORK6", network.to_string()))
+        }
+        (IpAddr::V6(_), None) => None,
+    }?;
+    Some(Lack::Overlap {
+        route: *route,
+        setting,
+        network,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(network6: Option<&str>) -> Tunnel {
+        Tunnel {
+            device: "vpn-udp1194".parse().expect("a name"),
+            network: "10.8.0.0/16".parse().expect("a network"),
+            network6: network6.map(|network| network.parse().expect("a network")),
+        }
+    }
+
+    fn with_routes(routes: &[&str]) -> Network {
+        let routes = routes.iter().map(|route| route.parse().expect("a prefix"));
+        Network {
+            routes: routes.collect(),
+            ..Network::default()
+        }
+    }
+
+    fn lack(network: &Network, tunnel: &Tunnel) -> Option<String> {
+        feasible(network, tunnel, tunnel).lack.map(|lack| lack.to_string())
+    }
+
+    #[test]
+    fn without_ipv6_in_the_tunnel_the_rest_is_applied_and_the_lack_is_told() {
+        let both = Network {
+            dns_servers: vec![
+                "fd20::53".parse().expect("a server"),
+                "10.20.0.53".parse().expect("a server"),
+            ],
+            ..with_routes(&["10.20.0.0/16", "fd20::/48"])
+        };
+        let (without, with) = (tunnel(None), tunnel(Some("fd00:8::/64")));
+
+        let found = feasible(&both, &without, &without);
+
+        assert_eq!(found.network.routes, with_routes(&["10.20.0.0/16"]).routes);
+        assert_eq!(found.network.dns_servers, [both.dns_servers[1]]);
+        assert_eq!(
+            found.lack.expect("a lack").to_string(),
+            "the pool routes IPv6 prefixes, and OPENVPN_NETWORK6 is not set on this node"
+        );
+        let yet = feasible(&both, &without, &with).lack.expect("a lack").to_string();
+        assert!(
+            yet.contains("routes IPv6 prefixes, and the OpenVPN that runs has no IPv6"),
+            "{yet}"
+        );
+        let servers = Network {
+            routes: Vec::new(),
+            ..both.clone()
+        };
+        let said = lack(&servers, &without).expect("a lack");
+        assert!(
+            said.starts_with("the pool has IPv6 DNS servers, and OPENVPN_NETWORK6"),
+            "{said}"
+        );
+        let all = Feasible {
+            network: both.clone(),
+            lack: None,
+        };
+        assert_eq!(feasible(&both, &with, &with), all);
+        let everything = Network {
+            redirect_gateway: true,
+            ..Network::default()
+        };
+        assert_eq!(
+            lack(&everything, &without),
+            None,
+            "IPv6 is blocked then, and nothing is lacking"
+        );
+    }
+
+    #[test]
+    fn a_route_that_overlaps_the_tunnel_is_told_and_applied() {
+        let tunnel = tunnel(Some("fd00:8::/64"));
+        for (route, setting) in [
+            ("10.0.0.0/8", "OPENVPN_NETWORK (10.8.0.0/16)"),
+            ("10.8.0.0/16", "OPENVPN_NETWORK (10.8.0.0/16)"),
+            ("10.8.3.0/24", "OPENVPN_NETWORK (10.8.0.0/16)"),
+            ("fd00::/16", "OPENVPN_NETWORK6 (fd00:8::/64)"),
+            ("fd00:8::77/128", "OPENVPN_NETWORK6 (fd00:8::/64)"),
+        ] {
+            let network = with_routes(&["192.0.2.0/24", route]);
+            let found = feasible(&network, &tunnel, &tunnel);
+            let said = found.lack.expect(route).to_string();
+            assert!(
+                said.starts_with(&format!("the route {route} overlaps {setting}: ")),
+                "{said}"
+            );
+            assert_eq!(found.network, network);
+        }
+        assert_eq!(lack(&with_routes(&["10.9.0.0/16", "fd00:9::/64"]), &tunnel), None);
+    }
+
+    #[test]
+    fn a_search_domain_that_no_line_holds_is_left_out_and_told() {
+        let label = "a".repeat(60);
+        let longest = format!("{label}.{label}.{label}.{}", "b".repeat(pushes::MOST_DOMAIN - 183));
+        let domains = [format!("{longest}b"), longest.clone()];
+        let network = Network {
+            search_domains: domains.iter().map(|domain| domain.parse().expect("a domain")).collect(),
+            ..Network::default()
+        };
+        let tunnel = tunnel(None);
+
+        let found = feasible(&network, &tunnel, &tunnel);
+
+        assert_eq!(found.network.search_domains, [longest.as_str()]);
+        assert_eq!(
+            found.lack.expect("a lack").to_string(),
+            format!(
+                "the search domain {longest}b is too long for a line of OpenVPN: take one of at most {} characters",
+                pushes::MOST_DOMAIN
+            )
+        );
+    }
+}

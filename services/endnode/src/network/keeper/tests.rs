@@ -1,0 +1,289 @@
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use vpnmanager_nats::ids::Revision;
+
+use super::*;
+use crate::{
+    openvpn::{ManagedTunnel, process::ProcessStatus, tunnel::Tunnel},
+    pushed_file::PushedFile,
+};
+
+/// Keeps what it is told to load in a file, and notes each call.
+const NFT: &str = "#!/bin/sh
+echo \"$1\" >>calls
+if [ \"$1\" = -f ]; then
+    cat >script
+    if grep -q '^table inet vpnmanager {' script; then mv script table; else rm -f table script; fi
+elif [ -e table ]; then
+    cat table
+else
+    echo 'Error: No such file or directory' >&2
+    exit 1
+fi
+";
+
+/// A machine that is a folder.
+struct Machine {
+    dir: tempfile::TempDir,
+    pushed: PushedFile,
+    progress: NetworkProgress,
+    keeper: Keeper,
+    _process: watch::Sender<ProcessStatus>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self::with_egress(None)
+    }
+
+    fn with_egress(egress: Option<&str>) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("allow")).expect("made");
+        fs::create_dir_all(at("sys/net/ipv4")).expect("made");
+        fs::write(at("sys/net/ipv4/ip_forward"), "0\n").expect("written");
+        let pushed = PushedFile::beside(&at("allow")).expect("a file");
+        let (process, watched) = watch::channel(ProcessStatus::default());
+        let tunnel = Tunnel {
+            device: "vpn-udp1194".parse().expect("a name"),
+            network: "10.8.0.0/16".parse().expect("a network"),
+            network6: None,
+        };
+        let site = Site {
+            tunnel: ManagedTunnel::new(tunnel, watched),
+            pushed: pushed.clone(),
+            egress: egress.map(|name| name.parse().expect("a name")),
+            run_dir: at("run"),
+        };
+        let tools = Tools {
+            nft: at("nft"),
+            sysctls: at("sys"),
+            interfaces: at("interfaces"),
+        };
+        let progress = NetworkProgress::new(None);
+        let machine = Self {
+            keeper: Keeper::new(site, tools, progress.clone()),
+            dir,
+            pushed,
+            progress,
+            _process: process,
+        };
+        machine.install_nft();
+        machine
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn install_nft(&self) {
+        let program = NFT.replacen('\n', &format!("\ncd '{}'\n", self.dir.path().display()), 1);
+        fs::write(self.at("nft"), program).expect("written");
+        fs::set_permissions(self.at("nft"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+
+    fn tells(&self, revision: i64, network: Option<Network>) {
+        self.progress.learn(PoolNetwork {
+            pool: "default".parse().expect("a pool"),
+            revision: Revision(revision),
+            network,
+        });
+    }
+
+    fn applied(&self) -> Option<i64> {
+        self.progress.applied().map(|applied| applied.revision.0)
+    }
+
+    fn read(&self, name: &str) -> String {
+        read(&self.at(name))
+    }
+
+    fn pushes(&self, line: &str) -> bool {
+        read(self.pushed.path()).contains(line)
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn network(routes: &[&str]) -> Option<Network> {
+    let routes = routes.iter().map(|route| route.parse().expect("a prefix"));
+    Some(Network {
+        routes: routes.collect(),
+        ..Network::default()
+    })
+}
+
+#[tokio::test]
+async fn before_management_says_anything_nothing_is_touched() {
+    let mut machine = Machine::new();
+    machine
+        .pushed
+        .set("push \"route 10.1.0.0 255.255.0.0\"\n".to_owned())
+        .expect("set");
+    fs::remove_file(machine.pushed.path()).expect("lost");
+
+    assert!(!machine.keeper.reconcile(false).await);
+
+    assert_eq!(
+        (machine.read("calls"), machine.read("sys/net/ipv4/ip_forward")),
+        (String::new(), "0\n".to_owned())
+    );
+    assert!(machine.pushes("10.1.0.0"), "who is let in needs the file");
+    assert_eq!((machine.applied(), machine.progress.fault()), (None, None));
+}
+
+#[tokio::test]
+async fn a_network_is_applied_changed_and_put_back() {
+    let mut machine = Machine::new();
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!(machine.applied(), Some(1));
+    assert_eq!(machine.read("sys/net/ipv4/ip_forward"), "1");
+    assert!(machine.read("table").contains("elements = { 10.20.0.0/16 }"));
+    assert!(machine.pushes("route 10.20.0.0 255.255.0.0"));
+    assert!(!machine.keeper.reconcile(false).await, "nothing is new");
+
+    machine.tells(2, network(&["10.30.0.0/16"]));
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!(machine.applied(), Some(2));
+    assert!(machine.read("table").contains("10.30.0.0/16") && machine.pushes("10.30.0.0"));
+    assert!(!machine.read("table").contains("10.20.0.0/16") && !machine.pushes("10.20.0.0"));
+
+    let spoils: [fn(&Machine) -> io::Result<()>; 4] = [
+        |machine: &Machine| fs::remove_file(machine.at("table")),
+        |machine: &Machine| fs::write(machine.at("table"), "table of another\n"),
+        |machine: &Machine| fs::write(machine.at("sys/net/ipv4/ip_forward"), "0\n"),
+        |machine: &Machine| fs::write(machine.pushed.path(), ""),
+    ];
+    for spoil in spoils {
+        spoil(&machine).expect("spoilt");
+        assert!(!machine.keeper.reconcile(false).await);
+        assert!(machine.read("table").contains("10.30.0.0/16") && machine.pushes("10.30.0.0"));
+        assert_eq!(machine.read("sys/net/ipv4/ip_forward"), "1");
+    }
+}
+
+#[tokio::test]
+async fn what_is_as_it_should_be_is_only_looked_at() {
+    let mut machine = Machine::new();
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    fs::remove_file(machine.at("calls")).expect("removed");
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.read("calls"), "--stateless\n");
+}
+
+#[tokio::test]
+async fn a_pool_without_a_network_and_a_node_that_must_not_serve_have_no_rules() {
+    let mut machine = Machine::new();
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+
+    assert!(machine.keeper.reconcile(true).await);
+    assert!(!machine.at("table").exists());
+    assert_eq!((read(machine.pushed.path()), machine.applied()), (String::new(), None));
+
+    assert!(machine.keeper.reconcile(false).await, "readmitted");
+    assert!(machine.at("table").exists() && machine.pushes("10.20.0.0"));
+
+    machine.tells(2, None);
+    assert!(machine.keeper.reconcile(false).await);
+    assert!(!machine.at("table").exists());
+    assert_eq!(
+        (read(machine.pushed.path()), machine.applied()),
+        (String::new(), Some(2))
+    );
+    assert_eq!(machine.read("sys/net/ipv4/ip_forward"), "1", "others may need it");
+    fs::remove_file(machine.at("calls")).expect("removed");
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.read("calls"), "", "the firewall is left alone");
+}
+
+#[tokio::test]
+async fn without_nft_the_reason_is_told_until_it_is_installed() {
+    let mut machine = Machine::new();
+    fs::remove_file(machine.at("nft")).expect("removed");
+    machine.tells(1, None);
+    machine.keeper.reconcile(false).await;
+    assert_eq!(
+        (machine.applied(), machine.progress.fault()),
+        (Some(1), None),
+        "nothing is to be removed"
+    );
+
+    machine.tells(2, network(&["10.20.0.0/16"]));
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!(
+        machine.progress.fault().as_deref(),
+        Some("the pool's network is not applied: nft is not installed: apt-get install nftables")
+    );
+    assert_eq!(machine.applied(), None);
+    assert!(
+        !machine.pushes("10.20.0.0"),
+        "nobody is told of a way that is not there"
+    );
+
+    machine.install_nft();
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!((machine.applied(), machine.progress.fault()), (Some(2), None));
+}
+
+#[tokio::test]
+async fn what_a_node_cannot_have_is_told_and_the_rest_is_applied() {
+    let mut machine = Machine::new();
+    machine.tells(1, network(&["10.20.0.0/16", "fd20::/48"]));
+
+    assert!(machine.keeper.reconcile(false).await);
+
+    assert_eq!(
+        machine.progress.fault().as_deref(),
+        Some(
+            "the pool's network is not wholly applied: the pool routes IPv6 prefixes, and OPENVPN_NETWORK6 is not set on this node"
+        )
+    );
+    assert_eq!(machine.applied(), None);
+    assert!(machine.pushes("10.20.0.0") && !machine.pushes("fd20"));
+}
+
+#[tokio::test]
+async fn another_agent_of_the_machine_keeps_its_rules() {
+    let mut machine = Machine::new();
+    let other = Claim::take(&machine.at("run")).expect("the right");
+    fs::write(machine.at("table"), "of the other\n").expect("written");
+
+    machine.tells(1, None);
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.read("table"), "of the other\n");
+    machine.tells(2, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.read("table"), "of the other\n");
+    let fault = machine.progress.fault().expect("a fault");
+    assert!(
+        fault.contains("another agent on this machine keeps the firewall"),
+        "{fault}"
+    );
+
+    drop(other);
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.applied(), Some(2));
+}
+
+#[tokio::test]
+async fn an_interface_that_the_machine_does_not_have_is_told_until_it_has_it() {
+    let mut machine = Machine::with_egress(Some("eth1"));
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    let fault = machine.progress.fault().expect("a fault");
+    assert!(fault.contains("this machine has no interface eth1"), "{fault}");
+    assert!(machine.pushes("10.20.0.0"), "the rest is applied");
+
+    fs::create_dir_all(machine.at("interfaces/eth1")).expect("made");
+    assert!(machine.keeper.reconcile(false).await);
+    assert_eq!((machine.applied(), machine.progress.fault()), (Some(1), None));
+}

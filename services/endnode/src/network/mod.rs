@@ -1,0 +1,21 @@
+//! The network of the node's pool on this machine: what clients are told, what the firewall lets through, and that the machine forwards.
+//!
+//! Management says what clients of the pool reach ([`Network`](vpnmanager_nats::network::Network)). `feasible` decides what of it this node
+//! can have, `pushes` and `rules` write it down for OpenVPN and for nft, and the [`Keeper`] makes the machine so and keeps it so.
+
+mod feasible;
+mod pushes;
+mod rules;
+
+mod claim;
+mod forwarding;
+mod nft;
+
+mod error;
+mod keeper;
+mod site;
+
+pub use self::{
+    keeper::Keeper,
+    site::{Site, Tools},
+};

@@ -1,0 +1,134 @@
+//! What OpenVPN pushes to clients: lines of a file of its `client-config-dir`.
+//!
+//! Every value has a type that cannot carry a second directive. Clients of OpenVPN 2.5, 2.6 and OpenVPN Connect (OpenVPN 3) take all of
+//! them: each has `dhcp-option DNS` for addresses of both families, `DOMAIN` and `DOMAIN-SEARCH`, and none before 2.6 has `dns`.
+
+use std::fmt::{self, Write as _};
+
+use vpnmanager_nats::network::Network;
+
+use crate::openvpn::tunnel::Tunnel;
+
+/// The longest search domain: OpenVPN takes what is beyond 254 bytes of a line for the next line.
+pub(super) const MOST_DOMAIN: usize = 254 - "push \"dhcp-option DOMAIN-SEARCH \"".len();
+
+/// An address for clients that have none of IPv6 in the tunnel, so that they can be told to send IPv6 into it. All have the same, because
+/// nothing of it leaves them: a unique local one of a random prefix (RFC 4193).
+const BLOCKED_IPV6: &str = "fd5c:7a3e:91d4::2/64 fd5c:7a3e:91d4::1";
+
+/// The lines for this network in this tunnel.
+pub(super) fn render(network: &Network, tunnel: &Tunnel) -> String {
+    let mut text =
+        String::from("# Written by vpnmanager-endnode from the network of the pool; changes are overwritten.\n");
+    // Writing into a String cannot fail.
+    _ = write(network, tunnel, &mut text);
+    text
+}
+
+fn write(network: &Network, tunnel: &Tunnel, out: &mut String) -> fmt::Result {
+    for route in &network.routes {
+        match route.is_ipv4() {
+            true => push(
+                out,
+                format_args!("route {} {}", route.net().network(), route.net().netmask()),
+            )?,
+            false => push(out, format_args!("route-ipv6 {route}"))?,
+        }
+    }
+    match (network.redirect_gateway, tunnel.network6) {
+        (true, Some(_)) => push(out, format_args!("redirect-gateway def1 ipv6"))?,
+        (true, None) => write_blocked_ipv6(out)?,
+        (false, _) => {}
+    }
+    for server in &network.dns_servers {
+        push(out, format_args!("dhcp-option DNS {server}"))?;
+    }
+    if let Some(first) = network.search_domains.first() {
+        push(out, format_args!("dhcp-option DOMAIN {first}"))?;
+    }
+    for domain in &network.search_domains {
+        push(out, format_args!("dhcp-option DOMAIN-SEARCH {domain}"))?;
+    }
+    Ok(())
+}
+
+/// Everything goes into a tunnel that has no IPv6. A client that has IPv6 of its own would use it beside the tunnel: `block-ipv6` answers
+/// only what is sent into the tunnel, so its IPv6 is sent there (`--block-ipv6` of OpenVPN's manual). OpenVPN 3 sends it there only if
+/// it has an address.
+fn write_blocked_ipv6(out: &mut String) -> fmt::Result {
+    push(out, format_args!("redirect-gateway def1 ipv6"))?;
+    push(out, format_args!("ifconfig-ipv6 {BLOCKED_IPV6}"))?;
+    push(out, format_args!("block-ipv6"))
+}
+
+fn push(out: &mut String, option: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(out, "push \"{option}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(network6: Option<&str>) -> Tunnel {
+        Tunnel {
+            device: "vpn-udp1194".parse().expect("a name"),
+            network: "10.8.0.0/16".parse().expect("a network"),
+            network6: network6.map(|network| network.parse().expect("a network")),
+        }
+    }
+
+    fn whole() -> Network {
+        Network {
+            routes: ["10.20.0.0/16", "192.0.2.7/32", "2001:db8:20::/48"]
+                .map(|route| route.parse().expect("a prefix"))
+                .to_vec(),
+            redirect_gateway: false,
+            dns_servers: ["10.20.0.53", "2001:db8:20::53"]
+                .map(|server| server.parse().expect("a server"))
+                .to_vec(),
+            search_domains: ["corp.example", "lab.example"]
+                .map(|domain| domain.parse().expect("a domain"))
+                .to_vec(),
+            ..Network::default()
+        }
+    }
+
+    #[test]
+    fn rendered_with_routes_and_dns() {
+        insta::assert_snapshot!(render(&whole(), &tunnel(Some("fd00:8::/64"))));
+    }
+
+    #[test]
+    fn rendered_for_all_traffic_with_ipv6_and_without() {
+        let network = Network {
+            redirect_gateway: true,
+            ..Network::default()
+        };
+        let lines = |network6| {
+            let text = render(&network, &tunnel(network6));
+            let lines = text.lines().skip(1).map(str::to_owned);
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(lines(Some("fd00:8::/64")), ["push \"redirect-gateway def1 ipv6\""]);
+        assert_eq!(
+            lines(None),
+            [
+                "push \"redirect-gateway def1 ipv6\"",
+                "push \"ifconfig-ipv6 fd5c:7a3e:91d4::2/64 fd5c:7a3e:91d4::1\"",
+                "push \"block-ipv6\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_line_is_longer_than_openvpn_reads() {
+        let label = "a".repeat(60);
+        let longest = format!("{label}.{label}.{label}.{}", "b".repeat(MOST_DOMAIN - 183));
+        let network = Network {
+            search_domains: vec![longest.parse().expect("a domain")],
+            ..whole()
+        };
+        let text = render(&network, &tunnel(Some("fd00:8::/64")));
+        assert_eq!(text.lines().map(str::len).max(), Some(254));
+    }
+}
