@@ -13,11 +13,7 @@ const NO_NUL: &str = "must not contain NUL";
 /// Reads the body (if any) within the limit, puts it back into the request, and gives a second handle to it.
 pub(super) async fn read(request: &mut Request, limit: usize) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::payload_too_large(format!("the body must not be larger than {limit} bytes"));
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced(request).is_some_and(|length| length > limit) {
         return Err(too_large());
     }
     let body = request.take_body();
@@ -33,6 +29,13 @@ pub(super) async fn read(request: &mut Request, limit: usize) -> Result<Bytes, A
     refuse_nul_in_body(&bytes)?;
     request.set_body(bytes.clone());
     Ok(bytes)
+}
+
+/// How many bytes of body the head of a request announces.
+pub(super) fn announced(request: &Request) -> Option<usize> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    let length = length.to_str().ok()?.parse::<u64>().ok()?;
+    Some(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// `%00` is the only way to write a NUL in a URL.

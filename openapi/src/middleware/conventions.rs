@@ -147,12 +147,14 @@ impl<E: Endpoint> Conventional<E> {
         let rules = &self.rules;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let operation = rules.allowed.operation(&method, &path);
-        let body = match rules.admission.admit(&mut request, operation).await {
-            Ok(body) => body,
+        // Lives until the request is answered: a huge body has a place so long.
+        let admitted = match rules.admission.admit(&mut request, operation).await {
+            Ok(admitted) => admitted,
             Err(refusal) => return refusal,
         };
+        let body: &[u8] = &admitted.body;
         if let Some(operation) = operation
-            && let faults = rules.faults_of(operation, &request, &body)
+            && let faults = rules.faults_of(operation, &request, body)
             && !faults.is_empty()
         {
             return problems::respond(&Problem::of_fields(StatusCode::BAD_REQUEST, faults));
@@ -173,7 +175,7 @@ impl<E: Endpoint> Conventional<E> {
                         document,
                         method: &method,
                         path: &path,
-                        body: &body,
+                        body,
                     },
                 )
             }

@@ -2,9 +2,11 @@
 
 use poem::Body;
 use poem::http::StatusCode;
+use poem::test::TestClient;
 use serde_json::{Value, json};
+use vpnmanager_openapi::middleware::Conventions;
 
-use crate::service::{client, post, problem};
+use crate::service::{client, post, problem, service};
 
 #[tokio::test]
 async fn a_wrong_body_names_each_field_it_can() {
@@ -202,6 +204,28 @@ async fn a_large_body_is_413_announced_or_not() {
         StatusCode::PAYLOAD_TOO_LARGE,
     )
     .await;
+}
+
+#[tokio::test]
+async fn of_the_largest_bodies_two_are_taken_at_once_and_small_ones_always() {
+    let adapt = |conventions: Conventions| conventions.body_limit_of("create_user", 4 * 1024 * 1024);
+    let client = TestClient::new(vpnmanager_openapi::application(service(), adapt));
+    let request = || client.post("/users").content_type("application/json");
+    let endless = || Body::from_bytes_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let (first, second) = (request().body(endless()).send(), request().body(endless()).send());
+    let others = async {
+        let third = request().body(endless()).send().await;
+        third.assert_header("retry-after", "5");
+        problem(third, StatusCode::TOO_MANY_REQUESTS).await;
+        let small = request().header("content-length", 2).body("{}").send().await;
+        problem(small, StatusCode::BAD_REQUEST).await;
+    };
+    tokio::select! {
+        biased;
+        _ = first => panic!("the first body has no end"),
+        _ = second => panic!("the second body has no end"),
+        () = others => {}
+    }
 }
 
 #[tokio::test]

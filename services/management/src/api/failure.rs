@@ -30,7 +30,7 @@ use crate::{
         pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
         sessions::end_session::EndSessionError,
         sqlstate::{Meaning, Resource, meaning},
-        users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError},
+        users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError, wish::WishError},
     },
     pki::PkiError,
 };
@@ -151,6 +151,14 @@ pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
     match error {
         LivingUserError::UnknownUser => unknown_user(),
         LivingUserError::Database(error) => database(app, error),
+    }
+}
+
+/// As for one user.
+pub(super) fn of_wish(app: &App, error: WishError) -> ApiError {
+    match error {
+        WishError::Create(error) => of_create_user(app, error),
+        WishError::Change(error) => of_living_user(app, error),
     }
 }
 

@@ -36,6 +36,7 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
 
 type Apis = (
     users::UsersApi,
+    users::BulkApi,
     endnodes::EndnodesApi,
     pools::PoolsApi,
     sessions::SessionsApi,
@@ -54,7 +55,11 @@ pub fn spec() -> Spec {
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
     let body_timeout = app.config.http.body_timeout;
-    let adapt = move |conventions: Conventions| conventions.keys_of::<Operator>().body_timeout(body_timeout);
+    let adapt = move |conventions: Conventions| {
+        let conventions = conventions.keys_of::<Operator>().body_timeout(body_timeout);
+        let conventions = conventions.body_limit_of("batch_users", users::LARGEST_BATCH);
+        conventions.body_limit_of("import_users", users::LARGEST_IMPORT)
+    };
     vpnmanager_openapi::application(service(), adapt)
         .data(app)
         .data(keys)
@@ -65,6 +70,7 @@ pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Outpu
 fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         users::UsersApi,
+        users::BulkApi::default(),
         endnodes::EndnodesApi,
         pools::PoolsApi,
         sessions::SessionsApi,

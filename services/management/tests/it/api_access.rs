@@ -36,6 +36,7 @@ fn operations() -> Vec<(String, Method, String)> {
 fn body_of(id: &str) -> Value {
     match id {
         "create_user" => json!({ "username": "nobody" }),
+        "batch_users" => json!({ "items": [{ "action": "remove", "username": "nobody" }] }),
         "register_endnode" => registration("node-1").body(),
         "move_endnode" => json!({ "pool": "sales" }),
         "create_pool" => json!({ "name": "sales" }),

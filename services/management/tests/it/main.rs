@@ -17,6 +17,7 @@ mod ops;
 mod process;
 
 mod api_access;
+mod api_bulk;
 mod api_endnodes;
 mod api_input;
 mod api_join_tokens;

@@ -14,6 +14,9 @@ use crate::main_job::site::Site;
 /// What `GET` routes are asked for, so that they find something.
 const PRESENT: &str = "[parameters]\n\"path.username\" = \"alice\"\n\"path.server_id\" = \"node-1\"\n";
 
+/// Takes CSV, which the tool cannot make. `api_bulk` of management tries it.
+const OF_CSV: &str = "import_users";
+
 #[tokio::test]
 async fn management_answers_as_its_description_says() {
     let Some(tool) = require_schemathesis("the description of management's API") else {
@@ -26,7 +29,7 @@ async fn management_answers_as_its_description_says() {
     let reads = check(&tool, &api, PRESENT, &["--header", &key, "--include-method", "GET"]).await;
     assert!(reads.holds && !reads.text.contains("404 Not Found"), "{}", reads.text);
     // Whatever it creates, changes and removes, the node and the user included.
-    let all = check(&tool, &api, "", &["--header", &key]).await;
+    let all = check(&tool, &api, "", &["--header", &key, "--exclude-operation-id", OF_CSV]).await;
     assert!(all.holds && all.text.contains(&tested(&api).await), "{}", all.text);
 }
 
@@ -81,8 +84,12 @@ async fn check(tool: &Schemathesis, api: &Api, settings: &str, args: &[&str]) ->
 async fn tested(api: &Api) -> String {
     let description = api.get("/openapi.json").await.expect("its description").body;
     let paths = description["paths"].as_object().expect("paths");
-    let operations: usize = paths.values().filter_map(Value::as_object).map(|path| path.len()).sum();
-    format!("Tested: {operations}")
+    let operations = paths
+        .values()
+        .filter_map(Value::as_object)
+        .flat_map(|path| path.values());
+    let tried = operations.filter(|operation| operation["operationId"] != OF_CSV);
+    format!("Tested: {}", tried.count())
 }
 
 fn key_header(site: &Site) -> String {

@@ -1,5 +1,6 @@
 //! `/api/users`: who has access.
 
+mod bulk;
 mod change;
 mod create;
 mod list;
@@ -25,6 +26,7 @@ use super::tags::Tag;
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::users::read::{self, UserView};
+pub(super) use bulk::{BulkApi, LARGEST_BATCH, LARGEST_IMPORT};
 use create::CreatedUser;
 use list::ListParameters;
 use profile::ProfileAnswer;

@@ -22,6 +22,8 @@ use crate::ops::users::read::UserView;
 pub(crate) struct NewUserBody {
     /// The name: a letter or digit, then letters, digits, `.`, `_`, `@` or `-`. Not the word DEFAULT.
     username: UsernameText,
+    /// `false`: suspended from the start. The profile is made, and lets nobody in until a change says `true`. `true` when it is left out.
+    active: Option<bool>,
     /// When access ends, in the future; without it access does not end by itself.
     expires_at: Option<Timestamp>,
     /// The home server, which must not be lost; management chooses one when it is left out.
@@ -197,6 +199,7 @@ impl UserNode {
 impl NewUserBody {
     pub(super) fn into_new_user(self, actor: &Actor) -> Result<NewUser, ApiError> {
         Ok(NewUser {
+            active: self.active.unwrap_or(true),
             expires_at: self.expires_at.map(in_the_future).transpose()?,
             home: self.server_id.map_or(Home::Any, |id| Home::Named(id.0)),
             ..NewUser::named(self.username.0, actor.clone())
@@ -218,7 +221,7 @@ impl UserChanges {
 }
 
 /// Refuses a time that has passed: the caller made a mistake.
-fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
+pub(super) fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     let expires_at = expires_at.to_utc();
     if expires_at > Utc::now() {
         Ok(expires_at)
@@ -235,6 +238,7 @@ impl Example for NewUserBody {
         };
         Self {
             username: UsernameText(username),
+            active: None,
             expires_at: Some(expires_at.into()),
             server_id: None,
         }

@@ -28,6 +28,15 @@ pub struct UserChange {
     pub expires_at: Option<Option<DateTime<Utc>>>,
 }
 
+/// A user after a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The user.
+    pub view: UserView,
+    /// Whether anything is another than before.
+    pub differs: bool,
+}
+
 /// Changes a living user. If all values are the same already, neither the revision nor the audit trail changes.
 pub async fn change_user(
     app: &App,
@@ -35,15 +44,29 @@ pub async fn change_user(
     username: &Username,
     change: UserChange,
 ) -> Result<UserView, LivingUserError> {
+    let changed = change_user_where_needed(app, actor, username, change).await?;
+    Ok(changed.view)
+}
+
+/// Like [`change_user`], and says whether there was something to change.
+pub async fn change_user_where_needed(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    change: UserChange,
+) -> Result<Changed, LivingUserError> {
     let change = &change;
-    let view = transact(&app.db, |tx| async move {
+    let changed = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
+        let revision = before.revision;
         let user = apply(app, &tx, actor, before, change).await?;
-        Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
+        let differs = user.revision != revision;
+        let view = read::view(&*tx, user).await?;
+        Ok::<_, LivingUserError>(Changed { view, differs })
     })
     .await?;
     app.wake_publishers();
-    Ok(view)
+    Ok(changed)
 }
 
 async fn apply(

@@ -44,6 +44,8 @@ use vpnmanager_runtime::{
 pub struct NewUser {
     /// The name.
     pub username: Username,
+    /// `false`: suspended from the start.
+    pub active: bool,
     /// When access ends; `None`: it does not end by itself.
     pub expires_at: Option<DateTime<Utc>>,
     /// Who chooses the home.
@@ -57,6 +59,7 @@ impl NewUser {
     pub fn named(username: Username, actor: Actor) -> Self {
         Self {
             username,
+            active: true,
             expires_at: None,
             home: Home::Any,
             actor,
@@ -203,7 +206,7 @@ impl Draft {
             username: new.username.clone(),
             created_at: Utc::now().trunc_subsecs(6),
             expires_at: new.expires_at.map(|at| at.trunc_subsecs(6)),
-            active: true,
+            active: new.active,
             ovpn_path: None,
             port: home.public_port,
             protocol: home.public_protocol,

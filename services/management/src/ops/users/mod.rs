@@ -4,6 +4,7 @@ pub mod change;
 pub mod create;
 pub mod reissue;
 pub mod remove;
+pub mod wish;
 
 pub mod accept_intent;
 pub mod end_removals;

@@ -1,0 +1,142 @@
+//! Does the entries of a list: those about one username in their order, others at the same time, and not too many of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::Semaphore;
+use vpnmanager_openapi::problem::ApiError;
+
+use crate::api::failure;
+use crate::app::App;
+use crate::domain::actor::Actor;
+use crate::ops::users::wish::{Fulfilled, Wish, fulfil};
+
+/// Creates at the same time, of all lists of this process: as many as share a transaction. What others ask is done between them.
+const CREATES_AT_ONCE: u32 = 64;
+/// Changes and removals at the same time, if there are no creates. Each has a transaction, and so one of the few connections to the database.
+const CHANGES_AT_ONCE: u32 = 4;
+/// After so many failures of the service, one after the other, the rest of a list is not tried.
+const GIVEN_UP_AFTER: usize = 128;
+
+/// What the lists of this process share.
+pub(super) struct Turns(Semaphore);
+
+/// An entry, or what is wrong with it, with the name that it is about.
+pub(super) struct Listed {
+    pub(super) username: String,
+    pub(super) wish: Result<Wish, ApiError>,
+}
+
+/// What became of an entry.
+pub(super) type Fate = Result<Fulfilled, ApiError>;
+
+/// Entries about one name, with their places in the list.
+type Group = Vec<(usize, Result<Wish, ApiError>)>;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(CREATES_AT_ONCE as usize))
+    }
+}
+
+/// Does all entries, and says for each what became of it, in their order.
+pub(super) async fn run(app: &App, turns: &Turns, actor: &Actor, list: Vec<Listed>) -> Vec<Fate> {
+    let work = Work {
+        app,
+        turns,
+        actor,
+        failures: AtomicUsize::new(0),
+    };
+    let groups = by_username(list).into_iter().map(|group| in_order(&work, group));
+    let done: Vec<Vec<(usize, Fate)>> = stream::iter(groups)
+        .buffer_unordered(CREATES_AT_ONCE as usize)
+        .collect()
+        .await;
+    let mut fates: Vec<(usize, Fate)> = done.into_iter().flatten().collect();
+    fates.sort_by_key(|(place, _)| *place);
+    fates.into_iter().map(|(_, fate)| fate).collect()
+}
+
+/// In the order in which the names first occur.
+fn by_username(list: Vec<Listed>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (place, Listed { username, wish }) in list.into_iter().enumerate() {
+        let group = *known.entry(username).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some(group) => group.push((place, wish)),
+            None => groups.push(vec![(place, wish)]),
+        }
+    }
+    groups
+}
+
+/// A list that is being done.
+struct Work<'w> {
+    app: &'w App,
+    turns: &'w Turns,
+    actor: &'w Actor,
+    /// Failures of the service without anything else between them.
+    failures: AtomicUsize,
+}
+
+async fn in_order(work: &Work<'_>, group: Group) -> Vec<(usize, Fate)> {
+    let mut fates = Vec::with_capacity(group.len());
+    for (place, wish) in group {
+        let fate = match wish {
+            Ok(wish) => work.fulfil(wish).await,
+            Err(error) => Err(error),
+        };
+        fates.push((place, fate));
+    }
+    fates
+}
+
+impl Work<'_> {
+    async fn fulfil(&self, wish: Wish) -> Fate {
+        let share = match &wish {
+            Wish::Create(_) => 1,
+            Wish::Change { .. } | Wish::Remove { .. } => CREATES_AT_ONCE / CHANGES_AT_ONCE,
+        };
+        // It is never closed.
+        let _turn = self.turns.0.acquire_many(share).await.ok();
+        if self.failures.load(Ordering::Relaxed) >= GIVEN_UP_AFTER {
+            return Err(not_tried());
+        }
+        let fate = fulfil(self.app, self.actor, wish).await;
+        let fate = fate.map_err(|error| failure::of_wish(self.app, error));
+        match &fate {
+            Err(error) if error.problem().status >= 500 => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) | Err(_) => self.failures.store(0, Ordering::Relaxed),
+        }
+        fate
+    }
+}
+
+fn not_tried() -> ApiError {
+    ApiError::unavailable(
+        "was not tried, because many entries before it met a failure of the service: send the list again later, what is done is not done twice",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_about_one_name_are_a_group_in_their_order() {
+        let listed = |username: &str| Listed {
+            username: username.to_owned(),
+            wish: Err(not_tried()),
+        };
+        let list = ["a", "b", "a", "c", "b", "a"].map(listed).into_iter().collect();
+        let places: Vec<Vec<usize>> = by_username(list)
+            .into_iter()
+            .map(|group| group.into_iter().map(|(place, _)| place).collect())
+            .collect();
+        assert_eq!(places, [vec![0, 2, 5], vec![1, 4], vec![3]]);
+    }
+}

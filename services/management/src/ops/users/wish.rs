@@ -1,0 +1,124 @@
+//! One entry of a list of changes. A list may be sent again: what is done is not done twice.
+
+use chrono::SubsecRound;
+use sea_orm::DbErr;
+use vpnmanager_entities::user;
+use vpnmanager_nats::username::Username;
+
+use crate::{
+    app::App,
+    domain::{actor::Actor, placement::Home},
+    ops::users::{
+        change::{UserChange, change_user_where_needed},
+        create::{CreateUserError, NewUser},
+        locked::LivingUserError,
+        remove::remove_user,
+    },
+};
+
+/// What should become of a user.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// There should be this user.
+    Create(NewUser),
+    /// The user should be changed.
+    Change {
+        /// The user.
+        username: Username,
+        /// What to change.
+        change: UserChange,
+    },
+    /// The user should be removed.
+    Remove {
+        /// The user.
+        username: Username,
+    },
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fulfilled {
+    /// The user was created.
+    Created,
+    /// The user was changed.
+    Changed,
+    /// The user was removed.
+    Removed,
+    /// All was as it should be.
+    Unchanged,
+}
+
+/// Why a wish was not fulfilled.
+#[derive(Debug, thiserror::Error)]
+pub enum WishError {
+    /// The user was not created.
+    #[error("creating the user failed")]
+    Create(#[source] CreateUserError),
+    /// The user was neither changed nor removed.
+    #[error("changing the user failed")]
+    Change(#[source] LivingUserError),
+}
+
+/// Does what the operation for one user does. A create of a user who is there exactly as wanted changes nothing; one who is there in another
+/// way is an error, as for one user.
+pub async fn fulfil(app: &App, actor: &Actor, wish: Wish) -> Result<Fulfilled, WishError> {
+    match wish {
+        Wish::Create(new) => create(app, new).await,
+        Wish::Change { username, change } => {
+            let changed = change_user_where_needed(app, actor, &username, change).await;
+            let changed = changed.map_err(WishError::Change)?;
+            Ok(if changed.differs {
+                Fulfilled::Changed
+            } else {
+                Fulfilled::Unchanged
+            })
+        }
+        Wish::Remove { username } => {
+            let removed = remove_user(app, actor, &username).await;
+            removed.map(|_view| Fulfilled::Removed).map_err(WishError::Change)
+        }
+    }
+}
+
+async fn create(app: &App, new: NewUser) -> Result<Fulfilled, WishError> {
+    let wanted = new.clone();
+    let refusal = match app.creates.submit(new).await {
+        Ok(_view) => return Ok(Fulfilled::Created),
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        // Who is there stays so, also while the server takes no more users.
+        CreateUserError::UsernameTaken
+        | CreateUserError::UnknownServer
+        | CreateUserError::ServerUnavailable
+        | CreateUserError::ServerLost { .. }
+        | CreateUserError::NoServer => {
+            let is_there = is_there(app, &wanted).await;
+            let is_there = is_there.map_err(|error| WishError::Create(error.into()))?;
+            if is_there {
+                Ok(Fulfilled::Unchanged)
+            } else {
+                Err(WishError::Create(refusal))
+            }
+        }
+        CreateUserError::Database(_) | CreateUserError::Stopping => Err(WishError::Create(refusal)),
+    }
+}
+
+/// Whether there is a living user with all that is wanted.
+async fn is_there(app: &App, wanted: &NewUser) -> Result<bool, DbErr> {
+    let found = user::Entity::find_living_by_username(&wanted.username)
+        .one(&app.db)
+        .await?;
+    Ok(found.is_some_and(|user| is_as_wanted(&user, wanted)))
+}
+
+fn is_as_wanted(user: &user::Model, wanted: &NewUser) -> bool {
+    let has_home = match &wanted.home {
+        Home::Any => true,
+        Home::Named(node) | Home::Asking(node) => user.server_id == *node,
+    };
+    // PostgreSQL keeps microseconds.
+    let expires_at = wanted.expires_at.map(|at| at.trunc_subsecs(6));
+    has_home && user.active == wanted.active && user.expires_at == expires_at
+}

@@ -1,0 +1,101 @@
+//! All users as CSV, and back.
+
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{counts, get, import};
+use crate::database::run;
+use crate::stack::{Stack, WithKey as _};
+
+async fn export(stack: &Stack, query: &str) -> String {
+    let response = stack
+        .client()
+        .get(format!("/api/users.csv{query}"))
+        .admin()
+        .send()
+        .await;
+    response.assert_status(StatusCode::OK);
+    response.assert_header("content-type", "text/csv; charset=utf-8");
+    response.assert_header("content-disposition", "attachment; filename=\"users.csv\"");
+    response.0.into_body().into_string().await.expect("text")
+}
+
+/// What of each user goes from one fleet to another.
+async fn wanted(stack: &Stack) -> Vec<Value> {
+    let listed = get(stack, "/api/users?limit=1000").await;
+    let items = listed["items"].as_array().expect("items").iter();
+    items
+        .map(|user| json!([user["username"], user["active"], user["expires_at"], user["server_id"]]))
+        .collect()
+}
+
+/// Two fleets with the same servers.
+async fn fleets() -> (Stack, Stack) {
+    let (one, other) = (Stack::start().await, Stack::start().await);
+    for stack in [&one, &other] {
+        stack.enrol("node-1").await;
+        stack.enrol("node-2").await;
+    }
+    (one, other)
+}
+
+#[tokio::test]
+async fn what_is_exported_gives_the_same_users_in_another_fleet() {
+    let (old, new) = fleets().await;
+    let text = "username,active,expires_at,server_id\n\
+                alice,true,2999-01-01T00:00:00.5Z,node-1\n\
+                bob@example.org,false,,node-2\n\
+                carol,,,node-1\n";
+    assert_eq!(counts(&import(&old, text).await), [3, 0, 0, 0, 0]);
+
+    let exported = export(&old, "").await;
+
+    let lines: Vec<&str> = exported.split("\r\n").collect();
+    assert_eq!(
+        lines[0],
+        "username,active,expires_at,server_id,synced,created_at,checksum"
+    );
+    let alice = "alice,true,2999-01-01T00:00:00.500Z,node-1,false,";
+    assert!(lines.iter().any(|line| line.starts_with(alice)), "{exported}");
+    assert_eq!((lines.len(), lines[4]), (5, ""));
+    let answer = import(&new, &exported).await;
+    assert_eq!(counts(&answer), [3, 0, 0, 0, 0], "{answer}");
+    let (mut of_old, mut of_new) = (wanted(&old).await, wanted(&new).await);
+    of_old.sort_by_key(Value::to_string);
+    of_new.sort_by_key(Value::to_string);
+    assert_eq!(of_old, of_new);
+    assert_eq!(counts(&import(&old, &exported).await), [0, 0, 0, 3, 0]);
+
+    for (query, expected) in [
+        ("?active=false", 1),
+        ("?server_id=node-1", 2),
+        ("?username=al", 1),
+        ("?synced=true", 0),
+    ] {
+        let lines = export(&old, query).await.lines().count();
+        assert_eq!(lines, 1 + expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn more_users_than_a_page_are_exported_once_each() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.create_user("first").await;
+    run(
+        &stack.app.db,
+        "INSERT INTO users (key, username, port, protocol, server_id, created_by)
+         SELECT gen_random_uuid(), 'user-' || n, port, protocol, server_id, created_by FROM users, generate_series(1, 2000) n",
+    )
+    .await;
+    let exported = export(&stack, "").await;
+    let names: Vec<&str> = exported
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').next())
+        .collect();
+    let expected: Vec<String> = (1..=2000).map(|number| format!("user-{number}")).collect();
+    assert_eq!(names.len(), 2001);
+    assert_eq!(names[0], "first");
+    assert_eq!(names[1..], expected[..]);
+}
