@@ -8,7 +8,7 @@ use poem::middleware::Middleware as _;
 use poem::{Endpoint, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
 
-use crate::middleware::{Conventions, browsers};
+use crate::middleware::{Conventions, browsers, verbs::Verbs};
 use crate::spec::Spec;
 
 /// The whole application: the service at `/`, its description at `/openapi.json` and `/openapi.yaml`, Swagger UI (without any
@@ -23,7 +23,8 @@ where
 {
     let spec = Spec::of(&service);
     let conventions = adapt(Conventions::new(&spec));
-    conventions.transform(documents(&service, &spec).nest("/", service))
+    let routes = documents(&service, &spec).nest("/", service);
+    conventions.transform(Verbs::new(spec.document(), routes))
 }
 
 fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec) -> Route {

@@ -11,6 +11,7 @@ mod query;
 mod request_id;
 mod request_uri;
 mod schema;
+pub(crate) mod verbs;
 
 mod conventions;
 

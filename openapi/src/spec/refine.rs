@@ -7,6 +7,7 @@ use poem_openapi::types::ToJSON as _;
 use serde_json::{Map, Value, json};
 
 use super::lint::resolve;
+use crate::middleware::verbs;
 use crate::problem::{CONTENT_TYPE, Problem};
 
 /// Text that the middleware lets through.
@@ -17,7 +18,8 @@ const NO_NUL: &str = "^[^\\x00]*$";
 /// - a number of a request has the bounds of its format, which is a word that no reader of the description knows, and text without a rule of
 ///   its own holds no NUL;
 /// - an optional parameter has no example, because Swagger UI sends each example that it finds, and together such filters find nothing;
-/// - each refusal shows an example of its own status.
+/// - each refusal shows an example of its own status;
+/// - a path that ends with a verb of its own has a colon before it.
 pub(super) fn refine(mut document: Value) -> Value {
     for name in schemas_of_bodies(&document) {
         if let Some(schema) = document.pointer_mut(&name)
@@ -27,6 +29,12 @@ pub(super) fn refine(mut document: Value) -> Value {
             let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
             properties.into_iter().flat_map(Map::values_mut).for_each(bound);
         }
+    }
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        let renamed = std::mem::take(paths).into_iter();
+        *paths = renamed
+            .map(|(route, item)| (verbs::described(&route).unwrap_or(route), item))
+            .collect();
     }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for operation in paths

@@ -160,7 +160,7 @@ async fn the_trail_has_the_rows_of_the_single_operations() {
     let client = stack.client();
     client.post("/api/users").admin().body_json(&create).send().await;
     let items = json!([{ "action": "create", "username": "bob", "expires_at": "2999-01-01T00:00:00Z" }]);
-    let request = client.post("/api/users-batch").admin().header("x-request-id", "req-1");
+    let request = client.post("/api/users:batch").admin().header("x-request-id", "req-1");
     request.body_json(&json!({ "items": items })).send().await;
 
     let trail = get(&stack, "/api/audit?action=user_created").await;
@@ -231,7 +231,7 @@ async fn only_an_admin_key_does_this() {
     stack.add_key("node-key", Role::Node).await;
     let client = stack.client();
     let items = json!({ "items": [{ "action": "create", "username": "alice" }] });
-    let request = client.post("/api/users-batch").key("node-key").body_json(&items);
+    let request = client.post("/api/users:batch").key("node-key").body_json(&items);
     problem_of(request.send().await, StatusCode::FORBIDDEN).await;
     let request = client.post("/api/users.csv").key("node-key").content_type("text/csv");
     problem_of(request.body("username\nalice\n").send().await, StatusCode::FORBIDDEN).await;

@@ -12,7 +12,7 @@ use crate::stack::{Stack, WithKey as _, json_of};
 
 async fn send_batch(stack: &Stack, items: Value) -> TestResponse {
     let client = stack.client();
-    let request = client.post("/api/users-batch").admin();
+    let request = client.post("/api/users:batch").admin();
     request.body_json(&json!({ "items": items })).send().await
 }
 

@@ -1,4 +1,4 @@
-//! `POST /api/users-batch`.
+//! `POST /api/users:batch`.
 
 use poem_openapi::Object;
 use poem_openapi::types::{Example, MaybeUndefined};

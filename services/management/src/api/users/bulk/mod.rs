@@ -53,7 +53,7 @@ impl BulkApi {
     /// removed is 404. If the caller goes away, what has not begun is not done.
     ///
     /// There is no `wait`: so many users are not synced within the 60 seconds of a wait. Ask `GET /api/users?synced=false`.
-    #[oai(path = "/users-batch", method = "post", operation_id = "batch_users")]
+    #[oai(path = "/users--batch", method = "post", operation_id = "batch_users")]
     async fn batch(&self, admin: Admin, app: Data<&App>, body: Json<UserBatch>) -> Result<Json<BatchAnswer>, ApiError> {
         Ok(Json(batch::run_batch(app.0, &self.turns, &admin, body.0).await))
     }
@@ -65,7 +65,7 @@ impl BulkApi {
     /// RFC 3339 time, or `never`) and `server_id`. An empty cell is a value that is left out. The other columns of the export (`synced`,
     /// `created_at`, `checksum`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
-    /// Each line is done as an item of `POST /api/users-batch`, and may be sent again like it. The answer has the lines that failed, each
+    /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it. The answer has the lines that failed, each
     /// with its number; the header is on line 1.
     #[oai(path = "/users.csv", method = "post", operation_id = "import_users")]
     async fn import(&self, admin: Admin, app: Data<&App>, body: CsvBody) -> Result<Json<ImportAnswer>, ApiError> {
