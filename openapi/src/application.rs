@@ -21,9 +21,23 @@ where
     T: OpenApi + 'static,
     W: Webhook + 'static,
 {
+    application_with_pages(service, |documents| documents, adapt)
+}
+
+/// The same with pages for people, which are no operations: `pages` adds their routes. No key is asked for and no body is read there.
+pub fn application_with_pages<T, W>(
+    service: OpenApiService<T, W>,
+    pages: impl FnOnce(Route) -> Route,
+    adapt: impl FnOnce(Conventions) -> Conventions,
+) -> impl Endpoint<Output = Response> + 'static
+where
+    T: OpenApi + 'static,
+    W: Webhook + 'static,
+{
     let spec = Spec::of(&service);
     let conventions = adapt(Conventions::new(&spec));
-    conventions.transform(documents(&service, &spec).nest("/", service))
+    let routes = pages(documents(&service, &spec));
+    conventions.transform(routes.nest("/", service))
 }
 
 fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec) -> Route {
