@@ -20,3 +20,4 @@ pub mod certificate_authority;
 pub mod intent;
 pub mod join_token;
 pub mod node_revocation;
+pub mod profile_link;

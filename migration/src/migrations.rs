@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000046_turns"),
     sql!("m20261129_000047_late_since"),
     sql!("m20261129_000048_pools"),
+    sql!("m20261129_000049_profile_links"),
 ];
 
 /// A migration that runs one file of SQL.

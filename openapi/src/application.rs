@@ -21,9 +21,22 @@ where
     T: OpenApi + 'static,
     W: Webhook + 'static,
 {
+    application_with_pages(service, |documents| documents, adapt)
+}
+
+/// The same with pages for people, which are no operations: `pages` adds their routes. No key is asked for and no body is read there.
+pub fn application_with_pages<T, W>(
+    service: OpenApiService<T, W>,
+    pages: impl FnOnce(Route) -> Route,
+    adapt: impl FnOnce(Conventions) -> Conventions,
+) -> impl Endpoint<Output = Response> + 'static
+where
+    T: OpenApi + 'static,
+    W: Webhook + 'static,
+{
     let spec = Spec::of(&service);
     let conventions = adapt(Conventions::new(&spec));
-    let routes = documents(&service, &spec).nest("/", service);
+    let routes = pages(documents(&service, &spec)).nest("/", service);
     conventions.transform(Verbs::new(spec.document(), routes))
 }
 

@@ -19,7 +19,7 @@ pub mod spec;
 pub use clearable::Clearable;
 
 mod application;
-pub use application::application;
+pub use application::{application, application_with_pages};
 
 pub mod contract;
 

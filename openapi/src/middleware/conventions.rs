@@ -36,6 +36,8 @@ struct Rules {
     allowed: Allowed,
     document: Value,
     admission: Admission,
+    /// What is below this path is a secret.
+    secret_below: Option<&'static str>,
 }
 
 impl Conventions {
@@ -49,6 +51,7 @@ impl Conventions {
                 allowed,
                 document,
                 admission: Admission::new(DEFAULT_BODY_TIMEOUT),
+                secret_below: None,
             }),
         }
     }
@@ -72,6 +75,14 @@ impl Conventions {
     #[must_use]
     pub fn body_timeout(self, timeout: Duration) -> Self {
         self.with(|admission| admission.body_timeout = timeout)
+    }
+
+    /// No log says what follows this in a path, such as `/p/`: it is as good as a key.
+    #[must_use]
+    pub fn secret_below(self, prefix: &'static str) -> Self {
+        let mut rules = (*self.rules).clone();
+        rules.secret_below = Some(prefix);
+        Self { rules: Arc::new(rules) }
     }
 
     fn with(self, change: impl FnOnce(&mut Admission)) -> Self {
@@ -107,7 +118,10 @@ impl<E: Endpoint> Endpoint for Conventional<E> {
         let id = RequestId::of(request.headers());
         request.set_data(id.clone());
         request.set_data(RequestUri(request.uri().clone()));
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (method, path) = (
+            request.method().clone(),
+            shown(request.uri().path(), self.rules.secret_below),
+        );
         let span = debug_span!("request", request.id = %id, http.method = %method, http.path = path);
         let response = async {
             let mut response = self.answer(request).await;
@@ -192,10 +206,36 @@ impl<E: Endpoint> Conventional<E> {
     }
 }
 
+/// The path as logs may have it.
+fn shown(path: &str, secret_below: Option<&'static str>) -> String {
+    match secret_below {
+        Some(prefix) if path.starts_with(prefix) => format!("{prefix}..."),
+        Some(_) | None => path.to_owned(),
+    }
+}
+
 fn insert(response: &mut Response, name: HeaderName, value: HeaderValue) {
     response.headers_mut().entry(name).or_insert(value);
 }
 
 fn millis_since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_log_has_what_is_below_the_path_of_secrets() {
+        for (path, logged) in [
+            ("/p/token", "/p/..."),
+            ("/p/token/profile", "/p/..."),
+            ("/p/%74oken", "/p/..."),
+            ("/api/users", "/api/users"),
+        ] {
+            assert_eq!(shown(path, Some("/p/")), logged);
+            assert_eq!(shown(path, None), path);
+        }
+    }
 }

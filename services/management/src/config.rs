@@ -17,12 +17,14 @@ mod budget;
 mod callers;
 mod database;
 mod health;
+mod public_url;
 
 pub use audit::AuditConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 pub use health::HealthConfig;
+pub use public_url::{NoPublicUrl, PublicUrl};
 
 use bounds::{DAY, DURATION, HOUR, LONGEST, SECOND};
 
@@ -68,6 +70,12 @@ const SETTINGS: &[Setting] = &[
         "a comma list of addresses such as 192.0.2.7 and prefixes such as 10.0.0.0/8",
     )
     .list(),
+    Setting::new(
+        "public_url",
+        "PUBLIC_URL",
+        "Where users reach the pages of links to profiles",
+        "a URL such as https://vpn.example.com, without a query",
+    ),
     Setting::new(
         "shutdown_timeout",
         "SHUTDOWN_TIMEOUT",
@@ -143,6 +151,8 @@ pub struct Config {
     /// TRUSTED_PROXIES: nobody by default.
     #[serde(default)]
     pub trusted_proxies: TrustedProxies,
+    /// PUBLIC_URL: without it there are no links to profiles.
+    pub public_url: Option<PublicUrl>,
     /// Connections of the HTTP API.
     pub http: HttpConfig,
     /// How much callers of the HTTP API may ask at once.

@@ -78,6 +78,14 @@ impl Origin {
         self.address.map(Source::of)
     }
 
+    /// Somebody without a key.
+    pub(super) fn visitor(&self) -> Actor {
+        Actor {
+            request_id: Some(self.request_id.clone()).filter(|id| !id.is_empty()),
+            ..Actor::unknown(self.address)
+        }
+    }
+
     fn actor(self, operator: &Operator) -> Actor {
         Actor::key(
             &operator.name,

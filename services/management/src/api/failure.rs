@@ -20,6 +20,7 @@ use crate::{
     domain::pool::Swallowed,
     ops::{
         keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
+        links::{create::CreateLinkError, revoke::RevokeLinkError},
         nodes::{
             change::ChangeNodeError,
             deregister::DeregisterNodeError,
@@ -194,6 +195,32 @@ pub(super) fn of_fetch_profile(app: &App, error: FetchProfileError) -> ApiError 
         )),
         FetchProfileError::Compose(_) => ApiError::internal(error),
         FetchProfileError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_create_link(app: &App, error: CreateLinkError) -> ApiError {
+    match error {
+        CreateLinkError::NoPublicUrl => ApiError::conflicting_state(
+            "management does not know where users reach it, so a link would lead nowhere: set PUBLIC_URL",
+        ),
+        CreateLinkError::UnknownUser => unknown_user(),
+        CreateLinkError::Suspended => ApiError::conflicting_state(
+            "the user is suspended, and the profile would open nothing: resume the user with PATCH and `active: true` first",
+        ),
+        CreateLinkError::Expired { at } => ApiError::conflicting_state(format!(
+            "the access of the user ended at {}, and the profile would open nothing: set another `expires_at` first",
+            at.format("%Y-%m-%dT%H:%M:%SZ")
+        )),
+        CreateLinkError::NoProfile(error) => of_fetch_profile(app, error),
+        CreateLinkError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_revoke_link(app: &App, error: RevokeLinkError) -> ApiError {
+    match error {
+        RevokeLinkError::UnknownUser => unknown_user(),
+        RevokeLinkError::UnknownLink => ApiError::not_found("the user has no such link"),
+        RevokeLinkError::Database(error) => database(app, error),
     }
 }
 

@@ -17,7 +17,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use super::access::Admin;
 use super::failure;
-use super::scalars::{ServerIdText, TimeToLive, TokenIdText, TokenStateText};
+use super::scalars::{IdText, ServerIdText, TimeToLive, TokenStateText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::keys::list_join_tokens::{self, JoinTokenView};
@@ -150,7 +150,7 @@ impl JoinTokensApi {
         admin: Admin,
         app: Data<&App>,
         /// The id of the token, from the list or from the answer that showed the token.
-        id: Path<TokenIdText>,
+        id: Path<IdText>,
     ) -> Result<Revoked, ApiError> {
         let revoked = revoke_join_token::revoke_join_token(app.0, &admin, id.0.0).await;
         revoked

@@ -11,6 +11,7 @@ mod audit;
 mod endnodes;
 mod health;
 mod join_tokens;
+mod links;
 mod pools;
 mod sessions;
 mod users;
@@ -25,6 +26,7 @@ use vpnmanager_openapi::middleware::Conventions;
 use vpnmanager_openapi::spec::Spec;
 
 use crate::app::App;
+use crate::domain::link_token::PAGES;
 use crate::ops::keys::authenticate::Operator;
 use access::Keys;
 
@@ -37,6 +39,7 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
 type Apis = (
     users::UsersApi,
     users::BulkApi,
+    links::LinksApi,
     endnodes::EndnodesApi,
     pools::PoolsApi,
     sessions::SessionsApi,
@@ -51,16 +54,21 @@ pub fn spec() -> Spec {
     Spec::of(&service())
 }
 
-/// The whole HTTP service, including `/docs`. Requests that wait for a user end when `stopping` is cancelled.
+/// The whole HTTP service, including `/docs` and the pages of links to profiles. Requests that wait for a user end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
     let body_timeout = app.config.http.body_timeout;
     let adapt = move |conventions: Conventions| {
-        let conventions = conventions.keys_of::<Operator>().body_timeout(body_timeout);
-        let conventions = conventions.body_limit_of("batch_users", users::LARGEST_BATCH);
-        conventions.body_limit_of("import_users", users::LARGEST_IMPORT)
+        conventions
+            .keys_of::<Operator>()
+            .body_timeout(body_timeout)
+            .body_limit_of("batch_users", users::LARGEST_BATCH)
+            .body_limit_of("import_users", users::LARGEST_IMPORT)
+            .secret_below(PAGES)
     };
-    vpnmanager_openapi::application(service(), adapt)
+    let of_pages = app.clone();
+    let pages = move |documents| links::pages::add_to(documents, &of_pages);
+    vpnmanager_openapi::application_with_pages(service(), pages, adapt)
         .data(app)
         .data(keys)
         .data(users::Stopping(stopping))
@@ -71,6 +79,7 @@ fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         users::UsersApi,
         users::BulkApi::default(),
+        links::LinksApi,
         endnodes::EndnodesApi,
         pools::PoolsApi,
         sessions::SessionsApi,

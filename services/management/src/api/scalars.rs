@@ -114,32 +114,32 @@ impl FromStr for TokenStateText {
     }
 }
 
-/// The id of a join token.
+/// The id of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenIdText(pub(super) i64);
+pub(super) struct IdText(pub(super) i64);
 
 /// The highest id that every reader of JSON keeps as it is, 2^53 - 1. PostgreSQL counts from 1.
 const HIGHEST_ID: i64 = 9_007_199_254_740_991;
 
 scalar_impls! {
-    TokenIdText, "integer", "int64",
+    IdText, "integer", "int64",
     |schema| {
         schema.minimum = Some(1.0);
         schema.maximum = Some(9_007_199_254_740_991.0);
         schema.example = Some(Value::from(42));
     },
-    |text| TokenIdText::from_str(text),
+    |text| IdText::from_str(text),
     |value| Value::from(value.0)
 }
 
-impl FromStr for TokenIdText {
+impl FromStr for IdText {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse::<i64>() {
             // No sign, and no zeros before it.
             Ok(id) if (1..=HIGHEST_ID).contains(&id) && id.to_string() == text => Ok(Self(id)),
-            Ok(_) | Err(_) => Err("must be the id of a join token as the list of join tokens has it, such as 42"),
+            Ok(_) | Err(_) => Err("must be an id as the list has it, such as 42"),
         }
     }
 }
@@ -156,6 +156,7 @@ text_scalar! {
 }
 
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
+const SHORTEST_LINK: Duration = Duration::from_secs(60);
 const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 text_scalar! {
@@ -177,6 +178,44 @@ text_scalar! {
     }
 }
 
+text_scalar! {
+    /// How long a link to a profile is valid: a whole number of `s`, `m`, `h` or `days`.
+    pub(super) struct LinkTimeToLive {
+        format: "link-time-to-live",
+        pattern: concat!(
+            "^(?:(?:[6-9][0-9]|[1-9][0-9]{2,4}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)s",
+            "|(?:[1-9][0-9]{0,3}|100[0-7][0-9]|10080)m",
+            "|(?:[1-9][0-9]?|1[0-5][0-9]|16[0-8])h",
+            "|[1-7](?:d|day|days))$"
+        ),
+        length: 2..=7,
+        example: "1h",
+        check: |text| match humantime::parse_duration(text) {
+            Ok(ttl) if (SHORTEST_LINK..=LONGEST_TTL).contains(&ttl) => Ok(()),
+            Ok(_) | Err(_) => Err("must be a duration from 1m to 7days, such as 30m, 1h or 2days".to_owned()),
+        },
+    }
+}
+
+impl LinkTimeToLive {
+    /// The duration.
+    pub(super) fn duration(&self) -> Duration {
+        // Whatever keeps the pattern is a duration.
+        humantime::parse_duration(self.as_str()).unwrap_or_default()
+    }
+}
+
+text_scalar! {
+    /// A device of a user.
+    pub(super) struct DeviceText {
+        format: "device",
+        pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+        length: 1..=63,
+        example: "default",
+        check: |_text| Ok(()),
+    }
+}
+
 impl TimeToLive {
     /// The duration.
     pub(super) fn duration(&self) -> Duration {
@@ -190,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_of_a_token_is_written_in_one_way() {
+    fn an_id_is_written_in_one_way() {
         for (text, id) in [
             ("1", Some(1)),
             ("9007199254740991", Some(HIGHEST_ID)),
@@ -203,7 +242,7 @@ mod tests {
             ("1.0", None),
             ("", None),
         ] {
-            assert_eq!(text.parse::<TokenIdText>().ok().map(|id| id.0), id, "{text}");
+            assert_eq!(text.parse::<IdText>().ok().map(|id| id.0), id, "{text}");
         }
     }
 
@@ -213,6 +252,22 @@ mod tests {
             assert_eq!(state.as_str().parse(), Ok(TokenStateText(state)));
         }
         assert!("gone".parse::<TokenStateText>().is_err());
+    }
+
+    #[test]
+    fn a_link_lives_for_a_minute_to_a_week() {
+        for (text, seconds) in [
+            ("60s", Some(60)),
+            ("59s", None),
+            ("1m", Some(60)),
+            ("604800s", Some(604_800)),
+            ("7days", Some(604_800)),
+            ("8days", None),
+            ("1s", None),
+        ] {
+            let ttl = text.parse::<LinkTimeToLive>().ok().map(|ttl| ttl.duration().as_secs());
+            assert_eq!(ttl, seconds, "{text}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
         "callers.keyless_requests",
         "CALLERS_KEYLESS_REQUESTS",
-        "Registrations and questions about a standing without a key that one address may send in 10 s",
+        "Registrations, questions about a standing and requests for links, without a key, that one address may send in 10 s",
         COUNT,
     )
     .default("100"),

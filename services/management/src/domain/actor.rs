@@ -7,7 +7,7 @@ use vpnmanager_nats::ids::NodeId;
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `key:<name>`, `node:<id>`, `system`, `command` or `unknown`.
+    /// `key:<name>`, `link:<id>`, `node:<id>`, `system`, `command` or `unknown`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
@@ -40,6 +40,15 @@ impl Actor {
             name: "unknown".to_owned(),
             address,
             request_id: None,
+        }
+    }
+
+    /// The same caller, as the holder of the link to a profile with this id.
+    #[must_use]
+    pub fn holding_link(self, id: i64) -> Self {
+        Self {
+            name: format!("link:{id}"),
+            ..self
         }
     }
 

@@ -40,6 +40,12 @@ audit_actions! {
     UserReissued => "user_reissued",
     /// A user's profile, private key included, was handed out.
     UserProfileRead => "user_profile_read",
+    /// A link to the profile of a user was created.
+    ProfileLinkCreated => "profile_link_created",
+    /// A link handed out the profile of its user.
+    ProfileLinkUsed => "profile_link_used",
+    /// A link to the profile of a user was revoked.
+    ProfileLinkRevoked => "profile_link_revoked",
     /// Credentials of a user were revoked because others may have their keys.
     UserCredentialsRevoked => "user_credentials_revoked",
     /// A user was removed: its credentials are revoked, and its nodes will remove it.
@@ -56,7 +62,7 @@ audit_actions! {
     SessionEnded => "session_ended",
     /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
-    /// Somebody presented unknown keys or join tokens.
+    /// Somebody presented unknown keys, join tokens or links.
     AccessRefused => "access_refused",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",

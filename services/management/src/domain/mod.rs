@@ -13,6 +13,7 @@ pub mod drift;
 pub mod endpoint;
 pub mod enrolment;
 pub mod health;
+pub mod link_token;
 pub mod placement;
 pub mod pool;
 pub mod refusals;

@@ -1,4 +1,4 @@
-//! Who was refused because of an unknown key or join token, and how often.
+//! Who was refused because of an unknown key, join token or link, and how often.
 
 use std::collections::HashMap;
 

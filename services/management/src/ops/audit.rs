@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, join_token, pool, server, user};
+use vpnmanager_entities::{audit_log, join_token, pool, profile_link, server, user};
 use vpnmanager_nats::username::Username;
 
 use crate::domain::{actor::Actor, audit_action::AuditAction};
@@ -126,5 +126,14 @@ pub fn join_token_snapshot(token: &join_token::Model) -> Value {
         "id": token.id,
         "server_id": token.server_id,
         "expires_at": token.expires_at,
+    })
+}
+
+/// The state of a link to a profile, for `before` and `after`: neither the token nor its hash.
+pub fn profile_link_snapshot(link: &profile_link::Model) -> Value {
+    json!({
+        "id": link.id,
+        "expires_at": link.expires_at,
+        "uses_left": link.uses_left,
     })
 }

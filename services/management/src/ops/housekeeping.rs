@@ -30,7 +30,7 @@ struct OldRows {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn old_rows(keep_history: Duration) -> [OldRows; 4] {
+fn old_rows(keep_history: Duration) -> [OldRows; 5] {
     [
         OldRows {
             table: "health_history",
@@ -70,6 +70,15 @@ fn old_rows(keep_history: Duration) -> [OldRows; 4] {
                          SELECT id FROM intents WHERE created_at < now() - make_interval(secs => $1)
                          ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
                      DELETE FROM intents t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "profile_links",
+            // One that was used up or revoked is kept until its time would have been over, which is a week at most.
+            after: DAY * 30,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT id FROM profile_links WHERE expires_at < now() - make_interval(secs => $1)
+                         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM profile_links t USING old WHERE t.id = old.id",
         },
     ]
 }

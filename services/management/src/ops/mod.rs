@@ -13,6 +13,7 @@ pub mod publications;
 pub mod reports;
 
 pub mod keys;
+pub mod links;
 
 pub mod archive;
 pub mod audit;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
+use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
 /// The lines since it was started. A test and the tasks of its management run on one thread.
@@ -28,11 +29,17 @@ impl Write for Written {
 
 impl Logs {
     pub(crate) fn start() -> Self {
+        Self::start_at(Level::INFO)
+    }
+
+    /// The same with what is less important than usual.
+    pub(crate) fn start_at(level: Level) -> Self {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
+            .with_max_level(level)
             .with_writer(move || writer.clone())
             .finish();
         Self {
@@ -41,13 +48,16 @@ impl Logs {
         }
     }
 
+    /// All that was written.
+    pub(crate) fn text(&self) -> String {
+        let written = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&written).into_owned()
+    }
+
     /// The lines of that level with these words in the message.
     pub(crate) fn lines(&self, level: &str, words: &str) -> Vec<Value> {
-        let written = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = String::from_utf8_lossy(&written).into_owned();
-        let lines = lines
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let text = self.text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let fits =
             |line: &Value| line["level"] == level && line["message"].as_str().is_some_and(|said| said.contains(words));
         lines.filter(fits).collect()

@@ -32,6 +32,7 @@ mod enrolment;
 mod forwarded;
 mod outage;
 mod pooled;
+mod profile_links;
 mod standing;
 mod strangers;
 

@@ -12,9 +12,10 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 13] = [
+const SUBJECTS: [&str; 14] = [
     "access_",
     "user_",
+    "profile_",
     "node_",
     "pool_",
     "bus_",

@@ -154,7 +154,7 @@ impl UsersApi {
     ///
     /// For a user whose profile is lost. The home server creates another key, certificate and profile as soon as it is reachable; fetch
     /// the profile when the user is synced. Older profiles stay valid, so that nobody is locked out before the new one has arrived. With
-    /// `old_profiles: revoke` they are revoked at once and for ever, and their sessions end.
+    /// `old_profiles: revoke` they are revoked at once and for ever, their sessions end, and so do the links to the user's profile.
     #[oai(path = "/:username/reissue", method = "post", operation_id = "reissue_user_profile")]
     async fn reissue(
         &self,

@@ -27,7 +27,7 @@ enum OldProfiles {
     /// They stay valid.
     #[default]
     Keep,
-    /// They are revoked for ever, and their sessions end.
+    /// They are revoked for ever, their sessions end, and so do the links to the user's profile.
     Revoke,
 }
 

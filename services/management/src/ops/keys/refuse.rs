@@ -43,13 +43,13 @@ impl Gatekeeper {
         }
     }
 
-    /// Somebody presented a key or a join token that is not valid.
+    /// Somebody presented a key, a join token or a link to a profile that is not valid.
     pub fn refused(&self, from: Option<Source>) {
         self.refusals().count(from);
         if let Some(times) = REFUSED.admit() {
             warn!(
                 client.address = from.map(tracing::field::display),
-                times, "Access was refused: an unknown key or join token"
+                times, "Access was refused: an unknown key, join token or link"
             );
         }
     }
@@ -95,7 +95,7 @@ impl Gatekeeper {
 
 fn entries(report: &Report, recorder: &str) -> Vec<Entry> {
     let entry = |address: Option<IpAddr>, from: &str, times: u64| {
-        let details = format!("unknown keys or join tokens from {from} since the last such entry: {times}");
+        let details = format!("unknown keys, join tokens or links from {from} since the last such entry: {times}");
         Entry::new(&Actor::unknown(address), AuditAction::AccessRefused, recorder).details(details)
     };
     let named = report.named.iter().map(|(source, times)| match source {

@@ -126,17 +126,36 @@ impl FetchProfileError {
 
 /// Fetches the profile of a living user's newest credential. An answer of the node that is not taken is logged and audited.
 pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
-    let fetched = fetch(app, username).await;
+    let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
+    let user = found.ok_or(FetchProfileError::UnknownUser)?;
+    fetch_profile_of(app, &user).await
+}
+
+/// The same for a user that was read before.
+pub async fn fetch_profile_of(app: &App, user: &user::Model) -> Result<Profile, FetchProfileError> {
+    let fetched = fetch(app, user).await;
     if let Err(FetchProfileError::Unfit { server, source }) = &fetched {
         let reason = chain(source).to_string();
-        note_unfit_answer(app, server, username, &reason).await;
+        note_unfit_answer(app, server, &user.username, &reason).await;
     }
     fetched
 }
 
-async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
-    let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
-    let user = found.ok_or(FetchProfileError::UnknownUser)?;
+/// Whether there is a profile to fetch, as far as management knows without asking the home.
+///
+/// # Errors
+/// What [`fetch_profile_of`] would say of it.
+pub async fn check_issued(app: &App, user: &user::Model) -> Result<(), FetchProfileError> {
+    issued(app, user).await.map(drop)
+}
+
+/// The credential that a profile is of.
+struct Issued {
+    common_name: CommonName,
+    certificate: String,
+}
+
+async fn issued(app: &App, user: &user::Model) -> Result<Issued, FetchProfileError> {
     let server = user.server_id.clone();
     let credentials = credential::Entity::find_valid_of([user.id]).all(&app.db).await?;
     let homed = credentials
@@ -151,8 +170,13 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
     }
     let issued = homed
         .filter(|credential| credential.profile_checksum.is_some())
-        .and_then(|credential| Some((&credential.common_name, credential.certificate.as_deref()?)));
-    let Some((common_name, certificate)) = issued else {
+        .and_then(|credential| {
+            Some(Issued {
+                common_name: credential.common_name.clone(),
+                certificate: credential.certificate.clone()?,
+            })
+        });
+    let Some(issued) = issued else {
         let at_home = placement::Entity::find_of([user.id])
             .filter(placement::Column::ServerId.eq(server.clone()))
             .one(&app.db)
@@ -164,7 +188,15 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         }
         return Err(FetchProfileError::NotIssuedYet(server));
     };
+    Ok(issued)
+}
 
+async fn fetch(app: &App, user: &user::Model) -> Result<Profile, FetchProfileError> {
+    let Issued {
+        common_name,
+        certificate,
+    } = issued(app, user).await?;
+    let server = user.server_id.clone();
     let request = NodeRequest::Profile {
         user_key: user.key,
         common_name: common_name.clone(),
@@ -174,15 +206,15 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         .map_err(|error| FetchProfileError::of_asking(server.clone(), error))?;
     let sent = parts_of(&server, answer)?;
     let known = Known {
-        common_name,
-        certificate,
+        common_name: &common_name,
+        certificate: &certificate,
         server_key: app.pki.tls_crypt_v2_server_key(),
     };
     let checked = parts::check(&as_sent(&sent), &known)
         .map_err(|unfit| FetchProfileError::unfit(server.clone(), UnfitAnswer::Part(unfit)))?;
 
     let text = ProfileText::render(&ProfileParts {
-        remotes: &remotes_of(app, &user).await?,
+        remotes: &remotes_of(app, user).await?,
         server_name_prefix: app.pki.server_name_prefix(),
         ca: app.pki.ca_pem(),
         certificate: &checked.certificate,
@@ -190,7 +222,7 @@ async fn fetch(app: &App, username: &Username) -> Result<Profile, FetchProfileEr
         tls_crypt_v2: &checked.tls_crypt_v2,
     })?;
     Ok(Profile {
-        common_name: common_name.clone(),
+        common_name,
         server,
         checksum: text.checksum(),
         text,

@@ -21,14 +21,17 @@ pub async fn record_profile_read(
     username: &Username,
     profile: &Profile,
 ) -> Result<(), DbErr> {
-    let entry = || {
-        Entry::new(actor, AuditAction::UserProfileRead, &app.config.server_id)
-            .about(username)
-            .after(json!({
-                "common_name": profile.common_name,
-                "checksum": profile.checksum,
-                "server_id": profile.server,
-            }))
-    };
+    let entry = || profile_read(app, actor, username, profile);
     transact(&app.db, |tx| async move { audit::record_one(&tx, entry()).await }).await
+}
+
+/// The entry that says so.
+pub(crate) fn profile_read(app: &App, actor: &Actor, username: &Username, profile: &Profile) -> Entry {
+    Entry::new(actor, AuditAction::UserProfileRead, &app.config.server_id)
+        .about(username)
+        .after(json!({
+            "common_name": profile.common_name,
+            "checksum": profile.checksum,
+            "server_id": profile.server,
+        }))
 }

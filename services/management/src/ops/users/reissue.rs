@@ -13,6 +13,7 @@ use crate::{
             give::{NewCredential, give_credentials},
             revoke::revoke_credentials,
         },
+        links::revoke::end_links,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
@@ -48,6 +49,8 @@ pub async fn reissue_profile(
             ),
             OldProfiles::Revoke => {
                 let revoked = revoke_credentials(&tx, user.id).await?;
+                // Whoever has one may be whom the profile is revoked for: he would get the new one.
+                end_links(&tx, app, actor, (&user, None)).await?;
                 let fate = format!("{revoked} older ones were revoked (old_profiles: revoke)");
                 (fate, Urgency::EndsAccess)
             }

@@ -22,19 +22,24 @@ use vpnmanager_nats::{
 use crate::bus_node::{answer_requests, connect_as};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
-pub(super) const SOON: Duration = Duration::from_secs(10);
-pub(super) const HOME: &str = "node-1";
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const HOME: &str = "node-1";
 
 /// A home node that answers each request with what a test gave it.
-pub(super) struct Home {
-    pub(super) stack: Stack,
+pub(crate) struct Home {
+    pub(crate) stack: Stack,
     says: Arc<Mutex<Bytes>>,
 }
 
 impl Home {
     /// Enrols the node and lets it answer.
-    pub(super) async fn start() -> Self {
-        let stack = Stack::start().await;
+    pub(crate) async fn start() -> Self {
+        Box::pin(Self::start_with(&[])).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let stack = Box::pin(Stack::start_with(settings)).await;
         let bus = connect_as(&stack, HOME).await;
         let home = Self {
             stack,
@@ -47,6 +52,10 @@ impl Home {
     async fn listen(&self, bus: Bus) {
         let says = Arc::clone(&self.says);
         answer_requests(&self.stack, HOME, bus, move |request| {
+            // What ends access is asked directly.
+            if matches!(request, NodeRequest::Apply { .. }) {
+                return Envelope::new(NodeAnswer::Done).encode();
+            }
             assert!(
                 matches!(request, NodeRequest::Profile { .. } | NodeRequest::Sync),
                 "{request:?}"
@@ -56,16 +65,16 @@ impl Home {
         .await;
     }
 
-    pub(super) fn answers(&self, answer: NodeAnswer) {
+    pub(crate) fn answers(&self, answer: NodeAnswer) {
         self.says_bytes(Envelope::new(answer).encode());
     }
 
-    pub(super) fn says_bytes(&self, payload: Bytes) {
+    pub(crate) fn says_bytes(&self, payload: Bytes) {
         *self.says.lock().expect("unpoisoned") = payload;
     }
 
     /// Creates a user whose certificate is signed and whose home has acked a profile, and gives what that home holds.
-    pub(super) async fn issued(&self, username: &str) -> ProfileParts {
+    pub(crate) async fn issued(&self, username: &str) -> ProfileParts {
         self.stack.create_user(username).await;
         let credential = credential::Entity::find()
             .filter(credential::Column::CommonName.starts_with(format!("{username}.")))
@@ -83,7 +92,7 @@ impl Home {
         parts
     }
 
-    pub(super) async fn certify(&self, common_name: CommonName) -> ProfileParts {
+    pub(crate) async fn certify(&self, common_name: CommonName) -> ProfileParts {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
         let request = rcgen::CertificateParams::default()
             .serialize_request(&key)
@@ -108,20 +117,20 @@ impl Home {
         }
     }
 
-    pub(super) async fn profile_of(&self, username: &str) -> TestResponse {
+    pub(crate) async fn profile_of(&self, username: &str) -> TestResponse {
         let path = format!("/api/users/{username}/profile");
         self.stack.client().get(&path).admin().send().await
     }
 
     /// The text of a profile that is handed out.
-    pub(super) async fn handed_out(&self, username: &str) -> String {
+    pub(crate) async fn handed_out(&self, username: &str) -> String {
         let response = self.profile_of(username).await;
         response.assert_status_is_ok();
         response.0.into_body().into_string().await.expect("a text")
     }
 
     /// Checks that what the home says is not handed out, and gives the reason.
-    pub(super) async fn refused(&self, username: &str) -> String {
+    pub(crate) async fn refused(&self, username: &str) -> String {
         let (problem, _) = problem_of(self.profile_of(username).await, StatusCode::BAD_GATEWAY).await;
         let detail = problem["detail"].as_str().expect("a detail").to_owned();
         assert!(detail.contains(HOME), "{detail}");

@@ -1,6 +1,6 @@
 //! The profile of a user over HTTP, with homes that are honest, hostile or old.
 
-mod home;
+pub(crate) mod home;
 
 use poem::http::StatusCode;
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};

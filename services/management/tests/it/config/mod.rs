@@ -92,6 +92,8 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("TRUSTED_PROXIES", "proxy.example.org", "trusted_proxies"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 10.1.2.3/16", "trusted_proxies"),
         ("TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"),
+        ("PUBLIC_URL", "vpn.example.com", "public_url"),
+        ("PUBLIC_URL", "https://vpn.example.com/?a=b", "public_url"),
         ("DATABASE_URL", "mysql://x", "database.url"),
         ("DB_PORT", "none", "database.port"),
         ("DB_PASSWORD", "change-me", "database.password"),

@@ -22,7 +22,10 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
          INSERT INTO intents SELECT gen_random_uuid(), 'node-1', '{}', now() - i * interval '1 day' FROM generate_series(1, 200) i;
          INSERT INTO audit_room (server_id, action, room, refilled_at, left_out)
              SELECT 'node-1', 'action-' || i, 1, now() - interval '2 days', i % 2 FROM generate_series(1, 10) i;
-         INSERT INTO audit_room (server_id, action, room, refilled_at) VALUES ('node-1', 'young', 1, now())",
+         INSERT INTO audit_room (server_id, action, room, refilled_at) VALUES ('node-1', 'young', 1, now());
+         INSERT INTO users (id, key, username, server_id, created_by) VALUES (1, gen_random_uuid(), 'alice', 'node-1', 'key:admin');
+         INSERT INTO profile_links (hash, user_id, created_by, expires_at, uses_left)
+             SELECT convert_to(i::text, 'UTF8'), 1, 'key:admin', now() - i * interval '1 day', i % 2 FROM generate_series(1, 100) i",
     )
     .await;
 
@@ -40,6 +43,7 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
     );
     assert_eq!(left("recorded_events").await, 29);
     assert_eq!(left("intents").await, 6, "a week");
+    assert_eq!(left("profile_links").await, 29, "a month after their end");
     let rooms = text(&db, "SELECT string_agg(action, ' ' ORDER BY action) FROM audit_room").await;
     assert_eq!(
         rooms, "action-1 action-3 action-5 action-7 action-9 young",
@@ -52,6 +56,8 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
     let db = connect_fresh().await;
     let node = "INSERT INTO servers (name, host, public_host, bus_public_key) VALUES ('node-1', 'h', 'h', 'U')";
     run(&db, node).await;
+    let user = "INSERT INTO users (id, key, username, server_id, created_by) VALUES (1, gen_random_uuid(), 'alice', 'node-1', 'x')";
+    run(&db, user).await;
     for (table, columns, row) in [
         (
             "health_history",
@@ -68,6 +74,11 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
             "audit_room",
             "server_id, action, room, refilled_at",
             "'node-1', old::text, 1, old",
+        ),
+        (
+            "profile_links",
+            "hash, user_id, created_by, expires_at, uses_left",
+            "convert_to(old::text, 'UTF8'), 1, 'x', old, 1",
         ),
     ] {
         let insert = format!(

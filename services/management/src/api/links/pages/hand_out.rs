@@ -1,0 +1,28 @@
+//! The profile, as a file.
+
+use poem::Response;
+use poem::http::{HeaderValue, StatusCode, header};
+
+use super::frame::answer;
+use crate::ops::links::take::HandedOut;
+
+const PROFILE: &str = "application/x-openvpn-profile";
+
+/// The file.
+pub(super) fn hand_out(handed_out: &HandedOut) -> Response {
+    // A username has no character that would need quoting.
+    let disposition = format!("attachment; filename=\"{}.ovpn\"", handed_out.username);
+    answer(StatusCode::OK)
+        .header(header::CONTENT_TYPE, PROFILE)
+        .header(header::CONTENT_DISPOSITION, disposition)
+        .body(handed_out.profile.text.expose().to_owned())
+}
+
+/// What is said of the file to somebody who only looks, in place of this page about the link.
+pub(super) fn announced(mut page: Response) -> Response {
+    if page.status().is_success() {
+        page.headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROFILE));
+    }
+    page
+}

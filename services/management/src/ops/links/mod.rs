@@ -1,0 +1,10 @@
+//! Links that hand out the profile of a user to whoever has one.
+
+pub mod create;
+pub mod list;
+pub mod revoke;
+
+pub mod look;
+pub mod take;
+
+mod state;
