@@ -1,6 +1,6 @@
 //! The tunnel of a managed server, now and as it changes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
@@ -12,13 +12,16 @@ use super::{
 /// The tunnel of a managed server. OpenVPN may still run with an older configuration than the one wanted.
 #[derive(Debug, Clone)]
 pub struct ManagedTunnel {
-    wanted: Tunnel,
+    wanted: Arc<Tunnel>,
     process: watch::Receiver<ProcessStatus>,
 }
 
 impl ManagedTunnel {
     pub(crate) fn new(wanted: Tunnel, process: watch::Receiver<ProcessStatus>) -> Self {
-        Self { wanted, process }
+        Self {
+            wanted: Arc::new(wanted),
+            process,
+        }
     }
 
     /// As the next start makes it.
@@ -30,7 +33,7 @@ impl ManagedTunnel {
     pub fn current(&mut self) -> Option<Tunnel> {
         let running = self.process.borrow_and_update().running_tunnel();
         match running {
-            RunningTunnel::AsWanted => Some(self.wanted.clone()),
+            RunningTunnel::AsWanted => Some((*self.wanted).clone()),
             RunningTunnel::Other(tunnel) => Some(tunnel),
             RunningTunnel::Unknown => None,
         }

@@ -1,7 +1,7 @@
 //! Lists the links to the profile of a user that are open.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
 use vpnmanager_entities::user;
 use vpnmanager_nats::username::Username;
 

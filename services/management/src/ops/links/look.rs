@@ -1,7 +1,7 @@
 //! Looks at a link. That uses up nothing: programs that scan mail and preview messages look too.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{DbErr, FromQueryResult, Statement};
 use vpnmanager_entities::profile_link::LinkState;
 use vpnmanager_nats::username::Username;
 

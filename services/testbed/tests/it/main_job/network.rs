@@ -29,9 +29,9 @@ async fn set_network(site: &Site, network: &Value) {
     let wanted = changed.body["revision"].clone();
     wait::until_ok(SOON, "every node to apply the network", async || {
         let nodes = api.get("/api/endnodes").await.map_err(|error| error.to_string())?;
-        let is_applied = |node: &Value| match network {
-            Value::Null => node["network"].is_null(),
-            _ => node["network"]["applied_revision"] == wanted,
+        let is_applied = |node: &Value| match network.is_null() {
+            true => node["network"].is_null(),
+            false => node["network"]["applied_revision"] == wanted,
         };
         match nodes.items().iter().all(is_applied) {
             true => Ok(()),
