@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
-use super::{Part, State};
+use super::{
+    Part, State,
+    service_state::{IPERF_PORT, SERVICE_NAME},
+};
 
 impl State {
     /// `NAME='value'` lines. A part that does not run has an empty pid.
@@ -73,6 +76,23 @@ impl State {
             Some(namespace) => format!("http://{}:{port}", namespace.address),
             None => format!("http://127.0.0.1:{port}"),
         }
+    }
+
+    /// What the environment file says of it.
+    fn service_lines(&self) -> Vec<(&'static str, String)> {
+        let Some(service) = &self.service else {
+            return Vec::new();
+        };
+        vec![
+            ("SERVICE_HOST", service.address.to_string()),
+            ("SERVICE_HOST6", service.address6.to_string()),
+            ("SERVICE_NAME", SERVICE_NAME.to_owned()),
+            ("SERVICE_URL", service.url()),
+            ("SERVICE_IPERF", IPERF_PORT.to_string()),
+            ("SERVICE_NETWORK", service.networks[0].clone()),
+            ("SERVICE_NETWORK6", service.networks[1].clone()),
+            ("SERVICE_NETNS", service.namespace.name.clone()),
+        ]
     }
 
     fn pid(&self, part: Part) -> String {

@@ -27,6 +27,7 @@ mod options;
 mod part;
 mod records;
 mod service;
+mod service_state;
 mod spec;
 mod state;
 
@@ -36,5 +37,5 @@ pub use error::StackError;
 pub use node::Node;
 pub use options::{BusPorts, Lifetime, NodeMode, StackOptions, Step};
 pub use part::Part;
-pub use service::{SERVICE_NAME, ServiceState};
+pub use service_state::{SERVICE_NAME, ServiceState};
 pub use state::{ReplicaState, State};

@@ -1,77 +1,18 @@
 //! The service host behind the nodes: what a VPN is for. It has a name, a web page and iperf3, and clients reach it through a tunnel only.
 
-use std::{fs, net::IpAddr, time::Duration};
+use std::{fs, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Stack, StackError, State};
+use super::{
+    ServiceState, Stack, StackError,
+    service_state::{IPERF_PORT, PAGE, SERVICE_NAME},
+};
 use crate::{
     binaries,
-    net::Namespace,
     process::{Process, Spec},
     wait,
 };
 
-/// Its name, which its resolver knows.
-pub const SERVICE_NAME: &str = "service.internal.example";
-/// What its web page says.
-const PAGE: &str = "hello from behind the node\n";
-const IPERF_PORT: u16 = 5201;
 const START: Duration = Duration::from_secs(20);
-
-/// The service host as written to the state file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ServiceState {
-    /// Its namespace.
-    pub namespace: Namespace,
-    /// Its address, also that of the resolver.
-    pub address: IpAddr,
-    /// The same of IPv6.
-    pub address6: IpAddr,
-    /// The networks that it is on.
-    pub networks: [String; 2],
-}
-
-impl ServiceState {
-    /// Its web page, by its name.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{SERVICE_NAME}/")
-    }
-
-    /// Its web page, by an address.
-    #[must_use]
-    pub fn url_at(address: IpAddr) -> String {
-        match address {
-            IpAddr::V4(v4) => format!("http://{v4}/"),
-            IpAddr::V6(v6) => format!("http://[{v6}]/"),
-        }
-    }
-
-    /// Whether a client's namespace gets the web page at this URL.
-    pub async fn is_reached_from(&self, client: &Namespace, url: &str) -> bool {
-        client.fetch(url).await.is_ok_and(|page| page == PAGE)
-    }
-}
-
-impl State {
-    /// What the environment file says of it.
-    pub(super) fn service_lines(&self) -> Vec<(&'static str, String)> {
-        let Some(service) = &self.service else {
-            return Vec::new();
-        };
-        vec![
-            ("SERVICE_HOST", service.address.to_string()),
-            ("SERVICE_HOST6", service.address6.to_string()),
-            ("SERVICE_NAME", SERVICE_NAME.to_owned()),
-            ("SERVICE_URL", service.url()),
-            ("SERVICE_IPERF", IPERF_PORT.to_string()),
-            ("SERVICE_NETWORK", service.networks[0].clone()),
-            ("SERVICE_NETWORK6", service.networks[1].clone()),
-            ("SERVICE_NETNS", service.namespace.name.clone()),
-        ]
-    }
-}
 
 impl Stack {
     /// Builds the service host and starts what it serves; gives a line for people.

@@ -1,0 +1,48 @@
+//! The service host as another process needs to know it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::Namespace;
+
+/// Its name, which its resolver knows.
+pub const SERVICE_NAME: &str = "service.internal.example";
+/// What its web page says.
+pub(super) const PAGE: &str = "hello from behind the node\n";
+pub(super) const IPERF_PORT: u16 = 5201;
+
+/// The service host as written to the state file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its address, also that of the resolver.
+    pub address: IpAddr,
+    /// The same of IPv6.
+    pub address6: IpAddr,
+    /// The networks that it is on.
+    pub networks: [String; 2],
+}
+
+impl ServiceState {
+    /// Its web page, by its name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{SERVICE_NAME}/")
+    }
+
+    /// Its web page, by an address.
+    #[must_use]
+    pub fn url_at(address: IpAddr) -> String {
+        match address {
+            IpAddr::V4(v4) => format!("http://{v4}/"),
+            IpAddr::V6(v6) => format!("http://[{v6}]/"),
+        }
+    }
+
+    /// Whether a client's namespace gets the web page at this URL.
+    pub async fn is_reached_from(&self, client: &Namespace, url: &str) -> bool {
+        client.fetch(url).await.is_ok_and(|page| page == PAGE)
+    }
+}
