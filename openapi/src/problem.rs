@@ -204,6 +204,12 @@ impl ApiError {
         Self::BadRequest(body_of(Problem::of_fields(StatusCode::BAD_REQUEST, errors)))
     }
 
+    /// 409: several fields have the right form and contradict each other, or what is there.
+    #[must_use]
+    pub fn conflicting_fields(errors: Vec<FieldError>) -> Self {
+        Self::Conflict(body_of(Problem::of_fields(StatusCode::CONFLICT, errors)))
+    }
+
     /// 400: the request as a whole is wrong.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {

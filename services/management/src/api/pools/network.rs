@@ -1,49 +1,77 @@
 //! The network of a pool in the API: the body of requests, with a refusal that names each wrong entry, and that of answers.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, net::IpAddr, str::FromStr};
 
 use poem_openapi::{Enum, Object};
-use vpnmanager_nats::network::{MaxSegment, Nat, Network};
+use serde_json::Value;
+use vpnmanager_nats::{
+    commands::Host,
+    network::{InvalidPrefix, MaxSegment, Nat, Network, Prefix},
+};
 use vpnmanager_openapi::problem::{ApiError, FieldError};
-use vpnmanager_openapi::text_scalar;
+use vpnmanager_openapi::scalar_impls;
 
 use crate::domain::pool::SoundNetwork;
 
 /// The most faults that are told of one network.
 const MOST_FAULTS: usize = 20;
 
-// Which entry of a list is wrong is told by `into_network`, which knows its place: a type that refuses its text knows nothing of where it stands.
-text_scalar! {
+/// An entry of a list, described by its form. Nothing is refused where it is read: `into_network` knows its place.
+macro_rules! entry {
+    ($(#[$docs:meta])* $name:ident, $format:literal, $pattern:expr, $most:literal, $example:literal) => {
+        $(#[$docs])*
+        #[derive(Debug, Clone)]
+        struct $name(String);
+
+        scalar_impls! {
+            $name, "string", $format,
+            |schema| {
+                schema.pattern = Some($pattern.to_owned());
+                schema.min_length = Some(1);
+                schema.max_length = Some($most);
+                schema.example = Some(Value::from($example));
+            },
+            |text| Ok::<_, String>($name(text.to_owned())),
+            |value| Value::from(value.0.as_str())
+        }
+    };
+}
+
+/// The text forms of addresses: RFC 3986's `dec-octet`, and RFC 4291, section 2.2, without an IPv4 address at its end.
+macro_rules! ipv4 {
+    () => {
+        r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}"
+    };
+}
+macro_rules! ipv6 {
+    () => {
+        concat!(
+            r"(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}",
+            r"|(?:[0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:",
+            r"|(?:[0-9A-Fa-f]{1,4}:){1,5}(?::[0-9A-Fa-f]{1,4}){1,2}|(?:[0-9A-Fa-f]{1,4}:){1,4}(?::[0-9A-Fa-f]{1,4}){1,3}",
+            r"|(?:[0-9A-Fa-f]{1,4}:){1,3}(?::[0-9A-Fa-f]{1,4}){1,4}|(?:[0-9A-Fa-f]{1,4}:){1,2}(?::[0-9A-Fa-f]{1,4}){1,5}",
+            r"|[0-9A-Fa-f]{1,4}:(?::[0-9A-Fa-f]{1,4}){1,6}|:(?:(?::[0-9A-Fa-f]{1,4}){1,7}|:))"
+        )
+    };
+}
+
+entry! {
     /// A network prefix.
-    struct PrefixText {
-        format: "network-prefix",
-        pattern: "^[^\\x00]*$",
-        length: 1..=64,
-        example: "10.20.0.0/16",
-        check: |_text| Ok(()),
-    }
+    PrefixText, "network-prefix",
+    concat!("^(?:", ipv4!(), "/(?:[12]?[0-9]|3[0-2])|", ipv6!(), "/(?:[1-9]?[0-9]|1[01][0-9]|12[0-8]))$"),
+    64, "10.20.0.0/16"
 }
 
-text_scalar! {
+entry! {
     /// The address of a DNS server.
-    struct DnsServerText {
-        format: "dns-server",
-        pattern: "^[^\\x00]*$",
-        length: 1..=64,
-        example: "10.20.0.53",
-        check: |_text| Ok(()),
-    }
+    DnsServerText, "dns-server", concat!("^(?:", ipv4!(), "|", ipv6!(), ")$"), 64, "10.20.0.53"
 }
 
-text_scalar! {
-    /// A DNS domain.
-    struct DomainText {
-        format: "dns-domain",
-        pattern: "^[^\\x00]*$",
-        length: 1..=253,
-        example: "corp.example",
-        check: |_text| Ok(()),
-    }
+entry! {
+    /// A DNS domain (RFC 1123, section 2.1).
+    DomainText, "dns-domain",
+    r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
+    253, "corp.example"
 }
 
 /// What users of a pool reach through the tunnel. What is left out has its default.
@@ -107,45 +135,34 @@ enum NatKind {
 }
 
 impl NetworkBody {
-    /// The network, or what is wrong with which entry.
+    /// The network, or what is wrong with which entry: 400 where some have not the form of the description, otherwise 409.
     pub(super) fn into_network(self) -> Result<SoundNetwork, ApiError> {
-        let mut wrong = Vec::new();
+        let mut wrong = Wrong::default();
+        let routes = self.routes.iter().map(|text| text.0.as_str());
+        let servers = self.dns_servers.iter().map(|text| text.0.as_str());
+        let domains = self.search_domains.iter().map(|text| text.0.as_str());
         let network = Network {
-            routes: parsed("routes", self.routes.iter().map(PrefixText::as_str), &mut wrong),
+            routes: wrong.parsed("routes", routes, |text| {
+                matches!(text.parse::<Prefix>(), Err(InvalidPrefix::Malformed(_)))
+            }),
             redirect_gateway: self.redirect_gateway,
-            dns_servers: parsed(
-                "dns_servers",
-                self.dns_servers.iter().map(DnsServerText::as_str),
-                &mut wrong,
-            ),
-            search_domains: parsed(
-                "search_domains",
-                self.search_domains.iter().map(DomainText::as_str),
-                &mut wrong,
-            ),
+            dns_servers: wrong.parsed("dns_servers", servers, |text| text.parse::<IpAddr>().is_err()),
+            search_domains: wrong.parsed("search_domains", domains, |text| text.parse::<Host>().is_err()),
             nat: match self.nat {
                 NatKind::Masquerade => Nat::Masquerade,
                 NatKind::None => Nat::None,
             },
             client_to_client: self.client_to_client,
-            max_segment: match self.max_segment.map(MaxSegment::try_from).transpose() {
-                Ok(segment) => segment,
-                Err(error) => {
-                    wrong.push(fault("network.max_segment".to_owned(), error));
-                    None
-                }
-            },
+            // Its bounds were checked where it was read.
+            max_segment: self.max_segment.and_then(|bytes| MaxSegment::try_from(bytes).ok()),
         };
-        if !wrong.is_empty() {
-            return Err(refusal(wrong));
+        if let Some(refusal) = wrong.refusal() {
+            return Err(refusal);
         }
         SoundNetwork::new(network).map_err(|found| {
             let faults = found.into_iter();
-            refusal(
-                faults
-                    .map(|found| fault(place(found.list, found.entry), found.reason))
-                    .collect(),
-            )
+            let faults = faults.map(|found| fault(place(found.list, found.entry), found.reason));
+            ApiError::conflicting_fields(faults.take(MOST_FAULTS).collect())
         })
     }
 
@@ -153,12 +170,11 @@ impl NetworkBody {
     pub(super) fn example() -> Self {
         Self {
             routes: ["10.20.0.0/16", "2001:db8:20::/48"]
-                .iter()
-                .filter_map(|text| text.parse::<PrefixText>().ok())
-                .collect(),
+                .map(|text| PrefixText(text.to_owned()))
+                .into(),
             redirect_gateway: false,
-            dns_servers: "10.20.0.53".parse::<DnsServerText>().into_iter().collect(),
-            search_domains: "corp.example".parse::<DomainText>().into_iter().collect(),
+            dns_servers: vec![DnsServerText("10.20.0.53".to_owned())],
+            search_domains: vec![DomainText("corp.example".to_owned())],
             nat: NatKind::Masquerade,
             client_to_client: false,
             max_segment: None,
@@ -188,20 +204,43 @@ fn place(list: &str, entry: usize) -> String {
     format!("network.{list}.{entry}")
 }
 
-/// The entries of a list; what is wrong with the others is added to `wrong`.
-fn parsed<'a, T: FromStr<Err: Display>>(
-    list: &str,
-    texts: impl Iterator<Item = &'a str>,
-    wrong: &mut Vec<FieldError>,
-) -> Vec<T> {
-    let mut entries = Vec::new();
-    for (entry, text) in texts.enumerate() {
-        match text.parse::<T>() {
-            Ok(parsed) => entries.push(parsed),
-            Err(error) => wrong.push(fault(place(list, entry), error)),
+/// What is wrong with entries of lists.
+#[derive(Default)]
+struct Wrong {
+    faults: Vec<FieldError>,
+    /// Some have not the form of the description.
+    has_malformed: bool,
+}
+
+impl Wrong {
+    /// The entries of a list; what is wrong with the others is noted.
+    fn parsed<'a, T: FromStr<Err: Display>>(
+        &mut self,
+        list: &str,
+        texts: impl Iterator<Item = &'a str>,
+        is_malformed: impl Fn(&str) -> bool,
+    ) -> Vec<T> {
+        let mut entries = Vec::new();
+        for (entry, text) in texts.enumerate() {
+            match text.parse::<T>() {
+                Ok(parsed) => entries.push(parsed),
+                Err(error) => {
+                    self.faults.push(fault(place(list, entry), error));
+                    self.has_malformed |= is_malformed(text);
+                }
+            }
+        }
+        entries
+    }
+
+    fn refusal(mut self) -> Option<ApiError> {
+        self.faults.truncate(MOST_FAULTS);
+        match (self.faults.is_empty(), self.has_malformed) {
+            (true, _) => None,
+            (false, true) => Some(ApiError::invalid_fields(self.faults)),
+            (false, false) => Some(ApiError::conflicting_fields(self.faults)),
         }
     }
-    entries
 }
 
 fn fault(field: String, detail: impl Display) -> FieldError {
@@ -209,9 +248,4 @@ fn fault(field: String, detail: impl Display) -> FieldError {
         field,
         detail: detail.to_string(),
     }
-}
-
-fn refusal(mut faults: Vec<FieldError>) -> ApiError {
-    faults.truncate(MOST_FAULTS);
-    ApiError::invalid_fields(faults)
 }

@@ -10,6 +10,16 @@ use crate::{
     stack::{Stack, WithKey as _, json_of, problem_of, registration},
 };
 
+/// What is said of entries that have the form of one.
+const HAS_FORM: [&str; 6] = [
+    "has bits beyond its length: 192.0.2.0/24 is",
+    "write it as IPv4",
+    "set redirect_gateway",
+    "loopback",
+    "clients can reach",
+    "not an address",
+];
+
 #[tokio::test]
 async fn each_bad_entry_of_a_network_is_named() {
     let stack = Stack::start().await;
@@ -53,7 +63,7 @@ async fn each_bad_entry_of_a_network_is_named() {
         (
             json!({ "search_domains": ["10.0.0.1"] }),
             "search_domains.0",
-            "a DNS name",
+            "not an address",
         ),
         (
             json!({ "search_domains": ["corp.example", "CORP.example"] }),
@@ -76,7 +86,14 @@ async fn each_bad_entry_of_a_network_is_named() {
             change(&stack, "default", &json!({ "network": network })).await,
         ];
         for answer in answers {
-            let (problem, fields) = problem_of(answer, StatusCode::BAD_REQUEST).await;
+            // What has the form of the description is a conflict.
+            let has_form = detail.contains("overlaps") || detail.contains("twice") || HAS_FORM.contains(&detail);
+            let status = if has_form {
+                StatusCode::CONFLICT
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            let (problem, fields) = problem_of(answer, status).await;
             assert_eq!(fields, [format!("network.{field}")], "{network}: {problem}");
             let said = problem["errors"][0]["detail"].as_str().expect("a detail");
             assert!(said.contains(detail), "{network}: {said}");
@@ -93,7 +110,7 @@ async fn all_wrong_entries_are_told_at_once() {
     let stack = Stack::start().await;
     let network = json!({ "routes": ["10.0.0.1/8", "fd00::/8", "::/0"], "dns_servers": ["::1"] });
     let answer = change(&stack, "default", &json!({ "network": network })).await;
-    let (_, fields) = problem_of(answer, StatusCode::BAD_REQUEST).await;
+    let (_, fields) = problem_of(answer, StatusCode::CONFLICT).await;
     assert_eq!(
         fields,
         ["network.routes.0", "network.routes.2", "network.dns_servers.0"]

@@ -177,7 +177,8 @@ async fn rules_of_others_stay_and_ours_come_back_and_go() {
     };
     let service = site.stack.service().unwrap();
     let node = site.stack.node(1).unwrap().namespace().unwrap();
-    let others = "table inet theirs { chain forward { type filter hook forward priority 10; counter accept; } }";
+    let others =
+        "table inet theirs {\n chain forward {\n type filter hook forward priority 10;\n counter accept\n }\n}\n";
     let file = site.stack.state().dir.join("theirs.nft");
     std::fs::write(&file, others).unwrap();
     node.run(&format!("nft -f {}", file.display())).await.unwrap();
