@@ -1,7 +1,6 @@
 //! What of a pool's network a node can have. Pure.
 
-use std::net::IpAddr;
-
+use ipnet::IpNet;
 use vpnmanager_nats::network::{DomainName, Network, Prefix};
 
 use super::pushes;
@@ -34,11 +33,11 @@ pub(super) enum Lack {
         /// What needs one.
         what: &'static str,
     },
-    /// What is in both is reached in the tunnel only.
+    /// Its addresses are those of clients, and reached in the tunnel only.
     #[error(
-        "the route {route} overlaps {setting} ({network}): take another network for the tunnel of this node, or another route"
+        "the route {route} lies in {setting} ({network}): take another network for the tunnel of this node, or another route"
     )]
-    Overlap {
+    InTunnel {
         /// The route.
         route: Prefix,
         /// The setting of the tunnel's network.
@@ -82,8 +81,8 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
         lacks.extend((has.routes.len() < network.routes.len()).then(|| lack(ROUTES)));
         lacks.extend((has.dns_servers.len() < network.dns_servers.len()).then(|| lack(SERVERS)));
     }
-    // It harms nobody but who is in both, so it is applied all the same.
-    lacks.extend(has.routes.iter().find_map(|route| overlap(route, tunnel)));
+    // It harms nobody else, so it is applied all the same.
+    lacks.extend(has.routes.iter().find_map(|route| in_tunnel(route, tunnel)));
     has.search_domains
         .retain(|domain| domain.as_str().len() <= pushes::MOST_DOMAIN);
     let too_long = |domain: &&DomainName| !has.search_domains.contains(domain);
@@ -95,22 +94,21 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
     }
 }
 
-/// Two networks have an address in common when one begins in the other.
-fn overlap(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
-    let begins = route.net().network();
-    let (setting, network) = match (begins, tunnel.network6) {
-        (IpAddr::V4(begins), _) => {
+/// A wider route is none: clients and the node know of the tunnel's network more precisely, and `10.0.0.0/8` is what many route.
+fn in_tunnel(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
+    let (setting, network) = match (route.net(), tunnel.network6) {
+        (IpNet::V4(route), _) => {
             let network = tunnel.network;
-            let overlaps = network.contains(begins) || route.contains(IpAddr::V4(network.address()));
-            overlaps.then(|| ("OPENVPN_NETWORK", network.to_string()))
+            let is_within = network.contains(route.network()) && network.contains(route.broadcast());
+            is_within.then(|| ("OPENVPN_NETWORK", network.to_string()))
         }
-        (IpAddr::V6(begins), Some(network)) => {
-            let overlaps = network.contains(begins) || route.contains(IpAddr::V6(network.address()));
-            overlaps.then(|| ("OPENVPN_NETWORK6", network.to_string()))
+        (IpNet::V6(route), Some(network)) => {
+            let is_within = network.contains(route.network()) && network.contains(route.broadcast());
+            is_within.then(|| ("OPENVPN_NETWORK6", network.to_string()))
         }
-        (IpAddr::V6(_), None) => None,
+        (IpNet::V6(_), None) => None,
     }?;
-    Some(Lack::Overlap {
+    Some(Lack::InTunnel {
         route: *route,
         setting,
         network,
@@ -191,24 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_overlaps_the_tunnel_is_told_and_applied() {
+    fn a_route_that_lies_in_the_tunnel_is_told_and_applied() {
         let tunnel = tunnel(Some("fd00:8::/64"));
         for (route, setting) in [
-            ("10.0.0.0/8", "OPENVPN_NETWORK (10.8.0.0/16)"),
             ("10.8.0.0/16", "OPENVPN_NETWORK (10.8.0.0/16)"),
             ("10.8.3.0/24", "OPENVPN_NETWORK (10.8.0.0/16)"),
-            ("fd00::/16", "OPENVPN_NETWORK6 (fd00:8::/64)"),
             ("fd00:8::77/128", "OPENVPN_NETWORK6 (fd00:8::/64)"),
         ] {
             let network = with_routes(&["192.0.2.0/24", route]);
             let found = feasible(&network, &tunnel, &tunnel);
             let said = found.lack.expect(route).to_string();
             assert!(
-                said.starts_with(&format!("the route {route} overlaps {setting}: ")),
+                said.starts_with(&format!("the route {route} lies in {setting}: ")),
                 "{said}"
             );
             assert_eq!(found.network, network);
         }
+        let wider = ["10.0.0.0/8", "10.8.0.0/15", "fd00::/16"];
+        assert_eq!(lack(&with_routes(&wider), &tunnel), None);
         assert_eq!(lack(&with_routes(&["10.9.0.0/16", "fd00:9::/64"]), &tunnel), None);
     }
 
