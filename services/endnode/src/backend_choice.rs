@@ -104,7 +104,6 @@ pub(crate) fn choose_backend(config: &Config, dir: &StateDir) -> anyhow::Result<
                 tunnel,
                 pushed,
                 egress: config.openvpn.egress_interface.clone(),
-                run_dir,
             });
             Ok(Chosen {
                 vpn: Vpn::OpenVpn(backend),

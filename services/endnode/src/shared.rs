@@ -57,6 +57,18 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The health of the server, with what this node lacks of its pool's network.
+    pub async fn server_health(&self) -> BackendHealth {
+        let mut server = self.vpn.health().await;
+        server.detail = [Some(server.detail), self.network.lack()]
+            .into_iter()
+            .flatten()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
+        server
+    }
+
     /// What degrades this node although its server is as it should be, the worst first. What the bus does not take of its reports is not
     /// among it: heartbeats say it last, and the local `/health` says first whether there is a connection.
     pub fn fault(&self, server: &BackendHealth) -> Option<String> {

@@ -109,7 +109,7 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
         .journal
         .read(|records| Ok((records.tally()?.users, records.count_queued_intents()?)));
     let (users, queued_intents) = counts.await.map_err(internal)?;
-    let server = shared.vpn.health().await;
+    let server = shared.server_health().await;
     let fault = shared.fault(&server);
     let openvpn = OpenvpnHealth::from(server);
     let bus_connected = shared.bus.connection_state() == State::Connected;

@@ -17,8 +17,10 @@ pub struct NetworkProgress {
 pub struct NetworkState {
     /// Which network is wholly applied. `None` also where the agent does not run OpenVPN.
     pub applied: Option<AppliedNetwork>,
-    /// Why it is not, or not wholly, and what to do.
+    /// Why it is not, and what to do.
     pub fault: Option<String>,
+    /// What of it this node cannot have, and what to do. The rest is applied, and the node is as good as others.
+    pub lack: Option<String>,
 }
 
 impl NetworkProgress {
@@ -75,8 +77,13 @@ impl NetworkProgress {
         self.state.borrow().applied.clone()
     }
 
-    /// Why it is not, or not wholly, and what to do.
+    /// Why it is not, and what to do.
     pub fn fault(&self) -> Option<String> {
         self.state.borrow().fault.clone()
+    }
+
+    /// What of it this node cannot have, and what to do.
+    pub fn lack(&self) -> Option<String> {
+        self.state.borrow().lack.clone()
     }
 }

@@ -64,6 +64,16 @@ pub(super) enum Lack {
     },
 }
 
+impl Lack {
+    /// Whether clients reach nothing without it. Otherwise the node is as good as others.
+    pub(super) fn degrades(&self) -> bool {
+        match self {
+            Self::Egress { .. } => true,
+            Self::Ipv6 { .. } | Self::Ipv6Yet { .. } | Self::InTunnel { .. } | Self::LongDomain { .. } => false,
+        }
+    }
+}
+
 const ROUTES: &str = "routes IPv6 prefixes";
 const SERVERS: &str = "has IPv6 DNS servers";
 

@@ -42,15 +42,19 @@ impl Forwarding {
         Self { root }
     }
 
-    /// Switches it on where it is off, for the families of this tunnel, and never off: others may need it. True when it was off. What is on
-    /// is not written, because in a container `/proc/sys` may be read-only.
-    pub(super) fn ensure(&self, tunnel: &Tunnel) -> Result<bool, ForwardingError> {
-        let mut was_off = self.switch(IPV4, "1")?;
-        if tunnel.network6.is_some() && !self.is(IPV6, "1") {
-            self.keep_advertisements(tunnel)?;
-            was_off |= self.switch(IPV6, "1")?;
+    /// Switches it on where it is off, and never off: others may need it. True when it was off. What is on is not written, because in a
+    /// container `/proc/sys` may be read-only.
+    pub(super) fn ensure_ipv4(&self) -> Result<bool, ForwardingError> {
+        self.switch(IPV4, "1")
+    }
+
+    /// The same of IPv6, which the tunnel has.
+    pub(super) fn ensure_ipv6(&self, tunnel: &Tunnel) -> Result<bool, ForwardingError> {
+        if self.is(IPV6, "1") {
+            return Ok(false);
         }
-        Ok(was_off)
+        self.keep_advertisements(tunnel)?;
+        self.switch(IPV6, "1")
     }
 
     /// A machine that forwards IPv6 takes no router advertisements any more, and would lose its default route. Not on the tunnel device:
@@ -118,19 +122,19 @@ mod tests {
         (dir, forwarding)
     }
 
-    fn tunnel(network6: Option<&str>) -> Tunnel {
+    fn tunnel(network6: &str) -> Tunnel {
         Tunnel {
             device: "vpn-udp1194".parse().expect("a name"),
             network: "10.8.0.0/16".parse().expect("a network"),
-            network6: network6.map(|network| network.parse().expect("a network")),
+            network6: Some(network6.parse().expect("a network")),
         }
     }
 
     #[test]
-    fn only_the_families_of_the_tunnel_are_switched_on_and_once() {
+    fn each_family_is_switched_on_by_itself_and_once() {
         let (_dir, forwarding) = kernel(&[("eth0", "1")]);
-        assert!(forwarding.ensure(&tunnel(None)).expect("set"));
-        assert!(!forwarding.ensure(&tunnel(None)).expect("set"));
+        assert!(forwarding.ensure_ipv4().expect("set"));
+        assert!(!forwarding.ensure_ipv4().expect("set"));
         assert!(forwarding.is(IPV4, "1") && forwarding.is(IPV6, "0"));
         assert!(forwarding.is("net/ipv6/conf/eth0/accept_ra", "1"));
     }
@@ -146,9 +150,9 @@ mod tests {
             ("eth1", "0"),
             ("vpn-udp1194", "1"),
         ]);
-        let with_ipv6 = tunnel(Some("fd00:8::/64"));
-        assert!(forwarding.ensure(&with_ipv6).expect("set"));
-        assert!(forwarding.is(IPV4, "1") && forwarding.is(IPV6, "1"));
+        let with_ipv6 = tunnel("fd00:8::/64");
+        assert!(forwarding.ensure_ipv6(&with_ipv6).expect("set"));
+        assert!(forwarding.is(IPV4, "0") && forwarding.is(IPV6, "1"));
         for (interface, expected) in [
             ("all", "1"),
             ("default", "1"),
@@ -161,14 +165,14 @@ mod tests {
             let switch = format!("{INTERFACES}/{interface}/accept_ra");
             assert!(forwarding.is(&switch, expected), "{interface}");
         }
-        assert!(!forwarding.ensure(&with_ipv6).expect("set"));
+        assert!(!forwarding.ensure_ipv6(&with_ipv6).expect("set"));
     }
 
     #[test]
     fn what_cannot_be_switched_on_is_said_with_its_name() {
         let dir = tempfile::tempdir().expect("a folder");
         let error = Forwarding::new(dir.path().to_owned())
-            .ensure(&tunnel(None))
+            .ensure_ipv4()
             .expect_err("no such switch");
         let said = chain(&error).to_string();
         assert!(said.contains("`--sysctl net.ipv4.ip_forward=1`"), "{said}");

@@ -11,13 +11,14 @@ use super::{
     claim::{Claim, ClaimError},
     error::NetworkError,
     feasible::{Feasible, Lack, feasible},
-    forwarding::Forwarding,
+    forwarding::{Forwarding, ForwardingError},
     nft::{Nft, NftError},
     pushes, rules,
     site::{Site, Tools},
 };
 use crate::{
     coordination::network_progress::{NetworkProgress, NetworkState},
+    openvpn::tunnel::Tunnel,
     pushed_file::Kept,
 };
 
@@ -35,6 +36,7 @@ pub struct Keeper {
     interfaces: PathBuf,
     told: watch::Receiver<Option<PoolNetwork>>,
     progress: NetworkProgress,
+    claimed: String,
     claim: Option<Claim>,
     /// The rules that this run loaded.
     loaded: Option<Loaded>,
@@ -61,6 +63,7 @@ impl Keeper {
             interfaces: tools.interfaces,
             told: progress.watch(),
             progress,
+            claimed: tools.claimed,
             claim: None,
             loaded: None,
             forwards: None,
@@ -79,7 +82,7 @@ impl Keeper {
     pub async fn reconcile(&mut self, is_refused: bool) -> bool {
         let told = self.told.borrow_and_update().clone();
         let state = match told.filter(|_| !is_refused) {
-            None if is_refused => state(self.clear().await.map(|()| None), None),
+            None if is_refused => state(self.end_service().await.map(|()| None), None),
             None => state(self.site.pushed.keep().map(|_| None).map_err(NetworkError::from), None),
             Some(PoolNetwork {
                 pool,
@@ -88,7 +91,7 @@ impl Keeper {
             }) => {
                 let outcome = match &network {
                     Some(network) => self.apply(network).await,
-                    None => self.clear().await.map(|()| None),
+                    None => self.close().await.map(|()| None),
                 };
                 state(outcome, Some(AppliedNetwork { pool, revision }))
             }
@@ -109,27 +112,37 @@ impl Keeper {
         }
     }
 
-    /// In this order: nobody is told of a way before there is one.
+    /// In this order: nothing is forwarded that is not judged, and nobody is told of a way before there is one.
     async fn apply(&mut self, network: &Network) -> Result<Option<Lack>, NetworkError> {
         let tunnel = self.site.tunnel.current().ok_or(NetworkError::UnknownTunnel)?;
         let Feasible { network, lack } = feasible(network, &tunnel, self.site.tunnel.wanted());
         self.claim()?;
         self.is_cleared = false;
 
-        let was_off = self.forwarding.ensure(&tunnel)?;
+        let script = rules::render(&network, &tunnel, self.site.egress.as_ref());
+        self.keep_rules(script).await?;
+        let ipv6 = self.keep_forwarding(&tunnel)?;
+        if self.site.pushed.set(pushes::render(&network, &tunnel))? == Kept::PutBack {
+            put_back("what is pushed to clients");
+        }
+        ipv6?;
+        Ok(lack.or_else(|| self.lacking_egress(network.nat)))
+    }
+
+    /// The inner result is that of IPv6: without it there is still a network.
+    fn keep_forwarding(&mut self, tunnel: &Tunnel) -> Result<Result<(), ForwardingError>, ForwardingError> {
         let with_ipv6 = tunnel.network6.is_some();
+        let ipv4 = self.forwarding.ensure_ipv4()?;
+        let ipv6 = match with_ipv6 {
+            true => self.forwarding.ensure_ipv6(tunnel),
+            false => Ok(false),
+        };
+        let was_off = ipv4 || matches!(ipv6, Ok(true));
         if was_off && self.forwards == Some(with_ipv6) {
             put_back("forwarding");
         }
         self.forwards = Some(with_ipv6);
-
-        let script = rules::render(&network, &tunnel, self.site.egress.as_ref());
-        self.keep_rules(script).await?;
-
-        if self.site.pushed.set(pushes::render(&network, &tunnel))? == Kept::PutBack {
-            put_back("what is pushed to clients");
-        }
-        Ok(lack.or_else(|| self.lacking_egress(network.nat)))
+        Ok(ipv6.map(drop))
     }
 
     fn lacking_egress(&self, nat: Nat) -> Option<Lack> {
@@ -156,7 +169,28 @@ impl Keeper {
         Ok(())
     }
 
-    async fn clear(&mut self) -> Result<(), NetworkError> {
+    /// The pool has no network any more: nobody is told of a way, and nothing passes. Where there are no rules nothing is made.
+    async fn close(&mut self) -> Result<(), NetworkError> {
+        let device = self
+            .site
+            .tunnel
+            .current()
+            .unwrap_or_else(|| self.site.tunnel.wanted().clone())
+            .device;
+        self.replace_rules(&rules::closed(&device)).await
+    }
+
+    /// The node must not serve: nothing passes while OpenVPN still stops, and then the rules go.
+    async fn end_service(&mut self) -> Result<(), NetworkError> {
+        if self.site.tunnel.is_running() {
+            self.close().await?;
+            self.is_cleared = false;
+            return Ok(());
+        }
+        self.replace_rules(&rules::removal()).await
+    }
+
+    async fn replace_rules(&mut self, script: &str) -> Result<(), NetworkError> {
         if self.site.pushed.set(String::new())? == Kept::PutBack {
             put_back("what is pushed to clients");
         }
@@ -167,9 +201,9 @@ impl Keeper {
             Ok(()) => {}
             // The table is that agent's.
             Err(ClaimError::Taken) => return Ok(()),
-            Err(error @ ClaimError::Lock { .. }) => return Err(error.into()),
+            Err(error @ ClaimError::Bind(_)) => return Err(error.into()),
         }
-        match self.remove_rules().await {
+        match self.replace_if_there(script).await {
             Ok(()) => {}
             // So no rules were made either.
             Err(NftError::NotInstalled | NftError::NotPermitted) if self.loaded.is_none() => {}
@@ -181,38 +215,51 @@ impl Keeper {
     }
 
     /// A machine that has no such table is only looked at.
-    async fn remove_rules(&self) -> Result<(), NftError> {
+    async fn replace_if_there(&self, script: &str) -> Result<(), NftError> {
         if self.nft.printed().await?.is_some() {
-            self.nft.load(&rules::removal()).await?;
-            info!("Removed the firewall rules of the pool's network");
+            self.nft.load(script).await?;
+            info!("Ended the firewall rules of the pool's network");
         }
         Ok(())
     }
 
     fn claim(&mut self) -> Result<(), ClaimError> {
         if self.claim.is_none() {
-            self.claim = Some(Claim::take(&self.site.run_dir)?);
+            self.claim = Some(Claim::take(&self.claimed)?);
         }
         Ok(())
     }
 }
 
 fn state(outcome: Result<Option<Lack>, NetworkError>, applied: Option<AppliedNetwork>) -> NetworkState {
-    let fault = match outcome {
-        Ok(None) => return NetworkState { applied, fault: None },
-        Ok(Some(lack)) => format!("the pool's network is not wholly applied: {lack}"),
-        Err(error) => format!("the pool's network is not applied: {}", chain(&error)),
-    };
-    NetworkState {
-        applied: None,
-        fault: Some(fault),
+    match outcome {
+        Ok(None) => NetworkState {
+            applied,
+            ..NetworkState::default()
+        },
+        Ok(Some(lack)) => {
+            let said = Some(format!("the pool's network is not wholly applied: {lack}"));
+            let (fault, lack) = if lack.degrades() { (said, None) } else { (None, said) };
+            NetworkState {
+                applied: None,
+                fault,
+                lack,
+            }
+        }
+        Err(error) => NetworkState {
+            fault: Some(format!("the pool's network is not applied: {}", chain(&error))),
+            ..NetworkState::default()
+        },
     }
 }
 
 fn log(state: &NetworkState) {
     match state {
-        NetworkState { fault: Some(fault), .. } => {
-            warn!(reason = fault, "The network of the pool is not as it should be")
+        NetworkState {
+            fault: Some(reason), ..
+        }
+        | NetworkState { lack: Some(reason), .. } => {
+            warn!(reason, "The network of the pool is not as it should be")
         }
         NetworkState {
             applied: Some(applied), ..

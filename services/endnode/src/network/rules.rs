@@ -31,6 +31,20 @@ pub(super) fn removal() -> String {
     format!("table inet {TABLE}\ndelete table inet {TABLE}\n")
 }
 
+/// The script that replaces the table by one that lets nothing through from this device or to it. The machine forwards on, and without
+/// any table clients would reach each other, and every network that routes back to them.
+pub(super) fn closed(device: &InterfaceName) -> String {
+    format!(
+        "{}table inet {TABLE} {{\n\
+         \tchain forwarded {{\n\
+         \t\ttype filter hook forward priority filter; policy accept;\n\
+         \t\tiifname \"{device}\" {REJECT}\n\
+         \t\toifname \"{device}\" {REJECT}\n\
+         \t}}\n}}\n",
+        removal()
+    )
+}
+
 struct Rules<'a> {
     network: &'a Network,
     tunnel: &'a Tunnel,
@@ -121,10 +135,12 @@ impl Rules<'_> {
             REJECT
         };
         writeln!(out, "\t\toifname \"{}\" {verdict}", self.tunnel.device)?;
+        // Some clouds give a machine its credentials there; the first is link-local besides, and not forwarded (RFC 3927, section 7).
+        // Before the routes: `168.0.0.0/6` and `fd00::/8` hold them.
+        writeln!(out, "\t\tip daddr 169.254.0.0/16 {REJECT}")?;
+        writeln!(out, "\t\tip6 daddr fd00:ec2::254 {REJECT}")?;
         self.write_routes(out, "daddr")?;
         if self.network.redirect_gateway {
-            // Nobody forwards it (RFC 3927, section 7), and some clouds give a machine its credentials there.
-            writeln!(out, "\t\tip daddr 169.254.0.0/16 {REJECT}")?;
             writeln!(out, "\t\taccept")?;
         } else {
             writeln!(out, "\t\t{REJECT}")?;

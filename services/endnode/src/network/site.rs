@@ -13,8 +13,6 @@ pub struct Site {
     pub pushed: PushedFile,
     /// The only interface on which clients' packets get the node's address, if not every one.
     pub egress: Option<InterfaceName>,
-    /// The folder of its management socket, which agents of one machine share.
-    pub run_dir: PathBuf,
 }
 
 /// What the machine is changed with.
@@ -26,6 +24,8 @@ pub struct Tools {
     pub sysctls: PathBuf,
     /// A folder with an entry for each network interface.
     pub interfaces: PathBuf,
+    /// What the right to keep the firewall is called in its network namespace.
+    pub claimed: String,
 }
 
 impl Default for Tools {
@@ -34,6 +34,7 @@ impl Default for Tools {
             nft: "nft".into(),
             sysctls: "/proc/sys".into(),
             interfaces: "/sys/class/net".into(),
+            claimed: "vpnmanager-network".to_owned(),
         }
     }
 }

@@ -39,6 +39,11 @@ impl ManagedTunnel {
         }
     }
 
+    /// Whether an OpenVPN has it now.
+    pub fn is_running(&self) -> bool {
+        matches!(self.process.borrow().phase, Phase::Running { .. })
+    }
+
     /// Returns when it may have changed since [`Self::current`] was asked.
     pub async fn changed(&mut self) {
         if self.process.changed().await.is_err() {

@@ -113,7 +113,7 @@ async fn beat(
         queued_intents,
         tally,
     } = journaled;
-    let server = shared.vpn.health().await;
+    let server = shared.server_health().await;
     let heartbeat = Heartbeat {
         node: shared.node.id.clone(),
         instance: shared.node.instance,

@@ -240,12 +240,17 @@ async fn what_others_do_to_the_firewall_is_undone_and_what_is_theirs_is_left_alo
 
     fleet.node().run("nft add table ip operators").await.expect("nft");
     upkeep.applies(3, None).await;
-    assert!(!has_table(&fleet, ours).await && has_table(&fleet, theirs).await);
+    assert!(has_table(&fleet, ours).await && has_table(&fleet, theirs).await);
+    assert!(!answers(&alice.machine, "10.30.0.5").await, "the machine forwards on");
     let pushed = fleet.allow_list.pushed().expect("links").path();
     assert_eq!(fs::read_to_string(pushed).expect("read"), "");
     upkeep.applies(4, Some(network(&["10.20.0.0/16"]))).await;
 
     upkeep.readiness.refuse("deregistered");
+    let cut_off = async || !answers(&alice.machine, "10.20.0.5").await;
+    wait::until(SOON, "nothing to pass", cut_off).await.expect("closed");
+    assert!(has_table(&fleet, ours).await, "OpenVPN runs");
+    agent.backend.set_serving(Serving::No).await;
 
     wait::until(SOON, "the rules to go", async || !has_table(&fleet, ours).await)
         .await

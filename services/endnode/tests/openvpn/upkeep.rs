@@ -35,7 +35,6 @@ impl Upkeep {
             tunnel: agent.backend.tunnel().expect("a managed server"),
             pushed: fleet.allow_list.pushed().expect("links").clone(),
             egress: None,
-            run_dir: fleet.dir().join("run"),
         };
         let progress = NetworkProgress::new(None);
         let keeper = Keeper::new(site, Tools::default(), progress.clone());

@@ -8,7 +8,11 @@ use vpnmanager_nats::ids::Revision;
 
 use super::*;
 use crate::{
-    openvpn::{ManagedTunnel, process::ProcessStatus, tunnel::Tunnel},
+    openvpn::{
+        ManagedTunnel,
+        process::{Phase, ProcessStatus},
+        tunnel::Tunnel,
+    },
     pushed_file::PushedFile,
 };
 
@@ -32,7 +36,7 @@ struct Machine {
     pushed: PushedFile,
     progress: NetworkProgress,
     keeper: Keeper,
-    _process: watch::Sender<ProcessStatus>,
+    process: watch::Sender<ProcessStatus>,
 }
 
 impl Machine {
@@ -57,12 +61,12 @@ impl Machine {
             tunnel: ManagedTunnel::new(tunnel, watched),
             pushed: pushed.clone(),
             egress: egress.map(|name| name.parse().expect("a name")),
-            run_dir: at("run"),
         };
         let tools = Tools {
             nft: at("nft"),
             sysctls: at("sys"),
             interfaces: at("interfaces"),
+            claimed: at("claimed").display().to_string(),
         };
         let progress = NetworkProgress::new(None);
         let machine = Self {
@@ -70,7 +74,7 @@ impl Machine {
             dir,
             pushed,
             progress,
-            _process: process,
+            process,
         };
         machine.install_nft();
         machine
@@ -180,21 +184,19 @@ async fn what_is_as_it_should_be_is_only_looked_at() {
 }
 
 #[tokio::test]
-async fn a_pool_without_a_network_and_a_node_that_must_not_serve_have_no_rules() {
+async fn a_pool_that_has_no_network_any_more_lets_nothing_through() {
     let mut machine = Machine::new();
     machine.tells(1, network(&["10.20.0.0/16"]));
     machine.keeper.reconcile(false).await;
 
-    assert!(machine.keeper.reconcile(true).await);
-    assert!(!machine.at("table").exists());
-    assert_eq!((read(machine.pushed.path()), machine.applied()), (String::new(), None));
-
-    assert!(machine.keeper.reconcile(false).await, "readmitted");
-    assert!(machine.at("table").exists() && machine.pushes("10.20.0.0"));
-
     machine.tells(2, None);
     assert!(machine.keeper.reconcile(false).await);
-    assert!(!machine.at("table").exists());
+
+    let table = machine.read("table");
+    assert!(!table.contains("accept\n") && !table.contains("masquerade"), "{table}");
+    for way in ["iifname", "oifname"] {
+        assert!(table.contains(&format!("{way} \"vpn-udp1194\" reject")), "{table}");
+    }
     assert_eq!(
         (read(machine.pushed.path()), machine.applied()),
         (String::new(), Some(2))
@@ -203,6 +205,51 @@ async fn a_pool_without_a_network_and_a_node_that_must_not_serve_have_no_rules()
     fs::remove_file(machine.at("calls")).expect("removed");
     machine.keeper.reconcile(false).await;
     assert_eq!(machine.read("calls"), "", "the firewall is left alone");
+
+    machine.tells(3, network(&["10.20.0.0/16"]));
+    assert!(machine.keeper.reconcile(false).await);
+    assert!(machine.read("table").contains("10.20.0.0/16") && machine.pushes("10.20.0.0"));
+}
+
+#[tokio::test]
+async fn a_pool_that_never_had_a_network_has_no_rules() {
+    let mut machine = Machine::new();
+    machine.tells(1, None);
+    machine.keeper.reconcile(false).await;
+    assert!(!machine.at("table").exists());
+    assert_eq!(machine.read("sys/net/ipv4/ip_forward"), "0\n");
+}
+
+#[tokio::test]
+async fn the_rules_of_a_node_that_must_not_serve_go_when_openvpn_has_stopped() {
+    let mut machine = Machine::new();
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    let running = Phase::Running {
+        pid: 1,
+        since: tokio::time::Instant::now(),
+    };
+    machine.process.send_modify(|status| status.phase = running);
+
+    assert!(machine.keeper.reconcile(true).await);
+    assert!(!machine.read("table").contains("accept\n"));
+    assert_eq!((read(machine.pushed.path()), machine.applied()), (String::new(), None));
+
+    machine.process.send_modify(|status| status.phase = Phase::Stopped);
+    machine.keeper.reconcile(true).await;
+    assert!(!machine.at("table").exists());
+
+    assert!(machine.keeper.reconcile(false).await, "readmitted");
+    assert!(machine.at("table").exists() && machine.pushes("10.20.0.0"));
+}
+
+#[tokio::test]
+async fn nothing_is_forwarded_before_there_are_rules() {
+    let mut machine = Machine::new();
+    fs::remove_file(machine.at("nft")).expect("removed");
+    machine.tells(1, network(&["10.20.0.0/16"]));
+    machine.keeper.reconcile(false).await;
+    assert_eq!(machine.read("sys/net/ipv4/ip_forward"), "0\n");
 }
 
 #[tokio::test]
@@ -242,19 +289,19 @@ async fn what_a_node_cannot_have_is_told_and_the_rest_is_applied() {
     assert!(machine.keeper.reconcile(false).await);
 
     assert_eq!(
-        machine.progress.fault().as_deref(),
+        machine.progress.lack().as_deref(),
         Some(
             "the pool's network is not wholly applied: the pool routes IPv6 prefixes, and OPENVPN_NETWORK6 is not set on this node"
         )
     );
-    assert_eq!(machine.applied(), None);
+    assert_eq!((machine.applied(), machine.progress.fault()), (None, None));
     assert!(machine.pushes("10.20.0.0") && !machine.pushes("fd20"));
 }
 
 #[tokio::test]
 async fn another_agent_of_the_machine_keeps_its_rules() {
     let mut machine = Machine::new();
-    let other = Claim::take(&machine.at("run")).expect("the right");
+    let other = Claim::take(&machine.at("claimed").display().to_string()).expect("the right");
     fs::write(machine.at("table"), "of the other\n").expect("written");
 
     machine.tells(1, None);
