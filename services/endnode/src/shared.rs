@@ -5,7 +5,7 @@ use vpnmanager_nats::endpoint::Endpoint;
 
 use crate::{
     apply::Applier,
-    backend::BackendHealth,
+    backend::{BackendHealth, VpnBackend as _},
     coordination::{
         bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, network_progress::NetworkProgress, progress::Progress, readiness::Readiness,

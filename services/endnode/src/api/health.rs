@@ -10,7 +10,7 @@ use super::{
     local::{JUST_STARTED, LocalNode, internal},
     tags::Tag,
 };
-use crate::{backend::VpnBackend as _, shared::Shared};
+use crate::shared::Shared;
 
 /// The node's health.
 #[derive(Debug, Clone, Object)]

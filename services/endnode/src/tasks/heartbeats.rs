@@ -9,7 +9,6 @@ use vpnmanager_nats::{envelope::Envelope, heartbeats::Heartbeat, subjects};
 use vpnmanager_runtime::{backoff::jittered, error_chain::chain, log_limit::LogLimit};
 
 use crate::{
-    backend::VpnBackend as _,
     coordination::reporting::Report,
     journal::{JournalError, Snapshot, Tally},
     shared::Shared,
