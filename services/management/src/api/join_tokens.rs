@@ -143,7 +143,7 @@ impl JoinTokensApi {
     /// Revoke a join token
     ///
     /// For a token that others may have seen, or that nobody needs: from now on it is as good as one that was never made. It stays in the
-    /// list. A token that has expired stays as it is. 409 if a server enrolled with it: what that server got is ended by deregistering it.
+    /// list. A token that has expired keeps its end. 409 if a server enrolled with it: what that server got is ended by deregistering it.
     #[oai(path = "/:id", method = "delete", operation_id = "revoke_join_token")]
     async fn revoke(
         &self,

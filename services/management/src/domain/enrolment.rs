@@ -26,12 +26,13 @@ pub struct Wanted {
     pub port: u16,
     /// The transport of its tunnels.
     pub protocol: Protocol,
-    /// Its pool.
+    /// The pool that it asks for. A node that is enrolled stays in its own.
     pub pool: String,
 }
 
 impl Wanted {
-    /// SHA-256 over all of it: what a repetition must equal.
+    /// SHA-256 over all of it: what a repetition must equal. The pool is the one that was asked for, so a node that an operator moved may
+    /// repeat its request.
     pub fn digest(&self) -> Vec<u8> {
         let tls_key = data_encoding::HEXLOWER.encode(&self.tls_key_sha256);
         // No part can hold a line feed.

@@ -1,4 +1,4 @@
-//! Deletes old rows, and reminds of months of the audit trail that wait for their archive.
+//! Deletes old rows, makes the rows of pools that lack one, and reminds of months of the audit trail that wait for their archive.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,10 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 
 use crate::{
     app::App,
-    ops::housekeeping::{delete_old_rows, unarchived},
+    ops::{
+        housekeeping::{delete_old_rows, unarchived},
+        pools::ensure::ensure_pools,
+    },
 };
 
 /// Between two reminders.
@@ -46,6 +49,7 @@ impl Reconciler for Housekeeping {
         if more {
             return Ok(Next::Again);
         }
+        ensure_pools(&self.app).await?;
         self.remind().await?;
         Ok(Next::Idle)
     }

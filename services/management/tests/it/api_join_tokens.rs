@@ -188,6 +188,22 @@ async fn revoking_what_is_over_ends_nothing_and_records_nothing() {
     assert_eq!(revocations(&stack).await.len(), 1);
 }
 
+/// Its time may go on by the clock of the replica that it is shown to.
+#[tokio::test]
+async fn a_token_that_had_expired_is_forgotten_when_it_is_revoked() {
+    let stack = Stack::start().await;
+    let expired = make(&stack, json!({})).await;
+    expire(&stack, expired.id).await;
+    let unknown = refusal(&stack, "node-1", "vpnjoin-aaaaaaaaaaaaaaaa").await;
+    revoke(&stack, expired.id).await.assert_status(StatusCode::NO_CONTENT);
+    let goes_on = format!(
+        "UPDATE join_tokens SET expires_at = now() + interval '1 hour' WHERE id = {}",
+        expired.id
+    );
+    run(&stack.app.db, &goes_on).await;
+    assert_eq!(refusal(&stack, "node-1", &expired.token).await, unknown);
+}
+
 #[tokio::test]
 async fn a_used_token_is_not_revoked_and_the_refusal_names_the_node() {
     let stack = Stack::start().await;

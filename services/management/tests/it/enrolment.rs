@@ -346,6 +346,37 @@ async fn a_token_that_was_made_for_a_node_may_change_its_endpoint_and_its_keys()
 }
 
 #[tokio::test]
+async fn a_node_that_enrols_again_stays_in_its_pool_and_only_asks_for_another() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    let asking = registration("node-1").with("pool", "sales").token(Some(&bound().await));
+
+    // The second one is a repetition.
+    for _ in 0..2 {
+        enrolled(&stack, &asking).await;
+        let there = endnode(&stack, "node-1").await;
+        assert_eq!(
+            (&there["pool"], &there["asked_pool"]),
+            (&json!("default"), &json!("sales")),
+            "{there}"
+        );
+        assert_eq!(registrations(&stack).await, 2);
+    }
+    let response = stack.client().get("/api/pools/sales").admin().send().await;
+    problem_of(response, StatusCode::NOT_FOUND).await;
+
+    let content = asking.again().with("pool", "default").token(Some(&bound().await));
+    enrolled(&stack, &content).await;
+    let there = endnode(&stack, "node-1").await;
+    assert_eq!(
+        (&there["pool"], there.get("asked_pool")),
+        (&json!("default"), None),
+        "{there}"
+    );
+}
+
+#[tokio::test]
 async fn one_token_raced_by_many_nodes_enrols_one_of_them() {
     let stack = Stack::start().await;
     let token = token(&stack, json!({})).await;

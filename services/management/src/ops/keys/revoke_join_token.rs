@@ -31,7 +31,8 @@ pub enum RevokeJoinTokenError {
     Database(#[from] DbErr),
 }
 
-/// Makes the token unknown to every later request to enrol. A token whose time is over stays as it is, and that is no error.
+/// Makes the token unknown to every later request to enrol. A token whose time is over keeps its end, and that is no error: nothing ends, so
+/// nothing is recorded.
 ///
 /// An enrolment locks the row of its token too. So of the two the later one sees what the earlier one did.
 pub async fn revoke_join_token(app: &App, actor: &Actor, id: i64) -> Result<(), RevokeJoinTokenError> {
@@ -52,7 +53,11 @@ async fn record(
     if let Some(node) = &before.used_by {
         return Err(RevokeJoinTokenError::Used { node: node.clone() });
     }
-    let Some(Ended { expires_at }) = end(transaction, id).await? else {
+    let Some(Ended {
+        expires_at,
+        was_open: true,
+    }) = end(transaction, id).await?
+    else {
         return Ok(());
     };
     let after = join_token::Model {
@@ -69,16 +74,20 @@ async fn record(
 #[derive(FromQueryResult)]
 struct Ended {
     expires_at: DateTime<Utc>,
+    /// Whether its time was not over.
+    was_open: bool,
 }
 
-/// Forgets the hash of an open token; `None`: it is not open. The end of its time alone would not do: each replica judges that by its own
+/// Forgets the hash of an unused token; `None`: it was used. The end of its time alone would not do: each replica judges that by its own
 /// clock, and may have looked at the clock before it got the lock. What takes the place of the hash is no SHA-256, so no token has it.
 async fn end(transaction: &DatabaseTransaction, id: i64) -> Result<Option<Ended>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "UPDATE join_tokens SET hash = convert_to('revoked ' || id, 'UTF8'), expires_at = now()
-         WHERE id = $1 AND used_at IS NULL AND expires_at > now()
-         RETURNING expires_at",
+        "WITH unused AS MATERIALIZED (
+             SELECT id, expires_at > now() AS was_open FROM join_tokens WHERE id = $1 AND used_at IS NULL)
+         UPDATE join_tokens t SET hash = convert_to('revoked ' || t.id, 'UTF8'), expires_at = LEAST(t.expires_at, now())
+         FROM unused WHERE t.id = unused.id
+         RETURNING t.expires_at, unused.was_open",
         [id.into()],
     );
     Ended::find_by_statement(statement).one(transaction).await

@@ -82,14 +82,16 @@ pub async fn create_link(
     let public_url = app.config.public_url.as_ref().ok_or(CreateLinkError::NoPublicUrl)?;
     let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(CreateLinkError::UnknownUser)?;
-    check_access(&user)?;
+    // Whether a link is open is judged by the clock of the database.
+    let now = app.clock.now();
+    check_access(&user, now)?;
     check_issued(app, &user).await?;
 
     let mut random = [0_u8; RANDOM_BYTES];
     rand::fill(&mut random).expect("the operating system provides randomness");
     let token = LinkToken::of(random);
     let (hash, user) = (token.hash(), &user);
-    let expires_at = (Utc::now() + terms.time_to_live).trunc_subsecs(6);
+    let expires_at = (now + terms.time_to_live).trunc_subsecs(6);
     let id = transact(&app.db, |tx| async move {
         let row = profile_link::ActiveModel {
             hash: Set(hash.to_vec()),
@@ -114,12 +116,12 @@ pub async fn create_link(
     })
 }
 
-fn check_access(user: &user::Model) -> Result<(), CreateLinkError> {
+fn check_access(user: &user::Model, now: DateTime<Utc>) -> Result<(), CreateLinkError> {
     if !user.active {
         return Err(CreateLinkError::Suspended);
     }
     match user.expires_at {
-        Some(at) if at <= Utc::now() => Err(CreateLinkError::Expired { at }),
+        Some(at) if at <= now => Err(CreateLinkError::Expired { at }),
         Some(_) | None => Ok(()),
     }
 }

@@ -144,7 +144,8 @@ pub enum RegisterNodeError {
     Database(#[from] DbErr),
 }
 
-/// Enrols a node. A node that is enrolled already may repeat its request: the same keys, endpoint and pool.
+/// Enrols a node. A node that is enrolled already may repeat its request: the same keys, endpoint and pool. One that gets other keys or
+/// another endpoint stays in its pool, or on its way to another one; the pool that it asks for is noted.
 ///
 /// Whatever costs more comes later: the signature needs nothing but the request, a bad token costs one query, and the CA signs for nobody
 /// who is not recorded.
@@ -280,7 +281,9 @@ async fn record_node(
     if change != Change::Repeat {
         refuse_key_of_another(transaction, wanted).await?;
         let before = existing.as_ref().map(node_snapshot);
-        ensure_pool(transaction, &actor, id, &registration.claim.pool).await?;
+        if existing.is_none() {
+            ensure_pool(transaction, &actor, id, &registration.claim.pool).await?;
+        }
         let server = save(transaction, registration, existing, wanted).await?;
         let mut entry = Entry::new(&actor, AuditAction::NodeRegistered, id).after(node_snapshot(&server));
         if let Some(before) = before {
@@ -351,20 +354,26 @@ async fn save(
 ) -> Result<server::Model, DbErr> {
     let claim = &registration.claim;
     let is_new = existing.is_none();
+    // Its users stay placed on it, and an operator may have moved it: who enrols again only asks for a pool.
+    let (pool, asked_pool) = match &existing {
+        Some(server) => {
+            let asked = Some(wanted.pool.clone()).filter(|asked| *asked != server.pool);
+            (server.pool.clone(), asked)
+        }
+        None => (wanted.pool.clone(), None),
+    };
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
     row.agent_version = Set(registration.agent_version.clone());
     row.capacity = Set(claim.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
     row.name = Set(wanted.node.clone());
     row.host = Set(registration.peer.to_string());
-    row.pool = Set(wanted.pool.clone());
+    row.pool = Set(pool);
+    row.asked_pool = Set(asked_pool);
     row.public_host = Set(wanted.host.clone());
     row.public_port = Set(i32::from(wanted.port));
     row.public_protocol = Set(wanted.protocol);
     row.bus_public_key = Set(wanted.bus_public_key.clone());
     row.enrolled_as = Set(Some(wanted.digest()));
-    // It is in the pool that it asks for, wherever it was on its way to.
-    row.leaving_since = Set(None);
-    row.leaving_for = Set(None);
     if is_new {
         row.state = Set(NodeState::Enrolled);
         row.insert(transaction).await

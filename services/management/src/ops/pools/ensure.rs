@@ -34,7 +34,7 @@ pub async fn ensure_pool(
     make(transaction, statement, actor, node.as_str()).await
 }
 
-/// Makes the pools that nodes are in and that have no row: a replica of an older release put them there.
+/// Makes the pools that nodes are in and that have no row: a replica of an older release put them there, and may run beside this one.
 pub async fn ensure_pools(app: &App) -> Result<(), DbErr> {
     transact(
         &app.db,

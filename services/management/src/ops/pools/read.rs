@@ -93,22 +93,29 @@ async fn count_members(db: &impl ConnectionTrait, pools: &[NodeId]) -> Result<Ha
 
 #[derive(FromQueryResult)]
 struct OfNode {
-    name: NodeId,
+    pool: String,
     revision: i64,
     network: Option<Network>,
 }
 
 /// The network of the pool that this node is in; `None` for a node that is not there. One query by the indexes of the two names.
+///
+/// A pool without a row, into which a replica of an older release put the node, is told as it will be when its row is made: the node must
+/// leave the network of its former pool.
 pub async fn network_of(db: &impl ConnectionTrait, node: &NodeId) -> Result<Option<PoolNetwork>, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "SELECT p.name, p.revision, p.network FROM servers s JOIN pools p ON p.name = s.pool WHERE s.name = $1",
+        "SELECT s.pool::text AS pool, COALESCE(p.revision, 1) AS revision, p.network
+         FROM servers s LEFT JOIN pools p ON p.name = s.pool WHERE s.name = $1",
         [node.clone().into()],
     );
     let found = OfNode::find_by_statement(statement).one(db).await?;
-    Ok(found.map(|found| PoolNetwork {
-        pool: found.name,
-        revision: Revision(found.revision),
-        network: found.network,
+    Ok(found.and_then(|found| {
+        Some(PoolNetwork {
+            // An older release let a pool have any name. Such a one has no row and no network.
+            pool: found.pool.parse().ok()?,
+            revision: Revision(found.revision),
+            network: found.network,
+        })
     }))
 }

@@ -119,9 +119,7 @@ async fn who_is_there_is_unchanged_although_the_server_takes_no_more_users() {
 async fn items_about_one_user_are_done_in_their_order() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
-    let old = stack.create_user("alice").await;
     let items = json!([
-        { "action": "remove", "username": "alice" },
         { "action": "create", "username": "alice", "expires_at": "2999-01-01T00:00:00Z" },
         { "action": "change", "username": "alice", "active": false },
         { "action": "change", "username": "alice", "active": true, "expires_at": null },
@@ -129,10 +127,9 @@ async fn items_about_one_user_are_done_in_their_order() {
 
     let answer = batch(&stack, items).await;
 
-    assert_eq!(statuses(&answer), [200, 201, 200, 200], "{answer}");
-    assert_eq!(counts(&answer), [1, 2, 1, 0, 0]);
+    assert_eq!(statuses(&answer), [201, 200, 200], "{answer}");
+    assert_eq!(counts(&answer), [1, 2, 0, 0, 0]);
     let alice = get(&stack, "/api/users/alice").await;
-    assert_ne!(alice["key"], old["key"]);
     assert_eq!((&alice["active"], &alice["revision"]), (&json!(true), &json!(3)));
     assert_eq!(alice.get("expires_at"), None);
     let audit = get(&stack, "/api/audit?username=alice").await;
@@ -142,14 +139,34 @@ async fn items_about_one_user_are_done_in_their_order() {
         .iter()
         .map(|entry| &entry["action"])
         .collect();
-    let expected = [
-        "user_resumed",
-        "user_suspended",
-        "user_created",
-        "user_removed",
-        "user_created",
-    ];
-    assert_eq!(actions, expected);
+    assert_eq!(actions, ["user_resumed", "user_suspended", "user_created"]);
+}
+
+/// Sent again, the list would remove the user whom it created.
+#[tokio::test]
+async fn a_removal_beside_other_items_about_its_user_is_refused_and_so_is_what_follows() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    let old = stack.create_user("alice").await;
+    stack.create_user("bob").await;
+    let items = json!([
+        { "action": "remove", "username": "alice" },
+        { "action": "change", "username": "bob", "active": false },
+        { "action": "create", "username": "alice", "expires_at": "2999-01-01T00:00:00Z" },
+        { "action": "remove", "username": "bob" },
+    ]);
+
+    let answer = batch(&stack, items).await;
+
+    assert_eq!(statuses(&answer), [409, 200, 409, 409], "{answer}");
+    for index in [0, 2, 3] {
+        let error = &answer["results"][index]["error"];
+        assert_eq!(error["field"], "username", "{error}");
+        let said = error["detail"].as_str().expect("a detail");
+        assert!(said.starts_with("the list has other entries for this user"), "{said}");
+    }
+    assert_eq!(get(&stack, "/api/users/alice").await["key"], old["key"]);
+    assert_eq!(get(&stack, "/api/users/bob").await["active"], false);
 }
 
 #[tokio::test]

@@ -72,6 +72,24 @@ async fn bad_rows_are_named_by_their_lines_and_the_rest_is_done() {
 }
 
 #[tokio::test]
+async fn a_line_that_removes_a_user_is_the_only_one_about_that_user() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.create_user("alice").await;
+    let answer = import(&stack, "action,username\nremove,alice\ncreate,bob\ncreate,alice\n").await;
+    assert_eq!(counts(&answer), [1, 0, 0, 0, 2], "{answer}");
+    let failures = answer["failures"].as_array().expect("failures");
+    let lines: Vec<_> = failures
+        .iter()
+        .map(|failure| (&failure["line"], &failure["status"]))
+        .collect();
+    assert_eq!(lines, [(&json!(2), &json!(409)), (&json!(4), &json!(409))]);
+    let mut names = usernames(&stack).await;
+    names.sort();
+    assert_eq!(names, ["alice", "bob"]);
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_understood_is_refused_and_nothing_is_done() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;

@@ -10,7 +10,10 @@ use vpnmanager_management::{
     domain::{actor::Actor, audit_action::AuditAction, pool::SoundNetwork},
     ops::{
         nodes::{answer_sync::reply_to_sync, move_node::move_node, record_heartbeats::record_heartbeats},
-        pools::change::{PoolChange, change_pool},
+        pools::{
+            change::{PoolChange, change_pool},
+            ensure::ensure_pools,
+        },
     },
 };
 use vpnmanager_nats::{
@@ -81,6 +84,25 @@ async fn the_answer_to_a_handshake_brings_the_network_of_the_nodes_pool() {
     let reply = handshake(&stack, "node-1").await;
     assert!(!matches!(reply.answer, SyncAnswer::Ok { .. }), "{reply:?}");
     assert_eq!(reply.network.and_then(|told| told.network), Some(network()));
+}
+
+/// A replica of an older release put the node there.
+#[tokio::test]
+async fn a_node_whose_pool_has_no_row_yet_leaves_the_network_of_its_former_pool() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1", "sales").await;
+    set_network(&stack, "sales").await;
+    run(&stack.app.db, "UPDATE servers SET pool = 'older'").await;
+    let none = PoolNetwork {
+        pool: node("older"),
+        revision: Revision(1),
+        network: None,
+    };
+
+    assert_eq!(handshake(&stack, "node-1").await.network, Some(none.clone()));
+
+    ensure_pools(&stack.app).await.expect("made");
+    assert_eq!(handshake(&stack, "node-1").await.network, Some(none));
 }
 
 /// The nodes that are marked to be asked for a handshake.

@@ -1,7 +1,15 @@
 //! Making links, listing and revoking them.
 
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde_json::json;
+use vpnmanager_management::app::App;
+use vpnmanager_management::database_clock::DatabaseClock;
+use vpnmanager_management::domain::actor::Actor;
+use vpnmanager_management::ops::links::create::{LinkTerms, create_link};
+use vpnmanager_nats::username::Username;
 
 use super::{ask, audited, home_of_alice, make, open, resume, suspend};
 use crate::database::run;
@@ -96,6 +104,23 @@ async fn there_is_no_link_for_whom_a_profile_would_open_nothing() {
     let early = refusal("/api/users/carol/devices/default/link").await;
     assert!(early.contains("not made yet"), "{early}");
     assert!(open(&home.stack).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_a_link_goes_by_the_clock_that_judges_it() {
+    let home = home_of_alice().await;
+    let app = App {
+        clock: DatabaseClock::ahead_by(TimeDelta::hours(1)),
+        ..home.stack.app.clone()
+    };
+    let terms = LinkTerms {
+        time_to_live: Duration::from_secs(600),
+        uses: 1,
+    };
+    let alice: Username = "alice".parse().expect("a valid username");
+    let made = create_link(&app, &Actor::system(), &alice, terms).await;
+    let off = made.expect("made").expires_at - (Utc::now() + TimeDelta::minutes(70));
+    assert!(off.abs() < TimeDelta::minutes(1), "{off}");
 }
 
 /// What a request says of its host is not believed.

@@ -45,8 +45,9 @@ impl BulkApi {
     /// Create, change and remove many users
     ///
     /// Does for each item what the operation for one user does, with the same rules, and answers for each in the order of the request. An
-    /// item that is refused stops no other one. Items about one username are done in their order, others at the same time. A list that does
-    /// not have the form of this description is refused as a whole, and nothing is done.
+    /// item that is refused stops no other one. Items about one username are done in their order, others at the same time. A `remove`
+    /// beside other items about its username is 409, and so are those after it: send them in a list of their own. A list that does not have
+    /// the form of this description is refused as a whole, and nothing is done.
     ///
     /// A list may be sent again, for example after a lost answer: the username is the key. `create` of a user who is there with exactly these
     /// values is `unchanged` (200), and 409 where a value is another one; so is `change` to what is true already. `remove` of a user who is
@@ -65,8 +66,8 @@ impl BulkApi {
     /// RFC 3339 time, or `never`) and `server_id`. An empty cell is a value that is left out. The other columns of the export (`synced`,
     /// `created_at`, `checksum`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
-    /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it. The answer has the lines that failed, each
-    /// with its number; the header is on line 1.
+    /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one
+    /// about that user. The answer has the lines that failed, each with its number; the header is on line 1.
     #[oai(path = "/users.csv", method = "post", operation_id = "import_users")]
     async fn import(&self, admin: Admin, app: Data<&App>, body: CsvBody) -> Result<Json<ImportAnswer>, ApiError> {
         let CsvBody::Csv(text) = body;

@@ -1,4 +1,5 @@
-//! Does the entries of a list: those about one username in their order, others at the same time, and not too many of them.
+//! Does the entries of a list: those about one username in their order, others at the same time, and not too many of them. A removal is the
+//! only entry about its user.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,8 @@ use crate::ops::users::wish::{Fulfilled, Wish, fulfil};
 const CREATES_AT_ONCE: u32 = 64;
 /// Changes and removals at the same time, if there are no creates. Each has a transaction, and so one of the few connections to the database.
 const CHANGES_AT_ONCE: u32 = 4;
+/// Why a removal is not done beside other entries about its user, and none after it.
+const NOT_ALONE: &str = "the list has other entries for this user: send them in a list of their own";
 /// After so many failures of the service, one after the other, the rest of a list is not tried.
 const GIVEN_UP_AFTER: usize = 128;
 
@@ -69,7 +72,26 @@ fn by_username(list: Vec<Listed>) -> Vec<Group> {
             None => groups.push(vec![(place, wish)]),
         }
     }
+    for group in &mut groups {
+        refuse_removal_beside_others(group);
+    }
     groups
+}
+
+/// Such a list could not be sent again: a removal followed by a create would remove the user whom the first list created.
+fn refuse_removal_beside_others(group: &mut [(usize, Result<Wish, ApiError>)]) {
+    if group.len() < 2 {
+        return;
+    }
+    let removal = group
+        .iter()
+        .position(|(_, wish)| matches!(wish, Ok(Wish::Remove { .. })));
+    let Some(removal) = removal else { return };
+    for (_, wish) in group.iter_mut().skip(removal) {
+        if wish.is_ok() {
+            *wish = Err(ApiError::conflict("username", NOT_ALONE));
+        }
+    }
 }
 
 /// A list that is being done.
@@ -125,6 +147,7 @@ fn not_tried() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::users::change::UserChange;
 
     #[test]
     fn entries_about_one_name_are_a_group_in_their_order() {
@@ -138,5 +161,38 @@ mod tests {
             .map(|group| group.into_iter().map(|(place, _)| place).collect())
             .collect();
         assert_eq!(places, [vec![0, 2, 5], vec![1, 4], vec![3]]);
+    }
+
+    #[test]
+    fn a_removal_is_the_only_entry_about_its_user() {
+        let wish = |username: &str, removes: bool| {
+            let named = username.parse().expect("a valid username");
+            Listed {
+                username: username.to_owned(),
+                wish: Ok(if removes {
+                    Wish::Remove { username: named }
+                } else {
+                    Wish::Change {
+                        username: named,
+                        change: UserChange::default(),
+                    }
+                }),
+            }
+        };
+        let list = vec![
+            wish("a", false),
+            wish("b", true),
+            wish("a", true),
+            wish("c", true),
+            wish("a", false),
+            wish("c", true),
+        ];
+        let mut done: Vec<usize> = by_username(list)
+            .into_iter()
+            .flatten()
+            .filter_map(|(place, wish)| wish.is_ok().then_some(place))
+            .collect();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1]);
     }
 }
