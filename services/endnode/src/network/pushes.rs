@@ -43,6 +43,10 @@ fn write(network: &Network, tunnel: &Tunnel, out: &mut String) -> fmt::Result {
     for server in &network.dns_servers {
         push(out, format_args!("dhcp-option DNS {server}"))?;
     }
+    if network.redirect_gateway && !network.dns_servers.is_empty() {
+        // Windows asks the resolvers of all its interfaces at once. Clients elsewhere log that they do not know it.
+        push(out, format_args!("block-outside-dns"))?;
+    }
     if let Some(first) = network.search_domains.first() {
         push(out, format_args!("dhcp-option DOMAIN {first}"))?;
     }
@@ -118,6 +122,22 @@ mod tests {
                 "push \"block-ipv6\"",
             ]
         );
+    }
+
+    #[test]
+    fn windows_asks_no_resolver_beside_the_tunnel_when_everything_goes_through_it() {
+        let block = "push \"block-outside-dns\"";
+        let with = |redirect_gateway, servers: &[&str]| {
+            let network = Network {
+                redirect_gateway,
+                dns_servers: servers.iter().map(|server| server.parse().expect("a server")).collect(),
+                ..Network::default()
+            };
+            render(&network, &tunnel(None)).contains(block)
+        };
+        assert!(with(true, &["10.20.0.53"]));
+        assert!(!with(true, &[]), "it would have none");
+        assert!(!with(false, &["10.20.0.53"]), "names of its own network are asked there");
     }
 
     #[test]

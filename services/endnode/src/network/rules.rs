@@ -13,6 +13,13 @@ use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
 /// With `type`: nft 0.9 does not take it without.
 const REJECT: &str = "reject with icmpx type admin-prohibited";
 
+/// Where clouds give a machine its credentials: link-local (most; not to be forwarded besides, RFC 3927, section 7), Alibaba, Oracle.
+const METADATA4: &str = "169.254.0.0/16, 100.100.100.200, 192.0.0.192";
+/// The same of AWS, Google, Oracle and Scaleway.
+const METADATA6: &str = "fd00:ec2::254, fd20:ce::254, fd00:c1::a9fe:a9fe, fd00:42::42";
+/// The same of Azure, which is its resolver too.
+const WIRE_SERVER: &str = "168.63.129.16";
+
 /// The script that replaces the table by one for this network. With `egress` only what leaves on that interface is masqueraded.
 pub(super) fn render(network: &Network, tunnel: &Tunnel, egress: Option<&InterfaceName>) -> String {
     let rules = Rules {
@@ -135,10 +142,10 @@ impl Rules<'_> {
             REJECT
         };
         writeln!(out, "\t\toifname \"{}\" {verdict}", self.tunnel.device)?;
-        // Some clouds give a machine its credentials there; the first is link-local besides, and not forwarded (RFC 3927, section 7).
-        // Before the routes: `168.0.0.0/6` and `fd00::/8` hold them.
-        writeln!(out, "\t\tip daddr 169.254.0.0/16 {REJECT}")?;
-        writeln!(out, "\t\tip6 daddr fd00:ec2::254 {REJECT}")?;
+        // Before the routes: `168.0.0.0/6` and `fd00::/8` hold some of them.
+        writeln!(out, "\t\tip daddr {{ {METADATA4} }} {REJECT}")?;
+        writeln!(out, "\t\tip daddr {WIRE_SERVER} tcp dport != 53 {REJECT}")?;
+        writeln!(out, "\t\tip6 daddr {{ {METADATA6} }} {REJECT}")?;
         self.write_routes(out, "daddr")?;
         if self.network.redirect_gateway {
             writeln!(out, "\t\taccept")?;
