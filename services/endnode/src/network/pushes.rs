@@ -137,7 +137,10 @@ mod tests {
         };
         assert!(with(true, &["10.20.0.53"]));
         assert!(!with(true, &[]), "it would have none");
-        assert!(!with(false, &["10.20.0.53"]), "names of its own network are asked there");
+        assert!(
+            !with(false, &["10.20.0.53"]),
+            "names of its own network are asked there"
+        );
     }
 
     #[test]
