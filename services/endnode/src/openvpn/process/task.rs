@@ -18,6 +18,8 @@ use super::{
 use crate::{backend::Serving, openvpn::tunnel::RunningTunnel};
 
 /// What `explicit-exit-notify 2` and a busy machine may take.
+/// Between two looks at a tunnel that could not be told.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Before a start is tried again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -159,13 +161,23 @@ impl ProcessTask {
                 process.stop(STOP_WITHIN).await;
                 return Ended::Stopped;
             }
+            let is_untold = self.status.borrow().tunnel == RunningTunnel::Unknown;
             tokio::select! {
                 () = cancel.cancelled() => return Ended::Cancelled,
                 () = process.exited() => return Ended::Died,
+                () = tokio::time::sleep(LOOK_AGAIN), if is_untold => self.look_at_tunnel(process.pid()),
                 changed = self.serving.changed() => if changed.is_err() {
                     return Ended::Cancelled;
                 },
             }
+        }
+    }
+
+    /// One that was found in the moments of its start had no device yet.
+    fn look_at_tunnel(&self, pid: u32) {
+        let found = daemon::running_tunnel(&self.launch, pid);
+        if found != RunningTunnel::Unknown {
+            self.status.send_modify(|status| status.tunnel = found);
         }
     }
 
