@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{backend::Serving, openvpn::tunnel::RunningTunnel};
 
-/// What `explicit-exit-notify 2` and a busy machine may take.
 /// Between two looks at a tunnel that could not be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What `explicit-exit-notify 2` and a busy machine may take.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Before a start is tried again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
