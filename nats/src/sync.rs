@@ -11,6 +11,7 @@ use crate::{
     endpoint::{BusPlace, Endpoint},
     ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
     network::PoolNetwork,
+    text::as_text,
     times,
 };
 
@@ -173,19 +174,7 @@ impl FromStr for StateDigest {
     }
 }
 
-impl TryFrom<String> for StateDigest {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<StateDigest> for String {
-    fn from(digest: StateDigest) -> Self {
-        digest.to_string()
-    }
-}
+as_text!(StateDigest);
 
 #[cfg(test)]
 mod tests {

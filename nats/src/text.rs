@@ -59,6 +59,25 @@ macro_rules! text_id {
     )+};
 }
 
+/// For any type that implements `FromStr` and `Display`: both ways between it and a `String`, as `#[serde(try_from, into)]` wants them.
+macro_rules! as_text {
+    ($($name:ident),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = <$name as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+
 /// For an enum whose variants are one word each: the words, in both directions.
 macro_rules! word_enum {
     ($name:ident, $what:literal, $expected:literal, $($variant:ident => $word:literal),+) => {
@@ -93,4 +112,4 @@ macro_rules! word_enum {
     };
 }
 
-pub(crate) use {text_id, word_enum};
+pub(crate) use {as_text, text_id, word_enum};
