@@ -128,22 +128,7 @@ fn in_tunnel(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tunnel(network6: Option<&str>) -> Tunnel {
-        Tunnel {
-            device: "vpn-udp1194".parse().expect("a name"),
-            network: "10.8.0.0/16".parse().expect("a network"),
-            network6: network6.map(|network| network.parse().expect("a network")),
-        }
-    }
-
-    fn with_routes(routes: &[&str]) -> Network {
-        let routes = routes.iter().map(|route| route.parse().expect("a prefix"));
-        Network {
-            routes: routes.collect(),
-            ..Network::default()
-        }
-    }
+    use crate::network::fixtures::{tunnel, with_routes};
 
     fn lack(network: &Network, tunnel: &Tunnel) -> Option<String> {
         feasible(network, tunnel, tunnel).lack.map(|lack| lack.to_string())

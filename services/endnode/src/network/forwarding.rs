@@ -104,6 +104,7 @@ mod tests {
     use vpnmanager_runtime::error_chain::chain;
 
     use super::*;
+    use crate::network::fixtures::tunnel;
 
     /// As the kernel shows it at its start.
     fn kernel(interfaces: &[(&str, &str)]) -> (tempfile::TempDir, Forwarding) {
@@ -120,14 +121,6 @@ mod tests {
         }
         let forwarding = Forwarding::new(dir.path().to_owned());
         (dir, forwarding)
-    }
-
-    fn tunnel(network6: &str) -> Tunnel {
-        Tunnel {
-            device: "vpn-udp1194".parse().expect("a name"),
-            network: "10.8.0.0/16".parse().expect("a network"),
-            network6: Some(network6.parse().expect("a network")),
-        }
     }
 
     #[test]
@@ -150,7 +143,7 @@ mod tests {
             ("eth1", "0"),
             ("vpn-udp1194", "1"),
         ]);
-        let with_ipv6 = tunnel("fd00:8::/64");
+        let with_ipv6 = tunnel(Some("fd00:8::/64"));
         assert!(forwarding.ensure_ipv6(&with_ipv6).expect("set"));
         assert!(forwarding.is(IPV4, "0") && forwarding.is(IPV6, "1"));
         for (interface, expected) in [

@@ -171,13 +171,17 @@ impl Keeper {
 
     /// The pool has no network any more: nobody is told of a way, and nothing passes. Where there are no rules nothing is made.
     async fn close(&mut self) -> Result<(), NetworkError> {
-        let device = self
-            .site
-            .tunnel
-            .current()
-            .unwrap_or_else(|| self.site.tunnel.wanted().clone())
-            .device;
-        self.replace_rules(&rules::closed(&device)).await
+        let running = self.site.tunnel.current();
+        let wanted = self.site.tunnel.wanted();
+        // The next OpenVPN may have another one.
+        let running = running.as_ref().filter(|running| running.device != wanted.device);
+        let devices: Vec<_> = running
+            .into_iter()
+            .chain([wanted])
+            .map(|tunnel| &tunnel.device)
+            .collect();
+        let script = rules::closed(&devices);
+        self.replace_rules(&script).await
     }
 
     /// The node must not serve: nothing passes while OpenVPN still stops, and then the rules go.

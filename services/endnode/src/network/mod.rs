@@ -15,6 +15,9 @@ mod error;
 mod keeper;
 mod site;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use self::{
     keeper::Keeper,
     site::{Site, Tools},

@@ -72,14 +72,7 @@ fn push(out: &mut String, option: fmt::Arguments<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tunnel(network6: Option<&str>) -> Tunnel {
-        Tunnel {
-            device: "vpn-udp1194".parse().expect("a name"),
-            network: "10.8.0.0/16".parse().expect("a network"),
-            network6: network6.map(|network| network.parse().expect("a network")),
-        }
-    }
+    use crate::network::fixtures::tunnel;
 
     fn whole() -> Network {
         Network {

@@ -38,18 +38,25 @@ pub(super) fn removal() -> String {
     format!("table inet {TABLE}\ndelete table inet {TABLE}\n")
 }
 
-/// The script that replaces the table by one that lets nothing through from this device or to it. The machine forwards on, and without
+/// The script that replaces the table by one that lets nothing through from these devices or to them. The machine forwards on, and without
 /// any table clients would reach each other, and every network that routes back to them.
-pub(super) fn closed(device: &InterfaceName) -> String {
-    format!(
-        "{}table inet {TABLE} {{\n\
-         \tchain forwarded {{\n\
-         \t\ttype filter hook forward priority filter; policy accept;\n\
-         \t\tiifname \"{device}\" {REJECT}\n\
-         \t\toifname \"{device}\" {REJECT}\n\
-         \t}}\n}}\n",
-        removal()
-    )
+pub(super) fn closed(devices: &[&InterfaceName]) -> String {
+    let mut text = removal();
+    // Writing into a String cannot fail.
+    _ = write_closed(&mut text, devices);
+    text
+}
+
+fn write_closed(out: &mut String, devices: &[&InterfaceName]) -> fmt::Result {
+    writeln!(out, "table inet {TABLE} {{")?;
+    writeln!(out, "\tchain forwarded {{")?;
+    writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
+    for device in devices {
+        writeln!(out, "\t\tiifname \"{device}\" {REJECT}")?;
+        writeln!(out, "\t\toifname \"{device}\" {REJECT}")?;
+    }
+    writeln!(out, "\t}}")?;
+    writeln!(out, "}}")
 }
 
 struct Rules<'a> {
@@ -207,22 +214,7 @@ mod tests {
     use vpnmanager_nats::network::MaxSegment;
 
     use super::*;
-
-    fn tunnel(network6: Option<&str>) -> Tunnel {
-        Tunnel {
-            device: "vpn-udp1194".parse().expect("a name"),
-            network: "10.8.0.0/16".parse().expect("a network"),
-            network6: network6.map(|network| network.parse().expect("a network")),
-        }
-    }
-
-    fn with_routes(routes: &[&str]) -> Network {
-        let routes = routes.iter().map(|route| route.parse().expect("a prefix"));
-        Network {
-            routes: routes.collect(),
-            ..Network::default()
-        }
-    }
+    use crate::network::fixtures::{tunnel, with_routes};
 
     #[test]
     fn rendered_for_routes_of_both_families() {

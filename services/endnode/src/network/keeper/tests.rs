@@ -8,10 +8,10 @@ use vpnmanager_nats::ids::Revision;
 
 use super::*;
 use crate::{
+    network::fixtures::{tunnel, with_routes},
     openvpn::{
         ManagedTunnel,
         process::{Phase, ProcessStatus},
-        tunnel::Tunnel,
     },
     pushed_file::PushedFile,
 };
@@ -52,13 +52,8 @@ impl Machine {
         fs::write(at("sys/net/ipv4/ip_forward"), "0\n").expect("written");
         let pushed = PushedFile::beside(&at("allow")).expect("a file");
         let (process, watched) = watch::channel(ProcessStatus::default());
-        let tunnel = Tunnel {
-            device: "vpn-udp1194".parse().expect("a name"),
-            network: "10.8.0.0/16".parse().expect("a network"),
-            network6: None,
-        };
         let site = Site {
-            tunnel: ManagedTunnel::new(tunnel, watched),
+            tunnel: ManagedTunnel::new(tunnel(None), watched),
             pushed: pushed.clone(),
             egress: egress.map(|name| name.parse().expect("a name")),
         };
@@ -116,11 +111,7 @@ fn read(path: &Path) -> String {
 }
 
 fn network(routes: &[&str]) -> Option<Network> {
-    let routes = routes.iter().map(|route| route.parse().expect("a prefix"));
-    Some(Network {
-        routes: routes.collect(),
-        ..Network::default()
-    })
+    Some(with_routes(routes))
 }
 
 #[tokio::test]
