@@ -28,7 +28,7 @@ impl Job {
     /// Has users reach the networks of the service host, through every node.
     pub(super) async fn set_network(&self, service: &ServiceState) -> anyhow::Result<()> {
         let started = Instant::now();
-        let network = json!({ "routes": service.networks, "dns_servers": [service.address] });
+        let network = json!({ "routes": service.networks, "dns_servers": [service.resolver()] });
         let changed = self.api.set_network("default", &network).await?.expect(200)?;
         let wanted = &changed.body["revision"];
         wait::until_ok(WAIT, "every node to apply the network", async || {

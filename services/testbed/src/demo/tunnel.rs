@@ -31,11 +31,11 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
 
     let started = Instant::now();
     let service = stack.service()?;
-    connection.namespace.set_resolver(service.address).await?;
+    connection.namespace.set_resolver(service.resolver()).await?;
     let url = service.url();
     let reached = async || service.is_reached_from(&connection.namespace, &url).await;
     wait::until(CONNECT, format_args!("{url} through the tunnel"), reached).await?;
-    let result = format!("the page of {}, through the tunnel", service.address);
+    let result = format!("the page of {}, through the tunnel", service.resolver());
     done(&format!("Fetch {url} behind the node"), &result, started.elapsed());
 
     job.sees_session().await?;

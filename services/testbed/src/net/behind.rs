@@ -7,9 +7,10 @@
 //!      └ b2 ───────────────────────────────────── eth0 198.19.7.2
 //! ```
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
+    capability::has_ipv6,
     ip::{IpError, ip},
     namespace::Namespace,
     network::{Network, NetworkError},
@@ -19,28 +20,21 @@ use super::{
 const SERVICE: u8 = 2;
 
 impl Network {
-    /// The network behind the nodes, IPv4.
+    /// The networks behind the nodes: of IPv4, and of IPv6 (unique local, RFC 4193) where the kernel has it.
     #[must_use]
-    pub fn behind(&self) -> String {
-        format!("198.19.{}.0/24", self.number())
+    pub fn behind(&self) -> Vec<String> {
+        let ipv6 = has_ipv6().then(|| format!("{}/64", self.behind_address6(0)));
+        [format!("198.19.{}.0/24", self.number())]
+            .into_iter()
+            .chain(ipv6)
+            .collect()
     }
 
-    /// The same of IPv6 (unique local, RFC 4193).
+    /// The addresses of the service host, in the same order.
     #[must_use]
-    pub fn behind6(&self) -> String {
-        format!("{}/64", self.behind_address6(0))
-    }
-
-    /// The address of the service host.
-    #[must_use]
-    pub fn service(&self) -> Ipv4Addr {
-        self.behind_address(SERVICE)
-    }
-
-    /// The same of IPv6.
-    #[must_use]
-    pub fn service6(&self) -> Ipv6Addr {
-        self.behind_address6(SERVICE)
+    pub fn service(&self) -> Vec<IpAddr> {
+        let ipv6 = has_ipv6().then(|| self.behind_address6(SERVICE).into());
+        [self.behind_address(SERVICE).into()].into_iter().chain(ipv6).collect()
     }
 
     /// Builds the bridge and the service host. Nodes that are added from then on are on it too.
@@ -50,7 +44,7 @@ impl Network {
         ip(&format!("-n {bridge} link set br1 up")).await?;
         let service = Namespace {
             name: self.name_of("service"),
-            address: self.service(),
+            address: self.behind_address(SERVICE),
             bridge: bridge.clone(),
             port: format!("b{SERVICE}"),
         };
@@ -69,16 +63,19 @@ impl Network {
     async fn plug_behind(&self, name: &str, device: &str, host: u8) -> Result<(), IpError> {
         let bridge = self.bridge();
         let (address, address6) = (self.behind_address(host), self.behind_address6(host));
-        for line in [
+        let mut lines = vec![
             format!("-n {bridge} link add b{host} type veth peer name f{host}"),
             format!("-n {bridge} link set b{host} alias {name}"),
             format!("-n {bridge} link set f{host} netns {name} name {device}"),
             format!("-n {bridge} link set b{host} master br1 up"),
             format!("-n {name} addr add {address}/24 dev {device}"),
+        ];
+        if has_ipv6() {
             // Without the pause in which a new address is looked for elsewhere.
-            format!("-n {name} addr add {address6}/64 dev {device} nodad"),
-            format!("-n {name} link set {device} up"),
-        ] {
+            lines.push(format!("-n {name} addr add {address6}/64 dev {device} nodad"));
+        }
+        lines.push(format!("-n {name} link set {device} up"));
+        for line in lines {
             ip(&line).await?;
         }
         Ok(())

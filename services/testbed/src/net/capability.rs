@@ -13,6 +13,12 @@ pub fn has_tunnels() -> Result<(), &'static str> {
     }
 }
 
+/// Whether this machine's kernel has IPv6.
+#[must_use]
+pub fn has_ipv6() -> bool {
+    Path::new("/proc/net/if_inet6").exists()
+}
+
 fn probe() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("network namespaces need root".to_owned());

@@ -14,7 +14,7 @@ mod ip;
 mod namespace;
 mod network;
 
-pub use capability::{has_tunnels, require_tunnels};
+pub use capability::{has_ipv6, has_tunnels, require_tunnels};
 pub(crate) use ip::run;
 pub use ip::{IpError, ip};
 pub use namespace::Namespace;

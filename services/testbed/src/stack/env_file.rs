@@ -84,13 +84,13 @@ impl State {
             return Vec::new();
         };
         vec![
-            ("SERVICE_HOST", service.address.to_string()),
-            ("SERVICE_HOST6", service.address6.to_string()),
+            ("SERVICE_HOST", nth(&service.addresses, 0)),
+            ("SERVICE_HOST6", nth(&service.addresses, 1)),
             ("SERVICE_NAME", SERVICE_NAME.to_owned()),
             ("SERVICE_URL", service.url()),
             ("SERVICE_IPERF", IPERF_PORT.to_string()),
-            ("SERVICE_NETWORK", service.networks[0].clone()),
-            ("SERVICE_NETWORK6", service.networks[1].clone()),
+            ("SERVICE_NETWORK", nth(&service.networks, 0)),
+            ("SERVICE_NETWORK6", nth(&service.networks, 1)),
             ("SERVICE_NETNS", service.namespace.name.clone()),
         ]
     }
@@ -100,6 +100,11 @@ impl State {
             .map(|process| process.pid.to_string())
             .unwrap_or_default()
     }
+}
+
+/// Empty where there is none.
+fn nth(values: &[impl ToString], place: usize) -> String {
+    values.get(place).map(ToString::to_string).unwrap_or_default()
 }
 
 fn line(name: &str, value: impl Display) -> String {

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{Part, StackError, State};
-use crate::{binaries, process::Spec};
+use crate::{binaries, net::has_ipv6, process::Spec};
 
 /// What an operator starts from.
 const EXAMPLE: &str = include_str!("../../../../deploy/examples/server.conf");
@@ -23,7 +23,7 @@ impl State {
         let mut text = EXAMPLE
             .replace(STATE_DIR, &self.node_dir(number).display().to_string())
             .replace(SOCKET, &socket.display().to_string());
-        if !fs::exists("/proc/net/if_inet6").unwrap_or_default() {
+        if !has_ipv6() {
             text = text.replace("proto udp6", "proto udp");
         }
         self.folder("work", 0o711)?;

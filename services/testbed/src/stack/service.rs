@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     binaries,
+    net::has_ipv6,
     process::{Process, Spec},
     wait,
 };
@@ -21,9 +22,8 @@ impl Stack {
         let namespace = network.add_service().await?;
         let service = ServiceState {
             namespace,
-            address: network.service().into(),
-            address6: network.service6().into(),
-            networks: [network.behind(), network.behind6()],
+            addresses: network.service(),
+            networks: network.behind(),
         };
         let dir = self.state.folder("service", 0o755)?;
         let page = dir.join("index.html");
@@ -32,24 +32,20 @@ impl Stack {
             let process = Process::spawn(&spec)?;
             self.scratch.stop_at_end(process.identity(), "KILL");
         }
-        let urls = [
-            ServiceState::url_at(service.address),
-            ServiceState::url_at(service.address6),
-            service.url(),
-        ];
         service
             .namespace
-            .set_resolver(service.address)
+            .set_resolver(service.resolver())
             .await
             .map_err(StackError::file("/etc/netns"))?;
-        for url in urls {
+        for url in service.urls().chain([service.url()]) {
             wait::until_ok(START, format_args!("the page {url}"), async || {
                 service.namespace.fetch(&url).await
             })
             .await
             .map_err(StackError::Service)?;
         }
-        let told = format!("{SERVICE_NAME}, {} and {}", service.address, service.address6);
+        let addresses: Vec<String> = service.addresses.iter().map(ToString::to_string).collect();
+        let told = format!("{SERVICE_NAME}, {}", addresses.join(" and "));
         self.state.service = Some(service);
         self.state.save()?;
         Ok(told)
@@ -64,6 +60,7 @@ impl Stack {
                 .namespace
                 .spec(name, binaries::required_tool(program)?, &dir, &log))
         };
+        let addresses: Vec<String> = service.addresses.iter().map(ToString::to_string).collect();
         let resolver = spec("resolver", "dnsmasq")?
             .args([
                 "--keep-in-foreground",
@@ -76,11 +73,17 @@ impl Stack {
             // Neither the machine's configuration nor a file for its pid.
             .args(["--conf-file=/dev/null", "--pid-file="])
             .args([
-                format!("--host-record={SERVICE_NAME},{},{}", service.address, service.address6),
+                format!("--host-record={SERVICE_NAME},{}", addresses.join(",")),
                 "--local=/example/".to_owned(),
             ]);
         let page = spec("page", "python3")?
-            .args(["-m", "http.server", "--bind", "::", "--directory"])
+            .args([
+                "-m",
+                "http.server",
+                "--bind",
+                if has_ipv6() { "::" } else { "0.0.0.0" },
+                "--directory",
+            ])
             .args([&dir])
             .args(["80"]);
         let iperf = spec("iperf3", "iperf3")?.args(["--server", "--port", &IPERF_PORT.to_string()]);

@@ -17,28 +17,31 @@ pub(super) const IPERF_PORT: u16 = 5201;
 pub struct ServiceState {
     /// Its namespace.
     pub namespace: Namespace,
-    /// Its address, also that of the resolver.
-    pub address: IpAddr,
-    /// The same of IPv6.
-    pub address6: IpAddr,
-    /// The networks that it is on.
-    pub networks: [String; 2],
+    /// Its addresses: of IPv4, and of IPv6 where the kernel has it. They are also those of its resolver.
+    pub addresses: Vec<IpAddr>,
+    /// The networks that it is on, in the same order.
+    pub networks: Vec<String>,
 }
 
 impl ServiceState {
+    /// Its resolver.
+    #[must_use]
+    pub fn resolver(&self) -> IpAddr {
+        self.namespace.address.into()
+    }
+
+    /// Its web page, by each of its addresses.
+    pub fn urls(&self) -> impl Iterator<Item = String> + '_ {
+        self.addresses.iter().map(|address| match address {
+            IpAddr::V4(v4) => format!("http://{v4}/"),
+            IpAddr::V6(v6) => format!("http://[{v6}]/"),
+        })
+    }
+
     /// Its web page, by its name.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{SERVICE_NAME}/")
-    }
-
-    /// Its web page, by an address.
-    #[must_use]
-    pub fn url_at(address: IpAddr) -> String {
-        match address {
-            IpAddr::V4(v4) => format!("http://{v4}/"),
-            IpAddr::V6(v6) => format!("http://[{v6}]/"),
-        }
     }
 
     /// Whether a client's namespace gets the web page at this URL.

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::{NodeMode, Part, StackError, State};
-use crate::{binaries, process::Spec};
+use crate::{binaries, net::has_ipv6, process::Spec};
 
 /// The network inside the tunnels, where the stack has IPv6 there.
 const INNER6: &str = "fd00:8::/64";
@@ -90,7 +90,7 @@ impl State {
             }
             None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
         };
-        if self.service.is_some() {
+        if self.service.is_some() && has_ipv6() {
             spec = spec.env("OPENVPN_NETWORK6", INNER6);
         }
         if self.node_disk.is_some() {

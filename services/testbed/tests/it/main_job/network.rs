@@ -61,10 +61,22 @@ async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
     .unwrap_or_else(|error| panic!("{error}\n{}", connection.client.log().text()));
 }
 
+/// Over every family that the kernel has.
+async fn reaches_all(service: &ServiceState, connection: &Connection) {
+    for url in service.urls() {
+        reaches(service, connection, &url).await;
+    }
+}
+
+/// The page by the IPv4 address.
+fn by_address(service: &ServiceState) -> String {
+    service.urls().next().unwrap()
+}
+
 fn whole(service: &ServiceState) -> Value {
     json!({
         "routes": service.networks,
-        "dns_servers": [service.address],
+        "dns_servers": [service.resolver()],
         "search_domains": ["internal.example"],
     })
 }
@@ -86,9 +98,7 @@ async fn a_client_reaches_the_service_host_by_address_and_by_name_over_both_fami
     let profile = site.create("alice").await;
     let before = connect(&site, &profile).await;
     assert!(
-        !service
-            .is_reached_from(&before.namespace, &ServiceState::url_at(service.address))
-            .await,
+        !service.is_reached_from(&before.namespace, &by_address(service)).await,
         "the service host is reached without a network"
     );
     before.close().await;
@@ -97,8 +107,7 @@ async fn a_client_reaches_the_service_host_by_address_and_by_name_over_both_fami
     set_network(&site, &whole(service)).await;
 
     let alice = connect(&site, &profile).await;
-    reaches(service, &alice, &ServiceState::url_at(service.address)).await;
-    reaches(service, &alice, &ServiceState::url_at(service.address6)).await;
+    reaches_all(service, &alice).await;
     alice.namespace.set_resolver(pushed_resolver(&alice)).await.unwrap();
     reaches(service, &alice, &format!("http://{SERVICE_NAME}/")).await;
     let now: Vec<_> = site.stack.nodes().map(|node| node.openvpn()).collect();
@@ -112,7 +121,7 @@ async fn a_client_reaches_only_what_is_routed_whatever_routes_it_adds() {
         return;
     };
     let service = site.stack.service().unwrap();
-    let IpAddr::V4(address) = service.address else {
+    let IpAddr::V4(address) = service.resolver() else {
         panic!("an IPv4 address")
     };
     let [a, b, c, _] = address.octets();
@@ -125,7 +134,7 @@ async fn a_client_reaches_only_what_is_routed_whatever_routes_it_adds() {
     set_network(&site, &json!({ "routes": [format!("{address}/32")] })).await;
     let alice_profile = site.create("alice").await;
     let alice = connect(&site, &alice_profile).await;
-    reaches(service, &alice, &ServiceState::url_at(service.address)).await;
+    reaches(service, &alice, &by_address(service)).await;
     let bob_profile = site.create("bob").await;
     let bob = connect(&site, &bob_profile).await;
     let to_all = format!("ip route add {a}.{b}.{c}.0/24 via 10.8.0.1");
@@ -188,7 +197,7 @@ async fn rules_of_others_stay_and_ours_come_back_and_close() {
     set_network(&site, &whole(service)).await;
     let profile = site.create("alice").await;
     let alice = connect(&site, &profile).await;
-    let url = ServiceState::url_at(service.address);
+    let url = by_address(service);
     reaches(service, &alice, &url).await;
 
     node.run("nft flush table inet vpnmanager").await.unwrap();
@@ -225,8 +234,7 @@ async fn who_logs_in_while_the_agent_is_dead_reaches_what_is_routed() {
     site.stack.kill_part(Part::Node(1)).await.unwrap();
 
     let alice = connect(&site, &profile).await;
-    reaches(&service, &alice, &ServiceState::url_at(service.address)).await;
-    reaches(&service, &alice, &ServiceState::url_at(service.address6)).await;
+    reaches_all(&service, &alice).await;
     alice.close().await;
 }
 
@@ -239,16 +247,12 @@ async fn with_everything_through_the_tunnel_a_client_changes_its_node_and_reache
     set_network(&site, &json!({ "redirect_gateway": true })).await;
     let profile = site.create("alice").await;
     let alice = connect(&site, &profile).await;
-    for address in [service.address, service.address6] {
-        reaches(&service, &alice, &ServiceState::url_at(address)).await;
-    }
+    reaches_all(&service, &alice).await;
 
     let number = site.first_node(&profile);
     site.kill_node(number).await;
 
     alice.client.connected_times(2, SOON).await.unwrap();
-    for address in [service.address, service.address6] {
-        reaches(&service, &alice, &ServiceState::url_at(address)).await;
-    }
+    reaches_all(&service, &alice).await;
     alice.close().await;
 }
