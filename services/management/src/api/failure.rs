@@ -31,7 +31,10 @@ use crate::{
         pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
         sessions::end_session::EndSessionError,
         sqlstate::{Meaning, Resource, meaning},
-        users::{create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError, wish::WishError},
+        users::{
+            create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError,
+            operation::UserOperationError,
+        },
     },
     pki::PkiError,
 };
@@ -156,10 +159,10 @@ pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
 }
 
 /// As for one user.
-pub(super) fn of_wish(app: &App, error: WishError) -> ApiError {
+pub(super) fn of_user_operation(app: &App, error: UserOperationError) -> ApiError {
     match error {
-        WishError::Create(error) => of_create_user(app, error),
-        WishError::Change(error) => of_living_user(app, error),
+        UserOperationError::Create(error) => of_create_user(app, error),
+        UserOperationError::Change(error) => of_living_user(app, error),
     }
 }
 

@@ -156,7 +156,6 @@ text_scalar! {
 }
 
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
-const SHORTEST_LINK: Duration = Duration::from_secs(60);
 const LONGEST_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 text_scalar! {
@@ -175,33 +174,6 @@ text_scalar! {
             Ok(ttl) if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) => Ok(()),
             Ok(_) | Err(_) => Err("must be a duration from 1s to 7days, such as 30m, 1h or 2days".to_owned()),
         },
-    }
-}
-
-text_scalar! {
-    /// How long a link to a profile is valid: a whole number of `s`, `m`, `h` or `days`.
-    pub(super) struct LinkTimeToLive {
-        format: "link-time-to-live",
-        pattern: concat!(
-            "^(?:(?:[6-9][0-9]|[1-9][0-9]{2,4}|[1-5][0-9]{5}|60[0-3][0-9]{3}|604[0-7][0-9]{2}|604800)s",
-            "|(?:[1-9][0-9]{0,3}|100[0-7][0-9]|10080)m",
-            "|(?:[1-9][0-9]?|1[0-5][0-9]|16[0-8])h",
-            "|[1-7](?:d|day|days))$"
-        ),
-        length: 2..=7,
-        example: "1h",
-        check: |text| match humantime::parse_duration(text) {
-            Ok(ttl) if (SHORTEST_LINK..=LONGEST_TTL).contains(&ttl) => Ok(()),
-            Ok(_) | Err(_) => Err("must be a duration from 1m to 7days, such as 30m, 1h or 2days".to_owned()),
-        },
-    }
-}
-
-impl LinkTimeToLive {
-    /// The duration.
-    pub(super) fn duration(&self) -> Duration {
-        // Whatever keeps the pattern is a duration.
-        humantime::parse_duration(self.as_str()).unwrap_or_default()
     }
 }
 
@@ -252,22 +224,6 @@ mod tests {
             assert_eq!(state.as_str().parse(), Ok(TokenStateText(state)));
         }
         assert!("gone".parse::<TokenStateText>().is_err());
-    }
-
-    #[test]
-    fn a_link_lives_for_a_minute_to_a_week() {
-        for (text, seconds) in [
-            ("60s", Some(60)),
-            ("59s", None),
-            ("1m", Some(60)),
-            ("604800s", Some(604_800)),
-            ("7days", Some(604_800)),
-            ("8days", None),
-            ("1s", None),
-        ] {
-            let ttl = text.parse::<LinkTimeToLive>().ok().map(|ttl| ttl.duration().as_secs());
-            assert_eq!(ttl, seconds, "{text}");
-        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use poem_openapi::{ApiResponse, Object};
 use secrecy::ExposeSecret as _;
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::api::scalars::LinkTimeToLive;
+use crate::api::scalars::TimeToLive;
 use crate::ops::links::create::NewLink;
 use crate::ops::links::list::LinkView;
 
@@ -15,8 +15,8 @@ use crate::ops::links::list::LinkView;
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct NewProfileLink {
-    /// How long the link is valid, 1m to 7days: a whole number of `s`, `m`, `h` or `days`; 1h by default.
-    pub(super) ttl: Option<LinkTimeToLive>,
+    /// How long the link is valid, 1s to 7days: a whole number of `s`, `m`, `h` or `days`; 1h by default.
+    pub(super) ttl: Option<TimeToLive>,
     /// How often it hands out the profile; once by default.
     #[oai(validator(minimum(value = "1"), maximum(value = "10")))]
     pub(super) uses: Option<i16>,

@@ -30,8 +30,8 @@ pub(crate) struct NewPoolBody {
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(crate) struct PoolChanges {
-    /// What its users reach through the tunnel, as a whole; `null`: the servers leave routes, NAT and firewall of their machines alone, and
-    /// take back what they made.
+    /// What its users reach through the tunnel, as a whole; `null`: the servers push nothing and let nothing through
+    /// their tunnels, and leave the rest of their machines alone.
     network: Clearable<NetworkBody>,
     /// Servers for each user, the home included; `null`: as many as `PLACEMENT_REPLICAS` says.
     #[oai(validator(minimum(value = "1"), maximum(value = "16")))]

@@ -26,7 +26,7 @@ use crate::{
 /// What to change; a field that is `None` keeps its value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolChange {
-    /// What users reach through the tunnel; `Some(None)`: the nodes leave their machines alone.
+    /// What users reach through the tunnel; `Some(None)`: nothing, and the nodes let nothing through their tunnels.
     pub network: Option<Option<SoundNetwork>>,
     /// Nodes for each user, 1 to 16; `Some(None)`: PLACEMENT_REPLICAS.
     pub replicas: Option<Option<i16>>,

@@ -2,9 +2,9 @@
 
 pub mod change;
 pub mod create;
+pub mod operation;
 pub mod reissue;
 pub mod remove;
-pub mod wish;
 
 pub mod accept_intent;
 pub mod end_removals;

@@ -4,8 +4,8 @@ use poem_openapi::Object;
 use vpnmanager_nats::bounded::shortened;
 use vpnmanager_openapi::problem::ApiError;
 
-use super::run::Fate;
-use crate::ops::users::wish::Fulfilled;
+use super::run::ItemResult;
+use crate::ops::users::operation::Outcome;
 
 /// The longest name that is repeated to the caller, in characters.
 const LONGEST_NAME: usize = 100;
@@ -22,13 +22,19 @@ pub(super) struct Refusal {
     field: Option<String>,
 }
 
-/// How many entries were done in which way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How many entries were done in which way; a part of the answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Object)]
+#[oai(rename = "BulkCounts")]
 pub(super) struct Counts {
+    /// Users that were created.
     pub(super) created: u32,
+    /// Users that were changed.
     pub(super) changed: u32,
+    /// Users that were removed.
     pub(super) removed: u32,
+    /// Entries whose user was as wanted already.
     pub(super) unchanged: u32,
+    /// Entries that were not done.
     pub(super) failed: u32,
 }
 
@@ -55,14 +61,14 @@ impl Refusal {
 }
 
 impl Counts {
-    pub(super) fn of(fates: &[Fate]) -> Self {
+    pub(super) fn of(results: &[ItemResult]) -> Self {
         let mut counts = Self::default();
-        for fate in fates {
-            let count = match fate {
-                Ok(Fulfilled::Created) => &mut counts.created,
-                Ok(Fulfilled::Changed) => &mut counts.changed,
-                Ok(Fulfilled::Removed) => &mut counts.removed,
-                Ok(Fulfilled::Unchanged) => &mut counts.unchanged,
+        for result in results {
+            let count = match result {
+                Ok(Outcome::Created) => &mut counts.created,
+                Ok(Outcome::Changed) => &mut counts.changed,
+                Ok(Outcome::Removed) => &mut counts.removed,
+                Ok(Outcome::Unchanged) => &mut counts.unchanged,
                 Err(_) => &mut counts.failed,
             };
             *count += 1;

@@ -6,10 +6,10 @@ use vpnmanager_openapi::Clearable;
 
 use super::answers::{Counts, Refusal, repeated};
 use super::entry::{Action, End, Entry};
-use super::run::{self, Fate, Listed, Turns};
+use super::run::{self, ItemResult, Listed, Turns};
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::users::wish::Fulfilled;
+use crate::ops::users::operation::Outcome;
 
 /// What to do with many users.
 #[derive(Debug, Object)]
@@ -43,16 +43,8 @@ struct BatchItem {
 pub(super) struct BatchAnswer {
     /// One for each item, in the order of the request.
     results: Vec<BatchResult>,
-    /// Users that were created.
-    created: u32,
-    /// Users that were changed.
-    changed: u32,
-    /// Users that were removed.
-    removed: u32,
-    /// Items whose user was as wanted already.
-    unchanged: u32,
-    /// Items that were not done.
-    failed: u32,
+    #[oai(flatten)]
+    counts: Counts,
 }
 
 /// What became of one item.
@@ -74,10 +66,10 @@ pub(super) async fn run_batch(app: &App, turns: &Turns, actor: &Actor, batch: Us
     let names: Vec<String> = batch.items.iter().map(|item| repeated(&item.username)).collect();
     let list = batch.items.into_iter().map(|item| Listed {
         username: item.username.clone(),
-        wish: item.into_entry().into_wish(actor),
+        operation: item.into_entry().into_operation(actor),
     });
-    let fates = run::run(app, turns, actor, list.collect()).await;
-    BatchAnswer::new(names, fates)
+    let done = run::run(app, turns, actor, list.collect()).await;
+    BatchAnswer::new(names, done)
 }
 
 impl BatchItem {
@@ -97,37 +89,22 @@ impl BatchItem {
 }
 
 impl BatchAnswer {
-    fn new(names: Vec<String>, fates: Vec<Fate>) -> Self {
-        let counts = Counts::of(&fates);
-        let results = (0..).zip(names).zip(fates);
-        let results = results.map(|((index, username), fate)| BatchResult::new(index, username, &fate));
-        Self::counted(results.collect(), counts)
-    }
-
-    fn counted(results: Vec<BatchResult>, counts: Counts) -> Self {
-        let Counts {
-            created,
-            changed,
-            removed,
-            unchanged,
-            failed,
-        } = counts;
+    fn new(names: Vec<String>, done: Vec<ItemResult>) -> Self {
+        let counts = Counts::of(&done);
+        let results = (0..).zip(names).zip(done);
+        let results = results.map(|((index, username), result)| BatchResult::new(index, username, &result));
         Self {
-            results,
-            created,
-            changed,
-            removed,
-            unchanged,
-            failed,
+            results: results.collect(),
+            counts,
         }
     }
 }
 
 impl BatchResult {
-    fn new(index: u32, username: String, fate: &Fate) -> Self {
-        let (status, error) = match fate {
-            Ok(Fulfilled::Created) => (201, None),
-            Ok(Fulfilled::Changed | Fulfilled::Removed | Fulfilled::Unchanged) => (200, None),
+    fn new(index: u32, username: String, result: &ItemResult) -> Self {
+        let (status, error) = match result {
+            Ok(Outcome::Created) => (201, None),
+            Ok(Outcome::Changed | Outcome::Removed | Outcome::Unchanged) => (200, None),
             Err(error) => {
                 let (status, refusal) = Refusal::of(error);
                 (status, Some(refusal))
@@ -171,7 +148,7 @@ impl Example for BatchAnswer {
     fn example() -> Self {
         let (status, refusal) = Refusal::example();
         let results = vec![
-            BatchResult::new(0, "alice".to_owned(), &Ok(Fulfilled::Created)),
+            BatchResult::new(0, "alice".to_owned(), &Ok(Outcome::Created)),
             BatchResult {
                 index: 1,
                 username: "bob".to_owned(),
@@ -184,6 +161,6 @@ impl Example for BatchAnswer {
             failed: 1,
             ..Counts::default()
         };
-        Self::counted(results, counts)
+        Self { results, counts }
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::actor::Actor;
 use crate::domain::placement::Home;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
-use crate::ops::users::wish::Wish;
+use crate::ops::users::operation::UserOperation;
 
 /// What to do with a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -50,11 +50,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// What is wished, or what is wrong with it.
-    pub(super) fn into_wish(self, actor: &Actor) -> Result<Wish, ApiError> {
+    /// The operation, or what is wrong with it.
+    pub(super) fn into_operation(self, actor: &Actor) -> Result<UserOperation, ApiError> {
         let username: Username = parsed("username", &self.username)?;
         match self.action {
-            Action::Create => Ok(Wish::Create(NewUser {
+            Action::Create => Ok(UserOperation::Create(NewUser {
                 active: self.active.unwrap_or(true),
                 expires_at: self.expires_at.parse()?.flatten(),
                 home: match &self.server_id {
@@ -71,11 +71,11 @@ impl Entry {
                     active: self.active,
                     expires_at: self.expires_at.parse()?,
                 };
-                Ok(Wish::Change { username, change })
+                Ok(UserOperation::Change { username, change })
             }
             Action::Remove => match self.first_value() {
                 Some(field) => Err(ApiError::invalid(field, "is not taken by remove: leave it out")),
-                None => Ok(Wish::Remove { username }),
+                None => Ok(UserOperation::Remove { username }),
             },
         }
     }
@@ -128,7 +128,7 @@ mod tests {
 
     /// The field that is refused.
     fn refused(entry: Entry) -> Option<String> {
-        let refusal = entry.into_wish(&Actor::key("test", None, None)).err()?;
+        let refusal = entry.into_operation(&Actor::key("test", None, None)).err()?;
         Some(refusal.problem().errors.first().expect("a field").field.clone())
     }
 

@@ -6,7 +6,7 @@ use vpnmanager_openapi::problem::ApiError;
 
 use super::answers::{Counts, Refusal, repeated};
 use super::rows;
-use super::run::{self, Fate, Listed, Turns};
+use super::run::{self, ItemResult, Listed, Turns};
 use crate::app::App;
 use crate::domain::actor::Actor;
 
@@ -19,16 +19,8 @@ const MOST_NAMED: usize = 10_000;
 pub(super) struct ImportAnswer {
     /// The rows that were not done, in their order: the first 10,000 of them.
     failures: Vec<RowFailure>,
-    /// Users that were created.
-    created: u32,
-    /// Users that were changed.
-    changed: u32,
-    /// Users that were removed.
-    removed: u32,
-    /// Rows whose user was as wanted already.
-    unchanged: u32,
-    /// Rows that were not done.
-    failed: u32,
+    #[oai(flatten)]
+    counts: Counts,
 }
 
 /// A row that was not done.
@@ -50,41 +42,29 @@ pub(super) async fn run_import(app: &App, turns: &Turns, actor: &Actor, text: &[
     let places: Vec<(u32, String)> = rows.iter().map(|row| (row.line, repeated(&row.username))).collect();
     let list = rows.into_iter().map(|row| Listed {
         username: row.username,
-        wish: row.entry.and_then(|entry| entry.into_wish(actor)),
+        operation: row.entry.and_then(|entry| entry.into_operation(actor)),
     });
-    let fates = run::run(app, turns, actor, list.collect()).await;
-    Ok(ImportAnswer::new(places, &fates))
+    let results = run::run(app, turns, actor, list.collect()).await;
+    Ok(ImportAnswer::new(places, &results))
 }
 
 impl ImportAnswer {
-    fn new(places: Vec<(u32, String)>, fates: &[Fate]) -> Self {
-        let failures = places.into_iter().zip(fates).filter_map(|((line, username), fate)| {
-            let (status, error) = Refusal::of(fate.as_ref().err()?);
-            Some(RowFailure {
-                line,
-                username,
-                status,
-                error,
-            })
-        });
-        Self::counted(failures.take(MOST_NAMED).collect(), Counts::of(fates))
-    }
-
-    fn counted(failures: Vec<RowFailure>, counts: Counts) -> Self {
-        let Counts {
-            created,
-            changed,
-            removed,
-            unchanged,
-            failed,
-        } = counts;
+    fn new(places: Vec<(u32, String)>, results: &[ItemResult]) -> Self {
+        let failures = places
+            .into_iter()
+            .zip(results)
+            .filter_map(|((line, username), result)| {
+                let (status, error) = Refusal::of(result.as_ref().err()?);
+                Some(RowFailure {
+                    line,
+                    username,
+                    status,
+                    error,
+                })
+            });
         Self {
-            failures,
-            created,
-            changed,
-            removed,
-            unchanged,
-            failed,
+            failures: failures.take(MOST_NAMED).collect(),
+            counts: Counts::of(results),
         }
     }
 }
@@ -104,6 +84,9 @@ impl Example for ImportAnswer {
             failed: 1,
             ..Counts::default()
         };
-        Self::counted(vec![failure], counts)
+        Self {
+            failures: vec![failure],
+            counts,
+        }
     }
 }

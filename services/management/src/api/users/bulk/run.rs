@@ -11,7 +11,7 @@ use vpnmanager_openapi::problem::ApiError;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::users::wish::{Fulfilled, Wish, fulfil};
+use crate::ops::users::operation::{Outcome, UserOperation, carry_out};
 
 /// Creates at the same time, of all lists of this process: as many as share a transaction. What others ask is done between them.
 const CREATES_AT_ONCE: u32 = 64;
@@ -28,14 +28,14 @@ pub(super) struct Turns(Semaphore);
 /// An entry, or what is wrong with it, with the name that it is about.
 pub(super) struct Listed {
     pub(super) username: String,
-    pub(super) wish: Result<Wish, ApiError>,
+    pub(super) operation: Result<UserOperation, ApiError>,
 }
 
 /// What became of an entry.
-pub(super) type Fate = Result<Fulfilled, ApiError>;
+pub(super) type ItemResult = Result<Outcome, ApiError>;
 
 /// Entries about one name, with their places in the list.
-type Group = Vec<(usize, Result<Wish, ApiError>)>;
+type Group = Vec<(usize, Result<UserOperation, ApiError>)>;
 
 impl Default for Turns {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl Default for Turns {
 }
 
 /// Does all entries, and says for each what became of it, in their order.
-pub(super) async fn run(app: &App, turns: &Turns, actor: &Actor, list: Vec<Listed>) -> Vec<Fate> {
+pub(super) async fn run(app: &App, turns: &Turns, actor: &Actor, list: Vec<Listed>) -> Vec<ItemResult> {
     let work = Work {
         app,
         turns,
@@ -52,24 +52,24 @@ pub(super) async fn run(app: &App, turns: &Turns, actor: &Actor, list: Vec<Liste
         failures: AtomicUsize::new(0),
     };
     let groups = by_username(list).into_iter().map(|group| in_order(&work, group));
-    let done: Vec<Vec<(usize, Fate)>> = stream::iter(groups)
+    let done: Vec<Vec<(usize, ItemResult)>> = stream::iter(groups)
         .buffer_unordered(CREATES_AT_ONCE as usize)
         .collect()
         .await;
-    let mut fates: Vec<(usize, Fate)> = done.into_iter().flatten().collect();
-    fates.sort_by_key(|(place, _)| *place);
-    fates.into_iter().map(|(_, fate)| fate).collect()
+    let mut results: Vec<(usize, ItemResult)> = done.into_iter().flatten().collect();
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// In the order in which the names first occur.
 fn by_username(list: Vec<Listed>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for (place, Listed { username, wish }) in list.into_iter().enumerate() {
+    for (place, Listed { username, operation }) in list.into_iter().enumerate() {
         let group = *known.entry(username).or_insert(groups.len());
         match groups.get_mut(group) {
-            Some(group) => group.push((place, wish)),
-            None => groups.push(vec![(place, wish)]),
+            Some(group) => group.push((place, operation)),
+            None => groups.push(vec![(place, operation)]),
         }
     }
     for group in &mut groups {
@@ -79,17 +79,17 @@ fn by_username(list: Vec<Listed>) -> Vec<Group> {
 }
 
 /// Such a list could not be sent again: a removal followed by a create would remove the user whom the first list created.
-fn refuse_removal_beside_others(group: &mut [(usize, Result<Wish, ApiError>)]) {
+fn refuse_removal_beside_others(group: &mut [(usize, Result<UserOperation, ApiError>)]) {
     if group.len() < 2 {
         return;
     }
     let removal = group
         .iter()
-        .position(|(_, wish)| matches!(wish, Ok(Wish::Remove { .. })));
+        .position(|(_, operation)| matches!(operation, Ok(UserOperation::Remove { .. })));
     let Some(removal) = removal else { return };
-    for (_, wish) in group.iter_mut().skip(removal) {
-        if wish.is_ok() {
-            *wish = Err(ApiError::conflict("username", NOT_ALONE));
+    for (_, operation) in group.iter_mut().skip(removal) {
+        if operation.is_ok() {
+            *operation = Err(ApiError::conflict("username", NOT_ALONE));
         }
     }
 }
@@ -103,38 +103,38 @@ struct Work<'w> {
     failures: AtomicUsize,
 }
 
-async fn in_order(work: &Work<'_>, group: Group) -> Vec<(usize, Fate)> {
-    let mut fates = Vec::with_capacity(group.len());
-    for (place, wish) in group {
-        let fate = match wish {
-            Ok(wish) => work.fulfil(wish).await,
+async fn in_order(work: &Work<'_>, group: Group) -> Vec<(usize, ItemResult)> {
+    let mut results = Vec::with_capacity(group.len());
+    for (place, operation) in group {
+        let result = match operation {
+            Ok(operation) => work.carry_out(operation).await,
             Err(error) => Err(error),
         };
-        fates.push((place, fate));
+        results.push((place, result));
     }
-    fates
+    results
 }
 
 impl Work<'_> {
-    async fn fulfil(&self, wish: Wish) -> Fate {
-        let share = match &wish {
-            Wish::Create(_) => 1,
-            Wish::Change { .. } | Wish::Remove { .. } => CREATES_AT_ONCE / CHANGES_AT_ONCE,
+    async fn carry_out(&self, operation: UserOperation) -> ItemResult {
+        let share = match &operation {
+            UserOperation::Create(_) => 1,
+            UserOperation::Change { .. } | UserOperation::Remove { .. } => CREATES_AT_ONCE / CHANGES_AT_ONCE,
         };
         // It is never closed.
         let _turn = self.turns.0.acquire_many(share).await.ok();
         if self.failures.load(Ordering::Relaxed) >= GIVEN_UP_AFTER {
             return Err(not_tried());
         }
-        let fate = fulfil(self.app, self.actor, wish).await;
-        let fate = fate.map_err(|error| failure::of_wish(self.app, error));
-        match &fate {
+        let result = carry_out(self.app, self.actor, operation).await;
+        let result = result.map_err(|error| failure::of_user_operation(self.app, error));
+        match &result {
             Err(error) if error.problem().status >= 500 => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
             }
             Ok(_) | Err(_) => self.failures.store(0, Ordering::Relaxed),
         }
-        fate
+        result
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     fn entries_about_one_name_are_a_group_in_their_order() {
         let listed = |username: &str| Listed {
             username: username.to_owned(),
-            wish: Err(not_tried()),
+            operation: Err(not_tried()),
         };
         let list = ["a", "b", "a", "c", "b", "a"].map(listed).into_iter().collect();
         let places: Vec<Vec<usize>> = by_username(list)
@@ -165,14 +165,14 @@ mod tests {
 
     #[test]
     fn a_removal_is_the_only_entry_about_its_user() {
-        let wish = |username: &str, removes: bool| {
+        let operation = |username: &str, removes: bool| {
             let named = username.parse().expect("a valid username");
             Listed {
                 username: username.to_owned(),
-                wish: Ok(if removes {
-                    Wish::Remove { username: named }
+                operation: Ok(if removes {
+                    UserOperation::Remove { username: named }
                 } else {
-                    Wish::Change {
+                    UserOperation::Change {
                         username: named,
                         change: UserChange::default(),
                     }
@@ -180,17 +180,17 @@ mod tests {
             }
         };
         let list = vec![
-            wish("a", false),
-            wish("b", true),
-            wish("a", true),
-            wish("c", true),
-            wish("a", false),
-            wish("c", true),
+            operation("a", false),
+            operation("b", true),
+            operation("a", true),
+            operation("c", true),
+            operation("a", false),
+            operation("c", true),
         ];
         let mut done: Vec<usize> = by_username(list)
             .into_iter()
             .flatten()
-            .filter_map(|(place, wish)| wish.is_ok().then_some(place))
+            .filter_map(|(place, operation)| operation.is_ok().then_some(place))
             .collect();
         done.sort_unstable();
         assert_eq!(done, [0, 1]);

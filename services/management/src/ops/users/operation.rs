@@ -18,7 +18,7 @@ use crate::{
 
 /// What should become of a user.
 #[derive(Debug, Clone)]
-pub enum Wish {
+pub enum UserOperation {
     /// There should be this user.
     Create(NewUser),
     /// The user should be changed.
@@ -37,7 +37,7 @@ pub enum Wish {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fulfilled {
+pub enum Outcome {
     /// The user was created.
     Created,
     /// The user was changed.
@@ -48,9 +48,9 @@ pub enum Fulfilled {
     Unchanged,
 }
 
-/// Why a wish was not fulfilled.
+/// Why it was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum WishError {
+pub enum UserOperationError {
     /// The user was not created.
     #[error("creating the user failed")]
     Create(#[source] CreateUserError),
@@ -61,29 +61,31 @@ pub enum WishError {
 
 /// Does what the operation for one user does. A create of a user who is there exactly as wanted changes nothing; one who is there in another
 /// way is an error, as for one user.
-pub async fn fulfil(app: &App, actor: &Actor, wish: Wish) -> Result<Fulfilled, WishError> {
-    match wish {
-        Wish::Create(new) => create(app, new).await,
-        Wish::Change { username, change } => {
+pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Result<Outcome, UserOperationError> {
+    match operation {
+        UserOperation::Create(new) => create(app, new).await,
+        UserOperation::Change { username, change } => {
             let changed = change_user_where_needed(app, actor, &username, change).await;
-            let changed = changed.map_err(WishError::Change)?;
+            let changed = changed.map_err(UserOperationError::Change)?;
             Ok(if changed.differs {
-                Fulfilled::Changed
+                Outcome::Changed
             } else {
-                Fulfilled::Unchanged
+                Outcome::Unchanged
             })
         }
-        Wish::Remove { username } => {
+        UserOperation::Remove { username } => {
             let removed = remove_user(app, actor, &username).await;
-            removed.map(|_view| Fulfilled::Removed).map_err(WishError::Change)
+            removed
+                .map(|_view| Outcome::Removed)
+                .map_err(UserOperationError::Change)
         }
     }
 }
 
-async fn create(app: &App, new: NewUser) -> Result<Fulfilled, WishError> {
+async fn create(app: &App, new: NewUser) -> Result<Outcome, UserOperationError> {
     let wanted = new.clone();
     let refusal = match app.creates.submit(new).await {
-        Ok(_view) => return Ok(Fulfilled::Created),
+        Ok(_view) => return Ok(Outcome::Created),
         Err(refusal) => refusal,
     };
     match refusal {
@@ -94,14 +96,14 @@ async fn create(app: &App, new: NewUser) -> Result<Fulfilled, WishError> {
         | CreateUserError::ServerLost { .. }
         | CreateUserError::NoServer => {
             let is_there = is_there(app, &wanted).await;
-            let is_there = is_there.map_err(|error| WishError::Create(error.into()))?;
+            let is_there = is_there.map_err(|error| UserOperationError::Create(error.into()))?;
             if is_there {
-                Ok(Fulfilled::Unchanged)
+                Ok(Outcome::Unchanged)
             } else {
-                Err(WishError::Create(refusal))
+                Err(UserOperationError::Create(refusal))
             }
         }
-        CreateUserError::Database(_) | CreateUserError::Stopping => Err(WishError::Create(refusal)),
+        CreateUserError::Database(_) | CreateUserError::Stopping => Err(UserOperationError::Create(refusal)),
     }
 }
 
