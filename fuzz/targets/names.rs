@@ -69,6 +69,7 @@ fn of_subjects(text: &str) {
         FromNode::Ack(node, user) => subjects::ack(node, *user),
         // Whatever the last token is: the body says which event it is.
         FromNode::Event(_) => return,
+        FromNode::Sessions(node) => subjects::sessions(node),
         FromNode::Health(node) => subjects::health(node),
         FromNode::Sync(node) => subjects::sync(node),
         FromNode::Sign(node) => subjects::sign(node),

@@ -1,4 +1,4 @@
-//! Acks and events, as management reads them from a node's stream.
+//! Acks, events and sessions, as management reads them from a node's stream.
 
 #![no_main]
 
@@ -7,8 +7,10 @@ use vpnmanager_fuzz::{text::is_subject, wire::decode};
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
     bounded::ENTRIES,
+    device::MOST_DEVICES,
     events::{Event, EventKind},
     ids::Revision,
+    sessions::{MOST_RECORDS, SessionReport},
     subjects::{self, FromNode},
 };
 
@@ -20,8 +22,13 @@ fuzz_target!(|payload: &[u8]| {
         assert!((0..=Revision::MAX).contains(&ack.revision.0));
         match ack.outcome {
             Outcome::Applied {
-                issued: Some(issued), ..
-            } => assert_eq!(issued.profile_checksum.len(), 64),
+                issued: Some(issued),
+                further,
+                ..
+            } => {
+                assert_eq!(issued.profile_checksum.len(), 64);
+                assert!(further.len() <= MOST_DEVICES);
+            }
             Outcome::Superseded { holds } => assert!((0..=Revision::MAX).contains(&holds.0)),
             Outcome::Applied { issued: None, .. } | Outcome::Failed { .. } | Outcome::Refused { .. } => {}
         }
@@ -40,5 +47,11 @@ fuzz_target!(|payload: &[u8]| {
             | EventKind::OpenvpnUp { .. }
             | EventKind::OpenvpnDown { .. } => {}
         }
+    }
+    if let Some(report) = decode::<SessionReport>(payload) {
+        let subject = subjects::sessions(&report.node);
+        is_subject(&subject, 4);
+        assert_eq!(FromNode::parse(&subject), Some(FromNode::Sessions(report.node)));
+        assert!(report.records.len() <= MOST_RECORDS);
     }
 });

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    bounded::{OptionalText, TEXT, Text},
+    bounded::{List, OptionalText, TEXT, Text},
+    device::MOST_DEVICES,
     ids::{AgentInstance, CommonName, NodeId, Revision, UserKey},
     times,
 };
@@ -38,6 +39,13 @@ pub enum Outcome {
         /// The profile that the node holds for the credential homed on it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         issued: Option<Issued>,
+        /// Those for the further credentials of [`Issue::further`](crate::commands::Issue::further).
+        #[serde(
+            default,
+            with = "List::<MOST_DEVICES>",
+            skip_serializing_if = "Vec::is_empty"
+        )]
+        further: Vec<FurtherIssued>,
         /// A note for the operator, such as that a profile is no longer available.
         #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]
         note: Option<String>,
@@ -69,6 +77,16 @@ pub struct Issued {
     /// The path of the profile on the node.
     #[serde(with = "Text::<TEXT>")]
     pub profile_path: String,
+    /// SHA-256 of the profile, lower-case hex.
+    #[serde(deserialize_with = "checksum")]
+    pub profile_checksum: String,
+}
+
+/// The profile of one more credential. Its path follows from that of the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherIssued {
+    /// The credential.
+    pub common_name: CommonName,
     /// SHA-256 of the profile, lower-case hex.
     #[serde(deserialize_with = "checksum")]
     pub profile_checksum: String,

@@ -68,13 +68,24 @@ impl PutUser {
     }
 }
 
-/// The profile that the home node creates.
+/// The profiles that the home node creates, one for each device of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
-    /// The credential that it is for, one of [`PutUser::credentials`].
+    /// A credential that one is for, one of [`PutUser::credentials`].
     pub common_name: CommonName,
+    /// The credentials of further devices, each one of [`PutUser::credentials`]. Absent: there is none. Agents of before devices make only the
+    /// first profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<CommonName>,
     /// Where clients connect, in this order; the home node first.
     pub remotes: Vec<Remote>,
+}
+
+impl Issue {
+    /// The credentials, the first one first.
+    pub fn common_names(&self) -> impl Iterator<Item = &CommonName> {
+        std::iter::once(&self.common_name).chain(&self.further)
+    }
 }
 
 /// The removal of a user from the node.

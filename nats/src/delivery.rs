@@ -9,6 +9,7 @@ use crate::{
     events::Event,
     ids::NodeId,
     payload::Payload,
+    sessions::SessionReport,
     subjects::FromNode,
 };
 use async_nats::jetstream::{self, AckKind};
@@ -24,13 +25,15 @@ pub struct Delivery {
 #[error("settling a message failed")]
 pub struct SettleError(#[source] async_nats::Error);
 
-/// What management receives from the stream of acks and events.
+/// What management receives from the stream of acks, events and sessions.
 #[derive(Debug)]
 pub enum Report {
     /// The result of a command.
     Ack(Box<Envelope<Ack>>),
     /// An event for the audit trail.
     Event(Box<Envelope<Event>>),
+    /// Sessions for the history.
+    Sessions(Box<Envelope<SessionReport>>),
 }
 
 impl From<jetstream::Message> for Delivery {
@@ -71,7 +74,7 @@ impl Delivery {
         }
     }
 
-    /// The ack or event of a node.
+    /// What a node reports.
     pub fn report(&self) -> Result<Report, DecodeError> {
         let foreign = |speaker: &NodeId, subject: &NodeId| speaker != subject;
         match FromNode::parse(self.subject()) {
@@ -88,6 +91,13 @@ impl Delivery {
                     return Err(DecodeError::ForeignNode);
                 }
                 Ok(Report::Event(Box::new(event)))
+            }
+            Some(FromNode::Sessions(node)) => {
+                let sessions: Envelope<SessionReport> = self.decode()?;
+                if foreign(&sessions.body.node, &node) {
+                    return Err(DecodeError::ForeignNode);
+                }
+                Ok(Report::Sessions(Box::new(sessions)))
             }
             Some(FromNode::Health(_) | FromNode::Sync(_) | FromNode::Sign(_) | FromNode::Intent(_)) | None => {
                 Err(DecodeError::ForeignNode)

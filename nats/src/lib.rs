@@ -16,6 +16,7 @@ pub mod payload;
 
 pub mod acks;
 pub mod commands;
+pub mod device;
 pub mod endpoint;
 pub mod events;
 pub mod headers;
@@ -24,6 +25,7 @@ pub mod intents;
 pub mod network;
 pub mod node_requests;
 pub mod reach;
+pub mod sessions;
 pub mod sign;
 pub mod storage;
 pub mod store_limit;

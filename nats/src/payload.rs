@@ -9,6 +9,7 @@ use crate::{
     heartbeats::Heartbeat,
     intents::{Intent, IntentAnswer},
     node_requests::{NodeAnswer, NodeRequest},
+    sessions::SessionReport,
     sign::{SignAnswer, SignRequest},
     sync::{SyncReply, SyncRequest},
 };
@@ -36,8 +37,9 @@ macro_rules! payloads {
 // Of a node. `tests/it/sizes.rs` has the largest honest one of each.
 payloads! {
     Heartbeat: 8 * 1024;
-    Ack: 8 * 1024;
+    Ack: 16 * 1024;
     Event: 48 * 1024;
+    SessionReport: 48 * 1024;
     SyncRequest: 4 * 1024;
     Intent: 4 * 1024;
     SignRequest: MOST_OF_A_NODE;

@@ -47,6 +47,11 @@ pub fn event(node: &NodeId, kind: &'static str) -> String {
     format!("vpn.event.{node}.{kind}")
 }
 
+/// `vpn.event.<node>.sessions`: no kind of event has that name.
+pub fn sessions(node: &NodeId) -> String {
+    format!("vpn.event.{node}.sessions")
+}
+
 /// `vpn.ack.<node>.>`: every ack of this node.
 pub fn acks_of(node: &NodeId) -> String {
     format!("vpn.ack.{node}.>")
@@ -99,6 +104,8 @@ pub enum FromNode {
     Ack(NodeId, UserKey),
     /// `vpn.event.<node>.<kind>`
     Event(NodeId),
+    /// `vpn.event.<node>.sessions`
+    Sessions(NodeId),
     /// `vpn.health.<node>`
     Health(NodeId),
     /// `vpn.sync.<node>`
@@ -115,6 +122,7 @@ impl FromNode {
         let tokens: Vec<&str> = subject.split('.').collect();
         match tokens.as_slice() {
             ["vpn", "ack", node, user] => Some(Self::Ack(node.parse().ok()?, user.parse().ok()?)),
+            ["vpn", "event", node, "sessions"] => Some(Self::Sessions(node.parse().ok()?)),
             ["vpn", "event", node, _kind] => Some(Self::Event(node.parse().ok()?)),
             ["vpn", "health", node] => Some(Self::Health(node.parse().ok()?)),
             ["vpn", "sync", node] => Some(Self::Sync(node.parse().ok()?)),
@@ -129,6 +137,7 @@ impl FromNode {
         match self {
             Self::Ack(node, _)
             | Self::Event(node)
+            | Self::Sessions(node)
             | Self::Health(node)
             | Self::Sync(node)
             | Self::Sign(node)
@@ -148,6 +157,7 @@ mod tests {
         let cases = [
             (ack(&node, user), FromNode::Ack(node.clone(), user)),
             (event(&node, "user_expired"), FromNode::Event(node.clone())),
+            (sessions(&node), FromNode::Sessions(node.clone())),
             (health(&node), FromNode::Health(node.clone())),
             (sync(&node), FromNode::Sync(node.clone())),
             (sign(&node), FromNode::Sign(node.clone())),

@@ -11,7 +11,7 @@ use super::{
     names::{self, COMMANDS, EVENTS_CONSUMER},
     options::TopologyOptions,
 };
-use crate::{acks::Ack, events::Event, ids::NodeId, payload::Payload, subjects};
+use crate::{acks::Ack, events::Event, ids::NodeId, payload::Payload, sessions::SessionReport, subjects};
 
 /// The most unacked commands that the server delivers to one node.
 const MAX_ACK_PENDING: i64 = 1024;
@@ -32,7 +32,7 @@ pub const REPORTS_ROOM: i64 = 16 << 20;
 const REPORT_HEADERS: usize = 1024;
 /// The most bytes of a report with its headers, which the server counts too. It refuses a larger one, which management would not read.
 pub const LARGEST_REPORT: usize = Event::MAX_BYTES + REPORT_HEADERS;
-const _: () = assert!(Ack::MAX_BYTES <= Event::MAX_BYTES);
+const _: () = assert!(Ack::MAX_BYTES <= Event::MAX_BYTES && SessionReport::MAX_BYTES <= Event::MAX_BYTES);
 /// How long the server remembers the ids of reports (`Nats-Msg-Id`): the shortest time that it takes. It keeps each id in memory for that
 /// time, however long a node made it, also when the report is recorded and gone. Nothing relies on it: an event is recorded once by the
 /// id in it, and an ack that comes twice changes nothing.

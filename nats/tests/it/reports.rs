@@ -147,6 +147,7 @@ fn ack(node: &NodeId, user_key: UserKey) -> Envelope<Ack> {
         revision: Revision(1),
         outcome: Outcome::Applied {
             issued: None,
+            further: Vec::new(),
             note: None,
         },
         applied_at: Utc::now(),

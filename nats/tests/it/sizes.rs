@@ -4,9 +4,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
-    acks::{Ack, Issued, Outcome},
+    acks::{Ack, FurtherIssued, Issued, Outcome},
     bounded::ENTRIES,
     commands::{Command, Protocol},
+    device::MOST_DEVICES,
     endpoint::Endpoint,
     envelope::{DecodeError, Envelope},
     events::{Event, EventKind},
@@ -16,6 +17,7 @@ use vpnmanager_nats::{
     network::AppliedNetwork,
     node_requests::{LiveSession, NodeAnswer, ProfileParts, SESSIONS_PAGE},
     payload::{MOST_OF_A_NODE, Payload},
+    sessions::{EndKind, Ended, MOST_RECORDS, SessionRecord, SessionReport},
     sign::{CertificateRequest, MAX_REQUESTS, SignRequest},
     sync::{StateDigest, StreamId, SyncRequest},
     username::Username,
@@ -53,21 +55,31 @@ fn the_largest_honest_messages_fit() {
         common_name: name(),
         csr: csr(),
     };
-    let sessions = vec![
-        LiveSession {
-            common_name: name(),
-            cid: Some(u64::MAX),
-            real_address: "f".repeat(64),
-            virtual_address: Some("f".repeat(64)),
-            virtual_address6: Some("f".repeat(64)),
-            bytes_in: u64::MAX,
-            bytes_out: u64::MAX,
-            since: late(),
-            client_version: Some("v".repeat(100)),
-            client_platform: Some("p".repeat(100)),
-        };
-        10 * SESSIONS_PAGE
-    ];
+    let session = || LiveSession {
+        common_name: name(),
+        cid: Some(u64::MAX),
+        real_address: "f".repeat(64),
+        virtual_address: Some("f".repeat(64)),
+        virtual_address6: Some("f".repeat(64)),
+        bytes_in: u64::MAX,
+        bytes_out: u64::MAX,
+        since: late(),
+        client_version: Some("v".repeat(100)),
+        client_platform: Some("p".repeat(100)),
+    };
+    let sessions = vec![session(); 10 * SESSIONS_PAGE];
+    let record = SessionRecord {
+        session: LiveSession {
+            client_version: Some(long()),
+            client_platform: Some(long()),
+            ..session()
+        },
+        seen_at: late(),
+        ended: Some(Ended {
+            at: late(),
+            kind: EndKind::Assumed,
+        }),
+    };
     let event = |kind| Event {
         id: EventId::new(),
         node: node(),
@@ -131,8 +143,23 @@ fn the_largest_honest_messages_fit() {
                     profile_path: long(),
                     profile_checksum: "0".repeat(64),
                 }),
+                further: vec![
+                    FurtherIssued {
+                        common_name: name(),
+                        profile_checksum: "0".repeat(64),
+                    };
+                    MOST_DEVICES - 1
+                ],
                 note: Some(long()),
             })),
+        ),
+        (
+            "history",
+            size(SessionReport {
+                node: node(),
+                instance: AgentInstance::new(),
+                records: vec![record; MOST_RECORDS],
+            }),
         ),
         (
             "sync",

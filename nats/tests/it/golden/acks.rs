@@ -1,7 +1,7 @@
 //! What nodes made of commands.
 
 use vpnmanager_nats::{
-    acks::{Ack, Issued, Outcome},
+    acks::{Ack, FurtherIssued, Issued, Outcome},
     envelope::Envelope,
     ids::Revision,
 };
@@ -12,8 +12,9 @@ use super::{
 };
 
 shapes!(|ack: &Ack| &ack.outcome => {
-    Outcome::Applied { issued: None, note: None } => "applied",
-    Outcome::Applied { issued: Some(_), note: None } => "applied_issued",
+    Outcome::Applied { issued: None, note: None, .. } => "applied",
+    Outcome::Applied { issued: Some(_), further, note: None } if further.is_empty() => "applied_issued",
+    Outcome::Applied { issued: Some(_), note: None, .. } => "applied_issued_further",
     Outcome::Applied { note: Some(_), .. } => "applied_with_note",
     Outcome::Failed { .. } => "failed",
     Outcome::Refused { .. } => "refused",
@@ -30,17 +31,28 @@ fn acks() {
     let samples = vec![
         ack(Outcome::Applied {
             issued: None,
+            further: Vec::new(),
             note: None,
         }),
         Envelope {
             traceparent: fixed::traceparent(),
             ..ack(Outcome::Applied {
-                issued: Some(issued),
+                issued: Some(issued.clone()),
+                further: Vec::new(),
                 note: None,
             })
         },
         ack(Outcome::Applied {
+            issued: Some(issued),
+            further: vec![FurtherIssued {
+                common_name: fixed::older_credential(),
+                profile_checksum: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752".to_owned(),
+            }],
+            note: None,
+        }),
+        ack(Outcome::Applied {
             issued: None,
+            further: Vec::new(),
             note: Some("the profile was made for a key that is lost".to_owned()),
         }),
         ack(Outcome::Failed {

@@ -14,6 +14,7 @@ use super::{
 shapes!(|command: &Command| (command, first_protocol(command)) => {
     (Command::PutUser(PutUser { active: false, .. }), _) => "put_user_suspended",
     (Command::PutUser(PutUser { expires_at: Some(_), .. }), _) => "put_user_expiring",
+    (Command::PutUser(PutUser { issue: Some(Issue { further, .. }), .. }), _) if !further.is_empty() => "put_user_home_of_devices",
     (Command::PutUser(PutUser { role: Role::Home, .. }), Some(Protocol::Udp)) => "put_user_home",
     (Command::PutUser(PutUser { role: Role::Home, .. }), Some(Protocol::Tcp)) => "put_user_home_tcp",
     (Command::PutUser(PutUser { role: Role::Home, .. }), None) => "put_user_home_without_issue",
@@ -32,7 +33,16 @@ fn commands() {
         put(PutUser {
             issue: Some(Issue {
                 common_name: fixed::credential(),
+                further: Vec::new(),
                 remotes: tcp,
+            }),
+            ..home()
+        }),
+        put(PutUser {
+            issue: Some(Issue {
+                common_name: fixed::credential(),
+                further: vec![fixed::older_credential()],
+                remotes: remotes(),
             }),
             ..home()
         }),
@@ -80,6 +90,7 @@ fn home() -> PutUser {
         role: Role::Home,
         issue: Some(Issue {
             common_name: fixed::credential(),
+            further: Vec::new(),
             remotes: remotes(),
         }),
         ..standby()

@@ -25,11 +25,11 @@ pub(crate) struct Family<T> {
 
 /// Names the file of each shape in one exhaustive match: a new variant breaks the build here, and then the test until it has a file.
 macro_rules! shapes {
-    (|$message:ident: &$of:ty| $part:expr => { $($pattern:pat => $shape:literal),+ $(,)? }) => {
+    (|$message:ident: &$of:ty| $part:expr => { $($pattern:pat $(if $guard:expr)? => $shape:literal),+ $(,)? }) => {
         const SHAPES: &[&str] = &[$($shape),+];
 
         fn shape_of($message: &$of) -> &'static str {
-            match $part { $($pattern => $shape),+ }
+            match $part { $($pattern $(if $guard)? => $shape),+ }
         }
     };
 }

@@ -13,5 +13,6 @@ mod events;
 mod heartbeats;
 mod intents;
 mod node_requests;
+mod sessions;
 mod sign;
 mod sync;
