@@ -126,12 +126,14 @@ audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny)
 quick-start: prerequisites ## Follow the quick start of README.md word for word, on three machines made of namespaces
 	@services/testbed/quick_start.sh
 
-bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000]
+bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000]
 	@$(CARGO) build --release --workspace --bins
-	$(if $(filter scale,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
+	$(if $(filter-out creates,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS)))
-	$(if $(filter creates,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed scale --out $(OUT)/bench \
+	$(if $(filter-out scale,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed scale --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(USERS),--users $(USERS)) $(if $(FURTHER),--further $(FURTHER)))
+	$(if $(filter-out history,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed history --out $(OUT)/bench \
+	    $(if $(SESSIONS),--sessions $(SESSIONS)))
 
 chaos: prerequisites all ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
 	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \

@@ -4,6 +4,7 @@ mod accounting;
 mod conditions;
 mod easyrsa;
 mod floor;
+mod history;
 mod load;
 mod measure;
 mod options;
@@ -21,6 +22,7 @@ use vpnmanager_testbed::{
     stack::{Stack, StackOptions},
 };
 
+pub(crate) use history::History;
 pub(crate) use load::{Latencies, Summary};
 pub(crate) use options::Bench;
 pub(crate) use scale::Scale;

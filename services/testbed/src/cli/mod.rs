@@ -37,6 +37,8 @@ enum Command {
     Bench(crate::bench::Bench),
     /// Measure a fleet with many users: looks, idling, suspensions beside other work, a lost journal
     Scale(crate::bench::Scale),
+    /// Measure what a long history of sessions costs: who had an address, the sessions of a user, creates while old rows are deleted
+    History(crate::bench::History),
     /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
     /// Attack a fleet with one node's credential and with none, and measure what that does to everybody else
@@ -55,6 +57,7 @@ impl Cli {
             Command::Share(share) => share.run().await,
             Command::Bench(bench) => bench.run().await,
             Command::Scale(scale) => scale.run().await,
+            Command::History(history) => history.run().await,
             Command::Chaos(chaos) => chaos.run().await,
             Command::Attack(attack) => attack.run().await,
         }
