@@ -1,6 +1,7 @@
 //! A management of one's own: database, bus, folders, tasks. Gone with the test.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -131,6 +132,29 @@ impl Stack {
         let serving = bound.serve(service, stop.cancelled_owned(), Duration::from_millis(100));
         self.tasks.spawn("http", async move { Ok(serving.await?) });
         address
+    }
+
+    /// How many refusals of each address the audit trail has, once all are recorded. The actor is nobody known. Management records them by
+    /// itself too, at any moment, so those of one address may stand in two entries.
+    pub(crate) async fn refusals(&self) -> BTreeMap<String, u32> {
+        let recorded = self.app.gatekeeper.record(&self.app.db, "management-test").await;
+        recorded.expect("recorded");
+        let path = "/api/audit?action=access_refused";
+        let page = json_of(self.client().get(path).admin().send().await, StatusCode::OK).await;
+        let mut refusals = BTreeMap::new();
+        for entry in page["items"].as_array().expect("items") {
+            assert_eq!(entry["actor"], "unknown", "{entry}");
+            let details = entry["details"].as_str().expect("words");
+            let (words, times) = details.rsplit_once(": ").expect("a count");
+            assert!(words.ends_with("since the last such entry"), "{details}");
+            assert!(
+                !details.contains("wrong-") && !details.contains("vpnlink-"),
+                "{details}"
+            );
+            let address = entry["ip_address"].as_str().unwrap_or_default();
+            *refusals.entry(address.to_owned()).or_default() += times.parse::<u32>().expect("a number");
+        }
+        refusals
     }
 
     /// Creates a user and gives the answer's body.
