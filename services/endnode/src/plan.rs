@@ -1,9 +1,12 @@
 //! What a command asks of this node, given what the journal holds: decided here without side effects, carried out in `apply`.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
     acks::Outcome,
     commands::{Command, Issue, PutUser, Remote, Role},
+    device::MOST_DEVICES,
     ids::{CommonName, IntentId, Revision},
 };
 
@@ -14,7 +17,7 @@ pub struct Held {
     pub command: Command,
     /// A local delete that management has not carried out yet.
     pub removed_by: Option<IntentId>,
-    /// The outcome of the command; `None` while a profile is being made.
+    /// The outcome of the command; `None` while profiles are being made.
     pub outcome: Option<Outcome>,
     /// The newest revision that was applied completely, 0 for none.
     pub applied: Revision,
@@ -66,10 +69,10 @@ pub enum Plan {
     Repeat {
         /// Who is let in.
         access: Access,
-        /// The answer; `None` when the profile has still to be made.
+        /// The answer; `None` when profiles have still to be made.
         outcome: Option<Outcome>,
-        /// The profile to make, when the answer is open.
-        issue: Option<Issue>,
+        /// The profiles to make, when the answer is open. None is left when another command has made the last one: then only the answer is.
+        missing: Option<MissingProfiles>,
     },
     /// The command is newer than what is held.
     Change(Change),
@@ -82,8 +85,17 @@ pub struct Change {
     pub access: Access,
     /// Credentials that the user has no more: their keys and profiles are deleted.
     pub forget: Vec<CommonName>,
-    /// The profile to make.
-    pub issue: Option<Issue>,
+    /// The profiles to make, at least one; `None` when there is nothing to make.
+    pub missing: Option<MissingProfiles>,
+}
+
+/// Profiles to make on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingProfiles {
+    /// Their credentials, in the order of the command.
+    pub common_names: Vec<CommonName>,
+    /// The nodes that each of them names.
+    pub remotes: Vec<Remote>,
 }
 
 /// Which credentials of one user are let in, and which are refused and cut.
@@ -107,9 +119,9 @@ pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan 
         Some(held) if held.command.revision() == command.revision() => Plan::Repeat {
             access: access(held, now),
             outcome: held.outcome.clone(),
-            issue: match &held.outcome {
+            missing: match &held.outcome {
                 Some(_) => None,
-                None => issue_of(&held.command).cloned(),
+                None => issue_of(&held.command).map(|issue| missing(&held.credentials, issue)),
             },
         },
         Some(_) | None => Plan::Change(change(held, command, now)),
@@ -128,11 +140,22 @@ pub fn access(held: &Held, now: DateTime<Utc>) -> Access {
     }
 }
 
-/// The profile that a command wants made on this node.
+/// The profiles that a command wants made on this node.
 pub fn issue_of(command: &Command) -> Option<&Issue> {
     match command {
         Command::PutUser(put) => put.issue.as_ref(),
         Command::RemoveUser(_) => None,
+    }
+}
+
+/// Those profiles of a command that are still to be made, given the user's credentials: one that can never be made is none of them.
+pub fn missing(credentials: &[HeldCredential], issue: &Issue) -> MissingProfiles {
+    let open = issue
+        .common_names()
+        .filter(|name| !is_settled(credentials, name, &issue.remotes));
+    MissingProfiles {
+        common_names: open.cloned().collect(),
+        remotes: issue.remotes.clone(),
     }
 }
 
@@ -142,9 +165,9 @@ pub fn is_expired(put: &PutUser, now: DateTime<Utc>) -> bool {
 }
 
 fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change {
-    let known: Vec<CommonName> = held
+    let credentials = held.map(|held| held.credentials.as_slice()).unwrap_or_default();
+    let known: Vec<CommonName> = credentials
         .iter()
-        .flat_map(|held| &held.credentials)
         .map(|credential| credential.common_name.clone())
         .collect();
     match command {
@@ -159,7 +182,11 @@ fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change 
                 .into_iter()
                 .filter(|name| !put.credentials.contains(name))
                 .collect(),
-            issue: put.issue.clone().filter(|issue| !is_made(held, issue)),
+            missing: put
+                .issue
+                .as_ref()
+                .map(|issue| missing(credentials, issue))
+                .filter(|missing| !missing.common_names.is_empty()),
         },
         Command::RemoveUser(_) => Change {
             access: Access {
@@ -167,17 +194,17 @@ fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change 
                 deny: known.clone(),
             },
             forget: known,
-            issue: None,
+            missing: None,
         },
     }
 }
 
-fn is_made(held: Option<&Held>, issue: &Issue) -> bool {
-    let mut credentials = held.iter().flat_map(|held| &held.credentials);
-    credentials.any(|credential| {
-        credential.common_name == issue.common_name
+/// Whether the profile is made and names these nodes, or can never be made.
+fn is_settled(credentials: &[HeldCredential], name: &CommonName, wanted: &[Remote]) -> bool {
+    credentials.iter().any(|credential| {
+        credential.common_name == *name
             && match &credential.stage {
-                ProfileStage::Complete { remotes, .. } => *remotes == issue.remotes,
+                ProfileStage::Complete { remotes, .. } => remotes == wanted,
                 ProfileStage::Lost => true,
                 ProfileStage::Listed | ProfileStage::Keyed => false,
             }
@@ -197,6 +224,12 @@ fn split(put: &PutUser, removed_locally: bool, known: impl Iterator<Item = Commo
     Access { allow, deny }
 }
 
+/// Whether one of the credentials is named twice.
+fn has_twins(issue: &Issue) -> bool {
+    let mut seen = BTreeSet::new();
+    issue.common_names().any(|name| !seen.insert(name))
+}
+
 fn contradiction(command: &Command) -> Option<&'static str> {
     let Command::PutUser(PutUser {
         role,
@@ -209,9 +242,13 @@ fn contradiction(command: &Command) -> Option<&'static str> {
     };
     match role {
         Role::Standby => Some("a standby makes no profile"),
-        Role::Home if !credentials.contains(&issue.common_name) => {
-            Some("the profile's credential is none of the user's")
+        Role::Home if issue.further.len() >= MOST_DEVICES => {
+            Some("it wants more profiles than a user may have devices")
         }
+        Role::Home if issue.common_names().any(|name| !credentials.contains(name)) => {
+            Some("a profile's credential is none of the user's")
+        }
+        Role::Home if has_twins(issue) => Some("it wants two profiles of one credential"),
         Role::Home if issue.remotes.is_empty() => Some("the profile names no node"),
         Role::Home => None,
     }

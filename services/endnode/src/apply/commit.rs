@@ -4,15 +4,15 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::{
-    acks::{Issued, Outcome},
-    commands::{Command, Issue},
+    acks::Outcome,
+    commands::Command,
     ids::{CommonName, Revision, UserKey},
 };
 
+use super::outcome::{APPLIED, outcome_of};
 use crate::{
     journal::{JournalError, Records},
-    plan::{Access, Change, Held, Plan, ProfileStage, issue_of, plan},
-    profile_file::profile_path,
+    plan::{Access, Change, MissingProfiles, Plan, plan},
 };
 
 /// One command that was handled.
@@ -38,19 +38,19 @@ impl Handled {
 pub enum Applied {
     /// It has its answer.
     Answered(Outcome),
-    /// Access was changed; its profile has to be made before it can be answered.
+    /// Access was changed; its profiles have to be made before it can be answered.
     Issuing(IssueOrder),
 }
 
-/// A profile to make.
+/// Profiles to make, all of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueOrder {
     /// The user.
     pub user_key: UserKey,
-    /// The revision of the command that wants it.
+    /// The revision of the command that wants them.
     pub revision: Revision,
     /// What to make.
-    pub issue: Issue,
+    pub missing: MissingProfiles,
 }
 
 /// One stored command, with what has to be projected.
@@ -98,33 +98,37 @@ pub(super) fn store(
             error: error.to_owned(),
         })),
         Plan::Supersede { holds } => Ok(unchanged(Outcome::Superseded { holds })),
-        Plan::Repeat { access, outcome, issue } => Ok(Stored {
+        Plan::Repeat {
+            access,
+            outcome,
+            missing,
+        } => Ok(Stored {
             handled: Handled {
-                applied: answer(command, issue, outcome.unwrap_or(APPLIED)),
+                applied: answer(command, missing, outcome.unwrap_or(APPLIED)),
                 changed: false,
             },
             access,
             forget: Vec::new(),
         }),
-        Plan::Change(Change { access, forget, issue }) => {
-            let (issue, lost) = match history {
-                History::Recorded if held.is_none() => (None, issue),
-                History::Recorded | History::Open => (issue, None),
+        Plan::Change(Change {
+            access,
+            forget,
+            missing,
+        }) => {
+            let (missing, lost) = match history {
+                History::Recorded if held.is_none() => (None, missing),
+                History::Recorded | History::Open => (missing, None),
             };
-            let outcome = match &lost {
-                Some(_) => Outcome::Applied {
-                    issued: None,
-                    note: Some(LOST.to_owned()),
-                },
-                None => outcome_of(held.as_ref(), command, profiles),
-            };
-            records.store_command(command, issue.is_none().then_some(&outcome), now)?;
+            let outcome = outcome_of(held.as_ref(), command, profiles);
+            let is_answered = missing.is_none() && lost.is_none();
+            records.store_command(command, is_answered.then_some(&outcome), now)?;
             records.forget_credentials(&forget)?;
-            if let Some(lost) = &lost {
-                records.lose_credential(&lost.common_name)?;
-            }
+            let outcome = match lost {
+                Some(lost) => lose(records, profiles, command, &lost.common_names)?,
+                None => outcome,
+            };
             let handled = Handled {
-                applied: answer(command, issue, outcome),
+                applied: answer(command, missing, outcome),
                 changed: true,
             };
             Ok(Stored {
@@ -135,12 +139,6 @@ pub(super) fn store(
         }
     }
 }
-
-/// Applied, with nothing to add.
-pub(super) const APPLIED: Outcome = Outcome::Applied {
-    issued: None,
-    note: None,
-};
 
 fn unchanged(outcome: Outcome) -> Stored {
     let handled = Handled {
@@ -154,50 +152,29 @@ fn unchanged(outcome: Outcome) -> Stored {
     }
 }
 
-fn answer(command: &Command, issue: Option<Issue>, outcome: Outcome) -> Applied {
-    match issue {
-        Some(issue) => Applied::Issuing(IssueOrder {
+/// Answers a command whose keys are gone with the journal that held them: none of these profiles can be made again.
+fn lose(
+    records: &Records<'_>,
+    profiles: &Path,
+    command: &Command,
+    lost: &[CommonName],
+) -> Result<Outcome, JournalError> {
+    for name in lost {
+        records.lose_credential(name)?;
+    }
+    let held = records.user(command.user_key())?;
+    let outcome = outcome_of(held.as_ref(), command, profiles);
+    records.finish_command(command.user_key(), command.revision(), &outcome)?;
+    Ok(outcome)
+}
+
+fn answer(command: &Command, missing: Option<MissingProfiles>, outcome: Outcome) -> Applied {
+    match missing {
+        Some(missing) => Applied::Issuing(IssueOrder {
             user_key: command.user_key(),
             revision: command.revision(),
-            issue,
+            missing,
         }),
         None => Applied::Answered(outcome),
-    }
-}
-
-/// The answer to a command whose profile, if it wants one, was made before or can never be made.
-fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcome {
-    let removed = held.is_some_and(|held| held.removed_by.is_some()) && matches!(command, Command::PutUser(_));
-    let note = removed.then(|| "deleted on the node itself; management has not carried that out yet".to_owned());
-    let made = issue_of(command).and_then(|issue| {
-        let mut credentials = held.iter().flat_map(|held| &held.credentials);
-        credentials.find(|credential| credential.common_name == issue.common_name)
-    });
-    match made {
-        None => Outcome::Applied { issued: None, note },
-        Some(credential) => match &credential.stage {
-            ProfileStage::Complete { checksum, .. } => Outcome::Applied {
-                issued: Some(issued(&credential.common_name, profiles, checksum)),
-                note,
-            },
-            ProfileStage::Lost => Outcome::Applied {
-                issued: None,
-                note: Some(LOST.to_owned()),
-            },
-            ProfileStage::Listed | ProfileStage::Keyed => Outcome::Applied { issued: None, note },
-        },
-    }
-}
-
-/// What an operator should know about a credential that has no profile here and never will.
-pub(super) const LOST: &str = "the credential is let in, but its profile cannot be made here: another key has its certificate, \
-     or management does not certify it any more. The user needs another one (POST /api/users/{username}/reissue of management)";
-
-/// The profile that this node holds.
-pub(super) fn issued(name: &CommonName, profiles: &Path, checksum: &str) -> Issued {
-    Issued {
-        common_name: name.clone(),
-        profile_path: profile_path(profiles, name).display().to_string(),
-        profile_checksum: checksum.to_owned(),
     }
 }

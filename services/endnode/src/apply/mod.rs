@@ -6,6 +6,7 @@
 mod applier;
 mod commit;
 mod expiry;
+mod outcome;
 mod projection;
 mod turn;
 mod unjournaled;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
-use vpnmanager_nats::{commands::Issue, sign::SignedCertificate};
+use vpnmanager_nats::{commands::Remote, ids::CommonName, sign::SignedCertificate};
 use vpnmanager_profile::{
     profile::{Profile, ProfileError, ProfileParts},
     tls_crypt_v2::{TlsCryptV2Error, TlsCryptV2ServerKey},
@@ -50,7 +50,8 @@ pub(super) fn render(
     pki: &Pki,
     key: &StoredKey,
     signed: Option<SignedCertificate>,
-    issue: &Issue,
+    common_name: &CommonName,
+    remotes: &[Remote],
 ) -> Result<NewProfile, RenderError> {
     let certificate = signed
         .as_ref()
@@ -62,10 +63,10 @@ pub(super) fn render(
     }
     let tls_crypt_v2 = match &key.tls_crypt_v2 {
         Some(present) => present.clone(),
-        None => pki.tls_crypt_v2.new_client_key(issue.common_name.as_str())?,
+        None => pki.tls_crypt_v2.new_client_key(common_name.as_str())?,
     };
     let profile = Profile::render(&ProfileParts {
-        remotes: &issue.remotes,
+        remotes,
         server_name_prefix: &pki.server_name_prefix,
         ca: &pki.ca,
         certificate,
@@ -73,9 +74,9 @@ pub(super) fn render(
         tls_crypt_v2: &tls_crypt_v2,
     })?;
     Ok(NewProfile {
-        common_name: issue.common_name.clone(),
+        common_name: common_name.clone(),
         tls_crypt_v2,
-        remotes: issue.remotes.clone(),
+        remotes: remotes.to_vec(),
         checksum: profile.checksum(),
         text: profile.expose().into(),
         certificate: signed,

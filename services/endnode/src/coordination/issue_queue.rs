@@ -5,10 +5,10 @@ use vpnmanager_nats::delivery::Delivery;
 
 use crate::apply::IssueOrder;
 
-/// Profiles that may wait here; more commands stay in the stream.
+/// Orders that may wait here; more commands stay in the stream.
 const QUEUE: usize = 2048;
 
-/// One profile to make, with the command to answer when it is made.
+/// The profiles of one command, with the command to answer when they are made.
 #[derive(Debug)]
 pub struct IssueJob {
     /// What to make.

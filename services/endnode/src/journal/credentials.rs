@@ -142,13 +142,13 @@ impl Records<'_> {
             .optional()?)
     }
 
-    /// Stores a new key, unless the credential has one: the first stays. False when there is no such credential any more.
+    /// Stores a new key, unless the credential has one: the first stays. False when there is no such credential any more, or it is lost.
     pub fn store_key(&self, name: &CommonName, made: &StoredKey) -> Result<bool, JournalError> {
         let update = "
             UPDATE credentials SET
                 key_pem = coalesce(key_pem, ?2), csr_pem = iif(key_pem IS NULL, ?3, csr_pem),
                 state = iif(state = 'listed', 'keyed', state)
-            WHERE common_name = ?1";
+            WHERE common_name = ?1 AND state <> 'lost'";
         let row = params![name.as_str(), made.key.expose_secret(), made.csr];
         Ok(self.connection.prepare_cached(update)?.execute(row)? == 1)
     }

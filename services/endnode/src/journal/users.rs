@@ -74,7 +74,7 @@ impl Records<'_> {
         Ok(users)
     }
 
-    /// Stores a newer command. With an outcome it is applied; without one its profile is still to be made.
+    /// Stores a newer command. With an outcome it is applied; without one its profiles are still to be made.
     pub fn store_command(
         &self,
         command: &Command,

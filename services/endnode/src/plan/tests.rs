@@ -34,14 +34,22 @@ fn put(revision: i64, credentials: &[&str]) -> PutUser {
 }
 
 fn home(revision: i64, credential: &str) -> PutUser {
+    devices(revision, &[credential])
+}
+
+/// A user with a profile for each of these.
+fn devices(revision: i64, credentials: &[&str]) -> PutUser {
+    let names = names(credentials);
+    let (first, further) = names.split_first().unwrap();
     let issue = Issue {
-        common_name: credential.parse().unwrap(),
+        common_name: first.clone(),
+        further: further.to_vec(),
         remotes: remotes(),
     };
     PutUser {
         role: Role::Home,
         issue: Some(issue),
-        ..put(revision, &[credential])
+        ..put(revision, credentials)
     }
 }
 
@@ -62,6 +70,7 @@ fn held(command: Command, credentials: &[(&str, ProfileStage)]) -> Held {
         removed_by: None,
         outcome: Some(Outcome::Applied {
             issued: None,
+            further: Vec::new(),
             note: None,
         }),
         credentials: credentials
@@ -162,11 +171,16 @@ fn only_a_greater_revision_changes_anything() {
         plan(Some(&held), &removed(1), now),
         Plan::Supersede { holds: Revision(2) }
     );
-    let Plan::Repeat { access, outcome, issue } = plan(Some(&held), &Command::PutUser(put(2, &["a.x"])), now) else {
+    let Plan::Repeat {
+        access,
+        outcome,
+        missing,
+    } = plan(Some(&held), &Command::PutUser(put(2, &["a.x"])), now)
+    else {
         panic!("a repetition changed something");
     };
     assert_eq!(
-        (access.allow, outcome, issue),
+        (access.allow, outcome, missing),
         (names(&["a.x"]), held.outcome.clone(), None)
     );
     assert_eq!(changed(plan(Some(&held), &removed(3), now)).forget, names(&["a.x"]));
@@ -189,33 +203,80 @@ fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
     for (stage, wanted) in cases {
         let held = held(Command::PutUser(home(1, "a.x")), &[("a.x", stage.clone())]);
         let change = changed(plan(Some(&held), &Command::PutUser(home(2, "a.x")), now));
-        assert_eq!(change.issue.is_some(), wanted, "{stage:?}");
+        let expected = wanted.then(|| MissingProfiles {
+            common_names: names(&["a.x"]),
+            remotes: remotes(),
+        });
+        assert_eq!(change.missing, expected, "{stage:?}");
     }
+}
+
+#[test]
+fn only_the_profiles_that_are_missing_are_made() {
+    let held = held(
+        Command::PutUser(devices(1, &["a.w", "a.x", "a.y"])),
+        &[
+            ("a.w", complete()),
+            ("a.x", ProfileStage::Keyed),
+            ("a.y", ProfileStage::Lost),
+        ],
+    );
+    let command = Command::PutUser(devices(2, &["a.z", "a.y", "a.x", "a.w"]));
+
+    let change = changed(plan(Some(&held), &command, Utc::now()));
+
+    assert_eq!(change.missing.unwrap().common_names, names(&["a.z", "a.x"]));
+    let same = Command::PutUser(devices(2, &["a.y", "a.w"]));
+    assert_eq!(changed(plan(Some(&held), &same, Utc::now())).missing, None);
 }
 
 #[test]
 fn an_open_profile_is_taken_up_again_at_the_same_revision() {
     let held = Held {
         outcome: None,
-        ..held(Command::PutUser(home(1, "a.x")), &[("a.x", ProfileStage::Keyed)])
+        ..held(
+            Command::PutUser(devices(1, &["a.x", "a.y"])),
+            &[("a.x", ProfileStage::Keyed), ("a.y", complete())],
+        )
     };
     let Plan::Repeat {
         outcome: None,
-        issue: Some(issue),
+        missing: Some(missing),
         ..
-    } = plan(Some(&held), &Command::PutUser(home(1, "a.x")), Utc::now())
+    } = plan(Some(&held), &Command::PutUser(devices(1, &["a.x", "a.y"])), Utc::now())
     else {
         panic!("the profile was forgotten");
     };
-    assert_eq!(issue.common_name.as_str(), "a.x");
+    assert_eq!(missing.common_names, names(&["a.x"]));
+}
+
+#[test]
+fn a_command_whose_last_profile_another_one_made_has_still_to_be_answered() {
+    let held = Held {
+        outcome: None,
+        ..held(Command::PutUser(home(1, "a.x")), &[("a.x", complete())])
+    };
+    let Plan::Repeat {
+        outcome: None,
+        missing: Some(missing),
+        ..
+    } = plan(Some(&held), &Command::PutUser(home(1, "a.x")), Utc::now())
+    else {
+        panic!("the answer was forgotten");
+    };
+    assert!(missing.common_names.is_empty());
 }
 
 #[test]
 fn commands_that_contradict_themselves_are_refused() {
     let no_remotes = Some(Issue {
         common_name: "a.x".parse().unwrap(),
+        further: vec![],
         remotes: vec![],
     });
+    let many: Vec<String> = (0..=MOST_DEVICES).map(|number| format!("a.{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(contradiction(&Command::PutUser(devices(1, &many[1..]))).is_none());
     let cases = [
         PutUser {
             role: Role::Standby,
@@ -225,6 +286,13 @@ fn commands_that_contradict_themselves_are_refused() {
             credentials: names(&["a.y"]),
             ..home(1, "a.x")
         },
+        PutUser {
+            credentials: names(&["a.x"]),
+            ..devices(1, &["a.x", "a.y"])
+        },
+        devices(1, &["a.x", "a.y", "a.y"]),
+        devices(1, &["a.x", "a.x"]),
+        devices(1, &many),
         PutUser {
             issue: no_remotes,
             ..home(1, "a.x")

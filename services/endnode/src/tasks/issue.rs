@@ -96,7 +96,7 @@ impl IssueTask {
         }
         if later > 1 {
             info!(
-                profiles = later,
+                commands = later,
                 "Profiles are not made yet; their commands are delivered again"
             );
         }

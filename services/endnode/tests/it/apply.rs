@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vpnmanager_endnode::{
     apply::{Applied, History},
-    journal::NewProfile,
+    journal::{NewProfile, StoredKey},
 };
 use vpnmanager_nats::{
     acks::Outcome,
@@ -21,6 +21,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 const APPLIED: Applied = Applied::Answered(Outcome::Applied {
     issued: None,
+    further: Vec::new(),
     note: None,
 });
 
@@ -383,8 +384,8 @@ async fn a_recorded_command_is_applied_without_a_new_key() {
             matches!(
                 applied.as_slice(),
                 [
-                    Applied::Answered(Outcome::Applied { issued: None, note: Some(note) }),
-                    Applied::Answered(Outcome::Applied { issued: None, note: None }),
+                    Applied::Answered(Outcome::Applied { issued: None, note: Some(note), .. }),
+                    Applied::Answered(Outcome::Applied { issued: None, note: None, .. }),
                 ] if note.contains("/reissue")
             ),
             "{applied:?}"
@@ -392,6 +393,50 @@ async fn a_recorded_command_is_applied_without_a_new_key() {
     }
     let credential = parts.journal.read(move |records| records.key(&alice.credential)).await;
     assert!(credential.unwrap().is_none(), "a key was made");
+}
+
+#[tokio::test]
+async fn a_recorded_command_for_several_devices_has_lost_them_all() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let phone = alice.another_credential();
+    let commands = vec![alice.home_for(1, std::slice::from_ref(&phone))];
+    for _ in 0..2 {
+        let handled = parts.applier.apply_with(commands.clone(), History::Recorded, 2).await;
+        let Applied::Answered(Outcome::Applied {
+            issued: None,
+            further,
+            note: Some(note),
+        }) = handled.unwrap().remove(0).applied
+        else {
+            panic!("a profile was made")
+        };
+        assert!(further.is_empty());
+        let named = format!("{}, {phone}: ", alice.credential);
+        assert!(note.starts_with(&named), "{note}");
+    }
+    let next = parts.apply(alice.home_for(2, std::slice::from_ref(&phone))).await;
+    assert!(matches!(next.applied, Applied::Answered(_)), "it tries again: {next:?}");
+    for name in [&alice.credential, &phone] {
+        assert!(parts.vpn.connect(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_credential_gets_no_new_key() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    parts.apply(alice.standby(1)).await;
+    let made = StoredKey {
+        key: "key".into(),
+        csr: "request".to_owned(),
+        certificate: None,
+        tls_crypt_v2: None,
+    };
+    let key = parts.journal.write(move |records| {
+        records.lose_credential(&alice.credential)?;
+        assert!(!records.store_key(&alice.credential, &made)?);
+        records.key(&alice.credential)
+    });
+    assert!(key.await.unwrap().is_none());
 }
 
 /// OpenVPN may be stopped, or about to start: what waits for it to end a session holds up nobody else.

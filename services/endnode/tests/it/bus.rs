@@ -51,6 +51,7 @@ async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
     let Outcome::Applied {
         issued: Some(issued),
         note: None,
+        ..
     } = ack.outcome
     else {
         panic!("{ack:?}\n{}", agent.log())
@@ -89,6 +90,7 @@ async fn a_create_becomes_a_profile_and_a_delete_takes_it_away() {
     let Outcome::Applied {
         issued: None,
         note: Some(note),
+        ..
     } = ack.outcome
     else {
         panic!("{ack:?}")
@@ -114,7 +116,8 @@ async fn two_hundred_creates_at_once_give_two_hundred_profiles() {
                 ack.outcome,
                 Outcome::Applied {
                     issued: Some(_),
-                    note: None
+                    note: None,
+                    ..
                 }
             ),
             "{ack:?}"
@@ -171,7 +174,8 @@ async fn a_kill_between_signature_and_profile_never_asks_for_a_second_certificat
             ack.outcome,
             Outcome::Applied {
                 issued: Some(_),
-                note: None
+                note: None,
+                ..
             }
         ),
         "{ack:?}"
@@ -198,7 +202,8 @@ async fn a_credential_that_was_signed_for_a_lost_key_is_let_in_without_a_profile
             ack.outcome,
             Outcome::Applied {
                 issued: None,
-                note: Some(_)
+                note: Some(_),
+                ..
             }
         ),
         "{ack:?}"

@@ -1,7 +1,7 @@
 //! Management as a node sees it: an HTTP door for enrolment, and the other end of the bus.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
@@ -48,6 +48,8 @@ pub(crate) struct Script {
     /// Answers to registrations before the good one.
     pub(crate) refusals: VecDeque<(StatusCode, String)>,
     pub(crate) signing_is_down: bool,
+    /// Credentials that cannot be signed at this moment.
+    pub(crate) unavailable: HashSet<CommonName>,
     /// Certificates are signed and recorded, and the answer is lost.
     pub(crate) signatures_get_lost: bool,
     pub(crate) asked_to_sign: Vec<CommonName>,
@@ -347,7 +349,7 @@ impl FakeManagement {
         let mut results = Vec::new();
         for wanted in request.body.requests {
             script.asked_to_sign.push(wanted.common_name.clone());
-            if down {
+            if down || script.unavailable.contains(&wanted.common_name) {
                 results.push(SignResult::Unavailable {
                     common_name: wanted.common_name,
                 });
@@ -419,6 +421,7 @@ impl FakeManagement {
                 match delivery.report()? {
                     Report::Ack(ack) => management.script().acks.push(ack.body),
                     Report::Event(event) => management.script().events.push(event.body),
+                    Report::Sessions(_) => {}
                 }
                 delivery.done().await?;
             }

@@ -17,6 +17,7 @@ use crate::parts::{Parts, User};
 
 const APPLIED: Outcome = Outcome::Applied {
     issued: None,
+    further: Vec::new(),
     note: None,
 };
 

@@ -16,6 +16,8 @@ mod apply;
 #[cfg(test)]
 mod bus;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod enrol;
 #[cfg(test)]
 mod expiry;

@@ -71,6 +71,11 @@ impl User {
         }
     }
 
+    /// For one more device.
+    pub(crate) fn another_credential(&self) -> CommonName {
+        CommonName::for_user(&self.username)
+    }
+
     pub(crate) fn put(&self, revision: i64) -> PutUser {
         PutUser {
             credentials: vec![self.credential.clone()],
@@ -85,6 +90,11 @@ impl User {
 
     /// Let in, with a profile to make.
     pub(crate) fn home(&self, revision: i64) -> Command {
+        self.home_for(revision, &[])
+    }
+
+    /// The same for further devices of the user too.
+    pub(crate) fn home_for(&self, revision: i64, further: &[CommonName]) -> Command {
         let remote = Remote {
             host: "198.18.0.11".parse().unwrap(),
             port: 1194,
@@ -92,10 +102,13 @@ impl User {
         };
         let issue = Issue {
             common_name: self.credential.clone(),
+            further: further.to_vec(),
             remotes: vec![remote],
         };
+        let credentials = issue.common_names().cloned().collect();
         Command::PutUser(PutUser {
             role: Role::Home,
+            credentials,
             issue: Some(issue),
             ..self.put(revision)
         })

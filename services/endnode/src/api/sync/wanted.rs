@@ -43,19 +43,23 @@ pub(super) struct WantedUser {
     /// Every credential that is let in. Required for `put_user`.
     #[oai(validator(max_items = 100))]
     credentials: Option<Vec<String>>,
-    /// The profile that this node makes; only for the role `home`.
+    /// The profiles that this node makes; only for the role `home`.
     issue: Option<WantedProfile>,
     /// The optional fields. Last in the struct, because parsing them copies what the fields before them left.
     #[oai(flatten)]
     options: UserOptions,
 }
 
-/// A profile to make.
+/// A profile to make, and those of further devices.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 pub(super) struct WantedProfile {
     /// Its credential.
     #[oai(validator(max_length = 64))]
     common_name: String,
+    /// The credentials of further devices of the user. Each gets a profile of its own.
+    #[oai(validator(max_items = 15))]
+    further: Option<Vec<String>>,
     /// Where clients connect, in this order.
     #[oai(validator(max_items = 100))]
     remotes: Vec<WantedRemote>,
@@ -140,6 +144,12 @@ impl WantedProfile {
     fn into_issue(self) -> Result<Issue, String> {
         Ok(Issue {
             common_name: parsed(&self.common_name)?,
+            further: self
+                .further
+                .unwrap_or_default()
+                .iter()
+                .map(|name| parsed(name))
+                .collect::<Result<_, _>>()?,
             remotes: self
                 .remotes
                 .iter()
@@ -209,6 +219,7 @@ mod tests {
             "expires_at": "2027-03-01T12:00:00.123456Z", "role": "home", "credentials": ["alice.x", "alice.y"],
             "issue": {
                 "common_name": "alice.y",
+                "further": ["alice.x"],
                 "remotes": [
                     { "host": "vpn1.example.com", "port": 1194, "protocol": "udp" },
                     { "host": "2001:db8::1", "port": 443, "protocol": "tcp" },
@@ -230,7 +241,9 @@ mod tests {
             "role": "standby", "credentials": [],
         });
         let removed = json!({ "type": "remove_user", "user_key": KEY, "username": "alice", "revision": 4 });
-        for entry in [full(), standby, removed] {
+        let mut one_device = full();
+        one_device["issue"].as_object_mut().unwrap().remove("further");
+        for entry in [full(), one_device, standby, removed] {
             let command = command(entry.clone()).unwrap();
             let mut expected = entry;
             expected["node"] = json!("n1");
@@ -244,6 +257,8 @@ mod tests {
         no_host["issue"]["remotes"][0]["host"] = json!("a b");
         let mut no_credential = full();
         no_credential["issue"]["common_name"] = json!("");
+        let mut no_further = full();
+        no_further["issue"]["further"] = json!(["alice.x", "a b"]);
         let refusals: Vec<String> = [
             with("active", Value::Null),
             with("role", Value::Null),
@@ -251,6 +266,7 @@ mod tests {
             with("username", json!("../alice")),
             with("credentials", json!(["a b"])),
             no_credential,
+            no_further,
             no_host,
             json!({ "type": "remove_user", "user_key": KEY, "username": "../alice", "revision": 4 }),
         ]

@@ -6,25 +6,21 @@ use async_nats::Client;
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
-    acks::Outcome,
     envelope::Envelope,
     ids::{CommonName, NodeId},
-    sign::{CertificateRequest, MAX_REQUESTS, SignAnswer, SignRefusal, SignRequest, SignResult},
+    sign::{CertificateRequest, MAX_REQUESTS, SignAnswer, SignRequest, SignResult},
     subjects,
 };
 use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
 use super::{
+    finish::finish,
     result::{IssueError, IssueResult},
-    work::{State, Work},
+    work::{Item, State, Work},
 };
 use crate::{
-    apply::{
-        commit::{IssueOrder, LOST, issued},
-        keys::make_keys,
-        render::Pki,
-    },
+    apply::{commit::IssueOrder, keys::make_keys, render::Pki},
     journal::{Journal, JournalError},
     profile_file::store,
 };
@@ -55,10 +51,14 @@ impl Issuer {
             Ok(keyed) => keyed,
             Err(error) => return (0..count).map(|_| IssueResult::Later(error.again())).collect(),
         };
+        let mut keyed = keyed.into_iter();
         let mut work: Vec<Work> = orders
             .into_iter()
-            .zip(keyed)
-            .map(|(order, state)| Work { order, state })
+            .map(|order| {
+                let states = order.missing.common_names.iter().cloned().zip(keyed.by_ref());
+                let items = states.map(|(common_name, state)| Item { common_name, state }).collect();
+                Work { order, items }
+            })
             .collect();
         self.sign(&mut work).await;
         let work = self.render(work).await;
@@ -68,9 +68,10 @@ impl Issuer {
         }
     }
 
-    /// Finds each order's key or makes one; the journal holds it when this returns.
+    /// Finds the key of each profile or makes one; the journal holds it when this returns. In the order of the orders and their profiles.
     async fn keyed(&self, orders: &[IssueOrder]) -> Result<Vec<State>, IssueError> {
-        let names: Vec<CommonName> = orders.iter().map(|order| order.issue.common_name.clone()).collect();
+        let names = orders.iter().flat_map(|order| &order.missing.common_names);
+        let names: Vec<CommonName> = names.cloned().collect();
         let wanted = names.clone();
         let present = self.journal.read(move |records| {
             wanted
@@ -103,12 +104,11 @@ impl Issuer {
     }
 
     async fn sign(&self, work: &mut [Work]) {
-        let mut waiting: Vec<(&mut Work, CertificateRequest)> = Vec::new();
-        for item in work.iter_mut() {
+        let mut waiting: Vec<(&mut Item, CertificateRequest)> = Vec::new();
+        for item in work.iter_mut().flat_map(|work| &mut work.items) {
             if let State::Keyed(key) = &item.state {
-                let common_name = item.order.issue.common_name.clone();
                 let request = CertificateRequest {
-                    common_name,
+                    common_name: item.common_name.clone(),
                     csr: key.csr.clone(),
                 };
                 waiting.push((item, request));
@@ -125,7 +125,7 @@ impl Issuer {
                     Err(error) => Err(error.again()),
                 };
                 let before = std::mem::replace(&mut item.state, State::Gone);
-                item.state = before.certified(&item.order.issue.common_name, result);
+                item.state = before.certified(&item.common_name, result);
             }
         }
     }
@@ -150,9 +150,14 @@ impl Issuer {
         let pki = self.pki.clone();
         let rendered = tokio::task::spawn_blocking(move || {
             work.into_iter()
-                .map(|Work { order, state }| Work {
-                    state: state.rendered(&pki, &order),
-                    order,
+                .map(|Work { order, items }| {
+                    let items = items
+                        .into_iter()
+                        .map(|item| item.rendered(&pki, &order.missing.remotes));
+                    Work {
+                        items: items.collect(),
+                        order,
+                    }
                 })
                 .collect()
         });
@@ -170,52 +175,11 @@ impl Issuer {
     async fn commit(&self, work: Vec<Work>) -> Result<Vec<IssueResult>, IssueError> {
         let profiles = self.profiles.clone();
         let committed = self.journal.write(move |records| {
-            let mut results = Vec::with_capacity(work.len());
             let mut files = Vec::new();
-            for Work { order, state } in work {
-                let outcome = match state {
-                    State::Rendered(profile) => {
-                        let outcome = Outcome::Applied {
-                            issued: Some(issued(&profile.common_name, &profiles, &profile.checksum)),
-                            note: None,
-                        };
-                        if records.store_profile(&profile)? {
-                            files.push((profile.common_name, profile.text));
-                        }
-                        outcome
-                    }
-                    State::Lost(SignRefusal::InvalidCsr) => {
-                        records.drop_key(&order.issue.common_name)?;
-                        Outcome::Refused {
-                            error: SignRefusal::InvalidCsr.to_string(),
-                        }
-                    }
-                    State::Lost(refusal) => {
-                        records.lose_credential(&order.issue.common_name)?;
-                        Outcome::Applied {
-                            issued: None,
-                            note: Some(format!("{refusal}: {LOST}")),
-                        }
-                    }
-                    State::Gone => Outcome::Applied {
-                        issued: None,
-                        note: None,
-                    },
-                    State::Later(error) => {
-                        results.push(IssueResult::Later(error));
-                        continue;
-                    }
-                    State::Keyed(_) | State::Certified(..) => {
-                        results.push(IssueResult::Later(IssueError::Unavailable));
-                        continue;
-                    }
-                };
-                let newer = records.finish_command(order.user_key, order.revision, &outcome)?;
-                results.push(IssueResult::Answered(match newer {
-                    Some(holds) => Outcome::Superseded { holds },
-                    None => outcome,
-                }));
-            }
+            let results = work
+                .into_iter()
+                .map(|work| finish(records, &profiles, work, &mut files))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok((results, files))
         });
         let (results, files) = committed.await.map_err(journal)?;

@@ -1,6 +1,7 @@
-//! The states of an order. Pure, except that rendering draws random bytes.
+//! The states of an order's profiles. Pure, except that rendering draws random bytes.
 
 use vpnmanager_nats::{
+    commands::Remote,
     ids::CommonName,
     sign::{SignRefusal, SignResult, SignedCertificate},
 };
@@ -17,6 +18,13 @@ use crate::{
 /// One order on its way.
 pub(super) struct Work {
     pub(super) order: IssueOrder,
+    /// One for each profile of the order.
+    pub(super) items: Vec<Item>,
+}
+
+/// One profile on its way.
+pub(super) struct Item {
+    pub(super) common_name: CommonName,
     pub(super) state: State,
 }
 
@@ -34,6 +42,15 @@ pub(super) enum State {
     Gone,
     /// Not this time.
     Later(IssueError),
+}
+
+impl Item {
+    /// After the profile was rendered, where everything for it is there.
+    pub(super) fn rendered(self, pki: &Pki, remotes: &[Remote]) -> Self {
+        let Self { common_name, state } = self;
+        let state = state.rendered(pki, &common_name, remotes);
+        Self { common_name, state }
+    }
 }
 
 impl State {
@@ -59,10 +76,9 @@ impl State {
         }
     }
 
-    /// After a profile was rendered, where everything for it is there.
-    pub(super) fn rendered(self, pki: &Pki, order: &IssueOrder) -> Self {
+    fn rendered(self, pki: &Pki, name: &CommonName, remotes: &[Remote]) -> Self {
         match self {
-            Self::Certified(key, signed) => match render(pki, &key, signed, &order.issue) {
+            Self::Certified(key, signed) => match render(pki, &key, signed, name, remotes) {
                 Ok(profile) => Self::Rendered(profile),
                 Err(error) => Self::Later(IssueError::Render(error.into())),
             },

@@ -16,7 +16,7 @@ use crate::attack::{
 const HUGE: i64 = (1 << 53) - 9;
 /// So much above the wanted revision that it could be true.
 const NEAR: i64 = 5;
-/// A text that fits into an ack, which has 8 KiB at most.
+/// A text that fits into an ack, which has 16 KiB at most.
 const FITTING: usize = 7_000;
 /// The most characters of a text that answers of the API show.
 const SHOWN: usize = 500;
@@ -71,7 +71,8 @@ pub(in crate::attack) fn superseded_others(scene: &Scene, size: Size) -> Flood {
 /// In the name of users who are on the honest node only, and of revisions that nobody wants.
 pub(in crate::attack) fn others(scene: &Scene, size: Size) -> Flood {
     let issued = json!({ "outcome": "applied", "issued": {
-        "common_name": "a.aaaaaaaaaaaaaaaa", "profile_path": "/x", "profile_checksum": "00".repeat(32) } });
+        "common_name": "a.aaaaaaaaaaaaaaaa", "profile_path": "/x", "profile_checksum": "00".repeat(32) }, "further": [{
+        "common_name": "a.bbbbbbbbbbbbbbbb", "profile_checksum": "00".repeat(32) }] });
     let refused = json!({ "outcome": "refused", "error": "no" });
     let people: Vec<_> = scene.others().collect();
     let messages = people.iter().flat_map(|person| {
