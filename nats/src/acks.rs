@@ -40,11 +40,7 @@ pub enum Outcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         issued: Option<Issued>,
         /// Those for the further credentials of [`Issue::further`](crate::commands::Issue::further).
-        #[serde(
-            default,
-            with = "List::<MOST_DEVICES>",
-            skip_serializing_if = "Vec::is_empty"
-        )]
+        #[serde(default, with = "List::<MOST_DEVICES>", skip_serializing_if = "Vec::is_empty")]
         further: Vec<FurtherIssued>,
         /// A note for the operator, such as that a profile is no longer available.
         #[serde(default, with = "OptionalText::<TEXT>", skip_serializing_if = "Option::is_none")]

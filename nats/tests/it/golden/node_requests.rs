@@ -143,6 +143,7 @@ mod answers {
                     revision: Revision(4),
                     outcome: Outcome::Applied {
                         issued: None,
+                    further: Vec::new(),
                         note: None,
                     },
                     applied_at: fixed::moment(),

@@ -114,7 +114,9 @@ impl Sorter<'_> {
                 FromNode::Sync(_) => self.queue(&self.syncs.clone(), message, "sync requests"),
                 FromNode::Sign(_) => self.queue(&self.signs.clone(), message, "signing requests"),
                 FromNode::Intent(_) => self.queue(&self.intents.clone(), message, "local requests"),
-                FromNode::Ack(..) | FromNode::Event(_) | FromNode::Sessions(_) => self.drop_one("reports outside of the stream"),
+                FromNode::Ack(..) | FromNode::Event(_) | FromNode::Sessions(_) => {
+                    self.drop_one("reports outside of the stream")
+                }
             }
         }
     }
