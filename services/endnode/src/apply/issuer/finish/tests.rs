@@ -159,7 +159,7 @@ async fn what_was_made_while_another_profile_has_to_wait_stays_and_is_told_at_th
     assert_eq!(files, 1);
 
     let rest = node.order(1).await;
-    assert_eq!(rest.missing.common_names, [node.phone.clone()]);
+    assert_eq!(rest.missing.common_names, std::slice::from_ref(&node.phone));
     let (result, files) = node.finish(rest, vec![rendered(&node.phone, "2b")]).await;
     assert_eq!((answered(result), files), (both(&node, "1a", "2b"), 1));
     assert_eq!(node.take(1).await, Applied::Answered(both(&node, "1a", "2b")));
@@ -239,5 +239,5 @@ async fn a_refused_request_is_told_and_the_other_profile_stays() {
     assert_eq!(answered(result), Outcome::Refused { error });
     assert_eq!(node.stages().await, [ProfileStage::Listed, complete("2b")]);
     // Its next command makes another key, for that device alone.
-    assert_eq!(node.order(2).await.missing.common_names, [node.laptop.clone()]);
+    assert_eq!(node.order(2).await.missing.common_names, std::slice::from_ref(&node.laptop));
 }
