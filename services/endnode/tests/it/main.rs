@@ -31,3 +31,7 @@ mod offline;
 mod resync;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod session_reports;
+#[cfg(test)]
+mod sessions;
