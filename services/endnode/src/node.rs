@@ -29,6 +29,8 @@ pub struct Wakes {
     pub expiry: Wake,
     /// An event waits for the bus.
     pub events: Wake,
+    /// A session waits to be reported.
+    pub session_reports: Wake,
     /// An intent waits for the bus.
     pub intents: Wake,
     /// The allow-list may differ from the journal.

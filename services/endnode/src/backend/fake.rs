@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use chrono::{SubsecRound as _, Utc};
 use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
 
@@ -62,10 +63,28 @@ impl FakeBackend {
             cid,
             real_address: "192.0.2.1:50000".to_owned(),
             virtual_address: "10.8.0.2".to_owned(),
+            since: Utc::now().trunc_subsecs(6),
             ..Session::default()
         });
         self.logins.send_modify(|logins| *logins += 1);
         true
+    }
+
+    /// A connected client sends so many bytes, and gets as many.
+    pub fn transfer(&self, name: &CommonName, bytes: u64) {
+        for session in &mut self.lock().sessions {
+            if session.common_name == name.as_str() {
+                session.bytes_in += bytes;
+                session.bytes_out += bytes;
+            }
+        }
+    }
+
+    /// The server dies and starts: its sessions are gone, and it counts from 0 again.
+    pub fn restart(&self) {
+        let mut state = self.lock();
+        state.sessions.clear();
+        state.next_cid = 0;
     }
 
     /// Makes the server answer or not answer from now on, as when its process dies. Sessions stay.
@@ -164,7 +183,12 @@ impl VpnBackend for FakeBackend {
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
-        Ok(self.lock().sessions.clone())
+        let state = self.lock();
+        if state.reachable {
+            Ok(state.sessions.clone())
+        } else {
+            Err(BackendError::Server("the server does not answer".into()))
+        }
     }
 
     fn logins(&self) -> watch::Receiver<u64> {

@@ -29,13 +29,13 @@ pub struct Session {
     pub client_platform: Option<String>,
 }
 
-/// Which session of a server is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Which session of a server is meant. The order is that of their beginnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey {
-    /// [`Session::cid`].
-    pub cid: u64,
     /// [`Session::since`]: after a restart of the server another session has the number.
     pub since: DateTime<Utc>,
+    /// [`Session::cid`].
+    pub cid: u64,
 }
 
 impl Session {

@@ -52,7 +52,7 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Ends every session whose credential is not on the allow-list.
     fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
 
-    /// The connected clients.
+    /// The connected clients: none where the agent knows that no server runs, an error where a server cannot be asked.
     fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send;
 
     /// Changes with each login, as soon as its handshake is over.

@@ -28,6 +28,8 @@ pub enum Report {
     Acks,
     /// What happened on the node.
     Events,
+    /// Who was connected.
+    Sessions,
     /// How it is.
     Heartbeats,
 }
@@ -119,10 +121,10 @@ impl Reporting {
 }
 
 impl Book {
-    /// Ends what failed, and gives it. Acks and events are kept in one stream: it takes both or neither.
+    /// Ends what failed, and gives it. Acks, events and sessions are kept in one stream: it takes all or none.
     fn taken(&mut self, report: Report) -> Vec<(Report, Failing)> {
         let ended: &[Report] = match report {
-            Report::Acks | Report::Events => &[Report::Acks, Report::Events],
+            Report::Acks | Report::Events | Report::Sessions => &[Report::Acks, Report::Events, Report::Sessions],
             Report::Heartbeats => &[Report::Heartbeats],
         };
         ended
@@ -186,6 +188,7 @@ impl Display for Report {
         f.write_str(match self {
             Self::Acks => "acks",
             Self::Events => "events",
+            Self::Sessions => "reports of sessions",
             Self::Heartbeats => "heartbeats",
         })
     }
@@ -214,6 +217,8 @@ mod tests {
         assert_eq!(later, first.replace("timed out", "no space"), "the beginning stays");
         let both = fail(Report::Events, "no space", 7);
         assert!(both.contains("(no space) and no events since"), "{both}");
+        let three = fail(Report::Sessions, "no space", 7);
+        assert!(three.contains("(no space) and no reports of sessions since"), "{three}");
         fail(Report::Heartbeats, "closed", 8);
 
         let ended: Vec<Report> = book
@@ -221,7 +226,11 @@ mod tests {
             .into_iter()
             .map(|(report, _)| report)
             .collect();
-        assert_eq!(ended, [Report::Acks, Report::Events], "they share a stream");
+        assert_eq!(
+            ended,
+            [Report::Acks, Report::Events, Report::Sessions],
+            "they share a stream"
+        );
         assert!(book.fault(start).unwrap().contains("no heartbeats since"));
         assert_eq!(book.taken(Report::Heartbeats).len(), 1);
         assert_eq!(book.fault(start), None);

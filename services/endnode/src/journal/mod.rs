@@ -18,6 +18,7 @@ mod credentials;
 mod events;
 mod intents;
 mod meta;
+mod sessions;
 mod users;
 
 pub use credentials::{NewProfile, StoredKey, StoredParts, StoredProfile};
@@ -26,4 +27,5 @@ pub use intents::QueuedIntent;
 pub use meta::Snapshot;
 pub use open::Journal;
 pub use records::Records;
+pub use sessions::{NotedSession, UnreportedSession};
 pub use users::{Expired, Tally};

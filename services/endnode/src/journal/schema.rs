@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::JournalError;
 
-const MIGRATIONS: &[&str] = &[INITIAL];
+const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS];
 
 /// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
 const INITIAL: &str = "
@@ -75,6 +75,24 @@ CREATE TABLE events (
 ) STRICT;
 ";
 
+const SESSIONS: &str = "
+-- Sessions that live, and those whose end the bus has not taken yet.
+CREATE TABLE sessions (
+    since       INTEGER NOT NULL,
+    -- OpenVPN's number for it, which begins with 0 again at each start.
+    cid         INTEGER NOT NULL,
+    -- All that is known, JSON.
+    record      TEXT NOT NULL,
+    ended       INTEGER NOT NULL,
+    unreported  INTEGER NOT NULL,
+    -- Grows with each change, so that a change while it is on its way is reported too.
+    version     INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (since, cid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_unreported ON sessions (since, cid) WHERE unreported = 1;
+CREATE INDEX sessions_by_end ON sessions (ended, since, cid);
+";
+
 /// Brings the file up to this build's schema, one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -95,6 +113,24 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_journal_of_the_first_schema_keeps_what_it_holds() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(INITIAL).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute("INSERT INTO events (event) VALUES ('of before')", [])
+            .unwrap();
+
+        migrate(&mut connection).unwrap();
+
+        let count = |table: &str| -> i64 {
+            let select = format!("SELECT count(*) FROM {table}");
+            connection.query_row(&select, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((count("events"), count("sessions")), (1, 0));
+    }
 
     #[test]
     fn migrating_twice_is_migrating_once_and_a_newer_file_is_refused() {

@@ -261,7 +261,10 @@ impl VpnBackend for OpenVpnBackend {
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
-        self.control.sessions().await.map_err(failed)
+        match self.control.sessions().await {
+            Err(ControlError::Away) if self.has_no_sessions() => Ok(Vec::new()),
+            asked => asked.map_err(failed),
+        }
     }
 
     fn logins(&self) -> watch::Receiver<u64> {

@@ -12,12 +12,14 @@ pub mod drain;
 pub mod expiry;
 pub mod network;
 pub mod serving;
+pub mod session_history;
 pub mod sessions;
 
 pub mod events;
 pub mod heartbeats;
 pub mod intents;
 pub mod node_requests;
+pub mod session_reports;
 
 pub mod bus_watch;
 pub mod housekeeping;

@@ -16,7 +16,8 @@ use super::{
     housekeeping::{self, forget_tombstones},
     intents::{self, carry_intents},
     issue::{self, IssueTask},
-    network, node_requests, serving,
+    network, node_requests, serving, session_history,
+    session_reports::{self, publish_sessions},
     sessions::{self, cut_strangers},
     sync,
 };
@@ -78,6 +79,7 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
     tasks.spawn("issue", issue::run(issue, inputs.issue_jobs, stop()));
     tasks.spawn("heartbeats", heartbeats::run(share(), inputs.heartbeat, stop()));
     tasks.spawn("node-requests", node_requests::run(share(), stop()));
+    tasks.spawn("session-history", session_history::run(share(), stop()));
     tasks.spawn("bus-watch", bus_watch::run(watch, stop()));
 
     tasks.reconcile(
@@ -94,6 +96,12 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
         with(share(), repair_allow_list),
     );
     tasks.reconcile("events", &wakes.events, events::SCHEDULE, with(share(), publish_events));
+    tasks.reconcile(
+        "session-reports",
+        &wakes.session_reports,
+        session_reports::SCHEDULE,
+        with(share(), publish_sessions),
+    );
     tasks.reconcile(
         "intents",
         &wakes.intents,

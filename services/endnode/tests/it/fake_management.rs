@@ -27,6 +27,7 @@ use vpnmanager_nats::{
         bus_files::{init::BusInit, open::BusFiles},
         node_credentials::issue_node_jwt,
     },
+    sessions::SessionRecord,
     sign::{SignAnswer, SignRequest, SignResult, SignedCertificate},
     subjects,
     sync::{SyncAnswer, SyncReply, SyncRequest},
@@ -71,6 +72,7 @@ pub(crate) struct Script {
     pub(crate) syncs: Vec<SyncRequest>,
     pub(crate) acks: Vec<Ack>,
     pub(crate) events: Vec<Event>,
+    pub(crate) sessions: Vec<SessionRecord>,
     pub(crate) heartbeats: Vec<Heartbeat>,
     pub(crate) intents: Vec<Intent>,
     /// `None`: management does not answer intents.
@@ -408,7 +410,7 @@ impl FakeManagement {
         });
     }
 
-    /// Keeps the acks and events of a node.
+    /// Keeps the acks, events and sessions of a node.
     async fn collect_reports(&self, node: &NodeId) {
         let consumer = self.topology.ensure_reports(node).await.unwrap();
         let management = self.clone();
@@ -421,7 +423,7 @@ impl FakeManagement {
                 match delivery.report()? {
                     Report::Ack(ack) => management.script().acks.push(ack.body),
                     Report::Event(event) => management.script().events.push(event.body),
-                    Report::Sessions(_) => {}
+                    Report::Sessions(report) => management.script().sessions.extend(report.body.records),
                 }
                 delivery.done().await?;
             }

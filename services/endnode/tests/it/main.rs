@@ -33,3 +33,7 @@ mod offline;
 mod resync;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod session_reports;
+#[cfg(test)]
+mod sessions;

@@ -8,6 +8,7 @@ mod upkeep;
 mod addresses;
 mod cut;
 mod external;
+mod history;
 mod log;
 mod network;
 mod operators;

@@ -1,0 +1,210 @@
+//! Who was connected, when, and with how much traffic. OpenVPN tells of no end, so the agent looks, each second and at each login, and
+//! compares. What it finds is journaled before it is reported, so that neither a dead agent nor a bus that is away loses a session.
+
+mod observe;
+
+use std::{collections::BTreeMap, future::pending, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use vpnmanager_nats::sessions::SessionRecord;
+use vpnmanager_runtime::{backoff::jittered, error_chain::chain, reconcile::Wake};
+
+use self::observe::{OpenSessions, key_of};
+use crate::{
+    backend::{Session, SessionKey, VpnBackend as _},
+    coordination::contact::Contact,
+    journal::{Journal, JournalError, NotedSession},
+    shared::Shared,
+    vpn::Vpn,
+};
+
+/// The longest time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// The shortest time between two looks, however many clients log in.
+const BREATH: Duration = Duration::from_millis(200);
+/// How often it is journaled how far the living sessions are: so much of their traffic is lost with the agent at most.
+const KEEP: Duration = Duration::from_secs(30);
+/// Before the journal is read again that could not be read.
+const RETRY: Duration = Duration::from_secs(10);
+/// The most sessions that wait in memory for a journal that cannot be written; the oldest go.
+const MOST_UNWRITTEN: usize = 20_000;
+
+/// Keeps the history until stopped.
+pub async fn run(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        let Shared {
+            journal, vpn, contact, ..
+        } = shared.clone();
+        match SessionHistory::load(journal, vpn, contact, shared.node.wakes.session_reports.clone()).await {
+            Ok(history) => return history.run(stop).await,
+            Err(error) => warn!(error = %chain(&error), "The sessions of before cannot be read, trying again"),
+        }
+        tokio::select! {
+            () = sleep(jittered(RETRY)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The sessions of this node.
+#[derive(Debug)]
+pub struct SessionHistory {
+    journal: Journal,
+    vpn: Vpn,
+    contact: Contact,
+    /// Whoever publishes.
+    reports: Wake,
+    open: OpenSessions,
+    /// What the journal does not hold yet.
+    unwritten: BTreeMap<SessionKey, SessionRecord>,
+    /// When it was last journaled how far the living sessions are.
+    kept: Instant,
+    /// The last write failed, and that was logged.
+    is_failing: bool,
+    /// Sessions were forgotten, and that was logged.
+    has_forgotten: bool,
+}
+
+impl SessionHistory {
+    /// As the journal has it. `reports` is woken when there is something to report.
+    pub async fn load(journal: Journal, vpn: Vpn, contact: Contact, reports: Wake) -> Result<Self, JournalError> {
+        let open = journal.read(|records| records.open_sessions()).await?;
+        Ok(Self {
+            journal,
+            vpn,
+            contact,
+            reports,
+            open: OpenSessions::new(open, Utc::now()),
+            unwritten: BTreeMap::new(),
+            kept: Instant::now(),
+            is_failing: false,
+            has_forgotten: false,
+        })
+    }
+
+    /// Looks until stopped, and then journals how far the living sessions are. They go on without the agent.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut logins = self.vpn.logins();
+        while !stop.is_cancelled() {
+            self.look(Utc::now()).await;
+            tokio::select! {
+                () = pause(&mut logins) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        self.keep(Utc::now()).await;
+        Ok(())
+    }
+
+    /// Looks who is connected at the moment `now`, and journals what changed. While the server cannot be asked, nobody has left.
+    pub async fn look(&mut self, now: DateTime<Utc>) {
+        match self.vpn.sessions().await {
+            Ok(sessions) => self.note(sessions, now),
+            // Its health says so elsewhere.
+            Err(error) => debug!(error = %chain(&error), "Who is connected cannot be seen this time"),
+        }
+        if self.kept.elapsed() >= KEEP {
+            self.keep(now).await;
+        } else {
+            let written = self.write_news().await;
+            self.log(written);
+        }
+    }
+
+    /// Journals what changed, and how far the living sessions are.
+    pub async fn keep(&mut self, now: DateTime<Utc>) {
+        self.kept = Instant::now();
+        let written = match self.write_news().await {
+            Ok(()) => self.write_progress(now).await,
+            Err(error) => Err(error),
+        };
+        self.log(written);
+    }
+
+    fn note(&mut self, sessions: Vec<Session>, now: DateTime<Utc>) {
+        for record in self.open.observe(sessions, now) {
+            self.unwritten.insert(key_of(&record), record);
+        }
+        while self.unwritten.len() > MOST_UNWRITTEN {
+            self.unwritten.pop_first();
+        }
+    }
+
+    async fn write_news(&mut self) -> Result<(), JournalError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let news = self.unwritten.values().map(NotedSession::news);
+        let news = news.collect::<Result<Vec<_>, _>>()?;
+        self.write(news).await?;
+        self.unwritten.clear();
+        self.reports.wake();
+        Ok(())
+    }
+
+    /// While management does not answer, only what begins and ends is reported: the rest would take the room of it in the stream.
+    async fn write_progress(&mut self, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let is_heard = self.contact.unanswered_for().is_zero();
+        let living = self.open.living(now).map(|(record, is_due)| {
+            if is_due && is_heard {
+                NotedSession::news(record)
+            } else {
+                NotedSession::progress(record)
+            }
+        });
+        let living = living.collect::<Result<Vec<_>, _>>()?;
+        if living.is_empty() {
+            return Ok(());
+        }
+        self.write(living).await?;
+        if is_heard {
+            self.open.told(now);
+            self.reports.wake();
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, sessions: Vec<NotedSession>) -> Result<(), JournalError> {
+        let written = self.journal.write(move |records| records.put_sessions(&sessions));
+        let forgotten = written.await?;
+        if forgotten > 0 && !self.has_forgotten {
+            warn!(
+                sessions = forgotten,
+                "Sessions that ended long ago are forgotten before they could be reported: the bus does not take them"
+            );
+            self.has_forgotten = true;
+        }
+        Ok(())
+    }
+
+    /// What was not written is written at the next look.
+    fn log(&mut self, written: Result<(), JournalError>) {
+        match written {
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(error = %chain(&error), "Sessions could not be journaled again"),
+            Err(error) => {
+                warn!(error = %chain(&error), "Sessions could not be journaled, trying again");
+                self.is_failing = true;
+            }
+        }
+    }
+}
+
+/// Until the next look.
+async fn pause(logins: &mut watch::Receiver<u64>) {
+    sleep(BREATH).await;
+    let login = async {
+        if logins.changed().await.is_err() {
+            // A server that has gone tells of no logins.
+            pending::<()>().await;
+        }
+    };
+    _ = timeout(LOOK - BREATH, login).await;
+}

@@ -1,0 +1,229 @@
+//! Who was connected: from the VPN server to the journal.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use vpnmanager_endnode::{
+    backend::{Parting, VpnBackend as _},
+    coordination::contact::Contact,
+    journal::UnreportedSession,
+    tasks::session_history::SessionHistory,
+    vpn::Vpn,
+};
+use vpnmanager_nats::sessions::{EndKind, Ended};
+use vpnmanager_runtime::reconcile::Wake;
+
+use crate::parts::{Parts, User};
+
+/// A node whose history is kept by hand, with alice on it.
+struct Watched {
+    parts: Parts,
+    alice: User,
+    contact: Contact,
+    began: DateTime<Utc>,
+}
+
+impl Watched {
+    async fn new() -> Self {
+        let (parts, alice) = (Parts::new(), User::new("alice"));
+        parts.apply(alice.standby(1)).await;
+        Self {
+            parts,
+            alice,
+            contact: Contact::default(),
+            began: Utc::now() + TimeDelta::minutes(1),
+        }
+    }
+
+    /// The agent starts.
+    async fn history(&self) -> SessionHistory {
+        let (journal, vpn) = (self.parts.journal.clone(), Vpn::Fake(self.parts.vpn.clone()));
+        SessionHistory::load(journal, vpn, self.contact.clone(), Wake::new())
+            .await
+            .unwrap()
+    }
+
+    fn at(&self, second: i64) -> DateTime<Utc> {
+        self.began + TimeDelta::seconds(second)
+    }
+
+    fn connects(&self) {
+        assert!(self.parts.vpn.connect(&self.alice.credential));
+    }
+
+    async fn leaves(&self) {
+        let names = [self.alice.credential.clone()];
+        self.parts.vpn.disconnect(&names, Parting::Halt).await.unwrap();
+    }
+
+    async fn unreported(&self) -> Vec<UnreportedSession> {
+        self.parts
+            .journal
+            .read(|records| records.unreported_sessions(100))
+            .await
+            .unwrap()
+    }
+
+    /// The bytes from the client and the end of each session that is to be reported, the oldest first.
+    async fn to_report(&self) -> Vec<(u64, Option<Ended>)> {
+        let unreported = self.unreported().await.into_iter();
+        unreported
+            .map(|UnreportedSession { record, .. }| (record.session.bytes_in, record.ended))
+            .collect()
+    }
+
+    async fn all_reported(&self) {
+        let unreported = self.unreported().await;
+        let reported = self
+            .parts
+            .journal
+            .write(move |records| records.sessions_reported(&unreported));
+        reported.await.unwrap();
+    }
+}
+
+pub(crate) fn ended(at: DateTime<Utc>, kind: EndKind) -> Option<Ended> {
+    Some(Ended { at, kind })
+}
+
+#[tokio::test]
+async fn a_session_is_reported_when_it_begins_and_when_it_ends() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+
+    history.look(node.at(0)).await;
+    assert_eq!(node.to_report().await, [(0, None)]);
+    node.all_reported().await;
+    node.parts.vpn.transfer(&node.alice.credential, 1000);
+    history.look(node.at(1)).await;
+    assert!(node.to_report().await.is_empty(), "bytes alone wait");
+    node.leaves().await;
+    history.look(node.at(2)).await;
+
+    assert_eq!(node.to_report().await, [(1000, ended(node.at(2), EndKind::Seen))]);
+    node.all_reported().await;
+    assert!(node.to_report().await.is_empty());
+    let open = node
+        .parts
+        .journal
+        .read(|records| records.open_sessions())
+        .await
+        .unwrap();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_session_of_a_bus_that_is_away_is_one_record_with_its_end() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+
+    history.look(node.at(0)).await;
+    node.leaves().await;
+    history.look(node.at(1)).await;
+
+    assert_eq!(node.to_report().await, [(0, ended(node.at(1), EndKind::Seen))]);
+}
+
+#[tokio::test]
+async fn what_ended_while_no_agent_lived_has_ended_unseen_with_what_was_kept_of_it() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+    history.look(node.at(0)).await;
+    node.parts.vpn.transfer(&node.alice.credential, 1000);
+    history.look(node.at(1)).await;
+    history.keep(node.at(1)).await;
+    drop(history);
+
+    node.leaves().await;
+    node.connects();
+    let mut history = node.history().await;
+    history.look(node.at(90)).await;
+
+    assert_eq!(
+        node.to_report().await,
+        [(1000, ended(node.at(1), EndKind::Assumed)), (0, None)]
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_the_agent_goes_on_as_the_same() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+    history.look(node.at(0)).await;
+    node.all_reported().await;
+    drop(history);
+
+    node.parts.vpn.transfer(&node.alice.credential, 1000);
+    let mut history = node.history().await;
+    history.look(node.at(90)).await;
+    assert!(node.to_report().await.is_empty(), "nothing is new");
+    node.leaves().await;
+    history.look(node.at(91)).await;
+
+    assert_eq!(node.to_report().await, [(1000, ended(node.at(91), EndKind::Seen))]);
+}
+
+#[tokio::test]
+async fn nobody_has_left_while_the_server_cannot_be_asked() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+    history.look(node.at(0)).await;
+    node.parts.vpn.set_reachable(false);
+    for second in 1..60 {
+        history.look(node.at(second)).await;
+    }
+    assert_eq!(node.to_report().await, [(0, None)]);
+
+    node.parts.vpn.restart();
+    node.connects();
+    node.parts.vpn.set_reachable(true);
+    history.look(node.at(60)).await;
+
+    assert_eq!(
+        node.to_report().await,
+        [(0, ended(node.at(0), EndKind::Assumed)), (0, None)]
+    );
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_loses_no_session_that_was_seen() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    let other = rusqlite::Connection::open(node.parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    node.connects();
+    history.look(node.at(0)).await;
+    assert!(node.to_report().await.is_empty());
+    node.leaves().await;
+
+    other.execute_batch("ROLLBACK").unwrap();
+    history.look(node.at(1)).await;
+
+    assert_eq!(node.to_report().await, [(0, ended(node.at(1), EndKind::Seen))]);
+}
+
+/// The room of the stream is for what begins and ends, and for acks and events.
+#[tokio::test]
+async fn how_far_a_session_is_waits_until_management_answers() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.connects();
+    history.look(node.at(0)).await;
+    node.all_reported().await;
+    node.parts.vpn.transfer(&node.alice.credential, 1000);
+    node.contact.unanswered();
+
+    history.look(node.at(400)).await;
+    history.keep(node.at(400)).await;
+    assert!(node.to_report().await.is_empty());
+    node.contact.answered(None);
+    history.keep(node.at(401)).await;
+
+    assert_eq!(node.to_report().await, [(1000, None)]);
+    node.all_reported().await;
+    history.keep(node.at(402)).await;
+    assert!(node.to_report().await.is_empty(), "it is told for now");
+}
