@@ -37,7 +37,12 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move], urgenc
         .iter()
         .filter_map(|held| {
             let change = moves.get(&held.user_id)?;
-            Some(NewCredential::new(change.user_id, &change.username, &held.device, &change.to))
+            Some(NewCredential::new(
+                change.user_id,
+                &change.username,
+                &held.device,
+                &change.to,
+            ))
         })
         .collect();
     give_credentials(transaction, &credentials).await

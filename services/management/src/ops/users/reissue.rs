@@ -46,7 +46,7 @@ pub enum ReissueError {
     #[error("the user has no device {0}")]
     UnknownDevice(DeviceName),
     /// The device `default` would be one too many.
-    #[error("the user has {MOST_DEVICES} devices, which is the most")]
+    #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
     /// The database failed.
     #[error("recording the change failed")]
