@@ -1,7 +1,10 @@
 //! `credentials`: one row for each profile that was issued.
 
 use sea_orm::entity::prelude::*;
-use vpnmanager_nats::ids::{CommonName, NodeId};
+use vpnmanager_nats::{
+    device::DeviceName,
+    ids::{CommonName, NodeId},
+};
 
 /// One credential. The row stays when its user is removed, so that a common name is never used twice.
 #[sea_orm::model]
@@ -13,6 +16,8 @@ pub struct Model {
     pub id: i64,
     /// Its user; `None` once the user's row is deleted.
     pub user_id: Option<i64>,
+    /// The device of the user that it is for. A user has those devices that have a credential which is not revoked.
+    pub device: DeviceName,
     /// The common name of its certificate, never used twice.
     #[sea_orm(unique)]
     pub common_name: CommonName,

@@ -1,6 +1,7 @@
-//! `profile_links`: links that hand out the profile of a user.
+//! `profile_links`: links that hand out the profile of a device of a user.
 
 use sea_orm::entity::prelude::*;
+use vpnmanager_nats::device::DeviceName;
 
 /// One link. Only the hash of its token is stored. It goes with its user.
 #[sea_orm::model]
@@ -14,6 +15,8 @@ pub struct Model {
     pub hash: Vec<u8>,
     /// Whose profile.
     pub user_id: i64,
+    /// The device of the user whose profile it hands out.
+    pub device: DeviceName,
     /// Who created it.
     pub created_by: String,
     /// When it was created.

@@ -31,7 +31,7 @@ pub struct Model {
     pub expires_at: Option<DateTimeUtc>,
     /// Whether the user may have access; `false`: suspended.
     pub active: bool,
-    /// The path of the profile on the home node.
+    /// The path of the profile of the device `default` on the home node.
     #[serde(skip)]
     pub ovpn_path: Option<String>,
     /// The port of the home node that clients connect to.
@@ -43,10 +43,11 @@ pub struct Model {
     /// When a session of the user was last seen.
     #[serde(skip)]
     pub last_access: Option<DateTimeUtc>,
-    /// SHA-256 of the profile, lower-case hex.
+    /// SHA-256 of the profile of the device `default`, lower-case hex.
     #[serde(skip)]
     pub checksum: Option<String>,
-    /// Whether every placement has applied the wanted revision, and the profile is recorded (`checksum`).
+    /// Whether every placement has applied the wanted revision, and the profile of each device is recorded
+    /// ([`profile_checksum`](crate::credential::Model::profile_checksum)).
     #[serde(skip)]
     pub synced: bool,
     /// The home node.

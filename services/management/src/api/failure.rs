@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::DbErr;
+use vpnmanager_nats::device::{DeviceName, MOST_DEVICES};
 use vpnmanager_nats::ids::DEFAULT_POOL;
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_nats::security::keys::InvalidKey;
@@ -19,6 +20,7 @@ use crate::{
     app::App,
     domain::pool::Swallowed,
     ops::{
+        devices::{create::CreateDeviceError, read::GetDeviceError, revoke::RevokeDeviceError},
         keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
         links::{create::CreateLinkError, revoke::RevokeLinkError},
         nodes::{
@@ -33,11 +35,14 @@ use crate::{
         sqlstate::{Meaning, Resource, meaning},
         users::{
             create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError,
-            operation::UserOperationError,
+            operation::UserOperationError, reissue::ReissueError,
         },
     },
     pki::PkiError,
 };
+
+/// How a device gets another profile.
+const REISSUE: &str = "POST /api/users/{username}/devices/{device}/reissue creates a new profile";
 
 static UNUSABLE_NOW: LogLimit = LogLimit::new("the database cannot be used");
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
@@ -104,6 +109,20 @@ pub(super) fn unknown_user() -> ApiError {
     ApiError::not_found("there is no such user")
 }
 
+fn unknown_device(device: &DeviceName) -> ApiError {
+    ApiError::not_found(if device.is_default() {
+        "there is no device default: POST /api/users/{username}/devices with this name makes it again".to_owned()
+    } else {
+        format!("there is no device {device}")
+    })
+}
+
+fn too_many_devices() -> ApiError {
+    ApiError::conflicting_state(format!(
+        "the user has {MOST_DEVICES} devices, and no user has more: revoke one first"
+    ))
+}
+
 pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
 }
@@ -158,6 +177,40 @@ pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
     }
 }
 
+pub(super) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
+    match error {
+        ReissueError::UnknownUser => unknown_user(),
+        ReissueError::UnknownDevice(device) => unknown_device(&device),
+        ReissueError::TooManyDevices => too_many_devices(),
+        ReissueError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_create_device(app: &App, error: CreateDeviceError) -> ApiError {
+    match error {
+        CreateDeviceError::UnknownUser => unknown_user(),
+        CreateDeviceError::NameTaken => ApiError::conflict("name", error.to_string()),
+        CreateDeviceError::TooManyDevices => too_many_devices(),
+        CreateDeviceError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_get_device(app: &App, error: GetDeviceError) -> ApiError {
+    match error {
+        GetDeviceError::UnknownUser => unknown_user(),
+        GetDeviceError::UnknownDevice(device) => unknown_device(&device),
+        GetDeviceError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_revoke_device(app: &App, error: RevokeDeviceError) -> ApiError {
+    match error {
+        RevokeDeviceError::UnknownUser => unknown_user(),
+        RevokeDeviceError::UnknownDevice(device) => unknown_device(&device),
+        RevokeDeviceError::Database(error) => database(app, error),
+    }
+}
+
 /// As for one user.
 pub(super) fn of_user_operation(app: &App, error: UserOperationError) -> ApiError {
     match error {
@@ -169,15 +222,16 @@ pub(super) fn of_user_operation(app: &App, error: UserOperationError) -> ApiErro
 pub(super) fn of_fetch_profile(app: &App, error: FetchProfileError) -> ApiError {
     match error {
         FetchProfileError::UnknownUser => unknown_user(),
+        FetchProfileError::UnknownDevice(device) => unknown_device(&device),
         FetchProfileError::NotIssuedYet(_) => ApiError::conflicting_state(
             "the profile is not made yet because the user is not synced; try again later, or create users with ?wait=",
         ),
         FetchProfileError::NotHeld { server, .. } => ApiError::conflicting_state(format!(
-            "server {server}, the user's home, does not hold the profile because its private key was lost there. Copies that were \
-                 handed out keep working; POST /api/users/{{username}}/reissue creates a new profile"
+            "server {server}, the user's home, does not hold the profile because its private key was lost there, or because its agent \
+                 is older than devices. Copies that were handed out keep working; {REISSUE}"
         )),
         FetchProfileError::Ended { at } => ApiError::conflicting_state(format!(
-            "the certificate of the profile ended at {}, and no server accepts it: POST /api/users/{{username}}/reissue creates a new profile",
+            "the certificate of the profile ended at {}, and no server accepts it: {REISSUE}",
             at.format("%Y-%m-%dT%H:%M:%SZ")
         )),
         FetchProfileError::NodeUnreachable(server) => ApiError::unavailable(format!(

@@ -8,6 +8,7 @@ mod shown;
 mod tags;
 
 mod audit;
+mod devices;
 mod endnodes;
 mod health;
 mod join_tokens;
@@ -39,6 +40,7 @@ const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN
 type Apis = (
     users::UsersApi,
     users::BulkApi,
+    devices::DevicesApi,
     links::LinksApi,
     endnodes::EndnodesApi,
     pools::PoolsApi,
@@ -79,6 +81,7 @@ fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         users::UsersApi,
         users::BulkApi::default(),
+        devices::DevicesApi,
         links::LinksApi,
         endnodes::EndnodesApi,
         pools::PoolsApi,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vpnmanager_entities::join_token::TokenState;
+use vpnmanager_nats::device::DeviceName;
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
@@ -177,15 +178,20 @@ text_scalar! {
     }
 }
 
-text_scalar! {
-    /// A device of a user.
-    pub(super) struct DeviceText {
-        format: "device",
-        pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
-        length: 1..=63,
-        example: "default",
-        check: |_text| Ok(()),
-    }
+/// A device of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeviceText(pub(super) DeviceName);
+
+scalar_impls! {
+    DeviceText, "string", "device",
+    |schema| {
+        schema.pattern = Some(DeviceName::PATTERN.to_owned());
+        schema.min_length = Some(1);
+        schema.max_length = Some(DeviceName::MAX_LENGTH);
+        schema.example = Some(Value::from("laptop"));
+    },
+    |text| DeviceName::from_str(text).map(DeviceText),
+    |value| Value::from(value.0.as_str())
 }
 
 impl TimeToLive {

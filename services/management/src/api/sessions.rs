@@ -30,6 +30,8 @@ struct Session {
     id: SessionIdText,
     /// The user; absent if the server holds no user with this credential.
     username: Option<String>,
+    /// The user's device that the credential is for; absent where `username` is.
+    device: Option<String>,
     /// The credential: the common name of the client's certificate.
     common_name: String,
     /// The server.
@@ -245,9 +247,15 @@ async fn page(app: &App, filter: &SessionFilter, paging: Paging<'_>) -> Result<S
 
 impl Session {
     fn of(view: SessionView) -> Self {
-        let SessionView { id, username, session } = view;
+        let SessionView {
+            id,
+            username,
+            device,
+            session,
+        } = view;
         Self {
             username: username.map(|name| name.to_string()),
+            device: device.map(|name| name.to_string()),
             common_name: session.common_name.to_string(),
             server_id: id.node.to_string(),
             since: session.since.into(),
@@ -279,6 +287,7 @@ impl Example for SessionPage {
         let session = ids.map(|id| Session {
             id,
             username: Some("alice".to_owned()),
+            device: Some("laptop".to_owned()),
             common_name: "alice.0198f2a5".to_owned(),
             server_id: "endnode-1".to_owned(),
             since: since.into(),

@@ -77,11 +77,11 @@ pub fn is_settled(placement: &placement::Model) -> bool {
     placement.applied_revision >= placement.wanted_revision
 }
 
-/// Whether a user is synced, given all its placements and whether its profile is recorded: there is nothing left to wait for. A user that
-/// is on no node never becomes synced, and neither does one whose home says that the profile can be made no more: it needs another one. A
-/// removed user does not either: its row is deleted with its last ack.
-pub fn is_synced(user: &user::Model, placements: &[placement::Model], has_profile: bool) -> bool {
-    let is_complete = has_profile && !placements.is_empty() && placements.iter().all(is_settled);
+/// Whether a user is synced, given all its placements and whether the profile of each of its devices is recorded: there is nothing left to wait
+/// for. A user that is on no node never becomes synced, and neither does one whose home says that a profile can be made no more: it needs
+/// another one. A removed user does not either: its row is deleted with its last ack.
+pub fn is_synced(user: &user::Model, placements: &[placement::Model], has_profiles: bool) -> bool {
+    let is_complete = has_profiles && !placements.is_empty() && placements.iter().all(is_settled);
     user.synced || (user.removed_at.is_none() && is_complete)
 }
 
@@ -109,6 +109,7 @@ mod tests {
             revision,
             Outcome::Applied {
                 issued: None,
+                further: Vec::new(),
                 note: None,
             },
         )

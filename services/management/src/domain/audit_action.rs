@@ -36,10 +36,14 @@ audit_actions! {
     UserSuspended => "user_suspended",
     /// A suspended user was given access again.
     UserResumed => "user_resumed",
-    /// A user was given a new credential.
+    /// A device of a user was given a new credential.
     UserReissued => "user_reissued",
     /// A user's profile, private key included, was handed out.
     UserProfileRead => "user_profile_read",
+    /// A user got another device.
+    DeviceCreated => "device_created",
+    /// A device of a user was revoked.
+    DeviceRevoked => "device_revoked",
     /// A link to the profile of a user was created.
     ProfileLinkCreated => "profile_link_created",
     /// A link handed out the profile of its user.

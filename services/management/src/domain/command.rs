@@ -12,7 +12,7 @@ use vpnmanager_nats::{
     ids::{NodeId, Revision},
 };
 
-use crate::domain::placement::takes_users;
+use crate::domain::{device::current_credentials, placement::takes_users};
 
 /// A user with everything that its commands are built from.
 #[derive(Debug)]
@@ -84,12 +84,15 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
     })
 }
 
-/// The newest credential whose home is the node.
+/// The current credential of each device: that of the device `default` first, and the others in the order of their ids. Agents of before
+/// devices make the first profile only. `None`: the user has no device that the node makes a profile for.
 fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
-    let mut newest_first = source.credentials.iter().rev();
-    let homed = newest_first.find(|credential| credential.server_id == *node)?;
+    let mut current = current_credentials(source.credentials.iter().copied(), node);
+    current.sort_by_key(|credential| !credential.device.is_default());
+    let mut names = current.into_iter().map(|credential| credential.common_name.clone());
     Some(Issue {
-        common_name: homed.common_name.clone(),
+        common_name: names.next()?,
+        further: names.collect(),
         remotes: remotes(source.nodes, source.endpoints),
     })
 }

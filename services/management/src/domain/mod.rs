@@ -9,6 +9,7 @@ pub mod clones;
 pub mod command;
 pub mod conduct;
 pub mod continuity;
+pub mod device;
 pub mod drift;
 pub mod endpoint;
 pub mod enrolment;

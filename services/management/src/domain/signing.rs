@@ -59,6 +59,7 @@ mod tests {
         let fresh = credential::Model {
             id: 1,
             user_id: Some(1),
+            device: "default".parse().expect("the name of a device"),
             common_name: "alice.rcikzj5wfmjtj6yy".parse().expect("a common name"),
             server_id: node("node-1"),
             serial: None,

@@ -133,6 +133,7 @@ pub fn join_token_snapshot(token: &join_token::Model) -> Value {
 pub fn profile_link_snapshot(link: &profile_link::Model) -> Value {
     json!({
         "id": link.id,
+        "device": link.device,
         "expires_at": link.expires_at,
         "uses_left": link.uses_left,
     })

@@ -1,6 +1,7 @@
 //! The operations of management, one in each file. An operation that changes what an operator sees is one transaction with its audit
 //! entry; afterwards it wakes background tasks. The other files hold what operations share: a request to a node, locked rows, waiting.
 
+pub mod devices;
 pub mod users;
 
 pub mod nodes;

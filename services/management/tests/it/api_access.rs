@@ -22,7 +22,7 @@ fn operations() -> Vec<(String, Method, String)> {
     let mut operations = Vec::new();
     for (path, item) in paths {
         let path = path.replace("{username}", "nobody").replace("{server_id}", "nowhere");
-        let path = path.replace("{name}", "nothing");
+        let path = path.replace("{name}", "nothing").replace("{device}", "phone");
         for (method, operation) in item.as_object().expect("operations") {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let id = operation["operationId"].as_str().expect("an id").to_owned();
@@ -39,6 +39,7 @@ fn body_of(id: &str) -> Value {
         "batch_users" => json!({ "items": [{ "action": "remove", "username": "nobody" }] }),
         "register_endnode" => registration("node-1").body(),
         "move_endnode" => json!({ "pool": "sales" }),
+        "create_device" => json!({ "name": "phone" }),
         "create_pool" => json!({ "name": "sales" }),
         _ => json!({}),
     }

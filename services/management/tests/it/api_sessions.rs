@@ -151,6 +151,7 @@ async fn the_sessions_of_all_nodes_are_one_list_that_says_who_is_missing() {
         json!({
             "id": "node-1.1795000001.1",
             "username": "alice",
+            "device": "default",
             "common_name": alice,
             "server_id": "node-1",
             "since": "2026-11-18T11:06:41Z",
@@ -161,7 +162,9 @@ async fn the_sessions_of_all_nodes_are_one_list_that_says_who_is_missing() {
             "client_version": "2.6.14",
         })
     );
-    assert_eq!(all["items"][0].get("username"), None, "a credential that nobody has");
+    for absent in ["username", "device"] {
+        assert_eq!(all["items"][0].get(absent), None, "a credential that nobody has");
+    }
 
     for (path, expected) in [
         (

@@ -18,6 +18,7 @@ mod process;
 
 mod api_access;
 mod api_bulk;
+mod api_devices;
 mod api_endnodes;
 mod api_input;
 mod api_join_tokens;

@@ -1,4 +1,4 @@
-//! Links that hand out the profile of a user: `/api/users/{username}/links`, and the pages below `/p/` that they lead to.
+//! Links that hand out the profile of a device of a user: `/api/users/{username}/links`, and the pages below `/p/` that they lead to.
 
 pub(super) mod pages;
 mod schema;
@@ -24,8 +24,6 @@ use schema::{LinkCreated, ListedLink, NewProfileLink, RevokedLink};
 
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 const DEFAULT_USES: i16 = 1;
-/// The only device that a user has.
-const DEVICE: &str = "default";
 
 pub(super) struct LinksApi;
 
@@ -35,7 +33,7 @@ impl LinksApi {
     ///
     /// For a user who should fetch the profile alone, without a key. The page behind the link has instructions for each system and a button
     /// that hands out the profile; looking at the page uses up nothing. Whoever has the link gets the profile, and so the access. It hands
-    /// out what `GET /api/users/{username}/profile` would hand out at that moment. 409 where `PUBLIC_URL` is not set.
+    /// out what `GET /api/users/{username}/devices/{device}/profile` would hand out at that moment. 409 where `PUBLIC_URL` is not set.
     #[oai(
         path = "/:username/devices/:device/link",
         method = "post",
@@ -47,26 +45,23 @@ impl LinksApi {
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
-        /// The device: always `default`.
+        /// The device.
         device: Path<DeviceText>,
         body: Json<NewProfileLink>,
     ) -> Result<LinkCreated, ApiError> {
-        if device.0.as_str() != DEVICE {
-            return Err(ApiError::not_found(format!("there is no device {}", device.0)));
-        }
         let terms = LinkTerms {
             time_to_live: body.0.ttl.map_or(DEFAULT_TTL, |ttl| ttl.duration()),
             uses: body.0.uses.unwrap_or(DEFAULT_USES),
         };
-        let made = create::create_link(app.0, &admin, &username.0.0, terms)
+        let made = create::create_link(app.0, &admin, &username.0.0, &device.0.0, terms)
             .await
             .map_err(|error| failure::of_create_link(&app, error))?;
         Ok(LinkCreated::new(&made, terms.uses))
     }
 
-    /// List the links to a user's profile
+    /// List the links to a user's profiles
     ///
-    /// Those that still hand it out, the newest first. The links themselves are not shown: they are stored nowhere.
+    /// Those that still hand one out, the newest first. The links themselves are not shown: they are stored nowhere.
     #[oai(path = "/:username/links", method = "get", operation_id = "list_profile_links")]
     async fn list(
         &self,
@@ -90,7 +85,7 @@ impl LinksApi {
     /// Revoke a link to a profile
     ///
     /// It hands out nothing from now on. A profile that it handed out before stays valid: `reissue` with `old_profiles: revoke` ends that
-    /// too, and every link to the user's profile with it. A link that is used up or has expired stays as it is.
+    /// too, and every link to the profile of that device with it. A link that is used up or has expired stays as it is.
     #[oai(
         path = "/:username/links/:id",
         method = "delete",

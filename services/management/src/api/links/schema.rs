@@ -54,6 +54,8 @@ pub(crate) enum LinkCreated {
 pub(crate) struct ListedLink {
     /// Its id, for `DELETE /api/users/{username}/links/{id}`. Links are listed by it, the highest first.
     id: i64,
+    /// The device whose profile it hands out.
+    device: String,
     /// Who created it: `key:<name>`.
     created_by: String,
     /// When it was created.
@@ -89,6 +91,7 @@ impl ListedLink {
     pub(super) fn of(view: LinkView) -> Self {
         Self {
             id: view.id,
+            device: view.device.to_string(),
             created_by: view.created_by,
             created_at: view.created_at.into(),
             expires_at: view.expires_at.into(),
@@ -122,6 +125,7 @@ impl Example for ListedLink {
     fn example() -> Self {
         Self {
             id: 7,
+            device: "laptop".to_owned(),
             created_by: "key:admin".to_owned(),
             created_at: at(1_795_000_000),
             expires_at: at(1_795_003_600),

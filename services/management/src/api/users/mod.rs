@@ -14,6 +14,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use tokio_util::sync::CancellationToken;
+use vpnmanager_nats::device::DeviceName;
 use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
@@ -29,9 +30,10 @@ use crate::ops::users::read::{self, UserView};
 pub(super) use bulk::{BulkApi, LARGEST_BATCH, LARGEST_IMPORT};
 use create::CreatedUser;
 use list::ListParameters;
-use profile::ProfileAnswer;
-use reissue::Reissue;
-use schema::{NewUserBody, User, UserChanges};
+pub(super) use profile::{ProfileAnswer, get_profile};
+pub(super) use reissue::{Reissue, reissue_profile};
+pub(super) use schema::User;
+use schema::{NewUserBody, UserChanges};
 
 /// Cancelled when the process stops, so that waiting requests are answered.
 #[derive(Debug, Clone)]
@@ -59,7 +61,7 @@ impl UsersApi {
         server_id: Query<Option<ServerIdText>>,
         /// `true` for users who are not suspended, those who have `expired` among them; `false` for suspended ones.
         active: Query<Option<bool>>,
-        /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profile exists.
+        /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profiles exist.
         synced: Query<Option<bool>>,
         /// Only users whose name begins with this text.
         username: Query<Option<UsernamePrefix>>,
@@ -133,7 +135,7 @@ impl UsersApi {
 
     /// Remove a user
     ///
-    /// Revokes the user's profiles for ever; a new user of the same name gets another profile. The answer is the user's last state: `nodes`
+    /// Revokes the profiles of all devices of the user for ever; a new user of the same name gets another profile. The answer is the user's last state: `nodes`
     /// shows which servers have not removed the user yet.
     #[oai(path = "/:username", method = "delete", operation_id = "delete_user")]
     async fn remove(
@@ -152,9 +154,10 @@ impl UsersApi {
 
     /// Make a new profile
     ///
-    /// For a user whose profile is lost. The home server creates another key, certificate and profile as soon as it is reachable; fetch
+    /// For a user whose profile is lost: that of the device `default`, which a user without it gets again. The home server creates another key, certificate and profile as soon as it is reachable; fetch
     /// the profile when the user is synced. Older profiles stay valid, so that nobody is locked out before the new one has arrived. With
-    /// `old_profiles: revoke` they are revoked at once and for ever, their sessions end, and so do the links to the user's profile.
+    /// `old_profiles: revoke` they are revoked at once and for ever, their sessions end, and so do the links to this profile. Other devices go on:
+    /// `POST /api/users/{username}/devices/{device}/reissue` is for them.
     #[oai(path = "/:username/reissue", method = "post", operation_id = "reissue_user_profile")]
     async fn reissue(
         &self,
@@ -167,13 +170,13 @@ impl UsersApi {
         wait: Query<Option<Wait>>,
         body: Json<Reissue>,
     ) -> Result<Json<User>, ApiError> {
-        let view = reissue::reissue_profile(app.0, &admin, &username.0.0, body.0).await?;
+        let view = reissue_profile(app.0, &admin, &username.0.0, &DeviceName::default(), body.0).await?;
         settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
     }
 
     /// Get a user's profile
     ///
-    /// The `.ovpn` file with the private key. It is fetched from the server that keeps it, and is stored nowhere else. Each time that it is
+    /// The `.ovpn` file of the device `default` with the private key. It is fetched from the server that keeps it, and is stored nowhere else. Each time that it is
     /// handed out is in the audit trail (`user_profile_read`).
     #[oai(path = "/:username/profile", method = "get", operation_id = "get_user_profile")]
     async fn profile(
@@ -186,13 +189,14 @@ impl UsersApi {
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
-        profile::get_profile(app.0, &admin, &username.0.0, if_none_match.0.as_deref()).await
+        let of_device = (&username.0.0, &DeviceName::default());
+        get_profile(app.0, &admin, of_device, if_none_match.0.as_deref()).await
     }
 }
 
 /// Waits as long as the caller asked for, and returns the user in the state of that moment. Without waiting where too many wait: what the
 /// caller wanted is done, and must not be refused because of others.
-async fn settled(
+pub(super) async fn settled(
     app: &App,
     stopping: &Stopping,
     admin: &Actor,

@@ -2,12 +2,14 @@
 
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::PlainText;
+use vpnmanager_nats::device::DeviceName;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
+use crate::domain::device::profile_name;
 use crate::ops::users::fetch_profile::{Profile, fetch_profile};
 use crate::ops::users::record_profile_read::record_profile_read;
 
@@ -23,7 +25,7 @@ pub(crate) enum ProfileAnswer {
         /// SHA-256 of the profile, in quotes.
         #[oai(header = "ETag")]
         String,
-        /// An attachment with the user's name.
+        /// An attachment with the user's name, and that of the device where it is not `default`.
         #[oai(header = "Content-Disposition")]
         String,
         /// Always `no-store`.
@@ -42,13 +44,13 @@ pub(crate) enum ProfileAnswer {
     ),
 }
 
-pub(super) async fn get_profile(
+pub(in crate::api) async fn get_profile(
     app: &App,
     actor: &Actor,
-    username: &Username,
+    (username, device): (&Username, &DeviceName),
     if_none_match: Option<&str>,
 ) -> Result<ProfileAnswer, ApiError> {
-    let profile = fetch_profile(app, username)
+    let profile = fetch_profile(app, username, device)
         .await
         .map_err(|error| failure::of_fetch_profile(app, error))?;
     let etag = format!("\"{}\"", profile.checksum);
@@ -62,8 +64,10 @@ pub(super) async fn get_profile(
 }
 
 fn whole(username: &Username, profile: &Profile, etag: String) -> ProfileAnswer {
-    // A username has no character that would need quoting.
-    let disposition = format!("attachment; filename=\"{username}.ovpn\"");
+    let disposition = format!(
+        "attachment; filename=\"{}.ovpn\"",
+        profile_name(username, &profile.device)
+    );
     ProfileAnswer::Profile(
         PlainText(profile.text.expose().to_owned()),
         etag,

@@ -56,7 +56,7 @@ pub(crate) struct User {
     expires_at: Option<Timestamp>,
     /// Whether `expires_at` has passed.
     expired: bool,
-    /// Whether all servers have applied this revision and the profile exists: then `checksum` is there.
+    /// Whether all servers have applied this revision, and the profile of each device exists.
     synced: bool,
     /// The home: the server that creates and keeps the profile.
     server_id: String,
@@ -66,9 +66,9 @@ pub(crate) struct User {
     created_by: String,
     /// When the user was removed.
     removed_at: Option<Timestamp>,
-    /// SHA-256 of the profile, lower-case hex; absent until the profile exists.
+    /// SHA-256 of the profile of the device `default`, lower-case hex; absent until that exists.
     checksum: Option<String>,
-    /// The path of the profile on the home server.
+    /// The path of the profile of the device `default` on the home server.
     ovpn_path: Option<String>,
     /// The port of the home server that clients connect to.
     port: i32,
@@ -144,6 +144,11 @@ impl User {
             node.error = None;
         }
         gone
+    }
+
+    /// Whether all servers have applied it.
+    pub(in crate::api) fn is_synced(&self) -> bool {
+        self.synced
     }
 
     /// The path of the user in this API.

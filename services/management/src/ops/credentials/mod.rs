@@ -1,5 +1,6 @@
-//! Credentials: a user gets them, their home node has them signed, and they are revoked.
+//! Credentials: a user gets them for its devices, their home node has them signed, and they are revoked.
 
+pub mod devices;
 pub mod give;
 pub mod revoke;
 pub mod revoke_node;

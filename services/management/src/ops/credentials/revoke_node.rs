@@ -19,7 +19,10 @@ use vpnmanager_entities::{
     node_revocation::{self, Column},
     user,
 };
-use vpnmanager_nats::ids::{CommonName, NodeId};
+use vpnmanager_nats::{
+    device::DeviceName,
+    ids::{CommonName, NodeId},
+};
 
 use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
@@ -120,20 +123,20 @@ async fn revoke_within(transaction: &DatabaseTransaction) -> Result<Revoked, DbE
     let users = lock(transaction, users).await?;
     let revoked = revoke(transaction, &job, users).await?;
     let living = living(transaction, revoked.keys().copied().collect()).await?;
-    let renewed = renew(transaction, &job.server_id, &living).await?;
+    let renewed = renew(transaction, &job.server_id, &living, &revoked).await?;
     let actor = actor_of(&job);
     let entries = living.iter().filter_map(|user| {
-        let names = revoked.get(&user.id)?;
+        let names: Vec<&CommonName> = revoked.get(&user.id)?.iter().map(|one| &one.common_name).collect();
         let (home, new) = renewed.get(&user.id)?;
         let entry = Entry::new(&actor, AuditAction::UserCredentialsRevoked, &job.server_id)
             .about(&user.username)
             .details(match new {
                 Next::Given => format!(
-                    "others may have the keys of {}; a new profile follows from {home}",
+                    "others may have the keys of {}; a new profile of each device that it was of follows from {home}",
                     job.server_id
                 ),
                 Next::Held => format!(
-                    "others may have the keys of {}; the profile of {home} stays valid",
+                    "others may have the keys of {}; what {home} made stays valid",
                     job.server_id
                 ),
                 Next::Awaited => format!(
@@ -187,30 +190,32 @@ async fn lock(transaction: &DatabaseTransaction, users: BTreeSet<i64>) -> Result
         .await
 }
 
+/// A credential that was revoked.
 #[derive(FromQueryResult)]
-struct RevokedName {
+struct RevokedCredential {
     user_id: i64,
+    device: DeviceName,
     common_name: CommonName,
 }
 
-/// Revokes what the node made for these users; gives the names by user.
+/// Revokes what the node made for these users; gives it by user.
 async fn revoke(
     transaction: &DatabaseTransaction,
     job: &node_revocation::Model,
     users: Vec<i64>,
-) -> Result<BTreeMap<i64, Vec<CommonName>>, DbErr> {
+) -> Result<BTreeMap<i64, Vec<RevokedCredential>>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "UPDATE credentials SET revoked_at = now()
          WHERE user_id = ANY($1) AND server_id = $2 AND id <= $3 AND revoked_at IS NULL
-         RETURNING user_id, common_name",
+         RETURNING user_id, device, common_name",
         [users.into(), job.server_id.clone().into(), job.upto.into()],
     );
-    let mut names: BTreeMap<i64, Vec<CommonName>> = BTreeMap::new();
-    for revoked in RevokedName::find_by_statement(statement).all(transaction).await? {
-        names.entry(revoked.user_id).or_default().push(revoked.common_name);
+    let mut by_user: BTreeMap<i64, Vec<RevokedCredential>> = BTreeMap::new();
+    for revoked in RevokedCredential::find_by_statement(statement).all(transaction).await? {
+        by_user.entry(revoked.user_id).or_default().push(revoked);
     }
-    Ok(names)
+    Ok(by_user)
 }
 
 async fn living(transaction: &DatabaseTransaction, users: Vec<i64>) -> Result<Vec<user::Model>, DbErr> {
@@ -221,23 +226,24 @@ async fn living(transaction: &DatabaseTransaction, users: Vec<i64>) -> Result<Ve
         .await
 }
 
-/// Where a user's next profile comes from.
+/// Where a user's next profiles come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// A new credential was given.
+    /// New credentials were given.
     Given,
-    /// There is one that its home made, which is another node.
+    /// There are those that its home made, which is another node.
     Held,
-    /// The user is on no node: the placer gives a credential together with a home.
+    /// The user is on no node: the placer gives credentials together with a home.
     Awaited,
 }
 
-/// Raises the revision of each user, so that its nodes hear of it, and sees to it that each has a credential of its home. A home on the
-/// node itself moves to a standby; where there is none it stays. Gives each user's home and next profile.
+/// Raises the revision of each user, so that its nodes hear of it, and sees to it that each device of which a credential was revoked has one of
+/// the user's home. A home on the node itself moves to a standby; where there is none it stays. Gives each user's home and next profiles.
 async fn renew(
     transaction: &DatabaseTransaction,
     node: &NodeId,
     users: &[user::Model],
+    revoked: &BTreeMap<i64, Vec<RevokedCredential>>,
 ) -> Result<BTreeMap<i64, (NodeId, Next)>, DbErr> {
     let at_home: Vec<i64> = users
         .iter()
@@ -251,21 +257,16 @@ async fn renew(
         .map(|change| (change.user_id, (change.to, Next::Given)))
         .collect();
 
+    let homed: Vec<(&user::Model, &NodeId)> = users
+        .iter()
+        .map(|user| (user, next.get(&user.id).map_or(&user.server_id, |(home, _)| home)))
+        .collect();
+    let given = replace(transaction, &homed, revoked).await?;
     let staying: Vec<&user::Model> = users.iter().filter(|user| !next.contains_key(&user.id)).collect();
     let ids: Vec<i64> = staying.iter().map(|user| user.id).collect();
-    let held = with(transaction, HELD, &ids).await?;
-    let placed = with(transaction, PLACED, &ids).await?;
-    let without: Vec<&user::Model> = staying
-        .iter()
-        .copied()
-        .filter(|user| placed.contains(&user.id) && !held.contains(&user.id))
-        .collect();
-    let new: Vec<NewCredential> = without
-        .iter()
-        .map(|user| NewCredential::new(user.id, &user.username, &user.server_id))
-        .collect();
-    give_credentials(transaction, &new).await?;
-    let renewed: Vec<i64> = without.iter().map(|user| user.id).collect();
+    let at_home = placed(transaction, &ids).await?;
+    let with_default = given.iter().filter(|(_, device)| device.is_default());
+    let with_default: Vec<i64> = with_default.map(|(user, _)| *user).collect();
     user::Entity::update_many()
         .col_expr(user::Column::Revision, Expr::col(user::Column::Revision).add(1))
         .col_expr(user::Column::Synced, Expr::value(false))
@@ -275,41 +276,64 @@ async fn renew(
     user::Entity::update_many()
         .col_expr(user::Column::Checksum, Expr::value(Option::<String>::None))
         .col_expr(user::Column::OvpnPath, Expr::value(Option::<String>::None))
-        .filter(user::COLUMN.id.is_in(renewed.clone()))
+        .filter(user::COLUMN.id.is_in(with_default))
         .exec(transaction)
         .await?;
     want_newest(transaction, &ids, Urgency::EndsAccess).await?;
+    let renewed: BTreeSet<i64> = given.into_iter().map(|(user, _)| user).collect();
     for user in staying {
-        let state = if renewed.contains(&user.id) {
-            Next::Given
-        } else if held.contains(&user.id) {
-            Next::Held
-        } else {
-            Next::Awaited
+        let state = match (renewed.contains(&user.id), at_home.contains(&user.id)) {
+            (false, _) => Next::Held,
+            (true, true) => Next::Given,
+            (true, false) => Next::Awaited,
         };
         next.insert(user.id, (user.server_id.clone(), state));
     }
     Ok(next)
 }
 
-/// Users with a valid credential of their home.
-const HELD: &str =
-    "SELECT DISTINCT u.id FROM users u JOIN credentials c ON c.user_id = u.id AND c.server_id = u.server_id
-     WHERE u.id = ANY($1) AND c.revoked_at IS NULL";
-/// Users whose home is one of their nodes.
-const PLACED: &str = "SELECT u.id FROM users u JOIN placements p ON p.user_id = u.id AND p.server_id = u.server_id
-     WHERE u.id = ANY($1) AND p.wanted_present";
+/// Gives each device of which a credential was revoked one of the user's home, where it has none. Where the user is on no node, nobody can make
+/// anything of it: it keeps the device until the placer has found a home. Gives the devices that got one.
+async fn replace(
+    transaction: &DatabaseTransaction,
+    users: &[(&user::Model, &NodeId)],
+    revoked: &BTreeMap<i64, Vec<RevokedCredential>>,
+) -> Result<BTreeSet<(i64, DeviceName)>, DbErr> {
+    let ids = users.iter().map(|(user, _)| user.id);
+    let valid = credential::Entity::find_valid_of(ids).all(transaction).await?;
+    let has_one = |user: i64, device: &DeviceName, home: &NodeId| {
+        let is_it = |credential: &credential::Model| {
+            credential.user_id == Some(user) && credential.device == *device && credential.server_id == *home
+        };
+        valid.iter().any(is_it)
+    };
+    let (mut given, mut new) = (BTreeSet::new(), Vec::new());
+    for &(user, home) in users {
+        for RevokedCredential { device, .. } in revoked.get(&user.id).into_iter().flatten() {
+            if !has_one(user.id, device, home) && given.insert((user.id, device.clone())) {
+                new.push(NewCredential::new(user.id, &user.username, device, home));
+            }
+        }
+    }
+    give_credentials(transaction, &new).await?;
+    Ok(given)
+}
+
+/// Those of these users whose home is one of their nodes.
+async fn placed(transaction: &DatabaseTransaction, users: &[i64]) -> Result<BTreeSet<i64>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT u.id FROM users u JOIN placements p ON p.user_id = u.id AND p.server_id = u.server_id
+         WHERE u.id = ANY($1) AND p.wanted_present",
+        [users.to_vec().into()],
+    );
+    let found = UserId::find_by_statement(statement).all(transaction).await?;
+    Ok(found.into_iter().map(|user| user.id).collect())
+}
 
 #[derive(FromQueryResult)]
 struct UserId {
     id: i64,
-}
-
-async fn with(transaction: &DatabaseTransaction, sql: &'static str, users: &[i64]) -> Result<BTreeSet<i64>, DbErr> {
-    let backend = transaction.get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, sql, [users.to_vec().into()]);
-    let found = UserId::find_by_statement(statement).all(transaction).await?;
-    Ok(found.into_iter().map(|user| user.id).collect())
 }
 
 async fn end(transaction: &DatabaseTransaction, job: node_revocation::Model) -> Result<(), DbErr> {

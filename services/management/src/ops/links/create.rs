@@ -1,4 +1,4 @@
-//! Creates a link to the profile of a user.
+//! Creates a link to the profile of a device of a user.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use secrecy::SecretString;
 use vpnmanager_entities::{profile_link, user};
-use vpnmanager_nats::username::Username;
+use vpnmanager_nats::{device::DeviceName, username::Username};
 
 use crate::{
     app::App,
@@ -69,7 +69,7 @@ pub enum CreateLinkError {
     Database(#[from] DbErr),
 }
 
-/// Creates a link for a living user who has access and a profile.
+/// Creates a link for a living user who has access, and a profile of this device.
 ///
 /// # Panics
 /// When the operating system has no randomness to give.
@@ -77,6 +77,7 @@ pub async fn create_link(
     app: &App,
     actor: &Actor,
     username: &Username,
+    device: &DeviceName,
     terms: LinkTerms,
 ) -> Result<NewLink, CreateLinkError> {
     let public_url = app.config.public_url.as_ref().ok_or(CreateLinkError::NoPublicUrl)?;
@@ -85,7 +86,7 @@ pub async fn create_link(
     // Whether a link is open is judged by the clock of the database.
     let now = app.clock.now();
     check_access(&user, now)?;
-    check_issued(app, &user).await?;
+    check_issued(app, &user, device).await?;
 
     let mut random = [0_u8; RANDOM_BYTES];
     rand::fill(&mut random).expect("the operating system provides randomness");
@@ -96,6 +97,7 @@ pub async fn create_link(
         let row = profile_link::ActiveModel {
             hash: Set(hash.to_vec()),
             user_id: Set(user.id),
+            device: Set(device.clone()),
             created_by: Set(actor.name.clone()),
             expires_at: Set(expires_at),
             uses_left: Set(terms.uses),

@@ -1,9 +1,9 @@
-//! Lists the links to the profile of a user that are open.
+//! Lists the links to the profiles of a user that are open.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, FromQueryResult, Statement};
 use vpnmanager_entities::user;
-use vpnmanager_nats::username::Username;
+use vpnmanager_nats::{device::DeviceName, username::Username};
 
 use super::state::IS_OPEN;
 use crate::ops::users::locked::LivingUserError;
@@ -13,6 +13,8 @@ use crate::ops::users::locked::LivingUserError;
 pub struct LinkView {
     /// Row id.
     pub id: i64,
+    /// The device whose profile it hands out.
+    pub device: DeviceName,
     /// Who created it.
     pub created_by: String,
     /// When it was created.
@@ -38,7 +40,7 @@ pub async fn list_links(
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         format!(
-            "SELECT l.id, l.created_by, l.created_at, l.expires_at, l.uses_left, l.last_used_at
+            "SELECT l.id, l.device, l.created_by, l.created_at, l.expires_at, l.uses_left, l.last_used_at
              FROM profile_links l
              WHERE l.user_id = $1 AND ($2::bigint IS NULL OR l.id < $2) AND {IS_OPEN}
              ORDER BY l.id DESC LIMIT $3"

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, FromQueryResult, Statement};
 use vpnmanager_entities::profile_link::LinkState;
-use vpnmanager_nats::username::Username;
+use vpnmanager_nats::{device::DeviceName, username::Username};
 
 use super::state::STATE;
 use crate::{app::App, domain::link_token::LinkToken};
@@ -17,6 +17,8 @@ pub struct OpenLink {
     pub user_id: i64,
     /// The name of its user.
     pub username: Username,
+    /// The device whose profile it hands out.
+    pub device: DeviceName,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
     /// How often it may be used.
@@ -51,6 +53,7 @@ struct Found {
     id: i64,
     user_id: i64,
     username: Username,
+    device: DeviceName,
     expires_at: DateTime<Utc>,
     uses_left: i16,
     state: LinkState,
@@ -61,7 +64,7 @@ pub async fn look_at_link(app: &App, token: &LinkToken) -> Result<OpenLink, Look
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
         format!(
-            "SELECT l.id, l.user_id, u.username, l.expires_at, l.uses_left, {STATE} AS state
+            "SELECT l.id, l.user_id, u.username, l.device, l.expires_at, l.uses_left, {STATE} AS state
              FROM profile_links l JOIN users u ON u.id = l.user_id WHERE l.hash = $1"
         ),
         [token.hash().to_vec().into()],
@@ -73,6 +76,7 @@ pub async fn look_at_link(app: &App, token: &LinkToken) -> Result<OpenLink, Look
             id: found.id,
             user_id: found.user_id,
             username: found.username,
+            device: found.device,
             expires_at: found.expires_at,
             uses_left: found.uses_left,
         }),

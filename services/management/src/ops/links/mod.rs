@@ -1,4 +1,4 @@
-//! Links that hand out the profile of a user to whoever has one.
+//! Links that hand out the profile of a device of a user to whoever has one.
 
 pub mod create;
 pub mod list;

@@ -4,7 +4,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
 };
 use vpnmanager_entities::{profile_link, user};
-use vpnmanager_nats::username::Username;
+use vpnmanager_nats::{device::DeviceName, username::Username};
 
 use super::state::IS_OPEN;
 use crate::{
@@ -38,29 +38,42 @@ pub async fn revoke_link(app: &App, actor: &Actor, username: &Username, id: i64)
         let user = found.ok_or(RevokeLinkError::UnknownUser)?;
         let of_user = profile_link::Entity::find_by_id(id).filter(profile_link::Column::UserId.eq(user.id));
         of_user.one(&*tx).await?.ok_or(RevokeLinkError::UnknownLink)?;
-        end_links(&tx, app, actor, (&user, Some(id))).await?;
+        end_links(&tx, app, actor, (&user, Ended::One(id))).await?;
         Ok::<(), RevokeLinkError>(())
     })
     .await
 }
 
-/// Revokes the open links of a user, or the one with this id, and records each. Whoever uses one at the same time locks its row too: the
+/// Which links of a user are revoked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended<'a> {
+    /// The one with this id.
+    One(i64),
+    /// Those to the profile of this device.
+    OfDevice(&'a DeviceName),
+}
+
+/// Revokes those links of a user that are open, and records each. Whoever uses one at the same time locks its row too: the
 /// later one sees what the earlier one did.
 pub(crate) async fn end_links(
     transaction: &DatabaseTransaction,
     app: &App,
     actor: &Actor,
-    (user, id): (&user::Model, Option<i64>),
+    (user, which): (&user::Model, Ended<'_>),
 ) -> Result<(), DbErr> {
+    let (id, device) = match which {
+        Ended::One(id) => (Some(id), None),
+        Ended::OfDevice(device) => (None, Some(device.to_string())),
+    };
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         format!(
             "UPDATE profile_links l SET revoked_at = now()
-             WHERE l.user_id = $1 AND ($2::bigint IS NULL OR l.id = $2) AND {IS_OPEN}
+             WHERE l.user_id = $1 AND ($2::bigint IS NULL OR l.id = $2) AND ($3::text IS NULL OR l.device = $3) AND {IS_OPEN}
              RETURNING {}",
             columns_of::<profile_link::Entity>("l")
         ),
-        [user.id.into(), id.into()],
+        [user.id.into(), id.into(), device.into()],
     );
     let ended = profile_link::Model::find_by_statement(statement)
         .all(transaction)

@@ -51,7 +51,7 @@ pub async fn take_profile(app: &App, visitor: Actor, token: &LinkToken) -> Resul
     let link = look_at_link(app, token).await?;
     let found = user::Entity::find_by_id(link.user_id).one(&app.db).await?;
     let user = found.ok_or(LookAtLinkError::Closed)?;
-    let profile = fetch_profile_of(app, &user).await?;
+    let profile = fetch_profile_of(app, &user, &link.device).await?;
     let visitor = visitor.holding_link(link.id);
     let (taken_by, taken_link, taken) = (&visitor, &link, &profile);
     let is_taken = transact(&app.db, |tx| async move {

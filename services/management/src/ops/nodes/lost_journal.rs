@@ -16,9 +16,9 @@ use crate::ops::{in_batches::change_all, transact::transact};
 /// Placements in one transaction: who changes one of these users meanwhile waits for a part of a second at most.
 const BATCH: i64 = 2_000;
 
-/// What an operator should know of a credential whose key was in the journal.
-const KEY_LOST: &str = "the node lost its journal, and the key of this profile with it: copies that users have go on to work, but nobody can \
-     fetch it again. For another one: POST /api/users/{username}/reissue";
+/// What an operator should know of a user whose keys were in the journal.
+const KEY_LOST: &str = "the node lost its journal, and the keys of the profiles with it: copies that users have go on to work, but nobody can \
+     fetch them again. For others: POST /api/users/{username}/devices/{device}/reissue for each device";
 
 /// Notes that nothing counts any more that the node had applied before its run began, by its own clock: what the run has applied since is in
 /// its journal. Changes nothing where that is noted.
@@ -96,6 +96,7 @@ async fn note_lost_keys(transaction: &DatabaseTransaction, node: &NodeId, after:
         "WITH lost AS MATERIALIZED (
              SELECT p.id FROM placements p JOIN servers s ON s.name = p.server_id
              WHERE p.server_id = $1 AND p.id > $2 AND p.role = 'home' AND p.wanted_present AND p.error IS NULL AND p.applied_at < s.emptied_at
+               AND EXISTS (SELECT FROM credentials c WHERE c.user_id = p.user_id AND c.server_id = p.server_id AND c.revoked_at IS NULL)
              ORDER BY p.id LIMIT $3 FOR NO KEY UPDATE OF p)
          UPDATE placements p SET error = $4 FROM lost WHERE p.id = lost.id RETURNING p.id",
         [node.clone().into(), after.into(), BATCH.into(), KEY_LOST.into()],

@@ -23,7 +23,11 @@ use crate::{
     },
     ops::{
         audit::{self, Entry},
-        credentials::give::{NewCredential, give_credentials},
+        credentials::{
+            devices::devices_of,
+            give::{NewCredential, give_credentials},
+            revoke::revoke_unsigned,
+        },
         nodes::read::{Progress, progress_of},
         placement::read_fleet::{read_fleet, read_fleet_locked},
         publications::make_due::{Urgency, want_newest},
@@ -219,9 +223,7 @@ async fn add_nodes(
         .find(|(_, role)| *role == Role::Home)
         .map(|(node, _)| node);
     if let Some(home) = new_home {
-        // A user that was on no node needs a credential that its new home can issue.
-        let credential = NewCredential::new(user.id, &user.username, home);
-        give_credentials(transaction, &[credential]).await?;
+        give_home(transaction, user, home).await?;
         update = update
             .col_expr(user::Column::ServerId, Expr::value(home.clone()))
             .col_expr(user::Column::Checksum, Expr::value(Option::<String>::None))
@@ -244,4 +246,16 @@ async fn add_nodes(
         .before(json!({ "revision": user.revision, "nodes": before }))
         .after(json!({ "revision": revision, "nodes_added": added }));
     audit::record_one(transaction, entry).await
+}
+
+/// Gives each device of a user that was on no node a credential that its new home can issue. Those that nobody ever had a certificate for are of
+/// no use any more.
+async fn give_home(transaction: &DatabaseTransaction, user: &user::Model, home: &NodeId) -> Result<(), DbErr> {
+    let devices = devices_of(transaction, &[user.id]).await?;
+    revoke_unsigned(transaction, user.id).await?;
+    let new: Vec<NewCredential> = devices
+        .iter()
+        .map(|held| NewCredential::new(user.id, &user.username, &held.device, home))
+        .collect();
+    give_credentials(transaction, &new).await
 }

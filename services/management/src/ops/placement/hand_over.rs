@@ -1,17 +1,20 @@
-//! Gives users another home: one of their standbys, which issues a new profile for each.
+//! Gives users another home: one of their standbys, which issues new profiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 
 use crate::ops::{
-    credentials::give::{NewCredential, give_credentials},
+    credentials::{
+        devices::devices_of,
+        give::{NewCredential, give_credentials},
+    },
     placement::choose_homes::Move,
     publications::make_due::{Urgency, want_newest},
 };
 
 /// Makes the moves; the caller must have locked the users. If the old home still holds a user, it becomes a standby. Old profiles stay
-/// valid. Their private keys are only on the old home, so each new home makes a new key and profile.
+/// valid. Their private keys are only on the old home, so each new home makes a new key and profile for each device of the user.
 pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move], urgency: Urgency) -> Result<(), DbErr> {
     if moves.is_empty() {
         return Ok(());
@@ -28,9 +31,19 @@ pub async fn hand_over(transaction: &DatabaseTransaction, moves: &[Move], urgenc
          FROM moves m JOIN servers s ON s.name = m.home WHERE u.id = m.user_id";
     transaction.execute_raw(run(users)).await?;
     want_newest(transaction, &ids, urgency).await?;
-    let credentials: Vec<NewCredential> = moves
+    let moves: HashMap<i64, &Move> = moves.iter().map(|change| (change.user_id, change)).collect();
+    let devices = devices_of(transaction, &ids).await?;
+    let credentials: Vec<NewCredential> = devices
         .iter()
-        .map(|change| NewCredential::new(change.user_id, &change.username, &change.to))
+        .filter_map(|held| {
+            let change = moves.get(&held.user_id)?;
+            Some(NewCredential::new(
+                change.user_id,
+                &change.username,
+                &held.device,
+                &change.to,
+            ))
+        })
         .collect();
     give_credentials(transaction, &credentials).await
 }

@@ -10,8 +10,9 @@ use sea_orm::{
 };
 use vpnmanager_entities::{placement, user};
 use vpnmanager_nats::{
-    acks::{Ack, Issued, Outcome},
-    ids::{NodeId, UserKey},
+    acks::{Ack, Outcome},
+    device::DeviceName,
+    ids::{CommonName, NodeId, UserKey},
 };
 
 use crate::{
@@ -220,10 +221,46 @@ fn tombstones(taken: &[Taken<'_>]) -> impl Iterator<Item = AckedTombstone> {
         })
 }
 
+/// A profile that an ack tells of.
+struct ToldProfile<'a> {
+    ack: &'a Ack,
+    common_name: &'a CommonName,
+    checksum: &'a str,
+    /// Empty: it follows from that of the first.
+    path: &'a str,
+}
+
+/// The profiles that the ack tells of.
+fn told_by(ack: &Ack) -> Vec<ToldProfile<'_>> {
+    match &ack.outcome {
+        Outcome::Applied {
+            issued,
+            further,
+            note: _,
+        } => {
+            let first = issued.iter().map(|issued| ToldProfile {
+                ack,
+                common_name: &issued.common_name,
+                checksum: &issued.profile_checksum,
+                path: &issued.profile_path,
+            });
+            let further = further.iter().map(|issued| ToldProfile {
+                ack,
+                common_name: &issued.common_name,
+                checksum: &issued.profile_checksum,
+                path: "",
+            });
+            first.chain(further).collect()
+        }
+        Outcome::Failed { .. } | Outcome::Refused { .. } | Outcome::Superseded { .. } => Vec::new(),
+    }
+}
+
 /// A profile that the home node of a credential issued.
 #[derive(FromQueryResult)]
 struct MadeProfile {
     user_id: i64,
+    device: DeviceName,
     server_id: NodeId,
     /// Of the command that was answered.
     revision: i64,
@@ -231,56 +268,72 @@ struct MadeProfile {
     path: String,
 }
 
+/// Records the checksums of profiles. Returns the profiles of the devices `default`.
 async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<MadeProfile>, DbErr> {
-    let issued: Vec<(&Ack, &Issued)> = acks
-        .iter()
-        .filter_map(|ack| match &ack.outcome {
-            Outcome::Applied {
-                issued: Some(issued), ..
-            } => Some((*ack, issued)),
-            Outcome::Applied { issued: None, .. }
-            | Outcome::Failed { .. }
-            | Outcome::Refused { .. }
-            | Outcome::Superseded { .. } => None,
-        })
-        .collect();
-    if issued.is_empty() {
+    let told: Vec<ToldProfile<'_>> = acks.iter().flat_map(|ack| told_by(ack)).collect();
+    if told.is_empty() {
         return Ok(Vec::new());
     }
-    let column =
-        |value: fn(&Issued) -> String| -> Vec<String> { issued.iter().map(|(_, issued)| value(issued)).collect() };
-    let nodes: Vec<String> = issued.iter().map(|(ack, _)| ack.node.to_string()).collect();
-    let revisions: Vec<i64> = issued.iter().map(|(ack, _)| ack.revision.0).collect();
+    let column = |value: fn(&ToldProfile<'_>) -> String| -> Vec<String> { told.iter().map(value).collect() };
+    let revisions: Vec<i64> = told.iter().map(|told| told.ack.revision.0).collect();
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "UPDATE credentials c SET profile_checksum = i.checksum
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS i (common_name, node, checksum, path, revision)
          WHERE c.common_name = i.common_name AND c.server_id = i.node AND c.user_id IS NOT NULL
-         RETURNING c.user_id, c.server_id, i.revision, i.checksum, i.path",
+         RETURNING c.user_id, c.device, c.server_id, i.revision, i.checksum, i.path",
         [
-            column(|issued| issued.common_name.to_string()).into(),
-            nodes.into(),
-            column(|issued| issued.profile_checksum.clone()).into(),
-            column(|issued| issued.profile_path.clone()).into(),
+            column(|told| told.common_name.to_string()).into(),
+            column(|told| told.ack.node.to_string()).into(),
+            column(|told| told.checksum.to_owned()).into(),
+            column(|told| told.path.to_owned()).into(),
             revisions.into(),
         ],
     );
-    MadeProfile::find_by_statement(statement).all(transaction).await
+    let mut made = MadeProfile::find_by_statement(statement).all(transaction).await?;
+    made.retain(|made| made.device.is_default());
+    Ok(made)
 }
 
-/// Records the profile of each user's home node, and sets `synced` from the placements and the profile. The answer to an earlier command
-/// may name a profile that the user has no more.
+/// Those of these users who have a device whose current credential has no profile yet. `domain/device.rs` says which credential is current:
+/// change both.
+async fn without_profile(transaction: &DatabaseTransaction, users: Vec<i64>) -> Result<HashSet<i64>, DbErr> {
+    if users.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT DISTINCT u.id FROM users u CROSS JOIN LATERAL (
+             SELECT DISTINCT ON (c.device) c.profile_checksum FROM credentials c
+             WHERE c.user_id = u.id AND c.server_id = u.server_id AND c.revoked_at IS NULL
+             ORDER BY c.device, c.id DESC) AS newest
+         WHERE u.id = ANY($1) AND newest.profile_checksum IS NULL",
+        [users.into()],
+    );
+    let lacking = Lacking::find_by_statement(statement).all(transaction).await?;
+    Ok(lacking.into_iter().map(|user| user.id).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Lacking {
+    id: i64,
+}
+
+/// Records the profile that each user's home node made for the device `default`, and sets `synced` from the placements and the profiles of all
+/// devices. The answer to an earlier command may name a profile that the user has no more.
 async fn update_users(transaction: &DatabaseTransaction, held: &Held, profiles: Vec<MadeProfile>) -> Result<(), DbErr> {
     let mut profiles: HashMap<(i64, NodeId), MadeProfile> = profiles
         .into_iter()
         .map(|made| ((made.user_id, made.server_id.clone()), made))
         .collect();
+    let is_synced = |user: &user::Model, has_profiles| acks::is_synced(user, held.placements_of(user.id), has_profiles);
+    let settled = held.users.iter().filter(|user| !user.synced && is_synced(user, true));
+    let lacking = without_profile(transaction, settled.map(|user| user.id).collect()).await?;
     let (mut ids, mut synced, mut checksums, mut paths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for user in &held.users {
         let made = profiles.remove(&(user.id, user.server_id.clone()));
         let made = made.filter(|made| made.revision == user.revision);
-        let has_profile = made.is_some() || user.checksum.is_some();
-        let is_synced = acks::is_synced(user, held.placements_of(user.id), has_profile);
+        let is_synced = is_synced(user, !lacking.contains(&user.id));
         if is_synced == user.synced && made.is_none() {
             continue;
         }

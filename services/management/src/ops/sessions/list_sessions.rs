@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
 use tokio::time::timeout;
 use vpnmanager_nats::{
+    device::DeviceName,
     heartbeats::OpenvpnState,
     ids::{CommonName, NodeId},
     node_requests::{LiveSession, NodeAnswer, NodeRequest, SESSIONS_PAGE},
@@ -44,6 +45,8 @@ pub struct SessionView {
     pub id: SessionId,
     /// Its user. `None`: the credential is of no user that the node holds.
     pub username: Option<Username>,
+    /// The device of the user; `None` where there is no user.
+    pub device: Option<DeviceName>,
     /// What the node says of it.
     pub session: LiveSession,
 }
@@ -97,7 +100,7 @@ pub async fn list_sessions(
     page.cut(&mut sessions);
     missing.sort_by(|one, other| one.node.cmp(&other.node));
     Ok(Listed {
-        sessions: with_usernames(&app.db, sessions).await?,
+        sessions: with_owners(&app.db, sessions).await?,
         missing,
     })
 }
@@ -226,10 +229,11 @@ struct Owner {
     common_name: CommonName,
     server_id: NodeId,
     username: Username,
+    device: DeviceName,
 }
 
-/// Adds the usernames. A node speaks of its own users only: of another one it gets no name into the list.
-async fn with_usernames(
+/// Adds the users and their devices. A node speaks of its own users only: of another one it gets no name into the list.
+async fn with_owners(
     db: &DatabaseConnection,
     sessions: Vec<(SessionId, LiveSession)>,
 ) -> Result<Vec<SessionView>, DbErr> {
@@ -239,20 +243,25 @@ async fn with_usernames(
     let names: Vec<String> = sessions.iter().map(|(_, live)| live.common_name.to_string()).collect();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "SELECT c.common_name, p.server_id, u.username
+        "SELECT c.common_name, p.server_id, u.username, c.device
          FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
          WHERE c.common_name = ANY($1) AND (p.wanted_present OR u.removed_at IS NOT NULL)",
         [names.into()],
     );
     let owners = Owner::find_by_statement(statement).all(db).await?;
-    let owners: HashMap<(CommonName, NodeId), Username> = owners
+    let owners: HashMap<(CommonName, NodeId), (Username, DeviceName)> = owners
         .into_iter()
-        .map(|owner| ((owner.common_name, owner.server_id), owner.username))
+        .map(|owner| ((owner.common_name, owner.server_id), (owner.username, owner.device)))
         .collect();
-    let views = sessions.into_iter().map(|(id, session)| SessionView {
-        username: owners.get(&(session.common_name.clone(), id.node.clone())).cloned(),
-        id,
-        session,
+    let views = sessions.into_iter().map(|(id, session)| {
+        let owner = owners.get(&(session.common_name.clone(), id.node.clone())).cloned();
+        let (username, device) = owner.unzip();
+        SessionView {
+            id,
+            username,
+            device,
+            session,
+        }
     });
     Ok(views.collect())
 }

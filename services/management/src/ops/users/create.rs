@@ -14,6 +14,7 @@ use vpnmanager_entities::{
     user,
 };
 use vpnmanager_nats::{
+    device::DeviceName,
     ids::{NodeId, UserKey},
     username::Username,
 };
@@ -302,9 +303,10 @@ async fn insert_details(
     if created.is_empty() {
         return Ok(());
     }
+    let device = DeviceName::default();
     let credentials: Vec<NewCredential> = created
         .iter()
-        .map(|(_, view)| NewCredential::new(view.user.id, &view.user.username, &view.user.server_id))
+        .map(|(_, view)| NewCredential::new(view.user.id, &view.user.username, &device, &view.user.server_id))
         .collect();
     give_credentials(transaction, &credentials).await?;
 

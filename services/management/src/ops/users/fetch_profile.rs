@@ -6,6 +6,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{
     commands::Remote,
+    device::DeviceName,
     envelope::DecodeError,
     ids::{CommonName, NodeId},
     node_requests::{NodeAnswer, NodeRequest, ProfileParts as SentParts},
@@ -20,6 +21,7 @@ use vpnmanager_runtime::error_chain::chain;
 use crate::app::App;
 use crate::domain::acks::is_settled;
 use crate::domain::command::{Endpoint, remotes};
+use crate::domain::device::current_credentials;
 use crate::ops::nodes::{
     ask::{AskNodeError, ask_node},
     note_unfit_answer::note_unfit_answer,
@@ -28,6 +30,8 @@ use crate::ops::nodes::{
 /// A profile for an operator.
 #[derive(Debug)]
 pub struct Profile {
+    /// The device that it is for.
+    pub device: DeviceName,
     /// The credential.
     pub common_name: CommonName,
     /// The home node, which sent the key.
@@ -45,6 +49,9 @@ pub enum FetchProfileError {
     /// No living user has the name.
     #[error("there is no such user")]
     UnknownUser,
+    /// The user has no such device.
+    #[error("the user has no device {0}")]
+    UnknownDevice(DeviceName),
     /// The home node has not issued the profile yet.
     #[error("server {0} has not issued the profile yet")]
     NotIssuedYet(NodeId),
@@ -124,16 +131,20 @@ impl FetchProfileError {
     }
 }
 
-/// Fetches the profile of a living user's newest credential. An answer of the node that is not taken is logged and audited.
-pub async fn fetch_profile(app: &App, username: &Username) -> Result<Profile, FetchProfileError> {
+/// Fetches the profile of the current credential of a living user's device. An answer of the node that is not taken is logged and audited.
+pub async fn fetch_profile(app: &App, username: &Username, device: &DeviceName) -> Result<Profile, FetchProfileError> {
     let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
     let user = found.ok_or(FetchProfileError::UnknownUser)?;
-    fetch_profile_of(app, &user).await
+    fetch_profile_of(app, &user, device).await
 }
 
 /// The same for a user that was read before.
-pub async fn fetch_profile_of(app: &App, user: &user::Model) -> Result<Profile, FetchProfileError> {
-    let fetched = fetch(app, user).await;
+pub async fn fetch_profile_of(
+    app: &App,
+    user: &user::Model,
+    device: &DeviceName,
+) -> Result<Profile, FetchProfileError> {
+    let fetched = fetch(app, user, device).await;
     if let Err(FetchProfileError::Unfit { server, source }) = &fetched {
         let reason = chain(source).to_string();
         note_unfit_answer(app, server, &user.username, &reason).await;
@@ -141,12 +152,12 @@ pub async fn fetch_profile_of(app: &App, user: &user::Model) -> Result<Profile, 
     fetched
 }
 
-/// Whether there is a profile to fetch, as far as management knows without asking the home.
+/// Whether there is a profile of the device to fetch, as far as management knows without asking the home.
 ///
 /// # Errors
 /// What [`fetch_profile_of`] would say of it.
-pub async fn check_issued(app: &App, user: &user::Model) -> Result<(), FetchProfileError> {
-    issued(app, user).await.map(drop)
+pub async fn check_issued(app: &App, user: &user::Model, device: &DeviceName) -> Result<(), FetchProfileError> {
+    issued(app, user, device).await.map(drop)
 }
 
 /// The credential that a profile is of.
@@ -155,13 +166,16 @@ struct Issued {
     certificate: String,
 }
 
-async fn issued(app: &App, user: &user::Model) -> Result<Issued, FetchProfileError> {
+async fn issued(app: &App, user: &user::Model, device: &DeviceName) -> Result<Issued, FetchProfileError> {
     let server = user.server_id.clone();
-    let credentials = credential::Entity::find_valid_of([user.id]).all(&app.db).await?;
-    let homed = credentials
-        .iter()
-        .rev()
-        .find(|credential| credential.server_id == server);
+    let credentials = credential::Entity::find_valid_of([user.id])
+        .filter(credential::Column::Device.eq(device.clone()))
+        .all(&app.db)
+        .await?;
+    if credentials.is_empty() {
+        return Err(FetchProfileError::UnknownDevice(device.clone()));
+    }
+    let homed = current_credentials(&credentials, &server).into_iter().next();
     if let Some(at) = homed
         .and_then(|credential| credential.not_after)
         .filter(|end| *end <= Utc::now())
@@ -191,11 +205,11 @@ async fn issued(app: &App, user: &user::Model) -> Result<Issued, FetchProfileErr
     Ok(issued)
 }
 
-async fn fetch(app: &App, user: &user::Model) -> Result<Profile, FetchProfileError> {
+async fn fetch(app: &App, user: &user::Model, device: &DeviceName) -> Result<Profile, FetchProfileError> {
     let Issued {
         common_name,
         certificate,
-    } = issued(app, user).await?;
+    } = issued(app, user, device).await?;
     let server = user.server_id.clone();
     let request = NodeRequest::Profile {
         user_key: user.key,
@@ -222,6 +236,7 @@ async fn fetch(app: &App, user: &user::Model) -> Result<Profile, FetchProfileErr
         tls_crypt_v2: &checked.tls_crypt_v2,
     })?;
     Ok(Profile {
+        device: device.clone(),
         common_name,
         server,
         checksum: text.checksum(),

@@ -16,7 +16,7 @@ pub enum LivingUserError {
 }
 
 /// Reads the user and locks its row until the transaction ends.
-pub(super) async fn locked_user(
+pub(crate) async fn locked_user(
     transaction: &DatabaseTransaction,
     username: &Username,
 ) -> Result<user::Model, LivingUserError> {

@@ -10,6 +10,7 @@ pub mod accept_intent;
 pub mod end_removals;
 mod local_limits;
 pub mod locked;
+pub(crate) mod next_revision;
 
 pub mod fetch_profile;
 pub mod read;

@@ -29,6 +29,7 @@ pub async fn record_profile_read(
 pub(crate) fn profile_read(app: &App, actor: &Actor, username: &Username, profile: &Profile) -> Entry {
     Entry::new(actor, AuditAction::UserProfileRead, &app.config.server_id)
         .about(username)
+        .details(format!("the profile of the device {}", profile.device))
         .after(json!({
             "common_name": profile.common_name,
             "checksum": profile.checksum,

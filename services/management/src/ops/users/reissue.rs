@@ -1,8 +1,10 @@
-//! Gives a user a new profile, when the user or the home node has lost it.
+//! Gives a device of a user a new profile, when the user or the home node has lost it.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
-use vpnmanager_entities::user;
-use vpnmanager_nats::username::Username;
+use sea_orm::DbErr;
+use vpnmanager_nats::{
+    device::{DeviceName, MOST_DEVICES},
+    username::Username,
+};
 
 use crate::{
     app::App,
@@ -10,20 +12,22 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::{
+            devices::devices_of,
             give::{NewCredential, give_credentials},
-            revoke::revoke_credentials,
+            revoke::revoke_of_device,
         },
-        links::revoke::end_links,
+        links::revoke::{Ended, end_links},
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
+            next_revision::next_revision,
             read::{self, UserView},
         },
     },
 };
 
-/// What happens to the profiles that the user already has.
+/// What happens to the profiles that the device already has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldProfiles {
     /// They stay valid, beside the new one.
@@ -32,52 +36,79 @@ pub enum OldProfiles {
     Revoke,
 }
 
-/// Gives a living user another credential; its home node creates the key and the profile.
+/// Why there is no new profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ReissueError {
+    /// No living user has the name.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The user has no such device.
+    #[error("the user has no device {0}")]
+    UnknownDevice(DeviceName),
+    /// The device `default` would be one too many.
+    #[error("the user has {} devices, which is the most", MOST_DEVICES)]
+    TooManyDevices,
+    /// The database failed.
+    #[error("recording the change failed")]
+    Database(#[from] DbErr),
+}
+
+impl From<LivingUserError> for ReissueError {
+    fn from(error: LivingUserError) -> Self {
+        match error {
+            LivingUserError::UnknownUser => Self::UnknownUser,
+            LivingUserError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// Gives a device of a living user another credential; the user's home node creates the key and the profile. A user without the device `default`
+/// gets it again.
 pub async fn reissue_profile(
     app: &App,
     actor: &Actor,
     username: &Username,
+    device: &DeviceName,
     old: OldProfiles,
-) -> Result<UserView, LivingUserError> {
+) -> Result<UserView, ReissueError> {
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
-        let user = begin_anew(&tx, &before).await?;
+        let devices = devices_of(&*tx, &[before.id]).await?;
+        if devices.iter().all(|held| held.device != *device) {
+            if !device.is_default() {
+                return Err(ReissueError::UnknownDevice(device.clone()));
+            }
+            if devices.len() >= MOST_DEVICES {
+                return Err(ReissueError::TooManyDevices);
+            }
+        }
+        let user = next_revision(&tx, &before, device).await?;
         let (fate, urgency) = match old {
             OldProfiles::Keep => (
                 "the older ones stay valid (old_profiles: keep)".to_owned(),
                 Urgency::Ordinary,
             ),
             OldProfiles::Revoke => {
-                let revoked = revoke_credentials(&tx, user.id).await?;
+                let revoked = revoke_of_device(&tx, user.id, device).await?.len();
                 // Whoever has one may be whom the profile is revoked for: he would get the new one.
-                end_links(&tx, app, actor, (&user, None)).await?;
+                end_links(&tx, app, actor, (&user, Ended::OfDevice(device))).await?;
                 let fate = format!("{revoked} older ones were revoked (old_profiles: revoke)");
                 (fate, Urgency::EndsAccess)
             }
         };
-        let new = NewCredential::new(user.id, &user.username, &user.server_id);
+        let new = NewCredential::new(user.id, &user.username, device, &user.server_id);
         let name = new.common_name().clone();
         give_credentials(&tx, &[new]).await?;
         want_newest(&*tx, &[user.id], urgency).await?;
         let entry = Entry::new(actor, AuditAction::UserReissued, &app.config.server_id)
             .about(&user.username)
-            .details(format!("the new credential is {name}; {fate}"))
+            .details(format!("the new credential of the device {device} is {name}; {fate}"))
             .before(user_snapshot(&before))
             .after(user_snapshot(&user));
         audit::record_one(&tx, entry).await?;
-        Ok::<_, LivingUserError>(read::view(&*tx, user).await?)
+        Ok::<_, ReissueError>(read::view(&*tx, user).await?)
     })
     .await?;
     app.wake_publishers();
     Ok(view)
-}
-
-/// Starts the next revision, without a profile.
-async fn begin_anew(transaction: &DatabaseTransaction, before: &user::Model) -> Result<user::Model, DbErr> {
-    let mut row = before.clone().into_active_model();
-    row.revision = Set(before.revision + 1);
-    row.synced = Set(false);
-    row.checksum = Set(None);
-    row.ovpn_path = Set(None);
-    row.update(transaction).await
 }

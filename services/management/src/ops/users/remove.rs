@@ -10,7 +10,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, user_snapshot},
-        credentials::revoke::revoke_credentials,
+        credentials::revoke::revoke_all,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
@@ -46,7 +46,7 @@ pub async fn remove_within(
     row.synced = Set(false);
     let after = row.update(transaction).await?;
 
-    revoke_credentials(transaction, after.id).await?;
+    revoke_all(transaction, after.id).await?;
     want_newest(transaction, &[after.id], Urgency::EndsAccess).await?;
     let entry = Entry::new(actor, AuditAction::UserRemoved, recorder)
         .about(&after.username)

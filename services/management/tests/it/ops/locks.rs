@@ -17,7 +17,7 @@ use vpnmanager_management::ops::{
         remove::remove_user,
     },
 };
-use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_nats::{device::DeviceName, heartbeats::OpenvpnState};
 
 use super::{actor, create, enrol, node, nodes::heartbeat};
 use crate::{
@@ -51,7 +51,7 @@ async fn changes_of_users_do_not_wait_for_a_node_that_is_being_deregistered() {
         change_user(app, &actor, &name("alice"), suspend)
             .await
             .expect("suspended");
-        reissue_profile(app, &actor, &name("bob"), OldProfiles::Revoke)
+        reissue_profile(app, &actor, &name("bob"), &DeviceName::default(), OldProfiles::Revoke)
             .await
             .expect("reissued");
         remove_user(app, &actor, &name("carol")).await.expect("removed");

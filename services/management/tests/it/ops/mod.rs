@@ -3,6 +3,7 @@
 mod absent;
 mod changes;
 mod clones;
+mod devices;
 mod drift;
 mod due;
 mod events;
@@ -125,12 +126,13 @@ async fn view(stack: &Stack, username: &str) -> Option<UserView> {
         .expect("read")
 }
 
-/// The ack of a home that has applied this revision and made the newest profile.
+/// The ack of a home that has applied this revision and made the newest profile of the device `default`.
 pub(crate) async fn issued(stack: &Stack, view: &UserView, revision: i64) -> Ack {
     let home = &view.user.server_id;
     let newest = credential::Entity::find()
         .filter(credential::COLUMN.user_id.eq(view.user.id))
         .filter(credential::COLUMN.server_id.eq(home.clone()))
+        .filter(credential::Column::Device.eq("default"))
         .order_by_desc(credential::Column::Id);
     let newest = newest.one(&stack.app.db).await.expect("read").expect("a credential");
     let issued = Issued {
@@ -141,6 +143,7 @@ pub(crate) async fn issued(stack: &Stack, view: &UserView, revision: i64) -> Ack
     Ack {
         outcome: Outcome::Applied {
             issued: Some(issued),
+            further: Vec::new(),
             note: None,
         },
         ..applied(home.as_str(), view, revision)
@@ -156,6 +159,7 @@ pub(crate) fn applied(id: &str, view: &UserView, revision: i64) -> Ack {
         revision: Revision(revision),
         outcome: Outcome::Applied {
             issued: None,
+            further: Vec::new(),
             note: None,
         },
         applied_at: Utc::now(),

@@ -5,12 +5,12 @@ use serde_json::json;
 use vpnmanager_entities::{audit_log, credential};
 use vpnmanager_management::ops::{
     reports::apply_reports::apply_reports,
-    users::{
-        locked::LivingUserError,
-        reissue::{OldProfiles, reissue_profile},
-    },
+    users::reissue::{OldProfiles, ReissueError, reissue_profile},
 };
-use vpnmanager_nats::acks::{Ack, Issued, Outcome};
+use vpnmanager_nats::{
+    acks::{Ack, Issued, Outcome},
+    device::DeviceName,
+};
 
 use super::{actor, applied, create, enrol, view};
 use crate::stack::Stack;
@@ -31,7 +31,7 @@ async fn a_new_credential_at_the_home_stands_beside_the_old_one_until_that_is_re
     let name = "alice".parse().expect("a username");
     let first = credentials(&stack, alice.user.id).await.remove(0);
 
-    let kept = reissue_profile(&stack.app, &actor(), &name, OldProfiles::Keep)
+    let kept = reissue_profile(&stack.app, &actor(), &name, &DeviceName::default(), OldProfiles::Keep)
         .await
         .expect("reissued");
 
@@ -44,7 +44,7 @@ async fn a_new_credential_at_the_home_stands_beside_the_old_one_until_that_is_re
     assert_ne!(rows[1].common_name, first.common_name);
     assert!(rows[1].certificate.is_none());
 
-    let revoked = reissue_profile(&stack.app, &actor(), &name, OldProfiles::Revoke)
+    let revoked = reissue_profile(&stack.app, &actor(), &name, &DeviceName::default(), OldProfiles::Revoke)
         .await
         .expect("reissued");
 
@@ -80,8 +80,8 @@ async fn a_new_credential_at_the_home_stands_beside_the_old_one_until_that_is_re
 async fn who_is_not_there_gets_no_profile() {
     let stack = Stack::start().await;
     let name = "nobody".parse().expect("a username");
-    let refused = reissue_profile(&stack.app, &actor(), &name, OldProfiles::Keep).await;
-    assert!(matches!(refused, Err(LivingUserError::UnknownUser)), "{refused:?}");
+    let refused = reissue_profile(&stack.app, &actor(), &name, &DeviceName::default(), OldProfiles::Keep).await;
+    assert!(matches!(refused, Err(ReissueError::UnknownUser)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -90,9 +90,15 @@ async fn a_late_answer_about_the_profile_before_does_not_put_it_back() {
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
     let first = credentials(&stack, alice.user.id).await.remove(0);
-    reissue_profile(&stack.app, &actor(), &alice.user.username, OldProfiles::Keep)
-        .await
-        .expect("reissued");
+    reissue_profile(
+        &stack.app,
+        &actor(),
+        &alice.user.username,
+        &DeviceName::default(),
+        OldProfiles::Keep,
+    )
+    .await
+    .expect("reissued");
     let second = credentials(&stack, alice.user.id).await.remove(1);
     let issued = async |revision, credential: &credential::Model, checksum: &str| {
         let ack = Ack {
@@ -102,6 +108,7 @@ async fn a_late_answer_about_the_profile_before_does_not_put_it_back() {
                     profile_path: "/profile.ovpn".to_owned(),
                     profile_checksum: checksum.to_owned(),
                 }),
+                further: Vec::new(),
                 note: None,
             },
             ..applied("node-1", &alice, revision)

@@ -21,6 +21,7 @@ use vpnmanager_management::{
 };
 use vpnmanager_nats::{
     acks::{Issued, Outcome},
+    device::DeviceName,
     envelope::Envelope,
     ids::Revision,
     subjects,
@@ -149,6 +150,7 @@ async fn a_user_is_not_synced_before_its_profile_is_recorded() {
     let mut lost = applied("node-1", &alice, 1);
     lost.outcome = Outcome::Applied {
         issued: None,
+        further: Vec::new(),
         note: Some("its profile cannot be made here".to_owned()),
     };
     apply_reports(&stack.app, &[lost], &[]).await.expect("recorded");
@@ -159,9 +161,15 @@ async fn a_user_is_not_synced_before_its_profile_is_recorded() {
         (1, Some("its profile cannot be made here"))
     );
 
-    let alice = reissue_profile(&stack.app, &actor(), &alice.user.username, OldProfiles::Keep)
-        .await
-        .expect("reissued");
+    let alice = reissue_profile(
+        &stack.app,
+        &actor(),
+        &alice.user.username,
+        &DeviceName::default(),
+        OldProfiles::Keep,
+    )
+    .await
+    .expect("reissued");
     // The answer without a profile comes first, and the one with it in the same batch as a repetition of the other.
     let bare = || applied("node-1", &alice, 2);
     apply_reports(&stack.app, &[bare()], &[]).await.expect("recorded");
@@ -419,6 +427,7 @@ async fn a_report_that_cannot_be_recorded_holds_up_no_other() {
             profile_path: "/nowhere".to_owned(),
             profile_checksum: "far too long ".repeat(100),
         }),
+        further: Vec::new(),
         note: None,
     };
     let mut quoting = applied(standby.as_str(), &alice, 1);

@@ -67,6 +67,7 @@ fn acked(command: Command) -> NodeAnswer {
             revision: command.revision(),
             outcome: Outcome::Applied {
                 issued: None,
+                further: Vec::new(),
                 note: None,
             },
             applied_at: Utc::now(),

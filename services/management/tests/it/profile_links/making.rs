@@ -9,6 +9,7 @@ use vpnmanager_management::app::App;
 use vpnmanager_management::database_clock::DatabaseClock;
 use vpnmanager_management::domain::actor::Actor;
 use vpnmanager_management::ops::links::create::{LinkTerms, create_link};
+use vpnmanager_nats::device::DeviceName;
 use vpnmanager_nats::username::Username;
 
 use super::{ask, audited, home_of_alice, make, open, resume, suspend};
@@ -33,6 +34,7 @@ async fn a_link_is_shown_once_and_listed_without_its_token() {
         (&json!(twice.id), &json!(2), &json!(1))
     );
     assert_eq!(listed[0]["created_by"], "key:admin");
+    assert_eq!(listed[0]["device"], "default");
     assert!(listed[0].get("last_used_at").is_none(), "{listed:?}");
     assert!(!format!("{listed:?}").contains("vpnlink-"), "{listed:?}");
 }
@@ -118,7 +120,7 @@ async fn the_end_of_a_link_goes_by_the_clock_that_judges_it() {
         uses: 1,
     };
     let alice: Username = "alice".parse().expect("a valid username");
-    let made = create_link(&app, &Actor::system(), &alice, terms).await;
+    let made = create_link(&app, &Actor::system(), &alice, &DeviceName::default(), terms).await;
     let off = made.expect("made").expires_at - (Utc::now() + TimeDelta::minutes(70));
     assert!(off.abs() < TimeDelta::minutes(1), "{off}");
 }

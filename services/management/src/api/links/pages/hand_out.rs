@@ -4,14 +4,15 @@ use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
 
 use super::frame::answer;
+use crate::domain::device::profile_name;
 use crate::ops::links::take::HandedOut;
 
 const PROFILE: &str = "application/x-openvpn-profile";
 
 /// The file.
 pub(super) fn hand_out(handed_out: &HandedOut) -> Response {
-    // A username has no character that would need quoting.
-    let disposition = format!("attachment; filename=\"{}.ovpn\"", handed_out.username);
+    let name = profile_name(&handed_out.username, &handed_out.profile.device);
+    let disposition = format!("attachment; filename=\"{name}.ovpn\"");
     answer(StatusCode::OK)
         .header(header::CONTENT_TYPE, PROFILE)
         .header(header::CONTENT_DISPOSITION, disposition)

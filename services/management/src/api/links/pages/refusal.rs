@@ -45,7 +45,7 @@ pub(super) fn of_problem(error: &ApiError) -> Response {
             "Too many requests",
             "<p>Too much was asked from your address. Wait a few seconds, and try again.</p>\n",
         ),
-        StatusCode::CONFLICT => (
+        StatusCode::CONFLICT | StatusCode::NOT_FOUND => (
             "There is no profile yet",
             "<p>The profile is not made yet, or has to be made anew. The link was not used up.</p>\n\
              <p>Try again in a few minutes. If it stays so, ask whoever gave you the link.</p>\n",

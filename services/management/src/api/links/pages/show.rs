@@ -7,6 +7,7 @@ use qrcode::render::svg;
 
 use super::frame::{escaped, page};
 use crate::config::PublicUrl;
+use crate::domain::device::profile_name;
 use crate::domain::link_token::LinkToken;
 use crate::ops::links::look::OpenLink;
 
@@ -16,6 +17,7 @@ const CODE_SIZE: u32 = 200;
 /// The page of an open link. Without a public URL it has nothing for phones: what the request says of its host is not believed.
 pub(super) fn show(link: &OpenLink, token: &LinkToken, public_url: Option<&PublicUrl>) -> Response {
     let user = escaped(link.username.as_str());
+    let file = escaped(&profile_name(&link.username, &link.device));
     let until = link.expires_at.format("%Y-%m-%d %H:%M UTC");
     let uses = match link.uses_left {
         1 => "once".to_owned(),
@@ -29,14 +31,14 @@ pub(super) fn show(link: &OpenLink, token: &LinkToken, public_url: Option<&Publi
     let content = format!(
         "<p>With this file a device connects to the VPN as <strong>{user}</strong>. It holds a private key: keep it to yourself, and \
          pass on neither the file nor this link.</p>\n\
-         <form method=\"post\"><button type=\"submit\">Get {user}.ovpn</button></form>\n\
+         <form method=\"post\"><button type=\"submit\">Get {file}.ovpn</button></form>\n\
          <p>The link works until {until}, and hands out the file {uses}. Looking at this page uses up nothing.</p>\n\
          {code}\
          <h2>Windows</h2>\n<p>Install OpenVPN Connect or OpenVPN GUI. Get the file with the button above, and import it there.</p>\n\
          <h2>macOS</h2>\n<p>Install OpenVPN Connect or Tunnelblick. Get the file, and open it.</p>\n\
          <h2>Linux with NetworkManager</h2>\n<p>Install its plugin for OpenVPN. Get the file, then \
-         <code>nmcli connection import type openvpn file {user}.ovpn</code> and <code>nmcli connection up {user}</code>.</p>\n\
-         <h2>Linux on the command line</h2>\n<p>Install OpenVPN. Get the file, then <code>sudo openvpn --config {user}.ovpn</code>.</p>\n\
+         <code>nmcli connection import type openvpn file {file}.ovpn</code> and <code>nmcli connection up {file}</code>.</p>\n\
+         <h2>Linux on the command line</h2>\n<p>Install OpenVPN. Get the file, then <code>sudo openvpn --config {file}.ovpn</code>.</p>\n\
          <h2>Android, iPhone and iPad</h2>\n<p>Install OpenVPN Connect, and open this page on the phone. {import}\
          Or get the file with the button above, and open it with OpenVPN Connect.</p>\n"
     );
@@ -74,6 +76,7 @@ mod tests {
             id: 7,
             user_id: 1,
             username: "alice".parse().expect("a name"),
+            device: "laptop".parse().expect("the name of a device"),
             expires_at: chrono::DateTime::from_timestamp(1_795_000_000, 0).expect("a time"),
             uses_left: 2,
         };
@@ -92,6 +95,10 @@ mod tests {
         assert!(page.contains("<svg ") && page.contains("</svg>"), "{page}");
         assert!(
             page.contains("until 2026-11-18 11:06 UTC, and hands out the file 2 times"),
+            "{page}"
+        );
+        assert!(
+            page.contains("Get alice-laptop.ovpn") && page.contains("nmcli connection up alice-laptop"),
             "{page}"
         );
         for never in ["<script", "<?xml", "src=", "style=", "onclick"] {

@@ -1,0 +1,97 @@
+//! Gives a user another device: a credential of its own, for which the home makes a profile.
+
+use sea_orm::DbErr;
+use vpnmanager_nats::{
+    device::{DeviceName, MOST_DEVICES},
+    username::Username,
+};
+
+use super::read::of_user;
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction, device::Device},
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        credentials::give::{NewCredential, give_credentials},
+        publications::make_due::{Urgency, want_newest},
+        transact::transact,
+        users::{
+            locked::{LivingUserError, locked_user},
+            next_revision::next_revision,
+            read::{self, UserView},
+        },
+    },
+};
+
+/// A device that was created.
+#[derive(Debug, Clone)]
+pub struct CreatedDevice {
+    /// The device.
+    pub device: Device,
+    /// Its user.
+    pub user: UserView,
+}
+
+/// Why a device was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateDeviceError {
+    /// No living user has the name.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The user has a device of that name.
+    #[error("the user has a device of that name")]
+    NameTaken,
+    /// The user has as many devices as a user may have.
+    #[error("the user has {} devices, which is the most", MOST_DEVICES)]
+    TooManyDevices,
+    /// The database failed.
+    #[error("recording the device failed")]
+    Database(#[from] DbErr),
+}
+
+impl From<LivingUserError> for CreateDeviceError {
+    fn from(error: LivingUserError) -> Self {
+        match error {
+            LivingUserError::UnknownUser => Self::UnknownUser,
+            LivingUserError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// Gives a living user a device of that name. It makes no difference whether the user has access.
+pub async fn create_device(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    name: &DeviceName,
+) -> Result<CreatedDevice, CreateDeviceError> {
+    let created = transact(&app.db, |tx| async move {
+        let before = locked_user(&tx, username).await?;
+        let held = of_user(&*tx, &before).await?;
+        if held.iter().any(|device| device.name == *name) {
+            return Err(CreateDeviceError::NameTaken);
+        }
+        if held.len() >= MOST_DEVICES {
+            return Err(CreateDeviceError::TooManyDevices);
+        }
+        let user = next_revision(&tx, &before, name).await?;
+        let new = NewCredential::new(user.id, &user.username, name, &user.server_id);
+        let common_name = new.common_name().clone();
+        give_credentials(&tx, &[new]).await?;
+        want_newest(&*tx, &[user.id], Urgency::Ordinary).await?;
+        let entry = Entry::new(actor, AuditAction::DeviceCreated, &app.config.server_id)
+            .about(&user.username)
+            .details(format!("the device {name}; its credential is {common_name}"))
+            .before(user_snapshot(&before))
+            .after(user_snapshot(&user));
+        audit::record_one(&tx, entry).await?;
+        let devices = of_user(&*tx, &user).await?;
+        let made = devices.into_iter().find(|device| device.name == *name);
+        let device = made.ok_or_else(|| DbErr::RecordNotFound(format!("the credential {common_name}")))?;
+        let user = read::view(&*tx, user).await?;
+        Ok::<_, CreateDeviceError>(CreatedDevice { device, user })
+    })
+    .await?;
+    app.wake_publishers();
+    Ok(created)
+}

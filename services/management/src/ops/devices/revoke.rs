@@ -1,0 +1,74 @@
+//! Revokes one device of a user: all its credentials, for ever. The others are not touched.
+
+use sea_orm::DbErr;
+use vpnmanager_nats::{device::DeviceName, ids::CommonName, username::Username};
+
+use crate::{
+    app::App,
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::{
+        audit::{self, Entry, user_snapshot},
+        credentials::revoke::revoke_of_device,
+        links::revoke::{Ended, end_links},
+        publications::make_due::{Urgency, want_newest},
+        transact::transact,
+        users::{
+            locked::{LivingUserError, locked_user},
+            next_revision::next_revision,
+            read::{self, UserView},
+        },
+    },
+};
+
+/// Why a device was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeDeviceError {
+    /// No living user has the name.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The user has no such device.
+    #[error("the user has no device {0}")]
+    UnknownDevice(DeviceName),
+    /// The database failed.
+    #[error("recording the revocation failed")]
+    Database(#[from] DbErr),
+}
+
+impl From<LivingUserError> for RevokeDeviceError {
+    fn from(error: LivingUserError) -> Self {
+        match error {
+            LivingUserError::UnknownUser => Self::UnknownUser,
+            LivingUserError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// Revokes all credentials of a device of a living user, and ends the links to its profile. Returns the user after it.
+pub async fn revoke_device(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    name: &DeviceName,
+) -> Result<UserView, RevokeDeviceError> {
+    let view = transact(&app.db, |tx| async move {
+        let before = locked_user(&tx, username).await?;
+        let revoked = revoke_of_device(&tx, before.id, name).await?;
+        if revoked.is_empty() {
+            return Err(RevokeDeviceError::UnknownDevice(name.clone()));
+        }
+        let user = next_revision(&tx, &before, name).await?;
+        end_links(&tx, app, actor, (&user, Ended::OfDevice(name))).await?;
+        want_newest(&*tx, &[user.id], Urgency::EndsAccess).await?;
+        let revoked: Vec<&str> = revoked.iter().map(CommonName::as_str).collect();
+        let entry = Entry::new(actor, AuditAction::DeviceRevoked, &app.config.server_id)
+            .about(&user.username)
+            .details(format!("the device {name}; revoked: {}", revoked.join(", ")))
+            .before(user_snapshot(&before))
+            .after(user_snapshot(&user));
+        audit::record_one(&tx, entry).await?;
+        Ok::<_, RevokeDeviceError>(read::view(&*tx, user).await?)
+    })
+    .await?;
+    app.wake_publishers();
+    Ok(view)
+}
