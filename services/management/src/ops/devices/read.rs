@@ -1,6 +1,6 @@
 //! Reads the devices of a user.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{device::DeviceName, username::Username};
 
