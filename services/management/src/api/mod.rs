@@ -2,6 +2,7 @@
 //! `openapi/management.json`.
 
 mod access;
+mod address;
 mod failure;
 mod scalars;
 mod shown;
@@ -43,6 +44,8 @@ type Apis = (
     endnodes::EndnodesApi,
     pools::PoolsApi,
     sessions::SessionsApi,
+    sessions::HistoryApi,
+    sessions::TrafficApi,
     join_tokens::JoinTokensApi,
     audit::AuditApi,
     health::HealthApi,
@@ -83,6 +86,8 @@ fn service() -> OpenApiService<Apis, ()> {
         endnodes::EndnodesApi,
         pools::PoolsApi,
         sessions::SessionsApi,
+        sessions::HistoryApi,
+        sessions::TrafficApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,
         health::HealthApi::default(),

@@ -3,6 +3,9 @@
 pub mod end_session;
 pub mod list_sessions;
 
+pub mod close_abandoned;
+pub mod read_history;
+pub mod read_traffic;
 pub mod record_sessions;
 
 mod last_access;
