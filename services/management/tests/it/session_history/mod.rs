@@ -10,7 +10,7 @@ mod traffic;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use poem::http::StatusCode;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
+use sea_orm::{EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use serde_json::Value;
 use vpnmanager_entities::{credential, session};
 use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
