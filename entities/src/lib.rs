@@ -7,6 +7,9 @@ pub mod user;
 pub mod credential;
 pub mod placement;
 
+pub mod session;
+pub mod traffic_day;
+
 pub mod agent_run;
 pub mod health_history;
 pub mod health_status;

@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000048_pools"),
     sql!("m20261129_000049_profile_links"),
     sql!("m20261129_000050_devices"),
+    sql!("m20261129_000051_session_history"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -17,6 +17,7 @@ mod budget;
 mod callers;
 mod database;
 mod health;
+mod history;
 mod public_url;
 
 pub use audit::AuditConfig;
@@ -24,6 +25,7 @@ pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
 pub use health::HealthConfig;
+pub use history::HistoryConfig;
 pub use public_url::{NoPublicUrl, PublicUrl};
 
 use bounds::{DAY, DURATION, HOUR, LONGEST, SECOND};
@@ -43,6 +45,7 @@ pub const SERVICE: Service = Service {
         database::SETTINGS,
         FLEET_SETTINGS,
         health::SETTINGS,
+        history::SETTINGS,
         budget::SETTINGS,
         audit::SETTINGS,
         telemetry::SETTINGS,
@@ -172,6 +175,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// When a node counts as gone.
     pub health: HealthConfig,
+    /// How long sessions and traffic are kept.
+    pub history: HistoryConfig,
     /// How nodes are drained.
     pub drain: DrainConfig,
     /// What one node may send.
@@ -292,6 +297,7 @@ impl Config {
             bounds::check(cli, key, time, range, otherwise)?;
         }
         self.health.check(cli)?;
+        self.history.check(cli)?;
         self.audit.check(cli)?;
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");

@@ -2,6 +2,7 @@
 //! `openapi/management.json`.
 
 mod access;
+mod address;
 mod failure;
 mod scalars;
 mod shown;
@@ -45,6 +46,8 @@ type Apis = (
     endnodes::EndnodesApi,
     pools::PoolsApi,
     sessions::SessionsApi,
+    sessions::HistoryApi,
+    sessions::TrafficApi,
     join_tokens::JoinTokensApi,
     audit::AuditApi,
     health::HealthApi,
@@ -86,6 +89,8 @@ fn service() -> OpenApiService<Apis, ()> {
         endnodes::EndnodesApi,
         pools::PoolsApi,
         sessions::SessionsApi,
+        sessions::HistoryApi,
+        sessions::TrafficApi,
         join_tokens::JoinTokensApi,
         audit::AuditApi,
         health::HealthApi::default(),

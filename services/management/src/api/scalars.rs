@@ -1,8 +1,10 @@
 //! Scalar types of the API: each parses its text and describes itself in the API description.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{Datelike as _, NaiveDate};
 use serde_json::Value;
 use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::device::DeviceName;
@@ -11,6 +13,7 @@ use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
 use vpnmanager_openapi::{scalar_impls, text_scalar};
 
+use super::address::{ipv4, ipv6};
 use crate::domain::audit_action::AuditAction;
 use crate::domain::session_id::SessionId;
 
@@ -18,7 +21,7 @@ use crate::domain::session_id::SessionId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UsernameText(pub(super) Username);
 
-/// The id of a live session.
+/// The id of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SessionIdText(pub(super) SessionId);
 
@@ -112,6 +115,58 @@ impl FromStr for TokenStateText {
         let mut states = TokenState::ALL.into_iter();
         let found = states.find(|state| state.as_str() == text);
         found.map(Self).ok_or("must be open, used or expired")
+    }
+}
+
+/// An IP address. An IPv4 address is one however it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AddressText(pub(super) IpAddr);
+
+scalar_impls! {
+    AddressText, "string", "ip-address",
+    |schema| {
+        schema.pattern = Some(concat!("^(?:", ipv4!(), "|", ipv6!(), ")$").to_owned());
+        schema.min_length = Some(2);
+        schema.max_length = Some(45);
+        schema.example = Some(Value::from("10.8.0.7"));
+    },
+    |text| AddressText::from_str(text),
+    |value| Value::from(value.0.to_string())
+}
+
+impl FromStr for AddressText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address = text.parse::<IpAddr>();
+        let address = address.map_err(|_| "must be an address such as 10.8.0.7 or 2001:db8::7")?;
+        Ok(Self(address.to_canonical()))
+    }
+}
+
+/// A day, in UTC, in the years 1970 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DayText(pub(super) NaiveDate);
+
+scalar_impls! {
+    DayText, "string", "date",
+    |schema| {
+        schema.pattern = Some("^(?:19[7-9][0-9]|[2-9][0-9]{3})-".to_owned());
+        schema.example = Some(Value::from("2027-03-01"));
+    },
+    |text| DayText::from_str(text),
+    |value| Value::from(value.0.to_string())
+}
+
+impl FromStr for DayText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            // With all its zeros.
+            Ok(day) if (1970..=9999).contains(&day.year()) && day.to_string() == text => Ok(Self(day)),
+            Ok(_) | Err(_) => Err("must be a day such as 2027-03-01, in the years 1970 to 9999"),
+        }
     }
 }
 
@@ -221,6 +276,43 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(text.parse::<IdText>().ok().map(|id| id.0), id, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_in_each_of_its_forms() {
+        for (text, address) in [
+            ("10.8.0.7", Some("10.8.0.7")),
+            ("2001:DB8:0::7", Some("2001:db8::7")),
+            ("::ffff:10.8.0.7", Some("10.8.0.7")),
+            ("::", Some("::")),
+            ("10.8.0.07", None),
+            ("10.8.0.0/24", None),
+            ("10.8.0.7:1194", None),
+            ("alice", None),
+            ("", None),
+        ] {
+            let read = text.parse::<AddressText>().ok().map(|address| address.0.to_string());
+            assert_eq!(read.as_deref(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_written_in_one_way() {
+        for (text, is_day) in [
+            ("2027-03-01", true),
+            ("2028-02-29", true),
+            ("1970-01-01", true),
+            ("9999-12-31", true),
+            ("2027-02-29", false),
+            ("2027-3-1", false),
+            ("+2027-03-1", false),
+            ("1969-12-31", false),
+            ("10000-01-01", false),
+            ("2027-03-01T00:00:00Z", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<DayText>().is_ok(), is_day, "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ pub(super) enum Tag {
     Endnodes,
     /// Groups of servers, and what their users reach through the tunnel.
     Pools,
-    /// Who is connected at this moment.
+    /// Who is connected at this moment, who was, and with how much traffic.
     Sessions,
     /// One-time tokens that servers enrol with.
     JoinTokens,

@@ -11,7 +11,9 @@ pub(super) const DURATION: &str = "a duration such as 10s";
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest time that PostgreSQL is asked to look back: much more would be before its first date. A year of humantime has 365.25 days.
+/// A year of humantime has 365.25 days.
+pub(super) const TEN_YEARS: Duration = Duration::from_secs(10 * 31_557_600);
+/// The longest time that PostgreSQL is asked to look back: much more would be before its first date.
 pub(super) const LONGEST: Duration = Duration::from_secs(1000 * 31_557_600);
 
 /// Refuses a time outside this range; `otherwise` is what would come of it.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 
+use crate::config::Config;
+
 /// How many months after this one the audit trail has partitions for. A management that is away for longer loses nothing: the default
 /// partition takes the rows until it is back.
 const MONTHS_AHEAD: i32 = 3;
@@ -30,11 +32,33 @@ struct OldRows {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn old_rows(keep_history: Duration) -> [OldRows; 5] {
+/// How long rows are kept whose time is a setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Samples of nodes' health.
+    pub health: Duration,
+    /// The history of sessions, counted from when management heard of a session last.
+    pub sessions: Duration,
+    /// The traffic of a day.
+    pub traffic: Duration,
+}
+
+impl Kept {
+    /// As the configuration says.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            health: config.health.keep_history,
+            sessions: config.history.sessions,
+            traffic: config.history.traffic,
+        }
+    }
+}
+
+fn old_rows(kept: Kept) -> [OldRows; 7] {
     [
         OldRows {
             table: "health_history",
-            after: keep_history,
+            after: kept.health,
             // The index begins with the node, so each node's oldest rows are looked up.
             delete: "WITH old AS MATERIALIZED (
                          SELECT h.id FROM servers s CROSS JOIN LATERAL (
@@ -42,6 +66,26 @@ fn old_rows(keep_history: Duration) -> [OldRows; 5] {
                              ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED) h
                          LIMIT $2)
                      DELETE FROM health_history t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "sessions",
+            after: kept.sessions,
+            // No index has the time of recording. What was recorded last then began then or before, and few that began before live on.
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT since, cid, server_id FROM sessions
+                         WHERE since < now() - make_interval(secs => $1) AND recorded_at < now() - make_interval(secs => $1)
+                         ORDER BY since LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM sessions t USING old WHERE t.since = old.since AND t.cid = old.cid AND t.server_id = old.server_id",
+        },
+        OldRows {
+            table: "traffic_days",
+            after: kept.traffic,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT day, user_id, server_id FROM traffic_days
+                         WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+                         ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM traffic_days t USING old
+                     WHERE t.day = old.day AND t.user_id = old.user_id AND t.server_id = old.server_id",
         },
         OldRows {
             table: "recorded_events",
@@ -84,9 +128,9 @@ fn old_rows(keep_history: Duration) -> [OldRows; 5] {
 }
 
 /// Deletes a batch of each table, and says whether there may be more for this replica. Replicas may do this at once: each takes other rows.
-pub async fn delete_old_rows(db: &DatabaseConnection, keep_history: Duration) -> Result<bool, DbErr> {
+pub async fn delete_old_rows(db: &DatabaseConnection, kept: Kept) -> Result<bool, DbErr> {
     let mut more = false;
-    for OldRows { table, after, delete } in old_rows(keep_history) {
+    for OldRows { table, after, delete } in old_rows(kept) {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let statement = Statement::from_sql_and_values(
             db.get_database_backend(),

@@ -1,4 +1,4 @@
-//! Deletes old rows, makes the rows of pools that lack one, and reminds of months of the audit trail that wait for their archive.
+//! Deletes old rows, closes sessions of nodes that are gone, makes the rows of pools that lack one, and reminds of months of the audit trail that wait for their archive.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,9 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 use crate::{
     app::App,
     ops::{
-        housekeeping::{delete_old_rows, unarchived},
+        housekeeping::{Kept, delete_old_rows, unarchived},
         pools::ensure::ensure_pools,
+        sessions::close_abandoned::close_abandoned,
     },
 };
 
@@ -45,10 +46,11 @@ impl Housekeeping {
 
 impl Reconciler for Housekeeping {
     async fn reconcile(&mut self) -> anyhow::Result<Next> {
-        let more = delete_old_rows(&self.app.db, self.app.config.health.keep_history).await?;
+        let more = delete_old_rows(&self.app.db, Kept::of(&self.app.config)).await?;
         if more {
             return Ok(Next::Again);
         }
+        close_abandoned(&self.app.db).await?;
         ensure_pools(&self.app).await?;
         self.remind().await?;
         Ok(Next::Idle)

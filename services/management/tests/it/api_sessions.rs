@@ -187,6 +187,15 @@ async fn the_sessions_of_all_nodes_are_one_list_that_says_who_is_missing() {
             "/api/sessions?server_id=node-1&username=bob",
             vec!["node-1.1795000003.3"],
         ),
+        (
+            "/api/sessions?address=10.8.0.2&server_id=node-1",
+            vec!["node-1.1795000003.3", "node-1.1795000001.1"],
+        ),
+        (
+            "/api/sessions?address=192.0.2.1&username=bob",
+            vec!["node-1.1795000003.3"],
+        ),
+        ("/api/sessions?address=10.8.0.3", vec![]),
         ("/api/sessions?username=nobody", vec![]),
         ("/api/sessions?server_id=nowhere", vec![]),
     ] {

@@ -34,6 +34,7 @@ mod forwarded;
 mod outage;
 mod pooled;
 mod profile_links;
+mod session_history;
 mod standing;
 mod strangers;
 

@@ -11,6 +11,7 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::problem::{ApiError, FieldError};
 use vpnmanager_openapi::scalar_impls;
 
+use crate::api::address::{ipv4, ipv6};
 use crate::domain::pool::SoundNetwork;
 
 /// The most faults that are told of one network.
@@ -34,24 +35,6 @@ macro_rules! entry {
             |text| Ok::<_, String>($name(text.to_owned())),
             |value| Value::from(value.0.as_str())
         }
-    };
-}
-
-/// The text forms of addresses: RFC 3986's `dec-octet`, and RFC 4291, section 2.2, without an IPv4 address at its end.
-macro_rules! ipv4 {
-    () => {
-        r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}"
-    };
-}
-macro_rules! ipv6 {
-    () => {
-        concat!(
-            r"(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}",
-            r"|(?:[0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:",
-            r"|(?:[0-9A-Fa-f]{1,4}:){1,5}(?::[0-9A-Fa-f]{1,4}){1,2}|(?:[0-9A-Fa-f]{1,4}:){1,4}(?::[0-9A-Fa-f]{1,4}){1,3}",
-            r"|(?:[0-9A-Fa-f]{1,4}:){1,3}(?::[0-9A-Fa-f]{1,4}){1,4}|(?:[0-9A-Fa-f]{1,4}:){1,2}(?::[0-9A-Fa-f]{1,4}){1,5}",
-            r"|[0-9A-Fa-f]{1,4}:(?::[0-9A-Fa-f]{1,4}){1,6}|:(?:(?::[0-9A-Fa-f]{1,4}){1,7}|:))"
-        )
     };
 }
 

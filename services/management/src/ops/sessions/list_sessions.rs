@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::session_id::SessionId,
+    domain::{session_address::has_address, session_id::SessionId},
     ops::nodes::ask::{AskNodeError, ask_node},
 };
 
@@ -36,6 +37,8 @@ pub struct SessionFilter {
     pub username: Option<Username>,
     /// Sessions on this node.
     pub server_id: Option<NodeId>,
+    /// Sessions whose client has this address inside the tunnel, or connects from it.
+    pub address: Option<IpAddr>,
 }
 
 /// One live session.
@@ -82,6 +85,7 @@ pub async fn list_sessions(
     };
     let page = &Page {
         credentials,
+        address: filter.address,
         after,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
     };
@@ -109,6 +113,8 @@ pub async fn list_sessions(
 struct Page<'a> {
     /// Those by one of these credentials; `None`: all.
     credentials: Option<HashSet<CommonName>>,
+    /// Those with this address; `None`: all.
+    address: Option<IpAddr>,
     /// Those after this one.
     after: Option<&'a SessionId>,
     /// The first so many of them.
@@ -118,7 +124,9 @@ struct Page<'a> {
 impl Page<'_> {
     fn may_hold(&self, id: &SessionId, live: &LiveSession) -> bool {
         let is_wanted = |credentials: &HashSet<CommonName>| credentials.contains(&live.common_name);
-        self.credentials.as_ref().is_none_or(is_wanted) && self.after.is_none_or(|after| id > after)
+        self.credentials.as_ref().is_none_or(is_wanted)
+            && self.address.is_none_or(|address| has_address(live, address))
+            && self.after.is_none_or(|after| id > after)
     }
 
     /// Leaves those that may be on the page, in order.

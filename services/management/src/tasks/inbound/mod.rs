@@ -1,4 +1,4 @@
-//! What nodes send: heartbeats, requests, acks and events.
+//! What nodes send: heartbeats, requests, acks, events and sessions.
 //!
 //! A node may send anything, at any rate. So each node has a subscription, queues and a stream of its own: what it sends too much
 //! delays and displaces nothing of another node. Answers and commands leave on another connection than all this arrives on.
@@ -28,6 +28,8 @@ mod syncs;
 
 mod report_sources;
 mod reports;
+mod session_reports;
+mod settling;
 
 /// How often to look for nodes that another replica registered.
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
-//! Takes acks and events from the streams of the nodes, records all that have arrived in one transaction, and only then settles them.
+//! Takes reports from the streams of the nodes, records all acks and events that have arrived in one transaction, and only then settles them.
+//! Reports of sessions are recorded beside.
 
-use std::{collections::HashMap, error::Error, num::NonZeroU32, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -10,14 +11,21 @@ use futures_util::{
 use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 use vpnmanager_nats::{
+    acks::Ack,
     delivery::{Delivery, Report},
+    envelope::Envelope,
+    events::Event,
     ids::NodeId,
 };
 use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
 
-use super::report_sources::Source;
+use super::{
+    report_sources::Source,
+    session_reports::{self, SessionReports},
+    settling::{RETRY_AFTER, halve_or_give_up, settle},
+};
 use crate::{
     app::App,
     ops::{
@@ -32,9 +40,6 @@ use crate::{
 
 /// The most reports in one transaction.
 const BATCH: usize = 256;
-/// Reports that could not be recorded are delivered again after this time.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-
 /// Tombstones that wait to be deleted from the stream, and how many are deleted at the same time.
 const FORGETTING: usize = 4096;
 const FORGOTTEN_AT_ONCE: usize = 16;
@@ -42,13 +47,14 @@ const FORGOTTEN_AT_ONCE: usize = 16;
 const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 static UNDECODABLE: LogLimit = LogLimit::lines("a report could not be decoded", 5);
-static UNRECORDABLE: LogLimit = LogLimit::lines("a report could not be recorded", 5);
 
 /// Records the reports of all sources, in turn, until `stop`.
 pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: CancellationToken) -> anyhow::Result<()> {
     let (forgetting, due) = mpsc::channel(FORGETTING);
+    let (sessions, waiting) = SessionReports::new();
     let mut recorder = Recorder {
         app: &app,
+        sessions,
         forgetting,
         unknown: UnknownUsers::default(),
     };
@@ -64,8 +70,9 @@ pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: Canc
     };
     tokio::select! {
         () = record => {}
-        // It never ends: the recorder holds a sender.
+        // These never end: the recorder holds their senders.
         () = forget(&app, due) => {}
+        () = session_reports::run(&app, waiting) => {}
     }
     Ok(())
 }
@@ -90,14 +97,26 @@ fn gather(first: Delivery, sources: &mut SelectAll<Source>) -> Vec<Delivery> {
     batch
 }
 
-/// A report that could be decoded.
+/// An ack or an event that could be decoded.
 struct Received {
     delivery: Delivery,
-    report: Report,
+    report: AckOrEvent,
+}
+
+enum AckOrEvent {
+    Ack(Box<Envelope<Ack>>),
+    Event(Box<Envelope<Event>>),
+}
+
+impl From<Received> for Delivery {
+    fn from(received: Received) -> Self {
+        received.delivery
+    }
 }
 
 struct Recorder<'a> {
     app: &'a App,
+    sessions: SessionReports,
     forgetting: mpsc::Sender<AckedTombstone>,
     unknown: UnknownUsers,
 }
@@ -106,16 +125,29 @@ impl Recorder<'_> {
     async fn work_off(&mut self, deliveries: Vec<Delivery>) {
         let mut received = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            match contain("reading a report", async { delivery.report() }).await {
-                Ok(Ok(report)) => received.push(Received { delivery, report }),
-                Err(_panicked) => settle(delivery.terminate()).await,
+            let report = match contain("reading a report", async { delivery.report() }).await {
+                Ok(Ok(Report::Ack(ack))) => AckOrEvent::Ack(ack),
+                Ok(Ok(Report::Event(event))) => AckOrEvent::Event(event),
+                Ok(Ok(Report::Sessions(report))) => {
+                    self.sessions.take(delivery, report.body).await;
+                    continue;
+                }
+                Err(_panicked) => {
+                    settle(delivery.terminate()).await;
+                    continue;
+                }
                 Ok(Err(error)) => {
                     if let Some(times) = UNDECODABLE.admit() {
                         error!(times, subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(&error), "Giving up a report that cannot be decoded");
                     }
                     settle(delivery.terminate()).await;
+                    continue;
                 }
-            }
+            };
+            received.push(Received { delivery, report });
+        }
+        if received.is_empty() {
+            return;
         }
         let mut groups = vec![received];
         while let Some(group) = groups.pop() {
@@ -130,8 +162,8 @@ impl Recorder<'_> {
         let (mut acks, mut events) = (Vec::new(), Vec::new());
         for Received { report, .. } in &group {
             match report {
-                Report::Ack(ack) => acks.push(ack.body.clone()),
-                Report::Event(event) => events.push(event.body.clone()),
+                AckOrEvent::Ack(ack) => acks.push(ack.body.clone()),
+                AckOrEvent::Event(event) => events.push(event.body.clone()),
             }
         }
         match contain("recording reports", apply_reports(app, &acks, &events)).await {
@@ -177,27 +209,6 @@ impl UnknownUsers {
     fn admit(&mut self, node: &NodeId) -> bool {
         let budget = || DefaultDirectRateLimiter::direct(Quota::per_second(UNKNOWN_PER_SECOND));
         self.0.entry(node.clone()).or_insert_with(budget).check().is_ok()
-    }
-}
-
-/// Returns two halves of a group in which one report is to blame, so that the others do not wait for it; a single report is given up.
-async fn halve_or_give_up(mut group: Vec<Received>, why: &(dyn Error + Send + Sync + 'static)) -> Vec<Vec<Received>> {
-    if group.len() > 1 {
-        let second = group.split_off(group.len() / 2);
-        return vec![second, group];
-    }
-    for Received { delivery, .. } in group {
-        if let Some(times) = UNRECORDABLE.admit() {
-            error!(times, subject = delivery.subject(), sequence = delivery.sequence(), error = %chain(why), "Giving up a report that cannot be recorded");
-        }
-        settle(delivery.terminate()).await;
-    }
-    Vec::new()
-}
-
-async fn settle(settled: impl Future<Output = Result<(), vpnmanager_nats::delivery::SettleError>>) {
-    if let Err(error) = settled.await {
-        debug!(error = %chain(&error), "Settling a report failed, it is delivered again");
     }
 }
 

@@ -9,7 +9,10 @@ use vpnmanager_management::{
     app::App,
     config::{Config, NodeConfig},
     domain::audit_action::AuditAction,
-    ops::{housekeeping::delete_old_rows, users::accept_intent::accept},
+    ops::{
+        housekeeping::{Kept, delete_old_rows},
+        users::accept_intent::accept,
+    },
 };
 use vpnmanager_nats::{
     ids::{IntentId, UserKey},
@@ -330,10 +333,10 @@ async fn answers_are_forgotten_after_a_week_and_not_before() {
     };
     insert(1_500, "8 days").await;
     insert(3, "6 days").await;
-    let keep_history = stack.app.config.health.keep_history;
+    let kept = Kept::of(&stack.app.config);
     // The service deletes too, and a batch that both chose is deleted by one of them only.
     let deleted = wait::until(SOON, "the old answers to be deleted", async || {
-        delete_old_rows(&stack.app.db, keep_history).await.expect("deleted");
+        delete_old_rows(&stack.app.db, kept).await.expect("deleted");
         recorded(&stack).await <= 3
     });
     deleted.await.expect("deleted");

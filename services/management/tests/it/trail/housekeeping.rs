@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
-use vpnmanager_management::ops::housekeeping::delete_old_rows;
+use vpnmanager_management::ops::housekeeping::{Kept, delete_old_rows};
 
 use super::{number, text};
 use crate::database::{connect_fresh, run};
 
-const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const KEPT: Kept = Kept {
+    health: DAY.saturating_mul(90),
+    sessions: DAY.saturating_mul(90),
+    traffic: DAY.saturating_mul(400),
+};
 
 #[tokio::test]
 async fn old_rows_go_in_batches_and_young_ones_stay() {
@@ -25,12 +30,17 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
          INSERT INTO audit_room (server_id, action, room, refilled_at) VALUES ('node-1', 'young', 1, now());
          INSERT INTO users (id, key, username, server_id, created_by) VALUES (1, gen_random_uuid(), 'alice', 'node-1', 'key:admin');
          INSERT INTO profile_links (hash, user_id, created_by, expires_at, uses_left)
-             SELECT convert_to(i::text, 'UTF8'), 1, 'key:admin', now() - i * interval '1 day', i % 2 FROM generate_series(1, 100) i",
+             SELECT convert_to(i::text, 'UTF8'), 1, 'key:admin', now() - i * interval '1 day', i % 2 FROM generate_series(1, 100) i;
+         INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at)
+             SELECT 'node-1', now() - i * interval '1 day', 1, 'alice.x', 'a', 0, 0, now(), now() - i / 2 * interval '1 day'
+             FROM generate_series(1, 400) i;
+         INSERT INTO traffic_days
+             SELECT (now() AT TIME ZONE 'UTC')::date - i, 1, 'alice', 'node-1', 0, 0, 1 FROM generate_series(0, 500) i",
     )
     .await;
 
     let mut batches = 1;
-    while delete_old_rows(&db, KEEP).await.expect("deleted") {
+    while delete_old_rows(&db, KEPT).await.expect("deleted") {
         batches += 1;
     }
 
@@ -44,6 +54,8 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
     assert_eq!(left("recorded_events").await, 29);
     assert_eq!(left("intents").await, 6, "a week");
     assert_eq!(left("profile_links").await, 29, "a month after their end");
+    assert_eq!(left("sessions").await, 179, "by when they were heard of last");
+    assert_eq!(left("traffic_days").await, 401, "today and 400 days");
     let rooms = text(&db, "SELECT string_agg(action, ' ' ORDER BY action) FROM audit_room").await;
     assert_eq!(
         rooms, "action-1 action-3 action-5 action-7 action-9 young",
@@ -80,6 +92,16 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
             "hash, user_id, created_by, expires_at, uses_left",
             "convert_to(old::text, 'UTF8'), 1, 'x', old, 1",
         ),
+        (
+            "sessions",
+            "server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at",
+            "'node-1', old, 1, 'alice.x', 'a', 0, 0, old, old",
+        ),
+        (
+            "traffic_days",
+            "day, user_id, username, server_id, bytes_in, bytes_out, sessions",
+            "old::date, 1, 'alice', 'node-1', 0, 0, 1",
+        ),
     ] {
         let insert = format!(
             "INSERT INTO {table} ({columns})
@@ -91,12 +113,12 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
         let lock = format!("SELECT FROM {table} LIMIT 400 FOR UPDATE");
         other.execute_unprepared(&lock).await.expect("locked");
 
-        let more = delete_old_rows(&db, KEEP).await.expect("deleted");
+        let more = delete_old_rows(&db, KEPT).await.expect("deleted");
 
         let left = number(&db, &format!("SELECT count(*) FROM {table}")).await;
         assert_eq!((more, left), (true, 500), "{table}");
         other.rollback().await.expect("ended");
-        assert!(!delete_old_rows(&db, KEEP).await.expect("deleted"), "{table}");
+        assert!(!delete_old_rows(&db, KEPT).await.expect("deleted"), "{table}");
         assert_eq!(
             number(&db, &format!("SELECT count(*) FROM {table}")).await,
             0,

@@ -13,7 +13,7 @@ use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
         audit_room,
-        housekeeping::{delete_old_rows, make_audit_partitions},
+        housekeeping::{Kept, delete_old_rows, make_audit_partitions},
         reports::apply_reports::apply_reports,
     },
 };
@@ -52,9 +52,13 @@ async fn a_service_that_owns_nothing_does_all_its_work() {
     apply_reports(&stack.app, &[], &[event]).await.expect("recorded");
     make_audit_partitions(&stack.app.db).await.expect("made");
     audit_room::summarise(&stack.app.db).await.expect("summarised");
-    delete_old_rows(&stack.app.db, Duration::from_secs(1))
-        .await
-        .expect("deleted");
+    let second = Duration::from_secs(1);
+    let kept = Kept {
+        health: second,
+        sessions: second,
+        traffic: second,
+    };
+    delete_old_rows(&stack.app.db, kept).await.expect("deleted");
     let client = stack.client();
     let changed = client
         .patch("/api/users/alice")

@@ -1,0 +1,200 @@
+//! Records what nodes tell of sessions: the history, the traffic of each day, and when a user was last seen.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use tracing::warn;
+use vpnmanager_entities::session;
+use vpnmanager_nats::{ids::NodeId, sessions::SessionReport};
+use vpnmanager_runtime::log_limit::LogLimit;
+
+use super::{last_access, session_owners, session_owners::Owner, session_rows, traffic_days::add_traffic};
+use crate::{
+    domain::{
+        session_history::{Change, follow, told},
+        session_id::SessionId,
+        session_room::SessionRoom,
+        traffic_days::additions,
+    },
+    ops::{nodes::track_agent_runs::refused_runs, transact::transact},
+};
+
+/// The advisory lock; its other half is the node. These are the letters of "sess".
+const LOCK: i32 = 0x7365_7373;
+
+static LEFT_OUT: LogLimit = LogLimit::lines("sessions of a node were left out of the history", 5);
+
+/// Why a session is not in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum LeftOut {
+    /// It has no number, or times that no session has.
+    Unfit,
+    /// Its credential is none that the node may let in, or has made.
+    Foreign,
+    /// The node has begun more sessions than it has room for.
+    Crowded,
+}
+
+impl LeftOut {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unfit => "they have no number, or begin in the future",
+            Self::Foreign => "their credentials are of no user that the node holds",
+            Self::Crowded => "the node begins more sessions than the history has room for",
+        }
+    }
+}
+
+/// What was recorded of each node.
+#[derive(Debug, Default)]
+struct Recorded {
+    began: HashMap<NodeId, u32>,
+    left_out: BTreeMap<(NodeId, LeftOut), u32>,
+}
+
+impl Recorded {
+    fn leave_out(&mut self, node: &NodeId, why: LeftOut) {
+        *self.left_out.entry((node.clone(), why)).or_default() += 1;
+    }
+}
+
+/// Records reports of sessions in one transaction; they may be recorded again, before or after others of the same sessions. Those of a clone
+/// are ignored. A session is begun only by a node that holds its user or made its credential, and as often as `room` has room for; the
+/// others are left out and logged.
+///
+/// The transaction locks the nodes of the reports, for itself only, and then the users who were seen, in the order of their ids.
+pub async fn record_sessions(
+    db: &DatabaseConnection,
+    room: &mut SessionRoom,
+    reports: &[SessionReport],
+) -> Result<(), DbErr> {
+    let now = Utc::now();
+    let mut told_by: HashMap<NodeId, u32> = HashMap::new();
+    for report in reports {
+        let records = u32::try_from(report.records.len()).unwrap_or(u32::MAX);
+        let sum = told_by.entry(report.node.clone()).or_default();
+        *sum = sum.saturating_add(records);
+    }
+    let allowed: HashMap<NodeId, u32> = told_by
+        .into_iter()
+        .map(|(node, records)| (node.clone(), room.allows(&node, records, now)))
+        .collect();
+    let allowed = &allowed;
+    let recorded = transact(
+        db,
+        |tx| async move { record_within(&tx, reports, allowed.clone()).await },
+    )
+    .await?;
+    for (node, began) in &recorded.began {
+        room.spend(node, *began, now);
+    }
+    for ((node, why), sessions) in &recorded.left_out {
+        if let Some(times) = LEFT_OUT.admit() {
+            warn!(node.id = %node, sessions, why = why.as_str(), times, "Left sessions of a node out of the history");
+        }
+    }
+    Ok(())
+}
+
+async fn record_within(
+    transaction: &DatabaseTransaction,
+    reports: &[SessionReport],
+    mut allowed: HashMap<NodeId, u32>,
+) -> Result<Recorded, DbErr> {
+    let now = lock_nodes(transaction, reports).await?;
+    let refused = refused_runs(transaction).await?;
+    let counts = |report: &&SessionReport| !refused.contains(&(report.node.clone(), report.instance));
+    let mut recorded = Recorded::default();
+    let told = merged(reports.iter().filter(counts), now, &mut recorded);
+    let rows: Vec<&session::Model> = told.values().collect();
+    let held = session_rows::read(transaction, &rows).await?;
+    let (known, new): (Vec<(SessionId, session::Model)>, Vec<(SessionId, session::Model)>) =
+        told.into_iter().partition(|(id, _)| held.contains_key(id));
+    let mut changes: Vec<Change> = known
+        .iter()
+        .filter_map(|(id, told)| Change::following(held.get(id)?, told))
+        .collect();
+    let rows: Vec<&session::Model> = new.iter().map(|(_, row)| row).collect();
+    let owners = session_owners::read(transaction, &rows).await?;
+    for (id, row) in new {
+        let owner = owners.get(&(row.common_name.clone(), id.node.clone()));
+        let left = allowed.entry(id.node.clone()).or_default();
+        match owner {
+            None => recorded.leave_out(&id.node, LeftOut::Foreign),
+            Some(_) if *left == 0 => recorded.leave_out(&id.node, LeftOut::Crowded),
+            Some(owner) => {
+                *left -= 1;
+                *recorded.began.entry(id.node).or_default() += 1;
+                changes.push(Change::beginning(owned(row, owner)));
+            }
+        }
+    }
+    if changes.is_empty() {
+        return Ok(recorded);
+    }
+    last_access::follow(transaction, &changes, now).await?;
+    session_rows::write(transaction, &changes).await?;
+    add_traffic(transaction, additions(&changes, now)).await?;
+    Ok(recorded)
+}
+
+#[derive(FromQueryResult)]
+struct Now {
+    now: DateTime<Utc>,
+}
+
+/// Keeps other replicas from recording sessions of these nodes until the transaction ends, so that no byte is counted twice. Gives the time of
+/// the database.
+async fn lock_nodes(transaction: &DatabaseTransaction, reports: &[SessionReport]) -> Result<DateTime<Utc>, DbErr> {
+    let nodes: BTreeSet<&NodeId> = reports.iter().map(|report| &report.node).collect();
+    let nodes: Vec<String> = nodes.into_iter().map(ToString::to_string).collect();
+    // Everybody takes them in one order.
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT pg_advisory_xact_lock($1, half)
+         FROM (SELECT DISTINCT hashtext(node) AS half FROM UNNEST($2::text[]) AS t (node) ORDER BY 1) AS halves",
+        [LOCK.into(), nodes.into()],
+    );
+    transaction.execute_raw(statement).await?;
+    let statement = Statement::from_string(transaction.get_database_backend(), "SELECT clock_timestamp() AS now");
+    let row = Now::find_by_statement(statement).one(transaction).await?;
+    Ok(row.map_or_else(Utc::now, |row| row.now))
+}
+
+/// What the reports tell of each session, all together.
+fn merged<'a>(
+    reports: impl Iterator<Item = &'a SessionReport>,
+    now: DateTime<Utc>,
+    recorded: &mut Recorded,
+) -> BTreeMap<SessionId, session::Model> {
+    let mut sessions = BTreeMap::new();
+    for report in reports {
+        for record in &report.records {
+            let Some((id, row)) = told(&report.node, record, now) else {
+                recorded.leave_out(&report.node, LeftOut::Unfit);
+                continue;
+            };
+            match sessions.entry(id) {
+                Entry::Vacant(place) => {
+                    place.insert(row);
+                }
+                Entry::Occupied(mut place) => {
+                    if let Some(after) = follow(place.get(), &row) {
+                        place.insert(after);
+                    }
+                }
+            }
+        }
+    }
+    sessions
+}
+
+fn owned(row: session::Model, owner: &Owner) -> session::Model {
+    session::Model {
+        user_id: owner.user_id,
+        username: owner.username.clone(),
+        device: Some(owner.device.clone()),
+        ..row
+    }
+}

@@ -1,0 +1,57 @@
+//! Whose sessions a node may begin in the history. A node speaks of its own users only, and who they are is management's word.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use vpnmanager_entities::session;
+use vpnmanager_nats::{
+    device::DeviceName,
+    ids::{CommonName, NodeId},
+    username::Username,
+};
+
+/// Whose credential it is.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(super) struct Owner {
+    common_name: CommonName,
+    /// The node that may speak of it.
+    node: NodeId,
+    /// The row of the user; `None`: it is gone.
+    pub(super) user_id: Option<i64>,
+    /// The name of the user; `None`: the row is gone.
+    pub(super) username: Option<Username>,
+    /// The device that the credential is for.
+    pub(super) device: DeviceName,
+}
+
+/// The owners of these sessions' credentials, by credential and node, where the node has a placement of the user, wanted or not, or made the
+/// credential. So it may still tell of sessions from before the user was removed or moved.
+pub(super) async fn read(
+    transaction: &DatabaseTransaction,
+    sessions: &[&session::Model],
+) -> Result<HashMap<(CommonName, NodeId), Owner>, DbErr> {
+    let (names, nodes): (Vec<String>, Vec<String>) = sessions
+        .iter()
+        .map(|row| (row.common_name.to_string(), row.server_id.to_string()))
+        .unzip();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT t.common_name, t.node, c.user_id, u.username, c.device
+         FROM (SELECT DISTINCT common_name, node FROM UNNEST($1::text[], $2::text[]) AS t (common_name, node)) AS t
+         CROSS JOIN LATERAL (
+             SELECT user_id, server_id, device FROM credentials WHERE common_name = t.common_name LIMIT 1) AS c
+         LEFT JOIN LATERAL (
+             SELECT true AS is_there FROM placements WHERE user_id = c.user_id AND server_id = t.node LIMIT 1) AS p ON true
+         LEFT JOIN users u ON u.id = c.user_id
+         WHERE c.server_id = t.node OR p.is_there",
+        [names.into(), nodes.into()],
+    );
+    let owners = Owner::find_by_statement(statement).all(transaction).await?;
+    let owners = owners
+        .into_iter()
+        .map(|owner| ((owner.common_name.clone(), owner.node.clone()), owner));
+    Ok(owners.collect())
+}

@@ -1,0 +1,93 @@
+//! Which indexes the history is read by.
+
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, FromQueryResult, Statement, TransactionTrait as _};
+use vpnmanager_management::ops::sessions::read_history::{Alive, HistoryFilter, query};
+
+use super::at;
+use crate::database::{connect_fresh, run};
+
+#[derive(FromQueryResult)]
+struct Line {
+    #[sea_orm(from_alias = "QUERY PLAN")]
+    line: String,
+}
+
+/// The plan of a page, in a session like management's.
+async fn plan(db: &DatabaseConnection, filter: &HistoryFilter) -> String {
+    let page = query(filter, None, 51);
+    let explain = format!("EXPLAIN (COSTS OFF) {}", page.sql);
+    let transaction = db.begin().await.expect("begun");
+    transaction
+        .execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        .await
+        .expect("set");
+    let statement = Statement { sql: explain, ..page };
+    let lines = Line::find_by_statement(statement)
+        .all(&transaction)
+        .await
+        .expect("a plan");
+    lines.iter().map(|row| format!("{}\n", row.line)).collect()
+}
+
+#[tokio::test]
+async fn the_history_is_read_by_an_index_whatever_is_asked() {
+    let db = connect_fresh().await;
+    run(
+        &db,
+        "INSERT INTO sessions (server_id, since, cid, common_name, username, real_address, real_ip, virtual_address, bytes_in, bytes_out,
+             seen_at, ended_at, end_kind)
+         SELECT 'node-' || i % 20, date_trunc('second', now()) - i * interval '1 minute', i, 'c', 'user-' || i % 100, 'a',
+             ('192.0.2.' || i % 250)::inet, ('10.8.' || i % 50 || '.' || i % 250)::inet, 0, 0, now(),
+             date_trunc('second', now()) - i * interval '1 minute' + interval '1 hour', 'seen'
+         FROM generate_series(61, 10000) i; ANALYZE sessions",
+    )
+    .await;
+    let of = |address: Option<&str>, alive: Alive| HistoryFilter {
+        address: address.map(|address| address.parse().expect("an address")),
+        alive,
+        ..HistoryFilter::default()
+    };
+    let (anytime, then) = (Alive::default(), Alive::At(at(0)));
+    let while_that = Alive::Between(Some(at(0)), Some(at(600)));
+    for (filter, indexes) in [
+        (
+            of(Some("10.8.7.7"), then),
+            vec!["sessions_by_address", "sessions_by_real_ip"],
+        ),
+        (
+            of(Some("10.8.7.7"), anytime),
+            vec!["sessions_by_address", "sessions_by_real_ip"],
+        ),
+        (
+            of(Some("10.8.7.7"), while_that),
+            vec!["sessions_by_address", "sessions_by_real_ip"],
+        ),
+        (
+            of(Some("fd00::1"), then),
+            vec!["sessions_by_address6", "sessions_by_real_ip"],
+        ),
+        (of(None, then), vec!["sessions_by_time"]),
+        (of(None, while_that), vec!["sessions_by_time", "sessions_pkey"]),
+        (of(None, anytime), vec!["sessions_pkey"]),
+        (
+            HistoryFilter {
+                username: Some("user-7".parse().expect("a username")),
+                ..HistoryFilter::default()
+            },
+            vec!["sessions_by_user"],
+        ),
+        (
+            HistoryFilter {
+                server_id: Some("node-7".parse().expect("a valid id")),
+                ..HistoryFilter::default()
+            },
+            vec!["sessions_by_server"],
+        ),
+    ] {
+        let plan = plan(&db, &filter).await;
+        for index in indexes {
+            assert!(plan.contains(index), "{filter:?}: {plan}");
+        }
+        assert!(!plan.contains("Seq Scan"), "{filter:?}: {plan}");
+    }
+}

@@ -1,0 +1,169 @@
+//! What reports make of a row.
+
+use chrono::{TimeDelta, Utc};
+use sea_orm::{ActiveValue::Set, EntityTrait as _};
+use vpnmanager_entities::{agent_run, user};
+use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
+use vpnmanager_nats::sessions::{EndKind, Ended, SessionRecord};
+
+use super::{alive, at, began, credential_of, ended, report, rows, tell};
+use crate::database::{number, run};
+use crate::ops::{enrol, node};
+use crate::stack::Stack;
+
+#[tokio::test]
+async fn a_session_is_one_row_from_its_start_to_its_end() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+
+    tell(&stack, "node-1", &[alive(&session, 1, 0)]).await;
+    let first = rows(&stack).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].username.as_ref().map(|name| name.as_str()), Some("alice"));
+    assert_eq!(first[0].device.as_ref().map(|device| device.as_str()), Some("default"));
+    assert_eq!(first[0].real_ip, Some("192.0.2.1".parse().expect("an address")));
+    assert_eq!(first[0].virtual_address, Some("10.8.0.2".parse().expect("an address")));
+    assert_eq!((first[0].seen_at, first[0].ended_at), (at(1), None));
+
+    tell(&stack, "node-1", &[alive(&session, 300, 50)]).await;
+    tell(&stack, "node-1", &[ended(&session, 400, 60)]).await;
+
+    let last = rows(&stack).await;
+    assert_eq!(last.len(), 1);
+    assert_eq!((last[0].bytes_in, last[0].bytes_out), (60, 120));
+    assert_eq!(
+        (last[0].ended_at, last[0].end_kind, last[0].seen_at),
+        (Some(at(400)), Some(EndKind::Seen), at(400))
+    );
+    assert_eq!(last[0].user_id, first[0].user_id);
+}
+
+#[tokio::test]
+async fn what_comes_twice_or_late_changes_nothing_and_counts_nothing() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+    let assumed = SessionRecord {
+        ended: Some(Ended {
+            at: at(900),
+            kind: EndKind::Assumed,
+        }),
+        ..alive(&session, 900, 90)
+    };
+
+    // In one report, in one batch, and one after the other.
+    tell(&stack, "node-1", &[ended(&session, 400, 60), alive(&session, 300, 50)]).await;
+    let first = rows(&stack).await;
+    let late = [
+        report("node-1", &[alive(&session, 300, 50)]),
+        report("node-1", &[ended(&session, 400, 60), assumed]),
+        report("node-1", &[alive(&session, 1, 0)]),
+    ];
+    record_sessions(&stack.app.db, &mut SessionRoom::default(), &late)
+        .await
+        .expect("recorded");
+
+    assert_eq!(rows(&stack).await, first);
+    assert_eq!(
+        (first[0].bytes_in, first[0].ended_at, first[0].end_kind),
+        (60, Some(at(400)), Some(EndKind::Seen))
+    );
+    let counted = "SELECT sum(bytes_in) * 1000 + sum(sessions) FROM traffic_days";
+    assert_eq!(number(&stack.app.db, counted).await, 60_001);
+}
+
+#[tokio::test]
+async fn replicas_that_hear_of_one_session_at_once_count_each_byte_once() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+    let told: Vec<_> = (1..=8_u32)
+        .map(|minute| {
+            [report(
+                "node-1",
+                &[alive(&session, i64::from(minute) * 60, u64::from(minute) * 10)],
+            )]
+        })
+        .collect();
+
+    let db = &stack.app.db;
+    let recording = told.iter().map(|reports| async move {
+        record_sessions(db, &mut SessionRoom::default(), reports)
+            .await
+            .expect("recorded");
+    });
+    futures_util::future::join_all(recording).await;
+
+    let rows = rows(&stack).await;
+    assert_eq!((rows.len(), rows[0].bytes_in, rows[0].bytes_out), (1, 80, 160));
+    let counted = "SELECT sum(bytes_in) * 1000 + sum(sessions) FROM traffic_days";
+    assert_eq!(number(&stack.app.db, counted).await, 80_001);
+}
+
+#[tokio::test]
+async fn a_clone_tells_of_no_session() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let told = report("node-1", &[alive(&began(&alice, 7, 0), 1, 0)]);
+    let now = Utc::now();
+    let clone = agent_run::ActiveModel {
+        server_id: Set(node("node-1")),
+        instance: Set(told.instance),
+        first_heard: Set(now),
+        last_heard: Set(now),
+        last_sent: Set(now),
+        previous_sent: Set(now),
+        offset_us: Set(0),
+        refused: Set(true),
+        ..Default::default()
+    };
+    agent_run::Entity::insert(clone)
+        .exec_without_returning(&stack.app.db)
+        .await
+        .expect("stored");
+
+    record_sessions(&stack.app.db, &mut SessionRoom::default(), &[told])
+        .await
+        .expect("recorded");
+
+    assert!(rows(&stack).await.is_empty());
+}
+
+async fn last_access(stack: &Stack) -> Option<chrono::DateTime<Utc>> {
+    let users = user::Entity::find().all(&stack.app.db).await.expect("read");
+    users[0].last_access
+}
+
+#[tokio::test]
+async fn the_last_access_of_a_user_follows_the_sessions_and_never_goes_back() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let (session, other) = (began(&alice, 7, 0), began(&alice, 8, 30));
+
+    tell(&stack, "node-1", &[alive(&session, 1, 0)]).await;
+    assert_eq!(last_access(&stack).await, Some(at(1)), "it began");
+    tell(&stack, "node-1", &[alive(&session, 40, 1)]).await;
+    assert_eq!(last_access(&stack).await, Some(at(1)), "once in a minute");
+    tell(&stack, "node-1", &[alive(&session, 200, 2)]).await;
+    assert_eq!(last_access(&stack).await, Some(at(200)));
+    tell(&stack, "node-1", &[ended(&other, 40, 2)]).await;
+    assert_eq!(last_access(&stack).await, Some(at(200)), "never back");
+    tell(&stack, "node-1", &[ended(&session, 210, 2)]).await;
+    assert_eq!(last_access(&stack).await, Some(at(210)), "it ended");
+
+    let mut ahead = alive(&began(&alice, 9, 0), 1, 0);
+    ahead.seen_at = Utc::now() + TimeDelta::days(400);
+    tell(&stack, "node-1", &[ahead]).await;
+    let noted = last_access(&stack).await.expect("a time");
+    assert!(noted <= Utc::now() + TimeDelta::seconds(1), "{noted}");
+
+    run(&stack.app.db, "UPDATE users SET last_access = NULL, removed_at = now()").await;
+    tell(&stack, "node-1", &[alive(&began(&alice, 10, 60), 61, 0)]).await;
+    assert_eq!(last_access(&stack).await, None, "she is removed");
+}

@@ -1,0 +1,126 @@
+//! The traffic of days.
+
+use chrono::{DateTime, Utc};
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+use vpnmanager_nats::sessions::SessionRecord;
+
+use super::{alive, at, began, credential_of, ended, get, tell};
+use crate::database::run;
+use crate::ops::{create, enrol};
+use crate::stack::{Stack, WithKey as _, problem_of};
+
+fn day(time: DateTime<Utc>) -> String {
+    time.date_naive().to_string()
+}
+
+async fn days(stack: &Stack, path: &str) -> Vec<Value> {
+    get(stack, path).await["items"].as_array().expect("items").clone()
+}
+
+#[tokio::test]
+async fn bytes_count_on_the_day_when_they_were_seen_and_sessions_on_that_of_their_start() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let (alice, bob) = (credential_of(&stack, "alice").await, credential_of(&stack, "bob").await);
+    let session = began(&alice, 7, -600);
+    for record in [
+        alive(&session, -300, 100),
+        alive(&session, 300, 150),
+        ended(&session, 600, 160),
+    ] {
+        tell(&stack, "node-1", &[record]).await;
+    }
+    tell(&stack, "node-2", &[ended(&began(&alice, 1, 60), 600, 7)]).await;
+    tell(&stack, "node-1", &[ended(&began(&bob, 8, -600), 600, 1)]).await;
+
+    let (before, after) = (day(at(-1)), day(at(0)));
+    let of = |day: &str, bytes: u64, sessions: u64| json!({ "day": day, "bytes_in": bytes, "bytes_out": 2 * bytes, "sessions": sessions });
+    assert_eq!(
+        days(&stack, "/api/users/alice/traffic").await,
+        [of(&after, 67, 1), of(&before, 100, 1)]
+    );
+    assert_eq!(
+        days(&stack, "/api/endnodes/node-1/traffic").await,
+        [of(&after, 61, 0), of(&before, 100, 2)]
+    );
+    assert_eq!(days(&stack, "/api/endnodes/node-2/traffic").await, [of(&after, 7, 1)]);
+
+    for (query, expected) in [
+        (format!("from={after}"), vec![&after]),
+        (format!("until={before}"), vec![&before]),
+        (format!("from={before}&until={after}"), vec![&after, &before]),
+        (format!("from={after}&until={before}"), vec![]),
+        ("until=2020-01-01".to_owned(), vec![]),
+    ] {
+        let listed = days(&stack, &format!("/api/users/alice/traffic?{query}")).await;
+        let listed: Vec<&str> = listed.iter().filter_map(|item| item["day"].as_str()).collect();
+        assert_eq!(listed, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_counts_on_a_day_that_has_not_come() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let ahead = SessionRecord {
+        seen_at: at(86_400 * 400),
+        ..alive(&began(&alice, 7, 0), 1, 9)
+    };
+    let earliest = day(Utc::now());
+    tell(&stack, "node-1", &[ahead]).await;
+    let listed = days(&stack, "/api/users/alice/traffic").await;
+    let bytes = listed.iter().find(|item| item["bytes_in"] == json!(9)).expect("a day");
+    let counted = bytes["day"].as_str().expect("a day").to_owned();
+    assert!(earliest <= counted && counted <= day(Utc::now()), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_given_again_begins_with_nothing() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    tell(&stack, "node-1", &[ended(&began(&alice, 7, 0), 600, 9)]).await;
+    run(&stack.app.db, "UPDATE users SET removed_at = now()").await;
+    create(&stack, "alice").await;
+    assert_eq!(days(&stack, "/api/users/alice/traffic").await, Vec::<Value>::new());
+    assert_eq!(days(&stack, "/api/endnodes/node-1/traffic").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_claims_more_bytes_than_can_be_counted_keeps_no_report_from_being_recorded() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    for cid in [1, 2] {
+        let mut record = alive(&began(&alice, cid, 0), 1, 0);
+        record.session.bytes_in = u64::MAX;
+        tell(&stack, "node-1", &[record]).await;
+    }
+    let listed = days(&stack, "/api/endnodes/node-1/traffic").await;
+    assert_eq!(
+        (&listed[0]["bytes_in"], &listed[0]["sessions"]),
+        (&json!(i64::MAX), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn traffic_of_nobody_is_not_found_and_a_day_that_is_none_is_refused() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    for path in ["/api/users/nobody/traffic", "/api/endnodes/nowhere/traffic"] {
+        problem_of(stack.client().get(path).admin().send().await, StatusCode::NOT_FOUND).await;
+    }
+    for (query, field) in [
+        ("from=2027-02-30", "from"),
+        ("until=yesterday", "until"),
+        ("from=2027-3-1", "from"),
+    ] {
+        let path = format!("/api/endnodes/node-1/traffic?{query}");
+        let answer = stack.client().get(&path).admin().send().await;
+        let (_, fields) = problem_of(answer, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, [field], "{query}");
+    }
+}
