@@ -129,10 +129,15 @@ impl Session {
 
     /// A live one.
     pub(super) fn of(view: SessionView) -> Self {
-        let SessionView { id, username, session } = view;
+        let SessionView {
+            id,
+            username,
+            device,
+            session,
+        } = view;
         Self {
             username: username.map(|name| name.to_string()),
-            device: None,
+            device: device.map(|device| device.to_string()),
             common_name: session.common_name.to_string(),
             server_id: id.node.to_string(),
             since: session.since.into(),

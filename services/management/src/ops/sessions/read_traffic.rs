@@ -1,7 +1,7 @@
 //! Reads how much traffic there was each day.
 
 use chrono::NaiveDate;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
 use vpnmanager_nats::ids::NodeId;
 
 /// Whose traffic.
