@@ -72,12 +72,13 @@ fn device(credentials: &[&credential::Model], home: &NodeId) -> Option<Device> {
     })
 }
 
-/// The name of a device's profile: that of its file without `.ovpn`. It has no character that would need quoting.
+/// The name of a device's profile: that of its file without `.ovpn`. It has no character that would need quoting. No name of a user or of a
+/// device has a `+`, so no two profiles have one name.
 pub fn profile_name(username: &Username, device: &DeviceName) -> String {
     if device.is_default() {
         username.to_string()
     } else {
-        format!("{username}-{device}")
+        format!("{username}+{device}")
     }
 }
 
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn the_profile_of_the_default_device_has_the_name_of_the_user() {
         let alice: Username = "alice".parse().expect("a valid username");
-        for (device, name) in [("default", "alice"), ("laptop", "alice-laptop")] {
+        for (device, name) in [("default", "alice"), ("laptop", "alice+laptop")] {
             let device = device.parse().expect("the name of a device");
             assert_eq!(profile_name(&alice, &device), name);
         }

@@ -99,7 +99,8 @@ pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::M
         end_kind: told.end_kind,
         ..held.clone()
     };
-    (after != *held).then(|| session::Model {
+    let differs = after != *held;
+    differs.then_some(session::Model {
         recorded_at: told.recorded_at,
         ..after
     })

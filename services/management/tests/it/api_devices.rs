@@ -199,7 +199,7 @@ async fn each_device_has_a_profile_of_its_own() {
     let path = "/api/users/alice/devices/laptop/profile";
     let response = get(stack, path).await;
     response.assert_status_is_ok();
-    response.assert_header("content-disposition", "attachment; filename=\"alice-laptop.ovpn\"");
+    response.assert_header("content-disposition", "attachment; filename=\"alice+laptop.ovpn\"");
     let etag = response.0.headers()["etag"].to_str().expect("text").to_owned();
     let client = stack.client();
     let known = client.get(path).admin().header("if-none-match", &etag).send().await;
@@ -234,10 +234,10 @@ async fn a_link_hands_out_the_profile_of_its_device_and_ends_with_it() {
     );
     let page = stack.client().get(&of_laptop).send().await;
     let page = page.0.into_body().into_string().await.expect("a text");
-    assert!(page.contains("Get alice-laptop.ovpn"), "{page}");
+    assert!(page.contains("Get alice+laptop.ovpn"), "{page}");
     let taken = stack.client().post(&of_laptop).send().await;
     taken.assert_status_is_ok();
-    taken.assert_header("content-disposition", "attachment; filename=\"alice-laptop.ovpn\"");
+    taken.assert_header("content-disposition", "attachment; filename=\"alice+laptop.ovpn\"");
 
     json_of(delete(stack, "/api/users/alice/devices/laptop").await, StatusCode::OK).await;
     let gone = stack.client().post(&of_laptop).send().await;

@@ -40,8 +40,8 @@ pub(super) struct WantedUser {
     active: Option<bool>,
     /// What the node is to the user. Required for `put_user`.
     role: Option<WantedRole>,
-    /// Every credential that is let in. Required for `put_user`.
-    #[oai(validator(max_items = 100))]
+    /// Every credential that is let in. Required for `put_user`. Each new home of a user adds one for each device.
+    #[oai(validator(max_items = 1000))]
     credentials: Option<Vec<String>>,
     /// The profiles that this node makes; only for the role `home`.
     issue: Option<WantedProfile>,

@@ -20,7 +20,7 @@ use super::{
     work::{Item, State, Work},
 };
 use crate::{
-    apply::{commit::IssueOrder, keys::make_keys, render::Pki},
+    apply::{commit::IssueOrder, keys::make_keys, projection::remove_profiles, render::Pki},
     journal::{Journal, JournalError},
     profile_file::store,
 };
@@ -187,8 +187,10 @@ impl Issuer {
         Ok(results)
     }
 
-    /// The journal holds the profiles: a file that cannot be written is made at the next start.
+    /// The journal holds the profiles: a file that cannot be written is made at the next start. A credential may have been revoked since the
+    /// commit, and its file removed before it was there.
     async fn write_files(&self, files: Vec<(CommonName, secrecy::SecretString)>) {
+        let names: Vec<CommonName> = files.iter().map(|(name, _)| name.clone()).collect();
         let dir = self.profiles.clone();
         let written = tokio::task::spawn_blocking(move || {
             for (name, text) in files {
@@ -199,6 +201,19 @@ impl Issuer {
         });
         // A cancelled write is made up for at the next start.
         let _stopping = written.await;
+        let revoked = self.journal.read(move |records| {
+            let mut revoked = Vec::new();
+            for name in names {
+                if records.key(&name)?.is_none() {
+                    revoked.push(name);
+                }
+            }
+            Ok(revoked)
+        });
+        // A journal that cannot be read stops the agent's work; the next start makes the folder as the journal is.
+        if let Ok(revoked) = revoked.await {
+            remove_profiles(&self.profiles, &revoked);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::scalars::{DeviceText, UsernameText};
 use super::tags::Tag;
 use super::users::{ProfileAnswer, Reissue, Stopping, User, get_profile, reissue_profile, settled};
 use crate::app::App;
-use crate::ops::devices::read;
+use crate::ops::devices::read::{self, GetDeviceError};
 use create::DeviceCreated;
 use schema::{Device, Devices, NewDevice};
 
@@ -47,7 +47,7 @@ impl DevicesApi {
     ///
     /// The home server creates its key, certificate and profile; the user's other servers accept it too. With `wait` the answer comes when all
     /// of them have applied the user and the profile exists (`issued`). A user who is suspended gets it as well, and nobody in with it. 409 if
-    /// the user has a device of that name, or has 16.
+    /// the user has a device of that name in whatever case, or has 16.
     #[oai(path = "/:username/devices", method = "post", operation_id = "create_device")]
     async fn create(
         &self,
@@ -64,10 +64,15 @@ impl DevicesApi {
         let created = create::create_device(app.0, &admin, &username, body.0).await?;
         let name = created.device.name.clone();
         let user = settled(app.0, stopping.0, &admin, created.user, wait.0).await?;
-        // As it is after the wait, if it is there.
-        let device = read::get_device(&app.db, &username, &name)
-            .await
-            .unwrap_or(created.device);
+        let device = match read::get_device(&app.db, &username, &name).await {
+            Ok(as_it_is_now) => as_it_is_now,
+            // It is recorded all the same.
+            Err(GetDeviceError::Database(_)) => created.device,
+            // Somebody else removed it meanwhile, or its user.
+            Err(gone @ (GetDeviceError::UnknownUser | GetDeviceError::UnknownDevice(_))) => {
+                return Err(failure::of_get_device(&app, gone));
+            }
+        };
         Ok(DeviceCreated::new(&username, device, user.is_synced()))
     }
 

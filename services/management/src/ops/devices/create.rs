@@ -38,9 +38,12 @@ pub enum CreateDeviceError {
     /// No living user has the name.
     #[error("there is no such user")]
     UnknownUser,
-    /// The user has a device of that name.
-    #[error("the user has a device of that name")]
-    NameTaken,
+    /// The user has a device of that name, maybe with other small and capital letters: their profiles would be one file on many systems.
+    #[error("the user has a device {0}")]
+    NameTaken(DeviceName),
+    /// It is `default` with capital letters.
+    #[error("the device that every user gets is called default, in small letters")]
+    LikeDefault,
     /// The user has as many devices as a user may have.
     #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
@@ -68,8 +71,11 @@ pub async fn create_device(
     let created = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let held = of_user(&*tx, &before).await?;
-        if held.iter().any(|device| device.name == *name) {
-            return Err(CreateDeviceError::NameTaken);
+        if let Some(twin) = held.iter().find(|device| device.name.as_str().eq_ignore_ascii_case(name.as_str())) {
+            return Err(CreateDeviceError::NameTaken(twin.name.clone()));
+        }
+        if !name.is_default() && name.as_str().eq_ignore_ascii_case(DeviceName::DEFAULT) {
+            return Err(CreateDeviceError::LikeDefault);
         }
         if held.len() >= MOST_DEVICES {
             return Err(CreateDeviceError::TooManyDevices);

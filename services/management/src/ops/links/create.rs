@@ -19,7 +19,10 @@ use crate::{
     ops::{
         audit::{self, Entry, profile_link_snapshot},
         transact::transact,
-        users::fetch_profile::{FetchProfileError, check_issued},
+        users::{
+            fetch_profile::{FetchProfileError, check_issued},
+            locked::{LivingUserError, locked_user},
+        },
     },
 };
 
@@ -69,6 +72,15 @@ pub enum CreateLinkError {
     Database(#[from] DbErr),
 }
 
+impl From<LivingUserError> for CreateLinkError {
+    fn from(error: LivingUserError) -> Self {
+        match error {
+            LivingUserError::UnknownUser => Self::UnknownUser,
+            LivingUserError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 /// Creates a link for a living user who has access, and a profile of this device.
 ///
 /// # Panics
@@ -81,19 +93,19 @@ pub async fn create_link(
     terms: LinkTerms,
 ) -> Result<NewLink, CreateLinkError> {
     let public_url = app.config.public_url.as_ref().ok_or(CreateLinkError::NoPublicUrl)?;
-    let found = user::Entity::find_living_by_username(username).one(&app.db).await?;
-    let user = found.ok_or(CreateLinkError::UnknownUser)?;
     // Whether a link is open is judged by the clock of the database.
     let now = app.clock.now();
-    check_access(&user, now)?;
-    check_issued(app, &user, device).await?;
 
     let mut random = [0_u8; RANDOM_BYTES];
     rand::fill(&mut random).expect("the operating system provides randomness");
     let token = LinkToken::of(random);
-    let (hash, user) = (token.hash(), &user);
+    let hash = token.hash();
     let expires_at = (now + terms.time_to_live).trunc_subsecs(6);
     let id = transact(&app.db, |tx| async move {
+        // Whoever revokes the device, or the profiles of it, locks the user too, and ends the links that are there then.
+        let user = locked_user(&tx, username).await?;
+        check_access(&user, now)?;
+        check_issued(&*tx, &user, device).await?;
         let row = profile_link::ActiveModel {
             hash: Set(hash.to_vec()),
             user_id: Set(user.id),
@@ -108,7 +120,7 @@ pub async fn create_link(
             .about(&user.username)
             .after(profile_link_snapshot(&made));
         audit::record_one(&tx, entry).await?;
-        Ok::<i64, DbErr>(made.id)
+        Ok::<i64, CreateLinkError>(made.id)
     })
     .await?;
     Ok(NewLink {

@@ -109,13 +109,13 @@ async fn record_within(
     let told = merged(reports.iter().filter(counts), now, &mut recorded);
     let rows: Vec<&session::Model> = told.values().collect();
     let held = session_rows::read(transaction, &rows).await?;
-    let (known, new): (Vec<(SessionId, session::Model)>, Vec<(SessionId, session::Model)>) =
+    let (known, new): (BTreeMap<SessionId, session::Model>, BTreeMap<SessionId, session::Model>) =
         told.into_iter().partition(|(id, _)| held.contains_key(id));
     let mut changes: Vec<Change> = known
         .iter()
         .filter_map(|(id, told)| Change::following(held.get(id)?, told))
         .collect();
-    let rows: Vec<&session::Model> = new.iter().map(|(_, row)| row).collect();
+    let rows: Vec<&session::Model> = new.values().collect();
     let owners = session_owners::read(transaction, &rows).await?;
     for (id, row) in new {
         let owner = owners.get(&(row.common_name.clone(), id.node.clone()));

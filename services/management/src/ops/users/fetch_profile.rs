@@ -2,7 +2,7 @@
 //! Management stores neither.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use vpnmanager_entities::{credential, placement, server, user};
 use vpnmanager_nats::{
     commands::Remote,
@@ -156,8 +156,12 @@ pub async fn fetch_profile_of(
 ///
 /// # Errors
 /// What [`fetch_profile_of`] would say of it.
-pub async fn check_issued(app: &App, user: &user::Model, device: &DeviceName) -> Result<(), FetchProfileError> {
-    issued(app, user, device).await.map(drop)
+pub async fn check_issued(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    device: &DeviceName,
+) -> Result<(), FetchProfileError> {
+    issued(db, user, device).await.map(drop)
 }
 
 /// The credential that a profile is of.
@@ -166,11 +170,15 @@ struct Issued {
     certificate: String,
 }
 
-async fn issued(app: &App, user: &user::Model, device: &DeviceName) -> Result<Issued, FetchProfileError> {
+async fn issued(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    device: &DeviceName,
+) -> Result<Issued, FetchProfileError> {
     let server = user.server_id.clone();
     let credentials = credential::Entity::find_valid_of([user.id])
         .filter(credential::Column::Device.eq(device.clone()))
-        .all(&app.db)
+        .all(db)
         .await?;
     if credentials.is_empty() {
         return Err(FetchProfileError::UnknownDevice(device.clone()));
@@ -193,7 +201,7 @@ async fn issued(app: &App, user: &user::Model, device: &DeviceName) -> Result<Is
     let Some(issued) = issued else {
         let at_home = placement::Entity::find_of([user.id])
             .filter(placement::Column::ServerId.eq(server.clone()))
-            .one(&app.db)
+            .one(db)
             .await?;
         if at_home.as_ref().is_some_and(is_settled) {
             // The home has acked without a profile: it lost the key that the certificate was signed for.
@@ -209,7 +217,7 @@ async fn fetch(app: &App, user: &user::Model, device: &DeviceName) -> Result<Pro
     let Issued {
         common_name,
         certificate,
-    } = issued(app, user, device).await?;
+    } = issued(&app.db, user, device).await?;
     let server = user.server_id.clone();
     let request = NodeRequest::Profile {
         user_key: user.key,

@@ -98,7 +98,7 @@ mod tests {
             "{page}"
         );
         assert!(
-            page.contains("Get alice-laptop.ovpn") && page.contains("nmcli connection up alice-laptop"),
+            page.contains("Get alice+laptop.ovpn") && page.contains("nmcli connection up alice+laptop"),
             "{page}"
         );
         for never in ["<script", "<?xml", "src=", "style=", "onclick"] {
