@@ -36,7 +36,8 @@ pub struct SessionRecord {
     /// The session, with its bytes so far.
     #[serde(flatten)]
     pub session: LiveSession,
-    /// When the agent last saw it alive, or saw that it had ended, by the node's clock.
+    /// Of a session that lives: when the agent last saw it alive. Of one that has ended: when the agent saw that it had ended, which may be
+    /// long after [`Ended::at`]. By the node's clock.
     #[serde(deserialize_with = "times::bounded")]
     pub seen_at: DateTime<Utc>,
     /// Its end; absent while it lives.
@@ -47,7 +48,8 @@ pub struct SessionRecord {
 /// The end of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When it ended, or was last seen alive ([`EndKind::Assumed`]), by the node's clock.
+    /// [`EndKind::Seen`]: when it ended, the same as [`SessionRecord::seen_at`]. [`EndKind::Assumed`]: when it was last seen alive; it
+    /// ended between then and [`SessionRecord::seen_at`]. By the node's clock.
     #[serde(deserialize_with = "times::bounded")]
     pub at: DateTime<Utc>,
     /// How the agent knows.
@@ -63,10 +65,13 @@ pub struct Ended {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum EndKind {
-    /// It looked each second: the time and the bytes are right to some seconds.
+    /// It saw that OpenVPN dropped the session, between two looks that were 5 s apart at most. OpenVPN drops a client that said goodbye at
+    /// once. One that vanished it drops when it has heard nothing for twice the time of its `keepalive`: up to 14 s later with the
+    /// `keepalive 1 7` of a managed node, or as long as the operator's own configuration says.
     Seen,
-    /// It was away, or could not see OpenVPN, while the session ended. The time and the bytes are those of the last time that it saw the
-    /// session alive.
+    /// It was away, or did not see OpenVPN, for more than 5 s, and found the session gone when it looked again. [`Ended::at`] and the bytes
+    /// are those of the last time that it saw the session alive, [`SessionRecord::seen_at`] is when it looked again: the session ended
+    /// between the two. After a start of the agent the last time is the last that its journal holds, at most 30 s older than the last look.
     Assumed,
 }
 

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{SubsecRound as _, Utc};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use vpnmanager_nats::ids::CommonName;
 
 use super::{
@@ -32,6 +33,8 @@ struct State {
     next_cid: u64,
     reachable: bool,
     hangs: bool,
+    answers_after: Duration,
+    looks: u32,
     serving: Serving,
 }
 
@@ -43,6 +46,8 @@ impl Default for State {
             next_cid: 0,
             reachable: true,
             hangs: false,
+            answers_after: Duration::ZERO,
+            looks: 0,
             serving: Serving::Undecided,
         }
     }
@@ -55,19 +60,26 @@ impl FakeBackend {
         if !state.allowed.contains(name) {
             return false;
         }
-        let cid = state.next_cid;
-        state.next_cid += 1;
         state.sessions.retain(|session| session.common_name != name.as_str());
-        state.sessions.push(Session {
-            common_name: name.to_string(),
-            cid,
-            real_address: "192.0.2.1:50000".to_owned(),
+        let session = Session {
             virtual_address: "10.8.0.2".to_owned(),
-            since: Utc::now().trunc_subsecs(6),
-            ..Session::default()
-        });
+            is_established: true,
+            ..state.dialled(name)
+        };
+        state.sessions.push(session);
         self.logins.send_modify(|logins| *logins += 1);
         true
+    }
+
+    /// A client tries to log in and is refused. It stands among the sessions until it is cut, as OpenVPN keeps it for 5 s.
+    pub fn refuse(&self, name: &CommonName) {
+        let mut state = self.lock();
+        let session = Session {
+            bytes_in: 3500,
+            bytes_out: 3600,
+            ..state.dialled(name)
+        };
+        state.sessions.push(session);
     }
 
     /// A connected client sends so many bytes, and gets as many.
@@ -92,6 +104,16 @@ impl FakeBackend {
         self.lock().reachable = reachable;
     }
 
+    /// Makes the server take this long, from now on, to tell of its sessions.
+    pub fn slow_down(&self, answers_after: Duration) {
+        self.lock().answers_after = answers_after;
+    }
+
+    /// How often it was asked for its sessions.
+    pub fn looks(&self) -> u32 {
+        self.lock().looks
+    }
+
     /// Makes the server end no session from now on, and answer nobody who wants one ended.
     pub fn hang(&self) {
         self.lock().hangs = true;
@@ -108,6 +130,19 @@ impl FakeBackend {
 }
 
 impl State {
+    /// A client that has shown its certificate.
+    fn dialled(&mut self, name: &CommonName) -> Session {
+        let cid = self.next_cid;
+        self.next_cid += 1;
+        Session {
+            common_name: name.to_string(),
+            cid,
+            real_address: "192.0.2.1:50000".to_owned(),
+            since: Utc::now().trunc_subsecs(6),
+            ..Session::default()
+        }
+    }
+
     fn cut(&mut self, is_victim: impl Fn(&Self, &Session) -> bool) -> CutSessions {
         if !self.reachable {
             return CutSessions::pending();
@@ -183,6 +218,14 @@ impl VpnBackend for FakeBackend {
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
+        let answers_after = {
+            let mut state = self.lock();
+            state.looks = state.looks.saturating_add(1);
+            state.answers_after
+        };
+        if !answers_after.is_zero() {
+            sleep(answers_after).await;
+        }
         let state = self.lock();
         if state.reachable {
             Ok(state.sessions.clone())

@@ -23,6 +23,9 @@ pub struct Session {
     pub bytes_out: u64,
     /// When it connected.
     pub since: DateTime<Utc>,
+    /// Whether the server is known to have let it in: it has an address inside the VPN, or the agent heard of its login. A client that is
+    /// refused has its certificate's name all the same, and stands among the others until OpenVPN drops it, 5 s later.
+    pub is_established: bool,
     /// The release of OpenVPN that the client says it is. `None`: it did not say, or logged in before the agent started.
     pub client_version: Option<String>,
     /// The system that the client says it runs on.

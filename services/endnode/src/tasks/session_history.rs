@@ -1,21 +1,23 @@
 //! Who was connected, when, and with how much traffic. OpenVPN tells of no end, so the agent looks, each second and at each login, and
 //! compares. What it finds is journaled before it is reported, so that neither a dead agent nor a bus that is away loses a session.
 
+mod moment;
 mod observe;
+mod pace;
 
-use std::{collections::BTreeMap, future::pending, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::sessions::SessionRecord;
 use vpnmanager_runtime::{backoff::jittered, error_chain::chain, reconcile::Wake};
 
-use self::observe::{OpenSessions, key_of};
+pub use self::moment::Moment;
+use self::{
+    observe::{OpenSessions, key_of},
+    pace::pause,
+};
 use crate::{
     backend::{Session, SessionKey, VpnBackend as _},
     coordination::contact::Contact,
@@ -24,10 +26,6 @@ use crate::{
     vpn::Vpn,
 };
 
-/// The longest time between two looks.
-const LOOK: Duration = Duration::from_secs(1);
-/// The shortest time between two looks, however many clients log in.
-const BREATH: Duration = Duration::from_millis(200);
 /// How often it is journaled how far the living sessions are: so much of their traffic is lost with the agent at most.
 const KEEP: Duration = Duration::from_secs(30);
 /// Before the journal is read again that could not be read.
@@ -66,6 +64,8 @@ pub struct SessionHistory {
     unwritten: BTreeMap<SessionKey, SessionRecord>,
     /// When it was last journaled how far the living sessions are.
     kept: Instant,
+    /// How long the last look took; nothing if the server did not answer.
+    took: Duration,
     /// The last write failed, and that was logged.
     is_failing: bool,
     /// Sessions were forgotten, and that was logged.
@@ -81,9 +81,10 @@ impl SessionHistory {
             vpn,
             contact,
             reports,
-            open: OpenSessions::new(open, Utc::now()),
+            open: OpenSessions::new(open, Instant::now()),
             unwritten: BTreeMap::new(),
             kept: Instant::now(),
+            took: Duration::ZERO,
             is_failing: false,
             has_forgotten: false,
         })
@@ -93,23 +94,30 @@ impl SessionHistory {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut logins = self.vpn.logins();
         while !stop.is_cancelled() {
-            self.look(Utc::now()).await;
+            self.look(Moment::now()).await;
             tokio::select! {
-                () = pause(&mut logins) => {}
+                () = pause(&mut logins, self.took) => {}
                 () = stop.cancelled() => {}
             }
         }
-        self.keep(Utc::now()).await;
+        self.keep(Moment::now()).await;
         Ok(())
     }
 
     /// Looks who is connected at the moment `now`, and journals what changed. While the server cannot be asked, nobody has left.
-    pub async fn look(&mut self, now: DateTime<Utc>) {
-        match self.vpn.sessions().await {
-            Ok(sessions) => self.note(sessions, now),
-            // Its health says so elsewhere.
-            Err(error) => debug!(error = %chain(&error), "Who is connected cannot be seen this time"),
-        }
+    pub async fn look(&mut self, now: Moment) {
+        let began = Instant::now();
+        self.took = match self.vpn.sessions().await {
+            Ok(sessions) => {
+                self.note(sessions, now);
+                began.elapsed()
+            }
+            Err(error) => {
+                // Its health says so elsewhere.
+                debug!(error = %chain(&error), "Who is connected cannot be seen this time");
+                Duration::ZERO
+            }
+        };
         if self.kept.elapsed() >= KEEP {
             self.keep(now).await;
         } else {
@@ -119,7 +127,7 @@ impl SessionHistory {
     }
 
     /// Journals what changed, and how far the living sessions are.
-    pub async fn keep(&mut self, now: DateTime<Utc>) {
+    pub async fn keep(&mut self, now: Moment) {
         self.kept = Instant::now();
         let written = match self.write_news().await {
             Ok(()) => self.write_progress(now).await,
@@ -128,7 +136,7 @@ impl SessionHistory {
         self.log(written);
     }
 
-    fn note(&mut self, sessions: Vec<Session>, now: DateTime<Utc>) {
+    fn note(&mut self, sessions: Vec<Session>, now: Moment) {
         for record in self.open.observe(sessions, now) {
             self.unwritten.insert(key_of(&record), record);
         }
@@ -150,9 +158,9 @@ impl SessionHistory {
     }
 
     /// While management does not answer, only what begins and ends is reported: the rest would take the room of it in the stream.
-    async fn write_progress(&mut self, now: DateTime<Utc>) -> Result<(), JournalError> {
+    async fn write_progress(&mut self, now: Moment) -> Result<(), JournalError> {
         let is_heard = self.contact.unanswered_for().is_zero();
-        let living = self.open.living(now).map(|(record, is_due)| {
+        let living = self.open.living(now.instant).map(|(record, is_due)| {
             if is_due && is_heard {
                 NotedSession::news(record)
             } else {
@@ -165,7 +173,7 @@ impl SessionHistory {
         }
         self.write(living).await?;
         if is_heard {
-            self.open.told(now);
+            self.open.told(now.instant);
             self.reports.wake();
         }
         Ok(())
@@ -195,16 +203,4 @@ impl SessionHistory {
             }
         }
     }
-}
-
-/// Until the next look.
-async fn pause(logins: &mut watch::Receiver<u64>) {
-    sleep(BREATH).await;
-    let login = async {
-        if logins.changed().await.is_err() {
-            // A server that has gone tells of no logins.
-            pending::<()>().await;
-        }
-    };
-    _ = timeout(LOOK - BREATH, login).await;
 }

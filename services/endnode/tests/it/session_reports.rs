@@ -104,6 +104,7 @@ async fn what_a_killed_agent_left_open_reaches_management_once_the_bus_is_back()
     agent.kill().await;
     let expected = MOST_RECORDS as u64 + 10;
     leave_open(&agent.dir.join("journal.db"), expected).await;
+    let began = Utc::now();
     let mut server = management.bus.lock().unwrap().take().unwrap();
     server.kill().await;
     agent.start().await;
@@ -122,7 +123,8 @@ async fn what_a_killed_agent_left_open_reaches_management_once_the_bus_is_back()
     let sessions = management.script().sessions.clone();
     for session in &sessions {
         assert_eq!(session.ended, ended(moment(), EndKind::Assumed), "{session:?}");
-        assert_eq!((session.session.bytes_in, session.seen_at), (4321, moment()));
+        assert_eq!(session.session.bytes_in, 4321);
+        assert!(session.seen_at >= began, "when the new agent saw it: {session:?}");
     }
     let journal = agent.dir.join("journal.db");
     let forgotten = async || {
@@ -168,7 +170,7 @@ async fn all_arrived(management: &FakeManagement, expected: u64) {
 }
 
 fn moment() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_795_000_000, 0).unwrap()
+    DateTime::from_timestamp(1_700_000_000, 0).unwrap()
 }
 
 fn record(cid: u64, ended: Option<Ended>) -> SessionRecord {

@@ -1,15 +1,20 @@
 //! Who was connected: from the VPN server to the journal.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
     backend::{Parting, VpnBackend as _},
     coordination::contact::Contact,
     journal::UnreportedSession,
-    tasks::session_history::SessionHistory,
+    tasks::session_history::{Moment, SessionHistory},
     vpn::Vpn,
 };
 use vpnmanager_nats::sessions::{EndKind, Ended};
 use vpnmanager_runtime::reconcile::Wake;
+use vpnmanager_testbed::wait;
 
 use crate::parts::{Parts, User};
 
@@ -18,7 +23,7 @@ struct Watched {
     parts: Parts,
     alice: User,
     contact: Contact,
-    began: DateTime<Utc>,
+    began: Moment,
 }
 
 impl Watched {
@@ -29,7 +34,10 @@ impl Watched {
             parts,
             alice,
             contact: Contact::default(),
-            began: Utc::now() + TimeDelta::minutes(1),
+            began: Moment {
+                time: Utc::now() + TimeDelta::minutes(1),
+                instant: Instant::now() + Duration::from_mins(1),
+            },
         }
     }
 
@@ -41,8 +49,15 @@ impl Watched {
             .unwrap()
     }
 
-    fn at(&self, second: i64) -> DateTime<Utc> {
-        self.began + TimeDelta::seconds(second)
+    fn at(&self, second: u32) -> DateTime<Utc> {
+        self.began.time + TimeDelta::seconds(second.into())
+    }
+
+    fn moment(&self, second: u32) -> Moment {
+        Moment {
+            time: self.at(second),
+            instant: self.began.instant + Duration::from_secs(second.into()),
+        }
     }
 
     fn connects(&self) {
@@ -90,17 +105,40 @@ async fn a_session_is_reported_when_it_begins_and_when_it_ends() {
     let mut history = node.history().await;
     node.connects();
 
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     assert_eq!(node.to_report().await, [(0, None)]);
     node.all_reported().await;
     node.parts.vpn.transfer(&node.alice.credential, 1000);
-    history.look(node.at(1)).await;
+    history.look(node.moment(1)).await;
     assert!(node.to_report().await.is_empty(), "bytes alone wait");
     node.leaves().await;
-    history.look(node.at(2)).await;
+    history.look(node.moment(2)).await;
 
     assert_eq!(node.to_report().await, [(1000, ended(node.at(2), EndKind::Seen))]);
     node.all_reported().await;
+    assert!(node.to_report().await.is_empty());
+    let open = node
+        .parts
+        .journal
+        .read(|records| records.open_sessions())
+        .await
+        .unwrap();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_no_session() {
+    let node = Watched::new().await;
+    let mut history = node.history().await;
+    node.parts.vpn.refuse(&node.alice.credential);
+
+    for second in 0..5 {
+        history.look(node.moment(second)).await;
+        history.keep(node.moment(second)).await;
+    }
+    node.leaves().await;
+    history.look(node.moment(5)).await;
+
     assert!(node.to_report().await.is_empty());
     let open = node
         .parts
@@ -117,9 +155,9 @@ async fn a_session_of_a_bus_that_is_away_is_one_record_with_its_end() {
     let mut history = node.history().await;
     node.connects();
 
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     node.leaves().await;
-    history.look(node.at(1)).await;
+    history.look(node.moment(1)).await;
 
     assert_eq!(node.to_report().await, [(0, ended(node.at(1), EndKind::Seen))]);
 }
@@ -129,21 +167,23 @@ async fn what_ended_while_no_agent_lived_has_ended_unseen_with_what_was_kept_of_
     let node = Watched::new().await;
     let mut history = node.history().await;
     node.connects();
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     node.parts.vpn.transfer(&node.alice.credential, 1000);
-    history.look(node.at(1)).await;
-    history.keep(node.at(1)).await;
+    history.look(node.moment(1)).await;
+    history.keep(node.moment(1)).await;
     drop(history);
 
     node.leaves().await;
     node.connects();
     let mut history = node.history().await;
-    history.look(node.at(90)).await;
+    history.look(node.moment(90)).await;
 
     assert_eq!(
         node.to_report().await,
         [(1000, ended(node.at(1), EndKind::Assumed)), (0, None)]
     );
+    let seen_at = node.unreported().await.remove(0).record.seen_at;
+    assert_eq!(seen_at, node.at(90), "it ended between the two");
 }
 
 #[tokio::test]
@@ -151,16 +191,16 @@ async fn a_session_that_outlives_the_agent_goes_on_as_the_same() {
     let node = Watched::new().await;
     let mut history = node.history().await;
     node.connects();
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     node.all_reported().await;
     drop(history);
 
     node.parts.vpn.transfer(&node.alice.credential, 1000);
     let mut history = node.history().await;
-    history.look(node.at(90)).await;
+    history.look(node.moment(90)).await;
     assert!(node.to_report().await.is_empty(), "nothing is new");
     node.leaves().await;
-    history.look(node.at(91)).await;
+    history.look(node.moment(91)).await;
 
     assert_eq!(node.to_report().await, [(1000, ended(node.at(91), EndKind::Seen))]);
 }
@@ -170,17 +210,17 @@ async fn nobody_has_left_while_the_server_cannot_be_asked() {
     let node = Watched::new().await;
     let mut history = node.history().await;
     node.connects();
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     node.parts.vpn.set_reachable(false);
     for second in 1..60 {
-        history.look(node.at(second)).await;
+        history.look(node.moment(second)).await;
     }
     assert_eq!(node.to_report().await, [(0, None)]);
 
     node.parts.vpn.restart();
     node.connects();
     node.parts.vpn.set_reachable(true);
-    history.look(node.at(60)).await;
+    history.look(node.moment(60)).await;
 
     assert_eq!(
         node.to_report().await,
@@ -195,12 +235,12 @@ async fn a_journal_that_cannot_be_written_loses_no_session_that_was_seen() {
     let other = rusqlite::Connection::open(node.parts.dir.journal()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     node.connects();
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     assert!(node.to_report().await.is_empty());
     node.leaves().await;
 
     other.execute_batch("ROLLBACK").unwrap();
-    history.look(node.at(1)).await;
+    history.look(node.moment(1)).await;
 
     assert_eq!(node.to_report().await, [(0, ended(node.at(1), EndKind::Seen))]);
 }
@@ -211,19 +251,43 @@ async fn how_far_a_session_is_waits_until_management_answers() {
     let node = Watched::new().await;
     let mut history = node.history().await;
     node.connects();
-    history.look(node.at(0)).await;
+    history.look(node.moment(0)).await;
     node.all_reported().await;
     node.parts.vpn.transfer(&node.alice.credential, 1000);
     node.contact.unanswered();
 
-    history.look(node.at(400)).await;
-    history.keep(node.at(400)).await;
+    history.look(node.moment(400)).await;
+    history.keep(node.moment(400)).await;
     assert!(node.to_report().await.is_empty());
     node.contact.answered(None);
-    history.keep(node.at(401)).await;
+    history.keep(node.moment(401)).await;
 
     assert_eq!(node.to_report().await, [(1000, None)]);
     node.all_reported().await;
-    history.keep(node.at(402)).await;
+    history.keep(node.moment(402)).await;
     assert!(node.to_report().await.is_empty(), "it is told for now");
+}
+
+/// A server that lists very many clients serves nobody meanwhile.
+#[tokio::test]
+async fn looks_take_a_tenth_of_the_time_at_most_however_many_log_in() {
+    const TAKES: Duration = Duration::from_millis(50);
+    let node = Watched::new().await;
+    node.parts.vpn.slow_down(TAKES);
+    let history = node.history().await;
+    let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
+    let began = Instant::now();
+    task.spawn(history.run(stop.clone()));
+
+    let fourth = async || {
+        node.connects();
+        node.parts.vpn.looks() >= 4
+    };
+    wait::until(Duration::from_secs(30), "the fourth look", fourth)
+        .await
+        .unwrap();
+
+    assert!(began.elapsed() >= 30 * TAKES, "{:?}", began.elapsed());
+    stop.cancel();
+    task.join_next().await.unwrap().unwrap().unwrap();
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Starts an agent, and then an OpenVPN with this configuration as an operator does. Gives the file of the configuration too.
-async fn beside_an_operators(fleet: &Fleet, conf: &str) -> (Agent, PathBuf) {
+pub(crate) async fn beside_an_operators(fleet: &Fleet, conf: &str) -> (Agent, PathBuf) {
     beside_one_started_with(fleet, conf, &[]).await
 }
 

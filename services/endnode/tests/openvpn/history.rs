@@ -20,6 +20,7 @@ use vpnmanager_testbed::{ping::PingStream, wait};
 
 use crate::{
     agent::{Agent, SOON},
+    external::beside_an_operators,
     fleet::{Connected, Fleet, INSIDE},
 };
 
@@ -119,6 +120,62 @@ async fn an_end_is_seen_within_seconds_and_has_what_was_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_login_is_no_session() {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
+        return;
+    };
+    let keeping = Keeping::start(&fleet, &agent).await;
+    let (refused, profile) = fleet.credential("mallory");
+    let machine = fleet.machine().await;
+    let client = fleet.client(&machine, &profile, "mallory");
+    client.refused(SOON).await.expect("refused");
+    let listed = agent.backend.sessions().await.expect("sessions");
+    let listed: Vec<(&str, bool)> = listed
+        .iter()
+        .map(|session| (session.common_name.as_str(), session.is_established))
+        .collect();
+    assert_eq!(listed, [(refused.as_str(), false)], "OpenVPN lists it for 5 s more");
+
+    let alice = fleet.connect(&agent, "alice").await;
+
+    let is_known = |records: &[SessionRecord]| records.iter().all(|record| record.session.virtual_address.is_some());
+    let begun = keeping.holds(1, is_known).await.remove(0);
+    assert_eq!((&begun.session.common_name, &begun.ended), (&alice.name, &None));
+    agent.has_sessions(&[&alice.name]).await;
+    alice.client.stop().await;
+    let has_ended = |records: &[SessionRecord]| records.iter().all(|record| record.ended.is_some());
+    keeping.holds(1, has_ended).await;
+    keeping.stops().await;
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_a_server_without_an_address_pool_has_a_session() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let conf = fleet.managed.conf.render();
+    let without_pool = conf.replace("server 10.8.0.0 255.255.0.0", "server 10.8.0.0 255.255.0.0 nopool");
+    assert_ne!(without_pool, conf);
+    let (agent, _) = beside_an_operators(&fleet, &without_pool).await;
+    let keeping = Keeping::start(&fleet, &agent).await;
+
+    let alice = fleet.connect(&agent, "alice").await;
+
+    let begun = keeping.holds(1, |_| true).await.remove(0);
+    assert_eq!(
+        (&begun.session.common_name, &begun.session.virtual_address, &begun.ended),
+        (&alice.name, &None, &None)
+    );
+    alice.client.stop().await;
+    let has_ended = |records: &[SessionRecord]| records.iter().all(|record| record.ended.is_some());
+    let over = keeping.holds(1, has_ended).await.remove(0);
+    assert_eq!(end_of(&over), Some(EndKind::Seen));
+    keeping.stops().await;
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ended_without_an_agent_is_closed_with_the_bytes_of_before() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
@@ -143,6 +200,8 @@ async fn a_session_that_ended_without_an_agent_is_closed_with_the_bytes_of_befor
     let has_ended = |records: &[SessionRecord]| records.iter().all(|record| record.ended.is_some());
     let over = keeping.holds(1, has_ended).await.remove(0);
     assert_eq!(end_of(&over), Some(EndKind::Assumed));
+    let ended_at = over.ended.as_ref().expect("an end").at;
+    assert!(over.seen_at > ended_at, "it ended between the two: {over:?}");
     assert!(transferred.bytes_in > 0 && transferred.bytes_out > 0);
     assert!(over.session.bytes_in >= transferred.bytes_in, "{over:?}");
     assert!(over.session.bytes_out >= transferred.bytes_out, "{over:?}");

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     sink: CommandSink<UnixStream>,
     events: EventStream<UnixStream>,
     reply_within: Duration,
-    /// By the numbers of their sessions.
+    /// Those whose login was heard of, by the numbers of their sessions.
     clients: HashMap<u64, Client>,
 }
 
@@ -90,12 +90,7 @@ impl Connection {
         let mut sessions = replies::sessions_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)?;
         let live: HashSet<u64> = sessions.iter().map(|session| session.cid).collect();
         self.clients.retain(|cid, _| live.contains(cid));
-        for session in &mut sessions {
-            if let Some(client) = self.clients.get(&session.cid) {
-                session.client_version.clone_from(&client.version);
-                session.client_platform.clone_from(&client.platform);
-            }
-        }
+        add_logins(&mut sessions, &self.clients);
         Ok(sessions)
     }
 
@@ -171,6 +166,17 @@ impl Connection {
     }
 }
 
+/// Adds what was heard of their logins. A server without an address pool tells only there whom it let in.
+fn add_logins(sessions: &mut [Session], clients: &HashMap<u64, Client>) {
+    for session in sessions {
+        if let Some(client) = clients.get(&session.cid) {
+            session.is_established = true;
+            session.client_version.clone_from(&client.version);
+            session.client_platform.clone_from(&client.platform);
+        }
+    }
+}
+
 /// Reads the greeting itself: the codec's session API would take it for a reply.
 async fn greet(socket: &Path) -> Result<Framed<UnixStream, OvpnCodec>, ControlError> {
     let stream = UnixStream::connect(socket).await.map_err(ControlError::Unreachable)?;
@@ -209,5 +215,32 @@ fn found(outcome: Result<String, ControlError>) -> Result<bool, ControlError> {
         Ok(_) => Ok(true),
         Err(ControlError::Refused(_)) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_login_was_heard_of_is_let_in_although_it_has_no_address() {
+        let session = |cid, is_established| Session {
+            cid,
+            is_established,
+            ..Session::default()
+        };
+        let client = Client {
+            version: Some("2.6.14".to_owned()),
+            platform: None,
+        };
+        let mut sessions = [session(1, false), session(2, false), session(3, true)];
+
+        add_logins(&mut sessions, &HashMap::from([(1, client)]));
+
+        let heard = Session {
+            client_version: Some("2.6.14".to_owned()),
+            ..session(1, true)
+        };
+        assert_eq!(sessions, [heard, session(2, false), session(3, true)]);
     }
 }

@@ -68,7 +68,8 @@ pub fn version_in(lines: &[String]) -> Result<Option<String>, ControlError> {
         .map(str::to_owned))
 }
 
-/// Clients that have finished their handshake, from the reply to `status 3`.
+/// Clients that have finished their handshake, from the reply to `status 3`. Those without an address inside the VPN were refused, or
+/// belong to a server that gives none.
 pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
     let status = parse_status(lines).map_err(|error| ControlError::Unreadable(error.into()))?;
     let sessions = status
@@ -77,6 +78,7 @@ pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
         .filter(|client| client.common_name != HALF_OPEN);
     Ok(sessions
         .filter_map(|client| {
+            let has_address = !client.virtual_address.is_empty() || !client.virtual_ipv6.is_empty();
             Some(Session {
                 cid: client.cid?,
                 since: utc(client.connected_since_t?),
@@ -86,6 +88,7 @@ pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
                 virtual_address6: client.virtual_ipv6,
                 bytes_in: client.bytes_in,
                 bytes_out: client.bytes_out,
+                is_established: has_address,
                 client_version: None,
                 client_platform: None,
             })
@@ -143,6 +146,25 @@ GLOBAL_STATS\tMax bcast/mcast queue length\t0";
         assert_eq!(sessions.len(), 1);
         assert_eq!((sessions[0].cid, sessions[0].common_name.as_str()), (7, "alice.x"));
         assert_eq!(sessions[0].since.timestamp(), 1_795_867_140);
+    }
+
+    /// As OpenVPN 2.6.3 lists a client for 5 s that it told `AUTH_FAILED`.
+    #[test]
+    fn a_client_without_an_address_is_not_known_to_be_let_in() {
+        for (inside, expected) in [
+            ("\t\t", false),
+            ("\t10.8.0.2\t", true),
+            ("\t\tfd00:8::2", true),
+            ("\t10.8.0.2\tfd00:8::2", true),
+        ] {
+            let status = STATUS.replace("\t10.8.0.2\t\t4321", &format!("{inside}\t4321"));
+            let sessions = sessions_in(&lines(&status)).expect("a status");
+            let told: Vec<(u64, bool)> = sessions
+                .iter()
+                .map(|session| (session.bytes_in, session.is_established))
+                .collect();
+            assert_eq!(told, [(4321, expected)], "{inside:?}");
+        }
     }
 
     #[test]

@@ -1,38 +1,40 @@
 //! Compares a look at who is connected with what was known before.
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use vpnmanager_nats::{
     node_requests::LiveSession,
     sessions::{EndKind, Ended, SessionRecord},
 };
 
+use super::moment::Moment;
 use crate::backend::{Session, SessionKey};
 
 /// The longest time between two looks after which an end between them counts as seen.
-const WATCHED: TimeDelta = TimeDelta::seconds(5);
+const WATCHED: Duration = Duration::from_secs(5);
 /// Between two reports of a session of which nothing changes but its bytes.
-const PROGRESS: TimeDelta = TimeDelta::minutes(5);
+const PROGRESS: Duration = Duration::from_mins(5);
 
 /// The sessions whose end is not known.
 #[derive(Debug)]
 pub(super) struct OpenSessions {
     sessions: BTreeMap<SessionKey, Open>,
     /// The last look of this run of the agent.
-    looked_at: Option<DateTime<Utc>>,
+    looked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Open {
     record: SessionRecord,
     /// When it was last given to be reported.
-    told_at: DateTime<Utc>,
+    told_at: Instant,
 }
 
 impl OpenSessions {
     /// As an earlier run of the agent left them. Those that the first look does not find have ended unseen.
-    pub(super) fn new(records: Vec<SessionRecord>, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(records: Vec<SessionRecord>, now: Instant) -> Self {
         let open = |record: SessionRecord| (key_of(&record), Open { record, told_at: now });
         Self {
             sessions: records.into_iter().map(open).collect(),
@@ -41,36 +43,43 @@ impl OpenSessions {
     }
 
     /// Takes a look that was made at the moment `now`, and gives what is to be reported: sessions that began, those whose addresses or
-    /// client became known or changed, and those that ended. Sessions of certificates that are none of ours are left out.
-    pub(super) fn observe(&mut self, look: Vec<Session>, now: DateTime<Utc>) -> Vec<SessionRecord> {
+    /// client became known or changed, and those that ended. Sessions of certificates that are none of ours are left out, and clients that
+    /// OpenVPN has not let in: one that it refused stands in its list for 5 s more.
+    pub(super) fn observe(&mut self, look: Vec<Session>, now: Moment) -> Vec<SessionRecord> {
         let mut gone = mem::take(&mut self.sessions);
         let mut news = Vec::new();
         for session in look {
-            let key = session.key();
+            let (key, is_established) = (session.key(), session.is_established);
             let Some(session) = session.live() else { continue };
             let (open, is_news) = match gone.remove(&key) {
                 Some(known) => known.seen_again(session, now),
-                None => (Open::first_seen(session, now), true),
+                None if is_established => (Open::first_seen(session, now), true),
+                None => continue,
             };
             if is_news {
                 news.push(open.record.clone());
             }
             self.sessions.insert(key, open);
         }
-        let is_watched = self.looked_at.is_some_and(|looked_at| now - looked_at <= WATCHED);
-        let seen = is_watched.then_some(now);
-        news.extend(gone.into_values().map(|open| ended(open.record, seen)));
-        self.looked_at = Some(now);
+        let since_last = self
+            .looked_at
+            .map(|looked_at| now.instant.saturating_duration_since(looked_at));
+        let kind = match since_last {
+            Some(gap) if gap <= WATCHED => EndKind::Seen,
+            Some(_) | None => EndKind::Assumed,
+        };
+        news.extend(gone.into_values().map(|open| ended(open.record, kind, now.time)));
+        self.looked_at = Some(now.instant);
         news
     }
 
     /// The sessions that live, and whether it is time to report how far they are.
-    pub(super) fn living(&self, now: DateTime<Utc>) -> impl Iterator<Item = (&SessionRecord, bool)> {
+    pub(super) fn living(&self, now: Instant) -> impl Iterator<Item = (&SessionRecord, bool)> {
         self.sessions.values().map(move |open| (&open.record, open.is_due(now)))
     }
 
     /// Those whose time it was are given to be reported.
-    pub(super) fn told(&mut self, now: DateTime<Utc>) {
+    pub(super) fn told(&mut self, now: Instant) {
         for open in self.sessions.values_mut() {
             if open.is_due(now) {
                 open.told_at = now;
@@ -80,20 +89,20 @@ impl OpenSessions {
 }
 
 impl Open {
-    fn first_seen(session: LiveSession, now: DateTime<Utc>) -> Self {
-        let seen_at = now.max(session.since);
+    fn first_seen(session: LiveSession, now: Moment) -> Self {
+        let seen_at = now.time.max(session.since);
         Self {
             record: SessionRecord {
                 session,
                 seen_at,
                 ended: None,
             },
-            told_at: now,
+            told_at: now.instant,
         }
     }
 
     /// What an earlier look, or an earlier run of the agent, knew of it stays known.
-    fn seen_again(self, session: LiveSession, now: DateTime<Utc>) -> (Self, bool) {
+    fn seen_again(self, session: LiveSession, now: Moment) -> (Self, bool) {
         let known = self.record.session;
         let session = LiveSession {
             virtual_address: session.virtual_address.or_else(|| known.virtual_address.clone()),
@@ -109,16 +118,16 @@ impl Open {
             record: SessionRecord {
                 session,
                 // The clock of the machine may be set back.
-                seen_at: now.max(self.record.seen_at),
+                seen_at: now.time.max(self.record.seen_at),
                 ended: None,
             },
-            told_at: if is_news { now } else { self.told_at },
+            told_at: if is_news { now.instant } else { self.told_at },
         };
         (seen, is_news)
     }
 
-    fn is_due(&self, now: DateTime<Utc>) -> bool {
-        (now - self.told_at).abs() >= PROGRESS
+    fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.told_at) >= PROGRESS
     }
 }
 
@@ -141,14 +150,16 @@ fn who(session: &LiveSession) -> [Option<&str>; 5] {
     ]
 }
 
-/// The last record of a session that is gone. `seen`: the agent looked all the time, and this look is the first without it.
-fn ended(record: SessionRecord, seen: Option<DateTime<Utc>>) -> SessionRecord {
-    let (at, kind) = match seen {
-        Some(now) => (now.max(record.seen_at), EndKind::Seen),
-        None => (record.seen_at, EndKind::Assumed),
+/// The last record of a session that is gone at the look of `now`. If its end was not seen, it lies between the time that it was last seen
+/// alive and now.
+fn ended(record: SessionRecord, kind: EndKind, now: DateTime<Utc>) -> SessionRecord {
+    let seen_at = now.max(record.seen_at);
+    let at = match kind {
+        EndKind::Seen => seen_at,
+        EndKind::Assumed => record.seen_at,
     };
     SessionRecord {
-        seen_at: at,
+        seen_at,
         ended: Some(Ended { at, kind }),
         ..record
     }
@@ -171,7 +182,37 @@ mod tests {
             bytes_in: bytes,
             bytes_out: 2 * bytes,
             since: at(0),
+            is_established: true,
             ..Session::default()
+        }
+    }
+
+    /// The moments of a machine.
+    struct Clocks {
+        start: Instant,
+    }
+
+    impl Clocks {
+        fn start() -> Self {
+            Self { start: Instant::now() }
+        }
+
+        /// So many seconds after the start.
+        fn after(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        /// The same. Nobody has set a clock.
+        fn at(&self, seconds: u64) -> Moment {
+            self.set(seconds, 0)
+        }
+
+        /// The same, where the clock was set meanwhile, by so many seconds.
+        fn set(&self, seconds: u64, step: i64) -> Moment {
+            Moment {
+                time: at(i64::try_from(seconds).expect("a small number") + step),
+                instant: self.after(seconds),
+            }
         }
     }
 
@@ -192,67 +233,124 @@ mod tests {
             .collect()
     }
 
-    fn nothing_known() -> OpenSessions {
-        OpenSessions::new(Vec::new(), at(0))
+    /// Nothing is known of before.
+    fn nothing_known() -> (OpenSessions, Clocks) {
+        let clocks = Clocks::start();
+        (OpenSessions::new(Vec::new(), clocks.start), clocks)
     }
 
     #[test]
     fn a_session_is_told_when_it_begins_and_when_it_ends_and_not_between() {
-        let mut open = nothing_known();
+        let (mut open, clocks) = nothing_known();
 
         assert_eq!(
-            short(&open.observe(vec![session(1, 10)], at(1))),
+            short(&open.observe(vec![session(1, 10)], clocks.at(1))),
             [(1, 10, at(1), None)]
         );
-        assert!(open.observe(vec![session(1, 20)], at(2)).is_empty());
+        assert!(open.observe(vec![session(1, 20)], clocks.at(2)).is_empty());
         assert_eq!(
-            short(&open.observe(vec![], at(3))),
+            short(&open.observe(vec![], clocks.at(3))),
             [(1, 20, at(3), Some((at(3), EndKind::Seen)))]
         );
-        assert!(open.observe(vec![], at(4)).is_empty());
+        assert!(open.observe(vec![], clocks.at(4)).is_empty());
     }
 
     #[test]
     fn an_end_counts_as_seen_after_a_gap_of_five_seconds_at_most() {
-        for (gap, expected) in [(5, (at(6), EndKind::Seen)), (6, (at(1), EndKind::Assumed))] {
-            let mut open = nothing_known();
-            open.observe(vec![session(1, 10)], at(1));
+        let cases = [
+            (5, (at(6), at(6), EndKind::Seen)),
+            (6, (at(7), at(1), EndKind::Assumed)),
+        ];
+        for (gap, (seen_at, ended_at, kind)) in cases {
+            let (mut open, clocks) = nothing_known();
+            open.observe(vec![session(1, 10)], clocks.at(1));
 
-            let news = open.observe(vec![], at(1 + gap));
+            let news = open.observe(vec![], clocks.at(1 + gap));
 
-            assert_eq!(short(&news), [(1, 10, expected.0, Some(expected))], "{gap} s");
+            assert_eq!(short(&news), [(1, 10, seen_at, Some((ended_at, kind)))], "{gap} s");
         }
     }
 
     #[test]
-    fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
-        let mut before = nothing_known();
-        let left = before.observe(vec![session(1, 10), session(2, 20)], at(1));
-        let mut open = OpenSessions::new(left, at(2));
+    fn a_clock_that_is_set_makes_no_gap_and_hides_none() {
+        const HOUR: i64 = 3600;
+        let cases = [
+            (1, HOUR, (at(2 + HOUR), at(2 + HOUR), EndKind::Seen)),
+            (1, -HOUR, (at(1), at(1), EndKind::Seen)),
+            (7200, -3 * HOUR, (at(1), at(1), EndKind::Assumed)),
+            (7200, HOUR, (at(1 + 3 * HOUR), at(1), EndKind::Assumed)),
+        ];
+        for (gap, step, (seen_at, ended_at, kind)) in cases {
+            let (mut open, clocks) = nothing_known();
+            open.observe(vec![session(1, 10)], clocks.at(1));
 
-        let news = open.observe(vec![session(2, 30)], at(2));
+            let news = open.observe(vec![], clocks.set(1 + gap, step));
+
+            assert_eq!(
+                short(&news),
+                [(1, 10, seen_at, Some((ended_at, kind)))],
+                "a gap of {gap} s, a step of {step} s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_session_begins_when_its_client_is_let_in() {
+        let (mut open, clocks) = nothing_known();
+        let dialled = Session {
+            virtual_address: String::new(),
+            is_established: false,
+            ..session(1, 10)
+        };
+        let refused = Session {
+            cid: 2,
+            ..dialled.clone()
+        };
+
+        assert!(open.observe(vec![dialled.clone(), refused], clocks.at(1)).is_empty());
+        assert_eq!(open.living(clocks.after(1)).count(), 0);
+        assert_eq!(
+            short(&open.observe(vec![session(1, 20)], clocks.at(2))),
+            [(1, 20, at(2), None)],
+            "who was refused has gone as nobody"
+        );
+        // The agent started anew, and heard of no login: what is known of it stays known.
+        assert!(open.observe(vec![dialled], clocks.at(3)).is_empty());
+        assert_eq!(
+            short(&open.observe(vec![], clocks.at(4))),
+            [(1, 20, at(4), Some((at(4), EndKind::Seen)))]
+        );
+    }
+
+    #[test]
+    fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
+        let (mut before, clocks) = nothing_known();
+        let left = before.observe(vec![session(1, 10), session(2, 20)], clocks.at(1));
+        let mut open = OpenSessions::new(left, clocks.after(2));
+
+        let news = open.observe(vec![session(2, 30)], clocks.at(2));
 
         assert_eq!(
             short(&news),
-            [(1, 10, at(1), Some((at(1), EndKind::Assumed)))],
-            "also when the gap was short"
+            [(1, 10, at(2), Some((at(1), EndKind::Assumed)))],
+            "between the two, also when the gap was short"
         );
         assert_eq!(
-            short(&open.observe(vec![], at(3))),
+            short(&open.observe(vec![], clocks.at(3))),
             [(2, 30, at(3), Some((at(3), EndKind::Seen)))]
         );
     }
 
     #[test]
     fn numbers_that_a_restarted_server_gives_again_are_other_sessions() {
-        let mut open = nothing_known();
-        open.observe(vec![session(0, 10)], at(1));
+        let (mut open, clocks) = nothing_known();
+        open.observe(vec![session(0, 10)], clocks.at(1));
         let again = Session {
             since: at(3),
             ..session(0, 1)
         };
 
-        let news = open.observe(vec![again], at(4));
+        let news = open.observe(vec![again], clocks.at(4));
 
         assert_eq!(
             short(&news),
@@ -262,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_becomes_known_is_told_and_stays_known() {
-        let mut open = nothing_known();
+        let (mut open, clocks) = nothing_known();
         let bare = Session {
             virtual_address: String::new(),
             ..session(1, 10)
@@ -277,11 +375,11 @@ mod tests {
             real_address: "192.0.2.9:50000".to_owned(),
             ..session(1, 10)
         };
-        open.observe(vec![bare.clone()], at(1));
+        open.observe(vec![bare.clone()], clocks.at(1));
 
-        let told = open.observe(vec![known], at(2));
-        let forgotten = open.observe(vec![bare], at(3));
-        let moved = open.observe(vec![elsewhere], at(4));
+        let told = open.observe(vec![known], clocks.at(2));
+        let forgotten = open.observe(vec![bare], clocks.at(3));
+        let moved = open.observe(vec![elsewhere], clocks.at(4));
 
         let parts = |news: &[SessionRecord]| -> Vec<[Option<String>; 5]> {
             news.iter()
@@ -298,39 +396,41 @@ mod tests {
 
     #[test]
     fn bytes_and_times_never_go_down() {
-        let mut open = nothing_known();
-        open.observe(vec![session(1, 10)], at(100));
-        open.observe(vec![session(1, 3)], at(40));
+        let (mut open, clocks) = nothing_known();
+        open.observe(vec![session(1, 10)], clocks.at(100));
+        open.observe(vec![session(1, 3)], clocks.set(101, -60));
 
-        let news = open.observe(vec![], at(41));
+        let news = open.observe(vec![], clocks.set(102, -60));
 
         assert_eq!(short(&news), [(1, 10, at(100), Some((at(100), EndKind::Seen)))]);
-        let early = nothing_known().observe(vec![session(1, 0)], at(-9));
+        let (mut open, clocks) = nothing_known();
+        let early = open.observe(vec![session(1, 0)], clocks.set(0, -9));
         assert_eq!(short(&early), [(1, 0, at(0), None)], "nothing is seen before it begins");
     }
 
     #[test]
     fn certificates_that_are_none_of_ours_are_left_out() {
+        let (mut open, clocks) = nothing_known();
         let stranger = Session {
             common_name: "not one of ours".to_owned(),
             ..session(1, 10)
         };
-        assert!(nothing_known().observe(vec![stranger], at(1)).is_empty());
+        assert!(open.observe(vec![stranger], clocks.at(1)).is_empty());
     }
 
     #[test]
     fn how_far_a_session_is_becomes_due_every_five_minutes() {
-        let mut open = nothing_known();
-        open.observe(vec![session(1, 10)], at(0));
-        let due =
-            |open: &OpenSessions, second| -> Vec<bool> { open.living(at(second)).map(|(_, is_due)| is_due).collect() };
+        let (mut open, clocks) = nothing_known();
+        open.observe(vec![session(1, 10)], clocks.at(0));
+        let due = |open: &OpenSessions, second| -> Vec<bool> {
+            open.living(clocks.after(second)).map(|(_, is_due)| is_due).collect()
+        };
 
         assert_eq!(due(&open, 299), [false]);
         assert_eq!(due(&open, 300), [true]);
-        open.told(at(299));
+        open.told(clocks.after(299));
         assert_eq!(due(&open, 300), [true], "it was not due yet");
-        open.told(at(300));
+        open.told(clocks.after(300));
         assert_eq!(due(&open, 599), [false]);
-        assert_eq!(due(&open, -1), [true], "the clock was set back");
     }
 }
