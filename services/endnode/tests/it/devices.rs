@@ -154,7 +154,10 @@ async fn a_device_whose_profile_can_never_be_made_is_named_and_holds_up_no_other
         .await;
 
     let (checksums, note) = told(&management.ack_of(alice.key, 1).await);
-    assert_eq!(checksums.into_keys().collect::<Vec<_>>(), std::slice::from_ref(&alice.credential));
+    assert_eq!(
+        checksums.into_keys().collect::<Vec<_>>(),
+        std::slice::from_ref(&alice.credential)
+    );
     let note = note.unwrap();
     assert!(note.starts_with(&format!("{phone}: ")), "{note}");
     let mut let_in = [alice.credential.to_string(), phone.to_string()];

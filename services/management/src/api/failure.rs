@@ -189,7 +189,9 @@ pub(super) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
 pub(super) fn of_create_device(app: &App, error: CreateDeviceError) -> ApiError {
     match error {
         CreateDeviceError::UnknownUser => unknown_user(),
-        CreateDeviceError::NameTaken(_) | CreateDeviceError::LikeDefault => ApiError::conflict("name", error.to_string()),
+        CreateDeviceError::NameTaken(_) | CreateDeviceError::LikeDefault => {
+            ApiError::conflict("name", error.to_string())
+        }
         CreateDeviceError::TooManyDevices => too_many_devices(),
         CreateDeviceError::Database(error) => database(app, error),
     }

@@ -1,18 +1,22 @@
 //! The devices of a user over HTTP.
 
+use std::time::Duration;
+
 use poem::http::StatusCode;
 use poem::test::TestResponse;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
 use serde_json::{Value, json};
 use vpnmanager_entities::credential;
 use vpnmanager_nats::device::MOST_DEVICES;
 use vpnmanager_nats::ids::CommonName;
 use vpnmanager_nats::node_requests::NodeAnswer;
+use vpnmanager_testbed::wait;
 
 use crate::api_profile::home::Home;
-use crate::database::run;
+use crate::database::{run, until};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
+const SOON: Duration = Duration::from_secs(20);
 const DEVICES: &str = "/api/users/alice/devices";
 
 async fn get(stack: &Stack, path: &str) -> TestResponse {
@@ -103,13 +107,33 @@ async fn a_device_is_created_listed_read_and_revoked() {
 #[tokio::test]
 async fn a_name_is_refused_when_it_is_malformed_taken_or_one_too_many() {
     let stack = alice().await;
-    for name in ["", ".x", "a b", "a/b", &"x".repeat(33)] {
+    for name in [
+        "",
+        ".x",
+        "a b",
+        "a/b",
+        "..",
+        "J\u{f6}rg",
+        "\u{1f4f1}",
+        "a\n",
+        &"x".repeat(33),
+    ] {
         let response = post(&stack, DEVICES, json!({ "name": name })).await;
         let (problem, fields) = problem_of(response, StatusCode::BAD_REQUEST).await;
         assert_eq!(fields, ["name"], "{name:?}: {problem}");
     }
-    let taken = post(&stack, DEVICES, json!({ "name": "default" })).await;
-    assert_eq!(problem_of(taken, StatusCode::CONFLICT).await.1, ["name"]);
+    add(&stack, "Laptop").await;
+    for name in ["default", "Laptop", "laptop"] {
+        let taken = post(&stack, DEVICES, json!({ "name": name })).await;
+        assert_eq!(problem_of(taken, StatusCode::CONFLICT).await.1, ["name"], "{name}");
+    }
+    for name in ["Laptop", "default"] {
+        json_of(delete(&stack, &format!("{DEVICES}/{name}")).await, StatusCode::OK).await;
+    }
+    // There would be two of them as soon as it comes back.
+    let like_default = post(&stack, DEVICES, json!({ "name": "Default" })).await;
+    assert_eq!(problem_of(like_default, StatusCode::CONFLICT).await.1, ["name"]);
+    add(&stack, "default").await;
     let (problem, fields) = problem_of(
         get(&stack, "/api/users/alice/devices/a%20b").await,
         StatusCode::BAD_REQUEST,
@@ -133,6 +157,22 @@ async fn a_name_is_refused_when_it_is_malformed_taken_or_one_too_many() {
     ] {
         problem_of(response, StatusCode::NOT_FOUND).await;
     }
+}
+
+/// Whoever waits for a device must not hear that it is there when somebody else has revoked it meanwhile.
+#[tokio::test]
+async fn a_create_whose_device_is_revoked_while_it_waits_is_not_answered_with_it() {
+    let stack = alice().await;
+    let waiting = post(&stack, "/api/users/alice/devices?wait=2s", json!({ "name": "laptop" }));
+    let revoke = async {
+        let is_there = async || names(&stack).await.contains(&"laptop".to_owned());
+        wait::until(SOON, "the device to be recorded", is_there)
+            .await
+            .expect("recorded");
+        json_of(delete(&stack, "/api/users/alice/devices/laptop").await, StatusCode::OK).await;
+    };
+    let (answer, ()) = tokio::join!(waiting, revoke);
+    problem_of(answer, StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]
@@ -251,6 +291,26 @@ async fn a_link_hands_out_the_profile_of_its_device_and_ends_with_it() {
     .await;
     assert_eq!(revoked["items"].as_array().map(Vec::len), Some(1), "{revoked}");
     assert_eq!(revoked["items"][0]["before"]["device"], "laptop");
+}
+
+/// Otherwise the link would hand out the profile of the next device with this name.
+#[tokio::test]
+async fn no_link_is_made_to_a_device_that_is_revoked_meanwhile() {
+    let home = home_of_laptop(&[("PUBLIC_URL", "https://vpn.example.com")]).await;
+    let stack = &home.stack;
+    let revoking = stack.app.db.begin().await.expect("begun");
+    let lock = "SELECT id FROM users WHERE username = 'alice' FOR UPDATE";
+    revoking.execute_unprepared(lock).await.expect("locked");
+    let link = post(stack, "/api/users/alice/devices/laptop/link", json!({}));
+    let revoke = async {
+        let waits = "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until(&stack.app.db, "the link to wait for the user", waits).await;
+        let revoked = "UPDATE credentials SET revoked_at = now() WHERE device = 'laptop'";
+        revoking.execute_unprepared(revoked).await.expect("revoked");
+        revoking.commit().await.expect("committed");
+    };
+    let (answer, ()) = tokio::join!(link, revoke);
+    problem_of(answer, StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]

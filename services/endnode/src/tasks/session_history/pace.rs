@@ -14,10 +14,12 @@ const BREATH: Duration = Duration::from_millis(200);
 /// After a look that took long passes so many times as long before the next one. OpenVPN serves nobody while it lists its clients, and a
 /// long list takes long.
 const REST: u32 = 10;
+/// But no more than this: one look that stalled must not make all ends until the next one assumed ones.
+const LONGEST: Duration = Duration::from_secs(4);
 
 /// Until the next look, after one that took so long.
 pub(super) async fn pause(logins: &mut watch::Receiver<u64>, took: Duration) {
-    let breath = BREATH.max(took.saturating_mul(REST));
+    let breath = took.saturating_mul(REST).clamp(BREATH, LONGEST);
     sleep(breath).await;
     let login = async {
         if logins.changed().await.is_err() {
@@ -39,7 +41,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_waits_ten_times_as_long_as_the_one_before_took() {
-        for (took, after_login, without) in [(0, 200, 1000), (20, 200, 1000), (50, 500, 1000), (300, 3000, 3000)] {
+        for (took, after_login, without) in [
+            (0, 200, 1000),
+            (20, 200, 1000),
+            (50, 500, 1000),
+            (300, 3000, 3000),
+            (900, 4000, 4000),
+        ] {
             for (is_login, expected) in [(true, after_login), (false, without)] {
                 let (sender, mut logins) = watch::channel(0);
                 if is_login {

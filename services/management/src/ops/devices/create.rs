@@ -71,7 +71,10 @@ pub async fn create_device(
     let created = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let held = of_user(&*tx, &before).await?;
-        if let Some(twin) = held.iter().find(|device| device.name.as_str().eq_ignore_ascii_case(name.as_str())) {
+        if let Some(twin) = held
+            .iter()
+            .find(|device| device.name.as_str().eq_ignore_ascii_case(name.as_str()))
+        {
             return Err(CreateDeviceError::NameTaken(twin.name.clone()));
         }
         if !name.is_default() && name.as_str().eq_ignore_ascii_case(DeviceName::DEFAULT) {

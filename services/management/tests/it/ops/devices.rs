@@ -20,6 +20,7 @@ use vpnmanager_management::{
             create::NewUser,
             read::UserView,
             reissue::{OldProfiles, ReissueError, reissue_profile},
+            remove::remove_user,
         },
     },
 };
@@ -249,7 +250,7 @@ async fn nobody_gets_a_device_twice_or_one_too_many() {
     let alice = create(&stack, "alice").await;
     let name = &alice.user.username;
     let twice = create_device(&stack.app, &actor(), name, &device("default")).await;
-    assert!(matches!(twice, Err(CreateDeviceError::NameTaken)), "{twice:?}");
+    assert!(matches!(twice, Err(CreateDeviceError::NameTaken(_))), "{twice:?}");
     for number in 1..MOST_DEVICES {
         add(&stack, &alice, &format!("device-{number}")).await;
     }
@@ -283,6 +284,43 @@ async fn of_two_who_create_the_last_device_at_once_one_does() {
     );
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     assert_eq!(credentials(&stack, &alice).await.len(), MOST_DEVICES);
+}
+
+#[tokio::test]
+async fn of_two_who_create_one_device_at_once_one_does() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    let (by, name) = (actor(), &alice.user.username);
+    let (laptop, twin) = (device("laptop"), device("LAPTOP"));
+    let (one, other) = tokio::join!(
+        create_device(&stack.app, &by, name, &laptop),
+        create_device(&stack.app, &by, name, &twin)
+    );
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(credentials(&stack, &alice).await.len(), 2);
+}
+
+/// With every credential that it ever got, and no device whose name only begins alike.
+#[tokio::test]
+async fn a_device_that_is_revoked_loses_all_its_profiles_and_no_other_one_does() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = create(&stack, "alice").await;
+    for name in ["lap", "laptop"] {
+        add(&stack, &alice, name).await;
+    }
+    reissue(&stack, &alice, "lap", OldProfiles::Keep).await;
+    let elsewhere =
+        "UPDATE credentials SET server_id = 'node-7' WHERE id = (SELECT min(id) FROM credentials WHERE device = 'lap')";
+    run(&stack.app.db, elsewhere).await;
+    revoke(&stack, &alice, "lap").await;
+    assert_eq!(valid(&stack, &alice).await, on("node-1", &["default", "laptop"]));
+
+    remove_user(&stack.app, &actor(), &alice.user.username)
+        .await
+        .expect("removed");
+    assert_eq!(valid(&stack, &alice).await, []);
 }
 
 #[tokio::test]

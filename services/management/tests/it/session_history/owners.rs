@@ -29,7 +29,7 @@ async fn a_node_begins_sessions_of_its_own_users_only() {
     let nobody: CommonName = "mallory.x".parse().expect("a name");
     let of_alice = alive(&began(&alice, 7, 0), 1, 5);
 
-    tell(&stack, "node-2", &[of_alice.clone()]).await;
+    tell(&stack, "node-2", std::slice::from_ref(&of_alice)).await;
     tell(&stack, "node-1", &[alive(&began(&nobody, 1, 0), 1, 0)]).await;
     assert!(rows(&stack).await.is_empty());
     assert_eq!(number(&stack.app.db, "SELECT count(*) FROM traffic_days").await, 0);

@@ -239,5 +239,8 @@ async fn a_refused_request_is_told_and_the_other_profile_stays() {
     assert_eq!(answered(result), Outcome::Refused { error });
     assert_eq!(node.stages().await, [ProfileStage::Listed, complete("2b")]);
     // Its next command makes another key, for that device alone.
-    assert_eq!(node.order(2).await.missing.common_names, std::slice::from_ref(&node.laptop));
+    assert_eq!(
+        node.order(2).await.missing.common_names,
+        std::slice::from_ref(&node.laptop)
+    );
 }
