@@ -40,6 +40,8 @@ pub struct Model {
     pub revoked_at: Option<DateTimeUtc>,
     /// SHA-256 of the profile, lower-case hex.
     pub profile_checksum: Option<String>,
+    /// When a session of it was last seen alive; `None` until it is used.
+    pub last_access: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -61,6 +61,9 @@ pub struct Model {
     pub heard_since: Option<DateTimeUtc>,
     /// Since when, by its own clock, it holds nothing of what it had applied before: it lost its journal. `None` again once it holds everything.
     pub emptied_at: Option<DateTimeUtc>,
+    /// When it was noted, by the clock of the database, that it had lost its journal: it can tell nothing of the sessions that were open then.
+    /// `None`: it never did, as far as is recorded.
+    pub journal_lost_at: Option<DateTimeUtc>,
     /// When it was lost; `None` again once it is healthy and in sync.
     pub lost_since: Option<DateTimeUtc>,
     /// Whether an operator asked to move its clients to other nodes.

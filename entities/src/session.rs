@@ -52,10 +52,14 @@ pub struct Model {
     pub client_platform: Option<String>,
     /// When the node last saw it alive, or saw that it had ended, by the node's clock.
     pub seen_at: DateTimeUtc,
-    /// When it ended, by the node's clock, always after `since`. `None`: it lives, or the node has not said yet that it ended.
+    /// When it ended, or was last seen alive ([`EndKind::Assumed`]), by the node's clock, always after `since`. `None`: it lives, or the node has
+    /// not said yet that it ended.
     pub ended_at: Option<DateTimeUtc>,
     /// How the end is known; `None` without an end.
     pub end_kind: Option<EndKind>,
+    /// Until when it may have lived: `ended_at` of an end that was seen; of an assumed one when it was found gone, which is `seen_at`, or later
+    /// where management closed it by itself. `None` without an end.
+    pub gone_at: Option<DateTimeUtc>,
     /// When management recorded what it heard last, by the clock of the database.
     pub recorded_at: DateTimeUtc,
 }

@@ -40,7 +40,7 @@ pub struct Model {
     /// The transport of the home node that clients use.
     #[serde(skip)]
     pub protocol: Protocol,
-    /// When a session of the user was last seen.
+    /// When a session of the user was last seen alive.
     #[serde(skip)]
     pub last_access: Option<DateTimeUtc>,
     /// SHA-256 of the profile of the device `default`, lower-case hex.

@@ -13,7 +13,7 @@ use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
 use vpnmanager_openapi::{scalar_impls, text_scalar};
 
-use super::address::{ipv4, ipv6};
+use super::address::{ipv4, ipv6, ipv6_with_ipv4};
 use crate::domain::audit_action::AuditAction;
 use crate::domain::session_id::SessionId;
 
@@ -118,14 +118,17 @@ impl FromStr for TokenStateText {
     }
 }
 
-/// An IP address. An IPv4 address is one however it is written.
+/// What [`AddressText`] takes.
+const ADDRESS: &str = concat!("^(?:", ipv4!(), "|", ipv6!(), "|", ipv6_with_ipv4!(), ")$");
+
+/// An IP address. An IPv4 address is one however it is written: `::ffff:10.8.0.7` is 10.8.0.7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AddressText(pub(super) IpAddr);
 
 scalar_impls! {
     AddressText, "string", "ip-address",
     |schema| {
-        schema.pattern = Some(concat!("^(?:", ipv4!(), "|", ipv6!(), ")$").to_owned());
+        schema.pattern = Some(ADDRESS.to_owned());
         schema.min_length = Some(2);
         schema.max_length = Some(45);
         schema.example = Some(Value::from("10.8.0.7"));
@@ -280,12 +283,27 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_read_in_each_of_its_forms() {
+    fn an_address_is_read_in_each_of_its_forms_and_each_is_described() {
+        let pattern = vpnmanager_openapi::__regex::Regex::new(ADDRESS).expect("a pattern");
         for (text, address) in [
             ("10.8.0.7", Some("10.8.0.7")),
             ("2001:DB8:0::7", Some("2001:db8::7")),
             ("::ffff:10.8.0.7", Some("10.8.0.7")),
+            ("::FFFF:a08:7", Some("10.8.0.7")),
+            ("0:0:0:0:0:ffff:10.8.0.7", Some("10.8.0.7")),
+            ("0::ffff:10.8.0.7", Some("10.8.0.7")),
+            ("64:ff9b::10.8.0.7", Some("64:ff9b::a08:7")),
+            ("1:2:3:4:5::10.8.0.7", Some("1:2:3:4:5:0:a08:7")),
+            ("1:2:3:4::5:10.8.0.7", Some("1:2:3:4:0:5:a08:7")),
+            ("::1:2:3:4:5:10.8.0.7", Some("0:1:2:3:4:5:a08:7")),
             ("::", Some("::")),
+            ("::ffff:10.8.0.07", None),
+            ("::ffff:10.8.0", None),
+            ("10.8.0.7::", None),
+            ("1:2:3:4:5:6:7:10.8.0.7", None),
+            ("1:2:3:4:5:6::10.8.0.7", None),
+            ("::1:2:3:4:5:6:10.8.0.7", None),
+            ("1:2:3:4:5:10.8.0.7", None),
             ("10.8.0.07", None),
             ("10.8.0.0/24", None),
             ("10.8.0.7:1194", None),
@@ -294,6 +312,7 @@ mod tests {
         ] {
             let read = text.parse::<AddressText>().ok().map(|address| address.0.to_string());
             assert_eq!(read.as_deref(), address, "{text}");
+            assert_eq!(pattern.is_match(text), address.is_some(), "{text}");
         }
     }
 

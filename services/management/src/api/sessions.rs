@@ -48,8 +48,10 @@ impl SessionsApi {
     /// session is listed twice, and none that lives all the time is left out.
     ///
     /// With `at`, who was connected at that moment, from the history: no server is asked. With `address` too, it says who had an address at that
-    /// time. A session counts from its start on and at its end no more. One of a server that has been away since, whose end nobody knows yet,
-    /// counts too: `last_seen_at` says since when nothing is known.
+    /// time. A session counts from its start on and at its end no more. One that ended while its server's agent was away counts until it was
+    /// found gone (`ended_before`), because it may have lived until then. One of a server that has been away since, whose end nobody knows yet,
+    /// counts too: `last_seen_at` says since when nothing is known. Servers that management has not heard from since before that time are named
+    /// in `missing`: of the sessions that they had then, not all may be known yet.
     #[oai(path = "/sessions", method = "get", operation_id = "list_sessions")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(

@@ -25,6 +25,8 @@ pub struct Device {
     pub created_at: DateTime<Utc>,
     /// How many of its credentials are valid; at least 1.
     pub credentials: usize,
+    /// When a session with one of its valid credentials was last seen alive; `None` until one is used.
+    pub last_access: Option<DateTime<Utc>>,
 }
 
 /// The current credential of each device, in the order of their ids: the newest one that the home makes. `credentials` are those of one user
@@ -69,6 +71,7 @@ fn device(credentials: &[&credential::Model], home: &NodeId) -> Option<Device> {
         certificate_expires_at: current.and_then(|credential| credential.not_after),
         created_at: oldest.created_at,
         credentials: credentials.len(),
+        last_access: credentials.iter().filter_map(|credential| credential.last_access).max(),
     })
 }
 
@@ -101,6 +104,7 @@ mod tests {
             created_at: DateTime::from_timestamp(id, 0).expect("a time"),
             revoked_at: None,
             profile_checksum: checksum.map(ToOwned::to_owned),
+            last_access: None,
         }
     }
 
@@ -138,6 +142,27 @@ mod tests {
                 ("laptop".to_owned(), named(2), Some("02".to_owned()), 2, 1),
             ]
         );
+    }
+
+    #[test]
+    fn the_last_access_of_a_device_is_that_of_any_of_its_credentials() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("a time");
+        let used = |id: i64, device: &str, seconds: Option<i64>| credential::Model {
+            last_access: seconds.map(at),
+            ..credential(id, device, "node-1", None)
+        };
+        let credentials = [
+            used(1, "default", Some(50)),
+            used(2, "default", Some(20)),
+            used(3, "default", None),
+            used(4, "laptop", None),
+        ];
+        let home: NodeId = "node-1".parse().expect("a valid id");
+        let shown: Vec<_> = devices(&credentials, &home)
+            .into_iter()
+            .map(|device| device.last_access)
+            .collect();
+        assert_eq!(shown, [Some(at(50)), None]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What the history holds of a session, and what another report changes of it. Reports may come twice, and in any order: bytes and times
-//! never go back, and an end is final.
+//! never go back, and an end that a node tells is final.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use vpnmanager_entities::session;
-use vpnmanager_nats::{ids::NodeId, sessions::SessionRecord};
+use vpnmanager_nats::{
+    ids::NodeId,
+    sessions::{EndKind, SessionRecord},
+};
 
 use super::{session_address::real_ip, session_id::SessionId};
 
@@ -39,7 +42,11 @@ pub fn told(node: &NodeId, record: &SessionRecord, now: DateTime<Utc>) -> Option
     let inside4 = inside4.and_then(|text| text.parse::<Ipv4Addr>().ok());
     let inside6 = session.virtual_address6.as_deref();
     let inside6 = inside6.and_then(|text| text.parse::<Ipv6Addr>().ok());
-    let ended_at = ended.as_ref().map(|ended| ended.at.trunc_subsecs(6));
+    let ended_at = ended
+        .as_ref()
+        .map(|ended| ended.at.trunc_subsecs(6).max(id.since + SHORTEST));
+    // Nobody sees an end before it comes.
+    let seen_at = record.seen_at.trunc_subsecs(6).max(ended_at.unwrap_or(id.since));
     let row = session::Model {
         server_id: id.node.clone(),
         since: id.since,
@@ -56,9 +63,13 @@ pub fn told(node: &NodeId, record: &SessionRecord, now: DateTime<Utc>) -> Option
         bytes_out: i64::try_from(session.bytes_out).unwrap_or(i64::MAX),
         client_version: session.client_version.clone(),
         client_platform: session.client_platform.clone(),
-        seen_at: record.seen_at.trunc_subsecs(6).max(id.since),
-        ended_at: ended_at.map(|at| at.max(id.since + SHORTEST)),
+        seen_at,
+        ended_at,
         end_kind: ended.as_ref().map(|ended| ended.kind),
+        gone_at: ended.as_ref().and_then(|ended| match ended.kind {
+            EndKind::Seen => ended_at,
+            EndKind::Assumed => Some(seen_at),
+        }),
         recorded_at: now.trunc_subsecs(6),
     };
     Some((id, row))
@@ -74,9 +85,24 @@ pub fn id_of(row: &session::Model) -> SessionId {
     }
 }
 
-/// The row after another report of the same session; `None` if that says nothing new.
+/// When the node last saw the session alive. An assumed end is seen later than that.
+pub fn last_alive(row: &session::Model) -> DateTime<Utc> {
+    match row.end_kind {
+        Some(EndKind::Assumed) => row.ended_at.unwrap_or(row.seen_at),
+        Some(EndKind::Seen) | None => row.seen_at,
+    }
+}
+
+/// Whether its end is final. One that management assumed by itself, because the node seemed to know nothing of the session any more, is
+/// later than all that the node said, and gives way to what it says after that.
+fn is_over(row: &session::Model) -> bool {
+    row.gone_at.is_some_and(|gone_at| gone_at <= row.seen_at)
+}
+
+/// The row after another report of the same session; `None` if that says nothing new, or is of another credential, which no session changes.
 pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::Model> {
-    if held.ended_at.is_some() {
+    let is_late = held.gone_at.is_some() && told.gone_at.is_none() && told.seen_at <= held.seen_at;
+    if is_over(held) || is_late || held.common_name != told.common_name {
         return None;
     }
     // Where the client is, and what it is, may change or become known: the newer report has it. What it leaves out stays.
@@ -97,6 +123,7 @@ pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::M
         seen_at: newer.seen_at,
         ended_at: told.ended_at,
         end_kind: told.end_kind,
+        gone_at: told.gone_at,
         ..held.clone()
     };
     let differs = after != *held;
@@ -131,10 +158,7 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use vpnmanager_nats::{
-        node_requests::LiveSession,
-        sessions::{EndKind, Ended},
-    };
+    use vpnmanager_nats::{node_requests::LiveSession, sessions::Ended};
 
     use super::*;
 
@@ -210,6 +234,61 @@ mod tests {
         assert_eq!(follow(&held, &row(&seen(10))), None);
     }
 
+    /// Last seen alive at the one time, and found gone at the other.
+    fn assumed(alive: i64, found: i64) -> SessionRecord {
+        SessionRecord {
+            seen_at: after(found),
+            ..ended(alive, EndKind::Assumed)
+        }
+    }
+
+    #[test]
+    fn a_session_may_have_lived_until_it_was_found_gone() {
+        for (record, ended_at, gone_at, alive) in [
+            (ended(30, EndKind::Seen), Some(30), Some(30), 30),
+            (assumed(30, 90), Some(30), Some(90), 30),
+            (assumed(30, 30), Some(30), Some(30), 30),
+            // Found before it ended: a clock was set back.
+            (assumed(30, 10), Some(30), Some(30), 30),
+            (seen(30), None, None, 30),
+        ] {
+            let taken = row(&record);
+            assert_eq!(
+                (taken.ended_at, taken.gone_at, last_alive(&taken)),
+                (ended_at.map(after), gone_at.map(after), after(alive)),
+                "{record:?}"
+            );
+            assert_eq!(is_over(&taken), ended_at.is_some(), "{record:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_management_assumed_gives_way_to_what_the_node_says_later() {
+        let closed = session::Model {
+            ended_at: Some(after(20)),
+            end_kind: Some(EndKind::Assumed),
+            gone_at: Some(after(700)),
+            ..row(&seen(20))
+        };
+        assert_eq!(follow(&closed, &row(&seen(20))), None);
+        assert_eq!(follow(&closed, &row(&seen(10))), None, "it comes late");
+        let alive = follow(&closed, &row(&seen(300))).expect("it lives");
+        assert_eq!((alive.ended_at, alive.end_kind, alive.gone_at), (None, None, None));
+        assert_eq!(alive.bytes_in, 300);
+        for end in [ended(400, EndKind::Seen), assumed(20, 600)] {
+            let over = follow(&closed, &row(&end)).expect("the node knows more");
+            assert_eq!((over.ended_at, over.gone_at), (row(&end).ended_at, row(&end).gone_at));
+            assert_eq!(follow(&over, &row(&seen(900))), None, "this end is final");
+        }
+    }
+
+    #[test]
+    fn a_report_of_another_credential_changes_nothing() {
+        let mut other = ended(30, EndKind::Seen);
+        other.session.common_name = "bob.x".parse().expect("a name");
+        assert_eq!(follow(&row(&seen(20)), &row(&other)), None);
+    }
+
     #[test]
     fn an_address_that_becomes_known_stays_known() {
         let mut without = seen(10);
@@ -264,9 +343,7 @@ mod tests {
             kind: EndKind::Assumed,
         });
         let taken = row(&before);
-        assert_eq!(
-            (taken.seen_at, taken.ended_at),
-            (noon(), Some(noon() + TimeDelta::milliseconds(1)))
-        );
+        let shortest = noon() + TimeDelta::milliseconds(1);
+        assert_eq!((taken.seen_at, taken.ended_at), (shortest, Some(shortest)));
     }
 }

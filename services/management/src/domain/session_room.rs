@@ -7,9 +7,9 @@ use vpnmanager_nats::ids::NodeId;
 
 use super::audit_room::Room;
 
-/// Sessions that a node may begin in an hour, and at once after a silent one. An OpenVPN with 10,000 clients that all come back ten times in
-/// an hour begins as many.
-pub const SESSIONS_PER_HOUR: u32 = 100_000;
+/// Sessions that a node may begin in an hour, and at once after a silent one. After an outage the journal of a node has up to 200,000 that ended
+/// meanwhile (`endnode`, `journal/sessions.rs`); a tenth more is for those that begin then.
+pub const SESSIONS_PER_HOUR: u32 = 220_000;
 
 /// The room of each node, as one replica counts it.
 #[derive(Debug)]
@@ -67,5 +67,17 @@ mod tests {
         assert_eq!(room.allows(&thief, 1, noon), 0);
         assert_eq!(room.allows(&honest, 1, noon), 1);
         assert_eq!(room.allows(&thief, 100, noon + TimeDelta::minutes(5)), 5);
+    }
+
+    #[test]
+    fn what_a_node_kept_of_an_outage_has_room_at_once() {
+        let node: NodeId = "node-1".parse().expect("a valid id");
+        let noon = DateTime::from_timestamp(1_795_000_000, 0).expect("a time");
+        let mut room = SessionRoom::default();
+        for _report in 0..4_000 {
+            assert_eq!(room.allows(&node, 50, noon), 50);
+            room.spend(&node, 50, noon);
+        }
+        assert_eq!(room.allows(&node, 30_000, noon), 20_000);
     }
 }

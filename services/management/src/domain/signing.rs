@@ -70,6 +70,7 @@ mod tests {
             created_at: now,
             revoked_at: None,
             profile_checksum: None,
+            last_access: None,
         };
         let signed = credential::Model {
             serial: Some("01".to_owned()),

@@ -2,28 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use vpnmanager_entities::{session, traffic_day};
 use vpnmanager_nats::ids::NodeId;
 
-use super::session_history::Change;
+use super::session_history::{Change, last_alive};
+
+/// Nothing counts on an earlier day: a clock may be far in the past. Reports wait on the bus for 7 days.
+const MOST_BEHIND: TimeDelta = TimeDelta::days(8);
 
 /// A day of a user on a node.
 type Key = (NaiveDate, i64, NodeId);
 
-/// What is to be added, in the order of days, users and nodes. Bytes count on the day (UTC) when the node saw them, a session on the day
-/// when it began, and neither after `now`. A session of a user who was gone counts for nobody.
+/// What is to be added, in the order of days, users and nodes. What is new in a report counts on one day (UTC), that of the moment that the
+/// report is about: when the node last saw the session alive. A session counts on the day when it began. Neither is after `now`, nor more
+/// than 8 days before. A session of a user who was gone counts for nobody.
 pub fn additions(changes: &[Change], now: DateTime<Utc>) -> Vec<traffic_day::Model> {
+    let lately = |at: DateTime<Utc>| at.clamp(now - MOST_BEHIND, now);
     let mut days = BTreeMap::new();
     for change in changes {
         if change.bytes_in > 0 || change.bytes_out > 0 {
-            add(&mut days, &change.row, change.row.seen_at.min(now), |day| {
+            add(&mut days, &change.row, lately(last_alive(&change.row)), |day| {
                 day.bytes_in = day.bytes_in.saturating_add(change.bytes_in);
                 day.bytes_out = day.bytes_out.saturating_add(change.bytes_out);
             });
         }
         if change.began {
-            add(&mut days, &change.row, change.row.since.min(now), |day| {
+            add(&mut days, &change.row, lately(change.row.since), |day| {
                 day.sessions = day.sessions.saturating_add(1);
             });
         }

@@ -37,7 +37,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Kept {
     /// Samples of nodes' health.
     pub health: Duration,
-    /// The history of sessions, counted from when management heard of a session last.
+    /// The history of sessions, counted from when management heard of a session last. Those that may live in the fleet are kept for longer.
     pub sessions: Duration,
     /// The traffic of a day.
     pub traffic: Duration,
@@ -70,11 +70,13 @@ fn old_rows(kept: Kept) -> [OldRows; 7] {
         OldRows {
             table: "sessions",
             after: kept.sessions,
-            // No index has the time of recording. What was recorded last then began then or before, and few that began before live on.
+            // No index has the time of recording. What was recorded last then began then or before, and few that began before live on. Of
+            // one whose end is not known its node may tell yet, with all its bytes: what it counted already must not be forgotten.
             delete: "WITH old AS MATERIALIZED (
-                         SELECT since, cid, server_id FROM sessions
+                         SELECT since, cid, server_id FROM sessions s
                          WHERE since < now() - make_interval(secs => $1) AND recorded_at < now() - make_interval(secs => $1)
-                         ORDER BY since LIMIT $2 FOR UPDATE SKIP LOCKED)
+                           AND (ended_at IS NOT NULL OR NOT EXISTS (SELECT FROM servers n WHERE n.name = s.server_id))
+                         ORDER BY since LIMIT $2 FOR UPDATE OF s SKIP LOCKED)
                      DELETE FROM sessions t USING old WHERE t.since = old.since AND t.cid = old.cid AND t.server_id = old.server_id",
         },
         OldRows {

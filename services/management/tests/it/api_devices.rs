@@ -67,7 +67,7 @@ async fn a_device_is_created_listed_read_and_revoked() {
         (&json!("laptop"), &json!(false), &json!(1), &json!(false))
     );
     assert!(created["created_at"].is_string(), "{created}");
-    for absent in ["checksum", "certificate_expires_at"] {
+    for absent in ["checksum", "certificate_expires_at", "last_access"] {
         assert_eq!(created.get(absent), None, "{created}");
     }
     assert_eq!(names(&stack).await, ["default", "laptop"]);

@@ -282,7 +282,7 @@ async fn a_session_is_ended_once_and_the_trail_says_by_whom() {
         (
             Some("alice"),
             "node-1",
-            &Some(json!({ "session": "node-1.1795000001.1", "common_name": alice }))
+            &Some(json!({ "session": "node-1.1795000001.1", "common_name": alice, "device": "default" }))
         )
     );
     assert!(row.actor.starts_with("key:"), "{row:?}");

@@ -12,7 +12,7 @@ use serde::Serialize;
 use vpnmanager_testbed::{
     api::Api,
     postgres::Durability,
-    stack::{Stack, StackOptions},
+    stack::{Part, Stack, StackOptions},
     wait,
 };
 
@@ -71,13 +71,13 @@ impl History {
     }
 
     async fn with_stack(&self) -> anyhow::Result<()> {
-        let stack = Stack::start(StackOptions {
+        let mut stack = Stack::start(StackOptions {
             durability: Durability::Durable,
             progress: screen::step,
             ..StackOptions::default()
         })
         .await?;
-        let measured = self.measure(&stack).await;
+        let measured = self.measure(&mut stack).await;
         stack.down().await;
         let measured = measured?;
         say(table(&measured));
@@ -86,7 +86,7 @@ impl History {
         Ok(())
     }
 
-    async fn measure(&self, stack: &Stack) -> anyhow::Result<Measured> {
+    async fn measure(&self, stack: &mut Stack) -> anyhow::Result<Measured> {
         let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
         let conditions = Conditions::look(stack, &db, "2.15".to_owned()).await?;
         self.fill(&db).await?;
@@ -97,7 +97,7 @@ impl History {
         let sessions_of_a_user = of_user(&api, &wanted).await?;
         let creates_alone = create(&api, "alone").await?;
         let began = Instant::now();
-        expire(&db).await?;
+        expire(stack, &db).await?;
         let creates_while_rows_are_deleted = create(&api, "beside").await?;
         gone(&db).await?;
         Ok(Measured {
@@ -117,19 +117,28 @@ impl History {
     /// Sessions of up to an hour within 90 days, of 10,000 users on 2 nodes, with addresses of a network of 4,000.
     async fn fill(&self, db: &DatabaseConnection) -> anyhow::Result<()> {
         let started = Instant::now();
+        // Indexes are made faster than they grow.
+        let indexes = Index::of_sessions(db).await?;
+        for Index { name, .. } in &indexes {
+            db.execute_unprepared(&format!("DROP INDEX {name}")).await?;
+        }
         let insert = Statement::from_sql_and_values(
             db.get_database_backend(),
             "INSERT INTO sessions (server_id, since, cid, common_name, user_id, username, device, real_address, virtual_address,
-                 bytes_in, bytes_out, seen_at, ended_at, end_kind)
+                 bytes_in, bytes_out, seen_at, ended_at, gone_at, end_kind)
              SELECT 'node-' || (1 + n % 2), began, n, 'past-' || n % 10000 || '.x', n % 10000, 'past-' || n % 10000, 'default',
                  '198.51.100.' || n % 250 || ':' || 1024 + n % 60000, '10.8.0.0'::inet + 2 + n % 4000, n, 2 * n,
-                 began + length, began + length, 'seen'
+                 began + length, began + length, began + length, 'seen', began + length
              FROM (SELECT n, date_trunc('second', now()) - interval '90 days' * ((n + 1)::float8 / ($1 + 1)) AS began,
                        interval '1 second' * (60 + (hashint8(n) & 32767) % 3540) AS length
                    FROM generate_series(1, $1) n) AS made",
             [i64::from(self.sessions).into()],
         );
         db.execute_raw(insert).await?;
+        db.execute_unprepared("SET maintenance_work_mem = '1GB'").await?;
+        for Index { definition, .. } in &indexes {
+            db.execute_unprepared(definition).await?;
+        }
         db.execute_unprepared("VACUUM (ANALYZE) sessions").await?;
         db.execute_unprepared("CHECKPOINT").await?;
         screen::done(
@@ -138,6 +147,24 @@ impl History {
             started.elapsed(),
         );
         Ok(())
+    }
+}
+
+/// An index of the history, apart from its primary key.
+#[derive(Debug, FromQueryResult)]
+struct Index {
+    name: String,
+    definition: String,
+}
+
+impl Index {
+    async fn of_sessions(db: &DatabaseConnection) -> anyhow::Result<Vec<Self>> {
+        let statement = Statement::from_string(
+            db.get_database_backend(),
+            "SELECT indexname AS name, indexdef AS definition FROM pg_indexes
+             WHERE tablename = 'sessions' AND indexname <> 'sessions_pkey'",
+        );
+        Ok(Self::find_by_statement(statement).all(db).await?)
     }
 }
 
@@ -253,8 +280,8 @@ async fn create(api: &Api, prefix: &str) -> anyhow::Result<Summary> {
     Ok(summary)
 }
 
-/// Makes the oldest rows so old that the next housekeeping deletes them, and waits until it has begun.
-async fn expire(db: &DatabaseConnection) -> anyhow::Result<()> {
+/// Makes the oldest rows so old that housekeeping deletes them, which it does when management starts, and waits until it has begun.
+async fn expire(stack: &mut Stack, db: &DatabaseConnection) -> anyhow::Result<()> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "UPDATE sessions SET recorded_at = recorded_at - interval '1 year'
@@ -262,6 +289,8 @@ async fn expire(db: &DatabaseConnection) -> anyhow::Result<()> {
         [EXPIRED.into()],
     );
     db.execute_raw(statement).await?;
+    stack.stop_part(Part::Management).await?;
+    stack.start_part(Part::Management).await?;
     let begun = async || match expired(db).await {
         Ok(left) if left < EXPIRED => Ok(()),
         Ok(left) => Err(format!("{left} are left")),

@@ -35,6 +35,8 @@ pub(crate) struct Device {
     checksum: Option<String>,
     /// How many of its credentials are valid: more than one after a reissue that kept the older ones, or after another server became the home.
     credentials: u64,
+    /// When a session with one of those was last seen alive, by the server's clock: to five minutes while it lives. Absent until there was one.
+    last_access: Option<Timestamp>,
     /// Whether all servers of the user have applied it, and the profiles of all devices exist. Only in the answer to a change.
     synced: Option<bool>,
 }
@@ -63,6 +65,7 @@ impl Device {
             certificate_expires_at: device.certificate_expires_at.map(Timestamp::from),
             checksum: device.checksum,
             credentials: u64::try_from(device.credentials).unwrap_or(u64::MAX),
+            last_access: device.last_access.map(Timestamp::from),
             synced: None,
         }
     }
@@ -103,6 +106,7 @@ impl Example for Device {
             certificate_expires_at: Some(at(1_858_072_000)),
             checksum: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
             credentials: 1,
+            last_access: Some(at(1_795_086_400)),
             synced: None,
         }
     }

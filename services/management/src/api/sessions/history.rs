@@ -26,7 +26,8 @@ impl HistoryApi {
     ///
     /// Who was connected, and is, as the servers report it: a session is there some seconds after it began, and its bytes are those of the last
     /// five minutes while it lives. The newest sessions first. Only those that match all given filters are listed. `from` and `until` choose
-    /// those that were alive at any time between them. A session is kept for `SESSION_HISTORY` after management last heard of it.
+    /// those that were alive at any time between them, or may have been: one that ended unseen counts until `ended_before`. A session is kept for
+    /// `SESSION_HISTORY` after management last heard of it, and as long as its end is not known.
     #[oai(path = "/", method = "get", operation_id = "list_session_history")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
@@ -42,9 +43,10 @@ impl HistoryApi {
         username: Query<Option<UsernameText>>,
         /// Only sessions on this server.
         server_id: Query<Option<ServerIdText>>,
-        /// Only sessions whose client had this address inside the tunnel, or connected from it.
+        /// Only sessions whose client had this address inside the tunnel, or connected from it. Of the addresses that a client connected from, the
+        /// newest counts.
         address: Query<Option<AddressText>>,
-        /// Only sessions that were alive at or after this time.
+        /// Only sessions that were, or may have been, alive at or after this time.
         from: Query<Option<Timestamp>>,
         /// Only sessions that began before this time.
         until: Query<Option<Timestamp>>,

@@ -13,7 +13,8 @@ use crate::api::scalars::SessionIdText;
 use crate::app::App;
 use crate::domain::session_history::id_of;
 use crate::ops::sessions::list_sessions::{Listed, SessionFilter, list_sessions};
-use crate::ops::sessions::read_history::{HistoryFilter, read_history};
+use crate::ops::sessions::read_history::{Alive, HistoryFilter, read_history};
+use crate::ops::sessions::unheard::unheard;
 
 /// Which page of the list.
 pub(super) struct Paging<'a> {
@@ -58,17 +59,22 @@ pub(super) async fn live_page(app: &App, filter: &SessionFilter, paging: Paging<
     Ok(Sessions::Page(Json(page), cut.link))
 }
 
-/// A page of the history, which has the sessions of all servers.
+/// A page of the history. For a moment it names the servers that may have had more sessions then.
 pub(super) async fn past_page(app: &App, filter: &HistoryFilter, paging: Paging<'_>) -> Result<Sessions, ApiError> {
     let limit = paging.limit.unwrap_or_default();
     let after = paging.cursor.map(|cursor| cursor.0);
     let rows = read_history(&app.db, filter, after.as_ref(), limit.fetch()).await;
     let rows = rows.map_err(|error| failure::database(app, error))?;
+    let missing = match filter.alive {
+        Alive::At(at) => unheard(app, filter.server_id.as_ref(), at).await,
+        Alive::Between(_, _) => Ok(Vec::new()),
+    };
+    let missing = missing.map_err(|error| failure::database(app, error))?;
     let cut = Cut::new(rows, limit, paging.uri, |last| SessionIdText(id_of(last)));
     let page = SessionPage {
         items: cut.rows.into_iter().map(Session::of_row).collect(),
         next_cursor: cut.next_cursor,
-        missing: Vec::new(),
+        missing: missing.into_iter().map(MissingServer::of).collect(),
     };
     Ok(Sessions::Page(Json(page), cut.link))
 }

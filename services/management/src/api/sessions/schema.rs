@@ -29,13 +29,16 @@ pub(super) struct Session {
     server_id: String,
     /// When the session began, by the server's clock.
     since: Timestamp,
-    /// When it ended, by the server's clock. In the history; absent while it lives, or while the server has not said that it ended.
+    /// When it ended, or was last known alive (`end` is `assumed`), by the server's clock. In the history; absent while it lives, or while the
+    /// server has not said that it ended.
     ended_at: Option<Timestamp>,
+    /// When it was found gone: it ended at some time from `ended_at` on and before this. Only if `end` is `assumed`.
+    ended_before: Option<Timestamp>,
     /// How the end is known; in the history.
     end: Option<SessionEnd>,
     /// When the server last saw it alive, or saw that it had ended, by its own clock; in the history.
     last_seen_at: Option<Timestamp>,
-    /// Address and port that the client connects from. OpenVPN before 2.7 does not tell the port of an IPv6 client.
+    /// Address and port that the client connects from. In the history the newest one: one that a client had before it moved is not kept. OpenVPN before 2.7 does not tell the port of an IPv6 client.
     real_address: String,
     /// The IPv4 address of the client inside the tunnel; absent while it has none.
     virtual_address: Option<String>,
@@ -57,8 +60,9 @@ pub(super) struct Session {
 pub(super) enum SessionEnd {
     /// The server's agent saw it, to some seconds.
     Seen,
-    /// The agent was away, or could not see OpenVPN, while the session ended, or the server has left the fleet. The end and the bytes are those
-    /// of the last time that the session was seen alive.
+    /// The agent was away, or could not see OpenVPN, while the session ended; or the server has left the fleet, has lost its journal, or is heard
+    /// and has told nothing of the session for a day. `ended_at` and the bytes are those of the last time that the session was seen alive, and
+    /// `ended_before` says until when it may have lived.
     Assumed,
 }
 
@@ -67,7 +71,7 @@ pub(super) enum SessionEnd {
 pub(super) struct MissingServer {
     /// The server.
     server_id: String,
-    /// Why its sessions are not known, such as `it cannot be reached`.
+    /// Why its sessions are not known, such as `it cannot be reached`, or, with `at`, `not heard from since 2026-11-29T11:00:00Z`.
     reason: String,
 }
 
@@ -79,7 +83,8 @@ pub(super) struct SessionPage {
     pub(super) items: Vec<Session>,
     /// Where the next page begins: pass it as `cursor`. Absent on the last page.
     pub(super) next_cursor: Option<String>,
-    /// The servers whose sessions are not known. While there are any, the list is not whole. With `at` there are none.
+    /// The servers whose sessions are not known. While there are any, the list may not be whole. With `at`, those that management has not heard
+    /// from since before that time: they tell of their sessions when they are back.
     pub(super) missing: Vec<MissingServer>,
 }
 
@@ -115,6 +120,10 @@ impl Session {
             server_id: row.server_id.to_string(),
             since: row.since.into(),
             ended_at: row.ended_at.map(Into::into),
+            ended_before: match row.end_kind {
+                Some(EndKind::Assumed) => row.gone_at.map(Into::into),
+                Some(EndKind::Seen) | None => None,
+            },
             end: row.end_kind.map(Into::into),
             last_seen_at: Some(row.seen_at.into()),
             real_address: row.real_address,
@@ -142,6 +151,7 @@ impl Session {
             server_id: id.node.to_string(),
             since: session.since.into(),
             ended_at: None,
+            ended_before: None,
             end: None,
             last_seen_at: None,
             real_address: session.real_address,
@@ -176,6 +186,7 @@ impl Example for Session {
             server_id: "endnode-1".to_owned(),
             since: since.into(),
             ended_at: None,
+            ended_before: None,
             end: None,
             last_seen_at: None,
             real_address: "192.0.2.55:50123".to_owned(),

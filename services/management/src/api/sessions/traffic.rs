@@ -25,11 +25,11 @@ const DAYS: u64 = 30;
 struct TrafficDay {
     /// The day, in UTC.
     day: DayText,
-    /// Bytes that servers received from clients.
+    /// Bytes that servers received from clients, as they were reported for that day.
     bytes_in: u64,
     /// Bytes that servers sent to clients.
     bytes_out: u64,
-    /// Sessions that began that day.
+    /// Sessions that began that day. One that began more than 8 days before it was first reported counts 8 days before that report.
     sessions: u64,
 }
 
@@ -47,8 +47,10 @@ pub(in crate::api) struct TrafficApi;
 impl TrafficApi {
     /// Show the traffic of a user
     ///
-    /// On all servers, day by day. Servers report the bytes of a session every five minutes and at its end; bytes count on the day when the
-    /// server saw them. A user who was created again under the name of a removed one begins with nothing.
+    /// On all servers, day by day. Servers report the bytes of a session every five minutes and at its end; what is new in a report counts on the
+    /// day that the report is about. So after an outage of days all that a session transferred meanwhile stands on one day: the day of the
+    /// first report after it, or, if the session ended meanwhile, that of its end, at most 8 days back. A user who was created again under the
+    /// name of a removed one begins with nothing.
     #[oai(path = "/users/:username/traffic", method = "get", operation_id = "get_user_traffic")]
     async fn of_user(
         &self,

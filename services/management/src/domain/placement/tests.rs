@@ -38,6 +38,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         last_seen: Some(now),
         heard_since: Some(now - TimeDelta::days(1)),
         emptied_at: None,
+        journal_lost_at: None,
         lost_since: None,
         draining: false,
         capacity: None,

@@ -21,7 +21,8 @@ const KEY_LOST: &str = "the node lost its journal, and the keys of the profiles 
      fetch them again. For others: POST /api/users/{username}/devices/{device}/reissue for each device";
 
 /// Notes that nothing counts any more that the node had applied before its run began, by its own clock: what the run has applied since is in
-/// its journal. Changes nothing where that is noted.
+/// its journal. Nor can it tell of the sessions that were open ([`close_abandoned`](crate::ops::sessions::close_abandoned::close_abandoned)).
+/// Changes nothing where that is noted.
 pub(super) async fn note(db: &DatabaseConnection, server: &server::Model, request: &SyncRequest) -> Result<(), DbErr> {
     let began_at = request.instance.began_at().filter(|at| *at < request.at);
     let emptied_at = began_at.unwrap_or(request.at).trunc_subsecs(6);
@@ -41,6 +42,7 @@ pub(super) async fn note(db: &DatabaseConnection, server: &server::Model, reques
     .await?;
     server::Entity::update_many()
         .col_expr(server::Column::EmptiedAt, Expr::value(emptied_at))
+        .col_expr(server::Column::JournalLostAt, Expr::current_timestamp())
         .filter(server::Column::Id.eq(server.id))
         .exec(db)
         .await

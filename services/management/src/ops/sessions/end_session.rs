@@ -6,6 +6,7 @@ use sea_orm::{
 use serde_json::json;
 use vpnmanager_entities::server;
 use vpnmanager_nats::{
+    device::DeviceName,
     ids::{CommonName, NodeId},
     node_requests::{NodeAnswer, NodeRequest},
     username::Username,
@@ -92,33 +93,38 @@ async fn record(
     id: &SessionId,
     common_name: &CommonName,
 ) -> Result<(), DbErr> {
-    let mut entry = Entry::new(actor, AuditAction::SessionEnded, &id.node).after(json!({
-        "session": id.to_string(),
-        "common_name": common_name,
-    }));
-    if let Some(username) = owner_of(transaction, &id.node, common_name).await? {
-        entry = entry.about(&username);
-    }
+    let entry = Entry::new(actor, AuditAction::SessionEnded, &id.node);
+    let entry = match owner_of(transaction, &id.node, common_name).await? {
+        Some(Owner { username, device }) => entry.about(&username).after(json!({
+            "session": id.to_string(),
+            "common_name": common_name,
+            "device": device,
+        })),
+        None => entry.after(json!({
+            "session": id.to_string(),
+            "common_name": common_name,
+        })),
+    };
     audit::record_one(transaction, entry).await
 }
 
 #[derive(FromQueryResult)]
 struct Owner {
     username: Username,
+    device: DeviceName,
 }
 
-/// The user of a credential, if the node holds her.
+/// The user of a credential and the device that it is for, if the node holds her.
 async fn owner_of(
     transaction: &DatabaseTransaction,
     node: &NodeId,
     common_name: &CommonName,
-) -> Result<Option<Username>, DbErr> {
+) -> Result<Option<Owner>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "SELECT u.username FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
+        "SELECT u.username, c.device FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
          WHERE c.common_name = $1 AND p.server_id = $2 AND (p.wanted_present OR u.removed_at IS NOT NULL)",
         [common_name.to_string().into(), node.to_string().into()],
     );
-    let owner = Owner::find_by_statement(statement).one(transaction).await?;
-    Ok(owner.map(|owner| owner.username))
+    Owner::find_by_statement(statement).one(transaction).await
 }

@@ -1,51 +1,86 @@
-//! When a session of a user was last seen.
+//! When a session of a user, and of each of the user's credentials, was last seen alive.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use vpnmanager_nats::ids::CommonName;
 
-use crate::domain::session_history::Change;
+use crate::domain::session_history::{Change, last_alive};
 
-/// Notes when the living users of these sessions were last seen, never later than `now` and never earlier than it was noted. While a session
-/// goes on, it is noted once in a minute: the row of a user is not written for each report.
+/// A credential with which a session was seen alive.
+struct Seen {
+    at: DateTime<Utc>,
+    /// Whether a session began or ended: that is noted at once.
+    at_once: bool,
+}
+
+/// Notes when the living users of these sessions were last seen, and with which credentials, never later than `now` and never earlier than it
+/// was noted. While a session goes on, it is noted once in a minute: neither row is written for each report.
 ///
-/// Users are locked in the order of their ids, as everywhere.
+/// Users are locked in the order of their ids, as everywhere, and then their credentials.
 pub(super) async fn follow(
     transaction: &DatabaseTransaction,
     changes: &[Change],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let mut seen: BTreeMap<i64, (DateTime<Utc>, bool)> = BTreeMap::new();
+    let mut seen: BTreeMap<&CommonName, Seen> = BTreeMap::new();
     for Change { row, began, .. } in changes {
-        let Some(user) = row.user_id else {
-            continue;
-        };
-        let at = row.seen_at.min(now);
-        let (newest, at_once) = seen.entry(user).or_insert((at, false));
-        *newest = at.max(*newest);
-        *at_once |= *began || row.ended_at.is_some();
+        let at = last_alive(row).min(now);
+        let seen = seen.entry(&row.common_name).or_insert(Seen { at, at_once: false });
+        seen.at = at.max(seen.at);
+        seen.at_once |= *began || row.ended_at.is_some();
     }
-    if seen.is_empty() {
+    let (mut names, mut times, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, seen) in seen {
+        names.push(name.to_string());
+        times.push(seen.at);
+        at_once.push(seen.at_once);
+    }
+    let users = lock_users(transaction, names.clone(), times.clone(), at_once).await?;
+    if users.is_empty() {
         return Ok(());
-    }
-    let (mut users, mut times, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
-    for (user, (at, is_event)) in seen {
-        users.push(user);
-        times.push(at);
-        at_once.push(is_event);
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "WITH later AS MATERIALIZED (
-             SELECT u.id, s.at FROM users u
-             JOIN UNNEST($1::bigint[], $2::timestamptz[], $3::boolean[]) AS s (id, at, at_once) ON s.id = u.id
-             WHERE u.removed_at IS NULL
-               AND (u.last_access IS NULL
-                    OR u.last_access < CASE WHEN s.at_once THEN s.at ELSE s.at - interval '60 seconds' END)
-             ORDER BY u.id FOR NO KEY UPDATE OF u)
-         UPDATE users u SET last_access = later.at FROM later WHERE u.id = later.id",
-        [users.into(), times.into(), at_once.into()],
+        "WITH seen AS MATERIALIZED (
+             SELECT c.id, c.user_id, s.at FROM UNNEST($1::text[], $2::timestamptz[]) AS s (name, at)
+             JOIN credentials c ON c.common_name = s.name
+             WHERE c.user_id = ANY($3) ORDER BY c.id FOR NO KEY UPDATE OF c),
+         of_users AS (
+             UPDATE users u SET last_access = newest.at
+             FROM (SELECT user_id, max(at) AS at FROM seen GROUP BY user_id) AS newest
+             WHERE u.id = newest.user_id AND (u.last_access IS NULL OR u.last_access < newest.at))
+         UPDATE credentials c SET last_access = seen.at FROM seen
+         WHERE c.id = seen.id AND (c.last_access IS NULL OR c.last_access < seen.at)",
+        [names.into(), times.into(), users.into()],
     );
     transaction.execute_raw(statement).await.map(drop)
+}
+
+#[derive(FromQueryResult)]
+struct UserId {
+    id: i64,
+}
+
+/// The living users of those of these credentials of which something is to be noted, locked.
+async fn lock_users(
+    transaction: &DatabaseTransaction,
+    names: Vec<String>,
+    times: Vec<DateTime<Utc>>,
+    at_once: Vec<bool>,
+) -> Result<Vec<i64>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT u.id FROM users u
+         WHERE u.removed_at IS NULL AND u.id IN (
+             SELECT c.user_id FROM UNNEST($1::text[], $2::timestamptz[], $3::boolean[]) AS s (name, at, at_once)
+             JOIN credentials c ON c.common_name = s.name
+             WHERE c.last_access IS NULL
+                OR c.last_access < CASE WHEN s.at_once THEN s.at ELSE s.at - interval '60 seconds' END)
+         ORDER BY u.id FOR NO KEY UPDATE OF u",
+        [names.into(), times.into(), at_once.into()],
+    );
+    let users = UserId::find_by_statement(statement).all(transaction).await?;
+    Ok(users.into_iter().map(|user| user.id).collect())
 }

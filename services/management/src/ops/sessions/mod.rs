@@ -7,6 +7,7 @@ pub mod close_abandoned;
 pub mod read_history;
 pub mod read_traffic;
 pub mod record_sessions;
+pub mod unheard;
 
 mod last_access;
 mod session_owners;

@@ -29,7 +29,8 @@ pub struct HistoryFilter {
     pub alive: Alive,
 }
 
-/// When sessions were alive. A session is alive at its start, and at its end no more. One whose end is not known is alive for ever.
+/// When sessions were alive, as far as is known. A session is alive at its start, and at its end no more. One whose end is assumed counts until it
+/// was found gone: it may have lived until then. One whose end is not known is alive for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alive {
     /// At this moment.
@@ -105,7 +106,7 @@ pub fn query(filter: &HistoryFilter, after: Option<&SessionId>, limit: u64) -> S
             format!(
                 "WITH found AS MATERIALIZED (
                      SELECT {columns} FROM sessions s
-                     WHERE tstzrange(s.since, s.ended_at) @> {from}::timestamptz AND s.since < {from}{common})
+                     WHERE tstzrange(s.since, s.gone_at) @> {from}::timestamptz AND s.since < {from}{common})
                  (SELECT {columns} FROM sessions s WHERE s.since >= {from}{before}{common} ORDER BY {ORDER} LIMIT {limit})
                  UNION ALL (SELECT {columns} FROM found s ORDER BY {ORDER} LIMIT {limit})
                  ORDER BY {ORDER} LIMIT {limit}"
@@ -165,12 +166,12 @@ impl Text {
         match alive {
             Alive::At(at) => {
                 let at = self.bind(at);
-                format!(" AND tstzrange(s.since, s.ended_at) @> {at}::timestamptz")
+                format!(" AND tstzrange(s.since, s.gone_at) @> {at}::timestamptz")
             }
             Alive::Between(None, None) => String::new(),
             Alive::Between(from, until) => {
                 let (from, until) = (self.bind(from), self.bind(until));
-                format!(" AND tstzrange(s.since, s.ended_at) && tstzrange({from}, {until})")
+                format!(" AND tstzrange(s.since, s.gone_at) && tstzrange({from}, {until})")
             }
         }
     }

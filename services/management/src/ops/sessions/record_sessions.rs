@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use tracing::warn;
 use vpnmanager_entities::session;
-use vpnmanager_nats::{ids::NodeId, sessions::SessionReport};
+use vpnmanager_nats::{ids::NodeId, node_requests::LiveSession, sessions::SessionReport};
 use vpnmanager_runtime::log_limit::LogLimit;
 
 use super::{last_access, session_owners, session_owners::Owner, session_rows, traffic_days::add_traffic};
@@ -24,16 +24,17 @@ use crate::{
 const LOCK: i32 = 0x7365_7373;
 
 static LEFT_OUT: LogLimit = LogLimit::lines("sessions of a node were left out of the history", 5);
+static WAITING: LogLimit = LogLimit::lines("sessions of a node wait for room in the history", 5);
 
-/// Why a session is not in the history.
+/// Why what a node tells of a session is not in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum LeftOut {
     /// It has no number, or times that no session has.
     Unfit,
     /// Its credential is none that the node may let in, or has made.
     Foreign,
-    /// The node has begun more sessions than it has room for.
-    Crowded,
+    /// The node told of it before, with another credential.
+    Taken,
 }
 
 impl LeftOut {
@@ -41,7 +42,7 @@ impl LeftOut {
         match self {
             Self::Unfit => "they have no number, or begin in the future",
             Self::Foreign => "their credentials are of no user that the node holds",
-            Self::Crowded => "the node begins more sessions than the history has room for",
+            Self::Taken => "the node told of them before, with other credentials",
         }
     }
 }
@@ -51,24 +52,34 @@ impl LeftOut {
 struct Recorded {
     began: HashMap<NodeId, u32>,
     left_out: BTreeMap<(NodeId, LeftOut), u32>,
+    /// For which there is no room yet.
+    waiting: BTreeSet<SessionId>,
 }
 
 impl Recorded {
     fn leave_out(&mut self, node: &NodeId, why: LeftOut) {
         *self.left_out.entry((node.clone(), why)).or_default() += 1;
     }
+
+    fn waiting_of_each(&self) -> BTreeMap<&NodeId, u32> {
+        let mut waiting = BTreeMap::new();
+        for id in &self.waiting {
+            *waiting.entry(&id.node).or_default() += 1;
+        }
+        waiting
+    }
 }
 
 /// Records reports of sessions in one transaction; they may be recorded again, before or after others of the same sessions. Those of a clone
-/// are ignored. A session is begun only by a node that holds its user or made its credential, and as often as `room` has room for; the
-/// others are left out and logged.
+/// are ignored. A session is begun only by a node that holds its user or made its credential; others are left out and logged. Gives the places
+/// of the reports with sessions for which `room` has no room yet: those reports must come again.
 ///
 /// The transaction locks the nodes of the reports, for itself only, and then the users who were seen, in the order of their ids.
 pub async fn record_sessions(
     db: &DatabaseConnection,
     room: &mut SessionRoom,
     reports: &[SessionReport],
-) -> Result<(), DbErr> {
+) -> Result<BTreeSet<usize>, DbErr> {
     let now = Utc::now();
     let mut told_by: HashMap<NodeId, u32> = HashMap::new();
     for report in reports {
@@ -94,7 +105,22 @@ pub async fn record_sessions(
             warn!(node.id = %node, sessions, why = why.as_str(), times, "Left sessions of a node out of the history");
         }
     }
-    Ok(())
+    for (node, sessions) in recorded.waiting_of_each() {
+        if let Some(times) = WAITING.admit() {
+            warn!(node.id = %node, sessions, times, "A node begins more sessions than the history has room for, they wait");
+        }
+    }
+    let waits = |report: &SessionReport| ids(report).any(|id| recorded.waiting.contains(&id));
+    let places = reports.iter().enumerate().filter(|(_, report)| waits(report));
+    Ok(places.map(|(place, _)| place).collect())
+}
+
+/// The sessions that a report tells of.
+fn ids(report: &SessionReport) -> impl Iterator<Item = SessionId> {
+    report.records.iter().filter_map(|record| {
+        let LiveSession { since, cid, .. } = &record.session;
+        SessionId::new(report.node.clone(), *since, (*cid)?)
+    })
 }
 
 async fn record_within(
@@ -111,10 +137,7 @@ async fn record_within(
     let held = session_rows::read(transaction, &rows).await?;
     let (known, new): (BTreeMap<SessionId, session::Model>, BTreeMap<SessionId, session::Model>) =
         told.into_iter().partition(|(id, _)| held.contains_key(id));
-    let mut changes: Vec<Change> = known
-        .iter()
-        .filter_map(|(id, told)| Change::following(held.get(id)?, told))
-        .collect();
+    let mut changes = followed(&held, &known, &mut recorded);
     let rows: Vec<&session::Model> = new.values().collect();
     let owners = session_owners::read(transaction, &rows).await?;
     for (id, row) in new {
@@ -122,7 +145,9 @@ async fn record_within(
         let left = allowed.entry(id.node.clone()).or_default();
         match owner {
             None => recorded.leave_out(&id.node, LeftOut::Foreign),
-            Some(_) if *left == 0 => recorded.leave_out(&id.node, LeftOut::Crowded),
+            Some(_) if *left == 0 => {
+                recorded.waiting.insert(id);
+            }
             Some(owner) => {
                 *left -= 1;
                 *recorded.began.entry(id.node).or_default() += 1;
@@ -137,6 +162,24 @@ async fn record_within(
     session_rows::write(transaction, &changes).await?;
     add_traffic(transaction, additions(&changes, now)).await?;
     Ok(recorded)
+}
+
+/// What the reports change of sessions that are in the history.
+fn followed(
+    held: &BTreeMap<SessionId, session::Model>,
+    told: &BTreeMap<SessionId, session::Model>,
+    recorded: &mut Recorded,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (id, told) in told {
+        let Some(held) = held.get(id) else { continue };
+        if held.common_name == told.common_name {
+            changes.extend(Change::following(held, told));
+        } else {
+            recorded.leave_out(&id.node, LeftOut::Taken);
+        }
+    }
+    changes
 }
 
 #[derive(FromQueryResult)]
@@ -180,7 +223,9 @@ fn merged<'a>(
                     place.insert(row);
                 }
                 Entry::Occupied(mut place) => {
-                    if let Some(after) = follow(place.get(), &row) {
+                    if place.get().common_name != row.common_name {
+                        recorded.leave_out(&report.node, LeftOut::Taken);
+                    } else if let Some(after) = follow(place.get(), &row) {
                         place.insert(after);
                     }
                 }

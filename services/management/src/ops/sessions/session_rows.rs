@@ -84,7 +84,7 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change])
     let (mut starts, mut numbers, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut names, mut addresses) = (Vec::new(), Vec::new());
     let (mut bytes_in, mut bytes_out) = (Vec::new(), Vec::new());
-    let (mut seen, mut ended) = (Vec::new(), Vec::new());
+    let (mut seen, mut ended, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for Change { row, .. } in changes {
         optional.push(row);
         starts.push(row.since);
@@ -95,26 +95,28 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change])
         bytes_in.push(row.bytes_in);
         bytes_out.push(row.bytes_out);
         seen.push(row.seen_at);
-        // Without a kind of end it is not looked at.
+        // Without a kind of end these are not looked at.
         ended.push(row.ended_at.unwrap_or(row.since));
+        gone.push(row.gone_at.unwrap_or(row.since));
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "INSERT INTO sessions (since, cid, server_id, common_name, real_address, bytes_in, bytes_out, seen_at, ended_at,
-             user_id, username, device, real_ip, virtual_address, virtual_address6, client_version, client_platform, end_kind)
+             user_id, username, device, real_ip, virtual_address, virtual_address6, client_version, client_platform, end_kind, gone_at)
          SELECT since, cid, node, common_name, real_address, bytes_in, bytes_out, seen_at, CASE WHEN end_kind <> '' THEN ended_at END,
              NULLIF(user_id, 0), NULLIF(username, ''), NULLIF(device, ''), NULLIF(real_ip, '')::inet, NULLIF(inside, '')::inet,
-             NULLIF(inside6, '')::inet, NULLIF(version, ''), NULLIF(platform, ''), NULLIF(end_kind, '')
+             NULLIF(inside6, '')::inet, NULLIF(version, ''), NULLIF(platform, ''), NULLIF(end_kind, ''),
+             CASE WHEN end_kind <> '' THEN gone_at END
          FROM UNNEST($1::timestamptz[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[],
                      $9::timestamptz[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                     $17::text[], $18::text[])
+                     $17::text[], $18::text[], $19::timestamptz[])
                   AS t (since, cid, node, common_name, real_address, bytes_in, bytes_out, seen_at, ended_at, user_id, username, device,
-                        real_ip, inside, inside6, version, platform, end_kind)
+                        real_ip, inside, inside6, version, platform, end_kind, gone_at)
          ON CONFLICT (since, cid, server_id) DO UPDATE SET
              real_address = EXCLUDED.real_address, real_ip = EXCLUDED.real_ip, virtual_address = EXCLUDED.virtual_address,
              virtual_address6 = EXCLUDED.virtual_address6, bytes_in = EXCLUDED.bytes_in, bytes_out = EXCLUDED.bytes_out,
              client_version = EXCLUDED.client_version, client_platform = EXCLUDED.client_platform, seen_at = EXCLUDED.seen_at,
-             ended_at = EXCLUDED.ended_at, end_kind = EXCLUDED.end_kind, recorded_at = EXCLUDED.recorded_at",
+             ended_at = EXCLUDED.ended_at, end_kind = EXCLUDED.end_kind, gone_at = EXCLUDED.gone_at, recorded_at = EXCLUDED.recorded_at",
         [
             starts.into(),
             numbers.into(),
@@ -134,6 +136,7 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change])
             optional.versions.into(),
             optional.platforms.into(),
             optional.end_kinds.into(),
+            gone.into(),
         ],
     );
     transaction.execute_raw(statement).await.map(drop)

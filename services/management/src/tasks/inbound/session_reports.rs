@@ -1,6 +1,6 @@
 //! Records reports of sessions beside the acks and events: no ack waits for the history.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -21,6 +21,9 @@ const WAITING: usize = 4096;
 const SEATS: usize = 64;
 /// The most reports in one transaction; each has up to 50 sessions.
 const BATCH: usize = 20;
+/// A report with sessions for which there is no room comes again after this time. At most 2,048 of a node wait on the bus, and its other
+/// reports behind them: each node has a stream of its own, so nobody else's do.
+const NO_ROOM_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A report that waits, on a seat of its node.
 #[derive(Debug)]
@@ -89,8 +92,18 @@ pub(super) async fn run(app: &App, mut waiting: mpsc::Receiver<Waiting>) {
 async fn record(app: &App, room: &mut SessionRoom, group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     let reports: Vec<SessionReport> = group.iter().map(|waiting| waiting.report.clone()).collect();
     match contain("recording sessions", record_sessions(&app.db, room, &reports)).await {
-        Ok(Ok(())) => {
-            join_all(group.into_iter().map(|waiting| settle(waiting.delivery.done()))).await;
+        Ok(Ok(no_room)) => {
+            let settled = group.into_iter().enumerate().map(|(place, waiting)| {
+                let comes_again = no_room.contains(&place);
+                async move {
+                    if comes_again {
+                        settle(waiting.delivery.retry(NO_ROOM_RETRY_AFTER)).await;
+                    } else {
+                        settle(waiting.delivery.done()).await;
+                    }
+                }
+            });
+            join_all(settled).await;
         }
         Ok(Err(error)) if meaning(&error).is_about_data() => return halve_or_give_up(group, &error).await,
         Err(panicked) => return halve_or_give_up(group, &panicked).await,

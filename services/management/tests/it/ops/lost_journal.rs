@@ -22,7 +22,7 @@ use super::{
     view,
 };
 use crate::{
-    database::{run, until},
+    database::{number, run, until},
     stack::{Stack, WithKey as _, json_of},
 };
 
@@ -104,6 +104,10 @@ async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
         note.contains("lost its journal") && note.contains("/reissue"),
         "{alice}"
     );
+    // That it can tell nothing of the sessions of before stays noted.
+    let noted =
+        "SELECT count(*) FROM servers WHERE emptied_at IS NULL AND journal_lost_at > now() - interval '1 minute'";
+    assert_eq!(number(&stack.app.db, noted).await, 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{alive, at, began, credential_of, ended, get, tell};
+use super::{alive, assumed, at, began, credential_of, ended, get, tell};
 use crate::ops::enrol;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
@@ -73,6 +73,47 @@ async fn who_had_an_address_at_a_time_is_one_call() {
     let of_one = |filter: &str| format!("/api/sessions?at={}&{filter}", text(at(300)));
     assert_eq!(ids(&get(&stack, &of_one("server_id=node-2")).await), [third]);
     assert_eq!(ids(&get(&stack, &of_one("username=bob")).await), Vec::<String>::new());
+}
+
+/// The agent is killed ten minutes after the session began, 15 s after it saw the session alive, and is back after two hours.
+#[tokio::test]
+async fn a_session_that_ended_unseen_may_have_lived_until_it_was_found_gone() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let record = assumed(&began(&alice, 1, 0), 585, 7_200, 5);
+    tell(&stack, "node-1", &[record]).await;
+
+    let hers = [id("node-1", 0, 1)];
+    let millisecond = TimeDelta::milliseconds(1);
+    for (time, is_hers) in [
+        (at(0), true),
+        (at(585), true),
+        (at(1_800), true),
+        (at(7_200) - millisecond, true),
+        (at(7_200), false),
+    ] {
+        let (moment, more) = (text(time), text(time + millisecond));
+        for path in [
+            format!("/api/sessions?at={moment}"),
+            format!("/api/sessions?address=10.8.0.2&at={moment}"),
+            format!("/api/sessions?address=192.0.2.1&at={moment}"),
+            format!("/api/sessions/history?from={moment}"),
+            format!("/api/sessions/history?from={moment}&until={more}"),
+            format!("/api/sessions/history?address=10.8.0.2&from={moment}&until={more}"),
+        ] {
+            let expected: &[String] = if is_hers { &hers } else { &[] };
+            assert_eq!(ids(&get(&stack, &path).await), expected, "{path}");
+        }
+    }
+    let page = get(&stack, "/api/sessions/history").await;
+    let item = &page["items"][0];
+    assert_eq!(
+        (&item["end"], &item["ended_at"], &item["ended_before"]),
+        (&json!("assumed"), &json!(text(at(585))), &json!(text(at(7_200))))
+    );
+    let user = get(&stack, "/api/users/alice").await;
+    assert_eq!(user["last_access"], json!(text(at(585))));
 }
 
 #[tokio::test]

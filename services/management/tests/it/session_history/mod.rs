@@ -1,12 +1,15 @@
 //! The history of sessions: what nodes report, and what is asked of it.
 
 mod abandoned;
+mod devices;
+mod kept;
 mod lists;
 mod on_the_bus;
 mod owners;
 mod plans;
 mod recording;
 mod traffic;
+mod unheard;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use poem::http::StatusCode;
@@ -80,6 +83,18 @@ fn report(node_id: &str, records: &[SessionRecord]) -> SessionReport {
         node: node(node_id),
         instance: AgentInstance::new(),
         records: records.to_vec(),
+    }
+}
+
+/// The session as it was last seen alive at the one time, and found gone at the other.
+fn assumed(session: &LiveSession, alive_at: i64, gone: i64, bytes: u64) -> SessionRecord {
+    SessionRecord {
+        seen_at: at(gone),
+        ended: Some(Ended {
+            at: at(alive_at),
+            kind: EndKind::Assumed,
+        }),
+        ..alive(session, alive_at, bytes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
-use vpnmanager_nats::ids::CommonName;
+use vpnmanager_nats::{ids::CommonName, sessions::SessionRecord};
 
 use super::{alive, began, credential_of, ended, report, rows, tell};
 use crate::database::{number, run};
@@ -104,12 +104,43 @@ async fn a_node_begins_no_more_sessions_than_it_has_room_for_and_its_others_go_o
     let alice = credential_of(&stack, "alice").await;
     let sessions: Vec<_> = (0..3).map(|cid| began(&alice, cid, 0)).collect();
     let mut room = SessionRoom::new(2);
-    for bytes in [10, 20] {
-        let records: Vec<_> = sessions.iter().map(|session| alive(session, 5, bytes)).collect();
-        record_sessions(&stack.app.db, &mut room, &[report("node-1", &records)])
-            .await
-            .expect("recorded");
+    let bytes = async || -> Vec<i64> { rows(&stack).await.iter().map(|row| row.bytes_in).collect() };
+    let tell = async |room: &mut SessionRoom, records: &[SessionRecord]| {
+        // The newest one has room before the others.
+        let reports = [report("node-1", &records[2..]), report("node-1", records)];
+        let no_room = record_sessions(&stack.app.db, room, &reports).await;
+        no_room.expect("recorded").into_iter().collect::<Vec<_>>()
+    };
+    for count in [10, 20] {
+        let records: Vec<_> = sessions.iter().map(|session| alive(session, 5, count)).collect();
+        assert_eq!(tell(&mut room, &records).await, [1], "it comes again");
     }
-    let bytes: Vec<i64> = rows(&stack).await.iter().map(|row| row.bytes_in).collect();
-    assert_eq!(bytes, [20, 20]);
+    assert_eq!(bytes().await, [20, 20]);
+
+    let records: Vec<_> = sessions.iter().map(|session| alive(session, 5, 20)).collect();
+    let none: [usize; 0] = [];
+    assert_eq!(tell(&mut SessionRoom::default(), &records).await, none);
+    assert_eq!(bytes().await, [20, 20, 20]);
+}
+
+#[tokio::test]
+async fn a_session_stays_that_of_the_credential_that_it_began_with() {
+    let stack = two_nodes().await;
+    let (alice, bob) = (credential_of(&stack, "alice").await, credential_of(&stack, "bob").await);
+    let (hers, his) = (began(&alice, 7, 0), began(&bob, 7, 0));
+
+    tell(&stack, "node-1", &[alive(&hers, 1, 5), ended(&his, 60, 50)]).await;
+    let first = rows(&stack).await;
+    assert_eq!((first.len(), first[0].bytes_in, first[0].ended_at), (1, 5, None));
+    assert_eq!(first[0].common_name, alice);
+
+    tell(&stack, "node-1", &[ended(&his, 60, 50)]).await;
+    assert_eq!(rows(&stack).await, first);
+    let bytes = number(&stack.app.db, "SELECT sum(bytes_in) FROM traffic_days").await;
+    assert_eq!(bytes, 5);
+    let seen = "SELECT count(*) FROM users WHERE username = 'bob' AND last_access IS NOT NULL";
+    assert_eq!(number(&stack.app.db, seen).await, 0);
+
+    tell(&stack, "node-1", &[ended(&hers, 60, 6)]).await;
+    assert_eq!(rows(&stack).await[0].bytes_in, 6);
 }

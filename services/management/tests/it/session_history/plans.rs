@@ -35,9 +35,11 @@ async fn the_history_is_read_by_an_index_whatever_is_asked() {
     run(
         &db,
         "INSERT INTO sessions (server_id, since, cid, common_name, username, real_address, real_ip, virtual_address, bytes_in, bytes_out,
-             seen_at, ended_at, end_kind)
-         SELECT CASE WHEN i % 500 = 7 THEN 'node-7' ELSE 'node-' || 10 + i % 5 END, date_trunc('second', now()) - i * interval '1 minute', i, 'c', 'user-' || i % 100, 'a',
+             seen_at, ended_at, gone_at, end_kind)
+         SELECT CASE WHEN i % 500 = 7 THEN 'node-7' ELSE 'node-' || 10 + i % 5 END, date_trunc('second', now()) - i * interval '1 minute', i,
+             'c', 'user-' || i % 100, 'a',
              ('192.0.2.' || i % 250)::inet, ('10.8.' || i % 50 || '.' || i % 250)::inet, 0, 0, now(),
+             date_trunc('second', now()) - i * interval '1 minute' + interval '1 hour',
              date_trunc('second', now()) - i * interval '1 minute' + interval '1 hour', 'seen'
          FROM generate_series(61, 10000) i; ANALYZE sessions",
     )

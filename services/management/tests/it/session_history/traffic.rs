@@ -1,11 +1,11 @@
 //! The traffic of days.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 use vpnmanager_nats::sessions::SessionRecord;
 
-use super::{alive, at, began, credential_of, ended, get, tell};
+use super::{alive, assumed, at, began, credential_of, ended, get, tell};
 use crate::database::run;
 use crate::ops::{create, enrol};
 use crate::stack::{Stack, WithKey as _, problem_of};
@@ -75,6 +75,37 @@ async fn nothing_counts_on_a_day_that_has_not_come() {
     let bytes = listed.iter().find(|item| item["bytes_in"] == json!(9)).expect("a day");
     let counted = bytes["day"].as_str().expect("a day").to_owned();
     assert!(earliest <= counted && counted <= day(Utc::now()), "{listed:?}");
+}
+
+#[tokio::test]
+async fn the_bytes_of_an_end_that_nobody_saw_count_on_the_day_when_the_session_was_last_alive() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    tell(&stack, "node-1", &[assumed(&began(&alice, 7, -600), -300, 600, 9)]).await;
+    assert_eq!(
+        days(&stack, "/api/users/alice/traffic").await,
+        [json!({ "day": day(at(-1)), "bytes_in": 9, "bytes_out": 18, "sessions": 1 })]
+    );
+}
+
+#[tokio::test]
+async fn nothing_counts_on_a_day_more_than_8_days_ago() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let earliest = || day(Utc::now() - TimeDelta::days(8));
+    let possible = earliest();
+    let past = -86_400 * 400;
+    tell(&stack, "node-1", &[alive(&began(&alice, 7, past), past + 60, 9)]).await;
+
+    let listed = days(&stack, "/api/users/alice/traffic").await;
+    let [item] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    assert_eq!((&item["bytes_in"], &item["sessions"]), (&json!(9), &json!(1)));
+    let counted = item["day"].as_str().expect("a day").to_owned();
+    assert!(possible <= counted && counted <= earliest(), "{listed:?}");
 }
 
 #[tokio::test]

@@ -31,9 +31,12 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
          INSERT INTO users (id, key, username, server_id, created_by) VALUES (1, gen_random_uuid(), 'alice', 'node-1', 'key:admin');
          INSERT INTO profile_links (hash, user_id, created_by, expires_at, uses_left)
              SELECT convert_to(i::text, 'UTF8'), 1, 'key:admin', now() - i * interval '1 day', i % 2 FROM generate_series(1, 100) i;
-         INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at)
-             SELECT 'node-1', now() - i * interval '1 day', 1, 'alice.x', 'a', 0, 0, now(), now() - i / 2 * interval '1 day'
+         INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at, ended_at, gone_at, end_kind)
+             SELECT 'node-1', now() - i * interval '1 day', 1, 'alice.x', 'a', 0, 0, now(), now() - i / 2 * interval '1 day', now(), now(), 'seen'
              FROM generate_series(1, 400) i;
+         INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at)
+             SELECT 'node-' || i, now() - interval '200 days', 2, 'alice.x', 'a', 0, 0, now(), now() - interval '200 days'
+             FROM generate_series(3, 4) i;
          INSERT INTO traffic_days
              SELECT (now() AT TIME ZONE 'UTC')::date - i, 1, 'alice', 'node-1', 0, 0, 1 FROM generate_series(0, 500) i",
     )
@@ -54,7 +57,12 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
     assert_eq!(left("recorded_events").await, 29);
     assert_eq!(left("intents").await, 6, "a week");
     assert_eq!(left("profile_links").await, 29, "a month after their end");
-    assert_eq!(left("sessions").await, 179, "by when they were heard of last");
+    assert_eq!(left("sessions").await, 180, "by when they were heard of last");
+    assert_eq!(
+        text(&db, "SELECT server_id FROM sessions WHERE ended_at IS NULL").await,
+        "node-3",
+        "node-4 is not in the fleet"
+    );
     assert_eq!(left("traffic_days").await, 401, "today and 400 days");
     let rooms = text(&db, "SELECT string_agg(action, ' ' ORDER BY action) FROM audit_room").await;
     assert_eq!(
@@ -94,8 +102,8 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
         ),
         (
             "sessions",
-            "server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at",
-            "'node-1', old, 1, 'alice.x', 'a', 0, 0, old, old",
+            "server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at, ended_at, gone_at, end_kind",
+            "'node-1', old, 1, 'alice.x', 'a', 0, 0, old, old, old + interval '1 hour', old + interval '1 hour', 'seen'",
         ),
         (
             "traffic_days",
