@@ -12,9 +12,10 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 14] = [
+const SUBJECTS: [&str; 15] = [
     "access_",
     "user_",
+    "device_",
     "profile_",
     "node_",
     "pool_",
