@@ -8,6 +8,7 @@ pub(crate) mod site;
 
 mod create;
 mod cut;
+mod devices;
 mod expiry;
 mod network;
 mod reissue;
