@@ -19,6 +19,7 @@ mod agent_killed;
 mod deregister;
 mod failover;
 mod interrupted;
+mod session_history;
 
 mod crowd;
 mod enrolment;
