@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
     api::Api,
@@ -14,6 +15,12 @@ use crate::screen::{done, say};
 
 pub(super) const USER: &str = "alice";
 const WAIT: Duration = Duration::from_secs(10);
+
+/// An address inside the tunnel that the user had at a time.
+pub(super) struct Whereabouts {
+    address: String,
+    at: DateTime<Utc>,
+}
 
 /// The life of one user, through management's API.
 pub(super) struct Job {
@@ -72,24 +79,48 @@ impl Job {
         Ok(profile)
     }
 
-    /// Sees the user's session.
-    pub(super) async fn sees_session(&self) -> anyhow::Result<()> {
+    /// Sees the user among those who are connected.
+    pub(super) async fn sees_session(&self) -> anyhow::Result<Whereabouts> {
         let started = Instant::now();
-        let path = format!("/api/users/{USER}/sessions");
-        let answer = self.api.get(&path).await?.expect(200)?;
+        let answer = self.api.get("/api/sessions").await?.expect(200)?;
+        let at = Utc::now();
         let [session] = answer.items() else {
-            bail!("not one session of {USER}: {}", answer.text);
+            bail!("not one session: {}", answer.text);
         };
-        let text = |field: &str| session[field].as_str().unwrap_or("-").to_owned();
+        ensure!(session["username"] == USER, "it is not that of {USER}: {}", answer.text);
         let result = format!(
-            "on {} from {}, inside {}, {} bytes in, {} out",
-            text("server_id"),
-            text("real_address"),
-            text("virtual_address"),
+            "{} from {}, inside {}, {} bytes in, {} out",
+            who(session),
+            text(session, "real_address"),
+            text(session, "virtual_address"),
             session["bytes_in"],
             session["bytes_out"]
         );
-        done(&format!("GET {path}"), &result, started.elapsed());
+        done("GET /api/sessions", &result, started.elapsed());
+        let address = text(session, "virtual_address").to_owned();
+        Ok(Whereabouts { address, at })
+    }
+
+    /// Finds in the history, once the session has ended, that it was the user who had the address then.
+    pub(super) async fn was_seen(&self, Whereabouts { address, at }: &Whereabouts) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let path = format!("/api/sessions?address={address}&at={at}");
+        let session = wait::until_ok(WAIT, format_args!("the end of the session in {path}"), async || {
+            let answer = self.api.get(&path).await.map_err(|error| error.to_string())?;
+            match answer.items() {
+                [session] if session["ended_at"].is_string() => Ok(session.clone()),
+                _ => Err(answer.text.clone()),
+            }
+        })
+        .await?;
+        ensure!(session["username"] == USER, "it was not {USER}: {session}");
+        let result = format!(
+            "GET /api/sessions?address={address}&at=...: {}, until {}",
+            who(&session),
+            text(&session, "ended_at")
+        );
+        done(&format!("Ask who had {address} at {at}"), &result, started.elapsed());
         Ok(())
     }
 
@@ -127,15 +158,29 @@ impl Job {
     }
 }
 
+/// Whose session it is, and where.
+fn who(session: &Value) -> String {
+    format!(
+        "{} with device {} on {}",
+        text(session, "username"),
+        text(session, "device"),
+        text(session, "server_id")
+    )
+}
+
 fn row(entry: &Value) -> String {
-    let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
     format!(
         "{}  {:<18} by {} from {}",
-        text("timestamp"),
-        text("action"),
-        text("actor"),
-        text("ip_address")
+        text(entry, "timestamp"),
+        text(entry, "action"),
+        text(entry, "actor"),
+        text(entry, "ip_address")
     )
+}
+
+/// The text of a field, or a dash where it has none.
+fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
+    entry[field].as_str().unwrap_or("-")
 }
 
 /// The first line of OpenVPN's log that contains `needle`.

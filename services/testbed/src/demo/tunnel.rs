@@ -38,7 +38,7 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
     let result = format!("the page of {}, through the tunnel", service.resolver());
     done(&format!("Fetch {url} behind the node"), &result, started.elapsed());
 
-    job.sees_session().await?;
+    let whereabouts = job.sees_session().await?;
 
     let (started, deleted) = (Instant::now(), SystemTime::now());
     job.delete().await?;
@@ -50,6 +50,8 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
         cut.as_millis()
     );
     done("See the session dead", &result, started.elapsed());
+
+    job.was_seen(&whereabouts).await?;
 
     let started = Instant::now();
     connection.client.restart().await?;

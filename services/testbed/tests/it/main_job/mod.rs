@@ -8,6 +8,7 @@ pub(crate) mod site;
 
 mod create;
 mod cut;
+mod devices;
 mod expiry;
 mod network;
 mod reissue;
@@ -18,6 +19,7 @@ mod agent_killed;
 mod deregister;
 mod failover;
 mod interrupted;
+mod session_history;
 
 mod crowd;
 mod enrolment;

@@ -166,7 +166,8 @@ async fn a_client_reaches_only_what_is_routed_whatever_routes_it_adds() {
     }
 }
 
-async fn inner_address(connection: &Connection) -> String {
+/// The address of a client inside the tunnel, as its own kernel has it.
+pub(super) async fn inner_address(connection: &Connection) -> String {
     let shown = connection.namespace.run("ip -4 -o addr show dev tun0").await.unwrap();
     let address = shown.split_whitespace().nth(3).unwrap();
     address.split_once('/').unwrap().0.to_owned()

@@ -21,6 +21,8 @@ use super::profile;
 
 /// Long enough for anything that happens at all, on a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// After a fault: whoever waits for the bus, or was refused by it, tries again after some seconds.
+pub(crate) const HEARD: Duration = Duration::from_mins(1);
 /// Without an answer for this long, a stream of pings has ended.
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
 const LINES: usize = 15;
@@ -176,6 +178,22 @@ impl Site {
         wait::until(SOON, format_args!("{username} to be gone"), gone)
             .await
             .unwrap();
+    }
+
+    /// Waits until the history of the user's sessions, the newest first, is as it should be, and returns it.
+    pub(crate) async fn history(&self, username: &str, is_it: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let api = self.stack.api();
+        let path = format!("/api/sessions/history?username={username}");
+        wait::until_ok(HEARD, format_args!("the history of {username}"), async || {
+            let answer = api.get(&path).await.and_then(|answer| answer.expect(200));
+            let answer = answer.map_err(|error| error.to_string())?;
+            match is_it(answer.items()) {
+                true => Ok(answer.items().to_vec()),
+                false => Err(answer.text),
+            }
+        })
+        .await
+        .unwrap()
     }
 
     /// The log of a node's agent.
