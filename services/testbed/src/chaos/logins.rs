@@ -11,7 +11,11 @@ use vpnmanager_testbed::{
     stack::{Node, NodeMode, Stack, StackError},
 };
 
-use super::{injector::OTHER_PORT, inventory::Inventory, model::Person};
+use super::{
+    injector::OTHER_PORT,
+    inventory::{Credential, Inventory},
+    model::Person,
+};
 
 /// How many profiles are tried that must be accepted, and how many that must be refused.
 const SAMPLE: usize = 5;
@@ -20,7 +24,7 @@ const SOON: Duration = Duration::from_secs(40);
 /// One attempt.
 struct Attempt<'a> {
     username: &'a str,
-    profile: String,
+    profile: &'a str,
     may: bool,
 }
 
@@ -34,13 +38,17 @@ pub(super) async fn wrong_logins(
     let inventory = Inventory::read(db).await?;
     let (mut may, mut may_not) = (Vec::new(), Vec::new());
     for person in people {
-        for profile in &person.profiles {
+        for profile in person.profiles() {
+            // That it is recorded is checked elsewhere.
+            let Some(credential) = inventory.credential_in(profile) else {
+                continue;
+            };
             let attempt = |may| Attempt {
                 username: &person.username,
-                profile: profile.clone(),
+                profile,
                 may,
             };
-            match is_allowed(&inventory, profile) {
+            match is_allowed(&inventory, credential) {
                 Some(true) => may.push(attempt(true)),
                 Some(false) => may_not.push(attempt(false)),
                 None => {}
@@ -57,7 +65,7 @@ pub(super) async fn wrong_logins(
     let logins: Vec<_> = attempts
         .iter()
         .flat_map(|attempt| {
-            let servers = remotes(&attempt.profile).filter(|remote| has_server(stack, remote));
+            let servers = remotes(attempt.profile).filter(|remote| has_server(stack, remote));
             servers.map(move |remote| try_login(stack, attempt, remote))
         })
         .collect();
@@ -66,9 +74,8 @@ pub(super) async fn wrong_logins(
     Ok((wrong, tried))
 }
 
-/// Whether the profile must be accepted. `None` if its user expires about now, or if the certificate is not recorded.
-fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
-    let credential = inventory.credential_in(profile)?;
+/// Whether a profile of this credential must be accepted. `None` if its user expires about now.
+fn is_allowed(inventory: &Inventory, credential: &Credential) -> Option<bool> {
     let owner = inventory.users.iter().find(|user| Some(user.id) == credential.user_id);
     let Some(user) = owner.filter(|user| !user.removed && user.active && !credential.revoked) else {
         return Some(false);
@@ -92,7 +99,7 @@ async fn try_login(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Option
 }
 
 async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Option<String>, StackError> {
-    let profile = with_only(&attempt.profile, remote);
+    let profile = with_only(attempt.profile, remote);
     let connection = stack.start_client(&profile, &ClientOptions::default()).await?;
     let wrong = if attempt.may {
         let connected = connection.client.connected(SOON).await;
