@@ -2,16 +2,18 @@
 
 use std::{fmt::Write, time::Duration};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use sea_orm::DatabaseConnection;
 use vpnmanager_testbed::{
     client::ClientOptions,
     stack::{Node, NodeMode, Stack, StackError},
+    wait,
 };
 
 use super::{
+    history::tells_of,
     injector::OTHER_PORT,
     inventory::{Credential, Inventory},
     model::Person,
@@ -20,11 +22,14 @@ use super::{
 /// How many profiles are tried that must be accepted, and how many that must be refused.
 const SAMPLE: usize = 5;
 const SOON: Duration = Duration::from_secs(40);
+/// OpenVPN tells the start of a session in whole seconds.
+const WHOLE: TimeDelta = TimeDelta::seconds(1);
 
 /// One attempt.
 struct Attempt<'a> {
     username: &'a str,
     profile: &'a str,
+    credential: &'a Credential,
     may: bool,
 }
 
@@ -46,6 +51,7 @@ pub(super) async fn wrong_logins(
             let attempt = |may| Attempt {
                 username: &person.username,
                 profile,
+                credential,
                 may,
             };
             match is_allowed(&inventory, credential) {
@@ -100,10 +106,13 @@ async fn try_login(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Option
 
 async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Option<String>, StackError> {
     let profile = with_only(attempt.profile, remote);
+    let began = Utc::now() - WHOLE;
     let connection = stack.start_client(&profile, &ClientOptions::default()).await?;
     let wrong = if attempt.may {
-        let connected = connection.client.connected(SOON).await;
-        connected.err().map(|error| format!("may log in and cannot: {error}"))
+        match connection.client.connected(SOON).await {
+            Ok(_) => untold(stack, attempt, (host(remote), began)).await,
+            Err(error) => Some(format!("may log in and cannot: {error}")),
+        }
     } else {
         let refused = connection.client.refused(SOON).await;
         let got_in = connection.client.connections() > 0;
@@ -117,6 +126,31 @@ async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Op
     };
     connection.close().await;
     Ok(wrong)
+}
+
+/// What is wrong if the history does not tell of the session that lives, with its device.
+async fn untold(stack: &Stack, attempt: &Attempt<'_>, (host, began): (&str, DateTime<Utc>)) -> Option<String> {
+    let Credential {
+        device, common_name, ..
+    } = attempt.credential;
+    let is_it = |node: &Node<'_>| node.namespace().is_ok_and(|space| space.address.to_string() == host);
+    let Some(node) = stack.nodes().find(is_it) else {
+        return Some("no node has this address".to_owned());
+    };
+    let api = stack.api();
+    let path = format!(
+        "/api/sessions/history?username={}&server_id={}",
+        attempt.username,
+        node.id()
+    );
+    let told = async || {
+        let page = api.get(&path).await;
+        page.is_ok_and(|page| tells_of(page.items(), (device.as_str(), common_name.as_str()), began))
+    };
+    let waited = wait::until(SOON, "the history to tell of the session", told).await;
+    waited
+        .err()
+        .map(|error| format!("is in with {common_name}, of the device {device}: {error}"))
 }
 
 /// Whether an OpenVPN answers there: at a node in the mode `none` there is nothing, nor where a node was when the profile was read and is

@@ -5,7 +5,7 @@
 //! again and again. [`injector`] injects faults and heals them. [`endings`] measures how long it takes until access has ended, wherever a
 //! node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed, [`agreement`] compares PostgreSQL,
 //! journals and allow-lists until they agree. Then [`promises`], [`homes`], [`told`], [`issued`] and [`trail`] compare the result with the
-//! model, and [`logins`] tries real logins.
+//! model, [`logins`] tries real logins, and [`history`] compares what is recorded of sessions.
 
 mod options;
 mod run;
@@ -36,6 +36,7 @@ mod node_view;
 
 mod accounts;
 mod agreement;
+mod history;
 mod homes;
 mod issued;
 mod logins;

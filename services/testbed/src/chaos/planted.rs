@@ -1,6 +1,7 @@
 //! Tests the checks: a correct fleet gives no violation, and each violation that is planted into it is found.
 
 mod devices;
+mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
 
