@@ -54,6 +54,56 @@ impl Api {
             .await
     }
 
+    /// `GET /api/users/{username}/devices`.
+    pub async fn devices(&self, username: &str) -> Result<Answer, ApiError> {
+        self.get(&format!("/api/users/{username}/devices")).await
+    }
+
+    /// `POST /api/users/{username}/devices`.
+    pub async fn create_device(
+        &self,
+        username: &str,
+        device: &str,
+        wait: Option<Duration>,
+    ) -> Result<Answer, ApiError> {
+        self.post(
+            &format!("/api/users/{username}/devices{}", query(wait)),
+            &json!({ "name": device }),
+        )
+        .await
+    }
+
+    /// `DELETE /api/users/{username}/devices/{device}`.
+    pub async fn revoke_device(
+        &self,
+        username: &str,
+        device: &str,
+        wait: Option<Duration>,
+    ) -> Result<Answer, ApiError> {
+        self.delete(&format!("/api/users/{username}/devices/{device}{}", query(wait)))
+            .await
+    }
+
+    /// `POST /api/users/{username}/devices/{device}/reissue`.
+    pub async fn reissue_device(
+        &self,
+        (username, device): (&str, &str),
+        body: &Value,
+        wait: Option<Duration>,
+    ) -> Result<Answer, ApiError> {
+        self.post(
+            &format!("/api/users/{username}/devices/{device}/reissue{}", query(wait)),
+            body,
+        )
+        .await
+    }
+
+    /// `GET /api/users/{username}/devices/{device}/profile`.
+    pub async fn device_profile(&self, username: &str, device: &str) -> Result<Answer, ApiError> {
+        self.get(&format!("/api/users/{username}/devices/{device}/profile"))
+            .await
+    }
+
     /// `PATCH /api/pools/{pool}` with a network, or `null`.
     pub async fn set_network(&self, pool: &str, network: &Value) -> Result<Answer, ApiError> {
         self.patch(&format!("/api/pools/{pool}"), &json!({ "network": network }))

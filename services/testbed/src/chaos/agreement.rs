@@ -61,18 +61,34 @@ fn pending(inventory: &Inventory) -> Vec<String> {
     for user in &inventory.users {
         if user.removed {
             told.push(format!("{} is removed and still has a row", user.username));
-        } else if !user.synced && !waits_for_another_profile(user, inventory) {
+            continue;
+        }
+        let lacking = without_profile(user, inventory);
+        if !user.synced && !(lacking.is_some() && has_lost_a_profile(user, inventory)) {
             told.push(format!("{} is not synced", user.username));
+        }
+        if let (true, Some(device)) = (user.synced, lacking) {
+            told.push(format!(
+                "{} is synced, and the device {device} has no profile",
+                user.username
+            ));
         }
     }
     told
 }
 
+/// A device of the user whose profile is not made.
+fn without_profile<'a>(user: &User, inventory: &'a Inventory) -> Option<&'a str> {
+    let mut devices = inventory.current_of(user).into_iter();
+    let lacking = devices.find(|(_, current)| current.is_none_or(|credential| credential.profile.is_none()));
+    lacking.map(|(device, _)| device)
+}
+
 /// Whether its home has applied everything and says why it made no profile: its key went with a journal, before anybody had the profile.
-fn waits_for_another_profile(user: &User, inventory: &Inventory) -> bool {
+fn has_lost_a_profile(user: &User, inventory: &Inventory) -> bool {
     let mut placements = inventory.placements.iter();
     let at_home = placements.find(|placement| placement.user_id == user.id && placement.server_id == user.server_id);
-    !user.has_profile && at_home.is_some_and(|placement| placement.error.is_some())
+    at_home.is_some_and(|placement| placement.error.is_some())
 }
 
 /// Users with too few nodes, or without exactly one home. No other check would notice a user without any node.
@@ -157,7 +173,8 @@ fn node_disagrees(inventory: &Inventory, node: &NodeView, now: DateTime<Utc>) ->
     told
 }
 
-fn on_the_brink(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+/// Whether the time of the user is over about now.
+pub(super) fn on_the_brink(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     expires_at.is_some_and(|at| (at - now).abs() < BRINK)
 }
 

@@ -11,8 +11,11 @@ use vpnmanager_testbed::{
 };
 
 use super::{
-    model::{Answer, Operation, Person},
+    device::Device,
+    model::{Answer, Person},
+    operation::Operation,
     timeline::Timeline,
+    told::By,
 };
 
 pub(super) const NAME: &str = "commuter";
@@ -49,7 +52,7 @@ impl Commuter {
         let mut person = Person::new(NAME.to_owned());
         let create = Operation::Create { expires_at: None };
         person.note(&create, &Answer::Done).map_err(anyhow::Error::msg)?;
-        person.profiles.push(profile.clone());
+        person.learn(Device::Default, By::Profile(profile.clone()));
         let dir = stack.state().dir.join("commuter");
         std::fs::create_dir(&dir)?;
         let commuter = Self {

@@ -4,7 +4,8 @@
 //! The promise holds at a node while it [can be reached](super::reach) from beginning to end. Elsewhere nothing is judged.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
+    ffi::OsStr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -137,6 +138,19 @@ impl Begun {
         for waiting in &mut self.waiting {
             waiting.since = waiting.since.filter(|_| waiting.is_on_time);
         }
+        self
+    }
+
+    /// The same for an operation that ends access by these names alone.
+    pub(super) fn only(mut self, names: &BTreeSet<&str>) -> Self {
+        let is_meant = |file: &PathBuf| {
+            let name = file.file_name().and_then(OsStr::to_str);
+            name.is_some_and(|name| names.contains(name))
+        };
+        for waiting in &mut self.waiting {
+            waiting.files.retain(is_meant);
+        }
+        self.waiting.retain(|waiting| !waiting.files.is_empty());
         self
     }
 
@@ -274,6 +288,26 @@ mod tests {
         assert_eq!(lists.begin("alice", 0).names(), [] as [PathBuf; 0]);
         let new = put("alice.new");
         assert_eq!(lists.begin("alice", 0).names(), [new]);
+    }
+
+    #[test]
+    fn the_end_of_a_device_is_judged_by_its_names_alone() {
+        let scratch = Scratch::guarded(Medium::Memory).expect("a folder");
+        let folder = scratch.sub("allow", 0o700).expect("a folder");
+        for name in ["alice.one", "alice.two"] {
+            fs::write(folder.join(name), "").expect("written");
+        }
+        let lists = Lists {
+            folders: vec![(2, folder.clone())],
+            reach: Reach::new(1, 2),
+            promised: Duration::from_secs(1),
+            ended: Arc::default(),
+        };
+        let begun = lists
+            .begin("alice", 0)
+            .only(&BTreeSet::from(["alice.two", "alice.three"]));
+        assert_eq!(begun.names(), [folder.join("alice.two")]);
+        assert!(lists.begin("alice", 0).only(&BTreeSet::new()).waiting.is_empty());
     }
 
     #[test]

@@ -12,7 +12,16 @@ use vpnmanager_testbed::stack::{Part, Stack};
 
 use super::timeline::Timeline;
 
-const TABLES: [&str; 5] = ["users", "placements", "credentials", "servers", "audit_log"];
+/// The tables, each with its order.
+const TABLES: [(&str, &str); 7] = [
+    ("users", "id"),
+    ("placements", "id"),
+    ("credentials", "id"),
+    ("servers", "id"),
+    ("audit_log", "id"),
+    ("sessions", "since, server_id, cid"),
+    ("traffic_days", "day, user_id, server_id"),
+];
 
 #[derive(FromQueryResult)]
 struct Line {
@@ -50,10 +59,10 @@ pub(super) async fn keep(
             let _ = fs::copy(node.dir().join(&name), dir.join(format!("{}-{name}", node.id())));
         }
     }
-    for table in TABLES {
+    for (table, order) in TABLES {
         let statement = Statement::from_string(
             db.get_database_backend(),
-            format!("SELECT to_jsonb(t) AS line FROM {table} t ORDER BY id"),
+            format!("SELECT to_jsonb(t) AS line FROM {table} t ORDER BY {order}"),
         );
         let rows = Line::find_by_statement(statement).all(db).await?;
         let text: String = rows.iter().map(|row| format!("{}\n", row.line)).collect();

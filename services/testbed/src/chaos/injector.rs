@@ -17,6 +17,7 @@ use super::{
     clock, commuter,
     fault::{Breakable, Fault, Harm, Target},
     files,
+    history::Losses,
     limits::OUTAGE,
     pause::Paused,
     reach::{Reach, Scope},
@@ -57,6 +58,8 @@ pub(super) struct Injector {
     pub(super) restarts: BTreeMap<String, usize>,
     /// Nodes that lost keys with their journal.
     pub(super) lost_keys: BTreeSet<String>,
+    /// When reports of sessions may have been lost.
+    pub(super) losses: Losses,
     /// When the bus was away for long.
     pub(super) outages: Vec<Outage>,
     reach: Reach,
@@ -129,6 +132,7 @@ impl Injector {
             faults: BTreeMap::new(),
             restarts: BTreeMap::new(),
             lost_keys: BTreeSet::new(),
+            losses: Losses::default(),
             outages: Vec::new(),
             reach,
             read_only,
@@ -270,6 +274,7 @@ impl Injector {
             Fault::WipeBus => {
                 self.stack.kill_part(Part::Nats).await?;
                 files::empty_folder(&self.stack.state().bus_store())?;
+                self.losses.note_bus();
                 Remedy::Start(Part::Nats)
             }
             Fault::BusOutage => {
@@ -291,13 +296,13 @@ impl Injector {
             Fault::DeleteJournal(number) => {
                 self.stack.kill_part(Part::Node(number)).await?;
                 detail = files::delete_journal(&self.stack.node(number)?.dir())?;
-                self.lost_keys.insert(format!("node-{number}"));
+                self.note_lost_journal(number);
                 Remedy::Start(Part::Node(number))
             }
             Fault::TruncateJournal(number) => {
                 self.stack.kill_part(Part::Node(number)).await?;
                 detail = files::truncate_journal(&self.stack.node(number)?.dir(), &mut self.rng)?;
-                self.lost_keys.insert(format!("node-{number}"));
+                self.note_lost_journal(number);
                 Remedy::Start(Part::Node(number))
             }
             Fault::AddAllowed(number) => {
@@ -386,6 +391,12 @@ impl Injector {
             began,
         });
         Ok(())
+    }
+
+    fn note_lost_journal(&mut self, number: u8) {
+        let node = format!("node-{number}");
+        self.losses.note_node(&node);
+        self.lost_keys.insert(node);
     }
 
     /// What the fault took from those who end access, it takes no longer.

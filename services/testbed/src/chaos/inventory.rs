@@ -1,6 +1,6 @@
 //! The rows of PostgreSQL that the checks compare.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -23,8 +23,6 @@ pub(super) struct User {
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) synced: bool,
-    /// Whether its home has made the profile.
-    pub(super) has_profile: bool,
     pub(super) removed: bool,
 }
 
@@ -42,14 +40,27 @@ pub(super) struct Placement {
     pub(super) error: Option<String>,
 }
 
-/// One issued profile.
+/// One credential: what a profile is for.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Credential {
     pub(super) user_id: Option<i64>,
+    pub(super) device: String,
+    /// The node that makes its profile.
+    pub(super) server_id: String,
     pub(super) common_name: String,
     pub(super) serial: Option<String>,
     pub(super) certificate: Option<String>,
+    /// The checksum of its profile, once that was made.
+    pub(super) profile: Option<String>,
     pub(super) revoked: bool,
+}
+
+impl Credential {
+    /// The user that it was made for. A common name is the username, a dot and a suffix.
+    pub(super) fn owner(&self) -> &str {
+        let name = self.common_name.as_str();
+        name.rsplit_once('.').map_or(name, |(owner, _)| owner)
+    }
 }
 
 /// A row of the audit trail.
@@ -70,6 +81,7 @@ pub(super) struct Audited {
 pub(super) struct Inventory {
     pub(super) users: Vec<User>,
     pub(super) placements: Vec<Placement>,
+    /// The oldest first.
     pub(super) credentials: Vec<Credential>,
 }
 
@@ -92,11 +104,12 @@ pub(super) async fn connect_to(url: &str) -> anyhow::Result<DatabaseConnection> 
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
         let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced,
-            checksum IS NOT NULL AS has_profile, removed_at IS NOT NULL AS removed FROM users";
+            removed_at IS NOT NULL AS removed FROM users";
         let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
         let credentials =
-            "SELECT user_id, common_name, serial, certificate, revoked_at IS NOT NULL AS revoked FROM credentials";
+            "SELECT user_id, device, server_id, common_name, serial, certificate, profile_checksum AS profile,
+            revoked_at IS NOT NULL AS revoked FROM credentials ORDER BY id";
         Ok(Self {
             users: rows(db, users).await?,
             placements: rows(db, placements).await?,
@@ -112,6 +125,23 @@ impl Inventory {
             .filter(move |credential| credential.user_id == Some(id) && !credential.revoked)
     }
 
+    /// The valid credentials of each device of this user, the oldest first.
+    pub(super) fn devices_of(&self, user: &User) -> BTreeMap<&str, Vec<&Credential>> {
+        let mut devices: BTreeMap<&str, Vec<&Credential>> = BTreeMap::new();
+        for credential in self.valid_credentials_of(user) {
+            devices.entry(&credential.device).or_default().push(credential);
+        }
+        devices
+    }
+
+    /// The credential of each device of this user whose profile its home makes: the newest one of the home. `None` if the device has none.
+    pub(super) fn current_of(&self, user: &User) -> BTreeMap<&str, Option<&Credential>> {
+        let devices = self.devices_of(user).into_iter();
+        devices
+            .map(|(device, held)| (device, newest_of(&user.server_id, &held)))
+            .collect()
+    }
+
     /// The credential whose certificate is in this profile.
     pub(super) fn credential_in(&self, profile: &str) -> Option<&Credential> {
         self.credentials.iter().find(|credential| {
@@ -119,6 +149,11 @@ impl Inventory {
             certificate.is_some_and(|certificate| profile.contains(certificate.trim()))
         })
     }
+}
+
+fn newest_of<'a>(home: &str, credentials: &[&'a Credential]) -> Option<&'a Credential> {
+    let mut newest_first = credentials.iter().rev();
+    newest_first.find(|credential| credential.server_id == home).copied()
 }
 
 /// The whole audit trail, oldest first.

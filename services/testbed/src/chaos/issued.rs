@@ -1,76 +1,123 @@
 //! Checks that no credential was issued twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
-    inventory::{Audited, Credential, Inventory},
-    model::Person,
+    accounts::{Accounts, Named},
+    inventory::{Audited, Inventory},
     node_view::NodeView,
-    trail,
 };
 
-/// What was issued twice or to the wrong user: one sentence for each violation.
-pub(super) fn issued_twice(
-    people: &[Person],
-    inventory: &Inventory,
-    nodes: &[NodeView],
-    trail: &[Audited],
-) -> Vec<String> {
-    let mut told = more_than_one(inventory, trail);
-    told.extend(more_than_asked_for(inventory, trail));
+/// What was issued twice, or to another user or device: one sentence for each violation.
+pub(super) fn issued_twice(inventory: &Inventory, nodes: &[NodeView], trail: &[Audited]) -> Vec<String> {
+    let accounts = Accounts::of(trail);
+    let mut told = shared(inventory);
+    told.extend(without_certificate(inventory));
+    told.extend(more_than_valid(inventory, &accounts));
+    told.extend(more_than_asked_for(inventory, &accounts));
+    told.extend(otherwise_than_named(inventory, &accounts));
     told.extend(serials_of_others(inventory, nodes));
-    told.extend(strange_profiles(people, inventory));
+    told.extend(accounts.wrong);
     told
 }
 
-fn more_than_one(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
-    let moved = trail::count(trail, "user_rehomed");
+/// Credentials with one certificate or one profile.
+fn shared(inventory: &Inventory) -> Vec<String> {
     let mut told = Vec::new();
-    let mut serials = BTreeMap::new();
+    let (mut serials, mut profiles) = (BTreeMap::new(), BTreeMap::new());
     for credential in &inventory.credentials {
-        let Some(serial) = &credential.serial else { continue };
-        if let Some(other) = serials.insert(serial, &credential.common_name) {
+        let name = &credential.common_name;
+        if let Some(serial) = &credential.serial
+            && let Some(other) = serials.insert(serial, name)
+        {
+            told.push(format!("{name} and {other} share the serial {serial}"));
+        }
+        if let Some(profile) = &credential.profile
+            && let Some(other) = profiles.insert(profile, name)
+        {
+            told.push(format!("{name} and {other} share the profile {profile}"));
+        }
+    }
+    told
+}
+
+/// Devices whose current credential has no certificate. An older one may have none: its home got another command before it made that profile.
+fn without_certificate(inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        for (device, current) in inventory.current_of(user) {
+            match current {
+                Some(current) if current.certificate.is_some() => {}
+                Some(current) => told.push(format!(
+                    "the device {device} of {} has no certificate for {}",
+                    user.username, current.common_name
+                )),
+                None => told.push(format!(
+                    "the device {device} of {} has no credential of the home {}",
+                    user.username, user.server_id
+                )),
+            }
+        }
+    }
+    told
+}
+
+/// Users whose devices, or the number of their valid credentials, differ from what the audit trail tells.
+fn more_than_valid(inventory: &Inventory, accounts: &Accounts<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let devices = inventory.devices_of(user).into_iter();
+        let is: BTreeMap<&str, usize> = devices.map(|(device, valid)| (device, valid.len())).collect();
+        let should = accounts.living.get(user.username.as_str()).cloned().unwrap_or_default();
+        if is != should {
             told.push(format!(
-                "{} and {other} share the serial {serial}",
-                credential.common_name
+                "the valid credentials of the devices of {} should be {should:?} and are {is:?}",
+                user.username
             ));
         }
     }
-    for user in inventory.users.iter().filter(|user| !user.removed) {
-        let valid: Vec<_> = inventory.valid_credentials_of(user).collect();
-        match valid.as_slice() {
-            [one] if one.certificate.is_some() => {}
-            [one] => told.push(format!("{} has no certificate for {}", user.username, one.common_name)),
-            // A new home makes a profile of its own, and the older ones stay valid.
-            [_, ..] if moved.contains_key(user.username.as_str()) => {}
-            others => told.push(format!("{} has {} valid credentials", user.username, others.len())),
-        }
-    }
     told
 }
 
-/// Users whose number of credentials differs from the number of their creates, reissues and new homes.
-fn more_than_asked_for(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
-    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
-    for action in ["user_created", "user_reissued", "user_rehomed"] {
-        for (name, times) in trail::count(trail, action) {
-            *asked.entry(name).or_default() += times;
-        }
-    }
-    let mut made: BTreeMap<&str, usize> = asked.keys().map(|name| (*name, 0)).collect();
+/// Names whose number of credentials differs from the number that was asked for, and made for new homes.
+fn more_than_asked_for(inventory: &Inventory, accounts: &Accounts<'_>) -> Vec<String> {
+    let mut made: BTreeMap<&str, usize> = accounts.made.keys().map(|name| (*name, 0)).collect();
     for credential in &inventory.credentials {
-        *made.entry(owner(&credential.common_name)).or_default() += 1;
+        *made.entry(credential.owner()).or_default() += 1;
     }
     let wrong = made.into_iter().filter_map(|(name, made)| {
-        let asked = asked.get(name).copied().unwrap_or(0);
+        let asked = accounts.made.get(name).copied().unwrap_or(0);
         (made != asked).then(|| format!("{name} should have got {asked} credentials and got {made}"))
     });
     wrong.collect()
 }
 
-/// A common name is the username, a dot and a suffix.
-fn owner(common_name: &str) -> &str {
-    common_name.rsplit_once('.').map_or(common_name, |(owner, _)| owner)
+/// Credentials that the audit trail names, and that are not there, or not as it says.
+fn otherwise_than_named(inventory: &Inventory, accounts: &Accounts<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    for (
+        name,
+        Named {
+            owner,
+            device,
+            is_revoked,
+        },
+    ) in &accounts.named
+    {
+        let mut credentials = inventory.credentials.iter();
+        match credentials.find(|credential| credential.common_name == *name) {
+            None => told.push(format!(
+                "the audit trail has {name} of the device {device} of {owner}, and it is not recorded"
+            )),
+            Some(held) if held.owner() != *owner || held.device != *device || (*is_revoked && !held.revoked) => {
+                told.push(format!(
+                    "the audit trail has {name} of the device {device} of {owner} (revoked: {is_revoked}), and there is {held:?}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    told
 }
 
 fn serials_of_others(inventory: &Inventory, nodes: &[NodeView]) -> Vec<String> {
@@ -99,26 +146,4 @@ fn serials_of_others(inventory: &Inventory, nodes: &[NodeView]) -> Vec<String> {
         }
     }
     told
-}
-
-/// Profiles whose certificate is not recorded, or belongs to another user.
-fn strange_profiles(people: &[Person], inventory: &Inventory) -> Vec<String> {
-    let mut told = BTreeSet::new();
-    for person in people {
-        for profile in &person.profiles {
-            match inventory.credential_in(profile) {
-                Some(credential) if owner(&credential.common_name) == person.username => {}
-                Some(Credential { common_name, .. }) => {
-                    told.insert(format!("a profile of {} was that of {common_name}", person.username));
-                }
-                None => {
-                    told.insert(format!(
-                        "a profile of {} had a certificate that is not recorded",
-                        person.username
-                    ));
-                }
-            }
-        }
-    }
-    told.into_iter().collect()
 }

@@ -2,25 +2,34 @@
 
 use std::{fmt::Write, time::Duration};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use sea_orm::DatabaseConnection;
 use vpnmanager_testbed::{
     client::ClientOptions,
     stack::{Node, NodeMode, Stack, StackError},
+    wait,
 };
 
-use super::{injector::OTHER_PORT, inventory::Inventory, model::Person};
+use super::{
+    history::tells_of,
+    injector::OTHER_PORT,
+    inventory::{Credential, Inventory},
+    model::Person,
+};
 
 /// How many profiles are tried that must be accepted, and how many that must be refused.
 const SAMPLE: usize = 5;
 const SOON: Duration = Duration::from_secs(40);
+/// OpenVPN tells the start of a session in whole seconds.
+const WHOLE: TimeDelta = TimeDelta::seconds(1);
 
 /// One attempt.
 struct Attempt<'a> {
     username: &'a str,
-    profile: String,
+    profile: &'a str,
+    credential: &'a Credential,
     may: bool,
 }
 
@@ -34,13 +43,18 @@ pub(super) async fn wrong_logins(
     let inventory = Inventory::read(db).await?;
     let (mut may, mut may_not) = (Vec::new(), Vec::new());
     for person in people {
-        for profile in &person.profiles {
+        for profile in person.profiles() {
+            // That it is recorded is checked elsewhere.
+            let Some(credential) = inventory.credential_in(profile) else {
+                continue;
+            };
             let attempt = |may| Attempt {
                 username: &person.username,
-                profile: profile.clone(),
+                profile,
+                credential,
                 may,
             };
-            match is_allowed(&inventory, profile) {
+            match is_allowed(&inventory, credential) {
                 Some(true) => may.push(attempt(true)),
                 Some(false) => may_not.push(attempt(false)),
                 None => {}
@@ -57,7 +71,7 @@ pub(super) async fn wrong_logins(
     let logins: Vec<_> = attempts
         .iter()
         .flat_map(|attempt| {
-            let servers = remotes(&attempt.profile).filter(|remote| has_server(stack, remote));
+            let servers = remotes(attempt.profile).filter(|remote| has_server(stack, remote));
             servers.map(move |remote| try_login(stack, attempt, remote))
         })
         .collect();
@@ -66,9 +80,8 @@ pub(super) async fn wrong_logins(
     Ok((wrong, tried))
 }
 
-/// Whether the profile must be accepted. `None` if its user expires about now, or if the certificate is not recorded.
-fn is_allowed(inventory: &Inventory, profile: &str) -> Option<bool> {
-    let credential = inventory.credential_in(profile)?;
+/// Whether a profile of this credential must be accepted. `None` if its user expires about now.
+fn is_allowed(inventory: &Inventory, credential: &Credential) -> Option<bool> {
     let owner = inventory.users.iter().find(|user| Some(user.id) == credential.user_id);
     let Some(user) = owner.filter(|user| !user.removed && user.active && !credential.revoked) else {
         return Some(false);
@@ -92,11 +105,14 @@ async fn try_login(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Option
 }
 
 async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Option<String>, StackError> {
-    let profile = with_only(&attempt.profile, remote);
+    let profile = with_only(attempt.profile, remote);
+    let began = Utc::now() - WHOLE;
     let connection = stack.start_client(&profile, &ClientOptions::default()).await?;
     let wrong = if attempt.may {
-        let connected = connection.client.connected(SOON).await;
-        connected.err().map(|error| format!("may log in and cannot: {error}"))
+        match connection.client.connected(SOON).await {
+            Ok(_) => untold(stack, attempt, (host(remote), began)).await,
+            Err(error) => Some(format!("may log in and cannot: {error}")),
+        }
     } else {
         let refused = connection.client.refused(SOON).await;
         let got_in = connection.client.connections() > 0;
@@ -110,6 +126,31 @@ async fn log_in(stack: &Stack, attempt: &Attempt<'_>, remote: &str) -> Result<Op
     };
     connection.close().await;
     Ok(wrong)
+}
+
+/// What is wrong if the history does not tell of the session that lives, with its device.
+async fn untold(stack: &Stack, attempt: &Attempt<'_>, (host, began): (&str, DateTime<Utc>)) -> Option<String> {
+    let Credential {
+        device, common_name, ..
+    } = attempt.credential;
+    let is_it = |node: &Node<'_>| node.namespace().is_ok_and(|space| space.address.to_string() == host);
+    let Some(node) = stack.nodes().find(is_it) else {
+        return Some("no node has this address".to_owned());
+    };
+    let api = stack.api();
+    let path = format!(
+        "/api/sessions/history?username={}&server_id={}",
+        attempt.username,
+        node.id()
+    );
+    let told = async || {
+        let page = api.get(&path).await;
+        page.is_ok_and(|page| tells_of(page.items(), (device.as_str(), common_name.as_str()), began))
+    };
+    let waited = wait::until(SOON, "the history to tell of the session", told).await;
+    waited
+        .err()
+        .map(|error| format!("is in with {common_name}, of the device {device}: {error}"))
 }
 
 /// Whether an OpenVPN answers there: at a node in the mode `none` there is nothing, nor where a node was when the profile was read and is

@@ -4,15 +4,18 @@
 //! [`work`] changes users and records the answers in [`model`]; a [`rush`] ends access while much else is under way; a [`commuter`] logs in
 //! again and again. [`injector`] injects faults and heals them. [`endings`] measures how long it takes until access has ended, wherever a
 //! node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed, [`agreement`] compares PostgreSQL,
-//! journals and allow-lists until they agree. Then [`promises`], [`homes`], [`issued`] and [`trail`] compare the result with the model, and
-//! [`logins`] tries real logins.
+//! journals and allow-lists until they agree. Then [`promises`], [`homes`], [`told`], [`issued`] and [`trail`] compare the result with the
+//! model, [`logins`] tries real logins, and [`history`] compares what is recorded of sessions.
 
 mod options;
 mod run;
 
+mod asking;
 mod commuter;
+mod device;
 mod endings;
 mod model;
+mod operation;
 mod rush;
 mod timeline;
 mod work;
@@ -31,11 +34,14 @@ mod inventory;
 mod node_journal;
 mod node_view;
 
+mod accounts;
 mod agreement;
+mod history;
 mod homes;
 mod issued;
 mod logins;
 mod promises;
+mod told;
 mod totals;
 mod trail;
 

@@ -1,153 +1,32 @@
 //! What the API has answered about each user, and which states are therefore allowed in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// One operation on one user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Operation {
-    Create {
-        expires_at: Option<DateTime<Utc>>,
-    },
-    Suspend,
-    Resume,
-    Expire {
-        at: Option<DateTime<Utc>>,
-    },
-    /// The time of the user is over in a moment: nodes end it by their own clocks.
-    Shorten {
-        at: DateTime<Utc>,
-    },
-    Delete,
-    /// Another profile; all older ones are revoked.
-    Reissue,
-    ReadProfile,
-    Look,
-}
-
-impl Operation {
-    /// Its name in reports.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Create { .. } => "create",
-            Self::Suspend => "suspend",
-            Self::Resume => "resume",
-            Self::Expire { .. } => "expiry",
-            Self::Shorten { .. } => "shortening",
-            Self::Delete => "delete",
-            Self::Reissue => "reissue",
-            Self::ReadProfile => "profile",
-            Self::Look => "look",
-        }
-    }
-
-    /// Its action in the audit trail; `None` for an operation that only reads.
-    pub(super) fn action(&self) -> Option<&'static str> {
-        match self {
-            Self::Create { .. } => Some("user_created"),
-            Self::Suspend => Some("user_suspended"),
-            Self::Resume => Some("user_resumed"),
-            Self::Expire { .. } | Self::Shorten { .. } => Some("user_changed"),
-            Self::Delete => Some("user_removed"),
-            Self::Reissue => Some("user_reissued"),
-            Self::ReadProfile | Self::Look => None,
-        }
-    }
-
-    /// Whether it ends somebody's access at once, or at [`Self::due`].
-    pub(super) fn ends_access(&self) -> bool {
-        match self {
-            Self::Suspend | Self::Shorten { .. } | Self::Delete | Self::Reissue => true,
-            Self::Create { .. } | Self::Resume | Self::Expire { .. } | Self::ReadProfile | Self::Look => false,
-        }
-    }
-
-    /// When access ends, if not at once.
-    pub(super) fn due(&self) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Shorten { at } => Some(*at),
-            Self::Create { .. }
-            | Self::Suspend
-            | Self::Resume
-            | Self::Expire { .. }
-            | Self::Delete
-            | Self::Reissue
-            | Self::ReadProfile
-            | Self::Look => None,
-        }
-    }
-
-    /// Whether it ends the credentials that a user has, and not only access by them.
-    pub(super) fn ends_credentials(&self) -> bool {
-        match self {
-            Self::Delete | Self::Reissue => true,
-            Self::Create { .. }
-            | Self::Suspend
-            | Self::Resume
-            | Self::Expire { .. }
-            | Self::Shorten { .. }
-            | Self::ReadProfile
-            | Self::Look => false,
-        }
-    }
-
-    /// Whether it writes. That a profile was read is in the audit trail before it is handed out.
-    pub(super) fn writes(&self) -> bool {
-        *self != Self::Look
-    }
-
-    /// The state of a user after the operation; `None` if the operation is refused.
-    fn effect(&self, on: &Being) -> Option<Being> {
-        match (self, on) {
-            (Self::Create { expires_at }, Being::Absent) => Some(Being::Living(Living {
-                active: true,
-                expires_at: *expires_at,
-            })),
-            (Self::Suspend, Being::Living(living)) => Some(Being::Living(Living {
-                active: false,
-                ..*living
-            })),
-            (Self::Resume, Being::Living(living)) => Some(Being::Living(Living {
-                active: true,
-                ..*living
-            })),
-            (Self::Expire { at }, Being::Living(living)) => Some(Being::Living(Living {
-                expires_at: *at,
-                ..*living
-            })),
-            (Self::Shorten { at }, Being::Living(living)) => Some(Being::Living(Living {
-                expires_at: Some(*at),
-                ..*living
-            })),
-            (Self::Delete, Being::Living(_)) => Some(Being::Absent),
-            (Self::Reissue | Self::ReadProfile | Self::Look, Being::Living(_)) => Some(on.clone()),
-            (Self::Create { .. }, Being::Living(_))
-            | (
-                Self::Suspend
-                | Self::Resume
-                | Self::Expire { .. }
-                | Self::Shorten { .. }
-                | Self::Delete
-                | Self::Reissue
-                | Self::ReadProfile
-                | Self::Look,
-                Being::Absent,
-            ) => None,
-        }
-    }
-}
+use super::{
+    device::{Device, Devices, devices_shown},
+    operation::Operation,
+    told::{By, Fate, Told},
+};
 
 /// The state of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Being {
     /// Never created, or deleted.
     Absent,
-    Living(Living),
+    Living(Living, Devices),
 }
 
-/// A user that exists.
+impl Being {
+    /// Reads a user and the list of its devices as the API shows them.
+    pub(super) fn shown(user: &Value, devices: &[Value]) -> Option<Self> {
+        Some(Self::Living(Living::shown(user)?, devices_shown(devices)?))
+    }
+}
+
+/// A user that exists, without its devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Living {
     pub(super) active: bool,
@@ -176,8 +55,10 @@ pub(super) enum Answer {
     Done,
     /// 404: there is no such user.
     Unknown,
-    /// 409 to a create: the username is taken.
+    /// 409 to a create: the username is taken, or the user has a device of that name.
     Taken,
+    /// 404: the user has no such device.
+    NoDevice,
     /// A refusal that says nothing about the state of the user, such as 400 for a time in the past.
     Refused,
     /// 503 because the database takes no changes: nothing was done, not even half.
@@ -196,8 +77,8 @@ pub(super) struct Person {
     possible: Vec<Being>,
     /// Whether an operation without an answer may still be carried out. Then no more operations are sent for this user.
     open: bool,
-    /// Profiles that were read, including those of earlier users with this name.
-    pub(super) profiles: Vec<String>,
+    /// Credentials that answers told of, including those of earlier users with this name.
+    pub(super) told: Vec<Told>,
     /// The number of answered changes, by their action in the audit trail.
     pub(super) answered: BTreeMap<&'static str, usize>,
     /// The number of changes without an answer, by their action: they may or may not have happened.
@@ -210,7 +91,7 @@ impl Person {
             username,
             possible: vec![Being::Absent],
             open: false,
-            profiles: Vec::new(),
+            told: Vec::new(),
             answered: BTreeMap::new(),
             unanswered: BTreeMap::new(),
         }
@@ -229,6 +110,41 @@ impl Person {
         &self.possible
     }
 
+    /// Whether the user certainly has this device and no other one.
+    pub(super) fn has_only(&self, device: Device) -> bool {
+        match self.certain() {
+            Some(Being::Living(_, devices)) => *devices == Devices::from([device]),
+            Some(Being::Absent) | None => false,
+        }
+    }
+
+    /// Profiles that were read, the oldest first.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().filter_map(|told| match &told.by {
+            By::Profile(text) => Some(text.as_str()),
+            By::Name(_) => None,
+        })
+    }
+
+    /// The common names that answers told of this device.
+    pub(super) fn names_of(&self, device: Device) -> BTreeSet<&str> {
+        let of_device = self.told.iter().filter(|told| told.device == device);
+        let names = of_device.filter_map(|told| match &told.by {
+            By::Name(name) => Some(name.as_str()),
+            By::Profile(_) => None,
+        });
+        names.collect()
+    }
+
+    /// Records that an answer told of a credential of this device.
+    pub(super) fn learn(&mut self, device: Device, by: By) {
+        let is_known = |told: &Told| told.device == device && told.by == by && told.fate == Fate::Valid;
+        if !self.told.iter().any(is_known) {
+            let fate = Fate::Valid;
+            self.told.push(Told { device, by, fate });
+        }
+    }
+
     /// Records an answer. The error describes how it contradicts earlier answers.
     pub(super) fn note(&mut self, operation: &Operation, answer: &Answer) -> Result<(), String> {
         let before = std::mem::take(&mut self.possible);
@@ -239,9 +155,10 @@ impl Person {
                 .filter(|being| **being == Being::Absent)
                 .cloned()
                 .collect(),
-            Answer::Taken => before
+            // There is a user, of whom it cannot be done.
+            Answer::Taken | Answer::NoDevice => before
                 .iter()
-                .filter(|being| **being != Being::Absent)
+                .filter(|being| **being != Being::Absent && operation.effect(being).is_none())
                 .cloned()
                 .collect(),
             Answer::Refused | Answer::ReadOnly | Answer::NotSent => before.clone(),
@@ -258,9 +175,15 @@ impl Person {
                     self.open = true;
                     *self.unanswered.entry(action).or_default() += 1;
                 }
-                Answer::Unknown | Answer::Taken | Answer::Refused | Answer::ReadOnly | Answer::NotSent => {}
+                Answer::Unknown
+                | Answer::Taken
+                | Answer::NoDevice
+                | Answer::Refused
+                | Answer::ReadOnly
+                | Answer::NotSent => {}
             }
         }
+        self.note_fates(operation, answer);
         self.possible.dedup();
         if self.possible.is_empty() {
             self.open = true;
@@ -274,11 +197,30 @@ impl Person {
         }
         Ok(())
     }
+
+    /// What the answer says of credentials that were told of before.
+    fn note_fates(&mut self, operation: &Operation, answer: &Answer) {
+        let fate = match answer {
+            Answer::Done => Fate::Revoked,
+            Answer::Open => Fate::Unknown,
+            Answer::Unknown
+            | Answer::Taken
+            | Answer::NoDevice
+            | Answer::Refused
+            | Answer::ReadOnly
+            | Answer::NotSent => return,
+        };
+        let valid = self.told.iter_mut().filter(|told| told.fate == Fate::Valid);
+        for told in valid.filter(|told| operation.revokes(told.device)) {
+            told.fate = fate;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::operation::OldProfiles;
 
     fn person() -> Person {
         Person::new("alice".to_owned())
@@ -313,7 +255,10 @@ mod tests {
             active: true,
             expires_at: Some(at),
         };
-        assert_eq!(alice.certain(), Some(&Being::Living(over)));
+        assert_eq!(
+            alice.certain(),
+            Some(&Being::Living(over, Devices::from([Device::Default])))
+        );
         assert_eq!(alice.answered.get("user_changed"), Some(&1));
     }
 
@@ -333,5 +278,60 @@ mod tests {
         }
         assert_eq!(alice.certain(), Some(&Being::Absent));
         assert_eq!(alice.answered.len(), 3);
+    }
+
+    #[test]
+    fn a_device_comes_goes_and_comes_again() {
+        let mut alice = person();
+        let (device, old) = (Device::Phone, OldProfiles::Keep);
+        alice.note(&CREATE, &Answer::Done).unwrap();
+        for (operation, answer) in [
+            (Operation::RevokeDevice { device }, Answer::NoDevice),
+            (Operation::Reissue { device, old }, Answer::NoDevice),
+            (Operation::AddDevice { device }, Answer::Done),
+            (Operation::AddDevice { device }, Answer::Taken),
+            (Operation::Reissue { device, old }, Answer::Done),
+            (Operation::RevokeDevice { device }, Answer::Done),
+            (Operation::ReadProfile { device }, Answer::NoDevice),
+            (Operation::AddDevice { device }, Answer::Done),
+        ] {
+            alice.note(&operation, &answer).unwrap();
+        }
+        assert_eq!(alice.answered.get("device_created"), Some(&2));
+        assert_eq!(alice.answered.get("device_revoked"), Some(&1));
+        assert!(!alice.has_only(Device::Default));
+        assert!(
+            alice
+                .note(&Operation::RevokeDevice { device }, &Answer::NoDevice)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_default_device_comes_back_with_a_reissue() {
+        let (device, old) = (Device::Default, OldProfiles::Revoke);
+        let mut alice = person();
+        alice.note(&CREATE, &Answer::Done).unwrap();
+        alice.note(&Operation::RevokeDevice { device }, &Answer::Done).unwrap();
+        assert!(!alice.has_only(device));
+        alice.note(&Operation::Reissue { device, old }, &Answer::Done).unwrap();
+        assert!(alice.has_only(device));
+    }
+
+    #[test]
+    fn an_answer_ends_the_credentials_of_its_device_alone() {
+        let mut alice = person();
+        alice.note(&CREATE, &Answer::Done).unwrap();
+        let device = Device::Phone;
+        alice.note(&Operation::AddDevice { device }, &Answer::Done).unwrap();
+        alice.learn(Device::Default, By::Name("alice.a".to_owned()));
+        for _ in 0..2 {
+            alice.learn(device, By::Name("alice.b".to_owned()));
+        }
+        assert_eq!(alice.names_of(device), BTreeSet::from(["alice.b"]));
+        alice.note(&Operation::RevokeDevice { device }, &Answer::Done).unwrap();
+        alice.note(&Operation::Delete, &Answer::Open).unwrap();
+        let fates: Vec<Fate> = alice.told.iter().map(|told| told.fate).collect();
+        assert_eq!(fates, [Fate::Unknown, Fate::Revoked]);
     }
 }

@@ -1,5 +1,8 @@
 //! Tests the checks: a correct fleet gives no violation, and each violation that is planted into it is found.
 
+mod devices;
+mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,12 +10,15 @@ use serde_json::{Value, json};
 
 use super::{
     agreement::between,
+    device::Device,
     inventory::{Audited, Credential, Inventory, Placement, User},
     issued::issued_twice,
-    model::{Answer, Operation, Person},
+    model::{Answer, Person},
     node_journal::{Held, NodeJournal},
     node_view::NodeView,
-    promises::answers_not_reflected,
+    operation::Operation,
+    promises::{Listed, answers_not_reflected, devices_not_reflected},
+    told::{By, otherwise_than_told},
     trail::unaccounted,
 };
 
@@ -20,7 +26,7 @@ use super::{
 #[derive(Clone)]
 struct Fleet {
     people: Vec<Person>,
-    listed: BTreeMap<String, Value>,
+    listed: BTreeMap<String, Listed>,
     inventory: Inventory,
     nodes: Vec<NodeView>,
     trail: Vec<Audited>,
@@ -36,19 +42,23 @@ fn now() -> DateTime<Utc> {
 fn in_order() -> Fleet {
     let (mut alice, mut bob) = (Person::new("alice".to_owned()), Person::new("bob".to_owned()));
     let create = Operation::Create { expires_at: None };
+    let device = Device::Default;
     for operation in [
         &create,
         &Operation::Suspend,
         &Operation::Resume,
-        &Operation::ReadProfile,
+        &Operation::ReadProfile { device },
     ] {
         alice.note(operation, &Answer::Done).unwrap();
     }
-    alice.profiles.push("<cert>\nALICE\n</cert>".to_owned());
+    alice.learn(device, profile("ALICE"));
     for operation in [&create, &Operation::Delete] {
         bob.note(operation, &Answer::Done).unwrap();
     }
-    let listed = json!({ "username": "alice", "active": true, "expires_at": null });
+    let listed = Listed {
+        user: json!({ "username": "alice", "active": true, "expires_at": null }),
+        devices: vec![listed_device("default", ALICE)],
+    };
     let user = User {
         id: 1,
         key: "key-a".to_owned(),
@@ -58,15 +68,7 @@ fn in_order() -> Fleet {
         active: true,
         expires_at: None,
         synced: true,
-        has_profile: true,
         removed: false,
-    };
-    let credential = |user_id, name: &str, serial: &str, certificate: &str| Credential {
-        user_id,
-        common_name: name.to_owned(),
-        serial: Some(serial.to_owned()),
-        certificate: Some(certificate.to_owned()),
-        revoked: user_id.is_none(),
     };
     Fleet {
         people: vec![alice, bob],
@@ -75,8 +77,8 @@ fn in_order() -> Fleet {
             users: vec![user],
             placements: vec![placement("node-1", "home"), placement("node-2", "standby")],
             credentials: vec![
-                credential(Some(1), ALICE, "0a", "ALICE"),
-                credential(None, BOB, "0b", "BOB"),
+                credential((Some(1), "default"), ALICE, "0a", "ALICE"),
+                credential((None, "default"), BOB, "0b", "BOB"),
             ],
         },
         nodes: vec![node("node-1", &[(ALICE, "0a")]), node("node-2", &[])],
@@ -89,6 +91,28 @@ fn in_order() -> Fleet {
             audited("user_removal_completed", "bob", None, None),
         ],
     }
+}
+
+/// A credential that node-1 makes. One without a user is revoked.
+fn credential((user_id, device): (Option<i64>, &str), name: &str, serial: &str, certificate: &str) -> Credential {
+    Credential {
+        user_id,
+        device: device.to_owned(),
+        server_id: "node-1".to_owned(),
+        common_name: name.to_owned(),
+        serial: Some(serial.to_owned()),
+        certificate: Some(certificate.to_owned()),
+        profile: Some(format!("checksum-{serial}")),
+        revoked: user_id.is_none(),
+    }
+}
+
+fn profile(certificate: &str) -> By {
+    By::Profile(format!("<cert>\n{certificate}\n</cert>"))
+}
+
+fn listed_device(name: &str, credential: &str) -> Value {
+    json!({ "name": name, "common_name": credential, "issued": true, "credentials": 1 })
 }
 
 fn placement(server_id: &str, role: &str) -> Placement {
@@ -143,11 +167,24 @@ fn audited(action: &str, name: &str, before: Option<(i64, bool)>, after: Option<
     }
 }
 
+/// A reissue of the device of every user that revokes its only profile.
+fn reissued(name: &str, before: (i64, bool), after: (i64, bool)) -> Audited {
+    let details = format!(
+        "the new credential of the device default is {name}.cccccccccccccccc; 1 older ones were revoked (old_profiles: revoke)"
+    );
+    Audited {
+        details: Some(details),
+        ..audited("user_reissued", name, Some(before), Some(after))
+    }
+}
+
 impl Fleet {
     fn told(&self) -> Vec<String> {
         let mut told = between(&self.inventory, &self.nodes, now());
         told.extend(answers_not_reflected(&self.people, &self.listed));
-        told.extend(issued_twice(&self.people, &self.inventory, &self.nodes, &self.trail));
+        told.extend(devices_not_reflected(&self.listed, &self.inventory));
+        told.extend(otherwise_than_told(&self.people, &self.inventory, &self.nodes, now()));
+        told.extend(issued_twice(&self.inventory, &self.nodes, &self.trail));
         told.extend(unaccounted(&self.people, &self.inventory, &self.trail));
         told
     }
@@ -170,6 +207,11 @@ fn a_fleet_in_order_has_nothing_to_tell() {
 type Plant = (&'static str, fn(&mut Fleet));
 
 fn each_is_told(plants: &[Plant]) {
+    each_is_told_of(in_order, plants);
+}
+
+/// Each violation is planted into another fleet that is in order.
+fn each_is_told_of(in_order: fn() -> Fleet, plants: &[Plant]) {
     for (part, plant) in plants {
         let mut fleet = in_order();
         plant(&mut fleet);
@@ -195,7 +237,12 @@ fn a_user_who_got_another_home_has_nothing_to_tell() {
     }
     let mut second = fleet.inventory.credentials[0].clone();
     second.common_name = MOVED.to_owned();
+    second.server_id = "node-2".to_owned();
     second.serial = Some("0c".to_owned());
+    second.profile = Some("checksum-0c".to_owned());
+    let listed = &mut fleet.listed.get_mut("alice").unwrap().devices[0];
+    listed["common_name"] = json!(MOVED);
+    listed["credentials"] = json!(2);
     fleet.inventory.credentials.push(second);
     for node in &mut fleet.nodes {
         node.allowed.as_mut().unwrap().insert(MOVED.to_owned());
@@ -223,7 +270,7 @@ fn an_answered_operation_that_is_not_reflected_is_told() {
     each_is_told(&[
         ("alice is listed as Absent", |fleet| fleet.listed.clear()),
         ("alice is listed as Living", |fleet| {
-            fleet.listed.get_mut("alice").unwrap()["active"] = json!(false);
+            fleet.listed.get_mut("alice").unwrap().user["active"] = json!(false);
         }),
         ("bob is listed as Living", |fleet| {
             let alice = fleet.listed["alice"].clone();
@@ -245,7 +292,7 @@ fn what_is_pending_or_stands_nowhere_is_told() {
         ("alice is not synced", |fleet| fleet.inventory.users[0].synced = false),
         ("alice is not synced", |fleet| {
             fleet.inventory.users[0].synced = false;
-            fleet.inventory.users[0].has_profile = false;
+            fleet.inventory.credentials[0].profile = None;
         }),
         ("is removed and still has a row", |fleet| {
             fleet.inventory.users[0].removed = true
@@ -323,7 +370,7 @@ fn a_credential_that_was_issued_twice_is_told() {
         ("share the serial 0a", |fleet| {
             fleet.inventory.credentials[1].serial = Some("0a".to_owned());
         }),
-        ("alice has 2 valid credentials", |fleet| {
+        ("should be {\"default\": 1} and are {\"default\": 2}", |fleet| {
             let mut second = fleet.inventory.credentials[0].clone();
             second.common_name = "alice.cccccccccccccccc".to_owned();
             fleet.inventory.credentials.push(second);
@@ -333,17 +380,17 @@ fn a_credential_that_was_issued_twice_is_told() {
             second.common_name = "bob.cccccccccccccccc".to_owned();
             fleet.inventory.credentials.push(second);
         }),
-        ("alice has no certificate", |fleet| {
+        ("the device default of alice has no certificate", |fleet| {
             fleet.inventory.credentials[0].certificate = None
         }),
         ("node-2 has a certificate with serial 0f", |fleet| {
             fleet.journal().serials.insert(ALICE.to_owned(), "0f".to_owned());
         }),
         ("a certificate that is not recorded", |fleet| {
-            fleet.people[0].profiles.push("<cert>\nANOTHER\n</cert>".to_owned());
+            fleet.people[0].learn(Device::Default, profile("ANOTHER"));
         }),
-        ("a profile of alice was that of bob", |fleet| {
-            fleet.people[0].profiles.push("<cert>\nBOB\n</cert>".to_owned());
+        ("a profile of the device default of alice was that of bob", |fleet| {
+            fleet.people[0].learn(Device::Default, profile("BOB"));
         }),
     ]);
 }
@@ -369,16 +416,13 @@ fn a_change_that_the_audit_trail_does_not_account_for_is_told() {
             fleet.trail[1].after.as_mut().unwrap()["revision"] = json!(7);
         }),
         ("user_reissued of alice 1 times", |fleet| {
-            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, true)));
-            fleet.trail.push(reissued);
+            fleet.trail.push(reissued("alice", (3, true), (4, true)));
         }),
         ("user_reissued of alice from", |fleet| {
-            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, false)));
-            fleet.trail.push(reissued);
+            fleet.trail.push(reissued("alice", (3, true), (4, false)));
         }),
         ("alice should have got 2 credentials and got 1", |fleet| {
-            let reissued = audited("user_reissued", "alice", Some((3, true)), Some((4, true)));
-            fleet.trail.push(reissued);
+            fleet.trail.push(reissued("alice", (3, true), (4, true)));
         }),
         ("1 removals of bob, and 0 that were completed", |fleet| {
             drop(fleet.trail.pop())

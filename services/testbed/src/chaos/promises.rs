@@ -8,7 +8,7 @@ use std::{
 
 use chrono::Utc;
 use sea_orm::DatabaseConnection;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vpnmanager_testbed::{
     api::Api,
     stack::{Part, Stack},
@@ -18,13 +18,22 @@ use vpnmanager_testbed::{
 use super::{
     inventory::{self, Inventory},
     issued::issued_twice,
-    model::{Being, Living, Person},
+    model::{Being, Person},
     node_view::NodeView,
+    told::otherwise_than_told,
     trail::unaccounted,
 };
 
 /// How long an agent may take to hear requests once all agree.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
+
+/// A user as the API shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    pub(super) user: Value,
+    /// Its devices.
+    pub(super) devices: Vec<Value>,
+}
 
 /// All broken promises: one sentence with the evidence for each.
 pub(super) async fn broken(
@@ -38,20 +47,28 @@ pub(super) async fn broken(
     let trail = inventory::audit_trail(db).await?;
     let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
     let mut told = answers_not_reflected(people, &listed);
-    told.extend(issued_twice(people, &inventory, &nodes, &trail));
+    told.extend(devices_not_reflected(&listed, &inventory));
+    told.extend(otherwise_than_told(people, &inventory, &nodes, Utc::now()));
+    told.extend(issued_twice(&inventory, &nodes, &trail));
     told.extend(unaccounted(people, &inventory, &trail));
     told.extend(profiles_missing(stack, &inventory, lost_keys).await);
     told.extend(panics(stack));
     Ok(told)
 }
 
-async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Value>> {
+async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Listed>> {
     let mut listed = BTreeMap::new();
     let mut query = "?limit=1000".to_owned();
     loop {
         let page = api.users(&query).await?.expect(200)?;
         for user in page.items() {
-            listed.insert(user["username"].as_str().unwrap_or_default().to_owned(), user.clone());
+            let username = user["username"].as_str().unwrap_or_default().to_owned();
+            let devices = api.devices(&username).await?.expect(200)?;
+            let shown = Listed {
+                user: user.clone(),
+                devices: devices.items().to_vec(),
+            };
+            listed.insert(username, shown);
         }
         let Some(cursor) = page.body["next_cursor"].as_str() else {
             return Ok(listed);
@@ -60,15 +77,18 @@ async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Value>> {
     }
 }
 
-pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Value>) -> Vec<String> {
+pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Listed>) -> Vec<String> {
     let mut told = Vec::new();
     for person in people {
         let is = match listed.get(&person.username) {
             None => Being::Absent,
-            Some(user) => match Living::shown(user) {
-                Some(living) => Being::Living(living),
+            Some(Listed { user, devices }) => match Being::shown(user, devices) {
+                Some(being) => being,
                 None => {
-                    told.push(format!("{} is listed without what a user has: {user}", person.username));
+                    told.push(format!(
+                        "{} is listed without what a user has: {user}, {devices:?}",
+                        person.username
+                    ));
                     continue;
                 }
             },
@@ -87,46 +107,80 @@ pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String,
     told
 }
 
-/// Living users whose profile cannot be fetched, or differs from the recorded one.
+/// Devices that are listed otherwise than they are recorded: each with its current credential, the number of valid ones, and whether its profile
+/// was made.
+pub(super) fn devices_not_reflected(listed: &BTreeMap<String, Listed>, inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    for user in inventory.users.iter().filter(|user| !user.removed) {
+        let Some(Listed { devices, .. }) = listed.get(&user.username) else {
+            continue;
+        };
+        let valid = inventory.devices_of(user);
+        let current = inventory.current_of(user).into_iter();
+        let should: Vec<Value> = current
+            .map(|(device, current)| {
+                json!({
+                    "name": device,
+                    "common_name": current.map(|credential| &credential.common_name),
+                    "issued": current.is_some_and(|credential| credential.profile.is_some()),
+                    "credentials": valid.get(device).map_or(0, Vec::len),
+                })
+            })
+            .collect();
+        let shown = |device: &Value| {
+            json!({
+                "name": device["name"],
+                "common_name": device["common_name"],
+                "issued": device["issued"],
+                "credentials": device["credentials"],
+            })
+        };
+        let is: Vec<Value> = devices.iter().map(shown).collect();
+        if is != should {
+            told.push(format!(
+                "the devices of {} are listed as {is:?} and should be {should:?}",
+                user.username
+            ));
+        }
+    }
+    told
+}
+
+/// Devices of living users whose profile cannot be fetched, or is another one than the recorded one.
 async fn profiles_missing(stack: &Stack, inventory: &Inventory, lost_keys: &BTreeSet<String>) -> Vec<String> {
     let api = stack.api();
     let mut told = Vec::new();
     for user in inventory.users.iter().filter(|user| !user.removed) {
-        let path = format!("/api/users/{}/profile", user.username);
-        // An agent that has just connected again hears requests a moment later: 503 says to try again.
-        let heard = async || !matches!(api.get(&path).await, Ok(answer) if answer.status == 503);
-        // One that stays away is told below.
-        _ = wait::until(HEARD_WITHIN, "the home to be reached", heard).await;
-        let answer = match api.get(&path).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                told.push(format!("the profile of {} cannot be read: {error}", user.username));
+        for (device, current) in inventory.current_of(user) {
+            let of = format!("the profile of the device {device} of {}", user.username);
+            // An agent that has just connected again hears requests a moment later: 503 says to try again.
+            let heard = async || {
+                let answer = api.device_profile(&user.username, device).await;
+                !matches!(answer, Ok(answer) if answer.status == 503)
+            };
+            // One that stays away is told below.
+            _ = wait::until(HEARD_WITHIN, "the home to be reached", heard).await;
+            let answer = match api.device_profile(&user.username, device).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    told.push(format!("{of} cannot be read: {error}"));
+                    continue;
+                }
+            };
+            let lost = answer.status == 409 && answer.text.contains("does not hold the profile");
+            if lost && lost_keys.contains(&user.server_id) {
                 continue;
             }
-        };
-        let lost = answer.status == 409 && answer.text.contains("does not hold the profile");
-        if lost && lost_keys.contains(&user.server_id) {
-            continue;
-        }
-        let certificates: Vec<&str> = inventory
-            .valid_credentials_of(user)
-            .filter_map(|credential| credential.certificate.as_deref())
-            .collect();
-        if answer.status != 200 {
-            told.push(format!(
-                "the profile of {} was answered {}: {}",
-                user.username, answer.status, answer.text
-            ));
-        } else if !certificates
-            .iter()
-            .any(|certificate| answer.text.contains(certificate.trim()))
-        {
-            told.push(format!(
-                "the profile of {} has another certificate than the one recorded (expires {:?}, asked {})",
-                user.username,
-                user.expires_at,
-                Utc::now()
-            ));
+            let certificate = current.and_then(|credential| credential.certificate.as_deref());
+            if answer.status != 200 {
+                told.push(format!("{of} was answered {}: {}", answer.status, answer.text));
+            } else if !certificate.is_some_and(|certificate| answer.text.contains(certificate.trim())) {
+                told.push(format!(
+                    "{of} has another certificate than that of its current credential (expires {:?}, asked {})",
+                    user.expires_at,
+                    Utc::now()
+                ));
+            }
         }
     }
     told

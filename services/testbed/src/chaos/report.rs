@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::endings::Endings;
+use super::{endings::Endings, history::Checked};
 use crate::{bench::Summary, screen::say};
 
 /// The most violations that are printed; all are in the evidence.
@@ -29,6 +29,8 @@ pub(super) struct Report {
     /// How often services ended by themselves.
     pub(super) restarts: BTreeMap<String, usize>,
     pub(super) logins: usize,
+    /// The sessions of the history that were compared.
+    pub(super) sessions: Checked,
     pub(super) violations: Vec<String>,
     /// The time from the end of the last fault until everything agreed; `None` if it never did.
     pub(super) converged: Option<Duration>,
@@ -52,7 +54,7 @@ impl Report {
             kinds.entry(kind).or_default().push(format!("{times} {how}"));
         }
         for (kind, hows) in kinds {
-            say(format_args!("operation   {kind:<10} {}", hows.join(", ")));
+            say(format_args!("operation   {kind:<18} {}", hows.join(", ")));
         }
         for (kind, times) in &self.rushes {
             say(format_args!("access ends {kind:<24} {times}"));
@@ -72,6 +74,10 @@ impl Report {
             say(format_args!("restarted   {part:<22} {times}"));
         }
         say(format_args!("logins      {}", self.logins));
+        say(format_args!(
+            "sessions    {} in the history, {} without an end that may be lost with a journal or the bus",
+            self.sessions.sessions, self.sessions.excused
+        ));
         for violation in self.violations.iter().take(TOLD) {
             say(format_args!("VIOLATION   {violation}"));
         }
@@ -259,6 +265,7 @@ mod tests {
             faults: BTreeMap::from([("kill nats".to_owned(), 3)]),
             restarts: BTreeMap::new(),
             logins: 4,
+            sessions: Checked::default(),
             violations: converged.map_or(vec!["not converged".to_owned()], |_| Vec::new()),
             converged: converged.map(Duration::from_secs),
             evidence: None,

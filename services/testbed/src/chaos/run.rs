@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use fastrand::Rng;
 use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use super::{
     endings::Lists,
     evidence,
     fault::Breakable,
+    history::{self, Checked},
     homes,
     injector::{Injector, Shared},
     inventory, limits, logins, promises,
@@ -124,6 +126,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let db = inventory::connect(&injector.stack).await?;
     let (converged, disagreements) = converge(&mut injector, &db, healed).await?;
     timeline.note(format!("converged: {converged:?}"));
+    let agreed = Utc::now();
     compared.compare(&db).await?;
     let mut violations = std::mem::take(&mut worked.violations);
     violations.extend(disagreements);
@@ -138,6 +141,11 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
         let (wrong, logins) = logins::wrong_logins(stack, &db, &worked.people, &mut rng).await?;
         violations.extend(wrong);
         tried += logins;
+    }
+    let mut sessions = Checked::default();
+    if tunnels {
+        sessions = history::check(stack, &db, &injector.losses, agreed).await;
+        violations.append(&mut sessions.violations);
     }
     for violation in &violations {
         timeline.note(format!("VIOLATION {violation}"));
@@ -164,6 +172,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
         faults,
         restarts,
         logins: tried,
+        sessions,
         violations,
         converged,
         evidence: kept,

@@ -21,9 +21,11 @@ use vpnmanager_testbed::{
 };
 
 use super::{
+    device::Device,
     endings::Ending,
     inventory, logins,
-    model::{Being, Operation, Person},
+    model::{Being, Person},
+    operation::{OldProfiles, Operation},
     work::{Worked, Worker},
 };
 
@@ -215,11 +217,12 @@ impl Rush {
         wait::until(PREPARE, "the guest's profile and a node that lets the guest in", made)
             .await
             .ok()?;
-        let read = Operation::ReadProfile;
+        let device = Device::Default;
+        let read = Operation::ReadProfile { device };
         if !self.worker.operate(worked, at, &read, management).await {
             return None;
         }
-        let profile = worked.people[at].profiles.last()?.clone();
+        let profile = worked.people[at].profiles().last()?.to_owned();
         match self.log_in(&username, &profile).await {
             Ok(guest) => guest,
             Err(error) => {
@@ -348,17 +351,19 @@ impl Rush {
     }
 
     fn choose_ending(&mut self) -> Operation {
-        match self.worker.rng.u8(0..4) {
+        let (device, old) = (Device::Default, OldProfiles::Revoke);
+        match self.worker.rng.u8(0..5) {
             0 => Operation::Suspend,
             1 => Operation::Delete,
-            2 => Operation::Reissue,
+            2 => Operation::Reissue { device, old },
+            3 => Operation::RevokeDevice { device },
             _ => self.worker.shorten(),
         }
     }
 
     /// Ends the guest's access, and measures how long the session lives on. Returns whether it was answered as done.
     async fn end_access(&mut self, worked: &mut Worked, at: usize, guest: Option<&Guest>) -> bool {
-        let Some(Being::Living(_)) = worked.people[at].certain() else {
+        let Some(Being::Living(..)) = worked.people[at].certain() else {
             return false;
         };
         let management = self.choose_management(guest.map(|guest| guest.node));
@@ -408,7 +413,7 @@ impl Rush {
     async fn end_others(&mut self, worked: &mut Worked, before: usize) {
         for _ in 0..OTHERS {
             let living =
-                |at: &usize| matches!(worked.people[*at].certain(), Some(Being::Living(living)) if living.active);
+                |at: &usize| matches!(worked.people[*at].certain(), Some(Being::Living(living, _)) if living.active);
             let living: Vec<usize> = (0..before).filter(living).collect();
             let Some(at) = self.worker.rng.choice(living) else {
                 return;

@@ -9,12 +9,14 @@ use super::{
     model::{Living, Person},
 };
 
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 8] = [
     "user_created",
     "user_suspended",
     "user_resumed",
     "user_changed",
     "user_reissued",
+    "device_created",
+    "device_revoked",
     "user_removed",
 ];
 /// Actions that must not happen: no fault restores the database or copies a node.
@@ -74,7 +76,8 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
         let next = match row.action.as_str() {
             "user_created" if known.is_none() && before.is_none() => after.clone(),
             "user_removed" if known.is_some() && *before == known => None,
-            "user_suspended" | "user_resumed" | "user_changed" | "user_reissued"
+            "user_suspended" | "user_resumed" | "user_changed" | "user_reissued" | "device_created"
+            | "device_revoked"
                 if known.is_some() && *before == known && follows(before.as_ref(), after.as_ref(), &row.action) =>
             {
                 after.clone()

@@ -4,22 +4,23 @@ use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use fastrand::Rng;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::api::{self, Api, ApiError};
 
 use super::{
+    asking::{ask, brief, judge, judge_failure},
+    device::{Device, Devices, devices_shown},
     endings::{Begun, Ended, Endings, Lists},
-    model::{Answer, Being, Living, Operation, Person},
+    model::{Answer, Being, Living, Person},
+    operation::{OldProfiles, Operation},
     read_only::ReadOnly,
     timeline::Timeline,
+    told::By,
 };
 
 /// An operation without an answer within this time counts as open.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_NAMES: usize = 400;
-/// What a write is answered while the database is read-only.
-const TAKES_NO_CHANGES: &str = "the database takes no changes";
 
 /// One worker.
 #[derive(Debug, Clone)]
@@ -73,6 +74,15 @@ impl Worker {
             };
             let operation = self.choose_operation(&being);
             let management = self.choose_management();
+            if let Some(device) = operation.ends_device()
+                && !worked.people[at].has_only(device)
+            {
+                // Only an answer says which names on the allow-lists are those of the device.
+                self.operate(&mut worked, at, &Operation::ListDevices, management).await;
+                if worked.people[at].certain().is_none() {
+                    continue;
+                }
+            }
             self.operate(&mut worked, at, &operation, management).await;
             let pause = Duration::from_millis(self.rng.u64(10..150));
             tokio::select! {
@@ -95,21 +105,61 @@ impl Worker {
     }
 
     fn choose_operation(&mut self, being: &Being) -> Operation {
-        let Being::Living(living) = being else {
+        let Being::Living(living, devices) = being else {
             let short = self.rng.f32() < 0.2;
             let expires_at = short.then(|| self.soon());
             return Operation::Create { expires_at };
         };
         match self.rng.u8(0..100) {
-            0..27 => Operation::ReadProfile,
-            27..52 if living.active => Operation::Suspend,
-            27..52 => Operation::Resume,
-            52..61 if living.expires_at.is_some() => Operation::Expire { at: None },
-            52..61 => Operation::Expire { at: Some(self.soon()) },
-            61..77 => Operation::Delete,
-            77..84 => Operation::Reissue,
-            84..92 => self.shorten(),
-            92.. => Operation::Look,
+            0..24 => Operation::ReadProfile {
+                device: self.choose_device(devices),
+            },
+            24..44 if living.active => Operation::Suspend,
+            24..44 => Operation::Resume,
+            44..54 if living.expires_at.is_some() => Operation::Expire { at: None },
+            44..54 => Operation::Expire { at: Some(self.soon()) },
+            54..66 => Operation::Delete,
+            66..74 => Operation::Reissue {
+                device: self.choose_device(devices),
+                old: self.choose_fate(),
+            },
+            74..82 => {
+                let missing: Vec<Device> = Device::ALL
+                    .into_iter()
+                    .filter(|device| !devices.contains(device))
+                    .collect();
+                Operation::AddDevice {
+                    device: self.mostly(missing),
+                }
+            }
+            82..88 => Operation::RevokeDevice {
+                device: self.choose_device(devices),
+            },
+            88..94 => self.shorten(),
+            94..97 => Operation::ListDevices,
+            97.. => Operation::Look,
+        }
+    }
+
+    /// Mostly a device that the user has.
+    fn choose_device(&mut self, devices: &Devices) -> Device {
+        self.mostly(devices.iter().copied().collect())
+    }
+
+    /// Mostly one of these, and now and then another one: it must be refused.
+    fn mostly(&mut self, these: Vec<Device>) -> Device {
+        let any = self.rng.choice(Device::ALL).unwrap_or(Device::Default);
+        if self.rng.f32() < 0.1 {
+            return any;
+        }
+        self.rng.choice(these).unwrap_or(any)
+    }
+
+    fn choose_fate(&mut self) -> OldProfiles {
+        if self.rng.f32() < 0.4 {
+            OldProfiles::Keep
+        } else {
+            OldProfiles::Revoke
         }
     }
 
@@ -143,12 +193,20 @@ impl Worker {
         let wait = (self.rng.f32() < 0.15).then_some(Duration::from_secs(2));
         let person = &mut worked.people[at];
         let username = person.username.clone();
-        let told = format!("{} {username} at {}", operation.kind(), api.base());
+        let whose = match operation.device() {
+            Some(device) => format!("{username}+{}", device.name()),
+            None => username.clone(),
+        };
+        let told = format!("{} {whose} at {}", operation.kind(), api.base());
         self.timeline.note(format!("{told} ..."));
         let frozen = self.read_only.since();
-        let begun = operation
-            .ends_access()
-            .then(|| self.lists.begin(&username, management).due(operation.due()));
+        let begun = operation.ends_access().then(|| {
+            let begun = self.lists.begin(&username, management).due(operation.due());
+            match operation.ends_device() {
+                Some(device) if !person.has_only(device) => begun.only(&person.names_of(device)),
+                Some(_) | None => begun,
+            }
+        });
         let held = begun.as_ref().map(Begun::names).unwrap_or_default();
         let mut watch = pin!(async {
             match begun {
@@ -195,7 +253,7 @@ impl Worker {
         }
         let how = match answer {
             Answer::Done => "answered",
-            Answer::Unknown | Answer::Taken | Answer::Refused => "refused",
+            Answer::Unknown | Answer::Taken | Answer::NoDevice | Answer::Refused => "refused",
             Answer::ReadOnly => "read-only",
             Answer::Open if matches!(&asked, Ok(Ok(answered)) if answered.status == 500) => "failed inside",
             Answer::Open => "open",
@@ -223,17 +281,57 @@ impl Worker {
                 ending.took.as_millis()
             ));
         }
-        if *operation == Operation::ReadProfile {
-            person.profiles.push(answered.text);
-        } else if let Some(Being::Living(known)) = person.certain()
-            && Living::shown(&answered.body).as_ref() != Some(known)
-        {
+        if let Err(should) = learn(person, operation, &answered) {
             worked.violations.push(format!(
-                "{told} was answered {}, and should show {known:?}",
+                "{told} was answered {}, and should show {should}",
                 answered.text
             ));
         }
         true
+    }
+}
+
+/// Takes what the answer to an operation that is done tells of the user. The error says what it should show.
+fn learn(person: &mut Person, operation: &Operation, answered: &api::Answer) -> Result<(), String> {
+    match operation {
+        Operation::ReadProfile { device } => {
+            person.learn(*device, By::Profile(answered.text.clone()));
+            Ok(())
+        }
+        Operation::AddDevice { device } => match Device::shown(&answered.body) {
+            Some((shown, name)) if shown == *device => {
+                person.learn(*device, By::Name(name));
+                Ok(())
+            }
+            Some(_) | None => Err(format!("the device {}", device.name())),
+        },
+        Operation::ListDevices => {
+            let items = answered.items();
+            match person.certain() {
+                Some(Being::Living(_, known)) if devices_shown(items).as_ref() != Some(known) => {
+                    return Err(format!("{known:?}"));
+                }
+                Some(_) | None => {}
+            }
+            for (device, name) in items.iter().filter_map(Device::shown) {
+                person.learn(device, By::Name(name));
+            }
+            Ok(())
+        }
+        Operation::Create { .. }
+        | Operation::Suspend
+        | Operation::Resume
+        | Operation::Expire { .. }
+        | Operation::Shorten { .. }
+        | Operation::Delete
+        | Operation::Reissue { .. }
+        | Operation::RevokeDevice { .. }
+        | Operation::Look => match person.certain() {
+            Some(Being::Living(known, _)) if Living::shown(&answered.body).as_ref() != Some(known) => {
+                Err(format!("{known:?}"))
+            }
+            Some(_) | None => Ok(()),
+        },
     }
 }
 
@@ -246,75 +344,4 @@ fn within(rng: &mut Rng, milliseconds: std::ops::Range<i64>) -> DateTime<Utc> {
 /// Whether a write was answered as done, or as an inner failure, although the database takes no changes.
 fn promises_what_it_cannot<E>(asked: &Result<Result<api::Answer, ApiError>, E>) -> bool {
     matches!(asked, Ok(Ok(answered)) if (200..300).contains(&answered.status) || answered.status == 500)
-}
-
-async fn ask(
-    api: &Api,
-    username: &str,
-    operation: &Operation,
-    wait: Option<Duration>,
-) -> Result<api::Answer, ApiError> {
-    match operation {
-        Operation::Create { expires_at } => {
-            let mut body = json!({ "username": username });
-            if let Some(at) = expires_at {
-                body["expires_at"] = text(*at);
-            }
-            api.create_user_as(&body, wait).await
-        }
-        Operation::Suspend => api.change_user(username, &json!({ "active": false }), wait).await,
-        Operation::Resume => api.change_user(username, &json!({ "active": true }), wait).await,
-        Operation::Expire { at } => {
-            let change = json!({ "expires_at": at.map(text) });
-            api.change_user(username, &change, wait).await
-        }
-        Operation::Shorten { at } => {
-            let change = json!({ "expires_at": text(*at) });
-            api.change_user(username, &change, wait).await
-        }
-        Operation::Delete => api.delete_user(username, wait).await,
-        Operation::Reissue => {
-            api.reissue_profile(username, &json!({ "old_profiles": "revoke" }), wait)
-                .await
-        }
-        Operation::ReadProfile => api.get(&format!("/api/users/{username}/profile")).await,
-        Operation::Look => api.user(username).await,
-    }
-}
-
-fn text(at: DateTime<Utc>) -> Value {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()
-}
-
-/// How the operation ended. `None` for an answer that must never happen.
-fn judge(answered: &api::Answer) -> Option<Answer> {
-    let conflict = answered.request.starts_with("POST") && answered.text.contains("is taken");
-    match answered.status {
-        200..300 => Some(Answer::Done),
-        404 => Some(Answer::Unknown),
-        // The time had passed when the request was read.
-        409 if answered.text.contains("must be in the future") => Some(Answer::Refused),
-        409 if conflict => Some(Answer::Taken),
-        // The profile is not made yet, or its home has lost it.
-        409 if answered.request.contains("/profile") => Some(Answer::Refused),
-        503 if answered.text.contains(TAKES_NO_CHANGES) => Some(Answer::ReadOnly),
-        500..600 => Some(Answer::Open),
-        _ => None,
-    }
-}
-
-fn judge_failure(error: &ApiError) -> Option<Answer> {
-    match error {
-        ApiError::NoAnswer { source, .. } if source.is_connect() => Some(Answer::NotSent),
-        ApiError::NoAnswer { .. } => Some(Answer::Open),
-        ApiError::Unexpected { .. } => None,
-    }
-}
-
-/// The text of the answer for the timeline, but never a profile.
-fn brief(operation: &Operation, answered: &api::Answer) -> String {
-    if *operation == Operation::ReadProfile && answered.status == 200 {
-        return String::new();
-    }
-    answered.text.chars().take(400).collect()
 }
