@@ -122,32 +122,9 @@ impl Api {
             .text)
     }
 
-    /// `POST /api/users/{username}/devices`.
-    pub async fn create_device(&self, username: &str, name: &str, wait: Option<Duration>) -> Result<Answer, ApiError> {
-        let path = format!("/api/users/{username}/devices{}", query(wait));
-        self.post(&path, &json!({ "name": name })).await
-    }
-
     /// `GET /api/users/{username}/devices/{device}`.
     pub async fn device(&self, username: &str, device: &str) -> Result<Answer, ApiError> {
         self.get(&format!("/api/users/{username}/devices/{device}")).await
-    }
-
-    /// `GET /api/users/{username}/devices/{device}/profile`.
-    pub async fn device_profile(&self, username: &str, device: &str) -> Result<Answer, ApiError> {
-        self.get(&format!("/api/users/{username}/devices/{device}/profile"))
-            .await
-    }
-
-    /// `DELETE /api/users/{username}/devices/{device}`.
-    pub async fn delete_device(
-        &self,
-        username: &str,
-        device: &str,
-        wait: Option<Duration>,
-    ) -> Result<Answer, ApiError> {
-        self.delete(&format!("/api/users/{username}/devices/{device}{}", query(wait)))
-            .await
     }
 
     /// `GET /api/audit`, with a query such as `?username=alice`.

@@ -64,14 +64,14 @@ fn pending(inventory: &Inventory) -> Vec<String> {
             continue;
         }
         let lacking = without_profile(user, inventory);
-        if !user.synced && !(lacking.is_some() && has_lost_a_profile(user, inventory)) {
-            told.push(format!("{} is not synced", user.username));
-        }
-        if let (true, Some(device)) = (user.synced, lacking) {
-            told.push(format!(
+        match (user.synced, lacking) {
+            (true, Some(device)) => told.push(format!(
                 "{} is synced, and the device {device} has no profile",
                 user.username
-            ));
+            )),
+            (false, Some(_)) if has_lost_a_profile(user, inventory) => {}
+            (false, _) => told.push(format!("{} is not synced", user.username)),
+            (true, None) => {}
         }
     }
     told

@@ -75,7 +75,7 @@ async fn a_revoked_device_is_cut_and_the_other_loses_no_ping() {
     site.history("alice", both_addressed).await;
 
     let began = SystemTime::now();
-    let revoked = api.delete_device("alice", "laptop", Some(REVOKED)).await.unwrap();
+    let revoked = api.revoke_device("alice", "laptop", Some(REVOKED)).await.unwrap();
 
     assert_synced(&revoked.expect(200).unwrap());
     laptop.is_cut(began, "DELETE of a device").await;
@@ -116,7 +116,7 @@ async fn a_device_that_gets_an_old_name_does_not_revive_the_old_profile() {
     site.create("alice").await;
     let old = add_device(&site, "alice", "laptop").await;
     site.lets_in(&old).await;
-    let revoked = api.delete_device("alice", "laptop", Some(SOON)).await.unwrap();
+    let revoked = api.revoke_device("alice", "laptop", Some(SOON)).await.unwrap();
     assert_synced(&revoked.expect(200).unwrap());
 
     let new = add_device(&site, "alice", "laptop").await;
