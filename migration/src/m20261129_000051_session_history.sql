@@ -66,7 +66,3 @@ CREATE INDEX traffic_days_by_server ON traffic_days (server_id, day);
 
 -- When a session of the credential was last seen alive, never later than now; NULL until it is used.
 ALTER TABLE credentials ADD COLUMN last_access TIMESTAMPTZ;
-
--- When it was noted, by the clock of the database, that the node had lost its journal: it can tell nothing of the sessions that were open
--- then. It stays when the node holds everything again, unlike emptied_at.
-ALTER TABLE servers ADD COLUMN journal_lost_at TIMESTAMPTZ;

@@ -22,7 +22,8 @@ pub(super) const APPLIED: Outcome = Outcome::Applied {
 
 /// What an operator should know about the only credential of a user that has no profile here and never will.
 const LOST: &str = "the credential is let in, but its profile cannot be made here: another key has its certificate, \
-     or management does not certify it any more. The user needs another one (POST /api/users/{username}/reissue of management)";
+     or management does not certify it any more. The device needs another one (POST \
+     /api/users/{username}/devices/{device}/reissue of management)";
 
 /// The same where the user has several devices. It follows the names of those credentials.
 const DEVICES_LOST: &str = "let in, but without a profile here: another key has the certificate, or management does not certify the \

@@ -121,10 +121,12 @@ impl Reporting {
 }
 
 impl Book {
-    /// Ends what failed, and gives it. Acks, events and sessions are kept in one stream: it takes all or none.
+    /// Ends what failed, and gives it. Acks, events and sessions are kept in one stream: what takes a report of sessions takes the others too.
+    /// The other way round it may not: acks are small, and there may be room for one.
     fn taken(&mut self, report: Report) -> Vec<(Report, Failing)> {
         let ended: &[Report] = match report {
-            Report::Acks | Report::Events | Report::Sessions => &[Report::Acks, Report::Events, Report::Sessions],
+            Report::Acks | Report::Events => &[Report::Acks, Report::Events],
+            Report::Sessions => &[Report::Acks, Report::Events, Report::Sessions],
             Report::Heartbeats => &[Report::Heartbeats],
         };
         ended
@@ -222,7 +224,7 @@ mod tests {
         fail(Report::Heartbeats, "closed", 8);
 
         let ended: Vec<Report> = book
-            .taken(Report::Events)
+            .taken(Report::Sessions)
             .into_iter()
             .map(|(report, _)| report)
             .collect();

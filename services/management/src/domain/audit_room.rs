@@ -43,10 +43,15 @@ impl Room {
     /// silent node may record the entries of an hour at once. A clock that goes back lets nothing grow.
     #[must_use]
     pub fn take(self, wanted: u32, per_hour: u32, now: DateTime<Utc>) -> (u32, Self) {
-        let capacity = f64::from(per_hour);
+        self.take_of(per_hour, wanted, per_hour, now)
+    }
+
+    /// The same with room for `most` at once.
+    #[must_use]
+    pub fn take_of(self, most: u32, wanted: u32, per_hour: u32, now: DateTime<Utc>) -> (u32, Self) {
         let hours = (now - self.at).as_seconds_f64().max(0.0) / 3600.0;
-        let left = (self.left.max(0.0) + hours * capacity).min(capacity);
-        let whole = (1..=wanted.min(per_hour)).take_while(|entries| f64::from(*entries) <= left);
+        let left = (self.left.max(0.0) + hours * f64::from(per_hour)).min(f64::from(most));
+        let whole = (1..=wanted.min(most)).take_while(|entries| f64::from(*entries) <= left);
         let granted = whole.last().unwrap_or(0);
         let after = Self {
             left: left - f64::from(granted),

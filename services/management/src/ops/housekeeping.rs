@@ -129,9 +129,14 @@ fn old_rows(kept: Kept) -> [OldRows; 7] {
     ]
 }
 
-/// Deletes a batch of each table, and says whether there may be more for this replica. Replicas may do this at once: each takes other rows.
+/// Deletes a batch of each table, and says whether there may be more for this replica. Replicas may do this at once: each takes other rows. A
+/// table that fails holds up no other one.
+///
+/// # Errors
+/// The first one, after all tables were tried.
 pub async fn delete_old_rows(db: &DatabaseConnection, kept: Kept) -> Result<bool, DbErr> {
     let mut more = false;
+    let mut failed = None;
     for OldRows { table, after, delete } in old_rows(kept) {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let statement = Statement::from_sql_and_values(
@@ -139,13 +144,18 @@ pub async fn delete_old_rows(db: &DatabaseConnection, kept: Kept) -> Result<bool
             delete,
             [after.as_secs_f64().into(), limit.into()],
         );
-        let deleted = db.execute_raw(statement).await?.rows_affected();
-        if deleted > 0 {
-            tracing::debug!(table, rows = deleted, "Deleted old rows");
+        match db.execute_raw(statement).await {
+            Ok(result) => {
+                let deleted = result.rows_affected();
+                if deleted > 0 {
+                    tracing::debug!(table, rows = deleted, "Deleted old rows");
+                }
+                more |= deleted >= BATCH;
+            }
+            Err(error) => failed = failed.or(Some(error)),
         }
-        more |= deleted >= BATCH;
     }
-    Ok(more)
+    failed.map_or(Ok(more), Err)
 }
 
 #[derive(FromQueryResult)]

@@ -15,7 +15,7 @@ const BREATH: Duration = Duration::from_millis(200);
 /// long list takes long.
 const REST: u32 = 10;
 /// But no more than this: one look that stalled must not make all ends until the next one assumed ones.
-const LONGEST: Duration = Duration::from_secs(4);
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Until the next look, after one that took so long.
 pub(super) async fn pause(logins: &mut watch::Receiver<u64>, took: Duration) {
@@ -45,8 +45,8 @@ mod tests {
             (0, 200, 1000),
             (20, 200, 1000),
             (50, 500, 1000),
-            (300, 3000, 3000),
-            (900, 4000, 4000),
+            (250, 2500, 2500),
+            (900, 3000, 3000),
         ] {
             for (is_login, expected) in [(true, after_login), (false, without)] {
                 let (sender, mut logins) = watch::channel(0);

@@ -63,7 +63,7 @@ pub(super) async fn apply_acks(
     newest.retain(|ack| !busy.contains(&ack.user_key));
     let taken = held.take(&newest);
     update_placements(transaction, &taken).await?;
-    let profiles = update_credentials(transaction, &newest).await?;
+    let profiles = update_credentials(transaction, &newest, &held).await?;
     update_users(transaction, &held, profiles).await?;
     let seen: Vec<Seen> = taken.iter().filter_map(|taken| taken.outrun).collect();
     raise_revisions::raise_for_nodes(transaction, &seen, recorder).await?;
@@ -269,7 +269,11 @@ struct MadeProfile {
 }
 
 /// Records the checksums of profiles. Returns the profiles of the devices `default`.
-async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) -> Result<Vec<MadeProfile>, DbErr> {
+async fn update_credentials(
+    transaction: &DatabaseTransaction,
+    acks: &[&Ack],
+    held: &Held,
+) -> Result<Vec<MadeProfile>, DbErr> {
     let told: Vec<ToldProfile<'_>> = acks.iter().flat_map(|ack| told_by(ack)).collect();
     if told.is_empty() {
         return Ok(Vec::new());
@@ -280,7 +284,7 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
         transaction.get_database_backend(),
         "UPDATE credentials c SET profile_checksum = i.checksum
          FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS i (common_name, node, checksum, path, revision)
-         WHERE c.common_name = i.common_name AND c.server_id = i.node AND c.user_id IS NOT NULL
+         WHERE c.common_name = i.common_name AND c.server_id = i.node AND c.user_id = ANY($6)
          RETURNING c.user_id, c.device, c.server_id, i.revision, i.checksum, i.path",
         [
             column(|told| told.common_name.to_string()).into(),
@@ -288,6 +292,8 @@ async fn update_credentials(transaction: &DatabaseTransaction, acks: &[&Ack]) ->
             column(|told| told.checksum.to_owned()).into(),
             column(|told| told.path.to_owned()).into(),
             revisions.into(),
+            // Credentials come after their users, which are locked.
+            held.users.iter().map(|user| user.id).collect::<Vec<i64>>().into(),
         ],
     );
     let mut made = MadeProfile::find_by_statement(statement).all(transaction).await?;

@@ -10,7 +10,8 @@ use crate::ops::in_batches::change_all;
 /// did not tell of within ten minutes after it lost its journal does not live any more; what it had sent before that may come for two minutes.
 /// A session that a node does not tell of for a day, while it is heard, was forgotten by it. Only silence of a node that is heard without a
 /// break counts. If a session lives all the same, the next report of it opens it again
-/// ([`follow`](crate::domain::session_history::follow)): it comes after all that the node had said.
+/// ([`follow`](crate::domain::session_history::follow)): it comes after all that the node had said. Until then the row is kept as one that was
+/// just heard of: a row that was deleted would begin anew, and count its bytes twice.
 pub async fn close_abandoned(db: &DatabaseConnection) -> Result<u64, DbErr> {
     let sql = "WITH abandoned AS MATERIALIZED (
                    SELECT s.since, s.cid, s.server_id FROM sessions s LEFT JOIN servers n ON n.name = s.server_id
@@ -22,6 +23,7 @@ pub async fn close_abandoned(db: &DatabaseConnection) -> Result<u64, DbErr> {
                            OR n.heard_since < now() - interval '1 day' AND s.recorded_at < now() - interval '1 day'))
                    LIMIT $1 FOR NO KEY UPDATE OF s SKIP LOCKED)
                UPDATE sessions t SET ended_at = GREATEST(t.seen_at, t.since + interval '1 millisecond'), end_kind = 'assumed',
+                   recorded_at = now(),
                    gone_at = GREATEST(now(), t.seen_at + interval '1 millisecond', t.since + interval '1 millisecond')
                FROM abandoned a WHERE t.since = a.since AND t.cid = a.cid AND t.server_id = a.server_id AND t.ended_at IS NULL";
     change_all(db, sql, []).await

@@ -63,7 +63,8 @@ struct UserId {
     id: i64,
 }
 
-/// The living users of those of these credentials of which something is to be noted, locked.
+/// The living users of those of these credentials of which something is to be noted, locked. Who is being changed is left out: the next
+/// report of the session has it too, and whoever ends access must not wait behind many users of the history.
 async fn lock_users(
     transaction: &DatabaseTransaction,
     names: Vec<String>,
@@ -78,7 +79,7 @@ async fn lock_users(
              JOIN credentials c ON c.common_name = s.name
              WHERE c.last_access IS NULL
                 OR c.last_access < CASE WHEN s.at_once THEN s.at ELSE s.at - interval '60 seconds' END)
-         ORDER BY u.id FOR NO KEY UPDATE OF u",
+         ORDER BY u.id FOR NO KEY UPDATE OF u SKIP LOCKED",
         [names.into(), times.into(), at_once.into()],
     );
     let users = UserId::find_by_statement(statement).all(transaction).await?;

@@ -84,9 +84,10 @@ pub fn query(filter: &HistoryFilter, after: Option<&SessionId>, limit: u64) -> S
                 IpAddr::V4(_) => "virtual_address",
                 IpAddr::V6(_) => "virtual_address6",
             };
-            let branches = [inside, "real_ip"]
-                .map(|column| format!("SELECT {columns} FROM sessions s WHERE s.{column} = {value}{alive}{common}"));
-            let found = branches.join(" UNION ");
+            let of = |which: &str| format!("SELECT {columns} FROM sessions s WHERE {which}{alive}{common}");
+            let by_inside = of(&format!("s.{inside} = {value}"));
+            let by_outside = of(&format!("s.real_ip = {value} AND s.{inside} IS DISTINCT FROM {value}"));
+            let found = format!("{by_inside} UNION ALL {by_outside}");
             format!("WITH found AS MATERIALIZED ({found}) SELECT {columns} FROM found s ORDER BY {ORDER} LIMIT {limit}")
         }
         (None, Alive::At(_)) => {

@@ -74,7 +74,8 @@ impl Recorded {
 /// are ignored. A session is begun only by a node that holds its user or made its credential; others are left out and logged. Gives the places
 /// of the reports with sessions for which `room` has no room yet: those reports must come again.
 ///
-/// The transaction locks the nodes of the reports, for itself only, and then the users who were seen, in the order of their ids.
+/// The transaction locks the nodes of the reports, for itself only, and at last the users who were seen, in the order of their ids and
+/// without waiting for any.
 pub async fn record_sessions(
     db: &DatabaseConnection,
     room: &mut SessionRoom,
@@ -158,9 +159,10 @@ async fn record_within(
     if changes.is_empty() {
         return Ok(recorded);
     }
-    last_access::follow(transaction, &changes, now).await?;
     session_rows::write(transaction, &changes).await?;
     add_traffic(transaction, additions(&changes, now)).await?;
+    // Last, because others wait for who is locked here.
+    last_access::follow(transaction, &changes, now).await?;
     Ok(recorded)
 }
 

@@ -42,11 +42,11 @@ pub(super) async fn read(
         "SELECT t.common_name, t.node, c.user_id, u.username, c.device
          FROM (SELECT DISTINCT common_name, node FROM UNNEST($1::text[], $2::text[]) AS t (common_name, node)) AS t
          CROSS JOIN LATERAL (
-             SELECT user_id, server_id, device FROM credentials WHERE common_name = t.common_name LIMIT 1) AS c
+             SELECT user_id, server_id, device, revoked_at FROM credentials WHERE common_name = t.common_name LIMIT 1) AS c
          LEFT JOIN LATERAL (
              SELECT true AS is_there FROM placements WHERE user_id = c.user_id AND server_id = t.node LIMIT 1) AS p ON true
          LEFT JOIN users u ON u.id = c.user_id
-         WHERE c.server_id = t.node OR p.is_there",
+         WHERE p.is_there OR c.server_id = t.node AND (c.revoked_at IS NULL OR c.user_id IS NULL)",
         [names.into(), nodes.into()],
     );
     let owners = Owner::find_by_statement(statement).all(transaction).await?;

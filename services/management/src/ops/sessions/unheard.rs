@@ -11,18 +11,21 @@ use crate::app::App;
 struct Unheard {
     name: NodeId,
     last_seen: Option<DateTime<Utc>>,
+    /// Its agent watches no OpenVPN.
+    is_blind: bool,
 }
 
 /// The nodes of the fleet that management has not heard from since before `at`, in the order of their names: what they did then is not known
-/// yet. A node that is heard as usual is none of them, however lately `at` is; nor is one that enrolled later. Which of them held a user at
+/// yet. So is one whose agent watches no OpenVPN. A node that is heard as usual is none of them, however lately `at` is; nor is one that enrolled later. Which of them held a user at
 /// that time is not known, so all count for each user.
 pub async fn unheard(app: &App, server_id: Option<&NodeId>, at: DateTime<Utc>) -> Result<Vec<Missing>, DbErr> {
     let statement = Statement::from_sql_and_values(
         app.db.get_database_backend(),
-        "SELECT name, last_seen FROM servers
-         WHERE ($1::text IS NULL OR name = $1) AND created_at <= $2
-           AND (last_seen IS NULL OR last_seen < LEAST($2, now() - make_interval(secs => $3)))
-         ORDER BY name",
+        "SELECT s.name, s.last_seen, COALESCE(h.openvpn_state = 'absent', false) AS is_blind
+         FROM servers s LEFT JOIN health_status h ON h.server_id = s.name
+         WHERE ($1::text IS NULL OR s.name = $1) AND s.created_at <= $2
+           AND (s.last_seen IS NULL OR s.last_seen < LEAST($2, now() - make_interval(secs => $3)) OR h.openvpn_state = 'absent')
+         ORDER BY s.name",
         [
             server_id.map(ToString::to_string).into(),
             at.into(),
@@ -33,8 +36,14 @@ pub async fn unheard(app: &App, server_id: Option<&NodeId>, at: DateTime<Utc>) -
     Ok(unheard.into_iter().map(missing).collect())
 }
 
-fn missing(Unheard { name, last_seen }: Unheard) -> Missing {
+fn missing(unheard: Unheard) -> Missing {
+    let Unheard {
+        name,
+        last_seen,
+        is_blind,
+    } = unheard;
     let reason = match last_seen {
+        _ if is_blind => "its agent watches no OpenVPN server (OPENVPN_MODE is none)".to_owned(),
         Some(at) => format!("not heard from since {}", at.format("%Y-%m-%dT%H:%M:%SZ")),
         None => "not heard from yet".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! Records reports of sessions beside the acks and events: no ack waits for the history.
+//! Records reports of sessions beside the acks and events: no ack waits for a transaction of the history.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::warn;
 use vpnmanager_nats::{delivery::Delivery, ids::NodeId, sessions::SessionReport};
-use vpnmanager_runtime::contain::contain;
+use vpnmanager_runtime::{contain::contain, log_limit::LogLimit};
 
-use super::settling::{RETRY_AFTER, halve_or_give_up, settle};
+use super::settling::{halve_or_give_up, retry_after, settle};
 use crate::{
     app::App,
     domain::session_room::SessionRoom,
@@ -24,6 +24,13 @@ const BATCH: usize = 20;
 /// A report with sessions for which there is no room comes again after this time. At most 2,048 of a node wait on the bus, and its other
 /// reports behind them: each node has a stream of its own, so nobody else's do.
 const NO_ROOM_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+static FAILED: LogLimit = LogLimit::new("recording sessions failed");
+
+async fn put_off(delivery: Delivery) {
+    let after = retry_after(&delivery);
+    settle(delivery.retry(after)).await;
+}
 
 /// A report that waits, on a seat of its node.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl SessionReports {
                 report,
                 _seat: seat,
             }),
-            (Err(_), _) | (_, Err(_)) => settle(delivery.retry(RETRY_AFTER)).await,
+            (Err(_), _) | (_, Err(_)) => put_off(delivery).await,
         }
     }
 }
@@ -108,15 +115,15 @@ async fn record(app: &App, room: &mut SessionRoom, group: Vec<Waiting>) -> Vec<V
         Ok(Err(error)) if meaning(&error).is_about_data() => return halve_or_give_up(group, &error).await,
         Err(panicked) => return halve_or_give_up(group, &panicked).await,
         Ok(Err(error)) => {
-            warn!(
-                error = app.reach.explain_any(&error),
-                reports = group.len(),
-                "Recording sessions failed, they are delivered again"
-            );
-            let again = group
-                .into_iter()
-                .map(|waiting| settle(waiting.delivery.retry(RETRY_AFTER)));
-            join_all(again).await;
+            if let Some(times) = FAILED.admit() {
+                warn!(
+                    error = app.reach.explain_any(&error),
+                    reports = group.len(),
+                    times,
+                    "Recording sessions failed, they are delivered again"
+                );
+            }
+            join_all(group.into_iter().map(|waiting| put_off(waiting.delivery))).await;
         }
     }
     Vec::new()

@@ -9,6 +9,14 @@ use vpnmanager_runtime::{error_chain::chain, log_limit::LogLimit};
 /// Reports that could not be recorded are delivered again after this time.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// After how long a report that could not be recorded is delivered again: longer each time, up to a minute, because the bus holds many of
+/// them while PostgreSQL takes none.
+pub(super) fn retry_after(delivery: &Delivery) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(60);
+    let tries = u32::try_from(delivery.deliveries().clamp(1, 16)).unwrap_or(1);
+    (RETRY_AFTER * 2_u32.pow(tries - 1)).min(LONGEST)
+}
+
 static UNRECORDABLE: LogLimit = LogLimit::lines("a report could not be recorded", 5);
 
 /// Settles, or has the server deliver again.

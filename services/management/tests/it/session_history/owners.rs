@@ -1,7 +1,10 @@
 //! Of whose sessions a node may tell.
 
 use chrono::{TimeDelta, Utc};
-use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
+use vpnmanager_management::{
+    domain::session_room::{Pace, SessionRoom},
+    ops::sessions::record_sessions::record_sessions,
+};
 use vpnmanager_nats::{ids::CommonName, sessions::SessionRecord};
 
 use super::{alive, began, credential_of, ended, report, rows, tell};
@@ -103,7 +106,10 @@ async fn a_node_begins_no_more_sessions_than_it_has_room_for_and_its_others_go_o
     let stack = two_nodes().await;
     let alice = credential_of(&stack, "alice").await;
     let sessions: Vec<_> = (0..3).map(|cid| began(&alice, cid, 0)).collect();
-    let mut room = SessionRoom::new(2);
+    let mut room = SessionRoom::new(Pace {
+        at_once: 2,
+        per_hour: 2,
+    });
     let bytes = async || -> Vec<i64> { rows(&stack).await.iter().map(|row| row.bytes_in).collect() };
     let tell = async |room: &mut SessionRoom, records: &[SessionRecord]| {
         // The newest one has room before the others.
