@@ -11,11 +11,11 @@ use vpnmanager_testbed::{
 };
 
 use super::{
+    credential::By,
     device::Device,
     model::{Answer, Person},
     operation::Operation,
     timeline::Timeline,
-    told::By,
 };
 
 pub(super) const NAME: &str = "commuter";

@@ -11,7 +11,9 @@ mod options;
 mod run;
 
 mod asking;
+mod being;
 mod commuter;
+mod credential;
 mod device;
 mod endings;
 mod model;

@@ -2,51 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-
 use super::{
-    device::{Device, Devices, devices_shown},
+    being::Being,
+    credential::{By, Fate, Told},
+    device::{Device, Devices},
     operation::Operation,
-    told::{By, Fate, Told},
 };
-
-/// The state of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Being {
-    /// Never created, or deleted.
-    Absent,
-    Living(Living, Devices),
-}
-
-impl Being {
-    /// Reads a user and the list of its devices as the API shows them.
-    pub(super) fn shown(user: &Value, devices: &[Value]) -> Option<Self> {
-        Some(Self::Living(Living::shown(user)?, devices_shown(devices)?))
-    }
-}
-
-/// A user that exists, without its devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Living {
-    pub(super) active: bool,
-    pub(super) expires_at: Option<DateTime<Utc>>,
-}
-
-impl Living {
-    /// Reads a user as the API shows it.
-    pub(super) fn shown(user: &Value) -> Option<Self> {
-        let expires_at = match &user["expires_at"] {
-            Value::String(text) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
-            Value::Null => None,
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some(Self {
-            active: user["active"].as_bool()?,
-            expires_at,
-        })
-    }
-}
 
 /// The result of an operation, as far as its caller can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +180,10 @@ impl Person {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+
     use super::*;
+    use crate::chaos::being::Living;
     use crate::chaos::operation::OldProfiles;
 
     fn person() -> Person {

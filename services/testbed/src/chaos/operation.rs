@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    being::{Being, Living},
     device::{Device, Devices},
-    model::{Being, Living},
 };
 
 /// What becomes of the profiles that a device has when it gets another one.

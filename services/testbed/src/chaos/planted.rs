@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     agreement::between,
+    credential::By,
     device::Device,
     inventory::{Audited, Credential, Inventory, Placement, User},
     issued::issued_twice,
@@ -18,7 +19,7 @@ use super::{
     node_view::NodeView,
     operation::Operation,
     promises::{Listed, answers_not_reflected, devices_not_reflected},
-    told::{By, otherwise_than_told},
+    told::otherwise_than_told,
     trail::unaccounted,
 };
 

@@ -16,9 +16,10 @@ use vpnmanager_testbed::{
 };
 
 use super::{
+    being::Being,
     inventory::{self, Inventory},
     issued::issued_twice,
-    model::{Being, Person},
+    model::Person,
     node_view::NodeView,
     told::otherwise_than_told,
     trail::unaccounted,

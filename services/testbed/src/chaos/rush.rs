@@ -21,10 +21,11 @@ use vpnmanager_testbed::{
 };
 
 use super::{
+    being::Being,
     device::Device,
     endings::Ending,
     inventory, logins,
-    model::{Being, Person},
+    model::Person,
     operation::{OldProfiles, Operation},
     work::{Worked, Worker},
 };

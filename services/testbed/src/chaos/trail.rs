@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{
+    being::Living,
     inventory::{Audited, Inventory, User},
-    model::{Living, Person},
+    model::Person,
 };
 
 const CHANGES: [&str; 8] = [

@@ -9,13 +9,14 @@ use vpnmanager_testbed::api::{self, Api, ApiError};
 
 use super::{
     asking::{ask, brief, judge, judge_failure},
+    being::{Being, Living},
+    credential::By,
     device::{Device, Devices, devices_shown},
     endings::{Begun, Ended, Endings, Lists},
-    model::{Answer, Being, Living, Person},
+    model::{Answer, Person},
     operation::{OldProfiles, Operation},
     read_only::ReadOnly,
     timeline::Timeline,
-    told::By,
 };
 
 /// An operation without an answer within this time counts as open.
