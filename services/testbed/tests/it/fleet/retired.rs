@@ -139,7 +139,8 @@ async fn a_node_that_only_the_bus_refuses_serves_on_and_says_why() {
         let detail = health["detail"].as_str().unwrap_or_default();
         health["status"] == "degraded" && detail.contains("refuses this node")
     };
-    wait::until(SOON, "the node to say why", told).await.unwrap();
+    // It looks each ten seconds, and asks management in between, which is away.
+    wait::until(SOON * 2, "the node to say why", told).await.unwrap();
     let said = site.agent_log(2);
     said.wait_for("The bus refuses this node's identity", 1, SOON)
         .await
