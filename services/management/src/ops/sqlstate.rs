@@ -8,7 +8,7 @@ use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 /// What an error of the database means for whoever wanted something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Another transaction won, and this one was rolled back as a whole.
+    /// The transaction was rolled back as a whole: another one won, or this process stood still in the middle of it.
     Lost,
     /// Somebody else holds what is needed.
     InUse,
@@ -54,8 +54,10 @@ const MEANINGS: [(&str, Meaning); 23] = [
     ("23502", Meaning::BadValue),
     ("23514", Meaning::BadValue),
     ("25006", Meaning::ReadOnly),
-    // A transaction that idled, or took, too long. The connection has ended.
-    ("25P03", Meaning::TooSlow),
+    // A transaction that idled for too long, because this process stood still: it was rolled back before anybody asked for its end. The
+    // connection has ended, the next one is another.
+    ("25P03", Meaning::Lost),
+    // A transaction that took too long. The connection has ended.
     ("25P04", Meaning::TooSlow),
     // Invalid authorisation: the role or its password.
     ("28", Meaning::Away),
@@ -198,7 +200,7 @@ mod tests {
             ("25006", ReadOnly, false, false),
             ("25001", Fault, false, false),
             ("25P02", Fault, false, false),
-            ("25P03", TooSlow, false, false),
+            ("25P03", Lost, true, false),
             ("25P04", TooSlow, false, false),
             ("28000", Away, false, false),
             ("28P01", Away, false, false),
