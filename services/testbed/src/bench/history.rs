@@ -128,7 +128,7 @@ impl History {
                  bytes_in, bytes_out, seen_at, ended_at, gone_at, end_kind)
              SELECT 'node-' || (1 + n % 2), began, n, 'past-' || n % 10000 || '.x', n % 10000, 'past-' || n % 10000, 'default',
                  '198.51.100.' || n % 250 || ':' || 1024 + n % 60000, '10.8.0.0'::inet + 2 + n % 4000, n, 2 * n,
-                 began + length, began + length, began + length, 'seen', began + length
+                 began + length, began + length, began + length, 'seen'
              FROM (SELECT n, date_trunc('second', now()) - interval '90 days' * ((n + 1)::float8 / ($1 + 1)) AS began,
                        interval '1 second' * (60 + (hashint8(n) & 32767) % 3540) AS length
                    FROM generate_series(1, $1) n) AS made",
