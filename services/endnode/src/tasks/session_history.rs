@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vpnmanager_nats::sessions::SessionRecord;
-use vpnmanager_runtime::{backoff::jittered, error_chain::chain, reconcile::Wake};
+use vpnmanager_runtime::{backoff::jittered, error_chain::chain, log_limit::LogLimit, reconcile::Wake};
 
 pub use self::moment::Moment;
 use self::{
@@ -32,6 +32,8 @@ const KEEP: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(10);
 /// The most sessions that wait in memory for a journal that cannot be written; the oldest go.
 const MOST_UNWRITTEN: usize = 20_000;
+
+static FORGOTTEN: LogLimit = LogLimit::new("sessions were forgotten");
 
 /// Keeps the history until stopped.
 pub async fn run(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
@@ -68,8 +70,6 @@ pub struct SessionHistory {
     took: Duration,
     /// The last write failed, and that was logged.
     is_failing: bool,
-    /// Sessions were forgotten, and that was logged.
-    has_forgotten: bool,
 }
 
 impl SessionHistory {
@@ -86,7 +86,6 @@ impl SessionHistory {
             kept: Instant::now(),
             took: Duration::ZERO,
             is_failing: false,
-            has_forgotten: false,
         })
     }
 
@@ -142,6 +141,7 @@ impl SessionHistory {
         }
         while self.unwritten.len() > MOST_UNWRITTEN {
             self.unwritten.pop_first();
+            self.forgot(1, "the journal cannot be written");
         }
     }
 
@@ -182,14 +182,19 @@ impl SessionHistory {
     async fn write(&mut self, sessions: Vec<NotedSession>) -> Result<(), JournalError> {
         let written = self.journal.write(move |records| records.put_sessions(&sessions));
         let forgotten = written.await?;
-        if forgotten > 0 && !self.has_forgotten {
-            warn!(
-                sessions = forgotten,
-                "Sessions that ended long ago are forgotten before they could be reported: the bus does not take them"
-            );
-            self.has_forgotten = true;
+        if forgotten > 0 {
+            self.forgot(forgotten, "the bus does not take them");
         }
         Ok(())
+    }
+
+    fn forgot(&self, sessions: usize, why: &'static str) {
+        if let Some(times) = FORGOTTEN.admit() {
+            warn!(
+                sessions,
+                why, times, "Old sessions are forgotten before they could be reported"
+            );
+        }
     }
 
     /// What was not written is written at the next look.

@@ -12,7 +12,7 @@ use vpnmanager_endnode::{
     tasks::session_history::{Moment, SessionHistory},
     vpn::Vpn,
 };
-use vpnmanager_nats::sessions::{EndKind, Ended};
+use vpnmanager_nats::sessions::{EndKind, Ended, SessionRecord};
 use vpnmanager_runtime::reconcile::Wake;
 use vpnmanager_testbed::wait;
 
@@ -85,6 +85,12 @@ impl Watched {
             .collect()
     }
 
+    /// The sessions whose end is not known.
+    async fn open(&self) -> Vec<SessionRecord> {
+        let open = self.parts.journal.read(|records| records.open_sessions());
+        open.await.unwrap()
+    }
+
     async fn all_reported(&self) {
         let unreported = self.unreported().await;
         let reported = self
@@ -117,13 +123,7 @@ async fn a_session_is_reported_when_it_begins_and_when_it_ends() {
     assert_eq!(node.to_report().await, [(1000, ended(node.at(2), EndKind::Seen))]);
     node.all_reported().await;
     assert!(node.to_report().await.is_empty());
-    let open = node
-        .parts
-        .journal
-        .read(|records| records.open_sessions())
-        .await
-        .unwrap();
-    assert!(open.is_empty(), "{open:?}");
+    assert_eq!(node.open().await, []);
 }
 
 #[tokio::test]
@@ -140,13 +140,7 @@ async fn a_refused_login_is_no_session() {
     history.look(node.moment(5)).await;
 
     assert!(node.to_report().await.is_empty());
-    let open = node
-        .parts
-        .journal
-        .read(|records| records.open_sessions())
-        .await
-        .unwrap();
-    assert!(open.is_empty(), "{open:?}");
+    assert_eq!(node.open().await, []);
 }
 
 #[tokio::test]

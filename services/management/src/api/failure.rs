@@ -20,7 +20,7 @@ use crate::{
     app::App,
     domain::pool::Swallowed,
     ops::{
-        devices::{create::CreateDeviceError, read::GetDeviceError, revoke::RevokeDeviceError},
+        devices::{DeviceError, create::CreateDeviceError},
         keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
         links::{create::CreateLinkError, revoke::RevokeLinkError},
         nodes::{
@@ -179,7 +179,7 @@ pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
 
 pub(super) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
     match error {
-        ReissueError::UnknownUser => unknown_user(),
+        ReissueError::User(error) => of_living_user(app, error),
         ReissueError::UnknownDevice(device) => unknown_device(&device),
         ReissueError::TooManyDevices => too_many_devices(),
         ReissueError::Database(error) => database(app, error),
@@ -188,7 +188,7 @@ pub(super) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
 
 pub(super) fn of_create_device(app: &App, error: CreateDeviceError) -> ApiError {
     match error {
-        CreateDeviceError::UnknownUser => unknown_user(),
+        CreateDeviceError::User(error) => of_living_user(app, error),
         CreateDeviceError::NameTaken(_) | CreateDeviceError::LikeDefault => {
             ApiError::conflict("name", error.to_string())
         }
@@ -197,19 +197,11 @@ pub(super) fn of_create_device(app: &App, error: CreateDeviceError) -> ApiError 
     }
 }
 
-pub(super) fn of_get_device(app: &App, error: GetDeviceError) -> ApiError {
+pub(super) fn of_device(app: &App, error: DeviceError) -> ApiError {
     match error {
-        GetDeviceError::UnknownUser => unknown_user(),
-        GetDeviceError::UnknownDevice(device) => unknown_device(&device),
-        GetDeviceError::Database(error) => database(app, error),
-    }
-}
-
-pub(super) fn of_revoke_device(app: &App, error: RevokeDeviceError) -> ApiError {
-    match error {
-        RevokeDeviceError::UnknownUser => unknown_user(),
-        RevokeDeviceError::UnknownDevice(device) => unknown_device(&device),
-        RevokeDeviceError::Database(error) => database(app, error),
+        DeviceError::User(error) => of_living_user(app, error),
+        DeviceError::UnknownDevice(device) => unknown_device(&device),
+        DeviceError::Database(error) => database(app, error),
     }
 }
 
@@ -262,7 +254,7 @@ pub(super) fn of_create_link(app: &App, error: CreateLinkError) -> ApiError {
         CreateLinkError::NoPublicUrl => ApiError::conflicting_state(
             "management does not know where users reach it, so a link would lead nowhere: set PUBLIC_URL",
         ),
-        CreateLinkError::UnknownUser => unknown_user(),
+        CreateLinkError::User(error) => of_living_user(app, error),
         CreateLinkError::Suspended => ApiError::conflicting_state(
             "the user is suspended, and the profile would open nothing: resume the user with PATCH and `active: true` first",
         ),

@@ -25,7 +25,6 @@ use crate::app::App;
 use crate::ops::nodes::read::get_node;
 use crate::ops::sessions::end_session::end_session;
 use crate::ops::sessions::list_sessions::SessionFilter;
-use crate::ops::sessions::read_history::{Alive, HistoryFilter};
 use crate::ops::users::read::get_user;
 use page::{Paging, live_page, past_page};
 use schema::Sessions;
@@ -51,7 +50,8 @@ impl SessionsApi {
     /// time. A session counts from its start on and at its end no more. One that ended while its server's agent was away counts until it was
     /// found gone (`ended_before`), because it may have lived until then. One of a server that has been away since, whose end nobody knows yet,
     /// counts too: `last_seen_at` says since when nothing is known. Servers that management has not heard from since before that time are named
-    /// in `missing`: of the sessions that they had then, not all may be known yet.
+    /// in `missing`: of the sessions that they had then, not all may be known yet. So are servers whose agent watches no OpenVPN. One that is
+    /// heard and still has reports to send is not.
     #[oai(path = "/sessions", method = "get", operation_id = "list_sessions")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
@@ -72,25 +72,16 @@ impl SessionsApi {
         /// The sessions that were alive at this time.
         at: Query<Option<Timestamp>>,
     ) -> Result<Sessions, ApiError> {
-        let username = username.0.map(|name| name.0);
-        let server_id = server_id.0.map(|id| id.0);
-        let address = address.0.map(|address| address.0);
-        let paging = Paging::of(limit, cursor, &uri);
-        if let Some(at) = at.0 {
-            let filter = HistoryFilter {
-                username,
-                server_id,
-                address,
-                alive: Alive::At(at.to_utc()),
-            };
-            return past_page(app.0, &filter, paging).await;
-        }
         let filter = SessionFilter {
-            username,
-            server_id,
-            address,
+            username: username.0.map(|name| name.0),
+            server_id: server_id.0.map(|id| id.0),
+            address: address.0.map(|address| address.0),
         };
-        live_page(app.0, &filter, paging).await
+        let paging = Paging::of(limit, cursor, &uri);
+        match at.0 {
+            Some(at) => past_page(app.0, filter, at.to_utc(), paging).await,
+            None => live_page(app.0, &filter, paging).await,
+        }
     }
 
     /// List the sessions of a user

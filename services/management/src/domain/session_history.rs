@@ -70,6 +70,7 @@ pub fn told(node: &NodeId, record: &SessionRecord, now: DateTime<Utc>) -> Option
             EndKind::Seen => ended_at,
             EndKind::Assumed => Some(seen_at),
         }),
+        // The database writes its own time.
         recorded_at: now.trunc_subsecs(6),
     };
     Some((id, row))
@@ -126,11 +127,7 @@ pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::M
         gone_at: told.gone_at,
         ..held.clone()
     };
-    let differs = after != *held;
-    differs.then_some(session::Model {
-        recorded_at: told.recorded_at,
-        ..after
-    })
+    (after != *held).then_some(after)
 }
 
 impl Change {

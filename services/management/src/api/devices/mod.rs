@@ -17,7 +17,8 @@ use super::scalars::{DeviceText, UsernameText};
 use super::tags::Tag;
 use super::users::{ProfileAnswer, Reissue, Stopping, User, get_profile, reissue_profile, settled};
 use crate::app::App;
-use crate::ops::devices::read::{self, GetDeviceError};
+use crate::ops::devices::{DeviceError, read};
+use crate::ops::users::locked::LivingUserError;
 use create::DeviceCreated;
 use schema::{Device, Devices, NewDevice};
 
@@ -67,10 +68,10 @@ impl DevicesApi {
         let device = match read::get_device(&app.db, &username, &name).await {
             Ok(as_it_is_now) => as_it_is_now,
             // It is recorded all the same.
-            Err(GetDeviceError::Database(_)) => created.device,
+            Err(DeviceError::Database(_) | DeviceError::User(LivingUserError::Database(_))) => created.device,
             // Somebody else removed it meanwhile, or its user.
-            Err(gone @ (GetDeviceError::UnknownUser | GetDeviceError::UnknownDevice(_))) => {
-                return Err(failure::of_get_device(&app, gone));
+            Err(gone @ (DeviceError::User(LivingUserError::UnknownUser) | DeviceError::UnknownDevice(_))) => {
+                return Err(failure::of_device(&app, gone));
             }
         };
         Ok(DeviceCreated::new(&username, device, user.is_synced()))
@@ -90,7 +91,7 @@ impl DevicesApi {
         let found = read::get_device(&app.db, &username.0.0, &device.0.0).await;
         found
             .map(|device| Json(Device::of(device)))
-            .map_err(|error| failure::of_get_device(&app, error))
+            .map_err(|error| failure::of_device(&app, error))
     }
 
     /// Revoke a device

@@ -1,5 +1,6 @@
 //! Pages of sessions.
 
+use chrono::{DateTime, Utc};
 use poem::http::Uri;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -59,17 +60,25 @@ pub(super) async fn live_page(app: &App, filter: &SessionFilter, paging: Paging<
     Ok(Sessions::Page(Json(page), cut.link))
 }
 
-/// A page of the history. For a moment it names the servers that may have had more sessions then.
-pub(super) async fn past_page(app: &App, filter: &HistoryFilter, paging: Paging<'_>) -> Result<Sessions, ApiError> {
+/// A page of the sessions that were alive at a moment, from the history. It names the servers that may have had more of them.
+pub(super) async fn past_page(
+    app: &App,
+    filter: SessionFilter,
+    at: DateTime<Utc>,
+    paging: Paging<'_>,
+) -> Result<Sessions, ApiError> {
+    let missing = unheard(app, filter.server_id.as_ref(), at).await;
+    let missing = missing.map_err(|error| failure::database(app, error))?;
+    let filter = HistoryFilter {
+        username: filter.username,
+        server_id: filter.server_id,
+        address: filter.address,
+        alive: Alive::At(at),
+    };
     let limit = paging.limit.unwrap_or_default();
     let after = paging.cursor.map(|cursor| cursor.0);
-    let rows = read_history(&app.db, filter, after.as_ref(), limit.fetch()).await;
+    let rows = read_history(&app.db, &filter, after.as_ref(), limit.fetch()).await;
     let rows = rows.map_err(|error| failure::database(app, error))?;
-    let missing = match filter.alive {
-        Alive::At(at) => unheard(app, filter.server_id.as_ref(), at).await,
-        Alive::Between(_, _) => Ok(Vec::new()),
-    };
-    let missing = missing.map_err(|error| failure::database(app, error))?;
     let cut = Cut::new(rows, limit, paging.uri, |last| SessionIdText(id_of(last)));
     let page = SessionPage {
         items: cut.rows.into_iter().map(Session::of_row).collect(),

@@ -38,7 +38,8 @@ pub(super) struct Session {
     end: Option<SessionEnd>,
     /// When the server last saw it alive, or saw that it had ended, by its own clock; in the history.
     last_seen_at: Option<Timestamp>,
-    /// Address and port that the client connects from. In the history the newest one: one that a client had before it moved is not kept. OpenVPN before 2.7 does not tell the port of an IPv6 client.
+    /// Address and port that the client connects from. In the history the newest one: one that a client had before it moved is not kept.
+    /// OpenVPN before 2.7 does not tell the port of an IPv6 client.
     real_address: String,
     /// The IPv4 address of the client inside the tunnel; absent while it has none.
     virtual_address: Option<String>,
@@ -58,7 +59,7 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub(super) enum SessionEnd {
-    /// The server's agent saw it, to some seconds.
+    /// The server's agent saw OpenVPN drop the session. OpenVPN does that some time after a client vanished without a word.
     Seen,
     /// The agent was away, or could not see OpenVPN, while the session ended; or the server has left the fleet, has lost its journal, or is heard
     /// and has told nothing of the session for a day. `ended_at` and the bytes are those of the last time that the session was seen alive, and
@@ -84,7 +85,7 @@ pub(super) struct SessionPage {
     /// Where the next page begins: pass it as `cursor`. Absent on the last page.
     pub(super) next_cursor: Option<String>,
     /// The servers whose sessions are not known. While there are any, the list may not be whole. With `at`, those that management has not heard
-    /// from since before that time: they tell of their sessions when they are back.
+    /// from since before that time, which tell of their sessions when they are back, and those whose agent watches no OpenVPN.
     pub(super) missing: Vec<MissingServer>,
 }
 

@@ -35,9 +35,9 @@ pub struct CreatedDevice {
 /// Why a device was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateDeviceError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
+    /// The user could not be read.
+    #[error(transparent)]
+    User(#[from] LivingUserError),
     /// The user has a device of that name, maybe with other small and capital letters: their profiles would be one file on many systems.
     #[error("the user has a device {0}")]
     NameTaken(DeviceName),
@@ -50,15 +50,6 @@ pub enum CreateDeviceError {
     /// The database failed.
     #[error("recording the device failed")]
     Database(#[from] DbErr),
-}
-
-impl From<LivingUserError> for CreateDeviceError {
-    fn from(error: LivingUserError) -> Self {
-        match error {
-            LivingUserError::UnknownUser => Self::UnknownUser,
-            LivingUserError::Database(error) => Self::Database(error),
-        }
-    }
 }
 
 /// Gives a living user a device of that name. It makes no difference whether the user has access.

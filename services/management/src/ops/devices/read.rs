@@ -4,33 +4,11 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{device::DeviceName, username::Username};
 
+use super::DeviceError;
 use crate::{
     domain::device::{Device, devices},
     ops::users::locked::LivingUserError,
 };
-
-/// Why a device was not read.
-#[derive(Debug, thiserror::Error)]
-pub enum GetDeviceError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
-    /// The user has no such device.
-    #[error("the user has no device {0}")]
-    UnknownDevice(DeviceName),
-    /// The database did not answer.
-    #[error("reading the device failed")]
-    Database(#[from] DbErr),
-}
-
-impl From<LivingUserError> for GetDeviceError {
-    fn from(error: LivingUserError) -> Self {
-        match error {
-            LivingUserError::UnknownUser => Self::UnknownUser,
-            LivingUserError::Database(error) => Self::Database(error),
-        }
-    }
-}
 
 /// Reads the devices of a living user, in the order of their names.
 pub async fn list_devices(db: &DatabaseConnection, username: &Username) -> Result<Vec<Device>, LivingUserError> {
@@ -44,11 +22,11 @@ pub async fn get_device(
     db: &DatabaseConnection,
     username: &Username,
     name: &DeviceName,
-) -> Result<Device, GetDeviceError> {
+) -> Result<Device, DeviceError> {
     let mut devices = list_devices(db, username).await?.into_iter();
     devices
         .find(|device| device.name == *name)
-        .ok_or_else(|| GetDeviceError::UnknownDevice(name.clone()))
+        .ok_or_else(|| DeviceError::UnknownDevice(name.clone()))
 }
 
 /// The devices of a user that was read before.

@@ -1,8 +1,8 @@
 //! Revokes one device of a user: all its credentials, for ever. The others are not touched.
 
-use sea_orm::DbErr;
 use vpnmanager_nats::{device::DeviceName, ids::CommonName, username::Username};
 
+use super::DeviceError;
 use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
@@ -13,35 +13,12 @@ use crate::{
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
-            locked::{LivingUserError, locked_user},
+            locked::locked_user,
             next_revision::next_revision,
             read::{self, UserView},
         },
     },
 };
-
-/// Why a device was not revoked.
-#[derive(Debug, thiserror::Error)]
-pub enum RevokeDeviceError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
-    /// The user has no such device.
-    #[error("the user has no device {0}")]
-    UnknownDevice(DeviceName),
-    /// The database failed.
-    #[error("recording the revocation failed")]
-    Database(#[from] DbErr),
-}
-
-impl From<LivingUserError> for RevokeDeviceError {
-    fn from(error: LivingUserError) -> Self {
-        match error {
-            LivingUserError::UnknownUser => Self::UnknownUser,
-            LivingUserError::Database(error) => Self::Database(error),
-        }
-    }
-}
 
 /// Revokes all credentials of a device of a living user, and ends the links to its profile. Returns the user after it.
 pub async fn revoke_device(
@@ -49,12 +26,12 @@ pub async fn revoke_device(
     actor: &Actor,
     username: &Username,
     name: &DeviceName,
-) -> Result<UserView, RevokeDeviceError> {
+) -> Result<UserView, DeviceError> {
     let view = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let revoked = revoke_of_device(&tx, before.id, name).await?;
         if revoked.is_empty() {
-            return Err(RevokeDeviceError::UnknownDevice(name.clone()));
+            return Err(DeviceError::UnknownDevice(name.clone()));
         }
         let user = next_revision(&tx, &before, name).await?;
         end_links(&tx, app, actor, (&user, Ended::OfDevice(name))).await?;
@@ -66,7 +43,7 @@ pub async fn revoke_device(
             .before(user_snapshot(&before))
             .after(user_snapshot(&user));
         audit::record_one(&tx, entry).await?;
-        Ok::<_, RevokeDeviceError>(read::view(&*tx, user).await?)
+        Ok::<_, DeviceError>(read::view(&*tx, user).await?)
     })
     .await?;
     app.wake_publishers();

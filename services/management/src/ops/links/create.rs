@@ -52,9 +52,9 @@ pub enum CreateLinkError {
     /// Nobody said where users reach management.
     #[error("it is not configured where users reach management")]
     NoPublicUrl,
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
+    /// The user could not be read.
+    #[error(transparent)]
+    User(#[from] LivingUserError),
     /// The user is suspended.
     #[error("the user is suspended")]
     Suspended,
@@ -70,15 +70,6 @@ pub enum CreateLinkError {
     /// The database did not answer.
     #[error("recording the link failed")]
     Database(#[from] DbErr),
-}
-
-impl From<LivingUserError> for CreateLinkError {
-    fn from(error: LivingUserError) -> Self {
-        match error {
-            LivingUserError::UnknownUser => Self::UnknownUser,
-            LivingUserError::Database(error) => Self::Database(error),
-        }
-    }
 }
 
 /// Creates a link for a living user who has access, and a profile of this device.

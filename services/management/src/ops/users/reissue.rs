@@ -39,9 +39,9 @@ pub enum OldProfiles {
 /// Why there is no new profile.
 #[derive(Debug, thiserror::Error)]
 pub enum ReissueError {
-    /// No living user has the name.
-    #[error("there is no such user")]
-    UnknownUser,
+    /// The user could not be read.
+    #[error(transparent)]
+    User(#[from] LivingUserError),
     /// The user has no such device.
     #[error("the user has no device {0}")]
     UnknownDevice(DeviceName),
@@ -51,15 +51,6 @@ pub enum ReissueError {
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
-}
-
-impl From<LivingUserError> for ReissueError {
-    fn from(error: LivingUserError) -> Self {
-        match error {
-            LivingUserError::UnknownUser => Self::UnknownUser,
-            LivingUserError::Database(error) => Self::Database(error),
-        }
-    }
 }
 
 /// Gives a device of a living user another credential; the user's home node creates the key and the profile. A user without the device `default`

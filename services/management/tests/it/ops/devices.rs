@@ -9,8 +9,9 @@ use vpnmanager_management::{
     ops::{
         credentials::revoke_node::NodeCredentials,
         devices::{
+            DeviceError,
             create::{CreateDeviceError, create_device},
-            revoke::{RevokeDeviceError, revoke_device},
+            revoke::revoke_device,
         },
         nodes::deregister::deregister_node,
         placement::rehome::rehome_users,
@@ -218,7 +219,7 @@ async fn a_revoked_device_takes_only_its_own_credentials_with_it_and_is_urgent()
     let placement = &revoked.placements[0];
     assert_eq!((placement.wanted_revision, placement.urgent_since.is_some()), (4, true));
     let again = revoke_device(&stack.app, &actor(), &alice.user.username, &device("laptop")).await;
-    assert!(matches!(again, Err(RevokeDeviceError::UnknownDevice(_))), "{again:?}");
+    assert!(matches!(again, Err(DeviceError::UnknownDevice(_))), "{again:?}");
 
     let created = audited(&stack, AuditAction::DeviceCreated).await;
     assert_eq!(created.len(), 2);

@@ -5,7 +5,10 @@ use serde_json::json;
 use vpnmanager_entities::{audit_log, credential};
 use vpnmanager_management::ops::{
     reports::apply_reports::apply_reports,
-    users::reissue::{OldProfiles, ReissueError, reissue_profile},
+    users::{
+        locked::LivingUserError,
+        reissue::{OldProfiles, ReissueError, reissue_profile},
+    },
 };
 use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
@@ -81,7 +84,10 @@ async fn who_is_not_there_gets_no_profile() {
     let stack = Stack::start().await;
     let name = "nobody".parse().expect("a username");
     let refused = reissue_profile(&stack.app, &actor(), &name, &DeviceName::default(), OldProfiles::Keep).await;
-    assert!(matches!(refused, Err(ReissueError::UnknownUser)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ReissueError::User(LivingUserError::UnknownUser))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

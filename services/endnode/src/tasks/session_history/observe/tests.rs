@@ -1,0 +1,266 @@
+use super::*;
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_000_000 + second, 0).expect("a time")
+}
+
+fn session(cid: u64, bytes: u64) -> Session {
+    Session {
+        common_name: "alice.x".to_owned(),
+        cid,
+        real_address: "192.0.2.1:50000".to_owned(),
+        virtual_address: "10.8.0.2".to_owned(),
+        bytes_in: bytes,
+        bytes_out: 2 * bytes,
+        since: at(0),
+        is_established: true,
+        ..Session::default()
+    }
+}
+
+/// The moments of a machine.
+struct Clocks {
+    start: Instant,
+}
+
+impl Clocks {
+    fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// So many seconds after the start.
+    fn after(&self, seconds: u64) -> Instant {
+        self.start + Duration::from_secs(seconds)
+    }
+
+    /// The same. Nobody has set a clock.
+    fn at(&self, seconds: u64) -> Moment {
+        self.set(seconds, 0)
+    }
+
+    /// The same, where the clock was set meanwhile, by so many seconds.
+    fn set(&self, seconds: u64, step: i64) -> Moment {
+        Moment {
+            time: at(i64::try_from(seconds).expect("a small number") + step),
+            instant: self.after(seconds),
+        }
+    }
+}
+
+/// In short: the number of the session, its bytes from the client, when it was seen, and how it ended.
+type Short = (u64, u64, DateTime<Utc>, Option<(DateTime<Utc>, EndKind)>);
+
+fn short(news: &[SessionRecord]) -> Vec<Short> {
+    news.iter()
+        .map(|record| {
+            let SessionRecord {
+                session,
+                seen_at,
+                ended,
+            } = record;
+            let ended = ended.as_ref().map(|ended| (ended.at, ended.kind));
+            (session.cid.expect("a number"), session.bytes_in, *seen_at, ended)
+        })
+        .collect()
+}
+
+/// Nothing is known of before.
+fn nothing_known() -> (OpenSessions, Clocks) {
+    let clocks = Clocks::start();
+    (OpenSessions::new(Vec::new(), clocks.start), clocks)
+}
+
+#[test]
+fn a_session_is_told_when_it_begins_and_when_it_ends_and_not_between() {
+    let (mut open, clocks) = nothing_known();
+
+    assert_eq!(
+        short(&open.observe(vec![session(1, 10)], clocks.at(1))),
+        [(1, 10, at(1), None)]
+    );
+    assert!(open.observe(vec![session(1, 20)], clocks.at(2)).is_empty());
+    assert_eq!(
+        short(&open.observe(vec![], clocks.at(3))),
+        [(1, 20, at(3), Some((at(3), EndKind::Seen)))]
+    );
+    assert!(open.observe(vec![], clocks.at(4)).is_empty());
+}
+
+#[test]
+fn an_end_counts_as_seen_after_a_gap_of_five_seconds_at_most() {
+    let cases = [
+        (5, (at(6), at(6), EndKind::Seen)),
+        (6, (at(7), at(1), EndKind::Assumed)),
+    ];
+    for (gap, (seen_at, ended_at, kind)) in cases {
+        let (mut open, clocks) = nothing_known();
+        open.observe(vec![session(1, 10)], clocks.at(1));
+
+        let news = open.observe(vec![], clocks.at(1 + gap));
+
+        assert_eq!(short(&news), [(1, 10, seen_at, Some((ended_at, kind)))], "{gap} s");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_makes_no_gap_and_hides_none() {
+    const HOUR: i64 = 3600;
+    let cases = [
+        (1, HOUR, (at(2 + HOUR), at(2 + HOUR), EndKind::Seen)),
+        (1, -HOUR, (at(1), at(1), EndKind::Seen)),
+        (7200, -3 * HOUR, (at(1), at(1), EndKind::Assumed)),
+        (7200, HOUR, (at(1 + 3 * HOUR), at(1), EndKind::Assumed)),
+    ];
+    for (gap, step, (seen_at, ended_at, kind)) in cases {
+        let (mut open, clocks) = nothing_known();
+        open.observe(vec![session(1, 10)], clocks.at(1));
+
+        let news = open.observe(vec![], clocks.set(1 + gap, step));
+
+        assert_eq!(
+            short(&news),
+            [(1, 10, seen_at, Some((ended_at, kind)))],
+            "a gap of {gap} s, a step of {step} s"
+        );
+    }
+}
+
+#[test]
+fn a_session_begins_when_its_client_is_let_in() {
+    let (mut open, clocks) = nothing_known();
+    let dialled = Session {
+        virtual_address: String::new(),
+        is_established: false,
+        ..session(1, 10)
+    };
+    let refused = Session {
+        cid: 2,
+        ..dialled.clone()
+    };
+
+    assert!(open.observe(vec![dialled.clone(), refused], clocks.at(1)).is_empty());
+    assert_eq!(open.living(clocks.after(1)).count(), 0);
+    assert_eq!(
+        short(&open.observe(vec![session(1, 20)], clocks.at(2))),
+        [(1, 20, at(2), None)],
+        "who was refused has gone as nobody"
+    );
+    // The agent started anew, and heard of no login: what is known of it stays known.
+    assert!(open.observe(vec![dialled], clocks.at(3)).is_empty());
+    assert_eq!(
+        short(&open.observe(vec![], clocks.at(4))),
+        [(1, 20, at(4), Some((at(4), EndKind::Seen)))]
+    );
+}
+
+#[test]
+fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
+    let (mut before, clocks) = nothing_known();
+    let left = before.observe(vec![session(1, 10), session(2, 20)], clocks.at(1));
+    let mut open = OpenSessions::new(left, clocks.after(2));
+
+    let news = open.observe(vec![session(2, 30)], clocks.at(2));
+
+    assert_eq!(
+        short(&news),
+        [(1, 10, at(2), Some((at(1), EndKind::Assumed)))],
+        "between the two, also when the gap was short"
+    );
+    assert_eq!(
+        short(&open.observe(vec![], clocks.at(3))),
+        [(2, 30, at(3), Some((at(3), EndKind::Seen)))]
+    );
+}
+
+#[test]
+fn numbers_that_a_restarted_server_gives_again_are_other_sessions() {
+    let (mut open, clocks) = nothing_known();
+    open.observe(vec![session(0, 10)], clocks.at(1));
+    let again = Session {
+        since: at(3),
+        ..session(0, 1)
+    };
+
+    let news = open.observe(vec![again], clocks.at(4));
+
+    assert_eq!(
+        short(&news),
+        [(0, 1, at(4), None), (0, 10, at(4), Some((at(4), EndKind::Seen)))]
+    );
+}
+
+#[test]
+fn what_becomes_known_is_told_and_stays_known() {
+    let (mut open, clocks) = nothing_known();
+    let bare = Session {
+        virtual_address: String::new(),
+        ..session(1, 10)
+    };
+    let known = Session {
+        client_version: Some("2.6.14".to_owned()),
+        client_platform: Some("linux".to_owned()),
+        virtual_address6: "fd00:8::2".to_owned(),
+        ..session(1, 10)
+    };
+    let elsewhere = Session {
+        real_address: "192.0.2.9:50000".to_owned(),
+        ..session(1, 10)
+    };
+    open.observe(vec![bare.clone()], clocks.at(1));
+
+    let told = open.observe(vec![known], clocks.at(2));
+    let forgotten = open.observe(vec![bare], clocks.at(3));
+    let moved = open.observe(vec![elsewhere], clocks.at(4));
+
+    let parts = |news: &[SessionRecord]| -> Vec<[Option<String>; 5]> {
+        news.iter()
+            .map(|record| who(&record.session).map(|part| part.map(str::to_owned)))
+            .collect()
+    };
+    let all = |real_address: &str| {
+        [real_address, "10.8.0.2", "fd00:8::2", "2.6.14", "linux"].map(|part| Some(part.to_owned()))
+    };
+    assert_eq!(parts(&told), [all("192.0.2.1:50000")]);
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+    assert_eq!(parts(&moved), [all("192.0.2.9:50000")]);
+}
+
+#[test]
+fn bytes_and_times_never_go_down() {
+    let (mut open, clocks) = nothing_known();
+    open.observe(vec![session(1, 10)], clocks.at(100));
+    open.observe(vec![session(1, 3)], clocks.set(101, -60));
+
+    let news = open.observe(vec![], clocks.set(102, -60));
+
+    assert_eq!(short(&news), [(1, 10, at(100), Some((at(100), EndKind::Seen)))]);
+    let (mut open, clocks) = nothing_known();
+    let early = open.observe(vec![session(1, 0)], clocks.set(0, -9));
+    assert_eq!(short(&early), [(1, 0, at(0), None)], "nothing is seen before it begins");
+}
+
+#[test]
+fn certificates_that_are_none_of_ours_are_left_out() {
+    let (mut open, clocks) = nothing_known();
+    let stranger = Session {
+        common_name: "not one of ours".to_owned(),
+        ..session(1, 10)
+    };
+    assert!(open.observe(vec![stranger], clocks.at(1)).is_empty());
+}
+
+#[test]
+fn how_far_a_session_is_becomes_due_every_five_minutes() {
+    let (mut open, clocks) = nothing_known();
+    open.observe(vec![session(1, 10)], clocks.at(0));
+    let due = |open: &OpenSessions, second| -> Vec<bool> {
+        open.living(clocks.after(second)).map(|(_, is_due)| is_due).collect()
+    };
+
+    assert_eq!(due(&open, 299), [false]);
+    assert_eq!(due(&open, 300), [true]);
+    open.told(clocks.after(299));
+    assert_eq!(due(&open, 300), [true], "it was not due yet");
+    open.told(clocks.after(300));
+    assert_eq!(due(&open, 599), [false]);
+}
