@@ -130,6 +130,20 @@ pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::M
     (after != *held).then_some(after)
 }
 
+/// Whether a living session only goes on, maybe from another address: nothing about it became known.
+pub fn is_progress(held: &session::Model, after: &session::Model) -> bool {
+    let known = |row: &session::Model| {
+        (
+            row.gone_at,
+            row.virtual_address,
+            row.virtual_address6,
+            row.client_version.clone(),
+            row.client_platform.clone(),
+        )
+    };
+    after.gone_at.is_none() && known(after) == known(held)
+}
+
 impl Change {
     /// The first that is heard of a session.
     pub fn beginning(row: session::Model) -> Self {

@@ -1,13 +1,13 @@
-//! How many sessions a node may begin in the history. Rows stay for months, and a node may tell of any number of sessions.
+//! How many sessions a node may begin in the history, and how often it may say how far one is. Rows stay for months, and a node may tell of any number of sessions.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_nats::ids::NodeId;
 
 use super::audit_room::Room;
 
-/// How many sessions a node may begin.
+/// How many sessions a node may begin, and how often one is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// At once, after a silent time. After an outage the journal of a node has up to 200,000 that ended meanwhile (`endnode`,
@@ -15,12 +15,15 @@ pub struct Pace {
     pub at_once: u32,
     /// In each hour.
     pub per_hour: u32,
+    /// The shortest time between two writes of how far one living session is. An agent tells of it every five minutes.
+    pub progress: TimeDelta,
 }
 
 /// Of each node. A row takes some 600 bytes with its indexes (measured), so a thief with one node adds 280 MB a day.
 pub const PACE: Pace = Pace {
     at_once: 220_000,
     per_hour: 20_000,
+    progress: TimeDelta::seconds(60),
 };
 
 /// The room of each node, as one replica counts it.
@@ -45,6 +48,11 @@ impl SessionRoom {
         }
     }
 
+    /// [`Pace::progress`].
+    pub fn progress(&self) -> TimeDelta {
+        self.pace.progress
+    }
+
     /// How many of `wanted` sessions the node may begin at `now`.
     pub fn allows(&self, node: &NodeId, wanted: u32, now: DateTime<Utc>) -> u32 {
         let (allowed, _after) = self.take(node, wanted, now);
@@ -58,7 +66,7 @@ impl SessionRoom {
     }
 
     fn take(&self, node: &NodeId, sessions: u32, now: DateTime<Utc>) -> (u32, Room) {
-        let Pace { at_once, per_hour } = self.pace;
+        let Pace { at_once, per_hour, .. } = self.pace;
         let known = self.nodes.get(node).copied();
         let room = known.unwrap_or_else(|| Room::full(at_once, now));
         room.take_of(at_once, sessions, per_hour, now)
@@ -67,8 +75,6 @@ impl SessionRoom {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]
@@ -78,6 +84,7 @@ mod tests {
         let mut room = SessionRoom::new(Pace {
             at_once: 60,
             per_hour: 60,
+            ..PACE
         });
         assert_eq!(room.allows(&thief, 100, noon), 60);
         room.spend(&thief, 60, noon);

@@ -8,7 +8,7 @@ use super::{
     size::Size,
     stranger::{crowd, enrolment, heavy, keys, port, standing, unfinished, waits},
     thief::{
-        self, acks, commands, connections, events, everything, heartbeats, intents, odd, profiles, reports, sessions,
+        self, acks, commands, connections, events, everything, heartbeats, history, intents, odd, profiles, reports, sessions,
         signs, syncs,
     },
 };
@@ -112,6 +112,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("replies-unanswered", Bound::BusGrows(100), USUAL, Deed::Act(commands::unanswered), "200,000 requests that nothing answers, 10,000 a second, each with a reply subject of 2 kB"),
     attack("profiles-forged", Bound::None, USUAL, Deed::Act(profiles::forged), "answers in place of the agent with profiles, and with parts of profiles, that would run a program"),
     attack("sessions-endless", Bound::None, USUAL, Deed::Act(sessions::endless), "answers in place of the agent that tell of sessions without end, while an operator lists one"),
+    attack("sessions-reported", Bound::Twice, USUAL, Deed::Act(history::many), "4,000 reports of 50 sessions of own users: 10,000 sessions, each told of again and again from two addresses in turn"),
+    attack("sessions-others", Bound::None, USUAL, Deed::Act(history::others), "reports of sessions of users who are on the honest node only, and of nobody"),
     attack("connections-many", Bound::Twice, USUAL, Deed::Act(connections::many), "500 connections with one credential at once"),
     attack("connections-churn", Bound::Twice, USUAL, Deed::Act(connections::churn), "5,000 connections, opened and closed"),
     attack("connections-names", Bound::Twice, USUAL, Deed::Act(connections::names), "4,000 connections, opened and closed, each with a name as long as can be; management must still read the list of connections"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use tracing::warn;
 use vpnmanager_entities::session;
@@ -12,7 +12,7 @@ use vpnmanager_runtime::log_limit::LogLimit;
 use super::{last_access, session_owners, session_owners::Owner, session_rows, traffic_days::add_traffic};
 use crate::{
     domain::{
-        session_history::{Change, follow, told},
+        session_history::{Change, follow, id_of, is_progress, told},
         session_id::SessionId,
         session_room::SessionRoom,
         traffic_days::additions,
@@ -71,7 +71,7 @@ impl Recorded {
 }
 
 /// Records reports of sessions in one transaction; they may be recorded again, before or after others of the same sessions. Those of a clone
-/// are ignored. A session is begun only by a node that holds its user or made its credential; others are left out and logged. Gives the places
+/// are ignored. How far a living session is, is written once a minute at most (`room`): what is left out comes with its next report. A session is begun only by a node that holds its user or made its credential; others are left out and logged. Gives the places
 /// of the reports with sessions for which `room` has no room yet: those reports must come again.
 ///
 /// The transaction locks the nodes of the reports, for itself only, and at last the users who were seen, in the order of their ids and
@@ -92,11 +92,10 @@ pub async fn record_sessions(
         .into_iter()
         .map(|(node, records)| (node.clone(), room.allows(&node, records, now)))
         .collect();
-    let allowed = &allowed;
-    let recorded = transact(
-        db,
-        |tx| async move { record_within(&tx, reports, allowed.clone()).await },
-    )
+    let (allowed, progress) = (&allowed, room.progress());
+    let recorded = transact(db, |tx| async move {
+        record_within(&tx, reports, allowed.clone(), progress).await
+    })
     .await?;
     for (node, began) in &recorded.began {
         room.spend(node, *began, now);
@@ -128,6 +127,7 @@ async fn record_within(
     transaction: &DatabaseTransaction,
     reports: &[SessionReport],
     mut allowed: HashMap<NodeId, u32>,
+    progress: TimeDelta,
 ) -> Result<Recorded, DbErr> {
     let now = lock_nodes(transaction, reports).await?;
     let refused = refused_runs(transaction).await?;
@@ -139,6 +139,11 @@ async fn record_within(
     let (known, new): (BTreeMap<SessionId, session::Model>, BTreeMap<SessionId, session::Model>) =
         told.into_iter().partition(|(id, _)| held.contains_key(id));
     let mut changes = followed(&held, &known, &mut recorded);
+    let is_written_lately = |change: &Change| {
+        let held = held.get(&id_of(&change.row));
+        held.is_some_and(|held| is_progress(held, &change.row) && now - held.recorded_at < progress)
+    };
+    changes.retain(|change| !is_written_lately(change));
     let rows: Vec<&session::Model> = new.values().collect();
     let owners = session_owners::read(transaction, &rows).await?;
     for (id, row) in new {

@@ -16,7 +16,10 @@ use poem::http::StatusCode;
 use sea_orm::{EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use serde_json::Value;
 use vpnmanager_entities::{credential, session};
-use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
+use vpnmanager_management::{
+    domain::session_room::{PACE, Pace, SessionRoom},
+    ops::sessions::record_sessions::record_sessions,
+};
 use vpnmanager_nats::{
     ids::{AgentInstance, CommonName},
     node_requests::LiveSession,
@@ -98,10 +101,18 @@ fn assumed(session: &LiveSession, alive_at: i64, gone: i64, bytes: u64) -> Sessi
     }
 }
 
+/// Room in which each report is written, as if there were a minute between two of them.
+fn unhurried() -> SessionRoom {
+    SessionRoom::new(Pace {
+        progress: TimeDelta::zero(),
+        ..PACE
+    })
+}
+
 /// Records what a node tells.
 async fn tell(stack: &Stack, node_id: &str, records: &[SessionRecord]) {
     let reports = [report(node_id, records)];
-    record_sessions(&stack.app.db, &mut SessionRoom::default(), &reports)
+    record_sessions(&stack.app.db, &mut unhurried(), &reports)
         .await
         .expect("recorded");
 }

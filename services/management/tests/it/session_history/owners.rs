@@ -7,7 +7,7 @@ use vpnmanager_management::{
 };
 use vpnmanager_nats::{ids::CommonName, sessions::SessionRecord};
 
-use super::{alive, began, credential_of, ended, report, rows, tell};
+use super::{alive, began, credential_of, ended, report, rows, tell, unhurried};
 use crate::database::{number, run};
 use crate::ops::enrol;
 use crate::stack::Stack;
@@ -109,6 +109,7 @@ async fn a_node_begins_no_more_sessions_than_it_has_room_for_and_its_others_go_o
     let mut room = SessionRoom::new(Pace {
         at_once: 2,
         per_hour: 2,
+        progress: TimeDelta::zero(),
     });
     let bytes = async || -> Vec<i64> { rows(&stack).await.iter().map(|row| row.bytes_in).collect() };
     let tell = async |room: &mut SessionRoom, records: &[SessionRecord]| {
@@ -125,7 +126,7 @@ async fn a_node_begins_no_more_sessions_than_it_has_room_for_and_its_others_go_o
 
     let records: Vec<_> = sessions.iter().map(|session| alive(session, 5, 20)).collect();
     let none: [usize; 0] = [];
-    assert_eq!(tell(&mut SessionRoom::default(), &records).await, none);
+    assert_eq!(tell(&mut unhurried(), &records).await, none);
     assert_eq!(bytes().await, [20, 20, 20]);
 }
 

@@ -4,9 +4,12 @@ use chrono::{TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait as _};
 use vpnmanager_entities::{agent_run, user};
 use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
-use vpnmanager_nats::sessions::{EndKind, Ended, SessionRecord};
+use vpnmanager_nats::{
+    node_requests::LiveSession,
+    sessions::{EndKind, Ended, SessionRecord},
+};
 
-use super::{alive, at, began, credential_of, ended, report, rows, tell};
+use super::{alive, at, began, credential_of, ended, report, rows, tell, unhurried};
 use crate::database::{number, run};
 use crate::ops::{enrol, node};
 use crate::stack::Stack;
@@ -62,7 +65,7 @@ async fn what_comes_twice_or_late_changes_nothing_and_counts_nothing() {
         report("node-1", &[ended(&session, 400, 60), assumed]),
         report("node-1", &[alive(&session, 1, 0)]),
     ];
-    record_sessions(&stack.app.db, &mut SessionRoom::default(), &late)
+    record_sessions(&stack.app.db, &mut unhurried(), &late)
         .await
         .expect("recorded");
 
@@ -73,6 +76,38 @@ async fn what_comes_twice_or_late_changes_nothing_and_counts_nothing() {
     );
     let counted = "SELECT sum(bytes_in) * 1000 + sum(sessions) FROM traffic_days";
     assert_eq!(number(&stack.app.db, counted).await, 60_001);
+}
+
+/// A node may tell of its sessions as often as it likes. What becomes known, and the end, are written at once.
+#[tokio::test]
+async fn how_far_a_session_is_is_written_once_a_minute() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+    let mut room = SessionRoom::default();
+    let mut hurried = async |record: SessionRecord| -> i64 {
+        let reports = [report("node-1", &[record])];
+        let recorded = record_sessions(&stack.app.db, &mut room, &reports).await;
+        recorded.expect("recorded");
+        rows(&stack).await[0].bytes_in
+    };
+    assert_eq!(hurried(alive(&session, 1, 10)).await, 10);
+    let elsewhere = LiveSession {
+        real_address: "198.51.100.9:9".to_owned(),
+        ..session.clone()
+    };
+    assert_eq!(hurried(alive(&elsewhere, 2, 20)).await, 10, "it only goes on");
+    let known = LiveSession {
+        virtual_address6: Some("fd00:8::9".to_owned()),
+        ..session.clone()
+    };
+    assert_eq!(hurried(alive(&known, 3, 30)).await, 30, "an address became known");
+    let passed = "UPDATE sessions SET recorded_at = recorded_at - interval '1 minute'";
+    assert_eq!(hurried(alive(&known, 4, 40)).await, 30);
+    run(&stack.app.db, passed).await;
+    assert_eq!(hurried(alive(&known, 5, 50)).await, 50, "a minute passed");
+    assert_eq!(hurried(ended(&known, 6, 60)).await, 60, "it ended");
 }
 
 #[tokio::test]
@@ -92,9 +127,7 @@ async fn replicas_that_hear_of_one_session_at_once_count_each_byte_once() {
 
     let db = &stack.app.db;
     let recording = told.iter().map(|reports| async move {
-        record_sessions(db, &mut SessionRoom::default(), reports)
-            .await
-            .expect("recorded");
+        record_sessions(db, &mut unhurried(), reports).await.expect("recorded");
     });
     futures_util::future::join_all(recording).await;
 
@@ -127,7 +160,7 @@ async fn a_clone_tells_of_no_session() {
         .await
         .expect("stored");
 
-    record_sessions(&stack.app.db, &mut SessionRoom::default(), &[told])
+    record_sessions(&stack.app.db, &mut unhurried(), &[told])
         .await
         .expect("recorded");
 

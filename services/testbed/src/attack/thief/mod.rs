@@ -9,6 +9,7 @@ pub(in crate::attack) mod connections;
 pub(in crate::attack) mod events;
 pub(in crate::attack) mod everything;
 pub(in crate::attack) mod heartbeats;
+pub(in crate::attack) mod history;
 pub(in crate::attack) mod intents;
 pub(in crate::attack) mod odd;
 pub(in crate::attack) mod profiles;
