@@ -1,7 +1,5 @@
 //! Commands, applied.
 
-use std::time::Duration;
-
 use vpnmanager_endnode::{
     apply::{Applied, History},
     journal::{NewProfile, StoredKey},
@@ -16,8 +14,6 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use crate::parts::{Parts, User, node_id};
-
-const SOON: Duration = Duration::from_secs(10);
 
 const APPLIED: Applied = Applied::Answered(Outcome::Applied {
     issued: None,
@@ -363,12 +359,14 @@ async fn profiles_of_a_journal_that_is_gone_are_out_of_the_way_at_once() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&profiles).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
     let gone = async || !profiles.with_extension("unknown").exists();
-    wait::until(SOON, "the old files to be deleted", gone).await.unwrap();
+    wait::until(wait::SOON, "the old files to be deleted", gone)
+        .await
+        .unwrap();
 
     // What a start had no time to delete, the next one deletes.
     std::fs::create_dir(profiles.with_extension("unknown")).unwrap();
     parts.applier.rebuild_profiles().await.unwrap();
-    wait::until(SOON, "the rest to be deleted", gone).await.unwrap();
+    wait::until(wait::SOON, "the rest to be deleted", gone).await.unwrap();
 }
 
 #[tokio::test]
@@ -452,7 +450,7 @@ async fn who_is_refused_waits_for_no_session_that_should_end() {
     let ended = async { tokio::join!(ends(alice.removed(2)), ends(bob.suspended(2))) };
     let others = async {
         let refused = async || [&alice, &bob].iter().all(|user| !parts.vpn.connect(&user.credential));
-        wait::until(SOON, "both to be refused", refused).await.unwrap();
+        wait::until(wait::SOON, "both to be refused", refused).await.unwrap();
         parts.apply(carol.standby(1)).await;
         assert!(parts.vpn.connect(&carol.credential));
     };

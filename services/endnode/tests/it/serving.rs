@@ -12,7 +12,6 @@ use vpnmanager_testbed::wait;
 
 use crate::parts::{Parts, User};
 
-const SOON: Duration = Duration::from_secs(10);
 /// What a start and a readmission wait for management.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -24,14 +23,14 @@ fn run(parts: &Parts, readiness: &Readiness) {
 
 async fn comes_to(parts: &Parts, serving: Serving) -> Duration {
     let is_so = async || parts.vpn.serving() == serving;
-    wait::until(SOON, format_args!("the server to hear {serving:?}"), is_so)
+    wait::until(wait::SOON, format_args!("the server to hear {serving:?}"), is_so)
         .await
         .unwrap()
 }
 
 async fn empties(parts: &Parts) {
     let alone = async || parts.vpn.sessions().await.unwrap().is_empty();
-    wait::until(SOON, "every session to end", alone).await.unwrap();
+    wait::until(wait::SOON, "every session to end", alone).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use vpnmanager_endnode::backend::VpnBackend as _;
 use vpnmanager_nats::commands::Protocol;
-use vpnmanager_testbed::{net::Namespace, ping};
+use vpnmanager_testbed::{net::Namespace, ping, wait};
 
 use crate::{
-    agent::{Agent, SOON},
+    agent::Agent,
     fleet::{Fleet, INSIDE},
 };
 
@@ -28,7 +28,7 @@ async fn gets_in(fleet: &Fleet, agent: &Agent, (username, host): (&str, &str)) {
     let [.., number] = machine.address.octets();
     adds(&machine, &format!("fd00:198:18::1:{number}/64")).await;
     let client = fleet.client(&machine, &profile, username);
-    client.connected(SOON).await.expect(host);
+    client.connected(wait::SOON).await.expect(host);
     assert!(ping::once(&machine, INSIDE).await, "no traffic through {host}");
     agent.has_sessions(&[&name]).await;
     let from = agent.backend.sessions().await.expect("sessions")[0]

@@ -1,7 +1,5 @@
 //! A running agent: a backend and the tasks behind it.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
@@ -10,9 +8,6 @@ use vpnmanager_endnode::{
 };
 use vpnmanager_nats::ids::CommonName;
 use vpnmanager_testbed::wait;
-
-/// The longest wait for what should happen.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) struct Agent {
     pub(crate) backend: OpenVpnBackend,
@@ -48,7 +43,7 @@ impl Agent {
                 Err(format!("{health:?}"))
             }
         };
-        wait::until_ok(SOON, format_args!("OpenVPN to be {state:?}"), look)
+        wait::until_ok(wait::SOON, format_args!("OpenVPN to be {state:?}"), look)
             .await
             .expect("a state")
     }
@@ -67,7 +62,7 @@ impl Agent {
                 Err(format!("{seen:?}"))
             }
         };
-        wait::until_ok(SOON, format_args!("sessions of {expected:?}"), look)
+        wait::until_ok(wait::SOON, format_args!("sessions of {expected:?}"), look)
             .await
             .expect("sessions");
     }

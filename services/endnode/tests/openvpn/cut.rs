@@ -14,10 +14,7 @@ use vpnmanager_testbed::{
     wait::PROMISED_SECOND,
 };
 
-use crate::{
-    agent::SOON,
-    fleet::{Connected, Fleet, INSIDE, PORT, TOLD_TO_STOP},
-};
+use crate::fleet::{Connected, Fleet, INSIDE, PORT, TOLD_TO_STOP};
 
 /// Without an answer for this long, a stream of pings has ended.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -30,8 +27,8 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
     let (mut victim, bystander) = (fleet.connect(&agent, "alice").await, fleet.connect(&agent, "bob").await);
     let stream = PingStream::start(&bystander.machine, INSIDE, (fleet.dir(), "bystander-ping")).expect("ping");
     let victims = PingStream::start(&victim.machine, INSIDE, (fleet.dir(), "victim-ping")).expect("ping");
-    stream.flows(10, SOON).await.expect("traffic");
-    victims.flows(10, SOON).await.expect("traffic");
+    stream.flows(10, wait::SOON).await.expect("traffic");
+    victims.flows(10, wait::SOON).await.expect("traffic");
 
     let denied_at = SystemTime::now();
     let cut = agent.deny(&victim.name).await;
@@ -41,16 +38,19 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
         .wait_for(TOLD_TO_STOP, 1, PROMISED_SECOND)
         .await
         .expect("the client is told");
-    let last = victims.falls_silent(denied_at, SILENCE, SOON).await.expect("silence");
+    let last = victims
+        .falls_silent(denied_at, SILENCE, wait::SOON)
+        .await
+        .expect("silence");
     // It goes on for a second to say goodbye to the server (`explicit-exit-notify`).
-    victim.client.exited(SOON).await.expect("the client ends");
+    victim.client.exited(wait::SOON).await.expect("the client ends");
 
     assert!(last < PROMISED_SECOND, "traffic flowed for {last:?} more");
     assert_eq!(cut, CutSessions::done(1));
     agent.has_sessions(&[&bystander.name]).await;
     victim.client.restart().await.expect("restart");
-    victim.client.refused(SOON).await.expect("refused");
-    stream.flows(20, SOON).await.expect("traffic");
+    victim.client.refused(wait::SOON).await.expect("refused");
+    stream.flows(20, wait::SOON).await.expect("traffic");
     let stats = stream.stop().await;
     assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
     assert_eq!(bystander.client.connections(), 1);
@@ -69,12 +69,12 @@ async fn a_session_that_is_ended_may_begin_again_under_another_key() {
     let ended = agent.backend.end(first).await.expect("asked");
 
     assert_eq!(ended.as_deref(), Some(alice.name.as_str()));
-    alice.client.exited(SOON).await.expect("the client ends");
+    alice.client.exited(wait::SOON).await.expect("the client ends");
     agent.has_sessions(&[]).await;
     alice.client.restart().await.expect("restart");
     alice
         .client
-        .connected(SOON)
+        .connected(wait::SOON)
         .await
         .expect("the credential is still good");
     assert_ne!(key().await, first);
@@ -95,11 +95,14 @@ async fn a_client_that_drops_control_packets_is_cut_off_within_a_second() {
     } = fleet.connect(&agent, "mallory").await;
     let hostile = Hostile::make(&machine, PORT).await.expect("nft");
     let stream = PingStream::start(&machine, INSIDE, (fleet.dir(), "mallory-ping")).expect("ping");
-    stream.flows(10, SOON).await.expect("traffic");
+    stream.flows(10, wait::SOON).await.expect("traffic");
 
     let denied_at = SystemTime::now();
     agent.deny(&mallory).await;
-    let last = stream.falls_silent(denied_at, SILENCE, SOON).await.expect("silence");
+    let last = stream
+        .falls_silent(denied_at, SILENCE, wait::SOON)
+        .await
+        .expect("silence");
 
     assert!(last < PROMISED_SECOND, "traffic flowed for {last:?} more");
     assert!(
@@ -204,7 +207,7 @@ async fn a_disconnected_client_may_come_back() {
         .expect("disconnect");
 
     assert_eq!(cut.count, 1);
-    client.connected_times(2, SOON).await.expect("connected again");
+    client.connected_times(2, wait::SOON).await.expect("connected again");
     fleet.end(agent).await;
 }
 
@@ -222,14 +225,14 @@ async fn no_handshake_slips_through_a_denial() {
         let client = fleet.client(&machine, &profile, &format!("racer-{race}"));
         client
             .log()
-            .wait_for("UDPv4 link remote", 1, SOON)
+            .wait_for("UDPv4 link remote", 1, wait::SOON)
             .await
             .expect("a handshake under way");
         // Each race is run at another moment of the handshake.
         tokio::time::sleep(Duration::from_millis(race * 3)).await;
         agent.deny(&name).await;
         let ended = async || !client.alive() || client.was_refused();
-        wait::until(SOON, format_args!("race {race} to be lost by the client"), ended)
+        wait::until(wait::SOON, format_args!("race {race} to be lost by the client"), ended)
             .await
             .expect("lost");
     }
@@ -254,7 +257,7 @@ async fn a_crowd_is_cut_one_by_one_without_mistakes() {
         .collect();
     agent.backend.allow(&names).await.expect("allow");
     let crowd = Crowd::start(&machine, &profiles, fleet.dir()).expect("a crowd");
-    crowd.connected(SOON).await.expect("connected");
+    crowd.connected(wait::SOON).await.expect("connected");
     agent.has_sessions(&names.iter().collect::<Vec<_>>()).await;
 
     agent.backend.deny(&names[..5]).await.expect("deny");

@@ -10,7 +10,7 @@ use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{client::Hostile, net::Namespace, ping::PingStream, wait};
 
 use crate::{
-    agent::{Agent, SOON},
+    agent::Agent,
     fleet::{Fleet, INSIDE, PORT, TOLD_TO_STOP},
 };
 
@@ -42,7 +42,7 @@ async fn beside_one_started_with(fleet: &Fleet, conf: &str, more: &[&str]) -> (A
         .args(more);
     assert!(operator.status().expect("openvpn").success());
     let up = async || agent.backend.health().await.state == BackendState::Up;
-    wait::until(SOON, "the operator's OpenVPN to be seen", up)
+    wait::until(wait::SOON, "the operator's OpenVPN to be seen", up)
         .await
         .expect("up");
     (agent, conf_file)
@@ -62,7 +62,12 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
     assert_eq!(health.fault, None, "a warning degrades nothing");
     let alice = fleet.connect(&agent, "alice").await;
     assert_eq!(agent.deny(&alice.name).await.count, 1);
-    alice.client.log().wait_for(TOLD_TO_STOP, 1, SOON).await.expect("cut");
+    alice
+        .client
+        .log()
+        .wait_for(TOLD_TO_STOP, 1, wait::SOON)
+        .await
+        .expect("cut");
     // As the file changes, so does the verdict.
     let conf = std::fs::read_to_string(&conf_file).expect("read");
     let faulty = async |fault: Option<&str>| {
@@ -70,7 +75,7 @@ async fn is_attached_to_and_checked_and_its_users_are_cut() {
             let found = agent.backend.health().await.fault;
             found.is_some() == fault.is_some() && found.unwrap_or_default().contains(fault.unwrap_or_default())
         };
-        wait::until(SOON, format_args!("the fault {fault:?}"), look)
+        wait::until(wait::SOON, format_args!("the fault {fault:?}"), look)
             .await
             .expect("found");
     };
@@ -115,7 +120,7 @@ async fn of_sessions_with_one_credential_only_the_named_one_ends() {
     for device in ["phone", "tablet", "laptop"] {
         let machine = fleet.machine().await;
         let client = fleet.client(&machine, &profile, device);
-        client.connected(SOON).await.expect("connected");
+        client.connected(wait::SOON).await.expect("connected");
         clients.push((machine, client));
     }
     agent.has_sessions(&[&name, &name, &name]).await;
@@ -123,7 +128,7 @@ async fn of_sessions_with_one_credential_only_the_named_one_ends() {
         panic!("three clients");
     };
     let pings = PingStream::start(laptop, INSIDE, (fleet.dir(), "laptop-ping")).expect("ping");
-    pings.flows(10, SOON).await.expect("traffic");
+    pings.flows(10, wait::SOON).await.expect("traffic");
     let end = async |device: &Namespace| {
         let sessions = agent.backend.sessions().await.expect("sessions");
         let from = |session: &&Session| session.real_address.starts_with(&format!("{}:", device.address));
@@ -133,7 +138,7 @@ async fn of_sessions_with_one_credential_only_the_named_one_ends() {
 
     assert_eq!(end(phone).await.as_deref(), Some(name.as_str()));
 
-    on_phone.exited(SOON).await.expect("the client ends");
+    on_phone.exited(wait::SOON).await.expect("the client ends");
     agent.has_sessions(&[&name, &name]).await;
     let deaf = Hostile::make(tablet, PORT).await.expect("nft");
     let began = Instant::now();
@@ -143,7 +148,7 @@ async fn of_sessions_with_one_credential_only_the_named_one_ends() {
     agent.has_sessions(&[&name]).await;
     eprintln!("measured: who does not listen was dropped after {:?}", began.elapsed());
     assert!(deaf.ignored().await.expect("counted") > 0 && on_tablet.alive());
-    pings.flows(20, SOON).await.expect("traffic");
+    pings.flows(20, wait::SOON).await.expect("traffic");
     let stats = pings.stop().await;
     assert_eq!(stats.lost, Vec::<u64>::new(), "the other session's pings");
     assert_eq!(on_laptop.connections(), 1);

@@ -31,12 +31,10 @@ use vpnmanager_testbed::{
     client::{ClientOptions, OpenvpnClient},
     net::{Namespace, Network, require_tunnels},
     scratch::{Medium, Scratch},
+    wait,
 };
 
-use crate::{
-    agent::{Agent, SOON},
-    pki::Pki,
-};
+use crate::{agent::Agent, pki::Pki};
 
 /// What a client logs when the server tells it to halt. It then goes on for a second to say goodbye.
 pub(crate) const TOLD_TO_STOP: &str = "Halt command was pushed by server";
@@ -124,7 +122,7 @@ impl Fleet {
         agent.allow(&name).await;
         let machine = self.machine().await;
         let client = self.client(&machine, &profile, username);
-        client.connected(SOON).await.expect("connected");
+        client.connected(wait::SOON).await.expect("connected");
         Connected { name, machine, client }
     }
 

@@ -19,7 +19,7 @@ use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 use vpnmanager_testbed::{ping::PingStream, wait};
 
 use crate::{
-    agent::{Agent, SOON},
+    agent::Agent,
     external::beside_an_operators,
     fleet::{Connected, Fleet, INSIDE},
 };
@@ -64,7 +64,7 @@ impl Keeping {
                 Err(format!("{records:?}"))
             }
         };
-        wait::until_ok(2 * SOON, format_args!("{sessions} sessions"), look)
+        wait::until_ok(2 * wait::SOON, format_args!("{sessions} sessions"), look)
             .await
             .expect("sessions")
     }
@@ -128,7 +128,7 @@ async fn a_refused_login_is_no_session() {
     let (refused, profile) = fleet.credential("mallory");
     let machine = fleet.machine().await;
     let client = fleet.client(&machine, &profile, "mallory");
-    client.refused(SOON).await.expect("refused");
+    client.refused(wait::SOON).await.expect("refused");
     let listed = agent.backend.sessions().await.expect("sessions");
     let listed: Vec<(&str, bool)> = listed
         .iter()
@@ -183,10 +183,10 @@ async fn a_session_that_ended_without_an_agent_is_closed_with_the_bytes_of_befor
     let keeping = Keeping::start(&fleet, &agent).await;
     let Connected { machine, client, .. } = fleet.connect(&agent, "alice").await;
     let pings = PingStream::start(&machine, INSIDE, (fleet.dir(), "ping")).expect("ping");
-    pings.flows(10, SOON).await.expect("traffic");
+    pings.flows(10, wait::SOON).await.expect("traffic");
     let transferred = agent.backend.sessions().await.expect("sessions").remove(0);
     // The next looks come meanwhile.
-    pings.flows(30, SOON).await.expect("traffic");
+    pings.flows(30, wait::SOON).await.expect("traffic");
     pings.stop().await;
 
     keeping.stops().await;
@@ -227,7 +227,10 @@ async fn a_session_outlives_a_killed_agent_as_one_and_ends_with_a_killed_openvpn
     agent.backend.set_serving(Serving::Yes).await;
 
     fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
-    client.connected_times(2, 2 * SOON).await.expect("connected again");
+    client
+        .connected_times(2, 2 * wait::SOON)
+        .await
+        .expect("connected again");
 
     let is_over =
         |records: &[SessionRecord]| matches!(records, [old, new] if old.ended.is_some() && new.ended.is_none());

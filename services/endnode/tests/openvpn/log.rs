@@ -5,10 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{net::Namespace, ping, wait};
 
-use crate::{
-    agent::SOON,
-    fleet::{Fleet, INSIDE, PORT},
-};
+use crate::fleet::{Fleet, INSIDE, PORT};
 
 const PACKETS: usize = 20_000;
 /// What a log of 4 MiB may have grown to between two looks.
@@ -51,7 +48,9 @@ async fn strangers_do_not_fill_the_disk_with_it() {
     let before = size(log_of(&fleet));
     flood(&fleet, &fleet.machine().await).await;
     let small = async || size(log_of(&fleet)) < MOST;
-    wait::until(SOON, "the log to be small", small).await.expect("small");
+    wait::until(wait::SOON, "the log to be small", small)
+        .await
+        .expect("small");
     let left = size(log_of(&fleet));
     flood(&fleet, &fleet.machine().await).await;
     tokio::time::sleep(Duration::from_secs(2)).await;

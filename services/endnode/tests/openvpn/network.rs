@@ -10,7 +10,7 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::{net::Namespace, ping, wait};
 
 use crate::{
-    agent::{Agent, SOON},
+    agent::Agent,
     fleet::{Connected, Fleet, INSIDE},
     upkeep::Upkeep,
 };
@@ -55,7 +55,7 @@ async fn answers(machine: &Namespace, address: &str) -> bool {
 }
 
 async fn reaches(machine: &Namespace, address: &str) {
-    wait::until(SOON, format_args!("an answer of {address}"), async || {
+    wait::until(wait::SOON, format_args!("an answer of {address}"), async || {
         answers(machine, address).await
     })
     .await
@@ -110,7 +110,7 @@ async fn clients_reach_what_the_pool_routes_by_nat_over_both_families_and_nothin
     upkeep.applies(2, Some(without_nat)).await;
     reaches(&alice.machine, "10.20.0.5").await;
     let ping = format!("ping -n -c 1 -W 1 -I 10.20.0.5 {}", session.virtual_address);
-    wait::until(SOON, "an answer of the client", async || {
+    wait::until(wait::SOON, "an answer of the client", async || {
         service.run(&ping).await.is_ok()
     })
     .await
@@ -139,7 +139,7 @@ async fn a_change_holds_at_once_and_reaches_clients_at_their_next_login_without_
         "what is taken away is refused at once"
     );
     client.restart().await.expect("restart");
-    client.connected(SOON).await.expect("connected");
+    client.connected(wait::SOON).await.expect("connected");
     reaches(&machine, "10.30.0.5").await;
     let routes = machine.run("ip route").await.expect("ip");
     assert!(
@@ -205,7 +205,7 @@ async fn all_traffic_of_a_client_goes_through_a_tunnel_without_ipv6_and_its_own_
     reaches(&machine, "2600::5").await;
 
     let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    client.connected(wait::SOON).await.expect("connected");
 
     reaches(&machine, "10.20.0.5").await;
     assert!(!answers(&machine, "2600::5").await, "IPv6 leaks beside the tunnel");
@@ -248,11 +248,13 @@ async fn what_others_do_to_the_firewall_is_undone_and_what_is_theirs_is_left_alo
 
     upkeep.readiness.refuse("deregistered");
     let cut_off = async || !answers(&alice.machine, "10.20.0.5").await;
-    wait::until(SOON, "nothing to pass", cut_off).await.expect("closed");
+    wait::until(wait::SOON, "nothing to pass", cut_off)
+        .await
+        .expect("closed");
     assert!(has_table(&fleet, ours).await, "OpenVPN runs");
     agent.backend.set_serving(Serving::No).await;
 
-    wait::until(SOON, "the rules to go", async || !has_table(&fleet, ours).await)
+    wait::until(wait::SOON, "the rules to go", async || !has_table(&fleet, ours).await)
         .await
         .expect("gone");
     assert!(has_table(&fleet, theirs).await);
@@ -275,7 +277,7 @@ async fn an_agent_that_dies_leaves_the_network_to_whoever_logs_in_next() {
 
     let machine = fleet.machine().await;
     let client = fleet.client(&machine, &profile, "alice");
-    client.connected(SOON).await.expect("connected");
+    client.connected(wait::SOON).await.expect("connected");
     reaches(&machine, "10.20.0.5").await;
     let agent = fleet.agent();
     fleet.end(agent).await;
@@ -290,7 +292,7 @@ async fn rules_follow_an_openvpn_that_runs_with_the_configuration_of_an_earlier_
     agent.dies().await;
     fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
     let gone = async || !std::path::Path::new(&format!("/proc/{pid}")).exists();
-    wait::until(SOON, "OpenVPN to end", gone).await.expect("it ends");
+    wait::until(wait::SOON, "OpenVPN to end", gone).await.expect("it ends");
     let conf_file = fleet.managed.dir.join("server.conf");
     let conf = fs::read_to_string(&conf_file).expect("read");
     let older = conf.replace("dev vpn-udp1194\ndev-type tun\n", "dev tun\n");
@@ -305,7 +307,7 @@ async fn rules_follow_an_openvpn_that_runs_with_the_configuration_of_an_earlier_
     earlier.arg("--writepid").arg(&pid_file);
     earlier.arg("--log-append").arg(fleet.managed.dir.join("openvpn.log"));
     assert!(earlier.status().expect("openvpn").success());
-    wait::until(SOON, "the earlier OpenVPN", async || pid_file.exists())
+    wait::until(wait::SOON, "the earlier OpenVPN", async || pid_file.exists())
         .await
         .expect("it runs");
 

@@ -12,13 +12,12 @@ use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{binaries, ping, process::Process, wait};
 
 use crate::{
-    agent::SOON,
     fleet::{Fleet, INSIDE},
     pki::Pki,
 };
 
 /// A client that is let in is so at once.
-const LET_IN: Duration = Duration::from_secs(3);
+const LET_IN: Duration = wait::under_load(Duration::from_secs(1));
 
 /// A node with an operator's files, and a user that may log in.
 struct Place {
@@ -62,7 +61,7 @@ impl Place {
         let server = Process::spawn(&spec.args(["--config"]).args([self.conf_file()])).expect("spawned");
         let socket: &Path = self.fleet.managed.conf.control_socket.as_path();
         let decided = async || socket.exists() || !server.alive();
-        wait::until(SOON, "the server to start or to refuse", decided)
+        wait::until(wait::SOON, "the server to start or to refuse", decided)
             .await
             .expect("decided");
 

@@ -2,12 +2,9 @@
 
 use vpnmanager_endnode::backend::{BackendState, Serving, VpnBackend};
 use vpnmanager_nats::commands::Protocol;
-use vpnmanager_testbed::ping::PingStream;
+use vpnmanager_testbed::{ping::PingStream, wait};
 
-use crate::{
-    agent::SOON,
-    fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP},
-};
+use crate::fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_dies_disturbs_nobody_and_the_next_one_finds_the_server() {
@@ -17,13 +14,13 @@ async fn an_agent_that_dies_disturbs_nobody_and_the_next_one_finds_the_server() 
     let pid = agent.is(BackendState::Up).await.pid;
     let Connected { machine, client, .. } = fleet.connect(&agent, "alice").await;
     let stream = PingStream::start(&machine, INSIDE, (fleet.dir(), "ping")).expect("ping");
-    stream.flows(10, SOON).await.expect("traffic");
+    stream.flows(10, wait::SOON).await.expect("traffic");
 
     agent.dies().await;
-    stream.flows(20, SOON).await.expect("traffic without an agent");
+    stream.flows(20, wait::SOON).await.expect("traffic without an agent");
     let agent = fleet.agent();
     let health = agent.is(BackendState::Up).await;
-    stream.flows(20, SOON).await.expect("traffic with the next agent");
+    stream.flows(20, wait::SOON).await.expect("traffic with the next agent");
 
     assert_eq!(health.pid, pid);
     assert_eq!((health.sessions, health.restarts), (1, 0));
@@ -61,7 +58,7 @@ async fn whoever_was_denied_while_no_agent_lived_is_cut_by_the_next_one() {
     fleet.allow_list.deny(&alice).expect("deny");
     let agent = fleet.agent();
 
-    client.log().wait_for(TOLD_TO_STOP, 1, SOON).await.expect("cut");
+    client.log().wait_for(TOLD_TO_STOP, 1, wait::SOON).await.expect("cut");
     fleet.end(agent).await;
 }
 
@@ -80,7 +77,10 @@ async fn a_killed_server_is_started_again_and_its_clients_return() {
     let health = agent.is(BackendState::Up).await;
     assert_ne!(health.pid, Some(pid));
     assert_eq!(health.restarts, 1);
-    client.connected_times(2, 2 * SOON).await.expect("connected again");
+    client
+        .connected_times(2, 2 * wait::SOON)
+        .await
+        .expect("connected again");
     fleet.end(agent).await;
 }
 

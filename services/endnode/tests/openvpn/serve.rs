@@ -9,10 +9,7 @@ use vpnmanager_endnode::{
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{ping, wait};
 
-use crate::{
-    agent::SOON,
-    fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP},
-};
+use crate::fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_started_before_the_snapshot_is_complete() {
@@ -40,7 +37,7 @@ async fn only_the_allowed_get_in() {
     let alice = fleet.connect(&agent, "alice").await;
     let (_, strangers) = fleet.credential("stranger");
     let stranger = fleet.client(&fleet.machine().await, &strangers, "stranger");
-    stranger.refused(SOON).await.expect("refused");
+    stranger.refused(wait::SOON).await.expect("refused");
 
     assert!(ping::once(&alice.machine, INSIDE).await, "traffic flows");
     agent.has_sessions(&[&alice.name]).await;
@@ -67,7 +64,7 @@ async fn a_folder_that_is_closed_while_it_serves_is_a_fault_with_the_command_tha
     mode(0o700);
 
     let client = fleet.client(&fleet.machine().await, &profile, "closed");
-    client.refused(SOON).await.expect("everybody is refused");
+    client.refused(wait::SOON).await.expect("everybody is refused");
     let fault = agent.backend.health().await.fault.expect("a fault");
     let mends = format!("`chmod o+x {}`", fleet.dir().display());
     assert!(
@@ -78,7 +75,7 @@ async fn a_folder_that_is_closed_while_it_serves_is_a_fault_with_the_command_tha
     mode(0o711);
     assert_eq!(agent.backend.health().await.fault, None);
     let client = fleet.client(&fleet.machine().await, &profile, "open");
-    client.connected(SOON).await.expect("connected");
+    client.connected(wait::SOON).await.expect("connected");
     fleet.end(agent).await;
 }
 
@@ -98,7 +95,7 @@ async fn over_tcp_too_a_credential_gets_in_and_is_cut() {
 
     client
         .log()
-        .wait_for(TOLD_TO_STOP, 1, SOON)
+        .wait_for(TOLD_TO_STOP, 1, wait::SOON)
         .await
         .expect("the client is told to stop");
     agent.has_sessions(&[]).await;
@@ -115,7 +112,7 @@ async fn a_node_that_must_not_serve_stops_at_once_and_serves_again_when_told() {
     agent.backend.set_serving(Serving::No).await;
     agent.is(BackendState::Stopped).await;
     let process = format!("/proc/{}", first.expect("a pid"));
-    wait::until(SOON, "OpenVPN to end", async || !Path::new(&process).exists())
+    wait::until(wait::SOON, "OpenVPN to end", async || !Path::new(&process).exists())
         .await
         .expect("it ends");
 
@@ -138,7 +135,7 @@ async fn a_port_in_use_is_the_reason_that_is_told() {
     let mut other = Command::new(&fleet.managed.binary);
     other.arg("--config").arg(&file).arg("--daemon");
     assert!(other.status().expect("openvpn").success());
-    wait::until(SOON, "the other server", async || {
+    wait::until(wait::SOON, "the other server", async || {
         conf.control_socket.as_path().exists()
     })
     .await

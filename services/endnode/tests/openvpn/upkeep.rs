@@ -16,10 +16,7 @@ use vpnmanager_nats::{
 use vpnmanager_runtime::reconcile::Wake;
 use vpnmanager_testbed::wait;
 
-use crate::{
-    agent::{Agent, SOON},
-    fleet::Fleet,
-};
+use crate::{agent::Agent, fleet::Fleet};
 
 pub(crate) struct Upkeep {
     pub(crate) progress: NetworkProgress,
@@ -66,7 +63,7 @@ impl Upkeep {
             Some(applied) if applied.revision.0 == revision => Ok(()),
             applied => Err(format!("{applied:?}, {:?}", self.progress.fault())),
         };
-        wait::until_ok(SOON, format_args!("revision {revision} of the pool"), look)
+        wait::until_ok(wait::SOON, format_args!("revision {revision} of the pool"), look)
             .await
             .expect("applied");
     }

@@ -1,7 +1,5 @@
 //! The devices of a user over HTTP.
 
-use std::time::Duration;
-
 use poem::http::StatusCode;
 use poem::test::TestResponse;
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
@@ -16,7 +14,6 @@ use crate::api_profile::home::Home;
 use crate::database::{run, until};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
-const SOON: Duration = Duration::from_secs(20);
 const DEVICES: &str = "/api/users/alice/devices";
 
 async fn get(stack: &Stack, path: &str) -> TestResponse {
@@ -163,10 +160,10 @@ async fn a_name_is_refused_when_it_is_malformed_taken_or_one_too_many() {
 #[tokio::test]
 async fn a_create_whose_device_is_revoked_while_it_waits_is_not_answered_with_it() {
     let stack = alice().await;
-    let waiting = post(&stack, "/api/users/alice/devices?wait=2s", json!({ "name": "laptop" }));
+    let waiting = post(&stack, "/api/users/alice/devices?wait=60s", json!({ "name": "laptop" }));
     let revoke = async {
         let is_there = async || names(&stack).await.contains(&"laptop".to_owned());
-        wait::until(SOON, "the device to be recorded", is_there)
+        wait::until(wait::SOON, "the device to be recorded", is_there)
             .await
             .expect("recorded");
         json_of(delete(&stack, "/api/users/alice/devices/laptop").await, StatusCode::OK).await;

@@ -1,7 +1,5 @@
 //! Join tokens over HTTP: what is shown of them, and how one is revoked.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use poem::http::StatusCode;
 use poem::test::TestResponse;
@@ -12,9 +10,6 @@ use vpnmanager_testbed::wait;
 
 use crate::database::{number, run};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
-
-/// Long enough for what comes at once.
-const SOON: Duration = Duration::from_secs(10);
 
 /// A token as its maker got it.
 struct Made {
@@ -298,7 +293,7 @@ async fn in_turn(
 async fn wait_for_waiters(db: &DatabaseConnection, wanted: i64) {
     let waits = "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%join_tokens%'";
-    wait::until(SOON, "they wait for the token", async || {
+    wait::until(wait::SOON, "they wait for the token", async || {
         number(db, waits).await == wanted
     })
     .await

@@ -1,7 +1,5 @@
 //! A node that is enrolled and connected to the bus, as an agent or as a thief with its credential.
 
-use std::time::Duration;
-
 use async_nats::connection::State;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -17,8 +15,6 @@ use vpnmanager_nats::{
 use vpnmanager_testbed::wait;
 
 use crate::stack::{Stack, WithKey as _, json_of, registration};
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// A node on the bus, with the credential that it was given.
 pub(crate) struct Joined {
@@ -46,7 +42,7 @@ pub(crate) async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Join
 
 pub(crate) async fn join_as(stack: &Stack, id: &str, key: &KeyPair, jwt: &str) -> Bus {
     let bus = dial_as(stack, id, key, jwt).await;
-    wait::until(SOON, "the bus", async || is_connected(&bus))
+    wait::until(wait::SOON, "the bus", async || is_connected(&bus))
         .await
         .expect("connected");
     bus
@@ -98,5 +94,7 @@ pub(crate) async fn answer_requests(
         let asked = Envelope::new(NodeRequest::Sync).encode();
         stack.app.bus.client.request(subject.clone(), asked).await.is_ok()
     };
-    wait::until(SOON, "the node to be heard", heard).await.expect("in time");
+    wait::until(wait::SOON, "the node to be heard", heard)
+        .await
+        .expect("in time");
 }

@@ -19,11 +19,11 @@ use crate::database::fresh_database;
 use crate::queries::Queries;
 use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, registration};
 
-const SOON: Duration = Duration::from_secs(30);
-
 /// A caller at this address.
 fn caller_at(address: [u8; 4]) -> Client {
-    let client = Client::builder().local_address(IpAddr::from(address)).timeout(SOON);
+    let client = Client::builder()
+        .local_address(IpAddr::from(address))
+        .timeout(wait::SOON);
     client.build().expect("a client")
 }
 
@@ -80,7 +80,7 @@ async fn a_wrong_key_is_remembered_and_a_key_that_is_made_later_works_soon() {
     let status = async || client.get("/api/users").key("early").send().await.0.status();
     assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     stack.add_key("early", Role::Admin).await;
-    let works = wait::until(SOON, "the key to work", async || status().await == StatusCode::OK);
+    let works = wait::until(wait::SOON, "the key to work", async || status().await == StatusCode::OK);
     works.await.expect("in time");
 }
 
@@ -167,13 +167,13 @@ async fn who_waits_is_told_what_another_replica_recorded() {
     let settle = async {
         // After the first look, and after the one that comes 200 ms later.
         let statement = "UPDATE users SET synced = true WHERE created_at < now() - interval '300 milliseconds'";
-        let settled = wait::until(SOON, "the user", async || {
+        let settled = wait::until(wait::SOON, "the user", async || {
             let done = stack.app.db.execute_unprepared(statement).await;
             done.expect("updated").rows_affected() > 0
         });
         settled.await.expect("in time");
     };
-    let (created, ()) = tokio::time::timeout(SOON, async { tokio::join!(create, settle) })
+    let (created, ()) = tokio::time::timeout(wait::SOON, async { tokio::join!(create, settle) })
         .await
         .expect("in time");
     assert_eq!(json_of(created, StatusCode::CREATED).await["synced"], true);
@@ -192,7 +192,7 @@ async fn a_change_is_made_and_answered_at_once_where_too_many_wait() {
             .post("/api/users?wait=60s")
             .admin()
             .body_json(&json!({ "username": name }));
-        let answer = tokio::time::timeout(SOON, request.send())
+        let answer = tokio::time::timeout(wait::SOON, request.send())
             .await
             .expect("answered at once");
         json_of(answer, StatusCode::CREATED).await

@@ -20,9 +20,6 @@ use crate::queries::Queries;
 use crate::silent_way::SilentWay;
 use crate::stack::{Stack, WithKey as _, json_of, problem_of, start_nats};
 
-/// Longer than the pool waits for a connection.
-const SOON: Duration = Duration::from_secs(30);
-
 #[tokio::test]
 async fn a_database_that_is_gone_is_named_with_its_place_and_the_cause() {
     let logs = Logs::start();
@@ -37,7 +34,7 @@ async fn a_database_that_is_gone_is_named_with_its_place_and_the_cause() {
     let told = format!("the database at {place} does not answer: Connection refused");
     for path in ["/api/users", "/health"] {
         // Whoever was in the middle of something is told how that ended.
-        let named = wait::until_ok(SOON, format!("{path} to say why"), async || {
+        let named = wait::until_ok(wait::SOON, format!("{path} to say why"), async || {
             let response = client.get(path).admin().send().await;
             if response.0.status() == StatusCode::OK {
                 return Err("200".to_owned());
@@ -191,7 +188,7 @@ async fn connections_that_take_no_changes_are_left_when_new_ones_take_them() {
     let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     run(&admin, end_all).await;
-    wait::until(SOON, "all sessions to be read-only", async || {
+    wait::until(wait::SOON, "all sessions to be read-only", async || {
         create("early").await == StatusCode::SERVICE_UNAVAILABLE
     })
     .await
@@ -211,7 +208,7 @@ async fn connections_that_take_no_changes_are_left_when_new_ones_take_them() {
     })
     .await
     .expect("made");
-    wait::until(SOON, "the connections of tasks to take changes", async || {
+    wait::until(wait::SOON, "the connections of tasks to take changes", async || {
         let old = [&stack.app.db, &stack.app.leases].map(is_read_only);
         futures_util::future::join_all(old)
             .await
@@ -229,13 +226,13 @@ async fn a_bus_that_is_gone_is_told_once_with_its_place_and_the_cause() {
     let url = stack.nats.tls_url();
 
     stack.nats.kill().await;
-    wait::until(SOON, "the cause to be told", async || {
+    wait::until(wait::SOON, "the cause to be told", async || {
         !logs.lines("ERROR", "The bus is not connected").is_empty()
     })
     .await
     .expect("told");
     stack.nats.restart().await.expect("a server");
-    wait::until(SOON, "the end to be told", async || {
+    wait::until(wait::SOON, "the end to be told", async || {
         !logs.lines("INFO", "The bus is connected again").is_empty()
     })
     .await
@@ -310,9 +307,11 @@ async fn each_cause_of_a_bus_that_is_away_is_told_with_what_to_do() {
         };
         let reach = BusReach::to(address, creds.clone());
         // A busy machine may not answer in time.
-        let told = wait::until_ok(SOON, format!("the cause of {url}"), async || match reach.look().await {
-            Some(fault) if fault.causes.contains(cause) => Ok(fault),
-            other => Err(format!("{other:?}")),
+        let told = wait::until_ok(wait::SOON, format!("the cause of {url}"), async || {
+            match reach.look().await {
+                Some(fault) if fault.causes.contains(cause) => Ok(fault),
+                other => Err(format!("{other:?}")),
+            }
         });
         let fault = told.await.expect("in time");
         assert!(fault.causes.starts_with(url.as_str()), "{fault}");
@@ -324,7 +323,7 @@ async fn each_cause_of_a_bus_that_is_away_is_told_with_what_to_do() {
         ca_file: Some(ca.clone()),
     };
     let reach = BusReach::to(one_of_two, creds.clone());
-    wait::until(SOON, "one address to take connections", async || {
+    wait::until(wait::SOON, "one address to take connections", async || {
         reach.look().await.is_none()
     })
     .await
@@ -338,7 +337,7 @@ async fn watching() -> (SilentWay, Stack) {
     let watches = format!(
         "SELECT pid FROM pg_stat_activity WHERE application_name = '{WATCHING}' AND datname = current_database()"
     );
-    wait::until(SOON, "the watch", async || {
+    wait::until(wait::SOON, "the watch", async || {
         let statement = Statement::from_string(stack.app.db.get_database_backend(), &watches);
         matches!(stack.app.db.query_one_raw(statement).await, Ok(Some(_)))
     })
@@ -353,7 +352,7 @@ async fn who_was_left_without_an_answer_begins_again_when_another_machine_answer
 
     way.lead_elsewhere();
 
-    let ended = tokio::time::timeout(SOON, stack.tasks.wait(Duration::ZERO)).await;
+    let ended = tokio::time::timeout(wait::SOON, stack.tasks.wait(Duration::ZERO)).await;
     let why = ended.expect("in time").expect_err("its connections are dead");
     let said = format!("{:#}", anyhow::Error::new(why));
     assert!(
@@ -369,13 +368,13 @@ async fn who_hears_nothing_for_a_while_goes_on_when_the_same_machine_answers() {
     let (way, stack) = watching().await;
 
     way.fall_silent();
-    wait::until(SOON, "the silence to be noticed", async || {
+    wait::until(wait::SOON, "the silence to be noticed", async || {
         !logs.lines("WARN", "The database is silent on a connection").is_empty()
     })
     .await
     .expect("noticed");
     way.speak();
-    wait::until(SOON, "the answer to be noticed", async || {
+    wait::until(wait::SOON, "the answer to be noticed", async || {
         !logs.lines("INFO", "The database answers again").is_empty()
     })
     .await

@@ -1,8 +1,6 @@
 //! Strangers without a key against the running binary: they hold connections and send what nobody asked for, and the operator's work
 //! goes on.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
@@ -14,8 +12,6 @@ use vpnmanager_testbed::wait;
 use crate::process::{Running, start_with_files};
 use crate::stack::{ADMIN_KEY, registration};
 
-const SOON: Duration = Duration::from_secs(30);
-
 /// An operator whose every request is on a connection of its own.
 struct Admin {
     client: Client,
@@ -24,7 +20,7 @@ struct Admin {
 
 impl Admin {
     fn of(running: &Running) -> Self {
-        let client = Client::builder().pool_max_idle_per_host(0).timeout(SOON).build();
+        let client = Client::builder().pool_max_idle_per_host(0).timeout(wait::SOON).build();
         Self {
             client: client.expect("a client"),
             base: format!("http://{}", running.address),
@@ -144,11 +140,11 @@ async fn bodies_without_a_key_take_no_memory_and_what_was_taken_is_given_back() 
             let _reset = socket.read_to_end(&mut answer).await;
         }
     }));
-    tokio::time::timeout(SOON, attack).await.expect("refused in time");
+    tokio::time::timeout(wait::SOON, attack).await.expect("refused in time");
 
     let (_, most) = memory(&running);
     assert!(most < before + 60_000, "from {before} kB to {most} kB");
-    let given_back = wait::until(SOON, "memory to be given back", async || {
+    let given_back = wait::until(wait::SOON, "memory to be given back", async || {
         memory(&running).0 < before + 30_000
     });
     given_back.await.expect("in time");

@@ -8,8 +8,8 @@ use super::{
     size::Size,
     stranger::{crowd, enrolment, heavy, keys, port, standing, unfinished, waits},
     thief::{
-        self, acks, commands, connections, events, everything, heartbeats, history, intents, odd, profiles, reports, sessions,
-        signs, syncs,
+        self, acks, commands, connections, events, everything, heartbeats, history, intents, odd, profiles, reports,
+        sessions, signs, syncs,
     },
 };
 

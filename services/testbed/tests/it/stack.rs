@@ -1,14 +1,11 @@
 //! A whole stack, with the real services: needs their binaries (`cargo build --workspace --bins`).
 
-use std::time::Duration;
-
 use serde_json::json;
 use vpnmanager_testbed::{
     net::require_tunnels,
     stack::{Part, Stack, StackError, StackOptions},
+    wait,
 };
-
-const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn every_part_stops_and_starts_and_is_told_truly() {
@@ -69,20 +66,25 @@ async fn a_created_user_connects_and_a_suspended_one_does_not() {
     .await
     .unwrap();
     let api = stack.api();
-    let created = api.create_user("alice", Some(SOON)).await.unwrap().expect(201).unwrap();
+    let created = api
+        .create_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     assert_eq!(created.body["synced"], true, "{}", created.text);
 
     let mut alice = stack.connect("alice").await.unwrap();
     assert!(alice.answers().await);
     let pings = alice.pings().unwrap();
-    pings.flows(10, SOON).await.unwrap();
+    pings.flows(10, wait::SOON).await.unwrap();
 
-    api.change_user("alice", &json!({ "active": false }), Some(SOON))
+    api.change_user("alice", &json!({ "active": false }), Some(wait::SOON))
         .await
         .unwrap()
         .success()
         .unwrap();
-    alice.client.exited(SOON).await.unwrap();
+    alice.client.exited(wait::SOON).await.unwrap();
     alice.client.restart().await.unwrap();
-    alice.client.refused(SOON).await.unwrap();
+    alice.client.refused(wait::SOON).await.unwrap();
 }

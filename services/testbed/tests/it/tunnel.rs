@@ -22,7 +22,6 @@ use vpnmanager_testbed::{
 };
 
 const INNER: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
-const SOON: Duration = Duration::from_secs(20);
 
 /// A server in `node-1` that lets in whoever has a file in `allow`.
 struct Site {
@@ -61,7 +60,7 @@ impl Site {
         let server = Process::spawn(&spec.args(["--config", "server.conf"])).unwrap();
         server
             .log()
-            .wait_for("Initialization Sequence Completed", 1, SOON)
+            .wait_for("Initialization Sequence Completed", 1, wait::SOON)
             .await
             .unwrap();
         Self {
@@ -90,9 +89,9 @@ impl Site {
         let namespace = self.network.add_client(None).await.unwrap();
         let at = (self.scratch.dir(), name);
         let client = OpenvpnClient::start(&namespace, &self.profile(name), at, &ClientOptions::default()).unwrap();
-        client.connected(SOON).await.unwrap();
+        client.connected(wait::SOON).await.unwrap();
         let pings = PingStream::start(&namespace, INNER, (self.scratch.dir(), &format!("{name}-ping"))).unwrap();
-        pings.flows(5, SOON).await.unwrap();
+        pings.flows(5, wait::SOON).await.unwrap();
         (namespace, client, pings)
     }
 
@@ -145,7 +144,7 @@ async fn an_honest_client_leaves_and_a_hostile_one_is_cut() {
     let (_, honest, honest_pings) = site.connect("honest").await;
     let (hostile_namespace, hostile, hostile_pings) = site.connect("hostile").await;
     let filter = Hostile::make(&hostile_namespace, 1194).await.unwrap();
-    hostile_pings.flows(5, SOON).await.unwrap();
+    hostile_pings.flows(5, wait::SOON).await.unwrap();
 
     for name in ["honest", "hostile"] {
         fs::remove_file(site.allow.join(name)).unwrap();
@@ -154,23 +153,23 @@ async fn an_honest_client_leaves_and_a_hostile_one_is_cut() {
     site.manage("client-kill 0 HALT").await;
     site.manage("client-kill 1 HALT").await;
     let ignored = async || filter.ignored().await.unwrap() > 0;
-    wait::until(SOON, "a control packet to be dropped", ignored)
+    wait::until(wait::SOON, "a control packet to be dropped", ignored)
         .await
         .unwrap();
     site.manage("kill honest").await;
     site.manage("kill hostile").await;
 
     let silence = Duration::from_secs(1);
-    let cut_in = hostile_pings.falls_silent(cut, silence, SOON).await.unwrap();
+    let cut_in = hostile_pings.falls_silent(cut, silence, wait::SOON).await.unwrap();
     assert!(cut_in < wait::PROMISED_SECOND, "{cut_in:?}");
-    honest.exited(SOON).await.unwrap();
+    honest.exited(wait::SOON).await.unwrap();
     assert!(hostile.alive(), "it does not listen");
     assert!(honest_pings.stop().await.sent > 5);
     assert!(site.server.alive());
 
     let mut again = honest;
     again.restart().await.unwrap();
-    again.refused(SOON).await.unwrap();
+    again.refused(wait::SOON).await.unwrap();
 }
 
 #[tokio::test]
@@ -183,12 +182,12 @@ async fn a_pulled_cable_loses_pings_and_nothing_else() {
 
     namespace.cut().await.unwrap();
     pings
-        .falls_silent(SystemTime::now(), Duration::from_millis(400), SOON)
+        .falls_silent(SystemTime::now(), Duration::from_millis(400), wait::SOON)
         .await
         .unwrap();
     assert!(!ping::once(&namespace, INNER).await);
     namespace.restore().await.unwrap();
-    pings.flows(10, SOON).await.unwrap();
+    pings.flows(10, wait::SOON).await.unwrap();
 
     let stats = pings.stop().await;
     assert!(stats.lost.len() >= 5, "{stats:?}");
@@ -208,7 +207,7 @@ async fn a_crowd_connects_from_one_namespace() {
 
     let crowd = Crowd::start(&namespace, &profiles, site.scratch.dir()).unwrap();
 
-    crowd.connected(SOON).await.unwrap();
+    crowd.connected(wait::SOON).await.unwrap();
     crowd.stop().await;
     assert!(crowd.clients.iter().all(|client| !client.alive()));
 }

@@ -1,7 +1,5 @@
 //! The network of a pool reaches its nodes, and they say what they have applied.
 
-use std::time::Duration;
-
 use poem::http::{Method, StatusCode};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
@@ -22,6 +20,7 @@ use vpnmanager_nats::{
     network::{AppliedNetwork, Network, PoolNetwork},
     sync::{SyncAnswer, SyncReply},
 };
+use vpnmanager_testbed::wait;
 
 use super::{change, enrol, get, send};
 use crate::{
@@ -29,8 +28,6 @@ use crate::{
     ops::{audited, node, nodes::heartbeat, sync::request},
     stack::{Stack, json_of},
 };
-
-const SOON: Duration = Duration::from_secs(10);
 
 fn network() -> Network {
     Network {
@@ -124,7 +121,7 @@ async fn a_change_asks_the_nodes_of_the_pool_for_a_handshake_and_so_does_a_move(
     }
     // No background task asks them and clears the mark.
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let forget = "UPDATE servers SET prompt_since = NULL";
     run(&stack.app.db, forget).await;
     let (app, actor) = (&stack.app, Actor::system());

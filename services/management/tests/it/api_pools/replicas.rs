@@ -1,15 +1,11 @@
 //! A pool says how many nodes its users get.
 
-use std::time::Duration;
-
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 use vpnmanager_testbed::wait;
 
 use super::{change, get};
 use crate::stack::{Stack, json_of};
-
-const SOON: Duration = Duration::from_secs(10);
 
 fn nodes_of(user: &Value) -> usize {
     user["nodes"].as_array().expect("nodes").len()
@@ -36,7 +32,7 @@ async fn users_get_as_many_nodes_as_their_pool_says() {
     for username in ["alice", "bob"] {
         let path = format!("/api/users/{username}");
         let is_on_all = async || nodes_of(&get(&stack, &path).await) == 3;
-        wait::until(SOON, "the user is on all nodes", is_on_all)
+        wait::until(wait::SOON, "the user is on all nodes", is_on_all)
             .await
             .expect("placed");
     }

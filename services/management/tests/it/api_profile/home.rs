@@ -1,9 +1,6 @@
 //! The home of a user's profile, which says what a test gave it.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use poem::{http::StatusCode, test::TestResponse};
@@ -22,7 +19,6 @@ use vpnmanager_nats::{
 use crate::bus_node::{answer_requests, connect_as};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
-pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const HOME: &str = "node-1";
 
 /// A home node that answers each request with what a test gave it.

@@ -9,7 +9,7 @@ use vpnmanager_entities::audit_log;
 use vpnmanager_nats::node_requests::{NodeAnswer, ProfileParts};
 use vpnmanager_testbed::wait;
 
-use self::home::{HOME, Home, SOON};
+use self::home::{HOME, Home};
 use crate::stack::{Stack, WithKey as _, problem_of};
 
 const EVIL: &str = "script-security 2\nup \"/bin/sh -c id\"\n";
@@ -148,7 +148,7 @@ async fn the_servers_of_a_profile_are_those_that_management_knows_at_this_moment
     home.stack.enrol("node-2").await;
     let change = "UPDATE servers SET public_host = 'two.example', public_port = 443 WHERE name = 'node-2'";
     home.stack.app.db.execute_unprepared(change).await.expect("updated");
-    let both = wait::until_some(SOON, "a second server", async || {
+    let both = wait::until_some(wait::SOON, "a second server", async || {
         let text = home.handed_out("alice").await;
         (remotes(&text).len() == 2).then_some(text)
     });

@@ -21,8 +21,6 @@ use super::{actor, create, enrol, fleet, node, nodes::heartbeat, view};
 use crate::database::run;
 use crate::stack::{Stack, WithKey as _, json_of};
 
-const SOON: Duration = Duration::from_secs(10);
-
 async fn hear(stack: &Stack, id: &str, state: OpenvpnState) {
     record_heartbeats(&stack.app.db, stack.app.config.health, &[heartbeat(id, state)])
         .await
@@ -89,7 +87,7 @@ async fn a_user_who_is_only_where_nobody_serves_gets_the_node_that_serves_and_no
     run(&stack.app.db, "UPDATE servers SET enabled = true").await;
     stack.app.placer.wake();
     let served = async || nodes_of(&stack, "alice").await == ["node-1", "node-2"];
-    wait::until(SOON, "alice to be on a node that serves", served)
+    wait::until(wait::SOON, "alice to be on a node that serves", served)
         .await
         .expect("placed");
     let goal = Goal {
@@ -123,7 +121,7 @@ async fn a_lost_home_is_not_replaced_by_a_node_without_openvpn_while_others_run_
         rehome_users(&stack.app, after).await.expect("looked");
         view(&stack, "alice").await.expect("there").user.server_id == node("node-3")
     };
-    wait::until(SOON, "the home to move to the node that serves", moved)
+    wait::until(wait::SOON, "the home to move to the node that serves", moved)
         .await
         .expect("moved");
 }

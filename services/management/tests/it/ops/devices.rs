@@ -36,8 +36,6 @@ use super::{actor, applied, audited, create, enrol, fleet, issued, node, view};
 use crate::database::run;
 use crate::stack::Stack;
 
-const SOON: Duration = Duration::from_secs(20);
-
 fn device(name: &str) -> DeviceName {
     name.parse().expect("the name of a device")
 }
@@ -94,7 +92,7 @@ async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
 
 async fn stop(stack: &Stack) {
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
 }
 
 /// What the only node is told of the only user.
@@ -383,7 +381,9 @@ async fn deregister(stack: &Stack, id: &str) {
         let left = node_revocation::Entity::find().count(&stack.app.db).await;
         left.is_ok_and(|left| left == 0)
     };
-    wait::until(SOON, "the revocation to end", done).await.expect("in time");
+    wait::until(wait::SOON, "the revocation to end", done)
+        .await
+        .expect("in time");
 }
 
 #[tokio::test]
@@ -412,7 +412,9 @@ async fn who_is_on_no_node_keeps_her_devices_until_she_gets_a_home() {
         }
         placed
     };
-    wait::until(SOON, "both to be placed", placed).await.expect("in time");
+    wait::until(wait::SOON, "both to be placed", placed)
+        .await
+        .expect("in time");
     assert_eq!(valid(&stack, &alice).await, on("node-2", &["default", "laptop"]));
     assert!(credentials(&stack, &bob).await.is_empty());
 }

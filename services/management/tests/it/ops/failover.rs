@@ -23,7 +23,6 @@ use super::{actor, applied, audited, create, fleet, node, nodes::heartbeat, view
 use crate::database::run;
 use crate::stack::Stack;
 
-const SOON: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(300);
 
 async fn lose_node_1(stack: &Stack, ago: &str) {
@@ -67,7 +66,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
     let (one, other) = tokio::join!(rehome_users(&stack.app, AFTER), rehome_users(&stack.app, AFTER));
     one.and(other).expect("moved");
     let moved = async || !homes(&stack, &names).await.contains_key("node-1");
-    wait::until(SOON, "all users to have another home", moved)
+    wait::until(wait::SOON, "all users to have another home", moved)
         .await
         .expect("moved");
 
@@ -188,7 +187,7 @@ async fn users_of_a_lost_node_get_another_standby_and_new_users_avoid_it() {
     stack.app.placer.wake();
 
     let everywhere = async || view(&stack, "alice").await.expect("there").placements.len() == 4;
-    wait::until(SOON, "alice to have three nodes that are there", everywhere)
+    wait::until(wait::SOON, "alice to have three nodes that are there", everywhere)
         .await
         .expect("placed");
     let bob = create(&stack, "bob").await;
@@ -207,7 +206,7 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
         let mut placements = alice.placements.iter();
         placements.all(|placement| placement.published_revision >= placement.wanted_revision)
     };
-    wait::until(SOON, "the move to be published", published)
+    wait::until(wait::SOON, "the move to be published", published)
         .await
         .expect("published");
     let readmit = async || {
@@ -251,7 +250,7 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
     apply_reports(&stack.app, &[applied("node-1", &alice, revision)], &[])
         .await
         .expect("recorded");
-    wait::until(SOON, "the node to be taken back", readmit)
+    wait::until(wait::SOON, "the node to be taken back", readmit)
         .await
         .expect("readmitted");
     assert_eq!(audited(&stack, AuditAction::NodeReadmitted).await.len(), 1);

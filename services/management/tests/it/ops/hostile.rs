@@ -34,7 +34,6 @@ use crate::{
     stack::Stack,
 };
 
-const SOON: Duration = Duration::from_secs(10);
 /// The ends of what the library for times can hold.
 const ENDS_OF_TIME: [&str; 2] = ["+262142-12-31T23:59:59Z", "-262143-01-01T00:00:01Z"];
 
@@ -57,7 +56,7 @@ async fn heartbeats_from_the_ends_of_time_end_no_task() {
     let honest = Envelope::new(heartbeat("node-1", OpenvpnState::Up).heartbeat);
     let mut forged: Value = serde_json::from_slice(&honest.encode()).expect("JSON");
     // The listener of the node may not be there yet.
-    wait::until(SOON, "node-1 to be heard", async || {
+    wait::until(wait::SOON, "node-1 to be heard", async || {
         publish(&stack, honest.encode().to_vec()).await;
         is_healthy(&stack).await
     })
@@ -72,7 +71,7 @@ async fn heartbeats_from_the_ends_of_time_end_no_task() {
         publish(&stack, honest.encode().to_vec()).await;
         is_healthy(&stack).await
     };
-    wait::until(SOON, "node-1 to be healthy", heard)
+    wait::until(wait::SOON, "node-1 to be healthy", heard)
         .await
         .expect("the honest heartbeat counts");
     assert!(!stack.tasks.token().is_cancelled(), "a task died");
@@ -160,7 +159,9 @@ async fn a_node_that_floods_is_cut_off_for_a_while_and_no_other_is_missed() {
             beat_in_budget(bus, id).await;
             server_of(&stack, id).await.state == NodeState::Healthy
         };
-        wait::until(SOON, "a node to be heard", heard).await.expect("heard");
+        wait::until(wait::SOON, "a node to be heard", heard)
+            .await
+            .expect("heard");
     };
     heard(&thief, "node-1").await;
     heard(&honest, "node-2").await;
@@ -176,14 +177,18 @@ async fn a_node_that_floods_is_cut_off_for_a_while_and_no_other_is_missed() {
         beat(&thief, "node-1").await;
     }
     let cut = async || server_of(&stack, "node-1").await.cut_off_until.is_some() && !is_connected(&thief);
-    wait::until(SOON, "node-1 to be cut off", cut).await.expect("cut off");
+    wait::until(wait::SOON, "node-1 to be cut off", cut)
+        .await
+        .expect("cut off");
     // Its pulls would wait on without it.
     let commands = stack.app.topology.commands();
     let is_gone = async || commands.get_consumer::<pull::Config>("node-1").await.is_err();
-    wait::until(SOON, "its consumer to go", is_gone).await.expect("gone");
+    wait::until(wait::SOON, "its consumer to go", is_gone)
+        .await
+        .expect("gone");
 
     let before = server_of(&stack, "node-2").await.last_seen;
-    wait::until(SOON, "node-2 to be heard", async || {
+    wait::until(wait::SOON, "node-2 to be heard", async || {
         beat_in_budget(&honest, "node-2").await;
         server_of(&stack, "node-2").await.last_seen > before
     })
@@ -196,7 +201,7 @@ async fn a_node_that_floods_is_cut_off_for_a_while_and_no_other_is_missed() {
     assert!(runs.await.expect("counted") <= 16);
     assert_eq!(audited(&stack, AuditAction::NodeCutOff).await.len(), 1);
 
-    wait::until(SOON, "node-1 to be back", async || is_connected(&thief))
+    wait::until(wait::SOON, "node-1 to be back", async || is_connected(&thief))
         .await
         .expect("the time is over");
     heard_degraded(&stack, &thief).await;
@@ -211,7 +216,7 @@ async fn heard_degraded(stack: &Stack, thief: &Bus) {
         let reason = server.state_reason.unwrap_or_default();
         server.state == NodeState::Degraded && reason.contains("too many heartbeats")
     };
-    wait::until(SOON, "node-1 to be degraded", heard)
+    wait::until(wait::SOON, "node-1 to be degraded", heard)
         .await
         .expect("degraded");
 }
@@ -223,7 +228,7 @@ async fn nobody_is_called_lost_while_heartbeats_wait_for_the_database() {
     let stack = Stack::start_with(&[("HEALTH_STALE_AFTER", "6s"), ("HEALTH_LOST_AFTER", "7s")]).await;
     let honest = connect_as(&stack, "node-1").await;
     let state = async || server_of(&stack, "node-1").await.state;
-    wait::until(SOON, "node-1 to be heard", async || {
+    wait::until(wait::SOON, "node-1 to be heard", async || {
         beat_in_budget(&honest, "node-1").await;
         state().await == NodeState::Healthy
     })
@@ -235,7 +240,7 @@ async fn nobody_is_called_lost_while_heartbeats_wait_for_the_database() {
     let hold = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE";
     holder.execute_unprepared(hold).await.expect("locked");
     let held_from = Utc::now();
-    wait::until(SOON * 3, "management to know that it is behind", async || {
+    wait::until(wait::SOON * 3, "management to know that it is behind", async || {
         beat_in_budget(&honest, "node-1").await;
         assert_eq!(state().await, NodeState::Healthy);
         stack.app.hearing.since() > held_from + LOST_AFTER * 2
@@ -245,7 +250,7 @@ async fn nobody_is_called_lost_while_heartbeats_wait_for_the_database() {
     holder.rollback().await.expect("released");
 
     let before = server_of(&stack, "node-1").await.last_seen;
-    wait::until(SOON, "node-1 to be heard again", async || {
+    wait::until(wait::SOON, "node-1 to be heard again", async || {
         beat_in_budget(&honest, "node-1").await;
         server_of(&stack, "node-1").await.last_seen > before
     })
@@ -295,7 +300,7 @@ async fn a_node_that_sends_on_one_connection_after_the_other_is_cut_off() {
         let again = dial_as(&stack, "node-1", &key, &first.jwt).await;
         // Who is cut off is not let in.
         let answered = async || is_connected(&again) || is_cut().await;
-        wait::until(SOON, "the bus to answer", answered)
+        wait::until(wait::SOON, "the bus to answer", answered)
             .await
             .expect("answered");
         for _ in 0..2_000 {
@@ -322,7 +327,7 @@ async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
         asked.is_ok_and(|answer| Envelope::<SyncReply>::decode(&answer.payload).is_ok())
     };
     for (bus, id) in [(&thief, "node-1"), (&honest, "node-2")] {
-        wait::until(SOON, "a first answer", async || answered(bus, id).await)
+        wait::until(wait::SOON, "a first answer", async || answered(bus, id).await)
             .await
             .expect("answered");
     }
@@ -337,7 +342,7 @@ async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
 
     assert!(answered(&honest, "node-2").await, "another node is answered");
     let dropped = async || server_of(&stack, "node-1").await.over_budget.is_some();
-    wait::until(SOON, "the excess to be recorded", dropped)
+    wait::until(wait::SOON, "the excess to be recorded", dropped)
         .await
         .expect("recorded");
     assert_eq!(server_of(&stack, "node-2").await.over_budget, None);

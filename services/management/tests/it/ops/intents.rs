@@ -1,6 +1,6 @@
 //! Requests of local APIs: what an operator asked a node to do.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, TransactionTrait};
@@ -23,8 +23,6 @@ use vpnmanager_testbed::wait;
 use super::{audited, create, enrol, node, view};
 use crate::database::run;
 use crate::stack::Stack;
-
-const SOON: Duration = Duration::from_secs(10);
 
 fn intent(action: IntentAction) -> Intent {
     Intent {
@@ -335,7 +333,7 @@ async fn answers_are_forgotten_after_a_week_and_not_before() {
     insert(3, "6 days").await;
     let kept = Kept::of(&stack.app.config);
     // The service deletes too, and a batch that both chose is deleted by one of them only.
-    let deleted = wait::until(SOON, "the old answers to be deleted", async || {
+    let deleted = wait::until(wait::SOON, "the old answers to be deleted", async || {
         delete_old_rows(&stack.app.db, kept).await.expect("deleted");
         recorded(&stack).await <= 3
     });

@@ -1,6 +1,6 @@
 //! Users leave a node some at a time, when it is deregistered, moves to another pool, or is configured anew.
 
-use std::{future::Future, num::NonZeroU32, time::Duration};
+use std::{future::Future, num::NonZeroU32};
 
 use chrono::{TimeDelta, Utc};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
@@ -37,14 +37,12 @@ use crate::{
     stack::Stack,
 };
 
-const SOON: Duration = Duration::from_secs(20);
-
 /// A fleet of two without background tasks, and 1,201 users with their homes on node-1.
 async fn full() -> Stack {
     let stack = fleet(2).await;
     create(&stack, "alice").await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     run(
         &stack.app.db,
         "UPDATE placements SET role = CASE server_id WHEN 'node-1' THEN 'home' ELSE 'standby' END;
@@ -67,16 +65,18 @@ async fn ends_access_meanwhile<T>(stack: &Stack, left: &str, change: impl Future
     let last = "SELECT id FROM users ORDER BY id DESC LIMIT 1 FOR UPDATE";
     somebody.execute_unprepared(last).await.expect("locked");
     let meanwhile = async {
-        wait::until(SOON, "one is left", async || number(db, left).await == 1)
+        wait::until(wait::SOON, "one is left", async || number(db, left).await == 1)
             .await
             .expect("the others have left");
         let waits =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        wait::until(SOON, "it waits for the last", async || number(db, waits).await == 1)
-            .await
-            .expect("it waits");
+        wait::until(wait::SOON, "it waits for the last", async || {
+            number(db, waits).await == 1
+        })
+        .await
+        .expect("it waits");
         let alice = "alice".parse().expect("a username");
-        let removed = tokio::time::timeout(SOON, remove_user(&stack.app, &actor(), &alice)).await;
+        let removed = tokio::time::timeout(wait::SOON, remove_user(&stack.app, &actor(), &alice)).await;
         removed.expect("it waited").expect("removed");
         assert_eq!(number(db, left).await, 1, "it is not at its end");
         somebody.rollback().await.expect("unlocked");
@@ -166,7 +166,7 @@ async fn a_node_whose_way_was_interrupted_goes_on() {
     .await;
 
     let gone = async || get_node(&stack.app, &node("node-1")).await.expect("read").is_none();
-    wait::until(SOON, "the deregistered node is gone", gone)
+    wait::until(wait::SOON, "the deregistered node is gone", gone)
         .await
         .expect("gone");
     let moved = async || {
@@ -174,11 +174,11 @@ async fn a_node_whose_way_was_interrupted_goes_on() {
         let server = found.expect("there").server;
         server.pool == "sales" && server.leaving_since.is_none()
     };
-    wait::until(SOON, "the other one is in its pool", moved)
+    wait::until(wait::SOON, "the other one is in its pool", moved)
         .await
         .expect("moved");
     let homed = async || view(&stack, "alice").await.expect("there").user.server_id == node("node-3");
-    wait::until(SOON, "alice is homed on the third", homed)
+    wait::until(wait::SOON, "alice is homed on the third", homed)
         .await
         .expect("homed");
 }
@@ -206,7 +206,9 @@ async fn what_the_bus_did_not_take_is_tried_again_until_the_node_is_gone() {
 
     stack.nats.restart().await.expect("a server");
     let gone = async || get_node(&stack.app, &node("node-1")).await.expect("read").is_none();
-    wait::until(SOON * 3, "the node is gone", gone).await.expect("gone");
+    wait::until(wait::SOON * 3, "the node is gone", gone)
+        .await
+        .expect("gone");
 }
 
 #[tokio::test]
@@ -294,7 +296,7 @@ async fn users_of_a_deregistered_node_stay_in_its_pool_and_wait_for_a_node_of_it
     };
     stack.app.creates.submit(new).await.expect("created");
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let goal = Goal {
         replicas: 2,
         lost_before: Utc::now() - TimeDelta::hours(1),
@@ -336,12 +338,12 @@ async fn who_finds_all_users_locked_takes_them_off_in_no_one_transaction() {
     let change = deregister_node(&stack.app, &admin, &node_1, NodeCredentials::Keep);
     let meanwhile = async {
         let looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT user_id AS id FROM placements%OFFSET%'";
-        wait::until(SOON, "it looks whether many are left", async || {
+        wait::until(wait::SOON, "it looks whether many are left", async || {
             number(db, looks).await > 0
         })
         .await
         .expect("it looks");
-        tokio::time::timeout(SOON, enrol(&stack, "node-9"))
+        tokio::time::timeout(wait::SOON, enrol(&stack, "node-9"))
             .await
             .expect("another node enrols");
         somebody.rollback().await.expect("unlocked");

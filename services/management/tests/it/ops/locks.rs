@@ -1,7 +1,5 @@
 //! Who waits for whom in PostgreSQL.
 
-use std::time::Duration;
-
 use sea_orm::{
     ConnectionTrait as _, DatabaseBackend, DatabaseConnection, EntityTrait, FromQueryResult, QuerySelect, Statement,
     TransactionTrait,
@@ -18,15 +16,13 @@ use vpnmanager_management::ops::{
     },
 };
 use vpnmanager_nats::{device::DeviceName, heartbeats::OpenvpnState};
+use vpnmanager_testbed::wait;
 
 use super::{actor, create, enrol, node, nodes::heartbeat};
 use crate::{
     database::{connect, run},
     stack::Stack,
 };
-
-/// Long enough for what waits for nobody.
-const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn changes_of_users_do_not_wait_for_a_node_that_is_being_deregistered() {
@@ -56,7 +52,7 @@ async fn changes_of_users_do_not_wait_for_a_node_that_is_being_deregistered() {
             .expect("reissued");
         remove_user(app, &actor, &name("carol")).await.expect("removed");
     };
-    tokio::time::timeout(SOON, changes).await.expect("nobody waits");
+    tokio::time::timeout(wait::SOON, changes).await.expect("nobody waits");
     deregistration.rollback().await.expect("rolled back");
 }
 

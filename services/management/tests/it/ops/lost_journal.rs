@@ -15,10 +15,11 @@ use vpnmanager_nats::{
     publish::{self, Publication},
     sync::{StateDigest, SyncAnswer, SyncRequest},
 };
+use vpnmanager_testbed::wait;
 
 use super::{
     actor, applied, create, enrol, issued, node,
-    sync::{SOON, ask, ask_until_prepared, in_sync},
+    sync::{ask, ask_until_prepared, in_sync},
     view,
 };
 use crate::{
@@ -116,7 +117,7 @@ async fn a_change_that_is_not_in_the_stream_yet_hides_nothing_that_is_recorded()
     let well = in_sync(&stack).await;
     create(&stack, "bob").await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let (held, newest) = (well.last_sequence, well.last_sequence + 10);
     let alice = "WHERE user_id = (SELECT id FROM users WHERE username = 'alice')";
     let bob = "WHERE user_id = (SELECT id FROM users WHERE username = 'bob')";
@@ -179,7 +180,7 @@ async fn what_is_published_during_the_handshake_is_not_taken_for_applied() {
     let lost = without_journal(&well);
     assert!(matches!(ask(&stack, &lost).await, SyncAnswer::Preparing { .. }));
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
 
     let creating = stack.app.db.begin().await.expect("begun");
     let hold_up = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";

@@ -1,9 +1,6 @@
 //! A node's agent is configured anew, and a node moves to another pool.
 
-use std::{
-    num::{NonZeroU16, NonZeroU32},
-    time::Duration,
-};
+use std::num::{NonZeroU16, NonZeroU32};
 
 use vpnmanager_management::{
     domain::{audit_action::AuditAction, placement::Home},
@@ -23,8 +20,6 @@ use vpnmanager_testbed::wait;
 use super::{actor, applied, audited, create, enrol, fleet, node, sync::request, totals::compare, view};
 use crate::database::run;
 use crate::stack::Stack;
-
-const SOON: Duration = Duration::from_secs(10);
 
 fn endpoint() -> Endpoint {
     Endpoint {
@@ -196,7 +191,7 @@ async fn a_node_that_returns_early_is_filled_when_it_has_removed_its_users() {
         let placements = view(&stack, "alice").await.expect("there").placements;
         placements.len() == 2 && placements.iter().all(|placement| placement.wanted_present)
     };
-    wait::until(SOON, "alice is on both nodes again", filled)
+    wait::until(wait::SOON, "alice is on both nodes again", filled)
         .await
         .expect("filled");
     compare(&stack).await;

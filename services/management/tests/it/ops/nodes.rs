@@ -32,8 +32,6 @@ use vpnmanager_testbed::wait;
 use super::{actor, create, enrol, node, view};
 use crate::{database::run, logs::Logs, stack::Stack};
 
-const SOON: Duration = Duration::from_secs(10);
-
 /// The node was last heard 40 s ago: by default that is lost.
 async fn fall_silent(stack: &Stack, id: &str) {
     let mut last = heartbeat(id, OpenvpnState::Up);
@@ -223,7 +221,7 @@ async fn a_node_that_joins_gets_the_users_that_lack_one() {
     enrol(&stack, "node-2").await;
 
     let both = async || view(&stack, "alice").await.expect("there").placements.len() == 2;
-    wait::until(SOON, "alice stands on both nodes", both)
+    wait::until(wait::SOON, "alice stands on both nodes", both)
         .await
         .expect("placed");
 
@@ -252,7 +250,7 @@ async fn the_last_node_may_leave_and_the_next_one_takes_its_users() {
     enrol(&stack, "node-2").await;
 
     let homed = async || view(&stack, "alice").await.expect("there").user.server_id == "node-2";
-    wait::until(SOON, "alice is homed on the new node", homed)
+    wait::until(wait::SOON, "alice is homed on the new node", homed)
         .await
         .expect("placed");
     let alice = view(&stack, "alice").await.expect("there");

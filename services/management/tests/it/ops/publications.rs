@@ -17,8 +17,6 @@ use vpnmanager_testbed::wait;
 use super::{create, enrol, view};
 use crate::stack::Stack;
 
-const SOON: Duration = Duration::from_secs(10);
-
 /// Makes every placement unpublished again, with no lease.
 async fn unpublish(stack: &Stack) {
     placement::Entity::update_many()
@@ -36,7 +34,7 @@ async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
         enrol(&stack, id).await;
     }
     let alice = create(&stack, "alice").await;
-    wait::until(SOON, "alice is in the stream", async || {
+    wait::until(wait::SOON, "alice is in the stream", async || {
         published(&stack, "alice").await
     })
     .await
@@ -47,7 +45,7 @@ async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
 /// Ends the background tasks, so that only the test claims placements.
 async fn stop(stack: &Stack) {
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
 }
 
 async fn published(stack: &Stack, username: &str) -> bool {

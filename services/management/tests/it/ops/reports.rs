@@ -34,8 +34,6 @@ use crate::{
     stack::{Stack, WithKey as _, json_of},
 };
 
-const SOON: Duration = Duration::from_secs(10);
-
 #[tokio::test]
 async fn a_user_is_synced_when_the_last_node_has_applied() {
     let stack = Stack::start().await;
@@ -110,7 +108,7 @@ async fn acks_that_wait_for_a_user_hold_up_no_other_one() {
     let meanwhile = async {
         let waits =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        wait::until(SOON, "the acks wait for bob", async || {
+        wait::until(wait::SOON, "the acks wait for bob", async || {
             number(&stack.app.db, waits).await == 1
         })
         .await
@@ -121,7 +119,7 @@ async fn acks_that_wait_for_a_user_hold_up_no_other_one() {
         };
         let admin = actor();
         let suspended = change_user(&stack.app, &admin, &alice.user.username, suspend);
-        let suspended = tokio::time::timeout(SOON, suspended).await.expect("it waited");
+        let suspended = tokio::time::timeout(wait::SOON, suspended).await.expect("it waited");
         let of_alice = &suspended.expect("suspended").placements[0];
         assert_eq!(of_alice.applied_revision, 1, "her ack is recorded");
         let of_bob = view(&stack, "bob").await.expect("there");

@@ -24,8 +24,6 @@ use super::{actor, audited, create, enrol, fleet, node, view};
 use crate::database::run;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
-const SOON: Duration = Duration::from_secs(20);
-
 async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
     let new = NewUser {
         home: Home::Named(node(id)),
@@ -54,7 +52,9 @@ async fn is_done(stack: &Stack) {
             .await
             .is_ok_and(|left| left == 0)
     };
-    wait::until(SOON, "the revocation to end", done).await.expect("in time");
+    wait::until(wait::SOON, "the revocation to end", done)
+        .await
+        .expect("in time");
 }
 
 #[tokio::test]
@@ -74,7 +74,9 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
                 .await
                 .is_some_and(|user| user.user.server_id != "node-1")
     };
-    wait::until(SOON, "a user to have left", moved).await.expect("in time");
+    wait::until(wait::SOON, "a user to have left", moved)
+        .await
+        .expect("in time");
     run(&stack.app.db, "UPDATE servers SET state = 'healthy', lost_since = NULL").await;
     let mut users = Vec::new();
     for number in 0..250 {
@@ -126,7 +128,7 @@ async fn what_a_node_made_is_revoked_before_all_else() {
     let moved = create_on(&stack, "node-1", "moved").await;
     let sql = format!("UPDATE users SET server_id = 'node-2' WHERE id = {}", moved.user.id);
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     run(&stack.app.db, &sql).await;
     let disable = NodeChange::Disable(NodeCredentials::Revoke);
     change_node(&stack.app, &actor(), &node("node-1"), disable)
@@ -178,7 +180,7 @@ async fn what_a_crash_interrupts_goes_on_where_it_was() {
         create_on(&stack, "node-1", &format!("user{number}")).await;
     }
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     deregister(&stack, "node-1", NodeCredentials::Revoke)
         .await
         .expect("deregistered");

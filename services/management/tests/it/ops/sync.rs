@@ -1,7 +1,5 @@
 //! The handshake: when a node gets all its commands again.
 
-use std::time::Duration;
-
 use chrono::Utc;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::{
@@ -27,8 +25,6 @@ use crate::{
     database::{number, run},
     stack::Stack,
 };
-
-pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// The request of a new node.
 pub(crate) fn request(id: &str) -> SyncRequest {
@@ -57,7 +53,7 @@ pub(super) async fn ask_until_prepared(stack: &Stack, request: &SyncRequest) -> 
         SyncAnswer::Preparing { .. } => None,
         answer @ (SyncAnswer::Ok { .. } | SyncAnswer::Resync { .. } | SyncAnswer::Refused { .. }) => Some(answer),
     };
-    wait::until_some(SOON, "everything is published again", prepared)
+    wait::until_some(wait::SOON, "everything is published again", prepared)
         .await
         .expect("prepared")
 }
@@ -67,7 +63,7 @@ pub(super) async fn in_sync(stack: &Stack) -> SyncRequest {
     enrol(stack, "node-1").await;
     let alice = create(stack, "alice").await;
     let published = async || view(stack, "alice").await.expect("there").placements[0].published_revision == 1;
-    wait::until(SOON, "alice is in the stream", published)
+    wait::until(wait::SOON, "alice is in the stream", published)
         .await
         .expect("published");
     let ack = issued(stack, &alice, 1).await;
@@ -192,7 +188,7 @@ async fn what_the_stream_lost_since_it_was_published_again_is_published_once_mor
     };
     assert!(matches!(ask(&stack, &drifted).await, SyncAnswer::Preparing { .. }));
     let published = async || view(&stack, "alice").await.expect("there").placements[0].published_revision == 1;
-    wait::until(SOON, "alice is in the stream again", published)
+    wait::until(wait::SOON, "alice is in the stream again", published)
         .await
         .expect("published");
     let topology = &stack.app.topology;
@@ -235,7 +231,7 @@ async fn who_is_removed_here_and_waits_for_another_node_holds_up_nobody() {
         forget().await;
         matches!(ask(&stack, &drifted).await, SyncAnswer::Resync { .. })
     };
-    wait::until(SOON, "the node to start over", resynced)
+    wait::until(wait::SOON, "the node to start over", resynced)
         .await
         .expect("resynced");
 }
@@ -278,9 +274,11 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
     in_sync(&stack).await;
     let store = stack.app.topology.commands_store().await.expect("read");
     let known = async || recognise_stream(&stack.app, store).await.is_ok();
-    wait::until(SOON, "the store is known", known).await.expect("known");
+    wait::until(wait::SOON, "the store is known", known)
+        .await
+        .expect("known");
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
 
     recognise_stream(&stack.app, store).await.expect("compared");
     assert_eq!(
@@ -304,7 +302,7 @@ async fn a_replaced_store_holds_up_no_revocation() {
     let stack = Stack::start().await;
     in_sync(&stack).await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let db = &stack.app.db;
     run(
         db,
@@ -320,11 +318,11 @@ async fn a_replaced_store_holds_up_no_revocation() {
     somebody.execute_unprepared(last).await.expect("locked");
     let marked = async || number(db, "SELECT count(*) FROM placements WHERE published_revision = 0").await;
     let meanwhile = async {
-        wait::until(SOON, "the first two batches", async || marked().await == 2000)
+        wait::until(wait::SOON, "the first two batches", async || marked().await == 2000)
             .await
             .expect("marked");
         let alice = "alice".parse().expect("a username");
-        let removed = tokio::time::timeout(SOON, remove_user(&stack.app, &actor(), &alice)).await;
+        let removed = tokio::time::timeout(wait::SOON, remove_user(&stack.app, &actor(), &alice)).await;
         removed.expect("it waited").expect("removed");
         assert_eq!(marked().await, 2000, "it is not at its end");
         somebody.rollback().await.expect("unlocked");

@@ -18,11 +18,11 @@ use vpnmanager_management::ops::{
 };
 use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 use vpnmanager_runtime::reconcile::Next;
+use vpnmanager_testbed::wait;
 
 use super::{actor, applied, create, enrol, node};
 use crate::{database::run, stack::Stack};
 
-const SOON: Duration = Duration::from_secs(10);
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 
 #[derive(Debug, FromQueryResult)]
@@ -218,7 +218,7 @@ async fn a_start_that_finds_the_totals_right_waits_for_nobody_and_changes_nothin
     let somebody = stack.app.db.begin().await.expect("begun");
     let change = "UPDATE placements SET lease_until = 'epoch'";
     somebody.execute_unprepared(change).await.expect("changed");
-    tokio::time::timeout(SOON, recount(&stack.app.db))
+    tokio::time::timeout(wait::SOON, recount(&stack.app.db))
         .await
         .expect("it waits for the one who changes placements")
         .expect("counted");

@@ -1,7 +1,5 @@
 //! Commands that end access overtake all others.
 
-use std::time::Duration;
-
 use chrono::Utc;
 use futures_util::StreamExt;
 use sea_orm::{ConnectionTrait as _, EntityTrait, QueryFilter, TransactionTrait as _};
@@ -30,8 +28,6 @@ use vpnmanager_testbed::wait;
 
 use super::{actor, applied, create, enrol, node, view};
 use crate::{bus_node::connect_as, database::run, stack::Stack};
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// A node that takes nothing from its stream and answers requests to apply.
 async fn answering(stack: &Stack, id: &str, answer: fn(Command) -> NodeAnswer) -> Bus {
@@ -119,7 +115,7 @@ async fn a_removal_is_applied_by_a_node_that_takes_nothing_from_its_stream() {
     remove_user(&stack.app, &actor(), &alice.user.username)
         .await
         .expect("removed");
-    let gone = wait::until(SOON, "the removal to end", async || {
+    let gone = wait::until(wait::SOON, "the removal to end", async || {
         view(&stack, "alice").await.is_none()
     });
     gone.await.expect("ended");
@@ -137,7 +133,7 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let hour = Utc::now() + chrono::TimeDelta::hours(1);
     let until = |end| UserChange {
         expires_at: Some(end),
@@ -200,7 +196,7 @@ async fn the_newest_of_many_is_asked_for_first() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     run(
         &stack.app.db,
         "WITH made AS (
@@ -232,7 +228,7 @@ async fn a_suspension_is_applied_directly_and_then_no_longer_urgent() {
     let _node = answering(&stack, "node-1", acked).await;
     let alice = holds(&stack, "alice").await;
     change(&stack, &alice, activity(false)).await;
-    let settled = wait::until(SOON, "the suspension", async || {
+    let settled = wait::until(wait::SOON, "the suspension", async || {
         let placed = placed(&stack, &alice).await;
         placed.applied_revision == 2 && placed.urgent_since.is_none()
     });
@@ -247,7 +243,7 @@ async fn what_is_left_because_it_is_locked_is_known_to_be_due() {
     enrol(&stack, "node-1").await;
     let alice = holds(&stack, "alice").await;
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     let (db, nobody) = (&stack.app.db, Spared::default());
     let are_due = async || {
         let to_ask = ask_directly::is_any_due(db, &nobody).await.expect("read");
@@ -281,7 +277,7 @@ async fn a_node_that_is_away_or_of_an_earlier_release_gets_the_command_from_its_
     assert_eq!(alice.placements.len(), 2);
     change(&stack, &alice, activity(false)).await;
     let published = wait::until(
-        SOON,
+        wait::SOON,
         "the command in the stream and the question to the nodes",
         async || {
             let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
@@ -298,7 +294,7 @@ async fn a_node_that_is_away_or_of_an_earlier_release_gets_the_command_from_its_
         "UPDATE placements SET urgent_since = now() - interval '61 seconds'",
     )
     .await;
-    let left = wait::until(SOON, "the end of asking", async || {
+    let left = wait::until(wait::SOON, "the end of asking", async || {
         let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
         rows.iter().all(|placed| placed.urgent_since.is_none())
     });
@@ -323,14 +319,14 @@ async fn the_answer_of_a_node_counts_only_for_what_it_was_asked() {
     enrol(&stack, "node-2").await;
     let alice = holds(&stack, "alice").await;
     change(&stack, &alice, activity(false)).await;
-    let asked = wait::until(SOON, "both nodes to be asked", async || {
+    let asked = wait::until(wait::SOON, "both nodes to be asked", async || {
         let rows = placement::Entity::find().all(&stack.app.db).await.expect("read");
         rows.iter()
             .all(|placed| placed.published_revision == 2 && placed.asked_at.is_some())
     });
     asked.await.expect("asked");
     // Asked again after a second: by then the first answer was refused.
-    let again = wait::until(SOON, "a second question", async || {
+    let again = wait::until(wait::SOON, "a second question", async || {
         let asked = placement::Entity::find().all(&stack.app.db).await.expect("read");
         asked.iter().any(|placed| {
             placed.server_id == node("node-1")
@@ -349,7 +345,7 @@ async fn a_node_with_many_commands_takes_no_place_from_another() {
         enrol(&stack, name).await;
     }
     stack.tasks.stop();
-    stack.tasks.wait(SOON).await.expect("stopped");
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
     for (server, count) in [("node-1", 100), ("node-2", 1)] {
         let users = format!(
             "WITH made AS (INSERT INTO users (key, username, server_id, created_by)
@@ -387,14 +383,14 @@ async fn a_node_that_is_back_is_asked_at_once_although_it_takes_nothing_from_its
     let bus = connect_as(&stack, "node-1").await;
     let (alice, bob) = (holds(&stack, "alice").await, holds(&stack, "bob").await);
     change(&stack, &alice, activity(false)).await;
-    let asked = wait::until(SOON, "the node to be asked in vain", async || {
+    let asked = wait::until(wait::SOON, "the node to be asked in vain", async || {
         placed(&stack, &alice).await.asked_at.is_some()
     });
     asked.await.expect("asked");
 
     answers(&stack, "node-1", &bus, acked).await;
     change(&stack, &bob, activity(false)).await;
-    let took = wait::until(SOON, "the second suspension", async || {
+    let took = wait::until(wait::SOON, "the second suspension", async || {
         placed(&stack, &bob).await.applied_revision == 2
     });
     let took = took.await.expect("applied");

@@ -6,22 +6,23 @@ use serde_json::{Value, json};
 use vpnmanager_testbed::{client::ClientOptions, wait};
 
 use super::records::{REPAIR, Records, allow_list, audited, bus, common_name};
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 /// Waits until events in the audit trail name these.
 async fn are_told(site: &Site, what: &str, names: &[&str]) {
-    let told = wait::until_ok(SOON, format!("the audit trail to name what was {what}"), async || {
-        let rows = audited(site, "allow_list_repaired").await;
-        let text: String = rows.iter().map(Value::to_string).collect();
-        if names.iter().all(|name| text.contains(name)) {
-            Ok(())
-        } else {
-            Err(text)
-        }
-    });
+    let told = wait::until_ok(
+        wait::SOON,
+        format!("the audit trail to name what was {what}"),
+        async || {
+            let rows = audited(site, "allow_list_repaired").await;
+            let text: String = rows.iter().map(Value::to_string).collect();
+            if names.iter().all(|name| text.contains(name)) {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        },
+    );
     told.await.unwrap();
 }
 
@@ -59,7 +60,7 @@ async fn a_session_by_an_added_file_is_cut() {
     let name = common_name(&site, node.number(), "mallory");
     let api = site.stack.api();
     let suspended = api
-        .change_user("mallory", &json!({ "active": false }), Some(SOON))
+        .change_user("mallory", &json!({ "active": false }), Some(wait::SOON))
         .await;
     suspended.unwrap().success().unwrap();
     site.refuses(&only).await;
@@ -73,7 +74,7 @@ async fn a_session_by_an_added_file_is_cut() {
         let consumer = stream.consumer_info(node.id()).await.unwrap();
         unpublished == 0 && consumer.num_pending == 0 && consumer.num_ack_pending == 0
     };
-    wait::until(SOON, "the node to have taken its commands", taken)
+    wait::until(wait::SOON, "the node to have taken its commands", taken)
         .await
         .unwrap();
 
@@ -90,7 +91,7 @@ async fn a_session_by_an_added_file_is_cut() {
     );
     are_told(&site, "removed", &[&name]).await;
     let silent = async || !mallory.answers().await;
-    wait::until(SOON, "the session to be cut", silent).await.unwrap();
+    wait::until(wait::SOON, "the session to be cut", silent).await.unwrap();
     site.refuses(&only).await;
     assert_eq!(allow_list(&site, 1), allow_list(&site, 2), "both let in the same");
     assert_eq!(allow_list(&site, 1).len(), 1, "only the witness is let in");

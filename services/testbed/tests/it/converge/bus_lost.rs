@@ -7,7 +7,7 @@ use serde_json::json;
 use vpnmanager_testbed::{stack::Part, wait};
 
 use super::records::{Records, audited, bus};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
@@ -23,7 +23,7 @@ async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
         site.create("trudy").await,
     );
     let suspend = json!({ "active": false });
-    let suspended = api.change_user("mallory", &suspend, Some(SOON)).await.unwrap();
+    let suspended = api.change_user("mallory", &suspend, Some(wait::SOON)).await.unwrap();
     suspended.success().unwrap();
     let before = records.serials().await;
 
@@ -40,10 +40,10 @@ async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
         "measured: the fleet was right {} ms after the bus came back empty",
         took.as_millis()
     );
-    assert_eq!(site.all_synced(SOON).await, 5);
+    assert_eq!(site.all_synced(wait::SOON).await, 5);
     let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
     let wanted = 5 * site.stack.nodes().count();
-    let published = wait::until_ok(SOON, "every command to be in the new store", async || {
+    let published = wait::until_ok(wait::SOON, "every command to be in the new store", async || {
         let subjects = stream.info_with_subjects("vpn.cmd.>").await;
         let subjects = subjects.map_err(|error| error.to_string())?;
         let found = subjects.try_filter(|(subject, _)| ready(!subject.starts_with("vpn.cmd._.")));

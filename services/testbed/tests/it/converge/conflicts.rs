@@ -9,7 +9,7 @@ use vpnmanager_testbed::{
 };
 
 use super::records::{Records, audited};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// A fleet whose node-1 was asked something while management was away, and is away itself now that management is there again.
 struct Scene {
@@ -42,7 +42,7 @@ impl Scene {
             let health = self.local.get("/health").await;
             health.is_ok_and(|health| health.body["bus_connected"] == false)
         };
-        wait::until(SOON, "node-1 to be alone", alone).await.unwrap();
+        wait::until(wait::SOON, "node-1 to be alone", alone).await.unwrap();
     }
 
     /// Its requests wait, also through kill -9.
@@ -60,7 +60,9 @@ impl Scene {
             let health = self.local.get("/health").await;
             health.is_ok_and(|health| health.body["bus_connected"] == true && health.body["queued_intents"] == 0)
         };
-        wait::until(SOON, "the requests to travel up", carried).await.unwrap();
+        wait::until(wait::SOON, "the requests to travel up", carried)
+            .await
+            .unwrap();
     }
 
     async fn ask(&self, username: &str, status: u16) -> Answer {
@@ -130,7 +132,7 @@ async fn of_two_creates_of_one_name_managements_stays_and_the_node_tells_its_cal
 
     scene.all_are_back().await;
 
-    assert_eq!(scene.site.all_synced(SOON).await, 2);
+    assert_eq!(scene.site.all_synced(wait::SOON).await, 2);
     scene.records.agree(&scene.site).await;
     let seen = scene.seen_locally("bob").await;
     assert_eq!(seen["key"], created.body["key"], "{seen}");
@@ -201,8 +203,10 @@ async fn local_requests_travel_up_in_the_order_they_were_made() {
     scene.all_are_back().await;
 
     let gone = async || scene.records.count("users WHERE removed_at IS NOT NULL").await == 0;
-    wait::until(SOON, "the first alice to be gone", gone).await.unwrap();
-    assert_eq!(scene.site.all_synced(SOON).await, 2);
+    wait::until(wait::SOON, "the first alice to be gone", gone)
+        .await
+        .unwrap();
+    assert_eq!(scene.site.all_synced(wait::SOON).await, 2);
     scene.records.agree(&scene.site).await;
     let after = scene.api.user("alice").await.unwrap().expect(200).unwrap();
     assert_ne!(after.body["key"], before.body["key"], "another user of that name");

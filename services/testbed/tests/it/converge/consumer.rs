@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use vpnmanager_testbed::stack::StackOptions;
+use vpnmanager_testbed::{stack::StackOptions, wait};
 
 use super::records::{Records, bus};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_consumer_deleted_under_a_live_agent_is_made_again() {
@@ -31,7 +31,7 @@ async fn a_consumer_deleted_under_a_live_agent_is_made_again() {
         "measured: the next command was applied {} ms after its consumer was deleted",
         began.elapsed().as_millis()
     );
-    assert_eq!(site.all_synced(SOON).await, 2);
+    assert_eq!(site.all_synced(wait::SOON).await, 2);
     let after = records.serials().await;
     assert!(
         issued.iter().all(|(name, serial)| after[name] == *serial),

@@ -11,7 +11,7 @@ use serde_json::json;
 use vpnmanager_testbed::{net::require_tunnels, stack::Part, wait};
 
 use super::small_disk::SmallDisk;
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// More users than fit into the pages that are there.
 const USERS: usize = 500;
@@ -50,7 +50,7 @@ async fn management_whose_database_has_no_room_says_so_until_it_has() {
     drop(filler);
     is_told(&site, 200, "ok").await;
     site.create_at("bob", "node-1").await;
-    site.all_synced(SOON * 2).await;
+    site.all_synced(wait::SOON * 2).await;
 }
 
 /// Moves the users, and what the sorts of management need room for, to a disk of their own. PostgreSQL's log of changes stays where it is: a
@@ -74,7 +74,7 @@ async fn keep_users_on_a_small_disk(site: &Site) -> SmallDisk {
 }
 
 async fn is_told(site: &Site, status: u16, words: &str) {
-    let told = wait::until_ok(SOON, format!("/health to answer {status} {words}"), async || {
+    let told = wait::until_ok(wait::SOON, format!("/health to answer {status} {words}"), async || {
         let answer = site
             .stack
             .api()

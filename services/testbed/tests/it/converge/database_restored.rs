@@ -7,10 +7,11 @@ use vpnmanager_testbed::{
     binaries,
     postgres::Postgres,
     stack::{Part, Stack},
+    wait,
 };
 
 use super::records::{Held, NOTICED, Records, audited, journal};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const DATABASE: &str = "vpnmanager";
 
@@ -72,7 +73,7 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     );
     let set = async |name: &str, active: bool| {
         let change = json!({ "active": active });
-        let answer = api.change_user(name, &change, Some(SOON)).await.unwrap();
+        let answer = api.change_user(name, &change, Some(wait::SOON)).await.unwrap();
         answer.success().unwrap();
     };
     set("resumed", false).await;
@@ -82,7 +83,11 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     let older = dump(&site.stack);
     set("suspended", false).await;
     set("resumed", true).await;
-    api.delete_user("deleted", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("deleted", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     site.forgets("deleted").await;
     let created = site.create("created").await;
     let before = journals(&site);
@@ -96,7 +101,7 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     let records = Records::open(&site).await;
     // Before a node has told what it holds, PostgreSQL takes everything for applied.
     let noticed = async || !audited(&site, "user_revision_raised").await.is_empty();
-    let noticed = vpnmanager_testbed::wait::until(NOTICED, "the restored dump to be noticed", noticed);
+    let noticed = wait::until(NOTICED, "the restored dump to be noticed", noticed);
     let took = noticed.await.unwrap();
     eprintln!("measured: the older dump was noticed after {} ms", took.as_millis());
     records.agree(&site).await;
@@ -112,7 +117,7 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     }
     assert!(!audited(&site, "node_resync_started").await.is_empty());
     assert_eq!(records.serials().await, issued, "something was issued again");
-    assert_eq!(site.all_synced(SOON).await, 4);
+    assert_eq!(site.all_synced(wait::SOON).await, 4);
     site.lets_in(&deleted).await;
     // The node forgot the key when the user was deleted: who has the old profile may use it, and nobody gets another copy.
     let forgotten = api.get("/api/users/deleted/profile").await.unwrap();

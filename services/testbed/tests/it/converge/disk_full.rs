@@ -20,7 +20,7 @@ use super::{
     records::{Records, audited, bus, common_name},
     small_disk::SmallDisk,
 };
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// Enough for their acks to need more than a page.
 const USERS: usize = 25;
@@ -77,20 +77,22 @@ async fn with_a_full_disk_of_the_bus_access_still_ends_and_the_rest_comes_once_t
     site.stack.stop_part(Part::Nats).await.unwrap();
     let disk = SmallDisk::over(&site.stack.state().dir.join("jetstream"));
     site.stack.start_part(Part::Nats).await.unwrap();
-    let healthy = wait::until(SOON, "management to be healthy", async || health(&site).await.0 == "ok");
+    let healthy = wait::until(wait::SOON, "management to be healthy", async || {
+        health(&site).await.0 == "ok"
+    });
     healthy.await.unwrap();
     site.create("before").await;
 
     let filler = disk.fill();
     let api = site.stack.api();
-    let told = wait::until(SOON, "/health to name the full disk", async || {
+    let told = wait::until(wait::SOON, "/health to name the full disk", async || {
         let (status, problems) = health(&site).await;
         status == "degraded" && problems.contains("no space left on device") && problems.contains("restart it")
     });
     told.await.unwrap();
     let suspending = SystemTime::now();
     let suspended = api
-        .change_user("alice", &json!({ "active": false }), Some(SOON))
+        .change_user("alice", &json!({ "active": false }), Some(wait::SOON))
         .await
         .unwrap();
     of_alice
@@ -98,7 +100,7 @@ async fn with_a_full_disk_of_the_bus_access_still_ends_and_the_rest_comes_once_t
         .await;
     assert_eq!(suspended.success().unwrap().body["synced"], true);
     let removing = SystemTime::now();
-    let removed = api.delete_user("bob", Some(SOON)).await.unwrap();
+    let removed = api.delete_user("bob", Some(wait::SOON)).await.unwrap();
     of_bob.is_cut(removing, "a removal while the bus stores nothing").await;
     removed.success().unwrap();
     site.refuses(&alice).await;
@@ -110,12 +112,12 @@ async fn with_a_full_disk_of_the_bus_access_still_ends_and_the_rest_comes_once_t
     drop(filler);
     site.stack.stop_part(Part::Nats).await.unwrap();
     site.stack.start_part(Part::Nats).await.unwrap();
-    let healthy = wait::until(SOON, "management to be healthy again", async || {
+    let healthy = wait::until(wait::SOON, "management to be healthy again", async || {
         health(&site).await.0 == "ok"
     });
     healthy.await.unwrap();
     Records::open(&site).await.agree(&site).await;
-    site.all_synced(SOON).await;
+    site.all_synced(wait::SOON).await;
     site.lets_in(&api.profile("meanwhile").await.unwrap()).await;
     site.refuses(&alice).await;
     site.refuses(&bob).await;
@@ -133,7 +135,7 @@ async fn node_health(site: &Site, number: u8) -> (String, String) {
 }
 
 async fn node_says(site: &Site, number: u8, what: &str, words: &[&str]) {
-    let says = wait::until_ok(SOON, format!("node {number} to say {what}"), async || {
+    let says = wait::until_ok(wait::SOON, format!("node {number} to say {what}"), async || {
         let (status, detail) = node_health(site, number).await;
         let is_said = status == what && words.iter().all(|word| detail.contains(word));
         is_said.then_some(()).ok_or(format!("{status}: {detail}"))
@@ -174,7 +176,7 @@ async fn a_node_whose_reports_the_bus_does_not_store_says_so_until_it_does() {
             fs::write(folder.join(format!("intruder-{number:03}-{}", "x".repeat(50))), "").unwrap();
         }
     };
-    let told = wait::until(SOON, "node 1 to say that its events are not stored", async || {
+    let told = wait::until(wait::SOON, "node 1 to say that its events are not stored", async || {
         edit();
         let (status, detail) = node_health(&site, 1).await;
         status == "degraded" && detail.contains("no events since 20") && detail.contains("make room")
@@ -195,13 +197,13 @@ async fn a_node_whose_reports_the_bus_does_not_store_says_so_until_it_does() {
     for number in [1, 2] {
         node_says(&site, number, "ok", &[]).await;
         let log = site.stack.node(number).unwrap().log();
-        log.wait_for("The bus takes the reports of this node again", 1, SOON)
+        log.wait_for("The bus takes the reports of this node again", 1, wait::SOON)
             .await
             .unwrap();
     }
     // A command whose ack was lost with the server comes again after the ack wait, or is published again after a minute.
-    assert_eq!(site.all_synced(SOON * 4).await, USERS + 1);
-    let told = wait::until(SOON, "the event in the trail", async || {
+    assert_eq!(site.all_synced(wait::SOON * 4).await, USERS + 1);
+    let told = wait::until(wait::SOON, "the event in the trail", async || {
         let rows = audited(&site, "allow_list_repaired").await;
         rows.iter().any(|row| row.to_string().contains(&edited))
     });
@@ -211,7 +213,7 @@ async fn a_node_whose_reports_the_bus_does_not_store_says_so_until_it_does() {
 /// Waits until the stream holds every command.
 async fn all_published(site: &Site) {
     let db = site.stack.connect_database().await.unwrap();
-    let published = wait::until(SOON, "the commands in the stream", async || {
+    let published = wait::until(wait::SOON, "the commands in the stream", async || {
         let unpublished = "SELECT 1 FROM placements WHERE published_revision < wanted_revision";
         let statement = Statement::from_string(db.get_database_backend(), unpublished);
         db.query_one_raw(statement).await.unwrap().is_none()
@@ -241,7 +243,7 @@ async fn what_ends_access_does_not_wait_for_a_consumer_that_gives_nothing() {
     let suspended = site
         .stack
         .api()
-        .change_user("alice", &suspend, Some(SOON))
+        .change_user("alice", &suspend, Some(wait::SOON))
         .await
         .unwrap();
     visitor

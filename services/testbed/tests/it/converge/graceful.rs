@@ -10,12 +10,12 @@ use vpnmanager_testbed::{
 };
 
 use super::records::Records;
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const WRITERS: usize = 4;
 const EACH: usize = 40;
 /// `SHUTDOWN_TIMEOUT`, and the end of the process.
-const BOUND: Duration = Duration::from_secs(11);
+const BOUND: Duration = wait::under_load(Duration::from_secs(11));
 
 async fn write(api: Api, writer: usize) -> Vec<String> {
     let mut promised = Vec::new();
@@ -46,7 +46,7 @@ async fn services_that_are_told_to_end_under_load_leave_nothing_torn() {
         }
         let first = format!("user-{}-5", round * WRITERS);
         let under_way = async || api.user(&first).await.is_ok_and(|answer| answer.status == 200);
-        wait::until(SOON, "the writing to be under way", under_way)
+        wait::until(wait::SOON, "the writing to be under way", under_way)
             .await
             .unwrap();
 
@@ -67,7 +67,7 @@ async fn services_that_are_told_to_end_under_load_leave_nothing_torn() {
         took.as_millis()
     );
     assert_eq!(
-        site.all_synced(SOON).await,
+        site.all_synced(wait::SOON).await,
         records.serials().await.len(),
         "one certificate each"
     );

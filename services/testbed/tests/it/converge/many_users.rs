@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 use super::records::{Records, allow_list};
 use crate::main_job::site::Site;
 
-const USERS: usize = 10_000;
+const USERS: usize = 4_000;
 const AT_ONCE: usize = 32;
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use vpnmanager_testbed::wait;
 
 use super::records::{REPAIR, Records};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_user_that_lacks_a_node_gets_it_although_nothing_happens_that_would_tell() {
@@ -25,7 +25,7 @@ async fn a_user_that_lacks_a_node_gets_it_although_nothing_happens_that_would_te
     wait::until(REPAIR, "alice to stand on two nodes", placed)
         .await
         .unwrap();
-    assert_eq!(site.all_synced(SOON).await, 1);
+    assert_eq!(site.all_synced(wait::SOON).await, 1);
     records.agree(&site).await;
     eprintln!("measured: placed again after {} ms", began.elapsed().as_millis());
 }

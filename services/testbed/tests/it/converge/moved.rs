@@ -4,10 +4,7 @@ use serde_json::{Value, json};
 use vpnmanager_testbed::{ports, stack::Part, wait};
 
 use super::records::audited;
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 /// The bus moves while nobody is told beforehand: the nodes ask over HTTP.
 #[tokio::test]
@@ -26,7 +23,7 @@ async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
         follows(&site, number, &moved).await;
     }
     let (api, suspend) = (site.stack.api(), json!({ "active": false }));
-    let suspended = api.change_user("alice", &suspend, Some(SOON)).await.unwrap();
+    let suspended = api.change_user("alice", &suspend, Some(wait::SOON)).await.unwrap();
     assert_eq!(suspended.expect(200).unwrap().body["synced"], true);
     for (number, before) in [1, 2].into_iter().zip(before) {
         let after = identity(&site, number);
@@ -50,7 +47,9 @@ async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
             .await
             .is_ok_and(|health| health.body["bus_connected"] == true)
     };
-    wait::until(SOON, "node-1 to be connected", connected).await.unwrap();
+    wait::until(wait::SOON, "node-1 to be connected", connected)
+        .await
+        .unwrap();
 }
 
 /// Another bus takes the place of the old one, with files that `bus-init` made anew: its certificates are another CA's, it knows none of the
@@ -71,7 +70,7 @@ async fn another_bus_with_another_ca_and_other_keys_is_found_and_nobody_enrols_a
         for (number, before) in [1, 2].into_iter().zip(before) {
             let trusts = async || identity(&site, number)["bus_ca"] != before["bus_ca"];
             let what = format!("node-{number} to trust the new CA in round {round}");
-            wait::until(SOON * 3, what, trusts).await.unwrap();
+            wait::until(wait::SOON * 3, what, trusts).await.unwrap();
             follows(&site, number, &format!("tls://127.0.0.1:{port}")).await;
             let after = identity(&site, number);
             assert_ne!(after["bus_jwt"], before["bus_jwt"], "round {round}");
@@ -83,10 +82,10 @@ async fn another_bus_with_another_ca_and_other_keys_is_found_and_nobody_enrols_a
         let name = format!("bob-{round}");
         site.create(&name).await;
         let (api, suspend) = (site.stack.api(), json!({ "active": false }));
-        let suspended = api.change_user(&name, &suspend, Some(SOON)).await.unwrap();
+        let suspended = api.change_user(&name, &suspend, Some(wait::SOON)).await.unwrap();
         assert_eq!(suspended.expect(200).unwrap().body["synced"], true);
     }
-    assert_eq!(site.all_synced(SOON).await, 3);
+    assert_eq!(site.all_synced(wait::SOON).await, 3);
 }
 
 /// Nodes that were told the next address at a handshake find the bus there while management is away.
@@ -99,7 +98,7 @@ async fn a_bus_that_moves_where_the_nodes_were_told_is_found_without_management(
     site.stack.stop_part(Part::Management).await.unwrap();
     let told = [("BUS_PUBLIC_URLS", next_url.as_str())];
     site.stack.launch_part_with(Part::Management, &told).unwrap();
-    wait::until(SOON, "the node to be told", async || {
+    wait::until(wait::SOON, "the node to be told", async || {
         identity(&site, 1)["told_bus"]["urls"][0] == next_url
     })
     .await
@@ -175,7 +174,7 @@ async fn a_node_is_moved_to_the_pool_that_it_asks_for_and_leaves_its_users_behin
         |node: &Value| node["sync"]["wanted"] == 0 && node["sync"]["pending"] == 0 && node["state"] == "healthy";
     let node = endnode_when(&site, "node-1", "it holds nobody", holds_nobody).await;
     assert_eq!((&node["pool"], &node["asked_pool"]), (&json!("sales"), &Value::Null));
-    site.all_synced(SOON).await;
+    site.all_synced(wait::SOON).await;
     for user in api.users("").await.unwrap().items() {
         assert_eq!(user["server_id"], "node-2", "{user}");
     }
@@ -193,7 +192,7 @@ async fn a_node_is_moved_to_the_pool_that_it_asks_for_and_leaves_its_users_behin
         node["sync"]["wanted"] == 4
     })
     .await;
-    site.all_synced(SOON).await;
+    site.all_synced(wait::SOON).await;
     assert_eq!(audited(&site, "node_moved").await.len(), 2);
 }
 
@@ -209,7 +208,7 @@ async fn follows(site: &Site, number: u8, url: &str) {
         let health = node.api().get("/health").await;
         identity(site, number)["bus_urls"][0] == url && health.is_ok_and(|health| health.body["bus_connected"] == true)
     };
-    wait::until(SOON * 3, format_args!("node-{number} to follow the bus"), there)
+    wait::until(wait::SOON * 3, format_args!("node-{number} to follow the bus"), there)
         .await
         .unwrap();
 }
@@ -217,5 +216,5 @@ async fn follows(site: &Site, number: u8, url: &str) {
 async fn endnode_when(site: &Site, name: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let api = site.stack.api();
     let found = async || Some(api.endnode(name).await.ok()?.body).filter(|node| fits(node));
-    wait::until_some(SOON, what, found).await.unwrap()
+    wait::until_some(wait::SOON, what, found).await.unwrap()
 }

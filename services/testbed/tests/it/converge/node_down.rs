@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait};
 
 use super::records::{Records, allow_list};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_node_that_was_down_catches_up_with_creates_and_deletes() {
@@ -18,7 +18,7 @@ async fn a_node_that_was_down_catches_up_with_creates_and_deletes() {
     api.create_user("alice", None).await.unwrap().expect(201).unwrap();
     let began = Instant::now();
     site.stack.start_part(Part::Node(1)).await.unwrap();
-    assert_eq!(site.all_synced(SOON).await, 2);
+    assert_eq!(site.all_synced(wait::SOON).await, 2);
     records.agree(&site).await;
     eprintln!(
         "measured: created {} ms after the node's start began",

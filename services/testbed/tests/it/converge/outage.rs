@@ -6,10 +6,7 @@ use serde_json::json;
 use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
 use super::records::{Records, audited};
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 const OUTAGE: Duration = Duration::from_mins(2);
 const CONTROL_PLANE: [Part; 3] = [Part::Management, Part::Nats, Part::Postgres];
@@ -39,7 +36,7 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
         .start_client(&alice, &ClientOptions::default())
         .await
         .unwrap();
-    login.client.connected(SOON).await.unwrap();
+    login.client.connected(wait::SOON).await.unwrap();
     let created = local.post("/api/users", &json!({ "username": "local" })).await.unwrap();
     assert_eq!(created.status, 202, "{}", created.text);
     let queued = local.get("/api/users").await.unwrap();
@@ -58,7 +55,7 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
         .start_client(&remote(&alice), &ClientOptions::default())
         .await
         .unwrap();
-    again.client.connected(SOON).await.unwrap();
+    again.client.connected(wait::SOON).await.unwrap();
     for part in CONTROL_PLANE.into_iter().rev() {
         site.stack.start_part(part).await.unwrap();
     }
@@ -67,7 +64,9 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
     site.forgets("bob").await;
     let api = site.stack.api();
     let known = async || api.user("local").await.is_ok_and(|answer| answer.status == 200);
-    wait::until(SOON, "the local user to be known", known).await.unwrap();
+    wait::until(wait::SOON, "the local user to be known", known)
+        .await
+        .unwrap();
     let records = Records::open(&site).await;
     records.agree(&site).await;
     eprintln!(

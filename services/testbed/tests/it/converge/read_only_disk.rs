@@ -12,10 +12,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 /// A folder that takes no changes, as a node's agent and its OpenVPN see it, until this is dropped.
 struct ReadOnly {
@@ -75,10 +72,10 @@ async fn whom_a_read_only_disk_keeps_on_the_allow_list_is_cut_at_once_and_after_
         client.restart().await.unwrap();
         client
             .log()
-            .wait_for("Peer Connection Initiated", 1, SOON)
+            .wait_for("Peer Connection Initiated", 1, wait::SOON)
             .await
             .unwrap();
-        let ended = client.exited(SOON).await.unwrap();
+        let ended = client.exited(wait::SOON).await.unwrap();
         eprintln!(
             "measured: the client was told to end {} ms after its login",
             ended.as_millis()
@@ -86,7 +83,7 @@ async fn whom_a_read_only_disk_keeps_on_the_allow_list_is_cut_at_once_and_after_
     }
 
     drop(disk);
-    wait::until(SOON, "the allow-list to be mended", async || listed() == 0)
+    wait::until(wait::SOON, "the allow-list to be mended", async || listed() == 0)
         .await
         .unwrap();
     site.refuses(&text).await;

@@ -4,7 +4,7 @@ use serde_json::json;
 use vpnmanager_testbed::wait;
 
 use super::records::{Records, audited, bus, journal};
-use crate::main_job::site::{SOON, Site, assert_synced};
+use crate::main_job::site::{Site, assert_synced};
 
 #[tokio::test]
 async fn a_command_that_comes_three_times_more_is_applied_once() {
@@ -29,7 +29,7 @@ async fn a_command_that_comes_three_times_more_is_applied_once() {
         .get_consumer::<async_nats::jetstream::consumer::pull::Config>("node-1")
         .await
         .unwrap();
-    let settled = wait::until_ok(SOON, "the last of them to be settled", async || {
+    let settled = wait::until_ok(wait::SOON, "the last of them to be settled", async || {
         let info = consumer.info().await.map_err(|error| error.to_string())?;
         if info.ack_floor.stream_sequence >= last {
             Ok(())
@@ -44,7 +44,9 @@ async fn a_command_that_comes_three_times_more_is_applied_once() {
     assert_eq!(audited(&site, "user_created").await.len(), 1);
     // Management did not write what is last on the subject, and is heard all the same.
     let api = site.stack.api();
-    let changed = api.change_user("alice", &json!({ "active": false }), Some(SOON)).await;
+    let changed = api
+        .change_user("alice", &json!({ "active": false }), Some(wait::SOON))
+        .await;
     assert_synced(&changed.unwrap().success().unwrap());
     records.agree(&site).await;
 }

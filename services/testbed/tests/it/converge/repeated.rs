@@ -9,7 +9,7 @@ use vpnmanager_testbed::{
 };
 
 use super::records::{Records, audited};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// Panics unless it is refused because the name is taken.
 fn assert_taken(answer: Result<Answer, ApiError>) {
@@ -21,7 +21,7 @@ fn assert_taken(answer: Result<Answer, ApiError>) {
 
 /// Panics unless there is exactly one user, of this name, with everything that belongs to one.
 async fn assert_one(site: &Site, records: &Records, username: &str) {
-    assert_eq!(site.all_synced(SOON).await, 1);
+    assert_eq!(site.all_synced(wait::SOON).await, 1);
     records.agree(site).await;
     let of_user = format!("JOIN users u ON u.id = user_id WHERE u.username = '{username}'");
     assert_eq!(records.count("users").await, 1);
@@ -41,7 +41,7 @@ async fn a_create_sent_twice_makes_one_user() {
     let created = api.create_user("alice", None).await.unwrap();
     created.expect(201).unwrap();
     assert_taken(api.create_user("alice", None).await);
-    assert_taken(api.create_user("alice", Some(SOON)).await);
+    assert_taken(api.create_user("alice", Some(wait::SOON)).await);
 
     assert_one(&site, &records, "alice").await;
 }
@@ -61,16 +61,18 @@ async fn a_create_repeated_because_management_died_before_it_answered_makes_one_
     }
     let dies = async {
         let committed = async || records.count("users").await == 1;
-        wait::until(SOON, "the user to be committed", committed).await.unwrap();
+        wait::until(wait::SOON, "the user to be committed", committed)
+            .await
+            .unwrap();
         site.stack.kill_part(Part::Management).await.unwrap();
     };
-    let (answer, ()) = tokio::join!(api.create_user("alice", Some(SOON)), dies);
+    let (answer, ()) = tokio::join!(api.create_user("alice", Some(wait::SOON)), dies);
     assert!(answer.is_err(), "{answer:?}");
 
     for part in [Part::Management, Part::Node(1), Part::Node(2)] {
         site.stack.start_part(part).await.unwrap();
     }
-    assert_taken(api.create_user("alice", Some(SOON)).await);
+    assert_taken(api.create_user("alice", Some(wait::SOON)).await);
 
     assert_one(&site, &records, "alice").await;
 }

@@ -14,20 +14,21 @@ use tokio::{sync::Mutex, task::JoinSet};
 use vpnmanager_testbed::{
     api::Api,
     stack::{Part, StackOptions},
+    wait,
 };
 
 use super::records::{Records, audited, bus};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const WRITERS: usize = 4;
 const EACH: usize = 15;
 const CLAIMED: usize = 40;
 /// What a dead replica had claimed or was given is another's after 5 s at most; the rest is work.
-const TAKEN_OVER: Duration = Duration::from_secs(10);
+const TAKEN_OVER: Duration = wait::under_load(Duration::from_secs(10));
 /// What a dead replica had claimed and not published: its lease of 3 s; reports that it was given: 5 s. The rest is work.
-const LEASE_AND_WORK: Duration = Duration::from_secs(8);
+const LEASE_AND_WORK: Duration = wait::under_load(Duration::from_secs(8));
 /// The bus drops a replica that hangs after 6 s; what nodes had asked of it by then they ask again after 5 s each time.
-const WITHOUT_THE_PAUSED: Duration = Duration::from_secs(20);
+const WITHOUT_THE_PAUSED: Duration = wait::under_load(Duration::from_secs(20));
 
 /// Creates users, suspends and resumes each, and returns who was promised.
 async fn write(api: Api, other: Api, writer: usize) -> Vec<String> {
@@ -126,7 +127,10 @@ async fn one_name_asked_of_both_replicas_is_created_once() {
     let watch = Watch::start(&site).await;
     for number in 0..EACH {
         let name = format!("user-{number}");
-        let (first, second) = tokio::join!(one.create_user(&name, Some(SOON)), two.create_user(&name, Some(SOON)));
+        let (first, second) = tokio::join!(
+            one.create_user(&name, Some(wait::SOON)),
+            two.create_user(&name, Some(wait::SOON))
+        );
         let mut answers = [first.unwrap().status, second.unwrap().status];
         answers.sort_unstable();
         assert_eq!(answers, [201, 409], "{name}");
@@ -158,7 +162,7 @@ async fn a_replica_killed_under_load_loses_no_answered_create() {
 
     // In the middle of the writing: some commands have been published, not all.
     let under_way = async || watch.commands().await > WRITERS * EACH / 3;
-    vpnmanager_testbed::wait::until(SOON, "commands to be under way", under_way)
+    wait::until(wait::SOON, "commands to be under way", under_way)
         .await
         .unwrap();
     site.stack.kill_part(Part::Replica(2)).await.unwrap();
@@ -185,7 +189,12 @@ async fn a_replica_killed_under_load_loses_no_answered_create() {
     watch.nothing_ran_backwards().await;
     // What comes back is of use at once.
     site.stack.start_part(Part::Replica(2)).await.unwrap();
-    let created = two.create_user("later", Some(SOON)).await.unwrap().expect(201).unwrap();
+    let created = two
+        .create_user("later", Some(wait::SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     assert_eq!(created.body["synced"], true, "{}", created.text);
 }
 
@@ -207,7 +216,7 @@ async fn outlives_its_claims(site: &Site, records: &Records, signal: Signal) -> 
     });
     join_all(creates).await;
     let claimed = async || records.count("placements WHERE lease_until > now()").await > 0;
-    let claimed = vpnmanager_testbed::wait::until(SOON, "the replica to claim them", claimed).await;
+    let claimed = wait::until(wait::SOON, "the replica to claim them", claimed).await;
 
     replica.signal(signal);
     let began = Instant::now();
@@ -231,7 +240,7 @@ async fn what_a_killed_replica_had_claimed_waits_for_its_lease_and_no_longer() {
         took.as_millis()
     );
     assert!(took < LEASE_AND_WORK, "{took:?}");
-    assert_eq!(site.all_synced(SOON).await, CLAIMED);
+    assert_eq!(site.all_synced(wait::SOON).await, CLAIMED);
     assert_eq!(records.serials().await.len(), CLAIMED);
 }
 
@@ -250,7 +259,11 @@ async fn a_paused_replica_is_dropped_by_the_bus_and_the_other_goes_on() {
     // What it does when it wakes up is too late, and changes nothing.
     site.stack.process(Part::Replica(2)).unwrap().signal(Signal::CONT);
     let two = site.stack.replica_api(2).unwrap();
-    two.create_user("later", Some(SOON)).await.unwrap().expect(201).unwrap();
+    two.create_user("later", Some(wait::SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     records.agree(&site).await;
     watch.nothing_ran_backwards().await;
     assert_eq!(records.serials().await.len(), CLAIMED + 1);

@@ -6,7 +6,7 @@ use vpnmanager_testbed::{
 };
 
 use super::records::{Records, allow_list, bus};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_removed_user_whose_command_came_back_is_let_in_by_no_node_for_long() {
@@ -18,11 +18,20 @@ async fn a_removed_user_whose_command_came_back_is_let_in_by_no_node_for_long() 
     })
     .await;
     let (api, bus, records) = (site.stack.api(), bus(&site).await, Records::open(&site).await);
-    let created = api.create_user("ghost", Some(SOON)).await.unwrap().expect(201).unwrap();
+    let created = api
+        .create_user("ghost", Some(wait::SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     let subject = format!("vpn.cmd.node-1.{}", created.body["key"].as_str().unwrap());
     let stream = bus.get_stream("VPN_COMMANDS").await.unwrap();
     let command = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
-    api.delete_user("ghost", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("ghost", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     site.forgets("ghost").await;
     records.agree(&site).await;
     // The node's memory of the removal is gone too, with its journal.
@@ -40,7 +49,7 @@ async fn a_removed_user_whose_command_came_back_is_let_in_by_no_node_for_long() 
         .unwrap()
         .await
         .unwrap();
-    wait::until(SOON, "the ghost to be let in", async || lets_in(&site))
+    wait::until(wait::SOON, "the ghost to be let in", async || lets_in(&site))
         .await
         .unwrap();
     // Management deletes what is of nobody whenever it looks at the stream, so that the command is not delivered again.

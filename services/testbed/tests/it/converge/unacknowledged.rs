@@ -8,7 +8,7 @@ use vpnmanager_testbed::{
 };
 
 use super::records::{Records, audited, bus};
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const USERS: usize = 10;
 const NODES: [u8; 2] = [1, 2];
@@ -72,14 +72,15 @@ impl Scene {
     }
 
     async fn stream_reaches(&self, stream: &str, sequence: u64) {
-        let published = wait::until_ok(
-            SOON,
-            format!("{stream} to reach {sequence}"),
-            async || match last_sequence(&self.site, stream).await {
-                found if found >= sequence => Ok(()),
-                found => Err(found),
-            },
-        );
+        let published =
+            wait::until_ok(
+                wait::SOON,
+                format!("{stream} to reach {sequence}"),
+                async || match last_sequence(&self.site, stream).await {
+                    found if found >= sequence => Ok(()),
+                    found => Err(found),
+                },
+            );
         published.await.unwrap();
     }
 
@@ -91,7 +92,7 @@ impl Scene {
             sequence,
         } = self;
         site.forgets("gone").await;
-        assert_eq!(site.all_synced(SOON).await, USERS + 1);
+        assert_eq!(site.all_synced(wait::SOON).await, USERS + 1);
         records.agree(&site).await;
         // The removal also goes to each node directly. When a node has acked it that way, its tombstone is deleted from the stream, and the
         // publisher may be about to store it once more.
@@ -125,7 +126,7 @@ async fn management_killed_between_publish_and_ack_settles_everything_once() {
     scene.promise().await;
     scene.stream_reaches("VPN_COMMANDS", scene.sequence).await;
     let recorded = async || scene.records.count(UNRECORDED).await == 0;
-    wait::until(SOON, "the publications to be recorded", recorded)
+    wait::until(wait::SOON, "the publications to be recorded", recorded)
         .await
         .unwrap();
     let events = last_sequence(&scene.site, "VPN_EVENTS_").await;

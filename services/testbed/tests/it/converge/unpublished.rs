@@ -5,10 +5,11 @@ use std::time::Instant;
 use vpnmanager_testbed::{
     postgres::Durability,
     stack::{Part, StackOptions},
+    wait,
 };
 
 use super::records::Records;
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const USERS: usize = 20;
 
@@ -37,7 +38,7 @@ async fn management_killed_between_commit_and_publish_loses_nothing() {
     site.stack.start_part(Part::Management).await.unwrap();
 
     site.forgets("gone").await;
-    assert_eq!(site.all_synced(SOON).await, USERS);
+    assert_eq!(site.all_synced(wait::SOON).await, USERS);
     records.agree(&site).await;
     eprintln!(
         "measured: all synced {} ms after management's start began",

@@ -11,10 +11,10 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// Management does not wait for the clone to ask.
-const TOLD: Duration = Duration::from_secs(5);
+const TOLD: Duration = wait::under_load(Duration::from_secs(5));
 
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
@@ -63,7 +63,9 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
                 .as_str()
                 .is_some_and(|why| why.contains("second agent"))
     };
-    let took = wait::until(SOON, "the clone to be noticed", alarmed).await.unwrap();
+    let took = wait::until(wait::SOON, "the clone to be noticed", alarmed)
+        .await
+        .unwrap();
     eprintln!("measured: the clone was noticed after {} ms", took.as_millis());
     let its_api = Api::new(format!("http://127.0.0.1:{port}"), None);
     let refused = async || {
@@ -82,18 +84,22 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
 
     // It lets nobody in any more, and what comes now goes to the node alone.
     let locked = async || names(&copied).is_empty();
-    wait::until(SOON, "the clone to empty its allow-list", locked)
+    wait::until(wait::SOON, "the clone to empty its allow-list", locked)
         .await
         .unwrap();
     for username in ["bob", "carol"] {
         site.create(username).await;
     }
-    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     site.forgets("alice").await;
     assert!(names(&copied).is_empty());
     assert_eq!(names(&original).len(), 2);
     let in_sync = async || node().await["sync"]["digest_match"] == true;
-    wait::until(SOON, "the node to hold what it should", in_sync)
+    wait::until(wait::SOON, "the node to hold what it should", in_sync)
         .await
         .unwrap();
     assert!(clone.alive());
@@ -104,8 +110,8 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
     clone.kill().await;
 
     let well = async || node().await["state"] == "healthy";
-    wait::until(2 * SOON, "the alarm to end with the clone", well)
+    wait::until(2 * wait::SOON, "the alarm to end with the clone", well)
         .await
         .unwrap();
-    assert_eq!(json!(site.all_synced(SOON).await), json!(2));
+    assert_eq!(json!(site.all_synced(wait::SOON).await), json!(2));
 }

@@ -14,7 +14,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 /// Long enough for the agent to start and connect.
 const ENDS_AFTER: i64 = 8;
@@ -79,7 +79,7 @@ async fn an_agent_whose_credential_ends_does_not_hammer_the_bus_and_gets_a_fresh
                 .await
                 .is_ok_and(|health| health.body["bus_connected"] == wanted)
         };
-        wait::until(3 * SOON, format_args!("the connection to be {wanted}"), health)
+        wait::until(3 * wait::SOON, format_args!("the connection to be {wanted}"), health)
             .await
             .unwrap()
     };
@@ -92,7 +92,7 @@ async fn an_agent_whose_credential_ends_does_not_hammer_the_bus_and_gets_a_fresh
     let agent = site.stack.node(1).unwrap().agent().unwrap();
     let (began, before, work) = (Instant::now(), connections(&site.stack).await, worked(agent));
     let tried = async || connections(&site.stack).await >= before + 12;
-    wait::until(3 * SOON, "twelve tries", tried).await.unwrap();
+    wait::until(3 * wait::SOON, "twelve tries", tried).await.unwrap();
     let (took, work) = (began.elapsed(), worked(agent).saturating_sub(work));
     eprintln!(
         "measured: twelve tries in {} ms, with {} ms of work",

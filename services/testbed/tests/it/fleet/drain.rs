@@ -7,11 +7,11 @@ use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
 use crate::main_job::{
     profile,
-    site::{SOON, Site, Visitor, reached},
+    site::{Site, Visitor, reached},
 };
 
 /// No client is without its tunnel for longer.
-const MOVED: Duration = Duration::from_secs(2);
+const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 async fn post(site: &Site, node: &str, verb: &str, status: u16) {
     let path = format!("/api/endnodes/{node}/{verb}");
@@ -22,7 +22,7 @@ async fn post(site: &Site, node: &str, verb: &str, status: u16) {
 /// Waits until node-1 says that it drains, and that so many sessions are left.
 async fn is_left_with(site: &Site, sessions: i64) {
     let api = site.stack.api();
-    wait::until_ok(SOON, "node-1's clients to have moved", async || {
+    wait::until_ok(wait::SOON, "node-1's clients to have moved", async || {
         let node = api.endnode("node-1").await.map_err(|error| error.to_string())?;
         let drain = &node.body["drain"];
         if drain["confirmed"] == true && drain["sessions_left"] == sessions {
@@ -80,26 +80,31 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
     let took = connection
         .client
         .log()
-        .wait_for(&reached(&hosts[1]), 1, SOON)
+        .wait_for(&reached(&hosts[1]), 1, wait::SOON)
         .await
         .unwrap();
     eprintln!(
         "measured: a newcomer was on the other node after {} ms",
         took.as_millis()
     );
-    connection.client.connected(SOON).await.unwrap();
+    connection.client.connected(wait::SOON).await.unwrap();
     is_left_with(&site, 0).await;
     connection.close().await;
 
     let api = site.stack.api();
-    let eve = api.create_user("eve", Some(SOON)).await.unwrap().expect(201).unwrap();
+    let eve = api
+        .create_user("eve", Some(wait::SOON))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     assert_eq!(eve.body["server_id"], "node-2", "{}", eve.text);
     let only = api.profile("eve").await.unwrap();
     assert_eq!(profile::hosts(&only), [hosts[1].as_str()]);
 
     post(&site, "node-1", "undrain", 200).await;
     let over = async || api.endnode("node-1").await.unwrap().body["health"]["draining"] == false;
-    wait::until(SOON, "node-1 to keep its clients again", over)
+    wait::until(wait::SOON, "node-1 to keep its clients again", over)
         .await
         .unwrap();
     let back = site.visit(&profiles[0]).await;
@@ -130,6 +135,6 @@ async fn a_node_that_was_away_learns_of_its_draining_when_it_returns() {
     site.stack.start_part(Part::Node(1)).await.unwrap();
 
     let log = alice.connection.client.log();
-    log.wait_for(&reached(&hosts[1]), 1, SOON).await.unwrap();
+    log.wait_for(&reached(&hosts[1]), 1, wait::SOON).await.unwrap();
     is_left_with(&site, 0).await;
 }

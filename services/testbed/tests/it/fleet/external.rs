@@ -11,10 +11,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 /// Stops what the agent runs on node 2, and runs the same server as an operator would, with an agent in external mode beside it.
 async fn run_by_the_operator(site: &mut Site) -> Process {
@@ -48,7 +45,7 @@ async fn start_agent(site: &mut Site) {
         let health = api.get("/health").await.map(|answer| answer.body).unwrap_or_default();
         health["openvpn"]["state"] == "up"
     };
-    wait::until(SOON, "the agent to see the operator's server", up)
+    wait::until(wait::SOON, "the agent to see the operator's server", up)
         .await
         .unwrap();
 }
@@ -59,7 +56,7 @@ async fn refuses(site: &Site, profile: &str) {
         .start_client(profile, &ClientOptions::default())
         .await
         .unwrap();
-    connection.client.refused(SOON).await.unwrap();
+    connection.client.refused(wait::SOON).await.unwrap();
     connection.close().await;
 }
 
@@ -92,7 +89,11 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     let gap = alice.moved_to(&next, 1).await;
     eprintln!("measured: alice was without her tunnel for {} ms", gap.as_millis());
     assert_eq!(allowed(&site), 0);
-    api.delete_user("bob", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("bob", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     refuses(&site, &bound).await;
 
     // Neither does the next run let anybody in.
@@ -101,7 +102,7 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     assert_eq!(allowed(&site), 0);
     refuses(&site, &bound).await;
     assert!(server.alive(), "the operator's server is left alone");
-    alice.pings.flows(10, SOON).await.unwrap();
+    alice.pings.flows(10, wait::SOON).await.unwrap();
 }
 
 /// The node serves on as before; only its configuration says otherwise, for a while.
@@ -121,7 +122,7 @@ async fn an_error_of_its_configuration_degrades_the_node(site: &Site) {
                 Err(format!("{seen} {health}"))
             }
         };
-        wait::until_ok(SOON, format_args!("the node to be {state}"), is_so)
+        wait::until_ok(wait::SOON, format_args!("the node to be {state}"), is_so)
             .await
             .unwrap();
     };
@@ -147,7 +148,7 @@ async fn a_disk_that_is_almost_full_degrades_the_node_and_says_which() {
         let seen = api.endnode("node-1").await.unwrap().body;
         seen["state"] == "degraded" && seen["state_reason"].as_str().unwrap_or_default().contains(&why)
     };
-    wait::until(SOON, "the alarm", alarmed).await.unwrap();
+    wait::until(wait::SOON, "the alarm", alarmed).await.unwrap();
     let health = node.api().get("/health").await.unwrap().body;
     assert_eq!(health["status"], "degraded", "{health}");
     assert!(health["detail"].as_str().unwrap_or_default().contains(&why), "{health}");

@@ -8,14 +8,14 @@ use vpnmanager_testbed::wait;
 
 use crate::main_job::{
     profile,
-    site::{SOON, Site, Visitor, reached},
+    site::{Site, Visitor, reached},
 };
 
 const CLIENTS: usize = 50;
 /// No client of a node that is drained is without its tunnel for longer.
-const MOVED: Duration = Duration::from_secs(2);
+const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 /// No client of a node that died is.
-const BACK: Duration = Duration::from_secs(13);
+const BACK: Duration = wait::under_load(Duration::from_secs(13));
 
 /// Panics unless all of them reach this server for the `times`-th time, none without its tunnel for longer than `bound`.
 async fn all_move(visitors: &[Visitor], (host, times): (&str, usize), bound: Duration, what: &str) {
@@ -59,13 +59,13 @@ async fn fifty_clients_move_when_their_node_is_drained_and_when_their_node_is_ki
         began.elapsed().as_millis()
     );
     let drained = async || api.endnode("node-1").await.unwrap().body["drain"]["sessions_left"] == 0;
-    wait::until(SOON, "no session to be left on node-1", drained)
+    wait::until(wait::SOON, "no session to be left on node-1", drained)
         .await
         .unwrap();
     let undrained = api.post("/api/endnodes/node-1/undrain", &json!({})).await.unwrap();
     undrained.expect(200).unwrap();
     let over = async || api.endnode("node-1").await.unwrap().body["health"]["draining"] == false;
-    wait::until(SOON, "node-1 to keep its clients again", over)
+    wait::until(wait::SOON, "node-1 to keep its clients again", over)
         .await
         .unwrap();
 

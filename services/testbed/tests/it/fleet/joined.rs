@@ -6,10 +6,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use vpnmanager_testbed::{stack::StackOptions, wait};
 
-use crate::main_job::{
-    profile,
-    site::{SOON, Site},
-};
+use crate::main_job::{profile, site::Site};
 
 const USERS: usize = 200;
 const LATER: usize = 100;
@@ -57,7 +54,7 @@ async fn create(site: &Site, prefix: &str, users: usize) {
     stream::iter(0..users)
         .for_each_concurrent(AT_ONCE, async |number| {
             let created = api
-                .create_user(&format!("{prefix}-{number}"), Some(SOON))
+                .create_user(&format!("{prefix}-{number}"), Some(wait::SOON))
                 .await
                 .unwrap();
             created.expect(201).unwrap();
@@ -75,7 +72,7 @@ async fn who_stands_on_enough_nodes_stays_and_the_new_node_gets_its_share_of_new
     site.stack.add_node(4).await.unwrap();
     create(&site, "late", LATER).await;
 
-    assert_eq!(site.all_synced(SOON).await, USERS + LATER);
+    assert_eq!(site.all_synced(wait::SOON).await, USERS + LATER);
     let mut after = places(&site).await;
     let newcomers = after.split_off("late");
     assert_eq!(after, before, "somebody was moved");
@@ -102,14 +99,14 @@ async fn who_stands_on_too_few_nodes_gets_the_new_one_as_a_standby_with_the_same
     site.stack.add_node(3).await.unwrap();
 
     let everywhere = async || places(&site).await.values().all(|nodes| nodes.len() == 3);
-    wait::until(SOON, "all users to stand on node-3 too", everywhere)
+    wait::until(wait::SOON, "all users to stand on node-3 too", everywhere)
         .await
         .unwrap();
-    assert_eq!(site.all_synced(SOON).await, USERS);
+    assert_eq!(site.all_synced(wait::SOON).await, USERS);
     for (name, nodes) in places(&site).await {
         assert_eq!(nodes[0], before[&name][0], "the home of {name} moved");
     }
-    let named = wait::until_ok(SOON, "the profile to name node-3", async || {
+    let named = wait::until_ok(wait::SOON, "the profile to name node-3", async || {
         let text = api.profile("user-0").await.map_err(|error| error.to_string())?;
         if profile::remotes(&text).len() == 3 {
             Ok(text)

@@ -8,7 +8,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::site::{SOON, Site};
+use crate::main_job::site::Site;
 
 const USERS: usize = 12;
 
@@ -41,7 +41,7 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
     let names: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
     for name in &names {
         let body = json!({ "username": name, "server_id": "node-1" });
-        let created = api.create_user_as(&body, Some(SOON)).await.unwrap();
+        let created = api.create_user_as(&body, Some(wait::SOON)).await.unwrap();
         created.expect(201).unwrap();
     }
     let homes = async || -> Vec<String> {
@@ -52,7 +52,7 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
 
     site.stack.kill_part(Part::Node(1)).await.unwrap();
     let moved = async || !homes().await.contains(&"node-1".to_owned());
-    let took = wait::until(2 * SOON, "the users of node-1 to have another home", moved).await;
+    let took = wait::until(2 * wait::SOON, "the users of node-1 to have another home", moved).await;
     eprintln!(
         "measured: all homes had moved {} ms after the kill",
         took.unwrap().as_millis()
@@ -65,7 +65,7 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
     // The new homes make new profiles.
     for name in &names {
         let made = async || api.profile(name).await.is_ok();
-        wait::until(SOON, format_args!("a new profile of {name}"), made)
+        wait::until(wait::SOON, format_args!("a new profile of {name}"), made)
             .await
             .unwrap();
     }
@@ -77,7 +77,9 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
         let node = api.endnode("node-1").await.unwrap().body;
         node["state"] == "healthy" && node["lost_since"].is_null()
     };
-    wait::until(2 * SOON, "node-1 to take users again", back).await.unwrap();
+    wait::until(2 * wait::SOON, "node-1 to take users again", back)
+        .await
+        .unwrap();
     let mut after = homes().await;
     after.sort();
     assert_eq!(after.len(), USERS - 1);
@@ -86,7 +88,7 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
         let rows = api.audit(&format!("?action={action}")).await.unwrap();
         assert!(!rows.items().is_empty(), "{action}: {}", rows.text);
     }
-    assert_eq!(site.all_synced(SOON).await, USERS - 1);
+    assert_eq!(site.all_synced(wait::SOON).await, USERS - 1);
 }
 
 #[tokio::test]
@@ -94,7 +96,10 @@ async fn an_outage_of_the_bus_that_is_longer_than_the_patience_moves_no_home() {
     let mut site = impatient().await;
     let api = site.stack.api();
     for number in 0..USERS {
-        let created = api.create_user(&format!("user{number}"), Some(SOON)).await.unwrap();
+        let created = api
+            .create_user(&format!("user{number}"), Some(wait::SOON))
+            .await
+            .unwrap();
         created.expect(201).unwrap();
     }
     let homes = async || -> Vec<Value> {
@@ -111,7 +116,7 @@ async fn an_outage_of_the_bus_that_is_longer_than_the_patience_moves_no_home() {
             let node = api.endnode(&format!("node-{number}")).await.unwrap().body;
             node["state"] == "healthy"
         };
-        wait::until(2 * SOON, format_args!("node-{number} to be healthy"), back)
+        wait::until(2 * wait::SOON, format_args!("node-{number} to be healthy"), back)
             .await
             .unwrap();
     }

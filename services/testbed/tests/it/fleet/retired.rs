@@ -11,11 +11,11 @@ use vpnmanager_testbed::{
 
 use crate::main_job::{
     profile,
-    site::{SOON, Site, Visitor},
+    site::{Site, Visitor},
 };
 
 /// No client is without its tunnel for longer.
-const MOVED: Duration = Duration::from_secs(3);
+const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 async fn deregister(site: &Site, node: &str) {
     let path = format!("/api/endnodes/{node}/deregister");
@@ -33,7 +33,7 @@ async fn moves(visitor: &Visitor, host: &str) {
 async fn stops_serving(site: &Site) {
     let left = site.stack.node(2).unwrap();
     let stopped = async || left.openvpn().is_none();
-    wait::until(SOON, "OpenVPN of the node that left to stop", stopped)
+    wait::until(wait::SOON, "OpenVPN of the node that left to stop", stopped)
         .await
         .unwrap();
 }
@@ -65,7 +65,7 @@ async fn a_node_that_was_away_when_it_was_deregistered_stops_serving_when_it_ret
 
     site.stack.kill_part(Part::Node(2)).await.unwrap();
     deregister(&site, "node-2").await;
-    alice.pings.flows(20, SOON).await.unwrap();
+    alice.pings.flows(20, wait::SOON).await.unwrap();
     assert!(
         site.stack.node(2).unwrap().openvpn().is_some(),
         "nobody could tell it yet"
@@ -95,7 +95,7 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_sa
     site.stack.kill_part(Part::Node(2)).await.unwrap();
     site.stack.start_part(Part::Node(2)).await.unwrap();
     let still = async || health(&retired).await["status"] == "refused";
-    wait::until(SOON, "the next run to be refused too", still)
+    wait::until(wait::SOON, "the next run to be refused too", still)
         .await
         .unwrap();
 
@@ -106,12 +106,12 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_sa
         let why = health["detail"].as_str().unwrap_or_default();
         health["status"] == "refused" && why.starts_with("this node was deregistered")
     };
-    let took = wait::until(SOON, "the node that was away to say why", told)
+    let took = wait::until(wait::SOON, "the node that was away to say why", told)
         .await
         .unwrap();
     eprintln!("measured: the node knew {} ms after its start", took.as_millis());
     let said = site.agent_log(3);
-    said.wait_for("Management says that this node was deregistered", 1, SOON)
+    said.wait_for("Management says that this node was deregistered", 1, wait::SOON)
         .await
         .unwrap();
 
@@ -120,7 +120,7 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_sa
     site.stack.kill_part(Part::Node(3)).await.unwrap();
     site.stack.start_part(Part::Node(3)).await.unwrap();
     let still = async || health(&away).await["status"] == "refused";
-    wait::until(SOON, "the node to stay out of the fleet", still)
+    wait::until(wait::SOON, "the node to stay out of the fleet", still)
         .await
         .unwrap();
 }
@@ -140,9 +140,9 @@ async fn a_node_that_only_the_bus_refuses_serves_on_and_says_why() {
         health["status"] == "degraded" && detail.contains("refuses this node")
     };
     // It looks each ten seconds, and asks management in between, which is away.
-    wait::until(SOON * 2, "the node to say why", told).await.unwrap();
+    wait::until(wait::SOON * 2, "the node to say why", told).await.unwrap();
     let said = site.agent_log(2);
-    said.wait_for("The bus refuses this node's identity", 1, SOON)
+    said.wait_for("The bus refuses this node's identity", 1, wait::SOON)
         .await
         .unwrap();
 }

@@ -2,12 +2,9 @@
 
 use std::time::SystemTime;
 
-use vpnmanager_testbed::{client::ClientOptions, stack::Part};
+use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 #[tokio::test]
 async fn nobody_notices_that_the_agents_were_killed() {
@@ -33,7 +30,11 @@ async fn nobody_notices_that_the_agents_were_killed() {
     let alice = site.visit(&text).await;
     let began = SystemTime::now();
     let api = site.stack.api();
-    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     alice.is_cut(began, "DELETE after a restart of the agents").await;
     site.lets_in(&site.create("bob").await).await;
     witness.lost_nothing().await;
@@ -53,7 +54,7 @@ async fn who_was_deleted_while_the_agent_was_dead_is_cut_as_it_starts() {
     let api = site.stack.api();
     let pending = api.delete_user("alice", None).await.unwrap().success().unwrap();
     assert_eq!(pending.body["synced"], false, "{}", pending.text);
-    alice.pings.flows(5, SOON).await.unwrap();
+    alice.pings.flows(5, wait::SOON).await.unwrap();
 
     let started = SystemTime::now();
     for number in [1, 2] {
@@ -62,7 +63,7 @@ async fn who_was_deleted_while_the_agent_was_dead_is_cut_as_it_starts() {
 
     let last = alice
         .pings
-        .falls_silent(started, super::site::SILENCE, SOON)
+        .falls_silent(started, super::site::SILENCE, wait::SOON)
         .await
         .unwrap();
     eprintln!(
@@ -84,7 +85,11 @@ async fn a_killed_openvpn_is_started_again_and_lets_in_the_same_users() {
     let first = profile::with_only(&text, profile::remotes(&text)[0]);
     let number = site.first_node(&text);
     let api = site.stack.api();
-    api.delete_user("mallory", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("mallory", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 
     let killed = SystemTime::now();
     site.stack.kill_part(Part::Openvpn(number)).await.unwrap();
@@ -99,7 +104,7 @@ async fn a_killed_openvpn_is_started_again_and_lets_in_the_same_users() {
         .start_client(&first, &ClientOptions::default())
         .await
         .unwrap();
-    client.client.connected(SOON).await.unwrap();
+    client.client.connected(wait::SOON).await.unwrap();
     client.close().await;
     site.refuses(&gone).await;
 }

@@ -1,10 +1,11 @@
 //! A created user has a tunnel.
 
 use serde_json::json;
+use vpnmanager_testbed::wait;
 
 use super::{
     profile,
-    site::{SOON, Site, assert_synced},
+    site::{Site, assert_synced},
 };
 
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn the_chosen_home_comes_first_in_the_profile() {
         let username = format!("home-{number}");
         let body = json!({ "username": username, "server_id": node.id() });
         let created = api
-            .create_user_as(&body, Some(SOON))
+            .create_user_as(&body, Some(wait::SOON))
             .await
             .unwrap()
             .expect(201)
@@ -68,7 +69,7 @@ async fn of_two_creates_of_one_name_one_wins() {
         assert_eq!(loser.headers["content-type"], "application/problem+json");
         assert!(loser.text.contains("username"), "{}", loser.text);
     }
-    assert_eq!(site.all_synced(SOON).await, 20);
+    assert_eq!(site.all_synced(wait::SOON).await, 20);
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, time::Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use sea_orm::{ConnectionTrait, Database, Statement};
-use vpnmanager_testbed::{api::ApiError, client::Crowd};
+use vpnmanager_testbed::{api::ApiError, client::Crowd, wait};
 
 use super::{
     profile,
-    site::{SOON, Site, assert_synced},
+    site::{Site, assert_synced},
 };
 
 const CLIENTS: usize = 8;
@@ -48,7 +48,7 @@ async fn eight_clients_create_two_hundred_users() {
         async move {
             for number in 0..EACH {
                 let created = api
-                    .create_user(&format!("user-{client}-{number}"), Some(SOON))
+                    .create_user(&format!("user-{client}-{number}"), Some(wait::SOON))
                     .await
                     .unwrap();
                 assert_synced(&created.expect(201).unwrap());
@@ -101,7 +101,7 @@ async fn eight_clients_create_two_hundred_users() {
     std::fs::create_dir_all(&dir).unwrap();
     let some: Vec<String> = profiles.iter().step_by(profiles.len() / CONNECTING).cloned().collect();
     let crowd = Crowd::start(&namespace, &some, &dir).unwrap();
-    let took = crowd.connected(SOON).await.unwrap();
+    let took = crowd.connected(wait::SOON).await.unwrap();
     eprintln!("measured: {} of them connected in {} ms", some.len(), took.as_millis());
     crowd.stop().await;
 }

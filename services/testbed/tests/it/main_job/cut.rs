@@ -2,12 +2,9 @@
 
 use std::time::SystemTime;
 
-use vpnmanager_testbed::client::Hostile;
+use vpnmanager_testbed::{client::Hostile, wait};
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 const OPENVPN_PORT: u16 = 1194;
 
@@ -22,10 +19,14 @@ async fn a_deleted_user_is_cut_and_stays_out() {
     let mut alice = site.visit(&text).await;
 
     let began = SystemTime::now();
-    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 
     alice.is_cut(began, "DELETE of an honest client").await;
-    let told = alice.connection.client.exited(SOON).await.unwrap();
+    let told = alice.connection.client.exited(wait::SOON).await.unwrap();
     eprintln!("measured: the honest client had ended {} ms later", told.as_millis());
     alice.is_turned_away().await;
     site.refuses(&text).await;
@@ -44,10 +45,14 @@ async fn a_client_that_ignores_the_goodbye_is_cut_all_the_same() {
     let mut mallory = site.visit(&text).await;
     let namespace = mallory.connection.namespace.clone();
     let filter = Hostile::make(&namespace, OPENVPN_PORT).await.unwrap();
-    mallory.pings.flows(5, SOON).await.unwrap();
+    mallory.pings.flows(5, wait::SOON).await.unwrap();
 
     let began = SystemTime::now();
-    api.delete_user("mallory", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("mallory", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 
     mallory.is_cut(began, "DELETE of a hostile client").await;
     assert!(
@@ -72,7 +77,11 @@ async fn a_session_on_the_second_node_is_cut_as_fast() {
 
     let began = SystemTime::now();
     let api = site.stack.api();
-    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 
     alice.is_cut(began, "DELETE of a session on the second node").await;
     site.refuses(&text).await;
@@ -86,7 +95,11 @@ async fn recreating_a_name_does_not_revive_the_old_profile() {
     let old = site.create("alice").await;
     site.lets_in(&old).await;
     let api = site.stack.api();
-    api.delete_user("alice", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("alice", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 
     let new = site.create("alice").await;
 

@@ -6,10 +6,7 @@ use async_nats::ConnectOptions;
 use serde_json::{Value, json};
 use vpnmanager_testbed::{api::Api, stack::Stack, wait};
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 /// Whether a live connection of this name is on the bus.
 async fn is_on_the_bus(stack: &Stack, name: &str) -> bool {
@@ -35,7 +32,7 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
     let api = site.stack.api();
     let witness = {
         let body = json!({ "username": "witness", "server_id": "node-1" });
-        api.create_user_as(&body, Some(SOON))
+        api.create_user_as(&body, Some(wait::SOON))
             .await
             .unwrap()
             .expect(201)
@@ -45,7 +42,7 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
     let users = ["alice", "bob"];
     for username in users {
         let body = json!({ "username": username, "server_id": "node-2" });
-        api.create_user_as(&body, Some(SOON))
+        api.create_user_as(&body, Some(wait::SOON))
             .await
             .unwrap()
             .expect(201)
@@ -62,7 +59,7 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
     answer.success().unwrap();
 
     let gone = async || !is_on_the_bus(&site.stack, "node-2").await;
-    wait::until(SOON, "node-2's connection to be dropped", gone)
+    wait::until(wait::SOON, "node-2's connection to be dropped", gone)
         .await
         .unwrap();
     let took = began.elapsed();
@@ -80,7 +77,7 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
         "the other node is shut out too"
     );
     assert_eq!(api.endnode("node-2").await.unwrap().status, 404);
-    assert_eq!(site.all_synced(SOON).await, users.len() + 1);
+    assert_eq!(site.all_synced(wait::SOON).await, users.len() + 1);
     for username in users {
         assert_eq!(api.user(username).await.unwrap().body["server_id"], "node-1");
         let new = api.profile(username).await.unwrap();
@@ -103,8 +100,8 @@ async fn a_deregistered_node_is_off_the_bus_and_its_users_move() {
         let receipts = api.audit("?action=node_revocation_completed").await;
         receipts.is_ok_and(|receipts| receipts.items().len() == 1)
     };
-    wait::until(SOON, "the revocation to end", done).await.unwrap();
-    site.all_synced(SOON).await;
+    wait::until(wait::SOON, "the revocation to end", done).await.unwrap();
+    site.all_synced(wait::SOON).await;
     site.refuses(&profile::with_only(&old, kept)).await;
     for username in users {
         site.lets_in(&api.profile(username).await.unwrap()).await;

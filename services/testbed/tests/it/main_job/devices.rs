@@ -7,16 +7,16 @@ use vpnmanager_testbed::wait;
 
 use super::{
     profile,
-    site::{SOON, Site, assert_synced},
+    site::{Site, assert_synced},
 };
 
 /// How long the revocation may wait for the nodes.
-const REVOKED: Duration = Duration::from_secs(5);
+const REVOKED: Duration = wait::under_load(Duration::from_secs(5));
 
 /// Gives the user a device, waits until it is let in everywhere, and returns its profile.
 async fn add_device(site: &Site, username: &str, name: &str) -> String {
     let api = site.stack.api();
-    let created = api.create_device(username, name, Some(SOON)).await.unwrap();
+    let created = api.create_device(username, name, Some(wait::SOON)).await.unwrap();
     let created = created.expect(201).unwrap();
     for done in ["synced", "issued"] {
         assert_eq!(created.body[done], true, "{}", created.text);
@@ -29,7 +29,7 @@ async fn add_device(site: &Site, username: &str, name: &str) -> String {
 async fn connected(site: &Site, username: &str, devices: &[&str]) -> Vec<Value> {
     let api = site.stack.api();
     let path = format!("/api/sessions?username={username}");
-    wait::until_ok(SOON, format_args!("sessions of {devices:?}"), async || {
+    wait::until_ok(wait::SOON, format_args!("sessions of {devices:?}"), async || {
         let answer = api.get(&path).await.and_then(|answer| answer.expect(200));
         let answer = answer.map_err(|error| error.to_string())?;
         let mut sessions = answer.items().to_vec();
@@ -79,7 +79,7 @@ async fn a_revoked_device_is_cut_and_the_other_loses_no_ping() {
 
     assert_synced(&revoked.expect(200).unwrap());
     laptop.is_cut(began, "DELETE of a device").await;
-    laptop.connection.client.exited(SOON).await.unwrap();
+    laptop.connection.client.exited(wait::SOON).await.unwrap();
     laptop.is_turned_away().await;
     site.refuses(&second).await;
     connected(&site, "alice", &["default"]).await;
@@ -116,7 +116,7 @@ async fn a_device_that_gets_an_old_name_does_not_revive_the_old_profile() {
     site.create("alice").await;
     let old = add_device(&site, "alice", "laptop").await;
     site.lets_in(&old).await;
-    let revoked = api.revoke_device("alice", "laptop", Some(SOON)).await.unwrap();
+    let revoked = api.revoke_device("alice", "laptop", Some(wait::SOON)).await.unwrap();
     assert_synced(&revoked.expect(200).unwrap());
 
     let new = add_device(&site, "alice", "laptop").await;

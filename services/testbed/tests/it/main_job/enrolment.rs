@@ -12,7 +12,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::site::{SOON, Site};
+use super::site::Site;
 
 /// An agent that wants to become a part of the fleet, with its local API.
 fn newcomer(site: &Site, id: &str, token: &str) -> (Process, Api) {
@@ -65,14 +65,16 @@ async fn is_enrolled(local: &Api) {
         let health = local.get("/health").await;
         health.is_ok_and(|answer| answer.body["status"] == "ok")
     };
-    wait::until(SOON, "the agent to be enrolled", enrolled).await.unwrap();
+    wait::until(wait::SOON, "the agent to be enrolled", enrolled)
+        .await
+        .unwrap();
 }
 
 async fn is_refused(site: &Site, id: &str, token: &str, because: &str) {
     // An agent of this name may have been refused for the same reason before, and its log goes on.
     let before = log_of(site, id).count(because);
     let (agent, local) = newcomer(site, id, token);
-    agent.log().wait_for(because, before + 1, SOON).await.unwrap();
+    agent.log().wait_for(because, before + 1, wait::SOON).await.unwrap();
     assert!(agent.alive(), "the agent gave up");
     let health = local.get("/health").await.unwrap().expect(200).unwrap();
     assert_eq!(health.body["status"], "enrolling", "{}", health.text);
@@ -91,7 +93,7 @@ async fn a_token_lets_in_one_node_once_and_in_time() {
     is_refused(&site, "node-8", &once, "the join token was used already").await;
 
     let (short, end) = token(&site, &json!({ "ttl": "1s" })).await;
-    wait::until(SOON, "the token to expire", async || Utc::now() > end)
+    wait::until(wait::SOON, "the token to expire", async || Utc::now() > end)
         .await
         .unwrap();
     is_refused(&site, "node-8", &short, "the join token has expired").await;
@@ -134,7 +136,7 @@ async fn an_agent_that_died_before_it_had_the_answer_enrols_with_the_same_token(
     let (agent, _) = newcomer(&site, "node-7", &once);
     agent
         .log()
-        .wait_for("the join token was used already", 1, SOON)
+        .wait_for("the join token was used already", 1, wait::SOON)
         .await
         .unwrap();
     agent.kill().await;
@@ -147,7 +149,7 @@ async fn an_agent_that_clients_could_not_dial_is_told_to_set_public_host() {
     // Management sees the address of this machine, as it would see that of a proxy.
     let (agent, _) = newcomer_with(&site, "node-7", &token, &[("PUBLIC_HOST", "")]);
     let said = "the request came from 127.0.0.1, which clients elsewhere cannot dial. Set PUBLIC_HOST on the node";
-    agent.log().wait_for(said, 1, SOON).await.unwrap();
+    agent.log().wait_for(said, 1, wait::SOON).await.unwrap();
     agent.kill().await;
     assert_eq!(site.stack.api().endnode("node-7").await.unwrap().status, 404);
 
@@ -158,7 +160,7 @@ async fn an_agent_that_clients_could_not_dial_is_told_to_set_public_host() {
     let warned = "The host of a node leads to the client itself";
     site.stack
         .log(Part::Management)
-        .wait_for(warned, 1, SOON)
+        .wait_for(warned, 1, wait::SOON)
         .await
         .unwrap();
 }
@@ -181,7 +183,7 @@ async fn a_node_whose_clock_is_wrong_says_so() {
     ];
     let (agent, _) = newcomer_with(&site, "node-7", &token, &clock);
     let said = "behind management's clock, and 5m are allowed: set the clock of the server";
-    agent.log().wait_for(said, 1, SOON).await.unwrap();
+    agent.log().wait_for(said, 1, wait::SOON).await.unwrap();
     agent.kill().await;
     let (agent, local) = newcomer(&site, "node-7", &token);
     is_enrolled(&local).await;

@@ -4,9 +4,12 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use vpnmanager_testbed::{stack::Part, wait::PROMISED_SECOND};
+use vpnmanager_testbed::{
+    stack::Part,
+    wait::{self, PROMISED_SECOND},
+};
 
-use super::site::{SILENCE, SOON, Site, Visitor, assert_synced};
+use super::site::{SILENCE, Site, Visitor, assert_synced};
 
 /// A user whose time is over after `lifetime`, connected, with profile and end.
 async fn guest(site: &Site, lifetime: TimeDelta) -> (Visitor, String, DateTime<Utc>) {
@@ -14,7 +17,7 @@ async fn guest(site: &Site, lifetime: TimeDelta) -> (Visitor, String, DateTime<U
     let end = Utc::now() + lifetime;
     let body = json!({ "username": "guest", "expires_at": end.to_rfc3339() });
     let created = api
-        .create_user_as(&body, Some(SOON))
+        .create_user_as(&body, Some(wait::SOON))
         .await
         .unwrap()
         .expect(201)
@@ -27,7 +30,7 @@ async fn guest(site: &Site, lifetime: TimeDelta) -> (Visitor, String, DateTime<U
 async fn ends_at(guest: &Visitor, end: DateTime<Utc>, case: &str) {
     let end = SystemTime::from(end);
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-    guest.pings.falls_silent(end, SILENCE, left + SOON).await.unwrap();
+    guest.pings.falls_silent(end, SILENCE, left + wait::SOON).await.unwrap();
     let last = guest.pings.stats().last_reply.unwrap();
     let off = match last.duration_since(end) {
         Ok(late) => {
@@ -63,7 +66,7 @@ async fn an_expired_user_is_cut_at_its_time_and_comes_back_when_its_time_is_prol
     let api = site.stack.api();
     let later = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
     let prolonged = api
-        .change_user("guest", &json!({ "expires_at": later }), Some(SOON))
+        .change_user("guest", &json!({ "expires_at": later }), Some(wait::SOON))
         .await;
     assert_synced(&prolonged.unwrap().expect(200).unwrap());
     site.lets_in(&text).await;
@@ -118,7 +121,7 @@ async fn who_expired_while_the_agent_was_dead_is_cut_as_it_starts() {
         site.stack.kill_part(part).await.unwrap();
     }
     let over = async || Utc::now() > end + TimeDelta::seconds(1);
-    vpnmanager_testbed::wait::until(SOON, "the guest's time to be over", over)
+    wait::until(wait::SOON, "the guest's time to be over", over)
         .await
         .unwrap();
 

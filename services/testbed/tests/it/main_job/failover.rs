@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait};
 
 use super::{
     profile,
@@ -10,9 +10,9 @@ use super::{
 };
 
 /// So soon traffic is back when a node dies without a word.
-const DEAD: Duration = Duration::from_secs(13);
+const DEAD: Duration = wait::under_load(Duration::from_secs(13));
 /// And when it says goodbye.
-const STOPPED: Duration = Duration::from_secs(2);
+const STOPPED: Duration = wait::under_load(Duration::from_secs(2));
 
 /// Alice, connected to her home.
 struct Scene {

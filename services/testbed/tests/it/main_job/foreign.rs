@@ -10,10 +10,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 #[tokio::test]
 async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
@@ -34,7 +31,7 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
     theirs.stack.start_part(Part::Node(1)).await.unwrap();
 
     let log: Log = theirs.agent_log(1);
-    log.wait_for("The bus refuses this node's identity", 1, SOON)
+    log.wait_for("The bus refuses this node's identity", 1, wait::SOON)
         .await
         .unwrap();
     let node = theirs.stack.node(1).unwrap();
@@ -53,7 +50,7 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
             .await
             .is_ok_and(|health| health.body["bus_connected"] == true)
     };
-    wait::until(SOON * 2, "the node to be at its own bus again", back)
+    wait::until(wait::SOON * 2, "the node to be at its own bus again", back)
         .await
         .unwrap();
 }
@@ -82,7 +79,7 @@ async fn a_profile_of_another_fleet_gets_no_answer() {
         .unwrap();
 
     let log = stranger.client.log();
-    log.wait_for("Server poll timeout", 2, SOON).await.unwrap();
+    log.wait_for("Server poll timeout", 2, wait::SOON).await.unwrap();
     assert_eq!(stranger.client.connections(), 0);
     ours.lets_in(&own).await;
 }

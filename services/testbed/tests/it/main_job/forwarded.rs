@@ -2,10 +2,7 @@
 
 use vpnmanager_testbed::{net::require_tunnels, stack::StackOptions, wait};
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 #[tokio::test]
 async fn clients_dial_the_public_port_and_openvpn_listens_on_its_own() {
@@ -39,5 +36,7 @@ async fn clients_dial_the_public_port_and_openvpn_listens_on_its_own() {
         Ok(node) => Err(node.text),
         Err(error) => Err(error.to_string()),
     };
-    wait::until_ok(SOON, "the node to be healthy", healthy).await.unwrap();
+    wait::until_ok(wait::SOON, "the node to be healthy", healthy)
+        .await
+        .unwrap();
 }

@@ -11,10 +11,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 const USERS: usize = 20;
 const WRITERS: usize = 4;
@@ -57,7 +54,7 @@ async fn kill_between_create_and_ack(parts: &[Part]) {
         site.stack.start_part(*part).await.unwrap();
     }
 
-    assert_eq!(site.all_synced(SOON).await, USERS);
+    assert_eq!(site.all_synced(wait::SOON).await, USERS);
     site.forgets("first").await;
     eprintln!(
         "measured: all synced {} ms after a kill of {parts:?}",
@@ -66,7 +63,7 @@ async fn kill_between_create_and_ack(parts: &[Part]) {
     for number in 0..USERS {
         // A node that has only now found the bus again is asked again.
         let name = format!("user-{number}");
-        let fetched = wait::until_ok(SOON, "the profile", async || api.profile(&name).await);
+        let fetched = wait::until_ok(wait::SOON, "the profile", async || api.profile(&name).await);
         profile::assert_complete(&fetched.await.unwrap(), NODES.len());
     }
 }
@@ -74,7 +71,7 @@ async fn kill_between_create_and_ack(parts: &[Part]) {
 /// Waits until the bus has given so many commands to the agents, which have not answered them.
 async fn commands_are_under_way(site: &Site, commands: usize) {
     let monitor = Api::new(site.stack.state().nats_monitor_url(), None);
-    let given = wait::until_ok(SOON, "the commands to be given to the agents", async || {
+    let given = wait::until_ok(wait::SOON, "the commands to be given to the agents", async || {
         let answer = monitor
             .get("/jsz?accounts=1&streams=1&consumers=1")
             .await
@@ -176,7 +173,7 @@ async fn creates_survive_a_series_of_kills() {
     eprintln!("measured: {} creates were accepted during five kills", accepted.len());
 
     let began = Instant::now();
-    let listed = site.all_synced(SOON).await;
+    let listed = site.all_synced(wait::SOON).await;
     eprintln!(
         "measured: all synced {} ms after the last kill",
         began.elapsed().as_millis()

@@ -5,7 +5,7 @@ use vpnmanager_testbed::wait;
 
 use super::{
     profile,
-    site::{SOON, Site, assert_synced},
+    site::{Site, assert_synced},
 };
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_user_created_at_a_node_is_everywhere() {
     let created = one.api().post("/api/users", &json!({ "username": "local" })).await;
 
     let created = created.unwrap().expect(201).unwrap();
-    let elsewhere = wait::until_some(SOON, "the other node to hold the user", async || {
+    let elsewhere = wait::until_some(wait::SOON, "the other node to hold the user", async || {
         let answer = two.api().get("/api/users/local").await.ok()?;
         (answer.status == 200 && answer.body["state"] == "applied").then_some(answer)
     });
@@ -26,7 +26,7 @@ async fn a_user_created_at_a_node_is_everywhere() {
     assert_eq!(elsewhere.body["key"], created.body["key"]);
     assert_eq!(elsewhere.body["role"], "standby", "{}", elsewhere.text);
     let api = site.stack.api();
-    wait::until(SOON, "management to see it synced", async || {
+    wait::until(wait::SOON, "management to see it synced", async || {
         api.user("local")
             .await
             .is_ok_and(|answer| answer.body["synced"] == true)
@@ -126,5 +126,5 @@ async fn a_name_that_is_taken_or_wrong_is_refused_at_the_node() {
     }
     let past = create(json!({ "username": "bob", "expires_at": "2001-01-01T00:00:00Z" })).await;
     assert!((400..500).contains(&past.status), "{}", past.text);
-    assert_eq!(site.all_synced(SOON).await, 1);
+    assert_eq!(site.all_synced(wait::SOON).await, 1);
 }

@@ -2,12 +2,9 @@
 
 use std::time::SystemTime;
 
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait};
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 #[tokio::test]
 async fn a_local_delete_cuts_here_and_then_everywhere() {
@@ -93,9 +90,7 @@ async fn a_local_create_waits_for_management() {
     site.stack.start_part(Part::Management).await.unwrap();
     let api = site.stack.api();
     let there = async || api.user("patient").await.is_ok_and(|answer| answer.status == 200);
-    vpnmanager_testbed::wait::until(SOON, "the user to be known", there)
-        .await
-        .unwrap();
-    assert_eq!(site.all_synced(SOON).await, 1);
+    wait::until(wait::SOON, "the user to be known", there).await.unwrap();
+    assert_eq!(site.all_synced(wait::SOON).await, 1);
     profile::assert_complete(&api.profile("patient").await.unwrap(), 2);
 }

@@ -10,7 +10,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::site::{SOON, Site};
+use super::site::Site;
 
 async fn with_service(test: &str, nodes: u8) -> Option<Site> {
     require_tunnels(test)?;
@@ -27,7 +27,7 @@ async fn set_network(site: &Site, network: &Value) {
     let api = site.stack.api();
     let changed = api.set_network("default", network).await.unwrap().expect(200).unwrap();
     let wanted = changed.body["revision"].clone();
-    wait::until_ok(SOON, "every node to apply the network", async || {
+    wait::until_ok(wait::SOON, "every node to apply the network", async || {
         let nodes = api.get("/api/endnodes").await.map_err(|error| error.to_string())?;
         let is_applied = |node: &Value| match network.is_null() {
             true => node["network"].is_null(),
@@ -48,15 +48,17 @@ async fn connect(site: &Site, profile: &str) -> Connection {
         .start_client(profile, &ClientOptions::default())
         .await
         .unwrap();
-    connection.client.connected(SOON).await.unwrap();
+    connection.client.connected(wait::SOON).await.unwrap();
     connection
 }
 
 /// Waits until the page is there: a route of a client may come a moment after the tunnel.
 async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
-    wait::until(SOON, format_args!("the page {url} through the tunnel"), async || {
-        service.is_reached_from(&connection.namespace, url).await
-    })
+    wait::until(
+        wait::SOON,
+        format_args!("the page {url} through the tunnel"),
+        async || service.is_reached_from(&connection.namespace, url).await,
+    )
     .await
     .unwrap_or_else(|error| panic!("{error}\n{}", connection.client.log().text()));
 }
@@ -203,7 +205,7 @@ async fn rules_of_others_stay_and_ours_come_back_and_close() {
 
     node.run("nft flush table inet vpnmanager").await.unwrap();
 
-    wait::until(SOON, "the rules to be put back", async || {
+    wait::until(wait::SOON, "the rules to be put back", async || {
         let ours = node.run("nft list table inet vpnmanager").await.unwrap_or_default();
         ours.contains("masquerade")
     })
@@ -213,7 +215,7 @@ async fn rules_of_others_stay_and_ours_come_back_and_close() {
     assert_eq!(theirs().await, before);
 
     set_network(&site, &Value::Null).await;
-    wait::until(SOON, "nothing to pass any more", async || {
+    wait::until(wait::SOON, "nothing to pass any more", async || {
         let ours = node.run("nft list table inet vpnmanager").await.unwrap();
         !ours.contains("masquerade") && !service.is_reached_from(&alice.namespace, &url).await
     })
@@ -253,7 +255,7 @@ async fn with_everything_through_the_tunnel_a_client_changes_its_node_and_reache
     let number = site.first_node(&profile);
     site.kill_node(number).await;
 
-    alice.client.connected_times(2, SOON).await.unwrap();
+    alice.client.connected_times(2, wait::SOON).await.unwrap();
     reaches_all(&service, &alice).await;
     alice.close().await;
 }

@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::json;
-use vpnmanager_testbed::stack::Part;
+use vpnmanager_testbed::{stack::Part, wait};
 
-use super::site::{SOON, Site, assert_synced};
+use super::site::{Site, assert_synced};
 
 #[tokio::test]
 async fn a_profile_whose_key_was_lost_is_made_anew_and_the_old_one_works_until_it_is_revoked() {
@@ -14,7 +14,7 @@ async fn a_profile_whose_key_was_lost_is_made_anew_and_the_old_one_works_until_i
     };
     let api = site.stack.api();
     let body = json!({ "username": "alice", "server_id": "node-1" });
-    let created = api.create_user_as(&body, Some(SOON)).await.unwrap();
+    let created = api.create_user_as(&body, Some(wait::SOON)).await.unwrap();
     assert_synced(&created.expect(201).unwrap());
     let old = api.profile("alice").await.unwrap();
     site.stack.stop_part(Part::Node(1)).await.unwrap();
@@ -26,9 +26,12 @@ async fn a_profile_whose_key_was_lost_is_made_anew_and_the_old_one_works_until_i
         }
     }
     site.stack.start_part(Part::Node(1)).await.unwrap();
-    site.all_synced(SOON).await;
+    site.all_synced(wait::SOON).await;
 
-    let reissued = api.reissue_profile("alice", &json!({}), Some(SOON)).await.unwrap();
+    let reissued = api
+        .reissue_profile("alice", &json!({}), Some(wait::SOON))
+        .await
+        .unwrap();
 
     assert_synced(&reissued.expect(200).unwrap());
     let new = api.profile("alice").await.unwrap();
@@ -38,12 +41,12 @@ async fn a_profile_whose_key_was_lost_is_made_anew_and_the_old_one_works_until_i
 
     let session = site.visit(&new).await;
     let revoke = json!({ "old_profiles": "revoke" });
-    let reissued = api.reissue_profile("alice", &revoke, Some(SOON)).await.unwrap();
+    let reissued = api.reissue_profile("alice", &revoke, Some(wait::SOON)).await.unwrap();
 
     assert_synced(&reissued.expect(200).unwrap());
     let newest = api.profile("alice").await.unwrap();
     site.lets_in(&newest).await;
     site.refuses(&old).await;
     site.refuses(&new).await;
-    session.connection.client.exited(SOON).await.unwrap();
+    session.connection.client.exited(wait::SOON).await.unwrap();
 }

@@ -9,12 +9,12 @@ use std::{
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde_json::{Value, json};
-use vpnmanager_testbed::stack::{Part, StackOptions};
-
-use super::{
-    profile,
-    site::{SOON, Site},
+use vpnmanager_testbed::{
+    stack::{Part, StackOptions},
+    wait,
 };
+
+use super::{profile, site::Site};
 
 /// What makes a file a secret, wherever it is.
 const MARKS: [&str; 6] = [
@@ -128,7 +128,11 @@ async fn busy_site() -> (Site, Vec<String>, String) {
         site.stack.stop_part(part).await.unwrap();
         site.stack.start_part(part).await.unwrap();
     }
-    api.delete_user("bob", Some(SOON)).await.unwrap().success().unwrap();
+    api.delete_user("bob", Some(wait::SOON))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     (site, profiles, token)
 }
 

@@ -11,7 +11,7 @@ use vpnmanager_testbed::{
 
 use super::{
     network::inner_address,
-    site::{HEARD, SOON, Site, Visitor},
+    site::{HEARD, Site, Visitor},
 };
 
 /// The pings of one transfer.
@@ -167,7 +167,7 @@ async fn a_session_is_one_row_whoever_is_killed_until_openvpn_is() {
     site.stack.start_part(Part::Openvpn(1)).await.unwrap();
 
     alice.connection.client.connected_times(2, HEARD).await.unwrap();
-    alice.pings.flows(5, SOON).await.unwrap();
+    alice.pings.flows(5, wait::SOON).await.unwrap();
     let is_back = |rows: &[Value]| matches!(rows, [new, old] if new["virtual_address"].is_string() && has_ended(old));
     let rows = site.history("alice", is_back).await;
     let [new, old] = rows.as_slice() else {

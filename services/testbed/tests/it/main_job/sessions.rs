@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use vpnmanager_testbed::wait;
 
-use super::site::{SOON, Site};
+use super::site::Site;
 
 /// The live sessions by their usernames. Panics when a node is missing.
 async fn sessions(site: &Site) -> Vec<(String, Value)> {
@@ -36,7 +36,7 @@ async fn a_session_is_seen_and_ended_and_nobody_else_notices() {
         let answer = api.get("/api/sessions").await.unwrap();
         answer.status == 200 && answer.body["missing"] == serde_json::json!([])
     };
-    wait::until(SOON, "all nodes to tell", all_tell).await.unwrap();
+    wait::until(wait::SOON, "all nodes to tell", all_tell).await.unwrap();
     assert_eq!(sessions(&site).await, []);
     let before = SystemTime::now();
     let witness = site.witness().await;
@@ -74,7 +74,7 @@ async fn a_session_is_seen_and_ended_and_nobody_else_notices() {
     api.delete(&path).await.unwrap().expect(204).unwrap();
 
     alice.is_cut(began, "the end of the session").await;
-    alice.connection.client.exited(SOON).await.unwrap();
+    alice.connection.client.exited(wait::SOON).await.unwrap();
     let left = sessions(&site).await;
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(api.delete(&path).await.unwrap().status, 404);
@@ -83,8 +83,8 @@ async fn a_session_is_seen_and_ended_and_nobody_else_notices() {
 
     // The profile is as good as before.
     alice.connection.client.restart().await.unwrap();
-    alice.connection.client.connected(SOON).await.unwrap();
-    wait::until(SOON, "her new session", async || sessions(&site).await.len() == 2)
+    alice.connection.client.connected(wait::SOON).await.unwrap();
+    wait::until(wait::SOON, "her new session", async || sessions(&site).await.len() == 2)
         .await
         .unwrap();
     assert_eq!(

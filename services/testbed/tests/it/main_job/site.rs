@@ -19,8 +19,6 @@ use vpnmanager_testbed::{
 
 use super::profile;
 
-/// Long enough for anything that happens at all, on a machine that does other things too.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// After a fault: whoever waits for the bus, or was refused by it, tries again after some seconds.
 pub(crate) const HEARD: Duration = Duration::from_mins(1);
 /// Without an answer for this long, a stream of pings has ended.
@@ -71,7 +69,7 @@ impl Site {
 
     async fn create_as(&self, username: &str, body: &Value) -> String {
         let api = self.stack.api();
-        let created = api.create_user_as(body, Some(SOON)).await.unwrap();
+        let created = api.create_user_as(body, Some(wait::SOON)).await.unwrap();
         assert_synced(&created.expect(201).unwrap());
         api.profile(username).await.unwrap()
     }
@@ -83,9 +81,9 @@ impl Site {
             .start_client(profile, &ClientOptions::default())
             .await
             .unwrap();
-        connection.client.connected(SOON).await.unwrap();
+        connection.client.connected(wait::SOON).await.unwrap();
         let pings = connection.pings().unwrap();
-        pings.flows(5, SOON).await.unwrap();
+        pings.flows(5, wait::SOON).await.unwrap();
         Visitor { connection, pings }
     }
 
@@ -99,11 +97,11 @@ impl Site {
         let mut visitors = Vec::new();
         for connection in connections {
             let connection = connection.unwrap();
-            connection.client.connected(SOON).await.unwrap();
+            connection.client.connected(wait::SOON).await.unwrap();
             let pings = connection.pings_every(CROWD_PING).unwrap();
             visitors.push(Visitor { connection, pings });
         }
-        for flows in join_all(visitors.iter().map(|visitor| visitor.pings.flows(5, SOON))).await {
+        for flows in join_all(visitors.iter().map(|visitor| visitor.pings.flows(5, wait::SOON))).await {
             flows.unwrap();
         }
         visitors
@@ -134,7 +132,7 @@ impl Site {
         for remote in profile::remotes(text) {
             let only = profile::with_only(text, remote);
             let connection = self.stack.start_client(&only, &ClientOptions::default()).await.unwrap();
-            connection.client.refused(SOON).await.unwrap();
+            connection.client.refused(wait::SOON).await.unwrap();
             assert_eq!(connection.client.connections(), 0, "{remote} let it in");
             connection.close().await;
         }
@@ -145,7 +143,7 @@ impl Site {
         for remote in profile::remotes(text) {
             let only = profile::with_only(text, remote);
             let connection = self.stack.start_client(&only, &ClientOptions::default()).await.unwrap();
-            connection.client.connected(SOON).await.unwrap();
+            connection.client.connected(wait::SOON).await.unwrap();
             assert!(connection.answers().await, "{remote} does not answer");
             connection.close().await;
         }
@@ -175,7 +173,7 @@ impl Site {
     pub(crate) async fn forgets(&self, username: &str) {
         let api = self.stack.api();
         let gone = async || api.user(username).await.is_ok_and(|answer| answer.status == 404);
-        wait::until(SOON, format_args!("{username} to be gone"), gone)
+        wait::until(wait::SOON, format_args!("{username} to be gone"), gone)
             .await
             .unwrap();
     }
@@ -221,7 +219,7 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// How long after `since` the last ping was answered; panics when that is longer than a second.
     pub(crate) async fn is_cut(&self, since: SystemTime, by: &str) -> Duration {
-        let cut = self.pings.falls_silent(since, SILENCE, SOON).await.unwrap();
+        let cut = self.pings.falls_silent(since, SILENCE, wait::SOON).await.unwrap();
         eprintln!("measured: last ping answered {} ms after {by} began", cut.as_millis());
         assert!(
             cut < wait::PROMISED_SECOND,
@@ -233,15 +231,15 @@ impl Visitor {
     /// Panics unless the client, started again, is refused in words.
     pub(crate) async fn is_turned_away(&mut self) {
         self.connection.client.restart().await.unwrap();
-        self.connection.client.refused(SOON).await.unwrap();
+        self.connection.client.refused(wait::SOON).await.unwrap();
     }
 
     /// Waits until the client has reached this server for the `times`-th time and gets answers through it; returns how
     /// long it was without any.
     pub(crate) async fn moved_to(&self, host: &str, times: usize) -> Duration {
         let log = self.connection.client.log();
-        log.wait_for(&reached(host), times, SOON).await.unwrap();
-        self.pings.flows(10, SOON).await.unwrap();
+        log.wait_for(&reached(host), times, wait::SOON).await.unwrap();
+        self.pings.flows(10, wait::SOON).await.unwrap();
         self.pings.stats().longest_gap
     }
 
@@ -252,7 +250,7 @@ impl Visitor {
 
     /// Ends the stream; panics when a single ping was lost.
     pub(crate) async fn lost_nothing(self) {
-        self.pings.flows(5, SOON).await.unwrap();
+        self.pings.flows(5, wait::SOON).await.unwrap();
         let stats = self.pings.stop().await;
         eprintln!(
             "measured: the witness lost {} of {} pings, longest gap {} ms",

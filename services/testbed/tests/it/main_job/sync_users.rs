@@ -3,11 +3,9 @@
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use vpnmanager_testbed::wait;
 
-use super::{
-    profile,
-    site::{SOON, Site},
-};
+use super::{profile, site::Site};
 
 /// What the node `number` should hold of a user, as management would say it at the next revision.
 async fn wanted(site: &Site, number: u8, username: &str) -> Value {
@@ -47,7 +45,7 @@ async fn a_partial_list_changes_what_it_names_and_says_what_it_refused() {
     // Suspended and resumed: her revision is 3.
     for active in [false, true] {
         let (api, change) = (site.stack.api(), json!({ "active": active }));
-        let changed = api.change_user("alice", &change, Some(SOON)).await;
+        let changed = api.change_user("alice", &change, Some(wait::SOON)).await;
         changed.unwrap().success().unwrap();
     }
     // The node where alice has no profile: what is put there needs no issue.
@@ -134,12 +132,12 @@ async fn a_full_list_removes_and_cuts_whoever_is_not_on_it() {
     witness.lost_nothing().await;
     // Management's truth stands above a list by hand: at the next change she is let in again.
     let api = site.stack.api();
-    api.change_user("alice", &json!({ "active": false }), Some(SOON))
+    api.change_user("alice", &json!({ "active": false }), Some(wait::SOON))
         .await
         .unwrap()
         .success()
         .unwrap();
-    api.change_user("alice", &json!({ "active": true }), Some(SOON))
+    api.change_user("alice", &json!({ "active": true }), Some(wait::SOON))
         .await
         .unwrap()
         .success()

@@ -8,7 +8,7 @@ use async_nats::{
 };
 use vpnmanager_testbed::{stack::Part, wait};
 
-use super::site::{SOON, Site};
+use super::site::Site;
 
 async fn bus(site: &Site) -> jetstream::Context {
     let options = ConnectOptions::with_credentials_file(site.stack.nats_creds())
@@ -35,7 +35,7 @@ async fn publish(bus: &jetstream::Context, texts: &[&'static str]) -> Vec<String
 /// Waits until the audit trail names every subject once.
 async fn are_recorded(site: &Site, subjects: &[String]) {
     let api = site.stack.api();
-    let recorded = wait::until_some(SOON, "all of them in the audit trail", async || {
+    let recorded = wait::until_some(wait::SOON, "all of them in the audit trail", async || {
         let rows = api.audit("?action=command_undecodable&limit=100").await.ok()?;
         (rows.items().len() >= subjects.len()).then_some(rows)
     });
@@ -81,7 +81,9 @@ async fn an_unreadable_command_is_terminated_and_recorded_and_the_next_one_appli
             Err(format!("{left} messages are not settled"))
         }
     };
-    wait::until_ok(SOON, "everything to be settled", settled).await.unwrap();
+    wait::until_ok(wait::SOON, "everything to be settled", settled)
+        .await
+        .unwrap();
 
     // They lie in the stream for ever; that must trouble neither a restart nor the next user.
     site.stack.kill_part(Part::Node(1)).await.unwrap();
@@ -106,7 +108,7 @@ async fn an_empty_message_delays_the_next_command_and_no_more() {
         .expect(201)
         .unwrap();
 
-    assert_eq!(site.all_synced(SOON).await, 1);
+    assert_eq!(site.all_synced(wait::SOON).await, 1);
     eprintln!(
         "measured: applied {} ms after an empty message",
         began.elapsed().as_millis()
