@@ -59,6 +59,8 @@ pub struct Model {
     pub network_pool: Option<NodeId>,
     /// The revision of that pool.
     pub network_revision: Option<i64>,
+    /// The revision of the groups that the node holds members to, as the last heartbeat says.
+    pub groups_revision: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod group;
 pub mod pool;
 pub mod server;
 pub mod user;

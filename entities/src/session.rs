@@ -62,6 +62,16 @@ pub struct Model {
     pub gone_at: Option<DateTimeUtc>,
     /// When management recorded what it heard last, by the clock of the database.
     pub recorded_at: DateTimeUtc,
+    /// When management recorded it for the first time, by the clock of the database. What is said of it later changes nothing of this.
+    pub first_recorded_at: DateTimeUtc,
+    /// When a replica last had the node asked to end it, because its user has more devices connected than her group allows; by the clock of
+    /// the database.
+    pub end_asked_at: Option<DateTimeUtc>,
+    /// When the node answered that it had ended it, or that it is not there; by the clock of the database. It counts against no limit from
+    /// then on. `None`: it was not asked, or has not answered.
+    pub end_answered_at: Option<DateTimeUtc>,
+    /// Whether the audit trail says that it was ended for that reason, or that its end was asked for and may have come.
+    pub end_audited: bool,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -4,6 +4,7 @@ use sea_orm::entity::prelude::*;
 use serde::Serialize;
 use vpnmanager_nats::{
     commands::Protocol,
+    groups::GroupName,
     ids::{NodeId, UserKey},
     username::Username,
 };
@@ -55,8 +56,23 @@ pub struct Model {
     /// Who created it.
     #[serde(skip)]
     pub created_by: String,
+    /// The group that it is in.
+    #[serde(rename = "group")]
+    pub group_name: GroupName,
     /// The revision of the user's desired state; grows by one with each change.
     pub revision: i64,
+    /// Since when the user has no access because it is over the quota of its group; `None`: it is not.
+    pub over_quota_since: Option<DateTimeUtc>,
+    /// Bytes that an operator forgave: of the traffic of the days until [`forgiven_on`](Self::forgiven_on), so many do not count.
+    pub traffic_forgiven: i64,
+    /// The day (UTC) on which they were forgiven; `None`: nothing was.
+    pub forgiven_on: Option<Date>,
+    /// The first day of the period in which the trail says that most of the quota is used; `None`: in no period.
+    #[serde(skip)]
+    pub quota_warned_from: Option<Date>,
+    /// When the user last got another revision because it was connected although it was over the quota; `None`: never.
+    #[serde(skip)]
+    pub refused_again_at: Option<DateTimeUtc>,
     /// The pool that the user stays in while its home is one that has left the fleet; `None`: that of its home.
     #[serde(skip)]
     pub former_pool: Option<String>,

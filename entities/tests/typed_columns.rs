@@ -5,7 +5,9 @@ use sea_orm::{
     QueryFilter, QueryOrder, Statement, prelude::DateTimeUtc,
 };
 use vpnmanager_entities::{
-    agent_run, api_key, health_status, join_token, placement, pool,
+    agent_run, api_key,
+    group::{self, TrafficPeriod},
+    health_status, join_token, placement, pool,
     server::{self, NodeState},
     user,
 };
@@ -80,6 +82,7 @@ async fn what_is_written_is_found_by_its_id_and_read_again() {
         late_since: Set(None),
         network_pool: Set(Some(node.clone())),
         network_revision: Set(Some(7)),
+        groups_revision: Set(Some(4)),
     };
     health_status::Entity::insert(status)
         .exec(&db)
@@ -253,4 +256,34 @@ async fn keys_and_users_hold_their_enums_and_names() {
         .expect("an answer")
         .expect("a user");
     assert_eq!((stored.username, stored.protocol), (alice, Protocol::Udp));
+}
+
+#[tokio::test]
+async fn a_quota_has_a_period_by_its_word() {
+    let db = empty_database().await;
+    let periods = [
+        ("day", TrafficPeriod::Day),
+        ("week", TrafficPeriod::Week),
+        ("month", TrafficPeriod::Month),
+        ("none", TrafficPeriod::Endless),
+    ];
+    for (word, period) in periods {
+        let row = group::ActiveModel {
+            name: Set(word.parse().expect("a name")),
+            traffic_bytes: Set(Some(1_000)),
+            traffic_period: Set(period),
+            ..Default::default()
+        };
+        group::Entity::insert(row).exec(&db).await.expect("a stored group");
+        let same = group::Entity::find()
+            .filter(group::Column::Name.eq(word))
+            .filter(group::Column::TrafficPeriod.eq(period))
+            .one(&db)
+            .await;
+        let stored = same.expect("an answer").expect("a group");
+        assert_eq!((stored.traffic_period, stored.traffic_reset_day), (period, 1));
+    }
+    let words = "SELECT count(*) FROM groups WHERE traffic_bytes = 1000 AND traffic_period = name HAVING count(*) = 4";
+    let statement = Statement::from_string(db.get_database_backend(), words);
+    assert!(db.query_one_raw(statement).await.expect("an answer").is_some());
 }

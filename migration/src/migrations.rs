@@ -39,6 +39,9 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261129_000049_profile_links"),
     sql!("m20261129_000050_devices"),
     sql!("m20261129_000051_session_history"),
+    sql!("m20261130_000052_groups"),
+    sql!("m20261130_000053_session_limits"),
+    sql!("m20261130_000054_quotas"),
 ];
 
 /// A migration that runs one file of SQL.

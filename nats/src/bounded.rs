@@ -3,7 +3,7 @@
 
 use std::iter::once;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// The most characters of a text that people read: an error, a note, a reason, a version.
 pub const TEXT: usize = 500;
@@ -100,6 +100,20 @@ impl<const MOST: usize> List<MOST> {
         let mut items = Vec::deserialize(deserializer)?;
         items.truncate(MOST);
         Ok(items)
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: a list of at most that many entries. A longer one is refused: what is left out of a rule changes it.
+pub(crate) fn at_most<'de, T: Deserialize<'de>, const MOST: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let items = Vec::deserialize(deserializer)?;
+    match items.len() <= MOST {
+        true => Ok(items),
+        false => Err(D::Error::custom(format_args!(
+            "at most {MOST} entries, not {}",
+            items.len()
+        ))),
     }
 }
 

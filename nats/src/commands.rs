@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    groups::GroupName,
     ids::{CommonName, InvalidId, NodeId, Revision, UserKey},
     text::{text_id, word_enum},
     times,
@@ -42,6 +43,9 @@ pub struct PutUser {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires_at: Option<DateTime<Utc>>,
+    /// The group that the user is in; `None`: `default`. Agents of before groups hold its members to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// The role of the node for this user.
     pub role: Role,
     /// The credentials that are accepted while the user is active and not expired.
@@ -61,6 +65,7 @@ impl PutUser {
             revision,
             active: true,
             expires_at: None,
+            group: None,
             role: Role::Standby,
             credentials: Vec::new(),
             issue: None,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bounded::{OptionalText, TEXT, Text},
-    ids::{AgentInstance, NodeId},
+    ids::{AgentInstance, NodeId, Revision},
     network::AppliedNetwork,
     sync::StateDigest,
     text::word_enum,
@@ -59,6 +59,9 @@ pub struct Heartbeat {
     /// The network that it has applied; `None` before the first, and where the agent does not run OpenVPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<AppliedNetwork>,
+    /// The revision of the groups that it holds members to; `None` before the first, and where the agent does not run OpenVPN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Revision>,
 }
 
 /// The state of the OpenVPN process.

@@ -19,6 +19,7 @@ pub mod commands;
 pub mod device;
 pub mod endpoint;
 pub mod events;
+pub mod groups;
 pub mod headers;
 pub mod heartbeats;
 pub mod intents;

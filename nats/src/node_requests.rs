@@ -28,7 +28,8 @@ pub enum NodeRequest {
         /// How many sessions to skip.
         offset: u32,
     },
-    /// Ends one live session. Its credential stays valid, so its user may log in again.
+    /// Ends one live session: its client is told to stop (OpenVPN's `HALT`), so it does not come back by itself, and one that does not listen is
+    /// dropped. Its credential stays valid, so its user may log in again.
     Disconnect {
         /// OpenVPN's number for the session, [`LiveSession::cid`].
         cid: u64,

@@ -49,8 +49,8 @@ payloads! {
 // Of management.
 payloads! {
     Command: 256 * 1024;
-    // The answer, and the addresses and the CAs of the bus.
-    SyncReply: 64 * 1024;
+    // The answer, the addresses and the CAs of the bus, the network of a pool, and the groups, whose rules management bounds.
+    SyncReply: 256 * 1024;
     IntentAnswer: 8 * 1024;
     SignAnswer: 128 * 1024;
     // One command at most.

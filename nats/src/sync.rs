@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bounded::{TEXT, Text},
     endpoint::{BusPlace, Endpoint},
+    groups::Groups,
     ids::{AgentInstance, InvalidId, NodeId, Revision, UserKey},
     network::PoolNetwork,
     text::as_text,
@@ -60,15 +61,19 @@ pub struct SyncReply {
     /// The network of the node's pool; `None`: management of an older release, and what the node has applied stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<PoolNetwork>,
+    /// The groups of the fleet; `None`: management of an older release, and what the node knows stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Groups>,
 }
 
 impl From<SyncAnswer> for SyncReply {
-    /// Nothing is said of the bus and of the network.
+    /// Nothing is said of the bus, of the network and of groups.
     fn from(answer: SyncAnswer) -> Self {
         Self {
             answer,
             bus: None,
             network: None,
+            groups: None,
         }
     }
 }

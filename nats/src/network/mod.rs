@@ -5,9 +5,10 @@ mod prefix;
 
 use std::num::NonZeroU16;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounded::at_most,
     ids::{InvalidId, NodeId, Revision},
     text::word_enum,
 };
@@ -68,19 +69,6 @@ impl Network {
     pub const MOST_ROUTES: usize = 64;
     /// The most DNS servers, and the most search domains: resolvers use few.
     pub const MOST_DNS: usize = 6;
-}
-
-fn at_most<'de, T: Deserialize<'de>, const MOST: usize, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    let items = Vec::deserialize(deserializer)?;
-    match items.len() <= MOST {
-        true => Ok(items),
-        false => Err(D::Error::custom(format_args!(
-            "at most {MOST} entries, not {}",
-            items.len()
-        ))),
-    }
 }
 
 /// What machines behind a node see as the source of clients' packets.

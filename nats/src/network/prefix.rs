@@ -56,6 +56,11 @@ pub enum InvalidPrefix {
     /// Length 0.
     #[error("{0} is everything: set redirect_gateway in its place")]
     Everything(IpNet),
+    /// A large part of all addresses, from the first one on.
+    #[error(
+        "{0} begins with addresses that nobody routes: for all traffic set redirect_gateway of a pool, and take other prefixes otherwise"
+    )]
+    FromTheFirst(IpNet),
     /// An IPv4 address written as an IPv6 one (RFC 4291, section 2.5.5.2).
     #[error("{0} is IPv4 written as IPv6: write it as IPv4")]
     Mapped(IpNet),
@@ -90,6 +95,9 @@ impl FromStr for Prefix {
             && v6.network().to_ipv4_mapped().is_some()
         {
             return Err(InvalidPrefix::Mapped(net));
+        }
+        if net.prefix_len() < 8 && net.network().is_unspecified() {
+            return Err(InvalidPrefix::FromTheFirst(net));
         }
         match unroutable(net.network()) {
             Some(kind) => Err(InvalidPrefix::Unroutable { given: net, kind }),
@@ -167,6 +175,8 @@ mod tests {
             ("224.0.0.0/4", "multicast"),
             ("ff00::/8", "multicast"),
             ("0.0.0.0/8", "unspecified"),
+            ("0.0.0.0/1", "set redirect_gateway of a pool"),
+            ("::/1", "set redirect_gateway of a pool"),
         ] {
             assert!(refused(unroutable).contains(kind), "{unroutable}");
         }

@@ -246,6 +246,7 @@ fn heartbeat() -> Heartbeat {
             pool: node(),
             revision: Revision(Revision::MAX),
         }),
+        groups: Some(Revision(Revision::MAX)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The allow-list: a folder with one entry per credential that may log in, named by its common name.
 //!
 //! An entry is a symbolic link to what OpenVPN pushes to clients ([`PushedFile`]) where the agent runs OpenVPN: it costs no block of the
-//! disk, and making it is one step. Where it does not, an entry is an empty file, because the operator's folder may be mounted elsewhere.
+//! disk, and making it is one step. That of a member of a group ([`Places`]) is a file with her fixed address, which reads what is pushed to
+//! her group ([`PushedGroups`]). Where the agent does not run OpenVPN, an entry is an empty file, because the operator's folder may be mounted
+//! elsewhere.
 //!
 //! OpenVPN reads it at every handshake and every rekey (`client-config-dir` with `ccd-exclusive`), as the account that it
 //! drops its privileges to. So the folder and all above it must be searchable by that account: [`AllowList::open`] makes
@@ -11,6 +13,8 @@
 
 mod entry;
 mod error;
+mod members;
+mod mending;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -26,9 +30,9 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
-use self::entry::{Entry, Form};
-pub use self::error::AllowListError;
-use crate::{account::Account, pushed_file::PushedFile};
+use self::entry::{Entry, Form, Pushing, Wanted};
+pub use self::{error::AllowListError, members::Welcome};
+use crate::{account::Account, groups::Places, pushed_file::PushedFile, pushed_groups::PushedGroups};
 
 const DIR_MODE: u32 = 0o755;
 
@@ -41,6 +45,8 @@ pub struct AllowList {
     next_staged: Arc<AtomicU64>,
     /// Refused, though the file is still there: it could not be removed. OpenVPN lets them in, and whoever asks here does not.
     stuck: Arc<Mutex<HashSet<CommonName>>>,
+    /// Let in as soon as the firewall holds the rules of their groups, and their entries can be made.
+    held_back: Arc<Mutex<HashSet<CommonName>>>,
 }
 
 /// What is in the folder.
@@ -77,9 +83,17 @@ impl AllowList {
         Self::open_as(dir.into(), |_| Ok(Form::EmptyFile))
     }
 
-    /// Opens a folder of links in the same way. What they lead to is made beside it before any of them.
-    pub fn open_pushing(dir: impl Into<PathBuf>) -> Result<Self, AllowListError> {
-        Self::open_as(dir.into(), |dir| Ok(Form::Link(PushedFile::beside(dir)?)))
+    /// Opens a folder of links in the same way, and of files for those who have one of the `places`. What they lead to is made beside it
+    /// before any of them.
+    pub fn open_pushing(dir: impl Into<PathBuf>, places: Places) -> Result<Self, AllowListError> {
+        Self::open_as(dir.into(), |dir| {
+            let pushing = Pushing {
+                pushed: PushedFile::beside(dir)?,
+                groups: PushedGroups::beside(dir)?,
+                places,
+            };
+            Ok(Form::Pushing(pushing))
+        })
     }
 
     fn open_as(dir: PathBuf, form: impl FnOnce(&Path) -> Result<Form, AllowListError>) -> Result<Self, AllowListError> {
@@ -92,6 +106,7 @@ impl AllowList {
             staging,
             next_staged: Arc::default(),
             stuck: Arc::default(),
+            held_back: Arc::default(),
         };
         list.prepare()?;
         list.clear_staging()?;
@@ -103,35 +118,65 @@ impl AllowList {
         &self.dir
     }
 
-    /// What its entries lead to, if they are links.
+    /// What its links lead to, if it has some.
     pub fn pushed(&self) -> Option<&PushedFile> {
         match &self.form {
-            Form::Link(pushed) => Some(pushed),
+            Form::Pushing(pushing) => Some(&pushing.pushed),
             Form::EmptyFile => None,
         }
     }
 
-    /// Lets one credential in. True when it was not allowed before. The file appears complete or not at all.
+    /// What the entries of members of groups lead to, if there are some.
+    pub fn pushed_groups(&self) -> Option<&PushedGroups> {
+        match &self.form {
+            Form::Pushing(pushing) => Some(&pushing.groups),
+            Form::EmptyFile => None,
+        }
+    }
+
+    /// Lets one credential in. True when it was not allowed before. The file appears complete or not at all. One with a fixed address is let
+    /// in once the firewall holds the rules of its group, unless its entry is there and right already.
     pub fn allow(&self, name: &CommonName) -> Result<bool, AllowListError> {
-        let was_stuck = self.stuck().remove(name);
-        match self.entry(name)? {
-            Entry::Ours => Ok(was_stuck),
+        let wanted = self.form.wanted(name);
+        match self.entry(name, &wanted)? {
+            Entry::Ours => {
+                self.held_back().remove(name);
+                Ok(self.stuck().remove(name))
+            }
+            Entry::Missing | Entry::OtherForm | Entry::Altered if self.form.holds_back(&wanted) => {
+                // What is there would let it in with an address that has other rules, or none.
+                self.deny(name)?;
+                self.held_back().insert(name.clone());
+                Ok(false)
+            }
             found @ (Entry::Missing | Entry::OtherForm | Entry::Altered) => {
-                self.write(name, found).map_err(|source| AllowListError::Allow {
-                    name: name.clone(),
-                    source,
-                })?;
-                Ok(true)
+                self.stuck().remove(name);
+                self.held_back().remove(name);
+                let made = self.make(name, &wanted, found);
+                if made.is_err() && wanted.is_loosened_by(found) {
+                    // To remove it needs no room on the disk. What cannot be removed either is remembered.
+                    _ = self.deny(name);
+                    self.held_back().insert(name.clone());
+                }
+                made.map(|()| true)
             }
         }
     }
 
-    /// Lets several credentials in.
-    pub fn allow_all(&self, names: &[CommonName]) -> Result<(), AllowListError> {
-        if !names.is_empty() {
-            self.ensure_pushed()?;
-        }
-        names.iter().try_for_each(|name| self.allow(name).map(drop))
+    /// Lets several credentials in. Gives those that are held back: they are let in as soon as the firewall holds the rules of their groups.
+    ///
+    /// # Errors
+    /// All of them are tried, the first failure is returned.
+    pub fn allow_all(&self, names: &[CommonName]) -> Result<Vec<CommonName>, AllowListError> {
+        let pushed = match names.is_empty() {
+            true => Ok(()),
+            false => self.ensure_pushed(),
+        };
+        let outcomes: Vec<_> = names.iter().map(|name| self.allow(name)).collect();
+        pushed?;
+        outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))?;
+        let held_back = self.held_back();
+        Ok(names.iter().filter(|name| held_back.contains(*name)).cloned().collect())
     }
 
     /// Refuses one credential. True when it was allowed before.
@@ -139,6 +184,7 @@ impl AllowList {
     /// # Errors
     /// Its file could not be removed, as on a disk that is mounted read-only. Then OpenVPN still lets it in, and [`Self::contains`] does not.
     pub fn deny(&self, name: &CommonName) -> Result<bool, AllowListError> {
+        self.held_back().remove(name);
         let was_there = match fs::remove_file(self.dir.join(name.as_str())) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -166,15 +212,19 @@ impl AllowList {
         if self.stuck().contains(name) {
             return Ok(false);
         }
-        match self.entry(name)? {
-            Entry::Ours | Entry::OtherForm | Entry::Altered => Ok(true),
-            Entry::Missing => match fs::metadata(&self.dir) {
+        match fs::symlink_metadata(self.dir.join(name.as_str())) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(&self.dir) {
                 Ok(_) => Ok(false),
                 Err(source) => Err(AllowListError::List {
                     path: self.dir.clone(),
                     source,
                 }),
             },
+            Err(source) => Err(AllowListError::LookUp {
+                name: name.clone(),
+                source,
+            }),
         }
     }
 
@@ -196,63 +246,6 @@ impl AllowList {
         Ok(contents)
     }
 
-    /// The credentials whose file is not as `wanted` has it. Changes nothing but a lost folder, which is made again.
-    pub fn compare(&self, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
-        self.prepare()?;
-        let present = self.list()?.names;
-        let mut differing: BTreeSet<CommonName> = present.symmetric_difference(wanted).cloned().collect();
-        for name in present.intersection(wanted) {
-            if !matches!(self.entry(name)?, Entry::Ours) {
-                differing.insert(name.clone());
-            }
-        }
-        Ok(differing)
-    }
-
-    /// The same on a thread of its own: it looks at each file.
-    pub async fn compare_beside(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
-        let list = self.clone();
-        match tokio::task::spawn_blocking(move || list.compare(&wanted)).await {
-            Ok(differing) => differing,
-            Err(join) => match join.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The process stops.
-                Err(_cancelled) => Ok(BTreeSet::new()),
-            },
-        }
-    }
-
-    /// Of these credentials, refuses those that are not `wanted`, and then lets in the others.
-    ///
-    /// # Errors
-    /// The first failure. All that are not wanted are refused before, as far as the disk lets.
-    pub fn mend(
-        &self,
-        names: &BTreeSet<CommonName>,
-        wanted: &BTreeSet<CommonName>,
-    ) -> Result<Reconciled, AllowListError> {
-        let mut changes = Reconciled::default();
-        let unwanted = names.difference(wanted);
-        let denied: Vec<_> = unwanted.map(|name| (name, self.deny(name))).collect();
-        for (name, was_there) in denied {
-            if was_there? {
-                changes.removed.push(name.clone());
-            }
-        }
-        for name in names.intersection(wanted) {
-            let found = self.entry(name)?;
-            if !self.allow(name)? {
-                continue;
-            }
-            match found {
-                Entry::Missing => changes.added.push(name.clone()),
-                Entry::Ours | Entry::Altered => changes.repaired.push(name.clone()),
-                Entry::OtherForm => {}
-            }
-        }
-        Ok(changes)
-    }
-
     /// Checks that OpenVPN's account can search the folder and everything above it.
     pub fn check_reachable(&self, account: &Account) -> Result<(), AllowListError> {
         check_reachable(&self.dir, account)
@@ -260,6 +253,10 @@ impl AllowList {
 
     fn stuck(&self) -> MutexGuard<'_, HashSet<CommonName>> {
         self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_back(&self) -> MutexGuard<'_, HashSet<CommonName>> {
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prepare(&self) -> Result<(), AllowListError> {
@@ -271,7 +268,7 @@ impl AllowList {
     /// One look at a file.
     fn ensure_pushed(&self) -> Result<(), AllowListError> {
         match &self.form {
-            Form::Link(pushed) => Ok(pushed.ensure()?),
+            Form::Pushing(pushing) => Ok(pushing.pushed.ensure()?),
             Form::EmptyFile => Ok(()),
         }
     }
@@ -288,8 +285,8 @@ impl AllowList {
         Ok(())
     }
 
-    fn entry(&self, name: &CommonName) -> Result<Entry, AllowListError> {
-        match self.form.look(&self.dir.join(name.as_str())) {
+    fn entry(&self, name: &CommonName, wanted: &Wanted) -> Result<Entry, AllowListError> {
+        match wanted.look(&self.dir.join(name.as_str())) {
             Ok(entry) => Ok(entry),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Missing),
             Err(source) => Err(AllowListError::LookUp {
@@ -299,16 +296,30 @@ impl AllowList {
         }
     }
 
+    /// Makes what is wanted in the place of what was found, and what it leads to before.
+    fn make(&self, name: &CommonName, wanted: &Wanted, found: Entry) -> Result<(), AllowListError> {
+        self.form.ensure_target(wanted)?;
+        let written = self.write(name, wanted, found);
+        written.map_err(|source| AllowListError::Allow {
+            name: name.clone(),
+            source,
+        })
+    }
+
     /// The entry appears complete or not at all, and one that is replaced lets in at every moment.
-    fn write(&self, name: &CommonName, found: Entry) -> io::Result<()> {
+    fn write(&self, name: &CommonName, wanted: &Wanted, found: Entry) -> io::Result<()> {
         let place = self.dir.join(name.as_str());
-        if found == Entry::Missing && self.form.make_at_once(&place)? {
+        if found == Entry::Missing && wanted.make_at_once(&place)? {
             return Ok(());
         }
         let number = self.next_staged.fetch_add(1, Ordering::Relaxed);
         let staged = self.staging.join(format!("{name}.{number}"));
-        self.form.make(&staged)?;
-        fs::rename(&staged, place)
+        let moved = wanted.make(&staged).and_then(|()| fs::rename(&staged, place));
+        if moved.is_err() {
+            // It may be there in part, and takes room.
+            _ = fs::remove_file(&staged);
+        }
+        moved
     }
 }
 

@@ -7,6 +7,7 @@ mod programs;
 pub mod allow_list;
 pub mod profile_file;
 pub mod pushed_file;
+pub mod pushed_groups;
 
 pub mod backend;
 pub mod openvpn;
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod standing;
 pub mod state_dir;
 
+pub mod groups;
 pub mod journal;
 pub mod plan;
 

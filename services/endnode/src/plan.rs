@@ -7,6 +7,7 @@ use vpnmanager_nats::{
     acks::Outcome,
     commands::{Command, Issue, PutUser, Remote, Role},
     device::MOST_DEVICES,
+    groups::GroupName,
     ids::{CommonName, IntentId, Revision},
 };
 
@@ -116,7 +117,7 @@ pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan 
         Some(held) if held.command.revision() > command.revision() => Plan::Supersede {
             holds: held.command.revision(),
         },
-        Some(held) if held.command.revision() == command.revision() => Plan::Repeat {
+        Some(held) if held.command.revision() == command.revision() && !tells_group(held, command) => Plan::Repeat {
             access: access(held, now),
             outcome: held.outcome.clone(),
             missing: match &held.outcome {
@@ -148,6 +149,22 @@ pub fn issue_of(command: &Command) -> Option<&Issue> {
     }
 }
 
+/// The group of a command's user, if that is another one than `default`.
+pub fn group_of(command: &Command) -> Option<&GroupName> {
+    match command {
+        Command::PutUser(put) => put.group.as_ref().filter(|group| !group.is_default()),
+        Command::RemoveUser(_) => None,
+    }
+}
+
+/// The same, if the command lets its user in.
+pub fn let_in_with(command: &Command, now: DateTime<Utc>) -> Option<&GroupName> {
+    match command {
+        Command::PutUser(put) if put.active && !is_expired(put, now) => group_of(command),
+        Command::PutUser(_) | Command::RemoveUser(_) => None,
+    }
+}
+
 /// Those profiles of a command that are still to be made, given the user's credentials: one that can never be made is none of them.
 pub fn missing(credentials: &[HeldCredential], issue: &Issue) -> MissingProfiles {
     let open = issue
@@ -162,6 +179,11 @@ pub fn missing(credentials: &[HeldCredential], issue: &Issue) -> MissingProfiles
 /// Whether the user has expired.
 pub fn is_expired(put: &PutUser, now: DateTime<Utc>) -> bool {
     put.expires_at.is_some_and(|end| end <= now)
+}
+
+/// Whether a command says in which group the user is, which an agent of an earlier release did not keep.
+fn tells_group(held: &Held, command: &Command) -> bool {
+    group_of(&held.command).is_none() && group_of(command).is_some()
 }
 
 fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change {

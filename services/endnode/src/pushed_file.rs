@@ -1,6 +1,7 @@
-//! The file `pushed` beside the allow-list of a managed node: what OpenVPN pushes to every client that logs in.
+//! The file `pushed` beside the allow-list of a managed node: what OpenVPN pushes to every client that logs in, but for the members of groups
+//! ([`pushed_groups`](crate::pushed_groups)).
 //!
-//! Each entry of the allow-list is a symbolic link to it, so that one rename changes what all of them get at their next login. A link that
+//! Their entries of the allow-list are symbolic links to it, so that one rename changes what all of them get at their next login. A link that
 //! leads nowhere refuses its user (`ccd-exclusive`): so the file is there before any link is, and is put back wherever it is missed.
 
 use std::{
@@ -37,13 +38,13 @@ pub enum Kept {
 
 /// The file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}, which every entry of the allow-list leads to", path.display())]
+#[error("cannot write {}, which entries of the allow-list lead to", path.display())]
 pub struct PushedFileError {
     /// The file.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Why.
     #[source]
-    source: io::Error,
+    pub(crate) source: io::Error,
 }
 
 impl PushedFile {
@@ -54,7 +55,11 @@ impl PushedFile {
             source,
         };
         // Links lead to the parent of the folder itself, not of a link to it.
-        let path = allow_dir.canonicalize().map_err(failed)?.with_file_name("pushed");
+        Self::at(allow_dir.canonicalize().map_err(failed)?.with_file_name("pushed"))
+    }
+
+    /// The file at this place, with what it says. An empty one is made where it is missing.
+    pub(crate) fn at(path: PathBuf) -> Result<Self, PushedFileError> {
         let found = fs::read_to_string(&path).unwrap_or_default();
         let file = Self {
             path,

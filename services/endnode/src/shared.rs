@@ -1,19 +1,24 @@
 //! What the tasks and the local API of an enrolled node share.
 
+use std::time::Duration;
+
 use async_nats::{Client, jetstream};
-use vpnmanager_nats::endpoint::Endpoint;
+use chrono::Utc;
+use vpnmanager_nats::{commands::Command, endpoint::Endpoint};
 
 use crate::{
     apply::Applier,
-    backend::{BackendHealth, VpnBackend as _},
+    backend::{BackendHealth, BackendState, VpnBackend as _},
     coordination::{
         bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, network_progress::NetworkProgress, progress::Progress, readiness::Readiness,
         reporting::Reporting,
     },
     disk::Disk,
+    groups::{Definitions, Holding},
     journal::Journal,
     node::Node,
+    plan::let_in_with,
     vpn::Vpn,
 };
 
@@ -36,6 +41,10 @@ pub struct Shared {
     pub draining: Draining,
     /// The network of its pool.
     pub network: NetworkProgress,
+    /// The groups of the fleet.
+    pub definitions: Definitions,
+    /// How their members are held to their rules.
+    pub holding: Holding,
     /// How far it followed the commands.
     pub progress: Progress,
     /// The profiles to make.
@@ -57,16 +66,27 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The health of the server, with what this node lacks of its pool's network.
+    /// The health of the server, with what this node lacks of its pool's network, and which members of groups it does not let in.
     pub async fn server_health(&self) -> BackendHealth {
         let mut server = self.vpn.health().await;
-        server.detail = [Some(server.detail), self.network.lack()]
+        // It may be why the server is down, which management says before all other faults.
+        let fault = self.network.fault().filter(|_| server.state == BackendState::Down);
+        server.detail = [Some(server.detail), fault, self.network.lack(), self.holding.lack()]
             .into_iter()
             .flatten()
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
             .join("; ");
         server
+    }
+
+    /// Waits, this long at most, until management has told of the groups of these commands' users: a user may come before her group, and would log
+    /// in without its routes. What only ends access waits for nothing.
+    pub async fn learn_of_groups(&self, commands: &[Command], within: Duration) {
+        let now = Utc::now();
+        let groups = commands.iter().filter_map(|command| let_in_with(command, now));
+        let ask = || self.node.wakes.prompt.wake();
+        self.definitions.learn_of(groups.cloned().collect(), ask, within).await;
     }
 
     /// What degrades this node although its server is as it should be, the worst first. What the bus does not take of its reports is not
@@ -78,6 +98,7 @@ impl Shared {
             .or_else(|| self.journal.fault())
             .or_else(|| self.disk.fault())
             .or_else(|| self.network.fault())
+            .or_else(|| self.holding.fault())
             .or_else(lacking)
     }
 }

@@ -1,13 +1,13 @@
 //! Starting an enrolled node, in an order that never lets a refused credential in.
 
 use anyhow::Context as _;
-use tracing::info;
+use tracing::{info, warn};
 use vpnmanager_nats::endpoint::Endpoint;
-use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
 
 use crate::{
     api::LocalNode,
-    apply::{Applier, Issuer},
+    apply::{Applier, Issuer, Projected},
     backend::{Serving, VpnBackend as _},
     backend_choice::{Chosen, choose_backend},
     config::{Config, OpenvpnMode},
@@ -18,6 +18,7 @@ use crate::{
     },
     disk::Disk,
     enrolled::{Enrolled, node_jetstream},
+    groups::Definitions,
     journal::Journal,
     network::{Keeper, Tools},
     node::Node,
@@ -39,8 +40,15 @@ pub(crate) async fn start(
     new_start: NewStart,
 ) -> anyhow::Result<()> {
     let endpoint = endpoint_of(config)?;
+    let definitions = Definitions::default();
     // Before a join token is spent: what OpenVPN could not run with shows here.
-    let Chosen { vpn, server, site } = choose_backend(config, &dir)?;
+    let Chosen {
+        vpn,
+        server,
+        site,
+        holding,
+        allow_list,
+    } = choose_backend(config, &dir, &definitions)?;
     if config.openvpn.mode == OpenvpnMode::Managed && !dir.identity().exists() {
         // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
         check_machine(&config.openvpn.binary).await?;
@@ -48,32 +56,42 @@ pub(crate) async fn start(
     let enrolled = Enrolled::load_or_enrol(config, dir, &local.enrolling).await?;
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
-    let read = journal.read(|records| Ok((records.snapshot()?, records.network()?)));
-    let (snapshot, network) = read.await?;
+    let read = journal.read(|records| Ok((records.snapshot()?, records.network()?, records.groups()?)));
+    let (snapshot, network, groups) = read.await?;
+    if let Some(groups) = groups {
+        definitions.learn(groups);
+    }
+    holding.load(&journal).await?;
     let node = Node::new(config.server_id.clone());
     info!(node.id = %node.id, node.instance = %node.instance, complete = snapshot.complete, "Starting");
 
-    let applier = Applier::new(node.clone(), journal.clone(), vpn.clone(), dir.profiles());
+    let projected = Projected {
+        vpn: vpn.clone(),
+        holding: holding.clone(),
+        profiles: dir.profiles(),
+    };
+    let applier = Applier::new(node.clone(), journal.clone(), projected);
     if snapshot.refused.is_some() {
         // Nobody, until management readmits this node. Said first, so that clients move on and do not give up.
         vpn.set_serving(Serving::No).await;
         applier.close().await?;
     } else if snapshot.complete {
         // Before the server can be started: who was revoked while a projection was cut short must not find a file.
-        let changes = applier.reconcile().await?;
-        info!(
-            restored = changes.added.len() + changes.repaired.len(),
-            removed = changes.removed.len(),
-            "The allow-list equals the journal"
-        );
+        let removed = applier.refuse_unwanted().await?.len();
+        info!(removed, "Nobody is on the allow-list who is not in the journal");
     } else {
         // The first command that ends access should not wait for a look at all files.
         applier.look_for_unknown().await?;
+        if let Some(places) = holding.places() {
+            // Members whom the journal has lost stay held to the rules of their groups.
+            places.find(allow_list.fixed()?);
+        }
     }
+    let is_right = Wake::new();
     if let Some(server) = server {
-        let stop = tasks.token();
+        let (stop, is_right) = (tasks.token(), is_right.clone());
         tasks.spawn("openvpn", async move {
-            server.run(stop).await;
+            server.run_after(async move { is_right.woken().await }, stop).await;
             Ok(())
         });
     }
@@ -83,6 +101,22 @@ pub(crate) async fn start(
     if let Some(keeper) = &mut keeper {
         keeper.begin(snapshot.refused.is_some()).await;
     }
+    if snapshot.complete && snapshot.refused.is_none() {
+        // Once it is known whether the firewall holds members of groups to their rules: their entries are made anew where they differ.
+        match applier.reconcile().await {
+            Ok(changes) => info!(
+                restored = changes.added.len() + changes.repaired.len(),
+                removed = changes.removed.len(),
+                "The allow-list equals the journal"
+            ),
+            // Nobody is on it who must not be.
+            Err(error) => {
+                warn!(error = %chain(&error), "The allow-list lacks some whom the journal lets in; trying again")
+            }
+        }
+    }
+    // Before this, an entry that was about to be made anew would cost a session.
+    is_right.wake();
 
     // Before anything makes a new profile.
     applier.rebuild_profiles().await?;
@@ -96,6 +130,8 @@ pub(crate) async fn start(
         readiness: Readiness::new(snapshot.complete, snapshot.refused),
         draining: Draining::new(snapshot.drain_pace),
         network,
+        definitions,
+        holding,
         node,
         endpoint,
         journal,

@@ -36,12 +36,16 @@ macro_rules! ask {
 }
 
 impl VpnBackend for Vpn {
-    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
+    async fn allow(&self, names: &[CommonName]) -> Result<Vec<CommonName>, BackendError> {
         ask!(self, backend => backend.allow(names).await)
     }
 
     async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         ask!(self, backend => backend.deny(names).await)
+    }
+
+    async fn hold_back_unheld(&self) -> Result<(), BackendError> {
+        ask!(self, backend => backend.hold_back_unheld().await)
     }
 
     async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {

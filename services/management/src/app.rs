@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     database_clock::DatabaseClock,
     hearing::Hearing,
+    newly_connected::NewlyConnected,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
         users::waiters::Waiters,
@@ -70,6 +71,10 @@ pub struct App {
     pub drains: Wake,
     /// Wakes the task that revokes the credentials of nodes whose keys others may have.
     pub revocations: Wake,
+    /// Wakes the task that lifts users who are not over a quota any more.
+    pub quotas: Wake,
+    /// Users of whom a session has just begun, for the task that holds them to what their groups allow at the same time.
+    pub newly_connected: NewlyConnected,
     /// The requests that wait until a user is synced.
     pub waiters: Waiters,
     /// API keys that were checked in the last seconds.

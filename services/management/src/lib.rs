@@ -8,6 +8,7 @@ pub mod bus_access;
 pub mod bus_reach;
 pub mod database_clock;
 pub mod hearing;
+pub mod newly_connected;
 pub mod pki;
 mod pooler;
 pub mod reach;

@@ -25,6 +25,7 @@ use crate::{
     config::{BusConfig, Config},
     database_clock::DatabaseClock,
     hearing::Hearing,
+    newly_connected::NewlyConnected,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
         keys::refuse::Gatekeeper, nodes::sum_totals::recount, users::create::Creates, users::waiters::Waiters,
@@ -104,6 +105,8 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         placer: Wake::new(),
         drains: Wake::new(),
         revocations: Wake::new(),
+        quotas: Wake::new(),
+        newly_connected: NewlyConnected::default(),
         waiters,
         keys,
         gatekeeper,

@@ -52,6 +52,8 @@ impl Schemathesis {
             .args(["run", description, "--url", url])
             // One worker: with more, Python 3.11 fails now and then.
             .args(["--seed", "1", "--max-examples", "5", "--workers", "1"])
+            // Longer than a request may ask to wait.
+            .args(["--request-timeout", "65"])
             .args(["--generation-database", "none", "--no-color"])
             .args(args)
             .env("PYTHONPATH", &self.folder)

@@ -12,6 +12,7 @@ use super::{
 };
 
 shapes!(|command: &Command| (command, first_protocol(command)) => {
+    (Command::PutUser(PutUser { group: Some(_), .. }), _) => "put_user_in_group",
     (Command::PutUser(PutUser { active: false, .. }), _) => "put_user_suspended",
     (Command::PutUser(PutUser { expires_at: Some(_), .. }), _) => "put_user_expiring",
     (Command::PutUser(PutUser { issue: Some(Issue { further, .. }), .. }), _) if !further.is_empty() => "put_user_home_of_devices",
@@ -58,6 +59,11 @@ fn commands() {
             ..standby()
         }),
         put(standby()),
+        put(PutUser {
+            revision: Revision(5),
+            group: Some("engineering".parse().unwrap()),
+            ..standby()
+        }),
         Envelope::new(Command::RemoveUser(RemoveUser {
             node: fixed::node(),
             user_key: fixed::user_key(),

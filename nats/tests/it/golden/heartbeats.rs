@@ -13,10 +13,11 @@ use super::{
     fixed,
 };
 
-shapes!(|beat: &Heartbeat| (beat.openvpn.state, beat.fault.is_some(), beat.network.is_some()) => {
-    (OpenvpnState::Up, false, false) => "up_full",
-    (OpenvpnState::Up, false, true) => "up_network",
-    (OpenvpnState::Up, true, _) => "up_fault",
+shapes!(|beat: &Heartbeat| (beat.openvpn.state, beat.fault.is_some(), beat.network.is_some(), beat.groups.is_some()) => {
+    (OpenvpnState::Up, false, false, false) => "up_full",
+    (OpenvpnState::Up, false, true, false) => "up_network",
+    (OpenvpnState::Up, false, _, true) => "up_groups",
+    (OpenvpnState::Up, true, ..) => "up_fault",
     (OpenvpnState::Down, ..) => "down",
     (OpenvpnState::Waiting, ..) => "waiting",
     (OpenvpnState::Absent, ..) => "absent_minimal",
@@ -56,6 +57,10 @@ fn heartbeats() {
             }),
             ..minimal(OpenvpnState::Up, None)
         }),
+        Envelope::new(Heartbeat {
+            groups: Some(Revision(4)),
+            ..minimal(OpenvpnState::Up, None)
+        }),
         Envelope::new(minimal(OpenvpnState::Down, Some("exited with code 1"))),
         Envelope::new(minimal(OpenvpnState::Waiting, Some("no complete snapshot yet"))),
         Envelope::new(minimal(OpenvpnState::Absent, None)),
@@ -87,6 +92,7 @@ fn minimal(state: OpenvpnState, detail: Option<&str>) -> Heartbeat {
         fault: None,
         certificate_expires_at: None,
         network: None,
+        groups: None,
     }
 }
 

@@ -77,6 +77,7 @@ mod requests {
 mod answers {
     use vpnmanager_nats::{
         endpoint::BusPlace,
+        groups::{Group, GroupRules, Groups, Reach, Speed, Transport},
         ids::Revision,
         network::{MaxSegment, Nat, Network, PoolNetwork},
         sync::{StreamId, SyncAnswer, SyncReply},
@@ -84,10 +85,11 @@ mod answers {
 
     use super::*;
 
-    shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus, &reply.network) => {
-        (SyncAnswer::Ok { .. }, _, Some(_)) => "with_network",
-        (SyncAnswer::Ok { .. }, Some(_), None) => "with_bus",
-        (SyncAnswer::Ok { .. }, None, None) => "ok",
+    shapes!(|reply: &SyncReply| (&reply.answer, &reply.bus, &reply.network, &reply.groups) => {
+        (SyncAnswer::Ok { .. }, _, _, Some(_)) => "with_groups",
+        (SyncAnswer::Ok { .. }, _, Some(_), None) => "with_network",
+        (SyncAnswer::Ok { .. }, Some(_), None, None) => "with_bus",
+        (SyncAnswer::Ok { .. }, None, None, None) => "ok",
         (SyncAnswer::Resync { recorded_upto: Some(_), .. }, ..) => "resync_of_a_lost_journal",
         (SyncAnswer::Resync { .. }, ..) => "resync",
         (SyncAnswer::Preparing { .. }, ..) => "preparing",
@@ -104,6 +106,7 @@ mod answers {
             answer,
             bus: Some(bus.clone()),
             network: None,
+            groups: None,
         };
         let only = |answer| SyncReply::from(answer);
         let network = PoolNetwork {
@@ -129,7 +132,15 @@ mod answers {
                 stream: Some(StreamId(1_804_000_000_123_456)),
             })
         };
+        let with_groups = SyncReply {
+            groups: Some(groups()),
+            ..only(SyncAnswer::Ok {
+                upto_sequence: 4711,
+                stream: Some(StreamId(1_804_000_000_123_456)),
+            })
+        };
         let samples = vec![
+            Envelope::new(with_groups),
             Envelope::new(with_network),
             Envelope::new(told(SyncAnswer::Ok {
                 upto_sequence: 4711,
@@ -168,5 +179,33 @@ mod answers {
             samples,
         }
         .check();
+    }
+
+    /// One that says all that a group can say, and one that says nothing.
+    fn groups() -> Groups {
+        let reach = |to: &str, protocol, ports: &[&str]| Reach {
+            to: Some(to.parse().expect("a prefix")),
+            protocol,
+            ports: ports.iter().map(|ports| ports.parse().expect("ports")).collect(),
+        };
+        let rules = GroupRules {
+            reach: Some(vec![
+                reach("10.20.0.0/16", Some(Transport::Tcp), &["443", "8000-8100"]),
+                reach("2001:db8:20::/48", None, &[]),
+                Reach::default(),
+            ]),
+            routes: vec!["10.30.0.0/16".parse().expect("a prefix")],
+            up: Some(Speed::try_from(10_000).expect("a speed")),
+            down: Some(Speed::try_from(50_000).expect("a speed")),
+        };
+        let group = |name: &str, rules| Group {
+            name: name.parse().expect("a name"),
+            rules,
+            metered: false,
+        };
+        Groups {
+            revision: Revision(4),
+            groups: vec![group("default", GroupRules::default()), group("engineering", rules)],
+        }
     }
 }

@@ -2,12 +2,18 @@
 
 use std::{
     fs::{self, File, Metadata, Permissions},
-    io,
+    io::{self, Write as _},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::Path,
 };
 
-use crate::pushed_file::{PushedFile, TARGET};
+use vpnmanager_nats::ids::CommonName;
+
+use crate::{
+    groups::{Layout, Place, Places, Seat},
+    pushed_file::{PushedFile, PushedFileError, TARGET},
+    pushed_groups::PushedGroups,
+};
 
 const FILE_MODE: u32 = 0o644;
 
@@ -16,8 +22,39 @@ const FILE_MODE: u32 = 0o644;
 pub(super) enum Form {
     /// Empty files.
     EmptyFile,
-    /// Links to this file.
-    Link(PushedFile),
+    /// What OpenVPN pushes to clients, and which addresses it gives them.
+    Pushing(Pushing),
+}
+
+/// Where entries lead that push something.
+#[derive(Debug, Clone)]
+pub(super) struct Pushing {
+    /// To all members of the group `default`.
+    pub(super) pushed: PushedFile,
+    /// To the members of another one.
+    pub(super) groups: PushedGroups,
+    /// Who is one.
+    pub(super) places: Places,
+}
+
+/// What the entry of one credential should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// An empty file.
+    EmptyFile,
+    /// A link to [`TARGET`].
+    Link,
+    /// A file that gives it a fixed address.
+    Fixed(Fixed),
+    /// Nothing: there is no address for it.
+    Nothing,
+}
+
+/// The entry of a credential with a fixed address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fixed {
+    place: Place,
+    text: String,
 }
 
 /// What is at the place of an entry.
@@ -34,31 +71,103 @@ pub(super) enum Entry {
 }
 
 impl Form {
+    /// What the entry of this credential should be.
+    pub(super) fn wanted(&self, name: &CommonName) -> Wanted {
+        match self {
+            Self::EmptyFile => Wanted::EmptyFile,
+            Self::Pushing(pushing) => match pushing.places.seat_of(name) {
+                Seat::Dynamic => Wanted::Link,
+                Seat::Fixed(place) => Wanted::Fixed(pushing.fixed(place)),
+                Seat::Waiting => Wanted::Nothing,
+            },
+        }
+    }
+
+    /// Whether an entry must not be made for now: there is no address for it, or the firewall does not hold whoever has it.
+    pub(super) fn holds_back(&self, wanted: &Wanted) -> bool {
+        match (self, wanted) {
+            (_, Wanted::EmptyFile | Wanted::Link) => false,
+            (Self::EmptyFile, Wanted::Fixed(_)) | (_, Wanted::Nothing) => true,
+            (Self::Pushing(pushing), Wanted::Fixed(fixed)) => !pushing.places.holds(&fixed.place),
+        }
+    }
+
+    /// Makes what an entry leads to, where that is missing.
+    pub(super) fn ensure_target(&self, wanted: &Wanted) -> Result<(), PushedFileError> {
+        match (self, wanted) {
+            (Self::Pushing(pushing), Wanted::Fixed(fixed)) => pushing.groups.ensure(&fixed.place.group),
+            (Self::Pushing(_) | Self::EmptyFile, _) => Ok(()),
+        }
+    }
+}
+
+impl Pushing {
+    /// The place that the text of an entry says; `None` for a text that is none of ours.
+    pub(super) fn place_in(&self, text: &str) -> Option<Place> {
+        let first = text.lines().next()?;
+        let address = first.strip_prefix("ifconfig-push ")?.split(' ').next()?;
+        let host = self.places.layout().host_of(address.parse().ok()?)?;
+        let path = Path::new(text.lines().next_back()?.strip_prefix("config \"")?.strip_suffix('"')?);
+        let group = path.file_name()?.to_str()?.parse().ok()?;
+        let fixed = self.fixed(Place { group, host });
+        (fixed.text == text).then_some(fixed.place)
+    }
+
+    fn fixed(&self, place: Place) -> Fixed {
+        let text = text_of(&self.places.layout(), &place, &self.groups.path_of(&place.group));
+        Fixed { place, text }
+    }
+}
+
+/// What the entry of a credential with a fixed address says. The path is quoted: what a quoted path cannot hold keeps the agent from starting
+/// (`ConfPath`).
+fn text_of(layout: &Layout, place: &Place, pushes: &Path) -> String {
+    let address = layout.address(place.host);
+    let ipv4 = format!("ifconfig-push {address} {}\n", layout.network().mask());
+    let ipv6 = layout.address6(place.host).zip(layout.network6());
+    let ipv6 = ipv6.map(|(address, network)| format!("ifconfig-ipv6-push {address}/{}\n", network.prefix_length()));
+    format!("{ipv4}{}config \"{}\"\n", ipv6.unwrap_or_default(), pushes.display())
+}
+
+impl Wanted {
     /// What is there. Nothing is an error of the kind [`io::ErrorKind::NotFound`].
     pub(super) fn look(&self, place: &Path) -> io::Result<Entry> {
         match self {
-            Self::Link(_) => look_for_link(place),
-            Self::EmptyFile => look_for_file(place),
+            Self::Link => look_for_link(place),
+            Self::EmptyFile => look_for_empty_file(place),
+            Self::Fixed(fixed) => look_for_text(place, &fixed.text),
+            Self::Nothing => fs::symlink_metadata(place).map(|_| Entry::Altered),
+        }
+    }
+
+    /// Whether what is there may let in with more than this entry would. One of another mode pushes nothing, and gives any address.
+    pub(super) fn is_loosened_by(&self, found: Entry) -> bool {
+        match (found, self) {
+            (Entry::Ours | Entry::Missing, _) => false,
+            (Entry::OtherForm, Self::Link | Self::EmptyFile) => false,
+            (Entry::OtherForm, Self::Fixed(_) | Self::Nothing) | (Entry::Altered, _) => true,
         }
     }
 
     /// Makes an entry where nothing is, if that can be done in one step. False if it cannot, or something has come there.
     pub(super) fn make_at_once(&self, place: &Path) -> io::Result<bool> {
         match self {
-            Self::Link(_) => match symlink(TARGET, place) {
+            Self::Link => match symlink(TARGET, place) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(error),
             },
-            Self::EmptyFile => Ok(false),
+            Self::EmptyFile | Self::Fixed(_) | Self::Nothing => Ok(false),
         }
     }
 
     /// Makes an entry at a place of our own, to be moved to its own.
     pub(super) fn make(&self, staged: &Path) -> io::Result<()> {
         match self {
-            Self::Link(_) => symlink(TARGET, staged),
-            Self::EmptyFile => write_empty(staged),
+            Self::Link => symlink(TARGET, staged),
+            Self::EmptyFile => write(staged, ""),
+            Self::Fixed(fixed) => write(staged, &fixed.text),
+            Self::Nothing => Ok(()),
         }
     }
 }
@@ -77,7 +186,7 @@ fn look_for_link(place: &Path) -> io::Result<Entry> {
     }
 }
 
-fn look_for_file(place: &Path) -> io::Result<Entry> {
+fn look_for_empty_file(place: &Path) -> io::Result<Entry> {
     let found = fs::symlink_metadata(place)?;
     if is_empty_file(&found) {
         return Ok(Entry::Ours);
@@ -86,18 +195,33 @@ fn look_for_file(place: &Path) -> io::Result<Entry> {
     Ok(if is_link { Entry::OtherForm } else { Entry::Altered })
 }
 
-fn is_empty_file(found: &Metadata) -> bool {
-    found.is_file() && found.len() == 0 && found.mode() & 0o777 == FILE_MODE
+/// A link in the place of such a file would free its credential of the rules of its group.
+fn look_for_text(place: &Path, text: &str) -> io::Result<Entry> {
+    let found = fs::symlink_metadata(place)?;
+    if is_empty_file(&found) {
+        return Ok(Entry::OtherForm);
+    }
+    let is_ours = is_file_of_ours(&found) && fs::read(place)? == text.as_bytes();
+    Ok(if is_ours { Entry::Ours } else { Entry::Altered })
 }
 
-fn write_empty(place: &Path) -> io::Result<()> {
+fn is_file_of_ours(found: &Metadata) -> bool {
+    found.is_file() && found.mode() & 0o777 == FILE_MODE
+}
+
+fn is_empty_file(found: &Metadata) -> bool {
+    is_file_of_ours(found) && found.len() == 0
+}
+
+fn write(place: &Path, text: &str) -> io::Result<()> {
     let mut options = File::options();
-    let file = options
+    let mut file = options
         .write(true)
         .create(true)
         .truncate(true)
         .mode(FILE_MODE)
         .open(place)?;
     // The process's umask may have taken permissions away.
-    file.set_permissions(Permissions::from_mode(FILE_MODE))
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    file.write_all(text.as_bytes())
 }

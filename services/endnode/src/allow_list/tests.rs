@@ -1,12 +1,43 @@
 use std::os::unix::{fs::symlink, process::CommandExt};
 
 use super::*;
-use crate::pushed_file::TARGET;
+use crate::{
+    groups::{Draft, Layout},
+    pushed_file::TARGET,
+};
 
 type Open = fn(PathBuf) -> Result<AllowList, AllowListError>;
 
 /// What holds of both forms of entries.
-const FORMS: [Open; 2] = [AllowList::open, AllowList::open_pushing];
+const FORMS: [Open; 2] = [AllowList::open, pushing];
+
+/// A folder of links: nobody has a fixed address.
+fn pushing(dir: PathBuf) -> Result<AllowList, AllowListError> {
+    AllowList::open_pushing(dir, Places::new(layout()))
+}
+
+fn layout() -> Layout {
+    Layout::new("10.8.0.0/16".parse().expect("a network"), "fd00:8::/64".parse().ok())
+}
+
+/// Fixed addresses of these credentials, each with its group.
+fn places(of: &[(&str, &str)]) -> Places {
+    let places = Places::new(layout());
+    sit(&places, of);
+    places
+}
+
+/// Gives these credentials, and no others, fixed addresses in the order of their names, and says that the firewall holds their rules.
+fn sit(places: &Places, of: &[(&str, &str)]) {
+    let members = of.iter().map(|(of, group)| (name(of), group.parse().expect("a name")));
+    places.load(members.collect(), Vec::new());
+    let mut draft = Draft::of(places);
+    for (name, group) in places.waiting() {
+        draft.place(&name, &group);
+    }
+    draft.commit();
+    places.set_enforced(true);
+}
 
 fn name(text: &str) -> CommonName {
     text.parse().expect("a valid common name")
@@ -76,7 +107,7 @@ fn mending_undoes_what_was_edited_by_hand() {
 #[test]
 fn a_link_that_leads_elsewhere_or_has_content_in_its_place_is_mended() {
     let state = state_dir();
-    let list = AllowList::open_pushing(state.path().join("allow")).expect("open");
+    let list = pushing(state.path().join("allow")).expect("open");
     let wanted = names(&["elsewhere.x", "content.x"]);
     list.allow_all(&[name("elsewhere.x"), name("content.x")])
         .expect("allow");
@@ -105,7 +136,7 @@ fn what_an_earlier_release_or_another_mode_left_lets_in_and_becomes_what_it_shou
     let files = AllowList::open(state.path().join("allow")).expect("open");
     files.allow_all(&[name("alice.x"), name("bob.x")]).expect("allow");
 
-    let links = AllowList::open_pushing(files.dir()).expect("open");
+    let links = pushing(files.dir().to_owned()).expect("open");
     assert!(links.contains(&name("alice.x")).expect("look"));
     assert_eq!(links.compare(&wanted).expect("compare"), wanted);
     assert!(made_right(&links, &wanted).is_unchanged());
@@ -123,7 +154,7 @@ fn what_an_earlier_release_or_another_mode_left_lets_in_and_becomes_what_it_shou
 #[test]
 fn what_links_lead_to_is_there_before_them_and_again_after_it_was_lost() {
     let state = state_dir();
-    let list = AllowList::open_pushing(state.path().join("allow")).expect("open");
+    let list = pushing(state.path().join("allow")).expect("open");
     let pushed = list.pushed().expect("links lead somewhere").clone();
     pushed.set("push \"redirect-gateway def1\"\n".to_owned()).expect("set");
     list.allow(&name("alice.x")).expect("allow");
@@ -231,4 +262,259 @@ fn is_stuck(open: Open) {
     assert!(!list.deny(&stuck).expect("deny"), "it is gone");
     assert!(list.allow(&stuck).expect("allow"));
     assert!(list.contains(&stuck).expect("look"));
+}
+
+#[test]
+fn one_entry_that_cannot_be_made_or_removed_keeps_no_other_from_it() {
+    for open in FORMS {
+        let state = state_dir();
+        let list = open(state.path().join("allow")).expect("open");
+        let is_in = |of: &str| list.contains(&name(of)).expect("look");
+        // Neither can an entry take the place of a folder, nor is a folder removed as a file is.
+        for of in ["bob.x", "mallory.x"] {
+            fs::create_dir(list.dir().join(of)).expect("a folder");
+        }
+
+        let let_in = list.allow_all(&[name("alice.x"), name("bob.x"), name("carol.x")]);
+
+        assert!(matches!(let_in, Err(AllowListError::Allow { .. })), "{let_in:?}");
+        assert!(is_in("alice.x") && is_in("carol.x") && !is_in("bob.x"));
+        fs::remove_file(list.dir().join("carol.x")).expect("edit");
+        let all = names(&["alice.x", "bob.x", "carol.x", "mallory.x"]);
+        let mended = list.mend(&all, &names(&["alice.x", "bob.x", "carol.x"]));
+        assert!(matches!(mended, Err(AllowListError::Deny { .. })), "{mended:?}");
+        assert!(is_in("alice.x") && is_in("carol.x") && !is_in("mallory.x"));
+        assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+    }
+}
+
+#[test]
+fn an_entry_that_lets_in_with_more_goes_if_the_right_one_cannot_be_made() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places).expect("open");
+    let entry = |of: &str| list.dir().join(of);
+    // She was in the group default before, and another mode of the agent has let alice in.
+    symlink(TARGET, entry("eve.x")).expect("a link");
+    fs::write(entry("alice.x"), "").expect("a file");
+    fs::set_permissions(entry("alice.x"), Permissions::from_mode(0o644)).expect("chmod");
+    fs::remove_dir(&list.staging).expect("removed");
+    fs::write(&list.staging, "no entry can be made").expect("a file");
+
+    let let_in = list.allow_all(&[name("alice.x"), name("eve.x")]);
+
+    assert!(matches!(let_in, Err(AllowListError::Allow { .. })), "{let_in:?}");
+    assert!(list.contains(&name("alice.x")).expect("look"));
+    let welcome = list.welcome(&name("eve.x"), "10.8.0.2", "").expect("look");
+    assert_eq!(welcome, Welcome::HeldBack);
+    fs::remove_file(&list.staging).expect("removed");
+    let wanted = names(&["alice.x", "eve.x"]);
+    assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
+    assert!(entry("alice.x").is_symlink() && !entry("eve.x").is_symlink());
+    assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
+}
+
+#[test]
+fn a_member_gets_the_address_and_the_pushes_of_her_group() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering"), ("sam.x", "sales")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let wanted = names(&["alice.x", "eve.x", "sam.x"]);
+
+    list.allow_all(&wanted.iter().cloned().collect::<Vec<_>>())
+        .expect("allow");
+
+    let groups = list.pushed_groups().expect("there are some");
+    let said = |of: &str| fs::read_to_string(list.dir().join(of)).expect("read");
+    for (of, group, addresses) in [
+        ("eve.x", "engineering", ("10.8.128.1", "fd00:8::9001")),
+        ("sam.x", "sales", ("10.8.129.1", "fd00:8::9101")),
+    ] {
+        let pushes = groups.path_of(&group.parse().expect("a name"));
+        assert!(pushes.is_absolute() && pushes.is_file(), "{}", pushes.display());
+        let (address, address6) = addresses;
+        let expected = format!(
+            "ifconfig-push {address} 255.255.0.0\nifconfig-ipv6-push {address6}/64\nconfig \"{}\"\n",
+            pushes.display()
+        );
+        assert_eq!(said(of), expected);
+        let mode = fs::metadata(list.dir().join(of)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+    }
+    assert!(list.dir().join("alice.x").is_symlink());
+    assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
+
+    let mut found = list.fixed().expect("read");
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    let held = ["eve.x", "sam.x"].map(|of| (name(of), places.place_of(&name(of)).expect("a place")));
+    assert_eq!(found, held);
+}
+
+#[test]
+fn an_entry_that_frees_a_member_of_her_rules_is_mended() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering"), ("sam.x", "sales")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places).expect("open");
+    let wanted = names(&["eve.x", "sam.x"]);
+    assert_eq!(made_right(&list, &wanted).added, [name("eve.x"), name("sam.x")]);
+    let mut evil = fs::read_to_string(list.dir().join("sam.x")).expect("read");
+    evil.push_str("push \"route 10.0.0.0 255.0.0.0\"\n");
+    fs::write(list.dir().join("sam.x"), evil).expect("edit");
+    fs::remove_file(list.dir().join("eve.x")).expect("edit");
+    symlink(TARGET, list.dir().join("eve.x")).expect("edit");
+    assert!(list.fixed().expect("read").is_empty());
+
+    assert_eq!(made_right(&list, &wanted).repaired, [name("eve.x"), name("sam.x")]);
+
+    assert!(made_right(&list, &wanted).is_unchanged());
+    fs::remove_file(list.dir().join("eve.x")).expect("edit");
+    fs::write(list.dir().join("eve.x"), "").expect("as another mode makes it");
+    fs::set_permissions(list.dir().join("eve.x"), Permissions::from_mode(0o644)).expect("chmod");
+    assert!(made_right(&list, &wanted).is_unchanged(), "not told");
+    assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
+}
+
+#[test]
+fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_later() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let (alice, eve) = (name("alice.x"), name("eve.x"));
+    let wanted = names(&["alice.x", "eve.x"]);
+    let entry = list.dir().join("eve.x");
+    places.set_enforced(false);
+
+    let held_back = list.allow_all(&[alice.clone(), eve.clone()]).expect("allow");
+    assert_eq!(held_back, std::slice::from_ref(&eve));
+    assert!(list.contains(&alice).expect("look") && !list.contains(&eve).expect("look"));
+    assert_eq!(list.welcome(&eve, "10.8.0.2", "").expect("look"), Welcome::HeldBack);
+    assert_eq!(
+        list.compare(&wanted).expect("compare"),
+        BTreeSet::new(),
+        "nothing to mend"
+    );
+
+    places.set_enforced(true);
+    assert_eq!(list.compare(&wanted).expect("compare"), names(&["eve.x"]));
+    assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
+    assert!(list.contains(&eve).expect("look"));
+    assert_eq!(list.welcome(&eve, "10.8.0.2", "").expect("look"), Welcome::Elsewhere);
+
+    places.set_enforced(false);
+    assert!(
+        !list.allow(&eve).expect("allow") && entry.is_file(),
+        "it is as it should be"
+    );
+    assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
+    fs::write(&entry, "").expect("an entry that gives her any address");
+    assert!(made_right(&list, &wanted).is_unchanged());
+    assert!(!entry.exists(), "no entry rather than one without rules");
+    assert!(!list.deny(&eve).expect("deny"));
+    assert_eq!(list.welcome(&eve, "", "").expect("look"), Welcome::Nowhere);
+}
+
+#[test]
+fn before_a_server_starts_members_go_whom_the_firewall_does_not_hold() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let wanted = names(&["alice.x", "eve.x"]);
+    made_right(&list, &wanted);
+    list.hold_back_unheld().expect("held");
+    assert_eq!(list.list().expect("list").names, wanted);
+
+    places.set_enforced(false);
+    // Before each try to start it.
+    list.hold_back_unheld().expect("held");
+    list.hold_back_unheld().expect("held");
+
+    assert_eq!(list.list().expect("list").names, names(&["alice.x"]));
+    assert_eq!(
+        list.welcome(&name("eve.x"), "", "").expect("look"),
+        Welcome::HeldBack,
+        "she may come back"
+    );
+    assert!(made_right(&list, &wanted).is_unchanged());
+    places.set_enforced(true);
+    assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
+    assert_eq!(list.list().expect("list").names, wanted);
+}
+
+#[test]
+fn a_member_in_a_block_of_another_group_is_let_in_once_the_firewall_has_it_as_that_of_hers() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let (eve, sam) = (name("eve.x"), name("sam.x"));
+    let mut draft = Draft::of(&places);
+    draft.free(&eve);
+    draft.commit();
+    let mut draft = Draft::of(&places);
+    draft.place(&sam, &"sales".parse().expect("a name"));
+    draft.commit();
+
+    assert!(!list.allow(&sam).expect("allow"));
+
+    let wanted = names(&["sam.x"]);
+    assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
+    places.set_enforced(true);
+    assert_eq!(list.compare(&wanted).expect("compare"), wanted);
+    assert!(list.allow(&sam).expect("allow"));
+}
+
+#[test]
+fn who_moves_gets_another_entry_and_who_finds_no_place_gets_none() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let eve = name("eve.x");
+    let entry = list.dir().join("eve.x");
+    let said = || fs::read_to_string(&entry).expect("read");
+    list.allow(&eve).expect("allow");
+    assert!(said().contains("/engineering\""), "{}", said());
+
+    sit(&places, &[("eve.x", "sales")]);
+    assert!(list.allow(&eve).expect("allow"));
+    assert!(said().contains("/sales\""), "{}", said());
+
+    sit(&places, &[]);
+    assert!(list.allow(&eve).expect("allow"));
+    assert!(entry.is_symlink(), "she is back in the group default");
+
+    places.load(vec![(eve.clone(), "sales".parse().expect("a name"))], Vec::new());
+    assert!(
+        !list.allow(&eve).expect("allow") && !entry.exists(),
+        "she waits for a place"
+    );
+}
+
+#[test]
+fn a_session_stays_only_with_the_address_of_its_credential() {
+    let state = state_dir();
+    let places = places(&[("eve.x", "engineering")]);
+    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    list.allow_all(&[name("alice.x"), name("eve.x")]).expect("allow");
+    places.set_divided(true);
+    for (of, address, address6, expected) in [
+        ("eve.x", "10.8.128.1", "fd00:8::9001", Welcome::Here),
+        ("eve.x", "10.8.128.1", "", Welcome::Here),
+        ("eve.x", "", "", Welcome::Here),
+        ("eve.x", "10.8.0.2", "", Welcome::Elsewhere),
+        ("eve.x", "10.8.128.2", "", Welcome::Elsewhere),
+        ("eve.x", "10.8.128.1", "fd00:8::1000", Welcome::Elsewhere),
+        // OPENVPN_NETWORK6 was changed, and OpenVPN still runs.
+        ("eve.x", "10.8.128.1", "fd00:9::9000", Welcome::Here),
+        ("alice.x", "10.8.0.2", "fd00:8::1000", Welcome::Here),
+        ("alice.x", "10.8.128.7", "", Welcome::Elsewhere),
+        ("mallory.x", "10.8.0.3", "", Welcome::Nowhere),
+    ] {
+        let found = list.welcome(&name(of), address, address6).expect("look");
+        assert_eq!(found, expected, "{of} {address} {address6}");
+    }
+    // An OpenVPN of an earlier release gives such addresses to everybody.
+    places.set_divided(false);
+    assert_eq!(
+        list.welcome(&name("alice.x"), "10.8.128.7", "").expect("look"),
+        Welcome::Here
+    );
 }

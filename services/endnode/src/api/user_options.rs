@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use poem_openapi::{Object, types::Example};
-use vpnmanager_nats::commands::PutUser;
+use vpnmanager_nats::{commands::PutUser, groups::GroupName};
 use vpnmanager_openapi::time::Timestamp;
+
+use super::scalars::GroupText;
 
 /// The optional fields of a user.
 #[derive(Debug, Clone, Object)]
@@ -11,13 +13,17 @@ use vpnmanager_openapi::time::Timestamp;
 pub(super) struct UserOptions {
     /// From this moment on the user is refused and cut.
     expires_at: Option<Timestamp>,
+    /// The group that the user is in; `default` where none is given.
+    group: Option<GroupText>,
 }
 
 impl UserOptions {
     /// Those of a user that this node holds.
     pub(super) fn of_held(put: &PutUser) -> Self {
+        let group = put.group.as_ref().map_or(GroupName::DEFAULT, GroupName::as_str);
         Self {
             expires_at: put.expires_at.map(Timestamp::from),
+            group: group.parse().ok(),
         }
     }
 
@@ -25,16 +31,19 @@ impl UserOptions {
     pub(super) fn of_create(expires_at: Option<DateTime<Utc>>) -> Self {
         Self {
             expires_at: expires_at.map(Timestamp::from),
+            group: None,
         }
     }
 
-    /// The command with these options.
-    pub(super) fn set_in(self, put: PutUser) -> PutUser {
-        let Self { expires_at } = self;
-        PutUser {
+    /// The command with these options. The error is for people.
+    pub(super) fn set_in(self, put: PutUser) -> Result<PutUser, String> {
+        let Self { expires_at, group } = self;
+        let group = group.map(|group| group.to_group()).transpose()?;
+        Ok(PutUser {
             expires_at: expires_at.map(Timestamp::to_utc),
+            group: group.filter(|group| !group.is_default()),
             ..put
-        }
+        })
     }
 }
 
@@ -42,6 +51,7 @@ impl Example for UserOptions {
     fn example() -> Self {
         Self {
             expires_at: "2027-03-01T12:00:00Z".parse().ok(),
+            group: "engineering".parse().ok(),
         }
     }
 }

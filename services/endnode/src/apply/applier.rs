@@ -16,13 +16,14 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    commit::{Handled, History, store},
-    projection::{Door, Ending, Merged, ProjectError, rebuild_profiles, remove_profiles},
+    commit::{Handled, History, Store},
+    projection::{Door, Ending, Merged, ProjectError, Projected, rebuild_profiles, remove_profiles},
     turn::Turn,
 };
 use crate::{
     allow_list::Reconciled,
     backend::{Rest, VpnBackend as _},
+    groups::Holding,
     journal::{Journal, JournalError},
     node::Node,
     plan::{Access, Held, access},
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) node: Node,
     pub(super) journal: Journal,
     pub(super) vpn: Vpn,
+    pub(super) holding: Holding,
     profiles: PathBuf,
     /// Held from a commit to the end of its projection, so that projections happen in the order of their commits. Sessions are ended after it:
     /// a server that is slow or away keeps nobody waiting for a change of the allow-list.
@@ -54,6 +56,10 @@ const STILL_ALIVE: &str = "new logins are refused, but a live session could not 
 const NOT_ENDED: &str = "new logins are refused, but the agent ends no session on this node: OPENVPN_MODE is none. An OpenVPN that uses \
      its allow-list refuses a live session at its next key exchange; to end it at once, end it there, or set OPENVPN_MODE to external";
 
+/// What he should know of credentials that are refused although the command lets them in. They are let in without another command.
+const HELD_BACK: &str =
+    "refused until the firewall holds the rules of groups; what keeps it from that is the reason of the node's state";
+
 /// A change was not made, or not made visible.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -66,13 +72,15 @@ pub enum ApplyError {
 }
 
 impl Applier {
-    /// An applier over this journal and server; profiles lie in `profiles`.
-    pub fn new(node: Node, journal: Journal, vpn: Vpn, profiles: PathBuf) -> Self {
+    /// An applier over this journal, and what it is projected on.
+    pub fn new(node: Node, journal: Journal, projected: Projected) -> Self {
+        let Projected { vpn, holding, profiles } = projected;
         Self {
             inner: Arc::new(Inner {
                 node,
                 journal,
                 vpn,
+                holding,
                 profiles,
                 turn: Mutex::new(Turn::default()),
             }),
@@ -102,15 +110,21 @@ impl Applier {
         let mut turn = inner.turn.lock().await;
         let commands: Arc<[Command]> = commands.into();
         let (now, profiles, storing) = (Utc::now(), inner.profiles.clone(), Arc::clone(&commands));
+        let mut holding = inner.holding.draft();
         let stored = inner.journal.write(move |records| {
             records.advance_sequence(sequence)?;
-            let stored = storing
-                .iter()
-                .map(|command| store(records, &profiles, command, history, now))
-                .collect::<Result<Vec<_>, _>>();
-            Ok((stored?, records.snapshot()?.complete))
+            let mut store = Store {
+                records,
+                profiles: &profiles,
+                holding: &mut holding,
+                history,
+                now,
+            };
+            let stored = storing.iter().map(|command| store.store(command));
+            let stored = stored.collect::<Result<Vec<_>, _>>()?;
+            Ok((stored, holding, records.snapshot()?.complete))
         });
-        let (mut stored, is_complete) = match stored.await {
+        let (mut stored, holding, is_complete) = match stored.await {
             Ok(stored) => stored,
             Err(failure) => {
                 let ending = inner.refuse_unjournaled(&mut turn, commands, now).await?;
@@ -119,6 +133,7 @@ impl Applier {
                 return Err(failure.into());
             }
         };
+        holding.commit();
         turn.journaled(&commands);
         if is_complete {
             turn.is_complete();
@@ -132,23 +147,29 @@ impl Applier {
         });
         let (mut merged, mut forget, mut applied) = (Merged::default(), Vec::new(), Vec::with_capacity(stored.len()));
         let changed = stored.iter().any(|stored| stored.handled.changed);
-        let mut ending = Vec::with_capacity(stored.len());
+        let mut concerned = Vec::with_capacity(stored.len());
         for stored in stored {
-            ending.push(!stored.access.deny.is_empty());
+            concerned.push((!stored.access.deny.is_empty(), stored.access.allow.clone()));
             merged.add(stored.access);
+            merged.moves(stored.moved);
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
         let sessions = inner.project(merged, &turn).await;
         drop(turn);
+        let held_back = sessions.held_back().clone();
         let note = match sessions.carry_out(&inner.vpn).await?.rest {
             Rest::Nothing => None,
             Rest::Pending => Some(STILL_ALIVE),
             Rest::Unseen => Some(NOT_ENDED),
         };
-        if let Some(note) = note {
-            let ended = applied.iter_mut().zip(ending).filter(|(_, ends)| *ends);
-            ended.for_each(|(handled, _)| handled.note(note));
+        for (handled, (ends, let_in)) in applied.iter_mut().zip(concerned) {
+            if let Some(note) = note.filter(|_| ends) {
+                handled.note(note);
+            }
+            if let_in.iter().any(|name| held_back.contains(name)) {
+                handled.note(HELD_BACK);
+            }
         }
         remove_profiles(&inner.profiles, &forget);
         looked?;
@@ -210,14 +231,17 @@ impl Applier {
         let inner = &self.inner;
         let mut turn = inner.turn.lock().await;
         let known = known();
+        let mut holding = inner.holding.draft();
         let ghosts = inner.journal.write(move |records| {
             let ghosts = records.users_besides(&known)?;
             for ghost in &ghosts {
                 records.forget_user(ghost.command.user_key())?;
+                holding.forget(ghost.credentials.iter().map(|credential| &credential.common_name));
             }
-            Ok(ghosts)
+            Ok((ghosts, holding))
         });
-        let ghosts = ghosts.await?;
+        let (ghosts, holding) = ghosts.await?;
+        holding.commit();
         let names = ghosts.iter().flat_map(|ghost| &ghost.credentials);
         let deny: Vec<CommonName> = names.map(|credential| credential.common_name.clone()).collect();
         remove_profiles(&inner.profiles, &deny);
@@ -235,15 +259,34 @@ impl Applier {
         Ok(ghosts)
     }
 
+    /// Refuses whom the journal does not let in, and returns them. All else waits for [`Self::reconcile`]: at a start it is not known yet whether
+    /// the firewall holds the rules of members of groups, and an entry of theirs that was made otherwise would be taken away meanwhile, which
+    /// ends the sessions of those who have it.
+    ///
+    /// # Errors
+    /// The first failure. All others are refused, as far as the disk lets.
+    pub async fn refuse_unwanted(&self) -> Result<Vec<CommonName>, ApplyError> {
+        let inner = &self.inner;
+        self.try_to_place_waiting().await;
+        let turn = inner.turn.lock().await;
+        let wanted = inner.wanted(turn.door, &turn.refused()).await?;
+        let differing = inner.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
+        let unwanted: BTreeSet<CommonName> = differing.difference(&wanted).cloned().collect();
+        let changes = inner.vpn.mend(&unwanted, &wanted).await.map_err(ProjectError::from)?;
+        Ok(changes.removed)
+    }
+
     /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
     pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
         let inner = &self.inner;
+        self.try_to_place_waiting().await;
         // A look at all credentials takes long where there are many. It holds up nobody, and mostly finds nothing.
         let (door, unjournaled) = {
             let turn = inner.turn.lock().await;
             (turn.door, turn.refused())
         };
         let wanted = inner.wanted(door, &unjournaled).await?;
+        inner.forget_found(&wanted).await;
         let differing = inner.vpn.compare(wanted).await.map_err(ProjectError::from)?;
         if differing.is_empty() {
             return Ok(Reconciled::default());
@@ -260,6 +303,7 @@ impl Applier {
             Door::Closed => BTreeSet::new(),
         };
         wanted.retain(|name| !refused.contains(name));
+        inner.holding.refuse(&mut wanted);
         Ok(inner.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
@@ -318,19 +362,20 @@ impl Inner {
             Door::Closed => BTreeSet::new(),
         };
         wanted.retain(|name| !refused.contains(name));
+        self.holding.refuse(&mut wanted);
         Ok(wanted)
     }
 
-    async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
+    pub(super) async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
         let wanted = self.wanted(turn.door, &turn.refused()).await?;
         let differing = self.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
         Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
     }
 
-    /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says.
+    /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says, or whose group cannot be held.
     pub(super) async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
-        change.refuse(&turn.refused());
-        change.project(&self.vpn, turn.door).await
+        change.refuse(&turn.refused(), &self.holding);
+        change.project(&self.vpn, &self.holding, turn.door).await
     }
 }
 

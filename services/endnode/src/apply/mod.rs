@@ -6,6 +6,7 @@
 mod applier;
 mod commit;
 mod expiry;
+mod members;
 mod outcome;
 mod projection;
 mod turn;
@@ -18,7 +19,7 @@ mod render;
 pub use applier::{Applier, ApplyError};
 pub use commit::{Applied, Handled, History, IssueOrder};
 pub use issuer::{IssueError, IssueResult, Issuer};
-pub use projection::ProjectError;
+pub use projection::{ProjectError, Projected};
 pub use render::Pki;
 
 pub(crate) use keys::make_key;

@@ -13,13 +13,6 @@ use crate::{
     profile_file::profile_path,
 };
 
-/// Applied, with nothing to add.
-pub(super) const APPLIED: Outcome = Outcome::Applied {
-    issued: None,
-    further: Vec::new(),
-    note: None,
-};
-
 /// What an operator should know about the only credential of a user that has no profile here and never will.
 const LOST: &str = "the credential is let in, but its profile cannot be made here: another key has its certificate, \
      or management does not certify it any more. The device needs another one (POST \

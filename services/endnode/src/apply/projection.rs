@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use tracing::warn;
@@ -16,11 +17,27 @@ use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
     backend::{BackendError, CutSessions, Parting, VpnBackend as _},
+    groups::Holding,
     journal::{Journal, JournalError, StoredProfile},
     plan::Access,
     profile_file::{profile_path, store},
     vpn::Vpn,
 };
+
+/// How long who lets in the first member of a group waits for the firewall to hold her. Loading its rules takes a part of that; who is let in
+/// later logs in later.
+const RULES_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the journal is projected on.
+#[derive(Debug, Clone)]
+pub struct Projected {
+    /// The server, whose allow-list and sessions follow from it.
+    pub vpn: Vpn,
+    /// How members of groups are held to their rules.
+    pub holding: Holding,
+    /// The folder of `.ovpn` files.
+    pub profiles: PathBuf,
+}
 
 /// A projection could not be made equal to the journal. The next reconciliation tries again.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +76,8 @@ pub(super) enum Door {
 pub(super) struct Merged {
     allow: BTreeSet<CommonName>,
     deny: BTreeSet<CommonName>,
+    /// Those that have another address from now on.
+    moved: BTreeSet<CommonName>,
 }
 
 impl From<Access> for Merged {
@@ -81,21 +100,39 @@ impl Merged {
         }
     }
 
-    /// Lets in none of these.
-    pub(super) fn refuse(&mut self, names: &HashSet<CommonName>) {
+    /// These have another address from now on.
+    pub(super) fn moves(&mut self, names: Vec<CommonName>) {
+        self.moved.extend(names);
+    }
+
+    /// Lets in none of these, and nobody whose group cannot be held.
+    pub(super) fn refuse(&mut self, names: &HashSet<CommonName>, holding: &Holding) {
         self.allow.retain(|name| !names.contains(name));
+        holding.refuse(&mut self.allow);
     }
 
     /// Refuses first, lets in second, unless the door is closed. Nothing of it waits for the server.
-    pub(super) async fn project(self, vpn: &Vpn, door: Door) -> Ending {
+    pub(super) async fn project(self, vpn: &Vpn, holding: &Holding, door: Door) -> Ending {
         let names: Vec<CommonName> = self.deny.into_iter().collect();
         let mut projected = vpn.deny(&names).await;
+        let (mut moved, mut held_back) = (Vec::new(), BTreeSet::new());
         if door == Door::Open {
+            moved.extend(self.moved.intersection(&self.allow).cloned());
             let allow: Vec<CommonName> = self.allow.into_iter().collect();
-            projected = projected.and(vpn.allow(&allow).await);
+            holding.await_rules_for(&allow, RULES_WITHIN).await;
+            match vpn.allow(&allow).await {
+                Ok(waiting) => held_back.extend(waiting),
+                Err(error) => {
+                    projected = projected.and(Err(error));
+                    // Any of them may be refused here.
+                    held_back.extend(allow);
+                }
+            }
         }
         Ending {
             names,
+            moved,
+            held_back,
             projected: projected.map_err(ProjectError::from),
         }
     }
@@ -106,6 +143,10 @@ impl Merged {
 #[must_use]
 pub(super) struct Ending {
     names: Vec<CommonName>,
+    /// Those whose clients are to log in again, and get their new address.
+    moved: Vec<CommonName>,
+    /// Those that are not let in yet: a client that came back here would be refused, and give up.
+    held_back: BTreeSet<CommonName>,
     projected: Result<(), ProjectError>,
 }
 
@@ -115,10 +156,22 @@ impl Ending {
         self.projected
     }
 
-    /// Ends the sessions; also of a credential that could not be refused. Returns how many ended.
+    /// The credentials that are let in, but not yet.
+    pub(super) fn held_back(&self) -> &BTreeSet<CommonName> {
+        &self.held_back
+    }
+
+    /// Ends the sessions; also of a credential that could not be refused. Returns how many of those that were refused ended.
     pub(super) async fn carry_out(self, vpn: &Vpn) -> Result<CutSessions, ProjectError> {
+        let is_held_back = |name: &CommonName| self.held_back.contains(name);
+        let (away, back): (Vec<_>, Vec<_>) = self.moved.into_iter().partition(is_held_back);
         let cut = vpn.disconnect(&self.names, Parting::Halt).await;
+        // Where the server cannot be asked, the next look at its sessions finds them.
+        let moved = vpn.disconnect(&back, Parting::Reconnect).await;
+        let sent_away = vpn.disconnect(&away, Parting::NextRemote).await;
         self.projected?;
+        moved?;
+        sent_away?;
         Ok(cut?)
     }
 }

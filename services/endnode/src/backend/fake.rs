@@ -17,13 +17,15 @@ use super::{
     session::{CutSessions, Parting, Session, SessionKey},
     vpn_backend::VpnBackend,
 };
-use crate::allow_list::Reconciled;
+use crate::{allow_list::Reconciled, groups::Places};
 
 /// A VPN server that exists only in memory, for fast tests. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     state: Arc<Mutex<State>>,
     logins: watch::Sender<u64>,
+    /// Who has a fixed address; `None`: nobody.
+    places: Option<Places>,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ struct State {
     answers_after: Duration,
     looks: u32,
     serving: Serving,
+    /// Who was told to part, and how.
+    partings: Vec<(CommonName, Parting)>,
 }
 
 impl Default for State {
@@ -49,20 +53,30 @@ impl Default for State {
             answers_after: Duration::ZERO,
             looks: 0,
             serving: Serving::Undecided,
+            partings: Vec::new(),
         }
     }
 }
 
 impl FakeBackend {
+    /// A server that gives fixed addresses to those who have one of these places.
+    pub fn with_places(places: Places) -> Self {
+        Self {
+            places: Some(places),
+            ..Self::default()
+        }
+    }
+
     /// A client tries to log in. True when it was let in.
     pub fn connect(&self, name: &CommonName) -> bool {
+        let address = self.address_of(name);
         let mut state = self.lock();
         if !state.allowed.contains(name) {
             return false;
         }
         state.sessions.retain(|session| session.common_name != name.as_str());
         let session = Session {
-            virtual_address: "10.8.0.2".to_owned(),
+            virtual_address: address,
             is_established: true,
             ..state.dialled(name)
         };
@@ -119,9 +133,46 @@ impl FakeBackend {
         self.lock().hangs = true;
     }
 
+    /// Whose sessions the agent wanted ended by name, and how, the oldest first.
+    pub fn partings(&self) -> Vec<(CommonName, Parting)> {
+        self.lock().partings.clone()
+    }
+
     /// What the agent last said about serving.
     pub fn serving(&self) -> Serving {
         self.lock().serving
+    }
+
+    fn address_of(&self, name: &CommonName) -> String {
+        let place = self.places.as_ref().and_then(|places| {
+            let place = places.place_of(name)?;
+            Some(places.layout().address(place.host).to_string())
+        });
+        place.unwrap_or_else(|| "10.8.0.2".to_owned())
+    }
+
+    /// Whether a credential is let in only once the firewall holds the rules of its group.
+    fn is_held_back(&self, name: &CommonName) -> bool {
+        let waits = |places: &Places| places.place_of(name).is_some() && !places.is_enforced();
+        self.places.as_ref().is_some_and(waits)
+    }
+
+    /// Whether a session is to begin again: with another address, or elsewhere until the firewall holds the rules of its group.
+    fn is_moved(&self, session: &Session, allowed: &BTreeSet<CommonName>) -> bool {
+        let Ok(name) = session.common_name.parse::<CommonName>() else {
+            return false;
+        };
+        match allowed.contains(&name) {
+            true => !self.fits(session),
+            false => self.is_held_back(&name),
+        }
+    }
+
+    fn fits(&self, session: &Session) -> bool {
+        let (Some(places), Ok(name)) = (&self.places, session.common_name.parse()) else {
+            return true;
+        };
+        places.fits(&name, &session.virtual_address, &session.virtual_address6)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,9 +211,13 @@ fn is_one_of(names: &[CommonName], session: &Session) -> bool {
 }
 
 impl VpnBackend for FakeBackend {
-    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
-        self.lock().allowed.extend(names.iter().cloned());
-        Ok(())
+    async fn allow(&self, names: &[CommonName]) -> Result<Vec<CommonName>, BackendError> {
+        let all = names.iter().cloned();
+        let (held_back, let_in): (Vec<_>, Vec<_>) = all.partition(|name| self.is_held_back(name));
+        let mut state = self.lock();
+        state.allowed.retain(|name| !held_back.contains(name));
+        state.allowed.extend(let_in);
+        Ok(held_back)
     }
 
     async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
@@ -173,10 +228,17 @@ impl VpnBackend for FakeBackend {
         Ok(())
     }
 
-    async fn disconnect(&self, names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {
+    async fn hold_back_unheld(&self) -> Result<(), BackendError> {
+        self.lock().allowed.retain(|name| !self.is_held_back(name));
+        Ok(())
+    }
+
+    async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {
         if self.lock().hangs && !names.is_empty() {
             std::future::pending::<()>().await;
         }
+        let partings = names.iter().map(|name| (name.clone(), parting));
+        self.lock().partings.extend(partings);
         Ok(self.lock().cut(|_, session| is_one_of(names, session)))
     }
 
@@ -187,7 +249,10 @@ impl VpnBackend for FakeBackend {
     }
 
     async fn compare(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, BackendError> {
-        Ok(self.lock().allowed.symmetric_difference(&wanted).cloned().collect())
+        let allowed = self.lock().allowed.clone();
+        let differing = allowed.symmetric_difference(&wanted);
+        let differing = differing.filter(|name| allowed.contains(*name) || !self.is_held_back(name));
+        Ok(differing.cloned().collect())
     }
 
     async fn mend(
@@ -212,9 +277,18 @@ impl VpnBackend for FakeBackend {
     }
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
-        Ok(self
-            .lock()
-            .cut(|state, session| !state.allowed.iter().any(|name| name.as_str() == session.common_name)))
+        let is_allowed =
+            |state: &State, session: &Session| state.allowed.iter().any(|name| name.as_str() == session.common_name);
+        let mut state = self.lock();
+        if !state.reachable {
+            return Ok(CutSessions::pending());
+        }
+        let sessions = state.sessions.iter();
+        let moved = sessions.filter(|session| self.is_moved(session, &state.allowed));
+        let moved: BTreeSet<SessionKey> = moved.map(Session::key).collect();
+        state.sessions.retain(|session| !moved.contains(&session.key()));
+        let cut = state.cut(|state, session| !is_allowed(state, session));
+        Ok(CutSessions { moved, ..cut })
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, BackendError> {

@@ -32,14 +32,17 @@ impl FilesOnlyBackend {
 }
 
 impl VpnBackend for FilesOnlyBackend {
-    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
-        self.allow_list.allow_all(names)?;
-        Ok(())
+    async fn allow(&self, names: &[CommonName]) -> Result<Vec<CommonName>, BackendError> {
+        Ok(self.allow_list.allow_all(names)?)
     }
 
     async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         self.allow_list.deny_all(names)?;
         Ok(())
+    }
+
+    async fn hold_back_unheld(&self) -> Result<(), BackendError> {
+        Ok(self.allow_list.hold_back_unheld()?)
     }
 
     async fn disconnect(&self, names: &[CommonName], _parting: Parting) -> Result<CutSessions, BackendError> {

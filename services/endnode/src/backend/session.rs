@@ -1,5 +1,7 @@
 //! Connected clients, and how their sessions end.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::node_requests::LiveSession;
 
@@ -79,10 +81,12 @@ pub enum Parting {
 }
 
 /// How many sessions were ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CutSessions {
     /// Sessions that were connected and no longer are.
     pub count: u32,
+    /// Those besides whose credentials are let in: they have another address by now, found none, or are held back until the firewall holds the rules of their groups.
+    pub moved: BTreeSet<SessionKey>,
     /// Whether others may go on.
     pub rest: Rest,
 }
@@ -104,23 +108,23 @@ impl CutSessions {
     pub fn done(sessions: usize) -> Self {
         Self {
             count: u32::try_from(sessions).unwrap_or(u32::MAX),
-            rest: Rest::Nothing,
+            ..Self::default()
         }
     }
 
     /// The server could not be asked.
     pub fn pending() -> Self {
         Self {
-            count: 0,
             rest: Rest::Pending,
+            ..Self::default()
         }
     }
 
     /// There is no server that could be asked.
     pub fn unseen() -> Self {
         Self {
-            count: 0,
             rest: Rest::Unseen,
+            ..Self::default()
         }
     }
 }

@@ -17,11 +17,15 @@ use crate::allow_list::Reconciled;
 ///
 /// Nothing here restarts or reloads the server, and no call disturbs a session that it does not name.
 pub trait VpnBackend: Send + Sync + 'static {
-    /// Lets these credentials in from their next handshake on. Repeating it changes nothing.
-    fn allow(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
+    /// Lets these credentials in from their next handshake on, and gives those that are held back: members of groups who are refused until the
+    /// firewall holds their rules. Repeating it changes nothing.
+    fn allow(&self, names: &[CommonName]) -> impl Future<Output = Result<Vec<CommonName>, BackendError>> + Send;
 
     /// Refuses these credentials from now on. It needs no reachable server and waits for none; [`Self::disconnect`] ends their sessions.
     fn deny(&self, names: &[CommonName]) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Refuses those with fixed addresses whom the firewall does not hold, until it does; they are held back, as by [`Self::allow`].
+    fn hold_back_unheld(&self) -> impl Future<Output = Result<(), BackendError>> + Send;
 
     /// Ends the sessions of these credentials without refusing them. Where the server cannot be asked, [`CutSessions::rest`] says whether
     /// [`Self::enforce`] will finish it.
@@ -32,7 +36,8 @@ pub trait VpnBackend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
 
     /// Ends this one session without refusing its credential, and gives its common name; `None` if it has ended. Other sessions of the
-    /// credential stay. A client that does not listen is gone after 5 s at most.
+    /// credential stay. Its client is told to stop ([`Parting::Halt`]): one that came back by itself would take the place of another device of
+    /// its user, which was ended for it. A client that does not listen is gone after 5 s at most.
     fn end(&self, session: SessionKey) -> impl Future<Output = Result<Option<String>, BackendError>> + Send;
 
     /// The credentials that the allow-list has otherwise than `wanted`. Changes nothing.
@@ -49,7 +54,7 @@ pub trait VpnBackend: Send + Sync + 'static {
         wanted: &BTreeSet<CommonName>,
     ) -> impl Future<Output = Result<Reconciled, BackendError>> + Send;
 
-    /// Ends every session whose credential is not on the allow-list.
+    /// Ends every session whose credential is not on the allow-list, and those that are to begin again, here or elsewhere, which are counted apart.
     fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
 
     /// The connected clients: none where the agent knows that no server runs, an error where a server cannot be asked.

@@ -1,7 +1,7 @@
 //! What the node knows of itself: how far it followed the stream, whether it ever held everything, whether it may serve.
 
 use rusqlite::{OptionalExtension, params};
-use vpnmanager_nats::{network::PoolNetwork, sync::StreamId};
+use vpnmanager_nats::{groups::Groups, network::PoolNetwork, sync::StreamId};
 
 use super::{columns::json, error::JournalError, records::Records};
 
@@ -12,6 +12,7 @@ const STREAM: &str = "stream";
 const COMMITS: &str = "commits";
 const DRAIN_PACE: &str = "drain_pace";
 const NETWORK: &str = "network";
+const GROUPS: &str = "groups";
 
 /// How complete the journal is, and what management wants of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,6 +110,17 @@ impl Records<'_> {
     /// Notes what management says of the pool's network.
     pub fn set_network(&self, network: &PoolNetwork) -> Result<(), JournalError> {
         self.set_meta(NETWORK, Some(&json(network, "the pool's network")?))
+    }
+
+    /// What management last said of the groups of the fleet; `None` as for [`Self::network`].
+    pub fn groups(&self) -> Result<Option<Groups>, JournalError> {
+        let text = self.meta(GROUPS)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Notes what management says of the groups.
+    pub fn set_groups(&self, groups: &Groups) -> Result<(), JournalError> {
+        self.set_meta(GROUPS, Some(&json(groups, "the groups")?))
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {

@@ -17,7 +17,9 @@ mod columns;
 mod credentials;
 mod events;
 mod intents;
+mod memberships;
 mod meta;
+mod places;
 mod sessions;
 mod users;
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::JournalError;
 
-const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS];
+const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS];
 
 /// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
 const INITIAL: &str = "
@@ -93,6 +93,23 @@ CREATE INDEX sessions_unreported ON sessions (since, cid) WHERE unreported = 1;
 CREATE INDEX sessions_by_end ON sessions (ended, since, cid);
 ";
 
+const GROUPS: &str = "
+-- The group of a present user. NULL: the group default.
+ALTER TABLE users ADD COLUMN group_name TEXT;
+CREATE INDEX users_by_group ON users (group_name) WHERE group_name IS NOT NULL;
+
+-- The fixed address of each credential of a member of another group, where the agent runs OpenVPN. Elsewhere they stay as they are.
+CREATE TABLE places (
+    common_name  TEXT PRIMARY KEY REFERENCES credentials (common_name) ON DELETE CASCADE,
+    group_name   TEXT NOT NULL,
+    -- The number of the address in OPENVPN_NETWORK.
+    host         INTEGER NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+
+-- An earlier release did not keep what it was told of groups. Without a place in the stream management sends everything again.
+DELETE FROM meta WHERE key IN ('last_sequence', 'stream');
+";
+
 /// Brings the file up to this build's schema, one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -129,7 +146,24 @@ mod tests {
             let select = format!("SELECT count(*) FROM {table}");
             connection.query_row(&select, [], |row| row.get(0)).unwrap()
         };
-        assert_eq!((count("events"), count("sessions")), (1, 0));
+        assert_eq!((count("events"), count("sessions"), count("places")), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_journal_of_before_groups_is_complete_and_gets_everything_again() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(INITIAL).unwrap();
+        connection.execute_batch(SESSIONS).unwrap();
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        let held = "INSERT INTO meta (key, value) VALUES ('last_sequence', '7'), ('stream', '1'), ('complete', 'yes'), ('commits', '9')";
+        connection.execute(held, []).unwrap();
+
+        migrate(&mut connection).unwrap();
+
+        let mut statement = connection.prepare("SELECT key FROM meta ORDER BY key").unwrap();
+        let keys = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let keys: Vec<String> = keys.map(Result::unwrap).collect();
+        assert_eq!(keys, ["commits", "complete"]);
     }
 
     #[test]

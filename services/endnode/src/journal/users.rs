@@ -8,6 +8,7 @@ use uuid::Uuid;
 use vpnmanager_nats::{
     acks::Outcome,
     commands::{Command, PutUser},
+    groups::GroupName,
     ids::{CommonName, IntentId, Revision, UserKey},
     sync::StateDigest,
     username::Username,
@@ -18,7 +19,7 @@ use super::{
     error::JournalError,
     records::Records,
 };
-use crate::plan::{Held, is_expired};
+use crate::plan::{Held, group_of, is_expired};
 
 /// Which credentials may log in, at the moment `?1`.
 const WANTED: &str = "
@@ -87,13 +88,14 @@ impl Records<'_> {
         };
         let upsert = "
             INSERT INTO users (user_key, username, revision, present, active, expires_at, command,
-                               applied_revision, outcome, expiry_enforced, changed_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, iif(?8 IS NULL, 0, ?3), ?8, ?9, ?10)
+                               applied_revision, outcome, expiry_enforced, changed_at, group_name)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, iif(?8 IS NULL, 0, ?3), ?8, ?9, ?10, ?11)
             ON CONFLICT (user_key) DO UPDATE SET
                 username = excluded.username, revision = excluded.revision, present = excluded.present,
                 active = excluded.active, expires_at = excluded.expires_at, command = excluded.command,
                 applied_revision = iif(excluded.outcome IS NULL, applied_revision, excluded.revision),
                 outcome = excluded.outcome, expiry_enforced = excluded.expiry_enforced, changed_at = excluded.changed_at,
+                group_name = excluded.group_name,
                 removed_by = iif(excluded.present = 1, removed_by, NULL)";
         self.connection.prepare_cached(upsert)?.execute(params![
             command.user_key().to_string(),
@@ -106,6 +108,7 @@ impl Records<'_> {
             outcome.map(|outcome| json(outcome, "an outcome")).transpose()?,
             put.is_some_and(|put| is_expired(put, now)),
             micros(now),
+            group_of(command).map(GroupName::as_str),
         ])?;
         if let Some(PutUser {
             user_key, credentials, ..

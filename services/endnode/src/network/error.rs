@@ -1,6 +1,6 @@
 //! Why the network of a pool is not applied.
 
-use super::{claim::ClaimError, forwarding::ForwardingError, nft::NftError};
+use super::{firewall::FirewallError, forwarding::ForwardingError};
 use crate::pushed_file::PushedFileError;
 
 /// The machine is not as the pool's network wants it. It is tried again each 10 s.
@@ -11,12 +11,12 @@ pub(super) enum NetworkError {
          agent starts it again"
     )]
     UnknownTunnel,
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
+    #[error("management has not said yet what the pool's network is, and the rules of one are there")]
+    NotTold,
     #[error(transparent)]
     Forwarding(#[from] ForwardingError),
     #[error(transparent)]
-    Firewall(#[from] NftError),
+    Firewall(#[from] FirewallError),
     #[error(transparent)]
     Pushed(#[from] PushedFileError),
 }

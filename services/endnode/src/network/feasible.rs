@@ -1,7 +1,12 @@
-//! What of a pool's network a node can have. Pure.
+//! What of a pool's network, and of the routes of groups, a node can have. Pure.
+
+use std::fmt;
 
 use ipnet::IpNet;
-use vpnmanager_nats::network::{DomainName, Network, Prefix};
+use vpnmanager_nats::{
+    groups::{Group, GroupName},
+    network::{DomainName, Network, Prefix},
+};
 
 use super::pushes;
 use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
@@ -15,29 +20,73 @@ pub(super) struct Feasible {
     pub(super) lack: Option<Lack>,
 }
 
-/// Why a node does not have all of its pool's network, and what to do.
+/// What a node has of the routes of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FeasibleRoutes {
+    /// Those that it has.
+    pub(super) routes: Vec<Prefix>,
+    /// The first thing that is lacking.
+    pub(super) lack: Option<Lack>,
+}
+
+/// Who wants something of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The network of its pool.
+    Pool,
+    /// The rules of this group.
+    Group(GroupName),
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool => f.write_str("the pool"),
+            Self::Group(name) => write!(f, "the group {name}"),
+        }
+    }
+}
+
+impl Whose {
+    /// Behind the name of something that is its own.
+    fn of(&self) -> String {
+        match self {
+            Self::Pool => String::new(),
+            Self::Group(_) => format!(" of {self}"),
+        }
+    }
+}
+
+/// Why a node does not have all of its pool's network, or of the rules of groups, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Lack {
     /// Clients have no IPv6 address in the tunnel.
-    #[error("the pool {what}, and OPENVPN_NETWORK6 is not set on this node")]
+    #[error("{whose} {what}, and OPENVPN_NETWORK6 is not set on this node")]
     Ipv6 {
+        /// Who wants it.
+        whose: Whose,
         /// What needs one.
         what: &'static str,
     },
     /// They will have one once OpenVPN starts with its new configuration.
     #[error(
-        "the pool {what}, and the OpenVPN that runs has no IPv6 in the tunnel yet: drain the node and stop OpenVPN with SIGTERM, and the agent \
+        "{whose} {what}, and the OpenVPN that runs has no IPv6 in the tunnel yet: drain the node and stop OpenVPN with SIGTERM, and the agent \
          starts it with OPENVPN_NETWORK6"
     )]
     Ipv6Yet {
+        /// Who wants it.
+        whose: Whose,
         /// What needs one.
         what: &'static str,
     },
     /// Its addresses are those of clients, and reached in the tunnel only.
     #[error(
-        "the route {route} lies in {setting} ({network}): take another network for the tunnel of this node, or another route"
+        "the route {route}{} lies in {setting} ({network}): take another network for the tunnel of this node, or another route",
+        whose.of()
     )]
     InTunnel {
+        /// Who wants it.
+        whose: Whose,
         /// The route.
         route: Prefix,
         /// The setting of the tunnel's network.
@@ -62,13 +111,25 @@ pub(super) enum Lack {
         /// The domain.
         domain: DomainName,
     },
+    /// Its clients may have any address, so nobody is known by one.
+    #[error(
+        "members of groups are not let in, because the OpenVPN that runs keeps no addresses for them: drain the node and stop OpenVPN with \
+         SIGTERM, and the agent starts it with a server.conf that does"
+    )]
+    FixedAddresses,
+    /// Entries of members name IPv6 addresses that its tunnel does not have, or none of those that it has.
+    #[error(
+        "members of groups are not let in, because the OpenVPN that runs has another OPENVPN_NETWORK6 than is set on this node: drain the node \
+         and stop OpenVPN with SIGTERM, and the agent starts it with the one that is set"
+    )]
+    FixedAddresses6,
 }
 
 impl Lack {
-    /// Whether clients reach nothing without it. Otherwise the node is as good as others.
+    /// Whether clients, or members of groups, reach nothing without it. Otherwise the node is as good as others.
     pub(super) fn degrades(&self) -> bool {
         match self {
-            Self::Egress { .. } => true,
+            Self::Egress { .. } | Self::FixedAddresses | Self::FixedAddresses6 => true,
             Self::Ipv6 { .. } | Self::Ipv6Yet { .. } | Self::InTunnel { .. } | Self::LongDomain { .. } => false,
         }
     }
@@ -84,15 +145,17 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
     if tunnel.network6.is_none() {
         has.routes.retain(Prefix::is_ipv4);
         has.dns_servers.retain(|server| server.address().is_ipv4());
-        let lack = |what| match wanted.network6 {
-            Some(_) => Lack::Ipv6Yet { what },
-            None => Lack::Ipv6 { what },
-        };
-        lacks.extend((has.routes.len() < network.routes.len()).then(|| lack(ROUTES)));
-        lacks.extend((has.dns_servers.len() < network.dns_servers.len()).then(|| lack(SERVERS)));
+        let lacks_routes = has.routes.len() < network.routes.len();
+        let lacks_servers = has.dns_servers.len() < network.dns_servers.len();
+        lacks.extend(lacks_routes.then(|| lack_of_ipv6(Whose::Pool, ROUTES, wanted)));
+        lacks.extend(lacks_servers.then(|| lack_of_ipv6(Whose::Pool, SERVERS, wanted)));
     }
     // It harms nobody else, so it is applied all the same.
-    lacks.extend(has.routes.iter().find_map(|route| in_tunnel(route, tunnel)));
+    lacks.extend(
+        has.routes
+            .iter()
+            .find_map(|route| in_tunnel(&Whose::Pool, route, tunnel)),
+    );
     has.search_domains
         .retain(|domain| domain.as_str().len() <= pushes::MOST_DOMAIN);
     let too_long = |domain: &&DomainName| !has.search_domains.contains(domain);
@@ -104,8 +167,31 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
     }
 }
 
+/// The same of the routes of a group.
+pub(super) fn feasible_routes(group: &Group, tunnel: &Tunnel, wanted: &Tunnel) -> FeasibleRoutes {
+    let whose = Whose::Group(group.name.clone());
+    let all = &group.rules.routes;
+    let mut routes = all.clone();
+    if tunnel.network6.is_none() {
+        routes.retain(Prefix::is_ipv4);
+    }
+    let lacks_routes = routes.len() < all.len();
+    let lack = match lacks_routes {
+        true => Some(lack_of_ipv6(whose, ROUTES, wanted)),
+        false => routes.iter().find_map(|route| in_tunnel(&whose, route, tunnel)),
+    };
+    FeasibleRoutes { routes, lack }
+}
+
+fn lack_of_ipv6(whose: Whose, what: &'static str, wanted: &Tunnel) -> Lack {
+    match wanted.network6 {
+        Some(_) => Lack::Ipv6Yet { whose, what },
+        None => Lack::Ipv6 { whose, what },
+    }
+}
+
 /// A wider route is none: clients and the node know of the tunnel's network more precisely, and `10.0.0.0/8` is what many route.
-fn in_tunnel(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
+fn in_tunnel(whose: &Whose, route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
     let (setting, network) = match (route.net(), tunnel.network6) {
         (IpNet::V4(route), _) => {
             let network = tunnel.network;
@@ -119,6 +205,7 @@ fn in_tunnel(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
         (IpNet::V6(_), None) => None,
     }?;
     Some(Lack::InTunnel {
+        whose: whose.clone(),
         route: *route,
         setting,
         network,
@@ -127,8 +214,10 @@ fn in_tunnel(route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
 
 #[cfg(test)]
 mod tests {
+    use vpnmanager_nats::groups::GroupRules;
+
     use super::*;
-    use crate::network::fixtures::{tunnel, with_routes};
+    use crate::network::fixtures::{tunnel, with_routes, with_rules};
 
     fn lack(network: &Network, tunnel: &Tunnel) -> Option<String> {
         feasible(network, tunnel, tunnel).lack.map(|lack| lack.to_string())
@@ -203,6 +292,38 @@ mod tests {
         let wider = ["10.0.0.0/8", "10.8.0.0/15", "fd00::/16"];
         assert_eq!(lack(&with_routes(&wider), &tunnel), None);
         assert_eq!(lack(&with_routes(&["10.9.0.0/16", "fd00:9::/64"]), &tunnel), None);
+    }
+
+    #[test]
+    fn routes_of_a_group_are_lacking_by_its_name() {
+        let with = |routes: &[&str]| {
+            let rules = GroupRules {
+                routes: with_routes(routes).routes,
+                ..GroupRules::default()
+            };
+            with_rules("eng", rules)
+        };
+        let (without, with_ipv6) = (tunnel(None), tunnel(Some("fd00:8::/64")));
+        let both = with(&["10.40.0.0/16", "fd40::/48"]);
+
+        let found = feasible_routes(&both, &without, &without);
+
+        assert_eq!(found.routes, with_routes(&["10.40.0.0/16"]).routes);
+        assert_eq!(
+            found.lack.expect("a lack").to_string(),
+            "the group eng routes IPv6 prefixes, and OPENVPN_NETWORK6 is not set on this node"
+        );
+        let whole = FeasibleRoutes {
+            routes: both.rules.routes.clone(),
+            lack: None,
+        };
+        assert_eq!(feasible_routes(&both, &with_ipv6, &with_ipv6), whole);
+        let inside = feasible_routes(&with(&["10.8.3.0/24"]), &without, &without);
+        let said = inside.lack.expect("a lack").to_string();
+        assert!(
+            said.starts_with("the route 10.8.3.0/24 of the group eng lies in OPENVPN_NETWORK (10.8.0.0/16): "),
+            "{said}"
+        );
     }
 
     #[test]

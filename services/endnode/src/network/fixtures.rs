@@ -1,6 +1,12 @@
 //! What tests of this module have in common.
 
-use vpnmanager_nats::network::Network;
+use std::collections::BTreeMap;
+
+use vpnmanager_nats::{
+    groups::{Group, GroupName, GroupRules, Groups, Reach},
+    ids::Revision,
+    network::Network,
+};
 
 use crate::openvpn::tunnel::Tunnel;
 
@@ -10,6 +16,7 @@ pub(super) fn tunnel(network6: Option<&str>) -> Tunnel {
         device: "vpn-udp1194".parse().expect("a name"),
         network: "10.8.0.0/16".parse().expect("a network"),
         network6: network6.map(|network| network.parse().expect("a network")),
+        is_split: true,
     }
 }
 
@@ -20,4 +27,47 @@ pub(super) fn with_routes(routes: &[&str]) -> Network {
         routes: routes.collect(),
         ..Network::default()
     }
+}
+
+/// A group whose rules ask nothing of a node.
+pub(super) fn group(name: &str) -> Group {
+    with_rules(name, GroupRules::default())
+}
+
+/// A group whose members reach this and nothing else, each entry with every protocol.
+pub(super) fn filter(name: &str, reach: &[&str]) -> Group {
+    let entries = reach.iter().map(|to| Reach {
+        to: Some(to.parse().expect("a prefix")),
+        ..Reach::default()
+    });
+    let rules = GroupRules {
+        reach: Some(entries.collect()),
+        ..GroupRules::default()
+    };
+    with_rules(name, rules)
+}
+
+/// A group with these rules.
+pub(super) fn with_rules(name: &str, rules: GroupRules) -> Group {
+    Group {
+        name: name.parse().expect("a name"),
+        rules,
+        metered: false,
+    }
+}
+
+/// All groups of a fleet.
+pub(super) fn groups(groups: &[Group]) -> Groups {
+    Groups {
+        revision: Revision(1),
+        groups: groups.to_vec(),
+    }
+}
+
+/// Whose these blocks are.
+pub(super) fn blocks(owners: &[(u32, &str)]) -> BTreeMap<u32, GroupName> {
+    let owners = owners.iter();
+    owners
+        .map(|(block, owner)| (*block, owner.parse().expect("a name")))
+        .collect()
 }

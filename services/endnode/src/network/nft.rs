@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
+use super::printed::without_counted;
 use crate::programs::bare_command;
 
 /// The one table of the machine's firewall that is ours, of the family `inet`.
@@ -58,11 +59,11 @@ impl Nft {
         }
     }
 
-    /// Our table as nft prints it; `None` where there is none.
+    /// Our table as nft prints it, without what packets change of it; `None` where there is none.
     pub(super) async fn printed(&self) -> Result<Option<String>, NftError> {
         let output = self.run(&["--stateless", "list", "table", "inet", TABLE], "").await?;
         if output.status.success() {
-            return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+            return Ok(Some(without_counted(&String::from_utf8_lossy(&output.stdout))));
         }
         match String::from_utf8_lossy(&output.stderr).contains(MISSING) {
             true => Ok(None),

@@ -5,7 +5,10 @@
 
 use std::fmt::{self, Write as _};
 
-use vpnmanager_nats::network::Network;
+use vpnmanager_nats::{
+    groups::GroupName,
+    network::{Network, Prefix},
+};
 
 use crate::openvpn::tunnel::Tunnel;
 
@@ -16,17 +19,22 @@ pub(super) const MOST_DOMAIN: usize = 254 - "push \"dhcp-option DOMAIN-SEARCH \"
 /// nothing of it leaves them: a unique local one of a random prefix (RFC 4193).
 const BLOCKED_IPV6: &str = "fd5c:7a3e:91d4::2/64 fd5c:7a3e:91d4::1";
 
-/// The lines for this network in this tunnel.
-pub(super) fn render(network: &Network, tunnel: &Tunnel) -> String {
-    let mut text =
-        String::from("# Written by vpnmanager-endnode from the network of the pool; changes are overwritten.\n");
+/// The lines for members of this group, which has these routes besides those of the network, in this tunnel.
+pub(super) fn render(network: &Network, tunnel: &Tunnel, group: &GroupName, routes: &[Prefix]) -> String {
+    let source = match group.is_default() {
+        true => "the network of the pool".to_owned(),
+        false => format!("the network of the pool and the group {group}"),
+    };
+    let mut text = format!("# Written by vpnmanager-endnode from {source}; changes are overwritten.\n");
     // Writing into a String cannot fail.
-    _ = write(network, tunnel, &mut text);
+    _ = write(network, tunnel, routes, &mut text);
     text
 }
 
-fn write(network: &Network, tunnel: &Tunnel, out: &mut String) -> fmt::Result {
-    for route in &network.routes {
+fn write(network: &Network, tunnel: &Tunnel, routes: &[Prefix], out: &mut String) -> fmt::Result {
+    // A client complains of a route that it is told of twice.
+    let own = routes.iter().filter(|route| !network.routes.contains(route));
+    for route in network.routes.iter().chain(own) {
         match route.is_ipv4() {
             true => push(
                 out,
@@ -74,6 +82,11 @@ mod tests {
     use super::*;
     use crate::network::fixtures::tunnel;
 
+    /// What is pushed to everybody who is in no other group.
+    fn rendered(network: &Network, tunnel: &Tunnel) -> String {
+        render(network, tunnel, &GroupName::default(), &[])
+    }
+
     fn whole() -> Network {
         Network {
             routes: ["10.20.0.0/16", "192.0.2.7/32", "2001:db8:20::/48"]
@@ -92,7 +105,33 @@ mod tests {
 
     #[test]
     fn rendered_with_routes_and_dns() {
-        insta::assert_snapshot!(render(&whole(), &tunnel(Some("fd00:8::/64"))));
+        insta::assert_snapshot!(rendered(&whole(), &tunnel(Some("fd00:8::/64"))));
+    }
+
+    #[test]
+    fn members_of_a_group_are_told_of_its_own_routes_too_and_of_each_once() {
+        let routes: Vec<Prefix> = ["10.40.0.0/16", "10.20.0.0/16", "fd40::/48"]
+            .iter()
+            .map(|route| route.parse().expect("a prefix"))
+            .collect();
+        let tunnel = tunnel(Some("fd00:8::/64"));
+
+        let text = render(&whole(), &tunnel, &"eng".parse().expect("a name"), &routes);
+
+        let pool = rendered(&whole(), &tunnel);
+        let more: Vec<&str> = text
+            .lines()
+            .filter(|line| !pool.lines().any(|of| of == *line))
+            .collect();
+        assert_eq!(
+            more,
+            [
+                "# Written by vpnmanager-endnode from the network of the pool and the group eng; changes are overwritten.",
+                "push \"route 10.40.0.0 255.255.0.0\"",
+                "push \"route-ipv6 fd40::/48\"",
+            ]
+        );
+        assert_eq!(text.lines().count(), pool.lines().count() + 2);
     }
 
     #[test]
@@ -102,7 +141,7 @@ mod tests {
             ..Network::default()
         };
         let lines = |network6| {
-            let text = render(&network, &tunnel(network6));
+            let text = rendered(&network, &tunnel(network6));
             let lines = text.lines().skip(1).map(str::to_owned);
             lines.collect::<Vec<_>>()
         };
@@ -126,7 +165,7 @@ mod tests {
                 dns_servers: servers.iter().map(|server| server.parse().expect("a server")).collect(),
                 ..Network::default()
             };
-            render(&network, &tunnel(None)).contains(block)
+            rendered(&network, &tunnel(None)).contains(block)
         };
         assert!(with(true, &["10.20.0.53"]));
         assert!(!with(true, &[]), "it would have none");
@@ -144,7 +183,7 @@ mod tests {
             search_domains: vec![longest.parse().expect("a domain")],
             ..whole()
         };
-        let text = render(&network, &tunnel(Some("fd00:8::/64")));
+        let text = rendered(&network, &tunnel(Some("fd00:8::/64")));
         assert_eq!(text.lines().map(str::len).max(), Some(254));
     }
 }

@@ -1,17 +1,25 @@
 //! The rules of the machine's firewall, as nft reads them: one table, replaced as a whole.
 //!
-//! Only what comes from the tunnel device or goes to it is judged, and only what passes through the machine: a client still reaches the
+//! Only what comes from the tunnel device or goes to it is judged: what passes through the machine, and of members of groups what is for the
 //! node itself. What the rules accept, other tables of the machine may still drop. A rejected packet is answered, so that nobody waits.
+
+mod family;
+mod groups;
+mod limit;
+mod reach;
+mod text;
 
 use std::fmt::{self, Write as _};
 
-use vpnmanager_nats::network::{Nat, Network};
+use vpnmanager_nats::network::{DnsServer, Nat, Network};
 
-use super::nft::TABLE;
+use self::{
+    family::{FAMILIES, Family},
+    groups::GroupChains,
+    text::{REJECT, from_elsewhere, write_rules},
+};
+use super::{members::Members, nft::TABLE};
 use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
-
-/// With `type`: nft 0.9 does not take it without.
-const REJECT: &str = "reject with icmpx type admin-prohibited";
 
 /// Where clouds give a machine its credentials: link-local (most; not to be forwarded besides, RFC 3927, section 7), Alibaba, Oracle.
 const METADATA4: &str = "169.254.0.0/16, 100.100.100.200, 192.0.0.192";
@@ -20,17 +28,18 @@ const METADATA6: &str = "fd00:ec2::254, fd20:ce::254, fd00:c1::a9fe:a9fe, fd00:4
 /// The same of Azure, which is its resolver too.
 const WIRE_SERVER: &str = "168.63.129.16";
 
+/// The chain that only rules have that leave to the machine what passes through it ([`of_members`]).
+const OF_MEMBERS: &str = "from_members";
+
 /// The script that replaces the table by one for this network. With `egress` only what leaves on that interface is masqueraded.
-pub(super) fn render(network: &Network, tunnel: &Tunnel, egress: Option<&InterfaceName>) -> String {
+pub(super) fn render(network: &Network, tunnel: &Tunnel, members: &Members, egress: Option<&InterfaceName>) -> String {
     let rules = Rules {
         network,
         tunnel,
         egress,
+        groups: GroupChains::new(tunnel, members, &network.dns_servers),
     };
-    let mut text = removal();
-    // Writing into a String cannot fail.
-    _ = rules.write(&mut text);
-    text
+    replacement(|out| rules.write(out))
 }
 
 /// The script that removes the table, also where there is none.
@@ -41,61 +50,100 @@ pub(super) fn removal() -> String {
 /// The script that replaces the table by one that lets nothing through from these devices or to them. The machine forwards on, and without
 /// any table clients would reach each other, and every network that routes back to them.
 pub(super) fn closed(devices: &[&InterfaceName]) -> String {
+    replacement(|out| write_closed(out, devices))
+}
+
+/// The same, and members of groups in this tunnel reach of the node itself what they may.
+pub(super) fn closed_but_for_node(devices: &[&InterfaceName], tunnel: &Tunnel, members: &Members) -> String {
+    let groups = GroupChains::new(tunnel, members, NO_DNS);
+    replacement(|out| {
+        groups.write_sets(out)?;
+        groups.write_chains(out)?;
+        write_closed(out, devices)?;
+        groups.write_node_chains(out)
+    })
+}
+
+/// The script for a pool that never had a network: what passes through the machine is its own affair, but nothing from members of groups or
+/// to them does.
+pub(super) fn of_members(tunnel: &Tunnel, members: &Members) -> String {
+    let groups = GroupChains::new(tunnel, members, NO_DNS);
+    replacement(|out| {
+        groups.write_sets(out)?;
+        groups.write_chains(out)?;
+        write_of_members(out, tunnel, members, &groups)?;
+        groups.write_node_chains(out)
+    })
+}
+
+/// Whether a table, as nft prints it, leaves to the machine what passes through it.
+pub(super) fn is_of_members(printed: &str) -> bool {
+    printed.contains(&format!("chain {OF_MEMBERS} {{"))
+}
+
+/// Without a network nothing is pushed to clients.
+const NO_DNS: &[DnsServer] = &[];
+
+fn replacement(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut text = removal();
+    _ = writeln!(text, "table inet {TABLE} {{");
     // Writing into a String cannot fail.
-    _ = write_closed(&mut text, devices);
+    _ = write(&mut text);
+    text.push_str("}\n");
     text
 }
 
 fn write_closed(out: &mut String, devices: &[&InterfaceName]) -> fmt::Result {
-    writeln!(out, "table inet {TABLE} {{")?;
     writeln!(out, "\tchain forwarded {{")?;
     writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
     for device in devices {
         writeln!(out, "\t\tiifname \"{device}\" {REJECT}")?;
         writeln!(out, "\t\toifname \"{device}\" {REJECT}")?;
     }
+    writeln!(out, "\t}}")
+}
+
+fn write_of_members(out: &mut String, tunnel: &Tunnel, members: &Members, groups: &GroupChains<'_>) -> fmt::Result {
+    let device = &tunnel.device;
+    let write_fixed = |out: &mut String, side: &str| {
+        FAMILIES.iter().try_for_each(|family| {
+            let spans = members.fixed.spans(family.is_ipv4);
+            match spans.is_empty() {
+                true => Ok(()),
+                false => writeln!(out, "\t\t{} {side} {{ {} }} {REJECT}", family.word, spans.join(", ")),
+            }
+        })
+    };
+    writeln!(out, "\tchain {OF_MEMBERS} {{")?;
+    write_fixed(out, "saddr")?;
+    groups.write_judging(out)?;
     writeln!(out, "\t}}")?;
-    writeln!(out, "}}")
+    writeln!(out, "\tchain to_members {{")?;
+    write_fixed(out, "daddr")?;
+    writeln!(out, "\t\t{}", groups.delivered())?;
+    writeln!(out, "\t}}")?;
+    writeln!(out, "\tchain forwarded {{")?;
+    writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
+    writeln!(out, "\t\tiifname \"{device}\" jump {OF_MEMBERS}")?;
+    writeln!(out, "\t\toifname \"{device}\" jump to_members")?;
+    writeln!(out, "\t}}")
 }
 
 struct Rules<'a> {
     network: &'a Network,
     tunnel: &'a Tunnel,
     egress: Option<&'a InterfaceName>,
+    groups: GroupChains<'a>,
 }
-
-/// The routes of one family.
-struct Family {
-    is_ipv4: bool,
-    /// Of its addresses in rules.
-    word: &'static str,
-    set: &'static str,
-    kind: &'static str,
-}
-
-const FAMILIES: [Family; 2] = [
-    Family {
-        is_ipv4: true,
-        word: "ip",
-        set: "routes4",
-        kind: "ipv4_addr",
-    },
-    Family {
-        is_ipv4: false,
-        word: "ip6",
-        set: "routes6",
-        kind: "ipv6_addr",
-    },
-];
 
 impl Rules<'_> {
     fn write(&self, out: &mut String) -> fmt::Result {
         let device = &self.tunnel.device;
-        writeln!(out, "table inet {TABLE} {{")?;
         for family in &FAMILIES {
             self.write_set(out, family)?;
         }
+        self.groups.write_sets(out)?;
+        self.groups.write_chains(out)?;
         self.write_from_clients(out)?;
         self.write_to_clients(out)?;
         writeln!(out, "\tchain forwarded {{")?;
@@ -103,11 +151,11 @@ impl Rules<'_> {
         writeln!(out, "\t\tiifname \"{device}\" jump from_clients")?;
         writeln!(out, "\t\toifname \"{device}\" jump to_clients")?;
         writeln!(out, "\t}}")?;
+        self.groups.write_node_chains(out)?;
         match self.network.nat {
-            Nat::Masquerade => self.write_masquerading(out)?,
-            Nat::None => {}
+            Nat::Masquerade => self.write_masquerading(out),
+            Nat::None => Ok(()),
         }
-        writeln!(out, "}}")
     }
 
     fn has_routes(&self, family: &Family) -> bool {
@@ -125,7 +173,7 @@ impl Rules<'_> {
         if elements.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\tset {} {{", family.set)?;
+        writeln!(out, "\tset routes{} {{", family.digit)?;
         writeln!(out, "\t\ttype {}", family.kind)?;
         writeln!(out, "\t\tflags interval")?;
         writeln!(out, "\t\tauto-merge")?;
@@ -136,15 +184,12 @@ impl Rules<'_> {
     /// What a client may send is judged by where it goes, in running connections too: a route that is taken away ends them.
     fn write_from_clients(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\tchain from_clients {{")?;
-        writeln!(out, "\t\tip saddr != {} drop", self.tunnel.network)?;
-        match self.tunnel.network6 {
-            Some(network) => writeln!(out, "\t\tip6 saddr != {network} drop")?,
-            None => writeln!(out, "\t\tmeta nfproto ipv6 drop")?,
-        }
+        write_rules(out, &from_elsewhere(self.tunnel))?;
         self.write_max_segment(out)?;
+        self.groups.write_judging(out)?;
         // Before the routes: one may overlap the tunnel's network.
         let verdict = if self.network.client_to_client {
-            "accept"
+            self.groups.delivered()
         } else {
             REJECT
         };
@@ -153,7 +198,8 @@ impl Rules<'_> {
         writeln!(out, "\t\tip daddr {{ {METADATA4} }} {REJECT}")?;
         writeln!(out, "\t\tip daddr {WIRE_SERVER} tcp dport != 53 {REJECT}")?;
         writeln!(out, "\t\tip6 daddr {{ {METADATA6} }} {REJECT}")?;
-        self.write_routes(out, "daddr")?;
+        self.groups.write_ways(out)?;
+        self.write_routes(out, "daddr", "accept")?;
         if self.network.redirect_gateway {
             writeln!(out, "\t\taccept")?;
         } else {
@@ -164,12 +210,13 @@ impl Rules<'_> {
 
     /// Behind an address of the node nobody can mean a client: only answers reach one.
     fn write_to_clients(&self, out: &mut String) -> fmt::Result {
+        let delivered = self.groups.delivered();
         writeln!(out, "\tchain to_clients {{")?;
         self.write_max_segment(out)?;
-        writeln!(out, "\t\tct state established,related accept")?;
+        writeln!(out, "\t\tct state established,related {delivered}")?;
         match self.network.nat {
             Nat::Masquerade => {}
-            Nat::None => self.write_routes(out, "saddr")?,
+            Nat::None => self.write_routes(out, "saddr", delivered)?,
         }
         // An answer would end a connection that has other ways.
         writeln!(out, "\t\tct state invalid drop")?;
@@ -177,9 +224,9 @@ impl Rules<'_> {
         writeln!(out, "\t}}")
     }
 
-    fn write_routes(&self, out: &mut String, side: &str) -> fmt::Result {
-        for Family { word, set, .. } in FAMILIES.iter().filter(|family| self.has_routes(family)) {
-            writeln!(out, "\t\t{word} {side} @{set} accept")?;
+    fn write_routes(&self, out: &mut String, side: &str, verdict: &str) -> fmt::Result {
+        for Family { word, digit, .. } in FAMILIES.iter().filter(|family| self.has_routes(family)) {
+            writeln!(out, "\t\t{word} {side} @routes{digit} {verdict}")?;
         }
         Ok(())
     }
@@ -210,45 +257,4 @@ impl Rules<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use vpnmanager_nats::network::MaxSegment;
-
-    use super::*;
-    use crate::network::fixtures::{tunnel, with_routes};
-
-    #[test]
-    fn rendered_for_routes_of_both_families() {
-        let network = Network {
-            max_segment: Some(MaxSegment::try_from(1360).expect("a segment")),
-            ..with_routes(&["10.20.0.0/16", "192.0.2.7/32", "2001:db8:20::/48"])
-        };
-        insta::assert_snapshot!(render(&network, &tunnel(Some("fd00:8::/64")), None));
-    }
-
-    #[test]
-    fn rendered_for_all_traffic_without_ipv6_out_of_one_interface() {
-        let network = Network {
-            redirect_gateway: true,
-            client_to_client: true,
-            ..Network::default()
-        };
-        let egress = "eth1".parse().expect("a name");
-        insta::assert_snapshot!(render(&network, &tunnel(None), Some(&egress)));
-    }
-
-    #[test]
-    fn rendered_without_nat() {
-        let network = Network {
-            nat: Nat::None,
-            ..with_routes(&["10.20.0.0/16"])
-        };
-        insta::assert_snapshot!(render(&network, &tunnel(None), None));
-    }
-
-    #[test]
-    fn nothing_is_routed_in_a_network_that_has_nothing() {
-        let text = render(&Network::default(), &tunnel(None), None);
-        assert!(!text.contains("@routes") && !text.contains("\n\t\taccept\n"), "{text}");
-        assert!(text.starts_with(&removal()), "{text}");
-    }
-}
+mod tests;

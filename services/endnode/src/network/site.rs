@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::{interface::InterfaceName, openvpn::ManagedTunnel, pushed_file::PushedFile};
+use crate::{
+    groups::{Definitions, Places},
+    interface::InterfaceName,
+    openvpn::ManagedTunnel,
+    pushed_file::PushedFile,
+    pushed_groups::PushedGroups,
+};
 
 /// The place of a managed OpenVPN.
 #[derive(Debug, Clone)]
@@ -11,6 +17,12 @@ pub struct Site {
     pub tunnel: ManagedTunnel,
     /// What it pushes to clients.
     pub pushed: PushedFile,
+    /// What it pushes to members of groups.
+    pub pushed_groups: PushedGroups,
+    /// Which credentials have which fixed address.
+    pub places: Places,
+    /// What holds for members of groups.
+    pub definitions: Definitions,
     /// The only interface on which clients' packets get the node's address, if not every one.
     pub egress: Option<InterfaceName>,
 }

@@ -15,6 +15,7 @@ use vpnmanager_nats::ids::CommonName;
 
 use super::{
     control_socket::{ControlError, ControlHandle, ControlTask, Link, Overview},
+    dynamic_half::{is_nearly_all, scarcity},
     health::health_of,
     lint::{Expected, Finding, LintedConf, Running, Severity},
     managed_tunnel::ManagedTunnel,
@@ -25,6 +26,7 @@ use crate::{
     account::Account,
     allow_list::{AllowList, AllowListError, Reconciled},
     backend::{BackendError, BackendHealth, CutSessions, Parting, Serving, Session, SessionKey, VpnBackend},
+    groups::{Definitions, Layout},
 };
 
 /// What a managed OpenVPN needs.
@@ -38,6 +40,8 @@ pub struct ManagedOpenVpn {
     pub conf: ServerConf,
     /// The account of [`ServerConf::user`].
     pub account: Account,
+    /// What management tells of groups, and whether the firewall holds users of `default` to it: before that OpenVPN is not started.
+    pub definitions: Definitions,
 }
 
 /// What the agent knows of a server that the operator runs.
@@ -74,9 +78,20 @@ pub struct OpenVpnTask {
 impl OpenVpnTask {
     /// Runs until cancelled. OpenVPN and its sessions stay as they are.
     pub async fn run(self, cancel: CancellationToken) {
-        let control = self.control.run(cancel.clone());
-        match self.process {
-            Some((process, log)) => _ = tokio::join!(control, process.run(cancel.clone()), log.run(cancel)),
+        self.run_after(std::future::ready(()), cancel).await;
+    }
+
+    /// The same, but OpenVPN is asked for its sessions only after `is_right`: by then the allow-list is as it should be, and whoever is not on it
+    /// is cut. Its process is looked after at once.
+    pub async fn run_after(self, is_right: impl Future<Output = ()>, cancel: CancellationToken) {
+        let Self { control, process } = self;
+        let control = async {
+            if cancel.run_until_cancelled(is_right).await.is_some() {
+                control.run(cancel.clone()).await;
+            }
+        };
+        match process {
+            Some((process, log)) => _ = tokio::join!(control, process.run(cancel.clone()), log.run(cancel.clone())),
             None => control.await,
         }
     }
@@ -101,7 +116,8 @@ impl OpenVpnBackend {
         };
         let (serving, watched) = watch::channel(Serving::Undecided);
         let log = LogKeeper::new(launch.log_file.clone());
-        let (process_task, process) = ProcessTask::new(launch, watched.clone());
+        let (process_task, process) =
+            ProcessTask::new(launch, (allow_list.clone(), managed.definitions), watched.clone());
         let (control_task, control) = ControlTask::new(socket, allow_list.clone(), watched);
         let backend = Self {
             allow_list,
@@ -171,14 +187,32 @@ impl OpenVpnBackend {
         self.control.link()
     }
 
-    /// What is worth knowing about a running server: an outdated configuration, and the findings.
-    fn remarks(&self, process: Option<&ProcessStatus>, overview: Option<&Overview>, findings: &[Finding]) -> String {
+    /// That clients have nearly all addresses that OpenVPN gives out as they come, where that is so. They are listed only where that may be.
+    async fn scarcity(&self, overview: Option<&Overview>) -> Option<String> {
+        let tunnel = self.tunnel.as_ref()?.running().filter(|tunnel| tunnel.is_split)?;
+        let layout = Layout::new(tunnel.network, tunnel.network6);
+        if !is_nearly_all(overview?.sessions, layout) {
+            return None;
+        }
+        let sessions = self.control.sessions().await.ok()?;
+        scarcity(&sessions, layout)
+    }
+
+    /// What is worth knowing about a running server: an outdated configuration, that addresses are scarce, and the findings.
+    fn remarks(
+        &self,
+        process: Option<&ProcessStatus>,
+        overview: Option<&Overview>,
+        scarcity: Option<String>,
+        findings: &[Finding],
+    ) -> String {
         let changed = |conf: &LintedConf| overview.is_some_and(|seen| conf.changed_since(seen.since.into()));
         let outdated = process.is_some_and(|process| process.outdated_conf) || self.conf.as_ref().is_some_and(changed);
         let outdated =
             outdated.then(|| "runs with an older server.conf; the next start applies the new one".to_owned());
         outdated
             .into_iter()
+            .chain(scarcity)
             .chain(findings.iter().map(ToString::to_string))
             .collect::<Vec<_>>()
             .join("; ")
@@ -218,12 +252,16 @@ impl OpenVpnBackend {
 }
 
 impl VpnBackend for OpenVpnBackend {
-    async fn allow(&self, names: &[CommonName]) -> Result<(), BackendError> {
+    async fn allow(&self, names: &[CommonName]) -> Result<Vec<CommonName>, BackendError> {
         Ok(self.allow_list.allow_all(names)?)
     }
 
     async fn deny(&self, names: &[CommonName]) -> Result<(), BackendError> {
         Ok(self.allow_list.deny_all(names)?)
+    }
+
+    async fn hold_back_unheld(&self) -> Result<(), BackendError> {
+        Ok(self.allow_list.hold_back_unheld()?)
     }
 
     async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {
@@ -280,7 +318,8 @@ impl VpnBackend for OpenVpnBackend {
             self.note(overview);
         }
         let findings = self.findings();
-        let remarks = self.remarks(process.as_ref(), asked.as_ref().ok(), &findings);
+        let scarcity = self.scarcity(asked.as_ref().ok()).await;
+        let remarks = self.remarks(process.as_ref(), asked.as_ref().ok(), scarcity, &findings);
         let detail = if health.detail.is_empty() {
             remarks
         } else {

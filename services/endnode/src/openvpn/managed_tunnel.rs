@@ -31,17 +31,33 @@ impl ManagedTunnel {
 
     /// As it is. Where no OpenVPN runs, as the next start makes it; `None` for one that runs and whose tunnel cannot be told.
     pub fn current(&mut self) -> Option<Tunnel> {
-        let running = self.process.borrow_and_update().running_tunnel();
-        match running {
+        let current = self.process.borrow_and_update().running_tunnel();
+        self.told(current)
+    }
+
+    /// That of an OpenVPN that runs; `None` where none does, and where it cannot be told.
+    pub fn running(&self) -> Option<Tunnel> {
+        let (phase, running) = {
+            let status = self.process.borrow();
+            (status.phase, status.running_tunnel())
+        };
+        match phase {
+            Phase::Running { .. } | Phase::Stopping => self.told(running),
+            Phase::Stopped | Phase::Starting | Phase::Failed => None,
+        }
+    }
+
+    /// Whether an OpenVPN has it now, also one that is being stopped.
+    pub fn is_running(&self) -> bool {
+        matches!(self.process.borrow().phase, Phase::Running { .. } | Phase::Stopping)
+    }
+
+    fn told(&self, tunnel: RunningTunnel) -> Option<Tunnel> {
+        match tunnel {
             RunningTunnel::AsWanted => Some((*self.wanted).clone()),
             RunningTunnel::Other(tunnel) => Some(tunnel),
             RunningTunnel::Unknown => None,
         }
-    }
-
-    /// Whether an OpenVPN has it now.
-    pub fn is_running(&self) -> bool {
-        matches!(self.process.borrow().phase, Phase::Running { .. })
     }
 
     /// Returns when it may have changed since [`Self::current`] was asked.
@@ -70,6 +86,7 @@ mod tests {
             device: device.parse().expect("a name"),
             network: "10.8.0.0/16".parse().expect("a network"),
             network6: None,
+            is_split: true,
         }
     }
 
@@ -84,11 +101,13 @@ mod tests {
             pid: 1,
             since: Instant::now(),
         };
-        for (phase, found, expected) in [
-            (running, RunningTunnel::Other(tunnel("tun0")), Some(tunnel("tun0"))),
-            (running, RunningTunnel::Unknown, None),
-            (Phase::Failed, RunningTunnel::Unknown, Some(tunnel("vpn-udp1194"))),
-            (running, RunningTunnel::AsWanted, Some(tunnel("vpn-udp1194"))),
+        assert_eq!(managed.running(), None);
+        let (wanted, other) = (Some(tunnel("vpn-udp1194")), Some(tunnel("tun0")));
+        for (phase, found, expected, expected_running) in [
+            (running, RunningTunnel::Other(tunnel("tun0")), &other, &other),
+            (running, RunningTunnel::Unknown, &None, &None),
+            (Phase::Failed, RunningTunnel::Unknown, &wanted, &None),
+            (running, RunningTunnel::AsWanted, &wanted, &wanted),
         ] {
             status.send_modify(|status| {
                 status.phase = phase;
@@ -96,7 +115,8 @@ mod tests {
             });
             managed.changed().await;
             managed.looked_for(Duration::from_secs(3600)).await;
-            assert_eq!(managed.current(), expected, "{found:?}");
+            assert_eq!(&managed.running(), expected_running, "{found:?}");
+            assert_eq!(&managed.current(), expected, "{found:?}");
         }
     }
 }

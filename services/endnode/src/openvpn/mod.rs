@@ -10,6 +10,7 @@ pub mod control_socket;
 pub mod process;
 
 mod backend;
+mod dynamic_half;
 mod health;
 mod managed_tunnel;
 

@@ -16,10 +16,13 @@ use super::{
     tunnel::Tunnel,
     vpn_network::{VpnNetwork, VpnNetwork6},
 };
-use crate::{account::AccountName, interface::InterfaceName};
+use crate::{account::AccountName, groups::Layout, interface::InterfaceName};
 
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
+
+/// The number of the first IPv6 address that OpenVPN gives out by itself, as with its `server-ipv6`.
+const FIRST_DYNAMIC6: u16 = 0x1000;
 
 /// A value that cannot stand in a server configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +152,7 @@ impl ServerConf {
             device: InterfaceName::of_listener(self.protocol, self.port),
             network: self.network,
             network6: self.network6,
+            is_split: true,
         }
     }
 
@@ -177,11 +181,28 @@ impl ServerConf {
         writeln!(out, "dev {}", self.tunnel().device)?;
         writeln!(out, "dev-type tun")?;
         writeln!(out, "topology subnet")?;
-        writeln!(out, "server {} {}", self.network.address(), self.network.mask())?;
-        match self.network6 {
-            Some(network) => writeln!(out, "server-ipv6 {network}"),
-            None => Ok(()),
-        }
+        self.write_addresses(out)
+    }
+
+    /// OpenVPN gives out the lower half by itself. The upper half is for the members of groups, whose entries of the allow-list say which
+    /// address is theirs.
+    fn write_addresses(&self, out: &mut String) -> fmt::Result {
+        let layout = Layout::new(self.network, self.network6);
+        let mask = self.network.mask();
+        writeln!(out, "server {} {mask} nopool", self.network.address())?;
+        writeln!(
+            out,
+            "ifconfig-pool {} {} {mask}",
+            layout.first_dynamic(),
+            layout.last_dynamic()
+        )?;
+        let Some(network6) = self.network6 else {
+            return Ok(());
+        };
+        // What `server-ipv6` stands for: OpenVPN does not take that beside `nopool` (`helper_client_server` of its helper.c).
+        let bits = network6.prefix_length();
+        writeln!(out, "ifconfig-ipv6 {}/{bits} {}", network6.at(1), network6.at(2))?;
+        writeln!(out, "ifconfig-ipv6-pool {}/{bits}", network6.at(FIRST_DYNAMIC6))
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
@@ -215,6 +236,9 @@ impl ServerConf {
         // After a failover all clients of another node connect at once. OpenVPN 2.5 has no such limit and no such option.
         writeln!(out, "ignore-unknown-option connect-freq-initial")?;
         writeln!(out, "connect-freq-initial 1000 10")?;
+        // With the kernel's data channel some releases tell too few bytes of a session, or none. OpenVPN before 2.6 has neither.
+        writeln!(out, "ignore-unknown-option disable-dco")?;
+        writeln!(out, "disable-dco")?;
         // Their sum is how long a denied client that ignores every message stays connected while no agent cuts it.
         writeln!(out, "reneg-sec 600")?;
         writeln!(out, "tran-window 60")?;
@@ -276,14 +300,13 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_in_the_tunnel_is_a_line_and_the_tunnel_is_read_back_as_it_is() {
+    fn ipv6_in_the_tunnel_is_said_beside_ipv4_and_the_tunnel_is_read_back_as_it_is() {
         let mut conf = conf(Protocol::Tcp);
         conf.network6 = Some("fd12:3456:789a::/64".parse().expect("a valid network"));
         let text = conf.render();
-        assert!(
-            text.contains("\nserver 10.8.0.0 255.255.0.0\nserver-ipv6 fd12:3456:789a::/64\n"),
-            "{text}"
-        );
+        let addresses = "\nserver 10.8.0.0 255.255.0.0 nopool\nifconfig-pool 10.8.0.2 10.8.127.255 255.255.0.0\n\
+                         ifconfig-ipv6 fd12:3456:789a::1/64 fd12:3456:789a::2\nifconfig-ipv6-pool fd12:3456:789a::1000/64\n";
+        assert!(text.contains(addresses), "{text}");
         assert!(text.contains("\ndev vpn-tcp1194\ndev-type tun\n"), "{text}");
         assert_eq!(tunnel_of(&text, || None), Some(conf.tunnel()));
     }

@@ -12,6 +12,9 @@ pub struct Tunnel {
     pub network: VpnNetwork,
     /// The clients' IPv6 addresses, if they have any.
     pub network6: Option<VpnNetwork6>,
+    /// Whether OpenVPN gives out the lower half of the IPv4 addresses alone, so that the upper half is for fixed ones. With a configuration
+    /// of an earlier release it gives out all.
+    pub is_split: bool,
 }
 
 /// The tunnel of a process, compared with that of the configuration that is wanted.

@@ -41,9 +41,19 @@ impl VpnNetwork {
         self.address
     }
 
+    /// The length of its prefix, 16 to 29.
+    pub fn prefix_length(self) -> u32 {
+        self.prefix
+    }
+
     /// The mask, `255.255.0.0` for `/16`.
     pub fn mask(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
+    }
+
+    /// The last address, which is the one for broadcasts.
+    pub fn last(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.address.to_bits() | !self.mask().to_bits())
     }
 
     /// Whether an address is in it.
@@ -97,6 +107,21 @@ impl VpnNetwork6 {
     /// The first address.
     pub fn address(self) -> Ipv6Addr {
         self.address
+    }
+
+    /// The length of its prefix, 64 to 112.
+    pub fn prefix_length(self) -> u32 {
+        self.prefix
+    }
+
+    /// The address with this number: the first one has 0, and each network has all of them.
+    pub fn at(self, number: u16) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.address.to_bits() | u128::from(number))
+    }
+
+    /// The last address.
+    pub fn last(self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.address.to_bits() | !self.mask())
     }
 
     /// Whether an address is in it.
@@ -181,6 +206,7 @@ mod tests {
         }
         let network: VpnNetwork = "10.8.4.0/24".parse().expect("a valid network");
         assert_eq!(network.mask(), Ipv4Addr::new(255, 255, 255, 0));
+        assert_eq!(network.last(), Ipv4Addr::new(10, 8, 4, 255));
         assert_eq!(network.client_addresses(), 253);
         let contains = |address: [u8; 4]| network.contains(address.into());
         assert!(contains([10, 8, 4, 0]) && contains([10, 8, 4, 255]) && !contains([10, 8, 5, 0]));
@@ -216,5 +242,12 @@ mod tests {
         let network: VpnNetwork6 = "fd00:8::/64".parse().expect("a network");
         let contains = |address: &str| network.contains(address.parse().expect("an address"));
         assert!(contains("fd00:8::ffff:1") && !contains("fd00:8:0:1::"));
+        assert_eq!(
+            (network.prefix_length(), network.last().to_string()),
+            (64, "fd00:8::ffff:ffff:ffff:ffff".to_owned())
+        );
+        let narrow: VpnNetwork6 = "fd00:8::7:0/112".parse().expect("a network");
+        assert_eq!(narrow.at(0x1000).to_string(), "fd00:8::7:1000");
+        assert_eq!(narrow.at(u16::MAX), narrow.last());
     }
 }

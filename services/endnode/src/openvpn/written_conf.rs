@@ -2,8 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use super::{tunnel::Tunnel, vpn_network::VpnNetwork};
-use crate::interface::InterfaceName;
+use ipnet::Ipv6Net;
+
+use super::{
+    tunnel::Tunnel,
+    vpn_network::{VpnNetwork, VpnNetwork6},
+};
+use crate::{groups::Layout, interface::InterfaceName};
 
 /// Clients that fit at once; `None` where that cannot be read.
 pub fn capacity_of(conf: &str) -> Option<u32> {
@@ -18,21 +23,46 @@ pub fn tunnel_of(conf: &str, unnamed: impl FnOnce() -> Option<InterfaceName>) ->
         "tun" => unnamed()?,
         name => name.parse().ok()?,
     };
-    let network6 = match value(conf, "server-ipv6") {
-        Some(network) => Some(network.parse().ok()?),
-        None => None,
+    // Earlier releases wrote `server-ipv6`.
+    let network6 = match (value(conf, "ifconfig-ipv6"), value(conf, "server-ipv6")) {
+        (Some(addresses), _) => Some(network6_of(addresses)?),
+        (None, Some(network)) => Some(network.parse().ok()?),
+        (None, None) => None,
     };
+    let network = network_of(conf)?;
     Some(Tunnel {
         device,
-        network: network_of(conf)?,
+        network,
         network6,
+        is_split: is_split(conf, network),
     })
 }
 
 fn network_of(conf: &str) -> Option<VpnNetwork> {
-    let (address, mask) = value(conf, "server")?.split_once(' ')?;
+    let server = value(conf, "server")?;
+    // Earlier releases left the pool of addresses to OpenVPN.
+    let (address, mask) = server.strip_suffix(" nopool").unwrap_or(server).split_once(' ')?;
     let prefix = mask.parse::<Ipv4Addr>().ok()?.to_bits().count_ones();
     format!("{address}/{prefix}").parse().ok()
+}
+
+/// The network of the server's own address, which stands before that of its end of the tunnel.
+fn network6_of(addresses: &str) -> Option<VpnNetwork6> {
+    let (own, _) = addresses.split_once(' ')?;
+    let own: Ipv6Net = own.parse().ok()?;
+    own.trunc().to_string().parse().ok()
+}
+
+/// Whether OpenVPN gives out the lower half alone.
+fn is_split(conf: &str, network: VpnNetwork) -> bool {
+    let layout = Layout::new(network, None);
+    let lower = format!(
+        "{} {} {}",
+        layout.first_dynamic(),
+        layout.last_dynamic(),
+        network.mask()
+    );
+    value(conf, "ifconfig-pool") == Some(lower.as_str())
 }
 
 fn value<'conf>(conf: &'conf str, name: &str) -> Option<&'conf str> {
@@ -51,13 +81,36 @@ mod tests {
         assert_eq!(tunnel.device.as_str(), "vpn-udp1194");
         assert_eq!(tunnel.network.to_string(), "10.8.0.0/16");
         assert_eq!(tunnel.network6.map(String::from).as_deref(), Some("fd00:8::/64"));
+        assert!(!tunnel.is_split);
 
         let older = "dev tun\ntopology subnet\nserver 10.9.0.0 255.255.255.0\n";
         let tunnel = tunnel_of(older, || "tun3".parse().ok()).expect("a tunnel");
         assert_eq!((tunnel.device.as_str(), tunnel.network6), ("tun3", None));
         assert_eq!(tunnel_of(older, || None), None);
-        for unreadable in ["", "dev tun0\n", "dev tun0\nserver 10.9.0.0 x\n"] {
+        for unreadable in [
+            "",
+            "dev tun0\n",
+            "dev tun0\nserver 10.9.0.0 x\n",
+            "dev tun0\nserver 10.9.0.0 255.255.0.0 nopool\nifconfig-ipv6 fd00:8::1/64\n",
+        ] {
             assert_eq!(tunnel_of(unreadable, || None), None, "{unreadable:?}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_is_split_where_openvpn_gives_out_the_lower_half_alone() {
+        let conf = |pool: &str| {
+            let ipv6 = "ifconfig-ipv6 fd00:8::1/64 fd00:8::2\nifconfig-ipv6-pool fd00:8::1000/64\n";
+            let text = format!("dev tun0\nserver 10.9.0.0 255.255.255.0 nopool\n{pool}{ipv6}max-clients 1000\n");
+            assert_eq!(capacity_of(&text), Some(253));
+            tunnel_of(&text, || None).expect("a tunnel")
+        };
+        let split = conf("ifconfig-pool 10.9.0.2 10.9.0.127 255.255.255.0\n");
+        assert!(split.is_split);
+        assert_eq!(split.network.to_string(), "10.9.0.0/24");
+        assert_eq!(split.network6.map(String::from).as_deref(), Some("fd00:8::/64"));
+        for other in ["", "ifconfig-pool 10.9.0.2 10.9.0.253 255.255.255.0\n"] {
+            assert!(!conf(other).is_split, "{other:?}");
         }
     }
 }

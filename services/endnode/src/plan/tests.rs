@@ -186,6 +186,67 @@ fn only_a_greater_revision_changes_anything() {
     assert_eq!(changed(plan(Some(&held), &removed(3), now)).forget, names(&["a.x"]));
 }
 
+/// An agent of before groups did not keep the group of a command, and management has no other revision to send.
+#[test]
+fn a_group_that_was_not_kept_is_taken_from_a_command_of_the_same_revision() {
+    let now = Utc::now();
+    let in_group = |group: Option<&str>| {
+        Command::PutUser(PutUser {
+            group: group.map(|group| group.parse().unwrap()),
+            ..home(1, "a.x")
+        })
+    };
+    let held = |group| held(in_group(group), &[("a.x", complete())]);
+    for (kept, told, is_change) in [
+        (None, Some("sales"), true),
+        (Some("default"), Some("sales"), true),
+        (Some("sales"), Some("sales"), false),
+        (Some("sales"), None, false),
+        (None, Some("default"), false),
+        (None, None, false),
+    ] {
+        let planned = plan(Some(&held(kept)), &in_group(told), now);
+        let expected = Change {
+            access: Access {
+                allow: names(&["a.x"]),
+                deny: Vec::new(),
+            },
+            forget: Vec::new(),
+            missing: None,
+        };
+        let is_so = match planned {
+            Plan::Change(change) => is_change && change == expected,
+            Plan::Repeat { .. } => !is_change,
+            Plan::Refuse { .. } | Plan::Supersede { .. } => false,
+        };
+        assert!(is_so, "{kept:?}, {told:?}");
+    }
+}
+
+#[test]
+fn a_command_that_only_ends_access_lets_nobody_in_with_a_group() {
+    let now = Utc::now();
+    let (sales, is_over): (GroupName, _) = ("sales".parse().unwrap(), Some(now));
+    let in_group = |group: &GroupName, active, expires_at| {
+        Command::PutUser(PutUser {
+            group: Some(group.clone()),
+            active,
+            expires_at,
+            ..put(1, &["a.x"])
+        })
+    };
+    for (command, expected) in [
+        (in_group(&sales, true, None), Some(&sales)),
+        (in_group(&sales, true, Some(now + TimeDelta::hours(1))), Some(&sales)),
+        (in_group(&GroupName::default(), true, None), None),
+        (in_group(&sales, false, None), None),
+        (in_group(&sales, true, is_over), None),
+        (removed(1), None),
+    ] {
+        assert_eq!(let_in_with(&command, now), expected, "{command:?}");
+    }
+}
+
 #[test]
 fn a_profile_is_made_when_it_is_missing_or_names_other_nodes() {
     let now = Utc::now();

@@ -28,6 +28,10 @@ use crate::{
 /// The pause before a failed command is delivered again, by the number of its deliveries so far.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
+/// As many commands as this may wait to be delivered again although they fail for long. The server has about a thousand under way at most, so
+/// more of them would be in the way of all others.
+const MOST_LASTING: usize = 200;
+
 /// Publishes acks and settles commands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Acks {
@@ -50,6 +54,17 @@ pub struct Answered {
     pub traceparent: Option<String>,
     /// The answer.
     pub outcome: Outcome,
+    /// How long that is so, if it is a failure.
+    pub failure: Failure,
+}
+
+/// How long a command fails that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It may succeed when it is delivered again.
+    Passing,
+    /// It fails until somebody changes something: so many of them are settled, and management publishes them again some minutes later.
+    Lasting,
 }
 
 impl Acks {
@@ -142,7 +157,10 @@ impl Acks {
             Outcome::Refused { error } => {
                 warn!(user.key = %answered.user_key, command.revision = %answered.revision, error, "Refused a command");
             }
-            Outcome::Failed { .. } => return self.retry(answered.delivery).await,
+            Outcome::Failed { .. } => match answered.failure {
+                Failure::Lasting if self.progress.unsettled() > MOST_LASTING => {}
+                Failure::Lasting | Failure::Passing => return self.retry(answered.delivery).await,
+            },
         }
         let sequence = answered.delivery.sequence();
         if let Err(error) = answered.delivery.done().await {

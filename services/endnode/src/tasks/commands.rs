@@ -12,7 +12,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::{backoff::jittered, contain::contain, error_chain::chain, tasks::Tasks};
 
-use super::acks::{Acks, Answered};
+use super::acks::{Acks, Answered, Failure};
 use crate::{
     apply::{Applied, History},
     coordination::issue_queue::IssueJob,
@@ -26,6 +26,8 @@ const ANSWERING: usize = 8;
 /// The server's heartbeat on an idle pull; twice as long without one means that the flow is broken.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+/// A handshake takes milliseconds, and the firewall tens of them.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 type Message = Result<jetstream::Message, jetstream::consumer::pull::MessagesError>;
 
@@ -190,6 +192,7 @@ impl Commands {
             .map(|(delivery, _)| delivery.sequence())
             .max()
             .unwrap_or(0);
+        self.shared.learn_of_groups(&commands, TOLD_WITHIN).await;
         // Before the journal holds them: a sweep that comes right after must know them.
         self.shared.progress.coming(commands.iter().map(Command::user_key));
         let outcome = self.shared.applier.apply_with(commands, history, sequence).await;
@@ -228,6 +231,15 @@ impl Commands {
                     revision: envelope.body.revision(),
                     traceparent: envelope.traceparent,
                     outcome,
+                    failure: Failure::Passing,
+                }),
+                Applied::Unheld(error) => answered.push(Answered {
+                    delivery,
+                    user_key: envelope.body.user_key(),
+                    revision: envelope.body.revision(),
+                    traceparent: envelope.traceparent,
+                    outcome: Outcome::Failed { error },
+                    failure: Failure::Lasting,
                 }),
                 Applied::Issuing(order) => {
                     let job = IssueJob {

@@ -132,6 +132,7 @@ async fn beat(
             .or_else(|| shared.reporting.fault()),
         certificate_expires_at: settings.certificate_expires_at,
         network: shared.network.applied(),
+        groups: shared.definitions.applied(),
     };
     // Not queued while the bus is away: an old heartbeat would be worthless.
     if shared.bus.connection_state() == async_nats::connection::State::Connected {

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use vpnmanager_nats::{delivery::Delivery, sign::MAX_REQUESTS};
 use vpnmanager_runtime::error_chain::chain;
 
-use super::acks::{Acks, Answered};
+use super::acks::{Acks, Answered, Failure};
 use crate::{
     apply::{IssueResult, Issuer},
     coordination::{
@@ -81,7 +81,8 @@ impl IssueTask {
                     user_key: order.user_key,
                     revision: order.revision,
                     traceparent,
-                    outcome,
+                    outcome: order.noted(outcome),
+                    failure: Failure::Passing,
                 }),
                 (Some(IssueResult::Answered(_)), None) => {}
                 (Some(IssueResult::Later(error)), delivery) => {

@@ -10,6 +10,7 @@ pub mod sync;
 pub mod allow_list;
 pub mod drain;
 pub mod expiry;
+pub mod groups;
 pub mod network;
 pub mod serving;
 pub mod session_history;

@@ -1,20 +1,25 @@
 //! Who was connected, when, and with how much traffic. OpenVPN tells of no end, so the agent looks, each second and at each login, and
 //! compares. What it finds is journaled before it is reported, so that neither a dead agent nor a bus that is away loses a session.
 
+mod metered;
 mod moment;
 mod observe;
 mod pace;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use vpnmanager_nats::sessions::SessionRecord;
+use vpnmanager_nats::{groups::Groups, ids::CommonName, sessions::SessionRecord};
 use vpnmanager_runtime::{backoff::jittered, error_chain::chain, log_limit::LogLimit, reconcile::Wake};
 
 pub use self::moment::Moment;
 use self::{
+    metered::Metered,
     observe::{OpenSessions, key_of},
     pace::pause,
 };
@@ -42,7 +47,7 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> 
             journal, vpn, contact, ..
         } = shared.clone();
         match SessionHistory::load(journal, vpn, contact, shared.node.wakes.session_reports.clone()).await {
-            Ok(history) => return history.run(stop).await,
+            Ok(history) => return history.metered_by(shared.definitions.watch()).run(stop).await,
             Err(error) => warn!(error = %chain(&error), "The sessions of before cannot be read, trying again"),
         }
         tokio::select! {
@@ -62,6 +67,7 @@ pub struct SessionHistory {
     /// Whoever publishes.
     reports: Wake,
     open: OpenSessions,
+    metered: Metered,
     /// What the journal does not hold yet.
     unwritten: BTreeMap<SessionKey, SessionRecord>,
     /// When it was last journaled how far the living sessions are.
@@ -82,11 +88,21 @@ impl SessionHistory {
             contact,
             reports,
             open: OpenSessions::new(open, Instant::now()),
+            metered: Metered::default(),
             unwritten: BTreeMap::new(),
             kept: Instant::now(),
             took: Duration::ZERO,
             is_failing: false,
         })
+    }
+
+    /// The same, and it tells within seconds what members of groups with a quota transfer. `told` is what management tells of all groups.
+    #[must_use]
+    pub fn metered_by(self, told: watch::Receiver<Option<Arc<Groups>>>) -> Self {
+        Self {
+            metered: Metered::by(told),
+            ..self
+        }
     }
 
     /// Looks until stopped, and then journals how far the living sessions are. They go on without the agent.
@@ -120,7 +136,10 @@ impl SessionHistory {
         if self.kept.elapsed() >= KEEP {
             self.keep(now).await;
         } else {
-            let written = self.write_news().await;
+            let written = match self.write_news().await {
+                Ok(()) => self.write_metered(now).await,
+                Err(error) => Err(error),
+            };
             self.log(written);
         }
     }
@@ -176,6 +195,33 @@ impl SessionHistory {
             self.open.told(now.instant);
             self.reports.wake();
         }
+        Ok(())
+    }
+
+    /// While management does not answer, it counts nothing, and the room of the stream is for the rest.
+    async fn write_metered(&mut self, now: Moment) -> Result<(), JournalError> {
+        let metered = self.metered.groups();
+        if metered.is_empty() || !self.contact.unanswered_for().is_zero() {
+            return Ok(());
+        }
+        let busy = self.open.busy(now.instant);
+        if busy.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<CommonName> = busy.iter().map(|record| record.session.common_name.clone()).collect();
+        let groups = self.journal.read(move |records| records.groups_of(&names)).await?;
+        let counts = |record: &&SessionRecord| {
+            let group = groups.get(&record.session.common_name);
+            group.is_some_and(|group| metered.contains(group))
+        };
+        let told: Vec<&SessionRecord> = busy.iter().filter(counts).collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let news = told.iter().copied().map(NotedSession::news);
+        self.write(news.collect::<Result<Vec<_>, _>>()?).await?;
+        self.open.told_of(told.into_iter().map(key_of), now.instant);
+        self.reports.wake();
         Ok(())
     }
 

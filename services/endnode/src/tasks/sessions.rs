@@ -7,15 +7,16 @@ use vpnmanager_nats::{bounded::ENTRIES, events::EventKind, ids::CommonName};
 
 use crate::{
     apply::{ApplyError, ProjectError},
-    backend::{BackendError, Session, VpnBackend as _},
+    backend::{BackendError, Session, SessionKey, VpnBackend as _},
     shared::Shared,
 };
 
 /// Between two looks at who is connected.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
-/// Cuts every session whose credential is not let in, and reports it. Does nothing while the journal is incomplete: an empty one
-/// must not cut everybody. A node that must not serve does cut everybody.
+/// Cuts every session whose credential is not let in, and reports it; not those that are to begin again
+/// ([`CutSessions::moved`](crate::backend::CutSessions::moved)). Does
+/// nothing while the journal is incomplete: an empty one must not cut everybody. A node that must not serve does cut everybody.
 pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
     if !shared.readiness.has_a_say() {
         return Ok(());
@@ -30,7 +31,7 @@ pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
     }
     let after = shared.vpn.sessions().await.map_err(failed)?;
     warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
-    for common_names in gone(&before, &after).chunks(ENTRIES) {
+    for common_names in gone(&before, &after, &cut.moved).chunks(ENTRIES) {
         let event = shared.node.event(EventKind::SessionsCut {
             common_names: common_names.to_vec(),
         });
@@ -40,12 +41,12 @@ pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Our credentials whose sessions were there before and are not there after.
-fn gone(before: &[Session], after: &[Session]) -> Vec<CommonName> {
+/// Our credentials whose sessions were there before and are not there after, without those that moved.
+fn gone(before: &[Session], after: &[Session], moved: &BTreeSet<SessionKey>) -> Vec<CommonName> {
     let after: BTreeSet<u64> = after.iter().map(|session| session.cid).collect();
     before
         .iter()
-        .filter(|session| !after.contains(&session.cid))
+        .filter(|session| !after.contains(&session.cid) && !moved.contains(&session.key()))
         .filter_map(|session| session.common_name.parse().ok())
         .collect()
 }
@@ -70,15 +71,23 @@ mod tests {
             session(2, "bob.x"),
             session(3, "not one of ours"),
         ];
-        let alice: CommonName = "alice.x".parse().expect("a name");
+        let [alice, bob] = ["alice.x", "bob.x"].map(|name| name.parse::<CommonName>().expect("a name"));
         let cases = [
-            (vec![session(2, "bob.x")], vec![alice.clone()]),
+            (vec![session(2, "bob.x")], vec![], vec![alice.clone()]),
             // She came back with a session of her own: the one that was cut is reported all the same.
-            (vec![session(2, "bob.x"), session(4, "alice.x")], vec![alice]),
-            (before.to_vec(), vec![]),
+            (
+                vec![session(2, "bob.x"), session(4, "alice.x")],
+                vec![],
+                vec![alice.clone()],
+            ),
+            (before.to_vec(), vec![], vec![]),
+            (vec![], vec![], vec![alice.clone(), bob]),
+            // He has another address.
+            (vec![], vec![before[1].key()], vec![alice]),
         ];
-        for (after, expected) in cases {
-            assert_eq!(gone(&before, &after), expected, "{after:?}");
+        for (after, moved, expected) in cases {
+            let moved = BTreeSet::from_iter(moved);
+            assert_eq!(gone(&before, &after, &moved), expected, "{after:?} {moved:?}");
         }
     }
 }

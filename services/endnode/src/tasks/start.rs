@@ -12,6 +12,7 @@ use super::{
     commands, drain,
     events::{self, publish_events},
     expiry::{self, expire},
+    groups::{self, Members},
     heartbeats::{self, HeartbeatSettings},
     housekeeping::{self, forget_tombstones},
     intents::{self, carry_intents},
@@ -70,6 +71,15 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
             network::run(keeper, readiness.clone(), wakes.heartbeat.clone(), stop()),
         );
     }
+    let members = Members {
+        holding: shared.holding.clone(),
+        definitions: shared.definitions.clone(),
+        applier: shared.applier.clone(),
+        vpn: vpn.clone(),
+        readiness: readiness.clone(),
+        allow_list: wakes.allow_list.clone(),
+    };
+    tasks.spawn("groups", groups::run(members, stop()));
     tasks.spawn(
         "drain",
         drain::run(node.clone(), vpn.clone(), shared.draining.clone(), stop()),

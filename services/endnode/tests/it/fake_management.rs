@@ -18,6 +18,7 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     envelope::Envelope,
     events::Event,
+    groups::Groups,
     heartbeats::Heartbeat,
     ids::{CommonName, NodeId, UserKey},
     intents::{Intent, IntentAnswer},
@@ -69,6 +70,8 @@ pub(crate) struct Script {
     pub(crate) refuse: Option<String>,
     /// What handshakes say of the pool's network; `None`: nothing, as management of an older release.
     pub(crate) network: Option<PoolNetwork>,
+    /// The same of the groups of the fleet.
+    pub(crate) groups: Option<Groups>,
     pub(crate) syncs: Vec<SyncRequest>,
     pub(crate) acks: Vec<Ack>,
     pub(crate) events: Vec<Event>,
@@ -297,8 +300,10 @@ impl FakeManagement {
     }
 
     fn tell(&self, answer: SyncAnswer) -> Option<bytes::Bytes> {
+        let script = self.script();
         reply(SyncReply {
-            network: self.script().network.clone(),
+            network: script.network.clone(),
+            groups: script.groups.clone(),
             ..SyncReply::from(answer)
         })
     }

@@ -22,9 +22,13 @@ mod enrol;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod lost_journal;
+#[cfg(test)]
+mod members;
 #[cfg(test)]
 mod network;
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn network(revision: i64, route: &str) -> PoolNetwork {
 }
 
 /// A handshake from its question to its end.
-async fn shakes_hands(management: &FakeManagement) {
+pub(crate) async fn shakes_hands(management: &FakeManagement) {
     let before = management.script().syncs.len();
     let subject = subjects::node_request(&node_id(), &NodeRequest::Sync);
     let prompt = Envelope::new(NodeRequest::Sync).encode();

@@ -2,14 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use vpnmanager_endnode::{
-    apply::Applier, backend::FakeBackend, journal::Journal, node::Node, state_dir::StateDir, vpn::Vpn,
+    apply::{Applier, Projected},
+    backend::FakeBackend,
+    coordination::readiness::Readiness,
+    groups::{Definitions, Holding, Layout, Places, Unheld},
+    journal::Journal,
+    node::Node,
+    state_dir::StateDir,
+    tasks::groups::{self, Members},
+    vpn::Vpn,
 };
 use vpnmanager_nats::{
     commands::{Command, Issue, Protocol, PutUser, Remote, RemoveUser, Role},
     ids::{CommonName, NodeId, Revision, UserKey},
     username::Username,
 };
-use vpnmanager_runtime::tasks::Tasks;
+use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
 pub(crate) struct Parts {
     pub(crate) tasks: Tasks,
@@ -18,19 +26,41 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) vpn: FakeBackend,
     pub(crate) applier: Applier,
+    pub(crate) holding: Holding,
     _folder: tempfile::TempDir,
 }
 
 impl Parts {
+    /// A node that runs its VPN server.
     pub(crate) fn new() -> Self {
+        Self::in_network("10.8.0.0/16")
+    }
+
+    /// The same with this OPENVPN_NETWORK.
+    pub(crate) fn in_network(network: &str) -> Self {
+        let places = places_in(network);
+        Self::assemble(FakeBackend::with_places(places.clone()), Holding::ByAddress(places))
+    }
+
+    /// A node beside a server that somebody else runs, which is told this of groups.
+    pub(crate) fn beside_a_server(definitions: Definitions) -> Self {
+        let holding = Holding::NotAtAll(Unheld::new(definitions));
+        Self::assemble(FakeBackend::default(), holding)
+    }
+
+    fn assemble(vpn: FakeBackend, holding: Holding) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = StateDir::new(folder.path().join("state"));
         dir.prepare().unwrap();
         let tasks = Tasks::new();
         let journal = Journal::open(&dir.journal(), &tasks).unwrap();
         let node = Node::new(node_id());
-        let vpn = FakeBackend::default();
-        let applier = Applier::new(node.clone(), journal.clone(), Vpn::Fake(vpn.clone()), dir.profiles());
+        let projected = Projected {
+            vpn: Vpn::Fake(vpn.clone()),
+            holding: holding.clone(),
+            profiles: dir.profiles(),
+        };
+        let applier = Applier::new(node.clone(), journal.clone(), projected);
         Self {
             tasks,
             node,
@@ -38,13 +68,67 @@ impl Parts {
             journal,
             vpn,
             applier,
+            holding,
             _folder: folder,
         }
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        self.holding.places().unwrap()
+    }
+
+    /// A firewall that holds the rules of whatever groups have members, beside a server that gives fixed addresses to nobody else.
+    pub(crate) fn has_a_firewall(&self) {
+        let places = self.places().clone();
+        places.set_divided(true);
+        let (mut blocks, stop) = (places.watch(), self.tasks.token());
+        self.tasks.spawn("firewall", async move {
+            places.set_enforced(true);
+            while let Some(Ok(())) = stop.run_until_cancelled(blocks.changed()).await {
+                places.set_enforced(true);
+            }
+            Ok(())
+        });
+    }
+
+    /// What the task that looks after members works with, where the journal once held everything.
+    pub(crate) fn members(&self, definitions: &Definitions) -> Members {
+        Members {
+            holding: self.holding.clone(),
+            definitions: definitions.clone(),
+            applier: self.applier.clone(),
+            vpn: Vpn::Fake(self.vpn.clone()),
+            readiness: Readiness::new(true, None),
+            allow_list: Wake::new(),
+        }
+    }
+
+    /// Starts that task, and waits until it listens: before, nothing is there for it.
+    pub(crate) async fn follows(&self, members: Members) {
+        self.tasks.spawn("groups", groups::run(members, self.tasks.token()));
+        tokio::task::yield_now().await;
+    }
+
+    /// The agent starts again on the same journal, with this OPENVPN_NETWORK. Its server has forgotten nobody.
+    pub(crate) async fn starts_again(&self, network: &str) -> (Applier, Places) {
+        let places = places_in(network);
+        let holding = Holding::ByAddress(places.clone());
+        holding.load(&self.journal).await.unwrap();
+        let projected = Projected {
+            vpn: Vpn::Fake(self.vpn.clone()),
+            holding,
+            profiles: self.dir.profiles(),
+        };
+        (Applier::new(self.node.clone(), self.journal.clone(), projected), places)
     }
 
     pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Handled {
         self.applier.apply(vec![command], 0).await.unwrap().remove(0)
     }
+}
+
+pub(crate) fn places_in(network: &str) -> Places {
+    Places::new(Layout::new(network.parse().unwrap(), None))
 }
 
 pub(crate) fn node_id() -> NodeId {
@@ -81,6 +165,14 @@ impl User {
             credentials: vec![self.credential.clone()],
             ..PutUser::new(self.node.clone(), self.key, self.username.clone(), Revision(revision))
         }
+    }
+
+    /// Let in, as a standby, as a member of this group.
+    pub(crate) fn in_group(&self, revision: i64, group: &str) -> Command {
+        Command::PutUser(PutUser {
+            group: Some(group.parse().unwrap()),
+            ..self.put(revision)
+        })
     }
 
     /// Let in, as a standby.

@@ -1,9 +1,9 @@
 //! Who was connected: from the VPN server to the journal.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use vpnmanager_endnode::{
     backend::{Parting, VpnBackend as _},
@@ -12,7 +12,12 @@ use vpnmanager_endnode::{
     tasks::session_history::{Moment, SessionHistory},
     vpn::Vpn,
 };
-use vpnmanager_nats::sessions::{EndKind, Ended, SessionRecord};
+use vpnmanager_nats::{
+    commands::{Command, PutUser},
+    groups::{Group, GroupName, GroupRules, Groups},
+    ids::{CommonName, Revision},
+    sessions::{EndKind, Ended, SessionRecord},
+};
 use vpnmanager_runtime::reconcile::Wake;
 use vpnmanager_testbed::wait;
 
@@ -260,6 +265,89 @@ async fn how_far_a_session_is_waits_until_management_answers() {
     node.all_reported().await;
     history.keep(node.moment(402)).await;
     assert!(node.to_report().await.is_empty(), "it is told for now");
+}
+
+/// Groups of these names, of which one has a quota.
+fn groups(metered: &str) -> Option<Arc<Groups>> {
+    let group = |name: &str| Group {
+        name: name.parse().unwrap(),
+        rules: GroupRules::default(),
+        metered: name == metered,
+    };
+    Some(Arc::new(Groups {
+        revision: Revision(1),
+        groups: ["default", "sales"].map(group).to_vec(),
+    }))
+}
+
+/// Enough to be told within seconds.
+const MUCH: u64 = 200_000;
+
+#[tokio::test]
+async fn what_members_of_a_group_with_a_quota_transfer_is_told_every_five_seconds() {
+    const NOTHING: [u64; 0] = [];
+    let node = Watched::new().await;
+    let (told, of_fleet) = watch::channel(None);
+    let mut history = node.history().await.metered_by(of_fleet);
+    node.connects();
+    history.look(node.moment(0)).await;
+    node.all_reported().await;
+    let mut much_at = async |second: u32| -> Vec<u64> {
+        node.parts.vpn.transfer(&node.alice.credential, MUCH);
+        history.look(node.moment(second)).await;
+        let to_report = node.to_report().await;
+        node.all_reported().await;
+        to_report.into_iter().map(|(bytes, _)| bytes).collect()
+    };
+    assert_eq!(much_at(10).await, NOTHING, "nothing is known of groups");
+    told.send_replace(groups("sales"));
+    assert_eq!(much_at(20).await, NOTHING, "she is in another group");
+    told.send_replace(groups("default"));
+    assert_eq!(much_at(30).await, [3 * MUCH]);
+    assert_eq!(much_at(34).await, NOTHING, "too early");
+    assert_eq!(much_at(35).await, [5 * MUCH]);
+    node.contact.unanswered();
+    assert_eq!(much_at(45).await, NOTHING, "management counts nothing");
+    node.contact.answered(None);
+    assert_eq!(much_at(46).await, [7 * MUCH]);
+}
+
+#[tokio::test]
+async fn the_group_of_a_credential_is_that_of_its_user() {
+    let parts = Parts::new();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(User::new);
+    parts.apply(alice.standby(1)).await;
+    for (user, group) in [(&bob, "sales"), (&carol, "sales")] {
+        let put = PutUser {
+            group: Some(group.parse().unwrap()),
+            ..user.put(1)
+        };
+        parts.apply(Command::PutUser(put)).await;
+    }
+    parts.apply(carol.removed(2)).await;
+    let names = [&alice, &bob, &carol].map(|user| user.credential.clone());
+    let mut asked = names.to_vec();
+    asked.push(alice.another_credential());
+
+    let groups = parts.journal.read(move |records| records.groups_of(&asked)).await;
+
+    let groups: Vec<_> = groups.unwrap().into_iter().collect();
+    let [alice, bob, _carol] = names;
+    let in_group = |credential: CommonName, group: &str| (credential, group.parse::<GroupName>().unwrap());
+    assert_eq!(groups, [in_group(alice, "default"), in_group(bob, "sales")]);
+}
+
+#[tokio::test]
+async fn a_little_traffic_of_members_waits_with_all_other() {
+    let node = Watched::new().await;
+    let (_told, groups_of_fleet) = watch::channel(groups("default"));
+    let mut history = node.history().await.metered_by(groups_of_fleet);
+    node.connects();
+    history.look(node.moment(0)).await;
+    node.all_reported().await;
+    node.parts.vpn.transfer(&node.alice.credential, 1000);
+    history.look(node.moment(60)).await;
+    assert!(node.to_report().await.is_empty());
 }
 
 /// A server that lists very many clients serves nobody meanwhile.

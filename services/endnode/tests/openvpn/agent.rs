@@ -7,6 +7,7 @@ use vpnmanager_endnode::{
     openvpn::{OpenVpnBackend, OpenVpnTask},
 };
 use vpnmanager_nats::ids::CommonName;
+use vpnmanager_runtime::reconcile::Wake;
 use vpnmanager_testbed::wait;
 
 pub(crate) struct Agent {
@@ -16,10 +17,24 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn start((backend, task): (OpenVpnBackend, OpenVpnTask)) -> Self {
+    pub(crate) fn start(started: (OpenVpnBackend, OpenVpnTask)) -> Self {
+        Self::start_with(started, |task, cancel| task.run(cancel))
+    }
+
+    /// The same, while the allow-list is being made right.
+    pub(crate) fn start_before(started: (OpenVpnBackend, OpenVpnTask), is_right: Wake) -> Self {
+        Self::start_with(started, |task, cancel| async move {
+            task.run_after(is_right.woken(), cancel).await;
+        })
+    }
+
+    fn start_with<Run: Future<Output = ()> + Send + 'static>(
+        (backend, task): (OpenVpnBackend, OpenVpnTask),
+        run: impl FnOnce(OpenVpnTask, CancellationToken) -> Run,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(task.run(cancel.clone()));
+        tasks.spawn(run(task, cancel.clone()));
         Self { backend, cancel, tasks }
     }
 

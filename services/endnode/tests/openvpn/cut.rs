@@ -58,7 +58,7 @@ async fn an_honest_client_is_gone_within_a_second_and_refused_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_is_ended_may_begin_again_under_another_key() {
+async fn a_session_that_is_ended_does_not_come_back_by_itself_and_may_begin_again_under_another_key() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
@@ -69,6 +69,12 @@ async fn a_session_that_is_ended_may_begin_again_under_another_key() {
     let ended = agent.backend.end(first).await.expect("asked");
 
     assert_eq!(ended.as_deref(), Some(alice.name.as_str()));
+    alice
+        .client
+        .log()
+        .wait_for(TOLD_TO_STOP, 1, PROMISED_SECOND)
+        .await
+        .expect("the client is told");
     alice.client.exited(wait::SOON).await.expect("the client ends");
     agent.has_sessions(&[]).await;
     alice.client.restart().await.expect("restart");

@@ -13,6 +13,7 @@ use vpnmanager_endnode::{
     account::{Account, own_user},
     allow_list::AllowList,
     backend::{BackendState, Serving, VpnBackend},
+    groups::{Definitions, Draft, Layout, Places},
     openvpn::{
         ManagedOpenVpn, OpenVpnBackend,
         lint::Expected,
@@ -40,11 +41,16 @@ use crate::{agent::Agent, pki::Pki};
 pub(crate) const TOLD_TO_STOP: &str = "Halt command was pushed by server";
 pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
 pub(crate) const PORT: u16 = 1194;
+const NETWORK: &str = "10.8.0.0/16";
 const SERVER_NAME: &str = "node-1.test-fleet";
 
 /// A node, its network and its certificate authority. Everything goes when it is dropped.
 pub(crate) struct Fleet {
     pub(crate) allow_list: AllowList,
+    /// Who has a fixed address.
+    pub(crate) places: Places,
+    /// What management tells of groups.
+    pub(crate) definitions: Definitions,
     pub(crate) managed: ManagedOpenVpn,
     network: Network,
     node: Namespace,
@@ -78,6 +84,11 @@ impl Fleet {
 
     /// A node on which nothing runs yet. `None` where this machine has no tunnels; the test then says so.
     pub(crate) async fn build(protocol: Protocol) -> Option<Self> {
+        Self::build_in(protocol, None).await
+    }
+
+    /// The same with these IPv6 addresses in the tunnel.
+    pub(crate) async fn build_in(protocol: Protocol, network6: Option<&str>) -> Option<Self> {
         require_tunnels(std::thread::current().name().unwrap_or("a test of the OpenVPN backend"))?;
         let scratch = Scratch::guarded(Medium::Memory).expect("a scratch folder");
         let id = scratch
@@ -92,15 +103,24 @@ impl Fleet {
         let pki = Pki::new();
         let dir = scratch.sub("openvpn", 0o700).expect("a folder");
         let tls_crypt_v2 = write_secrets(&dir, &pki);
-        let allow_list = AllowList::open_pushing(scratch.dir().join("allow")).expect("an allow-list");
+        let network6 = network6.map(|network| network.parse().expect("a network"));
+        let places = Places::new(Layout::new(NETWORK.parse().expect("a network"), network6));
+        places.set_divided(true);
+        let allow_dir = scratch.dir().join("allow");
+        let allow_list = AllowList::open_pushing(allow_dir, places.clone()).expect("an allow-list");
+        let conf = conf(&dir, &scratch.dir().join("run/node-1.sock"), &allow_list, protocol);
+        let definitions = Definitions::default();
         let managed = ManagedOpenVpn {
             binary: openvpn_inside(&node, scratch.dir()),
-            conf: conf(&dir, &scratch.dir().join("run/node-1.sock"), &allow_list, protocol),
+            conf: ServerConf { network6, ..conf },
             account: Account::look_up("nobody", "nogroup").expect("nobody"),
             dir,
+            definitions: definitions.clone(),
         };
         Some(Self {
             allow_list,
+            places,
+            definitions,
             managed,
             network,
             node,
@@ -114,6 +134,21 @@ impl Fleet {
     pub(crate) fn agent(&self) -> Agent {
         let started = OpenVpnBackend::managed(self.allow_list.clone(), self.managed.clone());
         Agent::start(started.expect("a backend"))
+    }
+
+    /// Puts a credential into a group: it has a fixed address from now on, as if the firewall held the rules of all groups.
+    pub(crate) fn joins(&self, name: &CommonName, group: &str) {
+        let mut draft = Draft::of(&self.places);
+        draft.place(name, &group.parse().expect("a name"));
+        draft.commit();
+        self.places.set_enforced(true);
+    }
+
+    /// Takes it out again.
+    pub(crate) fn leaves(&self, name: &CommonName) {
+        let mut draft = Draft::of(&self.places);
+        draft.free(name);
+        draft.commit();
     }
 
     /// Lets a user in, whose client connects from a machine of its own.
@@ -204,7 +239,7 @@ fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -
         port: PORT,
         protocol,
         ipv6: true,
-        network: "10.8.0.0/16".parse().expect("a network"),
+        network: NETWORK.parse().expect("a network"),
         network6: None,
         max_clients: NonZeroU32::new(100).expect("not zero"),
         ca: path("ca.crt"),

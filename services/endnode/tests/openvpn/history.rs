@@ -155,7 +155,7 @@ async fn a_client_of_a_server_without_an_address_pool_has_a_session() {
         return;
     };
     let conf = fleet.managed.conf.render();
-    let without_pool = conf.replace("server 10.8.0.0 255.255.0.0", "server 10.8.0.0 255.255.0.0 nopool");
+    let without_pool = conf.replace("ifconfig-pool 10.8.0.2 10.8.127.255 255.255.0.0\n", "");
     assert_ne!(without_pool, conf);
     let (agent, _) = beside_an_operators(&fleet, &without_pool).await;
     let keeping = Keeping::start(&fleet, &agent).await;

@@ -2,15 +2,18 @@
 
 mod agent;
 mod fleet;
+mod inside;
 mod pki;
 mod upkeep;
 
 mod addresses;
 mod cut;
 mod external;
+mod groups;
 mod history;
 mod log;
 mod network;
 mod operators;
 mod outlive;
+mod reach;
 mod serve;

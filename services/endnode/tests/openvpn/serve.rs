@@ -6,7 +6,11 @@ use vpnmanager_endnode::{
     backend::{BackendState, Serving, VpnBackend},
     openvpn::server_conf::ConfPath,
 };
-use vpnmanager_nats::commands::Protocol;
+use vpnmanager_nats::{
+    commands::Protocol,
+    groups::{Group, GroupRules, Groups},
+    ids::Revision,
+};
 use vpnmanager_testbed::{ping, wait};
 
 use crate::fleet::{Connected, Fleet, INSIDE, TOLD_TO_STOP};
@@ -30,6 +34,48 @@ async fn nothing_is_started_before_the_snapshot_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_started_before_the_firewall_holds_the_rules_of_everybody() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let nothing = GroupRules {
+        reach: Some(Vec::new()),
+        ..GroupRules::default()
+    };
+    fleet.definitions.learn(Groups {
+        revision: Revision(1),
+        groups: vec![Group {
+            name: "default".parse().expect("a name"),
+            rules: nothing,
+            metered: false,
+        }],
+    });
+    let agent = fleet.agent();
+    agent.backend.set_serving(Serving::Yes).await;
+    let health = agent.is(BackendState::Down).await;
+    assert_eq!((health.pid, health.restarts), (None, 0));
+    assert_eq!(
+        health.detail,
+        "it is not started before the rules of the group default are loaded"
+    );
+    assert!(!fleet.managed.dir.join("server.conf").exists());
+    fleet.definitions.note_default(true);
+    let pid = agent.is(BackendState::Up).await.pid.expect("a pid");
+
+    // One that dies later waits for them too.
+    fleet.definitions.note_default(false);
+    assert_eq!(agent.is(BackendState::Up).await.pid, Some(pid), "one that runs goes on");
+    fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
+    let waits = async || agent.backend.health().await.detail.contains("is not started before");
+    wait::until(wait::SOON, "OpenVPN to wait for the rules", waits)
+        .await
+        .expect("it waits");
+    fleet.definitions.note_default(true);
+    agent.is(BackendState::Up).await;
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_allowed_get_in() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
@@ -48,6 +94,29 @@ async fn only_the_allowed_get_in() {
     );
     assert!(sessions[0].virtual_address.starts_with("10.8."), "{sessions:?}");
     assert!(sessions[0].bytes_in > 0 && sessions[0].bytes_out > 0, "{sessions:?}");
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_addresses_are_nearly_used_up_says_so() {
+    let Some(mut fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    fleet.managed.conf.network = "10.8.0.0/29".parse().expect("a network");
+    let agent = fleet.start().await;
+    let _alice = fleet.connect(&agent, "alice").await;
+    assert_eq!(agent.backend.health().await.detail, "");
+    let _bob = fleet.connect(&agent, "bob").await;
+
+    let said = async || {
+        agent
+            .backend
+            .health()
+            .await
+            .detail
+            .starts_with("2 of the 2 addresses that")
+    };
+    wait::until(wait::SOON, "the node to say it", said).await.expect("said");
     fleet.end(agent).await;
 }
 
@@ -130,7 +199,7 @@ async fn a_port_in_use_is_the_reason_that_is_told() {
     conf.control_socket = ConfPath::socket(&fleet.dir().join("other.sock")).expect("a path");
     let file = fleet.dir().join("other.conf");
     // Only its port is that of the agent's.
-    let text = conf.render().replace("server 10.8.", "server 10.9.");
+    let text = conf.render().replace(" 10.8.", " 10.9.");
     fs::write(&file, text.replace("dev vpn-udp1194", "dev tun")).expect("write");
     let mut other = Command::new(&fleet.managed.binary);
     other.arg("--config").arg(&file).arg("--daemon");

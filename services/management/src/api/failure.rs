@@ -1,4 +1,6 @@
-//! Turns the errors of operations into HTTP problems. Only this file chooses their statuses.
+//! Turns the errors of operations into HTTP problems. Only this file and the one below it choose their statuses.
+
+pub(super) mod groups;
 
 use std::borrow::Borrow;
 use std::error::Error;
@@ -20,7 +22,7 @@ use crate::{
     app::App,
     domain::pool::Swallowed,
     ops::{
-        devices::{DeviceError, create::CreateDeviceError},
+        devices::{DeviceError, create::CreateDeviceError, limit::BeyondGroup},
         keys::{authenticate::AuthenticateError, revoke_join_token::RevokeJoinTokenError},
         links::{create::CreateLinkError, revoke::RevokeLinkError},
         nodes::{
@@ -31,11 +33,12 @@ use crate::{
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
         pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
+        quotas::{discard::DiscardTrafficError, forgive::ForgiveTrafficError},
         sessions::end_session::EndSessionError,
         sqlstate::{Meaning, Resource, meaning},
         users::{
-            create::CreateUserError, fetch_profile::FetchProfileError, locked::LivingUserError,
-            operation::UserOperationError, reissue::ReissueError,
+            change::ChangeUserError, create::CreateUserError, fetch_profile::FetchProfileError,
+            locked::LivingUserError, operation::UserOperationError, reissue::ReissueError,
         },
     },
     pki::PkiError,
@@ -123,6 +126,14 @@ fn too_many_devices() -> ApiError {
     ))
 }
 
+fn beyond_group(beyond: &BeyondGroup) -> ApiError {
+    let BeyondGroup { group, allowed, held } = beyond;
+    ApiError::conflicting_state(format!(
+        "the most devices that the group {group} allows is {allowed}, and the user has {held}: revoke one first, put the user into another \
+         group, or raise `devices` of the group"
+    ))
+}
+
 pub(super) fn unknown_server() -> ApiError {
     ApiError::not_found("there is no such server")
 }
@@ -153,7 +164,12 @@ pub(super) fn too_many_keyless(wait: Duration) -> ApiError {
 pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
+        CreateUserError::UnknownGroup(_) => ApiError::conflict("group", error.to_string()),
         CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
+        CreateUserError::ServerInOtherPool { ref pool, .. } => ApiError::conflict(
+            "server_id",
+            format!("{error}: name one of the pool {pool}, leave server_id out, or name another group"),
+        ),
         CreateUserError::ServerUnavailable => ApiError::conflict(
             "server_id",
             "the server is disabled, draining or leaving its pool, and takes no users: name another one, or leave server_id out",
@@ -162,8 +178,15 @@ pub(super) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
             "server_id",
             format!("{error}: name another one, leave server_id out, or wait until it is back, healthy and in sync"),
         ),
-        CreateUserError::NoServer => ApiError::conflicting_state(format!(
-            "no server of the pool {DEFAULT_POOL} takes users: name one of another pool as server_id, or enable, undrain or enrol one in that pool"
+        CreateUserError::NoServer { pool, group: None } => ApiError::conflicting_state(format!(
+            "no server of the pool {pool} takes users: name one of another pool as server_id, or enable, undrain or enrol one in that pool"
+        )),
+        CreateUserError::NoServer {
+            pool,
+            group: Some(group),
+        } => ApiError::conflicting_state(format!(
+            "no server of the pool {pool} takes users, and the group {group} places its members there: enable, undrain or enrol one in that \
+             pool, or change `pool` of the group"
         )),
         CreateUserError::Database(error) => database(app, error),
         CreateUserError::Stopping => stopping(),
@@ -177,11 +200,20 @@ pub(super) fn of_living_user(app: &App, error: LivingUserError) -> ApiError {
     }
 }
 
+pub(super) fn of_change_user(app: &App, error: ChangeUserError) -> ApiError {
+    match error {
+        ChangeUserError::User(error) => of_living_user(app, error),
+        ChangeUserError::UnknownGroup(_) => ApiError::conflict("group", error.to_string()),
+        ChangeUserError::Database(error) => database(app, error),
+    }
+}
+
 pub(super) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
     match error {
         ReissueError::User(error) => of_living_user(app, error),
         ReissueError::UnknownDevice(device) => unknown_device(&device),
         ReissueError::TooManyDevices => too_many_devices(),
+        ReissueError::BeyondGroup(beyond) => beyond_group(&beyond),
         ReissueError::Database(error) => database(app, error),
     }
 }
@@ -193,6 +225,7 @@ pub(super) fn of_create_device(app: &App, error: CreateDeviceError) -> ApiError 
             ApiError::conflict("name", error.to_string())
         }
         CreateDeviceError::TooManyDevices => too_many_devices(),
+        CreateDeviceError::BeyondGroup(beyond) => beyond_group(&beyond),
         CreateDeviceError::Database(error) => database(app, error),
     }
 }
@@ -205,11 +238,29 @@ pub(super) fn of_device(app: &App, error: DeviceError) -> ApiError {
     }
 }
 
+pub(super) fn of_forgive_traffic(app: &App, error: ForgiveTrafficError) -> ApiError {
+    match error {
+        ForgiveTrafficError::User(error) => of_living_user(app, error),
+        ForgiveTrafficError::NoQuota(_) => {
+            ApiError::conflicting_state(format!("{error}, so there is nothing to forgive"))
+        }
+        ForgiveTrafficError::Database(error) => database(app, error),
+    }
+}
+
+pub(super) fn of_discard_traffic(app: &App, error: DiscardTrafficError) -> ApiError {
+    match error {
+        DiscardTrafficError::UnknownServer => unknown_server(),
+        DiscardTrafficError::Database(error) => database(app, error),
+    }
+}
+
 /// As for one user.
 pub(super) fn of_user_operation(app: &App, error: UserOperationError) -> ApiError {
     match error {
         UserOperationError::Create(error) => of_create_user(app, error),
-        UserOperationError::Change(error) => of_living_user(app, error),
+        UserOperationError::Change(error) => of_change_user(app, error),
+        UserOperationError::Remove(error) => of_living_user(app, error),
     }
 }
 
@@ -398,6 +449,9 @@ pub(super) fn of_remove_pool(app: &App, error: RemovePoolError) -> ApiError {
             "{} and {} are in the pool: move its servers to another one or deregister them, and delete its users, first",
             counted(nodes, "server"),
             counted(users, "user"),
+        )),
+        RemovePoolError::OfGroup(group) => ApiError::conflicting_state(format!(
+            "the group {group} places its members in the pool: name another one as its `pool`, or null, first"
         )),
         RemovePoolError::Database(error) => database(app, error),
     }

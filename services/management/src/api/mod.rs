@@ -3,7 +3,9 @@
 
 mod access;
 mod address;
+mod entries;
 mod failure;
+mod faults;
 mod scalars;
 mod shown;
 mod tags;
@@ -11,6 +13,7 @@ mod tags;
 mod audit;
 mod devices;
 mod endnodes;
+mod groups;
 mod health;
 mod join_tokens;
 mod links;
@@ -45,6 +48,7 @@ type Apis = (
     links::LinksApi,
     endnodes::EndnodesApi,
     pools::PoolsApi,
+    groups::GroupsApi,
     sessions::SessionsApi,
     sessions::HistoryApi,
     sessions::TrafficApi,
@@ -88,6 +92,7 @@ fn service() -> OpenApiService<Apis, ()> {
         links::LinksApi,
         endnodes::EndnodesApi,
         pools::PoolsApi,
+        groups::GroupsApi::default(),
         sessions::SessionsApi,
         sessions::HistoryApi,
         sessions::TrafficApi,

@@ -8,6 +8,7 @@ use chrono::{Datelike as _, NaiveDate};
 use serde_json::Value;
 use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::device::DeviceName;
+use vpnmanager_nats::groups::GroupName;
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
@@ -15,6 +16,7 @@ use vpnmanager_openapi::{scalar_impls, text_scalar};
 
 use super::address::{ipv4, ipv6, ipv6_with_ipv4};
 use crate::domain::audit_action::AuditAction;
+use crate::domain::lifetime::Lifetime;
 use crate::domain::session_id::SessionId;
 
 /// A username of the API.
@@ -250,6 +252,38 @@ scalar_impls! {
     },
     |text| DeviceName::from_str(text).map(DeviceText),
     |value| Value::from(value.0.as_str())
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GroupText(pub(super) GroupName);
+
+scalar_impls! {
+    GroupText, "string", "group",
+    |schema| {
+        schema.pattern = Some(GroupName::PATTERN.to_owned());
+        schema.min_length = Some(1);
+        schema.max_length = Some(GroupName::MAX_LENGTH);
+        schema.example = Some(Value::from(GroupName::DEFAULT));
+    },
+    |text| GroupName::from_str(text).map(GroupText),
+    |value| Value::from(value.0.as_str())
+}
+
+/// How long new members of a group have access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LifetimeText(pub(super) Lifetime);
+
+scalar_impls! {
+    LifetimeText, "string", "lifetime",
+    |schema| {
+        schema.pattern = Some(Lifetime::PATTERN.to_owned());
+        schema.min_length = Some(2);
+        schema.max_length = Some(8);
+        schema.example = Some(Value::from("90days"));
+    },
+    |text| Lifetime::from_str(text).map(LifetimeText),
+    |value| Value::from(value.0.to_string())
 }
 
 impl TimeToLive {

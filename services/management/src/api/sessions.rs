@@ -3,11 +3,12 @@
 mod page;
 mod schema;
 
+mod discard;
 mod history;
 mod traffic;
 
 pub(super) use history::HistoryApi;
-pub(super) use traffic::TrafficApi;
+pub(super) use traffic::{TrafficApi, days_of};
 
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};

@@ -10,6 +10,8 @@ pub(super) enum Tag {
     Endnodes,
     /// Groups of servers, and what their users reach through the tunnel.
     Pools,
+    /// What users may reach, how fast, with how many devices, and for how long.
+    Groups,
     /// Who is connected at this moment, who was, and with how much traffic.
     Sessions,
     /// One-time tokens that servers enrol with.

@@ -62,8 +62,16 @@ audit_actions! {
     UserRehomed => "user_rehomed",
     /// A user's revision was raised above one that a node or the stream held.
     UserRevisionRaised => "user_revision_raised",
+    /// Most of the quota of the user's group is used.
+    UserNearQuota => "user_near_quota",
+    /// A user is over the quota of its group, and has no access.
+    UserOverQuota => "user_over_quota",
+    /// A user is not over the quota any more, or an operator forgave what was used of it.
+    UserQuotaLifted => "user_quota_lifted",
     /// An operator ended a session.
     SessionEnded => "session_ended",
+    /// A session was ended because its user had more devices connected at the same time than the group allows.
+    SessionLimited => "session_limited",
     /// A request to a node's local API was refused.
     LocalRequestRefused => "local_request_refused",
     /// Somebody presented unknown keys, join tokens or links.
@@ -94,10 +102,18 @@ audit_actions! {
     PoolChanged => "pool_changed",
     /// An operator deleted a pool.
     PoolDeleted => "pool_deleted",
+    /// An operator created a group.
+    GroupCreated => "group_created",
+    /// An operator changed what a group says of its members.
+    GroupChanged => "group_changed",
+    /// An operator deleted a group.
+    GroupDeleted => "group_deleted",
     /// Management began to revoke the credentials that a node made.
     NodeRevocationStarted => "node_revocation_started",
     /// All credentials that a node made are revoked.
     NodeRevocationCompleted => "node_revocation_completed",
+    /// An operator had traffic forgotten that a node had reported.
+    NodeTrafficDiscarded => "node_traffic_discarded",
     /// A node's state changed.
     NodeStateChanged => "node_state_changed",
     /// A node that was lost gets users again.

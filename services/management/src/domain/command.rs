@@ -77,8 +77,9 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
         user_key: user.key,
         username: user.username.clone(),
         revision,
-        active: user.active,
+        active: user.active && user.over_quota_since.is_none(),
         expires_at: user.expires_at,
+        group: (!user.group_name.is_default()).then(|| user.group_name.clone()),
         role: placement.role,
         credentials: credentials.map(|credential| credential.common_name.clone()).collect(),
     })

@@ -236,6 +236,7 @@ mod tests {
             fault: None,
             certificate_expires_at: None,
             network: None,
+            groups: None,
         }
     }
 

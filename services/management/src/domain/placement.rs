@@ -181,11 +181,22 @@ pub enum Home {
     Asking(NodeId),
 }
 
+/// Where a new user is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Who chooses the home.
+    pub home: &'a Home,
+    /// The pool that the user's group places its members in; `None`: that of the wanted home, or `default`.
+    pub pool: Option<&'a NodeId>,
+}
+
 /// Why a new user cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {
     /// The wanted home does not exist.
     UnknownHome,
+    /// The wanted home is in another pool than that of the user's group.
+    HomeInOtherPool,
     /// The wanted home is disabled or draining.
     HomeTakesNobody,
     /// The wanted home is lost, or has not been in sync again since this time.
@@ -203,31 +214,34 @@ pub struct Placement<'a> {
     pub nodes: Vec<(NodeId, Role)>,
 }
 
-/// Chooses nodes for a new user, in the pool of the wanted home; without a wanted home, in the default pool. At most as many as the pool says,
-/// or `replicas` where it says nothing.
+/// Chooses nodes for a new user, in the pool of the user's group. Where that names none: in the pool of the wanted home; without a wanted home,
+/// in the default pool. At most as many as the pool says, or `replicas` where it says nothing.
 pub fn place_new<'a>(
     user: UserKey,
-    home: &Home,
+    wanted: Wanted<'_>,
     fleet: &'a Fleet,
     replicas: usize,
 ) -> Result<Placement<'a>, Unplaceable> {
     let servers = &fleet.servers;
-    let wanted_home = match home {
+    let wanted_home = match wanted.home {
         Home::Any => None,
         Home::Named(node) | Home::Asking(node) => Some(node),
     };
     let pool = match wanted_home {
         Some(node) => {
             let server = fleet.find(node).ok_or(Unplaceable::UnknownHome)?;
+            if wanted.pool.is_some_and(|pool| pool.as_str() != server.pool) {
+                return Err(Unplaceable::HomeInOtherPool);
+            }
             if !takes_users(server) {
                 return Err(Unplaceable::HomeTakesNobody);
             }
-            if let (Home::Named(_), Some(since)) = (home, server.lost_since) {
+            if let (Home::Named(_), Some(since)) = (wanted.home, server.lost_since) {
                 return Err(Unplaceable::HomeIsLost(since));
             }
             server.pool.as_str()
         }
-        None => DEFAULT_POOL,
+        None => wanted.pool.map_or(DEFAULT_POOL, NodeId::as_str),
     };
     let in_pool = |server: &&server::Model| server.pool == pool;
     let mut candidates = names(

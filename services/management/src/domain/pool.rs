@@ -68,7 +68,7 @@ fn contradictions(network: &Network) -> Vec<Contradiction> {
 }
 
 /// Each entry that clashes with one before it, and the first such one.
-fn clashes<T>(entries: &[T], clash: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn clashes<T>(entries: &[T], clash: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = (usize, usize)> {
     entries.iter().enumerate().filter_map(move |(place, entry)| {
         let earlier = entries.iter().take(place).position(|earlier| clash(earlier, entry))?;
         Some((place, earlier))
@@ -132,8 +132,8 @@ pub struct Swallowed {
 }
 
 /// The first route that takes one of these ways into the tunnel.
-pub fn swallowed(network: &Network, ways: &[Way]) -> Option<Swallowed> {
-    network.routes.iter().enumerate().find_map(|(route, prefix)| {
+pub fn swallowed(routes: &[Prefix], ways: &[Way]) -> Option<Swallowed> {
+    routes.iter().enumerate().find_map(|(route, prefix)| {
         let way = ways.iter().find(|way| prefix.contains(way.address))?;
         Some(Swallowed {
             route,
@@ -225,14 +225,15 @@ mod tests {
             Way::of_bus("tls://[2001:db8::9]:4222"),
         ];
         let ways: Vec<Way> = ways.into_iter().flatten().collect();
-        assert_eq!(swallowed(&network(&["10.0.0.0/8", "fd00::/8"], &[], &[]), &ways), None);
-        let found = swallowed(&network(&["10.0.0.0/8", "203.0.113.0/24"], &[], &[]), &ways).expect("a way");
+        let found_in = |routes: &[&str]| swallowed(&network(routes, &[], &[]).routes, &ways);
+        assert_eq!(found_in(&["10.0.0.0/8", "fd00::/8"]), None);
+        let found = found_in(&["10.0.0.0/8", "203.0.113.0/24"]).expect("a way");
         assert_eq!(found.route, 1);
         assert_eq!(
             found.to_string(),
             "the way to node-1 (203.0.113.7) would lead into the tunnel: split the route so that it leaves it out"
         );
-        let found = swallowed(&network(&["2001:db8::/32"], &[], &[]), &ways).expect("a way");
+        let found = found_in(&["2001:db8::/32"]).expect("a way");
         assert_eq!((found.route, found.way.to.as_str()), (0, "the bus"));
     }
 }

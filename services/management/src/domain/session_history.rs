@@ -22,6 +22,8 @@ const SHORTEST: TimeDelta = TimeDelta::milliseconds(1);
 pub struct Change {
     /// The row after it.
     pub row: session::Model,
+    /// When the session was last known to be alive before, or when it began: the bytes came since then.
+    pub from: DateTime<Utc>,
     /// Bytes from the client that were not counted before.
     pub bytes_in: i64,
     /// Bytes to the client that were not counted before.
@@ -70,8 +72,13 @@ pub fn told(node: &NodeId, record: &SessionRecord, now: DateTime<Utc>) -> Option
             EndKind::Seen => ended_at,
             EndKind::Assumed => Some(seen_at),
         }),
-        // The database writes its own time.
+        // The database writes its own times.
         recorded_at: now.trunc_subsecs(6),
+        first_recorded_at: now.trunc_subsecs(6),
+        // Reports do not write these.
+        end_asked_at: None,
+        end_answered_at: None,
+        end_audited: false,
     };
     Some((id, row))
 }
@@ -151,6 +158,7 @@ impl Change {
             bytes_in: row.bytes_in,
             bytes_out: row.bytes_out,
             began: true,
+            from: row.since,
             row,
         }
     }
@@ -162,6 +170,7 @@ impl Change {
             bytes_in: row.bytes_in - held.bytes_in,
             bytes_out: row.bytes_out - held.bytes_out,
             began: false,
+            from: last_alive(held),
             row,
         })
     }

@@ -1,12 +1,16 @@
 //! Writes audit entries, in the transaction of the change that they record.
 
 use ipnetwork::IpNetwork;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
+use sea_orm::{ActiveEnum as _, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, join_token, pool, profile_link, server, user};
+use vpnmanager_entities::{
+    audit_log,
+    group::{self, SessionExcess},
+    join_token, pool, profile_link, server, user,
+};
 use vpnmanager_nats::username::Username;
 
-use crate::domain::{actor::Actor, audit_action::AuditAction};
+use crate::domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, quota::Quota};
 
 /// An entry of the audit trail. The database gives it its id and its time, and a role that only writes entries may set neither.
 #[derive(Debug)]
@@ -117,6 +121,30 @@ pub fn pool_snapshot(pool: &pool::Model) -> Value {
         "revision": pool.revision,
         "network": pool.network,
         "replicas": pool.replicas,
+    })
+}
+
+/// The state of a group, for `before` and `after`.
+pub fn group_snapshot(group: &group::Model) -> Value {
+    json!({
+        "group": group.name,
+        "revision": group.revision,
+        "pool": group.pool,
+        "reach": group.rules.reach,
+        "routes": group.rules.routes,
+        "speed": { "up": group.rules.up, "down": group.rules.down },
+        "devices": group.devices,
+        "sessions": group.sessions,
+        "session_excess": match group.session_excess {
+            SessionExcess::OldestEnds => "oldest_ends",
+            SessionExcess::NewestEnds => "newest_ends",
+        },
+        "lifetime": group.lifetime.map(|seconds| Lifetime::of_seconds(seconds).to_string()),
+        "traffic": Quota::of(group).map(|quota| json!({
+            "bytes": quota.bytes,
+            "period": quota.period.to_value(),
+            "reset_day": quota.reset_day,
+        })),
     })
 }
 

@@ -82,9 +82,11 @@ fn old_rows(kept: Kept) -> [OldRows; 7] {
         OldRows {
             table: "traffic_days",
             after: kept.traffic,
+            // What counts against a quota of this month stays.
             delete: "WITH old AS MATERIALIZED (
                          SELECT day, user_id, server_id FROM traffic_days
-                         WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+                         WHERE day < (now() AT TIME ZONE 'UTC' - GREATEST(make_interval(secs => $1), CASE
+                             WHEN EXISTS (SELECT FROM groups WHERE traffic_bytes IS NOT NULL) THEN interval '32 days' END))::date
                          ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED)
                      DELETE FROM traffic_days t USING old
                      WHERE t.day = old.day AND t.user_id = old.user_id AND t.server_id = old.server_id",

@@ -2,12 +2,15 @@
 //! entry; afterwards it wakes background tasks. The other files hold what operations share: a request to a node, locked rows, waiting.
 
 pub mod devices;
+pub mod groups;
 pub mod users;
 
 pub mod nodes;
 pub mod placement;
 pub mod pools;
 pub mod sessions;
+
+pub mod quotas;
 
 pub mod credentials;
 pub mod publications;

@@ -29,14 +29,16 @@ mod inbound;
 mod leaving;
 mod placer;
 mod publisher;
+mod quotas;
 mod revocations;
+mod session_limits;
 mod storage;
 mod urgent;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What this replica is asked for wakes its tasks. This finds what another replica was asked for and did not finish.
 const LEFT_BY_OTHERS: Duration = Duration::from_secs(5);
-/// Tasks that [`due`] wakes run so often in any case.
+/// Tasks that [`due`] wakes, and others that are woken, run so often in any case.
 const UNWOKEN: Duration = Duration::from_secs(10);
 /// A user that was created while a node returned may lack that node, and the replica that was woken may have died: nothing else would
 /// find this.
@@ -109,12 +111,24 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         LEFT_BY_OTHERS,
         on(app, revocations::revoke),
     );
+    background.reconcile(
+        "quotas",
+        &app.quotas,
+        quotas::PERIOD,
+        quotas::QuotaReview::new(app.clone()),
+    );
     background.reconcile("leaving-nodes", &unwoken, LEFT_BY_OTHERS, on(app, leaving::go_on));
     background.reconcile(
         "handshakes",
         &due.handshakes,
         when_due(),
         handshakes::Handshakes::new(app.clone()),
+    );
+    background.reconcile(
+        "session-limits",
+        app.newly_connected.wake(),
+        when_due(),
+        session_limits::SessionLimits::new(app.clone(), tasks),
     );
     background.reconcile("due", &unwoken, SECOND, due::DueWatch::new(app.clone(), due));
     background.reconcile(

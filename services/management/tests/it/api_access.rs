@@ -39,8 +39,9 @@ fn body_of(id: &str) -> Value {
         "batch_users" => json!({ "items": [{ "action": "remove", "username": "nobody" }] }),
         "register_endnode" => registration("node-1").body(),
         "move_endnode" => json!({ "pool": "sales" }),
+        "discard_endnode_traffic" => json!({ "from": "2027-03-01" }),
         "create_device" => json!({ "name": "phone" }),
-        "create_pool" => json!({ "name": "sales" }),
+        "create_pool" | "create_group" => json!({ "name": "sales" }),
         _ => json!({}),
     }
 }

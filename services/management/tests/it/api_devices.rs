@@ -156,6 +156,45 @@ async fn a_name_is_refused_when_it_is_malformed_taken_or_one_too_many() {
     }
 }
 
+/// The devices that are there stay when the limit is lowered.
+#[tokio::test]
+async fn a_group_may_allow_fewer_devices_and_who_has_more_keeps_them() {
+    let stack = alice().await;
+    let in_group = async |devices: &str| {
+        let change = format!(
+            "INSERT INTO groups (name, devices) VALUES ('staff', {devices}) ON CONFLICT (name) DO UPDATE SET devices = EXCLUDED.devices;
+             UPDATE users SET group_name = 'staff'"
+        );
+        run(&stack.app.db, &change).await;
+    };
+    let is_one_too_many = async |response: TestResponse, allowed: usize, held: usize| {
+        let (problem, fields) = problem_of(response, StatusCode::CONFLICT).await;
+        let said = format!("the most devices that the group staff allows is {allowed}, and the user has {held}: ");
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.starts_with(&said) && fields.is_empty(), "{problem}");
+    };
+    in_group("2").await;
+    add(&stack, "laptop").await;
+    is_one_too_many(post(&stack, DEVICES, json!({ "name": "phone" })).await, 2, 2).await;
+
+    in_group("1").await;
+    assert_eq!(names(&stack).await, ["default", "laptop"]);
+    is_one_too_many(post(&stack, DEVICES, json!({ "name": "phone" })).await, 1, 2).await;
+    let reissue = "/api/users/alice/devices/laptop/reissue";
+    json_of(post(&stack, reissue, json!({})).await, StatusCode::OK).await;
+
+    // To bring back a device is to create it.
+    json_of(delete(&stack, &format!("{DEVICES}/default")).await, StatusCode::OK).await;
+    is_one_too_many(post(&stack, "/api/users/alice/reissue", json!({})).await, 1, 1).await;
+    in_group("NULL").await;
+    json_of(
+        post(&stack, "/api/users/alice/reissue", json!({})).await,
+        StatusCode::OK,
+    )
+    .await;
+    add(&stack, "phone").await;
+}
+
 /// Whoever waits for a device must not hear that it is there when somebody else has revoked it meanwhile.
 #[tokio::test]
 async fn a_create_whose_device_is_revoked_while_it_waits_is_not_answered_with_it() {

@@ -58,8 +58,8 @@ async fn what_was_meant_otherwise_is_refused_with_what_was_meant() {
         (
             "POST",
             "/api/users",
-            Some(json!({"username": "contractor", "expires_at": null})),
-            "expires_at",
+            Some(json!({"username": "contractor", "active": null})),
+            "active",
             None,
         ),
         (

@@ -73,6 +73,16 @@ pub(crate) async fn answer_requests(
     bus: Bus,
     answer: impl Fn(NodeRequest) -> Bytes + Send + 'static,
 ) {
+    answer_some_requests(stack, id, bus, move |request| Some(answer(request))).await;
+}
+
+/// The same, but for those that get no answer. Those to begin a handshake must get one.
+pub(crate) async fn answer_some_requests(
+    stack: &Stack,
+    id: &str,
+    bus: Bus,
+    answer: impl Fn(NodeRequest) -> Option<Bytes> + Send + 'static,
+) {
     let node: NodeId = id.parse().expect("a server id");
     let mut requests = bus
         .client
@@ -84,7 +94,9 @@ pub(crate) async fn answer_requests(
         while let Some(message) = requests.next().await {
             let request = Envelope::<NodeRequest>::decode(&message.payload)?.body;
             let reply = message.reply.ok_or_else(|| anyhow::anyhow!("no reply subject"))?;
-            bus.client.publish(reply, answer(request)).await?;
+            if let Some(answer) = answer(request) {
+                bus.client.publish(reply, answer).await?;
+            }
         }
         Ok(())
     });

@@ -20,6 +20,7 @@ mod api_access;
 mod api_bulk;
 mod api_devices;
 mod api_endnodes;
+mod api_groups;
 mod api_input;
 mod api_join_tokens;
 mod api_pools;
@@ -34,7 +35,9 @@ mod forwarded;
 mod outage;
 mod pooled;
 mod profile_links;
+mod quotas;
 mod session_history;
+mod session_limits;
 mod standing;
 mod strangers;
 

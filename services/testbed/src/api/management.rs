@@ -110,6 +110,36 @@ impl Api {
             .await
     }
 
+    /// `POST /api/groups`.
+    pub async fn create_group(&self, group: &Value) -> Result<Answer, ApiError> {
+        self.post("/api/groups", group).await
+    }
+
+    /// `GET /api/groups/{group}`.
+    pub async fn group(&self, group: &str) -> Result<Answer, ApiError> {
+        self.get(&format!("/api/groups/{group}")).await
+    }
+
+    /// `PATCH /api/groups/{group}`.
+    pub async fn change_group(&self, group: &str, change: &Value) -> Result<Answer, ApiError> {
+        self.patch(&format!("/api/groups/{group}"), change).await
+    }
+
+    /// `DELETE /api/groups/{group}`.
+    pub async fn delete_group(&self, group: &str) -> Result<Answer, ApiError> {
+        self.delete(&format!("/api/groups/{group}")).await
+    }
+
+    /// `PATCH /api/users/{username}` with a group.
+    pub async fn put_into_group(
+        &self,
+        username: &str,
+        group: &str,
+        wait: Option<Duration>,
+    ) -> Result<Answer, ApiError> {
+        self.change_user(username, &json!({ "group": group }), wait).await
+    }
+
     /// The text of a user's `.ovpn` (`GET /api/users/{username}/profile`).
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use super::{
     size::Size,
     stranger::{crowd, enrolment, heavy, keys, port, standing, unfinished, waits},
     thief::{
-        self, acks, commands, connections, events, everything, heartbeats, history, intents, odd, profiles, reports,
-        sessions, signs, syncs,
+        self, acks, commands, connections, events, everything, groups, heartbeats, history, intents, odd, profiles,
+        reports, sessions, signs, syncs,
     },
 };
 
@@ -82,6 +82,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("odd-times", Bound::None, GENEROUS, Deed::Act(odd::times), "times at the ends of what a program can hold, in every message that has one; each is read"),
     attack("odd-numbers", Bound::None, GENEROUS, Deed::Act(odd::numbers), "numbers at their ends, and texts that PostgreSQL cannot hold; each is read"),
     attack("odd-garbage", Bound::None, GENEROUS, Deed::Act(odd::garbage), "what is no message, deep and long JSON, messages in the name of another node; each is read"),
+    attack("groups-claimed", Bound::None, GENEROUS, Deed::Act(groups::claimed), "that users are in another group, in every message about them, and that there are other groups; each is read"),
     attack("forbidden-subjects", Bound::Twice, USUAL, Deed::Flood(odd::forbidden), "20,000 messages on subjects of others"),
     attack("syncs-large", Bound::Twice, USUAL, Deed::Flood(syncs::large), "15,000 handshakes of nearly 64 KiB"),
     attack("syncs-burst", Bound::Twice, USUAL, Deed::Flood(syncs::burst), "5,000 handshakes at once"),

@@ -123,6 +123,7 @@ impl Before {
         found.wrong.extend(self.unheard(scene).await);
         found.wrong.extend(self.rows(scene).await?);
         self.changed(scene, &mut found).await?;
+        found.wrong.extend(grouped(scene).await?);
         if let Err(error) = honest_is_healthy(api).await {
             found.wrong.push(error.to_string());
         }
@@ -244,6 +245,14 @@ fn is_wrong(row: &Row, others: &BTreeMap<String, Person>) -> bool {
     // A row about one of the thief's users may name the honest node, as the new home.
     let about_node = row.server_id == HONEST && row.username.is_none();
     (about_others && !refused) || about_node
+}
+
+/// Users who are in a group: nobody puts any into one.
+async fn grouped(scene: &Scene) -> anyhow::Result<Option<String>> {
+    let sql = "SELECT username FROM users WHERE group_name <> 'default'";
+    let names = query::<Name>(scene, sql, []).await?.into_iter().map(|row| row.username);
+    let names: Vec<String> = names.collect();
+    Ok((!names.is_empty()).then(|| format!("{names:?} are in a group, and nobody put them there")))
 }
 
 /// Users who were accepted and are not on their nodes.

@@ -7,9 +7,12 @@ use sea_orm::DatabaseConnection;
 use vpnmanager_testbed::stack::Stack;
 
 use super::{
+    group::Group,
+    held,
     inventory::{Inventory, Placement, User},
     node_journal::Held,
     node_view::NodeView,
+    placed,
 };
 
 /// A user whose expiry is this close to the check may be allowed or not.
@@ -26,6 +29,7 @@ pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec
     };
     let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
     let mut told = between(&inventory, &nodes, Utc::now());
+    told.extend(held::otherwise(stack, db, &nodes).await);
     told.extend(fleet_is_unwell(stack).await);
     told
 }
@@ -33,9 +37,10 @@ pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec
 /// The disagreements in what was read at the time `now`.
 pub(super) fn between(inventory: &Inventory, nodes: &[NodeView], now: DateTime<Utc>) -> Vec<String> {
     let mut told = pending(inventory);
-    told.extend(misplaced(inventory, nodes.len().min(REPLICAS)));
+    told.extend(misplaced(inventory));
     for node in nodes {
         told.extend(node_disagrees(inventory, node, now));
+        told.extend(placed::otherwise(inventory, node));
     }
     told
 }
@@ -91,14 +96,26 @@ fn has_lost_a_profile(user: &User, inventory: &Inventory) -> bool {
     at_home.is_some_and(|placement| placement.error.is_some())
 }
 
-/// Users with too few nodes, or without exactly one home. No other check would notice a user without any node.
-fn misplaced(inventory: &Inventory, wanted: usize) -> Vec<String> {
+/// Users with too few nodes, outside of the pool of their group, or without exactly one home. No other check would notice a user without any
+/// node.
+fn misplaced(inventory: &Inventory) -> Vec<String> {
     let mut told = Vec::new();
     for user in inventory.users.iter().filter(|user| !user.removed) {
         let of_user = |placement: &&Placement| placement.user_id == user.id && placement.wanted_present;
         let placements: Vec<&Placement> = inventory.placements.iter().filter(of_user).collect();
-        if placements.len() < wanted {
+        let pool = Group::named(&user.group).map_or("?", Group::pool);
+        let in_pool = inventory.servers.iter().filter(|server| server.pool == pool).count();
+        if placements.len() < in_pool.min(REPLICAS) {
             told.push(format!("{} stands on {} nodes", user.username, placements.len()));
+        }
+        for placement in &placements {
+            let of_node = inventory.pool_of(&placement.server_id);
+            if of_node != Some(pool) {
+                told.push(format!(
+                    "{} of the group {} stands on {}, which is in the pool {of_node:?} and not in {pool}",
+                    user.username, user.group, placement.server_id
+                ));
+            }
         }
         let homes: Vec<&str> = placements
             .iter()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use vpnmanager_testbed::api::{self, Api, ApiError};
 
-use super::{device::Device, model::Answer, operation::Operation};
+use super::{device::Device, group::HELD, model::Answer, operation::Operation};
 
 /// What a write is answered while the database is read-only.
 const TAKES_NO_CHANGES: &str = "the database takes no changes";
@@ -19,8 +19,8 @@ pub(super) async fn ask(
     wait: Option<Duration>,
 ) -> Result<api::Answer, ApiError> {
     match operation {
-        Operation::Create { expires_at } => {
-            let mut body = json!({ "username": username });
+        Operation::Create { expires_at, group } => {
+            let mut body = json!({ "username": username, "group": group.name() });
             if let Some(at) = expires_at {
                 body["expires_at"] = text(*at);
             }
@@ -36,6 +36,7 @@ pub(super) async fn ask(
             let change = json!({ "expires_at": text(*at) });
             api.change_user(username, &change, wait).await
         }
+        Operation::Move { to } => api.put_into_group(username, to.name(), wait).await,
         Operation::Delete => api.delete_user(username, wait).await,
         Operation::Reissue { device, old } => {
             let body = json!({ "old_profiles": old.as_str() });
@@ -74,6 +75,8 @@ pub(super) fn judge(answered: &api::Answer) -> Option<Answer> {
         // The time had passed when the request was read.
         409 if answered.text.contains("must be in the future") => Some(Answer::Refused),
         409 if conflict => Some(Answer::Taken),
+        // The only node of that pool was away for too long.
+        409 if answered.text.contains("takes users") && answered.text.contains(HELD) => Some(Answer::Refused),
         // The profile is not made yet, or its home has lost it.
         409 if answered.request.contains("/profile") => Some(Answer::Refused),
         503 if answered.text.contains(TAKES_NO_CHANGES) => Some(Answer::ReadOnly),

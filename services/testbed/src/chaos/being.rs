@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::device::{Devices, devices_shown};
+use super::{
+    device::{Devices, devices_shown},
+    group::Group,
+};
 
 /// The state of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +28,22 @@ impl Being {
 pub(super) struct Living {
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) group: Group,
 }
 
 impl Living {
-    /// Reads a user as the API shows it.
+    /// Reads a user as the API shows it, or as the audit trail does.
     pub(super) fn shown(user: &Value) -> Option<Self> {
         let expires_at = match &user["expires_at"] {
             Value::String(text) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
             Value::Null => None,
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
         };
+        let group = user["group"].as_str().or(user["group_name"].as_str())?;
         Some(Self {
             active: user["active"].as_bool()?,
             expires_at,
+            group: Group::named(group)?,
         })
     }
 }

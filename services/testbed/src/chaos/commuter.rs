@@ -50,7 +50,7 @@ impl Commuter {
         let made = async || api.profile(NAME).await;
         let profile = wait::until_ok(PREPARE, "the profile", made).await?;
         let mut person = Person::new(NAME.to_owned());
-        let create = Operation::Create { expires_at: None };
+        let create = Operation::CREATE;
         person.note(&create, &Answer::Done).map_err(anyhow::Error::msg)?;
         person.learn(Device::Default, By::Profile(profile.clone()));
         let dir = stack.state().dir.join("commuter");

@@ -23,6 +23,8 @@ pub(super) struct User {
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) synced: bool,
+    /// The group that it is in.
+    pub(super) group: String,
     pub(super) removed: bool,
 }
 
@@ -63,6 +65,13 @@ impl Credential {
     }
 }
 
+/// A node.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) pool: String,
+}
+
 /// A row of the audit trail.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Audited {
@@ -79,6 +88,7 @@ pub(super) struct Audited {
 /// The state of the database at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Inventory {
+    pub(super) servers: Vec<Server>,
     pub(super) users: Vec<User>,
     pub(super) placements: Vec<Placement>,
     /// The oldest first.
@@ -103,7 +113,7 @@ pub(super) async fn connect_to(url: &str) -> anyhow::Result<DatabaseConnection> 
 
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
-        let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced,
+        let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced, group_name AS \"group\",
             removed_at IS NOT NULL AS removed FROM users";
         let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
@@ -111,10 +121,19 @@ impl Inventory {
             "SELECT user_id, device, server_id, common_name, serial, certificate, profile_checksum AS profile,
             revoked_at IS NOT NULL AS revoked FROM credentials ORDER BY id";
         Ok(Self {
+            servers: rows(db, "SELECT name, pool FROM servers").await?,
             users: rows(db, users).await?,
             placements: rows(db, placements).await?,
             credentials: rows(db, credentials).await?,
         })
+    }
+
+    /// The pool that this node is in.
+    pub(super) fn pool_of(&self, node: &str) -> Option<&str> {
+        let mut servers = self.servers.iter();
+        servers
+            .find(|server| server.name == node)
+            .map(|server| server.pool.as_str())
     }
 
     /// The credentials of this user that are not revoked.

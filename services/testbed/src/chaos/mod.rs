@@ -2,9 +2,10 @@
 //! that everything the API has answered is true on every node.
 //!
 //! [`work`] changes users and records the answers in [`model`]; a [`rush`] ends access while much else is under way; a [`commuter`] logs in
-//! again and again. [`injector`] injects faults and heals them. [`endings`] measures how long it takes until access has ended, wherever a
-//! node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed, [`agreement`] compares PostgreSQL,
-//! journals and allow-lists until they agree. Then [`promises`], [`homes`], [`told`], [`issued`] and [`trail`] compare the result with the
+//! again and again; a [`steward`] changes the groups. [`injector`] injects faults and heals them. [`endings`] measures how long it takes
+//! until access has ended, wherever a node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed,
+//! [`agreement`] compares PostgreSQL, journals and allow-lists until they agree, with the [addresses](place) that members of groups have and
+//! the rules that nodes [hold them to](held). Then [`promises`], [`homes`], [`told`], [`issued`] and [`trail`] compare the result with the
 //! model, [`logins`] tries real logins, and [`history`] compares what is recorded of sessions.
 
 mod options;
@@ -16,9 +17,11 @@ mod commuter;
 mod credential;
 mod device;
 mod endings;
+mod group;
 mod model;
 mod operation;
 mod rush;
+mod steward;
 mod timeline;
 mod work;
 
@@ -35,9 +38,12 @@ mod read_only;
 mod inventory;
 mod node_journal;
 mod node_view;
+mod place;
+mod placed;
 
 mod accounts;
 mod agreement;
+mod held;
 mod history;
 mod homes;
 mod issued;

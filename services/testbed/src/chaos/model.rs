@@ -184,13 +184,14 @@ mod tests {
 
     use super::*;
     use crate::chaos::being::Living;
+    use crate::chaos::group::Group;
     use crate::chaos::operation::OldProfiles;
 
     fn person() -> Person {
         Person::new("alice".to_owned())
     }
 
-    const CREATE: Operation = Operation::Create { expires_at: None };
+    const CREATE: Operation = Operation::CREATE;
 
     #[test]
     fn an_operation_without_an_answer_leaves_both_ways_open() {
@@ -218,6 +219,7 @@ mod tests {
         let over = Living {
             active: true,
             expires_at: Some(at),
+            group: Group::Default,
         };
         assert_eq!(
             alice.certain(),

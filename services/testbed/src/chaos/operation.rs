@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     being::{Being, Living},
     device::{Device, Devices},
+    group::Group,
 };
 
 /// What becomes of the profiles that a device has when it gets another one.
@@ -29,6 +30,7 @@ impl OldProfiles {
 pub(super) enum Operation {
     Create {
         expires_at: Option<DateTime<Utc>>,
+        group: Group,
     },
     Suspend,
     Resume,
@@ -38,6 +40,10 @@ pub(super) enum Operation {
     /// The time of the user is over in a moment: nodes end it by their own clocks.
     Shorten {
         at: DateTime<Utc>,
+    },
+    /// Into another group of the same pool.
+    Move {
+        to: Group,
     },
     Delete,
     /// Another profile of a device.
@@ -60,6 +66,12 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// A user as most are.
+    pub(super) const CREATE: Self = Self::Create {
+        expires_at: None,
+        group: Group::Default,
+    };
+
     /// Its name in reports.
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -68,6 +80,7 @@ impl Operation {
             Self::Resume => "resume",
             Self::Expire { .. } => "expiry",
             Self::Shorten { .. } => "shortening",
+            Self::Move { .. } => "move",
             Self::Delete => "delete",
             Self::Reissue {
                 old: OldProfiles::Revoke,
@@ -96,6 +109,7 @@ impl Operation {
             | Self::Resume
             | Self::Expire { .. }
             | Self::Shorten { .. }
+            | Self::Move { .. }
             | Self::Delete
             | Self::ListDevices
             | Self::Look => None,
@@ -108,7 +122,7 @@ impl Operation {
             Self::Create { .. } => Some("user_created"),
             Self::Suspend => Some("user_suspended"),
             Self::Resume => Some("user_resumed"),
-            Self::Expire { .. } | Self::Shorten { .. } => Some("user_changed"),
+            Self::Expire { .. } | Self::Shorten { .. } | Self::Move { .. } => Some("user_changed"),
             Self::Delete => Some("user_removed"),
             Self::Reissue { .. } => Some("user_reissued"),
             Self::AddDevice { .. } => Some("device_created"),
@@ -125,6 +139,7 @@ impl Operation {
             Self::Create { .. }
             | Self::Resume
             | Self::Expire { .. }
+            | Self::Move { .. }
             | Self::AddDevice { .. }
             | Self::ReadProfile { .. }
             | Self::ListDevices
@@ -140,6 +155,7 @@ impl Operation {
             | Self::Suspend
             | Self::Resume
             | Self::Expire { .. }
+            | Self::Move { .. }
             | Self::Delete
             | Self::Reissue { .. }
             | Self::AddDevice { .. }
@@ -171,6 +187,7 @@ impl Operation {
             | Self::Resume
             | Self::Expire { .. }
             | Self::Shorten { .. }
+            | Self::Move { .. }
             | Self::AddDevice { .. }
             | Self::ReadProfile { .. }
             | Self::ListDevices
@@ -193,10 +210,11 @@ impl Operation {
 
     fn effect_on_nobody(&self) -> Option<Being> {
         match self {
-            Self::Create { expires_at } => {
+            Self::Create { expires_at, group } => {
                 let living = Living {
                     active: true,
                     expires_at: *expires_at,
+                    group: *group,
                 };
                 Some(Being::Living(living, Devices::from([Device::Default])))
             }
@@ -204,6 +222,7 @@ impl Operation {
             | Self::Resume
             | Self::Expire { .. }
             | Self::Shorten { .. }
+            | Self::Move { .. }
             | Self::Delete
             | Self::Reissue { .. }
             | Self::AddDevice { .. }
@@ -223,6 +242,7 @@ impl Operation {
             Self::Resume => living.active = true,
             Self::Expire { at } => living.expires_at = *at,
             Self::Shorten { at } => living.expires_at = Some(*at),
+            Self::Move { to } => living.group = *to,
             Self::AddDevice { device } => devices.insert(*device).then_some(())?,
             Self::RevokeDevice { device } => devices.remove(device).then_some(())?,
             // A user without this device gets it again.

@@ -15,7 +15,8 @@ pub(crate) struct Chaos {
     /// How long faults are injected in each run
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub(super) duration: Duration,
-    /// Number of nodes whose agents run OpenVPN; with tunnels there is one more whose operator does, and one without any
+    /// Number of nodes whose agents run OpenVPN; with tunnels there is one more whose operator does, one without any, and one for the groups
+    /// that have rules
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=6))]
     pub(super) nodes: u8,
     /// Number of managements

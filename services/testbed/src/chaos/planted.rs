@@ -1,18 +1,21 @@
 //! Tests the checks: a correct fleet gives no violation, and each violation that is planted into it is found.
 
 mod devices;
+mod groups;
 mod history;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use vpnmanager_testbed::stack::NodeMode;
 
 use super::{
     agreement::between,
     credential::By,
     device::Device,
-    inventory::{Audited, Credential, Inventory, Placement, User},
+    inventory::{Audited, Credential, Inventory, Placement, Server, User},
     issued::issued_twice,
     model::{Answer, Person},
     node_journal::{Held, NodeJournal},
@@ -42,7 +45,7 @@ fn now() -> DateTime<Utc> {
 
 fn in_order() -> Fleet {
     let (mut alice, mut bob) = (Person::new("alice".to_owned()), Person::new("bob".to_owned()));
-    let create = Operation::Create { expires_at: None };
+    let create = Operation::CREATE;
     let device = Device::Default;
     for operation in [
         &create,
@@ -57,7 +60,7 @@ fn in_order() -> Fleet {
         bob.note(operation, &Answer::Done).unwrap();
     }
     let listed = Listed {
-        user: json!({ "username": "alice", "active": true, "expires_at": null }),
+        user: json!({ "username": "alice", "active": true, "expires_at": null, "group": "default" }),
         devices: vec![listed_device("default", ALICE)],
     };
     let user = User {
@@ -69,12 +72,14 @@ fn in_order() -> Fleet {
         active: true,
         expires_at: None,
         synced: true,
+        group: "default".to_owned(),
         removed: false,
     };
     Fleet {
         people: vec![alice, bob],
         listed: BTreeMap::from([("alice".to_owned(), listed)]),
         inventory: Inventory {
+            servers: ["node-1", "node-2"].map(server).to_vec(),
             users: vec![user],
             placements: vec![placement("node-1", "home"), placement("node-2", "standby")],
             credentials: vec![
@@ -116,6 +121,13 @@ fn listed_device(name: &str, credential: &str) -> Value {
     json!({ "name": name, "common_name": credential, "issued": true, "credentials": 1 })
 }
 
+fn server(name: &str) -> Server {
+    Server {
+        name: name.to_owned(),
+        pool: "default".to_owned(),
+    }
+}
+
 fn placement(server_id: &str, role: &str) -> Placement {
     Placement {
         user_id: 1,
@@ -146,17 +158,19 @@ fn node(id: &str, serials: &[(&str, &str)]) -> NodeView {
         .map(|(name, serial)| ((*name).to_owned(), (*serial).to_owned()));
     NodeView {
         id: id.to_owned(),
+        mode: NodeMode::Managed,
         journal: Ok(NodeJournal {
             users: BTreeMap::from([("key-a".to_owned(), held)]),
             serials: serials.collect(),
         }),
         allowed: Ok(BTreeSet::from([ALICE.to_owned()])),
+        places: BTreeMap::new(),
     }
 }
 
 fn audited(action: &str, name: &str, before: Option<(i64, bool)>, after: Option<(i64, bool)>) -> Audited {
     let key = if name == "alice" { "key-a" } else { "key-b" };
-    let snapshot = |(revision, active)| json!({ "username": name, "key": key, "revision": revision, "active": active, "expires_at": null, "server_id": "node-1" });
+    let snapshot = |(revision, active)| json!({ "username": name, "key": key, "revision": revision, "active": active, "expires_at": null, "group_name": "default", "server_id": "node-1" });
     Audited {
         at: now(),
         server_id: "management".to_owned(),

@@ -25,6 +25,7 @@ use super::{
     endings::Lists,
     evidence,
     fault::Breakable,
+    group::{Group, HELD},
     history::{self, Checked},
     homes,
     injector::{Injector, Shared},
@@ -33,6 +34,7 @@ use super::{
     read_only::ReadOnly,
     report::Report,
     rush::Rush,
+    steward::Steward,
     timeline::Timeline,
     totals::Compared,
     work::{Worked, Worker},
@@ -63,6 +65,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let modes = modes(chaos, has_tunnels);
     let stack = Stack::start(StackOptions {
         nodes: u8::try_from(modes.len())?,
+        pools: pools(&modes),
         modes: modes.clone(),
         managements: chaos.managements,
         durability: Durability::Durable,
@@ -89,6 +92,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let timeline = shared.timeline.clone();
     let mut rng = Rng::with_seed(seed);
     let stop = CancellationToken::new();
+    Steward::install(&stack).await?;
     let mut commuter = None;
     if tunnels {
         let (hired, person) = Commuter::hire(&stack, &timeline).await?;
@@ -98,6 +102,8 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let prober = Prober::new(&stack, apis(chaos, &stack)?, shared.reach.clone()).await?;
     let (workers, rush) = set_to_work(chaos, &stack, &mut rng, (&shared, &stop))?;
     let mut injector = Injector::new(stack, proxy, rng.fork(), shared, of);
+    let to_all = apis(chaos, &injector.stack)?;
+    let steward = Steward::new(&injector.stack, to_all, rng.fork(), timeline.clone());
     let torment = async {
         let tormented = injector.torment(chaos.duration).await;
         let healed = injector.relent().await.map(|()| Instant::now());
@@ -111,15 +117,17 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
             None => Commuted::default(),
         }
     };
-    let (healed, commuted, rushed, mut compared, ()) = tokio::join!(
+    let (healed, commuted, rushed, (governed, wordings), mut compared, ()) = tokio::join!(
         torment,
         commute,
         rush.run(stop.clone()),
+        steward.run(stop.clone()),
         Compared::watch(&database, &timeline, &stop),
         prober.run(stop.clone())
     );
     let healed = healed?;
     let mut worked = gather(workers, rushed).await;
+    worked.add(governed);
     worked.people.extend(commuter.map(|(_, person)| person));
     timeline.note("all workers are done");
 
@@ -134,6 +142,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     violations.append(&mut compared.violations);
     let stack = &injector.stack;
     violations.extend(promises::broken(stack, &db, &worked.people, &injector.lost_keys).await?);
+    violations.extend(wordings.broken(&db).await?);
     violations.extend(homes::moved_in(&injector.outages, &inventory::audit_trail(&db).await?));
     let mut tried = commuted.logins;
     violations.extend(commuted.violations);
@@ -179,13 +188,25 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     })
 }
 
-/// The managed nodes, and where there are tunnels one whose OpenVPN an operator runs and one without any.
+/// The managed nodes, and where there are tunnels one whose OpenVPN an operator runs, one without any, and a managed one for the groups with
+/// rules.
 fn modes(chaos: &Chaos, has_tunnels: bool) -> Vec<NodeMode> {
     let mut modes = vec![NodeMode::Managed; usize::from(chaos.nodes)];
     if has_tunnels {
-        modes.extend([NodeMode::External, NodeMode::None]);
+        modes.extend([NodeMode::External, NodeMode::None, NodeMode::Managed]);
     }
     modes
+}
+
+/// The pools of these nodes. The last one is alone in one where the agent of each node runs its OpenVPN, if there are others too.
+fn pools(modes: &[NodeMode]) -> Vec<String> {
+    let mut pools = vec![Group::Default.pool().to_owned(); modes.len()];
+    if modes.contains(&NodeMode::External)
+        && let Some(last) = pools.last_mut()
+    {
+        *last = HELD.to_owned();
+    }
+    pools
 }
 
 /// The APIs of all managements.
@@ -206,6 +227,7 @@ fn set_to_work(
     let first = Worker {
         number: 0,
         apis: apis(chaos, stack)?,
+        groups: Group::of(stack),
         rng: rng.fork(),
         timeline: shared.timeline.clone(),
         lists: Lists::of(stack, shared.reach.clone(), chaos.promised),

@@ -204,7 +204,7 @@ impl Rush {
     /// Creates somebody who logs in; without a session if that is not possible now.
     async fn invite(&mut self, worked: &mut Worked, at: usize) -> Option<Guest> {
         let management = self.worker.choose_management();
-        let create = Operation::Create { expires_at: None };
+        let create = Operation::CREATE;
         if !self.worker.operate(worked, at, &create, management).await {
             return None;
         }
@@ -296,7 +296,7 @@ impl Rush {
                 for number in first..first + BULK / AT_ONCE {
                     created.people.push(Person::new(format!("bulk{number}")));
                     let (at, management) = (created.people.len() - 1, worker.choose_management());
-                    let create = Operation::Create { expires_at: None };
+                    let create = Operation::CREATE;
                     worker.operate(&mut created, at, &create, management).await;
                 }
                 created

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     being::Living,
+    group::Group,
     inventory::{Audited, Inventory, User},
     model::Person,
 };
@@ -20,6 +21,8 @@ const CHANGES: [&str; 8] = [
     "device_revoked",
     "user_removed",
 ];
+/// Changes that nobody asks for. `user_near_quota` and `session_limited` are about a user too, and change none.
+const BY_ITSELF: [&str; 4] = ["user_placed", "user_rehomed", "user_over_quota", "user_quota_lifted"];
 /// Actions that must not happen: no fault restores the database or copies a node.
 const UNCALLED_FOR: [&str; 3] = ["user_revision_raised", "node_cloned", "node_clone_accepted"];
 
@@ -78,7 +81,7 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
             "user_created" if known.is_none() && before.is_none() => after.clone(),
             "user_removed" if known.is_some() && *before == known => None,
             "user_suspended" | "user_resumed" | "user_changed" | "user_reissued" | "device_created"
-            | "device_revoked"
+            | "device_revoked" | "user_over_quota" | "user_quota_lifted"
                 if known.is_some() && *before == known && follows(before.as_ref(), after.as_ref(), &row.action) =>
             {
                 after.clone()
@@ -89,7 +92,7 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
             "user_rehomed" if known.is_some() && home(before.as_ref()) == home(known.as_ref()) => {
                 known.map(|known| moved_to(known, home(after.as_ref())))
             }
-            action if CHANGES.contains(&action) || ["user_placed", "user_rehomed"].contains(&action) => {
+            action if CHANGES.contains(&action) || BY_ITSELF.contains(&action) => {
                 told.push(format!(
                     "the audit trail has {action} of {name} from {before:?} to {after:?}, and before that there was {known:?}"
                 ));
@@ -114,18 +117,23 @@ fn discontinuous(inventory: &Inventory, trail: &[Audited]) -> Vec<String> {
     told
 }
 
-/// Whether the change raises the revision by one and does what its action says.
+/// Whether the change raises the revision by one and does what its action says. To forgive a user who is not over the quota is nothing that nodes
+/// hear of.
 fn follows(before: Option<&Value>, after: Option<&Value>, action: &str) -> bool {
     let active = |user: Option<&Value>| user.and_then(|user| user["active"].as_bool());
+    let is_over = |user: Option<&Value>| user.is_some_and(|user| user["over_quota_since"].is_string());
     let step = revision(after)
         .zip(revision(before))
         .map(|(after, before)| after - before);
     let becomes = match action {
         "user_suspended" => active(after) == Some(false),
         "user_resumed" => active(after) == Some(true),
+        "user_over_quota" => active(after) == active(before) && is_over(after),
+        "user_quota_lifted" => active(after) == active(before) && !is_over(after),
         _ => active(after) == active(before),
     };
-    step == Some(1) && becomes
+    let is_silent = action == "user_quota_lifted" && !is_over(before);
+    step == Some(i64::from(!is_silent)) && becomes
 }
 
 fn revision(user: Option<&Value>) -> Option<i64> {
@@ -150,13 +158,15 @@ fn moved_to(user: Value, home: Option<String>) -> Value {
 }
 
 fn is(user: &User, played: &Value) -> bool {
-    let lives = Living {
+    let lives = Group::named(&user.group).map(|group| Living {
         active: user.active,
         expires_at: user.expires_at,
-    };
-    played["key"] == user.key.as_str()
+        group,
+    });
+    lives.is_some()
+        && played["key"] == user.key.as_str()
         && revision(Some(played)) == Some(user.revision)
-        && Living::shown(played) == Some(lives)
+        && Living::shown(played) == lives
 }
 
 fn removals_left_open(trail: &[Audited]) -> Vec<String> {

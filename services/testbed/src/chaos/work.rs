@@ -13,6 +13,7 @@ use super::{
     credential::By,
     device::{Device, Devices, devices_shown},
     endings::{Begun, Ended, Endings, Lists},
+    group::Group,
     model::{Answer, Person},
     operation::{OldProfiles, Operation},
     read_only::ReadOnly,
@@ -29,6 +30,8 @@ pub(super) struct Worker {
     pub(super) number: u8,
     /// The APIs of all managements; each operation uses one of them.
     pub(super) apis: Vec<Api>,
+    /// The groups that it puts users into.
+    pub(super) groups: Vec<Group>,
     pub(super) rng: Rng,
     pub(super) timeline: Timeline,
     pub(super) lists: Lists,
@@ -109,7 +112,8 @@ impl Worker {
         let Being::Living(living, devices) = being else {
             let short = self.rng.f32() < 0.2;
             let expires_at = short.then(|| self.soon());
-            return Operation::Create { expires_at };
+            let group = self.rng.choice(&self.groups).copied().unwrap_or(Group::Default);
+            return Operation::Create { expires_at, group };
         };
         match self.rng.u8(0..100) {
             0..24 => Operation::ReadProfile {
@@ -136,9 +140,12 @@ impl Worker {
             82..88 => Operation::RevokeDevice {
                 device: self.choose_device(devices),
             },
-            88..94 => self.shorten(),
-            94..97 => Operation::ListDevices,
-            97.. => Operation::Look,
+            88..92 => self.shorten(),
+            92..97 => Operation::Move {
+                to: living.group.other(),
+            },
+            97..99 => Operation::ListDevices,
+            99.. => Operation::Look,
         }
     }
 
@@ -324,6 +331,7 @@ fn learn(person: &mut Person, operation: &Operation, answered: &api::Answer) -> 
         | Operation::Resume
         | Operation::Expire { .. }
         | Operation::Shorten { .. }
+        | Operation::Move { .. }
         | Operation::Delete
         | Operation::Reissue { .. }
         | Operation::RevokeDevice { .. }

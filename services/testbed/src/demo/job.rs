@@ -14,6 +14,8 @@ use vpnmanager_testbed::{
 use crate::screen::{done, say};
 
 pub(super) const USER: &str = "alice";
+/// The group that she is in.
+pub(super) const GROUP: &str = "support";
 const WAIT: Duration = Duration::from_secs(10);
 
 /// An address inside the tunnel that the user had at a time.
@@ -30,6 +32,22 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(stack: &Stack) -> Self {
         Self { api: stack.api() }
+    }
+
+    /// Makes a group that has no rules yet.
+    pub(super) async fn create_group(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.api.create_group(&json!({ "name": GROUP })).await?.expect(201)?;
+        let result = "201, without rules: its members reach all that is routed";
+        done(&format!("POST /api/groups {GROUP}"), result, started.elapsed());
+        Ok(())
+    }
+
+    /// Has members of the group reach this; `null`: all that is routed.
+    pub(super) async fn set_reach(&self, reach: &Value) -> anyhow::Result<()> {
+        let change = json!({ "reach": reach });
+        self.api.change_group(GROUP, &change).await?.expect(200)?;
+        Ok(())
     }
 
     /// Has users reach the networks of the service host, through every node.
@@ -52,10 +70,11 @@ impl Job {
         Ok(())
     }
 
-    /// Creates the user, waits until every node allows it, and returns its profile.
+    /// Creates the user in the group, waits until every node allows it, and returns its profile.
     pub(super) async fn create(&self) -> anyhow::Result<String> {
         let started = Instant::now();
-        let answer = self.api.create_user(USER, Some(WAIT)).await?.expect(201)?;
+        let user = json!({ "username": USER, "group": GROUP });
+        let answer = self.api.create_user_as(&user, Some(WAIT)).await?.expect(201)?;
         ensure!(
             answer.body["synced"] == true,
             "the nodes have not applied it: {}",
@@ -63,7 +82,7 @@ impl Job {
         );
         let result = "201, synced: every placed node lets her in";
         done(
-            &format!("POST /api/users {USER}, wait until synced"),
+            &format!("POST /api/users {USER} in {GROUP}, wait until synced"),
             result,
             started.elapsed(),
         );

@@ -59,6 +59,7 @@ async fn show() -> anyhow::Result<()> {
 
 async fn main_job(stack: &Stack, tunnels: bool) -> anyhow::Result<()> {
     let job = job::Job::new(stack);
+    job.create_group().await?;
     if let Ok(service) = stack.service() {
         job.set_network(service).await?;
     }

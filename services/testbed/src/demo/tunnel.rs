@@ -3,9 +3,14 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::ensure;
-use vpnmanager_testbed::{client::ClientOptions, stack::Stack, wait};
+use serde_json::{Value, json};
+use vpnmanager_testbed::{
+    client::ClientOptions,
+    stack::{Connection, ServiceState, Stack},
+    wait,
+};
 
-use super::job::{Job, quote};
+use super::job::{GROUP, Job, quote};
 use crate::screen::done;
 
 const CONNECT: Duration = Duration::from_secs(30);
@@ -38,6 +43,18 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
     let result = format!("the page of {}, through the tunnel", service.resolver());
     done(&format!("Fetch {url} behind the node"), &result, started.elapsed());
 
+    let held = hold_to_a_rule(service, job, &connection).await?;
+    ensure!(
+        connection.client.connections() == 1 && pings.stats().lost.is_empty(),
+        "a rule disturbed the session: {:?}",
+        pings.stats()
+    );
+    done(
+        &format!("PATCH /api/groups/{GROUP}, reach only UDP"),
+        "the running session lost the page, and has it again without the rule",
+        held,
+    );
+
     let whereabouts = job.sees_session().await?;
 
     let (started, deleted) = (Instant::now(), SystemTime::now());
@@ -61,4 +78,18 @@ pub(super) async fn connect_and_cut(stack: &Stack, job: &Job, profile: &str) -> 
     done("Try to connect again", &format!("refused: {result}"), started.elapsed());
     connection.close().await;
     Ok(())
+}
+
+/// Takes the page from the group, and gives it back. Returns how long it took until she had lost it.
+async fn hold_to_a_rule(service: &ServiceState, job: &Job, connection: &Connection) -> anyhow::Result<Duration> {
+    let url = service.url();
+    let started = Instant::now();
+    job.set_reach(&json!([{ "protocol": "udp" }])).await?;
+    let refused = async || !service.is_reached_from(&connection.namespace, &url).await;
+    wait::until(CONNECT, "the page to be refused", refused).await?;
+    let held = started.elapsed();
+    job.set_reach(&Value::Null).await?;
+    let reached = async || service.is_reached_from(&connection.namespace, &url).await;
+    wait::until(CONNECT, "the page to be reached again", reached).await?;
+    Ok(held)
 }

@@ -184,8 +184,10 @@ impl Stack {
 
         for number in 1..=options.nodes {
             let started = Instant::now();
-            let mode = options.modes.get(usize::from(number) - 1).copied().unwrap_or_default();
-            self.add_node_as(number, mode).await?;
+            let place = usize::from(number) - 1;
+            let mode = options.modes.get(place).copied().unwrap_or_default();
+            self.add_node_in(number, mode, options.pools.get(place).cloned())
+                .await?;
             let mut result = self.pid_and(Part::Node(number), self.state.node_url(number));
             if self.state.network.is_some() && mode != NodeMode::None {
                 result = format!(
@@ -306,6 +308,11 @@ impl Stack {
 
     /// The same with another way to run its OpenVPN.
     pub async fn add_node_as(&mut self, number: u8, mode: NodeMode) -> Result<(), StackError> {
+        self.add_node_in(number, mode, None).await
+    }
+
+    /// The same in another pool than `default`.
+    async fn add_node_in(&mut self, number: u8, mode: NodeMode, pool: Option<String>) -> Result<(), StackError> {
         let (namespace, port) = match &self.state.network {
             Some(network) => {
                 let namespace = network.add(&format!("node-{number}"), 10 + number).await?;
@@ -334,6 +341,7 @@ impl Stack {
             } else {
                 NodeMode::None
             },
+            pool,
             openvpn: None,
         });
         if self.state.mode(number) == NodeMode::External {

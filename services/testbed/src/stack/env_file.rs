@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::{
     Part, State,
-    service_state::{IPERF_PORT, SERVICE_NAME},
+    service_state::{SERVICE_IPERF, SERVICE_NAME},
 };
 
 impl State {
@@ -88,7 +88,7 @@ impl State {
             ("SERVICE_HOST6", nth(&service.addresses, 1)),
             ("SERVICE_NAME", SERVICE_NAME.to_owned()),
             ("SERVICE_URL", service.url()),
-            ("SERVICE_IPERF", IPERF_PORT.to_string()),
+            ("SERVICE_IPERF", SERVICE_IPERF.to_string()),
             ("SERVICE_NETWORK", nth(&service.networks, 0)),
             ("SERVICE_NETWORK6", nth(&service.networks, 1)),
             ("SERVICE_NETNS", service.namespace.name.clone()),

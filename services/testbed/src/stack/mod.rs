@@ -37,5 +37,5 @@ pub use error::StackError;
 pub use node::Node;
 pub use options::{BusPorts, Lifetime, NodeMode, StackOptions, Step};
 pub use part::Part;
-pub use service_state::{SERVICE_NAME, ServiceState};
+pub use service_state::{SERVICE_IPERF, SERVICE_NAME, ServiceState};
 pub use state::{ReplicaState, State};

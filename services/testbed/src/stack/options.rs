@@ -55,6 +55,8 @@ pub struct StackOptions {
     pub nodes: u8,
     /// How their OpenVPN runs, in the order of their numbers; managed for those that are not named.
     pub modes: Vec<NodeMode>,
+    /// The pools that they are in, in the order of their numbers; `default` for those that are not named.
+    pub pools: Vec<String>,
     /// Number of managements on the one database and bus: `management`, `replica-2`, ...
     pub managements: u8,
     /// Letters, digits and dashes, at most 20: becomes part of folder and namespace names. Random when absent.
@@ -90,6 +92,7 @@ impl Default for StackOptions {
         Self {
             nodes: 2,
             modes: Vec::new(),
+            pools: Vec::new(),
             managements: 1,
             id: None,
             tunnels: None,

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use super::{
     ServiceState, Stack, StackError,
-    service_state::{IPERF_PORT, PAGE, SERVICE_NAME},
+    service_state::{PAGE, SERVICE_IPERF, SERVICE_NAME},
 };
 use crate::{
     binaries,
@@ -14,6 +14,8 @@ use crate::{
 };
 
 const START: Duration = Duration::from_secs(20);
+/// Where the web page is: that of HTTP.
+const PAGE_PORT: u16 = 80;
 
 impl Stack {
     /// Builds the service host and starts what it serves; gives a line for people.
@@ -51,6 +53,38 @@ impl Stack {
         Ok(told)
     }
 
+    /// Serves the web page at another port of the service host too.
+    ///
+    /// # Errors
+    /// [`StackError`], also when there is no service host.
+    pub async fn serve_page_at(&self, port: u16) -> Result<(), StackError> {
+        let service = self.service()?;
+        let process = Process::spawn(&self.page_of(service, port)?)?;
+        self.scratch.stop_at_end(process.identity(), "KILL");
+        let url = format!("http://{}:{port}/", service.namespace.address);
+        wait::until_ok(START, format_args!("the page {url}"), async || {
+            service.namespace.fetch(&url).await
+        })
+        .await
+        .map_err(StackError::Service)?;
+        Ok(())
+    }
+
+    /// The web page at this port, over every family that the kernel has.
+    fn page_of(&self, service: &ServiceState, port: u16) -> Result<Spec, StackError> {
+        let dir = self.state.folder("service", 0o755)?;
+        let name = format!("page-{port}");
+        let log = self.state.dir.join("logs").join(format!("{name}.log"));
+        let spec = service
+            .namespace
+            .spec(&name, binaries::required_tool("python3")?, &dir, &log);
+        let all = if has_ipv6() { "::" } else { "0.0.0.0" };
+        Ok(spec
+            .args(["-m", "http.server", "--bind", all, "--directory"])
+            .args([&dir])
+            .args([port.to_string()]))
+    }
+
     /// A resolver, a web page and iperf3.
     fn servers_of(&self, service: &ServiceState) -> Result<[Spec; 3], StackError> {
         let dir = self.state.folder("service", 0o755)?;
@@ -76,17 +110,8 @@ impl Stack {
                 format!("--host-record={SERVICE_NAME},{}", addresses.join(",")),
                 "--local=/example/".to_owned(),
             ]);
-        let page = spec("page", "python3")?
-            .args([
-                "-m",
-                "http.server",
-                "--bind",
-                if has_ipv6() { "::" } else { "0.0.0.0" },
-                "--directory",
-            ])
-            .args([&dir])
-            .args(["80"]);
-        let iperf = spec("iperf3", "iperf3")?.args(["--server", "--port", &IPERF_PORT.to_string()]);
+        let page = self.page_of(service, PAGE_PORT)?;
+        let iperf = spec("iperf3", "iperf3")?.args(["--server", "--port", &SERVICE_IPERF.to_string()]);
         Ok([resolver, page, iperf])
     }
 }

@@ -10,7 +10,8 @@ use crate::net::Namespace;
 pub const SERVICE_NAME: &str = "service.internal.example";
 /// What its web page says.
 pub(super) const PAGE: &str = "hello from behind the node\n";
-pub(super) const IPERF_PORT: u16 = 5201;
+/// The port of its iperf3 server.
+pub const SERVICE_IPERF: u16 = 5201;
 
 /// The service host as written to the state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -90,6 +90,9 @@ impl State {
             }
             None => spec.env("OPENVPN_MODE", "none").env("PUBLIC_HOST", "127.0.0.1"),
         };
+        if let Some(pool) = &node.pool {
+            spec = spec.env("POOL", pool);
+        }
         if self.service.is_some() && has_ipv6() {
             spec = spec.env("OPENVPN_NETWORK6", INNER6);
         }

@@ -96,6 +96,9 @@ pub struct NodeState {
     /// How its OpenVPN runs.
     #[serde(default)]
     pub mode: NodeMode,
+    /// The pool that it is in, where that is not `default`.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// Its OpenVPN, where the stack runs it.
     #[serde(default)]
     pub openvpn: Option<Identity>,

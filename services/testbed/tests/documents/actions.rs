@@ -12,13 +12,14 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 15] = [
+const SUBJECTS: [&str; 16] = [
     "access_",
     "user_",
     "device_",
     "profile_",
     "node_",
     "pool_",
+    "group_",
     "bus_",
     "audit_",
     "join_",

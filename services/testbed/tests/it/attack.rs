@@ -27,7 +27,7 @@ fn heartbeats_of_one_node_change_nothing_of_others() {
 
 #[test]
 fn odd_messages_of_one_node_are_read_and_change_nothing_of_others() {
-    hold("odd-");
+    hold("odd-,groups-");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use vpnmanager_testbed::{
 use crate::main_job::site::Site;
 
 /// What `GET` routes are asked for, so that they find something.
-const PRESENT: &str =
-    "[parameters]\n\"path.username\" = \"alice\"\n\"path.device\" = \"default\"\n\"path.server_id\" = \"node-1\"\n";
+const PRESENT: &str = "[parameters]\n\"path.username\" = \"alice\"\n\"path.device\" = \"default\"\n\"path.group\" = \"default\"\n\
+     \"path.server_id\" = \"node-1\"\n";
 
 /// Takes CSV, which the tool cannot make. `api_bulk` of management tries it.
 const OF_CSV: &str = "import_users";

@@ -65,7 +65,7 @@ async fn take(shared: &Shared, list: UserList) -> Result<Synced, ApiError> {
                     reason: format!("the node holds the newer revision {holds}"),
                 });
             }
-            (Applied::Answered(Outcome::Refused { error } | Outcome::Failed { error }), _) => {
+            (Applied::Answered(Outcome::Refused { error } | Outcome::Failed { error }) | Applied::Unheld(error), _) => {
                 synced.refused.push(RefusedUser {
                     username,
                     reason: error,

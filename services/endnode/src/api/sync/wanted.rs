@@ -136,7 +136,7 @@ impl WantedUser {
             issue: self.issue.map(WantedProfile::into_issue).transpose()?,
             ..PutUser::new(node.clone(), UserKey(self.user_key), parsed(&self.username)?, revision)
         };
-        Ok(self.options.set_in(put))
+        self.options.set_in(put)
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
     fn full() -> Value {
         json!({
             "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": true,
-            "expires_at": "2027-03-01T12:00:00.123456Z", "role": "home", "credentials": ["alice.x", "alice.y"],
+            "expires_at": "2027-03-01T12:00:00.123456Z", "group": "engineering", "role": "home", "credentials": ["alice.x", "alice.y"],
             "issue": {
                 "common_name": "alice.y",
                 "further": ["alice.x"],
@@ -249,6 +249,16 @@ mod tests {
             expected["node"] = json!("n1");
             assert_eq!(serde_json::to_value(command).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn the_group_default_is_that_of_whoever_is_in_no_other_one() {
+        let Command::PutUser(put) = command(with("group", json!("default"))).unwrap() else {
+            panic!("a put");
+        };
+        assert_eq!(put.group, None);
+        let refused = command(with("group", json!("Sales"))).unwrap_err();
+        assert!(refused.contains("a lower-case letter or digit"), "{refused}");
     }
 
     #[test]

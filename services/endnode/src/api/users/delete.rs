@@ -49,7 +49,7 @@ async fn remove(shared: &Shared, held: Held, username: Username, source: Option<
     };
     let answer = shared.waiters.wait_for(intent.id);
     let removed = shared.applier.remove_locally(user_key, intent).await;
-    let user = LocalUser::of_held(held, Utc::now())
+    let user = LocalUser::of_held(held, &shared.holding, Utc::now())
         .map(|user| LocalUser {
             state: UserState::Deleting,
             ..user

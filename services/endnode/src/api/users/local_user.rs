@@ -12,6 +12,7 @@ use vpnmanager_nats::{
 
 use crate::{
     api::user_options::UserOptions,
+    groups::Holding,
     journal::QueuedIntent,
     plan::{Held, HeldCredential, ProfileStage, is_expired},
 };
@@ -63,6 +64,8 @@ pub(super) enum UserState {
     Suspended,
     /// Refused: the user has expired.
     Expired,
+    /// Refused: this node cannot hold the user to the rules of the group; `detail` says why, and what to do.
+    Unheld,
     /// Refused: deleted on this node, and management has not carried the delete out yet.
     Deleting,
     /// Not created yet: the request waits for management.
@@ -82,8 +85,9 @@ pub(super) enum UserRole {
 }
 
 impl LocalUser {
-    /// A user that the journal holds; `None` for a tombstone.
-    pub(super) fn of_held(held: Held, now: DateTime<Utc>) -> Option<Self> {
+    /// A user that the journal holds, on a node that holds members of groups so; `None` for a tombstone.
+    pub(super) fn of_held(held: Held, holding: &Holding, now: DateTime<Utc>) -> Option<Self> {
+        let refusal = holding.refusal(&held.command);
         let Held {
             command,
             removed_by,
@@ -92,14 +96,14 @@ impl LocalUser {
             ..
         } = held;
         let Command::PutUser(put) = command else { return None };
-        let state = match (&outcome, removed_by) {
-            (_, Some(_)) => UserState::Deleting,
-            (_, None) if !put.active => UserState::Suspended,
-            (_, None) if is_expired(&put, now) => UserState::Expired,
-            (None, None) => UserState::Issuing,
-            (Some(_), None) => UserState::Applied,
+        let (state, detail) = match (outcome, removed_by) {
+            (outcome, Some(_)) => (UserState::Deleting, outcome.and_then(note_of)),
+            (outcome, None) if !put.active => (UserState::Suspended, outcome.and_then(note_of)),
+            (outcome, None) if is_expired(&put, now) => (UserState::Expired, outcome.and_then(note_of)),
+            (_, None) if refusal.is_some() => (UserState::Unheld, refusal),
+            (None, None) => (UserState::Issuing, None),
+            (Some(outcome), None) => (UserState::Applied, note_of(outcome)),
         };
-        let detail = outcome.and_then(note_of);
         Some(Self {
             username: put.username.to_string(),
             state,

@@ -9,15 +9,17 @@ use vpnmanager_openapi::problem::ApiError;
 use super::local_user::{LocalUser, UserState};
 use crate::{
     api::local::internal,
+    groups::Holding,
     journal::{JournalError, Records},
     shared::Shared,
 };
 
 /// Users and queued creates after this name, in order.
 pub(super) async fn page(shared: &Shared, after: String, most: u64) -> Result<Vec<LocalUser>, ApiError> {
+    let holding = shared.holding.clone();
     shared
         .journal
-        .read(move |records| merged(records, &after, most))
+        .read(move |records| merged(records, &holding, &after, most))
         .await
         .map_err(internal)
 }
@@ -31,9 +33,12 @@ pub(super) async fn one(shared: &Shared, username: Username) -> Result<LocalUser
         Some(user) => match user.state {
             UserState::Deleting => ": the user was deleted here".to_owned(),
             UserState::Refused => format!(": management refused to create it: {}", user.detail.unwrap_or_default()),
-            UserState::Applied | UserState::Issuing | UserState::Suspended | UserState::Expired | UserState::Queued => {
-                return Ok(user);
-            }
+            UserState::Applied
+            | UserState::Issuing
+            | UserState::Suspended
+            | UserState::Expired
+            | UserState::Unheld
+            | UserState::Queued => return Ok(user),
         },
         None => String::new(),
     };
@@ -42,10 +47,11 @@ pub(super) async fn one(shared: &Shared, username: Username) -> Result<LocalUser
 }
 
 pub(super) async fn find(shared: &Shared, username: Username) -> Result<Option<LocalUser>, ApiError> {
+    let holding = shared.holding.clone();
     let found = shared.journal.read(move |records| {
         let held = records
             .user_by_name(&username)?
-            .and_then(|held| LocalUser::of_held(held, Utc::now()));
+            .and_then(|held| LocalUser::of_held(held, &holding, Utc::now()));
         let request = requests(records)?.remove(username.as_str());
         Ok(match held {
             Some(user) if user.state == UserState::Deleting && request.is_some() => request,
@@ -56,12 +62,12 @@ pub(super) async fn find(shared: &Shared, username: Username) -> Result<Option<L
     found.await.map_err(internal)
 }
 
-fn merged(records: &Records<'_>, after: &str, most: u64) -> Result<Vec<LocalUser>, JournalError> {
+fn merged(records: &Records<'_>, holding: &Holding, after: &str, most: u64) -> Result<Vec<LocalUser>, JournalError> {
     let now = Utc::now();
     let mut requests = requests(records)?;
     let held = records.users_after(after, most)?.into_iter();
     let mut users: Vec<LocalUser> = held
-        .filter_map(|held| LocalUser::of_held(held, now))
+        .filter_map(|held| LocalUser::of_held(held, holding, now))
         .map(|user| {
             let request = requests.get(&user.username);
             user.with_request(request)

@@ -8,19 +8,30 @@ use vpnmanager_nats::ids::Revision;
 
 use super::*;
 use crate::{
-    network::fixtures::{tunnel, with_routes},
+    groups::{Definitions, Layout, Places},
+    network::{
+        claim::Claim,
+        fixtures::{tunnel, with_routes},
+    },
     openvpn::{
         ManagedTunnel,
         process::{Phase, ProcessStatus},
     },
     pushed_file::PushedFile,
+    pushed_groups::PushedGroups,
 };
+
+mod groups;
 
 /// Keeps what it is told to load in a file, and notes each call.
 const NFT: &str = "#!/bin/sh
 echo \"$1\" >>calls
 if [ \"$1\" = -f ]; then
     cat >script
+    if [ -e refuses ]; then
+        echo '-:1:1-3: Error: Could not process rule' >&2
+        exit 1
+    fi
     if grep -q '^table inet vpnmanager {' script; then mv script table; else rm -f table script; fi
 elif [ -e table ]; then
     cat table
@@ -34,6 +45,9 @@ fi
 struct Machine {
     dir: tempfile::TempDir,
     pushed: PushedFile,
+    pushed_groups: PushedGroups,
+    places: Places,
+    definitions: Definitions,
     progress: NetworkProgress,
     keeper: Keeper,
     process: watch::Sender<ProcessStatus>,
@@ -50,11 +64,19 @@ impl Machine {
         fs::create_dir_all(at("allow")).expect("made");
         fs::create_dir_all(at("sys/net/ipv4")).expect("made");
         fs::write(at("sys/net/ipv4/ip_forward"), "0\n").expect("written");
+        fs::create_dir_all(at("sys/net/ipv6/conf/all")).expect("made");
+        fs::write(at("sys/net/ipv6/conf/all/forwarding"), "0\n").expect("written");
         let pushed = PushedFile::beside(&at("allow")).expect("a file");
+        let pushed_groups = PushedGroups::beside(&at("allow")).expect("a folder");
+        let places = Places::new(Layout::new(tunnel(None).network, None));
+        let definitions = Definitions::default();
         let (process, watched) = watch::channel(ProcessStatus::default());
         let site = Site {
             tunnel: ManagedTunnel::new(tunnel(None), watched),
             pushed: pushed.clone(),
+            pushed_groups: pushed_groups.clone(),
+            places: places.clone(),
+            definitions: definitions.clone(),
             egress: egress.map(|name| name.parse().expect("a name")),
         };
         let tools = Tools {
@@ -68,6 +90,9 @@ impl Machine {
             keeper: Keeper::new(site, tools, progress.clone()),
             dir,
             pushed,
+            pushed_groups,
+            places,
+            definitions,
             progress,
             process,
         };
@@ -232,6 +257,26 @@ async fn the_rules_of_a_node_that_must_not_serve_go_when_openvpn_has_stopped() {
 
     assert!(machine.keeper.reconcile(false).await, "readmitted");
     assert!(machine.at("table").exists() && machine.pushes("10.20.0.0"));
+}
+
+#[tokio::test]
+async fn nothing_passes_any_more_although_what_is_pushed_cannot_be_written() {
+    for is_refused in [false, true] {
+        let mut machine = Machine::new();
+        machine.tells(1, network(&["10.20.0.0/16"]));
+        machine.keeper.reconcile(false).await;
+        fs::remove_file(machine.pushed.path()).expect("removed");
+        fs::create_dir_all(machine.pushed.path().join("in the way")).expect("made");
+
+        machine.tells(2, None);
+        machine.keeper.reconcile(is_refused).await;
+
+        let table = machine.read("table");
+        assert!(!table.contains("10.20.0.0/16"), "{table}");
+        let fault = machine.progress.fault().expect("a fault");
+        assert!(fault.contains("cannot write"), "{fault}");
+        assert_eq!(machine.applied(), None);
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,12 @@ struct Client {
 /// What OpenVPN reports without being asked.
 pub(crate) enum Event {
     /// A client has logged in.
-    Established { common_name: String },
+    Established {
+        /// That of its certificate.
+        common_name: String,
+        /// The IPv4 address that it got inside the VPN, empty where the server gives none.
+        address: String,
+    },
     /// A report that needs no action.
     Other,
 }
@@ -142,9 +147,10 @@ impl Connection {
                 platform: env.remove("IV_PLAT"),
             };
             self.clients.insert(cid, client);
-            return Ok(env
-                .remove("common_name")
-                .map_or(Event::Other, |common_name| Event::Established { common_name }));
+            // Also of one that its file in the client-config-dir gives (`ifconfig-push` in OpenVPN's manual).
+            let address = env.remove("ifconfig_pool_remote_ip").unwrap_or_default();
+            let established = |common_name| Event::Established { common_name, address };
+            return Ok(env.remove("common_name").map_or(Event::Other, established));
         }
         Ok(Event::Other)
     }

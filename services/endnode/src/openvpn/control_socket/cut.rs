@@ -3,11 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use vpnmanager_nats::ids::CommonName;
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use super::{connection::Connection, error::ControlError};
 use crate::backend::{CutSessions, Parting, Session, SessionKey};
+
+static CROWDED: LogLimit = LogLimit::lines("clients got no address", 1);
 
 /// OpenVPN sends a client its last message when its event loop next finds nothing else to do. On a busy machine the order
 /// to drop the session could come first, and leave an honest client waiting for its ping timeout.
@@ -72,14 +75,63 @@ pub(super) async fn cut_strangers(
     for session in strangers {
         warn!(credential.common_name = %session.common_name, session.cid, "Cutting a session that is not allowed");
     }
-    say_farewell(connection, strangers, parting).await?;
-    for session in strangers {
+    drop_all(connection, strangers, parting).await?;
+    Ok(CutSessions::done(strangers.len()))
+}
+
+/// Ends the sessions of clients that are to come back, and get the address that their credential has now.
+pub(super) async fn cut_moved(
+    connection: &mut Connection,
+    moved: &[Session],
+    parting: Parting,
+) -> Result<(), ControlError> {
+    for session in moved {
+        info!(
+            credential.common_name = %session.common_name,
+            session.cid,
+            session.address = %session.virtual_address,
+            "Ending a session whose credential has another address"
+        );
+    }
+    drop_all(connection, moved, parting).await
+}
+
+/// Ends the sessions of clients that may log in again only once the firewall holds the rules of their groups. This node would refuse them until
+/// then, and a client that is refused gives up: so they are sent to the next one.
+pub(super) async fn cut_held_back(connection: &mut Connection, held_back: &[Session]) -> Result<(), ControlError> {
+    for session in held_back {
+        info!(
+            credential.common_name = %session.common_name,
+            session.cid,
+            "Ending a session whose credential is refused until the firewall holds the rules of its group"
+        );
+    }
+    drop_all(connection, held_back, Parting::NextRemote).await
+}
+
+/// Ends the sessions of clients that OpenVPN had no address for: the next node of their profiles may have one.
+pub(super) async fn cut_crowded_out(connection: &mut Connection, crowded_out: &[Session]) -> Result<(), ControlError> {
+    if !crowded_out.is_empty()
+        && let Some(times) = CROWDED.admit()
+    {
+        warn!(
+            sessions = crowded_out.len(),
+            times,
+            "Clients got no address, because the lower half of OPENVPN_NETWORK is used up: they are sent to their next server"
+        );
+    }
+    drop_all(connection, crowded_out, Parting::NextRemote).await
+}
+
+async fn drop_all(connection: &mut Connection, sessions: &[Session], parting: Parting) -> Result<(), ControlError> {
+    say_farewell(connection, sessions, parting).await?;
+    for session in sessions {
         // A name that is not ours may hold blanks, which `kill` would take for the end of the name.
         if session.common_name.parse::<CommonName>().is_ok() {
             connection.kill(&session.common_name).await?;
         }
     }
-    Ok(CutSessions::done(strangers.len()))
+    Ok(())
 }
 
 /// Tells clients how to part, and gives OpenVPN the time to send it.

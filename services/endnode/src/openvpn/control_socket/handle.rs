@@ -98,7 +98,8 @@ impl ControlHandle {
         self.ask(|reply| Request::End { session, reply }).await
     }
 
-    /// Ends every session whose credential is not on the allow-list.
+    /// Ends every session whose credential is not on the allow-list, and those that are to begin again: here with another address, or at the next
+    /// server.
     pub async fn enforce(&self) -> Result<CutSessions, ControlError> {
         self.ask(Request::Enforce).await
     }

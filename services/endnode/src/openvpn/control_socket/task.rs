@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use chrono::{TimeDelta, Utc};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -13,14 +14,14 @@ use vpnmanager_runtime::{backoff::Backoff, error_chain::chain};
 
 use super::{
     connection::{Connection, Event},
-    cut::{cut, cut_strangers, end},
+    cut::{cut, cut_crowded_out, cut_held_back, cut_moved, cut_strangers, end},
     error::ControlError,
     handle::{ControlHandle, Link, Overview, Reply, Request},
     replies::ServerState,
 };
 use crate::{
-    allow_list::AllowList,
-    backend::{CutSessions, Parting, Serving},
+    allow_list::{AllowList, Welcome},
+    backend::{CutSessions, Parting, Serving, Session},
 };
 
 /// How long OpenVPN may take to greet or to reply. It answers in under a millisecond.
@@ -29,6 +30,8 @@ const REPLY_WITHIN: Duration = Duration::from_secs(3);
 const RETRY: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
 /// Requests that may wait for the task.
 const QUEUE: usize = 64;
+/// A client has its address as soon as it is let in; OpenVPN tells its start in whole seconds.
+const ADDRESSED_WITHIN: TimeDelta = TimeDelta::seconds(3);
 
 /// Keeps the connection.
 #[derive(Debug)]
@@ -134,8 +137,8 @@ impl ControlTask {
                     None => return Ok(()),
                 },
                 event = connection.event() => match event? {
-                    Event::Established { common_name } => {
-                        self.cut_unless_allowed(&common_name, &mut connection).await?;
+                    Event::Established { common_name, address } => {
+                        self.cut_unless_welcome((&common_name, &address), &mut connection).await?;
                         self.logins.send_modify(|logins| *logins += 1);
                     }
                     Event::Other => {}
@@ -155,37 +158,72 @@ impl ControlTask {
         }
     }
 
-    /// Ends the session of a client that has just logged in, unless it is allowed.
-    async fn cut_unless_allowed(&self, common_name: &str, connection: &mut Connection) -> Result<(), ControlError> {
-        match self.is_allowed(common_name) {
-            Ok(true) => Ok(()),
-            Ok(false) => log_unless_lost(self.enforce(connection).await),
+    /// Ends the session of a client that has just logged in, unless it may stay with its address.
+    async fn cut_unless_welcome(
+        &self,
+        (common_name, address): (&str, &str),
+        connection: &mut Connection,
+    ) -> Result<(), ControlError> {
+        match self.welcome(common_name, address, "") {
+            Ok(Welcome::Here) => Ok(()),
+            Ok(Welcome::Elsewhere | Welcome::HeldBack | Welcome::Nowhere) => {
+                log_unless_lost(self.enforce(connection).await)
+            }
             Err(error) => log_unless_lost::<()>(Err(error)),
         }
     }
 
     async fn enforce(&self, connection: &mut Connection) -> Result<CutSessions, ControlError> {
-        let mut strangers = Vec::new();
+        let (mut strangers, mut moved) = (Vec::new(), Vec::new());
+        let (mut held_back, mut crowded_out) = (Vec::new(), Vec::new());
         for session in connection.sessions().await? {
-            if !self.is_allowed(&session.common_name)? {
-                strangers.push(session);
+            match self.welcome(
+                &session.common_name,
+                &session.virtual_address,
+                &session.virtual_address6,
+            )? {
+                Welcome::Here if self.found_no_room(&session) => crowded_out.push(session),
+                Welcome::Here => {}
+                Welcome::Elsewhere => moved.push(session),
+                Welcome::HeldBack => held_back.push(session),
+                Welcome::Nowhere => strangers.push(session),
             }
         }
-        cut_strangers(connection, &strangers, self.parting()).await
+        let (parting, back) = self.partings();
+        let cut = cut_strangers(connection, &strangers, parting).await?;
+        cut_moved(connection, &moved, back).await?;
+        cut_held_back(connection, &held_back).await?;
+        cut_crowded_out(connection, &crowded_out).await?;
+        let moved = [moved, held_back, crowded_out].concat();
+        let moved = moved.iter().map(Session::key).collect();
+        Ok(CutSessions { moved, ..cut })
     }
 
-    /// The other nodes may still let in whom a node that must not serve sends away.
-    fn parting(&self) -> Parting {
+    /// Whether OpenVPN let in a client without an address, because it had none left. The client would wait for traffic in vain, and dial this node
+    /// again and again. One that has just come gets its address a moment later.
+    fn found_no_room(&self, session: &Session) -> bool {
+        self.allow_list.pushed().is_some()
+            && session.is_established
+            && session.virtual_address.is_empty()
+            && session.since + ADDRESSED_WITHIN < Utc::now()
+    }
+
+    /// How those part who may not log in, and those who get another address. The other nodes may still let in whom a node that must not serve
+    /// sends away.
+    fn partings(&self) -> (Parting, Parting) {
         match *self.serving.borrow() {
-            Serving::No => Parting::NextRemote,
-            Serving::Undecided | Serving::Yes => Parting::Halt,
+            Serving::No => (Parting::NextRemote, Parting::NextRemote),
+            Serving::Undecided | Serving::Yes => (Parting::Halt, Parting::Reconnect),
         }
     }
 
-    fn is_allowed(&self, common_name: &str) -> Result<bool, ControlError> {
+    fn welcome(&self, common_name: &str, address: &str, address6: &str) -> Result<Welcome, ControlError> {
         match common_name.parse::<CommonName>() {
-            Ok(name) => self.allow_list.contains(&name).map_err(ControlError::AllowList),
-            Err(_) => Ok(false),
+            Ok(name) => {
+                let welcome = self.allow_list.welcome(&name, address, address6);
+                welcome.map_err(ControlError::AllowList)
+            }
+            Err(_) => Ok(Welcome::Nowhere),
         }
     }
 }

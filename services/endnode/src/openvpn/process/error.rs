@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use vpnmanager_runtime::secret_file::SecretFileError;
 
+use crate::allow_list::AllowListError;
+
 /// OpenVPN could not be started, or not be found.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -25,6 +27,8 @@ pub(super) enum StartError {
         #[source]
         source: io::Error,
     },
+    #[error("members of groups whom the firewall does not hold to their rules could not be refused")]
+    Members(#[source] AllowListError),
     #[error("OpenVPN did not become a daemon in time")]
     Slow,
     #[error("OpenVPN refused to start: {said}")]

@@ -15,7 +15,7 @@ use super::{
     log_file::reason,
     status::{Phase, ProcessStatus},
 };
-use crate::{backend::Serving, openvpn::tunnel::RunningTunnel};
+use crate::{allow_list::AllowList, backend::Serving, groups::Definitions, openvpn::tunnel::RunningTunnel};
 
 /// Between two looks at a tunnel that could not be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Before a start is tried again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Why none is started, in words; what keeps the rules from being loaded is said elsewhere.
+const RULES_LACK: &str = "it is not started before the rules of the group default are loaded";
 /// A server that ran this long was started well: the next retry is quick again.
 const RAN_WELL: Duration = Duration::from_secs(60);
 
@@ -30,6 +32,8 @@ const RAN_WELL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct ProcessTask {
     launch: Launch,
+    allow_list: AllowList,
+    definitions: Definitions,
     serving: watch::Receiver<Serving>,
     status: watch::Sender<ProcessStatus>,
 }
@@ -42,12 +46,19 @@ enum Ended {
 }
 
 impl ProcessTask {
-    /// A task that keeps this process, and its status.
-    pub fn new(launch: Launch, serving: watch::Receiver<Serving>) -> (Self, watch::Receiver<ProcessStatus>) {
+    /// A task that keeps this process, and its status. None is started while users of `default` are not held to what the definitions say, and
+    /// before each start those members of groups go from the allow-list who are not held.
+    pub fn new(
+        launch: Launch,
+        (allow_list, definitions): (AllowList, Definitions),
+        serving: watch::Receiver<Serving>,
+    ) -> (Self, watch::Receiver<ProcessStatus>) {
         let (status, watched) = watch::channel(ProcessStatus::default());
         (
             Self {
                 launch,
+                allow_list,
+                definitions,
                 serving,
                 status,
             },
@@ -96,7 +107,7 @@ impl ProcessTask {
         }
     }
 
-    /// The process that runs already, or a new one as soon as this node should serve. None when cancelled.
+    /// The process that runs already, or a new one as soon as this node should serve and everybody is held to rules. None when cancelled.
     async fn obtain(&mut self, cancel: &CancellationToken) -> Option<Result<Found, StartError>> {
         loop {
             match Found::look_for(&self.launch) {
@@ -127,13 +138,18 @@ impl ProcessTask {
                 Ok(None) => self.status.send_modify(|status| status.looked = true),
                 Err(failure) => return Some(Err(failure)),
             }
-            if *self.serving.borrow_and_update() == Serving::Yes {
+            let is_wanted = *self.serving.borrow_and_update() == Serving::Yes;
+            if is_wanted && self.definitions.is_default_held() {
                 return Some(self.start().await);
             }
-            self.set_phase(Phase::Stopped);
+            match is_wanted {
+                true => self.waits_for_rules(),
+                false => self.set_phase(Phase::Stopped),
+            }
             tokio::select! {
                 () = cancel.cancelled() => return None,
                 changed = self.serving.changed() => changed.ok()?,
+                () = self.definitions.default_held(), if is_wanted => {}
             }
         }
     }
@@ -145,6 +161,7 @@ impl ProcessTask {
             status.outdated_capacity = None;
             status.tunnel = RunningTunnel::AsWanted;
         });
+        self.allow_list.hold_back_unheld().map_err(StartError::Members)?;
         let process = daemon::start(&self.launch).await?;
         info!(openvpn.pid = process.pid(), "Started OpenVPN");
         Ok(process)
@@ -179,6 +196,14 @@ impl ProcessTask {
         if found != RunningTunnel::Unknown {
             self.status.send_modify(|status| status.tunnel = found);
         }
+    }
+
+    fn waits_for_rules(&self) {
+        warn!("OpenVPN is not started before the firewall holds the rules of the group default");
+        self.status.send_modify(|status| {
+            status.phase = Phase::Failed;
+            RULES_LACK.clone_into(&mut status.last_failure);
+        });
     }
 
     fn failed(&self, reason: String) {

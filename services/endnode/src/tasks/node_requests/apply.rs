@@ -1,13 +1,22 @@
 //! `apply`: one command that must not wait behind those of the stream, such as the end of a user's access.
 
+use std::time::Duration;
+
 use chrono::Utc;
-use vpnmanager_nats::{acks::Ack, commands::Command, node_requests::NodeAnswer};
+use vpnmanager_nats::{
+    acks::{Ack, Outcome},
+    commands::Command,
+    node_requests::NodeAnswer,
+};
 
 use crate::{
     apply::{Applied, ApplyError},
     coordination::issue_queue::IssueJob,
     shared::Shared,
 };
+
+/// Less than in the stream: management waits three seconds for the answer, and loading the rules of the group may take one of them.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The command was not applied; its stream brings it again.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +34,15 @@ pub(super) async fn answer(shared: &Shared, command: Command) -> Result<NodeAnsw
         return Err(ApplyDirectlyError::ForeignNode);
     }
     let (user_key, revision) = (command.user_key(), command.revision());
+    shared
+        .learn_of_groups(std::slice::from_ref(&command), TOLD_WITHIN)
+        .await;
     shared.progress.coming([user_key]);
     let handled = shared.applier.apply(vec![command], 0).await?;
     let handled = handled.into_iter().next().ok_or(ApplyDirectlyError::NoResult)?;
     let outcome = match handled.applied {
         Applied::Answered(outcome) => outcome,
+        Applied::Unheld(error) => Outcome::Failed { error },
         // Access is changed. The command in the stream is answered when the profile is made.
         Applied::Issuing(order) => {
             let job = IssueJob {

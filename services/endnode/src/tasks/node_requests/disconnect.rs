@@ -1,4 +1,4 @@
-//! `disconnect`: ends one session; its user may log in again.
+//! `disconnect`: ends one session. Its client is told to stop; its user may log in again.
 
 use vpnmanager_nats::node_requests::NodeAnswer;
 

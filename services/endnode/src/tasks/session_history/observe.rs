@@ -16,6 +16,10 @@ use crate::backend::{Session, SessionKey};
 const WATCHED: Duration = Duration::from_secs(5);
 /// Between two reports of a session of which nothing changes but its bytes.
 const PROGRESS: Duration = Duration::from_mins(5);
+/// The same where the bytes count against a quota.
+const METERED: Duration = Duration::from_secs(5);
+/// If so many are new in both directions together. Fewer wait with the rest.
+const METERED_BYTES: u64 = 256 * 1024;
 
 /// The sessions whose end is not known.
 #[derive(Debug)]
@@ -30,12 +34,25 @@ struct Open {
     record: SessionRecord,
     /// When it was last given to be reported.
     told_at: Instant,
+    /// How many bytes it had then, in both directions together.
+    told_bytes: u64,
+    /// When it was last given by [`OpenSessions::busy`].
+    weighed_at: Instant,
 }
 
 impl OpenSessions {
     /// As an earlier run of the agent left them. Those that the first look does not find have ended unseen.
     pub(super) fn new(records: Vec<SessionRecord>, now: Instant) -> Self {
-        let open = |record: SessionRecord| (key_of(&record), Open { record, told_at: now });
+        let open = |record: SessionRecord| {
+            let open = Open {
+                record,
+                told_at: now,
+                // How much of it that run has told is not known.
+                told_bytes: 0,
+                weighed_at: now,
+            };
+            (key_of(&open.record), open)
+        };
         Self {
             sessions: records.into_iter().map(open).collect(),
             looked_at: None,
@@ -82,7 +99,29 @@ impl OpenSessions {
     pub(super) fn told(&mut self, now: Instant) {
         for open in self.sessions.values_mut() {
             if open.is_due(now) {
-                open.told_at = now;
+                open.tell(now);
+            }
+        }
+    }
+
+    /// The sessions that transferred so much since they were told that it is to be told if it counts against a quota. Each is given once in five
+    /// seconds: whether it counts has to be looked up.
+    pub(super) fn busy(&mut self, now: Instant) -> Vec<SessionRecord> {
+        let mut busy = Vec::new();
+        for open in self.sessions.values_mut() {
+            if open.is_busy(now) {
+                open.weighed_at = now;
+                busy.push(open.record.clone());
+            }
+        }
+        busy
+    }
+
+    /// These are given to be reported.
+    pub(super) fn told_of(&mut self, keys: impl IntoIterator<Item = SessionKey>, now: Instant) {
+        for key in keys {
+            if let Some(open) = self.sessions.get_mut(&key) {
+                open.tell(now);
             }
         }
     }
@@ -92,6 +131,8 @@ impl Open {
     fn first_seen(session: LiveSession, now: Moment) -> Self {
         let seen_at = now.time.max(session.since);
         Self {
+            told_bytes: bytes(&session),
+            weighed_at: now.instant,
             record: SessionRecord {
                 session,
                 seen_at,
@@ -114,6 +155,11 @@ impl Open {
             ..session
         };
         let is_news = who(&session) != who(&known);
+        let (told_at, told_bytes) = if is_news {
+            (now.instant, bytes(&session))
+        } else {
+            (self.told_at, self.told_bytes)
+        };
         let seen = Self {
             record: SessionRecord {
                 session,
@@ -121,7 +167,9 @@ impl Open {
                 seen_at: now.time.max(self.record.seen_at),
                 ended: None,
             },
-            told_at: if is_news { now.instant } else { self.told_at },
+            told_at,
+            told_bytes,
+            weighed_at: self.weighed_at,
         };
         (seen, is_news)
     }
@@ -129,6 +177,21 @@ impl Open {
     fn is_due(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.told_at) >= PROGRESS
     }
+
+    fn is_busy(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.told_at.max(self.weighed_at));
+        let new = bytes(&self.record.session).saturating_sub(self.told_bytes);
+        since >= METERED && new >= METERED_BYTES
+    }
+
+    fn tell(&mut self, now: Instant) {
+        self.told_at = now;
+        self.told_bytes = bytes(&self.record.session);
+    }
+}
+
+fn bytes(session: &LiveSession) -> u64 {
+    session.bytes_in.saturating_add(session.bytes_out)
 }
 
 /// What names a session among those of its node.

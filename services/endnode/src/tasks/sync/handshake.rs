@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use vpnmanager_nats::{
     envelope::Envelope,
+    groups::Groups,
     network::PoolNetwork,
     subjects,
     sync::{SyncAnswer, SyncReply, SyncRequest},
@@ -20,6 +21,7 @@ use super::{
 use crate::{journal::JournalError, shared::Shared};
 
 static UNKEPT: LogLimit = LogLimit::new("the pool's network could not be journaled");
+static UNKEPT_GROUPS: LogLimit = LogLimit::new("the groups could not be journaled");
 
 /// Drift is found and repaired within a minute.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -36,8 +38,16 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) async fn shake_hands(shared: &Shared, connections: &watch::Receiver<u64>) -> Result<Duration, SyncError> {
     // A command that comes from here on may already belong to the answer.
     shared.progress.restart(Instant::now());
-    let SyncReply { answer, bus, network } = ask(shared).await?;
+    let SyncReply {
+        answer,
+        bus,
+        network,
+        groups,
+    } = ask(shared).await?;
     shared.contact.answered(bus);
+    if let Some(groups) = groups {
+        follow_groups(shared, groups).await;
+    }
     if let Some(network) = network {
         follow_network(shared, network).await;
     }
@@ -92,6 +102,15 @@ async fn follow_network(shared: &Shared, network: PoolNetwork) {
         && let Some(times) = UNKEPT.admit()
     {
         warn!(error = %chain(&error), times, "The network of the pool could not be journaled");
+    }
+}
+
+/// The same of what management says of the groups.
+async fn follow_groups(shared: &Shared, groups: Groups) {
+    if let Err(error) = shared.definitions.tell(&shared.journal, groups).await
+        && let Some(times) = UNKEPT_GROUPS.admit()
+    {
+        warn!(error = %chain(&error), times, "The groups could not be journaled");
     }
 }
 

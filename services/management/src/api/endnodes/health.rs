@@ -114,6 +114,7 @@ fn heartbeat(node: &NodeId, known: &NodeView, report: HealthReport) -> Heartbeat
         fault: last.and_then(|last| last.fault.clone()),
         certificate_expires_at: None,
         network: last.and_then(applied_network),
+        groups: last.and_then(|last| last.groups_revision).map(Revision),
     }
 }
 

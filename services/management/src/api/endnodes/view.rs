@@ -6,7 +6,7 @@ use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::ops::nodes::read::{NetworkProgress, NodeView, Progress};
+use crate::ops::nodes::read::{GroupsProgress, NetworkProgress, NodeView, Progress};
 
 /// An end-node: its settings, its state, and how far it is in sync.
 #[derive(Debug, Clone, Object)]
@@ -60,6 +60,8 @@ pub(crate) struct Endnode {
     sync: EndnodeSync,
     /// How far it has applied the network of its pool; absent where the pool has none.
     network: Option<EndnodeNetwork>,
+    /// How far it has applied the groups.
+    groups: Option<EndnodeGroups>,
     /// Its last heartbeat.
     health: Option<EndnodeHealth>,
 }
@@ -102,6 +104,19 @@ struct EndnodeNetwork {
     wanted_revision: i64,
     /// The revision that it has applied, from its last heartbeat; absent: none, or that of another pool. An agent that does not run OpenVPN
     /// applies none.
+    applied_revision: Option<i64>,
+    /// Whether it has applied the wanted one.
+    applied: bool,
+}
+
+/// How far an end-node has applied the groups.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct EndnodeGroups {
+    /// How often what the groups ask of servers was changed.
+    wanted_revision: i64,
+    /// The revision that it holds members to, from its last heartbeat; absent: none. An agent that does not run OpenVPN, and one of a release
+    /// before groups, holds nobody to anything.
     applied_revision: Option<i64>,
     /// Whether it has applied the wanted one.
     applied: bool,
@@ -163,6 +178,7 @@ impl Endnode {
             health,
             progress,
             network,
+            groups,
         } = view;
         Self {
             server_id: server.name.to_string(),
@@ -201,6 +217,7 @@ impl Endnode {
             capacity: server.capacity,
             sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
             network: network.map(EndnodeNetwork::of),
+            groups: groups.map(EndnodeGroups::of),
             health: health.map(EndnodeHealth::of),
         }
     }
@@ -222,6 +239,16 @@ impl EndnodeSync {
 
 impl EndnodeNetwork {
     fn of(progress: NetworkProgress) -> Self {
+        Self {
+            wanted_revision: progress.wanted_revision,
+            applied_revision: progress.applied_revision,
+            applied: progress.is_applied(),
+        }
+    }
+}
+
+impl EndnodeGroups {
+    fn of(progress: GroupsProgress) -> Self {
         Self {
             wanted_revision: progress.wanted_revision,
             applied_revision: progress.applied_revision,
@@ -288,6 +315,11 @@ impl Example for Endnode {
             network: Some(EndnodeNetwork {
                 wanted_revision: 7,
                 applied_revision: Some(7),
+                applied: true,
+            }),
+            groups: Some(EndnodeGroups {
+                wanted_revision: 4,
+                applied_revision: Some(4),
                 applied: true,
             }),
             health: Some(EndnodeHealth {

@@ -1,58 +1,27 @@
 //! The network of a pool in the API: the body of requests, with a refusal that names each wrong entry, and that of answers.
 
-use std::{fmt::Display, net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
 use poem_openapi::{Enum, Object};
-use serde_json::Value;
 use vpnmanager_nats::{
     commands::Host,
     network::{InvalidPrefix, MaxSegment, Nat, Network, Prefix},
 };
-use vpnmanager_openapi::problem::{ApiError, FieldError};
-use vpnmanager_openapi::scalar_impls;
+use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::address::{ipv4, ipv6};
+use crate::api::entries::{PrefixText, entry};
+use crate::api::faults::{Faults, contradictory};
 use crate::domain::pool::SoundNetwork;
-
-/// The most faults that are told of one network.
-const MOST_FAULTS: usize = 20;
-
-/// An entry of a list, described by its form. Nothing is refused where it is read: `into_network` knows its place.
-macro_rules! entry {
-    ($(#[$docs:meta])* $name:ident, $format:literal, $pattern:expr, $most:literal, $example:literal) => {
-        $(#[$docs])*
-        #[derive(Debug, Clone)]
-        struct $name(String);
-
-        scalar_impls! {
-            $name, "string", $format,
-            |schema| {
-                schema.pattern = Some($pattern.to_owned());
-                schema.min_length = Some(1);
-                schema.max_length = Some($most);
-                schema.example = Some(Value::from($example));
-            },
-            |text| Ok::<_, String>($name(text.to_owned())),
-            |value| Value::from(value.0.as_str())
-        }
-    };
-}
-
-entry! {
-    /// A network prefix.
-    PrefixText, "network-prefix",
-    concat!("^(?:", ipv4!(), "/(?:[12]?[0-9]|3[0-2])|", ipv6!(), "/(?:[1-9]?[0-9]|1[01][0-9]|12[0-8]))$"),
-    64, "10.20.0.0/16"
-}
 
 entry! {
     /// The address of a DNS server.
-    DnsServerText, "dns-server", concat!("^(?:", ipv4!(), "|", ipv6!(), ")$"), 64, "10.20.0.53"
+    struct DnsServerText, "dns-server", concat!("^(?:", ipv4!(), "|", ipv6!(), ")$"), 64, "10.20.0.53"
 }
 
 entry! {
     /// A DNS domain (RFC 1123, section 2.1).
-    DomainText, "dns-domain",
+    struct DomainText, "dns-domain",
     r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     253, "corp.example"
 }
@@ -120,17 +89,17 @@ enum NatKind {
 impl NetworkBody {
     /// The network, or what is wrong with which entry: 400 where some have not the form of the description, otherwise 409.
     pub(super) fn into_network(self) -> Result<SoundNetwork, ApiError> {
-        let mut wrong = Wrong::default();
+        let mut faults = Faults::default();
         let routes = self.routes.iter().map(|text| text.0.as_str());
         let servers = self.dns_servers.iter().map(|text| text.0.as_str());
         let domains = self.search_domains.iter().map(|text| text.0.as_str());
         let network = Network {
-            routes: wrong.parsed("routes", routes, |text| {
+            routes: faults.parsed("network.routes", routes, |text| {
                 matches!(text.parse::<Prefix>(), Err(InvalidPrefix::Malformed(_)))
             }),
             redirect_gateway: self.redirect_gateway,
-            dns_servers: wrong.parsed("dns_servers", servers, |text| text.parse::<IpAddr>().is_err()),
-            search_domains: wrong.parsed("search_domains", domains, |text| text.parse::<Host>().is_err()),
+            dns_servers: faults.parsed("network.dns_servers", servers, |text| text.parse::<IpAddr>().is_err()),
+            search_domains: faults.parsed("network.search_domains", domains, |text| text.parse::<Host>().is_err()),
             nat: match self.nat {
                 NatKind::Masquerade => Nat::Masquerade,
                 NatKind::None => Nat::None,
@@ -139,13 +108,12 @@ impl NetworkBody {
             // Its bounds were checked where it was read.
             max_segment: self.max_segment.and_then(|bytes| MaxSegment::try_from(bytes).ok()),
         };
-        if let Some(refusal) = wrong.refusal() {
+        if let Some(refusal) = faults.refusal() {
             return Err(refusal);
         }
         SoundNetwork::new(network).map_err(|found| {
-            let faults = found.into_iter();
-            let faults = faults.map(|found| fault(place(found.list, found.entry), found.reason));
-            ApiError::conflicting_fields(faults.take(MOST_FAULTS).collect())
+            let found = found.into_iter();
+            contradictory(found.map(|found| (format!("network.{}.{}", found.list, found.entry), found.reason)))
         })
     }
 
@@ -179,56 +147,5 @@ impl NetworkView {
             client_to_client: network.client_to_client,
             max_segment: network.max_segment.map(MaxSegment::bytes),
         }
-    }
-}
-
-/// The entry of a list as problems name it.
-fn place(list: &str, entry: usize) -> String {
-    format!("network.{list}.{entry}")
-}
-
-/// What is wrong with entries of lists.
-#[derive(Default)]
-struct Wrong {
-    faults: Vec<FieldError>,
-    /// Some have not the form of the description.
-    has_malformed: bool,
-}
-
-impl Wrong {
-    /// The entries of a list; what is wrong with the others is noted.
-    fn parsed<'a, T: FromStr<Err: Display>>(
-        &mut self,
-        list: &str,
-        texts: impl Iterator<Item = &'a str>,
-        is_malformed: impl Fn(&str) -> bool,
-    ) -> Vec<T> {
-        let mut entries = Vec::new();
-        for (entry, text) in texts.enumerate() {
-            match text.parse::<T>() {
-                Ok(parsed) => entries.push(parsed),
-                Err(error) => {
-                    self.faults.push(fault(place(list, entry), error));
-                    self.has_malformed |= is_malformed(text);
-                }
-            }
-        }
-        entries
-    }
-
-    fn refusal(mut self) -> Option<ApiError> {
-        self.faults.truncate(MOST_FAULTS);
-        match (self.faults.is_empty(), self.has_malformed) {
-            (true, _) => None,
-            (false, true) => Some(ApiError::invalid_fields(self.faults)),
-            (false, false) => Some(ApiError::conflicting_fields(self.faults)),
-        }
-    }
-}
-
-fn fault(field: String, detail: impl Display) -> FieldError {
-    FieldError {
-        field,
-        detail: detail.to_string(),
     }
 }

@@ -8,6 +8,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use vpnmanager_openapi::problem::ApiError;
 
+use super::discard::{DiscardedTraffic, TrafficDiscard, discard_traffic};
 use crate::api::access::Admin;
 use crate::api::failure;
 use crate::api::scalars::{DayText, ServerIdText, UsernameText};
@@ -25,7 +26,8 @@ const DAYS: u64 = 30;
 struct TrafficDay {
     /// The day, in UTC.
     day: DayText,
-    /// Bytes that servers received from clients, as they were reported for that day.
+    /// Bytes that servers received from clients, as they were reported for that day. Of each user on each server a petabyte at most counts, here
+    /// and in the other direction.
     bytes_in: u64,
     /// Bytes that servers sent to clients.
     bytes_out: u64,
@@ -47,10 +49,10 @@ pub(in crate::api) struct TrafficApi;
 impl TrafficApi {
     /// Show the traffic of a user
     ///
-    /// On all servers, day by day. Servers report the bytes of a session every five minutes and at its end; what is new in a report counts on the
-    /// day that the report is about. So after an outage of days all that a session transferred meanwhile stands on one day: the day of the
-    /// first report after it, or, if the session ended meanwhile, that of its end, at most 8 days back. A user who was created again under the
-    /// name of a removed one begins with nothing.
+    /// On all servers, day by day. Servers report the bytes of a session every five minutes and at its end, and more often where they count
+    /// against a quota; what is new in a report is spread evenly over the time since the one before, or since the start of the session. So after
+    /// an outage of days each of these days has its part of what a session transferred meanwhile, at most 8 days back. A user who was created
+    /// again under the name of a removed one begins with nothing.
     #[oai(path = "/users/:username/traffic", method = "get", operation_id = "get_user_traffic")]
     async fn of_user(
         &self,
@@ -95,6 +97,30 @@ impl TrafficApi {
             .ok_or_else(failure::unknown_server)?;
         traffic(app.0, &TrafficOf::Node(server_id.0.0), from.0, until.0).await
     }
+
+    /// Discard the traffic of an end-node
+    ///
+    /// For a server that claimed what nobody transferred, because it was stolen or is broken: what it reported of its users for that day and later
+    /// ones is forgotten, here and in `traffic` of users and groups, and does not count against any quota. A report may be about a day up to
+    /// 8 days before it. Users who are not over their quota any more have access again within seconds. The history of sessions stays.
+    ///
+    /// Deregister the server first, or it reports more; the operation works for a server that has left too. Repeating it changes nothing. 404
+    /// where there is no such server, and none that left has reported anything.
+    #[oai(
+        path = "/endnodes/:server_id/traffic/discard",
+        method = "post",
+        operation_id = "discard_endnode_traffic"
+    )]
+    async fn discard(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+        body: Json<TrafficDiscard>,
+    ) -> Result<Json<DiscardedTraffic>, ApiError> {
+        discard_traffic(app.0, &admin, &server_id.0.0, body.0).await.map(Json)
+    }
 }
 
 async fn traffic(
@@ -103,13 +129,19 @@ async fn traffic(
     from: Option<DayText>,
     until: Option<DayText>,
 ) -> Result<Json<Traffic>, ApiError> {
-    let last = until.map_or_else(|| Utc::now().date_naive(), |day| day.0);
-    let first = from.map_or_else(|| days_before(last), |day| day.0);
+    let (first, last) = days_of(from, until);
     let days = read_traffic(&app.db, of, first, last).await;
     let days = days.map_err(|error| failure::database(app, error))?;
     Ok(Json(Traffic {
         items: days.into_iter().map(TrafficDay::of).collect(),
     }))
+}
+
+/// The first and the last day of what is asked for.
+pub(in crate::api) fn days_of(from: Option<DayText>, until: Option<DayText>) -> (NaiveDate, NaiveDate) {
+    let last = until.map_or_else(|| Utc::now().date_naive(), |day| day.0);
+    let first = from.map_or_else(|| days_before(last), |day| day.0);
+    (first, last)
 }
 
 fn days_before(last: NaiveDate) -> NaiveDate {

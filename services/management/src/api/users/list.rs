@@ -1,6 +1,7 @@
 //! `GET /api/users`.
 
 use poem::http::Uri;
+use vpnmanager_nats::groups::GroupName;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
@@ -15,7 +16,9 @@ pub(super) struct ListParameters {
     pub(super) limit: PageLimit,
     pub(super) cursor: Option<IdCursor>,
     pub(super) server_id: Option<NodeId>,
+    pub(super) group: Option<GroupName>,
     pub(super) active: Option<bool>,
+    pub(super) over_quota: Option<bool>,
     pub(super) synced: Option<bool>,
     pub(super) username_prefix: Option<String>,
 }
@@ -26,14 +29,18 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         limit,
         cursor,
         server_id,
+        group,
         active,
+        over_quota,
         synced,
         username_prefix,
     } = parameters;
     let after = cursor.map(|cursor| cursor.position());
     let filter = UserFilter {
         server_id,
+        group,
         active,
+        over_quota,
         synced,
         username_prefix,
     };

@@ -3,11 +3,14 @@
 mod bulk;
 mod change;
 mod create;
+mod forgive;
+mod get;
 mod list;
 mod profile;
 mod reissue;
 mod remove;
 mod schema;
+mod traffic;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -22,11 +25,11 @@ use vpnmanager_openapi::wait::Wait;
 
 use super::access::Admin;
 use super::failure;
-use super::scalars::{ServerIdText, UsernamePrefix, UsernameText};
+use super::scalars::{GroupText, ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::users::read::{self, UserView};
+use crate::ops::users::read::UserView;
 pub(super) use bulk::{BulkApi, LARGEST_BATCH, LARGEST_IMPORT};
 use create::CreatedUser;
 use list::ListParameters;
@@ -59,8 +62,12 @@ impl UsersApi {
         cursor: Query<Option<IdCursor>>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
-        /// `true` for users who are not suspended, those who have `expired` among them; `false` for suspended ones.
+        /// Only users in this group.
+        group: Query<Option<GroupText>>,
+        /// `true` for users who are not suspended, those who have `expired` or are over a quota among them; `false` for suspended ones.
         active: Query<Option<bool>>,
+        /// `true` for users who are over the quota of their group, and have no access for that; `false` for all others.
+        over_quota: Query<Option<bool>>,
         /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profiles exist.
         synced: Query<Option<bool>>,
         /// Only users whose name begins with this text.
@@ -70,7 +77,9 @@ impl UsersApi {
             limit: limit.0.unwrap_or_default(),
             cursor: cursor.0,
             server_id: server_id.0.map(|id| id.0),
+            group: group.0.map(|group| group.0),
             active: active.0,
+            over_quota: over_quota.0,
             synced: synced.0,
             username_prefix: username.0.map(UsernamePrefix::into_string),
         };
@@ -107,16 +116,13 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Json<User>, ApiError> {
-        let found = read::get_user(&app.db, &username.0.0)
-            .await
-            .map_err(|error| failure::database(&app, error))?;
-        found.map(|view| Json(User::of(view))).ok_or_else(failure::unknown_user)
+        get::get_user(app.0, &username.0.0).await.map(Json)
     }
 
     /// Change a user
     ///
     /// Fields that are left out keep their value. `active: false` suspends the user and ends the sessions; `active: true` makes the same
-    /// profile work again.
+    /// profile work again. Another `group` ends the sessions too, and the same profile connects again.
     #[oai(path = "/:username", method = "patch", operation_id = "change_user")]
     async fn change(
         &self,
@@ -191,6 +197,30 @@ impl UsersApi {
     ) -> Result<ProfileAnswer, ApiError> {
         let of_device = (&username.0.0, &DeviceName::default());
         get_profile(app.0, &admin, of_device, if_none_match.0.as_deref()).await
+    }
+
+    /// Forgive a user's traffic
+    ///
+    /// What the user used of the quota of its group so far in this period does not count any more: the whole quota is there again until the next
+    /// period begins. A user who is over the quota has access again, with the same profiles, unless suspended or expired too. 409 if the group
+    /// of the user has no quota.
+    #[oai(
+        path = "/:username/traffic/forgive",
+        method = "post",
+        operation_id = "forgive_user_traffic"
+    )]
+    async fn forgive(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        stopping: Data<&Stopping>,
+        /// The user's name.
+        username: Path<UsernameText>,
+        /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
+        wait: Query<Option<Wait>>,
+    ) -> Result<Json<User>, ApiError> {
+        let view = forgive::forgive_traffic(app.0, &admin, &username.0.0).await?;
+        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
     }
 }
 

@@ -9,9 +9,11 @@ use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::api::scalars::{ServerIdText, UsernameText};
+use super::traffic::UserTraffic;
+use crate::api::scalars::{GroupText, ServerIdText, UsernameText};
 use crate::domain::actor::Actor;
 use crate::domain::placement::Home;
+use crate::domain::quota::Counted;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
 use crate::ops::users::read::UserView;
@@ -24,9 +26,11 @@ pub(crate) struct NewUserBody {
     username: UsernameText,
     /// `false`: suspended from the start. The profile is made, and lets nobody in until a change says `true`. `true` when it is left out.
     active: Option<bool>,
-    /// When access ends, in the future; without it access does not end by itself.
-    expires_at: Option<Timestamp>,
-    /// The home server, which must not be lost; management chooses one when it is left out.
+    /// When access ends, in the future; `null`: it does not end by itself. Left out: as the `lifetime` of the group says.
+    expires_at: Clearable<Timestamp>,
+    /// The group, `default` when it is left out.
+    group: Option<GroupText>,
+    /// The home server, which must not be lost, and be in the pool of the group if that names one; management chooses one when it is left out.
     server_id: Option<ServerIdText>,
 }
 
@@ -38,6 +42,8 @@ pub(crate) struct UserChanges {
     active: Option<bool>,
     /// When access ends, in the future; `null`: it does not end by itself.
     expires_at: Clearable<Timestamp>,
+    /// The group. Servers, devices and the end of access stay as they are.
+    group: Option<GroupText>,
 }
 
 /// A user, and its state on each of its servers.
@@ -50,12 +56,22 @@ pub(crate) struct User {
     key: Uuid,
     /// The revision of the user; it starts at 1 and grows by one with each change.
     revision: i64,
-    /// Whether the user is not suspended. One whose time is over (`expired`) has no access either.
+    /// Whether the user is not suspended. One whose time is over (`expired`), or who is over the quota of its group (`over_quota`), has no access
+    /// either.
     active: bool,
     /// When access ends; absent: it does not end by itself.
     expires_at: Option<Timestamp>,
     /// Whether `expires_at` has passed.
     expired: bool,
+    /// The group that the user is in.
+    group: String,
+    /// Whether the user is over the quota of its group. Access comes back when the next period begins, when the quota or the group is changed so
+    /// that there is room, or when an operator forgives what was used.
+    over_quota: bool,
+    /// Since when the user is over the quota.
+    over_quota_since: Option<Timestamp>,
+    /// What is used of the quota of the group. Absent where the group has none, in lists, and in answers to changes.
+    traffic: Option<UserTraffic>,
     /// Whether all servers have applied this revision, and the profile of each device exists.
     synced: bool,
     /// The home: the server that creates and keeps the profile.
@@ -146,6 +162,14 @@ impl User {
         gone
     }
 
+    /// The same with what the user has used of its quota.
+    pub(super) fn with_traffic(self, counted: Option<Counted>) -> Self {
+        Self {
+            traffic: counted.as_ref().map(UserTraffic::of),
+            ..self
+        }
+    }
+
     /// Whether all servers have applied it.
     pub(in crate::api) fn is_synced(&self) -> bool {
         self.synced
@@ -159,11 +183,15 @@ impl User {
     fn new(user: user::Model, nodes: Vec<UserNode>) -> Self {
         Self {
             expired: user.expires_at.is_some_and(|end| end <= Utc::now()),
+            over_quota: user.over_quota_since.is_some(),
+            over_quota_since: user.over_quota_since.map(Timestamp::from),
+            traffic: None,
             username: user.username.to_string(),
             key: user.key.0,
             revision: user.revision,
             active: user.active,
             expires_at: user.expires_at.map(Timestamp::from),
+            group: user.group_name.to_string(),
             synced: user.synced,
             server_id: user.server_id.to_string(),
             created_at: user.created_at.into(),
@@ -205,7 +233,8 @@ impl NewUserBody {
     pub(super) fn into_new_user(self, actor: &Actor) -> Result<NewUser, ApiError> {
         Ok(NewUser {
             active: self.active.unwrap_or(true),
-            expires_at: self.expires_at.map(in_the_future).transpose()?,
+            expires_at: end(self.expires_at)?,
+            group: self.group.map(|group| group.0).unwrap_or_default(),
             home: self.server_id.map_or(Home::Any, |id| Home::Named(id.0)),
             ..NewUser::named(self.username.0, actor.clone())
         })
@@ -216,12 +245,18 @@ impl UserChanges {
     pub(super) fn into_change(self) -> Result<UserChange, ApiError> {
         Ok(UserChange {
             active: self.active,
-            expires_at: match self.expires_at.0 {
-                MaybeUndefined::Undefined => None,
-                MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(end) => Some(Some(in_the_future(end)?)),
-            },
+            expires_at: end(self.expires_at)?,
+            group: self.group.map(|group| group.0),
         })
+    }
+}
+
+/// `None`: not said. `Some(None)`: access does not end by itself.
+fn end(expires_at: Clearable<Timestamp>) -> Result<Option<Option<DateTime<Utc>>>, ApiError> {
+    match expires_at.0 {
+        MaybeUndefined::Undefined => Ok(None),
+        MaybeUndefined::Null => Ok(Some(None)),
+        MaybeUndefined::Value(end) => Ok(Some(Some(in_the_future(end)?))),
     }
 }
 
@@ -244,7 +279,8 @@ impl Example for NewUserBody {
         Self {
             username: UsernameText(username),
             active: None,
-            expires_at: Some(expires_at.into()),
+            expires_at: Clearable(MaybeUndefined::Value(expires_at.into())),
+            group: None,
             server_id: None,
         }
     }
@@ -255,6 +291,7 @@ impl Example for UserChanges {
         Self {
             active: Some(false),
             expires_at: Clearable(MaybeUndefined::Undefined),
+            group: None,
         }
     }
 }
@@ -269,6 +306,10 @@ impl Example for User {
             active: true,
             expires_at: Some(at(1_804_000_000)),
             expired: false,
+            group: "default".to_owned(),
+            over_quota: false,
+            over_quota_since: None,
+            traffic: None,
             synced: true,
             server_id: "endnode-1".to_owned(),
             created_at: at(1_795_000_000),

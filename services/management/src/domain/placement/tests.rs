@@ -263,12 +263,18 @@ fn a_lost_node_returns_once_it_is_healthy_has_synced_since_and_is_not_behind() {
     }
 }
 
+/// A user whose group names no pool.
+fn anywhere(home: &Home) -> Wanted<'_> {
+    Wanted { home, pool: None }
+}
+
 #[test]
 fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others() {
     let user = UserKey::new();
     let home = |wanted: Option<&str>, servers: &[server::Model]| {
         let wanted = wanted.map_or(Home::Any, |wanted| Home::Named(node(wanted)));
-        place_new(user, &wanted, &fleet(servers), 3).map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+        place_new(user, anywhere(&wanted), &fleet(servers), 3)
+            .map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
     };
     let disabled = server::Model {
         enabled: false,
@@ -288,11 +294,46 @@ fn a_new_user_goes_to_open_nodes_and_to_lost_ones_only_when_there_are_no_others(
 }
 
 #[test]
+fn a_new_user_goes_to_the_pool_of_its_group_and_to_no_home_outside_of_it() {
+    let far = server::Model {
+        pool: "sales".to_owned(),
+        ..server("far")
+    };
+    let off = server::Model {
+        enabled: false,
+        ..server("off")
+    };
+    let fleet = fleet(&[server("n1"), far, off]);
+    let home = |home: &Home, pool: &str| {
+        let pool = node(pool);
+        let wanted = Wanted {
+            home,
+            pool: Some(&pool),
+        };
+        let placed = place_new(UserKey::new(), wanted, &fleet, 3);
+        placed.map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
+    };
+    let (named, asking) = (|name| Home::Named(node(name)), |name| Home::Asking(node(name)));
+    assert_eq!(home(&Home::Any, "sales"), Ok(("far".to_owned(), 1)));
+    assert_eq!(home(&Home::Any, DEFAULT_POOL), Ok(("n1".to_owned(), 1)));
+    assert_eq!(home(&Home::Any, "empty"), Err(Unplaceable::NoNode));
+    assert_eq!(home(&named("far"), "sales"), Ok(("far".to_owned(), 1)));
+    for outside in [named("n1"), asking("n1"), named("off")] {
+        assert_eq!(
+            home(&outside, "sales"),
+            Err(Unplaceable::HomeInOtherPool),
+            "{outside:?}"
+        );
+    }
+    assert_eq!(home(&named("gone"), "sales"), Err(Unplaceable::UnknownHome));
+}
+
+#[test]
 fn a_lost_node_is_no_home_for_who_names_it_but_one_that_asks_is_there() {
     let since = Utc::now();
     let fleet = fleet(&[server("n1"), lost("n2", since)]);
     let home = |home: &Home| {
-        let placed = place_new(UserKey::new(), home, &fleet, 3);
+        let placed = place_new(UserKey::new(), anywhere(home), &fleet, 3);
         placed.map(|placed| (placed.home.name.to_string(), placed.nodes.len()))
     };
     assert_eq!(home(&Home::Named(node("n2"))), Err(Unplaceable::HomeIsLost(since)));
@@ -357,14 +398,14 @@ fn a_node_without_openvpn_is_chosen_only_while_no_open_node_of_its_pool_runs_it(
     ];
     for (what, servers, openvpn, expected) in cases {
         let fleet = fleet_with(&servers, openvpn);
-        let placed = place_new(UserKey::new(), &Home::Any, &fleet, 3).expect("placed");
+        let placed = place_new(UserKey::new(), anywhere(&Home::Any), &fleet, 3).expect("placed");
         let mut chosen: Vec<&str> = placed.nodes.iter().map(|(node, _)| node.as_str()).collect();
         chosen.sort_unstable();
         assert_eq!(chosen, expected, "{what}");
     }
 
     let fleet = fleet_with(&both, &[("n1", Absent), ("n2", Up)]);
-    let named = place_new(UserKey::new(), &Home::Named(node("n1")), &fleet, 3).expect("placed");
+    let named = place_new(UserKey::new(), anywhere(&Home::Named(node("n1"))), &fleet, 3).expect("placed");
     assert_eq!(named.home.name, node("n1"), "an operator may want it");
     assert_eq!(named.nodes.len(), 2);
     let on = |name: &str| {
@@ -529,7 +570,10 @@ fn a_pool_that_says_how_many_nodes_its_users_get_is_followed() {
         let said = said.map(|replicas| (DEFAULT_POOL.to_owned(), replicas));
         let elsewhere = ("elsewhere".to_owned(), 1);
         let fleet = fleet(&servers).with_replicas(said.into_iter().chain([elsewhere]).collect());
-        let new = place_new(user, &Home::Any, &fleet, 2).expect("placed").nodes.len();
+        let new = place_new(user, anywhere(&Home::Any), &fleet, 2)
+            .expect("placed")
+            .nodes
+            .len();
         let home = placed("n1", Role::Home);
         let held = [&home];
         let placed = UserPlacements {

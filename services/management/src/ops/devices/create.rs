@@ -6,7 +6,10 @@ use vpnmanager_nats::{
     username::Username,
 };
 
-use super::read::of_user;
+use super::{
+    limit::{BeyondGroup, beyond_group},
+    read::of_user,
+};
 use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction, device::Device},
@@ -47,6 +50,9 @@ pub enum CreateDeviceError {
     /// The user has as many devices as a user may have.
     #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
+    /// The user has as many as its group allows.
+    #[error(transparent)]
+    BeyondGroup(#[from] BeyondGroup),
     /// The database failed.
     #[error("recording the device failed")]
     Database(#[from] DbErr),
@@ -73,6 +79,9 @@ pub async fn create_device(
         }
         if held.len() >= MOST_DEVICES {
             return Err(CreateDeviceError::TooManyDevices);
+        }
+        if let Some(beyond) = beyond_group(&tx, &before, held.len()).await? {
+            return Err(beyond.into());
         }
         let user = next_revision(&tx, &before, name).await?;
         let new = NewCredential::new(user.id, &user.username, name, &user.server_id);

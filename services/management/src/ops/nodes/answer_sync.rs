@@ -27,6 +27,7 @@ use crate::{
     ops::{
         audit::Entry,
         audit_room::{self, Caused},
+        groups::told::told_groups,
         nodes::{
             follow_endpoint::follow_endpoint,
             lost_journal, read,
@@ -52,20 +53,22 @@ pub enum AnswerSyncError {
     Database(#[from] DbErr),
 }
 
-/// Answers the handshake of a node, and tells it where the bus is and the network of its pool. A node that must not serve is told no network.
+/// Answers the handshake of a node, and tells it where the bus is, the network of its pool, and the groups. A node that must not serve is told
+/// neither network nor groups.
 pub async fn reply_to_sync(app: &App, request: &SyncRequest) -> Result<SyncReply, AnswerSyncError> {
     let answer = answer_sync(app, request).await?;
     // Read last: what is changed after this marks the node to be asked again.
-    let network = match &answer {
+    let (network, groups) = match &answer {
         SyncAnswer::Ok { .. } | SyncAnswer::Preparing { .. } | SyncAnswer::Resync { .. } => {
-            network_of(&app.db, &request.node).await?
+            (network_of(&app.db, &request.node).await?, told_groups(&app.db).await?)
         }
-        SyncAnswer::Refused { .. } => None,
+        SyncAnswer::Refused { .. } => (None, None),
     };
     Ok(SyncReply {
         answer,
         bus: Some(app.bus_place()),
         network,
+        groups,
     })
 }
 

@@ -12,6 +12,7 @@ use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 use crate::{
     app::App,
     domain::drift::{Held, Recorded, drifts},
+    ops::groups::told::told_revision,
 };
 
 /// A node, its last heartbeat, and its progress.
@@ -25,6 +26,24 @@ pub struct NodeView {
     pub progress: Progress,
     /// How far it has applied the network of its pool; `None` where the pool has none.
     pub network: Option<NetworkProgress>,
+    /// How far it has applied the groups; `None` where there are none.
+    pub groups: Option<GroupsProgress>,
+}
+
+/// How far a node has applied the groups of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupsProgress {
+    /// How often the groups were changed.
+    pub wanted_revision: i64,
+    /// The revision that it holds members to, as its last heartbeat says; `None`: none.
+    pub applied_revision: Option<i64>,
+}
+
+impl GroupsProgress {
+    /// Whether it has applied what is wanted.
+    pub fn is_applied(self) -> bool {
+        self.applied_revision == Some(self.wanted_revision)
+    }
 }
 
 /// How far a node has applied the network of its pool.
@@ -143,6 +162,7 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         .collect();
     let mut progress = progress_of(db, &names).await?;
     let wanted = wanted_networks(db, &servers).await?;
+    let groups = told_revision(db).await?;
     let views = servers.into_iter().map(|server| {
         let health = health.remove(&server.name);
         let mut progress = progress.remove(&server.name).unwrap_or_default();
@@ -152,6 +172,10 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
         let wanted = wanted.get(&server.pool);
         NodeView {
             network: wanted.map(|revision| NetworkProgress::of(&server.pool, *revision, health.as_ref())),
+            groups: groups.map(|wanted_revision| GroupsProgress {
+                wanted_revision,
+                applied_revision: health.as_ref().and_then(|health| health.groups_revision),
+            }),
             health,
             progress,
             server,

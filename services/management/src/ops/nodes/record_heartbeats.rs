@@ -177,6 +177,7 @@ fn row(received: &Received, circumstances: &Circumstances) -> health_status::Act
         late_since: Set(circumstances.late_since.map(|since| since.trunc_subsecs(6))),
         network_pool: Set(heartbeat.network.as_ref().map(|applied| applied.pool.clone())),
         network_revision: Set(heartbeat.network.as_ref().map(|applied| applied.revision.0)),
+        groups_revision: Set(heartbeat.groups.map(|revision| revision.0)),
     }
 }
 
@@ -205,6 +206,7 @@ async fn upsert(transaction: &DatabaseTransaction, rows: Vec<health_status::Acti
         Column::LateSince,
         Column::NetworkPool,
         Column::NetworkRevision,
+        Column::GroupsRevision,
     ];
     health_status::Entity::insert_many(rows)
         .on_conflict(OnConflict::column(Column::ServerId).update_columns(replaced).to_owned())

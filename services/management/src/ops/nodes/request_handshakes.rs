@@ -1,5 +1,5 @@
-//! Asks nodes for a handshake before it is due: after a start of management, after drift, when a clone appeared, and when their pool was
-//! changed.
+//! Asks nodes for a handshake before it is due: after a start of management, after drift, when a clone appeared, and when their pool or a group
+//! was changed.
 
 use std::time::Duration;
 
@@ -24,13 +24,16 @@ const CONCURRENCY: usize = 16;
 /// How long to wait for the answer of one node.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Marks every node to be asked: the database may be another one than the nodes know, such as a restored dump.
+/// Marks every node to be asked: the database may be another one than the nodes know, such as a restored dump, or a group was changed.
 pub async fn request_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    server::Entity::update_many()
-        .col_expr(server::Column::PromptSince, Expr::value(Utc::now().trunc_subsecs(6)))
-        .exec(db)
-        .await
-        .map(drop)
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        // As below.
+        "WITH nodes AS MATERIALIZED (SELECT id FROM servers ORDER BY name FOR NO KEY UPDATE)
+         UPDATE servers s SET prompt_since = $1 FROM nodes WHERE s.id = nodes.id",
+        [Utc::now().trunc_subsecs(6).into()],
+    );
+    db.execute_raw(statement).await.map(drop)
 }
 
 /// Marks this node to be asked.

@@ -16,7 +16,7 @@ use crate::{
         audit::{self, Entry, pool_snapshot},
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_pool},
         pools::{
-            find_swallowed::find_swallowed,
+            find_swallowed::{Nodes, find_swallowed},
             read::{self, PoolView},
         },
         transact::transact,
@@ -76,7 +76,7 @@ async fn record(
     }
     if after.network != before.network
         && let Some(network) = &after.network
-        && let Some(swallowed) = find_swallowed(app, transaction, name, network).await?
+        && let Some(swallowed) = find_swallowed(app, transaction, Nodes::Of(name), &network.routes).await?
     {
         return Err(ChangePoolError::Swallowed(swallowed));
     }

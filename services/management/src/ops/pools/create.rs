@@ -15,7 +15,7 @@ use crate::{
         audit::{self, Entry, pool_snapshot},
         nodes::one_at_a_time::one_at_a_time,
         pools::{
-            find_swallowed::find_swallowed,
+            find_swallowed::{Nodes, find_swallowed},
             read::{self, PoolView},
         },
         transact::transact,
@@ -66,7 +66,7 @@ async fn record(
     }
     let network = new.network.as_ref().map(SoundNetwork::network);
     if let Some(network) = network
-        && let Some(swallowed) = find_swallowed(app, transaction, &new.name, network).await?
+        && let Some(swallowed) = find_swallowed(app, transaction, Nodes::Of(&new.name), &network.routes).await?
     {
         return Err(CreatePoolError::Swallowed(swallowed));
     }

@@ -6,4 +6,4 @@ pub mod read;
 pub mod remove;
 
 pub mod ensure;
-mod find_swallowed;
+pub(in crate::ops) mod find_swallowed;

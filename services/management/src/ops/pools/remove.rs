@@ -1,8 +1,11 @@
 //! Deletes a pool that nobody is in.
 
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
-use vpnmanager_entities::pool;
-use vpnmanager_nats::ids::{DEFAULT_POOL, NodeId};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use vpnmanager_entities::{group, pool};
+use vpnmanager_nats::{
+    groups::GroupName,
+    ids::{DEFAULT_POOL, NodeId},
+};
 
 use crate::{
     app::App,
@@ -27,12 +30,15 @@ pub enum RemovePoolError {
     /// Nodes or users are in it.
     #[error("somebody is in the pool")]
     InUse(Members),
+    /// This group places its new members in it.
+    #[error("the group {0} places its new members in the pool")]
+    OfGroup(GroupName),
     /// The database failed.
     #[error("recording the removal failed")]
     Database(#[from] DbErr),
 }
 
-/// Deletes a pool without nodes and users.
+/// Deletes a pool without nodes and users that no group names.
 pub async fn remove_pool(app: &App, actor: &Actor, name: &NodeId) -> Result<(), RemovePoolError> {
     transact(&app.db, |tx| async move { record(app, &tx, actor, name).await }).await
 }
@@ -52,6 +58,15 @@ async fn record(
     }
     if found.members != Members::default() {
         return Err(RemovePoolError::InUse(found.members));
+    }
+    // No group names it meanwhile: changes of groups wait too.
+    let of_group = group::Entity::find()
+        .filter(group::Column::Pool.eq(name.clone()))
+        .order_by_asc(group::Column::Name)
+        .one(transaction)
+        .await?;
+    if let Some(group) = of_group {
+        return Err(RemovePoolError::OfGroup(group.name));
     }
     pool::Entity::delete_by_id(found.pool.id).exec(transaction).await?;
     let entry = Entry::new(actor, AuditAction::PoolDeleted, &app.config.server_id).before(pool_snapshot(&found.pool));

@@ -68,7 +68,8 @@ pub async fn publish_again(db: &DatabaseConnection, node: &NodeId, users: &[User
         let statement = Statement::from_sql_and_values(
             db.get_database_backend(),
             "WITH lost AS MATERIALIZED (
-                 SELECT p.id, (NOT u.active OR u.removed_at IS NOT NULL OR COALESCE(u.expires_at <= now(), false)) AS ends_access
+                 SELECT p.id, (NOT u.active OR u.over_quota_since IS NOT NULL OR u.removed_at IS NOT NULL
+                               OR COALESCE(u.expires_at <= now(), false)) AS ends_access
                  FROM placements p JOIN users u ON u.id = p.user_id
                  WHERE u.key = ANY($1) AND p.server_id = $2 ORDER BY p.id FOR NO KEY UPDATE OF p)
              UPDATE placements p SET published_revision = 0, published_sequence = 0, lease_until = 'epoch', attempts = 0,

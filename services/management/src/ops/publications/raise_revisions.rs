@@ -100,7 +100,7 @@ struct Raised {
     recorded: i64,
     holds: i64,
     revision: i64,
-    /// Suspended, expired or removed.
+    /// Suspended, over the quota, expired or removed.
     ends_access: bool,
 }
 
@@ -118,7 +118,8 @@ async fn raise_users(transaction: &DatabaseTransaction, seen: &[Seen], trust: Tr
              ORDER BY u.id FOR UPDATE OF u)
          UPDATE users u SET revision = outrun.holds + 1, synced = false FROM outrun WHERE u.id = outrun.id
          RETURNING u.id, u.username, outrun.recorded, outrun.holds, u.revision,
-                   (NOT u.active OR u.removed_at IS NOT NULL OR COALESCE(u.expires_at <= now(), false)) AS ends_access",
+                   (NOT u.active OR u.over_quota_since IS NOT NULL OR u.removed_at IS NOT NULL
+                    OR COALESCE(u.expires_at <= now(), false)) AS ends_access",
         [
             keys.into(),
             holds.into(),

@@ -58,7 +58,8 @@ pub async fn end_session(app: &App, actor: &Actor, id: &SessionId) -> Result<(),
     Ok(())
 }
 
-async fn disconnect(app: &App, id: &SessionId) -> Result<CommonName, EndSessionError> {
+/// Has the node end the session, and gives its credential. The client is told to stop, and dropped if it does not listen.
+pub(super) async fn disconnect(app: &App, id: &SessionId) -> Result<CommonName, EndSessionError> {
     let server = id.node.clone();
     let request = NodeRequest::Disconnect {
         cid: id.cid,

@@ -2,26 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
 use tracing::warn;
 use vpnmanager_entities::session;
 use vpnmanager_nats::{ids::NodeId, node_requests::LiveSession, sessions::SessionReport};
 use vpnmanager_runtime::log_limit::LogLimit;
 
-use super::{last_access, session_owners, session_owners::Owner, session_rows, traffic_days::add_traffic};
+use super::{
+    history_lock::lock_history,
+    last_access,
+    progress::{Allowed, Thinned, Written, thin},
+    session_owners,
+    session_owners::Owner,
+    session_rows,
+    traffic_days::add_traffic,
+};
 use crate::{
     domain::{
-        session_history::{Change, follow, id_of, is_progress, told},
+        session_history::{Change, follow, told},
         session_id::SessionId,
-        session_room::SessionRoom,
+        session_room::{Pace, SessionRoom},
         traffic_days::additions,
     },
     ops::{nodes::track_agent_runs::refused_runs, transact::transact},
 };
-
-/// The advisory lock; its other half is the node. These are the letters of "sess".
-const LOCK: i32 = 0x7365_7373;
 
 static LEFT_OUT: LogLimit = LogLimit::lines("sessions of a node were left out of the history", 5);
 static WAITING: LogLimit = LogLimit::lines("sessions of a node wait for room in the history", 5);
@@ -47,13 +52,28 @@ impl LeftOut {
     }
 }
 
+/// What became of reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedReports {
+    /// The places of those with sessions for which there is no room yet: they must come again.
+    pub come_again: BTreeSet<usize>,
+    /// The rows of the users of whom a session began that lives, as far as is known.
+    pub connected: BTreeSet<i64>,
+    /// The rows of the users to whose traffic something was added.
+    pub transferred: BTreeSet<i64>,
+}
+
 /// What was recorded of each node.
 #[derive(Debug, Default)]
 struct Recorded {
     began: HashMap<NodeId, u32>,
+    /// [`Thinned::metered`].
+    metered: HashMap<NodeId, u32>,
     left_out: BTreeMap<(NodeId, LeftOut), u32>,
     /// For which there is no room yet.
     waiting: BTreeSet<SessionId>,
+    connected: BTreeSet<i64>,
+    transferred: BTreeSet<i64>,
 }
 
 impl Recorded {
@@ -71,16 +91,19 @@ impl Recorded {
 }
 
 /// Records reports of sessions in one transaction; they may be recorded again, before or after others of the same sessions. Those of a clone
-/// are ignored. How far a living session is, is written once a minute at most (`room`): what is left out comes with its next report. A session is begun only by a node that holds its user or made its credential; others are left out and logged. Gives the places
-/// of the reports with sessions for which `room` has no room yet: those reports must come again.
+/// are ignored. How far a living session is, is written once a minute at most (`room`): what is left out comes with its next report. A session
+/// is begun only by a node that holds its user or made its credential; others are left out and logged. Reports with sessions for which `room`
+/// has no room yet must come again.
 ///
 /// The transaction locks the nodes of the reports, for itself only, and at last the users who were seen, in the order of their ids and
 /// without waiting for any.
+///
+/// Where the traffic of a session counts against a quota, how far it is, is written more often.
 pub async fn record_sessions(
     db: &DatabaseConnection,
     room: &mut SessionRoom,
     reports: &[SessionReport],
-) -> Result<BTreeSet<usize>, DbErr> {
+) -> Result<RecordedReports, DbErr> {
     let now = Utc::now();
     let mut told_by: HashMap<NodeId, u32> = HashMap::new();
     for report in reports {
@@ -88,17 +111,17 @@ pub async fn record_sessions(
         let sum = told_by.entry(report.node.clone()).or_default();
         *sum = sum.saturating_add(records);
     }
-    let allowed: HashMap<NodeId, u32> = told_by
-        .into_iter()
-        .map(|(node, records)| (node.clone(), room.allows(&node, records, now)))
-        .collect();
-    let (allowed, progress) = (&allowed, room.progress());
+    let allowed = &Allowed::of(&told_by, room, now);
+    let pace = room.pace();
     let recorded = transact(db, |tx| async move {
-        record_within(&tx, reports, allowed.clone(), progress).await
+        record_within(&tx, reports, allowed.clone(), pace).await
     })
     .await?;
     for (node, began) in &recorded.began {
         room.spend(node, *began, now);
+    }
+    for (node, written) in &recorded.metered {
+        room.spend_metered(node, *written, now);
     }
     for ((node, why), sessions) in &recorded.left_out {
         if let Some(times) = LEFT_OUT.admit() {
@@ -112,7 +135,11 @@ pub async fn record_sessions(
     }
     let waits = |report: &SessionReport| ids(report).any(|id| recorded.waiting.contains(&id));
     let places = reports.iter().enumerate().filter(|(_, report)| waits(report));
-    Ok(places.map(|(place, _)| place).collect())
+    Ok(RecordedReports {
+        come_again: places.map(|(place, _)| place).collect(),
+        connected: recorded.connected,
+        transferred: recorded.transferred,
+    })
 }
 
 /// The sessions that a report tells of.
@@ -126,8 +153,8 @@ fn ids(report: &SessionReport) -> impl Iterator<Item = SessionId> {
 async fn record_within(
     transaction: &DatabaseTransaction,
     reports: &[SessionReport],
-    mut allowed: HashMap<NodeId, u32>,
-    progress: TimeDelta,
+    mut allowed: Allowed,
+    pace: Pace,
 ) -> Result<Recorded, DbErr> {
     let now = lock_nodes(transaction, reports).await?;
     let refused = refused_runs(transaction).await?;
@@ -138,17 +165,16 @@ async fn record_within(
     let held = session_rows::read(transaction, &rows).await?;
     let (known, new): (BTreeMap<SessionId, session::Model>, BTreeMap<SessionId, session::Model>) =
         told.into_iter().partition(|(id, _)| held.contains_key(id));
-    let mut changes = followed(&held, &known, &mut recorded);
-    let is_written_lately = |change: &Change| {
-        let held = held.get(&id_of(&change.row));
-        held.is_some_and(|held| is_progress(held, &change.row) && now - held.recorded_at < progress)
-    };
-    changes.retain(|change| !is_written_lately(change));
+    let changes = followed(&held, &known, &mut recorded);
+    let held = &held;
+    let thinned = thin(transaction, changes, &Written { held, now, pace }, allowed.metered).await?;
+    let Thinned { mut changes, metered } = thinned;
+    recorded.metered = metered;
     let rows: Vec<&session::Model> = new.values().collect();
     let owners = session_owners::read(transaction, &rows).await?;
     for (id, row) in new {
         let owner = owners.get(&(row.common_name.clone(), id.node.clone()));
-        let left = allowed.entry(id.node.clone()).or_default();
+        let left = allowed.begins.entry(id.node.clone()).or_default();
         match owner {
             None => recorded.leave_out(&id.node, LeftOut::Foreign),
             Some(_) if *left == 0 => {
@@ -164,6 +190,12 @@ async fn record_within(
     if changes.is_empty() {
         return Ok(recorded);
     }
+    let lives = |change: &&Change| change.began && change.row.ended_at.is_none();
+    let connected = changes.iter().filter(lives).filter_map(|change| change.row.user_id);
+    recorded.connected = connected.collect();
+    let adds = |change: &&Change| change.bytes_in > 0 || change.bytes_out > 0;
+    let transferred = changes.iter().filter(adds).filter_map(|change| change.row.user_id);
+    recorded.transferred = transferred.collect();
     session_rows::write(transaction, &changes).await?;
     add_traffic(transaction, additions(&changes, now)).await?;
     // Last, because others wait for who is locked here.
@@ -198,15 +230,7 @@ struct Now {
 /// the database.
 async fn lock_nodes(transaction: &DatabaseTransaction, reports: &[SessionReport]) -> Result<DateTime<Utc>, DbErr> {
     let nodes: BTreeSet<&NodeId> = reports.iter().map(|report| &report.node).collect();
-    let nodes: Vec<String> = nodes.into_iter().map(ToString::to_string).collect();
-    // Everybody takes them in one order.
-    let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        "SELECT pg_advisory_xact_lock($1, half)
-         FROM (SELECT DISTINCT hashtext(node) AS half FROM UNNEST($2::text[]) AS t (node) ORDER BY 1) AS halves",
-        [LOCK.into(), nodes.into()],
-    );
-    transaction.execute_raw(statement).await?;
+    lock_history(transaction, &nodes).await?;
     let statement = Statement::from_string(transaction.get_database_backend(), "SELECT clock_timestamp() AS now");
     let row = Now::find_by_statement(statement).one(transaction).await?;
     Ok(row.map_or_else(Utc::now, |row| row.now))

@@ -78,7 +78,8 @@ fn address(value: Option<IpNetwork>) -> String {
     value.map(|address| address.ip().to_string()).unwrap_or_default()
 }
 
-/// Writes the rows of these changes, each as a whole. Nobody else may write rows of their nodes at this moment.
+/// Writes the rows of these changes, each as a whole; the database writes when it was recorded, the first time and last. Nobody else may write
+/// rows of their nodes at this moment.
 pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change]) -> Result<(), DbErr> {
     let mut optional = Optional::default();
     let (mut starts, mut numbers, mut nodes) = (Vec::new(), Vec::new(), Vec::new());

@@ -109,7 +109,7 @@ async fn carry_out(
                 ));
             }
             let new = NewUser {
-                expires_at: *expires_at,
+                expires_at: expires_at.map(Some),
                 home: Home::Asking(intent.node.clone()),
                 ..NewUser::named(username.clone(), actor.clone())
             };
@@ -153,10 +153,12 @@ fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<Intent
         }),
         Err(error @ CreateUserError::UsernameTaken) => Ok(refused(IntentRefusal::UsernameTaken, &error.to_string())),
         Err(
-            error @ (CreateUserError::UnknownServer
+            error @ (CreateUserError::UnknownGroup(_)
+            | CreateUserError::UnknownServer
+            | CreateUserError::ServerInOtherPool { .. }
             | CreateUserError::ServerUnavailable
             | CreateUserError::ServerLost { .. }
-            | CreateUserError::NoServer),
+            | CreateUserError::NoServer { .. }),
         ) => Ok(refused(IntentRefusal::NodeUnavailable, &error.to_string())),
         Err(CreateUserError::Database(_) | CreateUserError::Stopping) => Ok(IntentAnswer::Unavailable),
     }

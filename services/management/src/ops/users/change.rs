@@ -1,16 +1,22 @@
-//! Changes a user: suspends, resumes, changes the expiry.
+//! Changes a user: suspends, resumes, changes the expiry, puts it into another group.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
-use vpnmanager_entities::user;
-use vpnmanager_nats::username::Username;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel};
+use tracing::warn;
+use vpnmanager_entities::{group, user};
+use vpnmanager_nats::{groups::GroupName, username::Username};
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, user_snapshot},
+        groups::hold::hold_groups,
         publications::make_due::{Urgency, want_newest},
+        quotas::judge::judge_users,
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
@@ -19,6 +25,8 @@ use crate::{
     },
 };
 
+static NOT_JUDGED: LogLimit = LogLimit::new("judging users by the quotas of their new groups failed");
+
 /// What to change; a field that is `None` keeps its value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserChange {
@@ -26,6 +34,22 @@ pub struct UserChange {
     pub active: Option<bool>,
     /// When access ends; `Some(None)`: it does not end by itself.
     pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// The group that it is in. The user stays in its pool, keeps its devices, and its access ends when it did.
+    pub group: Option<GroupName>,
+}
+
+/// Why a user was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeUserError {
+    /// The user could not be read.
+    #[error(transparent)]
+    User(#[from] LivingUserError),
+    /// There is no such group.
+    #[error("there is no group {0}")]
+    UnknownGroup(GroupName),
+    /// The database failed.
+    #[error("recording the change failed")]
+    Database(#[from] DbErr),
 }
 
 /// A user after a change.
@@ -43,7 +67,7 @@ pub async fn change_user(
     actor: &Actor,
     username: &Username,
     change: UserChange,
-) -> Result<UserView, LivingUserError> {
+) -> Result<UserView, ChangeUserError> {
     let changed = change_user_where_needed(app, actor, username, change).await?;
     Ok(changed.view)
 }
@@ -54,19 +78,49 @@ pub async fn change_user_where_needed(
     actor: &Actor,
     username: &Username,
     change: UserChange,
-) -> Result<Changed, LivingUserError> {
+) -> Result<Changed, ChangeUserError> {
     let change = &change;
-    let changed = transact(&app.db, |tx| async move {
+    let (changed, is_moved) = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
-        let revision = before.revision;
+        let (revision, group) = (before.revision, before.group_name.clone());
         let user = apply(app, &tx, actor, before, change).await?;
-        let differs = user.revision != revision;
+        let (differs, is_moved) = (user.revision != revision, user.group_name != group);
         let view = read::view(&*tx, user).await?;
-        Ok::<_, LivingUserError>(Changed { view, differs })
+        Ok::<_, ChangeUserError>((Changed { view, differs }, is_moved))
     })
     .await?;
     app.wake_publishers();
-    Ok(changed)
+    if !is_moved {
+        return Ok(changed);
+    }
+    let Changed { view, differs } = changed;
+    let view = judge_moved(app, view).await?;
+    Ok(Changed { view, differs })
+}
+
+/// Judges a user by the quota of the group that it has just got into, in a transaction of its own: the placements of a user change once in each
+/// (`want_newest`). When that fails, the next report of a session of the user is judged by.
+async fn judge_moved(app: &App, view: UserView) -> Result<UserView, DbErr> {
+    match judge_users(app, &[view.user.id]).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(view),
+        Err(error) => {
+            if let Some(times) = NOT_JUDGED.admit() {
+                warn!(
+                    user.name = %view.user.username,
+                    error = app.reach.explain_any(&error),
+                    times,
+                    "Judging a user by the quota of its new group failed, it is judged with its next report"
+                );
+            }
+            return Ok(view);
+        }
+    }
+    match user::Entity::find_by_id(view.user.id).one(&app.db).await? {
+        Some(user) => read::view(&app.db, user).await,
+        // Removed meanwhile.
+        None => Ok(view),
+    }
 }
 
 async fn apply(
@@ -75,18 +129,22 @@ async fn apply(
     actor: &Actor,
     before: user::Model,
     change: &UserChange,
-) -> Result<user::Model, DbErr> {
+) -> Result<user::Model, ChangeUserError> {
     let active = change.active.unwrap_or(before.active);
     let expires_at = change
         .expires_at
         .map_or(before.expires_at, |at| at.map(|at| at.trunc_subsecs(6)));
-    if (active, expires_at) == (before.active, before.expires_at) {
+    let group = other_group(transaction, &before, change).await?;
+    if (active, expires_at) == (before.active, before.expires_at) && group.is_none() {
         return Ok(before);
     }
     let revision = before.revision + 1;
     let mut row = before.clone().into_active_model();
     row.active = Set(active);
     row.expires_at = Set(expires_at);
+    if let Some(group) = &group {
+        row.group_name = Set(group.name.clone());
+    }
     row.revision = Set(revision);
     row.synced = Set(false);
     let after = row.update(transaction).await?;
@@ -104,7 +162,24 @@ async fn apply(
     Ok(after)
 }
 
-/// Urgent when the user may do less than before, or for a shorter time.
+/// The group that the user gets into; `None`: it stays where it is.
+async fn other_group(
+    transaction: &DatabaseTransaction,
+    before: &user::Model,
+    change: &UserChange,
+) -> Result<Option<group::Model>, ChangeUserError> {
+    let Some(name) = change.group.as_ref().filter(|name| **name != before.group_name) else {
+        return Ok(None);
+    };
+    let mut held = hold_groups(transaction, BTreeSet::from([name.clone()])).await?;
+    match held.remove(name) {
+        Some(group) => Ok(Some(group)),
+        None => Err(ChangeUserError::UnknownGroup(name.clone())),
+    }
+}
+
+/// Urgent when the user may do less than before, or for a shorter time. Another group always counts as less: whatever the old one allowed may not
+/// be allowed in it, or be slower.
 fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
     let is_suspended = before.active && !after.active;
     let ends_earlier = match (before.expires_at, after.expires_at) {
@@ -112,7 +187,8 @@ fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
         (None, Some(_)) => true,
         (Some(before), Some(after)) => after < before,
     };
-    if is_suspended || ends_earlier {
+    let is_moved = before.group_name != after.group_name;
+    if is_suspended || ends_earlier || is_moved {
         Urgency::EndsAccess
     } else {
         Urgency::Ordinary

@@ -10,12 +10,14 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 use vpnmanager_entities::{
+    group,
     placement::{self, Role},
     user,
 };
 use vpnmanager_nats::{
     device::DeviceName,
-    ids::{NodeId, UserKey},
+    groups::GroupName,
+    ids::{DEFAULT_POOL, NodeId, UserKey},
     username::Username,
 };
 
@@ -23,11 +25,13 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        placement::{Fleet, Home, Placement, Unplaceable, place_new},
+        lifetime::Lifetime,
+        placement::{Fleet, Home, Placement, Unplaceable, Wanted, place_new},
     },
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
+        groups::hold::hold_groups,
         placement::read_fleet::read_fleet_locked,
         transact::transact,
         users::read::UserView,
@@ -47,8 +51,10 @@ pub struct NewUser {
     pub username: Username,
     /// `false`: suspended from the start.
     pub active: bool,
-    /// When access ends; `None`: it does not end by itself.
-    pub expires_at: Option<DateTime<Utc>>,
+    /// When access ends; `Some(None)`: it does not end by itself; `None`: as the group says.
+    pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// The group that it is in.
+    pub group: GroupName,
     /// Who chooses the home.
     pub home: Home,
     /// Who asked.
@@ -62,6 +68,7 @@ impl NewUser {
             username,
             active: true,
             expires_at: None,
+            group: GroupName::default(),
             home: Home::Any,
             actor,
         }
@@ -74,9 +81,22 @@ pub enum CreateUserError {
     /// A living user has the name.
     #[error("the username is taken")]
     UsernameTaken,
+    /// There is no such group.
+    #[error("there is no group {0}")]
+    UnknownGroup(GroupName),
     /// There is no such node.
     #[error("there is no such server")]
     UnknownServer,
+    /// The node is in another pool than the one that the group places its members in.
+    #[error("the group {group} places its members in the pool {pool}, and the server {server} is in another one")]
+    ServerInOtherPool {
+        /// The node.
+        server: NodeId,
+        /// The group.
+        group: GroupName,
+        /// Its pool.
+        pool: NodeId,
+    },
     /// The node takes no users: disabled, draining or leaving its pool.
     #[error("the server takes no users")]
     ServerUnavailable,
@@ -88,9 +108,14 @@ pub enum CreateUserError {
         /// Since when.
         since: DateTime<Utc>,
     },
-    /// No node takes users.
-    #[error("no end-node takes users: enrol one first")]
-    NoServer,
+    /// No node of this pool takes users.
+    #[error("no end-node of the pool {pool} takes users: enrol one first")]
+    NoServer {
+        /// The pool.
+        pool: String,
+        /// The group that places its members there; `None`: none says where.
+        group: Option<GroupName>,
+    },
     /// The database refused it or did not answer.
     #[error("recording the user failed")]
     Database(#[source] Arc<DbErr>),
@@ -170,10 +195,14 @@ pub async fn create_within(
     batch: &[NewUser],
 ) -> Result<Vec<Result<UserView, CreateUserError>>, DbErr> {
     let fleet = read_fleet_locked(transaction).await?;
-    let drafts: Vec<Result<Draft, CreateUserError>> = batch
-        .iter()
-        .map(|new| Draft::place(new, &fleet, rules.nodes_per_user))
-        .collect();
+    let named = batch.iter().map(|new| new.group.clone()).collect();
+    let groups = hold_groups(transaction, named).await?;
+    let draft = |new: &NewUser| {
+        let group = groups.get(&new.group);
+        let group = group.ok_or_else(|| CreateUserError::UnknownGroup(new.group.clone()))?;
+        Draft::place(new, group, &fleet, rules.nodes_per_user)
+    };
+    let drafts: Vec<Result<Draft, CreateUserError>> = batch.iter().map(draft).collect();
 
     let ids = insert_users(transaction, drafts.iter().flatten()).await?;
     let views: Vec<Result<UserView, CreateUserError>> = drafts
@@ -197,16 +226,24 @@ struct Draft {
 }
 
 impl Draft {
-    fn place(new: &NewUser, fleet: &Fleet, replicas: usize) -> Result<Self, CreateUserError> {
+    fn place(new: &NewUser, group: &group::Model, fleet: &Fleet, replicas: usize) -> Result<Self, CreateUserError> {
         let key = UserKey::new();
-        let placed = place_new(key, &new.home, fleet, replicas);
-        let Placement { home, nodes } = placed.map_err(|error| unplaceable(error, &new.home))?;
+        let wanted = Wanted {
+            home: &new.home,
+            pool: group.pool.as_ref(),
+        };
+        let placed = place_new(key, wanted, fleet, replicas);
+        let Placement { home, nodes } = placed.map_err(|error| unplaceable(error, &new.home, group))?;
+        let created_at = Utc::now().trunc_subsecs(6);
         let user = user::Model {
             id: 0,
             key,
             username: new.username.clone(),
-            created_at: Utc::now().trunc_subsecs(6),
-            expires_at: new.expires_at.map(|at| at.trunc_subsecs(6)),
+            created_at,
+            expires_at: match new.expires_at {
+                Some(at) => at.map(|at| at.trunc_subsecs(6)),
+                None => end_by_group(group, created_at),
+            },
             active: new.active,
             ovpn_path: None,
             port: home.public_port,
@@ -216,8 +253,14 @@ impl Draft {
             synced: false,
             server_id: home.name.clone(),
             created_by: new.actor.name.clone(),
+            group_name: group.name.clone(),
             revision: 1,
             former_pool: None,
+            over_quota_since: None,
+            traffic_forgiven: 0,
+            forgiven_on: None,
+            quota_warned_from: None,
+            refused_again_at: None,
             removed_at: None,
         };
         Ok(Self { user, nodes })
@@ -254,15 +297,40 @@ impl Draft {
     }
 }
 
-fn unplaceable(error: Unplaceable, home: &Home) -> CreateUserError {
-    match (error, home) {
-        (Unplaceable::UnknownHome, _) => CreateUserError::UnknownServer,
-        (Unplaceable::HomeTakesNobody, _) => CreateUserError::ServerUnavailable,
-        (Unplaceable::HomeIsLost(since), Home::Named(server) | Home::Asking(server)) => CreateUserError::ServerLost {
-            server: server.clone(),
-            since,
+/// When access ends of a user of this group who is created at this time, and of whom nothing else is said.
+fn end_by_group(group: &group::Model, created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Lifetime::of_seconds(group.lifetime?).end(created_at)
+}
+
+fn unplaceable(error: Unplaceable, home: &Home, group: &group::Model) -> CreateUserError {
+    let none = || CreateUserError::NoServer {
+        pool: group
+            .pool
+            .as_ref()
+            .map_or_else(|| DEFAULT_POOL.to_owned(), ToString::to_string),
+        group: group.pool.as_ref().map(|_| group.name.clone()),
+    };
+    let server = match home {
+        Home::Any => None,
+        Home::Named(server) | Home::Asking(server) => Some(server.clone()),
+    };
+    match error {
+        Unplaceable::UnknownHome => CreateUserError::UnknownServer,
+        Unplaceable::HomeTakesNobody => CreateUserError::ServerUnavailable,
+        Unplaceable::HomeInOtherPool => match (server, group.pool.clone()) {
+            (Some(server), Some(pool)) => CreateUserError::ServerInOtherPool {
+                server,
+                group: group.name.clone(),
+                pool,
+            },
+            // Nothing else is refused so.
+            (None, _) | (_, None) => none(),
         },
-        (Unplaceable::NoNode, _) | (Unplaceable::HomeIsLost(_), Home::Any) => CreateUserError::NoServer,
+        Unplaceable::HomeIsLost(since) => match server {
+            Some(server) => CreateUserError::ServerLost { server, since },
+            None => none(),
+        },
+        Unplaceable::NoNode => none(),
     }
 }
 

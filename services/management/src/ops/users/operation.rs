@@ -9,7 +9,7 @@ use crate::{
     app::App,
     domain::{actor::Actor, placement::Home},
     ops::users::{
-        change::{UserChange, change_user_where_needed},
+        change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
         locked::LivingUserError,
         remove::remove_user,
@@ -54,9 +54,12 @@ pub enum UserOperationError {
     /// The user was not created.
     #[error("creating the user failed")]
     Create(#[source] CreateUserError),
-    /// The user was neither changed nor removed.
+    /// The user was not changed.
     #[error("changing the user failed")]
-    Change(#[source] LivingUserError),
+    Change(#[source] ChangeUserError),
+    /// The user was not removed.
+    #[error("removing the user failed")]
+    Remove(#[source] LivingUserError),
 }
 
 /// Does what the operation for one user does. A create of a user who is there exactly as wanted changes nothing; one who is there in another
@@ -77,7 +80,7 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
             let removed = remove_user(app, actor, &username).await;
             removed
                 .map(|_view| Outcome::Removed)
-                .map_err(UserOperationError::Change)
+                .map_err(UserOperationError::Remove)
         }
     }
 }
@@ -92,9 +95,10 @@ async fn create(app: &App, new: NewUser) -> Result<Outcome, UserOperationError> 
         // Who is there stays so, also while the server takes no more users.
         CreateUserError::UsernameTaken
         | CreateUserError::UnknownServer
+        | CreateUserError::ServerInOtherPool { .. }
         | CreateUserError::ServerUnavailable
         | CreateUserError::ServerLost { .. }
-        | CreateUserError::NoServer => {
+        | CreateUserError::NoServer { .. } => {
             let is_there = is_there(app, &wanted).await;
             let is_there = is_there.map_err(|error| UserOperationError::Create(error.into()))?;
             if is_there {
@@ -103,7 +107,10 @@ async fn create(app: &App, new: NewUser) -> Result<Outcome, UserOperationError> 
                 Err(UserOperationError::Create(refusal))
             }
         }
-        CreateUserError::Database(_) | CreateUserError::Stopping => Err(UserOperationError::Create(refusal)),
+        // Nobody is in a group that there is not.
+        CreateUserError::UnknownGroup(_) | CreateUserError::Database(_) | CreateUserError::Stopping => {
+            Err(UserOperationError::Create(refusal))
+        }
     }
 }
 
@@ -115,12 +122,14 @@ async fn is_there(app: &App, wanted: &NewUser) -> Result<bool, DbErr> {
     Ok(found.is_some_and(|user| is_as_wanted(&user, wanted)))
 }
 
+/// An end that is not said is not compared: it was what the group said then, which may be something else now.
 fn is_as_wanted(user: &user::Model, wanted: &NewUser) -> bool {
     let has_home = match &wanted.home {
         Home::Any => true,
         Home::Named(node) | Home::Asking(node) => user.server_id == *node,
     };
     // PostgreSQL keeps microseconds.
-    let expires_at = wanted.expires_at.map(|at| at.trunc_subsecs(6));
-    has_home && user.active == wanted.active && user.expires_at == expires_at
+    let wanted_end = wanted.expires_at.map(|end| end.map(|at| at.trunc_subsecs(6)));
+    let has_end = wanted_end.is_none_or(|end| user.expires_at == end);
+    has_home && has_end && user.group_name == wanted.group && user.active == wanted.active
 }

@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 use vpnmanager_entities::{placement, server, user};
-use vpnmanager_nats::{ids::NodeId, username::Username};
+use vpnmanager_nats::{groups::GroupName, ids::NodeId, username::Username};
 
 /// A user and its placements.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub struct UserView {
 pub struct UserFilter {
     /// Users whose home is this node.
     pub server_id: Option<NodeId>,
+    /// Users of this group.
+    pub group: Option<GroupName>,
     /// `true`: users with access; `false`: suspended users.
     pub active: Option<bool>,
+    /// `true`: users who are over the quota of their group.
+    pub over_quota: Option<bool>,
     /// `true`: users whose nodes have all applied the newest revision.
     pub synced: Option<bool>,
     /// The beginning of the username.
@@ -64,8 +68,23 @@ pub async fn list_users(
     if let Some(server_id) = &filter.server_id {
         query = query.filter(user::Column::ServerId.eq(server_id.clone()));
     }
+    if let Some(group) = &filter.group {
+        query = query.filter(user::Column::GroupName.eq(group.clone()));
+        if !group.is_default() {
+            // The condition of the index.
+            query = query.filter(user::Column::GroupName.ne(GroupName::DEFAULT));
+        }
+    }
     if let Some(active) = filter.active {
         query = query.filter(user::COLUMN.active.eq(active));
+    }
+    if let Some(over_quota) = filter.over_quota {
+        let since = user::Column::OverQuotaSince;
+        query = query.filter(if over_quota {
+            since.is_not_null()
+        } else {
+            since.is_null()
+        });
     }
     if let Some(synced) = filter.synced {
         query = query.filter(if is_any_emptied(db).await? {

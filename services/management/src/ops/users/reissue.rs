@@ -16,6 +16,7 @@ use crate::{
             give::{NewCredential, give_credentials},
             revoke::revoke_of_device,
         },
+        devices::limit::{BeyondGroup, beyond_group},
         links::revoke::{Ended, end_links},
         publications::make_due::{Urgency, want_newest},
         transact::transact,
@@ -48,6 +49,9 @@ pub enum ReissueError {
     /// The device `default` would be one too many.
     #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
+    /// It would be one more than the group of the user allows.
+    #[error(transparent)]
+    BeyondGroup(#[from] BeyondGroup),
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
@@ -71,6 +75,9 @@ pub async fn reissue_profile(
             }
             if devices.len() >= MOST_DEVICES {
                 return Err(ReissueError::TooManyDevices);
+            }
+            if let Some(beyond) = beyond_group(&tx, &before, devices.len()).await? {
+                return Err(beyond.into());
             }
         }
         let user = next_revision(&tx, &before, device).await?;

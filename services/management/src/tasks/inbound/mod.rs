@@ -26,6 +26,7 @@ mod requests;
 mod signs;
 mod syncs;
 
+mod judging;
 mod report_sources;
 mod reports;
 mod session_reports;

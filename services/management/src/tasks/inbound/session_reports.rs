@@ -8,7 +8,10 @@ use tracing::warn;
 use vpnmanager_nats::{delivery::Delivery, ids::NodeId, sessions::SessionReport};
 use vpnmanager_runtime::{contain::contain, log_limit::LogLimit};
 
-use super::settling::{halve_or_give_up, retry_after, settle};
+use super::{
+    judging::judge,
+    settling::{halve_or_give_up, retry_after, settle},
+};
 use crate::{
     app::App,
     domain::session_room::SessionRoom,
@@ -99,9 +102,10 @@ pub(super) async fn run(app: &App, mut waiting: mpsc::Receiver<Waiting>) {
 async fn record(app: &App, room: &mut SessionRoom, group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     let reports: Vec<SessionReport> = group.iter().map(|waiting| waiting.report.clone()).collect();
     match contain("recording sessions", record_sessions(&app.db, room, &reports)).await {
-        Ok(Ok(no_room)) => {
+        Ok(Ok(recorded)) => {
+            app.newly_connected.note(recorded.connected);
             let settled = group.into_iter().enumerate().map(|(place, waiting)| {
-                let comes_again = no_room.contains(&place);
+                let comes_again = recorded.come_again.contains(&place);
                 async move {
                     if comes_again {
                         settle(waiting.delivery.retry(NO_ROOM_RETRY_AFTER)).await;
@@ -111,6 +115,7 @@ async fn record(app: &App, room: &mut SessionRoom, group: Vec<Waiting>) -> Vec<V
                 }
             });
             join_all(settled).await;
+            judge(app, recorded.transferred).await;
         }
         Ok(Err(error)) if meaning(&error).is_about_data() => return halve_or_give_up(group, &error).await,
         Err(panicked) => return halve_or_give_up(group, &panicked).await,

@@ -96,7 +96,7 @@ async fn the_same_list_again_changes_nothing() {
     let other = batch(
         &stack,
         json!([
-            { "action": "create", "username": "alice" },
+            { "action": "create", "username": "alice", "expires_at": null },
             { "action": "create", "username": "carol", "active": false },
         ]),
     )

@@ -53,10 +53,14 @@ async fn what_is_exported_gives_the_same_users_in_another_fleet() {
     let lines: Vec<&str> = exported.split("\r\n").collect();
     assert_eq!(
         lines[0],
-        "username,active,expires_at,server_id,synced,created_at,checksum"
+        "username,active,expires_at,server_id,group,synced,created_at,checksum,over_quota"
     );
-    let alice = "alice,true,2999-01-01T00:00:00.500Z,node-1,false,";
-    assert!(lines.iter().any(|line| line.starts_with(alice)), "{exported}");
+    for line in [
+        "alice,true,2999-01-01T00:00:00.500Z,node-1,default,false,",
+        "bob@example.org,false,never,node-2,default,false,",
+    ] {
+        assert!(lines.iter().any(|found| found.starts_with(line)), "{exported}");
+    }
     assert_eq!((lines.len(), lines[4]), (5, ""));
     let answer = import(&new, &exported).await;
     assert_eq!(counts(&answer), [3, 0, 0, 0, 0], "{answer}");
@@ -66,7 +70,24 @@ async fn what_is_exported_gives_the_same_users_in_another_fleet() {
     assert_eq!(of_old, of_new);
     assert_eq!(counts(&import(&old, &exported).await), [0, 0, 0, 3, 0]);
 
+    // Who is over a quota here is not so there.
+    run(
+        &old.app.db,
+        "UPDATE groups SET traffic_bytes = 1, traffic_period = 'none';
+         INSERT INTO traffic_days (day, user_id, username, server_id, bytes_in, bytes_out, sessions)
+         SELECT now()::date, id, username, server_id, 9, 9, 1 FROM users WHERE username = 'alice';
+         UPDATE users SET over_quota_since = now() WHERE username = 'alice'",
+    )
+    .await;
+    let exported = export(&old, "").await;
+    let ends: Vec<&str> = exported.lines().filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(ends.iter().filter(|end| **end == "true").count(), 1, "{exported}");
+    assert_eq!(counts(&import(&new, &exported).await), [0, 0, 0, 3, 0]);
+    assert_eq!(get(&new, "/api/users/alice").await["over_quota"], false);
+
     for (query, expected) in [
+        ("?over_quota=true", 1),
+        ("?over_quota=false", 2),
         ("?active=false", 1),
         ("?server_id=node-1", 2),
         ("?username=al", 1),

@@ -83,6 +83,30 @@ async fn a_node_that_was_lost_and_is_back_may_create_users_before_it_is_in_sync(
 }
 
 #[tokio::test]
+async fn what_a_node_creates_is_in_default_and_keeps_what_that_group_says() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    run(&stack.app.db, "UPDATE groups SET pool = 'sales', lifetime = 3600").await;
+
+    let answer = accept(&stack.app, &create_alice()).await.expect("answered");
+    assert_eq!(refusal(&answer), IntentRefusal::NodeUnavailable);
+    let IntentAnswer::Refused { detail, .. } = answer else {
+        unreachable!("it is a refusal");
+    };
+    assert_eq!(
+        detail,
+        "the group default places its members in the pool sales, and the server node-1 is in another one"
+    );
+
+    run(&stack.app.db, "UPDATE groups SET pool = 'default'").await;
+    let answer = accept(&stack.app, &create_alice()).await.expect("answered");
+    assert!(matches!(answer, IntentAnswer::Accepted { .. }), "{answer:?}");
+    let alice = view(&stack, "alice").await.expect("there").user;
+    assert!(alice.group_name.is_default());
+    assert_eq!(alice.expires_at, Some(alice.created_at + TimeDelta::hours(1)));
+}
+
+#[tokio::test]
 async fn the_answer_to_one_node_is_not_told_to_another_one() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;

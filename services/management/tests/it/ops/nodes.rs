@@ -77,6 +77,7 @@ pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
         fault: None,
         certificate_expires_at: None,
         network: None,
+        groups: None,
     };
     Received {
         heartbeat,

@@ -42,7 +42,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 /// A session that begins then.
-fn began(common_name: &CommonName, cid: u64, seconds: i64) -> LiveSession {
+pub(crate) fn began(common_name: &CommonName, cid: u64, seconds: i64) -> LiveSession {
     LiveSession {
         common_name: common_name.clone(),
         cid: Some(cid),
@@ -58,7 +58,7 @@ fn began(common_name: &CommonName, cid: u64, seconds: i64) -> LiveSession {
 }
 
 /// The session as it is seen alive then, with so many bytes from the client and twice as many to it.
-fn alive(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
+pub(crate) fn alive(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
     SessionRecord {
         session: LiveSession {
             bytes_in: bytes,
@@ -71,7 +71,7 @@ fn alive(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
 }
 
 /// The session as it ended then.
-fn ended(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
+pub(crate) fn ended(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
     SessionRecord {
         ended: Some(Ended {
             at: at(seconds),
@@ -81,7 +81,7 @@ fn ended(session: &LiveSession, seconds: i64, bytes: u64) -> SessionRecord {
     }
 }
 
-fn report(node_id: &str, records: &[SessionRecord]) -> SessionReport {
+pub(crate) fn report(node_id: &str, records: &[SessionRecord]) -> SessionReport {
     SessionReport {
         node: node(node_id),
         instance: AgentInstance::new(),

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use vpnmanager_management::{
-    domain::session_room::{Pace, SessionRoom},
+    domain::session_room::{PACE, Pace, SessionRoom},
     ops::sessions::record_sessions::record_sessions,
 };
 use vpnmanager_nats::{ids::CommonName, sessions::SessionRecord};
@@ -110,13 +110,14 @@ async fn a_node_begins_no_more_sessions_than_it_has_room_for_and_its_others_go_o
         at_once: 2,
         per_hour: 2,
         progress: TimeDelta::zero(),
+        ..PACE
     });
     let bytes = async || -> Vec<i64> { rows(&stack).await.iter().map(|row| row.bytes_in).collect() };
     let tell = async |room: &mut SessionRoom, records: &[SessionRecord]| {
         // The newest one has room before the others.
         let reports = [report("node-1", &records[2..]), report("node-1", records)];
-        let no_room = record_sessions(&stack.app.db, room, &reports).await;
-        no_room.expect("recorded").into_iter().collect::<Vec<_>>()
+        let recorded = record_sessions(&stack.app.db, room, &reports).await;
+        recorded.expect("recorded").come_again.into_iter().collect::<Vec<_>>()
     };
     for count in [10, 20] {
         let records: Vec<_> = sessions.iter().map(|session| alive(session, 5, count)).collect();

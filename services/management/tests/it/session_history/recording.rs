@@ -3,7 +3,10 @@
 use chrono::{TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait as _};
 use vpnmanager_entities::{agent_run, user};
-use vpnmanager_management::{domain::session_room::SessionRoom, ops::sessions::record_sessions::record_sessions};
+use vpnmanager_management::{
+    domain::session_room::{PACE, Pace, SessionRoom},
+    ops::sessions::record_sessions::record_sessions,
+};
 use vpnmanager_nats::{
     node_requests::LiveSession,
     sessions::{EndKind, Ended, SessionRecord},
@@ -111,6 +114,64 @@ async fn how_far_a_session_is_is_written_once_a_minute() {
 }
 
 #[tokio::test]
+async fn whose_session_began_and_lives_is_said_once() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let (alice, bob) = (credential_of(&stack, "alice").await, credential_of(&stack, "bob").await);
+    let user_of = async |username: &str| {
+        let id = format!("SELECT id FROM users WHERE username = '{username}'");
+        number(&stack.app.db, &id).await
+    };
+    let (hers, his) = (began(&alice, 7, 0), began(&bob, 8, 0));
+    let connected = async |records: &[SessionRecord]| {
+        let reports = [report("node-1", records)];
+        let recorded = record_sessions(&stack.app.db, &mut unhurried(), &reports).await;
+        recorded.expect("recorded").connected.into_iter().collect::<Vec<i64>>()
+    };
+
+    // He has left before management heard of him.
+    assert_eq!(
+        connected(&[alive(&hers, 1, 0), ended(&his, 60, 0)]).await,
+        [user_of("alice").await]
+    );
+    assert!(connected(&[alive(&hers, 90, 5)]).await.is_empty());
+}
+
+/// Only by these users is judged. So a thief who repeats reports, or tells of the credentials of others, has nobody judged.
+#[tokio::test]
+async fn to_whose_traffic_something_was_added_is_said_each_time() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let (alice, bob) = (credential_of(&stack, "alice").await, credential_of(&stack, "bob").await);
+    let user_of = async |username: &str| {
+        let id = format!("SELECT id FROM users WHERE username = '{username}'");
+        number(&stack.app.db, &id).await
+    };
+    let (hers, his) = (began(&alice, 7, 0), began(&bob, 8, 0));
+    let foreign = began(&"carol.aaaaaaaaaaaaaaaa".parse().expect("a name"), 9, 0);
+    let transferred = async |records: &[SessionRecord]| {
+        let reports = [report("node-1", records)];
+        let recorded = record_sessions(&stack.app.db, &mut unhurried(), &reports).await;
+        recorded
+            .expect("recorded")
+            .transferred
+            .into_iter()
+            .collect::<Vec<i64>>()
+    };
+    let (alice, bob) = (user_of("alice").await, user_of("bob").await);
+
+    assert_eq!(transferred(&[alive(&hers, 1, 0), alive(&his, 1, 5)]).await, [bob]);
+    for _again in 0..2 {
+        let nobody = transferred(&[alive(&his, 1, 5), alive(&foreign, 1, 5), alive(&hers, 2, 0)]).await;
+        assert!(nobody.is_empty(), "{nobody:?}");
+    }
+    assert_eq!(
+        transferred(&[alive(&hers, 3, 1), ended(&his, 3, 6)]).await,
+        [alice, bob]
+    );
+}
+
+#[tokio::test]
 async fn replicas_that_hear_of_one_session_at_once_count_each_byte_once() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
@@ -135,6 +196,35 @@ async fn replicas_that_hear_of_one_session_at_once_count_each_byte_once() {
     assert_eq!((rows.len(), rows[0].bytes_in, rows[0].bytes_out), (1, 80, 160));
     let counted = "SELECT sum(bytes_in) * 1000 + sum(sessions) FROM traffic_days";
     assert_eq!(number(&stack.app.db, counted).await, 80_001);
+}
+
+#[tokio::test]
+async fn how_far_a_session_is_that_counts_against_a_quota_is_written_every_few_seconds_within_the_room_of_its_node() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+    let mut room = SessionRoom::new(Pace {
+        metered_at_once: 2,
+        metered_per_hour: 1,
+        ..PACE
+    });
+    let mut passed = async |seconds: u32, bytes: u64| -> i64 {
+        let earlier = format!("UPDATE sessions SET recorded_at = recorded_at - interval '{seconds} seconds'");
+        run(&stack.app.db, &earlier).await;
+        let reports = [report("node-1", &[alive(&session, 1, bytes)])];
+        let recorded = record_sessions(&stack.app.db, &mut room, &reports).await;
+        recorded.expect("recorded");
+        rows(&stack).await[0].bytes_in
+    };
+    assert_eq!(passed(0, 10).await, 10);
+    assert_eq!(passed(10, 20).await, 10, "the group has no quota");
+    run(&stack.app.db, "UPDATE groups SET traffic_bytes = 1000000").await;
+    assert_eq!(passed(10, 30).await, 30);
+    assert_eq!(passed(1, 40).await, 30, "too early");
+    assert_eq!(passed(10, 50).await, 50);
+    assert_eq!(passed(10, 60).await, 50, "the node has no room left");
+    assert_eq!(passed(60, 70).await, 70, "a minute passed");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn days(stack: &Stack, path: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn bytes_count_on_the_day_when_they_were_seen_and_sessions_on_that_of_their_start() {
+async fn bytes_count_on_the_days_over_which_they_came_and_sessions_on_that_of_their_start() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     enrol(&stack, "node-2").await;
@@ -33,17 +33,17 @@ async fn bytes_count_on_the_day_when_they_were_seen_and_sessions_on_that_of_thei
         tell(&stack, "node-1", &[record]).await;
     }
     tell(&stack, "node-2", &[ended(&began(&alice, 1, 60), 600, 7)]).await;
-    tell(&stack, "node-1", &[ended(&began(&bob, 8, -600), 600, 1)]).await;
+    tell(&stack, "node-1", &[ended(&began(&bob, 8, -600), 600, 2)]).await;
 
     let (before, after) = (day(at(-1)), day(at(0)));
     let of = |day: &str, bytes: u64, sessions: u64| json!({ "day": day, "bytes_in": bytes, "bytes_out": 2 * bytes, "sessions": sessions });
     assert_eq!(
         days(&stack, "/api/users/alice/traffic").await,
-        [of(&after, 67, 1), of(&before, 100, 1)]
+        [of(&after, 42, 1), of(&before, 125, 1)]
     );
     assert_eq!(
         days(&stack, "/api/endnodes/node-1/traffic").await,
-        [of(&after, 61, 0), of(&before, 100, 2)]
+        [of(&after, 36, 0), of(&before, 126, 2)]
     );
     assert_eq!(days(&stack, "/api/endnodes/node-2/traffic").await, [of(&after, 7, 1)]);
 
@@ -58,6 +58,33 @@ async fn bytes_count_on_the_day_when_they_were_seen_and_sessions_on_that_of_thei
         let listed: Vec<&str> = listed.iter().filter_map(|item| item["day"].as_str()).collect();
         assert_eq!(listed, expected, "{query}");
     }
+}
+
+#[tokio::test]
+async fn what_came_in_an_outage_of_days_counts_on_each_of_them() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let outage = -3 * 86_400;
+    let (known, unknown) = (began(&alice, 7, outage), began(&alice, 8, outage));
+    tell(&stack, "node-1", &[alive(&known, outage, 0)]).await;
+    for record in [alive(&known, 0, 301), ended(&unknown, 0, 30)] {
+        tell(&stack, "node-1", &[record]).await;
+    }
+    let listed = days(&stack, "/api/users/alice/traffic").await;
+    let bytes: Vec<_> = listed
+        .iter()
+        .map(|item| (&item["day"], &item["bytes_in"], &item["bytes_out"]))
+        .collect();
+    let [third, second, first] = [-1, -2, -3].map(|days| json!(day(at(days * 86_400))));
+    assert_eq!(
+        bytes,
+        [
+            (&third, &json!(111), &json!(221)),
+            (&second, &json!(110), &json!(221)),
+            (&first, &json!(110), &json!(220)),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -121,7 +148,7 @@ async fn a_name_that_is_given_again_begins_with_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_that_claims_more_bytes_than_can_be_counted_keeps_no_report_from_being_recorded() {
+async fn a_node_that_claims_any_number_of_bytes_keeps_no_report_from_being_recorded_and_a_petabyte_a_day_counts() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = credential_of(&stack, "alice").await;
@@ -132,8 +159,8 @@ async fn a_node_that_claims_more_bytes_than_can_be_counted_keeps_no_report_from_
     }
     let listed = days(&stack, "/api/endnodes/node-1/traffic").await;
     assert_eq!(
-        (&listed[0]["bytes_in"], &listed[0]["sessions"]),
-        (&json!(i64::MAX), &json!(2))
+        (&listed[0]["bytes_in"], &listed[0]["bytes_out"], &listed[0]["sessions"]),
+        (&json!(1_000_000_000_000_000_i64), &json!(0), &json!(2))
     );
 }
 

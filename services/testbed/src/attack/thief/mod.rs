@@ -8,6 +8,7 @@ pub(in crate::attack) mod commands;
 pub(in crate::attack) mod connections;
 pub(in crate::attack) mod events;
 pub(in crate::attack) mod everything;
+pub(in crate::attack) mod groups;
 pub(in crate::attack) mod heartbeats;
 pub(in crate::attack) mod history;
 pub(in crate::attack) mod intents;

@@ -96,7 +96,7 @@ fn odd_numbers(scene: &Scene) -> Vec<Message> {
         json!(1e308),
         json!("1"),
     ] {
-        let fields = ["uptime_seconds", "users", "last_sequence", "queued_intents"];
+        let fields = ["uptime_seconds", "users", "last_sequence", "queued_intents", "groups"];
         for field in fields {
             messages.push(health(with(heartbeat(&scene.instance), json!({ field: number }))));
             messages.push((

@@ -14,7 +14,7 @@ use super::{
 const REVOKED: Duration = wait::under_load(Duration::from_secs(5));
 
 /// Gives the user a device, waits until it is let in everywhere, and returns its profile.
-async fn add_device(site: &Site, username: &str, name: &str) -> String {
+pub(crate) async fn add_device(site: &Site, username: &str, name: &str) -> String {
     let api = site.stack.api();
     let created = api.create_device(username, name, Some(wait::SOON)).await.unwrap();
     let created = created.expect(201).unwrap();

@@ -10,6 +10,7 @@ mod create;
 mod cut;
 mod devices;
 mod expiry;
+mod groups;
 mod network;
 mod reissue;
 mod sessions;
@@ -20,6 +21,7 @@ mod deregister;
 mod failover;
 mod interrupted;
 mod session_history;
+mod session_limits;
 
 mod crowd;
 mod enrolment;

@@ -23,7 +23,7 @@ async fn with_service(test: &str, nodes: u8) -> Option<Site> {
 }
 
 /// Sets the network of the pool, and waits until every node has applied it.
-async fn set_network(site: &Site, network: &Value) {
+pub(super) async fn set_network(site: &Site, network: &Value) {
     let api = site.stack.api();
     let changed = api.set_network("default", network).await.unwrap().expect(200).unwrap();
     let wanted = changed.body["revision"].clone();
@@ -42,7 +42,7 @@ async fn set_network(site: &Site, network: &Value) {
     .unwrap();
 }
 
-async fn connect(site: &Site, profile: &str) -> Connection {
+pub(super) async fn connect(site: &Site, profile: &str) -> Connection {
     let connection = site
         .stack
         .start_client(profile, &ClientOptions::default())
@@ -53,7 +53,7 @@ async fn connect(site: &Site, profile: &str) -> Connection {
 }
 
 /// Waits until the page is there: a route of a client may come a moment after the tunnel.
-async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
+pub(super) async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
     wait::until(
         wait::SOON,
         format_args!("the page {url} through the tunnel"),
@@ -64,7 +64,7 @@ async fn reaches(service: &ServiceState, connection: &Connection, url: &str) {
 }
 
 /// Over every family that the kernel has.
-async fn reaches_all(service: &ServiceState, connection: &Connection) {
+pub(super) async fn reaches_all(service: &ServiceState, connection: &Connection) {
     for url in service.urls() {
         reaches(service, connection, &url).await;
     }
@@ -75,7 +75,7 @@ fn by_address(service: &ServiceState) -> String {
     service.urls().next().unwrap()
 }
 
-fn whole(service: &ServiceState) -> Value {
+pub(super) fn whole(service: &ServiceState) -> Value {
     json!({
         "routes": service.networks,
         "dns_servers": [service.resolver()],
@@ -175,7 +175,7 @@ pub(super) async fn inner_address(connection: &Connection) -> String {
     address.split_once('/').unwrap().0.to_owned()
 }
 
-async fn pings(from: &Connection, address: &str) -> bool {
+pub(super) async fn pings(from: &Connection, address: &str) -> bool {
     from.namespace
         .run(&format!("ping -n -c 1 -W 1 {address}"))
         .await

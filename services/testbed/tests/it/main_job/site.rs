@@ -67,6 +67,12 @@ impl Site {
             .await
     }
 
+    /// The same in this group.
+    pub(crate) async fn create_in(&self, username: &str, group: &str) -> String {
+        self.create_as(username, &json!({ "username": username, "group": group }))
+            .await
+    }
+
     async fn create_as(&self, username: &str, body: &Value) -> String {
         let api = self.stack.api();
         let created = api.create_user_as(body, Some(wait::SOON)).await.unwrap();

@@ -8,7 +8,8 @@ use vpnmanager_runtime::tasks::Tasks;
 
 use super::*;
 use crate::{
-    apply::commit::{Applied, History, IssueOrder, store},
+    apply::commit::{Applied, History, IssueOrder, Store},
+    groups::{Definitions, Holding, Unheld},
     journal::{Journal, NewProfile},
     plan::ProfileStage,
 };
@@ -53,16 +54,23 @@ impl Node {
     /// What the command has made, or why nothing.
     async fn take(&self, revision: i64) -> Applied {
         let command = self.command(revision);
-        let stored = self
-            .journal
-            .write(move |records| store(records, Path::new(PROFILES), &command, History::Open, Utc::now()));
+        let stored = self.journal.write(move |records| {
+            let mut store = Store {
+                records,
+                profiles: Path::new(PROFILES),
+                holding: &mut Holding::NotAtAll(Unheld::new(Definitions::default())).draft(),
+                history: History::Open,
+                now: Utc::now(),
+            };
+            store.store(&command)
+        });
         stored.await.unwrap().handled.applied
     }
 
     async fn order(&self, revision: i64) -> IssueOrder {
         match self.take(revision).await {
             Applied::Issuing(order) => order,
-            Applied::Answered(outcome) => panic!("{outcome:?}"),
+            other @ (Applied::Answered(_) | Applied::Unheld(_)) => panic!("{other:?}"),
         }
     }
 

@@ -264,3 +264,43 @@ fn how_far_a_session_is_becomes_due_every_five_minutes() {
     open.told(clocks.after(300));
     assert_eq!(due(&open, 599), [false]);
 }
+
+#[test]
+fn a_session_that_transfers_much_is_weighed_every_five_seconds() {
+    const ENOUGH: u64 = METERED_BYTES;
+    let (mut open, clocks) = nothing_known();
+    // As many bytes in both directions together.
+    let transferred = |bytes: u64| Session {
+        bytes_in: bytes / 2,
+        bytes_out: bytes / 2,
+        ..session(1, 0)
+    };
+    let busy = |open: &mut OpenSessions, second| open.busy(clocks.after(second)).len();
+    open.observe(vec![transferred(0)], clocks.at(0));
+
+    open.observe(vec![transferred(ENOUGH - 2)], clocks.at(6));
+    assert_eq!(busy(&mut open, 6), 0, "too little");
+    open.observe(vec![transferred(ENOUGH)], clocks.at(7));
+    assert_eq!(busy(&mut open, 7), 1);
+    assert_eq!([busy(&mut open, 11), busy(&mut open, 12)], [0, 1], "it was not told");
+    open.told_of([session(1, 0).key()], clocks.after(12));
+    open.observe(vec![transferred(2 * ENOUGH)], clocks.at(16));
+    assert_eq!(busy(&mut open, 16), 0, "too early");
+    assert_eq!(busy(&mut open, 17), 1);
+    let moved = Session {
+        real_address: "192.0.2.9:50000".to_owned(),
+        ..transferred(2 * ENOUGH)
+    };
+    open.observe(vec![moved], clocks.at(18));
+    assert_eq!(busy(&mut open, 60), 0, "all of it was told with the address");
+}
+
+#[test]
+fn what_a_run_before_left_open_is_weighed_with_all_its_bytes() {
+    let (mut before, clocks) = nothing_known();
+    let left = before.observe(vec![session(1, METERED_BYTES)], clocks.at(1));
+    let mut open = OpenSessions::new(left, clocks.after(2));
+    open.observe(vec![session(1, METERED_BYTES)], clocks.at(3));
+
+    assert_eq!([6, 7].map(|second| open.busy(clocks.after(second)).len()), [0, 1]);
+}

@@ -30,9 +30,11 @@ struct BatchItem {
     username: String,
     /// For `create` and `change`. `false`: the user is suspended. A user who is created is not, unless it is said here.
     active: Option<bool>,
-    /// For `create` and `change`. When access ends, an RFC 3339 time in the future; `null`: it does not end by itself, as when it is left out of
-    /// a `create`.
+    /// For `create` and `change`. When access ends, an RFC 3339 time in the future; `null`: it does not end by itself. Left out of a `create`: as
+    /// the `lifetime` of the group says.
     expires_at: Clearable<String>,
+    /// For `create` and `change`. The group; `default` when it is left out of a `create`.
+    group: Option<String>,
     /// For `create`. The home server, which must not be lost; management chooses one when it is left out.
     server_id: Option<String>,
 }
@@ -84,6 +86,7 @@ impl BatchItem {
                 MaybeUndefined::Value(text) => End::At(text),
             },
             server_id: self.server_id,
+            group: self.group,
         }
     }
 }
@@ -126,6 +129,7 @@ impl Example for UserBatch {
             username: username.to_owned(),
             active: None,
             expires_at: Clearable(MaybeUndefined::Undefined),
+            group: None,
             server_id: None,
         };
         Self {

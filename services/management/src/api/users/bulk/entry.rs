@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use poem_openapi::Enum;
+use vpnmanager_nats::groups::GroupName;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
@@ -47,16 +48,22 @@ pub(super) struct Entry {
     pub(super) active: Option<bool>,
     pub(super) expires_at: End,
     pub(super) server_id: Option<String>,
+    pub(super) group: Option<String>,
 }
 
 impl Entry {
     /// The operation, or what is wrong with it.
     pub(super) fn into_operation(self, actor: &Actor) -> Result<UserOperation, ApiError> {
         let username: Username = parsed("username", &self.username)?;
+        let group = match &self.group {
+            Some(name) if self.action != Action::Remove => Some(parsed::<GroupName>("group", name)?),
+            Some(_) | None => None,
+        };
         match self.action {
             Action::Create => Ok(UserOperation::Create(NewUser {
                 active: self.active.unwrap_or(true),
-                expires_at: self.expires_at.parse()?.flatten(),
+                expires_at: self.expires_at.parse()?,
+                group: group.unwrap_or_default(),
                 home: match &self.server_id {
                     Some(id) => Home::Named(parsed("server_id", id)?),
                     None => Home::Any,
@@ -70,6 +77,7 @@ impl Entry {
                 let change = UserChange {
                     active: self.active,
                     expires_at: self.expires_at.parse()?,
+                    group,
                 };
                 Ok(UserOperation::Change { username, change })
             }
@@ -86,6 +94,7 @@ impl Entry {
             ("active", self.active.is_some()),
             ("expires_at", self.expires_at != End::LeftOut),
             ("server_id", self.server_id.is_some()),
+            ("group", self.group.is_some()),
         ];
         given
             .into_iter()
@@ -123,6 +132,7 @@ mod tests {
             active: None,
             expires_at: End::LeftOut,
             server_id: None,
+            group: None,
         }
     }
 
@@ -153,6 +163,11 @@ mod tests {
             };
             let is_refused = action != Action::Create;
             assert_eq!(refused(at_home), is_refused.then(|| "server_id".to_owned()));
+            let in_group = Entry {
+                group: Some("sales".to_owned()),
+                ..entry(action)
+            };
+            assert_eq!(refused(in_group), is_remove.then(|| "group".to_owned()));
         }
     }
 
@@ -175,5 +190,12 @@ mod tests {
             ..entry(Action::Create)
         };
         assert_eq!(refused(nowhere).as_deref(), Some("server_id"));
+        for action in [Action::Create, Action::Change] {
+            let odd = Entry {
+                group: Some("Sales".to_owned()),
+                ..entry(action)
+            };
+            assert_eq!(refused(odd).as_deref(), Some("group"));
+        }
     }
 }

@@ -23,7 +23,9 @@ use crate::ops::users::read::{UserFilter, UserView, list_users};
 /// Users that are read at once; not more than two pages are in memory.
 const PAGE: u64 = 1000;
 /// The columns, as the rows have them.
-const HEADER: &str = "username,active,expires_at,server_id,synced,created_at,checksum\r\n";
+const HEADER: &str = "username,active,expires_at,server_id,group,synced,created_at,checksum,over_quota\r\n";
+/// Access that does not end by itself. An empty cell would leave it to the group where the file is imported.
+const NEVER: &str = "never";
 /// What the browser stores it as.
 const DISPOSITION: &str = "attachment; filename=\"users.csv\"";
 
@@ -103,11 +105,13 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
         let cells = [
             user.username.to_string(),
             user.active.to_string(),
-            user.expires_at.map(time).unwrap_or_default(),
+            user.expires_at.map_or_else(|| NEVER.to_owned(), time),
             user.server_id.to_string(),
+            user.group_name.to_string(),
             user.synced.to_string(),
             time(user.created_at),
             user.checksum.clone().unwrap_or_default(),
+            user.over_quota_since.is_some().to_string(),
         ];
         writer.write_record(cells.iter().map(|cell| harmless(cell).into_owned()))?;
     }
@@ -115,8 +119,8 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
     Ok(text.into())
 }
 
-/// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection). Neither a username nor the name of a server begins so, and nothing of
-/// what they may begin with will.
+/// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection). No name of a user, a server or a group begins so, and nothing of what
+/// they may begin with will.
 fn harmless(cell: &str) -> Cow<'_, str> {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         Cow::Owned(format!("'{cell}"))
@@ -127,6 +131,7 @@ fn harmless(cell: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use vpnmanager_nats::groups::GroupName;
     use vpnmanager_nats::ids::NodeId;
     use vpnmanager_nats::username::Username;
 
@@ -138,10 +143,8 @@ mod tests {
         for begin in ["=", "+", "-", "@", "\t", "\r"] {
             let cell = format!("{begin}1");
             assert_eq!(harmless(&cell), format!("'{cell}"));
-            assert!(
-                cell.parse::<Username>().is_err() && cell.parse::<NodeId>().is_err(),
-                "{cell:?}"
-            );
+            let is_name = cell.parse::<Username>().is_ok() || cell.parse::<NodeId>().is_ok();
+            assert!(!is_name && cell.parse::<GroupName>().is_err(), "{cell:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ use poem_openapi::payload::Json;
 use vpnmanager_openapi::problem::ApiError;
 
 use crate::api::access::Admin;
-use crate::api::scalars::{ServerIdText, UsernamePrefix};
+use crate::api::scalars::{GroupText, ServerIdText, UsernamePrefix};
 use crate::api::tags::Tag;
 use crate::app::App;
 use crate::ops::users::read::UserFilter;
@@ -50,8 +50,8 @@ impl BulkApi {
     /// the form of this description is refused as a whole, and nothing is done.
     ///
     /// A list may be sent again, for example after a lost answer: the username is the key. `create` of a user who is there with exactly these
-    /// values is `unchanged` (200), and 409 where a value is another one; so is `change` to what is true already. `remove` of a user who is
-    /// removed is 404. If the caller goes away, what has not begun is not done.
+    /// values is `unchanged` (200), and 409 where a value is another one; so is `change` to what is true already. An `expires_at` or `server_id`
+    /// that is left out is not compared. `remove` of a user who is removed is 404. If the caller goes away, what has not begun is not done.
     ///
     /// There is no `wait`: so many users are not synced within the 60 seconds of a wait. Ask `GET /api/users?synced=false`.
     #[oai(path = "/users--batch", method = "post", operation_id = "batch_users")]
@@ -63,8 +63,8 @@ impl BulkApi {
     ///
     /// A line for each user, 1 to 100,000, by RFC 4180 and in UTF-8. The first line names the columns, in any order: `username`, and where
     /// wanted `action` (`create`, which is meant where there is nothing, `change` or `remove`), `active` (`true` or `false`), `expires_at` (an
-    /// RFC 3339 time, or `never`) and `server_id`. An empty cell is a value that is left out. The other columns of the export (`synced`,
-    /// `created_at`, `checksum`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
+    /// RFC 3339 time, or `never`), `server_id` and `group`. An empty cell is a value that is left out. The other columns of the export
+    /// (`synced`, `created_at`, `checksum`, `over_quota`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
     /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one
     /// about that user. The answer has the lines that failed, each with its number; the header is on line 1.
@@ -77,17 +77,22 @@ impl BulkApi {
     /// Export users as CSV
     ///
     /// All users that match the filters, in the order of creation, without pages. `POST /api/users.csv` takes the file, in this fleet or in
-    /// another one that has the same servers. Profiles and keys are not in it: there the users get other ones. An answer that ends without its
+    /// another one that has the same servers and groups. Profiles and keys are not in it: there the users get other ones. An answer that ends without its
     /// last chunk is not whole.
     #[oai(path = "/users.csv", method = "get", operation_id = "export_users")]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn export(
         &self,
         _admin: Admin,
         app: Data<&App>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
-        /// `true` for users who are not suspended, those who have `expired` among them; `false` for suspended ones.
+        /// Only users in this group.
+        group: Query<Option<GroupText>>,
+        /// `true` for users who are not suspended, those who have `expired` or are over a quota among them; `false` for suspended ones.
         active: Query<Option<bool>>,
+        /// `true` for users who are over the quota of their group, and have no access for that; `false` for all others.
+        over_quota: Query<Option<bool>>,
         /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profile exists.
         synced: Query<Option<bool>>,
         /// Only users whose name begins with this text.
@@ -95,7 +100,9 @@ impl BulkApi {
     ) -> Result<ExportedUsers, ApiError> {
         let filter = UserFilter {
             server_id: server_id.0.map(|id| id.0),
+            group: group.0.map(|group| group.0),
             active: active.0,
+            over_quota: over_quota.0,
             synced: synced.0,
             username_prefix: username.0.map(UsernamePrefix::into_string),
         };

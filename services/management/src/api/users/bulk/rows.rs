@@ -65,22 +65,26 @@ enum Column {
     Active,
     ExpiresAt,
     ServerId,
+    Group,
     /// Something that the export says and nobody can set.
     Synced,
     CreatedAt,
     Checksum,
+    OverQuota,
 }
 
 impl Column {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 10] = [
         ("username", Self::Username),
         ("action", Self::Action),
         ("active", Self::Active),
         ("expires_at", Self::ExpiresAt),
         ("server_id", Self::ServerId),
+        ("group", Self::Group),
         ("synced", Self::Synced),
         ("created_at", Self::CreatedAt),
         ("checksum", Self::Checksum),
+        ("over_quota", Self::OverQuota),
     ];
 
     fn named(name: &str) -> Option<Self> {
@@ -152,6 +156,7 @@ impl Header {
             active,
             expires_at,
             server_id: self.cell(record, Column::ServerId),
+            group: self.cell(record, Column::Group),
         })
     }
 

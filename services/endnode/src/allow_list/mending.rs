@@ -1,0 +1,80 @@
+//! The list against what is wanted.
+
+use std::collections::BTreeSet;
+
+use vpnmanager_nats::ids::CommonName;
+
+use super::{AllowList, Reconciled, entry::Entry, error::AllowListError};
+
+impl AllowList {
+    /// The credentials whose file is not as `wanted` has it. Changes nothing but a lost folder, which is made again. Those that are missing
+    /// and held back are as they should be.
+    pub fn compare(&self, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
+        self.prepare()?;
+        let present = self.list()?.names;
+        let mut differing: BTreeSet<CommonName> = present.difference(wanted).cloned().collect();
+        for name in wanted.difference(&present) {
+            if self.form.holds_back(&self.form.wanted(name)) {
+                self.held_back().insert(name.clone());
+            } else {
+                differing.insert(name.clone());
+            }
+        }
+        for name in present.intersection(wanted) {
+            if !matches!(self.entry(name, &self.form.wanted(name))?, Entry::Ours) {
+                differing.insert(name.clone());
+            }
+        }
+        Ok(differing)
+    }
+
+    /// The same on a thread of its own: it looks at each file.
+    pub async fn compare_beside(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
+        let list = self.clone();
+        match tokio::task::spawn_blocking(move || list.compare(&wanted)).await {
+            Ok(differing) => differing,
+            Err(join) => match join.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process stops.
+                Err(_cancelled) => Ok(BTreeSet::new()),
+            },
+        }
+    }
+
+    /// Of these credentials, refuses those that are not `wanted`, and then lets in the others.
+    ///
+    /// # Errors
+    /// The first failure. All of them are tried, those that are not wanted before the others.
+    pub fn mend(
+        &self,
+        names: &BTreeSet<CommonName>,
+        wanted: &BTreeSet<CommonName>,
+    ) -> Result<Reconciled, AllowListError> {
+        let mut changes = Reconciled::default();
+        let mut first_failure = Ok(());
+        for name in names.difference(wanted) {
+            match self.deny(name) {
+                Ok(true) => changes.removed.push(name.clone()),
+                Ok(false) => {}
+                Err(failure) => first_failure = first_failure.and(Err(failure)),
+            }
+        }
+        for name in names.intersection(wanted) {
+            match self.mend_one(name) {
+                Ok(Some(Entry::Missing)) => changes.added.push(name.clone()),
+                Ok(Some(Entry::Ours | Entry::Altered)) => changes.repaired.push(name.clone()),
+                Ok(Some(Entry::OtherForm) | None) => {}
+                Err(failure) => first_failure = first_failure.and(Err(failure)),
+            }
+        }
+        first_failure.map(|()| changes)
+    }
+
+    /// Lets one credential in. Gives what was there before, if that was changed and somebody should be told.
+    fn mend_one(&self, name: &CommonName) -> Result<Option<Entry>, AllowListError> {
+        let found = self.entry(name, &self.form.wanted(name))?;
+        let was_held_back = self.held_back().contains(name);
+        let is_changed = self.allow(name)?;
+        Ok((is_changed && !was_held_back).then_some(found))
+    }
+}

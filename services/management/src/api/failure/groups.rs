@@ -1,0 +1,112 @@
+//! The errors of operations on groups as HTTP problems.
+
+use std::time::Duration;
+
+use vpnmanager_nats::groups::{GroupName, MOST_GROUPS};
+use vpnmanager_openapi::problem::ApiError;
+
+use super::{counted, database};
+use crate::{
+    api::faults::contradictory,
+    app::App,
+    domain::{
+        group::{Contradiction, MOST_BYTES},
+        pool::Swallowed,
+    },
+    ops::groups::{
+        change::ChangeGroupError, create::CreateGroupError, remove::RemoveGroupError, tell::TellGroupsError,
+    },
+};
+
+/// When who asks for the traffic of a group while others do may try again.
+const TRAFFIC_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+pub(in crate::api) fn unknown_group() -> ApiError {
+    ApiError::not_found("there is no such group")
+}
+
+/// `from` is more days than these before `until`, both included.
+pub(in crate::api) fn too_many_days(most: i64) -> ApiError {
+    ApiError::conflict(
+        "from",
+        format!(
+            "is too long before `until`: one answer has {most} days at most, both included; ask for the rest in another request"
+        ),
+    )
+}
+
+pub(in crate::api) fn others_ask_for_traffic() -> ApiError {
+    ApiError::too_many_requests(
+        "the traffic of a group is being added up for another request, and one is answered at a time: try again when that is answered",
+        TRAFFIC_AGAIN_AFTER,
+    )
+}
+
+pub(in crate::api) fn of_create_group(app: &App, error: CreateGroupError) -> ApiError {
+    match error {
+        CreateGroupError::NameTaken => ApiError::conflict("name", error.to_string()),
+        CreateGroupError::TooMany => ApiError::conflicting_state(format!(
+            "there are {MOST_GROUPS} groups, and no fleet has more: delete one first"
+        )),
+        CreateGroupError::UnknownPool(_) => unknown_pool(&error),
+        CreateGroupError::Contradictory(found) => of_contradictions(found),
+        CreateGroupError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        CreateGroupError::Tell(error) => of_tell(app, error),
+        CreateGroupError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_change_group(app: &App, error: ChangeGroupError) -> ApiError {
+    match error {
+        ChangeGroupError::UnknownGroup => unknown_group(),
+        ChangeGroupError::UnknownPool(_) => unknown_pool(&error),
+        ChangeGroupError::Contradictory(found) => of_contradictions(found),
+        ChangeGroupError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        ChangeGroupError::Tell(error) => of_tell(app, error),
+        ChangeGroupError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_remove_group(app: &App, error: RemoveGroupError) -> ApiError {
+    match error {
+        RemoveGroupError::UnknownGroup => unknown_group(),
+        RemoveGroupError::IsDefault => {
+            ApiError::conflicting_state(format!("the group {} is never deleted: {error}", GroupName::DEFAULT))
+        }
+        RemoveGroupError::InUse(users) => {
+            let are = if users == 1 { "is" } else { "are" };
+            ApiError::conflicting_state(format!(
+                "{} {are} in the group: put each into another one with PATCH /api/users/{{username}}, or delete them, first",
+                counted(users, "user")
+            ))
+        }
+        RemoveGroupError::Tell(error) => of_tell(app, error),
+        RemoveGroupError::Database(error) => database(app, error),
+    }
+}
+
+fn unknown_pool(error: &dyn std::error::Error) -> ApiError {
+    ApiError::conflict(
+        "pool",
+        format!("{error}: create it with POST /api/pools, or name another one"),
+    )
+}
+
+fn of_contradictions(found: Vec<Contradiction>) -> ApiError {
+    contradictory(found.into_iter().map(|found| (found.field, found.reason)))
+}
+
+/// A route that has the right form, and would lead a way into the tunnel.
+fn of_swallowed(swallowed: &Swallowed) -> ApiError {
+    ApiError::conflict(format!("routes.{}", swallowed.route), swallowed.to_string())
+}
+
+fn of_tell(app: &App, error: TellGroupsError) -> ApiError {
+    match error {
+        TellGroupsError::TooLong => ApiError::conflicting_state(format!(
+            "{error}, which take {} KiB as JSON: leave some entries out, here or in another group",
+            MOST_BYTES / 1024
+        )),
+        TellGroupsError::Database(error) => database(app, error),
+    }
+}

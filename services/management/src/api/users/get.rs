@@ -1,0 +1,20 @@
+//! `GET /api/users/{username}`.
+
+use vpnmanager_nats::username::Username;
+use vpnmanager_openapi::problem::ApiError;
+
+use super::schema::User;
+use crate::api::failure;
+use crate::app::App;
+use crate::ops::quotas::read::read_counted;
+use crate::ops::users::read;
+
+pub(super) async fn get_user(app: &App, username: &Username) -> Result<User, ApiError> {
+    let found = read::get_user(&app.db, username).await;
+    let view = found
+        .map_err(|error| failure::database(app, error))?
+        .ok_or_else(failure::unknown_user)?;
+    let counted = read_counted(&app.db, &view.user).await;
+    let counted = counted.map_err(|error| failure::database(app, error))?;
+    Ok(User::of(view).with_traffic(counted))
+}

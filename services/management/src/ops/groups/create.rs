@@ -1,0 +1,152 @@
+//! Creates a group.
+
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
+use vpnmanager_entities::{
+    group::{self, SessionExcess},
+    pool,
+};
+use vpnmanager_nats::{
+    groups::{GroupName, GroupRules, MOST_GROUPS},
+    ids::NodeId,
+};
+
+use crate::{
+    app::App,
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        group::{Contradiction, contradictions},
+        lifetime::Lifetime,
+        pool::Swallowed,
+        quota::Quota,
+    },
+    ops::{
+        audit::{self, Entry, group_snapshot},
+        groups::{
+            read::{self, GroupView},
+            tell::{TellGroupsError, count_change},
+        },
+        nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
+        pools::find_swallowed::{Nodes, find_swallowed},
+        quotas::set::set_quota,
+        transact::transact,
+    },
+};
+
+/// A group to create.
+#[derive(Debug, Clone)]
+pub struct NewGroup {
+    /// Its name.
+    pub name: GroupName,
+    /// The pool that new members are placed in; `None`: `default`, or that of the node that is asked for.
+    pub pool: Option<NodeId>,
+    /// What every node holds its members to.
+    pub rules: GroupRules,
+    /// The most devices of a member, 1 to 16; `None`: 16.
+    pub devices: Option<i16>,
+    /// The most devices of a member that are connected at the same time, 1 to 16; `None`: any number.
+    pub sessions: Option<i16>,
+    /// What happens beyond that.
+    pub session_excess: SessionExcess,
+    /// How long new members have access; `None`: without end.
+    pub lifetime: Option<Lifetime>,
+    /// The traffic of each member in a period; `None`: any amount.
+    pub quota: Option<Quota>,
+}
+
+impl NewGroup {
+    /// A group with this name that asks nothing of its members.
+    pub fn named(name: GroupName) -> Self {
+        Self {
+            name,
+            pool: None,
+            rules: GroupRules::default(),
+            devices: None,
+            sessions: None,
+            session_excess: SessionExcess::default(),
+            lifetime: None,
+            quota: None,
+        }
+    }
+}
+
+/// Why a group was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateGroupError {
+    /// There is a group of that name.
+    #[error("there is a group of that name")]
+    NameTaken,
+    /// There are as many groups as there may be.
+    #[error("there are {} groups, and no more may be made", MOST_GROUPS)]
+    TooMany,
+    /// The pool does not exist.
+    #[error("there is no pool {0}")]
+    UnknownPool(NodeId),
+    /// The rules contradict themselves.
+    #[error("the rules contradict themselves")]
+    Contradictory(Vec<Contradiction>),
+    /// A route contains an address that must be reached around the tunnel.
+    #[error(transparent)]
+    Swallowed(Swallowed),
+    /// Nodes cannot be told.
+    #[error(transparent)]
+    Tell(#[from] TellGroupsError),
+    /// The database failed.
+    #[error("recording the group failed")]
+    Database(#[from] DbErr),
+}
+
+/// Creates a group without members, and has all nodes asked for a handshake, whose answer brings them the group.
+pub async fn create_group(app: &App, actor: &Actor, new: NewGroup) -> Result<GroupView, CreateGroupError> {
+    let new = &new;
+    transact(&app.db, |tx| async move { record(app, &tx, actor, new).await }).await
+}
+
+async fn record(
+    app: &App,
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    new: &NewGroup,
+) -> Result<GroupView, CreateGroupError> {
+    one_at_a_time(transaction).await?;
+    let existing = group::Entity::find_by_group_name(&new.name).one(transaction).await?;
+    if existing.is_some() {
+        return Err(CreateGroupError::NameTaken);
+    }
+    let there = group::Entity::find().count(transaction).await?;
+    if usize::try_from(there).is_ok_and(|there| there >= MOST_GROUPS) {
+        return Err(CreateGroupError::TooMany);
+    }
+    if let Some(name) = &new.pool {
+        let pool = pool::Entity::find_by_name(name.clone()).one(transaction).await?;
+        if pool.is_none() {
+            return Err(CreateGroupError::UnknownPool(name.clone()));
+        }
+    }
+    let found = contradictions(&new.rules);
+    if !found.is_empty() {
+        return Err(CreateGroupError::Contradictory(found));
+    }
+    // Its members may be in any pool.
+    if let Some(swallowed) = find_swallowed(app, transaction, Nodes::All, &new.rules.routes).await? {
+        return Err(CreateGroupError::Swallowed(swallowed));
+    }
+    // Nodes before the group, as everywhere.
+    request_all(transaction).await?;
+    let mut row = group::ActiveModel {
+        name: Set(new.name.clone()),
+        pool: Set(new.pool.clone()),
+        rules: Set(new.rules.clone()),
+        devices: Set(new.devices),
+        sessions: Set(new.sessions),
+        session_excess: Set(new.session_excess),
+        lifetime: Set(new.lifetime.map(Lifetime::seconds)),
+        ..Default::default()
+    };
+    set_quota(&mut row, new.quota);
+    let made = row.insert(transaction).await?;
+    count_change(transaction).await?;
+    let entry = Entry::new(actor, AuditAction::GroupCreated, &app.config.server_id).after(group_snapshot(&made));
+    audit::record_one(transaction, entry).await?;
+    Ok(read::view(transaction, made).await?)
+}

@@ -1,0 +1,10 @@
+//! Groups: what users may reach through the tunnel, how fast, with how many devices, and for how long.
+
+pub mod change;
+pub mod create;
+pub mod read;
+pub mod remove;
+
+pub mod hold;
+pub mod tell;
+pub mod told;

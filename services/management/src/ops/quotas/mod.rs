@@ -1,0 +1,14 @@
+//! Traffic quotas: who has used how much, who has no access because of it, and who has it again.
+
+pub mod read;
+
+pub mod discard;
+pub mod follow_traffic;
+pub mod forgive;
+pub mod judge;
+pub mod review;
+
+mod refuse_again;
+
+pub mod metered;
+pub mod set;

@@ -1,0 +1,79 @@
+//! Looks through users of whom no report tells: those who are over a quota, and the members of a group whose quota was changed.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
+use vpnmanager_nats::groups::GroupName;
+
+use super::{judge::judge_all, read::Quotas};
+use crate::{app::App, domain::quota::Quota};
+
+/// Users that are read at once.
+const BATCH: i64 = 500;
+
+/// What was reviewed: the quotas by which the members of groups were judged last. Each replica has its own.
+#[derive(Debug, Default)]
+pub struct Review {
+    judged_by: BTreeMap<GroupName, Quota>,
+}
+
+#[derive(FromQueryResult)]
+struct UserId {
+    id: i64,
+}
+
+impl Review {
+    /// Lifts whoever is not over a quota any more: the period has turned, or the quota or the group is another one. Judges all members of groups
+    /// whose quota is new or another one, and in its first run those of every group with one: a replica may have died between recording
+    /// reports and judging by them. Users who get into a group otherwise are judged then.
+    pub async fn run(&mut self, app: &App) -> Result<(), DbErr> {
+        let quotas = Quotas::read(&app.db).await?;
+        judge_in_batches(app, &quotas, "over_quota_since IS NOT NULL", None).await?;
+        let groups = quotas.each().map(|(group, quota)| (group.clone(), quota));
+        let groups: BTreeMap<GroupName, Quota> = groups.collect();
+        let changed = groups
+            .iter()
+            .filter(|(group, quota)| self.judged_by.get(*group) != Some(*quota));
+        for (group, _) in changed {
+            // The index of members leaves the group `default` out.
+            let members = if group.is_default() {
+                "group_name = $3"
+            } else {
+                "group_name = $3 AND group_name <> 'default'"
+            };
+            judge_in_batches(app, &quotas, members, Some(group)).await?;
+        }
+        self.judged_by = groups;
+        Ok(())
+    }
+}
+
+/// Judges the living users with this condition, in the order of their ids. Its parameter `$3` is the group.
+async fn judge_in_batches(app: &App, quotas: &Quotas, condition: &str, group: Option<&GroupName>) -> Result<(), DbErr> {
+    let mut after = 0;
+    loop {
+        let users = next_users(&app.db, condition, group, after).await?;
+        let Some(last) = users.last() else {
+            return Ok(());
+        };
+        after = *last;
+        judge_all(app, quotas, &users).await?;
+    }
+}
+
+async fn next_users(
+    db: &DatabaseConnection,
+    condition: &str,
+    group: Option<&GroupName>,
+    after: i64,
+) -> Result<Vec<i64>, DbErr> {
+    let group = group.map(|group| Value::from(group.to_string()));
+    let values = [Value::from(after), Value::from(BATCH)].into_iter().chain(group);
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        format!("SELECT id FROM users WHERE id > $1 AND removed_at IS NULL AND {condition} ORDER BY id LIMIT $2"),
+        values,
+    );
+    let users = UserId::find_by_statement(statement).all(db).await?;
+    Ok(users.into_iter().map(|user| user.id).collect())
+}
