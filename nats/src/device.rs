@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::{InvalidId, text_id};
+use crate::text::{InvalidId, is_plain_name, text_id};
 
 /// The most devices of one user.
 pub const MOST_DEVICES: usize = 16;
@@ -45,12 +45,7 @@ impl FromStr for DeviceName {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let bytes = text.as_bytes();
-        let valid = bytes.len() <= Self::MAX_LENGTH
-            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|byte| plain(*byte));
-        if valid {
+        if is_plain_name(text, Self::MAX_LENGTH, b"._-") {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId::new(

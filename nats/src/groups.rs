@@ -9,7 +9,7 @@ use crate::{
     bounded::at_most,
     ids::{InvalidId, Revision},
     network::Prefix,
-    text::{as_text, text_id, word_enum},
+    text::{as_text, is_plain_name, text_id, word_enum},
 };
 
 /// The most groups of a fleet: each costs a node two chains of its firewall, and a range of addresses.
@@ -51,11 +51,8 @@ impl FromStr for GroupName {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let plain = |byte: &u8| first(byte) || matches!(byte, b'_' | b'-');
-        let bytes = text.as_bytes();
-        let valid = bytes.len() <= Self::MAX_LENGTH && bytes.first().is_some_and(first) && bytes.iter().all(plain);
-        if valid {
+        let has_capitals = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        if is_plain_name(text, Self::MAX_LENGTH, b"_-") && !has_capitals {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId::new(

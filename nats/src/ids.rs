@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use crate::text::InvalidId;
-use crate::{text::text_id, username::Username};
+use crate::{
+    text::{is_plain_name, text_id},
+    username::Username,
+};
 
 /// The pool of nodes that name none, and of users without a wanted home.
 pub const DEFAULT_POOL: &str = "default";
@@ -38,12 +41,7 @@ impl FromStr for NodeId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let tail_is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let bytes = text.as_bytes();
-        let valid = bytes.len() <= Self::MAX_LENGTH
-            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|byte| tail_is_plain(*byte));
-        if valid {
+        if is_plain_name(text, Self::MAX_LENGTH, b"_-") {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId::new(
@@ -222,13 +220,7 @@ impl FromStr for CommonName {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
-        let bytes = text.as_bytes();
-        let valid = bytes.len() <= Self::MAX_LENGTH
-            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|byte| plain(*byte))
-            && !text.eq_ignore_ascii_case("DEFAULT");
-        if valid {
+        if is_plain_name(text, Self::MAX_LENGTH, b"._@-") && !text.eq_ignore_ascii_case("DEFAULT") {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId::new(

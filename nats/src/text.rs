@@ -15,6 +15,13 @@ impl InvalidId {
     }
 }
 
+/// Whether a text is a plain name: 1 to `most` characters, a letter or digit first, then letters, digits and these `others`, all of ASCII.
+pub(crate) fn is_plain_name(text: &str, most: usize, others: &[u8]) -> bool {
+    let bytes = text.as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || others.contains(byte);
+    bytes.len() <= most && bytes.first().is_some_and(u8::is_ascii_alphanumeric) && bytes.iter().all(is_plain)
+}
+
 /// For a newtype over `String` that implements `FromStr`: parses on the way in, prints the bare text on the way out.
 macro_rules! text_id {
     ($($name:ident),+) => {$(

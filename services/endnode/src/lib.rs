@@ -40,4 +40,5 @@ pub mod api;
 pub mod app;
 mod backend_choice;
 mod serve_api;
+mod some_of;
 mod start;

@@ -11,6 +11,7 @@ use vpnmanager_nats::{
 use crate::{
     plan::{Held, HeldCredential, ProfileStage, issue_of},
     profile_file::profile_path,
+    some_of::some_of,
 };
 
 /// What an operator should know about the only credential of a user that has no profile here and never will.
@@ -21,9 +22,6 @@ const LOST: &str = "the credential is let in, but its profile cannot be made her
 /// The same where the user has several devices. It follows the names of those credentials.
 const DEVICES_LOST: &str = "let in, but without a profile here: another key has the certificate, or management does not certify the \
      credential any more. The device needs another one (POST /api/users/{username}/devices/{device}/reissue of management)";
-
-/// The most credentials that a note names: more would push its end over the bound of a note.
-const MOST_NAMED: usize = 3;
 
 /// The answer to a command whose profiles, if it wants any, were made or can never be made.
 pub(super) fn outcome_of(held: Option<&Held>, command: &Command, profiles: &Path) -> Outcome {
@@ -84,12 +82,7 @@ fn lost_note(credentials: &[HeldCredential], issue: &Issue) -> Option<String> {
     if issue.further.is_empty() {
         return Some(LOST.to_owned());
     }
-    let named = lost.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more = match lost.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!("{named}{more}: {DEVICES_LOST}"))
+    Some(format!("{}: {DEVICES_LOST}", some_of(&lost)))
 }
 
 #[cfg(test)]

@@ -19,9 +19,7 @@ use super::{
     layout::Layout,
     place::{Place, Seat},
 };
-
-/// The most credentials that are named to people.
-const MOST_NAMED: usize = 3;
+use crate::some_of::some_of;
 
 /// Which credential has which fixed address. Cheap to clone; all clones are one. The journal holds what is in it ([`Draft`](super::Draft)).
 #[derive(Debug, Clone)]
@@ -199,17 +197,9 @@ impl Places {
     /// Why credentials find no address, and what to do; `None` when all have one.
     pub fn lack(&self) -> Option<String> {
         let waiting = self.waiting();
-        let named: Vec<String> = waiting
-            .iter()
-            .take(MOST_NAMED)
-            .map(|(name, _)| name.to_string())
-            .collect();
         let (_, group) = waiting.first()?;
-        let more = match waiting.len().saturating_sub(MOST_NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!("{} ({}{more} are refused)", self.full(group), named.join(", ")))
+        let names: Vec<&CommonName> = waiting.iter().map(|(name, _)| name).collect();
+        Some(format!("{} ({} are refused)", self.full(group), some_of(&names)))
     }
 
     /// What to do when there is no address left for a group.

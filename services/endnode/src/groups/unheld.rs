@@ -8,9 +8,7 @@ use std::{
 use vpnmanager_nats::{groups::GroupName, ids::CommonName};
 
 use super::definitions::Definitions;
-
-/// The most groups that are named to people.
-const MOST_NAMED: usize = 3;
+use crate::some_of::some_of;
 
 /// Who is in which group other than `default`, and whether its members are let in. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -97,15 +95,10 @@ impl Unheld {
         if all.is_empty() {
             return None;
         }
-        let more = match all.len().saturating_sub(MOST_NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let named: Vec<String> = all.into_iter().take(MOST_NAMED).collect();
         Some(format!(
             "members of groups that have rules, or that this node does not know, are not let in here, because the agent does not run OpenVPN: \
-             {}{more}. Set OPENVPN_MODE to managed, or have such users on the nodes of another pool",
-            named.join(", ")
+             {}. Set OPENVPN_MODE to managed, or have such users on the nodes of another pool",
+            some_of(&all)
         ))
     }
 

@@ -41,3 +41,5 @@ mod serving;
 mod session_reports;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod unheld;

@@ -155,7 +155,7 @@ impl JoinTokensApi {
         let revoked = revoke_join_token::revoke_join_token(app.0, &admin, id.0.0).await;
         revoked
             .map(|()| Revoked::Done)
-            .map_err(|error| failure::of_revoke_join_token(&app, error))
+            .map_err(|error| failure::nodes::of_revoke_join_token(&app, error))
     }
 }
 

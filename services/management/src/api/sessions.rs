@@ -108,7 +108,7 @@ impl SessionsApi {
         let found = get_user(&app.db, &username.0.0).await;
         found
             .map_err(|error| failure::database(&app, error))?
-            .ok_or_else(failure::unknown_user)?;
+            .ok_or_else(failure::users::unknown_user)?;
         let filter = SessionFilter {
             username: Some(username.0.0),
             ..SessionFilter::default()
@@ -139,7 +139,7 @@ impl SessionsApi {
         let found = get_node(app.0, &server_id.0.0).await;
         found
             .map_err(|error| failure::database(&app, error))?
-            .ok_or_else(failure::unknown_server)?;
+            .ok_or_else(failure::nodes::unknown_server)?;
         let filter = SessionFilter {
             server_id: Some(server_id.0.0),
             ..SessionFilter::default()
@@ -162,6 +162,6 @@ impl SessionsApi {
         let ended = end_session(app.0, &admin, &id.0.0).await;
         ended
             .map(|()| Ended::Done)
-            .map_err(|error| failure::of_end_session(&app, error))
+            .map_err(|error| failure::nodes::of_end_session(&app, error))
     }
 }

@@ -40,5 +40,5 @@ pub(super) async fn create_device(
 ) -> Result<CreatedDevice, ApiError> {
     create::create_device(app, actor, username, &body.into_name())
         .await
-        .map_err(|error| failure::of_create_device(app, error))
+        .map_err(|error| failure::users::of_create_device(app, error))
 }

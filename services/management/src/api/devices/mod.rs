@@ -41,7 +41,7 @@ impl DevicesApi {
         let found = read::list_devices(&app.db, &username.0.0).await;
         found
             .map(|devices| Json(Devices::of(devices)))
-            .map_err(|error| failure::of_living_user(&app, error))
+            .map_err(|error| failure::users::of_living_user(&app, error))
     }
 
     /// Create a device
@@ -71,7 +71,7 @@ impl DevicesApi {
             Err(DeviceError::Database(_) | DeviceError::User(LivingUserError::Database(_))) => created.device,
             // Somebody else removed it meanwhile, or its user.
             Err(gone @ (DeviceError::User(LivingUserError::UnknownUser) | DeviceError::UnknownDevice(_))) => {
-                return Err(failure::of_device(&app, gone));
+                return Err(failure::users::of_device(&app, gone));
             }
         };
         Ok(DeviceCreated::new(&username, device, user.is_synced()))
@@ -91,7 +91,7 @@ impl DevicesApi {
         let found = read::get_device(&app.db, &username.0.0, &device.0.0).await;
         found
             .map(|device| Json(Device::of(device)))
-            .map_err(|error| failure::of_device(&app, error))
+            .map_err(|error| failure::users::of_device(&app, error))
     }
 
     /// Revoke a device

@@ -18,5 +18,5 @@ pub(super) async fn remove_device(
 ) -> Result<UserView, ApiError> {
     revoke::revoke_device(app, actor, username, device)
         .await
-        .map_err(|error| failure::of_device(app, error))
+        .map_err(|error| failure::users::of_device(app, error))
 }

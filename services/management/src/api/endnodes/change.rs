@@ -25,14 +25,14 @@ pub(super) async fn change(app: &App, actor: &Actor, node: &NodeId, change: Node
     change_node(app, actor, node, change)
         .await
         .map(Endnode::of)
-        .map_err(|error| failure::of_change_node(app, error))
+        .map_err(|error| failure::nodes::of_change_node(app, error))
 }
 
 pub(super) async fn move_to(app: &App, actor: &Actor, node: &NodeId, to: EndnodeMove) -> Result<Endnode, ApiError> {
     move_node(app, actor, node, &to.pool.0)
         .await
         .map(Endnode::of)
-        .map_err(|error| failure::of_move_node(app, error))
+        .map_err(|error| failure::nodes::of_move_node(app, error))
 }
 
 impl Example for EndnodeMove {

@@ -68,7 +68,7 @@ async fn find(app: &App, node: &NodeId) -> Result<NodeView, ApiError> {
     let found = read::get_node(app, node)
         .await
         .map_err(|error| failure::database(app, error))?;
-    found.ok_or_else(failure::unknown_server)
+    found.ok_or_else(failure::nodes::unknown_server)
 }
 
 /// Turns the report into a heartbeat. A field that the report leaves out is taken from the last heartbeat.

@@ -149,7 +149,7 @@ impl EndnodesApi {
             .map_err(|error| failure::database(&app, error))?;
         found
             .map(|view| Json(Endnode::of(view)))
-            .ok_or_else(failure::unknown_server)
+            .ok_or_else(failure::nodes::unknown_server)
     }
 
     /// Report an end-node's health
@@ -286,6 +286,6 @@ impl EndnodesApi {
     ) -> Result<Deregistered, ApiError> {
         let done = deregister::deregister_node(app.0, &admin, &server_id.0.0, of_node(credentials.0)).await;
         done.map(|()| Deregistered::Done)
-            .map_err(|error| failure::of_deregister_node(&app, error))
+            .map_err(|error| failure::nodes::of_deregister_node(&app, error))
     }
 }

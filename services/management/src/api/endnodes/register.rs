@@ -60,7 +60,7 @@ pub(super) async fn register(
     };
     let id = body.server_id.0.clone();
     let registration = Registration {
-        claim: body.claim(at.to_utc()).map_err(failure::of_bus_key)?,
+        claim: body.claim(at.to_utc()).map_err(failure::nodes::of_bus_key)?,
         signature: signature.decode(),
         csr: body.csr.into_string(),
         agent_version: body.agent_version.map(VersionText::into_string),
@@ -73,7 +73,7 @@ pub(super) async fn register(
             if matches!(error, InvalidToken | ExpiredToken | UsedToken) {
                 app.gatekeeper.refused(origin.source());
             }
-            failure::of_register_node(app, error)
+            failure::nodes::of_register_node(app, error)
         })?;
     let location = format!("/api/endnodes/{id}");
     Ok(Registered::Created(

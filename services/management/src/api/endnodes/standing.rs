@@ -14,13 +14,13 @@ use crate::ops::nodes::tell_standing::{StandingReply, tell_standing};
 pub(super) async fn tell(app: &App, node: NodeId, body: StandingQuestion) -> Result<StandingAnswer, ApiError> {
     let question = Question {
         node,
-        key: body.bus_public_key.key().map_err(failure::of_bus_key)?,
+        key: body.bus_public_key.key().map_err(failure::nodes::of_bus_key)?,
         at: body.at.to_utc().trunc_subsecs(6),
     };
     tell_standing(app, &question, &body.signature.decode())
         .await
         .map(answer_of)
-        .map_err(|error| failure::of_tell_standing(app, error))
+        .map_err(|error| failure::nodes::of_tell_standing(app, error))
 }
 
 fn answer_of(told: StandingReply) -> StandingAnswer {

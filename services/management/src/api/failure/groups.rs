@@ -9,12 +9,10 @@ use super::{counted, database};
 use crate::{
     api::faults::contradictory,
     app::App,
-    domain::{
-        group::{Contradiction, MOST_BYTES},
-        pool::Swallowed,
-    },
+    domain::group::MOST_BYTES,
     ops::groups::{
-        change::ChangeGroupError, create::CreateGroupError, remove::RemoveGroupError, tell::TellGroupsError,
+        change::ChangeGroupError, check::CheckGroupError, create::CreateGroupError, remove::RemoveGroupError,
+        tell::TellGroupsError,
     },
 };
 
@@ -48,9 +46,7 @@ pub(in crate::api) fn of_create_group(app: &App, error: CreateGroupError) -> Api
         CreateGroupError::TooMany => ApiError::conflicting_state(format!(
             "there are {MOST_GROUPS} groups, and no fleet has more: delete one first"
         )),
-        CreateGroupError::UnknownPool(_) => unknown_pool(&error),
-        CreateGroupError::Contradictory(found) => of_contradictions(found),
-        CreateGroupError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        CreateGroupError::Check(error) => of_check(app, error),
         CreateGroupError::Tell(error) => of_tell(app, error),
         CreateGroupError::Database(error) => database(app, error),
     }
@@ -59,9 +55,7 @@ pub(in crate::api) fn of_create_group(app: &App, error: CreateGroupError) -> Api
 pub(in crate::api) fn of_change_group(app: &App, error: ChangeGroupError) -> ApiError {
     match error {
         ChangeGroupError::UnknownGroup => unknown_group(),
-        ChangeGroupError::UnknownPool(_) => unknown_pool(&error),
-        ChangeGroupError::Contradictory(found) => of_contradictions(found),
-        ChangeGroupError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        ChangeGroupError::Check(error) => of_check(app, error),
         ChangeGroupError::Tell(error) => of_tell(app, error),
         ChangeGroupError::Database(error) => database(app, error),
     }
@@ -85,20 +79,21 @@ pub(in crate::api) fn of_remove_group(app: &App, error: RemoveGroupError) -> Api
     }
 }
 
-fn unknown_pool(error: &dyn std::error::Error) -> ApiError {
-    ApiError::conflict(
-        "pool",
-        format!("{error}: create it with POST /api/pools, or name another one"),
-    )
-}
-
-fn of_contradictions(found: Vec<Contradiction>) -> ApiError {
-    contradictory(found.into_iter().map(|found| (found.field, found.reason)))
-}
-
-/// A route that has the right form, and would lead a way into the tunnel.
-fn of_swallowed(swallowed: &Swallowed) -> ApiError {
-    ApiError::conflict(format!("routes.{}", swallowed.route), swallowed.to_string())
+fn of_check(app: &App, error: CheckGroupError) -> ApiError {
+    match error {
+        CheckGroupError::UnknownPool(_) => ApiError::conflict(
+            "pool",
+            format!("{error}: create it with POST /api/pools, or name another one"),
+        ),
+        CheckGroupError::Contradictory(found) => {
+            contradictory(found.into_iter().map(|found| (found.field, found.reason)))
+        }
+        // A route that has the right form, and would lead a way into the tunnel.
+        CheckGroupError::Swallowed(swallowed) => {
+            ApiError::conflict(format!("routes.{}", swallowed.route), swallowed.to_string())
+        }
+        CheckGroupError::Database(error) => database(app, error),
+    }
 }
 
 fn of_tell(app: &App, error: TellGroupsError) -> ApiError {

@@ -55,7 +55,7 @@ impl LinksApi {
         };
         let made = create::create_link(app.0, &admin, &username.0.0, &device.0.0, terms)
             .await
-            .map_err(|error| failure::of_create_link(&app, error))?;
+            .map_err(|error| failure::users::of_create_link(&app, error))?;
         Ok(LinkCreated::new(&made, terms.uses))
     }
 
@@ -78,7 +78,7 @@ impl LinksApi {
         let limit = limit.0.unwrap_or_default();
         let before = cursor.0.map(|cursor| cursor.position());
         let rows = list::list_links(&app.db, &username.0.0, before, limit.fetch()).await;
-        let rows = rows.map_err(|error| failure::of_living_user(&app, error))?;
+        let rows = rows.map_err(|error| failure::users::of_living_user(&app, error))?;
         Ok(PageAnswer::new(rows, limit, &uri, |row| row.id, ListedLink::of))
     }
 
@@ -103,6 +103,6 @@ impl LinksApi {
         let revoked = revoke::revoke_link(app.0, &admin, &username.0.0, id.0.0).await;
         revoked
             .map(|()| RevokedLink::Done)
-            .map_err(|error| failure::of_revoke_link(&app, error))
+            .map_err(|error| failure::users::of_revoke_link(&app, error))
     }
 }

@@ -13,5 +13,5 @@ pub(super) async fn change_pool(app: &App, actor: &Actor, name: &NodeId, body: P
     change::change_pool(app, actor, name, body.into_change()?)
         .await
         .map(Pool::of)
-        .map_err(|error| failure::of_change_pool(app, error))
+        .map_err(|error| failure::pools::of_change_pool(app, error))
 }

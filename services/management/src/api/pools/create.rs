@@ -33,5 +33,5 @@ pub(super) async fn create_pool(app: &App, actor: &Actor, body: NewPoolBody) -> 
     create::create_pool(app, actor, body.into_new_pool()?)
         .await
         .map(Pool::of)
-        .map_err(|error| failure::of_create_pool(app, error))
+        .map_err(|error| failure::pools::of_create_pool(app, error))
 }

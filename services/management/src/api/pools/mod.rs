@@ -77,7 +77,9 @@ impl PoolsApi {
         let found = read::get_pool(&app.db, &name.0.0)
             .await
             .map_err(|error| failure::database(&app, error))?;
-        found.map(|view| Json(Pool::of(view))).ok_or_else(failure::unknown_pool)
+        found
+            .map(|view| Json(Pool::of(view)))
+            .ok_or_else(failure::pools::unknown_pool)
     }
 
     /// Change a pool

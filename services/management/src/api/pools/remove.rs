@@ -20,5 +20,5 @@ pub(super) async fn remove_pool(app: &App, actor: &Actor, name: &NodeId) -> Resu
     remove::remove_pool(app, actor, name)
         .await
         .map(|()| RemovedPool::Done)
-        .map_err(|error| failure::of_remove_pool(app, error))
+        .map_err(|error| failure::pools::of_remove_pool(app, error))
 }

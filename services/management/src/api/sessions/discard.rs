@@ -41,7 +41,7 @@ pub(super) async fn discard_traffic(
     discard::discard_traffic(app, actor, node, body.from.0)
         .await
         .map(DiscardedTraffic::of)
-        .map_err(|error| failure::of_discard_traffic(app, error))
+        .map_err(|error| failure::nodes::of_discard_traffic(app, error))
 }
 
 impl DiscardedTraffic {

@@ -68,7 +68,7 @@ impl TrafficApi {
         let found = get_user(&app.db, &username.0.0).await;
         let view = found
             .map_err(|error| failure::database(&app, error))?
-            .ok_or_else(failure::unknown_user)?;
+            .ok_or_else(failure::users::unknown_user)?;
         traffic(app.0, &TrafficOf::User(view.user.id), from.0, until.0).await
     }
 
@@ -94,7 +94,7 @@ impl TrafficApi {
         let found = get_node(app.0, &server_id.0.0).await;
         found
             .map_err(|error| failure::database(&app, error))?
-            .ok_or_else(failure::unknown_server)?;
+            .ok_or_else(failure::nodes::unknown_server)?;
         traffic(app.0, &TrafficOf::Node(server_id.0.0), from.0, until.0).await
     }
 

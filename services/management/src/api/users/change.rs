@@ -18,5 +18,5 @@ pub(super) async fn change_user(
 ) -> Result<UserView, ApiError> {
     change::change_user(app, actor, username, body.into_change()?)
         .await
-        .map_err(|error| failure::of_change_user(app, error))
+        .map_err(|error| failure::users::of_change_user(app, error))
 }

@@ -34,5 +34,5 @@ pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> 
     app.creates
         .submit(new)
         .await
-        .map_err(|error| failure::of_create_user(app, error))
+        .map_err(|error| failure::users::of_create_user(app, error))
 }

@@ -12,5 +12,5 @@ use crate::ops::users::read::UserView;
 pub(super) async fn forgive_traffic(app: &App, actor: &Actor, username: &Username) -> Result<UserView, ApiError> {
     forgive::forgive_traffic(app, actor, username)
         .await
-        .map_err(|error| failure::of_forgive_traffic(app, error))
+        .map_err(|error| failure::users::of_forgive_traffic(app, error))
 }

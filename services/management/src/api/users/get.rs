@@ -13,7 +13,7 @@ pub(super) async fn get_user(app: &App, username: &Username) -> Result<User, Api
     let found = read::get_user(&app.db, username).await;
     let view = found
         .map_err(|error| failure::database(app, error))?
-        .ok_or_else(failure::unknown_user)?;
+        .ok_or_else(failure::users::unknown_user)?;
     let counted = read_counted(&app.db, &view.user).await;
     let counted = counted.map_err(|error| failure::database(app, error))?;
     Ok(User::of(view).with_traffic(counted))

@@ -52,7 +52,7 @@ pub(in crate::api) async fn get_profile(
 ) -> Result<ProfileAnswer, ApiError> {
     let profile = fetch_profile(app, username, device)
         .await
-        .map_err(|error| failure::of_fetch_profile(app, error))?;
+        .map_err(|error| failure::users::of_fetch_profile(app, error))?;
     let etag = format!("\"{}\"", profile.checksum);
     if if_none_match.is_some_and(|known| matches_etag(known, &etag)) {
         return Ok(ProfileAnswer::NotModified(etag, NO_STORE.to_owned()));

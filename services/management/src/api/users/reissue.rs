@@ -45,7 +45,7 @@ pub(in crate::api) async fn reissue_profile(
     };
     reissue::reissue_profile(app, actor, username, device, old)
         .await
-        .map_err(|error| failure::of_reissue(app, error))
+        .map_err(|error| failure::users::of_reissue(app, error))
 }
 
 impl Example for Reissue {

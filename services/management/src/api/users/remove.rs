@@ -12,5 +12,5 @@ use crate::ops::users::remove;
 pub(super) async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, ApiError> {
     remove::remove_user(app, actor, username)
         .await
-        .map_err(|error| failure::of_living_user(app, error))
+        .map_err(|error| failure::users::of_living_user(app, error))
 }

@@ -2,10 +2,7 @@
 
 use chrono::{SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
-use vpnmanager_entities::{
-    group::{self, SessionExcess},
-    pool,
-};
+use vpnmanager_entities::group::{self, SessionExcess};
 use vpnmanager_nats::{
     groups::{GroupName, GroupRules, Reach, Speed},
     ids::NodeId,
@@ -14,22 +11,15 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::{
-        actor::Actor,
-        audit_action::AuditAction,
-        group::{Contradiction, contradictions},
-        lifetime::Lifetime,
-        pool::Swallowed,
-        quota::Quota,
-    },
+    domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, quota::Quota},
     ops::{
         audit::{self, Entry, group_snapshot},
         groups::{
+            check::{CheckGroupError, check_pool, check_routes, check_rules},
             read::{self, GroupView},
             tell::{TellGroupsError, count_change},
         },
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        pools::find_swallowed::{Nodes, find_swallowed},
         quotas::set::set_quota,
         transact::transact,
     },
@@ -73,15 +63,9 @@ pub enum ChangeGroupError {
     /// There is no such group.
     #[error("there is no such group")]
     UnknownGroup,
-    /// The pool does not exist.
-    #[error("there is no pool {0}")]
-    UnknownPool(NodeId),
-    /// The rules would contradict themselves.
-    #[error("the rules contradict themselves")]
-    Contradictory(Vec<Contradiction>),
-    /// A route contains an address that must be reached around the tunnel.
+    /// It cannot be so.
     #[error(transparent)]
-    Swallowed(Swallowed),
+    Check(#[from] CheckGroupError),
     /// Nodes cannot be told.
     #[error(transparent)]
     Tell(#[from] TellGroupsError),
@@ -117,17 +101,19 @@ async fn record(
     if after == before {
         return Ok(read::view(transaction, before).await?);
     }
-    if let Some(name) = after.pool.as_ref().filter(|_| after.pool != before.pool) {
-        let pool = pool::Entity::find_by_name(name.clone()).one(transaction).await?;
-        if pool.is_none() {
-            return Err(ChangeGroupError::UnknownPool(name.clone()));
-        }
+    if after.pool != before.pool
+        && let Some(pool) = &after.pool
+    {
+        check_pool(transaction, pool).await?;
     }
     let quota = Quota::of(&after);
     let is_metered_anew = quota.is_some() != Quota::of(&before).is_some();
     let is_told = after.rules != before.rules || is_metered_anew;
     if is_told {
-        check(app, transaction, &before, &after).await?;
+        check_rules(&after.rules)?;
+        if after.rules.routes != before.rules.routes {
+            check_routes(app, transaction, &after.rules.routes).await?;
+        }
         // Nodes before the group, as everywhere.
         request_all(transaction).await?;
     }
@@ -150,28 +136,6 @@ async fn record(
         .after(group_snapshot(&after));
     audit::record_one(transaction, entry).await?;
     Ok(read::view(transaction, after).await?)
-}
-
-/// Refuses rules that contradict themselves, and routes that lead a way into the tunnel which must go around it.
-async fn check(
-    app: &App,
-    transaction: &DatabaseTransaction,
-    before: &group::Model,
-    after: &group::Model,
-) -> Result<(), ChangeGroupError> {
-    let found = contradictions(&after.rules);
-    if !found.is_empty() {
-        return Err(ChangeGroupError::Contradictory(found));
-    }
-    let routes = &after.rules.routes;
-    if *routes == before.rules.routes {
-        return Ok(());
-    }
-    // Its members may be in any pool.
-    match find_swallowed(app, transaction, Nodes::All, routes).await? {
-        Some(swallowed) => Err(ChangeGroupError::Swallowed(swallowed)),
-        None => Ok(()),
-    }
 }
 
 /// The group with the values that are asked for.

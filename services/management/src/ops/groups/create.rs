@@ -1,10 +1,7 @@
 //! Creates a group.
 
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
-use vpnmanager_entities::{
-    group::{self, SessionExcess},
-    pool,
-};
+use vpnmanager_entities::group::{self, SessionExcess};
 use vpnmanager_nats::{
     groups::{GroupName, GroupRules, MOST_GROUPS},
     ids::NodeId,
@@ -12,22 +9,15 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::{
-        actor::Actor,
-        audit_action::AuditAction,
-        group::{Contradiction, contradictions},
-        lifetime::Lifetime,
-        pool::Swallowed,
-        quota::Quota,
-    },
+    domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, quota::Quota},
     ops::{
         audit::{self, Entry, group_snapshot},
         groups::{
+            check::{CheckGroupError, check_pool, check_routes, check_rules},
             read::{self, GroupView},
             tell::{TellGroupsError, count_change},
         },
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        pools::find_swallowed::{Nodes, find_swallowed},
         quotas::set::set_quota,
         transact::transact,
     },
@@ -79,15 +69,9 @@ pub enum CreateGroupError {
     /// There are as many groups as there may be.
     #[error("there are {} groups, and no more may be made", MOST_GROUPS)]
     TooMany,
-    /// The pool does not exist.
-    #[error("there is no pool {0}")]
-    UnknownPool(NodeId),
-    /// The rules contradict themselves.
-    #[error("the rules contradict themselves")]
-    Contradictory(Vec<Contradiction>),
-    /// A route contains an address that must be reached around the tunnel.
+    /// It cannot be so.
     #[error(transparent)]
-    Swallowed(Swallowed),
+    Check(#[from] CheckGroupError),
     /// Nodes cannot be told.
     #[error(transparent)]
     Tell(#[from] TellGroupsError),
@@ -117,20 +101,11 @@ async fn record(
     if usize::try_from(there).is_ok_and(|there| there >= MOST_GROUPS) {
         return Err(CreateGroupError::TooMany);
     }
-    if let Some(name) = &new.pool {
-        let pool = pool::Entity::find_by_name(name.clone()).one(transaction).await?;
-        if pool.is_none() {
-            return Err(CreateGroupError::UnknownPool(name.clone()));
-        }
+    if let Some(pool) = &new.pool {
+        check_pool(transaction, pool).await?;
     }
-    let found = contradictions(&new.rules);
-    if !found.is_empty() {
-        return Err(CreateGroupError::Contradictory(found));
-    }
-    // Its members may be in any pool.
-    if let Some(swallowed) = find_swallowed(app, transaction, Nodes::All, &new.rules.routes).await? {
-        return Err(CreateGroupError::Swallowed(swallowed));
-    }
+    check_rules(&new.rules)?;
+    check_routes(app, transaction, &new.rules.routes).await?;
     // Nodes before the group, as everywhere.
     request_all(transaction).await?;
     let mut row = group::ActiveModel {

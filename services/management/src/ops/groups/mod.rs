@@ -1,6 +1,7 @@
 //! Groups: what users may reach through the tunnel, how fast, with how many devices, and for how long.
 
 pub mod change;
+pub mod check;
 pub mod create;
 pub mod read;
 pub mod remove;

@@ -15,6 +15,8 @@ use crate::attack::{
 
 /// A group that nobody is in.
 const VAULT: &str = "vault";
+/// Makes it behind the back of management, which would ask every node for a handshake: each that the thief sends is to be read.
+const MAKE: &str = "INSERT INTO groups (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING name AS text";
 /// What all groups say.
 const GROUPS: &str =
     "SELECT string_agg(concat_ws(' ', name, revision, rules), ', ' ORDER BY name) AS text FROM groups WHERE name <> $1";
@@ -23,11 +25,7 @@ const HUGE: i64 = (1 << 53) - 9;
 /// That users, own ones and those of others, are in that group, in every message that is about users; and that the node has other groups.
 pub(in crate::attack) fn claimed(scene: &Scene, size: Size) -> LocalBoxFuture<'_, anyhow::Result<Offered>> {
     async move {
-        let made = scene.stack.api().create_group(&json!({ "name": VAULT })).await?;
-        // It is there from the run before.
-        if made.status != 409 {
-            made.expect(201)?;
-        }
+        text(&scene.db, MAKE, VAULT).await?;
         let before = text(&scene.db, GROUPS, "").await?;
         let mut offered = reading::each(scene, &messages(scene), size.count(5, 1)).await?;
         let after = text(&scene.db, GROUPS, "").await?;

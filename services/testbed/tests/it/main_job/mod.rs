@@ -21,7 +21,6 @@ mod deregister;
 mod failover;
 mod interrupted;
 mod session_history;
-mod session_limits;
 
 mod crowd;
 mod enrolment;

@@ -87,7 +87,7 @@ async fn take(app: &App, visit: Visit) -> Response {
     match taken {
         Ok(handed_out) => hand_out::hand_out(&handed_out),
         Err(TakeProfileError::Link(error)) => of_look(app, &visit.origin, error),
-        Err(TakeProfileError::Fetch(error)) => refusal::of_problem(&failure::of_fetch_profile(app, error)),
+        Err(TakeProfileError::Fetch(error)) => refusal::of_problem(&failure::users::of_fetch_profile(app, error)),
         Err(TakeProfileError::Database(error)) => refusal::of_problem(&failure::database(app, error)),
     }
 }

@@ -127,7 +127,7 @@ impl Work<'_> {
             return Err(not_tried());
         }
         let result = carry_out(self.app, self.actor, operation).await;
-        let result = result.map_err(|error| failure::of_user_operation(self.app, error));
+        let result = result.map_err(|error| failure::users::of_user_operation(self.app, error));
         match &result {
             Err(error) if error.problem().status >= 500 => {
                 self.failures.fetch_add(1, Ordering::Relaxed);

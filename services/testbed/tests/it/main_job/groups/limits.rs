@@ -1,4 +1,4 @@
-//! How fast members of a group are, with how many devices, and how many of these at the same time.
+//! How fast members of a group are, with how many devices, how many of these at the same time, and how much they transfer.
 
 use std::{
     net::IpAddr,
@@ -13,6 +13,7 @@ use vpnmanager_testbed::{
 
 use super::scene::Scene;
 use crate::main_job::{
+    devices::add_device,
     network::{connect, reaches_all, set_network, whole},
     profile,
     site::{SILENCE, Site, assert_synced},
@@ -20,6 +21,8 @@ use crate::main_job::{
 
 /// So soon a session beyond the limit has ended, over all nodes.
 const LIMITED: Duration = wait::under_load(Duration::from_secs(5));
+/// So soon after the byte that was too much access has ended.
+const USED_UP: Duration = wait::under_load(Duration::from_secs(15));
 /// What is measured of each speed, after a second that does not count.
 const MEASURED_SECONDS: u8 = 6;
 /// The promise is 15 %; a machine that runs other tests at the same time measures badly.
@@ -29,15 +32,6 @@ const MOST_OFF: f64 = 0.3;
 async fn create(site: &Site, group: &Value) {
     let created = site.stack.api().create_group(group).await.unwrap();
     created.expect(201).unwrap();
-}
-
-/// Gives the user a device, and returns its profile.
-async fn add_device(site: &Site, username: &str, name: &str) -> String {
-    let api = site.stack.api();
-    let created = api.create_device(username, name, Some(wait::SOON)).await.unwrap();
-    assert_eq!(created.expect(201).unwrap().body["synced"], true);
-    let profile = api.device_profile(username, name).await.unwrap();
-    profile.expect(200).unwrap().text
 }
 
 /// The same profile with one of its servers, the first or the next one.
@@ -56,6 +50,7 @@ async fn a_device_too_many_ends_the_oldest_session_or_the_newest_over_two_nodes(
         site.create_in("alice", "single").await,
         add_device(&site, "alice", "laptop").await,
     );
+    let witness = site.witness().await;
     let mut desktop = site.visit(&at(&desktops, 0)).await;
     // Management knows of the first before there is a second.
     site.history("alice", |rows| rows.iter().any(|row| row["ended_at"].is_null()))
@@ -96,8 +91,13 @@ async fn a_device_too_many_ends_the_oldest_session_or_the_newest_over_two_nodes(
     let audited = api.audit("?action=session_limited").await.unwrap();
     assert_eq!(audited.items().len(), 2, "{}", audited.text);
     for entry in audited.items() {
-        assert_eq!(entry["username"], "alice", "{entry}");
+        assert_eq!(
+            (&entry["username"], &entry["after"]["device"], &entry["after"]["group"]),
+            (&json!("alice"), &json!("default"), &json!("single")),
+            "{entry}"
+        );
     }
+    witness.lost_nothing().await;
     // Without a limit both are there.
     let none = json!({ "sessions": null });
     api.change_group("single", &none).await.unwrap().expect(200).unwrap();
@@ -147,13 +147,62 @@ async fn a_member_has_as_many_devices_as_the_group_says_and_keeps_those_that_are
     add_device(&site, "alice", "tablet").await;
 }
 
-/// Kilobits in a second that iperf3 brings through the tunnel, over TCP; backwards: from the service host to the client.
-async fn measured(client: &Connection, service: &ServiceState, backwards: bool) -> f64 {
+#[tokio::test]
+async fn who_uses_up_a_quota_is_cut_and_refused_everywhere_until_that_is_forgiven() {
+    let Some(scene) = Scene::without_groups("quota of a group", 2).await else {
+        return;
+    };
+    let site = &scene.site;
+    let api = site.stack.api();
+    set_network(site, &whole(&scene.service)).await;
+    let quota = json!({ "bytes": 4_000_000, "period": "day" });
+    create(site, &json!({ "name": "metered", "traffic": quota })).await;
+    let text = site.create_in("alice", "metered").await;
+    let alice = connect(site, &text).await;
+    reaches_all(&scene.service, &alice).await;
+
+    // She may be cut before it has told what it brought.
+    _ = alice.namespace.run(&iperf(&scene.service, "--bytes 8M")).await;
+
+    let cut = alice.client.exited(USED_UP).await.unwrap();
+    eprintln!("measured: cut {} ms after the quota was used up", cut.as_millis());
+    let told = api.user("alice").await.unwrap();
+    assert_eq!(
+        (&told.body["over_quota"], &told.body["active"]),
+        (&json!(true), &json!(true)),
+        "{}",
+        told.text
+    );
+    for place in [0, 1] {
+        site.refuses(&at(&text, place)).await;
+    }
+
+    let forgive = format!("/api/users/alice/traffic/forgive?wait={}s", wait::SOON.as_secs());
+    let forgiven = api.post(&forgive, &json!({})).await.unwrap().expect(200).unwrap();
+    assert_synced(&forgiven);
+    assert_eq!(forgiven.body["over_quota"], false, "{}", forgiven.text);
+    for place in [0, 1] {
+        site.lets_in(&at(&text, place)).await;
+    }
+    for action in ["user_near_quota", "user_over_quota", "user_quota_lifted"] {
+        let audited = api.audit(&format!("?action={action}")).await.unwrap();
+        assert_eq!(audited.items().len(), 1, "{}", audited.text);
+    }
+    alice.close().await;
+}
+
+/// The command that brings something through the tunnel, over TCP.
+fn iperf(service: &ServiceState, what: &str) -> String {
     let IpAddr::V4(host) = service.resolver() else {
         panic!("the service host has an address of IPv4");
     };
+    format!("iperf3 --client {host} --port {SERVICE_IPERF} --json {what}")
+}
+
+/// Kilobits in a second that iperf3 brings; backwards: from the service host to the client.
+async fn measured(client: &Connection, service: &ServiceState, backwards: bool) -> f64 {
     let way = if backwards { "--reverse" } else { "" };
-    let line = format!("iperf3 --client {host} --port {SERVICE_IPERF} --omit 1 --time {MEASURED_SECONDS} --json {way}");
+    let line = iperf(service, &format!("--omit 1 --time {MEASURED_SECONDS} {way}"));
     // The server takes one at a time, and may not have noticed the end of the one before.
     let told = wait::until_ok(wait::SOON, "iperf3 through the tunnel", async || {
         client.namespace.run(&line).await
