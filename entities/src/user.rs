@@ -9,9 +9,11 @@ use vpnmanager_nats::{
     username::Username,
 };
 
+use crate::group::{SessionExcess, TrafficPeriod};
+
 /// One user. A removed user's row stays until the last node has acked the removal.
 ///
-/// Serialized, it is what the audit trail keeps of a user: every column but those that are marked.
+/// Serialized, it is what the audit trail keeps of a user: every column but those that are marked. Of these it has the own limits as one object.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "users")]
@@ -61,7 +63,25 @@ pub struct Model {
     pub group_name: GroupName,
     /// The revision of the user's desired state; grows by one with each change.
     pub revision: i64,
-    /// Since when the user has no access because it is over the quota of its group; `None`: it is not.
+    /// The most devices of the user, 1 to 16; `None`: as its group says.
+    #[serde(skip)]
+    pub own_devices: Option<i16>,
+    /// The most devices of the user that are connected at the same time, over the whole fleet, 1 to 16; `None`: as its group says.
+    #[serde(skip)]
+    pub own_sessions: Option<i16>,
+    /// What happens beyond the number that holds for the user; `None`: as its group says.
+    #[serde(skip)]
+    pub own_session_excess: Option<SessionExcess>,
+    /// The most bytes of the user in a period, in both directions together, at least 1; `None`: the quota of its group holds, if it has one.
+    #[serde(skip)]
+    pub own_traffic_bytes: Option<i64>,
+    /// How long a period of that quota is; there exactly if the bytes are.
+    #[serde(skip)]
+    pub own_traffic_period: Option<TrafficPeriod>,
+    /// The day on which a [`TrafficPeriod::Month`] of it begins, 1 to 28; there exactly if the bytes are.
+    #[serde(skip)]
+    pub own_traffic_reset_day: Option<i16>,
+    /// Since when the user has no access because it is over its quota; `None`: it is not.
     pub over_quota_since: Option<DateTimeUtc>,
     /// Bytes that an operator forgave: of the traffic of the days until [`forgiven_on`](Self::forgiven_on), so many do not count.
     pub traffic_forgiven: i64,

@@ -42,6 +42,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261130_000052_groups"),
     sql!("m20261130_000053_session_limits"),
     sql!("m20261130_000054_quotas"),
+    sql!("m20261130_000055_own_limits"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -1,6 +1,6 @@
 //! Commands, `vpn.cmd.<node>.<user key>`: what one node should hold of one user. Level-triggered: each carries the whole desired state.
 
-use std::str::FromStr;
+use std::{ops::Not, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,10 @@ pub struct PutUser {
     /// The group that the user is in; `None`: `default`. Agents of before groups hold its members to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupName>,
+    /// Whether management counts the traffic of the user against a quota of its own, whatever its group has: a node tells of it within seconds, as
+    /// of members of a [metered](crate::groups::Group::metered) group. Agents of before that tell of it as their group asks.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub metered: bool,
     /// The role of the node for this user.
     pub role: Role,
     /// The credentials that are accepted while the user is active and not expired.
@@ -66,6 +70,7 @@ impl PutUser {
             active: true,
             expires_at: None,
             group: None,
+            metered: false,
             role: Role::Standby,
             credentials: Vec::new(),
             issue: None,

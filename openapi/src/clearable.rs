@@ -11,6 +11,17 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearable<T>(pub MaybeUndefined<T>);
 
+impl<T> Clearable<T> {
+    /// `None`: left out. `Some(None)`: `null`.
+    pub fn said(self) -> Option<Option<T>> {
+        match self.0 {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(value) => Some(Some(value)),
+        }
+    }
+}
+
 impl<T: Type> Type for Clearable<T> {
     const IS_REQUIRED: bool = false;
     type RawValueType = T::RawValueType;

@@ -13,6 +13,7 @@ use super::{
 
 shapes!(|command: &Command| (command, first_protocol(command)) => {
     (Command::PutUser(PutUser { group: Some(_), .. }), _) => "put_user_in_group",
+    (Command::PutUser(PutUser { metered: true, .. }), _) => "put_user_metered",
     (Command::PutUser(PutUser { active: false, .. }), _) => "put_user_suspended",
     (Command::PutUser(PutUser { expires_at: Some(_), .. }), _) => "put_user_expiring",
     (Command::PutUser(PutUser { issue: Some(Issue { further, .. }), .. }), _) if !further.is_empty() => "put_user_home_of_devices",
@@ -62,6 +63,11 @@ fn commands() {
         put(PutUser {
             revision: Revision(5),
             group: Some("engineering".parse().unwrap()),
+            ..standby()
+        }),
+        put(PutUser {
+            revision: Revision(6),
+            metered: true,
             ..standby()
         }),
         Envelope::new(Command::RemoveUser(RemoveUser {

@@ -15,6 +15,8 @@ pub(super) struct UserOptions {
     expires_at: Option<Timestamp>,
     /// The group that the user is in; `default` where none is given.
     group: Option<GroupText>,
+    /// `true`: management counts the traffic of the user against a quota of its own, so this node tells of it every few seconds.
+    metered: Option<bool>,
 }
 
 impl UserOptions {
@@ -24,6 +26,7 @@ impl UserOptions {
         Self {
             expires_at: put.expires_at.map(Timestamp::from),
             group: group.parse().ok(),
+            metered: put.metered.then_some(true),
         }
     }
 
@@ -32,16 +35,22 @@ impl UserOptions {
         Self {
             expires_at: expires_at.map(Timestamp::from),
             group: None,
+            metered: None,
         }
     }
 
     /// The command with these options. The error is for people.
     pub(super) fn set_in(self, put: PutUser) -> Result<PutUser, String> {
-        let Self { expires_at, group } = self;
+        let Self {
+            expires_at,
+            group,
+            metered,
+        } = self;
         let group = group.map(|group| group.to_group()).transpose()?;
         Ok(PutUser {
             expires_at: expires_at.map(Timestamp::to_utc),
             group: group.filter(|group| !group.is_default()),
+            metered: metered.unwrap_or(false),
             ..put
         })
     }
@@ -52,6 +61,7 @@ impl Example for UserOptions {
         Self {
             expires_at: "2027-03-01T12:00:00Z".parse().ok(),
             group: "engineering".parse().ok(),
+            metered: None,
         }
     }
 }

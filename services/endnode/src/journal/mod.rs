@@ -26,6 +26,7 @@ mod users;
 pub use credentials::{NewProfile, StoredKey, StoredParts, StoredProfile};
 pub use error::JournalError;
 pub use intents::QueuedIntent;
+pub use memberships::Membership;
 pub use meta::Snapshot;
 pub use open::Journal;
 pub use records::Records;

@@ -96,7 +96,8 @@ impl SessionHistory {
         })
     }
 
-    /// The same, and it tells within seconds what members of groups with a quota transfer. `told` is what management tells of all groups.
+    /// The same, and it tells within seconds what members of groups with a quota transfer. `told` is what management tells of all groups. Users with
+    /// a quota of their own are told of so in any case.
     #[must_use]
     pub fn metered_by(self, told: watch::Receiver<Option<Arc<Groups>>>) -> Self {
         Self {
@@ -200,8 +201,7 @@ impl SessionHistory {
 
     /// While management does not answer, it counts nothing, and the room of the stream is for the rest.
     async fn write_metered(&mut self, now: Moment) -> Result<(), JournalError> {
-        let metered = self.metered.groups();
-        if metered.is_empty() || !self.contact.unanswered_for().is_zero() {
+        if !self.contact.unanswered_for().is_zero() {
             return Ok(());
         }
         let busy = self.open.busy(now.instant);
@@ -209,11 +209,9 @@ impl SessionHistory {
             return Ok(());
         }
         let names: Vec<CommonName> = busy.iter().map(|record| record.session.common_name.clone()).collect();
-        let groups = self.journal.read(move |records| records.groups_of(&names)).await?;
-        let counts = |record: &&SessionRecord| {
-            let group = groups.get(&record.session.common_name);
-            group.is_some_and(|group| metered.contains(group))
-        };
+        let memberships = self.journal.read(move |records| records.memberships_of(&names));
+        let counted = self.metered.counted(memberships.await?);
+        let counts = |record: &&SessionRecord| counted.contains(&record.session.common_name);
         let told: Vec<&SessionRecord> = busy.iter().filter(counts).collect();
         if told.is_empty() {
             return Ok(());

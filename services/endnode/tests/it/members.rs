@@ -7,15 +7,17 @@ use vpnmanager_endnode::{
     backend::{FilesOnlyBackend, Parting, VpnBackend as _},
     coordination::readiness::Readiness,
     groups::{Definitions, Holding},
+    journal::Membership,
     tasks::groups::Members,
     vpn::Vpn,
 };
 use vpnmanager_nats::{
     acks::Outcome,
-    commands::Command,
+    commands::{Command, PutUser},
     envelope::Envelope,
+    groups::GroupName,
     heartbeats::Heartbeat,
-    ids::Revision,
+    ids::{CommonName, Revision},
     node_requests::{NodeAnswer, NodeRequest},
     subjects,
 };
@@ -244,4 +246,33 @@ async fn a_node_that_does_not_let_in_a_group_says_so_and_is_degraded_once_that_i
     );
     let is_empty = async || agent.allowed().is_empty();
     wait::until(DEADLINE, "nobody to be let in", is_empty).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_membership_of_a_credential_is_that_of_its_user() {
+    let parts = Parts::new();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(User::new);
+    parts.apply(alice.standby(1)).await;
+    for (user, group, metered) in [(&bob, "sales", true), (&carol, "sales", false)] {
+        let put = PutUser {
+            group: Some(group.parse().unwrap()),
+            metered,
+            ..user.put(1)
+        };
+        parts.apply(Command::PutUser(put)).await;
+    }
+    parts.apply(carol.removed(2)).await;
+    let names = [&alice, &bob, &carol].map(|user| user.credential.clone());
+    let mut asked = names.to_vec();
+    asked.push(alice.another_credential());
+
+    let memberships = parts.journal.read(move |records| records.memberships_of(&asked)).await;
+
+    let memberships: Vec<_> = memberships.unwrap().into_iter().collect();
+    let [alice, bob, _carol] = names;
+    let is = |credential: CommonName, group: &str, is_metered: bool| {
+        let group = group.parse::<GroupName>().unwrap();
+        (credential, Membership { group, is_metered })
+    };
+    assert_eq!(memberships, [is(alice, "default", false), is(bob, "sales", true)]);
 }

@@ -14,8 +14,8 @@ use vpnmanager_endnode::{
 };
 use vpnmanager_nats::{
     commands::{Command, PutUser},
-    groups::{Group, GroupName, GroupRules, Groups},
-    ids::{CommonName, Revision},
+    groups::{Group, GroupRules, Groups},
+    ids::Revision,
     sessions::{EndKind, Ended, SessionRecord},
 };
 use vpnmanager_runtime::reconcile::Wake;
@@ -313,28 +313,34 @@ async fn what_members_of_a_group_with_a_quota_transfer_is_told_every_five_second
 }
 
 #[tokio::test]
-async fn the_group_of_a_credential_is_that_of_its_user() {
-    let parts = Parts::new();
-    let [alice, bob, carol] = ["alice", "bob", "carol"].map(User::new);
-    parts.apply(alice.standby(1)).await;
-    for (user, group) in [(&bob, "sales"), (&carol, "sales")] {
-        let put = PutUser {
-            group: Some(group.parse().unwrap()),
-            ..user.put(1)
-        };
-        parts.apply(Command::PutUser(put)).await;
-    }
-    parts.apply(carol.removed(2)).await;
-    let names = [&alice, &bob, &carol].map(|user| user.credential.clone());
-    let mut asked = names.to_vec();
-    asked.push(alice.another_credential());
-
-    let groups = parts.journal.read(move |records| records.groups_of(&asked)).await;
-
-    let groups: Vec<_> = groups.unwrap().into_iter().collect();
-    let [alice, bob, _carol] = names;
-    let in_group = |credential: CommonName, group: &str| (credential, group.parse::<GroupName>().unwrap());
-    assert_eq!(groups, [in_group(alice, "default"), in_group(bob, "sales")]);
+async fn a_user_with_a_quota_of_her_own_is_told_of_so_whatever_her_group_has() {
+    const NOTHING: [u64; 0] = [];
+    let node = Watched::new().await;
+    let (_told, of_fleet) = watch::channel(groups("sales"));
+    let mut history = node.history().await.metered_by(of_fleet);
+    node.connects();
+    history.look(node.moment(0)).await;
+    node.all_reported().await;
+    let mut much_at = async |second: u32| -> Vec<u64> {
+        node.parts.vpn.transfer(&node.alice.credential, MUCH);
+        history.look(node.moment(second)).await;
+        let to_report = node.to_report().await;
+        node.all_reported().await;
+        to_report.into_iter().map(|(bytes, _)| bytes).collect()
+    };
+    let own_quota = |revision: i64, metered: bool| {
+        Command::PutUser(PutUser {
+            metered,
+            ..node.alice.put(revision)
+        })
+    };
+    assert_eq!(much_at(10).await, NOTHING, "her group has none");
+    node.parts.apply(own_quota(2, true)).await;
+    assert_eq!(much_at(20).await, [2 * MUCH]);
+    assert_eq!(much_at(24).await, NOTHING, "too early");
+    assert_eq!(much_at(25).await, [4 * MUCH]);
+    node.parts.apply(own_quota(3, false)).await;
+    assert_eq!(much_at(35).await, NOTHING, "it was taken away");
 }
 
 #[tokio::test]

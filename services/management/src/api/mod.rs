@@ -6,6 +6,7 @@ mod address;
 mod entries;
 mod failure;
 mod faults;
+mod limits;
 mod scalars;
 mod shown;
 mod tags;

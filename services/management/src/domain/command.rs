@@ -80,6 +80,7 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
         active: user.active && user.over_quota_since.is_none(),
         expires_at: user.expires_at,
         group: (!user.group_name.is_default()).then(|| user.group_name.clone()),
+        metered: user.own_traffic_bytes.is_some(),
         role: placement.role,
         credentials: credentials.map(|credential| credential.common_name.clone()).collect(),
     })

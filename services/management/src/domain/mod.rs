@@ -17,6 +17,7 @@ pub mod group;
 pub mod health;
 pub mod lifetime;
 pub mod link_token;
+pub mod own_limits;
 pub mod placement;
 pub mod pool;
 pub mod quota;

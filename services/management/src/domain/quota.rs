@@ -1,4 +1,4 @@
-//! Traffic quotas of groups: how many bytes each member may have in a period, and what is to be done about a member.
+//! Traffic quotas of groups and users: how many bytes a user may have in a period, and what is to be done about it.
 
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, NaiveTime, Utc};
 use vpnmanager_entities::group::{self, TrafficPeriod};
@@ -8,7 +8,7 @@ pub const MOST_BYTES: i64 = 1_000_000_000_000_000;
 /// Percent of a quota from which on most of it is used.
 const NEAR: i128 = 80;
 
-/// How much traffic each member of a group may have in a period.
+/// How much traffic a user, or each member of a group, may have in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// In both directions together, 1 to [`MOST_BYTES`].
@@ -46,7 +46,7 @@ pub struct Standing {
     pub is_over: bool,
     /// [`quota_warned_from`](vpnmanager_entities::user::Model::quota_warned_from).
     pub warned_from: Option<NaiveDate>,
-    /// What is used; `None`: the group of the user has no quota.
+    /// What is used; `None`: neither the user nor its group has a quota.
     pub counted: Option<Counted>,
 }
 

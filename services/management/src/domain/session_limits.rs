@@ -1,4 +1,4 @@
-//! Which sessions end when a user is connected with more devices at the same time than her group allows.
+//! Which sessions end when a user is connected with more devices at the same time than she, or her group, is allowed.
 //!
 //! A device counts once, over the whole fleet. But two sessions of one device need not be two machines with one profile: a client that moves to
 //! another node without a goodbye leaves a session behind, which its old node has until it misses its pings (14 s on a managed node), and tells
@@ -22,7 +22,7 @@ use super::session_id::SessionId;
 /// (`keepalive 1 7`, for which OpenVPN waits 14 s) and to tell of it.
 pub const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(20);
 
-/// What the group of a user allows.
+/// What a user is allowed, by her own limits or by her group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The most devices at the same time, at least 1.

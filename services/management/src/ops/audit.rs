@@ -2,7 +2,7 @@
 
 use ipnetwork::IpNetwork;
 use sea_orm::{ActiveEnum as _, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vpnmanager_entities::{
     audit_log,
     group::{self, SessionExcess},
@@ -10,7 +10,7 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::username::Username;
 
-use crate::domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, quota::Quota};
+use crate::domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, own_limits::OwnLimits, quota::Quota};
 
 /// An entry of the audit trail. The database gives it its id and its time, and a role that only writes entries may set neither.
 #[derive(Debug)]
@@ -95,7 +95,34 @@ pub async fn record_all(
 
 /// The state of a user, for `before` and `after`.
 pub fn user_snapshot(user: &user::Model) -> Value {
-    json!(user)
+    let mut snapshot = json!(user);
+    if let Value::Object(columns) = &mut snapshot {
+        columns.insert("limits".to_owned(), own_limits_snapshot(OwnLimits::of(user)));
+    }
+    snapshot
+}
+
+/// The own values of a user alone, by the names that groups have for them.
+fn own_limits_snapshot(limits: OwnLimits) -> Value {
+    let OwnLimits {
+        devices,
+        sessions,
+        session_excess,
+        quota,
+    } = limits;
+    let own = [
+        ("devices", devices.map(Value::from)),
+        ("sessions", sessions.map(Value::from)),
+        (
+            "session_excess",
+            session_excess.map(|excess| Value::from(excess_word(excess))),
+        ),
+        ("traffic", quota.map(quota_snapshot)),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(own.collect::<Map<String, Value>>())
 }
 
 /// The state of a node, for `before` and `after`.
@@ -135,16 +162,24 @@ pub fn group_snapshot(group: &group::Model) -> Value {
         "speed": { "up": group.rules.up, "down": group.rules.down },
         "devices": group.devices,
         "sessions": group.sessions,
-        "session_excess": match group.session_excess {
-            SessionExcess::OldestEnds => "oldest_ends",
-            SessionExcess::NewestEnds => "newest_ends",
-        },
+        "session_excess": excess_word(group.session_excess),
         "lifetime": group.lifetime.map(|seconds| Lifetime::of_seconds(seconds).to_string()),
-        "traffic": Quota::of(group).map(|quota| json!({
-            "bytes": quota.bytes,
-            "period": quota.period.to_value(),
-            "reset_day": quota.reset_day,
-        })),
+        "traffic": Quota::of(group).map(quota_snapshot),
+    })
+}
+
+fn excess_word(excess: SessionExcess) -> &'static str {
+    match excess {
+        SessionExcess::OldestEnds => "oldest_ends",
+        SessionExcess::NewestEnds => "newest_ends",
+    }
+}
+
+fn quota_snapshot(quota: Quota) -> Value {
+    json!({
+        "bytes": quota.bytes,
+        "period": quota.period.to_value(),
+        "reset_day": quota.reset_day,
     })
 }
 

@@ -86,7 +86,9 @@ fn old_rows(kept: Kept) -> [OldRows; 7] {
             delete: "WITH old AS MATERIALIZED (
                          SELECT day, user_id, server_id FROM traffic_days
                          WHERE day < (now() AT TIME ZONE 'UTC' - GREATEST(make_interval(secs => $1), CASE
-                             WHEN EXISTS (SELECT FROM groups WHERE traffic_bytes IS NOT NULL) THEN interval '32 days' END))::date
+                             WHEN EXISTS (SELECT FROM groups WHERE traffic_bytes IS NOT NULL)
+                               OR EXISTS (SELECT FROM users WHERE own_traffic_bytes IS NOT NULL AND removed_at IS NULL)
+                             THEN interval '32 days' END))::date
                          ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED)
                      DELETE FROM traffic_days t USING old
                      WHERE t.day = old.day AND t.user_id = old.user_id AND t.server_id = old.server_id",

@@ -1,4 +1,4 @@
-//! Gives users access again who are not over the quota of their group any more, and judges the members of a group whose quota was changed.
+//! Gives users access again who are not over their quota any more, and judges the members of a group whose quota was changed.
 
 use std::time::Duration;
 

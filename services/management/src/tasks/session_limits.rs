@@ -1,4 +1,4 @@
-//! Holds users to the number of devices that their groups allow at the same time: those of whom a session has just begun at once, and all
+//! Holds users to the number of devices that they, or their groups, are allowed at the same time: those of whom a session has just begun at once, and all
 //! others now and then. Each session is ended in a job of its own: a node that does not answer holds up no other.
 
 use std::{
@@ -213,6 +213,7 @@ mod tests {
     use vpnmanager_entities::group::SessionExcess;
 
     use super::*;
+    use crate::domain::own_limits::Origin;
 
     fn excess(id: &str, user_id: i64) -> ExcessSession {
         ExcessSession {
@@ -223,6 +224,7 @@ mod tests {
             device: "laptop".parse().expect("the name of a device"),
             group: "staff".parse().expect("the name of a group"),
             allowed: 1,
+            allowed_by: Origin::Group,
             excess: SessionExcess::OldestEnds,
             is_asked: false,
         }

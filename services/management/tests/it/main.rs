@@ -23,6 +23,7 @@ mod api_endnodes;
 mod api_groups;
 mod api_input;
 mod api_join_tokens;
+mod api_own_limits;
 mod api_pools;
 mod api_profile;
 mod api_sessions;

@@ -48,7 +48,7 @@ impl DevicesApi {
     ///
     /// The home server creates its key, certificate and profile; the user's other servers accept it too. With `wait` the answer comes when all
     /// of them have applied the user and the profile exists (`issued`). A user who is suspended gets it as well, and nobody in with it. 409 if
-    /// the user has a device of that name in whatever case, has 16, or has as many as its group allows.
+    /// the user has a device of that name in whatever case, has 16, or has as many as it, or its group, is allowed.
     #[oai(path = "/:username/devices", method = "post", operation_id = "create_device")]
     async fn create(
         &self,

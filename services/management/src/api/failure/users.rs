@@ -9,7 +9,7 @@ use super::{database, stopping};
 use crate::{
     app::App,
     ops::{
-        devices::{DeviceError, create::CreateDeviceError, limit::BeyondGroup},
+        devices::{DeviceError, create::CreateDeviceError, limit::BeyondLimit},
         links::{create::CreateLinkError, revoke::RevokeLinkError},
         quotas::forgive::ForgiveTrafficError,
         users::{
@@ -42,12 +42,17 @@ fn too_many_devices() -> ApiError {
     ))
 }
 
-fn beyond_group(beyond: &BeyondGroup) -> ApiError {
-    let BeyondGroup { group, allowed, held } = beyond;
-    ApiError::conflicting_state(format!(
-        "the most devices that the group {group} allows is {allowed}, and the user has {held}: revoke one first, put the user into another \
-         group, or raise `devices` of the group"
-    ))
+fn beyond_limit(beyond: &BeyondLimit) -> ApiError {
+    ApiError::conflicting_state(match beyond {
+        BeyondLimit::Own { allowed, held } => format!(
+            "the most devices that the user is allowed is {allowed}, and it has {held}: revoke one first, or raise or take away \
+             `limits.devices` of the user"
+        ),
+        BeyondLimit::OfGroup { group, allowed, held } => format!(
+            "the most devices that the group {group} allows is {allowed}, and the user has {held}: revoke one first, give the user \
+             `limits.devices` of its own, put it into another group, or raise `devices` of the group"
+        ),
+    })
 }
 
 pub(in crate::api) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
@@ -102,7 +107,7 @@ pub(in crate::api) fn of_reissue(app: &App, error: ReissueError) -> ApiError {
         ReissueError::User(error) => of_living_user(app, error),
         ReissueError::UnknownDevice(device) => unknown_device(&device),
         ReissueError::TooManyDevices => too_many_devices(),
-        ReissueError::BeyondGroup(beyond) => beyond_group(&beyond),
+        ReissueError::BeyondLimit(beyond) => beyond_limit(&beyond),
         ReissueError::Database(error) => database(app, error),
     }
 }
@@ -114,7 +119,7 @@ pub(in crate::api) fn of_create_device(app: &App, error: CreateDeviceError) -> A
             ApiError::conflict("name", error.to_string())
         }
         CreateDeviceError::TooManyDevices => too_many_devices(),
-        CreateDeviceError::BeyondGroup(beyond) => beyond_group(&beyond),
+        CreateDeviceError::BeyondLimit(beyond) => beyond_limit(&beyond),
         CreateDeviceError::Database(error) => database(app, error),
     }
 }

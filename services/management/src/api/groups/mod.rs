@@ -2,7 +2,6 @@
 
 mod change;
 mod create;
-mod quota;
 mod remove;
 mod rules;
 mod schema;

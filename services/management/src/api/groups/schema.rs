@@ -1,25 +1,27 @@
 //! A group in the API: the bodies of requests and of answers.
 
 use chrono::DateTime;
+use poem_openapi::Object;
 use poem_openapi::types::{Example, MaybeUndefined};
-use poem_openapi::{Enum, Object};
-use vpnmanager_entities::group::SessionExcess;
 use vpnmanager_nats::groups::GroupRules;
 use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::contract::scalars::PoolText;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use super::quota::{QuotaBody, QuotaView};
 use super::rules::{ReachBody, ReachView, SpeedBody, parsed_reach, parsed_routes};
 use crate::api::entries::PrefixText;
 use crate::api::faults::Faults;
+use crate::api::limits::{Excess, QuotaBody, QuotaView};
 use crate::api::scalars::{GroupText, LifetimeText};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::quota::Quota;
 use crate::ops::groups::change::{GroupChange, Speeds};
 use crate::ops::groups::create::NewGroup;
 use crate::ops::groups::read::GroupView;
+
+/// Where requests of groups have the quota.
+const QUOTA: &str = "traffic";
 
 /// A group to create. What is left out asks nothing of its members.
 #[derive(Debug, Object)]
@@ -120,17 +122,6 @@ pub(crate) struct Group {
     changed_at: Timestamp,
 }
 
-/// What happens when a member connects with more devices than may be connected at the same time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case", rename = "SessionExcess")]
-enum Excess {
-    /// The device that has been connected for longest is disconnected.
-    #[default]
-    OldestEnds,
-    /// The one that came last is.
-    NewestEnds,
-}
-
 impl Group {
     pub(super) fn of(view: GroupView) -> Self {
         let GroupView { group, users, nodes } = view;
@@ -167,27 +158,11 @@ impl Group {
     }
 }
 
-impl Excess {
-    fn of(excess: SessionExcess) -> Self {
-        match excess {
-            SessionExcess::OldestEnds => Self::OldestEnds,
-            SessionExcess::NewestEnds => Self::NewestEnds,
-        }
-    }
-
-    fn into_excess(self) -> SessionExcess {
-        match self {
-            Self::OldestEnds => SessionExcess::OldestEnds,
-            Self::NewestEnds => SessionExcess::NewestEnds,
-        }
-    }
-}
-
 impl NewGroupBody {
     /// The group, or what is wrong with which entry: 400 where some have not the form of the description, otherwise 409.
     pub(super) fn into_new_group(self) -> Result<NewGroup, ApiError> {
         let mut faults = Faults::default();
-        let reach = said(self.reach).flatten();
+        let reach = self.reach.said().flatten();
         let speed = self.speed.map(SpeedBody::into_speeds).unwrap_or_default();
         let rules = GroupRules {
             reach: reach.map(|reach| parsed_reach(&mut faults, &reach)),
@@ -206,7 +181,7 @@ impl NewGroupBody {
             sessions: self.sessions,
             session_excess: self.session_excess.into_excess(),
             lifetime: self.lifetime.map(|lifetime| lifetime.0),
-            quota: self.traffic.map(QuotaBody::into_quota).transpose()?,
+            quota: self.traffic.map(|traffic| traffic.into_quota(QUOTA)).transpose()?,
         })
     }
 }
@@ -215,34 +190,31 @@ impl GroupChanges {
     /// The change, or what is wrong with which entry, as for a new group.
     pub(super) fn into_change(self) -> Result<GroupChange, ApiError> {
         let mut faults = Faults::default();
-        let reach = said(self.reach).map(|reach| reach.map(|reach| parsed_reach(&mut faults, &reach)));
+        let reach = self
+            .reach
+            .said()
+            .map(|reach| reach.map(|reach| parsed_reach(&mut faults, &reach)));
         let routes = self.routes.map(|routes| parsed_routes(&mut faults, &routes));
         if let Some(refusal) = faults.refusal() {
             return Err(refusal);
         }
         Ok(GroupChange {
-            pool: said(self.pool).map(|pool| pool.map(|pool| pool.0)),
+            pool: self.pool.said().map(|pool| pool.map(|pool| pool.0)),
             reach,
             routes,
-            speed: said(self.speed).map(|speed| speed.map(SpeedBody::into_speeds).unwrap_or_default()),
-            devices: said(self.devices),
-            sessions: said(self.sessions),
+            speed: self
+                .speed
+                .said()
+                .map(|speed| speed.map(SpeedBody::into_speeds).unwrap_or_default()),
+            devices: self.devices.said(),
+            sessions: self.sessions.said(),
             session_excess: self.session_excess.map(Excess::into_excess),
-            lifetime: said(self.lifetime).map(|lifetime| lifetime.map(|lifetime| lifetime.0)),
-            quota: match said(self.traffic) {
-                Some(quota) => Some(quota.map(QuotaBody::into_quota).transpose()?),
+            lifetime: self.lifetime.said().map(|lifetime| lifetime.map(|lifetime| lifetime.0)),
+            quota: match self.traffic.said() {
+                Some(quota) => Some(quota.map(|traffic| traffic.into_quota(QUOTA)).transpose()?),
                 None => None,
             },
         })
-    }
-}
-
-/// `None`: left out. `Some(None)`: `null`.
-fn said<T>(field: Clearable<T>) -> Option<Option<T>> {
-    match field.0 {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }
 
@@ -295,7 +267,7 @@ impl Example for Group {
             sessions: Some(2),
             session_excess: Excess::OldestEnds,
             lifetime: Some("90days".to_owned()),
-            traffic: QuotaBody::example().into_quota().ok().as_ref().map(QuotaView::of),
+            traffic: QuotaBody::example().into_quota(QUOTA).ok().as_ref().map(QuotaView::of),
             users: 120,
             nodes: 3,
             nodes_applied: 3,

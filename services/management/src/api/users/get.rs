@@ -7,6 +7,7 @@ use super::schema::User;
 use crate::api::failure;
 use crate::app::App;
 use crate::ops::quotas::read::read_counted;
+use crate::ops::users::effective_limits::effective_limits;
 use crate::ops::users::read;
 
 pub(super) async fn get_user(app: &App, username: &Username) -> Result<User, ApiError> {
@@ -16,5 +17,11 @@ pub(super) async fn get_user(app: &App, username: &Username) -> Result<User, Api
         .ok_or_else(failure::users::unknown_user)?;
     let counted = read_counted(&app.db, &view.user).await;
     let counted = counted.map_err(|error| failure::database(app, error))?;
-    Ok(User::of(view).with_traffic(counted))
+    let limits = effective_limits(&app.db, &view.user).await;
+    let limits = limits.map_err(|error| failure::database(app, error))?;
+    let user = User::of(view).with_traffic(counted);
+    Ok(match limits {
+        Some(limits) => user.with_limits(limits),
+        None => user,
+    })
 }

@@ -66,7 +66,7 @@ impl UsersApi {
         group: Query<Option<GroupText>>,
         /// `true` for users who are not suspended, those who have `expired` or are over a quota among them; `false` for suspended ones.
         active: Query<Option<bool>>,
-        /// `true` for users who are over the quota of their group, and have no access for that; `false` for all others.
+        /// `true` for users who are over their quota, and have no access for that; `false` for all others.
         over_quota: Query<Option<bool>>,
         /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profiles exist.
         synced: Query<Option<bool>>,
@@ -122,7 +122,8 @@ impl UsersApi {
     /// Change a user
     ///
     /// Fields that are left out keep their value. `active: false` suspends the user and ends the sessions; `active: true` makes the same
-    /// profile work again. Another `group` ends the sessions too, and the same profile connects again.
+    /// profile work again. Another `group` ends the sessions too, and the same profile connects again. `limits` of the user come before those of
+    /// its group: fewer `devices` take none from it, fewer `sessions` end those that are more, and a quota that is used up ends access at once.
     #[oai(path = "/:username", method = "patch", operation_id = "change_user")]
     async fn change(
         &self,
@@ -201,9 +202,9 @@ impl UsersApi {
 
     /// Forgive a user's traffic
     ///
-    /// What the user used of the quota of its group so far in this period does not count any more: the whole quota is there again until the next
-    /// period begins. A user who is over the quota has access again, with the same profiles, unless suspended or expired too. 409 if the group
-    /// of the user has no quota.
+    /// What the user used of its quota so far in this period does not count any more: the whole quota is there again until the next period
+    /// begins. A user who is over the quota has access again, with the same profiles, unless suspended or expired too. 409 if neither the user
+    /// nor its group has a quota.
     #[oai(
         path = "/:username/traffic/forgive",
         method = "post",

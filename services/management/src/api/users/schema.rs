@@ -10,8 +10,10 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
 use super::traffic::UserTraffic;
+use crate::api::limits::{EffectiveLimitsView, OwnLimitsBody, OwnLimitsChanges, OwnLimitsView};
 use crate::api::scalars::{GroupText, ServerIdText, UsernameText};
 use crate::domain::actor::Actor;
+use crate::domain::own_limits::{EffectiveLimits, OwnLimits};
 use crate::domain::placement::Home;
 use crate::domain::quota::Counted;
 use crate::ops::users::change::UserChange;
@@ -30,6 +32,8 @@ pub(crate) struct NewUserBody {
     expires_at: Clearable<Timestamp>,
     /// The group, `default` when it is left out.
     group: Option<GroupText>,
+    /// Own values for what management holds the user to; what they leave out is as the group says.
+    limits: Option<OwnLimitsBody>,
     /// The home server, which must not be lost, and be in the pool of the group if that names one; management chooses one when it is left out.
     server_id: Option<ServerIdText>,
 }
@@ -42,8 +46,10 @@ pub(crate) struct UserChanges {
     active: Option<bool>,
     /// When access ends, in the future; `null`: it does not end by itself.
     expires_at: Clearable<Timestamp>,
-    /// The group. Servers, devices and the end of access stay as they are.
+    /// The group. Servers, devices, own limits and the end of access stay as they are.
     group: Option<GroupText>,
+    /// Own values for what management holds the user to; `null` takes all of them away.
+    limits: Clearable<OwnLimitsChanges>,
 }
 
 /// A user, and its state on each of its servers.
@@ -56,8 +62,7 @@ pub(crate) struct User {
     key: Uuid,
     /// The revision of the user; it starts at 1 and grows by one with each change.
     revision: i64,
-    /// Whether the user is not suspended. One whose time is over (`expired`), or who is over the quota of its group (`over_quota`), has no access
-    /// either.
+    /// Whether the user is not suspended. One whose time is over (`expired`), or who is over its quota (`over_quota`), has no access either.
     active: bool,
     /// When access ends; absent: it does not end by itself.
     expires_at: Option<Timestamp>,
@@ -65,12 +70,16 @@ pub(crate) struct User {
     expired: bool,
     /// The group that the user is in.
     group: String,
-    /// Whether the user is over the quota of its group. Access comes back when the next period begins, when the quota or the group is changed so
-    /// that there is room, or when an operator forgives what was used.
+    /// Own values for what management holds the user to; what is absent is as the group says.
+    limits: OwnLimitsView,
+    /// What holds for the user, and who says so. Absent in lists, and in answers to changes.
+    effective_limits: Option<EffectiveLimitsView>,
+    /// Whether the user is over its quota, be it its own or that of its group. Access comes back when the next period begins, when the quota or the
+    /// group is changed so that there is room, or when an operator forgives what was used.
     over_quota: bool,
     /// Since when the user is over the quota.
     over_quota_since: Option<Timestamp>,
-    /// What is used of the quota of the group. Absent where the group has none, in lists, and in answers to changes.
+    /// What is used of the quota. Absent where neither the user nor the group has one, in lists, and in answers to changes.
     traffic: Option<UserTraffic>,
     /// Whether all servers have applied this revision, and the profile of each device exists.
     synced: bool,
@@ -170,6 +179,14 @@ impl User {
         }
     }
 
+    /// The same with what holds for the user.
+    pub(super) fn with_limits(self, limits: EffectiveLimits) -> Self {
+        Self {
+            effective_limits: Some(EffectiveLimitsView::of(limits)),
+            ..self
+        }
+    }
+
     /// Whether all servers have applied it.
     pub(in crate::api) fn is_synced(&self) -> bool {
         self.synced
@@ -182,6 +199,8 @@ impl User {
 
     fn new(user: user::Model, nodes: Vec<UserNode>) -> Self {
         Self {
+            limits: OwnLimitsView::of(OwnLimits::of(&user)),
+            effective_limits: None,
             expired: user.expires_at.is_some_and(|end| end <= Utc::now()),
             over_quota: user.over_quota_since.is_some(),
             over_quota_since: user.over_quota_since.map(Timestamp::from),
@@ -235,6 +254,11 @@ impl NewUserBody {
             active: self.active.unwrap_or(true),
             expires_at: end(self.expires_at)?,
             group: self.group.map(|group| group.0).unwrap_or_default(),
+            limits: self
+                .limits
+                .map(OwnLimitsBody::into_limits)
+                .transpose()?
+                .unwrap_or_default(),
             home: self.server_id.map_or(Home::Any, |id| Home::Named(id.0)),
             ..NewUser::named(self.username.0, actor.clone())
         })
@@ -247,16 +271,17 @@ impl UserChanges {
             active: self.active,
             expires_at: end(self.expires_at)?,
             group: self.group.map(|group| group.0),
+            limits: OwnLimitsChanges::change_of(self.limits)?,
         })
     }
 }
 
 /// `None`: not said. `Some(None)`: access does not end by itself.
 fn end(expires_at: Clearable<Timestamp>) -> Result<Option<Option<DateTime<Utc>>>, ApiError> {
-    match expires_at.0 {
-        MaybeUndefined::Undefined => Ok(None),
-        MaybeUndefined::Null => Ok(Some(None)),
-        MaybeUndefined::Value(end) => Ok(Some(Some(in_the_future(end)?))),
+    match expires_at.said() {
+        None => Ok(None),
+        Some(None) => Ok(Some(None)),
+        Some(Some(end)) => Ok(Some(Some(in_the_future(end)?))),
     }
 }
 
@@ -281,6 +306,7 @@ impl Example for NewUserBody {
             active: None,
             expires_at: Clearable(MaybeUndefined::Value(expires_at.into())),
             group: None,
+            limits: None,
             server_id: None,
         }
     }
@@ -292,6 +318,7 @@ impl Example for UserChanges {
             active: Some(false),
             expires_at: Clearable(MaybeUndefined::Undefined),
             group: None,
+            limits: Clearable(MaybeUndefined::Value(OwnLimitsChanges::example())),
         }
     }
 }
@@ -307,6 +334,11 @@ impl Example for User {
             expires_at: Some(at(1_804_000_000)),
             expired: false,
             group: "default".to_owned(),
+            limits: OwnLimitsView::of(OwnLimits {
+                devices: Some(2),
+                ..OwnLimits::default()
+            }),
+            effective_limits: None,
             over_quota: false,
             over_quota_since: None,
             traffic: None,

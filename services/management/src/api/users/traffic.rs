@@ -1,11 +1,11 @@
-//! What a user has used of the quota of its group, in the API.
+//! What a user has used of its quota, in the API.
 
 use poem_openapi::Object;
 use vpnmanager_openapi::time::Timestamp;
 
 use crate::domain::quota::Counted;
 
-/// What a user has used of the quota of its group.
+/// What a user has used of its quota, be it its own or that of its group.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct UserTraffic {

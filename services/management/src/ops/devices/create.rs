@@ -7,7 +7,7 @@ use vpnmanager_nats::{
 };
 
 use super::{
-    limit::{BeyondGroup, beyond_group},
+    limit::{BeyondLimit, beyond_limit},
     read::of_user,
 };
 use crate::{
@@ -50,9 +50,9 @@ pub enum CreateDeviceError {
     /// The user has as many devices as a user may have.
     #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
-    /// The user has as many as its group allows.
+    /// The user has as many as it, or its group, is allowed.
     #[error(transparent)]
-    BeyondGroup(#[from] BeyondGroup),
+    BeyondLimit(#[from] BeyondLimit),
     /// The database failed.
     #[error("recording the device failed")]
     Database(#[from] DbErr),
@@ -80,7 +80,7 @@ pub async fn create_device(
         if held.len() >= MOST_DEVICES {
             return Err(CreateDeviceError::TooManyDevices);
         }
-        if let Some(beyond) = beyond_group(&tx, &before, held.len()).await? {
+        if let Some(beyond) = beyond_limit(&tx, &before, held.len()).await? {
             return Err(beyond.into());
         }
         let user = next_revision(&tx, &before, name).await?;

@@ -28,7 +28,7 @@ pub enum ForgiveTrafficError {
     #[error(transparent)]
     User(#[from] LivingUserError),
     /// There is nothing to forgive.
-    #[error("the group {0} has no quota")]
+    #[error("the group {0} has no quota, and the user has none of its own")]
     NoQuota(GroupName),
     /// The database failed.
     #[error("recording what is forgiven failed")]

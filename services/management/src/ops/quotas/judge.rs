@@ -1,4 +1,4 @@
-//! Refuses users who are over the quota of their group, and lets those in again who are not.
+//! Refuses users who are over their quota, and lets those in again who are not.
 
 use chrono::{SubsecRound as _, Utc};
 use sea_orm::{
@@ -25,15 +25,12 @@ use crate::{
 /// Users that are changed in one transaction: whoever wants to change one of them waits for it.
 pub(super) const BATCH: usize = 100;
 
-/// Judges the users with these row ids, of whom somebody got into another group. Says whether anything was to be done about one of them. Nothing is
-/// asked where no group has a quota but that.
+/// Judges the users with these row ids, who got into another group, or have got or lost an own quota. Says whether anything was to be done about
+/// one of them.
 ///
 /// A node says what its own users transferred, and can harm them alone by saying too much: an operator sees it, and forgives it.
 pub async fn judge_users(app: &App, users: &[i64]) -> Result<bool, DbErr> {
-    let quotas = Quotas::read(&app.db).await?;
-    if quotas.is_empty() {
-        return Ok(false);
-    }
+    let quotas = Quotas::of(&app.db, users).await?;
     judge_all(app, &quotas, users).await
 }
 
@@ -58,7 +55,7 @@ async fn carry_out(transaction: &DatabaseTransaction, app: &App, users: &[i64]) 
         .lock_exclusive()
         .all(transaction)
         .await?;
-    let quotas = Quotas::read(transaction).await?;
+    let quotas = Quotas::of(transaction, users).await?;
     let standings = standings(transaction, &quotas, users).await?;
     let mut changes = Changes::new(&app.config.server_id);
     for user in locked {

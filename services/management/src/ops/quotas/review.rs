@@ -1,11 +1,15 @@
-//! Looks through users of whom no report tells: those who are over a quota, and the members of a group whose quota was changed.
+//! Looks through users of whom no report tells: those who are over a quota, the members of a group whose quota was changed, and at a start those
+//! with an own quota.
 
 use std::collections::BTreeMap;
 
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
 use vpnmanager_nats::groups::GroupName;
 
-use super::{judge::judge_all, read::Quotas};
+use super::{
+    judge::judge_all,
+    read::{Quotas, quotas_of_groups},
+};
 use crate::{app::App, domain::quota::Quota};
 
 /// Users that are read at once.
@@ -15,6 +19,8 @@ const BATCH: i64 = 500;
 #[derive(Debug, Default)]
 pub struct Review {
     judged_by: BTreeMap<GroupName, Quota>,
+    /// Those with an own quota were judged.
+    has_judged_own: bool,
 }
 
 #[derive(FromQueryResult)]
@@ -24,13 +30,16 @@ struct UserId {
 
 impl Review {
     /// Lifts whoever is not over a quota any more: the period has turned, or the quota or the group is another one. Judges all members of groups
-    /// whose quota is new or another one, and in its first run those of every group with one: a replica may have died between recording
-    /// reports and judging by them. Users who get into a group otherwise are judged then.
+    /// whose quota is new or another one, and in its first run those of every group with one, and all users with an own one: a replica may have
+    /// died between recording reports and judging by them, or between a change and that. Users who get into a group otherwise, and those whose own
+    /// quota is changed, are judged then.
     pub async fn run(&mut self, app: &App) -> Result<(), DbErr> {
-        let quotas = Quotas::read(&app.db).await?;
-        judge_in_batches(app, &quotas, "over_quota_since IS NOT NULL", None).await?;
-        let groups = quotas.each().map(|(group, quota)| (group.clone(), quota));
-        let groups: BTreeMap<GroupName, Quota> = groups.collect();
+        judge_in_batches(app, "over_quota_since IS NOT NULL", None).await?;
+        if !self.has_judged_own {
+            judge_in_batches(app, "own_traffic_bytes IS NOT NULL", None).await?;
+            self.has_judged_own = true;
+        }
+        let groups = quotas_of_groups(&app.db).await?;
         let changed = groups
             .iter()
             .filter(|(group, quota)| self.judged_by.get(*group) != Some(*quota));
@@ -41,7 +50,7 @@ impl Review {
             } else {
                 "group_name = $3 AND group_name <> 'default'"
             };
-            judge_in_batches(app, &quotas, members, Some(group)).await?;
+            judge_in_batches(app, members, Some(group)).await?;
         }
         self.judged_by = groups;
         Ok(())
@@ -49,7 +58,7 @@ impl Review {
 }
 
 /// Judges the living users with this condition, in the order of their ids. Its parameter `$3` is the group.
-async fn judge_in_batches(app: &App, quotas: &Quotas, condition: &str, group: Option<&GroupName>) -> Result<(), DbErr> {
+async fn judge_in_batches(app: &App, condition: &str, group: Option<&GroupName>) -> Result<(), DbErr> {
     let mut after = 0;
     loop {
         let users = next_users(&app.db, condition, group, after).await?;
@@ -57,7 +66,8 @@ async fn judge_in_batches(app: &App, quotas: &Quotas, condition: &str, group: Op
             return Ok(());
         };
         after = *last;
-        judge_all(app, quotas, &users).await?;
+        let quotas = Quotas::of(&app.db, &users).await?;
+        judge_all(app, &quotas, &users).await?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ends a session that is beyond what the group of its user allows at the same time. Its credential stays valid.
+//! Ends a session that is beyond what its user is allowed at the same time. Its credential stays valid.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction, session_id::SessionId},
+    domain::{actor::Actor, audit_action::AuditAction, own_limits::Origin, session_id::SessionId},
     ops::{
         audit::Entry,
         audit_room::{Caused, record_caused},
@@ -154,11 +154,11 @@ async fn audit_once(
 fn caused(excess: &ExcessSession, remark: Option<&str>) -> Caused {
     let node = &excess.id.node;
     let action = AuditAction::SessionLimited;
-    let mut details = format!(
-        "the group {} allows {} at the same time",
-        excess.group,
-        devices(excess.allowed)
-    );
+    let allowed = devices(excess.allowed);
+    let mut details = match excess.allowed_by {
+        Origin::Own => format!("the own limit of the user allows {allowed} at the same time"),
+        Origin::Group => format!("the group {} allows {allowed} at the same time", excess.group),
+    };
     if let Some(remark) = remark {
         details.push_str(": ");
         details.push_str(remark);

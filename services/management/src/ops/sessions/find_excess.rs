@@ -1,4 +1,4 @@
-//! Finds the sessions that have to end because their users have more devices connected at the same time than their groups allow
+//! Finds the sessions that have to end because their users have more devices connected at the same time than they, or their groups, are allowed
 //! ([`beyond`]).
 
 use std::{collections::BTreeSet, time::Duration};
@@ -14,6 +14,7 @@ use vpnmanager_nats::{
 };
 
 use crate::domain::{
+    own_limits::Origin,
     session_id::SessionId,
     session_limits::{Limit, OpenSession, beyond},
 };
@@ -42,8 +43,10 @@ pub struct ExcessSession {
     pub device: DeviceName,
     /// The group of the user.
     pub group: GroupName,
-    /// The most devices at the same time that the group allows.
+    /// The most devices at the same time.
     pub allowed: i16,
+    /// Who says so.
+    pub allowed_by: Origin,
     /// Which end beyond that.
     pub excess: SessionExcess,
     /// Whether its node was asked lately, and has not answered: it is not asked again yet.
@@ -56,6 +59,7 @@ struct Row {
     username: Username,
     group_name: GroupName,
     allowed: i16,
+    is_own: bool,
     session_excess: SessionExcess,
     server_id: NodeId,
     since: DateTime<Utc>,
@@ -67,7 +71,7 @@ struct Row {
     now: DateTime<Utc>,
 }
 
-/// The sessions of these users that have to end. Users whose groups have no limit cost no more than the look at their rows.
+/// The sessions of these users that have to end. Users without a limit cost no more than the look at their rows.
 ///
 /// Only what is known to be there counts, so that nobody is thrown out by what nobody closes:
 ///
@@ -94,9 +98,10 @@ pub async fn find_excess(
 pub fn query(users: &[i64], stale_after: Duration) -> Statement {
     Statement::from_sql_and_values(
         DatabaseBackend::Postgres,
-        "SELECT u.id AS user_id, u.username, u.group_name, g.sessions AS allowed, g.session_excess, s.server_id, s.since, s.cid, s.common_name,
-             c.device, s.first_recorded_at, COALESCE(s.end_asked_at > now() - make_interval(secs => $4), false) AS is_asked, now() AS now
-         FROM users u JOIN groups g ON g.name = u.group_name AND g.sessions IS NOT NULL
+        "SELECT u.id AS user_id, u.username, u.group_name, COALESCE(u.own_sessions, g.sessions) AS allowed,
+             u.own_sessions IS NOT NULL AS is_own, COALESCE(u.own_session_excess, g.session_excess) AS session_excess,
+             s.server_id, s.since, s.cid, s.common_name, c.device, s.first_recorded_at, COALESCE(s.end_asked_at > now() - make_interval(secs => $4), false) AS is_asked, now() AS now
+         FROM users u JOIN groups g ON g.name = u.group_name AND COALESCE(u.own_sessions, g.sessions) IS NOT NULL
          CROSS JOIN LATERAL (
              SELECT server_id, since, cid, common_name, first_recorded_at, recorded_at, end_asked_at FROM sessions
              WHERE user_id = u.id AND ended_at IS NULL AND end_answered_at IS NULL
@@ -126,7 +131,7 @@ fn excess_of(rows: &[Row]) -> Vec<ExcessSession> {
         return Vec::new();
     };
     let limit = Limit {
-        // A group has none below 1.
+        // There is none below 1.
         devices: usize::try_from(first.allowed).unwrap_or(usize::MAX),
         excess: first.session_excess,
     };
@@ -161,6 +166,7 @@ fn excess(row: &Row, session: &OpenSession) -> ExcessSession {
         device: row.device.clone(),
         group: row.group_name.clone(),
         allowed: row.allowed,
+        allowed_by: if row.is_own { Origin::Own } else { Origin::Group },
         excess: row.session_excess,
         is_asked: row.is_asked,
     }

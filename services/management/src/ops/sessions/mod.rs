@@ -1,4 +1,4 @@
-//! Who is connected, as the nodes say at this moment, and who was, as the history says; and which sessions are more than a group allows.
+//! Who is connected, as the nodes say at this moment, and who was, as the history says; and which sessions are more than a user is allowed.
 
 pub mod end_session;
 pub mod list_sessions;

@@ -1,4 +1,4 @@
-//! Changes a user: suspends, resumes, changes the expiry, puts it into another group.
+//! Changes a user: suspends, resumes, changes the expiry or its own limits, puts it into another group.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,11 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        own_limits::{OwnLimits, OwnLimitsChange},
+    },
     ops::{
         audit::{self, Entry, user_snapshot},
         groups::hold::hold_groups,
@@ -20,12 +24,13 @@ use crate::{
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
+            own_limits::set_own_limits,
             read::{self, UserView},
         },
     },
 };
 
-static NOT_JUDGED: LogLimit = LogLimit::new("judging users by the quotas of their new groups failed");
+static NOT_JUDGED: LogLimit = LogLimit::new("judging users by their new quotas failed");
 
 /// What to change; a field that is `None` keeps its value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct UserChange {
     pub expires_at: Option<Option<DateTime<Utc>>>,
     /// The group that it is in. The user stays in its pool, keeps its devices, and its access ends when it did.
     pub group: Option<GroupName>,
+    /// Own values for what management holds the user to. Fewer devices take none from it; fewer sessions end those that are more within 10 s.
+    pub limits: OwnLimitsChange,
 }
 
 /// Why a user was not changed.
@@ -80,27 +87,28 @@ pub async fn change_user_where_needed(
     change: UserChange,
 ) -> Result<Changed, ChangeUserError> {
     let change = &change;
-    let (changed, is_moved) = transact(&app.db, |tx| async move {
+    let (changed, has_other_quota) = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
-        let (revision, group) = (before.revision, before.group_name.clone());
+        let (revision, group, quota) = (before.revision, before.group_name.clone(), OwnLimits::of(&before).quota);
         let user = apply(app, &tx, actor, before, change).await?;
-        let (differs, is_moved) = (user.revision != revision, user.group_name != group);
+        let differs = user.revision != revision;
+        let has_other_quota = user.group_name != group || OwnLimits::of(&user).quota != quota;
         let view = read::view(&*tx, user).await?;
-        Ok::<_, ChangeUserError>((Changed { view, differs }, is_moved))
+        Ok::<_, ChangeUserError>((Changed { view, differs }, has_other_quota))
     })
     .await?;
     app.wake_publishers();
-    if !is_moved {
+    if !has_other_quota {
         return Ok(changed);
     }
     let Changed { view, differs } = changed;
-    let view = judge_moved(app, view).await?;
+    let view = judge_changed(app, view).await?;
     Ok(Changed { view, differs })
 }
 
-/// Judges a user by the quota of the group that it has just got into, in a transaction of its own: the placements of a user change once in each
-/// (`want_newest`). When that fails, the next report of a session of the user is judged by.
-async fn judge_moved(app: &App, view: UserView) -> Result<UserView, DbErr> {
+/// Judges a user by the quota that it has just got, by itself or with another group, in a transaction of its own: the placements of a user change
+/// once in each (`want_newest`). When that fails, the next report of a session of the user is judged by.
+async fn judge_changed(app: &App, view: UserView) -> Result<UserView, DbErr> {
     match judge_users(app, &[view.user.id]).await {
         Ok(true) => {}
         Ok(false) => return Ok(view),
@@ -110,7 +118,7 @@ async fn judge_moved(app: &App, view: UserView) -> Result<UserView, DbErr> {
                     user.name = %view.user.username,
                     error = app.reach.explain_any(&error),
                     times,
-                    "Judging a user by the quota of its new group failed, it is judged with its next report"
+                    "Judging a user by its new quota failed, it is judged with its next report"
                 );
             }
             return Ok(view);
@@ -134,8 +142,10 @@ async fn apply(
     let expires_at = change
         .expires_at
         .map_or(before.expires_at, |at| at.map(|at| at.trunc_subsecs(6)));
+    let held = OwnLimits::of(&before);
+    let limits = held.changed(change.limits);
     let group = other_group(transaction, &before, change).await?;
-    if (active, expires_at) == (before.active, before.expires_at) && group.is_none() {
+    if (active, expires_at, limits) == (before.active, before.expires_at, held) && group.is_none() {
         return Ok(before);
     }
     let revision = before.revision + 1;
@@ -145,6 +155,7 @@ async fn apply(
     if let Some(group) = &group {
         row.group_name = Set(group.name.clone());
     }
+    set_own_limits(&mut row, limits);
     row.revision = Set(revision);
     row.synced = Set(false);
     let after = row.update(transaction).await?;
@@ -179,7 +190,7 @@ async fn other_group(
 }
 
 /// Urgent when the user may do less than before, or for a shorter time. Another group always counts as less: whatever the old one allowed may not
-/// be allowed in it, or be slower.
+/// be allowed in it, or be slower. Own limits are held by management: of them a node hears only whether traffic counts.
 fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
     let is_suspended = before.active && !after.active;
     let ends_earlier = match (before.expires_at, after.expires_at) {

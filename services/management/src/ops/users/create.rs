@@ -26,6 +26,7 @@ use crate::{
         actor::Actor,
         audit_action::AuditAction,
         lifetime::Lifetime,
+        own_limits::OwnLimits,
         placement::{Fleet, Home, Placement, Unplaceable, Wanted, place_new},
     },
     ops::{
@@ -55,6 +56,8 @@ pub struct NewUser {
     pub expires_at: Option<Option<DateTime<Utc>>>,
     /// The group that it is in.
     pub group: GroupName,
+    /// Own values for what management holds the user to.
+    pub limits: OwnLimits,
     /// Who chooses the home.
     pub home: Home,
     /// Who asked.
@@ -69,6 +72,7 @@ impl NewUser {
             active: true,
             expires_at: None,
             group: GroupName::default(),
+            limits: OwnLimits::default(),
             home: Home::Any,
             actor,
         }
@@ -235,6 +239,12 @@ impl Draft {
         let placed = place_new(key, wanted, fleet, replicas);
         let Placement { home, nodes } = placed.map_err(|error| unplaceable(error, &new.home, group))?;
         let created_at = Utc::now().trunc_subsecs(6);
+        let OwnLimits {
+            devices,
+            sessions,
+            session_excess,
+            quota,
+        } = new.limits;
         let user = user::Model {
             id: 0,
             key,
@@ -256,6 +266,12 @@ impl Draft {
             group_name: group.name.clone(),
             revision: 1,
             former_pool: None,
+            own_devices: devices,
+            own_sessions: sessions,
+            own_session_excess: session_excess,
+            own_traffic_bytes: quota.map(|quota| quota.bytes),
+            own_traffic_period: quota.map(|quota| quota.period),
+            own_traffic_reset_day: quota.map(|quota| quota.reset_day),
             over_quota_since: None,
             traffic_forgiven: 0,
             forgiven_on: None,

@@ -11,7 +11,9 @@ pub mod end_removals;
 mod local_limits;
 pub mod locked;
 pub(crate) mod next_revision;
+mod own_limits;
 
+pub mod effective_limits;
 pub mod fetch_profile;
 pub mod read;
 pub mod record_profile_read;

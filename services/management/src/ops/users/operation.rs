@@ -7,7 +7,7 @@ use vpnmanager_nats::username::Username;
 
 use crate::{
     app::App,
-    domain::{actor::Actor, placement::Home},
+    domain::{actor::Actor, own_limits::OwnLimits, placement::Home},
     ops::users::{
         change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
@@ -131,5 +131,6 @@ fn is_as_wanted(user: &user::Model, wanted: &NewUser) -> bool {
     // PostgreSQL keeps microseconds.
     let wanted_end = wanted.expires_at.map(|end| end.map(|at| at.trunc_subsecs(6)));
     let has_end = wanted_end.is_none_or(|end| user.expires_at == end);
-    has_home && has_end && user.group_name == wanted.group && user.active == wanted.active
+    let has_limits = OwnLimits::of(user) == wanted.limits;
+    has_home && has_end && has_limits && user.group_name == wanted.group && user.active == wanted.active
 }

@@ -29,7 +29,7 @@ pub struct UserFilter {
     pub group: Option<GroupName>,
     /// `true`: users with access; `false`: suspended users.
     pub active: Option<bool>,
-    /// `true`: users who are over the quota of their group.
+    /// `true`: users who are over their quota.
     pub over_quota: Option<bool>,
     /// `true`: users whose nodes have all applied the newest revision.
     pub synced: Option<bool>,

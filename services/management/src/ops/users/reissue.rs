@@ -16,7 +16,7 @@ use crate::{
             give::{NewCredential, give_credentials},
             revoke::revoke_of_device,
         },
-        devices::limit::{BeyondGroup, beyond_group},
+        devices::limit::{BeyondLimit, beyond_limit},
         links::revoke::{Ended, end_links},
         publications::make_due::{Urgency, want_newest},
         transact::transact,
@@ -49,9 +49,9 @@ pub enum ReissueError {
     /// The device `default` would be one too many.
     #[error("the user has {} devices, which is the most", MOST_DEVICES)]
     TooManyDevices,
-    /// It would be one more than the group of the user allows.
+    /// It would be one more than the user, or its group, is allowed.
     #[error(transparent)]
-    BeyondGroup(#[from] BeyondGroup),
+    BeyondLimit(#[from] BeyondLimit),
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
@@ -76,7 +76,7 @@ pub async fn reissue_profile(
             if devices.len() >= MOST_DEVICES {
                 return Err(ReissueError::TooManyDevices);
             }
-            if let Some(beyond) = beyond_group(&tx, &before, devices.len()).await? {
+            if let Some(beyond) = beyond_limit(&tx, &before, devices.len()).await? {
                 return Err(beyond.into());
             }
         }

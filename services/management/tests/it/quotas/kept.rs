@@ -24,4 +24,11 @@ async fn what_may_count_this_month_stays_however_short_the_history_is() {
     assert_eq!(left().await, 2);
     run(&stack.app.db, "UPDATE groups SET traffic_bytes = NULL").await;
     assert_eq!(left().await, 1);
+    let own = "UPDATE users SET own_traffic_bytes = 1000, own_traffic_period = 'month', own_traffic_reset_day = 1";
+    run(&stack.app.db, own).await;
+    assert_eq!(left().await, 2, "one user has a quota of its own");
+    run(&stack.app.db, "UPDATE users SET removed_at = now()").await;
+    let deleted = delete_old_rows(&stack.app.db, Kept::of(&stack.app.config)).await;
+    deleted.expect("deleted");
+    assert_eq!(number(&stack.app.db, "SELECT count(*) FROM traffic_days").await, 1);
 }

@@ -1,4 +1,4 @@
-//! Traffic quotas of groups: who is refused, who is let in again, and what is told of it.
+//! Traffic quotas of groups and users: who is refused, who is let in again, and what is told of it.
 
 mod discarded;
 mod forgiven;
@@ -7,6 +7,7 @@ mod kept;
 mod lifted;
 mod on_the_bus;
 mod over;
+mod own;
 
 use vpnmanager_entities::{credential, user};
 use vpnmanager_management::ops::quotas::{follow_traffic::follow_traffic, review::Review};

@@ -199,6 +199,28 @@ async fn replicas_that_hear_of_one_session_at_once_count_each_byte_once() {
 }
 
 #[tokio::test]
+async fn what_counts_against_an_own_quota_is_written_as_soon_as_what_counts_against_that_of_a_group() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let session = began(&alice, 7, 0);
+    let mut room = SessionRoom::default();
+    let mut passed = async |bytes: u64| -> i64 {
+        let earlier = "UPDATE sessions SET recorded_at = recorded_at - interval '10 seconds'";
+        run(&stack.app.db, earlier).await;
+        let reports = [report("node-1", &[alive(&session, 1, bytes)])];
+        let recorded = record_sessions(&stack.app.db, &mut room, &reports).await;
+        recorded.expect("recorded");
+        rows(&stack).await[0].bytes_in
+    };
+    assert_eq!(passed(10).await, 10);
+    assert_eq!(passed(20).await, 10, "she has no quota");
+    let own = "UPDATE users SET own_traffic_bytes = 1000000, own_traffic_period = 'none', own_traffic_reset_day = 1";
+    run(&stack.app.db, own).await;
+    assert_eq!(passed(30).await, 30);
+}
+
+#[tokio::test]
 async fn how_far_a_session_is_that_counts_against_a_quota_is_written_every_few_seconds_within_the_room_of_its_node() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;

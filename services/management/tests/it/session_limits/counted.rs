@@ -98,6 +98,47 @@ async fn only_what_is_known_to_be_there_counts() {
     }
 }
 
+const WITHOUT_OWN: &str = "UPDATE users SET own_sessions = NULL, own_session_excess = NULL;
+    UPDATE groups SET sessions = 1, session_excess = 'oldest_ends' WHERE name = 'staff'";
+
+#[tokio::test]
+async fn an_own_limit_comes_before_that_of_the_group_and_each_value_by_itself() {
+    let (stack, alice) = at_rest().await;
+    let db = &stack.app.db;
+    record(&stack, "node-1", &session(&alice.default, 1, 300)).await;
+    record(&stack, "node-2", &session(&alice.phone, 2, 60)).await;
+    let (the_first, the_second, nobody): (&[u64], &[u64], &[u64]) = (&[1], &[2], &[]);
+    for (change, expected) in [
+        ("SELECT 1", the_first),
+        ("UPDATE users SET own_sessions = 2 WHERE username = 'alice'", nobody),
+        ("UPDATE users SET own_sessions = 2 WHERE username = 'bob'", the_first),
+        // The group says how many, and she which.
+        (
+            "UPDATE users SET own_session_excess = 'newest_ends' WHERE username = 'alice'",
+            the_second,
+        ),
+        // She says how many, and the group which.
+        (
+            "UPDATE groups SET sessions = 16, session_excess = 'newest_ends' WHERE name = 'staff';
+             UPDATE users SET own_sessions = 1 WHERE username = 'alice'",
+            the_second,
+        ),
+        // Nobody else has a limit.
+        (
+            "UPDATE groups SET sessions = NULL; UPDATE users SET own_sessions = 1 WHERE username = 'alice'",
+            the_first,
+        ),
+        ("UPDATE groups SET sessions = NULL", nobody),
+    ] {
+        run(db, WITHOUT_OWN).await;
+        run(db, change).await;
+        assert_eq!(beyond(&stack, &alice).await, expected, "{change}");
+        let crowded = find_crowded(db, 0, 10).await.expect("found");
+        let is_crowded = crowded.contains(&alice.id);
+        assert_eq!(is_crowded, !expected.is_empty(), "{change}: {crowded:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_moves_to_another_node_counts_once_and_what_stays_behind_ends_first() {
     let (stack, alice) = at_rest().await;

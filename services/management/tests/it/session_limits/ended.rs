@@ -233,6 +233,22 @@ async fn nobody_is_ended_within_the_limit_or_without_one() {
     assert!(scene.first.asked().is_empty() && scene.second.asked().is_empty());
 }
 
+#[tokio::test]
+async fn a_limit_of_her_own_that_is_set_later_holds_for_who_is_connected_and_the_trail_says_whose_it_is() {
+    let scene = Scene::set().await;
+    limited(&scene.stack, 2, "oldest_ends").await;
+    scene.one_after_the_other().await;
+    let db = &scene.stack.app.db;
+    until(db, "both sessions to be recorded", "SELECT count(*) / 2 FROM sessions").await;
+    run(db, "UPDATE users SET own_sessions = 1 WHERE username = 'alice'").await;
+    scene.first.is_asked(&[1], wait::SOON).await;
+    scene.is_audited().await;
+    assert_eq!(
+        details(&scene).await,
+        ["the own limit of the user allows 1 device at the same time"]
+    );
+}
+
 /// Nobody logs in, so only the look at all sessions finds it.
 #[tokio::test]
 async fn a_limit_that_is_set_later_holds_for_those_who_are_connected() {

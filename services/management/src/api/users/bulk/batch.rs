@@ -5,6 +5,7 @@ use poem_openapi::types::{Example, MaybeUndefined};
 use vpnmanager_openapi::Clearable;
 
 use super::answers::{Counts, Refusal, repeated};
+use super::batch_limits::BatchLimits;
 use super::entry::{Action, End, Entry};
 use super::run::{self, ItemResult, Listed, Turns};
 use crate::app::App;
@@ -35,6 +36,8 @@ struct BatchItem {
     expires_at: Clearable<String>,
     /// For `create` and `change`. The group; `default` when it is left out of a `create`.
     group: Option<String>,
+    /// For `create` and `change`. Own values for what management holds the user to; `null` takes all of them away.
+    limits: Clearable<BatchLimits>,
     /// For `create`. The home server, which must not be lost; management chooses one when it is left out.
     server_id: Option<String>,
 }
@@ -87,6 +90,7 @@ impl BatchItem {
             },
             server_id: self.server_id,
             group: self.group,
+            limits: BatchLimits::said(self.limits),
         }
     }
 }
@@ -130,6 +134,7 @@ impl Example for UserBatch {
             active: None,
             expires_at: Clearable(MaybeUndefined::Undefined),
             group: None,
+            limits: Clearable(MaybeUndefined::Undefined),
             server_id: None,
         };
         Self {

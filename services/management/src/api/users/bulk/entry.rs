@@ -10,8 +10,10 @@ use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
+use super::limits::SaidLimits;
 use crate::api::users::schema::in_the_future;
 use crate::domain::actor::Actor;
+use crate::domain::own_limits::OwnLimits;
 use crate::domain::placement::Home;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
@@ -49,6 +51,7 @@ pub(super) struct Entry {
     pub(super) expires_at: End,
     pub(super) server_id: Option<String>,
     pub(super) group: Option<String>,
+    pub(super) limits: SaidLimits,
 }
 
 impl Entry {
@@ -64,6 +67,7 @@ impl Entry {
                 active: self.active.unwrap_or(true),
                 expires_at: self.expires_at.parse()?,
                 group: group.unwrap_or_default(),
+                limits: OwnLimits::default().changed(self.limits.into_change()?),
                 home: match &self.server_id {
                     Some(id) => Home::Named(parsed("server_id", id)?),
                     None => Home::Any,
@@ -78,6 +82,7 @@ impl Entry {
                     active: self.active,
                     expires_at: self.expires_at.parse()?,
                     group,
+                    limits: self.limits.into_change()?,
                 };
                 Ok(UserOperation::Change { username, change })
             }
@@ -96,9 +101,10 @@ impl Entry {
             ("server_id", self.server_id.is_some()),
             ("group", self.group.is_some()),
         ];
-        given
+        let given = given
             .into_iter()
-            .find_map(|(field, is_given)| is_given.then_some(field))
+            .find_map(|(field, is_given)| is_given.then_some(field));
+        given.or_else(|| self.limits.first_value())
     }
 }
 
@@ -133,6 +139,7 @@ mod tests {
             expires_at: End::LeftOut,
             server_id: None,
             group: None,
+            limits: SaidLimits::default(),
         }
     }
 
@@ -168,6 +175,14 @@ mod tests {
                 ..entry(action)
             };
             assert_eq!(refused(in_group), is_remove.then(|| "group".to_owned()));
+            let limited = Entry {
+                limits: SaidLimits {
+                    sessions: Some(None),
+                    ..SaidLimits::default()
+                },
+                ..entry(action)
+            };
+            assert_eq!(refused(limited), is_remove.then(|| "limits.sessions".to_owned()));
         }
     }
 
@@ -196,6 +211,14 @@ mod tests {
                 ..entry(action)
             };
             assert_eq!(refused(odd).as_deref(), Some("group"));
+            let too_many = Entry {
+                limits: SaidLimits {
+                    devices: Some(Some("17".to_owned())),
+                    ..SaidLimits::default()
+                },
+                ..entry(action)
+            };
+            assert_eq!(refused(too_many).as_deref(), Some("limits.devices"));
         }
     }
 }

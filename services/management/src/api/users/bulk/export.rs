@@ -10,7 +10,8 @@ use futures_util::{StreamExt as _, future, stream};
 use poem::Body;
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Binary;
-use sea_orm::DbErr;
+use sea_orm::{ActiveEnum as _, DbErr};
+use vpnmanager_entities::group::TrafficPeriod;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 use vpnmanager_runtime::error_chain::chain;
@@ -18,12 +19,14 @@ use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::api::failure;
 use crate::app::App;
+use crate::domain::own_limits::OwnLimits;
 use crate::ops::users::read::{UserFilter, UserView, list_users};
 
 /// Users that are read at once; not more than two pages are in memory.
 const PAGE: u64 = 1000;
 /// The columns, as the rows have them.
-const HEADER: &str = "username,active,expires_at,server_id,group,synced,created_at,checksum,over_quota\r\n";
+const HEADER: &str = "username,active,expires_at,server_id,group,limits.devices,limits.sessions,limits.session_excess,limits.traffic.bytes,\
+    limits.traffic.period,limits.traffic.reset_day,synced,created_at,checksum,over_quota\r\n";
 /// Access that does not end by itself. An empty cell would leave it to the group where the file is imported.
 const NEVER: &str = "never";
 /// What the browser stores it as.
@@ -102,12 +105,19 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
         .from_writer(Vec::new());
     for UserView { user, .. } in page {
         let time = |time: DateTime<Utc>| Timestamp::from(time).to_string();
+        let [devices, sessions, session_excess, bytes, period, reset_day] = own_limits(OwnLimits::of(user));
         let cells = [
             user.username.to_string(),
             user.active.to_string(),
             user.expires_at.map_or_else(|| NEVER.to_owned(), time),
             user.server_id.to_string(),
             user.group_name.to_string(),
+            devices,
+            sessions,
+            session_excess,
+            bytes,
+            period,
+            reset_day,
             user.synced.to_string(),
             time(user.created_at),
             user.checksum.clone().unwrap_or_default(),
@@ -117,6 +127,24 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
     }
     let text = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(text.into())
+}
+
+/// Own values alone: an empty cell leaves one to the group where the file is imported. Only a month has a day on which it begins.
+fn own_limits(limits: OwnLimits) -> [String; 6] {
+    let number = |number: Option<i16>| number.map(|number| number.to_string()).unwrap_or_default();
+    let quota = limits.quota;
+    let reset_day = quota.filter(|quota| quota.period == TrafficPeriod::Month);
+    [
+        number(limits.devices),
+        number(limits.sessions),
+        limits
+            .session_excess
+            .map(|excess| excess.to_value())
+            .unwrap_or_default(),
+        quota.map(|quota| quota.bytes.to_string()).unwrap_or_default(),
+        quota.map(|quota| quota.period.to_value()).unwrap_or_default(),
+        number(reset_day.map(|quota| quota.reset_day)),
+    ]
 }
 
 /// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection). No name of a user, a server or a group begins so, and nothing of what

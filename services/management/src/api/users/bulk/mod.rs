@@ -4,10 +4,12 @@
 
 mod answers;
 mod batch;
+mod batch_limits;
 mod csv_text;
 mod entry;
 mod export;
 mod import;
+mod limits;
 mod lines;
 mod rows;
 mod run;
@@ -63,7 +65,9 @@ impl BulkApi {
     ///
     /// A line for each user, 1 to 100,000, by RFC 4180 and in UTF-8. The first line names the columns, in any order: `username`, and where
     /// wanted `action` (`create`, which is meant where there is nothing, `change` or `remove`), `active` (`true` or `false`), `expires_at` (an
-    /// RFC 3339 time, or `never`), `server_id` and `group`. An empty cell is a value that is left out. The other columns of the export
+    /// RFC 3339 time, or `never`), `server_id`, `group`, and the own limits of the user: `limits.devices`, `limits.sessions`,
+    /// `limits.session_excess`, and `limits.traffic.bytes` with `limits.traffic.period` and `limits.traffic.reset_day`. The word `group` in one of
+    /// these, and in that of the bytes for all three, takes the own value away. An empty cell is a value that is left out. The other columns of the export
     /// (`synced`, `created_at`, `checksum`, `over_quota`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
     /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one
@@ -91,7 +95,7 @@ impl BulkApi {
         group: Query<Option<GroupText>>,
         /// `true` for users who are not suspended, those who have `expired` or are over a quota among them; `false` for suspended ones.
         active: Query<Option<bool>>,
-        /// `true` for users who are over the quota of their group, and have no access for that; `false` for all others.
+        /// `true` for users who are over their quota, and have no access for that; `false` for all others.
         over_quota: Query<Option<bool>>,
         /// Filter by sync state: `true` for users whose servers have all applied the newest revision, and whose profile exists.
         synced: Query<Option<bool>>,

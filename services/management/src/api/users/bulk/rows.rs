@@ -6,6 +6,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::names::nearest;
 
 use super::entry::{Action, End, Entry};
+use super::limits::{BYTES, DEVICES, PERIOD, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits, SaidQuota};
 use super::lines::Lines;
 
 /// The most rows of a file.
@@ -14,6 +15,8 @@ const MOST_ROWS: usize = 100_000;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest name of a column that is repeated to the caller, in characters.
 const LONGEST_NAME: usize = 100;
+/// What is in the cell of an own limit that is taken away.
+const OF_GROUP: &str = "group";
 
 /// A row, or what is wrong with it as a row.
 #[derive(Debug)]
@@ -66,6 +69,12 @@ enum Column {
     ExpiresAt,
     ServerId,
     Group,
+    Devices,
+    Sessions,
+    SessionExcess,
+    QuotaBytes,
+    QuotaPeriod,
+    QuotaResetDay,
     /// Something that the export says and nobody can set.
     Synced,
     CreatedAt,
@@ -74,13 +83,19 @@ enum Column {
 }
 
 impl Column {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 16] = [
         ("username", Self::Username),
         ("action", Self::Action),
         ("active", Self::Active),
         ("expires_at", Self::ExpiresAt),
         ("server_id", Self::ServerId),
         ("group", Self::Group),
+        (DEVICES, Self::Devices),
+        (SESSIONS, Self::Sessions),
+        (SESSION_EXCESS, Self::SessionExcess),
+        (BYTES, Self::QuotaBytes),
+        (PERIOD, Self::QuotaPeriod),
+        (RESET_DAY, Self::QuotaResetDay),
         ("synced", Self::Synced),
         ("created_at", Self::CreatedAt),
         ("checksum", Self::Checksum),
@@ -157,7 +172,41 @@ impl Header {
             expires_at,
             server_id: self.cell(record, Column::ServerId),
             group: self.cell(record, Column::Group),
+            limits: SaidLimits {
+                devices: self.said(record, Column::Devices),
+                sessions: self.said(record, Column::Sessions),
+                session_excess: self.said(record, Column::SessionExcess),
+                traffic: self.quota(record),
+            },
         })
+    }
+
+    /// The own limit in the cell of this column.
+    fn said(&self, record: &ByteRecord, column: Column) -> Said<String> {
+        let text = self.cell(record, column)?;
+        Some((text != OF_GROUP).then_some(text))
+    }
+
+    /// The own quota, in three cells; for the word that takes it away one is enough.
+    fn quota(&self, record: &ByteRecord) -> Said<SaidQuota> {
+        let quota = SaidQuota {
+            bytes: self.cell(record, Column::QuotaBytes),
+            period: self.cell(record, Column::QuotaPeriod),
+            reset_day: self.cell(record, Column::QuotaResetDay),
+        };
+        match quota {
+            SaidQuota {
+                bytes: None,
+                period: None,
+                reset_day: None,
+            } => None,
+            SaidQuota {
+                bytes: Some(text),
+                period: None,
+                reset_day: None,
+            } if text == OF_GROUP => Some(None),
+            quota => Some(Some(quota)),
+        }
     }
 
     /// What is in the cell of this column; `None` if there is nothing.
@@ -209,6 +258,49 @@ mod tests {
             (None, &End::At("2030-01-01T00:00:00Z".to_owned()))
         );
         assert!(rows[2].entry.is_err(), "a cell is missing");
+    }
+
+    #[test]
+    fn own_limits_are_given_left_out_and_taken_away_by_their_cells() {
+        let text = "username,limits.devices,limits.session_excess,limits.traffic.bytes,limits.traffic.period\n\
+                    a,2,,,\nb,group,newest_ends,1000,day\nc,,,group,\nd,,,,week\n";
+        let rows = read(text.as_bytes()).expect("rows");
+        let limits = |row: usize| rows[row].entry.as_ref().expect("an entry").limits.clone();
+        let owned = |text: &str| text.to_owned();
+        let quota = |bytes: Option<&str>, period: &str| {
+            Some(Some(SaidQuota {
+                bytes: bytes.map(str::to_owned),
+                period: Some(period.to_owned()),
+                reset_day: None,
+            }))
+        };
+        let nothing = SaidLimits::default();
+        for (row, expected) in [
+            SaidLimits {
+                devices: Some(Some(owned("2"))),
+                ..nothing.clone()
+            },
+            SaidLimits {
+                devices: Some(None),
+                session_excess: Some(Some(owned("newest_ends"))),
+                traffic: quota(Some("1000"), "day"),
+                ..nothing.clone()
+            },
+            SaidLimits {
+                traffic: Some(None),
+                ..nothing.clone()
+            },
+            // It is refused, because it says no bytes.
+            SaidLimits {
+                traffic: quota(None, "week"),
+                ..nothing
+            },
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(limits(row), expected);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The traffic quota of a group in the API: the body of requests, and that of answers.
+//! A traffic quota in the API: the body of requests, and that of answers.
 
 use poem_openapi::{Enum, Object};
 use vpnmanager_entities::group::TrafficPeriod;
@@ -9,7 +9,7 @@ use crate::domain::quota::Quota;
 /// How much traffic each member may have in a period.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none, rename = "WantedQuota")]
-pub(super) struct QuotaBody {
+pub(in crate::api) struct QuotaBody {
     /// Bytes in both directions together, on all servers and with all devices: up to 10^15.
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000000000000")))]
     bytes: i64,
@@ -24,7 +24,7 @@ pub(super) struct QuotaBody {
 /// How much traffic each member may have in a period.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none, rename = "Quota")]
-pub(super) struct QuotaView {
+pub(in crate::api) struct QuotaView {
     /// Bytes in both directions together, on all servers and with all devices.
     bytes: i64,
     /// How long a period is. It begins at midnight, in UTC.
@@ -36,7 +36,7 @@ pub(super) struct QuotaView {
 /// How long a quota is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", rename = "QuotaPeriod")]
-enum Period {
+pub(in crate::api) enum Period {
     /// A day.
     Day,
     /// A week, from Monday on.
@@ -48,18 +48,24 @@ enum Period {
     None,
 }
 
+impl Period {
+    fn into_period(self) -> TrafficPeriod {
+        match self {
+            Self::Day => TrafficPeriod::Day,
+            Self::Week => TrafficPeriod::Week,
+            Self::Month => TrafficPeriod::Month,
+            Self::None => TrafficPeriod::Endless,
+        }
+    }
+}
+
 impl QuotaBody {
-    /// The quota; 409 for a day that the period does not have.
-    pub(super) fn into_quota(self) -> Result<Quota, ApiError> {
-        let period = match self.period {
-            Period::Day => TrafficPeriod::Day,
-            Period::Week => TrafficPeriod::Week,
-            Period::Month => TrafficPeriod::Month,
-            Period::None => TrafficPeriod::Endless,
-        };
+    /// The quota, which requests have in this field; 409 for a day that the period does not have.
+    pub(in crate::api) fn into_quota(self, field: &str) -> Result<Quota, ApiError> {
+        let period = self.period.into_period();
         if self.reset_day.is_some() && period != TrafficPeriod::Month {
             return Err(ApiError::conflict(
-                "traffic.reset_day",
+                format!("{field}.reset_day"),
                 "only a month begins on a day of your choice: leave it out, or say \"period\": \"month\"",
             ));
         }
@@ -70,8 +76,17 @@ impl QuotaBody {
         })
     }
 
+    /// Of values that were checked where they were read: as in the descriptions of its fields.
+    pub(in crate::api) fn new(bytes: i64, period: Period, reset_day: Option<i16>) -> Self {
+        Self {
+            bytes,
+            period,
+            reset_day,
+        }
+    }
+
     /// An example for descriptions.
-    pub(super) fn example() -> Self {
+    pub(in crate::api) fn example() -> Self {
         Self {
             bytes: 50_000_000_000,
             period: Period::Month,
@@ -81,7 +96,7 @@ impl QuotaBody {
 }
 
 impl QuotaView {
-    pub(super) fn of(quota: &Quota) -> Self {
+    pub(in crate::api) fn of(quota: &Quota) -> Self {
         let (period, reset_day) = match quota.period {
             TrafficPeriod::Day => (Period::Day, None),
             TrafficPeriod::Week => (Period::Week, None),

@@ -1,0 +1,223 @@
+//! Quotas of users of their own: they come before those of groups.
+
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+use vpnmanager_entities::group::TrafficPeriod;
+use vpnmanager_management::{
+    domain::{actor::Actor, audit_action::AuditAction, own_limits::OwnLimitsChange, quota::Quota},
+    ops::{
+        publications::claim::claim,
+        users::{
+            change::{UserChange, change_user},
+            read::UserView,
+        },
+    },
+};
+use vpnmanager_nats::commands::Command;
+
+use super::{at_rest, is_over, judge, review, set_quota, transfer, user};
+use crate::database::run;
+use crate::ops::{audited, create, enrol};
+use crate::stack::{Stack, WithKey as _, json_of};
+
+/// The user gets a quota of its own that never ends, or has none any more.
+async fn give(stack: &Stack, username: &str, bytes: Option<i64>) -> UserView {
+    let quota = bytes.map(|bytes| Quota {
+        bytes,
+        period: TrafficPeriod::Endless,
+        reset_day: 1,
+    });
+    let change = UserChange {
+        limits: OwnLimitsChange {
+            quota: Some(quota),
+            ..OwnLimitsChange::default()
+        },
+        ..UserChange::default()
+    };
+    let username = username.parse().expect("a valid username");
+    let changed = change_user(&stack.app, &Actor::system(), &username, change).await;
+    changed.expect("changed")
+}
+
+#[tokio::test]
+async fn an_own_quota_comes_before_that_of_the_group_whichever_is_lower() {
+    let stack = at_rest(&["alice", "bob", "carol"]).await;
+    set_quota(&stack, "default", 1_000, "none").await;
+    give(&stack, "alice", Some(5_000)).await;
+    give(&stack, "bob", Some(100)).await;
+    for (name, bytes) in [("alice", 4_000), ("bob", 100), ("carol", 999)] {
+        transfer(&stack, name, bytes, 0).await;
+        judge(&stack, name).await;
+    }
+    assert!(!is_over(&stack, "alice").await);
+    assert!(is_over(&stack, "bob").await);
+    assert!(!is_over(&stack, "carol").await);
+
+    // The 80 % are those of her own.
+    let near = audited(&stack, AuditAction::UserNearQuota).await;
+    let told: Vec<_> = near
+        .iter()
+        .map(|entry| (entry.username.as_deref(), entry.details.as_deref()))
+        .collect();
+    let alice = (Some("alice"), Some("4000 of 5000 bytes are used"));
+    assert!(told.contains(&alice), "{told:?}");
+    transfer(&stack, "alice", 1_000, 0).await;
+    judge(&stack, "alice").await;
+    assert!(is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn a_user_with_a_quota_of_its_own_is_judged_where_no_group_has_one() {
+    let stack = at_rest(&["alice", "bob"]).await;
+    give(&stack, "alice", Some(1_000)).await;
+    for name in ["alice", "bob"] {
+        transfer(&stack, name, 1_000, 0).await;
+        judge(&stack, name).await;
+    }
+    assert!(is_over(&stack, "alice").await);
+    assert!(!is_over(&stack, "bob").await);
+    review(&stack).await;
+    assert!(is_over(&stack, "alice").await, "nothing has changed");
+}
+
+#[tokio::test]
+async fn an_own_quota_that_is_changed_refuses_and_lifts_at_once_and_the_trail_says_what_was_before() {
+    let stack = at_rest(&["alice"]).await;
+    transfer(&stack, "alice", 1_000, 0).await;
+    let state = |view: &UserView| {
+        let wanted: Vec<i64> = view.placements.iter().map(|placed| placed.wanted_revision).collect();
+        assert_eq!(wanted, [view.user.revision]);
+        (view.user.over_quota_since.is_some(), view.user.revision)
+    };
+    // Each change is a revision, and so is what follows from it.
+    assert_eq!(state(&give(&stack, "alice", Some(5_000)).await), (false, 2));
+    assert_eq!(state(&give(&stack, "alice", Some(5_000)).await), (false, 2));
+    assert_eq!(state(&give(&stack, "alice", Some(1_000)).await), (true, 4));
+    assert_eq!(state(&give(&stack, "alice", Some(1_001)).await), (false, 6));
+    assert_eq!(state(&give(&stack, "alice", Some(500)).await), (true, 8));
+    assert_eq!(state(&give(&stack, "alice", None).await), (false, 10));
+    set_quota(&stack, "default", 1_000, "none").await;
+    review(&stack).await;
+    assert!(is_over(&stack, "alice").await);
+    assert_eq!(state(&give(&stack, "alice", Some(2_000)).await), (false, 13));
+
+    let own = |bytes: i64| json!({ "traffic": { "bytes": bytes, "period": "none", "reset_day": 1 } });
+    let limits = |state: &Option<Value>| state.as_ref().expect("a state")["limits"].clone();
+    let changed = audited(&stack, AuditAction::UserChanged).await;
+    let told: Vec<(Value, Value)> = changed
+        .iter()
+        .map(|entry| (limits(&entry.before), limits(&entry.after)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (json!({}), own(5_000)),
+            (own(5_000), own(1_000)),
+            (own(1_000), own(1_001)),
+            (own(1_001), own(500)),
+            (own(500), json!({})),
+            (json!({}), own(2_000)),
+        ]
+    );
+    let lifted = audited(&stack, AuditAction::UserQuotaLifted).await;
+    let details: Vec<&str> = lifted.iter().filter_map(|entry| entry.details.as_deref()).collect();
+    assert_eq!(
+        details,
+        [
+            "1000 of 1001 bytes are used",
+            "the group default has no quota",
+            "1000 of 2000 bytes are used"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn another_group_changes_nothing_for_who_has_a_quota_of_its_own() {
+    let stack = at_rest(&["alice"]).await;
+    set_quota(&stack, "sales", 10, "none").await;
+    give(&stack, "alice", Some(5_000)).await;
+    transfer(&stack, "alice", 1_000, 0).await;
+    let change = UserChange {
+        group: Some("sales".parse().expect("the name of a group")),
+        ..UserChange::default()
+    };
+    let username = "alice".parse().expect("a valid username");
+    let moved = change_user(&stack.app, &Actor::system(), &username, change).await;
+    assert!(moved.expect("changed").user.over_quota_since.is_none());
+    review(&stack).await;
+    assert!(!is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn an_own_period_turns_by_itself() {
+    let stack = at_rest(&["alice"]).await;
+    give(&stack, "alice", Some(1_000)).await;
+    transfer(&stack, "alice", 1_000, 2).await;
+    judge(&stack, "alice").await;
+    assert!(is_over(&stack, "alice").await);
+    // As if the days were over that she used it on.
+    run(&stack.app.db, "UPDATE users SET own_traffic_period = 'day'").await;
+    review(&stack).await;
+    assert!(!is_over(&stack, "alice").await);
+    let lifted = audited(&stack, AuditAction::UserQuotaLifted).await;
+    let details = lifted[0].details.as_deref().unwrap_or_default();
+    assert!(details.starts_with("0 of 1000 bytes are used since 20"), "{details}");
+}
+
+/// A replica may have died between a change and its judgement.
+#[tokio::test]
+async fn a_replica_that_starts_judges_all_with_a_quota_of_their_own() {
+    let stack = at_rest(&["alice"]).await;
+    transfer(&stack, "alice", 1_000, 0).await;
+    let own = "UPDATE users SET own_traffic_bytes = 1000, own_traffic_period = 'none', own_traffic_reset_day = 1";
+    run(&stack.app.db, own).await;
+    review(&stack).await;
+    assert!(is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn nodes_are_told_whose_traffic_counts_against_a_quota_of_its_own() {
+    let stack = at_rest(&["alice", "bob"]).await;
+    let metered = async || -> Vec<String> {
+        run(
+            &stack.app.db,
+            "UPDATE placements SET published_revision = 0, lease_until = 'epoch'",
+        )
+        .await;
+        let claimed = claim(&stack.app.leases).await.expect("claimed").into_iter();
+        let metered = claimed.filter_map(|claim| match claim.publication.command.body {
+            Command::PutUser(put) => put.metered.then(|| put.username.to_string()),
+            Command::RemoveUser(_) => None,
+        });
+        metered.collect()
+    };
+    let nobody: [&str; 0] = [];
+    assert_eq!(metered().await, nobody);
+    // What its group has, the group says.
+    set_quota(&stack, "default", 1_000, "none").await;
+    assert_eq!(metered().await, nobody);
+    give(&stack, "alice", Some(5_000)).await;
+    assert_eq!(metered().await, ["alice"]);
+    give(&stack, "alice", None).await;
+    assert_eq!(metered().await, nobody);
+}
+
+#[tokio::test]
+async fn what_is_used_of_an_own_quota_is_shown_and_forgiven() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    give(&stack, "alice", Some(1_000)).await;
+    transfer(&stack, "alice", 1_200, 0).await;
+    judge(&stack, "alice").await;
+    let shown = stack.client().get("/api/users/alice").admin().send().await;
+    let shown = json_of(shown, StatusCode::OK).await;
+    assert_eq!(
+        (&shown["traffic"], &shown["over_quota"]),
+        (&json!({ "used": 1_200, "quota": 1_000 }), &json!(true))
+    );
+    let client = stack.client();
+    let forgiven = client.post("/api/users/alice/traffic/forgive").admin().send().await;
+    assert_eq!(json_of(forgiven, StatusCode::OK).await["over_quota"], false);
+    assert_eq!(user(&stack, "alice").await.traffic_forgiven, 1_200);
+}
