@@ -23,5 +23,6 @@ pub mod bus_stream;
 pub mod certificate_authority;
 pub mod intent;
 pub mod join_token;
+pub mod node_reissue;
 pub mod node_revocation;
 pub mod profile_link;

@@ -14,8 +14,8 @@ use crate::{
     hearing::Hearing,
     newly_connected::NewlyConnected,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper, users::create::Creates,
-        users::waiters::Waiters,
+        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper,
+        quotas::unjudged::Unjudged, users::create::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     reach::Reach,
@@ -71,8 +71,12 @@ pub struct App {
     pub drains: Wake,
     /// Wakes the task that revokes the credentials of nodes whose keys others may have.
     pub revocations: Wake,
+    /// Wakes the task that gives all users of a node new credentials.
+    pub reissues: Wake,
     /// Wakes the task that lifts users who are not over a quota any more.
     pub quotas: Wake,
+    /// Users whom that task is to judge, because it failed where they got another quota.
+    pub unjudged: Unjudged,
     /// Users of whom a session has just begun, for the task that holds them to what their groups allow at the same time.
     pub newly_connected: NewlyConnected,
     /// The requests that wait until a user is synced.

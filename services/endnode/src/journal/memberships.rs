@@ -7,6 +7,10 @@ use vpnmanager_nats::{groups::GroupName, ids::CommonName};
 
 use super::{error::JournalError, records::Records};
 
+/// As the index `users_metered` says it.
+const IS_ANYBODY_METERED: &str =
+    "SELECT EXISTS (SELECT 1 FROM users WHERE present = 1 AND json_extract(command, '$.metered') = 1)";
+
 /// What management told of the user of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
@@ -17,6 +21,12 @@ pub struct Membership {
 }
 
 impl Records<'_> {
+    /// Whether the traffic of any user whom the node holds counts against a quota of its own.
+    pub fn is_anybody_metered(&self) -> Result<bool, JournalError> {
+        let mut statement = self.connection.prepare_cached(IS_ANYBODY_METERED)?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// The memberships of the users of these credentials. A credential of nobody whom the node holds is left out.
     pub fn memberships_of(&self, names: &[CommonName]) -> Result<BTreeMap<CommonName, Membership>, JournalError> {
         // A command of before own quotas says nothing of them.
@@ -40,5 +50,29 @@ impl Records<'_> {
             memberships.insert(name.clone(), Membership { group, is_metered });
         }
         Ok(memberships)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::journal::schema::migrate;
+
+    #[test]
+    fn whether_anybody_is_metered_is_found_by_an_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {IS_ANYBODY_METERED}");
+        let mut statement = connection.prepare(&explain).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>("detail")).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(
+            steps
+                .iter()
+                .any(|step| step.starts_with("SEARCH users USING INDEX users_metered")),
+            "{steps:?}"
+        );
     }
 }

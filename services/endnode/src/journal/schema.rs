@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::JournalError;
 
-const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS];
+const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS, METERED];
 
 /// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
 const INITIAL: &str = "
@@ -108,6 +108,12 @@ CREATE TABLE places (
 
 -- An earlier release did not keep what it was told of groups. Without a place in the stream management sends everything again.
 DELETE FROM meta WHERE key IN ('last_sequence', 'stream');
+";
+
+const METERED: &str = "
+-- Whether there is anybody whose traffic counts against a quota of its own is asked every second.
+CREATE INDEX users_metered ON users (json_extract(command, '$.metered'))
+    WHERE present = 1 AND json_extract(command, '$.metered') = 1;
 ";
 
 /// Brings the file up to this build's schema, one transaction for each step.

@@ -209,7 +209,15 @@ impl SessionHistory {
             return Ok(());
         }
         let names: Vec<CommonName> = busy.iter().map(|record| record.session.common_name.clone()).collect();
-        let memberships = self.journal.read(move |records| records.memberships_of(&names));
+        let has_groups = self.metered.has_groups();
+        let memberships = self.journal.read(move |records| {
+            // Mostly nobody has a quota, and nobody is looked up.
+            if has_groups || records.is_anybody_metered()? {
+                records.memberships_of(&names)
+            } else {
+                Ok(BTreeMap::new())
+            }
+        });
         let counted = self.metered.counted(memberships.await?);
         let counts = |record: &&SessionRecord| counted.contains(&record.session.common_name);
         let told: Vec<&SessionRecord> = busy.iter().filter(counts).collect();

@@ -276,3 +276,29 @@ async fn the_membership_of_a_credential_is_that_of_its_user() {
     };
     assert_eq!(memberships, [is(alice, "default", false), is(bob, "sales", true)]);
 }
+
+#[tokio::test]
+async fn a_node_knows_whether_anybody_has_a_quota_of_their_own() {
+    let parts = Parts::new();
+    let alice = User::new("alice");
+    let is_anybody = async || {
+        let asked = parts.journal.read(|records| records.is_anybody_metered());
+        asked.await.unwrap()
+    };
+    let own_quota = |revision: i64, metered: bool| {
+        Command::PutUser(PutUser {
+            metered,
+            ..alice.put(revision)
+        })
+    };
+    parts.apply(alice.standby(1)).await;
+    assert!(!is_anybody().await);
+    parts.apply(own_quota(2, true)).await;
+    assert!(is_anybody().await);
+    parts.apply(own_quota(3, false)).await;
+    assert!(!is_anybody().await);
+    parts.apply(own_quota(4, true)).await;
+    assert!(is_anybody().await);
+    parts.apply(alice.removed(5)).await;
+    assert!(!is_anybody().await);
+}

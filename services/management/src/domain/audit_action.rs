@@ -112,6 +112,12 @@ audit_actions! {
     NodeRevocationStarted => "node_revocation_started",
     /// All credentials that a node made are revoked.
     NodeRevocationCompleted => "node_revocation_completed",
+    /// Management began to give all users of a node new credentials.
+    NodeReissueStarted => "node_reissue_started",
+    /// All users of a node had their turn.
+    NodeReissueCompleted => "node_reissue_completed",
+    /// An operator ended that before all had it.
+    NodeReissueStopped => "node_reissue_stopped",
     /// An operator had traffic forgotten that a node had reported.
     NodeTrafficDiscarded => "node_traffic_discarded",
     /// A node's state changed.

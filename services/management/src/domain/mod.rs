@@ -22,6 +22,7 @@ pub mod placement;
 pub mod pool;
 pub mod quota;
 pub mod refusals;
+pub mod renewal;
 pub mod session_address;
 pub mod session_history;
 pub mod session_id;

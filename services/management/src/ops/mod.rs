@@ -14,6 +14,7 @@ pub mod quotas;
 
 pub mod credentials;
 pub mod publications;
+pub mod reissues;
 pub mod reports;
 
 pub mod keys;

@@ -30,6 +30,7 @@ mod leaving;
 mod placer;
 mod publisher;
 mod quotas;
+mod reissues;
 mod revocations;
 mod session_limits;
 mod storage;
@@ -111,6 +112,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         LEFT_BY_OTHERS,
         on(app, revocations::revoke),
     );
+    background.reconcile("reissues", &app.reissues, LEFT_BY_OTHERS, on(app, reissues::go_on));
     background.reconcile(
         "quotas",
         &app.quotas,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use vpnmanager_testbed::{
     api::Api,
     schemathesis::{Findings, Schemathesis, require_schemathesis},
@@ -26,6 +26,9 @@ async fn management_answers_as_its_description_says() {
     let site = Site::without_tunnels(2).await;
     site.create("alice").await;
     let api = site.stack.api();
+    // So that there is one to be read.
+    let begun = api.post("/api/endnodes/node-1/reissue", &json!({})).await.unwrap();
+    begun.expect(202).unwrap();
     let key = key_header(&site);
     let reads = check(&tool, &api, PRESENT, &["--header", &key, "--include-method", "GET"]).await;
     assert!(reads.holds && !reads.text.contains("404 Not Found"), "{}", reads.text);

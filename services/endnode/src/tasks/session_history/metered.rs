@@ -34,6 +34,11 @@ impl Metered {
         counted.map(|(name, _)| name).collect()
     }
 
+    /// Whether any group has a quota.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.groups().is_empty()
+    }
+
     /// The names of the groups with a quota.
     fn groups(&self) -> BTreeSet<GroupName> {
         let told = self.told.as_ref().and_then(|told| told.borrow().clone());

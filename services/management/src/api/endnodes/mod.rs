@@ -3,6 +3,7 @@
 mod change;
 mod health;
 mod register;
+mod reissue;
 mod standing;
 mod view;
 
@@ -20,6 +21,7 @@ use super::access::{Admin, OptionalRole, Origin};
 use super::failure;
 use super::scalars::ServerIdText;
 use super::tags::Tag;
+
 use crate::app::App;
 use crate::ops::credentials::revoke_node::NodeCredentials;
 use crate::ops::nodes::change::NodeChange;
@@ -27,6 +29,7 @@ use crate::ops::nodes::{deregister, read};
 use change::EndnodeMove;
 use health::HealthReport;
 use register::Registered;
+use reissue::{EndnodeReissue, ReissueAll, ReissueStarted};
 use view::Endnode;
 
 pub(super) struct EndnodesApi;
@@ -287,5 +290,68 @@ impl EndnodesApi {
         let done = deregister::deregister_node(app.0, &admin, &server_id.0.0, of_node(credentials.0)).await;
         done.map(|()| Deregistered::Done)
             .map_err(|error| failure::nodes::of_deregister_node(&app, error))
+    }
+
+    /// Make new profiles for all users of an end-node
+    ///
+    /// For an end-node whose disk was lost with the keys of its users, or that others have. It does for all users who have a profile that the
+    /// end-node made what `POST /api/users/{username}/devices/{device}/reissue` does: each such device gets a new one from the user's home
+    /// server, and with `old_profiles: revoke` all older ones of the device are revoked, their sessions end, and so do the links to it. A user who
+    /// has got another home since, with a new profile there, goes on with that one: nothing more is made, and `revoke` revokes what is
+    /// older than it. The end-node may be lost, disabled, or deregistered.
+    ///
+    /// It goes on in the background, 100 users at a time; GET of this path shows how far it is. POST while it goes on answers with that one, and
+    /// 409 if `old_profiles` is another. Sent again after it has ended, it begins anew. The audit trail has `node_reissue_started`, a row
+    /// `user_reissued` for each user who needed something, and `node_reissue_completed`.
+    #[oai(
+        path = "/:server_id/reissue",
+        method = "post",
+        operation_id = "reissue_endnode_users"
+    )]
+    async fn start_reissue(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+        body: Json<ReissueAll>,
+    ) -> Result<ReissueStarted, ApiError> {
+        reissue::start(app.0, &admin, &server_id.0.0, &body.0).await
+    }
+
+    /// Get the progress of new profiles for all users of an end-node
+    ///
+    /// Of those that are being made, or else of those that were asked for last. 404 if nobody ever asked.
+    #[oai(
+        path = "/:server_id/reissue",
+        method = "get",
+        operation_id = "get_endnode_users_reissue"
+    )]
+    async fn get_reissue(
+        &self,
+        _admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<EndnodeReissue>, ApiError> {
+        reissue::get(app.0, &server_id.0.0).await.map(Json)
+    }
+
+    /// Stop making new profiles for all users of an end-node
+    ///
+    /// Users who did not have their turn yet keep what they have; what was done stays. One that has ended already stays as it is.
+    #[oai(
+        path = "/:server_id/reissue",
+        method = "delete",
+        operation_id = "stop_endnode_users_reissue"
+    )]
+    async fn stop_reissue(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The server's id.
+        server_id: Path<ServerIdText>,
+    ) -> Result<Json<EndnodeReissue>, ApiError> {
+        reissue::stop(app.0, &admin, &server_id.0.0).await.map(Json)
     }
 }

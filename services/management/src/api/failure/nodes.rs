@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use sea_orm::ActiveEnum as _;
 use vpnmanager_nats::security::enrolment::ENROLLED_WITHIN;
 use vpnmanager_nats::security::keys::InvalidKey;
 use vpnmanager_nats::topology::TopologyError;
@@ -24,6 +25,7 @@ use crate::{
             tell_standing::{ANSWERED_WITHIN, TellStandingError},
         },
         quotas::discard::DiscardTrafficError,
+        reissues::{NodeReissueError, start::StartReissueError},
         sessions::end_session::EndSessionError,
     },
     pki::PkiError,
@@ -132,6 +134,30 @@ pub(in crate::api) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError 
              first"
         )),
         MoveNodeError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_start_reissue(app: &App, error: StartReissueError) -> ApiError {
+    match error {
+        StartReissueError::UnknownServer => unknown_server(),
+        StartReissueError::OtherGoesOn(old) => ApiError::conflict(
+            "old_profiles",
+            format!(
+                "new profiles of all users of the server are being made already, with `{}`: wait until that has ended, or end it with DELETE",
+                old.to_value()
+            ),
+        ),
+        StartReissueError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_node_reissue(app: &App, error: NodeReissueError) -> ApiError {
+    match error {
+        NodeReissueError::UnknownServer => unknown_server(),
+        NodeReissueError::NotAsked => {
+            ApiError::not_found("nobody asked for new profiles of all users of this server: POST to this path does")
+        }
+        NodeReissueError::Database(error) => database(app, error),
     }
 }
 

@@ -147,6 +147,7 @@ pub(in crate::api) fn of_user_operation(app: &App, error: UserOperationError) ->
     match error {
         UserOperationError::Create(error) => of_create_user(app, error),
         UserOperationError::Change(error) => of_change_user(app, error),
+        UserOperationError::Reissue(error) => of_reissue(app, error),
         UserOperationError::Remove(error) => of_living_user(app, error),
     }
 }

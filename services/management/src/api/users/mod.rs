@@ -34,7 +34,7 @@ pub(super) use bulk::{BulkApi, LARGEST_BATCH, LARGEST_IMPORT};
 use create::CreatedUser;
 use list::ListParameters;
 pub(super) use profile::{ProfileAnswer, get_profile};
-pub(super) use reissue::{Reissue, reissue_profile};
+pub(super) use reissue::{OldProfiles, Reissue, reissue_profile};
 pub(super) use schema::User;
 use schema::{NewUserBody, UserChanges};
 

@@ -22,9 +22,9 @@ pub(crate) struct Reissue {
 }
 
 /// What happens to the profiles that the device already has.
-#[derive(Debug, Clone, Copy, Default, Enum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
-enum OldProfiles {
+pub(in crate::api) enum OldProfiles {
     /// They stay valid.
     #[default]
     Keep,
@@ -39,13 +39,34 @@ pub(in crate::api) async fn reissue_profile(
     device: &DeviceName,
     body: Reissue,
 ) -> Result<UserView, ApiError> {
-    let old = match body.old_profiles {
-        OldProfiles::Keep => reissue::OldProfiles::Keep,
-        OldProfiles::Revoke => reissue::OldProfiles::Revoke,
-    };
-    reissue::reissue_profile(app, actor, username, device, old)
+    reissue::reissue_profile(app, actor, username, device, body.old_profiles())
         .await
         .map_err(|error| failure::users::of_reissue(app, error))
+}
+
+impl Reissue {
+    /// What happens to the older profiles.
+    pub(in crate::api) fn old_profiles(&self) -> reissue::OldProfiles {
+        self.old_profiles.into()
+    }
+}
+
+impl From<OldProfiles> for reissue::OldProfiles {
+    fn from(old: OldProfiles) -> Self {
+        match old {
+            OldProfiles::Keep => Self::Keep,
+            OldProfiles::Revoke => Self::Revoke,
+        }
+    }
+}
+
+impl From<reissue::OldProfiles> for OldProfiles {
+    fn from(old: reissue::OldProfiles) -> Self {
+        match old {
+            reissue::OldProfiles::Keep => Self::Keep,
+            reissue::OldProfiles::Revoke => Self::Revoke,
+        }
+    }
 }
 
 impl Example for Reissue {

@@ -2,6 +2,7 @@
 
 pub mod devices;
 pub mod give;
+pub(in crate::ops) mod renew;
 pub mod revoke;
 pub mod revoke_node;
 pub mod sign;

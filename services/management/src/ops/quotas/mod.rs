@@ -7,8 +7,11 @@ pub mod follow_traffic;
 pub mod forgive;
 pub mod judge;
 pub mod review;
+pub mod unjudged;
 
 mod refuse_again;
+
+pub(in crate::ops) mod keep_forgiven;
 
 pub mod metered;
 pub mod set;

@@ -159,6 +159,13 @@ pub async fn read_counted(db: &impl ConnectionTrait, user: &user::Model) -> Resu
     Ok(found.first().and_then(|row| row.counted(&quotas)))
 }
 
+/// The bytes of this period that were forgiven; `None`: neither the user nor its group has a quota.
+pub(super) async fn read_forgiven(db: &impl ConnectionTrait, user: &user::Model) -> Result<Option<i64>, DbErr> {
+    let quotas = Quotas::of(db, &[user.id]).await?;
+    let found = rows(db, &quotas, &[user.id]).await?;
+    Ok(found.first().and_then(|row| row.forgiven))
+}
+
 /// What is to be forgiven of a user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forgivable {

@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
 use vpnmanager_nats::groups::GroupName;
 
 use super::{
-    judge::judge_all,
+    judge::{judge_all, judge_users},
     read::{Quotas, quotas_of_groups},
 };
 use crate::{app::App, domain::quota::Quota};
@@ -32,8 +32,9 @@ impl Review {
     /// Lifts whoever is not over a quota any more: the period has turned, or the quota or the group is another one. Judges all members of groups
     /// whose quota is new or another one, and in its first run those of every group with one, and all users with an own one: a replica may have
     /// died between recording reports and judging by them, or between a change and that. Users who get into a group otherwise, and those whose own
-    /// quota is changed, are judged then.
+    /// quota is changed, are judged then, and here if that failed.
     pub async fn run(&mut self, app: &App) -> Result<(), DbErr> {
+        judge_unjudged(app).await?;
         judge_in_batches(app, "over_quota_since IS NOT NULL", None).await?;
         if !self.has_judged_own {
             judge_in_batches(app, "own_traffic_bytes IS NOT NULL", None).await?;
@@ -55,6 +56,19 @@ impl Review {
         self.judged_by = groups;
         Ok(())
     }
+}
+
+/// Where it fails again, they wait for the next review.
+async fn judge_unjudged(app: &App) -> Result<(), DbErr> {
+    let users = app.unjudged.take();
+    if users.is_empty() {
+        return Ok(());
+    }
+    let judged = judge_users(app, &users).await;
+    if judged.is_err() {
+        app.unjudged.note(users);
+    }
+    judged.map(drop)
 }
 
 /// Judges the living users with this condition, in the order of their ids. Its parameter `$3` is the group.

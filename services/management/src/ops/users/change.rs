@@ -20,7 +20,7 @@ use crate::{
         audit::{self, Entry, user_snapshot},
         groups::hold::hold_groups,
         publications::make_due::{Urgency, want_newest},
-        quotas::judge::judge_users,
+        quotas::{judge::judge_users, keep_forgiven::keep_forgiven},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
@@ -87,47 +87,55 @@ pub async fn change_user_where_needed(
     change: UserChange,
 ) -> Result<Changed, ChangeUserError> {
     let change = &change;
-    let (changed, has_other_quota) = transact(&app.db, |tx| async move {
+    let changed = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
-        let (revision, group, quota) = (before.revision, before.group_name.clone(), OwnLimits::of(&before).quota);
+        let revision = before.revision;
         let user = apply(app, &tx, actor, before, change).await?;
         let differs = user.revision != revision;
-        let has_other_quota = user.group_name != group || OwnLimits::of(&user).quota != quota;
         let view = read::view(&*tx, user).await?;
-        Ok::<_, ChangeUserError>((Changed { view, differs }, has_other_quota))
+        Ok::<_, ChangeUserError>(Changed { view, differs })
     })
     .await?;
     app.wake_publishers();
-    if !has_other_quota {
+    // Also where it is the same: whoever asks again, after the judgement was lost with a replica, gets it.
+    if change.group.is_none() && change.limits.quota.is_none() {
         return Ok(changed);
     }
     let Changed { view, differs } = changed;
-    let view = judge_changed(app, view).await?;
+    let view = judge_changed(app, view).await;
     Ok(Changed { view, differs })
 }
 
 /// Judges a user by the quota that it has just got, by itself or with another group, in a transaction of its own: the placements of a user change
-/// once in each (`want_newest`). When that fails, the next report of a session of the user is judged by.
-async fn judge_changed(app: &App, view: UserView) -> Result<UserView, DbErr> {
-    match judge_users(app, &[view.user.id]).await {
-        Ok(true) => {}
-        Ok(false) => return Ok(view),
+/// once in each (`want_newest`). The change is made, whatever becomes of this: when it fails, the review of quotas judges the user.
+async fn judge_changed(app: &App, view: UserView) -> UserView {
+    match judged(app, view.user.id).await {
+        Ok(Some(judged)) => judged,
+        Ok(None) => view,
         Err(error) => {
             if let Some(times) = NOT_JUDGED.admit() {
                 warn!(
                     user.name = %view.user.username,
                     error = app.reach.explain_any(&error),
                     times,
-                    "Judging a user by its new quota failed, it is judged with its next report"
+                    "Judging a user by its new quota failed, the next review judges it"
                 );
             }
-            return Ok(view);
+            app.unjudged.note([view.user.id]);
+            app.quotas.wake();
+            view
         }
     }
-    match user::Entity::find_by_id(view.user.id).one(&app.db).await? {
-        Some(user) => read::view(&app.db, user).await,
-        // Removed meanwhile.
-        None => Ok(view),
+}
+
+/// The user after it was judged; `None`: there was nothing to do, or it was removed meanwhile.
+async fn judged(app: &App, id: i64) -> Result<Option<UserView>, DbErr> {
+    if !judge_users(app, &[id]).await? {
+        return Ok(None);
+    }
+    match user::Entity::find_by_id(id).one(&app.db).await? {
+        Some(user) => read::view(&app.db, user).await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -156,9 +164,17 @@ async fn apply(
         row.group_name = Set(group.name.clone());
     }
     set_own_limits(&mut row, limits);
+    let has_other_quota = limits.quota != held.quota || (limits.quota.is_none() && group.is_some());
+    if has_other_quota {
+        // The trail says of each quota that most of it is used.
+        row.quota_warned_from = Set(None);
+    }
     row.revision = Set(revision);
     row.synced = Set(false);
-    let after = row.update(transaction).await?;
+    let mut after = row.update(transaction).await?;
+    if has_other_quota {
+        after = keep_forgiven(transaction, after).await?;
+    }
     want_newest(transaction, &[after.id], urgency(&before, &after)).await?;
     let action = match (before.active, active) {
         (true, false) => AuditAction::UserSuspended,

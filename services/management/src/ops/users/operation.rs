@@ -12,6 +12,7 @@ use crate::{
         change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
         locked::LivingUserError,
+        reissue::{Reissue, ReissueError, reissue_where_needed},
         remove::remove_user,
     },
 };
@@ -28,6 +29,13 @@ pub enum UserOperation {
         /// What to change.
         change: UserChange,
     },
+    /// Devices of the user should have new profiles.
+    Reissue {
+        /// The user.
+        username: Username,
+        /// Which devices, and how.
+        reissue: Reissue,
+    },
     /// The user should be removed.
     Remove {
         /// The user.
@@ -42,6 +50,8 @@ pub enum Outcome {
     Created,
     /// The user was changed.
     Changed,
+    /// Devices of the user get new profiles.
+    Reissued,
     /// The user was removed.
     Removed,
     /// All was as it should be.
@@ -57,6 +67,9 @@ pub enum UserOperationError {
     /// The user was not changed.
     #[error("changing the user failed")]
     Change(#[source] ChangeUserError),
+    /// No new profiles were asked for.
+    #[error("asking for new profiles of the user failed")]
+    Reissue(#[source] ReissueError),
     /// The user was not removed.
     #[error("removing the user failed")]
     Remove(#[source] LivingUserError),
@@ -72,6 +85,15 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
             let changed = changed.map_err(UserOperationError::Change)?;
             Ok(if changed.differs {
                 Outcome::Changed
+            } else {
+                Outcome::Unchanged
+            })
+        }
+        UserOperation::Reissue { username, reissue } => {
+            let reissued = reissue_where_needed(app, actor, &username, &reissue).await;
+            let reissued = reissued.map_err(UserOperationError::Reissue)?;
+            Ok(if reissued.differs {
+                Outcome::Reissued
             } else {
                 Outcome::Unchanged
             })

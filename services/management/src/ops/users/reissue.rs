@@ -1,40 +1,61 @@
-//! Gives a device of a user a new profile, when the user or the home node has lost it.
+//! Gives devices of a user new profiles, when the user or the home node has lost them.
 
-use sea_orm::DbErr;
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, DbErr};
+use vpnmanager_entities::{credential, user};
 use vpnmanager_nats::{
     device::{DeviceName, MOST_DEVICES},
     username::Username,
 };
 
+pub use vpnmanager_entities::node_reissue::OldProfiles;
+
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{
+        actor::Actor,
+        renewal::{Cause, Renewal, renewals},
+    },
     ops::{
-        audit::{self, Entry, user_snapshot},
-        credentials::{
-            devices::devices_of,
-            give::{NewCredential, give_credentials},
-            revoke::revoke_of_device,
-        },
+        credentials::renew::Renewing,
         devices::limit::{BeyondLimit, beyond_limit},
-        links::revoke::{Ended, end_links},
-        publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
-            next_revision::next_revision,
             read::{self, UserView},
         },
     },
 };
 
-/// What happens to the profiles that the device already has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldProfiles {
-    /// They stay valid, beside the new one.
-    Keep,
-    /// They are revoked for ever, and their sessions are cut.
-    Revoke,
+/// Which devices of a user get new profiles, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reissue {
+    /// The devices.
+    pub devices: Devices,
+    /// What happens to the profiles that they have.
+    pub old: OldProfiles,
+    /// A device whose home was asked for a profile at this time or later gets no other one; `None`: each gets one.
+    pub made_before: Option<DateTime<Utc>>,
+}
+
+/// Devices of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Devices {
+    /// All that the user has.
+    All,
+    /// This one.
+    One(DeviceName),
+}
+
+/// A user after a reissue.
+#[derive(Debug, Clone)]
+pub struct Reissued {
+    /// The user.
+    pub view: UserView,
+    /// Whether any device needed a new profile, or an older one was revoked.
+    pub differs: bool,
 }
 
 /// Why there is no new profile.
@@ -66,47 +87,77 @@ pub async fn reissue_profile(
     device: &DeviceName,
     old: OldProfiles,
 ) -> Result<UserView, ReissueError> {
-    let view = transact(&app.db, |tx| async move {
+    let wanted = Reissue {
+        devices: Devices::One(device.clone()),
+        old,
+        made_before: None,
+    };
+    let reissued = reissue_where_needed(app, actor, username, &wanted).await?;
+    Ok(reissued.view)
+}
+
+/// Gives those devices of a living user other credentials that need them, like [`reissue_profile`], and says whether any did. A user without
+/// devices has none that does.
+pub async fn reissue_where_needed(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    wanted: &Reissue,
+) -> Result<Reissued, ReissueError> {
+    let reissued = transact(&app.db, |tx| async move {
         let before = locked_user(&tx, username).await?;
-        let devices = devices_of(&*tx, &[before.id]).await?;
-        if devices.iter().all(|held| held.device != *device) {
-            if !device.is_default() {
-                return Err(ReissueError::UnknownDevice(device.clone()));
-            }
-            if devices.len() >= MOST_DEVICES {
-                return Err(ReissueError::TooManyDevices);
-            }
-            if let Some(beyond) = beyond_limit(&tx, &before, devices.len()).await? {
-                return Err(beyond.into());
-            }
+        let renewals = needed(&tx, &before, wanted).await?;
+        if renewals.is_empty() {
+            let view = read::view(&*tx, before).await?;
+            return Ok::<_, ReissueError>(Reissued { view, differs: false });
         }
-        let user = next_revision(&tx, &before, device).await?;
-        let (fate, urgency) = match old {
-            OldProfiles::Keep => (
-                "the older ones stay valid (old_profiles: keep)".to_owned(),
-                Urgency::Ordinary,
-            ),
-            OldProfiles::Revoke => {
-                let revoked = revoke_of_device(&tx, user.id, device).await?.len();
-                // Whoever has one may be whom the profile is revoked for: he would get the new one.
-                end_links(&tx, app, actor, (&user, Ended::OfDevice(device))).await?;
-                let fate = format!("{revoked} older ones were revoked (old_profiles: revoke)");
-                (fate, Urgency::EndsAccess)
-            }
+        let renewing = Renewing {
+            app,
+            actor,
+            old: wanted.old,
         };
-        let new = NewCredential::new(user.id, &user.username, device, &user.server_id);
-        let name = new.common_name().clone();
-        give_credentials(&tx, &[new]).await?;
-        want_newest(&*tx, &[user.id], urgency).await?;
-        let entry = Entry::new(actor, AuditAction::UserReissued, &app.config.server_id)
-            .about(&user.username)
-            .details(format!("the new credential of the device {device} is {name}; {fate}"))
-            .before(user_snapshot(&before))
-            .after(user_snapshot(&user));
-        audit::record_one(&tx, entry).await?;
-        Ok::<_, ReissueError>(read::view(&*tx, user).await?)
+        let id = before.id;
+        let after = renewing.renew(&tx, &[(before, renewals)]).await?.pop();
+        let after = after.ok_or_else(|| DbErr::RecordNotFound(format!("the user {id}")))?;
+        let view = read::view(&*tx, after).await?;
+        Ok(Reissued { view, differs: true })
     })
     .await?;
     app.wake_publishers();
-    Ok(view)
+    Ok(reissued)
+}
+
+/// What becomes of the devices of a user whose row is locked.
+async fn needed(
+    transaction: &DatabaseTransaction,
+    user: &user::Model,
+    wanted: &Reissue,
+) -> Result<Vec<Renewal>, ReissueError> {
+    let credentials = credential::Entity::find_valid_of([user.id]).all(transaction).await?;
+    let cause = Cause::Asked {
+        made_before: wanted.made_before,
+    };
+    let device = match &wanted.devices {
+        Devices::All => return Ok(renewals(&credentials, &user.server_id, cause, wanted.old)),
+        Devices::One(device) => device,
+    };
+    let held: BTreeSet<&DeviceName> = credentials.iter().map(|credential| &credential.device).collect();
+    if !held.contains(device) {
+        if !device.is_default() {
+            return Err(ReissueError::UnknownDevice(device.clone()));
+        }
+        if held.len() >= MOST_DEVICES {
+            return Err(ReissueError::TooManyDevices);
+        }
+        if let Some(beyond) = beyond_limit(transaction, user, held.len()).await? {
+            return Err(beyond.into());
+        }
+        return Ok(vec![Renewal::first_of(device.clone())]);
+    }
+    let of_device: Vec<credential::Model> = credentials
+        .iter()
+        .filter(|credential| credential.device == *device)
+        .cloned()
+        .collect();
+    Ok(renewals(&of_device, &user.server_id, cause, wanted.old))
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod export;
 mod import;
+mod reissue;
 
 use poem::http::StatusCode;
 use poem::test::TestResponse;

@@ -17,6 +17,7 @@ mod moves;
 pub(crate) mod nodes;
 mod publications;
 mod reissue;
+mod reissues;
 mod removals;
 mod reports;
 mod revocations;

@@ -7,6 +7,7 @@ use vpnmanager_management::{
     domain::{actor::Actor, audit_action::AuditAction, own_limits::OwnLimitsChange, quota::Quota},
     ops::{
         publications::claim::claim,
+        quotas::{forgive::forgive_traffic, review::Review},
         users::{
             change::{UserChange, change_user},
             read::UserView,
@@ -20,23 +21,41 @@ use crate::database::run;
 use crate::ops::{audited, create, enrol};
 use crate::stack::{Stack, WithKey as _, json_of};
 
-/// The user gets a quota of its own that never ends, or has none any more.
-async fn give(stack: &Stack, username: &str, bytes: Option<i64>) -> UserView {
-    let quota = bytes.map(|bytes| Quota {
+fn quota(bytes: i64, period: TrafficPeriod) -> Quota {
+    Quota {
         bytes,
-        period: TrafficPeriod::Endless,
+        period,
         reset_day: 1,
-    });
-    let change = UserChange {
+    }
+}
+
+fn own_quota(quota: Option<Quota>) -> UserChange {
+    UserChange {
         limits: OwnLimitsChange {
             quota: Some(quota),
             ..OwnLimitsChange::default()
         },
         ..UserChange::default()
-    };
+    }
+}
+
+fn in_group(group: &str) -> UserChange {
+    UserChange {
+        group: Some(group.parse().expect("the name of a group")),
+        ..UserChange::default()
+    }
+}
+
+async fn change(stack: &Stack, username: &str, change: UserChange) -> UserView {
     let username = username.parse().expect("a valid username");
     let changed = change_user(&stack.app, &Actor::system(), &username, change).await;
     changed.expect("changed")
+}
+
+/// The user gets a quota of its own that never ends, or has none any more.
+async fn give(stack: &Stack, username: &str, bytes: Option<i64>) -> UserView {
+    let quota = bytes.map(|bytes| quota(bytes, TrafficPeriod::Endless));
+    change(stack, username, own_quota(quota)).await
 }
 
 #[tokio::test]
@@ -137,13 +156,8 @@ async fn another_group_changes_nothing_for_who_has_a_quota_of_its_own() {
     set_quota(&stack, "sales", 10, "none").await;
     give(&stack, "alice", Some(5_000)).await;
     transfer(&stack, "alice", 1_000, 0).await;
-    let change = UserChange {
-        group: Some("sales".parse().expect("the name of a group")),
-        ..UserChange::default()
-    };
-    let username = "alice".parse().expect("a valid username");
-    let moved = change_user(&stack.app, &Actor::system(), &username, change).await;
-    assert!(moved.expect("changed").user.over_quota_since.is_none());
+    let moved = change(&stack, "alice", in_group("sales")).await;
+    assert!(moved.user.over_quota_since.is_none());
     review(&stack).await;
     assert!(!is_over(&stack, "alice").await);
 }
@@ -220,4 +234,92 @@ async fn what_is_used_of_an_own_quota_is_shown_and_forgiven() {
     let forgiven = client.post("/api/users/alice/traffic/forgive").admin().send().await;
     assert_eq!(json_of(forgiven, StatusCode::OK).await["over_quota"], false);
     assert_eq!(user(&stack, "alice").await.traffic_forgiven, 1_200);
+}
+
+#[tokio::test]
+async fn what_was_forgiven_of_a_longer_period_is_no_credit_in_a_shorter_one() {
+    for shorter in [own_quota(Some(quota(1_000, TrafficPeriod::Day))), in_group("sales")] {
+        let stack = at_rest(&["alice"]).await;
+        set_quota(&stack, "default", 1_000, "none").await;
+        set_quota(&stack, "sales", 1_000, "day").await;
+        transfer(&stack, "alice", 5_000, 3).await;
+        transfer(&stack, "alice", 100, 0).await;
+        judge(&stack, "alice").await;
+        let username = "alice".parse().expect("a valid username");
+        let forgiven = forgive_traffic(&stack.app, &Actor::system(), &username).await;
+        assert_eq!(forgiven.expect("forgiven").user.traffic_forgiven, 5_100);
+
+        let changed = change(&stack, "alice", shorter.clone()).await;
+        assert_eq!(changed.user.traffic_forgiven, 100, "{shorter:?}");
+        transfer(&stack, "alice", 999, 0).await;
+        judge(&stack, "alice").await;
+        assert!(!is_over(&stack, "alice").await, "{shorter:?}");
+        transfer(&stack, "alice", 1, 0).await;
+        judge(&stack, "alice").await;
+        assert!(is_over(&stack, "alice").await, "{shorter:?}");
+    }
+}
+
+/// A replica may have died between a change and its judgement, and whoever asked asks again.
+#[tokio::test]
+async fn a_change_that_names_what_holds_already_judges_once_more() {
+    let own = "UPDATE users SET own_traffic_bytes = 1000, own_traffic_period = 'none', own_traffic_reset_day = 1";
+    let of_group = "UPDATE groups SET traffic_bytes = 1000, traffic_period = 'none' WHERE name = 'default'";
+    for (held, same) in [
+        (own, own_quota(Some(quota(1_000, TrafficPeriod::Endless)))),
+        (of_group, in_group("default")),
+    ] {
+        let stack = at_rest(&["alice"]).await;
+        transfer(&stack, "alice", 1_000, 0).await;
+        run(&stack.app.db, held).await;
+        let other = UserChange {
+            active: Some(true),
+            ..UserChange::default()
+        };
+        let unnamed = change(&stack, "alice", other).await;
+        assert!(unnamed.user.over_quota_since.is_none(), "{held}");
+        let named = change(&stack, "alice", same).await;
+        assert!(named.user.over_quota_since.is_some(), "{held}");
+        assert_eq!(named.user.revision, unnamed.user.revision + 1, "{held}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_judgement_fails_is_made_and_the_review_judges() {
+    let stack = at_rest(&["alice"]).await;
+    transfer(&stack, "alice", 1_000, 0).await;
+    let mut replica = Review::default();
+    replica.run(&stack.app).await.expect("reviewed");
+    let fails = "ALTER TABLE users ADD CONSTRAINT nobody_is_over CHECK (over_quota_since IS NULL)";
+    run(&stack.app.db, fails).await;
+
+    let changed = give(&stack, "alice", Some(1_000)).await;
+    assert_eq!(
+        (changed.user.own_traffic_bytes, changed.user.over_quota_since),
+        (Some(1_000), None)
+    );
+    assert!(replica.run(&stack.app).await.is_err());
+    run(&stack.app.db, "ALTER TABLE users DROP CONSTRAINT nobody_is_over").await;
+    replica.run(&stack.app).await.expect("reviewed");
+    assert!(is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn the_trail_says_of_each_quota_that_most_of_it_is_used() {
+    let stack = at_rest(&["alice"]).await;
+    set_quota(&stack, "sales", 1_010, "none").await;
+    give(&stack, "alice", Some(1_000)).await;
+    transfer(&stack, "alice", 850, 0).await;
+    judge(&stack, "alice").await;
+    let mut near = Vec::new();
+    for other in [
+        own_quota(Some(quota(1_050, TrafficPeriod::Endless))),
+        // The same quota holds.
+        in_group("sales"),
+        own_quota(None),
+    ] {
+        change(&stack, "alice", other).await;
+        near.push(audited(&stack, AuditAction::UserNearQuota).await.len());
+    }
+    assert_eq!(near, [2, 2, 3]);
 }

@@ -30,6 +30,8 @@ pub(super) struct Counts {
     pub(super) created: u32,
     /// Users that were changed.
     pub(super) changed: u32,
+    /// Users of whom devices get new profiles.
+    pub(super) reissued: u32,
     /// Users that were removed.
     pub(super) removed: u32,
     /// Entries whose user was as wanted already.
@@ -67,6 +69,7 @@ impl Counts {
             let count = match result {
                 Ok(Outcome::Created) => &mut counts.created,
                 Ok(Outcome::Changed) => &mut counts.changed,
+                Ok(Outcome::Reissued) => &mut counts.reissued,
                 Ok(Outcome::Removed) => &mut counts.removed,
                 Ok(Outcome::Unchanged) => &mut counts.unchanged,
                 Err(_) => &mut counts.failed,

@@ -8,6 +8,7 @@ use super::answers::{Counts, Refusal, repeated};
 use super::batch_limits::BatchLimits;
 use super::entry::{Action, End, Entry};
 use super::run::{self, ItemResult, Listed, Turns};
+use crate::api::users::reissue::OldProfiles;
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::users::operation::Outcome;
@@ -40,6 +41,13 @@ struct BatchItem {
     limits: Clearable<BatchLimits>,
     /// For `create`. The home server, which must not be lost; management chooses one when it is left out.
     server_id: Option<String>,
+    /// For `reissue`. The device; all devices of the user when it is left out.
+    device: Option<String>,
+    /// For `reissue`. What happens to the profiles that the devices already have; `keep` when it is left out.
+    old_profiles: Option<OldProfiles>,
+    /// For `reissue`. An RFC 3339 time that has passed: a device that got a profile of its home server at this time or later gets no other one,
+    /// so that a list may be sent again. Left out: each device gets one, each time.
+    made_before: Option<String>,
 }
 
 /// What became of each item.
@@ -91,6 +99,9 @@ impl BatchItem {
             server_id: self.server_id,
             group: self.group,
             limits: BatchLimits::said(self.limits),
+            device: self.device,
+            old_profiles: self.old_profiles,
+            made_before: self.made_before,
         }
     }
 }
@@ -111,7 +122,7 @@ impl BatchResult {
     fn new(index: u32, username: String, result: &ItemResult) -> Self {
         let (status, error) = match result {
             Ok(Outcome::Created) => (201, None),
-            Ok(Outcome::Changed | Outcome::Removed | Outcome::Unchanged) => (200, None),
+            Ok(Outcome::Changed | Outcome::Reissued | Outcome::Removed | Outcome::Unchanged) => (200, None),
             Err(error) => {
                 let (status, refusal) = Refusal::of(error);
                 (status, Some(refusal))
@@ -136,6 +147,9 @@ impl Example for UserBatch {
             group: None,
             limits: Clearable(MaybeUndefined::Undefined),
             server_id: None,
+            device: None,
+            old_profiles: None,
+            made_before: None,
         };
         Self {
             items: vec![
@@ -146,6 +160,12 @@ impl Example for UserBatch {
                 BatchItem {
                     active: Some(false),
                     ..item(Action::Change, "bob")
+                },
+                BatchItem {
+                    device: Some("laptop".to_owned()),
+                    old_profiles: Some(OldProfiles::Revoke),
+                    made_before: Some("2026-11-18T09:00:00Z".to_owned()),
+                    ..item(Action::Reissue, "erin")
                 },
                 item(Action::Remove, "carol"),
             ],

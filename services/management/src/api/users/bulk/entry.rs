@@ -11,6 +11,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
 use super::limits::SaidLimits;
+use crate::api::users::reissue::OldProfiles;
 use crate::api::users::schema::in_the_future;
 use crate::domain::actor::Actor;
 use crate::domain::own_limits::OwnLimits;
@@ -18,6 +19,7 @@ use crate::domain::placement::Home;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
 use crate::ops::users::operation::UserOperation;
+use crate::ops::users::reissue::{Devices, Reissue};
 
 /// What to do with a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -29,6 +31,8 @@ pub(super) enum Action {
     Change,
     /// As `DELETE /api/users/{username}`.
     Remove,
+    /// As `POST /api/users/{username}/devices/{device}/reissue`, of one device or of all that the user has.
+    Reissue,
 }
 
 /// When access ends.
@@ -52,6 +56,9 @@ pub(super) struct Entry {
     pub(super) server_id: Option<String>,
     pub(super) group: Option<String>,
     pub(super) limits: SaidLimits,
+    pub(super) device: Option<String>,
+    pub(super) old_profiles: Option<OldProfiles>,
+    pub(super) made_before: Option<String>,
 }
 
 impl Entry {
@@ -59,9 +66,14 @@ impl Entry {
     pub(super) fn into_operation(self, actor: &Actor) -> Result<UserOperation, ApiError> {
         let username: Username = parsed("username", &self.username)?;
         let group = match &self.group {
-            Some(name) if self.action != Action::Remove => Some(parsed::<GroupName>("group", name)?),
+            Some(name) if matches!(self.action, Action::Create | Action::Change) => {
+                Some(parsed::<GroupName>("group", name)?)
+            }
             Some(_) | None => None,
         };
+        if self.action != Action::Reissue {
+            refuse(self.first_of_reissue(), "is taken by reissue only: leave it out")?;
+        }
         match self.action {
             Action::Create => Ok(UserOperation::Create(NewUser {
                 active: self.active.unwrap_or(true),
@@ -86,25 +98,73 @@ impl Entry {
                 };
                 Ok(UserOperation::Change { username, change })
             }
-            Action::Remove => match self.first_value() {
-                Some(field) => Err(ApiError::invalid(field, "is not taken by remove: leave it out")),
-                None => Ok(UserOperation::Remove { username }),
-            },
+            Action::Remove => {
+                refuse(self.first_of_user(), "is not taken by remove: leave it out")?;
+                Ok(UserOperation::Remove { username })
+            }
+            Action::Reissue => {
+                refuse(self.first_of_user(), "is not taken by reissue: leave it out")?;
+                let reissue = self.reissue()?;
+                Ok(UserOperation::Reissue { username, reissue })
+            }
         }
     }
 
-    /// A value beside the username.
-    fn first_value(&self) -> Option<&'static str> {
-        let given = [
+    fn reissue(&self) -> Result<Reissue, ApiError> {
+        let devices = match &self.device {
+            Some(name) => Devices::One(parsed("device", name)?),
+            None => Devices::All,
+        };
+        let made_before = match &self.made_before {
+            Some(text) => Some(that_has_passed(parsed("made_before", text)?)?),
+            None => None,
+        };
+        Ok(Reissue {
+            devices,
+            old: self.old_profiles.unwrap_or_default().into(),
+            made_before,
+        })
+    }
+
+    /// A value of a user, beside the name.
+    fn first_of_user(&self) -> Option<&'static str> {
+        first_given(&[
             ("active", self.active.is_some()),
             ("expires_at", self.expires_at != End::LeftOut),
             ("server_id", self.server_id.is_some()),
             ("group", self.group.is_some()),
-        ];
-        let given = given
-            .into_iter()
-            .find_map(|(field, is_given)| is_given.then_some(field));
-        given.or_else(|| self.limits.first_value())
+        ])
+        .or_else(|| self.limits.first_value())
+    }
+
+    /// A value of a reissue.
+    fn first_of_reissue(&self) -> Option<&'static str> {
+        first_given(&[
+            ("device", self.device.is_some()),
+            ("old_profiles", self.old_profiles.is_some()),
+            ("made_before", self.made_before.is_some()),
+        ])
+    }
+}
+
+fn first_given(fields: &[(&'static str, bool)]) -> Option<&'static str> {
+    fields.iter().find_map(|(field, is_given)| is_given.then_some(*field))
+}
+
+fn refuse(given: Option<&str>, detail: &str) -> Result<(), ApiError> {
+    match given {
+        Some(field) => Err(ApiError::invalid(field, detail)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a time to come: by that no list could be sent again.
+fn that_has_passed(made_before: Timestamp) -> Result<DateTime<Utc>, ApiError> {
+    let made_before = made_before.to_utc();
+    if made_before <= Utc::now() {
+        Ok(made_before)
+    } else {
+        Err(ApiError::conflict("made_before", "must not be in the future"))
     }
 }
 
@@ -140,6 +200,9 @@ mod tests {
             server_id: None,
             group: None,
             limits: SaidLimits::default(),
+            device: None,
+            old_profiles: None,
+            made_before: None,
         }
     }
 
@@ -151,19 +214,19 @@ mod tests {
 
     #[test]
     fn a_value_that_an_action_does_not_take_is_named() {
-        for action in [Action::Create, Action::Change, Action::Remove] {
+        for action in [Action::Create, Action::Change, Action::Remove, Action::Reissue] {
             assert_eq!(refused(entry(action)), None);
-            let is_remove = action == Action::Remove;
+            let takes_none = matches!(action, Action::Remove | Action::Reissue);
             let suspended = Entry {
                 active: Some(false),
                 ..entry(action)
             };
-            assert_eq!(refused(suspended), is_remove.then(|| "active".to_owned()));
+            assert_eq!(refused(suspended), takes_none.then(|| "active".to_owned()));
             let endless = Entry {
                 expires_at: End::Never,
                 ..entry(action)
             };
-            assert_eq!(refused(endless), is_remove.then(|| "expires_at".to_owned()));
+            assert_eq!(refused(endless), takes_none.then(|| "expires_at".to_owned()));
             let at_home = Entry {
                 server_id: Some("node-1".to_owned()),
                 ..entry(action)
@@ -174,7 +237,7 @@ mod tests {
                 group: Some("sales".to_owned()),
                 ..entry(action)
             };
-            assert_eq!(refused(in_group), is_remove.then(|| "group".to_owned()));
+            assert_eq!(refused(in_group), takes_none.then(|| "group".to_owned()));
             let limited = Entry {
                 limits: SaidLimits {
                     sessions: Some(None),
@@ -182,7 +245,25 @@ mod tests {
                 },
                 ..entry(action)
             };
-            assert_eq!(refused(limited), is_remove.then(|| "limits.sessions".to_owned()));
+            assert_eq!(refused(limited), takes_none.then(|| "limits.sessions".to_owned()));
+            let of_reissue = [
+                Entry {
+                    device: Some("laptop".to_owned()),
+                    ..entry(action)
+                },
+                Entry {
+                    old_profiles: Some(OldProfiles::Keep),
+                    ..entry(action)
+                },
+                Entry {
+                    made_before: Some("2020-01-01T00:00:00Z".to_owned()),
+                    ..entry(action)
+                },
+            ];
+            for (given, field) in of_reissue.into_iter().zip(["device", "old_profiles", "made_before"]) {
+                let is_refused = action != Action::Reissue;
+                assert_eq!(refused(given), is_refused.then(|| field.to_owned()));
+            }
         }
     }
 
@@ -219,6 +300,18 @@ mod tests {
                 ..entry(action)
             };
             assert_eq!(refused(too_many).as_deref(), Some("limits.devices"));
+        }
+        let nameless = Entry {
+            device: Some("-".to_owned()),
+            ..entry(Action::Reissue)
+        };
+        assert_eq!(refused(nameless).as_deref(), Some("device"));
+        for time in ["soon", "2999-01-01T00:00:00Z"] {
+            let to_come = Entry {
+                made_before: Some(time.to_owned()),
+                ..entry(Action::Reissue)
+            };
+            assert_eq!(refused(to_come).as_deref(), Some("made_before"), "{time}");
         }
     }
 }

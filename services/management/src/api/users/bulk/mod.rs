@@ -44,7 +44,7 @@ pub(crate) struct BulkApi {
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Users")]
 impl BulkApi {
-    /// Create, change and remove many users
+    /// Create, change, reissue and remove many users
     ///
     /// Does for each item what the operation for one user does, with the same rules, and answers for each in the order of the request. An
     /// item that is refused stops no other one. Items about one username are done in their order, others at the same time. A `remove`
@@ -53,7 +53,9 @@ impl BulkApi {
     ///
     /// A list may be sent again, for example after a lost answer: the username is the key. `create` of a user who is there with exactly these
     /// values is `unchanged` (200), and 409 where a value is another one; so is `change` to what is true already. An `expires_at` or `server_id`
-    /// that is left out is not compared. `remove` of a user who is removed is 404. If the caller goes away, what has not begun is not done.
+    /// that is left out is not compared. `remove` of a user who is removed is 404. A `reissue` with `made_before` is `unchanged` where each device
+    /// has a profile of that time already; without it, a list that is sent again makes one more. If the caller goes away, what has not begun is not
+    /// done.
     ///
     /// There is no `wait`: so many users are not synced within the 60 seconds of a wait. Ask `GET /api/users?synced=false`.
     #[oai(path = "/users--batch", method = "post", operation_id = "batch_users")]
@@ -64,10 +66,11 @@ impl BulkApi {
     /// Import users from CSV
     ///
     /// A line for each user, 1 to 100,000, by RFC 4180 and in UTF-8. The first line names the columns, in any order: `username`, and where
-    /// wanted `action` (`create`, which is meant where there is nothing, `change` or `remove`), `active` (`true` or `false`), `expires_at` (an
-    /// RFC 3339 time, or `never`), `server_id`, `group`, and the own limits of the user: `limits.devices`, `limits.sessions`,
-    /// `limits.session_excess`, and `limits.traffic.bytes` with `limits.traffic.period` and `limits.traffic.reset_day`. The word `group` in one of
-    /// these, and in that of the bytes for all three, takes the own value away. An empty cell is a value that is left out. The other columns of the export
+    /// wanted `action` (`create`, which is meant where there is nothing, `change`, `remove` or `reissue`), `active` (`true` or `false`),
+    /// `expires_at` (an RFC 3339 time, or `never`), `server_id`, `group`, for `reissue` `device`, `old_profiles` and `made_before`, and the own
+    /// limits of the user: `limits.devices`, `limits.sessions`, `limits.session_excess`, and `limits.traffic.bytes` with `limits.traffic.period`
+    /// and `limits.traffic.reset_day`. The word `group` in one of these, and in that of the bytes for all three, takes the own value away. An
+    /// empty cell is a value that is left out. The other columns of the export
     /// (`synced`, `created_at`, `checksum`, `over_quota`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
     /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one

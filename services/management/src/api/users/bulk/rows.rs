@@ -8,6 +8,7 @@ use vpnmanager_runtime::names::nearest;
 use super::entry::{Action, End, Entry};
 use super::limits::{BYTES, DEVICES, PERIOD, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits, SaidQuota};
 use super::lines::Lines;
+use crate::api::users::reissue::OldProfiles;
 
 /// The most rows of a file.
 const MOST_ROWS: usize = 100_000;
@@ -75,6 +76,9 @@ enum Column {
     QuotaBytes,
     QuotaPeriod,
     QuotaResetDay,
+    Device,
+    OldProfiles,
+    MadeBefore,
     /// Something that the export says and nobody can set.
     Synced,
     CreatedAt,
@@ -83,7 +87,7 @@ enum Column {
 }
 
 impl Column {
-    const ALL: [(&'static str, Self); 16] = [
+    const ALL: [(&'static str, Self); 19] = [
         ("username", Self::Username),
         ("action", Self::Action),
         ("active", Self::Active),
@@ -96,6 +100,9 @@ impl Column {
         (BYTES, Self::QuotaBytes),
         (PERIOD, Self::QuotaPeriod),
         (RESET_DAY, Self::QuotaResetDay),
+        ("device", Self::Device),
+        ("old_profiles", Self::OldProfiles),
+        ("made_before", Self::MadeBefore),
         ("synced", Self::Synced),
         ("created_at", Self::CreatedAt),
         ("checksum", Self::Checksum),
@@ -150,7 +157,13 @@ impl Header {
             None | Some("create") => Action::Create,
             Some("change") => Action::Change,
             Some("remove") => Action::Remove,
-            Some(_) => return Err(ApiError::invalid("action", "must be one of create, change, remove")),
+            Some("reissue") => Action::Reissue,
+            Some(_) => {
+                return Err(ApiError::invalid(
+                    "action",
+                    "must be one of create, change, remove, reissue",
+                ));
+            }
         };
         // Spreadsheets write TRUE.
         let active = self.cell(record, Column::Active).map(|text| text.to_ascii_lowercase());
@@ -165,6 +178,12 @@ impl Header {
             Some(text) if text == "never" => End::Never,
             Some(text) => End::At(text),
         };
+        let old_profiles = match self.cell(record, Column::OldProfiles).as_deref() {
+            None => None,
+            Some("keep") => Some(OldProfiles::Keep),
+            Some("revoke") => Some(OldProfiles::Revoke),
+            Some(_) => return Err(ApiError::invalid("old_profiles", "must be one of keep, revoke")),
+        };
         Ok(Entry {
             action,
             username,
@@ -178,6 +197,9 @@ impl Header {
                 session_excess: self.said(record, Column::SessionExcess),
                 traffic: self.quota(record),
             },
+            device: self.cell(record, Column::Device),
+            old_profiles,
+            made_before: self.cell(record, Column::MadeBefore),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::ops::users::operation::{Outcome, UserOperation, carry_out};
 
 /// Creates at the same time, of all lists of this process: as many as share a transaction. What others ask is done between them.
 const CREATES_AT_ONCE: u32 = 64;
-/// Changes and removals at the same time, if there are no creates. Each has a transaction, and so one of the few connections to the database.
+/// Changes, reissues and removals at the same time, if there are no creates. Each has a transaction, and so one of the few connections to the database.
 const CHANGES_AT_ONCE: u32 = 4;
 /// Why a removal is not done beside other entries about its user, and none after it.
 const NOT_ALONE: &str = "the list has other entries for this user: send them in a list of their own";
@@ -119,7 +119,9 @@ impl Work<'_> {
     async fn carry_out(&self, operation: UserOperation) -> ItemResult {
         let share = match &operation {
             UserOperation::Create(_) => 1,
-            UserOperation::Change { .. } | UserOperation::Remove { .. } => CREATES_AT_ONCE / CHANGES_AT_ONCE,
+            UserOperation::Change { .. } | UserOperation::Reissue { .. } | UserOperation::Remove { .. } => {
+                CREATES_AT_ONCE / CHANGES_AT_ONCE
+            }
         };
         // It is never closed.
         let _turn = self.turns.0.acquire_many(share).await.ok();
