@@ -19,7 +19,7 @@ use crate::ops::reissues::{read, start, stop};
 
 /// What counts as lost, and what happens to it.
 #[derive(Debug, Object)]
-#[oai(example)]
+#[oai(skip_serializing_if_is_none, example)]
 pub(super) struct ReissueAll {
     /// The profiles that the users have.
     #[oai(default)]
