@@ -38,6 +38,8 @@ pub struct Model {
     pub traffic_period: TrafficPeriod,
     /// The day on which a [`TrafficPeriod::Month`] begins, 1 to 28.
     pub traffic_reset_day: i16,
+    /// The row id of the last member of whom what is kept fits the quota that was changed last, 0 for none yet; `None`: that of all does.
+    pub quota_settled_upto: Option<i64>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// When it was changed last.

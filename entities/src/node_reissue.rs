@@ -15,6 +15,8 @@ pub struct Model {
     pub upto: i64,
     /// What happens to the profiles that the users have.
     pub old_profiles: OldProfiles,
+    /// Only what the node made before it counts as lost; `None`: all that it had made.
+    pub made_before: Option<DateTimeUtc>,
     /// Who asked for it.
     pub actor: String,
     /// The address that the request came from.

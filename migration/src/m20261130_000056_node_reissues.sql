@@ -5,6 +5,8 @@ CREATE TABLE node_reissues (
     -- The newest credential that counts as lost: what the node makes after it was asked for is not.
     upto         BIGINT NOT NULL,
     old_profiles TEXT NOT NULL CHECK (old_profiles IN ('keep', 'revoke')),
+    -- Only what the node made before it counts as lost; NULL: all that it had made.
+    made_before  TIMESTAMPTZ,
     -- Who asked for it, for the audit trail.
     actor        VARCHAR(255) NOT NULL,
     ip_address   INET,
@@ -24,7 +26,7 @@ CREATE TABLE node_reissues (
     -- The names of the first of the last.
     failed_users JSONB NOT NULL DEFAULT '[]'
 );
-CREATE INDEX node_reissues_running ON node_reissues (started_at) WHERE ended_at IS NULL;
+CREATE INDEX node_reissues_running ON node_reissues (turn_at) WHERE ended_at IS NULL;
 
 -- The users who still have to come. Without a foreign key to users: its check would wait for whoever is changing one of them.
 CREATE TABLE node_reissue_users (
@@ -32,3 +34,6 @@ CREATE TABLE node_reissue_users (
     user_id   BIGINT NOT NULL,
     PRIMARY KEY (server_id, user_id)
 );
+
+-- The time of the transaction may be before that of a request in answer to which it makes them.
+ALTER TABLE credentials ALTER COLUMN created_at SET DEFAULT clock_timestamp();

@@ -44,6 +44,7 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261130_000054_quotas"),
     sql!("m20261130_000055_own_limits"),
     sql!("m20261130_000056_node_reissues"),
+    sql!("m20261130_000057_quota_settled"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -96,6 +96,15 @@ impl Watched {
         open.await.unwrap()
     }
 
+    /// Alice transfers much before this second; gives the bytes of what is told of it then.
+    async fn much_at(&self, history: &mut SessionHistory, second: u32) -> Vec<u64> {
+        self.parts.vpn.transfer(&self.alice.credential, MUCH);
+        history.look(self.moment(second)).await;
+        let told = self.to_report().await;
+        self.all_reported().await;
+        told.into_iter().map(|(bytes, _)| bytes).collect()
+    }
+
     async fn all_reported(&self) {
         let unreported = self.unreported().await;
         let reported = self
@@ -292,13 +301,7 @@ async fn what_members_of_a_group_with_a_quota_transfer_is_told_every_five_second
     node.connects();
     history.look(node.moment(0)).await;
     node.all_reported().await;
-    let mut much_at = async |second: u32| -> Vec<u64> {
-        node.parts.vpn.transfer(&node.alice.credential, MUCH);
-        history.look(node.moment(second)).await;
-        let to_report = node.to_report().await;
-        node.all_reported().await;
-        to_report.into_iter().map(|(bytes, _)| bytes).collect()
-    };
+    let mut much_at = async |second| node.much_at(&mut history, second).await;
     assert_eq!(much_at(10).await, NOTHING, "nothing is known of groups");
     told.send_replace(groups("sales"));
     assert_eq!(much_at(20).await, NOTHING, "she is in another group");
@@ -321,13 +324,7 @@ async fn a_user_with_a_quota_of_her_own_is_told_of_so_whatever_her_group_has() {
     node.connects();
     history.look(node.moment(0)).await;
     node.all_reported().await;
-    let mut much_at = async |second: u32| -> Vec<u64> {
-        node.parts.vpn.transfer(&node.alice.credential, MUCH);
-        history.look(node.moment(second)).await;
-        let to_report = node.to_report().await;
-        node.all_reported().await;
-        to_report.into_iter().map(|(bytes, _)| bytes).collect()
-    };
+    let mut much_at = async |second| node.much_at(&mut history, second).await;
     let own_quota = |revision: i64, metered: bool| {
         Command::PutUser(PutUser {
             metered,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use vpnmanager_nats::ids::NodeId;
 
 /// Who asked for a change, from where, and in which request.
@@ -22,6 +23,15 @@ impl Actor {
             name: format!("key:{name}"),
             address,
             request_id,
+        }
+    }
+
+    /// Whoever a row of the database names, as it was recorded there.
+    pub fn recorded(name: &str, address: Option<IpNetwork>, request_id: Option<&str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: address.map(|address| address.ip()),
+            request_id: request_id.map(str::to_owned),
         }
     }
 

@@ -101,18 +101,21 @@ enum Newer<'a> {
 }
 
 fn newer<'a>(of_device: &[&'a credential::Model], home: &NodeId, cause: Cause<'_>) -> Newer<'a> {
-    let newest_first = || of_device.iter().copied().rev();
-    let of_home = newest_first().find(|credential| credential.server_id == *home);
+    // The oldest of those that will do: whoever was handed it uses it, also where newer ones were made besides.
+    let mut of_home = of_device
+        .iter()
+        .copied()
+        .filter(|credential| credential.server_id == *home);
     let held = match cause {
         Cause::Asked { made_before } => {
-            of_home.filter(|held| made_before.is_some_and(|before| held.created_at >= before))
+            of_home.find(|held| made_before.is_some_and(|before| held.created_at >= before))
         }
         Cause::Lost { node, upto } => {
-            let is_lost = |credential: &&credential::Model| credential.server_id == *node && credential.id <= upto;
-            let Some(lost) = newest_first().find(is_lost) else {
+            let is_lost = |credential: &&&credential::Model| credential.server_id == *node && credential.id <= upto;
+            let Some(lost) = of_device.iter().rev().find(is_lost) else {
                 return Newer::NotNeeded;
             };
-            of_home.filter(|held| held.id > lost.id)
+            of_home.find(|held| held.id > lost.id)
         }
     };
     match held {
@@ -199,6 +202,24 @@ mod tests {
             asked(Some(5), OldProfiles::Keep),
             [renewal("laptop", Next::New, &[]), renewal("phone", Next::New, &[])]
         );
+    }
+
+    #[test]
+    fn of_several_that_are_new_enough_none_ends() {
+        let home = node("node-1");
+        let of = |ids: &[i64], cause| {
+            let credentials: Vec<_> = ids.iter().map(|id| credential(*id, "default", "node-1")).collect();
+            renewals(&credentials, &home, cause, OldProfiles::Revoke)
+        };
+        let asked = Cause::Asked {
+            made_before: Some(at(5)),
+        };
+        let lost = Cause::Lost { node: &home, upto: 1 };
+        let first_goes = [renewal("default", Next::Held(named(5)), &[1])];
+        assert_eq!(of(&[1, 5, 6], asked), first_goes);
+        assert_eq!(of(&[5, 6], asked), []);
+        assert_eq!(of(&[1, 5, 6], lost), first_goes);
+        assert_eq!(of(&[5, 6], lost), []);
     }
 
     #[test]

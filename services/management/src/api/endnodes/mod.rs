@@ -301,7 +301,7 @@ impl EndnodesApi {
     /// older than it. The end-node may be lost, disabled, or deregistered.
     ///
     /// It goes on in the background, 100 users at a time; GET of this path shows how far it is. POST while it goes on answers with that one, and
-    /// 409 if `old_profiles` is another. Sent again after it has ended, it begins anew. The audit trail has `node_reissue_started`, a row
+    /// 409 if `old_profiles` or `made_before` is another. Sent again after it has ended, it begins anew. The audit trail has `node_reissue_started`, a row
     /// `user_reissued` for each user who needed something, and `node_reissue_completed`.
     #[oai(
         path = "/:server_id/reissue",

@@ -1,6 +1,6 @@
 //! `/api/endnodes/{server_id}/reissue`: new profiles for all users of an end-node, and how far they are.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object};
@@ -32,7 +32,8 @@ pub(super) struct ReissueAll {
 
 impl ReissueAll {
     fn lost(&self) -> Result<Lost, ApiError> {
-        let made_before = self.made_before.map(Timestamp::to_utc);
+        // PostgreSQL keeps microseconds.
+        let made_before = self.made_before.map(|before| before.to_utc().trunc_subsecs(6));
         if made_before.is_some_and(|before| before > Utc::now()) {
             return Err(ApiError::conflict("made_before", "must not be in the future"));
         }
@@ -60,6 +61,8 @@ pub(super) struct EndnodeReissue {
     server_id: String,
     /// What happens to the profiles that the users have.
     old_profiles: OldProfiles,
+    /// Only what the end-node made before this time counts as lost; absent if all does.
+    made_before: Option<Timestamp>,
     /// Users who had a profile that the end-node made, when it was asked for.
     total: u64,
     /// Users who had their turn, also those of `failed`. Their home servers make the profiles afterwards: `synced` of a user says when they are there.
@@ -118,6 +121,7 @@ impl EndnodeReissue {
         Self {
             server_id: job.server_id.to_string(),
             old_profiles: job.old_profiles.into(),
+            made_before: job.made_before.map(Timestamp::from),
             total: count(job.total),
             done: count(job.done),
             unchanged: count(job.unchanged),
@@ -135,6 +139,7 @@ impl Example for EndnodeReissue {
         Self {
             server_id: "endnode-1".to_owned(),
             old_profiles: OldProfiles::Keep,
+            made_before: None,
             total: 1200,
             done: 800,
             unchanged: 3,

@@ -140,6 +140,10 @@ pub(in crate::api) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError 
 pub(in crate::api) fn of_start_reissue(app: &App, error: StartReissueError) -> ApiError {
     match error {
         StartReissueError::UnknownServer => unknown_server(),
+        StartReissueError::OtherTimeGoesOn => ApiError::conflict(
+            "made_before",
+            "new profiles of all users of the server are being made already, by another time or by none: wait until that has ended, or end it with DELETE",
+        ),
         StartReissueError::OtherGoesOn(old) => ApiError::conflict(
             "old_profiles",
             format!(

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement};
+use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, QueryFilter};
 use vpnmanager_entities::{node_reissue::OldProfiles, user};
-use vpnmanager_nats::ids::CommonName;
+use vpnmanager_nats::{device::DeviceName, ids::CommonName};
 
 use crate::{
     app::App,
@@ -15,9 +15,13 @@ use crate::{
     },
     ops::{
         audit::{self, Entry, user_snapshot},
-        credentials::give::{NewCredential, give_credentials},
-        links::revoke::{Ended, end_links},
+        credentials::{
+            give::{NewCredential, give_credentials},
+            revoke::revoke_these,
+        },
+        links::revoke::end_links,
         publications::make_due::{Urgency, want_newest},
+        users::next_revision::next_revisions,
     },
 };
 
@@ -46,7 +50,9 @@ impl Renewing<'_> {
             return Ok(Vec::new());
         }
         let ids: Vec<i64> = users.iter().map(|(user, _)| user.id).collect();
-        begin_revisions(transaction, users).await?;
+        let is_of_default = |renewal: &Renewal| renewal.device.is_default() && renewal.next == Next::New;
+        let of_default = users.iter().filter(|(_, renewals)| renewals.iter().any(is_of_default));
+        next_revisions(transaction, &ids, of_default.map(|(user, _)| user.id).collect()).await?;
         let urgency = match self.old {
             OldProfiles::Keep => Urgency::Ordinary,
             OldProfiles::Revoke => {
@@ -80,20 +86,13 @@ impl Renewing<'_> {
     /// for, and he would get the new one.
     async fn revoke(self, transaction: &DatabaseTransaction, users: &[Renewed]) -> Result<(), DbErr> {
         let renewals = users.iter().flat_map(|(_, renewals)| renewals);
-        let ends: Vec<i64> = renewals.flat_map(|renewal| renewal.ends.iter().copied()).collect();
-        let statement = Statement::from_sql_and_values(
-            transaction.get_database_backend(),
-            "UPDATE credentials SET revoked_at = now() WHERE id = ANY($1) AND revoked_at IS NULL",
-            [ends.into()],
-        );
-        transaction.execute_raw(statement).await?;
-        for (user, renewals) in users {
-            for renewal in renewals {
-                let ended = Ended::OfDevice(&renewal.device);
-                end_links(transaction, self.app, self.actor, (user, ended)).await?;
-            }
-        }
-        Ok(())
+        let ends = renewals.flat_map(|renewal| renewal.ends.iter().copied()).collect();
+        revoke_these(transaction, ends).await?;
+        let devices: Vec<(i64, &DeviceName)> = users
+            .iter()
+            .flat_map(|(user, renewals)| renewals.iter().map(|renewal| (user.id, &renewal.device)))
+            .collect();
+        end_links(transaction, self.app, self.actor, &devices).await
     }
 
     /// The new credentials of a user, and what is said of it in the audit trail.
@@ -138,25 +137,4 @@ impl Renewing<'_> {
             }
         }
     }
-}
-
-/// Starts the next revision of each user, which is not synced. The columns about the profile of the device `default` are emptied where that gets
-/// another one.
-async fn begin_revisions(transaction: &DatabaseTransaction, users: &[Renewed]) -> Result<(), DbErr> {
-    let ids: Vec<i64> = users.iter().map(|(user, _)| user.id).collect();
-    let is_of_default = |renewal: &Renewal| renewal.device.is_default() && renewal.next == Next::New;
-    let of_default: Vec<i64> = users
-        .iter()
-        .filter(|(_, renewals)| renewals.iter().any(is_of_default))
-        .map(|(user, _)| user.id)
-        .collect();
-    let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        "UPDATE users SET revision = revision + 1, synced = false,
-             checksum = CASE WHEN id = ANY($2) THEN NULL ELSE checksum END,
-             ovpn_path = CASE WHEN id = ANY($2) THEN NULL ELSE ovpn_path END
-         WHERE id = ANY($1)",
-        [ids.into(), of_default.into()],
-    );
-    transaction.execute_raw(statement).await.map(drop)
 }

@@ -27,6 +27,19 @@ pub async fn revoke_unsigned(transaction: &DatabaseTransaction, user_id: i64) ->
     transaction.execute_raw(statement).await.map(drop)
 }
 
+/// Revokes the credentials with these row ids that are still valid.
+pub(in crate::ops) async fn revoke_these(
+    transaction: &DatabaseTransaction,
+    credentials: Vec<i64>,
+) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "UPDATE credentials SET revoked_at = now() WHERE id = ANY($1) AND revoked_at IS NULL",
+        [credentials.into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
+}
+
 #[derive(FromQueryResult)]
 struct Revoked {
     common_name: CommonName,

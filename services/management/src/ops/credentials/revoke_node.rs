@@ -348,11 +348,7 @@ async fn end(transaction: &DatabaseTransaction, job: node_revocation::Model) -> 
 }
 
 fn actor_of(job: &node_revocation::Model) -> Actor {
-    Actor {
-        name: job.actor.clone(),
-        address: job.ip_address.map(|address| address.ip()),
-        request_id: job.request_id.clone(),
-    }
+    Actor::recorded(&job.actor, job.ip_address, job.request_id.as_deref())
 }
 
 fn count(number: usize) -> i64 {

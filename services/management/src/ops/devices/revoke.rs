@@ -9,7 +9,7 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::revoke::revoke_of_device,
-        links::revoke::{Ended, end_links},
+        links::revoke::end_links,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
@@ -34,7 +34,7 @@ pub async fn revoke_device(
             return Err(DeviceError::UnknownDevice(name.clone()));
         }
         let user = next_revision(&tx, &before, name).await?;
-        end_links(&tx, app, actor, (&user, Ended::OfDevice(name))).await?;
+        end_links(&tx, app, actor, &[(user.id, name)]).await?;
         want_newest(&*tx, &[user.id], Urgency::EndsAccess).await?;
         let revoked: Vec<&str> = revoked.iter().map(CommonName::as_str).collect();
         let entry = Entry::new(actor, AuditAction::DeviceRevoked, &app.config.server_id)

@@ -2,12 +2,14 @@
 
 use chrono::{SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
+use tracing::warn;
 use vpnmanager_entities::group::{self, SessionExcess};
 use vpnmanager_nats::{
     groups::{GroupName, GroupRules, Reach, Speed},
     ids::NodeId,
     network::Prefix,
 };
+use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
     app::App,
@@ -20,10 +22,12 @@ use crate::{
             tell::{TellGroupsError, count_change},
         },
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        quotas::set::set_quota,
+        quotas::{set::set_quota, settle::settle_group},
         transact::transact,
     },
 };
+
+static NOT_SETTLED: LogLimit = LogLimit::new("settling groups after a change of their quotas failed");
 
 /// What to change; a field that is `None` keeps its value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +80,7 @@ pub enum ChangeGroupError {
 
 /// Changes a group. Where its rules change, or whether it has a quota, all nodes are asked for a handshake, whose answer brings them the change. If all values are the
 /// same already, neither the revision nor the audit trail changes. Another pool or lifetime is for members that come; it changes nobody who
-/// is one.
+/// is one. After another quota, what is kept of the members is made to fit it, and the review of quotas, which is woken, judges them.
 pub async fn change_group(
     app: &App,
     actor: &Actor,
@@ -84,7 +88,28 @@ pub async fn change_group(
     change: GroupChange,
 ) -> Result<GroupView, ChangeGroupError> {
     let change = &change;
-    transact(&app.db, |tx| async move { record(app, &tx, actor, name, change).await }).await
+    let view = transact(&app.db, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
+    settle_members(app, &view.group).await;
+    Ok(view)
+}
+
+/// Settles the members after a change of the quota, a few in each transaction. The change is made, whatever becomes of this: when it fails, or the
+/// replica dies, the review of quotas of any replica goes on with it.
+async fn settle_members(app: &App, group: &group::Model) {
+    if group.quota_settled_upto.is_none() {
+        return;
+    }
+    if let Err(error) = settle_group(app, group.id).await
+        && let Some(times) = NOT_SETTLED.admit()
+    {
+        warn!(
+            group = %group.name,
+            error = app.reach.explain_any(&error),
+            times,
+            "Settling the members of a group after a change of its quota failed, the next review goes on with it"
+        );
+    }
+    app.quotas.wake();
 }
 
 async fn record(
@@ -126,6 +151,9 @@ async fn record(
     row.session_excess = Set(after.session_excess);
     row.lifetime = Set(after.lifetime);
     set_quota(&mut row, quota);
+    if quota != Quota::of(&before) {
+        row.quota_settled_upto = Set(Some(0));
+    }
     row.changed_at = Set(Utc::now().trunc_subsecs(6));
     let after = row.update(transaction).await?;
     if is_told {

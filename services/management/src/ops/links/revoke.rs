@@ -2,6 +2,7 @@
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    Value,
 };
 use vpnmanager_entities::{profile_link, user};
 use vpnmanager_nats::{device::DeviceName, username::Username};
@@ -38,50 +39,59 @@ pub async fn revoke_link(app: &App, actor: &Actor, username: &Username, id: i64)
         let user = found.ok_or(RevokeLinkError::UnknownUser)?;
         let of_user = profile_link::Entity::find_by_id(id).filter(profile_link::Column::UserId.eq(user.id));
         of_user.one(&*tx).await?.ok_or(RevokeLinkError::UnknownLink)?;
-        end_links(&tx, app, actor, (&user, Ended::One(id))).await?;
+        let statement = ended(&*tx, "FROM users u WHERE u.id = l.user_id AND l.id = $1", [id.into()]);
+        record(&tx, app, actor, statement).await?;
         Ok::<(), RevokeLinkError>(())
     })
     .await
 }
 
-/// Which links of a user are revoked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Ended<'a> {
-    /// The one with this id.
-    One(i64),
-    /// Those to the profile of this device.
-    OfDevice(&'a DeviceName),
-}
-
-/// Revokes those links of a user that are open, and records each. Whoever uses one at the same time locks its row too: the
-/// later one sees what the earlier one did.
+/// Revokes the open links to the profiles of these devices of users, whose row ids stand beside them, and records each. Whoever uses one at the
+/// same time locks its row too: the later one sees what the earlier one did.
 pub(crate) async fn end_links(
     transaction: &DatabaseTransaction,
     app: &App,
     actor: &Actor,
-    (user, which): (&user::Model, Ended<'_>),
+    devices: &[(i64, &DeviceName)],
 ) -> Result<(), DbErr> {
-    let (id, device) = match which {
-        Ended::One(id) => (Some(id), None),
-        Ended::OfDevice(device) => (None, Some(device.to_string())),
-    };
-    let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        format!(
-            "UPDATE profile_links l SET revoked_at = now()
-             WHERE l.user_id = $1 AND ($2::bigint IS NULL OR l.id = $2) AND ($3::text IS NULL OR l.device = $3) AND {IS_OPEN}
-             RETURNING {}",
-            columns_of::<profile_link::Entity>("l")
-        ),
-        [user.id.into(), id.into(), device.into()],
+    let (users, devices): (Vec<i64>, Vec<String>) =
+        devices.iter().map(|(user, device)| (*user, device.to_string())).unzip();
+    let statement = ended(
+        transaction,
+        "FROM users u JOIN UNNEST($1::bigint[], $2::text[]) AS d (user_id, device) ON d.user_id = u.id
+         WHERE l.user_id = u.id AND l.device = d.device",
+        [users.into(), devices.into()],
     );
-    let ended = profile_link::Model::find_by_statement(statement)
-        .all(transaction)
-        .await?;
-    let entries = ended.iter().map(|link| {
+    record(transaction, app, actor, statement).await
+}
+
+/// Revokes the open links `l`, of the user `u`, that `which` names; gives them.
+fn ended(db: &impl ConnectionTrait, which: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    let columns = columns_of::<profile_link::Entity>("l");
+    let sql =
+        format!("UPDATE profile_links l SET revoked_at = now() {which} AND {IS_OPEN} RETURNING u.username, {columns}");
+    Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+/// A link that was revoked.
+#[derive(FromQueryResult)]
+struct EndedLink {
+    username: Username,
+    #[sea_orm(nested)]
+    link: profile_link::Model,
+}
+
+async fn record(
+    transaction: &DatabaseTransaction,
+    app: &App,
+    actor: &Actor,
+    statement: Statement,
+) -> Result<(), DbErr> {
+    let ended = EndedLink::find_by_statement(statement).all(transaction).await?;
+    let entries = ended.iter().map(|ended| {
         Entry::new(actor, AuditAction::ProfileLinkRevoked, &app.config.server_id)
-            .about(&user.username)
-            .before(profile_link_snapshot(link))
+            .about(&ended.username)
+            .before(profile_link_snapshot(&ended.link))
     });
     audit::record_all(transaction, entries).await
 }

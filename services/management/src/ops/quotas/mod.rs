@@ -12,6 +12,7 @@ pub mod unjudged;
 mod refuse_again;
 
 pub(in crate::ops) mod keep_forgiven;
+pub(in crate::ops) mod settle;
 
 pub mod metered;
 pub mod set;

@@ -9,6 +9,7 @@ use vpnmanager_nats::groups::GroupName;
 use super::{
     judge::{judge_all, judge_users},
     read::{Quotas, quotas_of_groups},
+    settle::settle_groups,
 };
 use crate::{app::App, domain::quota::Quota};
 
@@ -32,8 +33,9 @@ impl Review {
     /// Lifts whoever is not over a quota any more: the period has turned, or the quota or the group is another one. Judges all members of groups
     /// whose quota is new or another one, and in its first run those of every group with one, and all users with an own one: a replica may have
     /// died between recording reports and judging by them, or between a change and that. Users who get into a group otherwise, and those whose own
-    /// quota is changed, are judged then, and here if that failed.
+    /// quota is changed, are judged then, and here if that failed. Before all that, groups are settled whose change of the quota got no further.
     pub async fn run(&mut self, app: &App) -> Result<(), DbErr> {
+        settle_groups(app).await?;
         judge_unjudged(app).await?;
         judge_in_batches(app, "over_quota_since IS NOT NULL", None).await?;
         if !self.has_judged_own {

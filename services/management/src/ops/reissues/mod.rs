@@ -8,11 +8,16 @@ pub mod go_on;
 pub mod read;
 pub mod stop;
 
+mod apart;
+mod turn;
+
 use chrono::{DateTime, SubsecRound as _, Utc};
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use serde_json::{Value, json};
 use vpnmanager_entities::{node_reissue, server};
 use vpnmanager_nats::ids::NodeId;
+
+use crate::domain::actor::Actor;
 
 /// Why nothing is known of new credentials for the users of a node.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,17 @@ async fn why_none(db: &impl ConnectionTrait, node: &NodeId) -> NodeReissueError 
         Ok(None) => NodeReissueError::UnknownServer,
         Err(error) => error.into(),
     }
+}
+
+/// Whether something waits, as a query says it.
+#[derive(FromQueryResult)]
+struct Waiting {
+    waits: bool,
+}
+
+/// Who asked for it.
+fn actor_of(job: &node_reissue::Model) -> Actor {
+    Actor::recorded(&job.actor, job.ip_address, job.request_id.as_deref())
 }
 
 /// How far it is, for the audit trail.

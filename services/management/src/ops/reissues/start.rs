@@ -32,6 +32,9 @@ pub enum StartReissueError {
     /// It goes on already, and does something else with the older profiles.
     #[error("new credentials of all users of the server are being made already")]
     OtherGoesOn(OldProfiles),
+    /// It goes on already, and goes by another time, or by none.
+    #[error("new credentials of all users of the server are being made already, by another time")]
+    OtherTimeGoesOn,
     /// The database failed.
     #[error("recording it failed")]
     Database(#[from] DbErr),
@@ -42,12 +45,12 @@ pub enum StartReissueError {
 pub struct Lost {
     /// What happens to the profiles that the users have.
     pub old: OldProfiles,
-    /// Only what the node made before this time; `None`: all that it has made.
+    /// Only what the node made before this time, in microseconds; `None`: all that it has made.
     pub made_before: Option<DateTime<Utc>>,
 }
 
 /// Asks for new credentials for all users who have a valid one that the node made: those whose home it is, and those who have got another home
-/// since. The node may be lost, disabled, or have left the fleet. Background tasks carry it out. While one with the same [`Lost::old`] goes on, asking
+/// since. The node may be lost, disabled, or have left the fleet. Background tasks carry it out. While the same goes on, asking
 /// again changes nothing, and gives that one.
 pub async fn start_reissue(
     app: &App,
@@ -71,11 +74,13 @@ async fn record(
     let found = node_reissue::Entity::find_by_id(node.clone()).one(transaction).await?;
     let job = found.ok_or_else(|| DbErr::RecordNotFound(format!("the new credentials of the users of {node}")))?;
     if !is_new {
-        return if job.old_profiles == old {
-            Ok(job)
-        } else {
-            Err(StartReissueError::OtherGoesOn(job.old_profiles))
-        };
+        if job.old_profiles != old {
+            return Err(StartReissueError::OtherGoesOn(job.old_profiles));
+        }
+        if job.made_before != lost.made_before {
+            return Err(StartReissueError::OtherTimeGoesOn);
+        }
+        return Ok(job);
     }
     let total = note_users(transaction, &job).await?;
     if total == 0
@@ -92,12 +97,16 @@ async fn record(
         row.ended_at = Set(Some(now()));
     }
     let job = row.update(transaction).await?;
+    let mut after = json!({ "total": total, "old_profiles": old.to_value() });
+    if let Some(before) = job.made_before {
+        after["made_before"] = json!(before);
+    }
     let entry = Entry::new(actor, AuditAction::NodeReissueStarted, node)
         .details(format!(
             "{total} users have profiles that it made, and get new ones (old_profiles: {})",
             old.to_value()
         ))
-        .after(json!({ "total": total, "old_profiles": old.to_value() }));
+        .after(after);
     audit::record_one(transaction, entry).await?;
     Ok(job)
 }
@@ -106,10 +115,10 @@ async fn record(
 async fn begin(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId, lost: &Lost) -> Result<bool, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "INSERT INTO node_reissues AS r (server_id, upto, old_profiles, actor, ip_address, request_id)
+        "INSERT INTO node_reissues AS r (server_id, upto, old_profiles, actor, ip_address, request_id, made_before)
          VALUES ($1, (SELECT COALESCE(max(id), 0) FROM credentials WHERE server_id = $1 AND revoked_at IS NULL
-                          AND ($6::timestamptz IS NULL OR created_at < $6)), $2, $3, $4, $5)
-         ON CONFLICT (server_id) DO UPDATE SET upto = EXCLUDED.upto, old_profiles = EXCLUDED.old_profiles, actor = EXCLUDED.actor,
+                          AND ($6::timestamptz IS NULL OR created_at < $6)), $2, $3, $4, $5, $6)
+         ON CONFLICT (server_id) DO UPDATE SET upto = EXCLUDED.upto, old_profiles = EXCLUDED.old_profiles, made_before = EXCLUDED.made_before, actor = EXCLUDED.actor,
              ip_address = EXCLUDED.ip_address, request_id = EXCLUDED.request_id, started_at = now(), turn_at = now(), ended_at = NULL,
              stopped = false, total = 0, done = 0, unchanged = 0, failed = 0, failed_users = '[]'
          WHERE r.ended_at IS NOT NULL",

@@ -1,24 +1,10 @@
 //! All users as CSV, and back.
 
-use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{counts, get, import};
+use super::{counts, export, failures, get, import};
 use crate::database::run;
-use crate::stack::{Stack, WithKey as _};
-
-async fn export(stack: &Stack, query: &str) -> String {
-    let response = stack
-        .client()
-        .get(format!("/api/users.csv{query}"))
-        .admin()
-        .send()
-        .await;
-    response.assert_status(StatusCode::OK);
-    response.assert_header("content-type", "text/csv; charset=utf-8");
-    response.assert_header("content-disposition", "attachment; filename=\"users.csv\"");
-    response.0.into_body().into_string().await.expect("text")
-}
+use crate::stack::Stack;
 
 /// What of each user goes from one fleet to another.
 async fn wanted(stack: &Stack) -> Vec<Value> {
@@ -120,4 +106,21 @@ async fn more_users_than_a_page_are_exported_once_each() {
     assert_eq!(names.len(), 2001);
     assert_eq!(names[0], "first");
     assert_eq!(names[1..], expected[..]);
+}
+
+#[tokio::test]
+async fn for_new_profiles_of_an_export_its_names_are_enough() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.create_user("alice").await;
+    let exported = export(&stack, "").await;
+    let mut lines = exported.lines();
+    let (header, row) = (lines.next().expect("a header"), lines.next().expect("alice"));
+    let whole = format!("action,{header}\r\nreissue,{row}\r\n");
+    let refused = import(&stack, &whole).await;
+    assert_eq!(failures(&refused), [(2, 400, Some("active"))]);
+
+    let answer = import(&stack, "action,username\r\nreissue,alice\r\n").await;
+
+    assert_eq!((&answer["reissued"], &answer["failed"]), (&json!(1), &json!(0)));
 }

@@ -17,7 +17,7 @@ async fn send_batch(stack: &Stack, items: Value) -> TestResponse {
     request.body_json(&json!({ "items": items })).send().await
 }
 
-async fn batch(stack: &Stack, items: Value) -> Value {
+pub(crate) async fn batch(stack: &Stack, items: Value) -> Value {
     json_of(send_batch(stack, items).await, StatusCode::OK).await
 }
 
@@ -27,8 +27,22 @@ async fn send_csv(stack: &Stack, text: &str) -> TestResponse {
     request.body(text.to_owned()).send().await
 }
 
-async fn import(stack: &Stack, text: &str) -> Value {
+pub(crate) async fn import(stack: &Stack, text: &str) -> Value {
     json_of(send_csv(stack, text).await, StatusCode::OK).await
+}
+
+/// The export, of those users whom the query names.
+pub(crate) async fn export(stack: &Stack, query: &str) -> String {
+    let response = stack
+        .client()
+        .get(format!("/api/users.csv{query}"))
+        .admin()
+        .send()
+        .await;
+    response.assert_status(StatusCode::OK);
+    response.assert_header("content-type", "text/csv; charset=utf-8");
+    response.assert_header("content-disposition", "attachment; filename=\"users.csv\"");
+    response.0.into_body().into_string().await.expect("text")
 }
 
 async fn get(stack: &Stack, path: &str) -> Value {
@@ -36,7 +50,7 @@ async fn get(stack: &Stack, path: &str) -> Value {
 }
 
 /// How many were created, changed, removed, unchanged and failed.
-fn counts(answer: &Value) -> [u64; 5] {
+pub(crate) fn counts(answer: &Value) -> [u64; 5] {
     ["created", "changed", "removed", "unchanged", "failed"].map(|count| answer[count].as_u64().expect("a count"))
 }
 
@@ -46,5 +60,17 @@ async fn usernames(stack: &Stack) -> Vec<String> {
     let items = listed["items"].as_array().expect("items").iter();
     items
         .map(|user| user["username"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+/// The line of each row that failed, the status of its answer, and the field that is named.
+fn failures(answer: &Value) -> Vec<(u64, u64, Option<&str>)> {
+    let failures = answer["failures"].as_array().expect("failures").iter();
+    let number = |value: &Value| value.as_u64().expect("a number");
+    failures
+        .map(|failure| {
+            let field = failure["error"]["field"].as_str();
+            (number(&failure["line"]), number(&failure["status"]), field)
+        })
         .collect()
 }

@@ -3,7 +3,7 @@
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{batch, counts, get, import, send_batch};
+use super::{batch, counts, failures, get, import, send_batch};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 /// How many credentials of each device of a user are valid, in the order of the names of the devices.
@@ -102,9 +102,14 @@ async fn a_list_with_a_time_may_be_sent_again() {
     assert_eq!((&again["reissued"], status(&again, 0)), (&json!(0), 200));
     assert_eq!(get(&stack, "/api/users/alice").await, before);
     assert_eq!(get(&stack, "/api/audit").await, trail);
+    // Nor does one end that somebody asked for since.
+    let more = json!([{ "action": "reissue", "username": "alice", "device": "default" }]);
+    assert_eq!(batch(&stack, more).await["reissued"], 1);
+    let again = batch(&stack, items(&created)).await;
+    assert_eq!((&again["reissued"], &again["unchanged"]), (&json!(0), &json!(1)));
     // Without a time each list makes one more.
     let each_time = json!([{ "action": "reissue", "username": "alice", "device": "default" }]);
-    for profiles in [2, 3] {
+    for profiles in [3, 4] {
         assert_eq!(batch(&stack, each_time.clone()).await["reissued"], 1);
         let found = devices(&stack, "alice").await;
         assert_eq!(found, named(&[("default", profiles), ("laptop", 1)]));
@@ -173,17 +178,9 @@ async fn lines_of_a_file_do_the_same() {
 
     assert_eq!(counts(&answer), [0, 0, 0, 1, 2], "{answer}");
     assert_eq!(answer["reissued"], 1);
-    let failures = answer["failures"].as_array().expect("failures");
-    let found: Vec<_> = failures
-        .iter()
-        .map(|failure| (&failure["line"], &failure["status"], &failure["error"]["field"]))
-        .collect();
     assert_eq!(
-        found,
-        [
-            (&json!(4), &json!(400), &json!("old_profiles")),
-            (&json!(5), &json!(400), &json!("device")),
-        ]
+        failures(&answer),
+        [(4, 400, Some("old_profiles")), (5, 400, Some("device")),]
     );
     assert_eq!(devices(&stack, "bob").await, named(&[("default", 1), ("laptop", 1)]));
 }

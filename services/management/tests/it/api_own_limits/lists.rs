@@ -1,32 +1,10 @@
 //! Own values of many users: in a batch, and as CSV, in and out.
 
-use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{fleet, get, send};
-use crate::stack::{Stack, WithKey as _, json_of};
-
-async fn batch(stack: &Stack, items: Value) -> Value {
-    let body = json!({ "items": items });
-    let answer = send(stack, Method::POST, "/api/users:batch", &body).await;
-    json_of(answer, StatusCode::OK).await
-}
-
-async fn import(stack: &Stack, text: &str) -> Value {
-    let client = stack.client();
-    let request = client.post("/api/users.csv").admin().content_type("text/csv");
-    json_of(request.body(text.to_owned()).send().await, StatusCode::OK).await
-}
-
-async fn export(stack: &Stack) -> String {
-    let answer = stack.client().get("/api/users.csv").admin().send().await;
-    answer.assert_status(StatusCode::OK);
-    answer.0.into_body().into_string().await.expect("text")
-}
-
-fn counts(answer: &Value) -> [u64; 4] {
-    ["created", "changed", "unchanged", "failed"].map(|count| answer[count].as_u64().expect("a count"))
-}
+use super::{fleet, get};
+use crate::api_bulk::{batch, counts, export, import};
+use crate::stack::Stack;
 
 async fn limits_of(stack: &Stack, username: &str) -> Value {
     get(stack, &format!("/api/users/{username}")).await["limits"].clone()
@@ -42,16 +20,16 @@ async fn a_batch_gives_and_takes_own_values_and_may_be_sent_again() {
         { "action": "create", "username": "bob", "limits": { "sessions": 1 } },
         { "action": "create", "username": "carol", "limits": null },
     ]);
-    assert_eq!(counts(&batch(&stack, items.clone()).await), [3, 0, 0, 0]);
+    assert_eq!(counts(&batch(&stack, items.clone()).await), [3, 0, 0, 0, 0]);
     assert_eq!(limits_of(&stack, "alice").await, limits);
     assert_eq!(limits_of(&stack, "carol").await, json!({}));
-    assert_eq!(counts(&batch(&stack, items).await), [0, 0, 3, 0]);
+    assert_eq!(counts(&batch(&stack, items).await), [0, 0, 0, 3, 0]);
     // Who is there with other values is another one than is wanted.
     let other = json!([{ "action": "create", "username": "alice" }]);
     let other = batch(&stack, other).await;
     assert_eq!(
         (&other["results"][0]["status"], counts(&other)),
-        (&json!(409), [0, 0, 0, 1])
+        (&json!(409), [0, 0, 0, 0, 1])
     );
 
     let items = json!([
@@ -60,8 +38,8 @@ async fn a_batch_gives_and_takes_own_values_and_may_be_sent_again() {
         { "action": "change", "username": "carol", "limits": {} },
     ]);
     let changed = batch(&stack, items.clone()).await;
-    assert_eq!(counts(&changed), [0, 2, 1, 0], "{changed}");
-    assert_eq!(counts(&batch(&stack, items).await), [0, 0, 3, 0]);
+    assert_eq!(counts(&changed), [0, 2, 0, 1, 0], "{changed}");
+    assert_eq!(counts(&batch(&stack, items).await), [0, 0, 0, 3, 0]);
     let mut expected = limits;
     expected.as_object_mut().expect("an object").remove("devices");
     expected["sessions"] = json!(3);
@@ -84,7 +62,7 @@ async fn a_value_that_is_not_good_fails_its_item_and_no_other_one() {
         ]),
     )
     .await;
-    assert_eq!(counts(&answer), [1, 0, 0, 5], "{answer}");
+    assert_eq!(counts(&answer), [1, 0, 0, 0, 5], "{answer}");
     for (index, status, field) in [
         (0, 400, "limits.devices"),
         (1, 400, "limits.session_excess"),
@@ -108,14 +86,14 @@ async fn a_file_gives_and_takes_own_values_and_what_is_exported_gives_the_same()
                 alice,sales,2,1,newest_ends,1000,month,15\n\
                 bob,sales,,,,5000,day,\n\
                 carol,,,,,,,\n";
-    assert_eq!(counts(&import(&old, text).await), [3, 0, 0, 0]);
+    assert_eq!(counts(&import(&old, text).await), [3, 0, 0, 0, 0]);
     let of_alice = json!({
         "devices": 2, "sessions": 1, "session_excess": "newest_ends",
         "traffic": { "bytes": 1_000, "period": "month", "reset_day": 15 },
     });
     assert_eq!(limits_of(&old, "alice").await, of_alice);
 
-    let exported = export(&old).await;
+    let exported = export(&old, "").await;
     for line in [
         "alice,true,never,node-1,sales,2,1,newest_ends,1000,month,15,false,",
         "bob,true,never,node-1,sales,,,,5000,day,,false,",
@@ -123,18 +101,18 @@ async fn a_file_gives_and_takes_own_values_and_what_is_exported_gives_the_same()
     ] {
         assert!(exported.lines().any(|found| found.starts_with(line)), "{exported}");
     }
-    assert_eq!(counts(&import(&new, &exported).await), [3, 0, 0, 0]);
+    assert_eq!(counts(&import(&new, &exported).await), [3, 0, 0, 0, 0]);
     for name in ["alice", "bob", "carol"] {
         assert_eq!(limits_of(&new, name).await, limits_of(&old, name).await, "{name}");
     }
-    assert_eq!(counts(&import(&old, &exported).await), [0, 0, 3, 0]);
+    assert_eq!(counts(&import(&old, &exported).await), [0, 0, 0, 3, 0]);
 
     let text = "username,action,limits.devices,limits.traffic.bytes,limits.traffic.period\n\
                 alice,change,group,group,\n\
                 bob,change,17,,\n\
                 carol,change,,,week\n";
     let answer = import(&old, text).await;
-    assert_eq!(counts(&answer), [0, 1, 0, 2], "{answer}");
+    assert_eq!(counts(&answer), [0, 1, 0, 0, 2], "{answer}");
     let failures = answer["failures"].as_array().expect("failures").iter();
     let failures: Vec<_> = failures
         .map(|failure| (failure["line"].clone(), failure["error"]["field"].clone()))

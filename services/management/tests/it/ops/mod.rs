@@ -37,17 +37,20 @@ use vpnmanager_management::{
         users::{
             create::NewUser,
             read::{UserView, get_user},
+            reissue::{OldProfiles, reissue_profile},
         },
     },
 };
 use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
     commands::Protocol,
+    device::DeviceName,
     ids::{AgentInstance, NodeId, Revision},
     security::{
         enrolment::{EnrolmentClaim, Sha256},
         keys::NodePublicKey,
     },
+    username::Username,
 };
 
 use crate::database::run;
@@ -77,6 +80,14 @@ async fn fleet(nodes: u8) -> Stack {
 
 fn actor() -> Actor {
     Actor::key("test", None, None)
+}
+
+/// Asks for another credential of the device `default`; the older ones stay valid.
+async fn reissue_default(stack: &Stack, username: &Username) -> UserView {
+    let device = DeviceName::default();
+    reissue_profile(&stack.app, &actor(), username, &device, OldProfiles::Keep)
+        .await
+        .expect("reissued")
 }
 
 pub(crate) async fn enrol(stack: &Stack, id: &str) {

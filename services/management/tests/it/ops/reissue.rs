@@ -15,7 +15,7 @@ use vpnmanager_nats::{
     device::DeviceName,
 };
 
-use super::{actor, applied, create, enrol, view};
+use super::{actor, applied, create, enrol, reissue_default, view};
 use crate::stack::Stack;
 
 async fn credentials(stack: &Stack, user_id: i64) -> Vec<credential::Model> {
@@ -96,15 +96,7 @@ async fn a_late_answer_about_the_profile_before_does_not_put_it_back() {
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
     let first = credentials(&stack, alice.user.id).await.remove(0);
-    reissue_profile(
-        &stack.app,
-        &actor(),
-        &alice.user.username,
-        &DeviceName::default(),
-        OldProfiles::Keep,
-    )
-    .await
-    .expect("reissued");
+    reissue_default(&stack, &alice.user.username).await;
     let second = credentials(&stack, alice.user.id).await.remove(1);
     let issued = async |revision, credential: &credential::Model, checksum: &str| {
         let ack = Ack {

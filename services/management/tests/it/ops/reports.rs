@@ -14,21 +14,19 @@ use vpnmanager_management::{
         users::{
             change::{UserChange, change_user},
             read::UserView,
-            reissue::{OldProfiles, reissue_profile},
             remove::remove_user,
         },
     },
 };
 use vpnmanager_nats::{
     acks::{Issued, Outcome},
-    device::DeviceName,
     envelope::Envelope,
     ids::Revision,
     subjects,
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, create, enrol, issued, node, view};
+use super::{actor, applied, create, enrol, issued, node, reissue_default, view};
 use crate::{
     database::{number, run},
     stack::{Stack, WithKey as _, json_of},
@@ -159,15 +157,7 @@ async fn a_user_is_not_synced_before_its_profile_is_recorded() {
         (1, Some("its profile cannot be made here"))
     );
 
-    let alice = reissue_profile(
-        &stack.app,
-        &actor(),
-        &alice.user.username,
-        &DeviceName::default(),
-        OldProfiles::Keep,
-    )
-    .await
-    .expect("reissued");
+    let alice = reissue_default(&stack, &alice.user.username).await;
     // The answer without a profile comes first, and the one with it in the same batch as a repetition of the other.
     let bare = || applied("node-1", &alice, 2);
     apply_reports(&stack.app, &[bare()], &[]).await.expect("recorded");

@@ -2,10 +2,14 @@
 
 use poem::http::StatusCode;
 use serde_json::{Value, json};
-use vpnmanager_management::domain::audit_action::AuditAction;
+use vpnmanager_entities::group::TrafficPeriod;
+use vpnmanager_management::{
+    domain::{actor::Actor, audit_action::AuditAction},
+    ops::quotas::forgive::forgive_traffic,
+};
 
-use super::{is_over, judge, set_quota, transfer, user};
-use crate::database::run;
+use super::{at_rest, change_quota, is_over, judge, review, set_quota, transfer, user};
+use crate::database::{number, run};
 use crate::ops::{audited, create, enrol};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
@@ -167,4 +171,96 @@ async fn without_a_quota_or_a_user_there_is_nothing_to_forgive() {
     );
     let answer = client.post("/api/users/nobody/traffic/forgive").admin().send().await;
     problem_of(answer, StatusCode::NOT_FOUND).await;
+}
+
+/// alice and bob are members of a group with 1,000 bytes for ever. They were forgiven 5,000 of three days ago and 100 of today.
+async fn forgiven_for_ever() -> Stack {
+    let stack = at_rest(&["alice", "bob"]).await;
+    set_quota(&stack, "default", 1_000, "none").await;
+    for name in ["alice", "bob"] {
+        transfer(&stack, name, 5_000, 3).await;
+        transfer(&stack, name, 100, 0).await;
+        let username = name.parse().expect("a valid username");
+        let forgiven = forgive_traffic(&stack.app, &Actor::system(), &username).await;
+        forgiven.expect("forgiven");
+        assert_eq!(user(&stack, name).await.traffic_forgiven, 5_100);
+    }
+    stack
+}
+
+async fn uses_up_the_day(stack: &Stack, username: &str) {
+    transfer(stack, username, 999, 0).await;
+    judge(stack, username).await;
+    assert!(!is_over(stack, username).await, "{username}");
+    transfer(stack, username, 1, 0).await;
+    judge(stack, username).await;
+    assert!(is_over(stack, username).await, "{username}");
+}
+
+#[tokio::test]
+async fn what_was_forgiven_of_a_longer_period_is_no_credit_when_that_of_the_group_becomes_shorter() {
+    let stack = forgiven_for_ever().await;
+    let own = "UPDATE users SET own_traffic_bytes = 1000, own_traffic_period = 'none', own_traffic_reset_day = 1
+               WHERE username = 'bob'";
+    run(&stack.app.db, own).await;
+    transfer(&stack, "bob", 850, 0).await;
+    judge(&stack, "bob").await;
+    let kept = async || {
+        let bob = user(&stack, "bob").await;
+        (bob.traffic_forgiven, bob.quota_warned_from, bob.revision)
+    };
+    let before = kept().await;
+    assert!(before.1.is_some(), "{before:?}");
+
+    change_quota(&stack, "default", 1_000, TrafficPeriod::Day).await;
+    assert_eq!(user(&stack, "alice").await.traffic_forgiven, 100);
+    uses_up_the_day(&stack, "alice").await;
+    assert_eq!(kept().await, before, "his own quota holds");
+}
+
+/// The replica that was asked for the change may have died, too.
+#[tokio::test]
+async fn a_change_of_the_quota_that_does_not_get_to_all_members_is_gone_on_with_at_the_next_start() {
+    let stack = forgiven_for_ever().await;
+    let bob = user(&stack, "bob").await.id;
+    let fails = format!("ALTER TABLE users ADD CONSTRAINT not_bob CHECK (id <> {bob} OR traffic_forgiven <> 100)");
+    run(&stack.app.db, &fails).await;
+    change_quota(&stack, "default", 1_000, TrafficPeriod::Day).await;
+    assert_eq!(user(&stack, "bob").await.traffic_forgiven, 5_100);
+
+    run(&stack.app.db, "ALTER TABLE users DROP CONSTRAINT not_bob").await;
+    review(&stack).await;
+    for name in ["alice", "bob"] {
+        assert_eq!(user(&stack, name).await.traffic_forgiven, 100, "{name}");
+        uses_up_the_day(&stack, name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_takes_nothing_of_what_was_forgiven() {
+    let stack = forgiven_for_ever().await;
+    set_quota(&stack, "default", 1_000, "day").await;
+    for _again in 0..2 {
+        review(&stack).await;
+        assert_eq!(user(&stack, "alice").await.traffic_forgiven, 5_100);
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_the_quota_gets_to_members_of_more_than_one_batch() {
+    let stack = at_rest(&[]).await;
+    set_quota(&stack, "sales", 1_000, "none").await;
+    run(
+        &stack.app.db,
+        "INSERT INTO users (key, username, server_id, created_by, group_name, traffic_forgiven, forgiven_on, quota_warned_from)
+         SELECT gen_random_uuid(), 'user-' || n, 'node-1', 'test', CASE n WHEN 7 THEN 'default' ELSE 'sales' END, 5000,
+             (now() AT TIME ZONE 'UTC')::date, '1970-01-01'
+         FROM generate_series(1, 250) n",
+    )
+    .await;
+    change_quota(&stack, "sales", 1_000, TrafficPeriod::Day).await;
+    let left = "SELECT count(*) FROM users WHERE traffic_forgiven > 0 OR quota_warned_from IS NOT NULL";
+    assert_eq!(number(&stack.app.db, left).await, 1, "who is in another group");
+    let unsettled = "SELECT count(*) FROM groups WHERE quota_settled_upto IS NOT NULL";
+    assert_eq!(number(&stack.app.db, unsettled).await, 0);
 }

@@ -9,8 +9,14 @@ mod on_the_bus;
 mod over;
 mod own;
 
-use vpnmanager_entities::{credential, user};
-use vpnmanager_management::ops::quotas::{follow_traffic::follow_traffic, review::Review};
+use vpnmanager_entities::{credential, group::TrafficPeriod, user};
+use vpnmanager_management::{
+    domain::{actor::Actor, quota::Quota},
+    ops::{
+        groups::change::{GroupChange, change_group},
+        quotas::{follow_traffic::follow_traffic, review::Review},
+    },
+};
 use vpnmanager_nats::ids::CommonName;
 use vpnmanager_testbed::wait;
 
@@ -38,6 +44,23 @@ async fn set_quota(stack: &Stack, group: &str, bytes: i64, period: &str) {
     let quota =
         format!("UPDATE groups SET traffic_bytes = {bytes}, traffic_period = '{period}' WHERE name = '{group}'");
     run(&stack.app.db, &quota).await;
+}
+
+/// An operator changes the quota of the group.
+async fn change_quota(stack: &Stack, group: &str, bytes: i64, period: TrafficPeriod) {
+    let quota = Quota {
+        bytes,
+        period,
+        reset_day: 1,
+    };
+    let change = GroupChange {
+        quota: Some(Some(quota)),
+        ..GroupChange::default()
+    };
+    let group = group.parse().expect("a name");
+    change_group(&stack.app, &Actor::system(), &group, change)
+        .await
+        .expect("changed");
 }
 
 /// The user transferred so many bytes more, so many days ago.

@@ -1,7 +1,7 @@
 //! Who uses up a quota has no access.
 
 use sea_orm::{EntityTrait as _, QueryFilter as _};
-use vpnmanager_entities::placement;
+use vpnmanager_entities::{group::TrafficPeriod, placement};
 use vpnmanager_management::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
@@ -11,7 +11,7 @@ use vpnmanager_management::{
 };
 use vpnmanager_nats::commands::Command;
 
-use super::{at_rest, is_over, judge, review, set_quota, transfer, user};
+use super::{at_rest, change_quota, is_over, judge, review, set_quota, transfer, user};
 use crate::database::run;
 use crate::ops::audited;
 use crate::stack::Stack;
@@ -89,6 +89,26 @@ async fn who_uses_up_the_quota_is_refused_at_once_and_the_trail_says_each_thing_
     );
     let since = |state: &Option<serde_json::Value>| state.as_ref().expect("a state")["over_quota_since"].is_string();
     assert_eq!((since(&over.before), since(&over.after)), (false, true));
+}
+
+#[tokio::test]
+async fn the_trail_says_of_each_quota_of_the_group_that_most_of_it_is_used() {
+    let stack = at_rest(&["alice"]).await;
+    set_quota(&stack, "default", 1_000, "none").await;
+    transfer(&stack, "alice", 850, 0).await;
+    judge(&stack, "alice").await;
+    assert_eq!(told(&stack).await, (1, 0));
+
+    change_quota(&stack, "default", 2_000, TrafficPeriod::Endless).await;
+    transfer(&stack, "alice", 749, 0).await;
+    judge(&stack, "alice").await;
+    assert_eq!(told(&stack).await, (1, 0), "1,599 are less than 80 %");
+    transfer(&stack, "alice", 1, 0).await;
+    judge(&stack, "alice").await;
+    assert_eq!(told(&stack).await, (2, 0));
+    let near = audited(&stack, AuditAction::UserNearQuota).await;
+    let last = near.last().and_then(|entry| entry.details.as_deref());
+    assert_eq!(last, Some("1600 of 2000 bytes are used"));
 }
 
 #[tokio::test]

@@ -4,20 +4,27 @@ use poem::http::StatusCode;
 use serde_json::{Value, json};
 use vpnmanager_entities::group::TrafficPeriod;
 use vpnmanager_management::{
-    domain::{actor::Actor, audit_action::AuditAction, own_limits::OwnLimitsChange, quota::Quota},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        own_limits::{OwnLimits, OwnLimitsChange},
+        quota::Quota,
+    },
     ops::{
         publications::claim::claim,
-        quotas::{forgive::forgive_traffic, review::Review},
+        quotas::{follow_traffic::follow_traffic, forgive::forgive_traffic, read::read_counted, review::Review},
         users::{
             change::{UserChange, change_user},
+            create::{NewUser, PlacementRules, create_batch},
             read::UserView,
+            remove::remove_user,
         },
     },
 };
 use vpnmanager_nats::commands::Command;
 
 use super::{at_rest, is_over, judge, review, set_quota, transfer, user};
-use crate::database::run;
+use crate::database::{number, run};
 use crate::ops::{audited, create, enrol};
 use crate::stack::{Stack, WithKey as _, json_of};
 
@@ -56,6 +63,107 @@ async fn change(stack: &Stack, username: &str, change: UserChange) -> UserView {
 async fn give(stack: &Stack, username: &str, bytes: Option<i64>) -> UserView {
     let quota = bytes.map(|bytes| quota(bytes, TrafficPeriod::Endless));
     change(stack, username, own_quota(quota)).await
+}
+
+/// Creates a user with so many bytes of its own that never end, or without an own quota, where no task runs.
+async fn create_at_rest(stack: &Stack, username: &str, bytes: Option<i64>) {
+    let rules = PlacementRules {
+        nodes_per_user: 1,
+        recorder: "management-test".to_owned(),
+    };
+    let new = NewUser {
+        limits: OwnLimits {
+            quota: bytes.map(|bytes| quota(bytes, TrafficPeriod::Endless)),
+            ..OwnLimits::default()
+        },
+        ..NewUser::named(username.parse().expect("a valid username"), Actor::system())
+    };
+    for created in create_batch(&stack.app.db, &rules, vec![new]).await {
+        created.expect("created");
+    }
+}
+
+/// Of whom the commands that are due say that their traffic counts against a quota of their own.
+async fn metered(stack: &Stack) -> Vec<String> {
+    let claimed = claim(&stack.app.leases).await.expect("claimed").into_iter();
+    let metered = claimed.filter_map(|claim| match claim.publication.command.body {
+        Command::PutUser(put) => put.metered.then(|| put.username.to_string()),
+        Command::RemoveUser(_) => None,
+    });
+    metered.collect()
+}
+
+#[tokio::test]
+async fn who_is_created_with_an_own_quota_is_held_to_it_and_nodes_know_from_the_first_command_on() {
+    let stack = at_rest(&[]).await;
+    create_at_rest(&stack, "alice", Some(1_000)).await;
+    create_at_rest(&stack, "bob", None).await;
+    assert_eq!(metered(&stack).await, ["alice"]);
+    transfer(&stack, "alice", 999, 0).await;
+    judge(&stack, "alice").await;
+    assert!(!is_over(&stack, "alice").await);
+    transfer(&stack, "alice", 1, 0).await;
+    judge(&stack, "alice").await;
+    assert!(is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn who_is_created_again_has_used_nothing_whatever_is_told_of_the_one_before() {
+    let stack = at_rest(&["alice"]).await;
+    give(&stack, "alice", Some(1_000)).await;
+    transfer(&stack, "alice", 1_000, 0).await;
+    judge(&stack, "alice").await;
+    assert!(is_over(&stack, "alice").await);
+    let former = user(&stack, "alice").await.id;
+    let username = "alice".parse().expect("a valid username");
+    let removed = remove_user(&stack.app, &Actor::system(), &username).await;
+    removed.expect("removed");
+
+    create_at_rest(&stack, "alice", Some(1_000)).await;
+    assert_ne!(user(&stack, "alice").await.id, former);
+    let counted = read_counted(&stack.app.db, &user(&stack, "alice").await).await;
+    assert_eq!(counted.expect("read").map(|counted| counted.used), Some(0));
+    assert!(!is_over(&stack, "alice").await);
+    transfer(&stack, "alice", 999, 0).await;
+    judge(&stack, "alice").await;
+    assert!(!is_over(&stack, "alice").await);
+
+    let late = format!("UPDATE traffic_days SET bytes_in = bytes_in + 5000 WHERE user_id = {former}");
+    run(&stack.app.db, &late).await;
+    let counted = format!("SELECT sum(bytes_in + bytes_out) FROM traffic_days WHERE user_id = {former}");
+    assert_eq!(number(&stack.app.db, &counted).await, 6_000);
+    follow_traffic(&stack.app, &[former]).await.expect("judged");
+    judge(&stack, "alice").await;
+    assert!(!is_over(&stack, "alice").await, "it is another user's");
+
+    transfer(&stack, "alice", 1, 0).await;
+    judge(&stack, "alice").await;
+    assert!(is_over(&stack, "alice").await);
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_judges_more_than_one_batch_with_quotas_of_their_own() {
+    let stack = at_rest(&[]).await;
+    run(
+        &stack.app.db,
+        "INSERT INTO users (key, username, server_id, created_by, own_traffic_bytes, own_traffic_period, own_traffic_reset_day)
+         SELECT gen_random_uuid(), 'user-' || n, 'node-1', 'test', 10, 'none', 1 FROM generate_series(1, 620) n;
+         INSERT INTO users (key, username, server_id, created_by, own_traffic_bytes, own_traffic_period, own_traffic_reset_day, removed_at)
+         VALUES (gen_random_uuid(), 'fewer', 'node-1', 'test', 10, 'none', 1, NULL),
+             (gen_random_uuid(), 'gone', 'node-1', 'test', 10, 'none', 1, now());
+         INSERT INTO traffic_days (day, user_id, username, server_id, bytes_in, bytes_out, sessions)
+         SELECT (now() AT TIME ZONE 'UTC')::date, id, username, 'node-1', CASE username WHEN 'fewer' THEN 4 ELSE 5 END, 5, 1
+         FROM users",
+    )
+    .await;
+    let over = "SELECT count(*) FROM users WHERE over_quota_since IS NOT NULL";
+    let others = "SELECT count(*) FROM users WHERE over_quota_since IS NOT NULL AND username IN ('fewer', 'gone')";
+    for _again in 0..2 {
+        review(&stack).await;
+        assert_eq!(number(&stack.app.db, over).await, 620);
+        assert_eq!(number(&stack.app.db, others).await, 0);
+        assert_eq!(audited(&stack, AuditAction::UserOverQuota).await.len(), 620);
+    }
 }
 
 #[tokio::test]
@@ -192,28 +300,23 @@ async fn a_replica_that_starts_judges_all_with_a_quota_of_their_own() {
 #[tokio::test]
 async fn nodes_are_told_whose_traffic_counts_against_a_quota_of_its_own() {
     let stack = at_rest(&["alice", "bob"]).await;
-    let metered = async || -> Vec<String> {
+    let metered_now = async || {
         run(
             &stack.app.db,
             "UPDATE placements SET published_revision = 0, lease_until = 'epoch'",
         )
         .await;
-        let claimed = claim(&stack.app.leases).await.expect("claimed").into_iter();
-        let metered = claimed.filter_map(|claim| match claim.publication.command.body {
-            Command::PutUser(put) => put.metered.then(|| put.username.to_string()),
-            Command::RemoveUser(_) => None,
-        });
-        metered.collect()
+        metered(&stack).await
     };
     let nobody: [&str; 0] = [];
-    assert_eq!(metered().await, nobody);
+    assert_eq!(metered_now().await, nobody);
     // What its group has, the group says.
     set_quota(&stack, "default", 1_000, "none").await;
-    assert_eq!(metered().await, nobody);
+    assert_eq!(metered_now().await, nobody);
     give(&stack, "alice", Some(5_000)).await;
-    assert_eq!(metered().await, ["alice"]);
+    assert_eq!(metered_now().await, ["alice"]);
     give(&stack, "alice", None).await;
-    assert_eq!(metered().await, nobody);
+    assert_eq!(metered_now().await, nobody);
 }
 
 #[tokio::test]

@@ -13,19 +13,15 @@ use vpnmanager_management::{
             deregister::deregister_node,
         },
         placement::rehome::rehome_users,
-        reissues::start::StartReissueError,
-        users::{
-            read::UserView,
-            reissue::{OldProfiles, reissue_profile},
-        },
+        reissues::start::{Lost, StartReissueError, start_reissue},
+        users::{read::UserView, reissue::OldProfiles},
     },
 };
-use vpnmanager_nats::device::DeviceName;
 use vpnmanager_testbed::wait;
 
 use super::{
-    actor, audited, create_many_on, create_on, credentials, end_tasks, ended, enrol, fleet, go_on_to_the_end, node,
-    now, progress, start, valid,
+    super::reissue_default, actor, audited, create_many_on, create_on, credentials, end_tasks, ended, enrol, fleet,
+    go_on_to_the_end, node, now, progress, start, valid,
 };
 use crate::database::{number, run};
 use crate::stack::Stack;
@@ -124,15 +120,7 @@ async fn the_trail_has_the_start_with_its_counts_each_user_and_the_end() {
     assert_eq!(revision(row.before.as_ref()), Some(json!(1)));
     assert_eq!(revision(row.after.as_ref()), Some(json!(2)));
     // The same text as of a single one.
-    reissue_profile(
-        &stack.app,
-        &actor(),
-        &alice.user.username,
-        &DeviceName::default(),
-        OldProfiles::Keep,
-    )
-    .await
-    .expect("reissued");
+    reissue_default(&stack, &alice.user.username).await;
     let newest = credentials(&stack, &alice)
         .await
         .pop()
@@ -155,10 +143,7 @@ async fn the_trail_has_the_start_with_its_counts_each_user_and_the_end() {
 async fn with_revoke_all_older_profiles_end_at_once_and_so_do_links() {
     let stack = fleet(2).await;
     let alice = create_on(&stack, "node-1", "alice").await;
-    let (name, device) = (&alice.user.username, DeviceName::default());
-    reissue_profile(&stack.app, &actor(), name, &device, OldProfiles::Keep)
-        .await
-        .expect("reissued");
+    reissue_default(&stack, &alice.user.username).await;
     let link = format!(
         "INSERT INTO profile_links (hash, user_id, created_by, expires_at, uses_left)
          VALUES ('\\x01', {}, 'key:test', now() + interval '1 hour', 1)",
@@ -216,6 +201,61 @@ async fn who_has_got_another_home_goes_on_with_what_that_makes() {
         left[0].common_name
     );
     assert_eq!(details, Some(expected));
+}
+
+#[tokio::test]
+async fn who_has_no_access_gets_new_profiles_and_no_access() {
+    let stack = fleet(1).await;
+    let mut users = Vec::new();
+    for username in ["alice", "bob", "carol", "dave"] {
+        users.push(create_on(&stack, "node-1", username).await);
+    }
+    for state in [
+        "active = false WHERE username = 'alice'",
+        "over_quota_since = now() WHERE username = 'bob'",
+        "expires_at = now() - interval '1 minute' WHERE username = 'carol'",
+    ] {
+        run(&stack.app.db, &format!("UPDATE users SET {state}")).await;
+    }
+    let state = async |user: &UserView| {
+        let user = now(&stack, user).await.user;
+        (user.active, user.over_quota_since, user.expires_at)
+    };
+    let mut before = Vec::new();
+    for user in &users {
+        before.push(state(user).await);
+    }
+
+    start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
+
+    let job = ended(&stack, "node-1").await;
+    assert_eq!((job.total, job.done, job.unchanged, job.failed), (4, 4, 0, 0));
+    for (user, before) in users.iter().zip(before) {
+        assert_eq!(valid(&stack, user).await.len(), 2);
+        assert_eq!(state(user).await, before, "{}", user.user.username);
+    }
+}
+
+#[tokio::test]
+async fn who_gets_another_home_after_it_goes_on_with_the_profile_of_that() {
+    let stack = fleet(2).await;
+    let alice = create_on(&stack, "node-1", "alice").await;
+    let first = start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
+    ended(&stack, "node-1").await;
+    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-1"]);
+    rehome(&stack, &[&alice]).await;
+    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-1", "node-2"]);
+
+    let lost = Lost {
+        old: OldProfiles::Revoke,
+        made_before: Some(first.started_at),
+    };
+    let begun = start_reissue(&stack.app, &actor(), &node("node-1"), &lost).await;
+    begun.expect("begun");
+
+    let revoked = ended(&stack, "node-1").await;
+    assert_eq!((revoked.done, revoked.unchanged), (1, 0));
+    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
 }
 
 #[tokio::test]

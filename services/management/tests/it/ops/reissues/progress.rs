@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, TransactionTrait as _};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use vpnmanager_management::{
@@ -20,10 +20,24 @@ use vpnmanager_management::{
 };
 
 use super::{
-    actor, audited, create_many_on, create_on, credentials, end_tasks, ended, fleet, go_on, go_on_to_the_end, node,
-    now, progress, start, valid,
+    super::reissue_default, actor, audited, create_many_on, create_on, credentials, end_tasks, ended, fleet, go_on,
+    go_on_to_the_end, node, now, progress, start, valid,
 };
 use crate::database::{connect, run};
+use crate::stack::Stack;
+
+/// Each node has a command that ends access and is not sent.
+const URGENT: &str = "UPDATE placements SET asked_at = NULL, urgent_since = now() + interval '1 hour'";
+
+/// Somebody else who is changing this user.
+async fn changing(stack: &Stack, username: &str) -> DatabaseTransaction {
+    let url = stack.config.database.connection_url();
+    let elsewhere = connect(url.expose_secret()).await;
+    let other = elsewhere.begin().await.expect("begun");
+    let lock = format!("SELECT FROM users WHERE username = '{username}' FOR UPDATE");
+    other.execute_unprepared(&lock).await.expect("locked");
+    other
+}
 
 #[tokio::test]
 async fn a_node_without_users_is_done_at_once_and_one_that_there_is_not_is_refused() {
@@ -80,11 +94,7 @@ async fn whom_somebody_else_is_changing_keeps_nobody_waiting_and_comes_later() {
     let bob = create_on(&stack, "node-1", "bob").await;
     end_tasks(&stack).await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
-    let url = stack.config.database.connection_url();
-    let elsewhere = connect(url.expose_secret()).await;
-    let other = elsewhere.begin().await.expect("begun");
-    let lock = "SELECT FROM users WHERE username = 'alice' FOR UPDATE";
-    other.execute_unprepared(lock).await.expect("locked");
+    let other = changing(&stack, "alice").await;
 
     assert_eq!(go_on(&stack).await, Left::More);
     assert_eq!(go_on(&stack).await, Left::Busy);
@@ -159,8 +169,7 @@ async fn a_revocation_that_is_not_sent_yet_goes_first_unless_its_node_is_away() 
     create_many_on(&stack, "node-1", 2).await;
     end_tasks(&stack).await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
-    let urgent = "UPDATE placements SET asked_at = NULL, urgent_since = now() + interval '1 hour'";
-    run(&stack.app.db, urgent).await;
+    run(&stack.app.db, URGENT).await;
     assert_eq!(go_on(&stack).await, Left::Busy);
     assert_eq!(progress(&stack, "node-1").await.done, 0);
 
@@ -180,8 +189,7 @@ async fn urgent_commands_without_end_hold_it_up_for_seconds_only() {
     create_many_on(&stack, "node-1", 2).await;
     end_tasks(&stack).await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
-    let urgent = "UPDATE placements SET asked_at = NULL, urgent_since = now() + interval '1 hour'";
-    run(&stack.app.db, urgent).await;
+    run(&stack.app.db, URGENT).await;
     assert_eq!(go_on(&stack).await, Left::Busy);
 
     let long_ago = "UPDATE node_reissues SET turn_at = now() - interval '1 minute'";
@@ -205,11 +213,7 @@ async fn a_node_whose_profiles_are_revoked_comes_first_and_one_that_is_busy_hold
 
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     start(&stack, "node-2", OldProfiles::Revoke).await.expect("begun");
-    let url = stack.config.database.connection_url();
-    let elsewhere = connect(url.expose_secret()).await;
-    let other = elsewhere.begin().await.expect("begun");
-    let lock = "SELECT FROM users WHERE username = 'bob' FOR UPDATE";
-    other.execute_unprepared(lock).await.expect("locked");
+    let other = changing(&stack, "bob").await;
     assert_eq!(go_on(&stack).await, Left::More);
     assert_eq!(progress(&stack, "node-1").await.done, 1);
     other.rollback().await.expect("ended");
@@ -244,12 +248,93 @@ async fn a_fault_that_is_of_no_user_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_node_of_which_every_change_is_refused_holds_up_no_other() {
+    let stack = fleet(2).await;
+    for (id, username) in [("node-1", "alice"), ("node-1", "carol"), ("node-2", "bob")] {
+        create_on(&stack, id, username).await;
+    }
+    end_tasks(&stack).await;
+    run(
+        &stack.app.db,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.common_name ~ '^(alice|carol)[.]' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF;
+             RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON credentials FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    for id in ["node-1", "node-2"] {
+        start(&stack, id, OldProfiles::Keep).await.expect("begun");
+    }
+
+    for _ in 0..4 {
+        // That of node-1 is refused each time.
+        _ = reissue_some(&stack.app).await;
+    }
+
+    let (stuck, other) = (progress(&stack, "node-1").await, progress(&stack, "node-2").await);
+    assert_eq!((other.done, other.ended_at.is_some()), (1, true));
+    assert_eq!((stuck.done, stuck.failed, stuck.ended_at), (0, 0, None));
+    run(&stack.app.db, "DROP TRIGGER refuse ON credentials").await;
+    go_on_to_the_end(&stack).await;
+    assert_eq!(progress(&stack, "node-1").await.done, 2);
+}
+
+#[tokio::test]
+async fn who_got_none_gets_one_later_and_then_all_older_ones_end_and_no_others() {
+    let stack = fleet(1).await;
+    let users = create_many_on(&stack, "node-1", 3).await;
+    run(
+        &stack.app.db,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.common_name LIKE 'user1.%' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF;
+             RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON credentials FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let first = start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
+    assert_eq!(ended(&stack, "node-1").await.failed, 1);
+    run(&stack.app.db, "DROP TRIGGER refuse ON credentials").await;
+    let again = async |old| {
+        let lost = Lost {
+            old,
+            made_before: Some(first.started_at),
+        };
+        let begun = start_reissue(&stack.app, &actor(), &node("node-1"), &lost).await;
+        begun.expect("begun");
+        ended(&stack, "node-1").await
+    };
+
+    let kept = again(OldProfiles::Keep).await;
+
+    assert_eq!((kept.total, kept.done, kept.unchanged, kept.failed), (3, 3, 2, 0));
+    let mut new = Vec::new();
+    for user in &users {
+        let ids: Vec<i64> = credentials(&stack, user).await.iter().map(|row| row.id).collect();
+        assert_eq!(ids.len(), 2);
+        new.push(ids[1]);
+    }
+    again(OldProfiles::Revoke).await;
+    for (user, new) in users.iter().zip(new) {
+        let ids: Vec<i64> = credentials(&stack, user).await.iter().map(|row| row.id).collect();
+        assert_eq!(ids, [new], "{}", user.user.username);
+    }
+}
+
+#[tokio::test]
 async fn older_profiles_end_later_and_who_has_newer_ones_keeps_them() {
     let stack = fleet(2).await;
     let alice = create_on(&stack, "node-1", "alice").await;
     let kept = start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     ended(&stack, "node-1").await;
-    let newest = credentials(&stack, &alice).await.pop().expect("one").id;
+    // One more, which somebody asked for: who was handed the one before it uses that.
+    reissue_default(&stack, &alice.user.username).await;
+    let newer: Vec<i64> = credentials(&stack, &alice)
+        .await
+        .iter()
+        .map(|row| row.id)
+        .skip(1)
+        .collect();
+    assert_eq!(newer.len(), 2);
     // She who came later has nothing that is lost.
     let bob = create_on(&stack, "node-1", "bob").await;
 
@@ -262,7 +347,7 @@ async fn older_profiles_end_later_and_who_has_newer_ones_keeps_them() {
         assert_eq!(begun.expect("begun").total, 1 - unchanged);
         ended(&stack, "node-1").await;
         let valid: Vec<i64> = credentials(&stack, &alice).await.iter().map(|row| row.id).collect();
-        assert_eq!(valid, [newest], "none is made anew");
+        assert_eq!(valid, newer, "none is made anew");
         assert_eq!(credentials(&stack, &bob).await.len(), 1);
     }
 }

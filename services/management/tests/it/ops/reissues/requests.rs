@@ -47,6 +47,13 @@ async fn the_operator_starts_it_follows_it_and_stops_it() {
     assert_eq!(again, begun);
     let (problem, fields) = problem_of(post("revoke").await, StatusCode::CONFLICT).await;
     assert_eq!(fields, ["old_profiles"], "{problem}");
+    let by_time = async |before: &str| {
+        let body = json!({ "old_profiles": "keep", "made_before": before });
+        client.post(path).admin().body_json(&body).send().await
+    };
+    let (problem, fields) = problem_of(by_time("2020-01-01T00:00:00Z").await, StatusCode::CONFLICT).await;
+    assert_eq!(fields, ["made_before"], "{problem}");
+    assert_eq!(get().await, begun);
     let stopped = json_of(client.delete(path).admin().send().await, StatusCode::OK).await;
     assert_eq!((&stopped["done"], &stopped["stopped"]), (&json!(0), &json!(true)));
     assert!(stopped["ended_at"].is_string(), "{stopped}");
@@ -58,7 +65,27 @@ async fn the_operator_starts_it_follows_it_and_stops_it() {
     let shown = get().await;
     assert_eq!((&shown["done"], &shown["stopped"]), (&json!(1), &json!(false)));
     assert!(shown["ended_at"].is_string(), "{shown}");
-    assert_eq!(audited(&stack, AuditAction::NodeReissueStarted).await.len(), 2);
+    let by_a_time = json_of(by_time("2020-01-01T00:00:00Z").await, StatusCode::ACCEPTED).await;
+    assert_eq!(
+        (&by_a_time["made_before"], &by_a_time["total"]),
+        (&json!("2020-01-01T00:00:00Z"), &json!(0))
+    );
+    assert_eq!(get().await["made_before"], "2020-01-01T00:00:00Z");
+    let begun = audited(&stack, AuditAction::NodeReissueStarted).await;
+    let times: Vec<_> = begun
+        .iter()
+        .map(|row| row.after.as_ref().map(|after| after["made_before"].clone()))
+        .collect();
+    assert_eq!(
+        times,
+        [
+            Some(json!(null)),
+            Some(json!(null)),
+            Some(json!("2020-01-01T00:00:00Z"))
+        ]
+    );
+    let (problem, fields) = problem_of(by_time("2999-01-01T00:00:00Z").await, StatusCode::CONFLICT).await;
+    assert_eq!(fields, ["made_before"], "{problem}");
 }
 
 #[tokio::test]
@@ -72,6 +99,7 @@ async fn bad_requests_begin_nothing() {
     for (body, field) in [
         (json!({ "old_profiles": "perhaps" }), "old_profiles"),
         (json!({ "old_profile": "keep" }), "old_profile"),
+        (json!({ "made_before": "soon" }), "made_before"),
     ] {
         let (problem, fields) = problem_of(post(path, body).await, StatusCode::BAD_REQUEST).await;
         assert_eq!(fields, [field], "{problem}");
