@@ -89,16 +89,20 @@ impl Shared {
         self.definitions.learn_of(groups.cloned().collect(), ask, within).await;
     }
 
-    /// What degrades this node although its server is as it should be, the worst first. What the bus does not take of its reports is not
-    /// among it: heartbeats say it last, and the local `/health` says first whether there is a connection.
+    /// What degrades this node although its server is as it should be, the worst first. What may only follow from a bus that is not there
+    /// is not among it, [`Self::lack_of_users`] and what the bus does not take of its reports: the local `/health` says before them
+    /// whether there is a connection.
     pub fn fault(&self, server: &BackendHealth) -> Option<String> {
-        let lacking = || (!self.readiness.is_complete()).then(|| "it does not hold all its users yet".to_owned());
         let server = server.fault.clone();
         server
             .or_else(|| self.journal.fault())
             .or_else(|| self.disk.fault())
             .or_else(|| self.network.fault())
             .or_else(|| self.holding.fault())
-            .or_else(lacking)
+    }
+
+    /// That management has not told of all users of this node yet, if so.
+    pub fn lack_of_users(&self) -> Option<String> {
+        (!self.readiness.is_complete()).then(|| "it does not hold all its users yet".to_owned())
     }
 }

@@ -123,6 +123,7 @@ async fn health_of(shared: &Shared) -> Result<Health, ApiError> {
         refusal: shared.readiness.refusal(),
         fault,
         bus,
+        lacking: shared.lack_of_users(),
         unreported: shared.reporting.fault(),
         in_sync,
     };
@@ -159,6 +160,8 @@ struct Seen {
     fault: Option<String>,
     /// Why there is no connection.
     bus: Result<(), String>,
+    /// Which users it lacks.
+    lacking: Option<String>,
     /// What it reports and the bus does not take.
     unreported: Option<String>,
     in_sync: bool,
@@ -183,6 +186,7 @@ fn status_of(node: Seen, openvpn: &OpenvpnHealth) -> (NodeStatus, Option<String>
     let wrong = down
         .or(node.fault)
         .or(node.bus.err())
+        .or(node.lacking)
         .or(node.unreported)
         .or(waiting)
         .or_else(lags);
@@ -300,6 +304,7 @@ mod tests {
             refusal: refusal.map(str::to_owned),
             fault: None,
             bus,
+            lacking: None,
             unreported: None,
             in_sync: true,
         };
@@ -321,7 +326,14 @@ mod tests {
             in_sync: false,
             ..seen(None, bus)
         };
+        let empty = |bus| Seen {
+            lacking: Some("it lacks users".to_owned()),
+            in_sync: false,
+            ..seen(None, bus)
+        };
         for (node, expected) in [
+            (empty(Ok(())), "it lacks users"),
+            (empty(Err("refused".to_owned())), "refused"),
             (lags, "it is not in sync with management yet"),
             (faulty, "the disk is full"),
             (unheard(Ok(())), "the bus takes no acks"),

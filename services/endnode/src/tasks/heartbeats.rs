@@ -129,6 +129,7 @@ async fn beat(
         disk_free_bytes: shared.disk.free(),
         fault: fault
             .or_else(|| shared.fault(&server))
+            .or_else(|| shared.lack_of_users())
             .or_else(|| shared.reporting.fault()),
         certificate_expires_at: settings.certificate_expires_at,
         network: shared.network.applied(),
