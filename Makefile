@@ -73,9 +73,9 @@ up: prerequisites all ## Start a stack and leave it running: [NODES=2] [NAME=oth
 down: all ## Stop that stack and remove what it left: [NAME=other]
 	@$(TESTBED) down $(STACK)
 
-client: all ## Connect an OpenVPN client to that stack, until Ctrl-C: PROFILE=alice.ovpn [NETNS=name] [NAME=other]
-	@test -n "$(PROFILE)" || { echo "usage: make client PROFILE=alice.ovpn [NETNS=name] [NAME=other]" >&2; exit 2; }
-	@exec $(TESTBED) client $(STACK) "$(PROFILE)" $(if $(NETNS),--netns $(NETNS))
+client: all ## Connect an OpenVPN client to that stack, until Ctrl-C: PROFILE=alice.ovpn [PORT=443] [NETNS=name] [NAME=other]
+	@test -n "$(PROFILE)" || { echo "usage: make client PROFILE=alice.ovpn [PORT=443] [NETNS=name] [NAME=other]" >&2; exit 2; }
+	@exec $(TESTBED) client $(STACK) "$(PROFILE)" $(if $(PORT),--port $(PORT)) $(if $(NETNS),--netns $(NETNS))
 
 stop: all ## Stop one part of that stack: WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill] [NAME=other]
 	@test -n "$(WHAT)" || { echo "usage: make stop WHAT=management|nats|postgres|node-N|openvpn-N [HOW=kill] [NAME=other]" >&2; exit 2; }
@@ -86,7 +86,7 @@ start: all ## Start one part of that stack: WHAT=management|nats|postgres|node-N
 	@$(TESTBED) start $(STACK) $(WHAT)
 
 test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-server and OpenVPN: [TEST_THREADS=8] [VPNMANAGER_KEEP=1]
-	@services/testbed/prerequisites.sh --tools nextest schemathesis || true
+	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager || true
 	@$(CARGO) test --workspace --doc --quiet
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(TESTBED) share $(CARGO) nextest run --workspace --test-threads $(TEST_THREADS); \
@@ -97,7 +97,7 @@ test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-ser
 
 one: prerequisites all ## Run the tests whose name has this in it: TEST=outage [VPNMANAGER_KEEP=1]
 	@test -n "$(TEST)" || { echo "usage: make one TEST=part-of-a-name" >&2; exit 2; }
-	@services/testbed/prerequisites.sh --tools nextest schemathesis || true
+	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager || true
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(TESTBED) share $(CARGO) nextest run --workspace -E 'test($(TEST))'; \
 	else $(CARGO) test --workspace --all-targets "$(TEST)"; fi

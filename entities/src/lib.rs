@@ -26,3 +26,5 @@ pub mod join_token;
 pub mod node_reissue;
 pub mod node_revocation;
 pub mod profile_link;
+pub mod rollout;
+pub mod rollout_node;

@@ -1,4 +1,4 @@
-//! `pools`: groups of nodes, and what their users reach through the tunnel.
+//! `pools`: groups of nodes, what their users reach through the tunnel, and what their clients are told besides.
 
 use sea_orm::entity::prelude::*;
 use vpnmanager_nats::{ids::NodeId, network::Network};
@@ -14,13 +14,15 @@ pub struct Model {
     /// Its name, which has the form of a node's id: `POOL` in the configuration of agents.
     #[sea_orm(unique)]
     pub name: NodeId,
-    /// Counts the changes.
+    /// Counts the changes of `network` and `replicas`. Nodes say with it which network they have.
     pub revision: i64,
     /// What users reach through the tunnel; `None`: the nodes leave routes, NAT and firewall of their machines alone.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub network: Option<Network>,
     /// Nodes for each user, the home included, 1 to 16; `None`: PLACEMENT_REPLICAS.
     pub replicas: Option<i16>,
+    /// Extra directives of the clients of its users, at most 16, as texts: whoever puts them into a profile reads them as directives first.
+    pub client_directives: Vec<String>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// When it was changed last.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
+    listeners::Listeners,
     security::keys::NodePublicKey,
 };
 
@@ -41,10 +42,12 @@ pub struct Model {
     pub pool: String,
     /// The DNS name or address that clients connect to.
     pub public_host: Host,
-    /// The port that clients connect to.
+    /// The port that clients connect to, of the first of [`listeners`](Self::listeners).
     pub public_port: i32,
-    /// The transport that clients use.
+    /// The transport that clients use, of the first.
     pub public_protocol: Protocol,
+    /// All its listeners.
+    pub listeners: Listeners,
     /// Version of the agent.
     pub agent_version: Option<String>,
     /// The agent's public NKey.
@@ -88,7 +91,7 @@ pub struct Model {
     pub leaving_since: Option<DateTimeUtc>,
     /// The pool that it moves to when its users have left; `None` while it leaves: it is deregistered.
     pub leaving_for: Option<String>,
-    /// When its port or transport changed last.
+    /// When the port or the transport of its first listener changed last.
     pub endpoint_changed_at: Option<DateTimeUtc>,
 }
 

@@ -4,6 +4,7 @@ use sea_orm::entity::prelude::*;
 use vpnmanager_nats::{
     device::DeviceName,
     ids::{CommonName, NodeId},
+    listeners::Listener,
     sessions::EndKind,
     username::Username,
 };
@@ -20,7 +21,7 @@ pub struct Model {
     /// When it began, in whole seconds, by the node's clock.
     #[sea_orm(primary_key, auto_increment = false)]
     pub since: DateTimeUtc,
-    /// OpenVPN's number for it, 0 to 10^18 - 1.
+    /// OpenVPN's number for it, plus 2^40 for each listener of the node before its own: 0 to 10^18 - 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub cid: i64,
     /// Its credential.
@@ -50,6 +51,8 @@ pub struct Model {
     pub client_version: Option<String>,
     /// The system that the client said it ran on.
     pub client_platform: Option<String>,
+    /// The listener that the client came to. `None`: the node has not said.
+    pub listener: Option<Listener>,
     /// When the node last saw it alive, or saw that it had ended, by the node's clock.
     pub seen_at: DateTimeUtc,
     /// When it ended, or was last seen alive ([`EndKind::Assumed`]), by the node's clock, always after `since`. `None`: it lives, or the node has

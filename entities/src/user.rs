@@ -37,10 +37,10 @@ pub struct Model {
     /// The path of the profile of the device `default` on the home node.
     #[serde(skip)]
     pub ovpn_path: Option<String>,
-    /// The port of the home node that clients connect to.
+    /// The port of the home node that clients connect to, of its first listener.
     #[serde(skip)]
     pub port: i32,
-    /// The transport of the home node that clients use.
+    /// The transport of the home node that clients use, of its first listener.
     #[serde(skip)]
     pub protocol: Protocol,
     /// When a session of the user was last seen alive.

@@ -55,6 +55,7 @@ async fn what_is_written_is_found_by_its_id_and_read_again() {
         .expect("an answer")
         .expect("a node");
     assert_eq!((found.name, found.public_protocol), (node.clone(), Protocol::Tcp));
+    assert_eq!(found.listeners.to_string(), "tcp:1194", "as its transport and port say");
 
     let instance = AgentInstance::new();
     let now = DateTimeUtc::from_timestamp(1_900_000_000, 0).expect("a time");
@@ -198,6 +199,33 @@ async fn a_result_of_raw_sql_holds_ids_and_takes_lists_of_them() {
         .expect("an answer");
     assert_eq!(both.len(), 2);
     assert!(both.iter().all(|node| node.state == NodeState::Enrolled));
+}
+
+/// A replica of a release before listeners changes the transport and the port alone.
+#[tokio::test]
+async fn the_first_listener_of_a_node_is_always_its_transport_and_port() {
+    let db = empty_database().await;
+    insert_node(&db, &"node-1".parse().expect("a valid id")).await;
+    for (change, listeners) in [
+        (
+            "public_protocol = 'udp', listeners = 'udp:1194,tcp:443'",
+            "udp:1194,tcp:443",
+        ),
+        ("capacity = 5", "udp:1194,tcp:443"),
+        ("public_port = 1194", "udp:1194,tcp:443"),
+        ("public_port = 1195", "udp:1195"),
+        ("listeners = 'tcp:443'", "udp:1195"),
+        ("public_protocol = 'tcp', public_port = 443", "tcp:443"),
+    ] {
+        let update = format!("UPDATE servers SET {change}");
+        db.execute_unprepared(&update).await.expect(change);
+        let node = server::Entity::find().one(&db).await.expect("an answer");
+        let node = node.expect("a node");
+        assert_eq!(node.listeners.to_string(), listeners, "{change}");
+    }
+    db.execute_unprepared("UPDATE servers SET listeners = 'tcp:443,tcp'")
+        .await
+        .expect_err("no listeners");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use vpnmanager_nats::{
     bounded::{TEXT, shortened},
     commands::{Host, Protocol, Role},
     ids::{CommonName, NodeId, UserKey},
+    listeners::{Listener, Listeners},
     security::{
         claims::{AccountClaims, OperatorClaims, UserClaims},
         creds::Credentials,
@@ -45,6 +46,11 @@ fuzz_target!(|input: &[u8]| {
     prints_as_read::<StateDigest>(text);
     prints_as_read::<Protocol>(text);
     prints_as_read::<Role>(text);
+    prints_as_read::<Listener>(text);
+    if let Ok(listeners) = text.parse::<Listeners>() {
+        assert!((1..=Listeners::MOST).contains(&listeners.len()));
+        assert_eq!(listeners.to_string().parse(), Ok(listeners));
+    }
     if let Some(key) = prints_as_read::<NodePublicKey>(text) {
         assert!(key.as_str().len() == 56 && key.as_str().starts_with('U'));
         assert!(!key.has_signed("a text", input));

@@ -14,6 +14,7 @@ use vpnmanager_endnode::{
     interface::InterfaceName,
     openvpn::{
         control_socket::replies,
+        keepalive::Keepalive,
         lint::{self, words},
         server_conf::{ConfPath, ServerConf},
         vpn_network::{VpnNetwork, VpnNetwork6},
@@ -102,6 +103,7 @@ fn configuration(text: &str) {
         assert!(network.contains(network.address()));
     }
     prints_as_read::<InterfaceName>(text);
+    prints_as_read::<Keepalive>(text);
     // A path cannot carry a second directive, whatever stands in it.
     if let Ok(path) = ConfPath::new(Path::new(text)) {
         let lines = |path: &ConfPath| rendered(path).lines().count();
@@ -113,10 +115,12 @@ fn rendered(path: &ConfPath) -> String {
     let conf = ServerConf {
         port: 1194,
         protocol: Protocol::Udp,
+        listeners: "udp:1194,tcp:443".parse().expect("listeners"),
         ipv6: true,
         network: "10.8.0.0/16".parse().expect("a network"),
         network6: None,
         max_clients: NonZeroU32::MIN,
+        keepalive: Keepalive::default(),
         ca: path.clone(),
         cert: path.clone(),
         key: path.clone(),

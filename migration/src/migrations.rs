@@ -45,6 +45,9 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261130_000055_own_limits"),
     sql!("m20261130_000056_node_reissues"),
     sql!("m20261130_000057_quota_settled"),
+    sql!("m20261201_000058_listeners"),
+    sql!("m20261201_000059_client_directives"),
+    sql!("m20261201_000060_rollouts"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -33,6 +33,7 @@ mod tests {
         commands::{Host, Protocol, Role},
         heartbeats::OpenvpnState,
         ids::{CommonName, EventId},
+        listeners::{Listener, Listeners},
         network::Network,
         security::keys::NodePublicKey,
         sync::StateDigest,
@@ -97,6 +98,12 @@ mod tests {
     #[test]
     fn a_protocol_is_a_text_column() {
         text_column::<Protocol>("tcp", "TCP");
+    }
+
+    #[test]
+    fn listeners_are_text_columns() {
+        text_column::<Listener>("tcp:443", "tcp:0");
+        text_column::<Listeners>("udp:1194,tcp:443", "udp:1194,udp:1194");
     }
 
     #[test]

@@ -87,11 +87,15 @@ pub struct Issue {
     /// first profile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<CommonName>,
-    /// Where clients connect, in this order; the home node first.
+    /// Where clients connect, in this order: over UDP first, and of each transport the home node first. At most [`Self::MOST_REMOTES`].
     pub remotes: Vec<Remote>,
 }
 
 impl Issue {
+    /// The most remotes of a profile: OpenVPN 2.5 refuses one with more (`CONNECTION_LIST_SIZE`). 16 nodes with
+    /// [`Listeners::MOST`](crate::listeners::Listeners::MOST) listeners each have as many.
+    pub const MOST_REMOTES: usize = 64;
+
     /// The credentials, the first one first.
     pub fn common_names(&self) -> impl Iterator<Item = &CommonName> {
         std::iter::once(&self.common_name).chain(&self.further)
@@ -154,7 +158,7 @@ impl Command {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Creates and stores the profile, and is its first `remote`.
+    /// Creates and stores the profile, and is its first `remote` of each transport.
     Home,
     /// Accepts the same credentials.
     Standby,
@@ -173,8 +177,8 @@ pub struct Remote {
     pub protocol: Protocol,
 }
 
-/// The transport of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The transport of a tunnel. The order is that of profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "sea-orm",
     derive(sea_orm::DeriveValueType),

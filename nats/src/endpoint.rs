@@ -9,6 +9,7 @@ use crate::{
     bounded::List,
     commands::{Host, Protocol},
     ids::NodeId,
+    listeners::{Listener, Listeners},
 };
 
 /// Where clients reach a node, as its agent is configured.
@@ -17,14 +18,31 @@ pub struct Endpoint {
     /// What clients dial; `None`: the agent does not know, and what management knows stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
-    /// The port that clients dial.
+    /// The port that clients dial, of the first of [`Self::listeners`]. Management of before listeners reads this one alone.
     pub port: NonZeroU16,
     /// The transport of its tunnels.
     pub protocol: Protocol,
+    /// All its listeners. `None`: only that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Listeners>,
     /// The pool that its agent names. Management moves a node to another pool only when an operator says so.
     pub pool: NodeId,
-    /// The most clients that it accepts.
+    /// The most clients that it accepts, on all its listeners together.
     pub capacity: NonZeroU32,
+}
+
+impl Endpoint {
+    /// All its listeners.
+    #[must_use]
+    pub fn listeners(&self) -> Listeners {
+        self.listeners.clone().unwrap_or_else(|| {
+            let only = Listener {
+                protocol: self.protocol,
+                port: self.port,
+            };
+            only.into()
+        })
+    }
 }
 
 /// Where nodes reach the bus.
@@ -94,6 +112,25 @@ mod tests {
             urls: urls.iter().map(|&url| url.to_owned()).collect(),
             ca: None,
         }
+    }
+
+    #[test]
+    fn an_agent_of_before_listeners_has_one() {
+        let told = |listeners: Option<&str>| Endpoint {
+            host: None,
+            port: NonZeroU16::new(443).unwrap(),
+            protocol: Protocol::Tcp,
+            listeners: listeners.map(|text| text.parse().unwrap()),
+            pool: "default".parse().unwrap(),
+            capacity: NonZeroU32::new(1000).unwrap(),
+        };
+        assert_eq!(told(None).listeners().to_string(), "tcp:443");
+        let all = told(Some("udp:1194,tcp:443"));
+        assert_eq!(all.listeners().to_string(), "udp:1194,tcp:443");
+
+        let older = serde_json::to_value(told(None)).unwrap();
+        assert_eq!(older.get("listeners"), None);
+        assert_eq!(serde_json::from_value::<Endpoint>(older).unwrap(), told(None));
     }
 
     #[test]

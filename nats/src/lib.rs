@@ -23,6 +23,7 @@ pub mod groups;
 pub mod headers;
 pub mod heartbeats;
 pub mod intents;
+pub mod listeners;
 pub mod network;
 pub mod node_requests;
 pub mod reach;

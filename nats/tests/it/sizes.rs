@@ -66,6 +66,7 @@ fn the_largest_honest_messages_fit() {
         since: late(),
         client_version: Some("v".repeat(100)),
         client_platform: Some("p".repeat(100)),
+        listener: Some("tcp:65535".parse().unwrap()),
     };
     let sessions = vec![session(); 10 * SESSIONS_PAGE];
     let record = SessionRecord {
@@ -177,6 +178,7 @@ fn the_largest_honest_messages_fit() {
                     host: Some(["h".repeat(63).as_str(); 3].join(".").parse().unwrap()),
                     port: NonZeroU16::MAX,
                     protocol: Protocol::Udp,
+                    listeners: Some("udp:65535,tcp:65535,udp:65534,tcp:65534".parse().unwrap()),
                     pool: node(),
                     capacity: NonZeroU32::MAX,
                 }),

@@ -36,11 +36,11 @@ pub struct Registration {
     /// `localhost`, which is for a trial on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostText>,
-    /// The port that clients connect to.
+    /// The port that clients connect to, of its first listener. It tells of others once it is connected to the bus.
     #[oai(default = "default_port", validator(minimum(value = "1")))]
     #[serde(default = "default_port")]
     pub port: u16,
-    /// The transport of its tunnels: `udp`, which is faster, or `tcp` for networks that allow nothing else.
+    /// The transport of its first listener: `udp`, which is faster, or `tcp` for networks that allow nothing else.
     #[oai(default = "default_protocol")]
     #[serde(default = "default_protocol")]
     pub protocol: ProtocolText,

@@ -5,117 +5,109 @@
 //! her group ([`PushedGroups`]). Where the agent does not run OpenVPN, an entry is an empty file, because the operator's folder may be mounted
 //! elsewhere.
 //!
+//! A node with several listeners has a folder for each, because members have another address in each tunnel. They are one list: whoever is let
+//! in or refused is so in all of them.
+//!
 //! OpenVPN reads it at every handshake and every rekey (`client-config-dir` with `ccd-exclusive`), as the account that it
 //! drops its privileges to. So the folder and all above it must be searchable by that account: [`AllowList::open`] makes
 //! the folder 0755 and its files 0644, and [`AllowList::check_reachable`] finds a closed folder above it.
 //!
 //! The folder is a projection of the journal, rebuilt from it at start: nothing is synced to disk here.
 
+mod contents;
 mod entry;
 mod error;
+mod folder;
+mod leftovers;
 mod members;
 mod mending;
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    fs::{self, Permissions},
-    io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    fs, iter,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 use vpnmanager_nats::ids::CommonName;
 
-use self::entry::{Entry, Form, Pushing, Wanted};
-pub use self::{error::AllowListError, members::Welcome};
+pub use self::{contents::AllowListContents, error::AllowListError, members::Welcome};
+use self::{
+    entry::{Form, Pushing},
+    folder::Folder,
+};
 use crate::{account::Account, groups::Places, pushed_file::PushedFile, pushed_groups::PushedGroups};
 
-const DIR_MODE: u32 = 0o755;
-
-/// The folder of credentials that may log in. One agent owns it; clones share it.
+/// The credentials that may log in. One agent owns its folders; clones share them.
 #[derive(Debug, Clone)]
 pub struct AllowList {
-    dir: PathBuf,
+    first: Folder,
+    others: Vec<Folder>,
     form: Form,
-    staging: PathBuf,
-    next_staged: Arc<AtomicU64>,
-    /// Refused, though the file is still there: it could not be removed. OpenVPN lets them in, and whoever asks here does not.
-    stuck: Arc<Mutex<HashSet<CommonName>>>,
-    /// Let in as soon as the firewall holds the rules of their groups, and their entries can be made.
-    held_back: Arc<Mutex<HashSet<CommonName>>>,
-}
-
-/// What is in the folder.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct AllowListContents {
-    /// Credentials that may log in.
-    pub names: BTreeSet<CommonName>,
-    /// Entries whose names cannot be a credential of ours: they let nobody in, and are left alone.
-    pub foreign: Vec<String>,
 }
 
 /// What [`AllowList::mend`] had to change.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Reconciled {
-    /// Wanted and missing: let in.
+    /// Wanted and missing at a listener: let in.
     pub added: Vec<CommonName>,
-    /// Present and not wanted: refused.
+    /// Present at a listener and not wanted: refused.
     pub removed: Vec<CommonName>,
-    /// Wanted and present, with a content, a mode or a target that is not ours: written anew. What an agent makes in another mode, or made
-    /// in an earlier release, is written anew and not told.
+    /// Wanted and present everywhere, somewhere with a content, a mode or a target that is not ours: written anew. What an agent makes in
+    /// another mode, or made in an earlier release, is written anew and not told.
     pub repaired: Vec<CommonName>,
 }
 
 impl Reconciled {
-    /// True when the folder was as it should be.
+    /// True when the list was as it should be.
     pub fn is_unchanged(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.repaired.is_empty()
     }
 }
 
 impl AllowList {
-    /// Opens a folder of empty files, making it and its staging sibling (`<dir>.staging`) where missing.
+    /// Opens a folder of empty files, making it and its staging sibling (`<dir>.staging`) where missing. Folders of listeners beside it
+    /// (`<dir>.tcp443`) are removed: whoever has empty files has no other listener.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AllowListError> {
-        Self::open_as(dir.into(), |_| Ok(Form::EmptyFile))
+        let first = Folder::open(dir.into(), 0)?;
+        Self::of(first, Vec::new(), Form::EmptyFile)
     }
 
-    /// Opens a folder of links in the same way, and of files for those who have one of the `places`. What they lead to is made beside it
-    /// before any of them.
-    pub fn open_pushing(dir: impl Into<PathBuf>, places: Places) -> Result<Self, AllowListError> {
-        Self::open_as(dir.into(), |dir| {
-            let pushing = Pushing {
-                pushed: PushedFile::beside(dir)?,
-                groups: PushedGroups::beside(dir)?,
-                places,
-            };
-            Ok(Form::Pushing(pushing))
-        })
-    }
-
-    fn open_as(dir: PathBuf, form: impl FnOnce(&Path) -> Result<Form, AllowListError>) -> Result<Self, AllowListError> {
-        let staging = sibling(&dir, ".staging");
-        make_dir(&dir, DIR_MODE)?;
-        let form = form(&dir)?;
-        let list = Self {
-            dir,
-            form,
-            staging,
-            next_staged: Arc::default(),
-            stuck: Arc::default(),
-            held_back: Arc::default(),
+    /// Opens the folders of the node's listeners, in their order, in the same way: of links, and of files for those who have one of the
+    /// `places`, with an address in the slice of the listener. All are beside the first, and what they lead to is made there. Folders of
+    /// listeners that are none of these are removed.
+    ///
+    /// # Errors
+    /// There is no folder among `dirs`, or one cannot be made. One that is left over and cannot be removed is logged.
+    pub fn open_pushing(dirs: Vec<PathBuf>, places: Places) -> Result<Self, AllowListError> {
+        let folders = dirs.into_iter().enumerate();
+        let folders = folders.map(|(listener, dir)| Folder::open(dir, listener));
+        let mut folders = folders.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = folders.next().ok_or(AllowListError::NoFolder)?;
+        let others: Vec<Folder> = folders.collect();
+        places.set_listeners(1 + others.len());
+        let pushing = Pushing {
+            pushed: PushedFile::beside(first.dir())?,
+            groups: PushedGroups::beside(first.dir())?,
+            places,
         };
-        list.prepare()?;
-        list.clear_staging()?;
+        Self::of(first, others, Form::Pushing(pushing))
+    }
+
+    fn of(first: Folder, others: Vec<Folder>, form: Form) -> Result<Self, AllowListError> {
+        let list = Self { first, others, form };
+        leftovers::remove_all_but(list.dir(), list.dirs());
+        list.ensure_pushed()?;
         Ok(list)
     }
 
-    /// The folder, for `client-config-dir`.
+    /// The folder of the first listener, for `client-config-dir`.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.first.dir()
+    }
+
+    /// The folders of all listeners, in their order.
+    pub fn dirs(&self) -> impl Iterator<Item = &Path> {
+        self.folders().map(Folder::dir)
     }
 
     /// What its links lead to, if it has some.
@@ -134,36 +126,19 @@ impl AllowList {
         }
     }
 
-    /// Lets one credential in. True when it was not allowed before. The file appears complete or not at all. One with a fixed address is let
-    /// in once the firewall holds the rules of its group, unless its entry is there and right already.
+    /// Lets one credential in at all listeners. True when it was not allowed before at one of them. A file appears complete or not at all. One
+    /// with a fixed address is let in once the firewall holds the rules of its group, except where its entry is there and right already.
+    ///
+    /// # Errors
+    /// It could not be let in everywhere: all folders are tried, the first failure is returned. [`Self::compare`] names it then.
     pub fn allow(&self, name: &CommonName) -> Result<bool, AllowListError> {
-        let wanted = self.form.wanted(name);
-        match self.entry(name, &wanted)? {
-            Entry::Ours => {
-                self.held_back().remove(name);
-                Ok(self.stuck().remove(name))
-            }
-            Entry::Missing | Entry::OtherForm | Entry::Altered if self.form.holds_back(&wanted) => {
-                // What is there would let it in with an address that has other rules, or none.
-                self.deny(name)?;
-                self.held_back().insert(name.clone());
-                Ok(false)
-            }
-            found @ (Entry::Missing | Entry::OtherForm | Entry::Altered) => {
-                self.stuck().remove(name);
-                self.held_back().remove(name);
-                let made = self.make(name, &wanted, found);
-                if made.is_err() && wanted.is_loosened_by(found) {
-                    // To remove it needs no room on the disk. What cannot be removed either is remembered.
-                    _ = self.deny(name);
-                    self.held_back().insert(name.clone());
-                }
-                made.map(|()| true)
-            }
-        }
+        // One look for all: what becomes of it is the same everywhere.
+        let arrival = self.form.arrival(name);
+        any(self.folders().map(|folder| folder.allow(&self.form, &arrival)))
     }
 
-    /// Lets several credentials in. Gives those that are held back: they are let in as soon as the firewall holds the rules of their groups.
+    /// Lets several credentials in. Gives those that are held back at a listener: they are let in as soon as the firewall holds the rules of
+    /// their groups.
     ///
     /// # Errors
     /// All of them are tried, the first failure is returned.
@@ -175,29 +150,17 @@ impl AllowList {
         let outcomes: Vec<_> = names.iter().map(|name| self.allow(name)).collect();
         pushed?;
         outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))?;
-        let held_back = self.held_back();
-        Ok(names.iter().filter(|name| held_back.contains(*name)).cloned().collect())
+        let is_held_back = |name: &&CommonName| self.folders().any(|folder| folder.held_back().contains(*name));
+        Ok(names.iter().filter(is_held_back).cloned().collect())
     }
 
-    /// Refuses one credential. True when it was allowed before.
+    /// Refuses one credential at all listeners. True when it was allowed before at one of them.
     ///
     /// # Errors
-    /// Its file could not be removed, as on a disk that is mounted read-only. Then OpenVPN still lets it in, and [`Self::contains`] does not.
+    /// Its file could not be removed in one of the folders, as on a disk that is mounted read-only; it is in the others. Then OpenVPN still lets
+    /// it in there, and [`Self::contains`] does not.
     pub fn deny(&self, name: &CommonName) -> Result<bool, AllowListError> {
-        self.held_back().remove(name);
-        let was_there = match fs::remove_file(self.dir.join(name.as_str())) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(source) => {
-                self.stuck().insert(name.clone());
-                return Err(AllowListError::Deny {
-                    name: name.clone(),
-                    source,
-                });
-            }
-        };
-        self.stuck().remove(name);
-        Ok(was_there)
+        any(self.folders().map(|folder| folder.deny(name)))
     }
 
     /// Refuses several credentials: all of them are tried, the first failure is returned.
@@ -206,62 +169,44 @@ impl AllowList {
         outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))
     }
 
-    /// Whether this credential may log in. An error when the folder itself is missing, so that nobody is cut because of a lost
-    /// folder.
+    /// Whether this credential may log in at any listener. An error when a folder itself is missing and no other one has it, so that nobody is
+    /// cut because of a lost folder.
     pub fn contains(&self, name: &CommonName) -> Result<bool, AllowListError> {
-        if self.stuck().contains(name) {
-            return Ok(false);
-        }
-        match fs::symlink_metadata(self.dir.join(name.as_str())) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(&self.dir) {
-                Ok(_) => Ok(false),
-                Err(source) => Err(AllowListError::List {
-                    path: self.dir.clone(),
-                    source,
-                }),
-            },
-            Err(source) => Err(AllowListError::LookUp {
-                name: name.clone(),
-                source,
-            }),
-        }
-    }
-
-    /// Who may log in.
-    pub fn list(&self) -> Result<AllowListContents, AllowListError> {
-        let failed = |source| AllowListError::List {
-            path: self.dir.clone(),
-            source,
-        };
-        let mut contents = AllowListContents::default();
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let file_name = entry.map_err(failed)?.file_name();
-            match file_name.to_str().map(str::parse) {
-                Some(Ok(name)) => _ = contents.names.insert(name),
-                Some(Err(_)) | None => contents.foreign.push(file_name.to_string_lossy().into_owned()),
+        let mut first_failure = None;
+        for folder in self.folders() {
+            match folder.contains(name) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(failure) => _ = first_failure.get_or_insert(failure),
             }
         }
+        first_failure.map_or(Ok(false), Err)
+    }
+
+    /// Who may log in at any listener.
+    pub fn list(&self) -> Result<AllowListContents, AllowListError> {
+        let mut contents = AllowListContents::default();
+        for folder in self.folders() {
+            let AllowListContents { names, foreign } = folder.list()?;
+            contents.names.extend(names);
+            contents.foreign.extend(foreign);
+        }
         contents.foreign.sort();
+        contents.foreign.dedup();
         Ok(contents)
     }
 
-    /// Checks that OpenVPN's account can search the folder and everything above it.
+    /// Checks that OpenVPN's account can search all folders and everything above them.
     pub fn check_reachable(&self, account: &Account) -> Result<(), AllowListError> {
-        check_reachable(&self.dir, account)
+        self.dirs().try_for_each(|dir| check_reachable(dir, account))
     }
 
-    fn stuck(&self) -> MutexGuard<'_, HashSet<CommonName>> {
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn held_back(&self) -> MutexGuard<'_, HashSet<CommonName>> {
-        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+    fn folders(&self) -> impl Iterator<Item = &Folder> {
+        iter::once(&self.first).chain(&self.others)
     }
 
     fn prepare(&self) -> Result<(), AllowListError> {
-        make_dir(&self.dir, DIR_MODE)?;
-        make_dir(&self.staging, 0o700)?;
+        self.folders().try_for_each(Folder::prepare)?;
         self.ensure_pushed()
     }
 
@@ -272,55 +217,16 @@ impl AllowList {
             Form::EmptyFile => Ok(()),
         }
     }
+}
 
-    /// Removes files that a crash left between writing and renaming.
-    fn clear_staging(&self) -> Result<(), AllowListError> {
-        let failed = |source| AllowListError::Prepare {
-            path: self.staging.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&self.staging).map_err(failed)? {
-            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
-        }
-        Ok(())
+/// Whether it is so in any folder. All are tried, the first failure is returned.
+fn any(folders: impl Iterator<Item = Result<bool, AllowListError>>) -> Result<bool, AllowListError> {
+    let outcomes: Vec<_> = folders.collect();
+    let mut is_any = false;
+    for outcome in outcomes {
+        is_any |= outcome?;
     }
-
-    fn entry(&self, name: &CommonName, wanted: &Wanted) -> Result<Entry, AllowListError> {
-        match wanted.look(&self.dir.join(name.as_str())) {
-            Ok(entry) => Ok(entry),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Missing),
-            Err(source) => Err(AllowListError::LookUp {
-                name: name.clone(),
-                source,
-            }),
-        }
-    }
-
-    /// Makes what is wanted in the place of what was found, and what it leads to before.
-    fn make(&self, name: &CommonName, wanted: &Wanted, found: Entry) -> Result<(), AllowListError> {
-        self.form.ensure_target(wanted)?;
-        let written = self.write(name, wanted, found);
-        written.map_err(|source| AllowListError::Allow {
-            name: name.clone(),
-            source,
-        })
-    }
-
-    /// The entry appears complete or not at all, and one that is replaced lets in at every moment.
-    fn write(&self, name: &CommonName, wanted: &Wanted, found: Entry) -> io::Result<()> {
-        let place = self.dir.join(name.as_str());
-        if found == Entry::Missing && wanted.make_at_once(&place)? {
-            return Ok(());
-        }
-        let number = self.next_staged.fetch_add(1, Ordering::Relaxed);
-        let staged = self.staging.join(format!("{name}.{number}"));
-        let moved = wanted.make(&staged).and_then(|()| fs::rename(&staged, place));
-        if moved.is_err() {
-            // It may be there in part, and takes room.
-            _ = fs::remove_file(&staged);
-        }
-        moved
-    }
+    Ok(is_any)
 }
 
 /// Checks that an account can search a folder and everything above it.
@@ -342,25 +248,6 @@ pub(crate) fn check_reachable(dir: &Path, account: &Account) -> Result<(), Allow
         }
     }
     Ok(())
-}
-
-fn sibling(dir: &Path, suffix: &str) -> PathBuf {
-    let mut name = dir.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    dir.with_file_name(name)
-}
-
-fn make_dir(path: &Path, mode: u32) -> Result<(), AllowListError> {
-    let failed = |source| AllowListError::Prepare {
-        path: path.to_owned(),
-        source,
-    };
-    match fs::create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(failed(source)),
-    }
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
 }
 
 #[cfg(test)]

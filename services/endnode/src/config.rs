@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
+    listeners::Listener,
     reach::Reach,
 };
 use vpnmanager_openapi::server::{self, HttpConfig};
@@ -24,7 +25,12 @@ use vpnmanager_runtime::{
 use crate::{
     disk::ByteSize,
     interface::InterfaceName,
-    openvpn::vpn_network::{VpnNetwork, VpnNetwork6},
+    listening::{Listening, ListeningOn},
+    openvpn::{
+        keepalive::Keepalive,
+        vpn_network::{VpnNetwork, VpnNetwork6},
+    },
+    slices::{NoSlices, first_slice},
 };
 
 /// The command line and configuration of the agent.
@@ -100,8 +106,16 @@ const SETTINGS: &[Setting] = &[
         "Where clients connect",
         "a port, 1 to 65535",
     )
-    .default("1194"),
-    Setting::new("protocol", "PROTOCOL", "The tunnel's transport", "udp or tcp").default("udp"),
+    .default(USUAL_PORT),
+    Setting::new("protocol", "PROTOCOL", "The tunnel's transport", "udp or tcp").default(USUAL_PROTOCOL),
+    Setting::new(
+        "listeners",
+        "LISTENERS",
+        "Where clients connect, in the place of PUBLIC_PORT, PROTOCOL and OPENVPN_PORT: a node may have several listeners, each with an OpenVPN \
+         of its own",
+        "a comma list of 1 to 4 such as udp:1194,tcp:443, or tcp:443:8443 where OpenVPN listens on 8443",
+    )
+    .list(),
     Setting::new("pool", "POOL", "The pool of nodes that this one is in", "any name").default("default"),
     Setting::new(
         "heartbeat_interval",
@@ -156,10 +170,17 @@ const OPENVPN: &[Setting] = &[
     Setting::new(
         "openvpn.max_clients",
         "OPENVPN_MAX_CLIENTS",
-        "The most clients at once",
+        "The most clients at once, on each listener",
         "a number, 1 or more",
     )
     .default("1000"),
+    Setting::new(
+        "openvpn.keepalive",
+        "OPENVPN_KEEPALIVE",
+        "After how many seconds of silence a ping is sent, and after how many a client looks for another node",
+        "an interval of 1 to 60 and a timeout of more than twice as long, at most 300, such as 1 7",
+    )
+    .default("1 7"),
     Setting::new(
         "openvpn.run_dir",
         "OPENVPN_RUN_DIR",
@@ -195,6 +216,10 @@ const UNUSED: &[Setting] = &[
 
 /// What `heartbeat_interval` may be.
 const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// The default of `public_port`.
+const USUAL_PORT: &str = "1194";
+/// The default of `protocol`.
+const USUAL_PROTOCOL: &str = "udp";
 /// What `shutdown_timeout` may be.
 const SHUTDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
@@ -225,6 +250,8 @@ pub struct Config {
     pub public_port: NonZeroU16,
     /// PROTOCOL, udp.
     pub protocol: Protocol,
+    /// LISTENERS; without it there is one, of PROTOCOL, PUBLIC_PORT and OPENVPN_PORT.
+    pub listeners: Option<ListeningOn>,
     /// POOL, default.
     pub pool: String,
     /// HEARTBEAT_INTERVAL, 5s; 100ms to 1m.
@@ -250,9 +277,11 @@ impl Config {
         if let Some(reason) = weak {
             return Err(cli.reject("api_key", reason).into());
         }
-        if let Err(error) = config.openvpn.network.parse::<VpnNetwork>() {
-            return Err(cli.reject("openvpn.network", error.to_string()).into());
-        }
+        let network = match config.openvpn.network.parse::<VpnNetwork>() {
+            Ok(network) => network,
+            Err(error) => return Err(cli.reject("openvpn.network", error.to_string()).into()),
+        };
+        config.check_listeners(cli, network)?;
         if !HEARTBEATS.contains(&config.heartbeat_interval) {
             let reason = "it must be 100ms to 1m: more of them are a flood, and after fewer management takes the node for silent";
             return Err(cli.reject("heartbeat_interval", reason).into());
@@ -273,9 +302,64 @@ impl Config {
         Ok(config)
     }
 
-    /// Where OpenVPN listens.
-    pub fn openvpn_port(&self) -> NonZeroU16 {
-        self.openvpn.port.unwrap_or(self.public_port)
+    /// Where clients dial, and where OpenVPN listens for them.
+    pub fn listening(&self) -> ListeningOn {
+        let one = || Listening {
+            listener: Listener {
+                protocol: self.protocol,
+                port: self.public_port,
+            },
+            port: self.openvpn.port.unwrap_or(self.public_port),
+        };
+        self.listeners.clone().unwrap_or_else(|| one().into())
+    }
+
+    /// The most clients at once: as many as OPENVPN_MAX_CLIENTS says on each listener.
+    pub fn capacity(&self) -> NonZeroU32 {
+        let listeners = u32::try_from(self.listening().count()).unwrap_or(u32::MAX);
+        let listeners = NonZeroU32::new(listeners).unwrap_or(NonZeroU32::MIN);
+        self.openvpn.max_clients.saturating_mul(listeners)
+    }
+
+    /// The first of the settings that `listeners` takes the place of that is not as it is when nobody gives it. A default is no contradiction: the
+    /// sample file and what `--print-config` shows have it.
+    fn said_of_one(&self) -> Option<&'static str> {
+        let settings = [
+            ("public_port", self.public_port.to_string() != USUAL_PORT),
+            ("protocol", self.protocol.as_str() != USUAL_PROTOCOL),
+            ("openvpn.port", self.openvpn.port.is_some()),
+        ];
+        settings.into_iter().find_map(|(key, is_given)| is_given.then_some(key))
+    }
+
+    /// Whether the listeners can be had: what else is said of them, by whom OpenVPN is run, and whether each finds addresses for its clients.
+    fn check_listeners<S>(&self, cli: &Cli<S>, network: VpnNetwork) -> Result<(), Stop> {
+        let Some(listening) = &self.listeners else {
+            return Ok(());
+        };
+        if let Some(key) = self.said_of_one()
+            && let Some(origin) = cli.origin(key)?
+        {
+            let reason =
+                format!("{key} is given too (from {origin}) and would have no effect: leave one of the two out");
+            return Err(cli.reject("listeners", reason).into());
+        }
+        let count = listening.count();
+        match self.openvpn.mode {
+            OpenvpnMode::External if count > 1 => {
+                let reason = format!(
+                    "there are {count}, and in the mode external an agent looks after one server: run an agent for each, with a SERVER_ID and a \
+                     STATE_DIR of its own"
+                );
+                Err(cli.reject("listeners", reason).into())
+            }
+            OpenvpnMode::External | OpenvpnMode::None => Ok(()),
+            OpenvpnMode::Managed => match first_slice(network, self.openvpn.network6, count) {
+                Ok(_) => Ok(()),
+                Err(error @ NoSlices::V4 { .. }) => Err(cli.reject("openvpn.network", error.to_string()).into()),
+                Err(error @ NoSlices::V6 { .. }) => Err(cli.reject("openvpn.network6", error.to_string()).into()),
+            },
+        }
     }
 }
 
@@ -296,6 +380,8 @@ pub struct OpenvpnConfig {
     pub port: Option<NonZeroU16>,
     /// OPENVPN_MAX_CLIENTS, 1000.
     pub max_clients: NonZeroU32,
+    /// OPENVPN_KEEPALIVE, 1 7; only for the mode managed.
+    pub keepalive: Keepalive,
     /// OPENVPN_RUN_DIR, /run/vpnmanager.
     pub run_dir: PathBuf,
     /// OPENVPN_CONF_FILE, only for the mode external.
@@ -317,3 +403,6 @@ pub enum OpenvpnMode {
     /// Nobody: the allow-list is kept and nothing else.
     None,
 }
+
+#[cfg(test)]
+mod tests;

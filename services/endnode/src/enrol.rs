@@ -28,6 +28,8 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_s
 /// After a refusal only a person can help: by a new token, or by taking a name out of use.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most that management takes for the capacity of a node that enrols (`Registration::capacity`); its handshake may tell more.
+const MOST_CLIENTS: u32 = 1_000_000;
 
 /// One try failed.
 #[derive(Debug, thiserror::Error)]
@@ -112,16 +114,18 @@ async fn enrol_once(
 
 fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registration, EnrolError> {
     let join_token = config.join_token.as_ref().map(ExposeSecret::expose_secret);
+    // The others are told with the first handshake.
+    let first = config.listening().listeners().first();
     let unsigned = Registration {
         server_id: ServerIdText(config.server_id.clone()),
         join_token: join_token.map(|token| valid("join_token", token)).transpose()?,
         bus_public_key: valid("bus_public_key", &keys.bus_public_key())?,
         csr: valid("csr", csr)?,
         host: config.public_host.clone().map(HostText),
-        port: config.public_port.get(),
-        protocol: ProtocolText(config.protocol),
+        port: first.port.get(),
+        protocol: ProtocolText(first.protocol),
         pool: PoolText(valid("pool", &config.pool)?),
-        capacity: Some(config.openvpn.max_clients.get()),
+        capacity: Some(config.capacity().get().min(MOST_CLIENTS)),
         agent_version: Some(valid("agent_version", env!("CARGO_PKG_VERSION"))?),
         at: Needed(None),
         signature: Needed(None),

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod interface;
+pub mod listening;
 mod programs;
 
 pub mod allow_list;
@@ -12,6 +13,8 @@ pub mod pushed_groups;
 pub mod backend;
 pub mod openvpn;
 pub mod vpn;
+
+pub mod slices;
 
 pub mod config;
 
@@ -29,6 +32,7 @@ pub mod apply;
 pub mod node;
 
 pub mod coordination;
+mod faults;
 pub mod network;
 pub mod shared;
 

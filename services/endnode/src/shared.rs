@@ -8,13 +8,14 @@ use vpnmanager_nats::{commands::Command, endpoint::Endpoint};
 
 use crate::{
     apply::Applier,
-    backend::{BackendHealth, BackendState, VpnBackend as _},
+    backend::{BackendHealth, VpnBackend as _},
     coordination::{
         bus_trouble::BusTrouble, contact::Contact, draining::Draining, intent_waiters::IntentWaiters,
         issue_queue::IssueQueue, network_progress::NetworkProgress, progress::Progress, readiness::Readiness,
         reporting::Reporting,
     },
     disk::Disk,
+    faults::{all_of, detail_of},
     groups::{Definitions, Holding},
     journal::Journal,
     node::Node,
@@ -69,14 +70,8 @@ impl Shared {
     /// The health of the server, with what this node lacks of its pool's network, and which members of groups it does not let in.
     pub async fn server_health(&self) -> BackendHealth {
         let mut server = self.vpn.health().await;
-        // It may be why the server is down, which management says before all other faults.
-        let fault = self.network.fault().filter(|_| server.state == BackendState::Down);
-        server.detail = [Some(server.detail), fault, self.network.lack(), self.holding.lack()]
-            .into_iter()
-            .flatten()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join("; ");
+        let lacks = [self.network.lack(), self.holding.lack()];
+        server.detail = detail_of(&server, self.network.fault(), lacks);
         server
     }
 
@@ -89,16 +84,17 @@ impl Shared {
         self.definitions.learn_of(groups.cloned().collect(), ask, within).await;
     }
 
-    /// What degrades this node although its server is as it should be, the worst first. What may only follow from a bus that is not there
-    /// is not among it, [`Self::lack_of_users`] and what the bus does not take of its reports: the local `/health` says before them
-    /// whether there is a connection.
+    /// All that degrades this node although its server is as it should be, the worst first, in as many characters as management takes. What may
+    /// only follow from a bus that is not there is not among it, [`Self::lack_of_users`] and what the bus does not take of its reports: the local
+    /// `/health` says before them whether there is a connection.
     pub fn fault(&self, server: &BackendHealth) -> Option<String> {
-        let server = server.fault.clone();
-        server
-            .or_else(|| self.journal.fault())
-            .or_else(|| self.disk.fault())
-            .or_else(|| self.network.fault())
-            .or_else(|| self.holding.fault())
+        all_of([
+            server.fault.clone(),
+            self.journal.fault(),
+            self.disk.fault(),
+            self.network.fault(),
+            self.holding.fault(),
+        ])
     }
 
     /// That management has not told of all users of this node yet, if so.

@@ -40,7 +40,7 @@ pub(crate) async fn start(
     new_start: NewStart,
 ) -> anyhow::Result<()> {
     let endpoint = endpoint_of(config)?;
-    let definitions = Definitions::default();
+    let (definitions, network) = (Definitions::default(), NetworkProgress::default());
     // Before a join token is spent: what OpenVPN could not run with shows here.
     let Chosen {
         vpn,
@@ -48,7 +48,7 @@ pub(crate) async fn start(
         site,
         holding,
         allow_list,
-    } = choose_backend(config, &dir, &definitions)?;
+    } = choose_backend(config, &dir, &definitions, &network).await?;
     if config.openvpn.mode == OpenvpnMode::Managed && !dir.identity().exists() {
         // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
         check_machine(&config.openvpn.binary).await?;
@@ -57,7 +57,10 @@ pub(crate) async fn start(
     let dir = &enrolled.dir;
     let journal = Journal::open(&dir.journal(), tasks)?;
     let read = journal.read(|records| Ok((records.snapshot()?, records.network()?, records.groups()?)));
-    let (snapshot, network, groups) = read.await?;
+    let (snapshot, told, groups) = read.await?;
+    if let Some(told) = told {
+        network.learn(told);
+    }
     if let Some(groups) = groups {
         definitions.learn(groups);
     }
@@ -96,7 +99,6 @@ pub(crate) async fn start(
         });
     }
     // Before the server can be started: clients must find the network that they are told of.
-    let network = NetworkProgress::new(network);
     let mut keeper = site.map(|site| Keeper::new(site, Tools::default(), network.clone()));
     if let Some(keeper) = &mut keeper {
         keeper.begin(snapshot.refused.is_some()).await;
@@ -168,11 +170,15 @@ pub(crate) async fn start(
 
 /// Where clients reach this node, which management hears at each handshake.
 fn endpoint_of(config: &Config) -> anyhow::Result<Endpoint> {
+    let listening = config.listening();
+    let listeners = listening.listeners();
+    let first = listeners.first();
     Ok(Endpoint {
         host: config.public_host.clone(),
-        port: config.public_port,
-        protocol: config.protocol,
+        port: first.port,
+        protocol: first.protocol,
+        listeners: (!listeners.is_one()).then(|| listeners.clone()),
         pool: config.pool.parse().context("pool (POOL) cannot be used")?,
-        capacity: config.openvpn.max_clients,
+        capacity: config.capacity(),
     })
 }

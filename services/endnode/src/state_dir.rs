@@ -135,6 +135,14 @@ impl StateDir {
         self.root.join("allow")
     }
 
+    /// The allow-list of a listener beside the first, whose files have this `mark`: `allow.tcp443/`. That of the first is [`Self::allow`].
+    pub fn allow_of(&self, mark: Option<&str>) -> PathBuf {
+        match mark {
+            Some(mark) => self.root.join(format!("allow.{mark}")),
+            None => self.allow(),
+        }
+    }
+
     /// The `.ovpn` files: `profiles/`.
     pub fn profiles(&self) -> PathBuf {
         self.root.join("profiles")

@@ -8,7 +8,7 @@ use vpnmanager_nats::ids::CommonName;
 use crate::{
     allow_list::Reconciled,
     backend::{
-        BackendError, BackendHealth, CutSessions, FakeBackend, FilesOnlyBackend, Parting, Serving, Session, SessionKey,
+        BackendError, BackendHealth, CutSessions, FakeBackend, FilesOnlyBackend, Look, Parting, Serving, SessionKey,
         VpnBackend,
     },
     openvpn::OpenVpnBackend,
@@ -72,8 +72,8 @@ impl VpnBackend for Vpn {
         ask!(self, backend => backend.enforce().await)
     }
 
-    async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
-        ask!(self, backend => backend.sessions().await)
+    async fn look(&self) -> Result<Look, BackendError> {
+        ask!(self, backend => backend.look().await)
     }
 
     fn logins(&self) -> watch::Receiver<u64> {
@@ -86,5 +86,13 @@ impl VpnBackend for Vpn {
 
     async fn set_serving(&self, serving: Serving) {
         ask!(self, backend => backend.set_serving(serving).await);
+    }
+
+    fn would_restart(&self) -> Result<(), BackendError> {
+        ask!(self, backend => backend.would_restart())
+    }
+
+    async fn restart(&self) -> Result<(), BackendError> {
+        ask!(self, backend => backend.restart().await)
     }
 }

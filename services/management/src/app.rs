@@ -73,6 +73,8 @@ pub struct App {
     pub revocations: Wake,
     /// Wakes the task that gives all users of a node new credentials.
     pub reissues: Wake,
+    /// Wakes the task that restarts OpenVPN on the nodes of pools.
+    pub rollouts: Wake,
     /// Wakes the task that lifts users who are not over a quota any more.
     pub quotas: Wake,
     /// Users whom that task is to judge, because it failed where they got another quota.

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::server::{self, HttpConfig, TrustedProxies};
+use vpnmanager_profile::fleet_name::FleetName;
 use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
@@ -78,6 +79,12 @@ const SETTINGS: &[Setting] = &[
         "PUBLIC_URL",
         "Where users reach the pages of links to profiles",
         "a URL such as https://vpn.example.com, without a query",
+    ),
+    Setting::new(
+        "fleet_name",
+        "FLEET_NAME",
+        "What OpenVPN Connect shows for a profile",
+        FleetName::EXPECTED,
     ),
     Setting::new(
         "shutdown_timeout",
@@ -156,6 +163,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// PUBLIC_URL: without it there are no links to profiles.
     pub public_url: Option<PublicUrl>,
+    /// FLEET_NAME: without it clients show for a profile where it leads to.
+    pub fleet_name: Option<FleetName>,
     /// Connections of the HTTP API.
     pub http: HttpConfig,
     /// How much callers of the HTTP API may ask at once.

@@ -107,6 +107,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         drains: Wake::new(),
         revocations: Wake::new(),
         reissues: Wake::new(),
+        rollouts: Wake::new(),
         quotas: Wake::new(),
         unjudged: Unjudged::default(),
         newly_connected: NewlyConnected::default(),

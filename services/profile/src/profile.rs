@@ -8,9 +8,14 @@ use std::fmt;
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
-use vpnmanager_nats::commands::{Protocol, Remote};
+use vpnmanager_nats::{
+    commands::{Protocol, Remote},
+    network::Mtu,
+};
 
 use crate::{
+    directive::ClientDirective,
+    fleet_name::FleetName,
     parts::{CERTIFICATE, PRIVATE_KEY},
     pem::{self, InvalidPem},
     tls_crypt_v2::CLIENT_LABEL,
@@ -31,6 +36,17 @@ pub struct ProfileParts<'a> {
     pub key: &'a SecretString,
     /// Its tls-crypt-v2 client key, PEM.
     pub tls_crypt_v2: &'a SecretString,
+}
+
+/// What a profile says besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras<'a> {
+    /// What clients show for it; `None`: they show where it leads to.
+    pub fleet_name: Option<&'a FleetName>,
+    /// Extra directives, of which no two clash. They take the place of what a profile says itself of the same.
+    pub directives: &'a [ClientDirective],
+    /// The largest packet in the tunnel; `None`: the profile says nothing of it, and clients take 1500 bytes, or what a server pushes.
+    pub mtu: Option<Mtu>,
 }
 
 /// A whole profile. It holds a private key, so only [`Self::expose`] shows it.
@@ -60,16 +76,18 @@ pub enum ProfileError {
 impl Profile {
     /// Puts a profile together. Every part is parsed and written anew, so that a part cannot carry other directives.
     pub fn render(parts: &ProfileParts<'_>) -> Result<Self, ProfileError> {
+        Self::render_with(parts, &Extras::default())
+    }
+
+    /// The same with what it says besides.
+    pub fn render_with(parts: &ProfileParts<'_>, extras: &Extras<'_>) -> Result<Self, ProfileError> {
         let mut text = String::from("client\ndev tun\n");
         text.push_str(&remotes(parts.remotes)?);
-        text.push_str(
-            "nobind\n\
-             resolv-retry infinite\n\
-             server-poll-timeout 3\n\
-             hand-window 10\n\
-             connect-retry 1 10\n\
-             remote-cert-tls server\n",
-        );
+        text.push_str("nobind\nresolv-retry infinite\n");
+        text.push_str(&extras.instead_of(ClientDirective::OWN_POLL_TIMEOUT));
+        text.push_str("hand-window 10\n");
+        text.push_str(&extras.instead_of(ClientDirective::OWN_RETRY));
+        text.push_str("remote-cert-tls server\n");
         text.push_str(&format!(
             "verify-x509-name {} name-prefix\n",
             prefix(parts.server_name_prefix)?
@@ -79,10 +97,13 @@ impl Profile {
              data-ciphers AES-256-GCM:CHACHA20-POLY1305\n\
              auth SHA256\n",
         );
+        // OpenVPN refuses it beside a remote of TCP: servers push it to clients that came over UDP.
         if parts.remotes.iter().all(|remote| remote.protocol == Protocol::Udp) {
             text.push_str("explicit-exit-notify 1\n");
         }
-        text.push_str("persist-key\nverb 3\n");
+        text.push_str("persist-key\n");
+        text.push_str(&extras.instead_of(ClientDirective::OWN_VERB));
+        text.push_str(&extras.added());
         text.push_str(&inline("ca", "CA certificate", parts.ca, &[CERTIFICATE])?);
         text.push_str(&inline("cert", "certificate", parts.certificate, &[CERTIFICATE])?);
         let key_labels = [PRIVATE_KEY, "EC PRIVATE KEY"];
@@ -107,6 +128,34 @@ impl Profile {
     }
 }
 
+impl Extras<'_> {
+    /// The line of a directive in the place of what the profile says itself.
+    fn instead_of(&self, own: ClientDirective) -> String {
+        let said = self.directives.iter().find(|directive| directive.clashes_with(&own));
+        said.unwrap_or(&own).lines()
+    }
+
+    /// The lines of which the profile says nothing itself.
+    fn added(&self) -> String {
+        const OWN: [ClientDirective; 3] = [
+            ClientDirective::OWN_POLL_TIMEOUT,
+            ClientDirective::OWN_RETRY,
+            ClientDirective::OWN_VERB,
+        ];
+        let added = self
+            .directives
+            .iter()
+            .filter(|directive| !OWN.iter().any(|own| own.clashes_with(directive)));
+        let mut lines: String = added.map(|directive| directive.lines()).collect();
+        lines.push_str(&self.mtu.map(mtu_lines).unwrap_or_default());
+        match self.fleet_name {
+            // OpenVPN 3 shows it (cliopthelper.hpp); to OpenVPN 2 it is a variable for scripts, of which a profile has none.
+            Some(name) => format!("{lines}setenv FRIENDLY_NAME \"{name}\"\n"),
+            None => lines,
+        }
+    }
+}
+
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Profile([REDACTED])")
@@ -123,6 +172,13 @@ impl From<SecretString> for Profile {
 /// SHA-256, lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+/// OpenVPN 2.5 takes the MTU from a profile alone. Later clients take it from a server too, and the last one that is pushed wins: a server of
+/// OpenVPN 2.6 pushes its own, 1500, behind everything else (`prepare_push_reply` of its push.c, to clients that say `IV_MTU`). So they leave
+/// that one out. The MTU that the pool pushes before it is taken, unless it is 1500 as well.
+fn mtu_lines(mtu: Mtu) -> String {
+    format!("tun-mtu {mtu}\npull-filter ignore \"tun-mtu {}\"\n", Mtu::USUAL)
 }
 
 /// One protocol for all stands in a line of its own; mixed ones stand in each `remote`.
@@ -167,93 +223,5 @@ fn inline(tag: &str, part: &'static str, pem: &str, labels: &[&str]) -> Result<S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn remote(host: &str, protocol: Protocol) -> Remote {
-        Remote {
-            host: host.parse().expect("a valid host"),
-            port: 1194,
-            protocol,
-        }
-    }
-
-    fn render(remotes: &[Remote], prefix: &str, ca: &str) -> Result<Profile, ProfileError> {
-        Profile::render(&ProfileParts {
-            remotes,
-            server_name_prefix: prefix,
-            ca,
-            certificate: &pem::render(CERTIFICATE, b"certificate"),
-            key: &pem::render(PRIVATE_KEY, b"key").into(),
-            tls_crypt_v2: &pem::render(CLIENT_LABEL, b"tls-crypt-v2").into(),
-        })
-    }
-
-    #[test]
-    fn rendered_for_two_nodes() {
-        let remotes = [
-            remote("198.18.0.11", Protocol::Udp),
-            remote("vpn2.example.com", Protocol::Udp),
-        ];
-        let profile = render(&remotes, "node.fleet-1.", &pem::render(CERTIFICATE, b"authority")).expect("a profile");
-        insta::assert_snapshot!(profile.expose());
-        assert_eq!(profile.checksum().len(), 64);
-    }
-
-    #[test]
-    fn mixed_protocols_stand_in_each_remote_line() {
-        let remotes = [remote("a.example", Protocol::Udp), remote("b.example", Protocol::Tcp)];
-        let profile = render(&remotes, "node", &pem::render(CERTIFICATE, b"authority")).expect("a profile");
-        assert!(
-            profile
-                .expose()
-                .contains("remote a.example 1194 udp\nremote b.example 1194 tcp-client\n")
-        );
-        assert!(!profile.expose().contains("\nproto "));
-        assert!(!profile.expose().contains("explicit-exit-notify"));
-    }
-
-    #[test]
-    fn nothing_rides_along_with_a_certificate() {
-        let ca = format!(
-            "up /bin/evil\n{}</ca>\nup /bin/evil\n",
-            pem::render(CERTIFICATE, b"authority")
-        );
-        let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
-        assert!(!profile.expose().contains("evil"));
-    }
-
-    #[test]
-    fn bad_parts_are_refused() {
-        let ca = pem::render(CERTIFICATE, b"authority");
-        let remotes = [remote("a.example", Protocol::Udp)];
-        assert!(matches!(render(&[], "node", &ca), Err(ProfileError::NoRemote)));
-        assert!(matches!(
-            render(&remotes, "node name-prefix\nup x", &ca),
-            Err(ProfileError::Prefix)
-        ));
-        let key_as_ca = pem::render(PRIVATE_KEY, b"key");
-        assert!(matches!(
-            render(&remotes, "node", &key_as_ca),
-            Err(ProfileError::Pem {
-                part: "CA certificate",
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn a_profile_shows_nothing_in_a_log() {
-        let ca = pem::render(CERTIFICATE, b"authority");
-        let profile = render(&[remote("a.example", Protocol::Udp)], "node", &ca).expect("a profile");
-        assert_eq!(format!("{profile:?}"), "Profile([REDACTED])");
-    }
-
-    #[test]
-    fn the_checksum_is_plain_sha256() {
-        assert_eq!(
-            sha256_hex(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-    }
-}
+#[path = "profile_tests.rs"]
+mod tests;

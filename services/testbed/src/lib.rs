@@ -6,6 +6,7 @@ pub mod client;
 mod environment;
 pub mod nats;
 pub mod net;
+pub mod networkmanager;
 pub mod ping;
 pub mod ports;
 pub mod postgres;

@@ -25,6 +25,7 @@ mod requests {
         NodeRequest::Drain { .. } => "drain",
         NodeRequest::Apply { .. } => "apply",
         NodeRequest::Sync => "sync",
+        NodeRequest::RestartServer { .. } => "restart_server",
         NodeRequest::Retire { .. } => "retire",
     });
 
@@ -76,6 +77,7 @@ mod requests {
                 }),
             }),
             Envelope::new(NodeRequest::Sync),
+            Envelope::new(NodeRequest::RestartServer { only_ask: true }),
             Envelope::new(NodeRequest::Retire {
                 reason: "this node was deregistered".to_owned(),
             }),
@@ -116,6 +118,7 @@ mod answers {
             since: fixed::moment(),
             client_version: virtual_address.map(|_| "2.6.14".to_owned()),
             client_platform: virtual_address.map(|_| "linux".to_owned()),
+            listener: None,
         };
         let samples = vec![
             Envelope::new(NodeAnswer::Profile {

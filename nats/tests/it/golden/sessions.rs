@@ -2,6 +2,7 @@
 
 use vpnmanager_nats::{
     envelope::Envelope,
+    listeners::Listener,
     node_requests::LiveSession,
     sessions::{EndKind, Ended, SessionRecord, SessionReport},
 };
@@ -11,11 +12,21 @@ use super::{
     fixed,
 };
 
-shapes!(|report: &SessionReport| report.records.first().and_then(|record| record.ended.as_ref()).map(|ended| ended.kind) => {
-    None => "living",
-    Some(EndKind::Seen) => "ended",
-    Some(EndKind::Assumed) => "ended_unseen",
+shapes!(|report: &SessionReport| (end_of_first(report), listener_of_first(report)) => {
+    (None, Some(_)) => "living_on_a_listener",
+    (None, None) => "living",
+    (Some(EndKind::Seen), _) => "ended",
+    (Some(EndKind::Assumed), _) => "ended_unseen",
 });
+
+fn end_of_first(report: &SessionReport) -> Option<EndKind> {
+    let ended = report.records.first()?.ended.as_ref()?;
+    Some(ended.kind)
+}
+
+fn listener_of_first(report: &SessionReport) -> Option<Listener> {
+    report.records.first()?.session.listener
+}
 
 #[test]
 fn sessions() {
@@ -25,8 +36,13 @@ fn sessions() {
             kind,
         })
     };
+    let mut on_a_listener = report(None);
+    for record in &mut on_a_listener.body.records {
+        record.session.listener = Some("tcp:443".parse().unwrap());
+    }
     let samples = vec![
         report(None),
+        on_a_listener,
         report(ended(EndKind::Seen)),
         report(ended(EndKind::Assumed)),
     ];
@@ -55,6 +71,7 @@ fn report(ended: Option<Ended>) -> Envelope<SessionReport> {
                 since: fixed::at("2027-03-01T08:00:00Z"),
                 client_version: Some("2.6.14".to_owned()),
                 client_platform: Some("linux".to_owned()),
+                listener: None,
             },
             seen_at: fixed::moment(),
             ended,

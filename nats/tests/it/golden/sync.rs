@@ -19,7 +19,8 @@ mod requests {
     use super::*;
 
     shapes!(|request: &SyncRequest| (request.complete, &request.endpoint) => {
-        (true, Some(_)) => "with_endpoint",
+        (true, Some(Endpoint { listeners: Some(_), .. })) => "with_listeners",
+        (true, Some(Endpoint { listeners: None, .. })) => "with_endpoint",
         (true, None) => "complete",
         (false, _) => "empty_journal",
     });
@@ -49,13 +50,22 @@ mod requests {
             unsettled: 3,
             ..empty.clone()
         };
+        let endpoint = Endpoint {
+            host: Some("vpn1.example.org".parse().expect("a host")),
+            port: NonZeroU16::new(1194).expect("a port"),
+            protocol: Protocol::Udp,
+            listeners: None,
+            pool: "default".parse().expect("a pool"),
+            capacity: NonZeroU32::new(1000).expect("a number"),
+        };
         let with_endpoint = SyncRequest {
+            endpoint: Some(endpoint.clone()),
+            ..complete.clone()
+        };
+        let with_listeners = SyncRequest {
             endpoint: Some(Endpoint {
-                host: Some("vpn1.example.org".parse().expect("a host")),
-                port: NonZeroU16::new(1194).expect("a port"),
-                protocol: Protocol::Udp,
-                pool: "default".parse().expect("a pool"),
-                capacity: NonZeroU32::new(1000).expect("a number"),
+                listeners: Some("udp:1194,tcp:443".parse().expect("listeners")),
+                ..endpoint
             }),
             ..complete.clone()
         };
@@ -63,6 +73,7 @@ mod requests {
             Envelope::new(empty),
             Envelope::new(complete),
             Envelope::new(with_endpoint),
+            Envelope::new(with_listeners),
         ];
         Family {
             folder: "sync_requests",
@@ -123,6 +134,7 @@ mod answers {
                 nat: Nat::Masquerade,
                 client_to_client: false,
                 max_segment: Some(MaxSegment::try_from(1360).expect("a segment")),
+                mtu: None,
             }),
         };
         let with_network = SyncReply {

@@ -37,24 +37,28 @@ pub(super) struct Pushing {
     pub(super) places: Places,
 }
 
-/// What the entry of one credential should be.
+/// Somebody who is to be let in.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    /// Her credential.
+    pub(super) name: &'a CommonName,
+    /// Where she logs in.
+    pub(super) seat: Seat,
+    /// Whether no entry must be made for now: there is no address for her, or the firewall does not hold whoever has it.
+    pub(super) is_held_back: bool,
+}
+
+/// What the entry of one credential in the folder of one listener should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// An empty file.
     EmptyFile,
     /// A link to [`TARGET`].
     Link,
-    /// A file that gives it a fixed address.
-    Fixed(Fixed),
+    /// A file that says this, and so gives it a fixed address.
+    Text(String),
     /// Nothing: there is no address for it.
     Nothing,
-}
-
-/// The entry of a credential with a fixed address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fixed {
-    place: Place,
-    text: String,
 }
 
 /// What is at the place of an entry.
@@ -71,51 +75,64 @@ pub(super) enum Entry {
 }
 
 impl Form {
-    /// What the entry of this credential should be.
-    pub(super) fn wanted(&self, name: &CommonName) -> Wanted {
-        match self {
-            Self::EmptyFile => Wanted::EmptyFile,
-            Self::Pushing(pushing) => match pushing.places.seat_of(name) {
-                Seat::Dynamic => Wanted::Link,
-                Seat::Fixed(place) => Wanted::Fixed(pushing.fixed(place)),
-                Seat::Waiting => Wanted::Nothing,
-            },
+    /// One look for all listeners at where this credential logs in.
+    pub(super) fn arrival<'a>(&self, name: &'a CommonName) -> Arrival<'a> {
+        let (seat, is_held_back) = match self {
+            Self::EmptyFile => (Seat::Dynamic, false),
+            Self::Pushing(pushing) => {
+                let seat = pushing.places.seat_of(name);
+                let is_held_back = match &seat {
+                    Seat::Dynamic => false,
+                    Seat::Fixed(place) => !pushing.places.holds(place),
+                    Seat::Waiting => true,
+                };
+                (seat, is_held_back)
+            }
+        };
+        Arrival {
+            name,
+            seat,
+            is_held_back,
         }
     }
 
-    /// Whether an entry must not be made for now: there is no address for it, or the firewall does not hold whoever has it.
-    pub(super) fn holds_back(&self, wanted: &Wanted) -> bool {
-        match (self, wanted) {
-            (_, Wanted::EmptyFile | Wanted::Link) => false,
-            (Self::EmptyFile, Wanted::Fixed(_)) | (_, Wanted::Nothing) => true,
-            (Self::Pushing(pushing), Wanted::Fixed(fixed)) => !pushing.places.holds(&fixed.place),
+    /// What the entry of whoever has this seat should be in the folder of this listener.
+    pub(super) fn wanted(&self, seat: &Seat, listener: usize) -> Wanted {
+        match (self, seat) {
+            (Self::EmptyFile, _) => Wanted::EmptyFile,
+            (Self::Pushing(_), Seat::Dynamic) => Wanted::Link,
+            (Self::Pushing(pushing), Seat::Fixed(place)) => Wanted::Text(pushing.text(place, listener)),
+            (Self::Pushing(_), Seat::Waiting) => Wanted::Nothing,
         }
     }
 
-    /// Makes what an entry leads to, where that is missing.
-    pub(super) fn ensure_target(&self, wanted: &Wanted) -> Result<(), PushedFileError> {
-        match (self, wanted) {
-            (Self::Pushing(pushing), Wanted::Fixed(fixed)) => pushing.groups.ensure(&fixed.place.group),
-            (Self::Pushing(_) | Self::EmptyFile, _) => Ok(()),
+    /// Makes what the entry of whoever has this seat leads to, where that is missing.
+    pub(super) fn ensure_target(&self, seat: &Seat) -> Result<(), PushedFileError> {
+        match (self, seat) {
+            (Self::Pushing(pushing), Seat::Fixed(place)) => pushing.groups.ensure(&place.group),
+            (Self::Pushing(_), Seat::Dynamic | Seat::Waiting) | (Self::EmptyFile, _) => Ok(()),
         }
     }
 }
 
 impl Pushing {
-    /// The place that the text of an entry says; `None` for a text that is none of ours.
-    pub(super) fn place_in(&self, text: &str) -> Option<Place> {
+    /// The place that the text of an entry in the folder of this listener says; `None` for a text that is none of ours.
+    pub(super) fn place_in(&self, text: &str, listener: usize) -> Option<Place> {
         let first = text.lines().next()?;
         let address = first.strip_prefix("ifconfig-push ")?.split(' ').next()?;
-        let host = self.places.layout().host_of(address.parse().ok()?)?;
+        let host = self.layout(listener).host_of(address.parse().ok()?)?;
         let path = Path::new(text.lines().next_back()?.strip_prefix("config \"")?.strip_suffix('"')?);
         let group = path.file_name()?.to_str()?.parse().ok()?;
-        let fixed = self.fixed(Place { group, host });
-        (fixed.text == text).then_some(fixed.place)
+        let place = Place { group, host };
+        (self.text(&place, listener) == text).then_some(place)
     }
 
-    fn fixed(&self, place: Place) -> Fixed {
-        let text = text_of(&self.places.layout(), &place, &self.groups.path_of(&place.group));
-        Fixed { place, text }
+    fn text(&self, place: &Place, listener: usize) -> String {
+        text_of(&self.layout(listener), place, &self.groups.path_of(&place.group))
+    }
+
+    fn layout(&self, listener: usize) -> Layout {
+        self.places.layout().beside(listener)
     }
 }
 
@@ -135,7 +152,7 @@ impl Wanted {
         match self {
             Self::Link => look_for_link(place),
             Self::EmptyFile => look_for_empty_file(place),
-            Self::Fixed(fixed) => look_for_text(place, &fixed.text),
+            Self::Text(text) => look_for_text(place, text),
             Self::Nothing => fs::symlink_metadata(place).map(|_| Entry::Altered),
         }
     }
@@ -145,7 +162,7 @@ impl Wanted {
         match (found, self) {
             (Entry::Ours | Entry::Missing, _) => false,
             (Entry::OtherForm, Self::Link | Self::EmptyFile) => false,
-            (Entry::OtherForm, Self::Fixed(_) | Self::Nothing) | (Entry::Altered, _) => true,
+            (Entry::OtherForm, Self::Text(_) | Self::Nothing) | (Entry::Altered, _) => true,
         }
     }
 
@@ -157,7 +174,7 @@ impl Wanted {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(error),
             },
-            Self::EmptyFile | Self::Fixed(_) | Self::Nothing => Ok(false),
+            Self::EmptyFile | Self::Text(_) | Self::Nothing => Ok(false),
         }
     }
 
@@ -166,7 +183,7 @@ impl Wanted {
         match self {
             Self::Link => symlink(TARGET, staged),
             Self::EmptyFile => write(staged, ""),
-            Self::Fixed(fixed) => write(staged, &fixed.text),
+            Self::Text(text) => write(staged, text),
             Self::Nothing => Ok(()),
         }
     }

@@ -18,6 +18,9 @@ pub enum AllowListError {
         #[source]
         source: io::Error,
     },
+    /// No folder was named.
+    #[error("a node has at least one listener, and each has an allow-list folder")]
+    NoFolder,
     /// What the entries lead to could not be made: everybody would be refused.
     #[error("cannot prepare what the allow-list leads to")]
     Pushed(#[from] PushedFileError),

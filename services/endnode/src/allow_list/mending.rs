@@ -4,26 +4,21 @@ use std::collections::BTreeSet;
 
 use vpnmanager_nats::ids::CommonName;
 
-use super::{AllowList, Reconciled, entry::Entry, error::AllowListError};
+use super::{
+    AllowList, Reconciled,
+    entry::{Arrival, Entry, Form},
+    error::AllowListError,
+    folder::Folder,
+};
 
 impl AllowList {
-    /// The credentials whose file is not as `wanted` has it. Changes nothing but a lost folder, which is made again. Those that are missing
-    /// and held back are as they should be.
+    /// The credentials that are not as `wanted` has them in the folder of any listener. Changes nothing but a lost folder, which is made again.
+    /// Those that are missing and held back are as they should be.
     pub fn compare(&self, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
         self.prepare()?;
-        let present = self.list()?.names;
-        let mut differing: BTreeSet<CommonName> = present.difference(wanted).cloned().collect();
-        for name in wanted.difference(&present) {
-            if self.form.holds_back(&self.form.wanted(name)) {
-                self.held_back().insert(name.clone());
-            } else {
-                differing.insert(name.clone());
-            }
-        }
-        for name in present.intersection(wanted) {
-            if !matches!(self.entry(name, &self.form.wanted(name))?, Entry::Ours) {
-                differing.insert(name.clone());
-            }
+        let mut differing = BTreeSet::new();
+        for folder in self.folders() {
+            differing.append(&mut folder.compare(&self.form, wanted)?);
         }
         Ok(differing)
     }
@@ -61,20 +56,53 @@ impl AllowList {
         }
         for name in names.intersection(wanted) {
             match self.mend_one(name) {
-                Ok(Some(Entry::Missing)) => changes.added.push(name.clone()),
-                Ok(Some(Entry::Ours | Entry::Altered)) => changes.repaired.push(name.clone()),
-                Ok(Some(Entry::OtherForm) | None) => {}
+                Ok(found) if found.contains(&Entry::Missing) => changes.added.push(name.clone()),
+                Ok(found) if found.contains(&Entry::Ours) || found.contains(&Entry::Altered) => {
+                    changes.repaired.push(name.clone());
+                }
+                Ok(_) => {}
                 Err(failure) => first_failure = first_failure.and(Err(failure)),
             }
         }
         first_failure.map(|()| changes)
     }
 
+    /// Lets one credential in at all listeners. Gives what was there before, wherever that was changed and somebody should be told.
+    fn mend_one(&self, name: &CommonName) -> Result<Vec<Entry>, AllowListError> {
+        let arrival = self.form.arrival(name);
+        let outcomes: Vec<_> = self.folders().map(|folder| folder.mend(&self.form, &arrival)).collect();
+        let mut changed = Vec::new();
+        for outcome in outcomes {
+            changed.extend(outcome?);
+        }
+        Ok(changed)
+    }
+}
+
+impl Folder {
+    fn compare(&self, form: &Form, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
+        let present = self.list()?.names;
+        let mut differing: BTreeSet<CommonName> = present.difference(wanted).cloned().collect();
+        for name in wanted.difference(&present) {
+            if form.arrival(name).is_held_back {
+                self.held_back().insert(name.clone());
+            } else {
+                differing.insert(name.clone());
+            }
+        }
+        for name in present.intersection(wanted) {
+            if !matches!(self.entry_of(form, &form.arrival(name))?, Entry::Ours) {
+                differing.insert(name.clone());
+            }
+        }
+        Ok(differing)
+    }
+
     /// Lets one credential in. Gives what was there before, if that was changed and somebody should be told.
-    fn mend_one(&self, name: &CommonName) -> Result<Option<Entry>, AllowListError> {
-        let found = self.entry(name, &self.form.wanted(name))?;
-        let was_held_back = self.held_back().contains(name);
-        let is_changed = self.allow(name)?;
+    fn mend(&self, form: &Form, arrival: &Arrival<'_>) -> Result<Option<Entry>, AllowListError> {
+        let found = self.entry_of(form, arrival)?;
+        let was_held_back = self.held_back().contains(arrival.name);
+        let is_changed = self.allow(form, arrival)?;
         Ok((is_changed && !was_held_back).then_some(found))
     }
 }

@@ -1,8 +1,16 @@
+mod listeners;
 mod members;
 
-use std::os::unix::{fs::symlink, process::CommandExt};
+use std::{
+    collections::BTreeSet,
+    fs::Permissions,
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
+};
 
-use super::*;
+use super::{folder::sibling, *};
 use crate::{
     groups::{Draft, Layout},
     pushed_file::TARGET,
@@ -10,12 +18,29 @@ use crate::{
 
 type Open = fn(PathBuf) -> Result<AllowList, AllowListError>;
 
-/// What holds of both forms of entries.
-const FORMS: [Open; 2] = [AllowList::open, pushing];
+/// What holds of both forms of entries, and of one listener and two.
+const FORMS: [Open; 3] = [AllowList::open, pushing, pushing_at_two];
 
 /// A folder of links: nobody has a fixed address.
 fn pushing(dir: PathBuf) -> Result<AllowList, AllowListError> {
-    AllowList::open_pushing(dir, Places::new(layout()))
+    AllowList::open_pushing(vec![dir], Places::new(layout()))
+}
+
+/// The same for two listeners.
+fn pushing_at_two(dir: PathBuf) -> Result<AllowList, AllowListError> {
+    AllowList::open_pushing(two(dir), Places::new(layout()))
+}
+
+/// This folder, and that of a second listener.
+fn two(dir: PathBuf) -> Vec<PathBuf> {
+    let second = sibling(&dir, ".tcp443");
+    vec![dir, second]
+}
+
+/// What is there while an entry is made.
+fn staged(list: &AllowList) -> usize {
+    let staged = list.folders().map(|folder| fs::read_dir(&folder.staging));
+    staged.map(|found| found.expect("staging").count()).sum()
 }
 
 fn layout() -> Layout {
@@ -72,7 +97,7 @@ fn allow_then_deny_leaves_nothing_behind() {
         assert!(list.deny(&name("alice.x")).expect("deny"));
         assert!(!list.deny(&name("alice.x")).expect("deny again"));
         assert_eq!(list.list().expect("list"), AllowListContents::default());
-        assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+        assert_eq!(staged(&list), 0);
     }
 }
 
@@ -178,11 +203,14 @@ fn a_lost_folder_is_an_error_until_it_is_compared() {
         let state = state_dir();
         let list = open(state.path().join("allow")).expect("open");
         list.allow(&name("alice.x")).expect("allow");
-        fs::remove_dir_all(list.dir()).expect("remove");
+        for dir in list.dirs() {
+            fs::remove_dir_all(dir).expect("remove");
+        }
         assert!(matches!(
             list.contains(&name("alice.x")),
             Err(AllowListError::List { .. })
         ));
+        assert!(list.welcome(0, &name("alice.x"), "", "").is_err());
         assert_eq!(made_right(&list, &names(&["alice.x"])).added, [name("alice.x")]);
     }
 }
@@ -191,9 +219,9 @@ fn a_lost_folder_is_an_error_until_it_is_compared() {
 fn what_a_crash_left_in_staging_is_dropped_at_open() {
     let state = state_dir();
     let list = AllowList::open(state.path().join("allow")).expect("open");
-    fs::write(list.staging.join("alice.x.0"), "").expect("a torn write");
+    fs::write(list.first.staging.join("alice.x.0"), "").expect("a torn write");
     let list = AllowList::open(list.dir()).expect("open again");
-    assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+    assert_eq!(staged(&list), 0);
     assert_eq!(list.list().expect("list").names, BTreeSet::new());
 }
 
@@ -237,6 +265,15 @@ fn is_readable_by_nobody(open: Open) {
         "{refused}"
     );
     assert!(!as_nobody("cat", &list.dir().join("alice.x")).success());
+
+    fs::set_permissions(state.path(), Permissions::from_mode(0o711)).expect("chmod");
+    let last = list.dirs().last().expect("a folder");
+    assert!(as_nobody("cat", &last.join("alice.x")).success());
+    fs::set_permissions(last, Permissions::from_mode(0o700)).expect("chmod");
+    assert!(matches!(
+        list.check_reachable(&nobody),
+        Err(AllowListError::Unreachable { .. })
+    ));
 }
 
 #[test]
@@ -271,7 +308,7 @@ fn one_entry_that_cannot_be_made_or_removed_keeps_no_other_from_it() {
     for open in FORMS {
         let state = state_dir();
         let list = open(state.path().join("allow")).expect("open");
-        let is_in = |of: &str| list.contains(&name(of)).expect("look");
+        let is_in = |of: &str| list.welcome(0, &name(of), "", "").expect("look") == Welcome::Here;
         // Neither can an entry take the place of a folder, nor is a folder removed as a file is.
         for of in ["bob.x", "mallory.x"] {
             fs::create_dir(list.dir().join(of)).expect("a folder");
@@ -286,7 +323,7 @@ fn one_entry_that_cannot_be_made_or_removed_keeps_no_other_from_it() {
         let mended = list.mend(&all, &names(&["alice.x", "bob.x", "carol.x"]));
         assert!(matches!(mended, Err(AllowListError::Deny { .. })), "{mended:?}");
         assert!(is_in("alice.x") && is_in("carol.x") && !is_in("mallory.x"));
-        assert_eq!(fs::read_dir(&list.staging).expect("staging").count(), 0);
+        assert_eq!(staged(&list), 0);
     }
 }
 
@@ -294,22 +331,22 @@ fn one_entry_that_cannot_be_made_or_removed_keeps_no_other_from_it() {
 fn an_entry_that_lets_in_with_more_goes_if_the_right_one_cannot_be_made() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places).expect("open");
     let entry = |of: &str| list.dir().join(of);
     // She was in the group default before, and another mode of the agent has let alice in.
     symlink(TARGET, entry("eve.x")).expect("a link");
     fs::write(entry("alice.x"), "").expect("a file");
     fs::set_permissions(entry("alice.x"), Permissions::from_mode(0o644)).expect("chmod");
-    fs::remove_dir(&list.staging).expect("removed");
-    fs::write(&list.staging, "no entry can be made").expect("a file");
+    fs::remove_dir(&list.first.staging).expect("removed");
+    fs::write(&list.first.staging, "no entry can be made").expect("a file");
 
     let let_in = list.allow_all(&[name("alice.x"), name("eve.x")]);
 
     assert!(matches!(let_in, Err(AllowListError::Allow { .. })), "{let_in:?}");
     assert!(list.contains(&name("alice.x")).expect("look"));
-    let welcome = list.welcome(&name("eve.x"), "10.8.0.2", "").expect("look");
+    let welcome = list.welcome(0, &name("eve.x"), "10.8.0.2", "").expect("look");
     assert_eq!(welcome, Welcome::HeldBack);
-    fs::remove_file(&list.staging).expect("removed");
+    fs::remove_file(&list.first.staging).expect("removed");
     let wanted = names(&["alice.x", "eve.x"]);
     assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
     assert!(entry("alice.x").is_symlink() && !entry("eve.x").is_symlink());

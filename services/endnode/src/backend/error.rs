@@ -16,6 +16,15 @@ pub enum BackendError {
          agent can"
     )]
     NoServer,
+    /// The agent looks after no server that it could restart.
+    #[error("OPENVPN_MODE is none: the agent runs no OpenVPN. Restart it where it runs")]
+    NoneToRestart,
+    /// The operator runs the server.
+    #[error("OpenVPN of this node is not the agent's (OPENVPN_MODE=external): restart it there")]
+    NotOurs,
+    /// It would not be started again.
+    #[error("this node does not serve at the moment: OpenVPN would not be started again")]
+    NotServing,
     /// The server did not answer, or refused.
     #[error("the VPN server did not do what was asked")]
     Server(#[source] Box<dyn Error + Send + Sync>),

@@ -13,6 +13,7 @@ use vpnmanager_nats::ids::CommonName;
 use super::{
     error::BackendError,
     health::{BackendHealth, BackendState},
+    look::Look,
     serving::Serving,
     session::{CutSessions, Parting, Session, SessionKey},
     vpn_backend::VpnBackend,
@@ -38,6 +39,7 @@ struct State {
     answers_after: Duration,
     looks: u32,
     serving: Serving,
+    restarts: u32,
     /// Who was told to part, and how.
     partings: Vec<(CommonName, Parting)>,
 }
@@ -53,6 +55,7 @@ impl Default for State {
             answers_after: Duration::ZERO,
             looks: 0,
             serving: Serving::Undecided,
+            restarts: 0,
             partings: Vec::new(),
         }
     }
@@ -107,10 +110,13 @@ impl FakeBackend {
     }
 
     /// The server dies and starts: its sessions are gone, and it counts from 0 again.
-    pub fn restart(&self) {
-        let mut state = self.lock();
-        state.sessions.clear();
-        state.next_cid = 0;
+    pub fn begin_anew(&self) {
+        self.lock().begin_anew();
+    }
+
+    /// How often it was to be restarted.
+    pub fn restarts(&self) -> u32 {
+        self.lock().restarts
     }
 
     /// Makes the server answer or not answer from now on, as when its process dies. Sessions stay.
@@ -181,6 +187,11 @@ impl FakeBackend {
 }
 
 impl State {
+    fn begin_anew(&mut self) {
+        self.sessions.clear();
+        self.next_cid = 0;
+    }
+
     /// A client that has shown its certificate.
     fn dialled(&mut self, name: &CommonName) -> Session {
         let cid = self.next_cid;
@@ -291,7 +302,7 @@ impl VpnBackend for FakeBackend {
         Ok(CutSessions { moved, ..cut })
     }
 
-    async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
+    async fn look(&self) -> Result<Look, BackendError> {
         let answers_after = {
             let mut state = self.lock();
             state.looks = state.looks.saturating_add(1);
@@ -302,7 +313,7 @@ impl VpnBackend for FakeBackend {
         }
         let state = self.lock();
         if state.reachable {
-            Ok(state.sessions.clone())
+            Ok(state.sessions.clone().into())
         } else {
             Err(BackendError::Server("the server does not answer".into()))
         }
@@ -330,6 +341,17 @@ impl VpnBackend for FakeBackend {
     async fn set_serving(&self, serving: Serving) {
         self.lock().serving = serving;
     }
+
+    fn would_restart(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    async fn restart(&self) -> Result<(), BackendError> {
+        let mut state = self.lock();
+        state.restarts += 1;
+        state.begin_anew();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -352,6 +374,20 @@ mod tests {
             .expect("cut");
         assert_eq!(cut, CutSessions::done(1));
         assert!(!backend.connect(&name("alice.x")));
+    }
+
+    #[tokio::test]
+    async fn a_restart_ends_all_sessions_and_changes_nobodys_access() {
+        let backend = FakeBackend::default();
+        let alice = name("alice.x");
+        backend.allow(std::slice::from_ref(&alice)).await.expect("allow");
+        assert!(backend.connect(&alice));
+        backend.would_restart().expect("it would");
+        assert_eq!((backend.restarts(), backend.health().await.sessions), (0, 1));
+        backend.restart().await.expect("restarted");
+        assert_eq!((backend.restarts(), backend.health().await.sessions), (1, 0));
+        assert!(backend.connect(&alice));
+        assert!(!backend.connect(&name("bob.x")));
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ use vpnmanager_nats::ids::CommonName;
 use super::{
     error::BackendError,
     health::{BackendHealth, BackendState},
+    look::Look,
     serving::Serving,
-    session::{CutSessions, Parting, Session, SessionKey},
+    session::{CutSessions, Parting, SessionKey},
     vpn_backend::VpnBackend,
 };
 use crate::allow_list::{AllowList, Reconciled};
@@ -73,8 +74,8 @@ impl VpnBackend for FilesOnlyBackend {
         Ok(CutSessions::unseen())
     }
 
-    async fn sessions(&self) -> Result<Vec<Session>, BackendError> {
-        Ok(Vec::new())
+    async fn look(&self) -> Result<Look, BackendError> {
+        Ok(Look::default())
     }
 
     fn logins(&self) -> watch::Receiver<u64> {
@@ -89,6 +90,14 @@ impl VpnBackend for FilesOnlyBackend {
     }
 
     async fn set_serving(&self, _serving: Serving) {}
+
+    fn would_restart(&self) -> Result<(), BackendError> {
+        Err(BackendError::NoneToRestart)
+    }
+
+    async fn restart(&self) -> Result<(), BackendError> {
+        self.would_restart()
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +121,8 @@ mod tests {
         assert_eq!((ended, enforced), (CutSessions::unseen(), CutSessions::unseen()));
         assert_eq!(nobodys, CutSessions::default());
         assert!(matches!(backend.end(key).await, Err(BackendError::NoServer)));
+        assert!(matches!(backend.would_restart(), Err(BackendError::NoneToRestart)));
+        assert!(matches!(backend.restart().await, Err(BackendError::NoneToRestart)));
         assert!(backend.health().await.detail.contains("ends no session"));
     }
 }

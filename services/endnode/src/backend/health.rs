@@ -39,6 +39,8 @@ pub struct BackendHealth {
     pub bytes_out: u64,
     /// How often the agent had to start it again since the agent started.
     pub restarts: u32,
+    /// It failed, and has neither run well since nor been ended in good order.
+    pub is_failing: bool,
     /// What degrades the node although the server runs, in words.
     pub fault: Option<String>,
     /// In words: what is wrong, or worth knowing. Empty when there is nothing to say.
@@ -58,6 +60,7 @@ impl BackendHealth {
             bytes_in: 0,
             bytes_out: 0,
             restarts: 0,
+            is_failing: false,
             fault: None,
             detail: detail.into(),
         }

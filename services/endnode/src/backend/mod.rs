@@ -5,6 +5,7 @@
 
 mod error;
 mod health;
+mod look;
 mod serving;
 mod session;
 mod vpn_backend;
@@ -17,6 +18,7 @@ pub use self::{
     fake::FakeBackend,
     files_only::FilesOnlyBackend,
     health::{BackendHealth, BackendState},
+    look::Look,
     serving::Serving,
     session::{CutSessions, Parting, Rest, Session, SessionKey},
     vpn_backend::VpnBackend,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use vpnmanager_nats::node_requests::LiveSession;
+use vpnmanager_nats::{listeners::Listener, node_requests::LiveSession};
 
 /// One connected client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,8 +11,11 @@ pub struct Session {
     /// Common name of its certificate, as the server reports it. With an operator's own CA it may not be a
     /// [`CommonName`](vpnmanager_nats::ids::CommonName).
     pub common_name: String,
-    /// The server's number for this session; counts from 0 again when the server restarts.
+    /// The server's number for this session; counts from 0 again when the server restarts. Where the node has several listeners, plus 2^40 for
+    /// each before its own.
     pub cid: u64,
+    /// The listener that it came through, as clients dial it. `None` where there is no OpenVPN.
+    pub listener: Option<Listener>,
     /// Where it dials from: address and port; OpenVPN before 2.7 does not tell the port of an IPv6 client.
     pub real_address: String,
     /// The IPv4 address that it has inside the VPN, empty while it has none.
@@ -63,6 +66,7 @@ impl Session {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             since: self.since,
+            listener: self.listener,
             client_version: self.client_version,
             client_platform: self.client_platform,
         })
@@ -91,8 +95,8 @@ pub struct CutSessions {
     pub rest: Rest,
 }
 
-/// What is left of the sessions that should end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What is left of the sessions that should end: the more, the greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rest {
     /// Nothing.
     #[default]
@@ -120,11 +124,51 @@ impl CutSessions {
         }
     }
 
+    /// What was ended on several servers, or at several times. Something is left if anything is left on one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.moved.extend(other.moved);
+        Self {
+            count: self.count.saturating_add(other.count),
+            moved: self.moved,
+            rest: self.rest.max(other.rest),
+        }
+    }
+
     /// There is no server that could be asked.
     pub fn unseen() -> Self {
         Self {
             rest: Rest::Unseen,
             ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_on_one_server_is_left() {
+        let key = |cid| SessionKey {
+            since: DateTime::UNIX_EPOCH,
+            cid,
+        };
+        let cut = |count, moved: &[u64], rest| CutSessions {
+            count,
+            moved: moved.iter().map(|cid| key(*cid)).collect(),
+            rest,
+        };
+        let nothing = cut(2, &[1], Rest::Nothing);
+        assert_eq!(
+            nothing.clone().and(cut(3, &[2], Rest::Nothing)),
+            cut(5, &[1, 2], Rest::Nothing)
+        );
+        for (one, other) in [
+            (&nothing, CutSessions::pending()),
+            (&CutSessions::pending(), nothing.clone()),
+        ] {
+            assert_eq!(one.clone().and(other), cut(2, &[1], Rest::Pending));
         }
     }
 }

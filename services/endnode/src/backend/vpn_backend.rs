@@ -8,6 +8,7 @@ use vpnmanager_nats::ids::CommonName;
 use super::{
     error::BackendError,
     health::BackendHealth,
+    look::Look,
     serving::Serving,
     session::{CutSessions, Parting, Session, SessionKey},
 };
@@ -15,7 +16,7 @@ use crate::allow_list::Reconciled;
 
 /// A VPN server as the agent sees it: who may log in, who is connected, how healthy it is.
 ///
-/// Nothing here restarts or reloads the server, and no call disturbs a session that it does not name.
+/// Nothing but [`Self::restart`] restarts or reloads the server, and no other call disturbs a session that it does not name.
 pub trait VpnBackend: Send + Sync + 'static {
     /// Lets these credentials in from their next handshake on, and gives those that are held back: members of groups who are refused until the
     /// firewall holds their rules. Repeating it changes nothing.
@@ -57,8 +58,15 @@ pub trait VpnBackend: Send + Sync + 'static {
     /// Ends every session whose credential is not on the allow-list, and those that are to begin again, here or elsewhere, which are counted apart.
     fn enforce(&self) -> impl Future<Output = Result<CutSessions, BackendError>> + Send;
 
-    /// The connected clients: none where the agent knows that no server runs, an error where a server cannot be asked.
-    fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send;
+    /// A look at who is connected: at nobody where the agent knows that no server runs. An error where there are servers and none of them can be
+    /// asked.
+    fn look(&self) -> impl Future<Output = Result<Look, BackendError>> + Send;
+
+    /// The clients of [`Self::look`], also those that a server told of before which cannot be asked now.
+    fn sessions(&self) -> impl Future<Output = Result<Vec<Session>, BackendError>> + Send {
+        let look = self.look();
+        async move { look.await.map(|look| look.sessions) }
+    }
 
     /// Changes with each login, as soon as its handshake is over.
     fn logins(&self) -> watch::Receiver<u64>;
@@ -68,4 +76,17 @@ pub trait VpnBackend: Send + Sync + 'static {
 
     /// Says whether this node should answer clients. See [`Serving`].
     fn set_serving(&self, serving: Serving) -> impl Future<Output = ()> + Send;
+
+    /// Whether [`Self::restart`] would restart the server at this moment. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::restart`].
+    fn would_restart(&self) -> Result<(), BackendError>;
+
+    /// Restarts the server with the files that it has: all sessions end, and who may log in stays as it is. Returns once that is begun. Until it
+    /// has ended, [`Self::health`] does not say that the server is up. While one goes on, another one is the same.
+    ///
+    /// # Errors
+    /// The agent does not run the server, or would not start it again: nothing was done.
+    fn restart(&self) -> impl Future<Output = Result<(), BackendError>> + Send;
 }

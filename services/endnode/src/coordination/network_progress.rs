@@ -5,8 +5,8 @@ use vpnmanager_nats::network::{AppliedNetwork, PoolNetwork};
 
 use crate::journal::{Journal, JournalError};
 
-/// What management told, and what became of it. Cheap to clone; all clones are the same.
-#[derive(Debug, Clone)]
+/// What management told, and what became of it; at first it never said anything. Cheap to clone; all clones are the same.
+#[derive(Debug, Clone, Default)]
 pub struct NetworkProgress {
     told: watch::Sender<Option<PoolNetwork>>,
     state: watch::Sender<NetworkState>,
@@ -24,14 +24,6 @@ pub struct NetworkState {
 }
 
 impl NetworkProgress {
-    /// As the journal knows it at the start; `None`: management never said anything.
-    pub fn new(told: Option<PoolNetwork>) -> Self {
-        Self {
-            told: watch::Sender::new(told),
-            state: watch::Sender::default(),
-        }
-    }
-
     /// Management said this. It takes effect also when the journal does not take it.
     ///
     /// # Errors
@@ -45,7 +37,7 @@ impl NetworkProgress {
         journal.write(move |records| records.set_network(&network)).await
     }
 
-    /// The same in memory alone. What is known already wakes nobody.
+    /// The same in memory alone, as for what the journal holds at the start. What is known already wakes nobody.
     pub fn learn(&self, network: PoolNetwork) {
         self.told.send_if_modified(|told| {
             let is_news = told.as_ref() != Some(&network);

@@ -19,8 +19,8 @@ use crate::journal::{Journal, JournalError};
 pub struct Definitions {
     told: watch::Sender<Option<Arc<Groups>>>,
     applied: watch::Sender<Option<Revision>>,
-    /// Whether the firewall holds everybody to rules of `default`.
-    holds_default: watch::Sender<bool>,
+    /// Whether the firewall holds everybody to rules of `default`, on each listener.
+    holds_default: watch::Sender<Vec<bool>>,
     /// Groups that management did not tell of when it was asked.
     untold: Arc<Mutex<BTreeSet<GroupName>>>,
 }
@@ -72,23 +72,28 @@ impl Definitions {
         *self.applied.borrow()
     }
 
-    /// Notes whether the firewall holds users of `default` to rules of theirs in the tunnel that an OpenVPN has which starts now, by whoever loads
-    /// them.
-    pub fn note_default(&self, is_held: bool) {
-        self.holds_default
-            .send_if_modified(|known| std::mem::replace(known, is_held) != is_held);
+    /// Notes of each listener whether the firewall holds users of `default` to rules of theirs in the tunnel that its OpenVPN has if it starts now, by
+    /// whoever loads them. A listener that is left out has no such rules.
+    pub fn note_default(&self, are_held: &[bool]) {
+        self.holds_default.send_if_modified(|known| {
+            let is_news = known.as_slice() != are_held;
+            if is_news {
+                *known = are_held.to_vec();
+            }
+            is_news
+        });
     }
 
-    /// Whether an OpenVPN may start: its users of `default` are held to rules, if there are some for them.
-    pub fn is_default_held(&self) -> bool {
-        let told = self.current();
-        *self.holds_default.borrow() || told.is_none_or(|told| !judges_default(&told.groups))
+    /// Whether the OpenVPN of this listener, counted from 0, may start: its users of `default` are held to rules, if there are some for them.
+    pub fn is_default_held(&self, listener: usize) -> bool {
+        let is_held = self.holds_default.borrow().get(listener) == Some(&true);
+        is_held || self.current().is_none_or(|told| !judges_default(&told.groups))
     }
 
     /// Returns when that is so.
-    pub async fn default_held(&self) {
+    pub async fn default_held(&self, listener: usize) {
         let (mut told, mut holds) = (self.told.subscribe(), self.holds_default.subscribe());
-        while !self.is_default_held() {
+        while !self.is_default_held(listener) {
             // The senders are held here.
             tokio::select! {
                 _changed = told.changed() => {}
@@ -198,9 +203,9 @@ mod tests {
     #[tokio::test]
     async fn where_default_has_rules_an_openvpn_waits_until_they_are_held() {
         let definitions = Definitions::default();
-        assert!(definitions.is_default_held(), "nothing was told");
+        assert!(definitions.is_default_held(0), "nothing was told");
         definitions.learn(groups(1));
-        assert!(definitions.is_default_held());
+        assert!(definitions.is_default_held(0));
         let slow = |name: &str, revision| {
             let mut slow = groups(revision);
             slow.groups[0].name = name.parse().expect("a name");
@@ -208,17 +213,38 @@ mod tests {
             slow
         };
         definitions.learn(slow("sales", 2));
-        assert!(definitions.is_default_held(), "they are rules of others");
-        definitions.default_held().await;
+        assert!(definitions.is_default_held(0), "they are rules of others");
+        definitions.default_held(0).await;
 
         definitions.learn(slow("default", 3));
-        assert!(!definitions.is_default_held());
-        let tells = async { definitions.note_default(true) };
-        tokio::join!(definitions.default_held(), tells);
-        definitions.note_default(false);
-        assert!(!definitions.is_default_held());
+        assert!(!definitions.is_default_held(0));
+        let tells = async { definitions.note_default(&[true]) };
+        tokio::join!(definitions.default_held(0), tells);
+        definitions.note_default(&[]);
+        assert!(!definitions.is_default_held(0));
         let frees = async { definitions.learn(groups(4)) };
-        tokio::join!(definitions.default_held(), frees);
+        tokio::join!(definitions.default_held(0), frees);
+    }
+
+    #[tokio::test]
+    async fn rules_of_default_are_held_on_each_listener_by_itself() {
+        let definitions = Definitions::default();
+        let mut limited = groups(1);
+        limited.groups[0].name = GroupName::default();
+        limited.groups[0].rules.down = Some(Speed::try_from(1000).expect("a speed"));
+        definitions.learn(limited);
+        for (are_held, expected) in [
+            (&[true, false][..], [true, false, false]),
+            (&[false, true], [false, true, false]),
+            (&[true], [true, false, false]),
+            (&[], [false, false, false]),
+        ] {
+            definitions.note_default(are_held);
+            let found = [0, 1, 2].map(|listener| definitions.is_default_held(listener));
+            assert_eq!(found, expected, "{are_held:?}");
+        }
+        let tells = async { definitions.note_default(&[false, true]) };
+        tokio::join!(definitions.default_held(1), tells);
     }
 
     #[tokio::test(start_paused = true)]

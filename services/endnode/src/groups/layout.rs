@@ -16,8 +16,9 @@ const LARGEST_BLOCK: u32 = 256;
 /// up to 0x8ffd. Blocks stay aligned, because it is a multiple of the largest.
 const FIRST_FIXED6: u128 = 0x9000;
 
-/// How the addresses inside the tunnel are divided: the lower half is given by OpenVPN as clients come, the upper half is fixed, in blocks of
-/// one group each. An address is named by its number in `OPENVPN_NETWORK`.
+/// How the addresses inside the tunnel of a listener are divided: the lower half is given by OpenVPN as clients come, the upper half is fixed, in
+/// blocks of one group each. An address is named by its number in the network: in `OPENVPN_NETWORK`, or in the slice of it that the listener has
+/// where a node has several. Numbers mean the same in each slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     network: VpnNetwork,
@@ -28,6 +29,14 @@ impl Layout {
     /// Of these networks.
     pub fn new(network: VpnNetwork, network6: Option<VpnNetwork6>) -> Self {
         Self { network, network6 }
+    }
+
+    /// That of the slices of the same size that lie so many of them behind, of both families; 0 is itself.
+    pub fn beside(self, number: usize) -> Self {
+        Self {
+            network: self.network.beside(number),
+            network6: self.network6.map(|network| network.beside(number)),
+        }
     }
 
     /// The IPv4 network.
@@ -245,5 +254,33 @@ mod tests {
             ("10.8.4.240/28".to_owned(), Some("fd00:8::9070/124".to_owned()))
         );
         assert_eq!(texts(&layout("10.8.4.0/24", None), 0).1, None);
+    }
+
+    #[test]
+    fn a_number_means_the_same_in_each_slice_and_no_slice_has_an_address_of_another() {
+        let first = layout("10.8.0.0/18", Some("fd00:8::/66"));
+        assert_eq!(first.beside(0), first);
+        let third = first.beside(2);
+        assert_eq!(
+            (third.network().to_string(), third.network6().map(|net| net.to_string())),
+            ("10.8.128.0/18".to_owned(), Some("fd00:8:0:0:8000::/66".to_owned()))
+        );
+        assert_eq!(
+            (third.half(), third.block_size(), third.blocks()),
+            (first.half(), first.block_size(), first.blocks())
+        );
+        let host = first.half() + 300;
+        assert_eq!(third.block_of(host), first.block_of(host));
+        assert_eq!(third.address(host).to_string(), "10.8.161.44");
+        assert_eq!(
+            third.address6(host).map(|address| address.to_string()).as_deref(),
+            Some("fd00:8::8000:0:0:912c")
+        );
+        let (address, theirs) = (first.address(host), third.address(host));
+        assert_eq!(
+            (first.host_of(address), third.host_of(theirs)),
+            (Some(host), Some(host))
+        );
+        assert_eq!((first.host_of(theirs), third.host_of(address)), (None, None));
     }
 }

@@ -2,12 +2,12 @@
 
 use vpnmanager_nats::groups::GroupName;
 
-/// The fixed address of a credential.
+/// The fixed address of a credential: one in the network of each listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The group that its user is in.
     pub group: GroupName,
-    /// The number of the address in `OPENVPN_NETWORK`.
+    /// The number of the address in the network of a listener: `OPENVPN_NETWORK`, or its slice of that. It is the same in each.
     pub host: u32,
 }
 

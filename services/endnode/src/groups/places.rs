@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,19 +29,23 @@ pub struct Places {
     /// Counts the changes of [`Self::blocks`].
     changes: watch::Sender<u64>,
     enforcement: Enforcement,
-    /// Whether the tunnel of the OpenVPN that runs is divided so.
-    is_divided: Arc<AtomicBool>,
+    /// Of each listener, whether the tunnel of the OpenVPN that runs is divided so.
+    divided: Arc<Mutex<Vec<bool>>>,
+    /// How many listeners the node has; at least one.
+    listeners: Arc<AtomicUsize>,
 }
 
 impl Places {
-    /// In a tunnel that is divided so; nobody has one yet.
+    /// In a tunnel that is divided so, which is that of the first listener; nobody has one yet. The tunnels of further listeners are divided in
+    /// the same way ([`Layout::beside`]), and whoever has a place has an address in each.
     pub fn new(layout: Layout) -> Self {
         Self {
             layout,
             book: Arc::new(Mutex::new(Book::new(layout))),
             changes: watch::Sender::default(),
             enforcement: Enforcement::default(),
-            is_divided: Arc::default(),
+            divided: Arc::default(),
+            listeners: Arc::new(AtomicUsize::new(1)),
         }
     }
 
@@ -91,7 +95,7 @@ impl Places {
         self.book().unjournaled().cloned().collect()
     }
 
-    /// How the tunnel is divided.
+    /// How the tunnel of the first listener is divided.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -181,10 +185,15 @@ impl Places {
         self.enforcement.watch()
     }
 
-    /// Says whether an OpenVPN runs whose tunnel is divided so: nobody gets a fixed address from it whose it is not. One of an earlier
-    /// configuration gives such addresses to everybody.
-    pub fn set_divided(&self, is_divided: bool) {
-        self.is_divided.store(is_divided, Ordering::Relaxed);
+    /// Says of each listener whether an OpenVPN runs whose tunnel is divided so: nobody gets a fixed address from it whose it is not. One of an
+    /// earlier configuration gives such addresses to everybody.
+    pub fn set_divided(&self, divided: &[bool]) {
+        *self.divided() = divided.to_vec();
+    }
+
+    /// Says how many listeners the node has, each with a slice of `OPENVPN_NETWORK`. It is one at first.
+    pub fn set_listeners(&self, listeners: usize) {
+        self.listeners.store(listeners, Ordering::Relaxed);
     }
 
     /// Those that found no address, with their groups.
@@ -204,30 +213,41 @@ impl Places {
 
     /// What to do when there is no address left for a group.
     pub fn full(&self, group: &GroupName) -> String {
-        format!(
-            "OPENVPN_NETWORK ({}) has no address left for the group {group}: give this node a larger one (/16 at most), or have fewer users of \
-             groups other than {} on it",
-            self.layout.network(),
-            GroupName::DEFAULT
-        )
+        let (network, default) = (self.layout.network(), GroupName::DEFAULT);
+        match self.listeners.load(Ordering::Relaxed) {
+            0 | 1 => format!(
+                "OPENVPN_NETWORK ({network}) has no address left for the group {group}: give this node a larger one (/16 at most), or have fewer \
+                 users of groups other than {default} on it"
+            ),
+            listeners => format!(
+                "OPENVPN_NETWORK, of which each of {listeners} listeners has a part ({network} is that of the first), has no address left for the \
+                 group {group}: give this node a larger one (/16 at most) or fewer listeners, or have fewer users of groups other than {default} \
+                 on it"
+            ),
+        }
     }
 
-    /// Whether a session of this credential with these addresses inside the tunnel is where it belongs. An address that it does not have, or
-    /// that cannot be read, is not judged.
+    /// Whether a session of this credential with these addresses inside the tunnel of the first listener is where it belongs. An address that it
+    /// does not have, or that cannot be read, is not judged.
     pub fn fits(&self, name: &CommonName, address: &str, address6: &str) -> bool {
+        self.fits_at(0, name, address, address6)
+    }
+
+    /// The same in the tunnel of this listener, counted from 0.
+    pub fn fits_at(&self, listener: usize, name: &CommonName, address: &str, address6: &str) -> bool {
+        let slice = self.layout.beside(listener);
         let address: Option<Ipv4Addr> = address.parse().ok();
         match self.seat_of(name) {
             Seat::Fixed(place) => {
                 // That of another network is of an OpenVPN with an older configuration, and the firewall judges it by the same blocks.
-                let is_ours =
-                    |address: &Ipv6Addr| self.layout.network6().is_some_and(|network| network.contains(*address));
+                let is_ours = |address: &Ipv6Addr| slice.network6().is_some_and(|network| network.contains(*address));
                 let address6: Option<Ipv6Addr> = address6.parse().ok().filter(is_ours);
-                address.is_none_or(|address| address == self.layout.address(place.host))
-                    && address6.is_none_or(|address| Some(address) == self.layout.address6(place.host))
+                address.is_none_or(|address| address == slice.address(place.host))
+                    && address6.is_none_or(|address| Some(address) == slice.address6(place.host))
             }
             Seat::Dynamic | Seat::Waiting => {
-                let is_divided = self.is_divided.load(Ordering::Relaxed);
-                !(is_divided && address.is_some_and(|address| self.layout.is_fixed(address)))
+                let is_divided = self.divided().get(listener) == Some(&true);
+                !(is_divided && address.is_some_and(|address| slice.is_fixed(address)))
             }
         }
     }
@@ -237,6 +257,10 @@ impl Places {
         if is_news {
             self.changes.send_modify(|changes| *changes += 1);
         }
+    }
+
+    fn divided(&self) -> MutexGuard<'_, Vec<bool>> {
+        self.divided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic while it is open leaves at worst an address that nobody gets until the agent starts anew.

@@ -1,7 +1,7 @@
 //! Why the network of a pool is not applied.
 
-use super::{firewall::FirewallError, forwarding::ForwardingError};
-use crate::pushed_file::PushedFileError;
+use super::{firewall::FirewallError, forwarding::ForwardingError, mtu::MtuError};
+use crate::{interface::InterfaceName, pushed_file::PushedFileError};
 
 /// The machine is not as the pool's network wants it. It is tried again each 10 s.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,11 @@ pub(super) enum NetworkError {
          agent starts it again"
     )]
     UnknownTunnel,
+    #[error(
+        "nothing passes, because the tunnels {one} and {other} have addresses in common, and one of them is that of an OpenVPN with an older \
+         server.conf: drain the node and stop all its OpenVPNs with SIGTERM, and the agent starts them again"
+    )]
+    Overlapping { one: InterfaceName, other: InterfaceName },
     #[error("management has not said yet what the pool's network is, and the rules of one are there")]
     NotTold,
     #[error(transparent)]
@@ -19,4 +24,6 @@ pub(super) enum NetworkError {
     Firewall(#[from] FirewallError),
     #[error(transparent)]
     Pushed(#[from] PushedFileError),
+    #[error(transparent)]
+    Mtu(#[from] MtuError),
 }

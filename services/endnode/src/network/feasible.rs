@@ -1,6 +1,6 @@
 //! What of a pool's network, and of the routes of groups, a node can have. Pure.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use ipnet::IpNet;
 use vpnmanager_nats::{
@@ -8,7 +8,10 @@ use vpnmanager_nats::{
     network::{DomainName, Network, Prefix},
 };
 
-use super::pushes;
+use super::{
+    pushes,
+    tunnels::{all_have_ipv6, one_has_ipv6, whole4, whole6},
+};
 use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
 
 /// What of a pool's network this node has, and what is lacking.
@@ -138,11 +141,12 @@ impl Lack {
 const ROUTES: &str = "routes IPv6 prefixes";
 const SERVERS: &str = "has IPv6 DNS servers";
 
-/// What of the network a node with this tunnel has. `wanted` is the tunnel that its OpenVPN has after the next start.
-pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> Feasible {
+/// What of the network a node with these tunnels has. `wanted` are the tunnels that its OpenVPNs have after the next start. All clients are told
+/// the same, so there is IPv6 once all tunnels have it.
+pub(super) fn feasible(network: &Network, tunnels: &[Tunnel], wanted: &[Tunnel]) -> Feasible {
     let mut has = network.clone();
     let mut lacks = Vec::new();
-    if tunnel.network6.is_none() {
+    if !all_have_ipv6(tunnels) {
         has.routes.retain(Prefix::is_ipv4);
         has.dns_servers.retain(|server| server.address().is_ipv4());
         let lacks_routes = has.routes.len() < network.routes.len();
@@ -154,7 +158,7 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
     lacks.extend(
         has.routes
             .iter()
-            .find_map(|route| in_tunnel(&Whose::Pool, route, tunnel)),
+            .find_map(|route| in_tunnel(&Whose::Pool, route, tunnels)),
     );
     has.search_domains
         .retain(|domain| domain.as_str().len() <= pushes::MOST_DOMAIN);
@@ -168,42 +172,42 @@ pub(super) fn feasible(network: &Network, tunnel: &Tunnel, wanted: &Tunnel) -> F
 }
 
 /// The same of the routes of a group.
-pub(super) fn feasible_routes(group: &Group, tunnel: &Tunnel, wanted: &Tunnel) -> FeasibleRoutes {
+pub(super) fn feasible_routes(group: &Group, tunnels: &[Tunnel], wanted: &[Tunnel]) -> FeasibleRoutes {
     let whose = Whose::Group(group.name.clone());
     let all = &group.rules.routes;
     let mut routes = all.clone();
-    if tunnel.network6.is_none() {
+    if !all_have_ipv6(tunnels) {
         routes.retain(Prefix::is_ipv4);
     }
     let lacks_routes = routes.len() < all.len();
     let lack = match lacks_routes {
         true => Some(lack_of_ipv6(whose, ROUTES, wanted)),
-        false => routes.iter().find_map(|route| in_tunnel(&whose, route, tunnel)),
+        false => routes.iter().find_map(|route| in_tunnel(&whose, route, tunnels)),
     };
     FeasibleRoutes { routes, lack }
 }
 
-fn lack_of_ipv6(whose: Whose, what: &'static str, wanted: &Tunnel) -> Lack {
-    match wanted.network6 {
-        Some(_) => Lack::Ipv6Yet { whose, what },
-        None => Lack::Ipv6 { whose, what },
+fn lack_of_ipv6(whose: Whose, what: &'static str, wanted: &[Tunnel]) -> Lack {
+    match one_has_ipv6(wanted) {
+        true => Lack::Ipv6Yet { whose, what },
+        false => Lack::Ipv6 { whose, what },
     }
 }
 
 /// A wider route is none: clients and the node know of the tunnel's network more precisely, and `10.0.0.0/8` is what many route.
-fn in_tunnel(whose: &Whose, route: &Prefix, tunnel: &Tunnel) -> Option<Lack> {
-    let (setting, network) = match (route.net(), tunnel.network6) {
-        (IpNet::V4(route), _) => {
-            let network = tunnel.network;
-            let is_within = network.contains(route.network()) && network.contains(route.broadcast());
-            is_within.then(|| ("OPENVPN_NETWORK", network.to_string()))
+fn in_tunnel(whose: &Whose, route: &Prefix, tunnels: &[Tunnel]) -> Option<Lack> {
+    // First that of which they are slices: it is what the setting says.
+    let networks = iter::once(tunnels).chain(tunnels.chunks(1));
+    let (setting, network) = match route.net() {
+        IpNet::V4(route) => {
+            let network = networks.filter_map(whole4).find(|network| network.contains(&route));
+            ("OPENVPN_NETWORK", network?.to_string())
         }
-        (IpNet::V6(route), Some(network)) => {
-            let is_within = network.contains(route.network()) && network.contains(route.broadcast());
-            is_within.then(|| ("OPENVPN_NETWORK6", network.to_string()))
+        IpNet::V6(route) => {
+            let network = networks.filter_map(whole6).find(|network| network.contains(&route));
+            ("OPENVPN_NETWORK6", network?.to_string())
         }
-        (IpNet::V6(_), None) => None,
-    }?;
+    };
     Some(Lack::InTunnel {
         whose: whose.clone(),
         route: *route,
@@ -217,10 +221,10 @@ mod tests {
     use vpnmanager_nats::groups::GroupRules;
 
     use super::*;
-    use crate::network::fixtures::{tunnel, with_routes, with_rules};
+    use crate::network::fixtures::{HALVES6, tunnel, two_tunnels, with_routes, with_rules};
 
-    fn lack(network: &Network, tunnel: &Tunnel) -> Option<String> {
-        feasible(network, tunnel, tunnel).lack.map(|lack| lack.to_string())
+    fn lack(network: &Network, tunnels: &[Tunnel]) -> Option<String> {
+        feasible(network, tunnels, tunnels).lack.map(|lack| lack.to_string())
     }
 
     #[test]
@@ -232,7 +236,7 @@ mod tests {
             ],
             ..with_routes(&["10.20.0.0/16", "fd20::/48"])
         };
-        let (without, with) = (tunnel(None), tunnel(Some("fd00:8::/64")));
+        let (without, with) = ([tunnel(None)], [tunnel(Some("fd00:8::/64"))]);
 
         let found = feasible(&both, &without, &without);
 
@@ -274,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_route_that_lies_in_the_tunnel_is_told_and_applied() {
-        let tunnel = tunnel(Some("fd00:8::/64"));
+        let tunnel = [tunnel(Some("fd00:8::/64"))];
         for (route, setting) in [
             ("10.8.0.0/16", "OPENVPN_NETWORK (10.8.0.0/16)"),
             ("10.8.3.0/24", "OPENVPN_NETWORK (10.8.0.0/16)"),
@@ -295,6 +299,53 @@ mod tests {
     }
 
     #[test]
+    fn a_route_in_a_slice_lies_in_the_network_that_is_divided() {
+        let mut tunnels = two_tunnels(Some(HALVES6));
+        let said = |route: &str, tunnels: &[Tunnel]| lack(&with_routes(&[route]), tunnels).expect(route);
+        for (route, setting) in [
+            ("10.8.0.0/16", "OPENVPN_NETWORK (10.8.0.0/16)"),
+            ("10.8.130.0/24", "OPENVPN_NETWORK (10.8.0.0/16)"),
+            ("fd00:8:0:0:8000::77/128", "OPENVPN_NETWORK6 (fd00:8::/64)"),
+        ] {
+            let said = said(route, &tunnels);
+            assert!(said.contains(&format!("lies in {setting}: ")), "{said}");
+        }
+        assert_eq!(lack(&with_routes(&["10.0.0.0/8", "fd00:9::/64"]), &tunnels), None);
+
+        // That of an OpenVPN that runs with an older configuration.
+        tunnels[1].network = "10.99.0.0/24".parse().expect("a network");
+        let said = said("10.99.0.7/32", &tunnels);
+        assert!(said.contains("lies in OPENVPN_NETWORK (10.99.0.0/24): "), "{said}");
+        assert_eq!(lack(&with_routes(&["10.50.0.0/16"]), &tunnels), None, "it is in none");
+    }
+
+    #[test]
+    fn a_dns_server_at_an_address_of_the_node_in_a_tunnel_is_lacking_nowhere() {
+        let servers = ["10.8.0.1", "fd00:8::1"].map(|server| server.parse().expect("a server"));
+        let network = Network {
+            dns_servers: servers.to_vec(),
+            ..Network::default()
+        };
+        assert_eq!(lack(&network, &two_tunnels(Some(HALVES6))), None);
+    }
+
+    #[test]
+    fn there_is_ipv6_once_all_tunnels_have_it() {
+        let wanted = two_tunnels(Some(HALVES6));
+        let mut tunnels = wanted.clone();
+        tunnels[0].network6 = None;
+
+        let found = feasible(&with_routes(&["10.20.0.0/16", "fd20::/48"]), &tunnels, &wanted);
+
+        assert_eq!(found.network, with_routes(&["10.20.0.0/16"]));
+        let said = found.lack.expect("a lack").to_string();
+        assert!(
+            said.contains("the OpenVPN that runs has no IPv6 in the tunnel yet"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn routes_of_a_group_are_lacking_by_its_name() {
         let with = |routes: &[&str]| {
             let rules = GroupRules {
@@ -303,7 +354,7 @@ mod tests {
             };
             with_rules("eng", rules)
         };
-        let (without, with_ipv6) = (tunnel(None), tunnel(Some("fd00:8::/64")));
+        let (without, with_ipv6) = ([tunnel(None)], [tunnel(Some("fd00:8::/64"))]);
         let both = with(&["10.40.0.0/16", "fd40::/48"]);
 
         let found = feasible_routes(&both, &without, &without);
@@ -335,7 +386,7 @@ mod tests {
             search_domains: domains.iter().map(|domain| domain.parse().expect("a domain")).collect(),
             ..Network::default()
         };
-        let tunnel = tunnel(None);
+        let tunnel = [tunnel(None)];
 
         let found = feasible(&network, &tunnel, &tunnel);
 

@@ -20,6 +20,23 @@ pub(super) fn tunnel(network6: Option<&str>) -> Tunnel {
     }
 }
 
+/// The halves of an IPv6 network.
+pub(super) const HALVES6: [&str; 2] = ["fd00:8::/65", "fd00:8:0:0:8000::/65"];
+
+/// The tunnels of a node with the defaults that listens on UDP 1194 and TCP 443, with these IPv6 networks.
+pub(super) fn two_tunnels(networks6: Option<[&str; 2]>) -> [Tunnel; 2] {
+    let [udp, tcp] = networks6.map_or([None; 2], |networks| networks.map(Some));
+    let slice = |device: &str, network: &str, network6| Tunnel {
+        device: device.parse().expect("a name"),
+        network: network.parse().expect("a network"),
+        ..tunnel(network6)
+    };
+    [
+        slice("vpn-udp1194", "10.8.0.0/17", udp),
+        slice("vpn-tcp443", "10.8.128.0/17", tcp),
+    ]
+}
+
 /// A network with these routes and nothing else.
 pub(super) fn with_routes(routes: &[&str]) -> Network {
     let routes = routes.iter().map(|route| route.parse().expect("a prefix"));

@@ -48,26 +48,25 @@ impl Forwarding {
         self.switch(IPV4, "1")
     }
 
-    /// The same of IPv6, which the tunnel has.
-    pub(super) fn ensure_ipv6(&self, tunnel: &Tunnel) -> Result<bool, ForwardingError> {
+    /// The same of IPv6, which one of the tunnels has.
+    pub(super) fn ensure_ipv6(&self, tunnels: &[Tunnel]) -> Result<bool, ForwardingError> {
         if self.is(IPV6, "1") {
             return Ok(false);
         }
-        self.keep_advertisements(tunnel)?;
+        self.keep_advertisements(tunnels)?;
         self.switch(IPV6, "1")
     }
 
-    /// A machine that forwards IPv6 takes no router advertisements any more, and would lose its default route. Not on the tunnel device:
+    /// A machine that forwards IPv6 takes no router advertisements any more, and would lose its default route. Not on the tunnel devices:
     /// clients are no routers.
-    fn keep_advertisements(&self, tunnel: &Tunnel) -> Result<(), ForwardingError> {
+    fn keep_advertisements(&self, tunnels: &[Tunnel]) -> Result<(), ForwardingError> {
         // Without IPv6 in the kernel there are no interfaces of it, and the switch itself fails.
         let interfaces = fs::read_dir(self.root.join(INTERFACES)).into_iter().flatten().flatten();
         for interface in interfaces {
             let name = interface.file_name();
-            if ["all", "default", "lo", tunnel.device.as_str()]
-                .iter()
-                .any(|other| name == *other)
-            {
+            let devices = tunnels.iter().map(|tunnel| tunnel.device.as_str());
+            let mut left_alone = ["all", "default", "lo"].into_iter().chain(devices);
+            if left_alone.any(|other| name == other) {
                 continue;
             }
             let switch = Path::new(INTERFACES).join(name).join("accept_ra");
@@ -104,7 +103,7 @@ mod tests {
     use vpnmanager_runtime::error_chain::chain;
 
     use super::*;
-    use crate::network::fixtures::tunnel;
+    use crate::network::fixtures::{HALVES6, two_tunnels};
 
     /// As the kernel shows it at its start.
     fn kernel(interfaces: &[(&str, &str)]) -> (tempfile::TempDir, Forwarding) {
@@ -142,8 +141,9 @@ mod tests {
             ("eth0.5", "1"),
             ("eth1", "0"),
             ("vpn-udp1194", "1"),
+            ("vpn-tcp443", "1"),
         ]);
-        let with_ipv6 = tunnel(Some("fd00:8::/64"));
+        let with_ipv6 = two_tunnels(Some(HALVES6));
         assert!(forwarding.ensure_ipv6(&with_ipv6).expect("set"));
         assert!(forwarding.is(IPV4, "0") && forwarding.is(IPV6, "1"));
         for (interface, expected) in [
@@ -154,6 +154,7 @@ mod tests {
             ("eth0.5", "2"),
             ("eth1", "0"),
             ("vpn-udp1194", "1"),
+            ("vpn-tcp443", "1"),
         ] {
             let switch = format!("{INTERFACES}/{interface}/accept_ra");
             assert!(forwarding.is(&switch, expected), "{interface}");

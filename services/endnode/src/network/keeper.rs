@@ -1,37 +1,38 @@
 //! Makes the machine as the pool's network and the rules of groups want it, and keeps it so.
 
+mod pushing;
+mod put_back;
 mod state;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::info;
 use vpnmanager_nats::{
-    groups::{GroupName, Groups},
+    groups::Groups,
     network::{AppliedNetwork, Nat, Network, PoolNetwork},
 };
-use vpnmanager_runtime::log_limit::LogLimit;
 
-use self::state::Lacks;
+use self::{put_back::put_back, state::Lacks};
 use super::{
     error::NetworkError,
-    feasible::{Feasible, Lack, feasible, feasible_routes},
+    feasible::{Feasible, Lack, feasible},
     firewall::{Firewall, Loading, Way},
     forwarding::{Forwarding, ForwardingError},
-    pushes,
+    mtu::DeviceMtus,
     roster::Roster,
     rules,
     site::{Site, Tools},
+    tunnels::{one_has_ipv6, overlapping},
 };
 use crate::{
-    coordination::network_progress::NetworkProgress, groups::Enforced, interface::InterfaceName,
-    openvpn::tunnel::Tunnel, pushed_file::Kept,
+    coordination::network_progress::NetworkProgress,
+    groups::Enforced,
+    openvpn::{ManagedTunnel, tunnel::Tunnel},
 };
 
 /// How long the start waits until it is known whether an OpenVPN runs, whose tunnel may be another one than the one wanted.
 const LOOKED_WITHIN: Duration = Duration::from_secs(1);
-
-static PUT_BACK: LogLimit = LogLimit::lines("something of the pool's network was put back", 3);
 
 /// Keeps the network of the pool on this machine, and holds members of groups to their rules. Nothing of it is undone when the agent ends:
 /// OpenVPN goes on.
@@ -40,6 +41,7 @@ pub struct Keeper {
     site: Site,
     firewall: Firewall,
     forwarding: Forwarding,
+    mtus: DeviceMtus,
     interfaces: PathBuf,
     told: watch::Receiver<Option<PoolNetwork>>,
     defined: watch::Receiver<Option<Arc<Groups>>>,
@@ -48,8 +50,8 @@ pub struct Keeper {
     /// Whether forwarding was seen to be on in this run, for IPv6 too or not.
     forwards: Option<bool>,
     held: Held,
-    /// Whether this run has loaded rules of the group `default` for the tunnel that the next OpenVPN has.
-    holds_default: bool,
+    /// Of each listener, whether this run has loaded rules of the group `default` for the tunnel that its next OpenVPN has.
+    holds_default: Vec<bool>,
 }
 
 /// Whether members of groups are held to their rules, by the last look.
@@ -67,6 +69,7 @@ impl Keeper {
         Self {
             firewall: Firewall::new(tools.nft, tools.claimed),
             forwarding: Forwarding::new(tools.sysctls),
+            mtus: DeviceMtus::new(tools.ip, site.pushed.path().with_file_name("mtu")),
             interfaces: tools.interfaces,
             told: progress.watch(),
             defined: site.definitions.watch(),
@@ -74,43 +77,42 @@ impl Keeper {
             progress,
             forwards: None,
             held: Held::default(),
-            holds_default: false,
+            holds_default: Vec::new(),
             site,
         }
     }
 
     /// The first [`Self::reconcile`] of a run, once it is known whether OpenVPN runs.
     pub async fn begin(&mut self, is_refused: bool) {
-        self.site.tunnel.looked_for(LOOKED_WITHIN).await;
+        self.site.tunnels.looked_for(LOOKED_WITHIN).await;
         self.reconcile(is_refused).await;
     }
 
     /// Makes the machine as management wants it, and notes what became of that; true when that is news. A node that must not serve
     /// (`is_refused`) has no network. Before management said anything, what is there stays.
     pub async fn reconcile(&mut self, is_refused: bool) -> bool {
-        let told = self.told.borrow_and_update().clone();
+        let told = self.told.borrow_and_update().clone().filter(|_| !is_refused);
         let roster = self.roster();
-        let running = self.site.tunnel.running();
-        let is_divided = running.is_some_and(|running| divides_as(&running, self.site.tunnel.wanted()));
-        self.site.places.set_divided(is_divided);
+        self.site.places.set_divided(&self.divided());
         self.held = Held::default();
-        let (outcome, applied) = match told.filter(|_| !is_refused) {
-            None if is_refused => (self.end_service(&roster).await, None),
-            None => (self.do_without_network(&roster, false).await, None),
+        let outcome = match &told {
+            None if is_refused => self.end_service(&roster).await,
+            None => self.do_without_network(&roster, false).await,
             Some(PoolNetwork {
-                pool,
-                revision,
-                network,
-            }) => {
-                let outcome = match &network {
-                    Some(network) => self.apply(network, &roster).await,
-                    None => self.do_without_network(&roster, true).await,
-                };
-                (outcome, Some(AppliedNetwork { pool, revision }))
-            }
+                network: Some(network), ..
+            }) => self.apply(network, &roster).await,
+            Some(PoolNetwork { network: None, .. }) => self.do_without_network(&roster, true).await,
         };
         let is_held_anew = self.note_held(&roster);
-        let state = state::of(outcome, applied);
+        // Behind that: nobody who is held waits for it.
+        let mtu = self.keep_mtu(told.as_ref()).await;
+        let mut lacks = outcome.unwrap_or_else(Lacks::from);
+        lacks.faults.extend(mtu.err());
+        let applied = told.map(|told| AppliedNetwork {
+            pool: told.pool,
+            revision: told.revision,
+        });
+        let state = state::of(lacks, applied);
         let is_news = self.progress.note(state.clone());
         if is_news {
             state::log(&state);
@@ -118,14 +120,15 @@ impl Keeper {
         is_news || is_held_anew
     }
 
-    /// Returns when what management told, who has which address, or the tunnel may have changed since the last [`Self::reconcile`].
+    /// Returns when what management told, who has which address, or a tunnel or its device may have changed since the last [`Self::reconcile`].
     pub async fn changed(&mut self) {
         tokio::select! {
             // The keeper holds who tells these, so they cannot end.
             _changed = self.told.changed() => {}
             _changed = self.defined.changed() => {}
             _changed = self.placed.changed() => {}
-            () = self.site.tunnel.changed() => {}
+            () = self.site.tunnels.changed() => {}
+            () = self.mtus.set_up() => {}
         }
     }
 
@@ -149,7 +152,10 @@ impl Keeper {
         };
         self.site.places.note_enforced(enforced, roster.change);
         let applied = roster.revision().filter(|_| self.held.is_applied);
-        let holds_default = self.holds_default && !self.firewall.is_lost();
+        let holds_default: &[bool] = match self.firewall.is_lost() {
+            true => &[],
+            false => &self.holds_default,
+        };
         self.site.definitions.note_default(holds_default);
         let is_news = self.site.definitions.note_applied(applied);
         if let Some(revision) = applied.filter(|_| is_news) {
@@ -160,19 +166,20 @@ impl Keeper {
 
     /// In this order: nothing is forwarded that is not judged, and nobody is told of a way before there is one.
     async fn apply(&mut self, network: &Network, roster: &Roster) -> Result<Lacks, NetworkError> {
-        let tunnel = self.site.tunnel.current().ok_or(NetworkError::UnknownTunnel)?;
-        let Feasible { network, lack } = feasible(network, &tunnel, self.site.tunnel.wanted());
+        let tunnels = self.site.tunnels.current().ok_or(NetworkError::UnknownTunnel)?;
+        self.keep_apart(&tunnels, Way::Judged).await?;
+        let Feasible { network, lack } = feasible(network, &tunnels, self.site.tunnels.wanted());
 
-        let members = roster.members(&tunnel);
-        let script = rules::render(&network, &tunnel, &members, self.site.egress.as_ref());
+        let members = roster.members(&tunnels);
+        let script = rules::render(&network, &tunnels, &members, self.site.egress.as_ref());
         self.keep_rules(script, Way::Judged, roster).await?;
-        let lack_of_addresses = self.hold(&tunnel, roster);
-        let ipv6 = self.keep_forwarding(&tunnel)?;
-        let lack_of_routes = self.push(&network, &tunnel, roster)?;
-        ipv6?;
+        let lack_of_addresses = self.hold(&tunnels, roster);
+        let ipv6 = self.keep_forwarding(&tunnels)?;
+        let lack_of_routes = self.push(&network, &tunnels, roster)?;
         Ok(Lacks {
             network: lack.or_else(|| self.lacking_egress(network.nat)),
             groups: lack_of_addresses.or(lack_of_routes),
+            faults: ipv6.err().map(NetworkError::from).into_iter().collect(),
         })
     }
 
@@ -182,7 +189,10 @@ impl Keeper {
         // Also where nobody could be told that there is no way any more.
         let groups = self.judge_without_network(roster, is_told).await?;
         pushed?;
-        Ok(Lacks { network: None, groups })
+        Ok(Lacks {
+            groups,
+            ..Lacks::default()
+        })
     }
 
     async fn judge_without_network(&mut self, roster: &Roster, is_told: bool) -> Result<Option<Lack>, NetworkError> {
@@ -190,31 +200,48 @@ impl Keeper {
             if is_told {
                 self.close().await?;
             }
-            self.holds_default = false;
+            self.holds_default.clear();
             self.held.is_applied = true;
             return Ok(None);
         }
-        let tunnel = self.site.tunnel.current().ok_or(NetworkError::UnknownTunnel)?;
-        let members = roster.members(&tunnel);
+        let tunnels = self.site.tunnels.current().ok_or(NetworkError::UnknownTunnel)?;
         let way = self.firewall.way().await?;
+        self.keep_apart(&tunnels, way).await?;
+        let members = roster.members(&tunnels);
         let script = match way {
-            Way::LeftAlone => rules::of_members(&tunnel, &members),
-            Way::Judged if is_told => rules::closed_but_for_node(&self.devices(&tunnel), &tunnel, &members),
+            Way::LeftAlone => rules::of_members(&tunnels, &members),
+            Way::Judged if is_told => rules::closed_but_for_node(&self.site.tunnels.devices(), &tunnels, &members),
             // It may be the network that management is about to tell.
             Way::Judged => return Err(NetworkError::NotTold),
         };
         self.keep_rules(script, way, roster).await?;
         self.forwards = None;
-        Ok(self.hold(&tunnel, roster))
+        Ok(self.hold(&tunnels, roster))
     }
 
-    /// The rules are loaded. They hold members if nobody else gets their addresses from this tunnel.
-    fn hold(&mut self, tunnel: &Tunnel, roster: &Roster) -> Option<Lack> {
-        let wanted = self.site.tunnel.wanted();
-        self.holds_default = roster.judges_default() && tunnel == wanted;
-        let lack = if !divides_as(tunnel, wanted) {
+    /// Where two tunnels have an address in common nobody is known by one: nothing passes.
+    async fn keep_apart(&mut self, tunnels: &[Tunnel], way: Way) -> Result<(), NetworkError> {
+        let Some((one, other)) = overlapping(tunnels) else {
+            return Ok(());
+        };
+        let sealed = rules::sealed(&self.site.tunnels.devices());
+        self.firewall.keep(sealed, way).await?;
+        Err(NetworkError::Overlapping {
+            one: one.device.clone(),
+            other: other.device.clone(),
+        })
+    }
+
+    /// The rules are loaded. They hold members if nobody else gets their addresses from one of these tunnels: an entry lets in on each listener.
+    fn hold(&mut self, tunnels: &[Tunnel], roster: &Roster) -> Option<Lack> {
+        let wanted = self.site.tunnels.wanted();
+        let pairs = || tunnels.iter().zip(wanted);
+        // One with an older tunnel keeps no other one from being started again.
+        let holds_default = pairs().map(|(tunnel, wanted)| roster.judges_default() && tunnel == wanted);
+        self.holds_default = holds_default.collect();
+        let lack = if !pairs().all(|(tunnel, wanted)| divides_as(tunnel, wanted)) {
             Some(Lack::FixedAddresses)
-        } else if tunnel.network6 != wanted.network6 {
+        } else if !pairs().all(|(tunnel, wanted)| tunnel.network6 == wanted.network6) {
             Some(Lack::FixedAddresses6)
         } else {
             None
@@ -227,11 +254,11 @@ impl Keeper {
     }
 
     /// The inner result is that of IPv6: without it there is still a network.
-    fn keep_forwarding(&mut self, tunnel: &Tunnel) -> Result<Result<(), ForwardingError>, ForwardingError> {
-        let with_ipv6 = tunnel.network6.is_some();
+    fn keep_forwarding(&mut self, tunnels: &[Tunnel]) -> Result<Result<(), ForwardingError>, ForwardingError> {
+        let with_ipv6 = one_has_ipv6(tunnels);
         let ipv4 = self.forwarding.ensure_ipv4()?;
         let ipv6 = match with_ipv6 {
-            true => self.forwarding.ensure_ipv6(tunnel),
+            true => self.forwarding.ensure_ipv6(tunnels),
             false => Ok(false),
         };
         let was_off = ipv4 || matches!(ipv6, Ok(true));
@@ -240,6 +267,27 @@ impl Keeper {
         }
         self.forwards = Some(with_ipv6);
         Ok(ipv6.map(drop))
+    }
+
+    /// Gives the tunnel devices the MTU of what management told. While it said nothing, and on a node that must not serve, they are left alone.
+    async fn keep_mtu(&mut self, told: Option<&PoolNetwork>) -> Result<(), NetworkError> {
+        let Some(told) = told else {
+            self.mtus.await_none();
+            return Ok(());
+        };
+        let servers = self.site.tunnels.each();
+        let Some(mtu) = told.network.as_ref().and_then(|network| network.mtu) else {
+            self.mtus.give_back(servers).await;
+            return Ok(());
+        };
+        match self.mtus.keep(servers, mtu).await {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                put_back("the MTU of a tunnel device");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn lacking_egress(&self, nat: Nat) -> Option<Lack> {
@@ -265,88 +313,25 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells clients of this network, and members of groups of the routes of theirs. The first thing that a group with members here lacks.
-    fn push(&self, network: &Network, tunnel: &Tunnel, roster: &Roster) -> Result<Option<Lack>, NetworkError> {
-        let mut lack = None;
-        let mut texts = Vec::new();
-        for group in roster.known() {
-            let feasible = feasible_routes(group, tunnel, self.site.tunnel.wanted());
-            if roster.is_here(&group.name) {
-                lack = lack.or(feasible.lack);
-            }
-            texts.push((
-                &group.name,
-                pushes::render(network, tunnel, &group.name, &feasible.routes),
-            ));
-        }
-        let of = |name: &GroupName| {
-            texts
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, text)| text.clone())
-        };
-        let default = GroupName::default();
-        let text = of(&default).unwrap_or_else(|| pushes::render(network, tunnel, &default, &[]));
-        // Of a group that is not known nothing is said: its members reach nothing.
-        self.set_pushed(text, roster, |name| of(name).unwrap_or_default())?;
-        Ok(lack)
-    }
-
-    /// Nobody is told of a way. Before management said anything, what clients are told stays.
-    fn push_nothing(&self, roster: &Roster, is_told: bool) -> Result<(), NetworkError> {
-        if is_told {
-            return self.set_pushed(String::new(), roster, |_| String::new());
-        }
-        self.site.pushed.keep()?;
-        self.site.pushed_groups.keep()?;
-        Ok(())
-    }
-
-    fn set_pushed(
-        &self,
-        text: String,
-        roster: &Roster,
-        text_of: impl Fn(&GroupName) -> String,
-    ) -> Result<(), NetworkError> {
-        let groups = &self.site.pushed_groups;
-        let mut is_put_back = self.site.pushed.set(text)? == Kept::PutBack;
-        for name in roster.pushed() {
-            is_put_back |= groups.set(&name, text_of(&name))? == Kept::PutBack;
-        }
-        // Asked anew: somebody may have got a place meanwhile.
-        let now = || Roster {
-            blocks: self.site.places.blocks(),
-            ..roster.clone()
-        };
-        groups.retain(|| now().pushed())?;
-        if is_put_back {
-            put_back("what is pushed to clients");
-        }
-        Ok(())
-    }
-
     /// The pool has no network any more: nothing passes. Where there are no rules nothing is made.
     async fn close(&mut self) -> Result<(), NetworkError> {
-        let running = self
-            .site
-            .tunnel
-            .current()
-            .unwrap_or_else(|| self.site.tunnel.wanted().clone());
-        let script = rules::closed(&self.devices(&running));
+        let script = rules::closed(&self.site.tunnels.devices());
         self.end_rules(&script).await
     }
 
-    /// The next OpenVPN may have another one than this.
-    fn devices<'tunnel>(&'tunnel self, running: &'tunnel Tunnel) -> Vec<&'tunnel InterfaceName> {
-        let wanted = self.site.tunnel.wanted();
-        let other = Some(running).filter(|running| running.device != wanted.device);
-        other.into_iter().chain([wanted]).map(|tunnel| &tunnel.device).collect()
+    /// Of each listener, whether an OpenVPN runs that gives fixed addresses to nobody but those whose they are.
+    fn divided(&self) -> Vec<bool> {
+        let divides = |server: &ManagedTunnel| {
+            let tunnel = server.running();
+            tunnel.is_some_and(|tunnel| divides_as(&tunnel, server.wanted()))
+        };
+        self.site.tunnels.each().iter().map(divides).collect()
     }
 
     /// The node must not serve: nothing passes while OpenVPN still stops, and then the rules go.
     async fn end_service(&mut self, roster: &Roster) -> Result<Lacks, NetworkError> {
         let pushed = self.push_nothing(roster, true);
-        if self.site.tunnel.is_running() {
+        if self.site.tunnels.is_running() {
             self.close().await?;
             self.firewall.look_again();
         } else {
@@ -358,7 +343,7 @@ impl Keeper {
 
     async fn end_rules(&mut self, script: &str) -> Result<(), NetworkError> {
         self.firewall.end(script).await?;
-        self.holds_default = false;
+        self.holds_default.clear();
         self.forwards = None;
         Ok(())
     }
@@ -367,15 +352,6 @@ impl Keeper {
 /// Whether nobody gets a fixed address from this tunnel whose it is not: OpenVPN gives out the lower half of the network that is wanted.
 fn divides_as(tunnel: &Tunnel, wanted: &Tunnel) -> bool {
     tunnel.is_split && tunnel.network == wanted.network
-}
-
-fn put_back(what: &'static str) {
-    if let Some(times) = PUT_BACK.admit() {
-        warn!(
-            what,
-            times, "Something of the pool's network was changed by another hand, and is put back"
-        );
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whose the addresses of a tunnel are, and what holds for them. Pure.
+//! Whose the addresses of the tunnels are, and what holds for them. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ impl<A: fmt::Display + PartialEq> fmt::Display for Span<A> {
     }
 }
 
-/// Addresses of both families, in their order.
+/// Addresses of both families.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Addresses {
     v4: Vec<Span<Ipv4Addr>>,
@@ -47,7 +47,7 @@ impl Addresses {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// These come behind all that are there.
+    /// What begins where the last span ends is of that span.
     fn push4(&mut self, first: Ipv4Addr, last: Ipv4Addr) {
         match self.v4.last_mut() {
             Some(before) if before.last.to_bits().checked_add(1) == Some(first.to_bits()) => before.last = last,
@@ -55,16 +55,23 @@ impl Addresses {
         }
     }
 
-    /// These come behind all that are there.
+    /// What begins where the last span ends is of that span.
     fn push6(&mut self, first: Ipv6Addr, last: Ipv6Addr) {
         match self.v6.last_mut() {
             Some(before) if before.last.to_bits().checked_add(1) == Some(first.to_bits()) => before.last = last,
             Some(_) | None => self.v6.push(Span { first, last }),
         }
     }
+
+    /// Those of the lowest numbers first. Tunnels of older configurations may lie anywhere.
+    fn in_order(mut self) -> Self {
+        self.v4.sort_unstable_by_key(|span| span.first);
+        self.v6.sort_unstable_by_key(|span| span.first);
+        self
+    }
 }
 
-/// A group whose members have addresses in the tunnel.
+/// A group whose members have addresses in the tunnels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     /// The group.
@@ -75,7 +82,7 @@ pub(super) struct Held {
     pub(super) addresses: Addresses,
 }
 
-/// Whose the addresses of a tunnel are.
+/// Whose the addresses of the tunnels are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Members {
     /// The groups that have addresses and rules, in the order of their names.
@@ -87,18 +94,25 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Of this tunnel, whose blocks are these groups'. Addresses that are not fixed are those of the group `default`.
-    pub(super) fn of(tunnel: &Tunnel, known: Option<&Groups>, blocks: &BTreeMap<u32, GroupName>) -> Self {
-        let mut addresses = BTreeMap::from([(GroupName::default(), dynamic(tunnel))]);
+    /// Of these tunnels, each with the groups whose its blocks are. No two have an address in common. Addresses that are not fixed are those
+    /// of the group `default`.
+    pub(super) fn of<'a>(
+        tunnels: impl IntoIterator<Item = (&'a Tunnel, &'a BTreeMap<u32, GroupName>)>,
+        known: Option<&Groups>,
+    ) -> Self {
+        let mut addresses: BTreeMap<GroupName, Addresses> = BTreeMap::new();
         let (mut strangers, mut fixed) = (Addresses::default(), Addresses::default());
         let is_known =
             |name: &&GroupName| known.is_some_and(|known| known.groups.iter().any(|group| group.name == **name));
-        for block in fixed_blocks(tunnel) {
-            block.add_to(&mut fixed);
-            let owner = block.number.and_then(|number| blocks.get(&number)).filter(is_known);
-            match owner {
-                Some(group) => block.add_to(addresses.entry(group.clone()).or_default()),
-                None => block.add_to(&mut strangers),
+        for (tunnel, blocks) in tunnels {
+            add_dynamic(tunnel, addresses.entry(GroupName::default()).or_default());
+            for block in fixed_blocks(tunnel) {
+                block.add_to(&mut fixed);
+                let owner = block.number.and_then(|number| blocks.get(&number)).filter(is_known);
+                match owner {
+                    Some(group) => block.add_to(addresses.entry(group.clone()).or_default()),
+                    None => block.add_to(&mut strangers),
+                }
             }
         }
         let groups = known.map(|known| known.groups.clone()).unwrap_or_default();
@@ -112,12 +126,16 @@ impl Members {
                 Some(Held {
                     name: group.name,
                     rules: group.rules,
-                    addresses,
+                    addresses: addresses.in_order(),
                 })
             })
             .collect();
         held.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { held, strangers, fixed }
+        Self {
+            held,
+            strangers: strangers.in_order(),
+            fixed: fixed.in_order(),
+        }
     }
 }
 
@@ -141,13 +159,12 @@ impl Block {
 }
 
 /// What OpenVPN gives out by itself, and what is the server's own.
-fn dynamic(tunnel: &Tunnel) -> Addresses {
+fn add_dynamic(tunnel: &Tunnel, addresses: &mut Addresses) {
     let layout = Layout::new(tunnel.network, tunnel.network6);
     let (last, before6) = match tunnel.is_split {
         true => (layout.last_dynamic(), layout.block_net6(0)),
         false => (tunnel.network.last(), None),
     };
-    let mut addresses = Addresses::default();
     addresses.push4(tunnel.network.address(), last);
     if let Some(network) = tunnel.network6 {
         let last = before6.map_or(network.last(), |fixed| {
@@ -155,7 +172,6 @@ fn dynamic(tunnel: &Tunnel) -> Addresses {
         });
         addresses.push6(network.address(), last);
     }
-    addresses
 }
 
 /// The upper half of the addresses, in order.
@@ -192,7 +208,7 @@ fn fixed_blocks(tunnel: &Tunnel) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::fixtures::{blocks, filter, group, groups, tunnel};
+    use crate::network::fixtures::{HALVES6, blocks, filter, group, groups, tunnel, two_tunnels};
 
     fn spans(addresses: &Addresses) -> (String, String) {
         (addresses.spans(true).join(", "), addresses.spans(false).join(", "))
@@ -208,7 +224,9 @@ mod tests {
         ]);
         let blocks = blocks(&[(0, "eng"), (1, "eng"), (3, "free"), (4, "gone"), (127, "eng")]);
 
-        let members = Members::of(&tunnel(Some("fd00:8::/64")), Some(&known), &blocks);
+        let tunnel = tunnel(Some("fd00:8::/64"));
+
+        let members = Members::of([(&tunnel, &blocks)], Some(&known));
 
         let [held] = members.held.as_slice() else {
             panic!("{:?}", members.held)
@@ -241,7 +259,8 @@ mod tests {
     #[test]
     fn addresses_that_openvpn_gives_out_by_itself_are_those_of_the_group_of_all_others() {
         let known = groups(&[filter("default", &[])]);
-        let of = |tunnel: &Tunnel, known| Members::of(tunnel, known, &BTreeMap::new());
+        let nobody = BTreeMap::new();
+        let of = |tunnel: &Tunnel, known| Members::of([(tunnel, &nobody)], known);
         let split = tunnel(Some("fd00:8::7:0/112"));
         let members = of(&split, Some(&known));
         assert_eq!(
@@ -270,5 +289,43 @@ mod tests {
             ("10.8.0.0-10.8.255.255".to_owned(), String::new())
         );
         assert!(members.strangers.is_empty() && members.fixed.is_empty());
+    }
+
+    #[test]
+    fn members_have_their_blocks_in_each_tunnel_in_whichever_order_these_come() {
+        let known = groups(&[filter("default", &[]), filter("eng", &[])]);
+        let blocks = blocks(&[(0, "eng"), (2, "gone")]);
+        let [udp, tcp] = two_tunnels(Some(HALVES6));
+        let of = |tunnels: [&Tunnel; 2]| Members::of(tunnels.map(|tunnel| (tunnel, &blocks)), Some(&known));
+
+        let members = of([&udp, &tcp]);
+
+        let held: Vec<_> = members.held.iter().map(|held| spans(&held.addresses)).collect();
+        let texts = |v4: &str, v6: &str| (v4.to_owned(), v6.to_owned());
+        assert_eq!(
+            held,
+            [
+                texts(
+                    "10.8.0.0-10.8.63.255, 10.8.128.0-10.8.191.255",
+                    "fd00:8::-fd00:8::8fff, fd00:8:0:0:8000::-fd00:8::8000:0:0:8fff"
+                ),
+                texts(
+                    "10.8.64.0-10.8.64.127, 10.8.192.0-10.8.192.127",
+                    "fd00:8::9000-fd00:8::907f, fd00:8::8000:0:0:9000-fd00:8::8000:0:0:907f"
+                ),
+            ]
+        );
+        assert_eq!(
+            spans(&members.strangers),
+            texts(
+                "10.8.64.128-10.8.127.255, 10.8.192.128-10.8.255.255",
+                "fd00:8::9080-fd00:8::7fff:ffff:ffff:ffff, fd00:8::8000:0:0:9080-fd00:8::ffff:ffff:ffff:ffff"
+            )
+        );
+        assert_eq!(
+            members.fixed.spans(true),
+            ["10.8.64.0-10.8.127.255", "10.8.192.0-10.8.255.255"]
+        );
+        assert_eq!(of([&tcp, &udp]), members);
     }
 }

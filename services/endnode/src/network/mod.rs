@@ -1,4 +1,6 @@
-//! The network of the node's pool on this machine: what clients are told, what the firewall lets through, and that the machine forwards.
+//! The network of the node's pool on this machine: what clients are told, what the firewall lets through, that the machine forwards, and how
+//! large packets in the tunnel are.
+//! A node has a tunnel for each of its listeners, and all that is said here holds for all of them together.
 //!
 //! Management says what clients of the pool reach ([`Network`](vpnmanager_nats::network::Network)), and what holds for members of groups
 //! ([`Groups`](vpnmanager_nats::groups::Groups)). `feasible` decides what of it this node can have, `members` whose an address of the tunnel
@@ -6,6 +8,8 @@
 
 mod feasible;
 mod members;
+mod tunnels;
+
 mod pushes;
 mod roster;
 mod rules;
@@ -13,6 +17,8 @@ mod rules;
 mod claim;
 mod firewall;
 mod forwarding;
+mod given_mtus;
+mod mtu;
 mod nft;
 mod printed;
 

@@ -25,7 +25,7 @@ pub(super) struct Roster {
     pub(super) blocks: BTreeMap<u32, GroupName>,
     /// The newest change of them that is in it.
     pub(super) change: u64,
-    /// Of these blocks.
+    /// Of these blocks, in the tunnel of the first listener. They are the same in all.
     pub(super) layout: Layout,
 }
 
@@ -70,22 +70,28 @@ impl Roster {
         all.filter(|name| !name.is_default()).cloned().collect()
     }
 
-    /// Whose the addresses of this tunnel are, which may be that of an older configuration. Where its blocks are others, they are nobody's.
-    pub(super) fn members(&self, tunnel: &Tunnel) -> Members {
+    /// Whose the addresses of these tunnels are, which may be those of older configurations. Where the blocks of one are others, they are
+    /// nobody's.
+    pub(super) fn members(&self, tunnels: &[Tunnel]) -> Members {
         let nobody = BTreeMap::new();
-        let is_same = Layout::new(tunnel.network, tunnel.network6).half() == self.layout.half();
-        let blocks = if is_same { &self.blocks } else { &nobody };
-        Members::of(tunnel, self.told.as_deref(), blocks)
+        let owned = tunnels.iter().map(|tunnel| {
+            let is_same = Layout::new(tunnel.network, tunnel.network6).half() == self.layout.half();
+            (tunnel, if is_same { &self.blocks } else { &nobody })
+        });
+        Members::of(owned, self.told.as_deref())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::fixtures::{blocks, filter, group, groups, tunnel};
+    use crate::network::fixtures::{blocks, filter, group, groups, tunnel, two_tunnels};
 
     fn roster(told: &[Group], owners: &[(u32, &str)]) -> Roster {
-        let tunnel = tunnel(None);
+        of_tunnel(&tunnel(None), told, owners)
+    }
+
+    fn of_tunnel(tunnel: &Tunnel, told: &[Group], owners: &[(u32, &str)]) -> Roster {
         Roster {
             told: Some(Arc::new(groups(told))),
             blocks: blocks(owners),
@@ -121,13 +127,25 @@ mod tests {
     #[test]
     fn in_a_tunnel_with_other_blocks_fixed_addresses_are_nobodys() {
         let roster = roster(&[filter("eng", &[])], &[(0, "eng")]);
-        let mut other = tunnel(None);
+        let mut other = [tunnel(None)];
         assert_eq!(roster.members(&other).held.len(), 1);
-        other.network = "10.9.0.0/16".parse().expect("a network");
+        other[0].network = "10.9.0.0/16".parse().expect("a network");
         assert_eq!(roster.members(&other).held.len(), 1, "the same blocks at another place");
-        other.network = "10.9.0.0/24".parse().expect("a network");
+        other[0].network = "10.9.0.0/24".parse().expect("a network");
         let members = roster.members(&other);
         assert_eq!(members.held, []);
         assert_eq!(members.strangers.spans(true), ["10.9.0.128-10.9.0.255"]);
+    }
+
+    #[test]
+    fn of_two_tunnels_only_the_one_with_other_blocks_has_none_of_members() {
+        let mut tunnels = two_tunnels(None);
+        let roster = of_tunnel(&tunnels[0], &[filter("eng", &[])], &[(0, "eng")]);
+        let of_eng = |tunnels: &[Tunnel]| roster.members(tunnels).held[0].addresses.spans(true);
+        assert_eq!(of_eng(&tunnels), ["10.8.64.0-10.8.64.127", "10.8.192.0-10.8.192.127"]);
+        tunnels[1].network = "10.9.0.0/24".parse().expect("a network");
+        assert_eq!(of_eng(&tunnels), ["10.8.64.0-10.8.64.127"]);
+        let strangers = roster.members(&tunnels).strangers.spans(true);
+        assert_eq!(strangers, ["10.8.64.128-10.8.127.255", "10.9.0.128-10.9.0.255"]);
     }
 }

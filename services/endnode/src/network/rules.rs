@@ -1,6 +1,6 @@
 //! The rules of the machine's firewall, as nft reads them: one table, replaced as a whole.
 //!
-//! Only what comes from the tunnel device or goes to it is judged: what passes through the machine, and of members of groups what is for the
+//! Only what comes from the tunnel devices or goes to them is judged: what passes through the machine, and of members of groups what is for the
 //! node itself. What the rules accept, other tables of the machine may still drop. A rejected packet is answered, so that nobody waits.
 
 mod family;
@@ -16,7 +16,7 @@ use vpnmanager_nats::network::{DnsServer, Nat, Network};
 use self::{
     family::{FAMILIES, Family},
     groups::GroupChains,
-    text::{REJECT, from_elsewhere, write_rules},
+    text::{REJECT, devices, from_elsewhere, quoted, write_chain, write_rules},
 };
 use super::{members::Members, nft::TABLE};
 use crate::{interface::InterfaceName, openvpn::tunnel::Tunnel};
@@ -32,12 +32,17 @@ const WIRE_SERVER: &str = "168.63.129.16";
 const OF_MEMBERS: &str = "from_members";
 
 /// The script that replaces the table by one for this network. With `egress` only what leaves on that interface is masqueraded.
-pub(super) fn render(network: &Network, tunnel: &Tunnel, members: &Members, egress: Option<&InterfaceName>) -> String {
+pub(super) fn render(
+    network: &Network,
+    tunnels: &[Tunnel],
+    members: &Members,
+    egress: Option<&InterfaceName>,
+) -> String {
     let rules = Rules {
         network,
-        tunnel,
+        tunnels,
         egress,
-        groups: GroupChains::new(tunnel, members, &network.dns_servers),
+        groups: GroupChains::new(tunnels, members, &network.dns_servers),
     };
     replacement(|out| rules.write(out))
 }
@@ -49,13 +54,24 @@ pub(super) fn removal() -> String {
 
 /// The script that replaces the table by one that lets nothing through from these devices or to them. The machine forwards on, and without
 /// any table clients would reach each other, and every network that routes back to them.
-pub(super) fn closed(devices: &[&InterfaceName]) -> String {
+pub(super) fn closed(devices: &[InterfaceName]) -> String {
     replacement(|out| write_closed(out, devices))
 }
 
-/// The same, and members of groups in this tunnel reach of the node itself what they may.
-pub(super) fn closed_but_for_node(devices: &[&InterfaceName], tunnel: &Tunnel, members: &Members) -> String {
-    let groups = GroupChains::new(tunnel, members, NO_DNS);
+/// The same, and nobody reaches the node itself either: nobody is known by an address.
+pub(super) fn sealed(devices: &[InterfaceName]) -> String {
+    replacement(|out| {
+        write_closed(out, devices)?;
+        let mut rules = vec!["type filter hook input priority filter; policy accept;".to_owned()];
+        let from = |device: &InterfaceName| format!("iifname {} {REJECT}", quoted(device));
+        rules.extend(devices.iter().map(from));
+        write_chain(out, "to_node", &rules)
+    })
+}
+
+/// The same as [`closed`], and members of groups in these tunnels reach of the node itself what they may.
+pub(super) fn closed_but_for_node(devices: &[InterfaceName], tunnels: &[Tunnel], members: &Members) -> String {
+    let groups = GroupChains::new(tunnels, members, NO_DNS);
     replacement(|out| {
         groups.write_sets(out)?;
         groups.write_chains(out)?;
@@ -66,12 +82,12 @@ pub(super) fn closed_but_for_node(devices: &[&InterfaceName], tunnel: &Tunnel, m
 
 /// The script for a pool that never had a network: what passes through the machine is its own affair, but nothing from members of groups or
 /// to them does.
-pub(super) fn of_members(tunnel: &Tunnel, members: &Members) -> String {
-    let groups = GroupChains::new(tunnel, members, NO_DNS);
+pub(super) fn of_members(tunnels: &[Tunnel], members: &Members) -> String {
+    let groups = GroupChains::new(tunnels, members, NO_DNS);
     replacement(|out| {
         groups.write_sets(out)?;
         groups.write_chains(out)?;
-        write_of_members(out, tunnel, members, &groups)?;
+        write_of_members(out, tunnels, members, &groups)?;
         groups.write_node_chains(out)
     })
 }
@@ -93,18 +109,19 @@ fn replacement(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     text
 }
 
-fn write_closed(out: &mut String, devices: &[&InterfaceName]) -> fmt::Result {
+fn write_closed(out: &mut String, devices: &[InterfaceName]) -> fmt::Result {
     writeln!(out, "\tchain forwarded {{")?;
     writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
     for device in devices {
-        writeln!(out, "\t\tiifname \"{device}\" {REJECT}")?;
-        writeln!(out, "\t\toifname \"{device}\" {REJECT}")?;
+        let device = quoted(device);
+        writeln!(out, "\t\tiifname {device} {REJECT}")?;
+        writeln!(out, "\t\toifname {device} {REJECT}")?;
     }
     writeln!(out, "\t}}")
 }
 
-fn write_of_members(out: &mut String, tunnel: &Tunnel, members: &Members, groups: &GroupChains<'_>) -> fmt::Result {
-    let device = &tunnel.device;
+fn write_of_members(out: &mut String, tunnels: &[Tunnel], members: &Members, groups: &GroupChains<'_>) -> fmt::Result {
+    let devices = devices(tunnels);
     let write_fixed = |out: &mut String, side: &str| {
         FAMILIES.iter().try_for_each(|family| {
             let spans = members.fixed.spans(family.is_ipv4);
@@ -124,21 +141,21 @@ fn write_of_members(out: &mut String, tunnel: &Tunnel, members: &Members, groups
     writeln!(out, "\t}}")?;
     writeln!(out, "\tchain forwarded {{")?;
     writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
-    writeln!(out, "\t\tiifname \"{device}\" jump {OF_MEMBERS}")?;
-    writeln!(out, "\t\toifname \"{device}\" jump to_members")?;
+    writeln!(out, "\t\tiifname {devices} jump {OF_MEMBERS}")?;
+    writeln!(out, "\t\toifname {devices} jump to_members")?;
     writeln!(out, "\t}}")
 }
 
 struct Rules<'a> {
     network: &'a Network,
-    tunnel: &'a Tunnel,
+    tunnels: &'a [Tunnel],
     egress: Option<&'a InterfaceName>,
     groups: GroupChains<'a>,
 }
 
 impl Rules<'_> {
     fn write(&self, out: &mut String) -> fmt::Result {
-        let device = &self.tunnel.device;
+        let devices = devices(self.tunnels);
         for family in &FAMILIES {
             self.write_set(out, family)?;
         }
@@ -148,8 +165,8 @@ impl Rules<'_> {
         self.write_to_clients(out)?;
         writeln!(out, "\tchain forwarded {{")?;
         writeln!(out, "\t\ttype filter hook forward priority filter; policy accept;")?;
-        writeln!(out, "\t\tiifname \"{device}\" jump from_clients")?;
-        writeln!(out, "\t\toifname \"{device}\" jump to_clients")?;
+        writeln!(out, "\t\tiifname {devices} jump from_clients")?;
+        writeln!(out, "\t\toifname {devices} jump to_clients")?;
         writeln!(out, "\t}}")?;
         self.groups.write_node_chains(out)?;
         match self.network.nat {
@@ -184,16 +201,16 @@ impl Rules<'_> {
     /// What a client may send is judged by where it goes, in running connections too: a route that is taken away ends them.
     fn write_from_clients(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\tchain from_clients {{")?;
-        write_rules(out, &from_elsewhere(self.tunnel))?;
+        write_rules(out, &from_elsewhere(self.tunnels))?;
         self.write_max_segment(out)?;
         self.groups.write_judging(out)?;
-        // Before the routes: one may overlap the tunnel's network.
+        // Before the routes: one may overlap a tunnel's network.
         let verdict = if self.network.client_to_client {
             self.groups.delivered()
         } else {
             REJECT
         };
-        writeln!(out, "\t\toifname \"{}\" {verdict}", self.tunnel.device)?;
+        writeln!(out, "\t\toifname {} {verdict}", devices(self.tunnels))?;
         // Before the routes: `168.0.0.0/6` and `fd00::/8` hold some of them.
         writeln!(out, "\t\tip daddr {{ {METADATA4} }} {REJECT}")?;
         writeln!(out, "\t\tip daddr {WIRE_SERVER} tcp dport != 53 {REJECT}")?;
@@ -240,17 +257,23 @@ impl Rules<'_> {
         }
     }
 
-    /// Not what the node sends to itself or to clients from its address in the tunnel.
+    /// Not what the node sends to itself or to clients from its address in a tunnel, nor what clients send to each other.
     fn write_masquerading(&self, out: &mut String) -> fmt::Result {
         let leaves = match self.egress {
-            Some(egress) => format!("oifname \"{egress}\""),
-            None => format!("oifname != {{ \"lo\", \"{}\" }}", self.tunnel.device),
+            Some(egress) => format!("oifname {}", quoted(egress)),
+            None => {
+                let devices = self.tunnels.iter().map(|tunnel| quoted(&tunnel.device));
+                let inside: Vec<String> = ["\"lo\"".to_owned()].into_iter().chain(devices).collect();
+                format!("oifname != {{ {} }}", inside.join(", "))
+            }
         };
         writeln!(out, "\tchain masquerading {{")?;
         writeln!(out, "\t\ttype nat hook postrouting priority srcnat; policy accept;")?;
-        writeln!(out, "\t\tip saddr {} {leaves} masquerade", self.tunnel.network)?;
-        if let Some(network) = self.tunnel.network6 {
-            writeln!(out, "\t\tip6 saddr {network} {leaves} masquerade")?;
+        for tunnel in self.tunnels {
+            writeln!(out, "\t\tip saddr {} {leaves} masquerade", tunnel.network)?;
+            if let Some(network) = tunnel.network6 {
+                writeln!(out, "\t\tip6 saddr {network} {leaves} masquerade")?;
+            }
         }
         writeln!(out, "\t}}")
     }

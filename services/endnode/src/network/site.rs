@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use crate::{
     groups::{Definitions, Places},
     interface::InterfaceName,
-    openvpn::ManagedTunnel,
+    openvpn::ManagedTunnels,
     pushed_file::PushedFile,
     pushed_groups::PushedGroups,
 };
 
-/// The place of a managed OpenVPN.
+/// The place of the OpenVPNs that an agent runs, one for each listener.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Its tunnel.
-    pub tunnel: ManagedTunnel,
-    /// What it pushes to clients.
+    /// Their tunnels.
+    pub tunnels: ManagedTunnels,
+    /// What all of them push to clients.
     pub pushed: PushedFile,
-    /// What it pushes to members of groups.
+    /// What all of them push to members of groups.
     pub pushed_groups: PushedGroups,
     /// Which credentials have which fixed address.
     pub places: Places,
@@ -32,6 +32,8 @@ pub struct Site {
 pub struct Tools {
     /// The program nft.
     pub nft: PathBuf,
+    /// The program ip.
+    pub ip: PathBuf,
     /// The kernel's switches.
     pub sysctls: PathBuf,
     /// A folder with an entry for each network interface.
@@ -44,6 +46,7 @@ impl Default for Tools {
     fn default() -> Self {
         Self {
             nft: "nft".into(),
+            ip: "ip".into(),
             sysctls: "/proc/sys".into(),
             interfaces: "/sys/class/net".into(),
             claimed: "vpnmanager-network".to_owned(),

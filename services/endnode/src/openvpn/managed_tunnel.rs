@@ -47,6 +47,14 @@ impl ManagedTunnel {
         }
     }
 
+    /// The process id of an OpenVPN that runs; `None` also of one that is being stopped.
+    pub fn pid(&self) -> Option<u32> {
+        match self.process.borrow().phase {
+            Phase::Running { pid, .. } => Some(pid),
+            Phase::Stopped | Phase::Starting | Phase::Stopping | Phase::Failed => None,
+        }
+    }
+
     /// Whether an OpenVPN has it now, also one that is being stopped.
     pub fn is_running(&self) -> bool {
         matches!(self.process.borrow().phase, Phase::Running { .. } | Phase::Stopping)

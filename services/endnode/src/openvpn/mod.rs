@@ -1,5 +1,6 @@
-//! OpenVPN as a VPN backend: its keys, its configuration, its process and its management socket.
+//! OpenVPN as a VPN backend: its keys, its configuration, its processes and their management sockets, one for each listener of the node.
 
+pub mod keepalive;
 pub mod lint;
 pub mod server_conf;
 pub mod tunnel;
@@ -9,12 +10,24 @@ pub mod written_conf;
 pub mod control_socket;
 pub mod process;
 
+mod addresses6;
 mod backend;
 mod dynamic_half;
 mod health;
+mod joint_health;
+mod managed;
 mod managed_tunnel;
+mod managed_tunnels;
+pub(crate) mod pushable;
+mod restart;
+mod server;
+mod session_numbers;
+mod task;
 
 pub use self::{
-    backend::{ExternalOpenVpn, ManagedOpenVpn, OpenVpnBackend, OpenVpnTask},
+    backend::{ExternalOpenVpn, OpenVpnBackend},
+    managed::{ManagedOpenVpn, ManagedServer},
     managed_tunnel::ManagedTunnel,
+    managed_tunnels::ManagedTunnels,
+    task::OpenVpnTask,
 };

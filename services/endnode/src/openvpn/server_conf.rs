@@ -10,9 +10,11 @@ use std::{
     path::Path,
 };
 
-use vpnmanager_nats::commands::Protocol;
+use vpnmanager_nats::{commands::Protocol, listeners::Listeners};
 
 use super::{
+    addresses6,
+    keepalive::Keepalive,
     tunnel::Tunnel,
     vpn_network::{VpnNetwork, VpnNetwork6},
 };
@@ -21,8 +23,12 @@ use crate::{account::AccountName, groups::Layout, interface::InterfaceName};
 /// The most bytes of a unix socket's path (`sun_path` less its final NUL, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// The number of the first IPv6 address that OpenVPN gives out by itself, as with its `server-ipv6`.
-const FIRST_DYNAMIC6: u16 = 0x1000;
+/// The beginning of the first line, by which the agent knows a file of its own.
+pub(super) const WRITTEN_BY: &str = "# Written by vpnmanager-endnode";
+
+/// The beginning of the comment that says, where there are several, which listeners the node had when a server was started, and which slice of
+/// its networks was that of this one.
+pub(super) const LISTENERS_LINE: &str = "# listeners: ";
 
 /// A value that cannot stand in a server configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,10 +110,13 @@ pub fn kernel_has_ipv6() -> bool {
 /// What differs between the servers of one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConf {
-    /// Where clients connect.
+    /// Where it listens.
     pub port: u16,
     /// The tunnel's transport.
     pub protocol: Protocol,
+    /// All listeners of the node, its own among them. Where there are several and they or the networks change, each gets other addresses, and
+    /// all are started anew.
+    pub listeners: Listeners,
     /// Whether the kernel has IPv6: clients then reach the server over both families.
     pub ipv6: bool,
     /// Addresses inside the tunnel.
@@ -116,6 +125,8 @@ pub struct ServerConf {
     pub network6: Option<VpnNetwork6>,
     /// The most clients at once.
     pub max_clients: NonZeroU32,
+    /// How soon each side notices that the other one is gone.
+    pub keepalive: Keepalive,
     /// The fleet's certificate authority.
     pub ca: ConfPath,
     /// This node's certificate.
@@ -139,8 +150,7 @@ pub struct ServerConf {
 impl ServerConf {
     /// The file's text.
     pub fn render(&self) -> String {
-        let mut text =
-            String::from("# Written by vpnmanager-endnode; changes are overwritten when OpenVPN is next started.\n");
+        let mut text = format!("{WRITTEN_BY}; changes are overwritten when OpenVPN is next started.\n");
         // Writing into a String cannot fail.
         _ = self.write(&mut text);
         text
@@ -196,16 +206,49 @@ impl ServerConf {
             layout.first_dynamic(),
             layout.last_dynamic()
         )?;
-        let Some(network6) = self.network6 else {
+        let lines = self.network6.map(addresses6::lines);
+        lines.iter().flatten().try_for_each(|line| writeln!(out, "{line}"))
+    }
+
+    /// What the agent looks at before it leaves a server of several running. With other networks of the node this slice is another one too.
+    fn write_listeners(&self, out: &mut String) -> fmt::Result {
+        if self.listeners.is_one() {
             return Ok(());
-        };
-        // What `server-ipv6` stands for: OpenVPN does not take that beside `nopool` (`helper_client_server` of its helper.c).
-        let bits = network6.prefix_length();
-        writeln!(out, "ifconfig-ipv6 {}/{bits} {}", network6.at(1), network6.at(2))?;
-        writeln!(out, "ifconfig-ipv6-pool {}/{bits}", network6.at(FIRST_DYNAMIC6))
+        }
+        write!(out, "{LISTENERS_LINE}{} of {}", self.listeners, self.network)?;
+        if let Some(network6) = self.network6 {
+            write!(out, " {network6}")?;
+        }
+        writeln!(out)
+    }
+
+    /// How both sides say goodbye.
+    fn write_goodbyes(&self, out: &mut String) -> fmt::Result {
+        match self.protocol {
+            Protocol::Udp => {
+                // 2: a server that stops sends its clients to their next node at once; with 1 they would try this one again.
+                writeln!(out, "explicit-exit-notify 2")?;
+                // A profile with remotes of both transports, of this node or of others, cannot say it: OpenVPN refuses it beside TCP
+                // (`options_postprocess_verify_ce` of its options.c). Clients take it from the server (`OPT_P_EXPLICIT_NOTIFY` is in what
+                // they pull).
+                writeln!(out, "push \"explicit-exit-notify 1\"")
+            }
+            // The connection ends with whoever ends.
+            Protocol::Tcp => Ok(()),
+        }
+    }
+
+    /// What a server says that is not the only one of its node.
+    fn write_for_several(&self, out: &mut String) -> fmt::Result {
+        match (self.protocol, self.listeners.is_one()) {
+            (Protocol::Udp, true | false) | (Protocol::Tcp, true) => Ok(()),
+            // It sets the option on the server's sockets and pushes it to clients: what is inside the tunnel waits for nothing as it is.
+            (Protocol::Tcp, false) => writeln!(out, "tcp-nodelay"),
+        }
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
+        self.write_listeners(out)?;
         writeln!(out, "port {}", self.port)?;
         self.write_proto(out)?;
         self.write_tunnel(out)?;
@@ -222,13 +265,11 @@ impl ServerConf {
         writeln!(out, "verify-client-cert require")?;
         writeln!(out, "data-ciphers AES-256-GCM:CHACHA20-POLY1305")?;
         writeln!(out, "auth SHA256")?;
-        // Pushed to clients: one that hears nothing for 7 s tries again for 3 s (`server-poll-timeout`), then goes to its next
-        // node. A ping each second, so that seven must be lost in a row before a live node is taken for a dead one.
-        writeln!(out, "keepalive 1 7")?;
-        if self.protocol == Protocol::Udp {
-            // 2: a server that stops sends its clients to their next node at once; with 1 they would try this one again.
-            writeln!(out, "explicit-exit-notify 2")?;
-        }
+        // Pushed to clients: one that hears nothing for the timeout tries again for 3 s (`server-poll-timeout`), then goes to its next
+        // node.
+        writeln!(out, "keepalive {}", self.keepalive)?;
+        self.write_goodbyes(out)?;
+        self.write_for_several(out)?;
         // The allow-list: no file, no login, at each handshake and rekey.
         writeln!(out, "client-config-dir {}", self.allow_dir)?;
         writeln!(out, "ccd-exclusive")?;
@@ -259,99 +300,4 @@ impl ServerConf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::openvpn::written_conf::{capacity_of, tunnel_of};
-
-    fn path(text: &str) -> ConfPath {
-        ConfPath::new(Path::new(text)).expect("a valid path")
-    }
-
-    fn conf(protocol: Protocol) -> ServerConf {
-        let dir = "/var/lib/vpnmanager/endnode";
-        ServerConf {
-            port: 1194,
-            protocol,
-            ipv6: true,
-            network: "10.8.0.0/16".parse().expect("a valid network"),
-            network6: None,
-            max_clients: NonZeroU32::new(1000).expect("not zero"),
-            ca: path(&format!("{dir}/openvpn/ca.crt")),
-            cert: path(&format!("{dir}/openvpn/node.crt")),
-            key: path(&format!("{dir}/openvpn/node.key")),
-            tls_crypt_v2: path(&format!("{dir}/openvpn/tls-crypt-v2.key")),
-            allow_dir: path(&format!("{dir}/allow")),
-            control_socket: path("/run/vpn manager/node-1.sock"),
-            control_user: "root".parse().expect("a valid name"),
-            user: "nobody".parse().expect("a valid name"),
-            group: "nogroup".parse().expect("a valid name"),
-        }
-    }
-
-    #[test]
-    fn rendered_for_udp() {
-        insta::assert_snapshot!(conf(Protocol::Udp).render());
-    }
-
-    #[test]
-    fn over_tcp_nothing_is_said_about_exit_notifications() {
-        assert!(!conf(Protocol::Tcp).render().contains("explicit-exit-notify"));
-        assert!(conf(Protocol::Tcp).render().contains("\nproto tcp6-server\n"));
-    }
-
-    #[test]
-    fn ipv6_in_the_tunnel_is_said_beside_ipv4_and_the_tunnel_is_read_back_as_it_is() {
-        let mut conf = conf(Protocol::Tcp);
-        conf.network6 = Some("fd12:3456:789a::/64".parse().expect("a valid network"));
-        let text = conf.render();
-        let addresses = "\nserver 10.8.0.0 255.255.0.0 nopool\nifconfig-pool 10.8.0.2 10.8.127.255 255.255.0.0\n\
-                         ifconfig-ipv6 fd12:3456:789a::1/64 fd12:3456:789a::2\nifconfig-ipv6-pool fd12:3456:789a::1000/64\n";
-        assert!(text.contains(addresses), "{text}");
-        assert!(text.contains("\ndev vpn-tcp1194\ndev-type tun\n"), "{text}");
-        assert_eq!(tunnel_of(&text, || None), Some(conf.tunnel()));
-    }
-
-    #[test]
-    fn without_ipv6_in_the_kernel_the_server_listens_over_ipv4() {
-        for (protocol, expected) in [
-            (Protocol::Udp, "\nproto udp\nmultihome\n"),
-            (Protocol::Tcp, "\nproto tcp-server\n"),
-        ] {
-            let text = ServerConf {
-                ipv6: false,
-                ..conf(protocol)
-            }
-            .render();
-            assert!(text.contains(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_path_cannot_smuggle_a_second_directive() {
-        for bad in ["/a\nscript-security 2", "/a\" b", "/a'b", "/a\\b", "/a#b", "a/b", ""] {
-            assert!(ConfPath::new(Path::new(bad)).is_err(), "{bad:?} was accepted");
-        }
-        let long = format!("/{}", "x".repeat(107));
-        assert!(matches!(
-            ConfPath::socket(Path::new(&long)),
-            Err(InvalidServerConf::LongSocketPath { .. })
-        ));
-    }
-
-    #[test]
-    fn the_lower_of_network_and_limit_is_the_capacity() {
-        let mut conf = conf(Protocol::Udp);
-        assert_eq!(conf.capacity(), 1000);
-        assert_eq!(capacity_of(&conf.render()), Some(1000));
-        conf.network = "10.8.0.0/29".parse().expect("a valid network");
-        assert_eq!(conf.capacity(), 5);
-        assert_eq!(capacity_of(&conf.render()), Some(5));
-        for odd in [
-            "",
-            "server 10.8.0.0 255.255.0.0\n",
-            "max-clients 7\nserver 10.8.0.0 x\n",
-        ] {
-            assert_eq!(capacity_of(odd), None, "{odd:?}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+/// The shortest prefix of an IPv4 network: OpenVPN gives out 65,536 addresses at most.
+pub const SHORTEST_PREFIX: u32 = 16;
+/// The longest prefix of an IPv4 network: it has addresses for 5 clients.
+pub const LONGEST_PREFIX: u32 = 29;
+/// The longest prefix of an IPv6 network.
+pub const LONGEST_PREFIX6: u32 = 112;
+
 /// Not a network that OpenVPN can serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidVpnNetwork {
@@ -46,6 +53,12 @@ impl VpnNetwork {
         self.prefix
     }
 
+    /// The first of the networks that it is divided into by a prefix that is so many bits longer; `None` where OpenVPN could not serve that.
+    pub fn narrowed(self, bits: u32) -> Option<Self> {
+        let prefix = self.prefix.checked_add(bits)?;
+        (prefix <= LONGEST_PREFIX).then_some(Self { prefix, ..self })
+    }
+
     /// The mask, `255.255.0.0` for `/16`.
     pub fn mask(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
@@ -59,6 +72,17 @@ impl VpnNetwork {
     /// Whether an address is in it.
     pub fn contains(self, address: Ipv4Addr) -> bool {
         address.to_bits() & self.mask().to_bits() == self.address.to_bits()
+    }
+
+    /// The network of the same size that lies so many of them behind; 0 is itself. Behind the last one of all addresses comes the first.
+    pub fn beside(self, number: usize) -> Self {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let size = 1_u32 << (32 - self.prefix);
+        let address = self.address.to_bits().wrapping_add(number.wrapping_mul(size));
+        Self {
+            address: Ipv4Addr::from_bits(address),
+            ..self
+        }
     }
 
     /// Addresses for clients: all but the network's own, the broadcast address and the server's.
@@ -78,7 +102,7 @@ impl FromStr for VpnNetwork {
             prefix: prefix
                 .parse()
                 .ok()
-                .filter(|prefix| (16..=29).contains(prefix))
+                .filter(|prefix| (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(prefix))
                 .ok_or_else(invalid)?,
         };
         // `/016` and `/+16` are numbers too.
@@ -114,6 +138,12 @@ impl VpnNetwork6 {
         self.prefix
     }
 
+    /// The first of the networks that it is divided into by a prefix that is so many bits longer; `None` where OpenVPN could not serve that.
+    pub fn narrowed(self, bits: u32) -> Option<Self> {
+        let prefix = self.prefix.checked_add(bits)?;
+        (prefix <= LONGEST_PREFIX6).then_some(Self { prefix, ..self })
+    }
+
     /// The address with this number: the first one has 0, and each network has all of them.
     pub fn at(self, number: u16) -> Ipv6Addr {
         Ipv6Addr::from_bits(self.address.to_bits() | u128::from(number))
@@ -127,6 +157,17 @@ impl VpnNetwork6 {
     /// Whether an address is in it.
     pub fn contains(self, address: Ipv6Addr) -> bool {
         address.to_bits() & self.mask() == self.address.to_bits()
+    }
+
+    /// The network of the same size that lies so many of them behind; 0 is itself. Behind the last one of all addresses comes the first.
+    pub fn beside(self, number: usize) -> Self {
+        let number = u128::try_from(number).unwrap_or(u128::MAX);
+        let size = 1_u128 << (128 - self.prefix);
+        let address = self.address.to_bits().wrapping_add(number.wrapping_mul(size));
+        Self {
+            address: Ipv6Addr::from_bits(address),
+            ..self
+        }
     }
 
     fn mask(self) -> u128 {
@@ -145,7 +186,7 @@ impl FromStr for VpnNetwork6 {
             prefix: length
                 .parse()
                 .ok()
-                .filter(|prefix| (64..=112).contains(prefix))
+                .filter(|prefix| (64..=LONGEST_PREFIX6).contains(prefix))
                 .ok_or_else(invalid)?,
         };
         // `/064` and `/+64` are numbers too.
@@ -249,5 +290,17 @@ mod tests {
         let narrow: VpnNetwork6 = "fd00:8::7:0/112".parse().expect("a network");
         assert_eq!(narrow.at(0x1000).to_string(), "fd00:8::7:1000");
         assert_eq!(narrow.at(u16::MAX), narrow.last());
+    }
+
+    #[test]
+    fn networks_lie_one_behind_the_other() {
+        let network: VpnNetwork = "10.8.64.0/18".parse().expect("a network");
+        let beside = [0, 1, 3].map(|number| network.beside(number).to_string());
+        assert_eq!(beside, ["10.8.64.0/18", "10.8.128.0/18", "10.9.0.0/18"]);
+        let network: VpnNetwork6 = "fd00:8::/66".parse().expect("a network");
+        let beside = [0, 1, 3].map(|number| network.beside(number).to_string());
+        assert_eq!(beside, ["fd00:8::/66", "fd00:8:0:0:4000::/66", "fd00:8:0:0:c000::/66"]);
+        let last: VpnNetwork = "255.255.0.0/16".parse().expect("a network");
+        assert_eq!(last.beside(1).to_string(), "0.0.0.0/16");
     }
 }

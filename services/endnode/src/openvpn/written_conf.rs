@@ -1,6 +1,6 @@
 //! What a configuration says that [`ServerConf::render`](super::server_conf::ServerConf::render) wrote, in this release or an earlier one.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use ipnet::Ipv6Net;
 
@@ -36,6 +36,13 @@ pub fn tunnel_of(conf: &str, unnamed: impl FnOnce() -> Option<InterfaceName>) ->
         network6,
         is_split: is_split(conf, network),
     })
+}
+
+/// Its management socket; `None` where that cannot be read.
+pub fn control_socket_of(conf: &str) -> Option<PathBuf> {
+    let path = value(conf, "management")?.strip_suffix(" unix")?;
+    let quoted = path.strip_prefix('"').and_then(|path| path.strip_suffix('"'));
+    Some(quoted.unwrap_or(path).into())
 }
 
 fn network_of(conf: &str) -> Option<VpnNetwork> {
@@ -94,6 +101,18 @@ mod tests {
             "dev tun0\nserver 10.9.0.0 255.255.0.0 nopool\nifconfig-ipv6 fd00:8::1/64\n",
         ] {
             assert_eq!(tunnel_of(unreadable, || None), None, "{unreadable:?}");
+        }
+    }
+
+    #[test]
+    fn the_management_socket_is_read_with_and_without_spaces_in_its_path() {
+        for (line, path) in [
+            ("management /run/n1.tcp443.sock unix", Some("/run/n1.tcp443.sock")),
+            ("management \"/run/a b.sock\" unix", Some("/run/a b.sock")),
+            ("management 127.0.0.1 7505", None),
+            ("port 1194", None),
+        ] {
+            assert_eq!(control_socket_of(line), path.map(PathBuf::from), "{line}");
         }
     }
 

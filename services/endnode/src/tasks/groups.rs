@@ -80,18 +80,21 @@ async fn send_away(applier: &Applier) -> bool {
     sent.is_ok()
 }
 
-/// Sends those members of these groups to log in again who logged in within this time.
+/// Sends those members of these groups to log in again who logged in within this time. False when a server could not be asked: who is there has to
+/// be sent later.
 async fn send_back(
     vpn: &Vpn,
     places: &Places,
     groups: &BTreeSet<GroupName>,
     within: RangeInclusive<DateTime<Utc>>,
-) -> Result<(), BackendError> {
+) -> Result<bool, BackendError> {
     if groups.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let is_member = |name: &CommonName| places.place_of(name).is_some_and(|place| groups.contains(&place.group));
-    let sessions = vpn.sessions().await?;
+    let look = vpn.look().await?;
+    let all_were_asked = look.unasked.is_empty();
+    let sessions = look.told();
     let early = sessions.iter().filter(|session| within.contains(&session.since));
     let names = early.filter_map(|session| session.common_name.parse::<CommonName>().ok());
     let names: Vec<CommonName> = names.filter(is_member).collect();
@@ -102,7 +105,7 @@ async fn send_back(
         );
         vpn.disconnect(&names, Parting::Reconnect).await?;
     }
-    Ok(())
+    Ok(all_were_asked)
 }
 
 impl Members {
@@ -119,7 +122,8 @@ impl Members {
             if let Some(in_effect) = self.definitions.in_effect() {
                 let new: BTreeSet<GroupName> = in_effect.difference(&known).cloned().collect();
                 match send_back(&self.vpn, places, &new, began..=in_effect_since).await {
-                    Ok(()) => known = in_effect,
+                    Ok(true) => known = in_effect,
+                    Ok(false) => is_left = true,
                     Err(error) => {
                         debug!(error = %chain(&error), "Members of groups could not be sent to log in again this time");
                         is_left = true;
@@ -204,7 +208,7 @@ mod tests {
             ("sales", before..=after, 1),
         ] {
             let sent = send_back(&vpn, &places, &group(name), within).await;
-            sent.expect("asked");
+            assert!(sent.expect("asked"), "{name}");
             assert_eq!(fake.partings().len(), expected, "{name}");
         }
         assert_eq!(fake.partings(), [(eve, Parting::Reconnect)]);

@@ -4,6 +4,7 @@ mod apply;
 mod disconnect;
 mod drain;
 mod profile;
+mod restart_server;
 mod retire;
 mod sessions;
 mod sync;
@@ -83,6 +84,9 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
         NodeRequest::Apply { command } => unless_refused(shared, apply::answer(shared, command)).await,
         // A refused agent answers too: the handshake may tell it that it is accepted again, or a clone that it is refused.
         NodeRequest::Sync => Some(sync::answer(shared)),
+        NodeRequest::RestartServer { only_ask } => {
+            unless_refused(shared, restart_server::answer(shared, only_ask)).await
+        }
         NodeRequest::Retire { reason } => Some(retire::answer(shared, &reason).await.unwrap_or_else(failed)),
     }
 }

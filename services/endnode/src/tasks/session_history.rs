@@ -24,7 +24,7 @@ use self::{
     pace::pause,
 };
 use crate::{
-    backend::{Session, SessionKey, VpnBackend as _},
+    backend::{Look, SessionKey, VpnBackend as _},
     coordination::contact::Contact,
     journal::{Journal, JournalError, NotedSession},
     shared::Shared,
@@ -120,12 +120,12 @@ impl SessionHistory {
         Ok(())
     }
 
-    /// Looks who is connected at the moment `now`, and journals what changed. While the server cannot be asked, nobody has left.
+    /// Looks who is connected at the moment `now`, and journals what changed. While a server cannot be asked, nobody has left there.
     pub async fn look(&mut self, now: Moment) {
         let began = Instant::now();
-        self.took = match self.vpn.sessions().await {
-            Ok(sessions) => {
-                self.note(sessions, now);
+        self.took = match self.vpn.look().await {
+            Ok(look) => {
+                self.note(look, now);
                 began.elapsed()
             }
             Err(error) => {
@@ -155,8 +155,8 @@ impl SessionHistory {
         self.log(written);
     }
 
-    fn note(&mut self, sessions: Vec<Session>, now: Moment) {
-        for record in self.open.observe(sessions, now) {
+    fn note(&mut self, look: Look, now: Moment) {
+        for record in self.open.observe(look, now) {
             self.unwritten.insert(key_of(&record), record);
         }
         while self.unwritten.len() > MOST_UNWRITTEN {

@@ -21,17 +21,24 @@ pub async fn cut_strangers(shared: Shared) -> Result<(), ApplyError> {
     if !shared.readiness.has_a_say() {
         return Ok(());
     }
-    // A server that is down has no sessions; its health says so elsewhere.
-    let Ok(before) = shared.vpn.sessions().await else {
-        return Ok(());
+    let before = shared.vpn.look().await;
+    // Also where one of several servers cannot be asked; its health says so elsewhere.
+    let cut = match (shared.vpn.enforce().await, &before) {
+        (Ok(cut), Ok(_) | Err(_)) => cut,
+        (Err(_), Err(_)) => return Ok(()),
+        (Err(error), Ok(_)) => return Err(failed(error)),
     };
-    let cut = shared.vpn.enforce().await.map_err(failed)?;
     if cut.count == 0 {
         return Ok(());
     }
-    let after = shared.vpn.sessions().await.map_err(failed)?;
     warn!(sessions = cut.count, "Cut sessions of credentials that are not let in");
-    for common_names in gone(&before, &after, &cut.moved).chunks(ENTRIES) {
+    // Whose they were cannot be told where who was there could not.
+    let Ok(before) = before else {
+        return Ok(());
+    };
+    let after = shared.vpn.sessions().await.map_err(failed)?;
+    // Those of a server that could not be asked may have ended long before.
+    for common_names in gone(&before.told(), &after, &cut.moved).chunks(ENTRIES) {
         let event = shared.node.event(EventKind::SessionsCut {
             common_names: common_names.to_vec(),
         });

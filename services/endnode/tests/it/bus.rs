@@ -276,71 +276,12 @@ async fn acks_that_get_no_answer_are_given_up_together() {
     wait::until(DEADLINE, "the silence to be noticed", noticed)
         .await
         .unwrap();
-    let fault = last_fault(&management, Option::is_some).await.unwrap();
+    let fault = management.last_fault(Option::is_some).await.unwrap();
     assert!(fault.starts_with("the bus takes no acks since 20"), "{fault}");
     answers(true).await;
     let settled = tokio::time::timeout(DEADLINE, all_settled(&management)).await;
     settled.unwrap_or_else(|_| panic!("{}", agent.log()));
-    last_fault(&management, Option::is_none).await;
-}
-
-/// Waits until the fault of the newest heartbeat is as it should be.
-async fn last_fault(management: &FakeManagement, is_it: impl Fn(&Option<String>) -> bool) -> Option<String> {
-    let told = async || {
-        let newest = management.script().heartbeats.last().cloned();
-        newest.map(|beat| beat.fault).filter(&is_it)
-    };
-    wait::until_some(DEADLINE, "the fault of a heartbeat to change", told)
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_journal_that_cannot_be_written_degrades_the_node_until_it_can() {
-    let (management, agent) = fleet().await;
-    last_fault(&management, Option::is_none).await;
-    let other = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    management.send(vec![User::new("alice").standby(1)]).await;
-
-    let fault = last_fault(&management, Option::is_some).await.unwrap();
-
-    assert!(
-        fault.starts_with("the journal /") && fault.contains("database is locked") && fault.contains("`fuser /"),
-        "{fault}"
-    );
-    let says = async |status: &str, detail: &str| {
-        let said = async || {
-            let health = agent.get("/health").await.unwrap();
-            let is_said = health["status"] == status && health["detail"].as_str().unwrap_or_default().contains(detail);
-            is_said.then_some(()).ok_or(health)
-        };
-        wait::until_ok(DEADLINE, status, said).await.unwrap();
-    };
-    says("degraded", "cannot be written since 20").await;
-
-    other.execute_batch("ROLLBACK").unwrap();
-    last_fault(&management, Option::is_none).await;
-    says("ok", "").await;
-}
-
-/// A node that fell silent would count as lost, and its users would move while it serves.
-#[tokio::test]
-async fn a_journal_that_cannot_be_read_is_said_in_heartbeats_that_go_on() {
-    let (management, agent) = fleet().await;
-    last_fault(&management, Option::is_none).await;
-    let other = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
-    other.execute_batch("ALTER TABLE users RENAME TO away").unwrap();
-    management.send(vec![User::new("alice").standby(1)]).await;
-
-    let fault = last_fault(&management, Option::is_some).await.unwrap();
-    assert!(
-        fault.starts_with("the journal cannot be read (") && fault.contains("restart the agent"),
-        "{fault}"
-    );
-
-    other.execute_batch("ALTER TABLE away RENAME TO users").unwrap();
-    last_fault(&management, Option::is_none).await;
+    management.last_fault(Option::is_none).await;
 }
 
 #[tokio::test]
@@ -413,4 +354,28 @@ async fn is_refused(agent: &Agent) -> String {
         Some(health["detail"].as_str().unwrap_or_default().to_owned())
     };
     wait::until_some(DEADLINE, "the refusal", refused).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_that_runs_no_openvpn_says_why_it_restarts_none() {
+    let (management, _agent) = fleet().await;
+    for only_ask in [true, false] {
+        let request = NodeRequest::RestartServer { only_ask };
+        let subject = subjects::node_request(&node_id(), &request);
+
+        let reply = management
+            .client
+            .request(subject, Envelope::new(request).encode())
+            .await
+            .unwrap();
+
+        let answer = Envelope::<NodeAnswer>::decode(&reply.payload).unwrap().body;
+        let NodeAnswer::Failed { error } = answer else {
+            panic!("another answer")
+        };
+        assert!(
+            error.starts_with("OPENVPN_MODE is none: the agent runs no OpenVPN"),
+            "{error}"
+        );
+    }
 }

@@ -54,6 +54,20 @@ async fn a_node_keeps_asking_and_enrols_once_with_the_same_keys() {
 }
 
 #[tokio::test]
+async fn a_node_with_several_listeners_enrols_with_the_capacity_of_all() {
+    let management = FakeManagement::start().await;
+    let mut agent = Agent::new("n1", &management.url());
+    agent.env = vec![("LISTENERS", "tcp:443,udp:1194".to_owned())];
+    agent.start().await;
+    agent.in_sync().await;
+
+    let (_, told) = management.script().registrations.remove(0);
+
+    let of = |field: &str| told[field].as_u64();
+    assert_eq!((of("port"), of("capacity")), (Some(1194), Some(2000)));
+}
+
+#[tokio::test]
 async fn a_refusal_is_said_in_managements_words() {
     let management = FakeManagement::start().await;
     management
@@ -222,6 +236,107 @@ fn a_network_that_openvpn_cannot_serve_is_refused_before_a_token_is_spent() {
         );
     }
     assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn listeners_that_cannot_be_had_are_refused_before_a_token_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = ["--listeners", "udp:1194,tcp:443"];
+    let cases: [(&[&str], &[&str]); 12] = [
+        (
+            &["--listeners", "udp:1194,icmp:443"],
+            &["listeners is wrong", "\"icmp:443\" is no listener", "LISTENERS"],
+        ),
+        (&["--listeners", ","], &["listeners is wrong", "at least one listener"]),
+        (
+            &["--listeners", "udp:1,udp:2,udp:3,tcp:4,tcp:5"],
+            &["listeners is wrong", "at most 4"],
+        ),
+        (
+            &["--listeners", "tcp:443,udp:1194,tcp:443"],
+            &["listeners is wrong", "tcp:443 is named twice"],
+        ),
+        (
+            &["--listeners", "tcp:443:8443,tcp:8443"],
+            &["listeners is wrong", "cannot listen twice on tcp 8443"],
+        ),
+        (
+            &[both[0], both[1], "--public-port", "1195"],
+            &[
+                "listeners is wrong",
+                "public_port is given too (from flag --public-port)",
+            ],
+        ),
+        (&[both[0], both[1], "--protocol", "tcp"], &["protocol is given too"]),
+        (
+            &[both[0], both[1], "--openvpn-port", "1194"],
+            &["openvpn.port is given too"],
+        ),
+        (
+            &[both[0], both[1], "--openvpn-mode", "external"],
+            &[
+                "listeners is wrong",
+                "there are 2, and in the mode external an agent looks after one",
+            ],
+        ),
+        (
+            &[both[0], both[1], "--openvpn-network", "10.8.0.0/29"],
+            &[
+                "openvpn.network is wrong",
+                "10.8.0.0/29 is too small for 2 listeners",
+                "28 or shorter",
+            ],
+        ),
+        (
+            &[
+                "--listeners",
+                "udp:1194,udp:53,tcp:443",
+                "--openvpn-network",
+                "10.8.0.0/28",
+            ],
+            &["openvpn.network is wrong", "27 or shorter"],
+        ),
+        (
+            &[both[0], both[1], "--openvpn-network6", "fd00:8::/112"],
+            &[
+                "openvpn.network6 is wrong",
+                "fd00:8::/112 is too small",
+                "111 or shorter",
+            ],
+        ),
+    ];
+    for (args, expected) in cases {
+        let mut all = vec!["--server-id", "n1", "--state-dir", "state"];
+        all.extend(args);
+        let (code, _, error) = run(&all, folder.path());
+        assert_eq!(code, Some(2), "{args:?}: {error}");
+        for part in expected {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn listeners_are_shown_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, expected) in [
+        (
+            &["--listeners", "tcp:443:8443, udp:1194"][..],
+            serde_json::json!(["udp:1194", "tcp:443:8443"]),
+        ),
+        (
+            &["--public-port", "443", "--protocol", "tcp"][..],
+            serde_json::Value::Null,
+        ),
+    ] {
+        let mut all = vec!["--server-id", "n1", "--print-config"];
+        all.extend(args);
+        let (code, config, error) = run(&all, folder.path());
+        assert_eq!(code, Some(0), "{error}");
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        assert_eq!(config["listeners"], expected);
+    }
 }
 
 #[test]

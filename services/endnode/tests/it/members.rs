@@ -75,11 +75,13 @@ async fn a_start_makes_entries_of_members_anew_once_the_firewall_holds_their_rul
     let (parts, alice, ghost) = (held("10.8.0.0/16"), User::new("alice"), User::new("ghost"));
     parts.apply(alice.in_group(1, "sales")).await;
     let places = places_in("10.8.0.0/16");
-    let list = AllowList::open_pushing(parts.dir.allow(), places.clone()).unwrap();
-    let entry = |user: &User| list.dir().join(user.credential.as_str());
-    for user in [&alice, &ghost] {
+    // Of two listeners.
+    let dirs = vec![parts.dir.allow(), parts.dir.allow().with_file_name("allow.tcp443")];
+    let list = AllowList::open_pushing(dirs, places.clone()).unwrap();
+    let entries = |user: &User| -> Vec<_> { list.dirs().map(|dir| dir.join(user.credential.as_str())).collect() };
+    for entry in [&alice, &ghost].map(entries).concat() {
         // As another release makes them.
-        std::fs::write(entry(user), "ifconfig-push 10.8.128.1 255.255.0.0\n").unwrap();
+        std::fs::write(entry, "ifconfig-push 10.8.128.1 255.255.0.0\n").unwrap();
     }
     let holding = Holding::ByAddress(places.clone());
     holding.load(&parts.journal).await.unwrap();
@@ -93,12 +95,19 @@ async fn a_start_makes_entries_of_members_anew_once_the_firewall_holds_their_rul
     let refused = applier.refuse_unwanted().await.unwrap();
 
     assert_eq!(refused, std::slice::from_ref(&ghost.credential));
-    assert!(entry(&alice).exists() && !entry(&ghost).exists());
+    let are_there = |user: &User| entries(user).iter().map(|entry| entry.exists()).collect::<Vec<_>>();
+    assert_eq!((are_there(&alice), are_there(&ghost)), (vec![true; 2], vec![false; 2]));
     places.set_enforced(true);
     let changes = applier.reconcile().await.unwrap();
     assert_eq!(changes.repaired, std::slice::from_ref(&alice.credential));
-    let text = std::fs::read_to_string(entry(&alice)).unwrap();
-    assert!(text.contains("/sales\""), "{text}");
+    for (entry, address) in entries(&alice).iter().zip(["10.8.128.1", "10.9.128.1"]) {
+        let text = std::fs::read_to_string(entry).unwrap();
+        assert!(
+            text.starts_with(&format!("ifconfig-push {address} 255.255.0.0\n")),
+            "{text}"
+        );
+        assert!(text.contains("/sales\""), "{text}");
+    }
 }
 
 #[tokio::test]

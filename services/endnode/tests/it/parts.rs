@@ -80,7 +80,7 @@ impl Parts {
     /// A firewall that holds the rules of whatever groups have members, beside a server that gives fixed addresses to nobody else.
     pub(crate) fn has_a_firewall(&self) {
         let places = self.places().clone();
-        places.set_divided(true);
+        places.set_divided(&[true]);
         let (mut blocks, stop) = (places.watch(), self.tasks.token());
         self.tasks.spawn("firewall", async move {
             places.set_enforced(true);

@@ -185,6 +185,7 @@ fn record(cid: u64, ended: Option<Ended>) -> SessionRecord {
             bytes_in: 4321,
             bytes_out: 1234,
             since: moment() - TimeDelta::seconds(9),
+            listener: None,
             client_version: None,
             client_platform: None,
         },

@@ -225,7 +225,7 @@ async fn nobody_has_left_while_the_server_cannot_be_asked() {
     }
     assert_eq!(node.to_report().await, [(0, None)]);
 
-    node.parts.vpn.restart();
+    node.parts.vpn.begin_anew();
     node.connects();
     node.parts.vpn.set_reachable(true);
     history.look(node.moment(60)).await;

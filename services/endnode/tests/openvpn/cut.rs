@@ -130,7 +130,7 @@ async fn a_cut_while_the_socket_is_away_is_made_up_for_by_the_next_connection() 
     } = fleet.connect(&agent, "alice").await;
     agent.stops().await;
     // Another program holds OpenVPN's only management session.
-    let socket = fleet.managed.conf.control_socket.as_path();
+    let socket = fleet.conf().control_socket.as_path();
     let intruder = tokio::net::UnixStream::connect(socket).await.expect("connect");
     let agent = fleet.agent();
 

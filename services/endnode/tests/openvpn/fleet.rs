@@ -9,23 +9,28 @@ use std::{
     process::Command,
 };
 
+use secrecy::SecretString;
 use vpnmanager_endnode::{
     account::{Account, own_user},
     allow_list::AllowList,
     backend::{BackendState, Serving, VpnBackend},
-    groups::{Definitions, Draft, Layout, Places},
+    groups::{Definitions, Draft, Places},
+    listening::mark_of,
     openvpn::{
-        ManagedOpenVpn, OpenVpnBackend,
+        ManagedOpenVpn, ManagedServer, OpenVpnBackend,
+        keepalive::Keepalive,
         lint::Expected,
         server_conf::{ConfPath, ServerConf},
     },
+    slices::first_slice,
 };
 use vpnmanager_nats::{
     commands::{Protocol, Remote},
     ids::CommonName,
+    listeners::{Listener, Listeners},
 };
 use vpnmanager_profile::{
-    profile::{Profile, ProfileParts},
+    profile::{Extras, Profile, ProfileParts},
     tls_crypt_v2::TlsCryptV2ServerKey,
 };
 use vpnmanager_testbed::{
@@ -89,6 +94,12 @@ impl Fleet {
 
     /// The same with these IPv6 addresses in the tunnel.
     pub(crate) async fn build_in(protocol: Protocol, network6: Option<&str>) -> Option<Self> {
+        Self::build_with(&format!("{protocol}:{PORT}"), network6).await
+    }
+
+    /// The same with these listeners.
+    pub(crate) async fn build_with(listeners: &str, network6: Option<&str>) -> Option<Self> {
+        let listeners: Listeners = listeners.parse().expect("listeners");
         require_tunnels(std::thread::current().name().unwrap_or("a test of the OpenVPN backend"))?;
         let scratch = Scratch::guarded(Medium::Memory).expect("a scratch folder");
         let id = scratch
@@ -104,15 +115,27 @@ impl Fleet {
         let dir = scratch.sub("openvpn", 0o700).expect("a folder");
         let tls_crypt_v2 = write_secrets(&dir, &pki);
         let network6 = network6.map(|network| network.parse().expect("a network"));
-        let places = Places::new(Layout::new(NETWORK.parse().expect("a network"), network6));
-        places.set_divided(true);
-        let allow_dir = scratch.dir().join("allow");
-        let allow_list = AllowList::open_pushing(allow_dir, places.clone()).expect("an allow-list");
-        let conf = conf(&dir, &scratch.dir().join("run/node-1.sock"), &allow_list, protocol);
+        let layout = first_slice(NETWORK.parse().expect("a network"), network6, listeners.len()).expect("slices");
+        let places = Places::new(layout);
+        places.set_divided(&vec![true; listeners.len()]);
+        let servers: Vec<ManagedServer> = listeners
+            .iter()
+            .enumerate()
+            .map(|(number, listener)| ManagedServer {
+                listener,
+                conf: ServerConf {
+                    network: layout.beside(number).network(),
+                    network6: layout.beside(number).network6(),
+                    ..conf((dir.as_path(), scratch.dir()), &listeners, number)
+                },
+            })
+            .collect();
+        let allow_dirs = servers.iter().map(|server| server.conf.allow_dir.as_path().to_owned());
+        let allow_list = AllowList::open_pushing(allow_dirs.collect(), places.clone()).expect("an allow-list");
         let definitions = Definitions::default();
         let managed = ManagedOpenVpn {
             binary: openvpn_inside(&node, scratch.dir()),
-            conf: ServerConf { network6, ..conf },
+            servers,
             account: Account::look_up("nobody", "nogroup").expect("nobody"),
             dir,
             definitions: definitions.clone(),
@@ -153,10 +176,15 @@ impl Fleet {
 
     /// Lets a user in, whose client connects from a machine of its own.
     pub(crate) async fn connect(&self, agent: &Agent, username: &str) -> Connected {
-        let (name, profile) = self.credential(username);
+        self.connect_through(agent, username, 0).await
+    }
+
+    /// The same through the listener with this number.
+    pub(crate) async fn connect_through(&self, agent: &Agent, username: &str, listener: usize) -> Connected {
+        let (name, profiles) = self.credential_of_each(username);
         agent.allow(&name).await;
         let machine = self.machine().await;
-        let client = self.client(&machine, &profile, username);
+        let client = self.client(&machine, &profiles[listener], username);
         client.connected(wait::SOON).await.expect("connected");
         Connected { name, machine, client }
     }
@@ -168,22 +196,43 @@ impl Fleet {
 
     /// The same with a profile that names this address of the node.
     pub(crate) fn credential_for(&self, username: &str, host: &str) -> (CommonName, Profile) {
+        let (name, mut profiles) = self.credential_of(username, host, &Extras::default());
+        (name, profiles.remove(0))
+    }
+
+    /// The same with a profile that says this besides.
+    pub(crate) fn credential_with(&self, username: &str, host: &str, extras: &Extras<'_>) -> (CommonName, Profile) {
+        let (name, mut profiles) = self.credential_of(username, host, extras);
+        (name, profiles.remove(0))
+    }
+
+    /// A fresh credential of this user and a profile for each listener.
+    pub(crate) fn credential_of_each(&self, username: &str) -> (CommonName, Vec<Profile>) {
+        self.credential_of(username, &self.node.address.to_string(), &Extras::default())
+    }
+
+    fn credential_of(&self, username: &str, host: &str, extras: &Extras<'_>) -> (CommonName, Vec<Profile>) {
         let name = CommonName::for_user(&username.parse().expect("a valid username"));
         let credential = self.pki.user(&name);
-        let remote = Remote {
-            host: host.parse().expect("a host"),
-            port: PORT,
-            protocol: self.managed.conf.protocol,
+        let key = SecretString::from(credential.key);
+        let profile = |server: &ManagedServer| {
+            let remote = Remote {
+                host: host.parse().expect("a host"),
+                port: server.listener.port.get(),
+                protocol: server.listener.protocol,
+            };
+            let parts = ProfileParts {
+                remotes: &[remote],
+                server_name_prefix: "node-",
+                ca: &self.pki.ca,
+                certificate: &credential.certificate,
+                key: &key,
+                tls_crypt_v2: &self.tls_crypt_v2.new_client_key(name.as_str()).expect("a client key"),
+            };
+            Profile::render_with(&parts, extras).expect("a profile")
         };
-        let profile = Profile::render(&ProfileParts {
-            remotes: &[remote],
-            server_name_prefix: "node-",
-            ca: &self.pki.ca,
-            certificate: &credential.certificate,
-            key: &credential.key.into(),
-            tls_crypt_v2: &self.tls_crypt_v2.new_client_key(name.as_str()).expect("a client key"),
-        });
-        (name, profile.expect("a profile"))
+        let profiles = self.managed.servers.iter().map(profile).collect();
+        (name, profiles)
     }
 
     /// A new machine for a client.
@@ -198,7 +247,7 @@ impl Fleet {
 
     /// What the configuration of an OpenVPN of the operator should say.
     pub(crate) fn expected(&self) -> Expected {
-        let conf = &self.managed.conf;
+        let conf = self.conf();
         Expected {
             allow_dir: self.allow_list.dir().to_owned(),
             control_socket: conf.control_socket.as_path().to_owned(),
@@ -209,7 +258,25 @@ impl Fleet {
             certificate: conf.cert.as_path().to_owned(),
             key: conf.key.as_path().to_owned(),
             tls_crypt_v2: conf.tls_crypt_v2.as_path().to_owned(),
+            network: None,
+            // Those of the machine of the tests are not the node's: what cannot be read is not spoken of.
+            sysctls: self.dir().join("sys"),
         }
+    }
+
+    /// What the `server.conf` of the first listener says.
+    pub(crate) fn conf(&self) -> &ServerConf {
+        &self.managed.servers[0].conf
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn conf_mut(&mut self) -> &mut ServerConf {
+        &mut self.managed.servers[0].conf
+    }
+
+    /// What clients dial: the first one.
+    pub(crate) fn listener(&self) -> Listener {
+        self.managed.servers[0].listener
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -233,21 +300,27 @@ impl Fleet {
     }
 }
 
-fn conf(dir: &Path, socket: &Path, allow_list: &AllowList, protocol: Protocol) -> ServerConf {
+/// The configuration of one of these listeners in this folder of OpenVPN and this one of the node.
+fn conf((dir, root): (&Path, &Path), listeners: &Listeners, number: usize) -> ServerConf {
+    let listener = listeners.iter().nth(number).expect("a listener");
+    let mark = (number > 0).then(|| format!(".{}", mark_of(listener)));
+    let mark = mark.unwrap_or_default();
     let path = |name: &str| ConfPath::new(&dir.join(name)).expect("a path");
     ServerConf {
-        port: PORT,
-        protocol,
+        port: listener.port.get(),
+        protocol: listener.protocol,
+        listeners: listeners.clone(),
         ipv6: true,
         network: NETWORK.parse().expect("a network"),
         network6: None,
         max_clients: NonZeroU32::new(100).expect("not zero"),
+        keepalive: Keepalive::default(),
         ca: path("ca.crt"),
         cert: path("node.crt"),
         key: path("node.key"),
         tls_crypt_v2: path("tls-crypt-v2.key"),
-        allow_dir: ConfPath::new(allow_list.dir()).expect("a path"),
-        control_socket: ConfPath::socket(socket).expect("a path"),
+        allow_dir: ConfPath::new(&root.join(format!("allow{mark}"))).expect("a path"),
+        control_socket: ConfPath::socket(&root.join(format!("run/node-1{mark}.sock"))).expect("a path"),
         control_user: own_user().expect("our account"),
         user: "nobody".parse().expect("a name"),
         group: "nogroup".parse().expect("a name"),

@@ -124,8 +124,8 @@ async fn nobody_is_thrown_out_while_a_start_makes_the_allow_list_right() {
     let started = OpenVpnBackend::managed(fleet.allow_list.clone(), fleet.managed.clone());
     let is_right = Wake::new();
     let agent = Agent::start_before(started.expect("a backend"), is_right.clone());
-    let tunnel = agent.backend.tunnel().expect("a managed server");
-    let is_found = async || tunnel.is_running();
+    let tunnels = agent.backend.tunnels().expect("a managed server");
+    let is_found = async || tunnels.is_running();
     wait::until(wait::SOON, "OpenVPN to be found", is_found)
         .await
         .expect("found");
@@ -235,7 +235,7 @@ async fn who_finds_no_address_is_sent_to_the_next_server_of_her_profile() {
     let Some(mut fleet) = Fleet::build(Protocol::Udp).await else {
         return;
     };
-    fleet.managed.conf.network = "10.8.0.0/29".parse().expect("a network");
+    fleet.conf_mut().network = "10.8.0.0/29".parse().expect("a network");
     let agent = fleet.start().await;
     let (alice, bob) = (fleet.connect(&agent, "alice").await, fleet.connect(&agent, "bob").await);
     let (name, profile) = fleet.credential("carol");

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The task that keeps the history, with its journal.
-struct Keeping {
+pub(crate) struct Keeping {
     journal: Journal,
     writer: Tasks,
     stop: CancellationToken,
@@ -33,7 +33,7 @@ struct Keeping {
 }
 
 impl Keeping {
-    async fn start(fleet: &Fleet, agent: &Agent) -> Self {
+    pub(crate) async fn start(fleet: &Fleet, agent: &Agent) -> Self {
         let writer = Tasks::new();
         let journal = Journal::open(&fleet.dir().join("journal.db"), &writer).expect("a journal");
         let vpn = Vpn::OpenVpn(agent.backend.clone());
@@ -50,7 +50,7 @@ impl Keeping {
     }
 
     /// Waits until the journal holds this many sessions, the oldest first: nothing is reported here.
-    async fn holds(&self, sessions: usize, is_it: impl Fn(&[SessionRecord]) -> bool) -> Vec<SessionRecord> {
+    pub(crate) async fn holds(&self, sessions: usize, is_it: impl Fn(&[SessionRecord]) -> bool) -> Vec<SessionRecord> {
         let look = async || {
             let unreported = self.journal.read(|records| records.unreported_sessions(100)).await;
             let records: Vec<SessionRecord> = unreported
@@ -75,7 +75,7 @@ impl Keeping {
         self.closes().await;
     }
 
-    async fn stops(mut self) {
+    pub(crate) async fn stops(mut self) {
         self.stop.cancel();
         while self.task.join_next().await.is_some() {}
         self.closes().await;
@@ -154,7 +154,7 @@ async fn a_client_of_a_server_without_an_address_pool_has_a_session() {
     let Some(fleet) = Fleet::build(Protocol::Udp).await else {
         return;
     };
-    let conf = fleet.managed.conf.render();
+    let conf = fleet.conf().render();
     let without_pool = conf.replace("ifconfig-pool 10.8.0.2 10.8.127.255 255.255.0.0\n", "");
     assert_ne!(without_pool, conf);
     let (agent, _) = beside_an_operators(&fleet, &without_pool).await;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The node looks each 10 s, give or take a tenth, and each 30 s on a machine that is so busy that a look takes a second.
-const PUT_BACK_WITHIN: Duration = Duration::from_secs(40);
+pub(crate) const PUT_BACK_WITHIN: Duration = Duration::from_secs(40);
 
 /// A node with IPv6 in the tunnel or without, and a machine behind it with 10.20.0.5, 10.30.0.5, fd20::5 and fd30::5, which knows no way to
 /// clients.

@@ -44,7 +44,7 @@ impl Place {
             .arg(fleet.managed.dir.join("ta.key"))
             .status();
         assert!(key.expect("openvpn").success());
-        let good = fleet.managed.conf.render();
+        let good = fleet.conf().render();
         Some(Self { fleet, good })
     }
 
@@ -59,7 +59,7 @@ impl Place {
         let openvpn = binaries::openvpn().expect("openvpn");
         let spec = self.fleet.node().spec("server", openvpn, &self.fleet.managed.dir, &log);
         let server = Process::spawn(&spec.args(["--config"]).args([self.conf_file()])).expect("spawned");
-        let socket: &Path = self.fleet.managed.conf.control_socket.as_path();
+        let socket: &Path = self.fleet.conf().control_socket.as_path();
         let decided = async || socket.exists() || !server.alive();
         wait::until(wait::SOON, "the server to start or to refuse", decided)
             .await
@@ -136,6 +136,7 @@ async fn what_is_called_an_error_keeps_a_real_client_out() {
         format!("{}\nfragment 1300", place.good),
         format!("{}\nncp-disable", place.good),
         format!("{}\nmute 20 lines", place.good),
+        format!("{}\nserver-ipv6 fd00:8::/64", place.good),
     ];
     for (number, conf) in cases.iter().enumerate() {
         let added: Vec<&str> = conf.lines().filter(|line| !place.good.contains(*line)).collect();

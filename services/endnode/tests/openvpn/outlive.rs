@@ -1,6 +1,6 @@
 //! OpenVPN outlives its agent, and the agent brings a dead OpenVPN back.
 
-use vpnmanager_endnode::backend::{BackendState, Serving, VpnBackend};
+use vpnmanager_endnode::backend::{BackendError, BackendState, Serving, VpnBackend};
 use vpnmanager_nats::commands::Protocol;
 use vpnmanager_testbed::{ping::PingStream, wait};
 
@@ -85,13 +85,42 @@ async fn a_killed_server_is_started_again_and_its_clients_return() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_server_said_is_not_told_of_one_that_dies_later() {
+    let Some(fleet) = Fleet::build(Protocol::Udp).await else {
+        return;
+    };
+    let log = fleet.managed.dir.join("openvpn.log");
+    let earlier = "Cannot allocate TUN/TAP dev dynamically";
+    std::fs::write(&log, format!("{earlier}\nExiting due to fatal error\n")).expect("written");
+    let agent = fleet.start().await;
+    let pid = agent.is(BackendState::Up).await.pid.expect("a pid");
+
+    fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
+
+    let health = agent.is(BackendState::Down).await;
+    assert!(health.detail.contains("died"), "{}", health.detail);
+    assert!(!health.detail.contains(earlier), "{}", health.detail);
+    let pid = agent.is(BackendState::Up).await.pid.expect("a pid");
+
+    // The next agent has not started this one.
+    agent.dies().await;
+    let agent = fleet.agent();
+    agent.backend.set_serving(Serving::Yes).await;
+    assert_eq!(agent.is(BackendState::Up).await.pid, Some(pid));
+    fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
+    let health = agent.is(BackendState::Down).await;
+    assert!(!health.detail.contains(earlier), "{}", health.detail);
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_configuration_is_reported_and_waits_for_the_next_start() {
     let Some((mut fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
     let pid = agent.is(BackendState::Up).await.pid;
     agent.dies().await;
-    fleet.managed.conf.max_clients = std::num::NonZeroU32::new(7).expect("not zero");
+    fleet.conf_mut().max_clients = std::num::NonZeroU32::new(7).expect("not zero");
 
     let agent = fleet.agent();
     agent.backend.set_serving(Serving::Yes).await;
@@ -107,5 +136,48 @@ async fn a_changed_configuration_is_reported_and_waits_for_the_next_start() {
     assert_eq!((health.detail.as_str(), health.capacity), ("", 7));
     let conf = std::fs::read_to_string(fleet.managed.dir.join("server.conf")).expect("read");
     assert!(conf.contains("\nmax-clients 7\n"));
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_is_asked_for_starts_another_openvpn_and_the_same_users_come_back() {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
+        return;
+    };
+    let before = agent.is(BackendState::Up).await;
+    let Connected { name, client, .. } = fleet.connect(&agent, "alice").await;
+    agent.backend.would_restart().expect("it would");
+    let asked = agent.backend.health().await;
+    assert_eq!(
+        (asked.state, asked.pid),
+        (BackendState::Up, before.pid),
+        "nothing is begun"
+    );
+
+    agent.backend.restart().await.expect("begun");
+
+    let begun = agent.backend.health().await;
+    assert_eq!(begun.state, BackendState::Starting, "until it has ended: {begun:?}");
+    let after = agent.is(BackendState::Up).await;
+    assert!(after.pid.is_some() && after.pid != before.pid, "{after:?}");
+    assert_eq!(after.restarts, 0, "it did not die");
+    client
+        .connected_times(2, 2 * wait::SOON)
+        .await
+        .expect("connected again");
+    assert!(fleet.allow_list.contains(&name).expect("a list"));
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_must_not_serve_is_not_restarted() {
+    let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
+        return;
+    };
+    agent.backend.set_serving(Serving::No).await;
+    agent.is(BackendState::Stopped).await;
+    for refused in [agent.backend.would_restart(), agent.backend.restart().await] {
+        assert!(matches!(refused, Err(BackendError::NotServing)), "{refused:?}");
+    }
     fleet.end(agent).await;
 }

@@ -59,18 +59,18 @@ async fn nothing_is_started_before_the_firewall_holds_the_rules_of_everybody() {
         "it is not started before the rules of the group default are loaded"
     );
     assert!(!fleet.managed.dir.join("server.conf").exists());
-    fleet.definitions.note_default(true);
+    fleet.definitions.note_default(&[true]);
     let pid = agent.is(BackendState::Up).await.pid.expect("a pid");
 
     // One that dies later waits for them too.
-    fleet.definitions.note_default(false);
+    fleet.definitions.note_default(&[false]);
     assert_eq!(agent.is(BackendState::Up).await.pid, Some(pid), "one that runs goes on");
     fleet.node().run(&format!("kill -9 {pid}")).await.expect("kill");
     let waits = async || agent.backend.health().await.detail.contains("is not started before");
     wait::until(wait::SOON, "OpenVPN to wait for the rules", waits)
         .await
         .expect("it waits");
-    fleet.definitions.note_default(true);
+    fleet.definitions.note_default(&[true]);
     agent.is(BackendState::Up).await;
     fleet.end(agent).await;
 }
@@ -102,7 +102,7 @@ async fn a_node_whose_addresses_are_nearly_used_up_says_so() {
     let Some(mut fleet) = Fleet::build(Protocol::Udp).await else {
         return;
     };
-    fleet.managed.conf.network = "10.8.0.0/29".parse().expect("a network");
+    fleet.conf_mut().network = "10.8.0.0/29".parse().expect("a network");
     let agent = fleet.start().await;
     let _alice = fleet.connect(&agent, "alice").await;
     assert_eq!(agent.backend.health().await.detail, "");
@@ -195,7 +195,7 @@ async fn a_port_in_use_is_the_reason_that_is_told() {
     let Some(fleet) = Fleet::build(Protocol::Udp).await else {
         return;
     };
-    let mut conf = fleet.managed.conf.clone();
+    let mut conf = fleet.conf().clone();
     conf.control_socket = ConfPath::socket(&fleet.dir().join("other.sock")).expect("a path");
     let file = fleet.dir().join("other.conf");
     // Only its port is that of the agent's.

@@ -32,14 +32,14 @@ impl Upkeep {
     pub(crate) fn start(fleet: &Fleet, agent: &Agent) -> Self {
         let definitions = fleet.definitions.clone();
         let site = Site {
-            tunnel: agent.backend.tunnel().expect("a managed server"),
+            tunnels: agent.backend.tunnels().expect("a managed server"),
             pushed: fleet.allow_list.pushed().expect("links").clone(),
             pushed_groups: fleet.allow_list.pushed_groups().expect("files").clone(),
             places: fleet.places.clone(),
             definitions: definitions.clone(),
             egress: None,
         };
-        let progress = NetworkProgress::new(None);
+        let progress = NetworkProgress::default();
         let keeper = Keeper::new(site, Tools::default(), progress.clone());
         let (readiness, stop) = (Readiness::new(true, None), CancellationToken::new());
         let task = network::run(keeper, readiness.clone(), Wake::new(), stop.clone());

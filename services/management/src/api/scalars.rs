@@ -10,6 +10,7 @@ use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::device::DeviceName;
 use vpnmanager_nats::groups::GroupName;
 use vpnmanager_nats::heartbeats::OpenvpnState;
+use vpnmanager_nats::listeners::Listener;
 use vpnmanager_nats::username::Username;
 pub(super) use vpnmanager_openapi::contract::scalars::{ServerIdText, VersionText};
 use vpnmanager_openapi::{scalar_impls, text_scalar};
@@ -63,6 +64,22 @@ scalar_impls! {
     },
     |text| OpenvpnState::from_str(text).map(OpenvpnStateText),
     |value| Value::from(value.0.as_str())
+}
+
+/// A listener of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ListenerText(pub(super) Listener);
+
+scalar_impls! {
+    ListenerText, "string", "listener",
+    |schema| {
+        schema.pattern = Some(Listener::PATTERN.to_owned());
+        schema.min_length = Some(Listener::MIN_LENGTH);
+        schema.max_length = Some(Listener::MAX_LENGTH);
+        schema.example = Some(Value::from("udp:1194"));
+    },
+    |text| Listener::from_str(text).map(ListenerText),
+    |value| Value::from(value.0.to_string())
 }
 
 text_scalar! {
@@ -238,6 +255,27 @@ text_scalar! {
     }
 }
 
+const SHORTEST_DRAIN: Duration = Duration::from_secs(10);
+const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+text_scalar! {
+    /// How long a drain may take: a whole number of `s`, `m` or `h`, from 10 s to 24 h.
+    pub(super) struct DrainTime {
+        format: "drain-time",
+        pattern: concat!(
+            "^(?:(?:[1-9][0-9]{1,3}|[1-7][0-9]{4}|8[0-5][0-9]{3}|86[0-3][0-9]{2}|86400)s",
+            "|(?:[1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m",
+            "|(?:[1-9]|1[0-9]|2[0-4])h)$"
+        ),
+        length: 2..=6,
+        example: "10m",
+        check: |text| match humantime::parse_duration(text) {
+            Ok(time) if (SHORTEST_DRAIN..=LONGEST_DRAIN).contains(&time) => Ok(()),
+            Ok(_) | Err(_) => Err("must be a duration from 10s to 24h, such as 30s, 10m or 1h".to_owned()),
+        },
+    }
+}
+
 /// A device of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeviceText(pub(super) DeviceName);
@@ -287,6 +325,14 @@ scalar_impls! {
 }
 
 impl TimeToLive {
+    /// The duration.
+    pub(super) fn duration(&self) -> Duration {
+        // Whatever keeps the pattern is a duration.
+        humantime::parse_duration(self.as_str()).unwrap_or_default()
+    }
+}
+
+impl DrainTime {
     /// The duration.
     pub(super) fn duration(&self) -> Duration {
         // Whatever keeps the pattern is a duration.
@@ -351,6 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_is_described_as_it_is_read() {
+        let pattern = vpnmanager_openapi::__regex::Regex::new(Listener::PATTERN).expect("a pattern");
+        for (text, is_one) in [
+            ("udp:1194", true),
+            ("tcp:1", true),
+            ("tcp:65535", true),
+            ("tcp:65536", false),
+            ("udp:99999", false),
+            ("udp:0", false),
+            ("udp:01", false),
+            ("udp:", false),
+            ("UDP:1194", false),
+            ("sctp:1194", false),
+            ("udp:1194,tcp:443", false),
+            ("", false),
+        ] {
+            assert_eq!(Listener::from_str(text).is_ok(), is_one, "{text}");
+            assert_eq!(pattern.is_match(text), is_one, "{text}");
+        }
+    }
+
+    #[test]
     fn a_day_is_written_in_one_way() {
         for (text, is_day) in [
             ("2027-03-01", true),
@@ -396,6 +464,28 @@ mod tests {
         ] {
             let ttl = text.parse::<TimeToLive>().ok().map(|ttl| ttl.duration().as_secs());
             assert_eq!(ttl, seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_drain_may_take_ten_seconds_to_a_day() {
+        for (text, seconds) in [
+            ("10s", Some(10)),
+            ("99999s", None),
+            ("86400s", Some(86_400)),
+            ("86401s", None),
+            ("9s", None),
+            ("1m", Some(60)),
+            ("1440m", Some(86_400)),
+            ("1441m", None),
+            ("24h", Some(86_400)),
+            ("25h", None),
+            ("1h 30m", None),
+            ("1d", None),
+            ("10", None),
+        ] {
+            let time = text.parse::<DrainTime>().ok().map(|time| time.duration().as_secs());
+            assert_eq!(time, seconds, "{text}");
         }
     }
 }

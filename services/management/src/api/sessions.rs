@@ -20,7 +20,7 @@ use vpnmanager_openapi::time::Timestamp;
 
 use super::access::Admin;
 use super::failure;
-use super::scalars::{AddressText, ServerIdText, SessionIdText, UsernameText};
+use super::scalars::{AddressText, ListenerText, ServerIdText, SessionIdText, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::nodes::read::get_node;
@@ -70,6 +70,8 @@ impl SessionsApi {
         server_id: Query<Option<ServerIdText>>,
         /// Only sessions whose client has this address inside the tunnel, or connects from it.
         address: Query<Option<AddressText>>,
+        /// Only sessions whose client came to this listener of their server, such as `tcp:443`.
+        listener: Query<Option<ListenerText>>,
         /// The sessions that were alive at this time.
         at: Query<Option<Timestamp>>,
     ) -> Result<Sessions, ApiError> {
@@ -77,6 +79,7 @@ impl SessionsApi {
             username: username.0.map(|name| name.0),
             server_id: server_id.0.map(|id| id.0),
             address: address.0.map(|address| address.0),
+            listener: listener.0.map(|listener| listener.0),
         };
         let paging = Paging::of(limit, cursor, &uri);
         match at.0 {
@@ -93,6 +96,7 @@ impl SessionsApi {
         method = "get",
         operation_id = "list_user_sessions"
     )]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn of_user(
         &self,
         _admin: Admin,
@@ -104,6 +108,8 @@ impl SessionsApi {
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
         cursor: Query<Option<SessionIdText>>,
+        /// Only sessions whose client came to this listener of their server.
+        listener: Query<Option<ListenerText>>,
     ) -> Result<Sessions, ApiError> {
         let found = get_user(&app.db, &username.0.0).await;
         found
@@ -111,6 +117,7 @@ impl SessionsApi {
             .ok_or_else(failure::users::unknown_user)?;
         let filter = SessionFilter {
             username: Some(username.0.0),
+            listener: listener.0.map(|listener| listener.0),
             ..SessionFilter::default()
         };
         live_page(app.0, &filter, Paging::of(limit, cursor, &uri)).await
@@ -124,6 +131,7 @@ impl SessionsApi {
         method = "get",
         operation_id = "list_endnode_sessions"
     )]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn of_endnode(
         &self,
         _admin: Admin,
@@ -135,6 +143,8 @@ impl SessionsApi {
         limit: Query<Option<PageLimit>>,
         /// `next_cursor` of the previous page.
         cursor: Query<Option<SessionIdText>>,
+        /// Only sessions whose client came to this listener of their server.
+        listener: Query<Option<ListenerText>>,
     ) -> Result<Sessions, ApiError> {
         let found = get_node(app.0, &server_id.0.0).await;
         found
@@ -142,6 +152,7 @@ impl SessionsApi {
             .ok_or_else(failure::nodes::unknown_server)?;
         let filter = SessionFilter {
             server_id: Some(server_id.0.0),
+            listener: listener.0.map(|listener| listener.0),
             ..SessionFilter::default()
         };
         live_page(app.0, &filter, Paging::of(limit, cursor, &uri)).await

@@ -96,12 +96,18 @@ audit_actions! {
     NodeDisabled => "node_disabled",
     /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
+    /// A node was told, in a rollout, to restart its OpenVPN, and began it.
+    NodeRestarted => "node_restarted",
     /// A pool was made: by an operator, or because a node was put into it.
     PoolCreated => "pool_created",
     /// An operator changed the network of a pool, or how many nodes its users get.
     PoolChanged => "pool_changed",
     /// An operator deleted a pool.
     PoolDeleted => "pool_deleted",
+    /// An operator asked to restart OpenVPN on all nodes of a pool, one after another.
+    RolloutStarted => "rollout_started",
+    /// That has ended: all nodes had their turn, an operator stopped it, or it failed.
+    RolloutEnded => "rollout_ended",
     /// An operator created a group.
     GroupCreated => "group_created",
     /// An operator changed what a group says of its members.

@@ -8,8 +8,9 @@ use vpnmanager_entities::{
     server, user,
 };
 use vpnmanager_nats::{
-    commands::{Command, Issue, PutUser, Remote, RemoveUser},
+    commands::{Command, Host, Issue, Protocol, PutUser, Remote, RemoveUser},
     ids::{NodeId, Revision},
+    listeners::Listeners,
 };
 
 use crate::domain::{device::current_credentials, placement::takes_users};
@@ -30,8 +31,10 @@ pub struct CommandSource<'a> {
 /// Where clients connect to one node.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// Address, port and transport.
-    pub remote: Remote,
+    /// The DNS name or address.
+    pub host: Host,
+    /// Ports and transports.
+    pub listeners: Listeners,
     /// Whether new profiles should name it: the node is neither disabled nor draining, and stays in its pool.
     pub welcome: bool,
     /// Whether the node was lost and is not in sync again: profiles name it last.
@@ -42,12 +45,8 @@ impl Endpoint {
     /// The endpoint of a node.
     pub fn of(server: &server::Model) -> Self {
         Self {
-            remote: Remote {
-                host: server.public_host.clone(),
-                // A CHECK of the database limits it to 1 to 65535.
-                port: server.public_port.try_into().unwrap_or_default(),
-                protocol: server.public_protocol,
-            },
+            host: server.public_host.clone(),
+            listeners: server.listeners.clone(),
             welcome: takes_users(server),
             lost: server.lost_since.is_some(),
         }
@@ -99,50 +98,99 @@ fn issue(source: &CommandSource<'_>, node: &NodeId) -> Option<Issue> {
     })
 }
 
-/// Where clients connect, in this order, given all nodes of the user, home first: the welcome nodes, lost ones last. If none is welcome,
-/// all nodes, because a profile must name a server.
+/// Where clients connect, in this order, given all nodes of the user, home first: over UDP to the welcome nodes, lost ones last, and then over
+/// TCP to the same. If no node is welcome, all nodes, because a profile must name a server. At most [`Issue::MOST_REMOTES`].
 pub fn remotes(nodes: &[NodeId], endpoints: &HashMap<NodeId, Endpoint>) -> Vec<Remote> {
     let mut placed: Vec<&Endpoint> = nodes.iter().filter_map(|name| endpoints.get(name)).collect();
     placed.sort_by_key(|endpoint| endpoint.lost);
     if placed.iter().any(|endpoint| endpoint.welcome) {
         placed.retain(|endpoint| endpoint.welcome);
     }
-    placed.into_iter().map(|endpoint| endpoint.remote.clone()).collect()
+    let remotes = Protocol::ALL.iter().flat_map(|protocol| over(*protocol, &placed));
+    remotes.take(Issue::MOST_REMOTES).collect()
+}
+
+/// The first listener of each node that has this transport, then the second of each, and so on: a node that is down costs a client one try
+/// before it comes to the next node.
+fn over(protocol: Protocol, placed: &[&Endpoint]) -> impl Iterator<Item = Remote> {
+    (0..Listeners::MOST).flat_map(move |round| {
+        placed.iter().filter_map(move |endpoint| {
+            let mut listeners = endpoint.listeners.iter().filter(|one| one.protocol == protocol);
+            let listener = listeners.nth(round)?;
+            Some(Remote {
+                host: endpoint.host.clone(),
+                port: listener.port.get(),
+                protocol,
+            })
+        })
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use vpnmanager_nats::commands::Protocol;
-
     use super::*;
+
+    const WELL: (bool, bool) = (true, false);
+    const LOST: (bool, bool) = (true, true);
+    const SHUT: (bool, bool) = (false, false);
+
+    /// The remotes of a user on these nodes, home first. A node is a host, its listeners, and whether it is welcome and lost.
+    fn named(nodes: &[(&str, &str, (bool, bool))]) -> Vec<String> {
+        let ids: Vec<NodeId> = (0..nodes.len())
+            .map(|number| format!("n{number}").parse().expect("a valid id"))
+            .collect();
+        let endpoints = nodes.iter().map(|&(host, listeners, (welcome, lost))| Endpoint {
+            host: host.parse().expect("a host"),
+            listeners: listeners.parse().expect("listeners"),
+            welcome,
+            lost,
+        });
+        let endpoints = ids.iter().cloned().zip(endpoints).collect();
+        remotes(&ids, &endpoints)
+            .iter()
+            .map(|Remote { host, port, protocol }| format!("{host} {port} {protocol}"))
+            .collect()
+    }
 
     #[test]
     fn a_profile_names_the_welcome_nodes_with_lost_ones_last_and_all_when_none_is() {
-        let endpoint = |host: &str, (welcome, lost)| Endpoint {
-            remote: Remote {
-                host: host.parse().expect("a host"),
-                port: 1194,
-                protocol: Protocol::Udp,
-            },
-            welcome,
-            lost,
-        };
-        let id = |name: &str| -> NodeId { name.parse().expect("a valid id") };
-        let nodes = ["n1", "n2"].map(id);
-        let named = |one, other| -> Vec<String> {
-            let endpoints = HashMap::from([
-                (id("n1"), endpoint("one.example", one)),
-                (id("n2"), endpoint("other.example", other)),
-            ]);
-            remotes(&nodes, &endpoints)
-                .iter()
-                .map(|remote| remote.host.to_string())
-                .collect()
-        };
-        let (well, lost, shut) = ((true, false), (true, true), (false, false));
-        assert_eq!(named(well, well), ["one.example", "other.example"]);
-        assert_eq!(named(lost, well), ["other.example", "one.example"]);
-        assert_eq!(named(shut, well), ["other.example"]);
-        assert_eq!(named(shut, shut), ["one.example", "other.example"]);
+        let of_two = |one, other| named(&[("one", "udp:1194", one), ("other", "udp:1194", other)]);
+        let (one, other) = ("one 1194 udp", "other 1194 udp");
+        assert_eq!(of_two(WELL, WELL), [one, other]);
+        assert_eq!(of_two(LOST, WELL), [other, one]);
+        assert_eq!(of_two(SHUT, WELL), [other]);
+        assert_eq!(of_two(SHUT, SHUT), [one, other]);
+    }
+
+    #[test]
+    fn a_profile_names_all_nodes_over_udp_and_then_all_over_tcp() {
+        let both = "udp:1194,tcp:443";
+        assert_eq!(
+            named(&[("home", both, WELL), ("other", both, WELL)]),
+            ["home 1194 udp", "other 1194 udp", "home 443 tcp", "other 443 tcp"]
+        );
+        assert_eq!(
+            named(&[("home", both, LOST), ("other", both, WELL)]),
+            ["other 1194 udp", "home 1194 udp", "other 443 tcp", "home 443 tcp"]
+        );
+        assert_eq!(
+            named(&[("home", "tcp:443", WELL), ("other", both, WELL)]),
+            ["other 1194 udp", "home 443 tcp", "other 443 tcp"]
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_down_costs_one_try_before_the_next_node() {
+        assert_eq!(
+            named(&[("home", "udp:1194,udp:53", WELL), ("other", "udp:1194,udp:123", WELL)]),
+            ["home 1194 udp", "other 1194 udp", "home 53 udp", "other 123 udp"]
+        );
+    }
+
+    #[test]
+    fn a_profile_names_no_more_than_its_readers_take() {
+        let four = ("host", "udp:1,udp:2,tcp:1,tcp:2", WELL);
+        assert_eq!(named(&[four; 16]).len(), 64);
+        assert_eq!(named(&[four; 17]).len(), 64);
     }
 }

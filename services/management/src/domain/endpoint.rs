@@ -8,18 +8,21 @@ const MOST_CLIENTS: u32 = 1_000_000;
 
 /// The node as its agent describes it; `None` if nothing differs from what is recorded.
 ///
-/// Its own address, port, transport and capacity are the node's to say: they concern its own users. The pool is not: a node that could
+/// Its own address, listeners and capacity are the node's to say: they concern its own users. The pool is not: a node that could
 /// choose it would get the users of others. What it asks for is only noted. A host that nobody can dial is not taken: the agent itself
 /// refuses to start with one.
 pub fn follow(server: &server::Model, told: &Endpoint) -> Option<server::Model> {
+    let listeners = told.listeners();
+    let first = listeners.first();
     let followed = server::Model {
         public_host: told
             .host
             .clone()
             .filter(|host| host.reach() != Reach::Nowhere)
             .unwrap_or_else(|| server.public_host.clone()),
-        public_port: i32::from(told.port.get()),
-        public_protocol: told.protocol,
+        public_port: i32::from(first.port.get()),
+        public_protocol: first.protocol,
+        listeners,
         capacity: i32::try_from(told.capacity.get().min(MOST_CLIENTS)).ok(),
         asked_pool: Some(told.pool.to_string()).filter(|asked| *asked != server.pool),
         ..server.clone()
@@ -50,6 +53,7 @@ mod tests {
             host: None,
             port: NonZeroU16::new(port).expect("a port"),
             protocol: Protocol::Udp,
+            listeners: None,
             pool: pool.parse().expect("a pool"),
             capacity: NonZeroU32::new(50).expect("a number"),
         }
@@ -65,6 +69,7 @@ mod tests {
 
         let moved = follow(&before, &told(443, "default")).expect("a change");
         assert_eq!((moved.public_port, &moved.public_host), (443, &before.public_host));
+        assert_eq!(moved.listeners.to_string(), "udp:443");
 
         let nowhere = Endpoint {
             host: Some("0.0.0.0".parse().expect("a host")),
@@ -83,6 +88,19 @@ mod tests {
             "{reason}"
         );
         assert_eq!(asks_for_another_pool(&before), None);
+
+        let two = Endpoint {
+            listeners: Some("udp:1194,tcp:443".parse().expect("listeners")),
+            ..told(1194, "default")
+        };
+        let serves_two = follow(&before, &two).expect("a change");
+        assert_eq!(
+            (serves_two.public_port, serves_two.listeners.to_string().as_str()),
+            (1194, "udp:1194,tcp:443")
+        );
+        assert_eq!(follow(&serves_two, &two), None);
+        let one_left = follow(&serves_two, &told(1194, "default")).expect("a change");
+        assert_eq!(one_left, before);
 
         let content = follow(&asks, &told(1194, "default")).expect("a change");
         assert_eq!(content, before);

@@ -5,6 +5,7 @@ pub mod audit_action;
 pub mod audit_room;
 
 pub mod acks;
+pub mod client_directives;
 pub mod clones;
 pub mod command;
 pub mod conduct;
@@ -23,6 +24,7 @@ pub mod pool;
 pub mod quota;
 pub mod refusals;
 pub mod renewal;
+pub mod rollout;
 pub mod session_address;
 pub mod session_history;
 pub mod session_id;

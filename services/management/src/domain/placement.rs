@@ -153,6 +153,13 @@ impl Fleet {
         is_open(server) && !(self.runs_none(&server.name) && self.running.contains(&server.pool))
     }
 
+    /// Whether another node of its pool can take the clients of this one. Those of a node that runs OpenVPN find none on one that does not.
+    pub fn has_others(&self, leaving: &server::Model) -> bool {
+        let in_pool = self.servers.iter().filter(|server| server.pool == leaving.pool);
+        let mut others = in_pool.filter(|server| server.name != leaving.name && server.state != NodeState::Lost);
+        others.any(|server| self.is_candidate(server))
+    }
+
     /// Whether the node is lost, and has been silent since before `lost_before` while others spoke; it then no longer counts as a replica.
     /// Silence counts from when another node of its pool has been heard: when all were away, the one that returns first says nothing about
     /// the others.

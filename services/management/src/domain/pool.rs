@@ -4,19 +4,19 @@ use std::{fmt::Display, net::IpAddr};
 
 use vpnmanager_nats::{
     commands::Host,
-    network::{Network, Prefix},
+    network::{MaxSegment, Mtu, Network, Prefix},
 };
 
-/// A network that does not contradict itself: no two routes overlap, and no DNS server and no search domain is there twice. Routes beside
-/// `redirect_gateway` contradict nothing: everything contains them.
+/// A network that does not contradict itself: no two routes overlap, no DNS server and no search domain is there twice, and the largest segment
+/// fits into the largest packet. Routes beside `redirect_gateway` contradict nothing: everything contains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundNetwork(Network);
 
-/// An entry of a list of a network that contradicts an earlier one.
+/// An entry of a list of a pool that contradicts an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Contradiction {
-    /// The list, by its name in [`Network`].
+    /// The list, by its name in [`Network`], or in the pool.
     pub list: &'static str,
     /// The place of the entry, counted from 0.
     pub entry: usize,
@@ -24,9 +24,39 @@ pub struct Contradiction {
     pub reason: String,
 }
 
+/// What contradicts something else in a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// An entry of a list.
+    #[error(transparent)]
+    Entry(Contradiction),
+    /// `max_segment` is larger than what fits into a packet of `mtu`.
+    #[error(
+        "segments of {} bytes do not fit into packets of {mtu} bytes: take at most {} bytes, or leave it out",
+        .segment.bytes(),
+        .mtu.most_segment()
+    )]
+    Segment {
+        /// The largest segment that is asked for.
+        segment: MaxSegment,
+        /// The MTU that is asked for.
+        mtu: Mtu,
+    },
+}
+
+impl Unsound {
+    /// The field, by its name in [`Network`], with the place of an entry: `routes.2`.
+    pub fn field(&self) -> String {
+        match self {
+            Self::Entry(Contradiction { list, entry, .. }) => format!("{list}.{entry}"),
+            Self::Segment { .. } => "max_segment".to_owned(),
+        }
+    }
+}
+
 impl SoundNetwork {
     /// The network, or everything in it that contradicts something else in it.
-    pub fn new(network: Network) -> Result<Self, Vec<Contradiction>> {
+    pub fn new(network: Network) -> Result<Self, Vec<Unsound>> {
         let found = contradictions(&network);
         match found.is_empty() {
             true => Ok(Self(network)),
@@ -45,7 +75,7 @@ impl SoundNetwork {
     }
 }
 
-fn contradictions(network: &Network) -> Vec<Contradiction> {
+fn contradictions(network: &Network) -> Vec<Unsound> {
     let Network {
         routes,
         dns_servers,
@@ -64,7 +94,14 @@ fn contradictions(network: &Network) -> Vec<Contradiction> {
         .map(|(entry, _)| twice("dns_servers", entry, dns_servers[entry]));
     let domains = clashes(search_domains, |one, other| one == other)
         .map(|(entry, _)| twice("search_domains", entry, &search_domains[entry]));
-    overlapping.chain(servers).chain(domains).collect()
+    let entries = overlapping.chain(servers).chain(domains).map(Unsound::Entry);
+    entries.chain(large_segment(network)).collect()
+}
+
+/// The headers of IPv4 count, which are the smaller ones.
+fn large_segment(network: &Network) -> Option<Unsound> {
+    let (segment, mtu) = network.max_segment.zip(network.mtu)?;
+    (segment.bytes() > mtu.most_segment()).then_some(Unsound::Segment { segment, mtu })
 }
 
 /// Each entry that clashes with one before it, and the first such one.
@@ -155,9 +192,18 @@ mod tests {
         }
     }
 
-    fn refused(network: Network) -> Vec<(&'static str, usize)> {
+    fn refused(network: Network) -> Vec<String> {
         let found = SoundNetwork::new(network).expect_err("a contradiction");
-        found.iter().map(|found| (found.list, found.entry)).collect()
+        found.iter().map(Unsound::field).collect()
+    }
+
+    /// A network that says this of sizes.
+    fn sized(segment: u16, mtu: Option<u16>) -> Network {
+        Network {
+            max_segment: Some(MaxSegment::try_from(segment).expect("a segment")),
+            mtu: mtu.map(|bytes| Mtu::try_from(bytes).expect("an MTU")),
+            ..Network::default()
+        }
     }
 
     #[test]
@@ -184,7 +230,7 @@ mod tests {
     #[test]
     fn each_entry_that_contradicts_an_earlier_one_is_named_once() {
         let nested = network(&["10.0.0.0/8", "192.0.2.0/24", "10.1.0.0/16", "10.0.0.0/8"], &[], &[]);
-        assert_eq!(refused(nested), [("routes", 2), ("routes", 3)]);
+        assert_eq!(refused(nested), ["routes.2", "routes.3"]);
         let wider_last = network(&["10.1.0.0/16", "10.0.0.0/8"], &[], &[]);
         let found = SoundNetwork::new(wider_last).expect_err("an overlap");
         assert_eq!(
@@ -196,7 +242,25 @@ mod tests {
             &["10.0.0.53", "fd00::53", "10.0.0.53"],
             &["corp.example", "CORP.example"],
         );
-        assert_eq!(refused(twice), [("dns_servers", 2), ("search_domains", 1)]);
+        assert_eq!(refused(twice), ["dns_servers.2", "search_domains.1"]);
+    }
+
+    #[test]
+    fn the_largest_segment_fits_into_the_largest_packet() {
+        for sound in [sized(1280, Some(1320)), sized(1460, Some(1500)), sized(8960, None)] {
+            assert_eq!(
+                SoundNetwork::new(sound.clone()).map(SoundNetwork::into_network),
+                Ok(sound)
+            );
+        }
+        let found = SoundNetwork::new(sized(1281, Some(1320))).expect_err("too large");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].field(), "max_segment");
+        assert_eq!(
+            found[0].to_string(),
+            "segments of 1281 bytes do not fit into packets of 1320 bytes: take at most 1280 bytes, or leave it out"
+        );
+        assert_eq!(refused(sized(1461, Some(1500))), ["max_segment"]);
     }
 
     #[test]

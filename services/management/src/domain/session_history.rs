@@ -65,6 +65,7 @@ pub fn told(node: &NodeId, record: &SessionRecord, now: DateTime<Utc>) -> Option
         bytes_out: i64::try_from(session.bytes_out).unwrap_or(i64::MAX),
         client_version: session.client_version.clone(),
         client_platform: session.client_platform.clone(),
+        listener: session.listener,
         seen_at,
         ended_at,
         end_kind: ended.as_ref().map(|ended| ended.kind),
@@ -126,6 +127,7 @@ pub fn follow(held: &session::Model, told: &session::Model) -> Option<session::M
         virtual_address6: newer.virtual_address6.or(older.virtual_address6),
         client_version: newer.client_version.clone().or_else(|| older.client_version.clone()),
         client_platform: newer.client_platform.clone().or_else(|| older.client_platform.clone()),
+        listener: newer.listener.or(older.listener),
         bytes_in: held.bytes_in.max(told.bytes_in),
         bytes_out: held.bytes_out.max(told.bytes_out),
         seen_at: newer.seen_at,
@@ -146,6 +148,7 @@ pub fn is_progress(held: &session::Model, after: &session::Model) -> bool {
             row.virtual_address6,
             row.client_version.clone(),
             row.client_platform.clone(),
+            row.listener,
         )
     };
     after.gone_at.is_none() && known(after) == known(held)
@@ -204,6 +207,7 @@ mod tests {
                 since: noon(),
                 client_version: None,
                 client_platform: None,
+                listener: None,
             },
             seen_at: after(seconds),
             ended: None,
@@ -321,6 +325,19 @@ mod tests {
         let held = follow(&held, &row(&later)).expect("the client has moved");
         assert_eq!(held.virtual_address, Some("10.8.0.2".parse().expect("an address")));
         assert_eq!(held.real_ip, Some("198.51.100.9".parse().expect("an address")));
+    }
+
+    #[test]
+    fn a_listener_that_becomes_known_stays_known_and_is_more_than_progress() {
+        let mut with = seen(20);
+        with.session.listener = Some("tcp:443".parse().expect("a listener"));
+        let before = row(&seen(10));
+        let held = follow(&before, &row(&with)).expect("the listener is new");
+        assert_eq!(held.listener, with.session.listener);
+        assert!(!is_progress(&before, &held));
+        let later = follow(&held, &row(&seen(30))).expect("it goes on");
+        assert_eq!(later.listener, held.listener);
+        assert!(is_progress(&held, &later));
     }
 
     #[test]

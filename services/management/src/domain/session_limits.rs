@@ -1,10 +1,10 @@
 //! Which sessions end when a user is connected with more devices at the same time than she, or her group, is allowed.
 //!
 //! A device counts once, over the whole fleet. But two sessions of one device need not be two machines with one profile: a client that moves to
-//! another node without a goodbye leaves a session behind, which its old node has until it misses its pings (14 s on a managed node), and tells
-//! of until then. So of the sessions of a device the newest counts. An older one counts beside it once both have been there for
-//! [`SETTLED_AFTER`], and it is the first to end, whatever the group says of the others: on one node OpenVPN does the same with two sessions of
-//! a credential. So nobody who moves is thrown out by what he left behind.
+//! another node without a goodbye leaves a session behind, which its old node has until it misses its pings (14 s on a managed node with the
+//! default of `OPENVPN_KEEPALIVE`), and tells of until then. So of the sessions of a device the newest counts. An older one counts beside it
+//! once both have been there for [`SETTLED_AFTER`], and it is the first to end, whatever the group says of the others: on one node OpenVPN does
+//! the same with two sessions of a credential. So nobody who moves is thrown out by what he left behind.
 //!
 //! What is newer, and for how long a session has been there, is said by when management first recorded it, by the clock of the database. The
 //! clocks of the nodes differ, and whoever has a node sets its clock: by them a session that lives would end for one that was left behind, or
@@ -18,8 +18,9 @@ use vpnmanager_nats::device::DeviceName;
 
 use super::session_id::SessionId;
 
-/// How long two sessions of a device may both be there before the older one counts: longer than a managed node takes to miss a client
-/// (`keepalive 1 7`, for which OpenVPN waits 14 s) and to tell of it.
+/// How long two sessions of a device may both be there before the older one counts: longer than a managed node takes by default to miss a
+/// client (`OPENVPN_KEEPALIVE` of `1 7`, for which OpenVPN waits 14 s) and to tell of it. Management does not know what a node has. Where it is
+/// longer, a session that was left behind may count, and is then the first to end: nobody is on it.
 pub const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// What a user is allowed, by her own limits or by her group.

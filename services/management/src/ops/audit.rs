@@ -133,6 +133,7 @@ pub fn node_snapshot(server: &server::Model) -> Value {
         "public_host": server.public_host,
         "public_port": server.public_port,
         "public_protocol": server.public_protocol,
+        "listeners": server.listeners,
         "bus_public_key": server.bus_public_key.as_str(),
         "enabled": server.enabled,
         "draining": server.draining,
@@ -148,6 +149,7 @@ pub fn pool_snapshot(pool: &pool::Model) -> Value {
         "revision": pool.revision,
         "network": pool.network,
         "replicas": pool.replicas,
+        "client_directives": pool.client_directives,
     })
 }
 

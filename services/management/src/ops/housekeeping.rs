@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-fn old_rows(kept: Kept) -> [OldRows; 7] {
+fn old_rows(kept: Kept) -> [OldRows; 8] {
     [
         OldRows {
             table: "health_history",
@@ -129,6 +129,16 @@ fn old_rows(kept: Kept) -> [OldRows; 7] {
                          SELECT id FROM profile_links WHERE expires_at < now() - make_interval(secs => $1)
                          ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
                      DELETE FROM profile_links t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "rollouts",
+            // The last one of a pool stays until the next, or until the pool is deleted.
+            after: DAY * 30,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT id FROM rollouts r
+                         WHERE ended_at < now() - make_interval(secs => $1) AND NOT EXISTS (SELECT FROM pools p WHERE p.id = r.pool_id)
+                         ORDER BY id LIMIT $2 FOR UPDATE OF r SKIP LOCKED)
+                     DELETE FROM rollouts t USING old WHERE t.id = old.id",
         },
     ]
 }

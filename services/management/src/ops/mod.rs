@@ -16,15 +16,18 @@ pub mod credentials;
 pub mod publications;
 pub mod reissues;
 pub mod reports;
+pub mod rollouts;
 
 pub mod keys;
 pub mod links;
 
 pub mod archive;
+mod asker;
 pub mod audit;
 pub mod audit_room;
 pub mod busy;
 pub(crate) mod columns;
+mod database_now;
 pub mod due;
 pub mod housekeeping;
 mod in_batches;

@@ -32,6 +32,7 @@ mod publisher;
 mod quotas;
 mod reissues;
 mod revocations;
+mod rollouts;
 mod session_limits;
 mod storage;
 mod urgent;
@@ -113,6 +114,7 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         on(app, revocations::revoke),
     );
     background.reconcile("reissues", &app.reissues, LEFT_BY_OTHERS, on(app, reissues::go_on));
+    background.reconcile("rollouts", &app.rollouts, LEFT_BY_OTHERS, on(app, rollouts::go_on));
     background.reconcile(
         "quotas",
         &app.quotas,

@@ -35,6 +35,7 @@ fn session(common_name: &CommonName, cid: u64) -> LiveSession {
         since: noon() + TimeDelta::seconds(i64::try_from(cid).expect("small")),
         client_version: Some("2.6.14".to_owned()),
         client_platform: None,
+        listener: None,
     }
 }
 
@@ -64,6 +65,7 @@ fn honest(connected: &Connected, request: &NodeRequest) -> NodeAnswer {
         other @ (NodeRequest::Profile { .. }
         | NodeRequest::Drain { .. }
         | NodeRequest::Apply { .. }
+        | NodeRequest::RestartServer { .. }
         | NodeRequest::Retire { .. }) => panic!("{other:?}"),
     }
 }
@@ -213,6 +215,78 @@ async fn the_sessions_of_all_nodes_are_one_list_that_says_who_is_missing() {
     ] {
         problem_of(stack.client().get(path).admin().send().await, StatusCode::BAD_REQUEST).await;
     }
+}
+
+#[tokio::test]
+async fn a_session_says_its_listener_and_is_found_by_it() {
+    let stack = Stack::start().await;
+    let first = honest_node(&stack, "node-1").await;
+    let second = honest_node(&stack, "node-2").await;
+    let alice = credential_of(&stack, "alice").await;
+    let on = |cid: u64, listener: &str| LiveSession {
+        listener: Some(listener.parse().expect("a listener")),
+        ..session(&alice, cid)
+    };
+    // The number of the second listener of a node begins at 2^40.
+    let over_tcp = LiveSession {
+        cid: Some((1 << 40) + 2),
+        ..on(2, "tcp:443")
+    };
+    first
+        .lock()
+        .expect("unpoisoned")
+        .extend([on(1, "udp:1194"), over_tcp, session(&alice, 3)]);
+    second.lock().expect("unpoisoned").push(on(4, "tcp:443"));
+
+    let all = get(&stack, "/api/sessions").await;
+    let listeners: Vec<Option<&str>> = all["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|session| session["listener"].as_str())
+        .collect();
+    assert_eq!(
+        listeners,
+        [Some("tcp:443"), None, Some("tcp:443"), Some("udp:1194")],
+        "an agent of before listeners says none"
+    );
+
+    let tcp_of_first = "node-1.1795000002.1099511627778";
+    for (path, expected) in [
+        (
+            "/api/sessions?listener=tcp:443",
+            vec!["node-2.1795000004.4", tcp_of_first],
+        ),
+        ("/api/sessions?listener=udp:1194", vec!["node-1.1795000001.1"]),
+        ("/api/sessions?listener=udp:443", vec![]),
+        ("/api/sessions?listener=tcp:443&server_id=node-1", vec![tcp_of_first]),
+        ("/api/endnodes/node-1/sessions?listener=tcp:443", vec![tcp_of_first]),
+        (
+            "/api/users/alice/sessions?listener=udp:1194",
+            vec!["node-1.1795000001.1"],
+        ),
+    ] {
+        assert_eq!(ids(&get(&stack, path).await), expected, "{path}");
+    }
+    for path in [
+        "/api/sessions?listener=443",
+        "/api/endnodes/node-1/sessions?listener=tcp:0",
+        "/api/users/alice/sessions?listener=udp:1194,tcp:443",
+    ] {
+        let answer = stack.client().get(path).admin().send().await;
+        let (_, fields) = problem_of(answer, StatusCode::BAD_REQUEST).await;
+        assert_eq!(fields, ["listener"], "{path}");
+    }
+
+    let client = stack.client();
+    let ended = client
+        .delete(format!("/api/sessions/{tcp_of_first}"))
+        .admin()
+        .send()
+        .await;
+    ended.assert_status(StatusCode::NO_CONTENT);
+    let left = get(&stack, "/api/sessions?listener=tcp:443").await;
+    assert_eq!(ids(&left), ["node-2.1795000004.4"]);
 }
 
 #[tokio::test]

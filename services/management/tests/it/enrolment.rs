@@ -333,8 +333,8 @@ async fn a_token_that_was_made_for_a_node_may_change_its_endpoint_and_its_keys()
     enrolled(&stack, &moved).await;
     let there = endnode(&stack, "node-1").await;
     assert_eq!(
-        (&there["host"], &there["port"]),
-        (&json!("vpn2.example.org"), &json!(443)),
+        (&there["host"], &there["port"], &there["listeners"]),
+        (&json!("vpn2.example.org"), &json!(443), &json!(["udp:443"])),
         "{there}"
     );
 
@@ -343,6 +343,29 @@ async fn a_token_that_was_made_for_a_node_may_change_its_endpoint_and_its_keys()
     is_used_up(send(&stack, &moved.body()).await).await;
     assert_eq!(endnode(&stack, "node-1").await["port"], 1194);
     assert_eq!(registrations(&stack).await, 3);
+}
+
+/// It names its first listener when it enrols, and the others at its handshakes.
+#[tokio::test]
+async fn a_node_that_enrols_again_keeps_its_other_listeners_while_the_first_is_the_same() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    assert_eq!(endnode(&stack, "node-1").await["listeners"], json!(["udp:1194"]));
+    run(&stack.app.db, "UPDATE servers SET listeners = 'udp:1194,tcp:443'").await;
+    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    for (port, protocol, listeners) in [
+        (1194, "udp", json!(["udp:1194", "tcp:443"])),
+        (443, "tcp", json!(["tcp:443"])),
+    ] {
+        let again = registration("node-1")
+            .with("port", port)
+            .with("protocol", protocol)
+            .token(Some(&bound().await));
+        enrolled(&stack, &again).await;
+        let there = endnode(&stack, "node-1").await;
+        assert_eq!(there["listeners"], listeners);
+        assert_eq!((&there["port"], &there["protocol"]), (&json!(port), &json!(protocol)));
+    }
 }
 
 #[tokio::test]

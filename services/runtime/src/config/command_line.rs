@@ -212,6 +212,14 @@ impl<S> Cli<S> {
         self.layers().unused()
     }
 
+    /// Which layer gives this setting its value, in words; `None` where it has its default, or nothing.
+    ///
+    /// # Errors
+    /// The configuration file cannot be read, as for [`Self::load`].
+    pub fn origin(&self, key: &str) -> Result<Option<String>, ConfigError> {
+        self.layers().origin(key)
+    }
+
     /// Secrets that were given as flags, each with what to use instead: every account of the machine sees them in the list of processes.
     /// Worth one warning.
     #[must_use]

@@ -58,6 +58,15 @@ impl Layers<'_> {
         Ok(unused)
     }
 
+    /// The layer that gives a setting its value, if one does.
+    pub(crate) fn origin(&self, key: &str) -> Result<Option<String>, ConfigError> {
+        let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
+            return Ok(None);
+        };
+        let picked = self.pick(setting, &self.file_values()?)?;
+        Ok(picked.map(|picked| picked.origin))
+    }
+
     fn pick_all(&self) -> Result<BTreeMap<&'static str, Picked>, ConfigError> {
         let file = self.file_values()?;
         let mut picked = BTreeMap::new();
@@ -183,7 +192,11 @@ impl Layers<'_> {
     fn explain(&self, error: &config::ConfigError, picked: &BTreeMap<&'static str, Picked>) -> ConfigError {
         let key = key_of(error);
         let Some(setting) = self.settings.iter().find(|setting| key.as_deref() == Some(setting.key)) else {
-            let inside = |setting: &&&'static Setting| key.as_deref().is_some_and(|key| key.starts_with(setting.key));
+            // Such as `listen[0]`, which is not in `listeners`, nor the other way round.
+            let inside = |setting: &&&'static Setting| {
+                let rest = key.as_deref().and_then(|key| key.strip_prefix(setting.key));
+                rest.is_some_and(|rest| rest.starts_with(['[', '.']))
+            };
             return match self.settings.iter().find(inside) {
                 Some(setting) => self.wrong(setting, error, picked),
                 None => ConfigError::Table(error.to_string()),

@@ -18,6 +18,13 @@ const SETTINGS: &[Setting] = &[
     Setting::new("listen", "LISTEN", "Addresses", "a comma list of host:port")
         .default("0.0.0.0:8080")
         .list(),
+    Setting::new(
+        "listen_also",
+        "LISTEN_ALSO",
+        "More of them",
+        "a comma list of host:port",
+    )
+    .list(),
     Setting::new("database.port", "DB_PORT", "Port", "a number from 1 to 65535").default("5432"),
     Setting::new("database.host", "DB_HOST", "Host", "a host name"),
     Setting::new("timeout", "TIMEOUT", "Time", "a duration such as 10s").default("10s"),
@@ -38,6 +45,7 @@ struct Config {
     #[serde(serialize_with = "masked")]
     api_key: SecretString,
     listen: Vec<String>,
+    listen_also: Option<Vec<String>>,
     database: Database,
     #[serde(with = "humantime_serde")]
     timeout: Duration,
@@ -204,6 +212,43 @@ fn a_wrong_value_names_its_origin_its_places_and_what_is_expected() {
 }
 
 #[test]
+fn an_item_of_a_list_is_wrong_in_its_list_and_in_no_other_one() {
+    for (file, key) in [
+        (r#"{"listen": [["a"]]}"#, "listen is wrong"),
+        (r#"{"listen_also": [["a"]]}"#, "listen_also is wrong"),
+    ] {
+        let text = message(&Given {
+            args: &[],
+            env: &[KEY],
+            file: Some(file),
+        });
+        assert!(text.contains(key), "{text}");
+    }
+}
+
+#[test]
+fn the_layer_that_gives_a_value_is_told_and_a_default_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = Given {
+        args: &["--listen", "a:1"],
+        env: &[KEY, ("DB_HOST", "db"), ("LISTEN", "b:1")],
+        file: Some(r#"{"timeout": "5s", "database": {"port": null}}"#),
+    };
+    let cli = parse(&given, folder.path()).unwrap();
+    for (key, expected) in [
+        ("listen", Some("flag --listen")),
+        ("database.host", Some("environment variable DB_HOST")),
+        ("database.port", None),
+        ("server_id", None),
+        ("no_such_setting", None),
+    ] {
+        assert_eq!(cli.origin(key).unwrap().as_deref(), expected, "{key}");
+    }
+    let of_file = cli.origin("timeout").unwrap().unwrap();
+    assert!(of_file.ends_with("example-config.json"), "{of_file}");
+}
+
+#[test]
 fn a_variable_in_quotation_marks_is_refused_and_one_in_the_file_is_not() {
     for (variable, value) in [
         ("API_KEY", "\"s3cret\""),
@@ -241,7 +286,10 @@ fn unknown_file_keys_are_listed_with_those_expected() {
         text.contains("unknown key in") && text.contains(": databse.port;"),
         "{text}"
     );
-    assert!(text.contains("server_id, api_key, listen, database.port"), "{text}");
+    assert!(
+        text.contains("server_id, api_key, listen, listen_also, database.port"),
+        "{text}"
+    );
 }
 
 #[test]

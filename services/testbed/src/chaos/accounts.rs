@@ -71,7 +71,7 @@ impl<'a> Accounts<'a> {
                 action @ ("device_created" | "device_revoked" | "user_reissued") => {
                     let details = row.details.as_deref().unwrap_or_default();
                     match read(action, details) {
-                        Some(change) => accounts.play(name, &change),
+                        Some(changes) => changes.iter().for_each(|change| accounts.play(name, change)),
                         None => accounts.wrong.push(format!(
                             "the audit trail has {action} of {name} without its device and its credential: {details:?}"
                         )),
@@ -147,39 +147,43 @@ impl<'a> Accounts<'a> {
     }
 }
 
-fn read<'a>(action: &str, details: &'a str) -> Option<Change<'a>> {
+/// The changes of a row: only a reissue may be of several devices, when all users of a node get new profiles.
+fn read<'a>(action: &str, details: &'a str) -> Option<Vec<Change<'a>>> {
     match action {
         "device_created" => {
             let (device, credential) = details
                 .strip_prefix("the device ")?
                 .split_once("; its credential is ")?;
-            Some(Change::Created { device, credential })
+            Some(vec![Change::Created { device, credential }])
         }
         "device_revoked" => {
             let (device, credentials) = details.strip_prefix("the device ")?.split_once("; revoked: ")?;
             let credentials = credentials.split(", ").collect();
-            Some(Change::Revoked { device, credentials })
+            Some(vec![Change::Revoked { device, credentials }])
         }
-        "user_reissued" => {
-            let named = details.strip_prefix("the new credential of the device ")?;
-            let (device, rest) = named.split_once(" is ")?;
-            let (credential, fate) = rest.split_once("; ")?;
-            let revoked = match fate {
-                "the older ones stay valid (old_profiles: keep)" => None,
-                _ => Some(
-                    fate.strip_suffix(" older ones were revoked (old_profiles: revoke)")?
-                        .parse()
-                        .ok()?,
-                ),
-            };
-            Some(Change::Reissued {
-                device,
-                credential,
-                revoked,
-            })
-        }
+        // Neither the name of a device nor a credential has a blank.
+        "user_reissued" => details.split(". ").map(reissued).collect(),
         _ => None,
     }
+}
+
+fn reissued(details: &str) -> Option<Change<'_>> {
+    let named = details.strip_prefix("the new credential of the device ")?;
+    let (device, rest) = named.split_once(" is ")?;
+    let (credential, fate) = rest.split_once("; ")?;
+    let revoked = match fate {
+        "the older ones stay valid (old_profiles: keep)" => None,
+        _ => Some(
+            fate.strip_suffix(" older ones were revoked (old_profiles: revoke)")?
+                .parse()
+                .ok()?,
+        ),
+    };
+    Some(Change::Reissued {
+        device,
+        credential,
+        revoked,
+    })
 }
 
 #[cfg(test)]
@@ -192,6 +196,7 @@ mod tests {
             server_id: "management".to_owned(),
             action: action.to_owned(),
             username: Some("alice".to_owned()),
+            request_id: None,
             details: Some(details.to_owned()),
             before: None,
             after: None,
@@ -221,6 +226,24 @@ mod tests {
         assert_eq!(accounts.made, BTreeMap::from([("alice", 6)]));
         let named: Vec<&str> = accounts.named.keys().copied().collect();
         assert_eq!(named, ["alice.b", "alice.c", "alice.d"]);
+    }
+
+    #[test]
+    fn a_reissue_of_all_users_of_a_node_counts_for_each_device() {
+        let kept = "the older ones stay valid (old_profiles: keep)";
+        let both = format!(
+            "the new credential of the device default is alice.c; {kept}. the new credential of the device tablet-2.x_y is alice.d; {kept}"
+        );
+        let trail = [
+            row("user_created", ""),
+            row("device_created", "the device tablet-2.x_y; its credential is alice.b"),
+            row("user_reissued", &both),
+        ];
+        let accounts = Accounts::of(&trail);
+        assert_eq!(accounts.wrong, Vec::<String>::new());
+        let alice = Account::from([("default", 2), ("tablet-2.x_y", 2)]);
+        assert_eq!(accounts.living, BTreeMap::from([("alice", alice)]));
+        assert_eq!(accounts.made, BTreeMap::from([("alice", 4)]));
     }
 
     #[test]

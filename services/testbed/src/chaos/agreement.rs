@@ -10,9 +10,10 @@ use super::{
     group::Group,
     held,
     inventory::{Inventory, Placement, User},
+    networked,
     node_journal::Held,
     node_view::NodeView,
-    placed,
+    placed, renewed,
 };
 
 /// A user whose expiry is this close to the check may be allowed or not.
@@ -30,6 +31,8 @@ pub(super) async fn disagreements(stack: &Stack, db: &DatabaseConnection) -> Vec
     let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
     let mut told = between(&inventory, &nodes, Utc::now());
     told.extend(held::otherwise(stack, db, &nodes).await);
+    told.extend(networked::otherwise(stack, db, (&inventory, &nodes)).await);
+    told.extend(renewed::otherwise(db, &inventory).await);
     told.extend(fleet_is_unwell(stack).await);
     told
 }

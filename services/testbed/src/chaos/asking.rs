@@ -11,6 +11,9 @@ use super::{device::Device, group::HELD, model::Answer, operation::Operation};
 /// What a write is answered while the database is read-only.
 const TAKES_NO_CHANGES: &str = "the database takes no changes";
 
+/// What a further device beyond an own limit is answered. No group of a run allows too few.
+const BEYOND_LIMIT: &str = "the most devices that the user is allowed is ";
+
 /// Sends one operation on this user. With `wait` the answer comes when all nodes have applied it.
 pub(super) async fn ask(
     api: &Api,
@@ -37,6 +40,10 @@ pub(super) async fn ask(
             api.change_user(username, &change, wait).await
         }
         Operation::Move { to } => api.put_into_group(username, to.name(), wait).await,
+        Operation::Limit { change } => {
+            let change = json!({ "limits": change.body() });
+            api.change_user(username, &change, wait).await
+        }
         Operation::Delete => api.delete_user(username, wait).await,
         Operation::Reissue { device, old } => {
             let body = json!({ "old_profiles": old.as_str() });
@@ -75,6 +82,7 @@ pub(super) fn judge(answered: &api::Answer) -> Option<Answer> {
         // The time had passed when the request was read.
         409 if answered.text.contains("must be in the future") => Some(Answer::Refused),
         409 if conflict => Some(Answer::Taken),
+        409 if answered.text.contains(BEYOND_LIMIT) => Some(Answer::BeyondLimit),
         // The only node of that pool was away for too long.
         409 if answered.text.contains("takes users") && answered.text.contains(HELD) => Some(Answer::Refused),
         // The profile is not made yet, or its home has lost it.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     device::{Devices, devices_shown},
     group::Group,
+    own_limits::OwnLimits,
 };
 
 /// The state of a user.
@@ -29,6 +30,7 @@ pub(super) struct Living {
     pub(super) active: bool,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) group: Group,
+    pub(super) limits: OwnLimits,
 }
 
 impl Living {
@@ -44,6 +46,7 @@ impl Living {
             active: user["active"].as_bool()?,
             expires_at,
             group: Group::named(group)?,
+            limits: OwnLimits::shown(&user["limits"])?,
         })
     }
 }

@@ -13,11 +13,14 @@ use vpnmanager_testbed::stack::{Part, Stack};
 use super::timeline::Timeline;
 
 /// The tables, each with its order.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 10] = [
     ("users", "id"),
     ("placements", "id"),
     ("credentials", "id"),
     ("servers", "id"),
+    ("pools", "id"),
+    ("groups", "name"),
+    ("node_reissues", "server_id"),
     ("audit_log", "id"),
     ("sessions", "since, server_id, cid"),
     ("traffic_days", "day, user_id, server_id"),

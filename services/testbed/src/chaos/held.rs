@@ -62,7 +62,7 @@ pub(super) fn behind(node: &NodeView, receipts: &[Receipt]) -> Option<String> {
 }
 
 /// The table of the node's agent; empty where there is none.
-async fn firewall(stack: &Stack, id: &str) -> anyhow::Result<String> {
+pub(super) async fn firewall(stack: &Stack, id: &str) -> anyhow::Result<String> {
     for node in stack.nodes().filter(|node| node.id() == id) {
         let tables = node.namespace()?.run("nft list tables").await?;
         if tables.contains("inet vpnmanager") {

@@ -59,6 +59,7 @@ mod tests {
             server_id: "node-1".to_owned(),
             action: action.to_owned(),
             username: None,
+            request_id: None,
             details: None,
             before: Some(before),
             after: Some(after),

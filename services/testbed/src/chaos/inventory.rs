@@ -8,6 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, FromQueryResult, Sta
 use serde_json::Value;
 use vpnmanager_testbed::stack::Stack;
 
+use super::own_limits::{OwnLimits, Period, Quota};
+
 /// How long to wait for a database that is away.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -25,7 +27,25 @@ pub(super) struct User {
     pub(super) synced: bool,
     /// The group that it is in.
     pub(super) group: String,
+    pub(super) own_devices: Option<i16>,
+    pub(super) own_sessions: Option<i16>,
+    pub(super) own_traffic_bytes: Option<i64>,
+    pub(super) own_traffic_period: Option<String>,
     pub(super) removed: bool,
+}
+
+impl User {
+    /// Its own limits. What no run gives is read as none.
+    pub(super) fn own_limits(&self) -> OwnLimits {
+        let count = |stored: Option<i16>| stored.and_then(|count| u8::try_from(count).ok());
+        let period = self.own_traffic_period.as_deref().and_then(Period::named);
+        let bytes = self.own_traffic_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        OwnLimits {
+            devices: count(self.own_devices),
+            sessions: count(self.own_sessions),
+            traffic: bytes.zip(period).map(|(bytes, period)| Quota { bytes, period }),
+        }
+    }
 }
 
 /// One user on one node.
@@ -45,6 +65,7 @@ pub(super) struct Placement {
 /// One credential: what a profile is for.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Credential {
+    pub(super) id: i64,
     pub(super) user_id: Option<i64>,
     pub(super) device: String,
     /// The node that makes its profile.
@@ -55,6 +76,7 @@ pub(super) struct Credential {
     /// The checksum of its profile, once that was made.
     pub(super) profile: Option<String>,
     pub(super) revoked: bool,
+    pub(super) created_at: DateTime<Utc>,
 }
 
 impl Credential {
@@ -72,6 +94,28 @@ pub(super) struct Server {
     pub(super) pool: String,
 }
 
+/// A pool.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(super) struct Pool {
+    pub(super) name: String,
+    pub(super) revision: i64,
+    pub(super) network: Option<Value>,
+}
+
+/// New profiles for all users of a node, the last that were asked for.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(super) struct NodeReissue {
+    pub(super) server_id: String,
+    /// The newest credential that counts as lost.
+    pub(super) upto: i64,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) goes_on: bool,
+    pub(super) stopped: bool,
+    pub(super) total: i64,
+    pub(super) done: i64,
+    pub(super) failed: i64,
+}
+
 /// A row of the audit trail.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct Audited {
@@ -80,6 +124,8 @@ pub(super) struct Audited {
     pub(super) server_id: String,
     pub(super) action: String,
     pub(super) username: Option<String>,
+    /// Of the HTTP request that caused it.
+    pub(super) request_id: Option<String>,
     pub(super) details: Option<String>,
     pub(super) before: Option<Value>,
     pub(super) after: Option<Value>,
@@ -114,12 +160,12 @@ pub(super) async fn connect_to(url: &str) -> anyhow::Result<DatabaseConnection> 
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
         let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced, group_name AS \"group\",
-            removed_at IS NOT NULL AS removed FROM users";
+            own_devices, own_sessions, own_traffic_bytes, own_traffic_period, removed_at IS NOT NULL AS removed FROM users";
         let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
         let credentials =
-            "SELECT user_id, device, server_id, common_name, serial, certificate, profile_checksum AS profile,
-            revoked_at IS NOT NULL AS revoked FROM credentials ORDER BY id";
+            "SELECT id, user_id, device, server_id, common_name, serial, certificate, profile_checksum AS profile,
+            revoked_at IS NOT NULL AS revoked, created_at FROM credentials ORDER BY id";
         Ok(Self {
             servers: rows(db, "SELECT name, pool FROM servers").await?,
             users: rows(db, users).await?,
@@ -175,10 +221,20 @@ fn newest_of<'a>(home: &str, credentials: &[&'a Credential]) -> Option<&'a Crede
     newest_first.find(|credential| credential.server_id == home).copied()
 }
 
+/// All pools.
+pub(super) async fn pools(db: &DatabaseConnection) -> anyhow::Result<Vec<Pool>> {
+    rows(db, "SELECT name, revision, network FROM pools").await
+}
+
+/// Of each node that new profiles were ever asked for.
+pub(super) async fn node_reissues(db: &DatabaseConnection) -> anyhow::Result<Vec<NodeReissue>> {
+    let reissues = "SELECT server_id, upto, started_at, ended_at IS NULL AS goes_on, stopped, total, done, failed FROM node_reissues";
+    rows(db, reissues).await
+}
+
 /// The whole audit trail, oldest first.
 pub(super) async fn audit_trail(db: &DatabaseConnection) -> anyhow::Result<Vec<Audited>> {
-    let trail =
-        "SELECT timestamp AS at, server_id, action, username, details, before, after FROM audit_log ORDER BY id";
+    let trail = "SELECT timestamp AS at, server_id, action, username, request_id, details, before, after FROM audit_log ORDER BY id";
     rows(db, trail).await
 }
 

@@ -2,11 +2,13 @@
 //! that everything the API has answered is true on every node.
 //!
 //! [`work`] changes users and records the answers in [`model`]; a [`rush`] ends access while much else is under way; a [`commuter`] logs in
-//! again and again; a [`steward`] changes the groups. [`injector`] injects faults and heals them. [`endings`] measures how long it takes
+//! again and again; a [`steward`] changes the groups, an [`engineer`] the networks of the pools, and a [`renewer`] has all users of a node get new
+//! profiles. [`injector`] injects faults and heals them. [`endings`] measures how long it takes
 //! until access has ended, wherever a node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed,
-//! [`agreement`] compares PostgreSQL, journals and allow-lists until they agree, with the [addresses](place) that members of groups have and
-//! the rules that nodes [hold them to](held). Then [`promises`], [`homes`], [`told`], [`issued`] and [`trail`] compare the result with the
-//! model, [`logins`] tries real logins, and [`history`] compares what is recorded of sessions.
+//! [`agreement`] compares PostgreSQL, journals and allow-lists until they agree, with the [addresses](place) that members of groups have,
+//! the rules that nodes [hold them to](held), the [networks of nodes](networked) and [what is new](renewed) after a node's reissue. Then
+//! [`promises`], [`homes`], [`told`], [`issued`], [`effective`] and [`trail`] compare the result with the model, [`logins`] tries real logins, and
+//! [`history`] compares what is recorded of sessions.
 
 mod options;
 mod run;
@@ -17,9 +19,13 @@ mod commuter;
 mod credential;
 mod device;
 mod endings;
+mod engineer;
 mod group;
 mod model;
 mod operation;
+mod own_limits;
+mod renewer;
+mod request;
 mod rush;
 mod steward;
 mod timeline;
@@ -36,6 +42,7 @@ mod reach;
 mod read_only;
 
 mod inventory;
+mod listed;
 mod node_journal;
 mod node_view;
 mod place;
@@ -43,12 +50,15 @@ mod placed;
 
 mod accounts;
 mod agreement;
+mod effective;
 mod held;
 mod history;
 mod homes;
 mod issued;
 mod logins;
+mod networked;
 mod promises;
+mod renewed;
 mod told;
 mod totals;
 mod trail;

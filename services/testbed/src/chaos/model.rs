@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Taken,
     /// 404: the user has no such device.
     NoDevice,
+    /// 409: the user is allowed no further device by its own limit.
+    BeyondLimit,
     /// A refusal that says nothing about the state of the user, such as 400 for a time in the past.
     Refused,
     /// 503 because the database takes no changes: nothing was done, not even half.
@@ -120,6 +122,12 @@ impl Person {
             Answer::Taken | Answer::NoDevice => before
                 .iter()
                 .filter(|being| **being != Being::Absent && operation.effect(being).is_none())
+                .filter(|being| !operation.is_beyond_limit(being))
+                .cloned()
+                .collect(),
+            Answer::BeyondLimit => before
+                .iter()
+                .filter(|being| operation.is_beyond_limit(being))
                 .cloned()
                 .collect(),
             Answer::Refused | Answer::ReadOnly | Answer::NotSent => before.clone(),
@@ -139,6 +147,7 @@ impl Person {
                 Answer::Unknown
                 | Answer::Taken
                 | Answer::NoDevice
+                | Answer::BeyondLimit
                 | Answer::Refused
                 | Answer::ReadOnly
                 | Answer::NotSent => {}
@@ -167,6 +176,7 @@ impl Person {
             Answer::Unknown
             | Answer::Taken
             | Answer::NoDevice
+            | Answer::BeyondLimit
             | Answer::Refused
             | Answer::ReadOnly
             | Answer::NotSent => return,
@@ -186,6 +196,7 @@ mod tests {
     use crate::chaos::being::Living;
     use crate::chaos::group::Group;
     use crate::chaos::operation::OldProfiles;
+    use crate::chaos::own_limits::{LimitsChange, OwnLimits};
 
     fn person() -> Person {
         Person::new("alice".to_owned())
@@ -220,6 +231,7 @@ mod tests {
             active: true,
             expires_at: Some(at),
             group: Group::Default,
+            limits: OwnLimits::default(),
         };
         assert_eq!(
             alice.certain(),
@@ -271,6 +283,56 @@ mod tests {
                 .note(&Operation::RevokeDevice { device }, &Answer::NoDevice)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_further_device_beyond_an_own_limit_is_refused_until_the_limit_is_taken_away() {
+        let (phone, tablet, default) = (Device::Phone, Device::Tablet, Device::Default);
+        let limited = |devices| Operation::Limit {
+            change: LimitsChange::Devices(devices),
+        };
+        let add = |device| Operation::AddDevice { device };
+        let old = OldProfiles::Keep;
+        let mut alice = person();
+        for (operation, answer) in [
+            (CREATE, Answer::Done),
+            (add(phone), Answer::Done),
+            (limited(Some(1)), Answer::Done),
+            (add(tablet), Answer::BeyondLimit),
+            // That it is there is said first.
+            (add(phone), Answer::Taken),
+            (Operation::Reissue { device: phone, old }, Answer::Done),
+            (Operation::RevokeDevice { device: default }, Answer::Done),
+            (Operation::Reissue { device: default, old }, Answer::BeyondLimit),
+            (limited(None), Answer::Done),
+            (Operation::Reissue { device: default, old }, Answer::Done),
+            (add(tablet), Answer::Done),
+        ] {
+            alice.note(&operation, &answer).unwrap();
+        }
+        assert_eq!(alice.answered.get("user_changed"), Some(&2));
+        assert!(alice.note(&add(Device::Laptop), &Answer::BeyondLimit).is_err());
+        let mut bob = person();
+        for operation in [CREATE, limited(Some(1))] {
+            bob.note(&operation, &Answer::Done).unwrap();
+        }
+        for answer in [Answer::Done, Answer::Taken] {
+            assert!(bob.clone().note(&add(phone), &answer).is_err(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_limit_without_an_answer_both_ways_are_open() {
+        let mut alice = person();
+        alice.note(&CREATE, &Answer::Done).unwrap();
+        let change = LimitsChange::Sessions(Some(7));
+        alice.note(&Operation::Limit { change }, &Answer::Open).unwrap();
+        let limits = |being: &Being| match being {
+            Being::Living(living, _) => Some(living.limits.sessions),
+            Being::Absent => None,
+        };
+        let possible: Vec<_> = alice.possible().iter().map(limits).collect();
+        assert_eq!(possible, [Some(None), Some(Some(7))]);
     }
 
     #[test]

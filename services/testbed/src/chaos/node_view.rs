@@ -1,6 +1,9 @@
 //! What a node holds, in its journal and in the folder that OpenVPN reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use vpnmanager_testbed::stack::{Node, NodeMode};
 
@@ -20,16 +23,20 @@ pub(super) struct NodeView {
     pub(super) allowed: Result<BTreeSet<String>, String>,
     /// Those that have an address of their own inside the tunnel, as members of groups have.
     pub(super) places: BTreeMap<String, Place>,
+    /// What OpenVPN pushes to all others; empty where the agent does not run it.
+    pub(super) pushed: String,
 }
 
 impl NodeView {
     pub(super) fn look(node: Node<'_>) -> Self {
         Self {
             id: node.id(),
-            mode: node.mode(),
+            // Without a namespace there is no tunnel, whatever the stack was asked for.
+            mode: node.namespace().map_or(NodeMode::None, |_| node.mode()),
             journal: NodeJournal::read(&node.dir().join("journal.db")).map_err(|error| error.to_string()),
             allowed: node.allow_list().map_err(|error| error.to_string()),
             places: place::read(&node.allow_dir()),
+            pushed: fs::read_to_string(node.dir().join("pushed")).unwrap_or_default(),
         }
     }
 }

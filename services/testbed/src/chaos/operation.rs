@@ -6,6 +6,7 @@ use super::{
     being::{Being, Living},
     device::{Device, Devices},
     group::Group,
+    own_limits::{LimitsChange, OwnLimits},
 };
 
 /// What becomes of the profiles that a device has when it gets another one.
@@ -45,6 +46,10 @@ pub(super) enum Operation {
     Move {
         to: Group,
     },
+    /// Other limits of its own.
+    Limit {
+        change: LimitsChange,
+    },
     Delete,
     /// Another profile of a device.
     Reissue {
@@ -81,6 +86,7 @@ impl Operation {
             Self::Expire { .. } => "expiry",
             Self::Shorten { .. } => "shortening",
             Self::Move { .. } => "move",
+            Self::Limit { .. } => "own limits",
             Self::Delete => "delete",
             Self::Reissue {
                 old: OldProfiles::Revoke,
@@ -110,6 +116,7 @@ impl Operation {
             | Self::Expire { .. }
             | Self::Shorten { .. }
             | Self::Move { .. }
+            | Self::Limit { .. }
             | Self::Delete
             | Self::ListDevices
             | Self::Look => None,
@@ -122,7 +129,7 @@ impl Operation {
             Self::Create { .. } => Some("user_created"),
             Self::Suspend => Some("user_suspended"),
             Self::Resume => Some("user_resumed"),
-            Self::Expire { .. } | Self::Shorten { .. } | Self::Move { .. } => Some("user_changed"),
+            Self::Expire { .. } | Self::Shorten { .. } | Self::Move { .. } | Self::Limit { .. } => Some("user_changed"),
             Self::Delete => Some("user_removed"),
             Self::Reissue { .. } => Some("user_reissued"),
             Self::AddDevice { .. } => Some("device_created"),
@@ -140,6 +147,7 @@ impl Operation {
             | Self::Resume
             | Self::Expire { .. }
             | Self::Move { .. }
+            | Self::Limit { .. }
             | Self::AddDevice { .. }
             | Self::ReadProfile { .. }
             | Self::ListDevices
@@ -156,6 +164,7 @@ impl Operation {
             | Self::Resume
             | Self::Expire { .. }
             | Self::Move { .. }
+            | Self::Limit { .. }
             | Self::Delete
             | Self::Reissue { .. }
             | Self::AddDevice { .. }
@@ -188,6 +197,7 @@ impl Operation {
             | Self::Expire { .. }
             | Self::Shorten { .. }
             | Self::Move { .. }
+            | Self::Limit { .. }
             | Self::AddDevice { .. }
             | Self::ReadProfile { .. }
             | Self::ListDevices
@@ -200,10 +210,38 @@ impl Operation {
         !matches!(self, Self::ListDevices | Self::Look)
     }
 
+    /// Whether it is refused because it would give a user a further device beyond its own limit. A device that is there is refused as such.
+    pub(super) fn is_beyond_limit(&self, on: &Being) -> bool {
+        let Being::Living(living, devices) = on else {
+            return false;
+        };
+        match self {
+            Self::AddDevice { device }
+            | Self::Reissue {
+                device: device @ Device::Default,
+                ..
+            } => !devices.contains(device) && living.limits.is_reached(devices.len()),
+            Self::Create { .. }
+            | Self::Suspend
+            | Self::Resume
+            | Self::Expire { .. }
+            | Self::Shorten { .. }
+            | Self::Move { .. }
+            | Self::Limit { .. }
+            | Self::Delete
+            | Self::Reissue { .. }
+            | Self::RevokeDevice { .. }
+            | Self::ReadProfile { .. }
+            | Self::ListDevices
+            | Self::Look => false,
+        }
+    }
+
     /// The state of a user after the operation; `None` if the operation is refused.
     pub(super) fn effect(&self, on: &Being) -> Option<Being> {
         match on {
             Being::Absent => self.effect_on_nobody(),
+            Being::Living(..) if self.is_beyond_limit(on) => None,
             Being::Living(living, devices) => self.effect_on(*living, devices),
         }
     }
@@ -215,6 +253,7 @@ impl Operation {
                     active: true,
                     expires_at: *expires_at,
                     group: *group,
+                    limits: OwnLimits::default(),
                 };
                 Some(Being::Living(living, Devices::from([Device::Default])))
             }
@@ -223,6 +262,7 @@ impl Operation {
             | Self::Expire { .. }
             | Self::Shorten { .. }
             | Self::Move { .. }
+            | Self::Limit { .. }
             | Self::Delete
             | Self::Reissue { .. }
             | Self::AddDevice { .. }
@@ -243,6 +283,7 @@ impl Operation {
             Self::Expire { at } => living.expires_at = *at,
             Self::Shorten { at } => living.expires_at = Some(*at),
             Self::Move { to } => living.group = *to,
+            Self::Limit { change } => living.limits = change.effect(living.limits),
             Self::AddDevice { device } => devices.insert(*device).then_some(())?,
             Self::RevokeDevice { device } => devices.remove(device).then_some(())?,
             // A user without this device gets it again.

@@ -3,7 +3,10 @@
 mod devices;
 mod groups;
 mod history;
+mod limits;
+mod networks;
 mod quotas;
+mod reissues;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +18,16 @@ use super::{
     agreement::between,
     credential::By,
     device::Device,
+    effective::{Limiting, misjudged},
     inventory::{Audited, Credential, Inventory, Placement, Server, User},
     issued::issued_twice,
+    listed::Listed,
     model::{Answer, Person},
     node_journal::{Held, NodeJournal},
     node_view::NodeView,
     operation::Operation,
-    promises::{Listed, answers_not_reflected, devices_not_reflected},
+    promises::{answers_not_reflected, devices_not_reflected},
+    renewed::left_open,
     told::otherwise_than_told,
     trail::unaccounted,
 };
@@ -60,7 +66,8 @@ fn in_order() -> Fleet {
         bob.note(operation, &Answer::Done).unwrap();
     }
     let listed = Listed {
-        user: json!({ "username": "alice", "active": true, "expires_at": null, "group": "default" }),
+        user: json!({ "username": "alice", "active": true, "expires_at": null, "group": "default", "limits": {} }),
+        effective: json!({ "session_excess": { "value": "oldest_ends", "from": "group" } }),
         devices: vec![listed_device("default", ALICE)],
     };
     let user = User {
@@ -73,6 +80,10 @@ fn in_order() -> Fleet {
         expires_at: None,
         synced: true,
         group: "default".to_owned(),
+        own_devices: None,
+        own_sessions: None,
+        own_traffic_bytes: None,
+        own_traffic_period: None,
         removed: false,
     };
     Fleet {
@@ -102,6 +113,7 @@ fn in_order() -> Fleet {
 /// A credential that node-1 makes. One without a user is revoked.
 fn credential((user_id, device): (Option<i64>, &str), name: &str, serial: &str, certificate: &str) -> Credential {
     Credential {
+        id: i64::from_str_radix(serial, 16).unwrap(),
         user_id,
         device: device.to_owned(),
         server_id: "node-1".to_owned(),
@@ -110,6 +122,7 @@ fn credential((user_id, device): (Option<i64>, &str), name: &str, serial: &str, 
         certificate: Some(certificate.to_owned()),
         profile: Some(format!("checksum-{serial}")),
         revoked: user_id.is_none(),
+        created_at: now(),
     }
 }
 
@@ -165,17 +178,19 @@ fn node(id: &str, serials: &[(&str, &str)]) -> NodeView {
         }),
         allowed: Ok(BTreeSet::from([ALICE.to_owned()])),
         places: BTreeMap::new(),
+        pushed: String::new(),
     }
 }
 
 fn audited(action: &str, name: &str, before: Option<(i64, bool)>, after: Option<(i64, bool)>) -> Audited {
     let key = if name == "alice" { "key-a" } else { "key-b" };
-    let snapshot = |(revision, active)| json!({ "username": name, "key": key, "revision": revision, "active": active, "expires_at": null, "group_name": "default", "server_id": "node-1" });
+    let snapshot = |(revision, active)| json!({ "username": name, "key": key, "revision": revision, "active": active, "expires_at": null, "group": "default", "limits": {}, "server_id": "node-1" });
     Audited {
         at: now(),
         server_id: "management".to_owned(),
         action: action.to_owned(),
         username: Some(name.to_owned()),
+        request_id: None,
         details: None,
         before: before.map(snapshot),
         after: after.map(snapshot),
@@ -193,6 +208,15 @@ fn reissued(name: &str, before: (i64, bool), after: (i64, bool)) -> Audited {
     }
 }
 
+/// Groups that limit nothing, but for the sessions of the staff.
+fn limiting() -> [Limiting; 2] {
+    [("default", None), ("staff", Some(7))].map(|(name, sessions)| Limiting {
+        name: name.to_owned(),
+        devices: None,
+        sessions,
+    })
+}
+
 impl Fleet {
     fn told(&self) -> Vec<String> {
         let mut told = between(&self.inventory, &self.nodes, now());
@@ -201,6 +225,8 @@ impl Fleet {
         told.extend(otherwise_than_told(&self.people, &self.inventory, &self.nodes, now()));
         told.extend(issued_twice(&self.inventory, &self.nodes, &self.trail));
         told.extend(unaccounted(&self.people, &self.inventory, &self.trail));
+        told.extend(misjudged(&self.listed, &limiting()));
+        told.extend(left_open(&self.trail));
         told
     }
 

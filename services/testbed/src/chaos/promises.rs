@@ -10,31 +10,25 @@ use chrono::Utc;
 use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
-    api::Api,
     stack::{Part, Stack},
     wait,
 };
 
 use super::{
     being::Being,
+    effective::{self, misjudged},
     inventory::{self, Inventory},
     issued::issued_twice,
+    listed::{Listed, list_users},
     model::Person,
     node_view::NodeView,
+    renewed::left_open,
     told::otherwise_than_told,
     trail::unaccounted,
 };
 
 /// How long an agent may take to hear requests once all agree.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
-
-/// A user as the API shows it.
-#[derive(Debug, Clone)]
-pub(super) struct Listed {
-    pub(super) user: Value,
-    /// Its devices.
-    pub(super) devices: Vec<Value>,
-}
 
 /// All broken promises: one sentence with the evidence for each.
 pub(super) async fn broken(
@@ -49,33 +43,14 @@ pub(super) async fn broken(
     let nodes: Vec<NodeView> = stack.nodes().map(NodeView::look).collect();
     let mut told = answers_not_reflected(people, &listed);
     told.extend(devices_not_reflected(&listed, &inventory));
+    told.extend(misjudged(&listed, &effective::groups(db).await?));
     told.extend(otherwise_than_told(people, &inventory, &nodes, Utc::now()));
     told.extend(issued_twice(&inventory, &nodes, &trail));
     told.extend(unaccounted(people, &inventory, &trail));
+    told.extend(left_open(&trail));
     told.extend(profiles_missing(stack, &inventory, lost_keys).await);
     told.extend(panics(stack));
     Ok(told)
-}
-
-async fn list_users(api: &Api) -> anyhow::Result<BTreeMap<String, Listed>> {
-    let mut listed = BTreeMap::new();
-    let mut query = "?limit=1000".to_owned();
-    loop {
-        let page = api.users(&query).await?.expect(200)?;
-        for user in page.items() {
-            let username = user["username"].as_str().unwrap_or_default().to_owned();
-            let devices = api.devices(&username).await?.expect(200)?;
-            let shown = Listed {
-                user: user.clone(),
-                devices: devices.items().to_vec(),
-            };
-            listed.insert(username, shown);
-        }
-        let Some(cursor) = page.body["next_cursor"].as_str() else {
-            return Ok(listed);
-        };
-        query = format!("?limit=1000&cursor={cursor}");
-    }
 }
 
 pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String, Listed>) -> Vec<String> {
@@ -83,7 +58,7 @@ pub(super) fn answers_not_reflected(people: &[Person], listed: &BTreeMap<String,
     for person in people {
         let is = match listed.get(&person.username) {
             None => Being::Absent,
-            Some(Listed { user, devices }) => match Being::shown(user, devices) {
+            Some(Listed { user, devices, .. }) => match Being::shown(user, devices) {
                 Some(being) => being,
                 None => {
                     told.push(format!(

@@ -23,6 +23,7 @@ use super::{
     clock,
     commuter::{Commuted, Commuter},
     endings::Lists,
+    engineer::Engineer,
     evidence,
     fault::Breakable,
     group::{Group, HELD},
@@ -32,7 +33,9 @@ use super::{
     inventory, limits, logins, promises,
     reach::{Prober, Reach},
     read_only::ReadOnly,
+    renewer::Renewer,
     report::Report,
+    request::Requests,
     rush::Rush,
     steward::Steward,
     timeline::Timeline,
@@ -92,6 +95,7 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let timeline = shared.timeline.clone();
     let mut rng = Rng::with_seed(seed);
     let stop = CancellationToken::new();
+    Engineer::install(&stack).await?;
     Steward::install(&stack).await?;
     let mut commuter = None;
     if tunnels {
@@ -102,8 +106,11 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let prober = Prober::new(&stack, apis(chaos, &stack)?, shared.reach.clone()).await?;
     let (workers, rush) = set_to_work(chaos, &stack, &mut rng, (&shared, &stop))?;
     let mut injector = Injector::new(stack, proxy, rng.fork(), shared, of);
-    let to_all = apis(chaos, &injector.stack)?;
-    let steward = Steward::new(&injector.stack, to_all, rng.fork(), timeline.clone());
+    let requests = Requests::new(apis(chaos, &injector.stack)?, timeline.clone());
+    // Whoever comes later has a later share of the seed, so that it decides for all others what it decided before.
+    let steward = Steward::new(&injector.stack, requests.clone(), rng.fork());
+    let engineer = Engineer::new(&injector.stack, requests.clone(), rng.fork());
+    let renewer = Renewer::new(&injector.stack, requests, rng.fork());
     let torment = async {
         let tormented = injector.torment(chaos.duration).await;
         let healed = injector.relent().await.map(|()| Instant::now());
@@ -117,17 +124,22 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
             None => Commuted::default(),
         }
     };
-    let (healed, commuted, rushed, (governed, wordings), mut compared, ()) = tokio::join!(
+    let (healed, commuted, rushed, governed, built, renewed, mut compared, ()) = tokio::join!(
         torment,
         commute,
         rush.run(stop.clone()),
         steward.run(stop.clone()),
+        engineer.run(stop.clone()),
+        renewer.run(stop.clone()),
         Compared::watch(&database, &timeline, &stop),
         prober.run(stop.clone())
     );
     let healed = healed?;
     let mut worked = gather(workers, rushed).await;
-    worked.add(governed);
+    let ((governed, wordings), (built, networks), (renewed, reissues)) = (governed, built, renewed);
+    for others in [governed, built, renewed] {
+        worked.add(others);
+    }
     worked.people.extend(commuter.map(|(_, person)| person));
     timeline.note("all workers are done");
 
@@ -143,7 +155,10 @@ pub(super) async fn run(chaos: &Chaos, seed: u64) -> anyhow::Result<Report> {
     let stack = &injector.stack;
     violations.extend(promises::broken(stack, &db, &worked.people, &injector.lost_keys).await?);
     violations.extend(wordings.broken(&db).await?);
-    violations.extend(homes::moved_in(&injector.outages, &inventory::audit_trail(&db).await?));
+    violations.extend(networks.broken(&db).await?);
+    let trail = inventory::audit_trail(&db).await?;
+    violations.extend(reissues.unaccounted(&trail));
+    violations.extend(homes::moved_in(&injector.outages, &trail));
     let mut tried = commuted.logins;
     violations.extend(commuted.violations);
     if tunnels {

@@ -7,24 +7,16 @@ use fastrand::Rng;
 use sea_orm::{DatabaseConnection, FromQueryResult};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use vpnmanager_testbed::{
-    api::{self, Api, ApiError},
-    stack::Stack,
-};
+use vpnmanager_testbed::stack::Stack;
 
 use super::{
-    asking::{judge, judge_failure},
     group::{Group, HELD},
     inventory,
     model::Answer,
-    timeline::Timeline,
+    request::{PATIENCE, Requests},
     work::Worked,
 };
 
-/// A change without an answer within this time counts as open.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// What the pool of the groups with rules leads to. Nobody is there: clients of a run go nowhere.
-const NETWORK: &str = "10.99.0.0/16";
 const NEXT_PORT: u16 = 20_000;
 /// No user has more devices, so these limits end nobody's session and refuse no device.
 const LEAST: u8 = 4;
@@ -98,6 +90,7 @@ impl Wordings {
             Answer::Unknown
             | Answer::Taken
             | Answer::NoDevice
+            | Answer::BeyondLimit
             | Answer::Refused
             | Answer::ReadOnly
             | Answer::NotSent => {}
@@ -150,24 +143,19 @@ impl Stored {
 /// Who changes the groups.
 #[derive(Debug)]
 pub(super) struct Steward {
-    apis: Vec<Api>,
+    requests: Requests,
     groups: Vec<Group>,
     rng: Rng,
-    timeline: Timeline,
     wordings: Wordings,
     /// How many ports and passing groups there have been.
     number: u16,
 }
 
 impl Steward {
-    /// Makes the groups of a run, and the network that those with rules reach some of.
+    /// Makes the groups of a run.
     pub(super) async fn install(stack: &Stack) -> anyhow::Result<()> {
-        let (api, groups) = (stack.api(), Group::of(stack));
-        if groups.iter().any(|group| group.has_rules()) {
-            let network = json!({ "routes": [NETWORK] });
-            api.set_network(HELD, &network).await?.expect(200)?;
-        }
-        for group in groups {
+        let api = stack.api();
+        for group in Group::of(stack) {
             let name = group.name();
             let body = match group {
                 Group::Default => continue,
@@ -180,14 +168,13 @@ impl Steward {
         Ok(())
     }
 
-    pub(super) fn new(stack: &Stack, apis: Vec<Api>, rng: Rng, timeline: Timeline) -> Self {
+    pub(super) fn new(stack: &Stack, requests: Requests, rng: Rng) -> Self {
         let groups = Group::of(stack);
         Self {
-            apis,
+            requests,
             wordings: Wordings::of(&groups),
             groups,
             rng,
-            timeline,
             number: 0,
         }
     }
@@ -215,10 +202,10 @@ impl Steward {
         let Some(group) = self.rng.choice(&self.groups).copied() else {
             return;
         };
-        let (wording, api) = (self.draw(group), self.choose_api());
+        let (wording, api) = (self.draw(group), self.requests.choose_api(&mut self.rng));
         let (body, what) = (wording.body(), format!("change of the group {}", group.name()));
         let asked = api.change_group(group.name(), &body);
-        let answer = self.ask(worked, ("change of a group", &what), asked).await;
+        let (answer, _) = self.requests.ask(worked, ("change of a group", &what), asked).await;
         if let Some(answer) = answer {
             self.wordings.note(group, wording, &answer);
         }
@@ -258,21 +245,23 @@ impl Steward {
 
     /// A group that nobody is ever in comes and goes.
     async fn pass(&mut self, worked: &mut Worked) {
-        let (name, api) = (format!("passing-{}", self.number), self.choose_api());
+        let api = self.requests.choose_api(&mut self.rng);
+        let name = format!("passing-{}", self.number);
         let body = json!({ "name": name });
         let what = format!("new group {name}");
-        let made = self.ask(worked, ("new group", &what), api.create_group(&body)).await;
+        let asked = api.create_group(&body);
+        let (made, _) = self.requests.ask(worked, ("new group", &what), asked).await;
         if made != Some(Answer::Done) {
             return;
         }
         let what = format!("end of the group {name}");
-        self.ask(worked, ("end of a group", &what), api.delete_group(&name))
-            .await;
+        let asked = api.delete_group(&name);
+        self.requests.ask(worked, ("end of a group", &what), asked).await;
     }
 
     /// The group of everybody cannot be removed.
     async fn remove_default(&mut self, worked: &mut Worked) {
-        let api = self.choose_api();
+        let api = self.requests.choose_api(&mut self.rng);
         let asked = tokio::time::timeout(PATIENCE, api.delete_group(Group::Default.name())).await;
         let Ok(Ok(answered)) = asked else { return };
         let is_refused = matches!(answered.status, 409 | 500..600);
@@ -282,39 +271,6 @@ impl Steward {
             let wrong = format!("the end of the group default was answered {}", answered.text);
             worked.violations.push(wrong);
         }
-    }
-
-    /// Sends one request and judges its answer; `None` for one that must never come.
-    async fn ask(
-        &self,
-        worked: &mut Worked,
-        (kind, what): (&'static str, &str),
-        asked: impl Future<Output = Result<api::Answer, ApiError>>,
-    ) -> Option<Answer> {
-        self.timeline.note(format!("{what} ..."));
-        let (answer, in_words) = match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(answered)) => (judge(&answered), format!("{} {}", answered.status, answered.text)),
-            Ok(Err(error)) => (judge_failure(&error), error.to_string()),
-            Err(_elapsed) => (Some(Answer::Open), "no answer in time".to_owned()),
-        };
-        self.timeline.note(format!("{what}: {in_words}"));
-        let how = match answer {
-            Some(Answer::Done) => "answered",
-            Some(Answer::ReadOnly) => "read-only",
-            Some(Answer::Open) => "open",
-            Some(Answer::NotSent) => "not sent",
-            Some(Answer::Unknown | Answer::Taken | Answer::NoDevice | Answer::Refused) | None => {
-                worked.violations.push(format!("the {what} was answered {in_words}"));
-                "refused"
-            }
-        };
-        *worked.counts.entry((kind, how)).or_default() += 1;
-        answer
-    }
-
-    fn choose_api(&mut self) -> Api {
-        let at = self.rng.usize(0..self.apis.len());
-        self.apis[at].clone()
     }
 }
 

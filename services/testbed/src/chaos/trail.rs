@@ -50,10 +50,22 @@ pub(super) fn count<'a>(trail: &'a [Audited], action: &str) -> BTreeMap<&'a str,
     counts
 }
 
+/// The requests for new profiles of all users of a node. The reissue of each of these users is nothing that was asked for the user.
+fn asked_for_nodes(trail: &[Audited]) -> BTreeSet<&str> {
+    let started = trail.iter().filter(|row| row.action == "node_reissue_started");
+    started.filter_map(|row| row.request_id.as_deref()).collect()
+}
+
 fn miscounted(people: &[Person], trail: &[Audited]) -> Vec<String> {
     let mut told = Vec::new();
+    let for_nodes = asked_for_nodes(trail);
+    let is_for_user = |row: &&Audited| {
+        let request = row.request_id.as_deref();
+        row.action != "user_reissued" || !request.is_some_and(|id| for_nodes.contains(id))
+    };
+    let for_users: Vec<Audited> = trail.iter().filter(is_for_user).cloned().collect();
     for action in CHANGES {
-        let found = count(trail, action);
+        let found = count(&for_users, action);
         for person in people {
             let least = person.answered.get(action).copied().unwrap_or(0);
             let open = person.unanswered.get(action).copied().unwrap_or(0);
@@ -162,6 +174,7 @@ fn is(user: &User, played: &Value) -> bool {
         active: user.active,
         expires_at: user.expires_at,
         group,
+        limits: user.own_limits(),
     });
     lives.is_some()
         && played["key"] == user.key.as_str()

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use fastrand::Rng;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::api::{self, Api, ApiError};
 
@@ -16,6 +17,7 @@ use super::{
     group::Group,
     model::{Answer, Person},
     operation::{OldProfiles, Operation},
+    own_limits::LimitsChange,
     read_only::ReadOnly,
     timeline::Timeline,
 };
@@ -116,8 +118,11 @@ impl Worker {
             return Operation::Create { expires_at, group };
         };
         match self.rng.u8(0..100) {
-            0..24 => Operation::ReadProfile {
+            0..18 => Operation::ReadProfile {
                 device: self.choose_device(devices),
+            },
+            18..24 => Operation::Limit {
+                change: LimitsChange::draw(&mut self.rng, living.limits),
             },
             24..44 if living.active => Operation::Suspend,
             24..44 => Operation::Resume,
@@ -262,6 +267,7 @@ impl Worker {
         let how = match answer {
             Answer::Done => "answered",
             Answer::Unknown | Answer::Taken | Answer::NoDevice | Answer::Refused => "refused",
+            Answer::BeyondLimit => "beyond the limit",
             Answer::ReadOnly => "read-only",
             Answer::Open if matches!(&asked, Ok(Ok(answered)) if answered.status == 500) => "failed inside",
             Answer::Open => "open",
@@ -332,15 +338,27 @@ fn learn(person: &mut Person, operation: &Operation, answered: &api::Answer) -> 
         | Operation::Expire { .. }
         | Operation::Shorten { .. }
         | Operation::Move { .. }
+        | Operation::Limit { .. }
         | Operation::Delete
         | Operation::Reissue { .. }
-        | Operation::RevokeDevice { .. }
-        | Operation::Look => match person.certain() {
-            Some(Being::Living(known, _)) if Living::shown(&answered.body).as_ref() != Some(known) => {
-                Err(format!("{known:?}"))
+        | Operation::RevokeDevice { .. } => shows(person, &answered.body),
+        Operation::Look => {
+            shows(person, &answered.body)?;
+            match person.certain() {
+                Some(Being::Living(known, _)) if !known.limits.comes_first_in(&answered.body["effective_limits"]) => {
+                    Err(format!("what holds with {:?}", known.limits))
+                }
+                Some(_) | None => Ok(()),
             }
-            Some(_) | None => Ok(()),
-        },
+        }
+    }
+}
+
+/// Whether a user is shown as it is known to be.
+fn shows(person: &Person, user: &Value) -> Result<(), String> {
+    match person.certain() {
+        Some(Being::Living(known, _)) if Living::shown(user).as_ref() != Some(known) => Err(format!("{known:?}")),
+        Some(_) | None => Ok(()),
     }
 }
 

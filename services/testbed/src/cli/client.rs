@@ -1,6 +1,10 @@
 //! `client`: runs an OpenVPN client in the foreground.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,6 +25,9 @@ pub(crate) struct Client {
     /// Name of the network namespace that is made for it
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
+    /// The only port that it dials: 1194 is UDP, 443 is TCP. Without it the client takes the servers of the profile in their order
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
 }
 
 impl Client {
@@ -28,19 +35,32 @@ impl Client {
         let profile = self.profile.canonicalize();
         let profile = profile.with_context(|| format!("cannot read the profile {}", self.profile.display()))?;
         let stack = Stack::attach(&self.home.dir()?)?;
+        let narrowed = match self.port {
+            Some(port) => {
+                let text = fs::read_to_string(&profile);
+                let text = text.with_context(|| format!("cannot read the profile {}", profile.display()))?;
+                Some(stack.write_profile_at(&text, port)?)
+            }
+            None => None,
+        };
         let namespace = stack.network()?.add_client(self.netns.as_deref()).await?;
         say(format_args!(
             "Client in netns {} with address {}. Ctrl-C ends it.",
             namespace.name, namespace.address
         ));
-        say(format_args!("Try:  ip netns exec {} ping 10.8.0.1", namespace.name));
-        let outcome = run_in_front(&namespace, &profile).await;
+        let server = stack.state().inner_address(self.port);
+        say(format_args!("Try:  ip netns exec {} ping {server}", namespace.name));
+        let outcome = run_in_front(&namespace, narrowed.as_deref().unwrap_or(&profile)).await;
         namespace.delete().await;
+        if let Some(file) = narrowed {
+            // It holds a private key. What is left goes with the stack.
+            let _ = fs::remove_file(file);
+        }
         outcome
     }
 }
 
-async fn run_in_front(namespace: &Namespace, profile: &std::path::Path) -> anyhow::Result<()> {
+async fn run_in_front(namespace: &Namespace, profile: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("ip");
     command
         .args(["netns", "exec", &namespace.name])

@@ -4,7 +4,7 @@ use clap::Args;
 use vpnmanager_testbed::{
     net::has_tunnels,
     postgres::Durability,
-    stack::{Lifetime, Stack, StackOptions, State},
+    stack::{Lifetime, Listener, Stack, StackOptions, State},
 };
 
 use super::home::{Home, lock};
@@ -33,6 +33,7 @@ impl Up {
         }
         let options = StackOptions {
             nodes: self.nodes,
+            listeners: vec![Listener::BOTH.to_vec(); usize::from(self.nodes)],
             id: Some(self.home.id(&dir)),
             durability: Durability::Durable,
             service: true,
@@ -62,12 +63,11 @@ impl Up {
         say("");
         say(format_args!("Management     {url}   (Swagger UI: {url}/docs)"));
         for node in &state.nodes {
-            let netns = node
-                .namespace
-                .as_ref()
-                .map_or(String::new(), |namespace| format!("   (netns {})", namespace.name));
+            let tunnels = node.namespace.as_ref().map_or(String::new(), |namespace| {
+                format!("   (netns {}, {})", namespace.name, at(state, node.number))
+            });
             say(format_args!(
-                "node-{:<9} {}{netns}",
+                "node-{:<9} {}{tunnels}",
                 node.number,
                 state.node_url(node.number)
             ));
@@ -87,4 +87,11 @@ impl Up {
         let name = self.home.name().map(|name| format!(" NAME={name}"));
         say(format_args!("End:  make down{}", name.unwrap_or_default()));
     }
+}
+
+/// Where the OpenVPN of a node listens.
+fn at(state: &State, number: u8) -> String {
+    let listeners = state.listeners(number);
+    let names: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    names.join(" and ")
 }

@@ -1,17 +1,19 @@
 //! One client.
 
 use std::{
-    fs, io,
-    os::unix::fs::OpenOptionsExt,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use super::{
+    error::ClientError,
+    profile::{profile_at, write_profile},
+};
 use crate::{
-    NotReady,
-    binaries::{self, Missing},
+    NotReady, binaries,
     net::Namespace,
-    process::{Log, Process, SpawnError, Spec},
+    process::{Log, Process, Spec},
     wait::TimedOut,
 };
 
@@ -19,31 +21,13 @@ const CONNECTED: &str = "Initialization Sequence Completed";
 const REFUSED: &str = "AUTH_FAILED";
 const STOP: Duration = Duration::from_secs(5);
 
-/// A client could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// OpenVPN is not installed.
-    #[error("OpenVPN is missing")]
-    Missing(#[from] Missing),
-    /// Its profile could not be written.
-    #[error("cannot write the profile {file}")]
-    Profile {
-        /// File.
-        file: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It did not start.
-    #[error("cannot start the OpenVPN client")]
-    Spawn(#[from] SpawnError),
-}
-
 /// How a client behaves.
 #[derive(Debug, Clone, Default)]
 pub struct ClientOptions {
     /// Handshakes only: no tunnel device, no addresses, so that many fit into one namespace.
     pub without_device: bool,
+    /// The only port that it dials: other servers of the profile are left out. `None`: all of them, in their order.
+    pub port: Option<u16>,
     /// More OpenVPN arguments; they come after the profile's own lines.
     pub args: Vec<String>,
 }
@@ -64,10 +48,10 @@ impl OpenvpnClient {
         options: &ClientOptions,
     ) -> Result<Self, ClientError> {
         let file = dir.join(format!("{name}.ovpn"));
-        write_private(&file, profile).map_err(|source| ClientError::Profile {
-            file: file.display().to_string(),
-            source,
-        })?;
+        match options.port {
+            Some(port) => write_profile(&file, &profile_at(profile, port)?)?,
+            None => write_profile(&file, profile)?,
+        }
         let spec = Self::spec(namespace, &file, dir, name, options)?;
         Ok(Self {
             process: Process::spawn(&spec)?,
@@ -175,16 +159,4 @@ impl Drop for OpenvpnClient {
     fn drop(&mut self) {
         self.process.signal(rustix::process::Signal::KILL);
     }
-}
-
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    let mut options = fs::OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)?
-        .write_all(text.as_bytes())
 }

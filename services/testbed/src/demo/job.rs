@@ -92,8 +92,7 @@ impl Job {
         for part in ["<ca>", "<cert>", "<key>", "<tls-crypt-v2>", "remote "] {
             ensure!(profile.contains(part), "the profile has no {part}");
         }
-        let remotes = profile.lines().filter(|line| line.starts_with("remote ")).count();
-        let result = format!("{} bytes, {remotes} servers in order", profile.len());
+        let result = format!("{} bytes, servers in order: {}", profile.len(), places(&profile));
         done(&format!("GET /api/users/{USER}/profile"), &result, started.elapsed());
         Ok(profile)
     }
@@ -177,13 +176,21 @@ impl Job {
     }
 }
 
+/// The ports of a profile's servers, in their order: `1194 udp, 443 tcp-client`.
+fn places(profile: &str) -> String {
+    let remotes = profile.lines().filter_map(|line| line.strip_prefix("remote "));
+    let places: Vec<&str> = remotes.filter_map(|remote| Some(remote.split_once(' ')?.1)).collect();
+    places.join(", ")
+}
+
 /// Whose session it is, and where.
 fn who(session: &Value) -> String {
     format!(
-        "{} with device {} on {}",
+        "{} with device {} on {} at {}",
         text(session, "username"),
         text(session, "device"),
-        text(session, "server_id")
+        text(session, "server_id"),
+        text(session, "listener")
     )
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use vpnmanager_testbed::{
     net::has_tunnels,
     postgres::Durability,
-    stack::{Stack, StackOptions},
+    stack::{Listener, Stack, StackOptions},
 };
 
 use crate::{
@@ -35,6 +35,7 @@ async fn show() -> anyhow::Result<()> {
     }
     let options = StackOptions {
         nodes: 2,
+        listeners: vec![Listener::BOTH.to_vec(); 2],
         durability: Durability::Durable,
         service: true,
         progress: screen::step,

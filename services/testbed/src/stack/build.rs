@@ -10,7 +10,9 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Lifetime, NodeMode, Part, ReplicaState, StackError, StackOptions, State, Step, state::NodeState};
+use super::{
+    Lifetime, Listener, NodeMode, Part, ReplicaState, StackError, StackOptions, State, Step, listener, state::NodeState,
+};
 use crate::{
     binaries,
     nats::Nats,
@@ -24,6 +26,15 @@ use crate::{
 const ENROL: Duration = Duration::from_secs(60);
 /// A placeholder for a process that has ended.
 const NOBODY: Identity = Identity { pid: 0, started: 0 };
+
+/// A node to be added.
+struct NewNode {
+    number: u8,
+    mode: NodeMode,
+    /// `default` where none is named.
+    pool: Option<String>,
+    listeners: Vec<Listener>,
+}
 
 /// A running stack.
 #[derive(Debug)]
@@ -186,14 +197,18 @@ impl Stack {
             let started = Instant::now();
             let place = usize::from(number) - 1;
             let mode = options.modes.get(place).copied().unwrap_or_default();
-            self.add_node_in(number, mode, options.pools.get(place).cloned())
-                .await?;
+            let node = NewNode {
+                number,
+                mode,
+                pool: options.pools.get(place).cloned(),
+                listeners: options.listeners.get(place).cloned().unwrap_or_default(),
+            };
+            self.add(node).await?;
             let mut result = self.pid_and(Part::Node(number), self.state.node_url(number));
             if self.state.network.is_some() && mode != NodeMode::None {
-                result = format!(
-                    "{result}, {}",
-                    self.pid_and(Part::Openvpn(number), "OpenVPN".to_owned())
-                );
+                let listeners = listener::setting(&self.state.listeners(number));
+                let openvpn = self.pid_and(Part::Openvpn(number), format!("OpenVPN at {listeners}"));
+                result = format!("{result}, {openvpn}");
             }
             tell(options, &format!("Enrol and start node-{number}"), result, started);
         }
@@ -308,11 +323,22 @@ impl Stack {
 
     /// The same with another way to run its OpenVPN.
     pub async fn add_node_as(&mut self, number: u8, mode: NodeMode) -> Result<(), StackError> {
-        self.add_node_in(number, mode, None).await
+        let node = NewNode {
+            number,
+            mode,
+            pool: None,
+            listeners: Vec::new(),
+        };
+        self.add(node).await
     }
 
-    /// The same in another pool than `default`.
-    async fn add_node_in(&mut self, number: u8, mode: NodeMode, pool: Option<String>) -> Result<(), StackError> {
+    async fn add(&mut self, node: NewNode) -> Result<(), StackError> {
+        let NewNode {
+            number,
+            mode,
+            pool,
+            listeners,
+        } = node;
         let (namespace, port) = match &self.state.network {
             Some(network) => {
                 let namespace = network.add(&format!("node-{number}"), 10 + number).await?;
@@ -331,17 +357,22 @@ impl Stack {
         if let Some(size) = self.state.node_disk {
             self.mount_disk(&dir, size, "0711").await?;
         }
+        let mode = if self.state.network.is_some() {
+            mode
+        } else {
+            NodeMode::None
+        };
         self.state.nodes.push(NodeState {
             number,
             port,
             namespace,
             agent: None,
-            mode: if self.state.network.is_some() {
-                mode
-            } else {
-                NodeMode::None
-            },
+            mode,
             pool,
+            listeners: match mode {
+                NodeMode::Managed => listeners,
+                NodeMode::External | NodeMode::None => Vec::new(),
+            },
             openvpn: None,
         });
         if self.state.mode(number) == NodeMode::External {

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use rustix::process::Signal;
 
-use super::{NodeMode, Part, ReplicaState, Stack, StackError};
+use super::{Listener, NodeMode, Part, ReplicaState, Stack, StackError};
 use crate::{
     api::Api,
     postgres::Postgres,
@@ -19,7 +19,9 @@ const REVIVE: Duration = Duration::from_secs(20);
 impl Stack {
     /// Starts a stopped part and waits until it is ready. A managed OpenVPN is started by its agent, so for it this only waits.
     pub async fn start_part(&mut self, part: Part) -> Result<(), StackError> {
-        if let Some(process) = self.state.process(part) {
+        if let Some(process) = self.state.process(part)
+            && self.state.runs(part)
+        {
             return Err(StackError::Running { part, pid: process.pid });
         }
         match part {
@@ -54,7 +56,7 @@ impl Stack {
         } else {
             Signal::TERM
         };
-        if let Some(process) = self.running(part)? {
+        for process in self.running(part)? {
             process.stop(signal, STOP).await;
         }
         self.state.save()
@@ -65,14 +67,26 @@ impl Stack {
     /// # Errors
     /// [`StackError`] when there is no such part.
     pub async fn kill_part(&mut self, part: Part) -> Result<(), StackError> {
-        if let Some(process) = self.running(part)? {
+        for process in self.running(part)? {
             process.kill().await;
         }
         self.state.save()
     }
 
-    /// The process of the part; `None` if it is stopped.
-    fn running(&self, part: Part) -> Result<Option<Identity>, StackError> {
+    /// Has the agent of a node told at its next start where its OpenVPN is to listen; with none it is told nothing.
+    ///
+    /// # Errors
+    /// [`StackError::NoSuchPart`], and when the state cannot be written.
+    pub fn set_listeners(&mut self, number: u8, listeners: &[Listener]) -> Result<(), StackError> {
+        let mut nodes = self.state.nodes.iter_mut();
+        let node = nodes.find(|node| node.number == number);
+        let node = node.ok_or(StackError::NoSuchPart(Part::Node(number)))?;
+        node.listeners = listeners.to_vec();
+        self.state.save()
+    }
+
+    /// The processes of the part; none if it is stopped.
+    fn running(&self, part: Part) -> Result<Vec<Identity>, StackError> {
         match part {
             Part::Management | Part::Nats | Part::Postgres => {}
             Part::Replica(number) => {
@@ -90,7 +104,7 @@ impl Stack {
                 return Err(StackError::NoSuchPart(part));
             }
         }
-        Ok(self.state.process(part))
+        Ok(self.state.processes(part))
     }
 
     /// Starts a service (a management, an agent, an OpenVPN that the stack runs) that does not run, and does not wait until it is ready.
@@ -193,7 +207,7 @@ impl Stack {
         write().map_err(StackError::file(&file))
     }
 
-    /// Waits until the node's agent has started OpenVPN. If the agent ends, the wait ends too.
+    /// Waits until the node's agent has started OpenVPN for every listener. If the agent ends, the wait ends too.
     async fn await_openvpn(&self, number: u8, deadline: Duration) -> Result<(), StackError> {
         let part = Part::Openvpn(number);
         self.running(part)?;
@@ -202,9 +216,9 @@ impl Stack {
             .process(Part::Node(number))
             .ok_or(StackError::NoAgent(number))?;
         let agent = Process::adopt(format!("node-{number}"), agent, self.state.log(Part::Node(number)));
-        let started = async || match self.state.process(part) {
-            Some(_) => Ok(()),
-            None => Err("it has not started OpenVPN"),
+        let started = async || match self.state.runs(part) {
+            true => Ok(()),
+            false => Err("it has not started OpenVPN"),
         };
         agent.ready(deadline, started).await?;
         Ok(())

@@ -33,7 +33,7 @@ impl Stack {
             stop(state.process(Part::Management))
         );
         for node in &state.nodes {
-            if let Some(openvpn) = state.process(Part::Openvpn(node.number)) {
+            for openvpn in state.processes(Part::Openvpn(node.number)) {
                 openvpn.kill().await;
             }
         }

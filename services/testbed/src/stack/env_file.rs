@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::{
-    Part, State,
+    Part, State, listener,
     service_state::{SERVICE_IPERF, SERVICE_NAME},
 };
 
@@ -35,7 +35,9 @@ impl State {
             add("CREDS", &dir.join("node.creds").display());
             add("DIR", &dir.display());
             add("NETNS", &netns);
+            add("LISTENERS", &listener::setting(&self.listeners(number)));
             add("OPENVPN_PID", &self.pid(Part::Openvpn(number)));
+            add("OPENVPN_PIDS", &self.pids(Part::Openvpn(number)));
         }
         lines.concat()
     }
@@ -99,6 +101,16 @@ impl State {
         self.process(part)
             .map(|process| process.pid.to_string())
             .unwrap_or_default()
+    }
+
+    /// Of every process of the part, with blanks between them.
+    fn pids(&self, part: Part) -> String {
+        let pids: Vec<String> = self
+            .processes(part)
+            .iter()
+            .map(|process| process.pid.to_string())
+            .collect();
+        pids.join(" ")
     }
 }
 

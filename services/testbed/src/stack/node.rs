@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{NodeMode, Part, ServiceState, Stack, StackError, State};
+use super::{Listener, NodeMode, Part, ServiceState, Stack, StackError, State};
 use crate::{
     api::Api,
     net::Namespace,
@@ -100,10 +100,16 @@ impl Stack {
         self.state.service.as_ref().ok_or(StackError::NoService)
     }
 
-    /// The running process of a part.
+    /// The running process of a part; of an OpenVPN with several listeners that of the first.
     #[must_use]
     pub fn process(&self, part: Part) -> Option<Identity> {
         self.state.process(part)
+    }
+
+    /// Every running process of a part: of an OpenVPN one for each listener, in the order of the listeners while there are two at most.
+    #[must_use]
+    pub fn processes(&self, part: Part) -> Vec<Identity> {
+        self.state.processes(part)
     }
 }
 
@@ -144,7 +150,7 @@ impl<'a> Node<'a> {
         self.dir().join("node.creds")
     }
 
-    /// The allow-list: the folder whose files name the allowed credentials.
+    /// The allow-list of its first listener: the folder whose files name the allowed credentials.
     #[must_use]
     pub fn allow_dir(&self) -> PathBuf {
         self.dir().join("allow")
@@ -167,13 +173,19 @@ impl<'a> Node<'a> {
         self.state.mode(self.number)
     }
 
+    /// Where its OpenVPN listens, UDP first.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.state.listeners(self.number)
+    }
+
     /// Its running agent.
     #[must_use]
     pub fn agent(&self) -> Option<Identity> {
         self.state.process(Part::Node(self.number))
     }
 
-    /// Its running OpenVPN server.
+    /// Its running OpenVPN server, of its first listener.
     #[must_use]
     pub fn openvpn(&self) -> Option<Identity> {
         self.state.process(Part::Openvpn(self.number))

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Listener;
 use crate::postgres::Durability;
 
 /// How long a stack lives.
@@ -57,6 +58,9 @@ pub struct StackOptions {
     pub modes: Vec<NodeMode>,
     /// The pools that they are in, in the order of their numbers; `default` for those that are not named.
     pub pools: Vec<String>,
+    /// Where their OpenVPN listens, in the order of their numbers, if their agents run it. A node with none, or that is not named, is told
+    /// nothing: it listens at UDP 1194.
+    pub listeners: Vec<Vec<Listener>>,
     /// Number of managements on the one database and bus: `management`, `replica-2`, ...
     pub managements: u8,
     /// Letters, digits and dashes, at most 20: becomes part of folder and namespace names. Random when absent.
@@ -93,6 +97,7 @@ impl Default for StackOptions {
             nodes: 2,
             modes: Vec::new(),
             pools: Vec::new(),
+            listeners: Vec::new(),
             managements: 1,
             id: None,
             tunnels: None,

@@ -15,7 +15,7 @@ pub enum Part {
     Postgres,
     /// The agent of this node; its OpenVPN keeps running without it.
     Node(u8),
-    /// The OpenVPN server of this node; its agent starts it again.
+    /// The OpenVPN server of this node, with a process for each of its listeners; its agent starts them again.
     Openvpn(u8),
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::{NodeMode, Part, StackError, State};
+use super::{NodeMode, Part, StackError, State, listener};
 use crate::{binaries, net::has_ipv6, process::Spec};
 
 /// The network inside the tunnels, where the stack has IPv6 there.
@@ -76,10 +76,16 @@ impl State {
         spec = match namespace {
             Some(namespace) => {
                 let spec = match node.mode {
-                    NodeMode::Managed => spec
-                        .env("OPENVPN_MODE", "managed")
-                        .env("OPENVPN_BINARY", binaries::openvpn()?)
-                        .env("OPENVPN_RUN_DIR", self.run_dir(number)?),
+                    NodeMode::Managed => {
+                        let spec = spec
+                            .env("OPENVPN_MODE", "managed")
+                            .env("OPENVPN_BINARY", binaries::openvpn()?)
+                            .env("OPENVPN_RUN_DIR", self.run_dir(number)?);
+                        match node.listeners.as_slice() {
+                            [] => spec,
+                            listeners => spec.env("LISTENERS", listener::setting(listeners)),
+                        }
+                    }
                     NodeMode::External => spec
                         .env("OPENVPN_MODE", "external")
                         .env("OPENVPN_CONF_FILE", self.operators_conf(number))

@@ -9,12 +9,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeMode, Part, ServiceState, StackError};
+use super::{
+    Listener, NodeMode, Part, ServiceState, StackError,
+    further::further_openvpns,
+    listener::{numbered, server_address},
+};
 use crate::{
     net::{Namespace, Network},
     postgres::Durability,
     process::Identity,
 };
+
+/// Names the process of a node's first listener.
+const FIRST_PID: &str = "openvpn.pid";
 
 /// A stack as written to its state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,6 +106,9 @@ pub struct NodeState {
     /// The pool that it is in, where that is not `default`.
     #[serde(default)]
     pub pool: Option<String>,
+    /// Where its OpenVPN listens, as its agent is told at its next start; empty: it is told nothing.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
     /// Its OpenVPN, where the stack runs it.
     #[serde(default)]
     pub openvpn: Option<Identity>,
@@ -153,7 +163,7 @@ impl State {
         self.network.as_ref().map_or(Ipv4Addr::LOCALHOST, Network::gateway)
     }
 
-    /// The running process of a part.
+    /// The running process of a part; of an OpenVPN with several listeners that of the first.
     #[must_use]
     pub fn process(&self, part: Part) -> Option<Identity> {
         let process = match part {
@@ -163,12 +173,55 @@ impl State {
             Part::Postgres => self.postgres,
             Part::Node(number) => self.node_state(number).and_then(|node| node.agent),
             Part::Openvpn(number) => self.node_state(number).and_then(|node| match node.mode {
-                NodeMode::Managed => Identity::from_pid_file(&self.node_dir(number).join("openvpn/openvpn.pid")).ok(),
+                NodeMode::Managed => Identity::from_pid_file(&self.openvpn_dir(number).join(FIRST_PID)).ok(),
                 NodeMode::External => node.openvpn,
                 NodeMode::None => None,
             }),
         };
         process.filter(Identity::alive)
+    }
+
+    /// Every running process of a part. Only an OpenVPN that its agent runs may have several: one for each listener, that of the first before
+    /// the others, also of listeners that its agent is not told of any more.
+    #[must_use]
+    pub fn processes(&self, part: Part) -> Vec<Identity> {
+        let first = self.process(part);
+        let others = match part {
+            Part::Openvpn(number) if self.mode(number) == NodeMode::Managed => {
+                further_openvpns(&self.openvpn_dir(number))
+            }
+            Part::Management | Part::Replica(_) | Part::Nats | Part::Postgres | Part::Node(_) | Part::Openvpn(_) => {
+                Vec::new()
+            }
+        };
+        first.into_iter().chain(others).collect()
+    }
+
+    /// Whether every process that a part should have runs.
+    #[must_use]
+    pub fn runs(&self, part: Part) -> bool {
+        let wanted = match part {
+            Part::Openvpn(number) => self.listeners(number).len(),
+            Part::Management | Part::Replica(_) | Part::Nats | Part::Postgres | Part::Node(_) => 1,
+        };
+        self.process(part).is_some() && self.processes(part).len() >= wanted
+    }
+
+    /// Where a node's OpenVPN listens, in the order of the agent: UDP first.
+    #[must_use]
+    pub fn listeners(&self, number: u8) -> Vec<Listener> {
+        match self.node_state(number) {
+            Some(node) if !node.listeners.is_empty() => numbered(&node.listeners),
+            Some(_) | None => vec![Listener::UDP],
+        }
+    }
+
+    /// The address of node-1 inside the tunnel of the listener at this port; of the first one where none is given, or none has it.
+    #[must_use]
+    pub fn inner_address(&self, port: Option<u16>) -> Ipv4Addr {
+        let listeners = self.listeners(1);
+        let place = listeners.iter().position(|listener| Some(listener.port) == port);
+        server_address(place.unwrap_or(0), listeners.len())
     }
 
     /// Whether any part runs.
@@ -182,7 +235,7 @@ impl State {
         nodes
             .chain(replicas)
             .chain([Part::Management, Part::Nats, Part::Postgres])
-            .any(|part| self.process(part).is_some())
+            .any(|part| !self.processes(part).is_empty())
     }
 
     /// One node.
@@ -215,12 +268,17 @@ impl State {
         self.dir.join(format!("node-{number}"))
     }
 
-    /// The log of a part.
+    /// Where a node's agent keeps what its OpenVPN needs.
+    fn openvpn_dir(&self, number: u8) -> PathBuf {
+        self.node_dir(number).join("openvpn")
+    }
+
+    /// The log of a part; of an OpenVPN with several listeners that of the first.
     #[must_use]
     pub fn log(&self, part: Part) -> PathBuf {
         match part {
             Part::Openvpn(number) => match self.mode(number) {
-                NodeMode::Managed | NodeMode::None => self.node_dir(number).join("openvpn/openvpn.log"),
+                NodeMode::Managed | NodeMode::None => self.openvpn_dir(number).join("openvpn.log"),
                 NodeMode::External => self.dir.join("logs").join(format!("{part}.log")),
             },
             // Beside its data folder, where its user may write.

@@ -12,13 +12,14 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 16] = [
+const SUBJECTS: [&str; 17] = [
     "access_",
     "user_",
     "device_",
     "profile_",
     "node_",
     "pool_",
+    "rollout_",
     "group_",
     "bus_",
     "audit_",

@@ -51,10 +51,8 @@ fn parse(code: &str) -> Vec<Setting> {
         let entry = entry.split("];").next()?;
         let mut literals = entry.split('"').skip(1).step_by(2);
         let (key, variable) = (literals.next()?.to_owned(), literals.next()?.to_owned());
-        let default = entry
-            .split(".default(\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
+        let default = entry.split(".default(").nth(1);
+        let default = default.and_then(|argument| literal(&code, argument));
         Some(Setting {
             key,
             variable,
@@ -64,6 +62,18 @@ fn parse(code: &str) -> Vec<Setting> {
         })
     });
     entries.collect()
+}
+
+/// What this argument is: a string, or a constant of the file that is one.
+fn literal<'a>(code: &'a str, argument: &'a str) -> Option<&'a str> {
+    let quoted = match argument.strip_prefix('"') {
+        Some(rest) => rest,
+        None => {
+            let name = argument.split(')').next()?;
+            code.split(&format!("const {name}: &str = \"")).nth(1)?
+        }
+    };
+    quoted.split('"').next()
 }
 
 /// What is wrong with the table below this heading.
@@ -118,6 +128,7 @@ fn the_page_lists_every_setting_with_its_key_and_default() {
 #[test]
 fn the_tables_in_the_code_are_read_whole() {
     let code = "const A: &[Setting] = &[\n    Setting::new(\n        \"a.b\",\n        \"A_B\",\n        \"Text\",\n        DURATION,\n    )\n    .default(\"5s\"),\n    \
+                Setting::new(\"b\", \"B\", \"Text\", \"any\").default(X),\n    \
                 Setting::new(\"c\", \"C\", \"Secret\", \"any\").secret(),\n];\nconst X: &str = \"y\"; // .ignored()\n";
     let setting = |key: &str, variable: &str, default: Option<&str>, secret| Setting {
         key: key.to_owned(),
@@ -128,7 +139,11 @@ fn the_tables_in_the_code_are_read_whole() {
     };
     assert_eq!(
         parse(code),
-        [setting("a.b", "A_B", Some("5s"), false), setting("c", "C", None, true)]
+        [
+            setting("a.b", "A_B", Some("5s"), false),
+            setting("b", "B", Some("y"), false),
+            setting("c", "C", None, true)
+        ]
     );
 }
 

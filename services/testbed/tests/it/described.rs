@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
     api::Api,
@@ -26,15 +27,28 @@ async fn management_answers_as_its_description_says() {
     let site = Site::without_tunnels(2).await;
     site.create("alice").await;
     let api = site.stack.api();
-    // So that there is one to be read.
+    // So that there is one of each to be read.
     let begun = api.post("/api/endnodes/node-1/reissue", &json!({})).await.unwrap();
     begun.expect(202).unwrap();
+    has_had_a_rollout(&site).await;
     let key = key_header(&site);
     let reads = check(&tool, &api, PRESENT, &["--header", &key, "--include-method", "GET"]).await;
     assert!(reads.holds && !reads.text.contains("404 Not Found"), "{}", reads.text);
     // Whatever it creates, changes and removes, the node and the user included.
     let all = check(&tool, &api, "", &["--header", &key, "--exclude-operation-id", OF_CSV]).await;
     assert!(all.holds && all.text.contains(&tested(&api).await), "{}", all.text);
+}
+
+/// Records a rollout that has ended: these nodes run no OpenVPN, so management would begin none.
+async fn has_had_a_rollout(site: &Site) {
+    let db = site.stack.connect_database().await.expect("connected");
+    let ended = "WITH ended AS (
+            INSERT INTO rollouts (pool, pool_id, state, drain, drain_for_seconds, actor, ended_at)
+            SELECT name, id, 'done', true, 600, 'operator', now() FROM pools WHERE name = 'default' RETURNING id
+        )
+        INSERT INTO rollout_nodes (rollout_id, server_id, state) SELECT id, 'node-1', 'done' FROM ended";
+    let recorded = db.execute_unprepared(ended).await.expect("recorded");
+    assert_eq!(recorded.rows_affected(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::*;
 fn a_member_gets_the_address_and_the_pushes_of_her_group() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering"), ("sam.x", "sales")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     let wanted = names(&["alice.x", "eve.x", "sam.x"]);
 
     list.allow_all(&wanted.iter().cloned().collect::<Vec<_>>())
@@ -42,7 +42,7 @@ fn a_member_gets_the_address_and_the_pushes_of_her_group() {
 fn an_entry_that_frees_a_member_of_her_rules_is_mended() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering"), ("sam.x", "sales")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places).expect("open");
     let wanted = names(&["eve.x", "sam.x"]);
     assert_eq!(made_right(&list, &wanted).added, [name("eve.x"), name("sam.x")]);
     let mut evil = fs::read_to_string(list.dir().join("sam.x")).expect("read");
@@ -66,7 +66,7 @@ fn an_entry_that_frees_a_member_of_her_rules_is_mended() {
 fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_later() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     let (alice, eve) = (name("alice.x"), name("eve.x"));
     let wanted = names(&["alice.x", "eve.x"]);
     let entry = list.dir().join("eve.x");
@@ -75,7 +75,7 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     let held_back = list.allow_all(&[alice.clone(), eve.clone()]).expect("allow");
     assert_eq!(held_back, std::slice::from_ref(&eve));
     assert!(list.contains(&alice).expect("look") && !list.contains(&eve).expect("look"));
-    assert_eq!(list.welcome(&eve, "10.8.0.2", "").expect("look"), Welcome::HeldBack);
+    assert_eq!(list.welcome(0, &eve, "10.8.0.2", "").expect("look"), Welcome::HeldBack);
     assert_eq!(
         list.compare(&wanted).expect("compare"),
         BTreeSet::new(),
@@ -86,7 +86,7 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     assert_eq!(list.compare(&wanted).expect("compare"), names(&["eve.x"]));
     assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
     assert!(list.contains(&eve).expect("look"));
-    assert_eq!(list.welcome(&eve, "10.8.0.2", "").expect("look"), Welcome::Elsewhere);
+    assert_eq!(list.welcome(0, &eve, "10.8.0.2", "").expect("look"), Welcome::Elsewhere);
 
     places.set_enforced(false);
     assert!(
@@ -98,14 +98,14 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     assert!(made_right(&list, &wanted).is_unchanged());
     assert!(!entry.exists(), "no entry rather than one without rules");
     assert!(!list.deny(&eve).expect("deny"));
-    assert_eq!(list.welcome(&eve, "", "").expect("look"), Welcome::Nowhere);
+    assert_eq!(list.welcome(0, &eve, "", "").expect("look"), Welcome::Nowhere);
 }
 
 #[test]
 fn before_a_server_starts_members_go_whom_the_firewall_does_not_hold() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     let wanted = names(&["alice.x", "eve.x"]);
     made_right(&list, &wanted);
     list.hold_back_unheld().expect("held");
@@ -118,7 +118,7 @@ fn before_a_server_starts_members_go_whom_the_firewall_does_not_hold() {
 
     assert_eq!(list.list().expect("list").names, names(&["alice.x"]));
     assert_eq!(
-        list.welcome(&name("eve.x"), "", "").expect("look"),
+        list.welcome(0, &name("eve.x"), "", "").expect("look"),
         Welcome::HeldBack,
         "she may come back"
     );
@@ -132,7 +132,7 @@ fn before_a_server_starts_members_go_whom_the_firewall_does_not_hold() {
 fn a_member_in_a_block_of_another_group_is_let_in_once_the_firewall_has_it_as_that_of_hers() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     let (eve, sam) = (name("eve.x"), name("sam.x"));
     let mut draft = Draft::of(&places);
     draft.free(&eve);
@@ -154,7 +154,7 @@ fn a_member_in_a_block_of_another_group_is_let_in_once_the_firewall_has_it_as_th
 fn who_moves_gets_another_entry_and_who_finds_no_place_gets_none() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     let eve = name("eve.x");
     let entry = list.dir().join("eve.x");
     let said = || fs::read_to_string(&entry).expect("read");
@@ -180,9 +180,9 @@ fn who_moves_gets_another_entry_and_who_finds_no_place_gets_none() {
 fn a_session_stays_only_with_the_address_of_its_credential() {
     let state = state_dir();
     let places = places(&[("eve.x", "engineering")]);
-    let list = AllowList::open_pushing(state.path().join("allow"), places.clone()).expect("open");
+    let list = AllowList::open_pushing(vec![state.path().join("allow")], places.clone()).expect("open");
     list.allow_all(&[name("alice.x"), name("eve.x")]).expect("allow");
-    places.set_divided(true);
+    places.set_divided(&[true]);
     for (of, address, address6, expected) in [
         ("eve.x", "10.8.128.1", "fd00:8::9001", Welcome::Here),
         ("eve.x", "10.8.128.1", "", Welcome::Here),
@@ -196,13 +196,13 @@ fn a_session_stays_only_with_the_address_of_its_credential() {
         ("alice.x", "10.8.128.7", "", Welcome::Elsewhere),
         ("mallory.x", "10.8.0.3", "", Welcome::Nowhere),
     ] {
-        let found = list.welcome(&name(of), address, address6).expect("look");
+        let found = list.welcome(0, &name(of), address, address6).expect("look");
         assert_eq!(found, expected, "{of} {address} {address6}");
     }
     // An OpenVPN of an earlier release gives such addresses to everybody.
-    places.set_divided(false);
+    places.set_divided(&[false]);
     assert_eq!(
-        list.welcome(&name("alice.x"), "10.8.128.7", "").expect("look"),
+        list.welcome(0, &name("alice.x"), "10.8.128.7", "").expect("look"),
         Welcome::Here
     );
 }

@@ -14,7 +14,7 @@ use crate::{
         fixtures::{tunnel, with_routes},
     },
     openvpn::{
-        ManagedTunnel,
+        ManagedTunnels,
         process::{Phase, ProcessStatus},
     },
     pushed_file::PushedFile,
@@ -22,6 +22,8 @@ use crate::{
 };
 
 mod groups;
+mod listeners;
+mod mtu;
 
 /// Keeps what it is told to load in a file, and notes each call.
 const NFT: &str = "#!/bin/sh
@@ -41,6 +43,30 @@ else
 fi
 ";
 
+/// Keeps the MTU of each device in a file, and notes each call. A device that OpenVPN still sets up is there at the next look, and one is
+/// never while there is a file `none-<device>`.
+const IP: &str = "#!/bin/sh
+echo \"$*\" >>ip-calls
+if [ \"$1\" = link ]; then
+    echo \"$6\" >\"mtu-$4\"
+    exit
+fi
+if [ -e missing ] || [ -e \"none-$4\" ]; then
+    rm -f missing
+    echo \"Device \\\"$4\\\" does not exist.\" >&2
+    exit 1
+fi
+mtu=1500
+if [ -e \"mtu-$4\" ]; then mtu=$(cat \"mtu-$4\"); fi
+echo \"7: $4: <POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP> mtu $mtu qdisc pfifo_fast state UNKNOWN group default qlen 500\"
+if [ -e without-addresses ]; then
+    rm without-addresses
+    exit
+fi
+echo \"    inet 10.8.0.1/16 scope global $4\"
+echo '    inet6 fd00:8::1/64 scope global'
+";
+
 /// A machine that is a folder.
 struct Machine {
     dir: tempfile::TempDir,
@@ -50,15 +76,19 @@ struct Machine {
     definitions: Definitions,
     progress: NetworkProgress,
     keeper: Keeper,
+    /// The OpenVPN of the first listener.
     process: watch::Sender<ProcessStatus>,
+    /// Those of the others.
+    others: Vec<watch::Sender<ProcessStatus>>,
 }
 
 impl Machine {
     fn new() -> Self {
-        Self::with_egress(None)
+        Self::with(&[tunnel(None)], None)
     }
 
-    fn with_egress(egress: Option<&str>) -> Self {
+    /// Whose OpenVPNs have these tunnels after the next start.
+    fn with(tunnels: &[Tunnel], egress: Option<&str>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("allow")).expect("made");
@@ -68,35 +98,37 @@ impl Machine {
         fs::write(at("sys/net/ipv6/conf/all/forwarding"), "0\n").expect("written");
         let pushed = PushedFile::beside(&at("allow")).expect("a file");
         let pushed_groups = PushedGroups::beside(&at("allow")).expect("a folder");
-        let places = Places::new(Layout::new(tunnel(None).network, None));
+        let first = &tunnels[0];
+        let places = Places::new(Layout::new(first.network, first.network6));
         let definitions = Definitions::default();
-        let (process, watched) = watch::channel(ProcessStatus::default());
+        let mut processes: Vec<_> = tunnels
+            .iter()
+            .map(|_| watch::Sender::new(ProcessStatus::default()))
+            .collect();
+        let pairs = tunnels.iter().zip(&processes);
+        let managed = pairs.map(|(tunnel, process)| ManagedTunnel::new(tunnel.clone(), process.subscribe()));
         let site = Site {
-            tunnel: ManagedTunnel::new(tunnel(None), watched),
+            tunnels: ManagedTunnels::new(managed.collect()),
             pushed: pushed.clone(),
             pushed_groups: pushed_groups.clone(),
             places: places.clone(),
             definitions: definitions.clone(),
             egress: egress.map(|name| name.parse().expect("a name")),
         };
-        let tools = Tools {
-            nft: at("nft"),
-            sysctls: at("sys"),
-            interfaces: at("interfaces"),
-            claimed: at("claimed").display().to_string(),
-        };
-        let progress = NetworkProgress::new(None);
+        let progress = NetworkProgress::default();
         let machine = Self {
-            keeper: Keeper::new(site, tools, progress.clone()),
+            keeper: Keeper::new(site, tools_in(dir.path()), progress.clone()),
             dir,
             pushed,
             pushed_groups,
             places,
             definitions,
             progress,
-            process,
+            process: processes.remove(0),
+            others: processes,
         };
         machine.install_nft();
+        machine.install_ip();
         machine
     }
 
@@ -105,9 +137,17 @@ impl Machine {
     }
 
     fn install_nft(&self) {
-        let program = NFT.replacen('\n', &format!("\ncd '{}'\n", self.dir.path().display()), 1);
-        fs::write(self.at("nft"), program).expect("written");
-        fs::set_permissions(self.at("nft"), fs::Permissions::from_mode(0o755)).expect("chmod");
+        self.install("nft", NFT);
+    }
+
+    fn install_ip(&self) {
+        self.install("ip", IP);
+    }
+
+    fn install(&self, name: &str, script: &str) {
+        let program = script.replacen('\n', &format!("\ncd '{}'\n", self.dir.path().display()), 1);
+        fs::write(self.at(name), program).expect("written");
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o755)).expect("chmod");
     }
 
     fn tells(&self, revision: i64, network: Option<Network>) {
@@ -128,6 +168,17 @@ impl Machine {
 
     fn pushes(&self, line: &str) -> bool {
         read(self.pushed.path()).contains(line)
+    }
+}
+
+/// What stands in for the tools of a machine that is this folder.
+fn tools_in(dir: &Path) -> Tools {
+    Tools {
+        nft: dir.join("nft"),
+        ip: dir.join("ip"),
+        sysctls: dir.join("sys"),
+        interfaces: dir.join("interfaces"),
+        claimed: dir.join("claimed").display().to_string(),
     }
 }
 
@@ -359,7 +410,7 @@ async fn another_agent_of_the_machine_keeps_its_rules() {
 
 #[tokio::test]
 async fn an_interface_that_the_machine_does_not_have_is_told_until_it_has_it() {
-    let mut machine = Machine::with_egress(Some("eth1"));
+    let mut machine = Machine::with(&[tunnel(None)], Some("eth1"));
     machine.tells(1, network(&["10.20.0.0/16"]));
     machine.keeper.reconcile(false).await;
     let fault = machine.progress.fault().expect("a fault");

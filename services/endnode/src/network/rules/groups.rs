@@ -12,7 +12,7 @@ use super::{
     family::{FAMILIES, Family},
     limit::{Direction, Limit},
     reach,
-    text::{REJECT, from_elsewhere, write_chain, write_rules},
+    text::{REJECT, devices, from_elsewhere_by_device, write_chain, write_rules},
 };
 use crate::{
     network::members::{Addresses, Held, Members},
@@ -22,10 +22,10 @@ use crate::{
 /// The chain of addresses that are nobody's, and of groups that are not known.
 const STRANGERS: &str = "strangers";
 
-/// The chains of groups in one tunnel.
+/// The chains of groups, for all tunnels.
 #[derive(Debug)]
 pub(super) struct GroupChains<'a> {
-    tunnel: &'a Tunnel,
+    tunnels: &'a [Tunnel],
     members: &'a Members,
     dns: &'a [DnsServer],
 }
@@ -68,8 +68,8 @@ impl Kind {
 
 impl<'a> GroupChains<'a> {
     /// Of these groups. Their members may always ask these servers for names.
-    pub(super) fn new(tunnel: &'a Tunnel, members: &'a Members, dns: &'a [DnsServer]) -> Self {
-        Self { tunnel, members, dns }
+    pub(super) fn new(tunnels: &'a [Tunnel], members: &'a Members, dns: &'a [DnsServer]) -> Self {
+        Self { tunnels, members, dns }
     }
 
     /// The sets and the maps.
@@ -77,7 +77,7 @@ impl<'a> GroupChains<'a> {
         for (number, held) in self.members.held.iter().enumerate() {
             for direction in [Direction::Up, Direction::Down] {
                 if let Some(limit) = Limit::of(number, &held.rules, direction) {
-                    limit.write_sets(out, self.tunnel)?;
+                    limit.write_sets(out, self.tunnels)?;
                 }
             }
         }
@@ -130,19 +130,18 @@ impl<'a> GroupChains<'a> {
 
     /// The chains of what clients send to the node itself, and of what it sends to them.
     pub(super) fn write_node_chains(&self, out: &mut String) -> fmt::Result {
-        let device = &self.tunnel.device;
+        let devices = devices(self.tunnels);
         let judged = self.lookups(&JUDGED, "saddr");
         if !judged.is_empty() {
             let mut rules = vec!["type filter hook input priority filter; policy accept;".to_owned()];
-            let from_elsewhere = from_elsewhere(self.tunnel);
-            let all = from_elsewhere.iter().chain(&judged);
-            rules.extend(all.map(|rule| format!("iifname \"{device}\" {rule}")));
+            rules.extend(from_elsewhere_by_device(self.tunnels));
+            rules.extend(judged.iter().map(|rule| format!("iifname {devices} {rule}")));
             write_chain(out, "to_node", &rules)?;
         }
         if self.slows() {
             let rules = [
                 "type filter hook output priority filter; policy accept;".to_owned(),
-                format!("oifname \"{device}\" {}", self.delivered()),
+                format!("oifname {devices} {}", self.delivered()),
             ];
             write_chain(out, "from_node", &rules)?;
         }
@@ -152,14 +151,14 @@ impl<'a> GroupChains<'a> {
     fn judging(&self, number: usize, held: &Held) -> Vec<String> {
         let mut rules = self.limiting(number, held, Direction::Up);
         if let Some(entries) = &held.rules.reach {
-            rules.extend(reach::judging(entries, self.tunnel, self.dns));
+            rules.extend(reach::judging(entries, self.tunnels, self.dns));
         }
         rules
     }
 
     fn limiting(&self, number: usize, held: &Held, direction: Direction) -> Vec<String> {
         let limit = Limit::of(number, &held.rules, direction);
-        limit.map(|limit| limit.rules(self.tunnel)).unwrap_or_default()
+        limit.map(|limit| limit.rules(self.tunnels)).unwrap_or_default()
     }
 
     fn slows(&self) -> bool {

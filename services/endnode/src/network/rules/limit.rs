@@ -5,9 +5,9 @@ use std::fmt::{self, Write as _};
 use vpnmanager_nats::groups::{GroupRules, Speed};
 
 use super::family::{FAMILIES, Family};
-use crate::openvpn::tunnel::Tunnel;
+use crate::{network::tunnels::one_has_ipv6, openvpn::tunnel::Tunnel};
 
-/// The room for addresses in a set: more than a tunnel has.
+/// The room for addresses in a set: more than all tunnels have together.
 const MOST_ADDRESSES: u32 = 65_535;
 
 /// The least that may come at once beyond the rate, in bytes: ten full packets, which is what a connection begins with (RFC 6928).
@@ -46,8 +46,8 @@ impl Limit {
     }
 
     /// The sets of addresses that packets fill. An address goes when nothing was heard of it for a while.
-    pub(super) fn write_sets(self, out: &mut String, tunnel: &Tunnel) -> fmt::Result {
-        families(tunnel).try_for_each(|family| {
+    pub(super) fn write_sets(self, out: &mut String, tunnels: &[Tunnel]) -> fmt::Result {
+        families(tunnels).try_for_each(|family| {
             writeln!(out, "\tset {} {{", self.set(family))?;
             writeln!(out, "\t\ttype {}", family.kind)?;
             writeln!(out, "\t\tsize {MOST_ADDRESSES}")?;
@@ -58,7 +58,7 @@ impl Limit {
     }
 
     /// The rules that drop. The kernel lets a second's worth come at once besides the burst (`nft_limit_init` of its nft_limit.c).
-    pub(super) fn rules(self, tunnel: &Tunnel) -> Vec<String> {
+    pub(super) fn rules(self, tunnels: &[Tunnel]) -> Vec<String> {
         // 1000 bits in a kilobit, 8 in a byte.
         let rate = self.speed.kilobits().saturating_mul(125);
         let burst = (rate / 8).max(LEAST_BURST);
@@ -73,7 +73,7 @@ impl Limit {
                 family.word
             )
         };
-        families(tunnel).map(rule).collect()
+        families(tunnels).map(rule).collect()
     }
 
     fn set(self, family: &Family) -> String {
@@ -86,8 +86,8 @@ impl Limit {
 }
 
 /// The families that clients have addresses of.
-fn families(tunnel: &Tunnel) -> impl Iterator<Item = &'static Family> + use<> {
-    let with_ipv6 = tunnel.network6.is_some();
+fn families(tunnels: &[Tunnel]) -> impl Iterator<Item = &'static Family> + use<> {
+    let with_ipv6 = one_has_ipv6(tunnels);
     FAMILIES.iter().filter(move |family| family.is_ipv4 || with_ipv6)
 }
 
@@ -103,7 +103,7 @@ mod tests {
         };
         assert!(Limit::of(3, &rules, Direction::Down).is_none());
         let limit = Limit::of(3, &rules, Direction::Up).expect("a limit");
-        limit.rules(&tunnel(None)).join("\n")
+        limit.rules(&[tunnel(None)]).join("\n")
     }
 
     #[test]

@@ -8,17 +8,17 @@ use vpnmanager_nats::{
     network::{DnsServer, Prefix},
 };
 
-use super::text::REJECT;
+use super::text::{REJECT, one_of};
 use crate::{groups::Layout, openvpn::tunnel::Tunnel};
 
 /// The number of the server's own address.
 const SERVER: u32 = 1;
 
-/// The rules of a group whose members reach this in this tunnel, and ask these servers for names.
-pub(super) fn judging(reach: &[Reach], tunnel: &Tunnel, dns: &[DnsServer]) -> Vec<String> {
+/// The rules of a group whose members reach this in these tunnels, and ask these servers for names.
+pub(super) fn judging(reach: &[Reach], tunnels: &[Tunnel], dns: &[DnsServer]) -> Vec<String> {
     // Somebody else began, so it is no reaching of theirs.
     let mut rules = vec!["ct direction reply ct state established return".to_owned()];
-    rules.extend(echoing(tunnel));
+    rules.extend(echoing(tunnels));
     rules.extend(asking(dns));
     rules.extend(reach.iter().map(reaching));
     rules.push(REJECT.to_owned());
@@ -39,13 +39,14 @@ pub(super) fn ways(routes: &[Prefix]) -> Vec<String> {
     v4.into_iter().chain(v6).collect()
 }
 
-/// Whether the node is there can always be tried.
-fn echoing(tunnel: &Tunnel) -> Vec<String> {
-    let layout = Layout::new(tunnel.network, tunnel.network6);
-    let v4 = format!("ip daddr {} icmp type echo-request return", layout.address(SERVER));
-    let v6 = tunnel
-        .network6
-        .map(|network| format!("ip6 daddr {} icmpv6 type echo-request return", network.at(1)));
+/// Whether the node is there can always be tried, by its address in each tunnel.
+fn echoing(tunnels: &[Tunnel]) -> Vec<String> {
+    let own = |tunnel: &Tunnel| Layout::new(tunnel.network, tunnel.network6).address(SERVER);
+    let v4: Vec<String> = tunnels.iter().map(|tunnel| own(tunnel).to_string()).collect();
+    let networks6 = tunnels.iter().filter_map(|tunnel| tunnel.network6);
+    let v6: Vec<String> = networks6.map(|network| network.at(1).to_string()).collect();
+    let v4 = format!("ip daddr {} icmp type echo-request return", one_of(&v4));
+    let v6 = (!v6.is_empty()).then(|| format!("ip6 daddr {} icmpv6 type echo-request return", one_of(&v6)));
     [v4].into_iter().chain(v6).collect()
 }
 
@@ -113,6 +114,7 @@ fn listed<T: ToString>(items: &[T]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::fixtures::{HALVES6, tunnel, two_tunnels};
 
     fn reach(text: &str) -> String {
         reaching(&serde_json::from_str(text).expect("an entry"))
@@ -174,6 +176,37 @@ mod tests {
             ]
         );
         assert_eq!(ways(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_node_answers_by_its_address_in_each_tunnel() {
+        assert_eq!(
+            echoing(&[tunnel(None)]),
+            ["ip daddr 10.8.0.1 icmp type echo-request return"]
+        );
+        assert_eq!(
+            echoing(&two_tunnels(Some(HALVES6))),
+            [
+                "ip daddr { 10.8.0.1, 10.8.128.1 } icmp type echo-request return",
+                "ip6 daddr { fd00:8::1, fd00:8::8000:0:0:1 } icmpv6 type echo-request return",
+            ]
+        );
+    }
+
+    /// A chain of a group judges what is for the node itself too.
+    #[test]
+    fn members_who_reach_nothing_ask_a_dns_server_at_the_node_in_whichever_tunnel_they_are() {
+        let servers: Vec<DnsServer> = vec!["10.8.0.1".parse().expect("a server")];
+        assert_eq!(
+            judging(&[], &two_tunnels(None), &servers),
+            [
+                "ct direction reply ct state established return",
+                "ip daddr { 10.8.0.1, 10.8.128.1 } icmp type echo-request return",
+                "ip daddr { 10.8.0.1/32 } udp dport 53 return",
+                "ip daddr { 10.8.0.1/32 } tcp dport 53 return",
+                REJECT,
+            ]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::slice;
 
 use vpnmanager_nats::{
     groups::{GroupRules, Groups, Reach, Speed, Transport},
@@ -6,15 +6,17 @@ use vpnmanager_nats::{
 };
 
 use super::*;
-use crate::network::fixtures::{blocks, filter, group, groups, tunnel, with_routes, with_rules};
+use crate::network::fixtures::{HALVES6, blocks, filter, group, groups, tunnel, two_tunnels, with_routes, with_rules};
 
 /// The rules of a node on which nobody is in a group.
 fn rendered(network: &Network, tunnel: &Tunnel, egress: Option<&InterfaceName>) -> String {
-    render(network, tunnel, &members(tunnel, &groups(&[]), &[]), egress)
+    let tunnels = slice::from_ref(tunnel);
+    render(network, tunnels, &members(tunnels, &groups(&[]), &[]), egress)
 }
 
-fn members(tunnel: &Tunnel, groups: &Groups, owners: &[(u32, &str)]) -> Members {
-    Members::of(tunnel, Some(groups), &blocks(owners))
+fn members(tunnels: &[Tunnel], groups: &Groups, owners: &[(u32, &str)]) -> Members {
+    let blocks = blocks(owners);
+    Members::of(tunnels.iter().map(|tunnel| (tunnel, &blocks)), Some(groups))
 }
 
 /// Everybody is slowed down, `eng` reaches two things and has a way of its own, `free` has no rules.
@@ -79,26 +81,77 @@ fn rendered_for_groups() {
         nat: Nat::None,
         ..with_routes(&["10.20.0.0/16", "fd20::/16"])
     };
-    let tunnel = tunnel(Some("fd00:8::/64"));
-    let members = members(&tunnel, &some_groups(), &[(0, "eng"), (1, "free"), (2, "gone")]);
-    insta::assert_snapshot!(render(&network, &tunnel, &members, None));
+    let tunnels = [tunnel(Some("fd00:8::/64"))];
+    let members = members(&tunnels, &some_groups(), &[(0, "eng"), (1, "free"), (2, "gone")]);
+    insta::assert_snapshot!(render(&network, &tunnels, &members, None));
 }
 
 #[test]
 fn rendered_for_groups_without_a_network() {
-    let tunnel = tunnel(None);
-    let members = members(&tunnel, &some_groups(), &[(0, "eng")]);
-    let text = of_members(&tunnel, &members);
-    assert!(is_of_members(&text) && !is_of_members(&closed(&[&tunnel.device])));
+    let tunnels = [tunnel(None)];
+    let members = members(&tunnels, &some_groups(), &[(0, "eng")]);
+    let text = of_members(&tunnels, &members);
+    assert!(is_of_members(&text) && !is_of_members(&closed(&devices_of(&tunnels))));
     insta::assert_snapshot!(text);
 }
 
 #[test]
 fn rendered_for_groups_where_nothing_passes_any_more() {
-    let tunnel = tunnel(None);
-    let members = members(&tunnel, &groups(&[filter("eng", &["10.8.0.1/32"])]), &[(0, "eng")]);
-    let other = "tun0".parse().expect("a name");
-    insta::assert_snapshot!(closed_but_for_node(&[&other, &tunnel.device], &tunnel, &members));
+    let tunnels = [tunnel(None)];
+    let members = members(&tunnels, &groups(&[filter("eng", &["10.8.0.1/32"])]), &[(0, "eng")]);
+    let mut devices: Vec<InterfaceName> = vec!["tun0".parse().expect("a name")];
+    devices.extend(devices_of(&tunnels));
+    insta::assert_snapshot!(closed_but_for_node(&devices, &tunnels, &members));
+}
+
+#[test]
+fn rendered_for_groups_on_two_listeners() {
+    let network = Network {
+        client_to_client: true,
+        ..with_routes(&["10.20.0.0/16", "fd20::/16"])
+    };
+    let tunnels = two_tunnels(Some(HALVES6));
+    let members = members(&tunnels, &some_groups(), &[(0, "eng"), (1, "free")]);
+    insta::assert_snapshot!(render(&network, &tunnels, &members, None));
+}
+
+#[test]
+fn rendered_for_groups_without_a_network_on_two_listeners() {
+    let tunnels = two_tunnels(None);
+    let members = members(&tunnels, &groups(&[filter("eng", &["10.8.0.1/32"])]), &[(0, "eng")]);
+    insta::assert_snapshot!(of_members(&tunnels, &members));
+}
+
+#[test]
+fn clients_of_one_listener_reach_those_of_another_only_where_clients_reach_each_other() {
+    let tunnels = two_tunnels(None);
+    let members = members(&tunnels, &groups(&[]), &[]);
+    let text = |client_to_client| {
+        let network = Network {
+            client_to_client,
+            ..Network::default()
+        };
+        render(&network, &tunnels, &members, None)
+    };
+    let devices = "oifname { \"vpn-udp1194\", \"vpn-tcp443\" }";
+    assert!(text(true).contains(&format!("\t\t{devices} accept\n")));
+    assert!(text(false).contains(&format!("\t\t{devices} {REJECT}\n")));
+}
+
+#[test]
+fn nothing_passes_and_nobody_reaches_the_node_where_nobody_is_known_by_an_address() {
+    let text = sealed(&devices_of(&two_tunnels(None)));
+    for device in ["vpn-udp1194", "vpn-tcp443"] {
+        for (way, times) in [("iifname", 2), ("oifname", 1)] {
+            let rule = format!("\t\t{way} \"{device}\" {REJECT}\n");
+            assert_eq!(text.matches(&rule).count(), times, "{rule}{text}");
+        }
+    }
+    assert!(!text.contains("accept\n") && text.contains("hook input"), "{text}");
+}
+
+fn devices_of(tunnels: &[Tunnel]) -> Vec<InterfaceName> {
+    tunnels.iter().map(|tunnel| tunnel.device.clone()).collect()
 }
 
 #[test]
@@ -114,7 +167,8 @@ fn nothing_is_said_of_groups_for_an_openvpn_that_gives_out_all_addresses() {
         is_split: false,
         ..tunnel(Some("fd00:8::/64"))
     };
-    let members = Members::of(&earlier, Some(&groups(&[filter("eng", &[])])), &BTreeMap::new());
+    let earlier = [earlier];
+    let members = members(&earlier, &groups(&[filter("eng", &[])]), &[]);
     let text = render(&with_routes(&["10.20.0.0/16"]), &earlier, &members, None);
     for word in ["vmap", "strangers", "hook input"] {
         assert!(!text.contains(word), "{text}");

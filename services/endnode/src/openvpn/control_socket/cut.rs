@@ -8,7 +8,10 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_runtime::log_limit::LogLimit;
 
 use super::{connection::Connection, error::ControlError};
-use crate::backend::{CutSessions, Parting, Session, SessionKey};
+use crate::{
+    backend::{CutSessions, Parting, Session, SessionKey},
+    openvpn::vpn_network::VpnNetwork,
+};
 
 static CROWDED: LogLimit = LogLimit::lines("clients got no address", 1);
 
@@ -109,15 +112,20 @@ pub(super) async fn cut_held_back(connection: &mut Connection, held_back: &[Sess
     drop_all(connection, held_back, Parting::NextRemote).await
 }
 
-/// Ends the sessions of clients that OpenVPN had no address for: the next node of their profiles may have one.
-pub(super) async fn cut_crowded_out(connection: &mut Connection, crowded_out: &[Session]) -> Result<(), ControlError> {
+/// Ends the sessions of clients that OpenVPN had no address for in this network: the next server of their profiles may have one.
+pub(super) async fn cut_crowded_out(
+    connection: &mut Connection,
+    crowded_out: &[Session],
+    network: Option<VpnNetwork>,
+) -> Result<(), ControlError> {
     if !crowded_out.is_empty()
         && let Some(times) = CROWDED.admit()
     {
         warn!(
             sessions = crowded_out.len(),
+            listener.network = network.map(display),
             times,
-            "Clients got no address, because the lower half of OPENVPN_NETWORK is used up: they are sent to their next server"
+            "Clients got no address, because the lower half of the network of their listener is used up: they are sent to their next server"
         );
     }
     drop_all(connection, crowded_out, Parting::NextRemote).await

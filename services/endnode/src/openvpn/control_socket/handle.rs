@@ -12,6 +12,8 @@ use crate::backend::{CutSessions, Parting, Session, SessionKey};
 /// The state of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
+    /// Not connected: the first try is not over.
+    Untried,
     /// Not connected, and why, in words.
     Away(String),
     /// OpenVPN runs and does not greet, because another program has its only management session.
@@ -66,7 +68,6 @@ pub(super) enum Request {
 pub struct ControlHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) link: watch::Receiver<Link>,
-    pub(super) logins: watch::Receiver<u64>,
 }
 
 impl ControlHandle {
@@ -83,9 +84,14 @@ impl ControlHandle {
     /// Waits until it is connected, at most so long. False when it is not, at once where another program holds OpenVPN's session.
     pub async fn attached(&self, within: Duration) -> bool {
         let mut link = self.link.clone();
-        let settled = link.wait_for(|link| !matches!(link, Link::Away(_)));
+        let settled = link.wait_for(|link| !matches!(link, Link::Untried | Link::Away(_)));
         let settled = tokio::time::timeout(within, settled).await;
         settled.is_ok_and(|link| link.is_ok_and(|link| matches!(*link, Link::Up { .. })))
+    }
+
+    /// Whether no try to connect is over yet: the agent has just started.
+    pub fn is_untried(&self) -> bool {
+        *self.link.borrow() == Link::Untried
     }
 
     /// Ends the sessions of these credentials.
@@ -107,11 +113,6 @@ impl ControlHandle {
     /// The state of the connection, now and as it changes.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
-    }
-
-    /// Changes with each login.
-    pub fn logins(&self) -> watch::Receiver<u64> {
-        self.logins.clone()
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, ControlError> {

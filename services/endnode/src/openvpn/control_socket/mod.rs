@@ -14,5 +14,5 @@ pub mod replies;
 pub use self::{
     error::ControlError,
     handle::{ControlHandle, Link, Overview},
-    task::ControlTask,
+    task::{ControlTask, Controlled},
 };

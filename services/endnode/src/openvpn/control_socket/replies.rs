@@ -89,6 +89,7 @@ pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
                 bytes_in: client.bytes_in,
                 bytes_out: client.bytes_out,
                 is_established: has_address,
+                listener: None,
                 client_version: None,
                 client_platform: None,
             })

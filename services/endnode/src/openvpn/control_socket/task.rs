@@ -33,37 +33,39 @@ const QUEUE: usize = 64;
 /// A client has its address as soon as it is let in; OpenVPN tells its start in whole seconds.
 const ADDRESSED_WITHIN: TimeDelta = TimeDelta::seconds(3);
 
+/// What a [`ControlTask`] goes by.
+#[derive(Debug, Clone)]
+pub struct Controlled {
+    /// OpenVPN's management socket.
+    pub socket: PathBuf,
+    /// Who may log in.
+    pub allow_list: AllowList,
+    /// Which of the node's listeners the server is behind: the first has 0.
+    pub listener: usize,
+    /// Says how strangers part.
+    pub serving: watch::Receiver<Serving>,
+    /// Counts the logins of all servers of the node.
+    pub logins: watch::Sender<u64>,
+}
+
 /// Keeps the connection.
 #[derive(Debug)]
 pub struct ControlTask {
-    socket: PathBuf,
-    allow_list: AllowList,
-    serving: watch::Receiver<Serving>,
+    by: Controlled,
     requests: mpsc::Receiver<Request>,
     link: watch::Sender<Link>,
-    logins: watch::Sender<u64>,
 }
 
 impl ControlTask {
-    /// The task for this socket and this allow-list, and the handle that asks it. `serving` says how strangers part.
-    pub fn new(socket: PathBuf, allow_list: AllowList, serving: watch::Receiver<Serving>) -> (Self, ControlHandle) {
+    /// The task for one server, and the handle that asks it.
+    pub fn new(by: Controlled) -> (Self, ControlHandle) {
         let (sender, requests) = mpsc::channel(QUEUE);
-        let (link, watched) = watch::channel(Link::Away("not connected yet".to_owned()));
-        let logins = watch::Sender::default();
+        let (link, watched) = watch::channel(Link::Untried);
         let handle = ControlHandle {
             requests: sender,
             link: watched,
-            logins: logins.subscribe(),
         };
-        let task = Self {
-            socket,
-            allow_list,
-            serving,
-            requests,
-            link,
-            logins,
-        };
-        (task, handle)
+        (Self { by, requests, link }, handle)
     }
 
     /// Connects, serves the handles, connects again, until cancelled. OpenVPN does not notice any of it.
@@ -99,7 +101,7 @@ impl ControlTask {
     /// None when cancelled.
     async fn connect(&mut self, cancel: &CancellationToken) -> Option<Result<(Connection, u32), ControlError>> {
         let attempt = async {
-            let mut connection = Connection::open(&self.socket, REPLY_WITHIN).await?;
+            let mut connection = Connection::open(&self.by.socket, REPLY_WITHIN).await?;
             let pid = connection.pid().await?;
             Ok((connection, pid))
         };
@@ -139,7 +141,7 @@ impl ControlTask {
                 event = connection.event() => match event? {
                     Event::Established { common_name, address } => {
                         self.cut_unless_welcome((&common_name, &address), &mut connection).await?;
-                        self.logins.send_modify(|logins| *logins += 1);
+                        self.by.logins.send_modify(|logins| *logins += 1);
                     }
                     Event::Other => {}
                 },
@@ -193,7 +195,8 @@ impl ControlTask {
         let cut = cut_strangers(connection, &strangers, parting).await?;
         cut_moved(connection, &moved, back).await?;
         cut_held_back(connection, &held_back).await?;
-        cut_crowded_out(connection, &crowded_out).await?;
+        let network = self.by.allow_list.network_at(self.by.listener);
+        cut_crowded_out(connection, &crowded_out, network).await?;
         let moved = [moved, held_back, crowded_out].concat();
         let moved = moved.iter().map(Session::key).collect();
         Ok(CutSessions { moved, ..cut })
@@ -202,7 +205,7 @@ impl ControlTask {
     /// Whether OpenVPN let in a client without an address, because it had none left. The client would wait for traffic in vain, and dial this node
     /// again and again. One that has just come gets its address a moment later.
     fn found_no_room(&self, session: &Session) -> bool {
-        self.allow_list.pushed().is_some()
+        self.by.allow_list.pushed().is_some()
             && session.is_established
             && session.virtual_address.is_empty()
             && session.since + ADDRESSED_WITHIN < Utc::now()
@@ -211,7 +214,7 @@ impl ControlTask {
     /// How those part who may not log in, and those who get another address. The other nodes may still let in whom a node that must not serve
     /// sends away.
     fn partings(&self) -> (Parting, Parting) {
-        match *self.serving.borrow() {
+        match *self.by.serving.borrow() {
             Serving::No => (Parting::NextRemote, Parting::NextRemote),
             Serving::Undecided | Serving::Yes => (Parting::Halt, Parting::Reconnect),
         }
@@ -220,7 +223,7 @@ impl ControlTask {
     fn welcome(&self, common_name: &str, address: &str, address6: &str) -> Result<Welcome, ControlError> {
         match common_name.parse::<CommonName>() {
             Ok(name) => {
-                let welcome = self.allow_list.welcome(&name, address, address6);
+                let welcome = self.by.allow_list.welcome(self.by.listener, &name, address, address6);
                 welcome.map_err(ControlError::AllowList)
             }
             Err(_) => Ok(Welcome::Nowhere),

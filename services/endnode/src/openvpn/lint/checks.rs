@@ -9,8 +9,10 @@ use super::{
     directives::Directives,
     expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
+    forwarding::check_forwarding,
     keys::{check_dh, check_keys},
     parameters::check_parameters,
+    pool_network::check_network,
     running::{Release, Running},
     traffic::check_traffic,
     way_in::{check_way_in, protocol_of},
@@ -61,10 +63,15 @@ fn judge(conf: &Directives, expected: &Expected, release: Option<Release>) -> Ve
     check_way_in(conf, expected, &mut findings);
     check_keys(conf, expected, &mut findings);
     check_dh(conf, release, &mut findings);
-    check_traffic(conf, &mut findings);
+    check_traffic(conf, expected.network.as_ref(), &mut findings);
     check_cutting(conf, &mut findings);
     check_exit_notice(conf, release, &mut findings);
     check_comfort(conf, &mut findings);
+    // Last: nobody is kept out by what is missing of it.
+    if let Some(network) = &expected.network {
+        check_network(conf, network, &mut findings);
+        check_forwarding(conf, network, &expected.sysctls, &mut findings);
+    }
     findings
 }
 

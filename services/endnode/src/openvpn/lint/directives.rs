@@ -180,6 +180,12 @@ impl Directives {
         lines.map(|line| &line.words[1..])
     }
 
+    /// What is pushed to clients of an option: each line in words, with its name.
+    pub(super) fn pushed<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Vec<String>> {
+        let lines = self.each("push").filter_map(|line| words(line.first()?).ok());
+        lines.filter(move |words| words.first().is_some_and(|word| word == name))
+    }
+
     /// The last line of an option, with its name.
     pub(super) fn line(&self, name: &str) -> Option<&[String]> {
         self.find(name).map(|line| line.words.as_slice())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vpnmanager_nats::commands::Protocol;
+use vpnmanager_nats::{commands::Protocol, network::Network};
 
 /// What a configuration is compared with.
 #[derive(Debug, Clone)]
@@ -25,6 +25,10 @@ pub struct Expected {
     pub key: PathBuf,
     /// The fleet's tls-crypt-v2 server key.
     pub tls_crypt_v2: PathBuf,
+    /// The network of the pool; `None` where it has none, or none is known.
+    pub network: Option<Network>,
+    /// The kernel's switches, `/proc/sys`.
+    pub sysctls: PathBuf,
 }
 
 /// Whether both lead to the same file, which need not exist: links and `..` on the way count for where they lead.

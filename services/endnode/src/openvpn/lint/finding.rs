@@ -45,3 +45,8 @@ pub(super) fn warning(message: impl Into<String>) -> Finding {
         message: message.into(),
     }
 }
+
+/// A warning that clients are not told of an option, with the line that tells them.
+pub(super) fn unpushed(option: &str, why: &str) -> Finding {
+    warning(format!("add `push \"{option}\"`: {why}"))
+}

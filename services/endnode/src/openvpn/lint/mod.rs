@@ -1,4 +1,4 @@
-//! Checks the `server.conf` of an OpenVPN that the operator runs himself.
+//! Checks the `server.conf` of an OpenVPN that the operator runs himself, also against what the network of the pool asks.
 
 mod accounts;
 mod checks;
@@ -6,8 +6,12 @@ mod command_line;
 mod directives;
 mod expected;
 mod finding;
+mod forwarding;
 mod keys;
 mod parameters;
+mod pool_network;
+mod pushed_dns;
+mod pushed_ways;
 mod running;
 mod traffic;
 mod watch;

@@ -3,29 +3,39 @@
 //! The manual of OpenVPN says of each of these options that both sides need it, or that it changes the packets: "Compression" and
 //! "--fragment", "--tun-mtu" of its openvpn(8).
 
+use vpnmanager_nats::network::{Mtu, Network};
+
 use super::{
     directives::Directives,
     finding::{Finding, error, warning},
-    words::words,
 };
 
-pub(super) fn check_traffic(conf: &Directives, findings: &mut Vec<Finding>) {
+pub(super) fn check_traffic(conf: &Directives, network: Option<&Network>, findings: &mut Vec<Finding>) {
     check_compression(conf, findings);
     if let Some(size) = conf.argument("fragment").filter(|size| *size != "0") {
         findings.push(error(format!(
             "remove `fragment {size}`: both sides need it, profiles have none, and no traffic flows (`mssfix` needs one side alone)"
         )));
     }
-    let mtu = conf.argument("tun-mtu").unwrap_or(DEFAULT_MTU);
-    if mtu != DEFAULT_MTU && pushed(conf, "tun-mtu").next().is_none() {
-        findings.push(warning(format!(
-            "remove `tun-mtu {mtu}`, or add `push \"tun-mtu {mtu}\"`: clients before OpenVPN 2.6 keep {DEFAULT_MTU}, and large packets are lost"
-        )));
-    }
+    findings.extend(finding_of_mtu(conf, network.and_then(|network| network.mtu)));
 }
 
-/// Without `tun-mtu`.
-const DEFAULT_MTU: &str = "1500";
+/// Clients have the MTU of the pool from their profiles, where it says one. A server without the option takes packets of up to
+/// [`Mtu::USUAL`], which is as good.
+fn finding_of_mtu(conf: &Directives, of_pool: Option<Mtu>) -> Option<Finding> {
+    let said = conf.argument("tun-mtu")?;
+    let usual = Mtu::USUAL;
+    match of_pool {
+        Some(mtu) if said == mtu.to_string() => None,
+        Some(mtu) => Some(warning(format!(
+            "set `tun-mtu {mtu}`: the pool has this `mtu`, and clients have it from their profiles"
+        ))),
+        None if said == usual.to_string() || conf.pushed("tun-mtu").next().is_some() => None,
+        None => Some(warning(format!(
+            "remove `tun-mtu {said}`, or add `push \"tun-mtu {said}\"`: clients before OpenVPN 2.6 keep {usual}, and large packets are lost"
+        ))),
+    }
+}
 
 /// What compresses nothing, and only changes the form of a packet: a client does it when it is told.
 const STUBS: [&[&str]; 4] = [
@@ -40,7 +50,7 @@ fn check_compression(conf: &Directives, findings: &mut Vec<Finding>) {
     let is_stub = |words: &[String]| STUBS.iter().any(|stub| words == *stub);
     let told: Vec<Vec<String>> = ["comp-lzo", "compress"]
         .iter()
-        .flat_map(|name| pushed(conf, name))
+        .flat_map(|name| conf.pushed(name))
         .collect();
     for words in told.iter().filter(|words| !is_stub(words)) {
         findings.push(error(format!(
@@ -69,10 +79,4 @@ fn check_compression(conf: &Directives, findings: &mut Vec<Finding>) {
             "remove the `push` of `comp-lzo` or `compress`: this server has none, so packets do not fit and no traffic flows",
         ));
     }
-}
-
-/// What is pushed of an option, in words.
-fn pushed<'a>(conf: &'a Directives, name: &'a str) -> impl Iterator<Item = Vec<String>> {
-    let lines = conf.each("push").filter_map(|line| words(line.first()?).ok());
-    lines.filter(move |words| words.first().is_some_and(|word| word == name))
 }

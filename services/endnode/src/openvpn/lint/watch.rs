@@ -7,8 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
+use vpnmanager_nats::network::PoolNetwork;
 
 use super::{checks::lint, expected::Expected, finding::Finding, running::Running};
 
@@ -19,12 +20,15 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct LintedConf {
     file: PathBuf,
-    expected: Arc<Expected>,
+    /// What management told of the network of the pool.
+    told: watch::Receiver<Option<PoolNetwork>>,
     memory: Arc<Mutex<Memory>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
+    /// What the file is compared with. The network in it is the one that was told when the file was read last.
+    expected: Expected,
     /// The OpenVPN that was seen last.
     running: Running,
     /// When the file was read last; `None` when it must be read again.
@@ -34,12 +38,18 @@ struct Memory {
 }
 
 impl LintedConf {
-    /// The file, and what it is compared with.
-    pub fn new(file: PathBuf, expected: Expected) -> Self {
+    /// The file, and what it is compared with. The network of the pool is the one that management told last.
+    pub fn new(file: PathBuf, expected: Expected, told: watch::Receiver<Option<PoolNetwork>>) -> Self {
+        let memory = Memory {
+            expected,
+            running: Running::default(),
+            looked: None,
+            findings: Vec::new(),
+        };
         Self {
             file,
-            expected: Arc::new(expected),
-            memory: Arc::default(),
+            told,
+            memory: Arc::new(Mutex::new(memory)),
         }
     }
 
@@ -53,13 +63,18 @@ impl LintedConf {
         }
     }
 
-    /// What should change, as of two seconds ago at most. Logs what is found anew.
+    /// What should change, as of two seconds ago at most, and by the network of the pool that was told last. Logs what is found anew.
     pub fn findings(&self) -> Vec<Finding> {
+        let network = self.told.borrow().as_ref().and_then(|told| told.network.clone());
         let mut memory = self.memory();
+        if memory.expected.network != network {
+            memory.expected.network = network;
+            memory.looked = None;
+        }
         if memory.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return memory.findings.clone();
         }
-        let findings = lint(&self.file, &self.expected, &memory.running);
+        let findings = lint(&self.file, &memory.expected, &memory.running);
         let known = &memory.findings;
         for finding in findings.iter().filter(|finding| !known.contains(finding)) {
             warn!(finding = %finding, "The OpenVPN configuration needs a change");

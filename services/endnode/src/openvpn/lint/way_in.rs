@@ -9,6 +9,7 @@ use super::{
     expected::{Expected, is_same_place},
     finding::{Finding, error, warning},
 };
+use crate::openvpn::{addresses6, vpn_network::VpnNetwork6};
 
 /// Ciphers of the profiles.
 const CIPHERS: [&str; 2] = ["AES-256-GCM", "CHACHA20-POLY1305"];
@@ -221,6 +222,12 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
             "add `server` or `server-ipv6`, with a network: this is no server for several clients",
         ));
     }
+    if let Some(network) = conf.argument("server-ipv6").filter(|_| has_nopool(conf)) {
+        findings.push(error(format!(
+            "take {} in place of `server-ipv6 {network}`: OpenVPN does not start with it beside `nopool` of `server`",
+            lines_beside_nopool(network)
+        )));
+    }
     if !conf.has("dev") {
         findings.push(error("add `dev tun`: OpenVPN needs a device to start"));
     }
@@ -246,4 +253,25 @@ fn check_tunnel(conf: &Directives, findings: &mut Vec<Finding>) {
 /// network inside the tunnel: the allow-list goes by names, and sessions are ended by their numbers.
 fn is_server(conf: &Directives) -> bool {
     conf.has("server") || conf.has("server-ipv6") || conf.argument("mode") == Some("server")
+}
+
+/// A network for lines that an operator may add.
+pub(super) const EXAMPLE6: &str = "fd12:3456:789a::/64";
+
+/// `server network netmask nopool`: OpenVPN gives out no addresses but those of `ifconfig-pool`, and takes no `server-ipv6`.
+pub(super) fn has_nopool(conf: &Directives) -> bool {
+    conf.arguments("server").get(2).is_some_and(|word| word == "nopool")
+}
+
+/// What stands for `server-ipv6` there. Of a network that is none, for that of the example.
+pub(super) fn lines_beside_nopool(network: &str) -> String {
+    let network = network.parse::<VpnNetwork6>().or_else(|_| EXAMPLE6.parse());
+    let lines = network.into_iter().flat_map(addresses6::lines);
+    let lines: Vec<String> = lines.map(|line| format!("`{line}`")).collect();
+    lines.join(" and ")
+}
+
+/// Whether clients get an IPv6 address in the tunnel. `server-ipv6` stands for the other one too.
+pub(super) fn has_ipv6(conf: &Directives) -> bool {
+    conf.has("server-ipv6") || conf.has("ifconfig-ipv6-pool")
 }

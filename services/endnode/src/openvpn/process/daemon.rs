@@ -12,9 +12,17 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use vpnmanager_runtime::secret_file;
 
-use super::{device::tunnel_device_of, error::StartError, found::Found, launch::Launch, log_file::reason};
+use super::{
+    apparmor::explained,
+    device::tunnel_device_of,
+    error::StartError,
+    found::Found,
+    launch::Launch,
+    log_file::{reason, size_of},
+};
 use crate::{
     openvpn::{
+        server_conf::LISTENERS_LINE,
         tunnel::RunningTunnel,
         written_conf::{capacity_of, tunnel_of},
     },
@@ -41,7 +49,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .arg(&launch.pid_file);
     command.arg("--log-append").arg(&launch.log_file);
     // The daemon inherits these descriptors, so they are files and no pipes of ours.
-    let said_file = launch.log_file.with_extension("start");
+    let said_file = launch.said_file();
     let said = fs::File::create(&said_file).and_then(|file| Ok((file.try_clone()?, file)));
     let (out, err) = said.map_err(|source| StartError::Prepare {
         path: said_file.clone(),
@@ -53,6 +61,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         binary: launch.binary.clone(),
         source,
     };
+    let log_before = size_of(&launch.log_file);
     let mut starter = command.spawn().map_err(failed)?;
     let status = timeout(DAEMON_WITHIN, starter.wait())
         .await
@@ -60,12 +69,10 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .map_err(failed)?;
     if !status.success() {
         // What it says before it opens its log, such as a wrong option, or else its log.
-        let said = reason(&said_file).or_else(|| reason(&launch.log_file));
-        return Err(StartError::Refused {
-            said: said.unwrap_or_default(),
-        });
+        let said = reason(&said_file, 0).or_else(|| reason(&launch.log_file, log_before));
+        return Err(StartError::Refused { said: explained(said) });
     }
-    await_daemon(launch).await
+    await_daemon(launch, log_before).await
 }
 
 /// Whether the running process has the wanted configuration. The file is written only at a start, so it shows what the process was
@@ -86,19 +93,21 @@ pub(super) fn running_tunnel(launch: &Launch, pid: u32) -> RunningTunnel {
     tunnel.map_or(RunningTunnel::Unknown, RunningTunnel::Other)
 }
 
-/// Whether clients find the running process where the wanted configuration has it: same port, same transport. If its file cannot be read,
-/// it is left alone.
+/// Whether clients find the running process where the wanted configuration has it: same port, same transport, and beside others the same listeners
+/// with the same slice of the addresses. If its file cannot be read, it is left alone.
 pub(super) fn listens_as_wanted(launch: &Launch) -> bool {
     fs::read_to_string(&launch.conf_file).map_or(true, |running| listener(&running) == listener(&launch.conf))
 }
 
-/// The port and the transport of a configuration of ours. `udp` and `udp6` are one transport.
-fn listener(conf: &str) -> (Option<&str>, Option<&str>) {
+/// The port and the transport of a configuration of ours, and all listeners of its node with its own slice where there are several. `udp` and
+/// `udp6` are one transport.
+fn listener(conf: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
     let value = |name: &str| {
         let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
         lines.find(|(found, _)| *found == name).map(|(_, value)| value)
     };
-    (value("port"), value("proto").and_then(|proto| proto.get(..3)))
+    let all = conf.lines().find_map(|line| line.strip_prefix(LISTENERS_LINE));
+    (value("port"), value("proto").and_then(|proto| proto.get(..3)), all)
 }
 
 fn prepare(launch: &Launch) -> Result<(), StartError> {
@@ -124,18 +133,18 @@ fn prepare(launch: &Launch) -> Result<(), StartError> {
     secret_file::write_unsynced(&launch.conf_file, &launch.conf).map_err(StartError::Conf)
 }
 
-async fn await_daemon(launch: &Launch) -> Result<Found, StartError> {
+async fn await_daemon(launch: &Launch, log_before: u64) -> Result<Found, StartError> {
     let deadline = Instant::now() + PID_WITHIN;
     while Instant::now() < deadline {
         if launch.pid_file.exists()
             && let Some(process) = Found::look_for(launch)?
         {
-            return Ok(process);
+            return Ok(process.that_logs_behind(log_before));
         }
         sleep(LOOK_EVERY).await;
     }
     Err(StartError::Ended {
-        log: reason(&launch.log_file).unwrap_or_default(),
+        log: explained(reason(&launch.log_file, log_before)),
     })
 }
 
@@ -166,14 +175,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_another_port_or_transport_is_another_listener() {
+    fn only_another_port_or_transport_or_others_beside_it_are_another_listener() {
         let running = "mode server\nport 1194\nproto udp\nmax-clients 10\n";
         let same = listener(running);
-        assert_eq!(same, (Some("1194"), Some("udp")));
-        assert_eq!(listener("port 1194\nproto udp6\nmultihome\n"), same);
-        for other in ["port 443\nproto udp\n", "port 1194\nproto tcp6-server\n"] {
+        assert_eq!(same, (Some("1194"), Some("udp"), None));
+        assert_eq!(listener("# Written by us\nport 1194\nproto udp6\nmultihome\n"), same);
+        let several = "# listeners: udp:1194,tcp:443 of 10.8.0.0/17\nport 1194\nproto udp\n";
+        for other in ["port 443\nproto udp\n", "port 1194\nproto tcp6-server\n", several] {
             assert_ne!(listener(other), same, "{other}");
         }
+        assert_eq!(listener(several).2, Some("udp:1194,tcp:443 of 10.8.0.0/17"));
+    }
+
+    #[test]
+    fn beside_others_another_network_is_another_listener_and_alone_it_waits_for_the_next_start() {
+        let lines = "port 1194\nproto udp\n";
+        let of = |listeners: &str, networks: &str| format!("# listeners: {listeners} of {networks}\n{lines}");
+        let both = "udp:1194,tcp:443";
+        let running = of(both, "10.8.0.0/17 fd00:8::/65");
+        assert_eq!(listener(&running), listener(&of(both, "10.8.0.0/17 fd00:8::/65")));
+        for other in [
+            of(both, "10.9.0.0/17 fd00:8::/65"),
+            of(both, "10.8.0.0/18 fd00:8::/65"),
+            of(both, "10.8.0.0/17 fd00:9::/65"),
+            of(both, "10.8.0.0/17"),
+            of("udp:1194,tcp:80", "10.8.0.0/17 fd00:8::/65"),
+        ] {
+            assert_ne!(listener(&other), listener(&running), "{other}");
+        }
+        let alone = |network: &str| format!("{lines}server {network} 255.255.0.0 nopool\n");
+        assert_eq!(listener(&alone("10.8.0.0")), listener(&alone("10.9.0.0")));
     }
 
     #[test]

@@ -16,7 +16,13 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{error::StartError, launch::Launch, record::Record};
+use super::{
+    apparmor::explained,
+    error::StartError,
+    launch::Launch,
+    log_file::{reason, size_of},
+    record::Record,
+};
 use crate::{
     account::{Database, number_of},
     programs::SEARCH_PATH,
@@ -25,10 +31,15 @@ use crate::{
 /// What the kernel adds to the path of a program that was replaced, as an upgrade does.
 const REPLACED: &[u8] = b" (deleted)";
 
+/// What `explicit-exit-notify 2` and a busy machine may take.
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(10);
+
 /// A running OpenVPN that was started with our configuration file, by this agent or an earlier one.
 #[derive(Debug)]
 pub(super) struct Found {
     pid: u32,
+    /// Bytes of its log that are about an earlier process, or from before it was found.
+    logged_before: u64,
     descriptor: AsyncFd<OwnedFd>,
 }
 
@@ -76,12 +87,23 @@ impl Found {
         }
         Ok(Some(Self {
             pid,
+            logged_before: size_of(&launch.log_file),
             descriptor: watched(descriptor).map_err(StartError::Watch)?,
         }))
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The same one, whose log had so many bytes before it was started.
+    pub(super) fn that_logs_behind(self, logged_before: u64) -> Self {
+        Self { logged_before, ..self }
+    }
+
+    /// Why it ended, from what the log got since it was started or found, and what may be the cause.
+    pub(super) fn last_words(&self, launch: &Launch) -> String {
+        explained(reason(&launch.log_file, self.logged_before))
     }
 
     /// Returns when the process has ended. It need not be a child of ours.

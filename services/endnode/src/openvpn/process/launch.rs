@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::files::ServerFiles;
+
 /// How a managed OpenVPN is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -21,4 +23,23 @@ pub struct Launch {
     pub log_file: PathBuf,
     /// The folder of its management socket, which must exist before it starts.
     pub run_dir: PathBuf,
+}
+
+impl Launch {
+    /// The same with these files.
+    #[must_use]
+    pub fn with_files(self, files: ServerFiles) -> Self {
+        Self {
+            conf_file: files.conf,
+            pid_file: files.pid,
+            record_file: files.record,
+            log_file: files.log,
+            ..self
+        }
+    }
+
+    /// Where it writes what it says before it opens its log.
+    pub(super) fn said_file(&self) -> PathBuf {
+        self.log_file.with_extension("start")
+    }
 }

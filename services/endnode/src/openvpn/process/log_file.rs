@@ -77,16 +77,22 @@ fn copy_end(log: &mut File, from: u64, to: &Path, most: u64) -> io::Result<()> {
     io::copy(&mut log.take(most), &mut kept).map(drop)
 }
 
-fn older(log_file: &Path) -> PathBuf {
+/// Where the end of a log is kept that was cut.
+pub(super) fn older(log_file: &Path) -> PathBuf {
     let mut name = log_file.as_os_str().to_owned();
     name.push(".1");
     name.into()
 }
 
-/// Why OpenVPN ended, from the end of a file that it wrote: the message before it said that it ends, or else the last lines.
-/// `None` for an empty file.
-pub(super) fn reason(file: &Path) -> Option<String> {
-    let end = end_of(file).unwrap_or_default();
+/// Bytes of a log; 0 of one that is not there.
+pub(super) fn size_of(log_file: &Path) -> u64 {
+    fs::metadata(log_file).map_or(0, |file| file.len())
+}
+
+/// Why OpenVPN ended, from the end of a file that it wrote: the message before it said that it ends, or else the last lines. What stands in the
+/// first `before` bytes is about an earlier process, unless the file was cut since it had so many. `None` where there is nothing behind them.
+pub(super) fn reason(file: &Path, before: u64) -> Option<String> {
+    let end = end_of(file, before).unwrap_or_default();
     let lines: Vec<&str> = end.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let told = lines
         .iter()
@@ -101,10 +107,11 @@ pub(super) fn reason(file: &Path) -> Option<String> {
     (!last.is_empty()).then(|| last.join(" | "))
 }
 
-fn end_of(file: &Path) -> io::Result<String> {
+fn end_of(file: &Path, before: u64) -> io::Result<String> {
     let mut file = File::open(file)?;
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))?;
+    let own = if before > size { 0 } else { before };
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES).max(own)))?;
     let mut end = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut end)?;
     Ok(String::from_utf8_lossy(&end).into_owned())
@@ -134,9 +141,29 @@ mod tests {
         ];
         for (log, expected) in cases {
             fs::write(&file, log).expect("written");
-            assert_eq!(reason(&file).as_deref(), expected, "{log:?}");
+            assert_eq!(reason(&file, 0).as_deref(), expected, "{log:?}");
         }
-        assert_eq!(reason(&dir.path().join("none")), None);
+        assert_eq!(reason(&dir.path().join("none"), 0), None);
+    }
+
+    #[test]
+    fn what_an_earlier_process_wrote_is_no_reason() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("openvpn.log");
+        assert_eq!(size_of(&file), 0);
+        let earlier = "Cannot allocate TUN/TAP dev dynamically\nExiting due to fatal error\n";
+        fs::write(&file, earlier).expect("written");
+        let before = size_of(&file);
+        assert_eq!(reason(&file, before), None);
+
+        fs::write(&file, format!("{earlier}Initialization Sequence Completed\n")).expect("written");
+        assert_eq!(
+            reason(&file, before).as_deref(),
+            Some("Initialization Sequence Completed")
+        );
+        // The log was cut since.
+        fs::write(&file, "killed\n").expect("written");
+        assert_eq!(reason(&file, before).as_deref(), Some("killed"));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct ProcessStatus {
     pub restarts: u32,
     /// Why it last failed, in words. Empty when it never did.
     pub last_failure: String,
+    /// It failed, and has neither run well since nor been ended in good order.
+    pub is_failing: bool,
     /// It runs with another configuration than the one wanted: the next start applies it.
     pub outdated_conf: bool,
     /// Clients that fit at once by the configuration that it runs with, where that is another one and can be read.
@@ -44,6 +46,20 @@ pub struct ProcessStatus {
 }
 
 impl ProcessStatus {
+    /// It died or would not start, for this reason.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.phase = Phase::Failed;
+        self.restarts = self.restarts.saturating_add(1);
+        self.last_failure = reason;
+        self.is_failing = true;
+    }
+
+    /// It was ended because that was wanted.
+    pub(super) fn end_in_good_order(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.is_failing = false;
+    }
+
     /// [`Self::outdated_capacity`] of a process that runs.
     pub fn running_capacity(&self) -> Option<u32> {
         match self.phase {
@@ -67,10 +83,36 @@ impl Default for ProcessStatus {
             phase: Phase::Stopped,
             restarts: 0,
             last_failure: String::new(),
+            is_failing: false,
             outdated_conf: false,
             outdated_capacity: None,
             tunnel: RunningTunnel::AsWanted,
             looked: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_behind_it_once_it_was_ended_in_good_order_and_stays_counted() {
+        let mut status = ProcessStatus::default();
+        status.fail("it died".to_owned());
+        assert_eq!(
+            (status.phase, status.restarts, status.is_failing),
+            (Phase::Failed, 1, true)
+        );
+        status.phase = Phase::Starting;
+        assert!(status.is_failing, "it is tried again");
+        for phase in [Phase::Stopped, Phase::Starting] {
+            status.is_failing = true;
+            status.end_in_good_order(phase);
+            assert_eq!((status.phase, status.restarts, status.is_failing), (phase, 1, false));
+            assert_eq!(status.last_failure, "it died");
+        }
+        status.fail("it died again".to_owned());
+        assert_eq!((status.restarts, status.is_failing), (2, true));
     }
 }

@@ -10,17 +10,14 @@ use vpnmanager_runtime::{backoff::Backoff, error_chain::chain};
 use super::{
     daemon,
     error::StartError,
-    found::Found,
+    found::{Found, STOP_WITHIN},
     launch::Launch,
-    log_file::reason,
     status::{Phase, ProcessStatus},
 };
 use crate::{allow_list::AllowList, backend::Serving, groups::Definitions, openvpn::tunnel::RunningTunnel};
 
 /// Between two looks at a tunnel that could not be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// What `explicit-exit-notify 2` and a busy machine may take.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Before a start is tried again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// Why none is started, in words; what keeps the rules from being loaded is said elsewhere.
@@ -32,34 +29,48 @@ const RAN_WELL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct ProcessTask {
     launch: Launch,
-    allow_list: AllowList,
-    definitions: Definitions,
-    serving: watch::Receiver<Serving>,
+    by: GoingBy,
+    wanted: Wanted,
     status: watch::Sender<ProcessStatus>,
+}
+
+/// What is wanted of the process.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Whether it should run.
+    pub serving: watch::Receiver<Serving>,
+    /// Counts how often it is to start anew. One that does not run when it grows does so anyway.
+    pub restarts: watch::Receiver<u64>,
+}
+
+/// What a start waits for, and goes by.
+#[derive(Debug, Clone)]
+pub struct GoingBy {
+    /// Before each start those members of groups go from the folder of this listener who are not held.
+    pub allow_list: AllowList,
+    /// None is started while users of `default` are not held to what they say.
+    pub definitions: Definitions,
+    /// Which of the node's listeners it is for: the first has 0.
+    pub listener: usize,
 }
 
 /// Why the watch over a running process ended.
 enum Ended {
     Cancelled,
     Stopped,
+    Restarts,
     Died,
 }
 
 impl ProcessTask {
-    /// A task that keeps this process, and its status. None is started while users of `default` are not held to what the definitions say, and
-    /// before each start those members of groups go from the allow-list who are not held.
-    pub fn new(
-        launch: Launch,
-        (allow_list, definitions): (AllowList, Definitions),
-        serving: watch::Receiver<Serving>,
-    ) -> (Self, watch::Receiver<ProcessStatus>) {
+    /// A task that keeps this process, and its status.
+    pub fn new(launch: Launch, by: GoingBy, wanted: Wanted) -> (Self, watch::Receiver<ProcessStatus>) {
         let (status, watched) = watch::channel(ProcessStatus::default());
         (
             Self {
                 launch,
-                allow_list,
-                definitions,
-                serving,
+                by,
+                wanted,
                 status,
             },
             watched,
@@ -88,16 +99,22 @@ impl ProcessTask {
                 pid: process.pid(),
                 since: started,
             });
-            match self.watch(&process, &cancel).await {
+            match self.watch(&process, started + RAN_WELL, &cancel).await {
                 Ended::Cancelled => return,
-                Ended::Stopped => self.set_phase(Phase::Stopped),
+                Ended::Stopped => self.ended(Phase::Stopped),
+                Ended::Restarts => self.ended(Phase::Starting),
                 Ended::Died => {
                     if started.elapsed() >= RAN_WELL {
                         failures = 0;
                     }
-                    let reason = reason(&self.launch.log_file).unwrap_or_default();
-                    error!(openvpn.pid = process.pid(), openvpn.log = %reason, "OpenVPN died");
-                    self.failed(format!("OpenVPN (pid {}) died: {reason}", process.pid()));
+                    let said = process.last_words(&self.launch);
+                    error!(openvpn.pid = process.pid(), openvpn.log = %said, "OpenVPN died");
+                    let said = if said.is_empty() {
+                        "its log does not say why"
+                    } else {
+                        said.as_str()
+                    };
+                    self.failed(format!("OpenVPN (pid {}) died: {said}", process.pid()));
                     failures = failures.saturating_add(1);
                     if pause(failures, &cancel).await.is_none() {
                         return;
@@ -117,7 +134,7 @@ impl ProcessTask {
                         // What management tells clients is where the agent is configured to be.
                         warn!(
                             openvpn.pid = process.pid(),
-                            "The port or the protocol was changed: OpenVPN starts anew"
+                            "Where this node listens, or the addresses of its listeners, were changed: OpenVPN starts anew"
                         );
                         process.stop(STOP_WITHIN).await;
                         continue;
@@ -138,18 +155,18 @@ impl ProcessTask {
                 Ok(None) => self.status.send_modify(|status| status.looked = true),
                 Err(failure) => return Some(Err(failure)),
             }
-            let is_wanted = *self.serving.borrow_and_update() == Serving::Yes;
-            if is_wanted && self.definitions.is_default_held() {
+            let is_wanted = *self.wanted.serving.borrow_and_update() == Serving::Yes;
+            if is_wanted && self.by.definitions.is_default_held(self.by.listener) {
                 return Some(self.start().await);
             }
             match is_wanted {
                 true => self.waits_for_rules(),
-                false => self.set_phase(Phase::Stopped),
+                false => self.ended(Phase::Stopped),
             }
             tokio::select! {
                 () = cancel.cancelled() => return None,
-                changed = self.serving.changed() => changed.ok()?,
-                () = self.definitions.default_held(), if is_wanted => {}
+                changed = self.wanted.serving.changed() => changed.ok()?,
+                () = self.by.definitions.default_held(self.by.listener), if is_wanted => {}
             }
         }
     }
@@ -161,15 +178,19 @@ impl ProcessTask {
             status.outdated_capacity = None;
             status.tunnel = RunningTunnel::AsWanted;
         });
-        self.allow_list.hold_back_unheld().map_err(StartError::Members)?;
+        let held_back = self.by.allow_list.hold_back_unheld_at(self.by.listener);
+        held_back.map_err(StartError::Members)?;
         let process = daemon::start(&self.launch).await?;
         info!(openvpn.pid = process.pid(), "Started OpenVPN");
         Ok(process)
     }
 
-    async fn watch(&mut self, process: &Found, cancel: &CancellationToken) -> Ended {
+    /// From `well` on it counts as started well.
+    async fn watch(&mut self, process: &Found, well: Instant, cancel: &CancellationToken) -> Ended {
+        // What was wanted of one before it.
+        self.wanted.restarts.mark_unchanged();
         loop {
-            if *self.serving.borrow_and_update() == Serving::No {
+            if *self.wanted.serving.borrow_and_update() == Serving::No {
                 self.set_phase(Phase::Stopping);
                 info!(
                     openvpn.pid = process.pid(),
@@ -178,14 +199,28 @@ impl ProcessTask {
                 process.stop(STOP_WITHIN).await;
                 return Ended::Stopped;
             }
-            let is_untold = self.status.borrow().tunnel == RunningTunnel::Unknown;
+            let (is_untold, is_failing) = {
+                let status = self.status.borrow();
+                (status.tunnel == RunningTunnel::Unknown, status.is_failing)
+            };
             tokio::select! {
                 () = cancel.cancelled() => return Ended::Cancelled,
                 () = process.exited() => return Ended::Died,
                 () = tokio::time::sleep(LOOK_AGAIN), if is_untold => self.look_at_tunnel(process.pid()),
-                changed = self.serving.changed() => if changed.is_err() {
+                () = tokio::time::sleep_until(well), if is_failing => {
+                    self.status.send_modify(|status| status.is_failing = false);
+                }
+                changed = self.wanted.serving.changed() => if changed.is_err() {
                     return Ended::Cancelled;
                 },
+                changed = self.wanted.restarts.changed() => {
+                    if changed.is_err() {
+                        return Ended::Cancelled;
+                    }
+                    self.set_phase(Phase::Stopping);
+                    process.stop(STOP_WITHIN).await;
+                    return Ended::Restarts;
+                }
             }
         }
     }
@@ -207,11 +242,11 @@ impl ProcessTask {
     }
 
     fn failed(&self, reason: String) {
-        self.status.send_modify(|status| {
-            status.phase = Phase::Failed;
-            status.restarts += 1;
-            status.last_failure = reason;
-        });
+        self.status.send_modify(|status| status.fail(reason));
+    }
+
+    fn ended(&self, phase: Phase) {
+        self.status.send_modify(|status| status.end_in_good_order(phase));
     }
 
     fn set_phase(&self, phase: Phase) {

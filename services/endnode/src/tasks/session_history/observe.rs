@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, mem, time::Duration};
 
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use vpnmanager_nats::{
     node_requests::LiveSession,
@@ -10,7 +9,7 @@ use vpnmanager_nats::{
 };
 
 use super::moment::Moment;
-use crate::backend::{Session, SessionKey};
+use crate::backend::{Look, SessionKey};
 
 /// The longest time between two looks after which an end between them counts as seen.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -25,13 +24,13 @@ const METERED_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct OpenSessions {
     sessions: BTreeMap<SessionKey, Open>,
-    /// The last look of this run of the agent.
-    looked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Open {
     record: SessionRecord,
+    /// The last look of this run of the agent that found it.
+    looked_at: Option<Instant>,
     /// When it was last given to be reported.
     told_at: Instant,
     /// How many bytes it had then, in both directions together.
@@ -46,6 +45,7 @@ impl OpenSessions {
         let open = |record: SessionRecord| {
             let open = Open {
                 record,
+                looked_at: None,
                 told_at: now,
                 // How much of it that run has told is not known.
                 told_bytes: 0,
@@ -55,17 +55,19 @@ impl OpenSessions {
         };
         Self {
             sessions: records.into_iter().map(open).collect(),
-            looked_at: None,
         }
     }
 
     /// Takes a look that was made at the moment `now`, and gives what is to be reported: sessions that began, those whose addresses or
     /// client became known or changed, and those that ended. Sessions of certificates that are none of ours are left out, and clients that
-    /// OpenVPN has not let in: one that it refused stands in its list for 5 s more.
-    pub(super) fn observe(&mut self, look: Vec<Session>, now: Moment) -> Vec<SessionRecord> {
-        let mut gone = mem::take(&mut self.sessions);
+    /// OpenVPN has not let in: one that it refused stands in its list for 5 s more. What is on a server that could not be asked stays as it is
+    /// known: nobody has left there, and nobody was seen.
+    pub(super) fn observe(&mut self, look: Look, now: Moment) -> Vec<SessionRecord> {
+        let known = mem::take(&mut self.sessions).into_iter();
+        let (unseen, mut gone): (BTreeMap<_, _>, BTreeMap<_, _>) = known.partition(|(key, _)| look.is_unasked(*key));
+        self.sessions = unseen;
         let mut news = Vec::new();
-        for session in look {
+        for session in look.told() {
             let (key, is_established) = (session.key(), session.is_established);
             let Some(session) = session.live() else { continue };
             let (open, is_news) = match gone.remove(&key) {
@@ -78,15 +80,7 @@ impl OpenSessions {
             }
             self.sessions.insert(key, open);
         }
-        let since_last = self
-            .looked_at
-            .map(|looked_at| now.instant.saturating_duration_since(looked_at));
-        let kind = match since_last {
-            Some(gap) if gap <= WATCHED => EndKind::Seen,
-            Some(_) | None => EndKind::Assumed,
-        };
-        news.extend(gone.into_values().map(|open| ended(open.record, kind, now.time)));
-        self.looked_at = Some(now.instant);
+        news.extend(gone.into_values().map(|open| open.ended(now)));
         news
     }
 
@@ -138,6 +132,7 @@ impl Open {
                 seen_at,
                 ended: None,
             },
+            looked_at: Some(now.instant),
             told_at: now.instant,
         }
     }
@@ -167,6 +162,7 @@ impl Open {
                 seen_at: now.time.max(self.record.seen_at),
                 ended: None,
             },
+            looked_at: Some(now.instant),
             told_at,
             told_bytes,
             weighed_at: self.weighed_at,
@@ -187,6 +183,28 @@ impl Open {
     fn tell(&mut self, now: Instant) {
         self.told_at = now;
         self.told_bytes = bytes(&self.record.session);
+    }
+
+    /// The last record of a session that is gone at the look of `now`. If its end was not seen, it lies between the time that it was last seen
+    /// alive and now.
+    fn ended(self, now: Moment) -> SessionRecord {
+        let since_last = self
+            .looked_at
+            .map(|looked_at| now.instant.saturating_duration_since(looked_at));
+        let kind = match since_last {
+            Some(gap) if gap <= WATCHED => EndKind::Seen,
+            Some(_) | None => EndKind::Assumed,
+        };
+        let seen_at = now.time.max(self.record.seen_at);
+        let at = match kind {
+            EndKind::Seen => seen_at,
+            EndKind::Assumed => self.record.seen_at,
+        };
+        SessionRecord {
+            seen_at,
+            ended: Some(Ended { at, kind }),
+            ..self.record
+        }
     }
 }
 
@@ -211,21 +229,6 @@ fn who(session: &LiveSession) -> [Option<&str>; 5] {
         session.client_version.as_deref(),
         session.client_platform.as_deref(),
     ]
-}
-
-/// The last record of a session that is gone at the look of `now`. If its end was not seen, it lies between the time that it was last seen
-/// alive and now.
-fn ended(record: SessionRecord, kind: EndKind, now: DateTime<Utc>) -> SessionRecord {
-    let seen_at = now.max(record.seen_at);
-    let at = match kind {
-        EndKind::Seen => seen_at,
-        EndKind::Assumed => record.seen_at,
-    };
-    SessionRecord {
-        seen_at,
-        ended: Some(Ended { at, kind }),
-        ..record
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use poem_openapi::{Enum, Object};
 use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
+use crate::api::scalars::ListenerText;
 use crate::ops::nodes::read::{GroupsProgress, NetworkProgress, NodeView, Progress};
 
 /// An end-node: its settings, its state, and how far it is in sync.
@@ -42,9 +43,11 @@ pub(crate) struct Endnode {
     leaving_since: Option<Timestamp>,
     /// The DNS name or address that clients connect to.
     host: String,
-    /// The port that clients connect to.
+    /// Where clients connect to it: 1 to 4 transports with a port each, those of UDP first. Profiles name them.
+    listeners: Vec<ListenerText>,
+    /// The port of the first of `listeners`.
     port: i32,
-    /// The transport of its tunnels: `udp` or `tcp`.
+    /// The transport of the first of `listeners`: `udp` or `tcp`.
     protocol: String,
     /// The address that it registered from.
     registered_from: String,
@@ -208,6 +211,7 @@ impl Endnode {
             asked_pool: server.asked_pool,
             leaving_since: server.leaving_since.map(Timestamp::from),
             host: server.public_host.to_string(),
+            listeners: server.listeners.iter().map(ListenerText).collect(),
             port: server.public_port,
             protocol: server.public_protocol.to_string(),
             registered_from: server.host,
@@ -296,6 +300,9 @@ impl Example for Endnode {
             asked_pool: None,
             leaving_since: None,
             host: "vpn1.example.org".to_owned(),
+            listeners: ["udp:1194", "tcp:443"]
+                .map(|text| ListenerText(text.parse().expect("a valid listener")))
+                .into(),
             port: 1194,
             protocol: "udp".to_owned(),
             registered_from: "192.0.2.11".to_owned(),

@@ -6,8 +6,11 @@ use vpnmanager_openapi::problem::ApiError;
 use super::{counted, database};
 use crate::{
     app::App,
-    domain::pool::Swallowed,
-    ops::pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
+    domain::{client_directives::WithoutDns, pool::Swallowed},
+    ops::{
+        pools::{change::ChangePoolError, create::CreatePoolError, read::Members, remove::RemovePoolError},
+        rollouts::{RolloutError, start::StartRolloutError},
+    },
 };
 
 pub(in crate::api) fn unknown_pool() -> ApiError {
@@ -18,6 +21,7 @@ pub(in crate::api) fn of_create_pool(app: &App, error: CreatePoolError) -> ApiEr
     match error {
         CreatePoolError::NameTaken => ApiError::conflict("name", error.to_string()),
         CreatePoolError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        CreatePoolError::WithoutDns(without) => of_without_dns(without),
         CreatePoolError::Database(error) => database(app, error),
     }
 }
@@ -26,6 +30,7 @@ pub(in crate::api) fn of_change_pool(app: &App, error: ChangePoolError) -> ApiEr
     match error {
         ChangePoolError::UnknownPool => unknown_pool(),
         ChangePoolError::Swallowed(swallowed) => of_swallowed(&swallowed),
+        ChangePoolError::WithoutDns(without) => of_without_dns(without),
         ChangePoolError::Database(error) => database(app, error),
     }
 }
@@ -33,6 +38,18 @@ pub(in crate::api) fn of_change_pool(app: &App, error: ChangePoolError) -> ApiEr
 /// A route that has the right form, and would lead a way into the tunnel.
 fn of_swallowed(swallowed: &Swallowed) -> ApiError {
     ApiError::conflict(format!("network.routes.{}", swallowed.route), swallowed.to_string())
+}
+
+/// A directive and a network that do not fit together: what the request says of them is named.
+fn of_without_dns(without: WithoutDns) -> ApiError {
+    let field = match without {
+        WithoutDns::Directive { entry } | WithoutDns::DirectiveWithoutWays { entry } => {
+            format!("client_directives.{entry}")
+        }
+        WithoutDns::NoServers | WithoutDns::NoWays => "network.dns_servers".to_owned(),
+        WithoutDns::NoNetwork => "network".to_owned(),
+    };
+    ApiError::conflict(field, without.to_string())
 }
 
 pub(in crate::api) fn of_remove_pool(app: &App, error: RemovePoolError) -> ApiError {
@@ -50,5 +67,37 @@ pub(in crate::api) fn of_remove_pool(app: &App, error: RemovePoolError) -> ApiEr
             "the group {group} places its members in the pool: name another one as its `pool`, or null, first"
         )),
         RemovePoolError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_start_rollout(app: &App, error: StartRolloutError) -> ApiError {
+    match error {
+        StartRolloutError::UnknownPool => unknown_pool(),
+        StartRolloutError::IsRunning => ApiError::conflicting_state(
+            "a rollout of the pool is running: wait until it has ended, or stop it with DELETE",
+        ),
+        StartRolloutError::NobodyServes => ApiError::conflicting_state(
+            "no server of the pool serves: each is disabled, drained, leaving, silent, or runs no OpenVPN",
+        ),
+        StartRolloutError::LeftDrained(node) => ApiError::conflicting_state(format!(
+            "{node} failed in the last rollout of the pool and is still drained: mend it, POST /api/endnodes/{node}/undrain, and ask again"
+        )),
+        StartRolloutError::OnlyOne => ApiError::conflict(
+            "drain",
+            "only one server of the pool could take clients, so its own would find no other: enable or add one, or ask with `\"drain\": false`, \
+             which restarts it under its clients, who come back by themselves",
+        ),
+        StartRolloutError::Database(error) => database(app, error),
+    }
+}
+
+pub(in crate::api) fn of_rollout(app: &App, error: RolloutError) -> ApiError {
+    match error {
+        RolloutError::UnknownPool => unknown_pool(),
+        RolloutError::NotAsked => {
+            ApiError::not_found("nobody asked for a rollout of this pool: POST to this path does")
+        }
+        RolloutError::NotRunning => ApiError::not_found("no rollout of this pool is running"),
+        RolloutError::Database(error) => database(app, error),
     }
 }

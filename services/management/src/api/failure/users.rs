@@ -20,6 +20,7 @@ use crate::{
 };
 
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
+static UNFIT_DIRECTIVE: LogLimit = LogLimit::lines("an extra line of profiles is not known", 5);
 
 /// How a device gets another profile.
 const REISSUE: &str = "POST /api/users/{username}/devices/{device}/reissue creates a new profile";
@@ -183,6 +184,17 @@ pub(in crate::api) fn of_fetch_profile(app: &App, error: FetchProfileError) -> A
             "what server {server} sent does not belong into the profile and is not handed out: {}",
             chain(&source)
         )),
+        FetchProfileError::Directive { pool, source } => {
+            if let Some(times) = UNFIT_DIRECTIVE.admit() {
+                tracing::warn!(pool.name = %pool, error = %chain(&source), times, "An extra line of profiles is not known to this release");
+            }
+            // Another replica may be of the release that stored it.
+            ApiError::unavailable(format!(
+                "the pool {pool} has an extra line of profiles that this release of management does not know, or that contradicts another \
+                 one (client_directives.{}): update all replicas, or set client_directives of the pool anew",
+                source.entry()
+            ))
+        }
         FetchProfileError::Compose(_) => ApiError::internal(error),
         FetchProfileError::Database(error) => database(app, error),
     }

@@ -2,8 +2,10 @@
 
 mod change;
 mod create;
+mod directives;
 mod network;
 mod remove;
+mod rollout;
 mod schema;
 
 use poem::web::Data;
@@ -22,6 +24,7 @@ use crate::app::App;
 use crate::ops::pools::read;
 use create::CreatedPool;
 use remove::RemovedPool;
+use rollout::{NewRollout, Rollout, RolloutStarted};
 use schema::{NewPoolBody, Pool, PoolChanges};
 
 pub(super) struct PoolsApi;
@@ -84,8 +87,11 @@ impl PoolsApi {
 
     /// Change a pool
     ///
-    /// Fields that are left out keep their value; `network` is replaced as a whole. The servers of the pool are told at once and apply it
-    /// without a restart of OpenVPN; users get it when they connect the next time. `network` of an end-node shows what it has applied.
+    /// Fields that are left out keep their value; `network` and `client_directives` are replaced as a whole. The servers of the pool are told
+    /// of `network` at once and apply it without a restart of OpenVPN; users get it when they connect the next time. `network` of an end-node
+    /// shows what it has applied. `mtu` of `network` is in profiles that are fetched from now on, too: clients take it with one of these.
+    /// `client_directives` are in profiles that are fetched from now on; the servers are told nothing of them, and a change of nothing else leaves
+    /// `revision` as it is.
     ///
     /// A lower number of `replicas` takes nobody off a server.
     #[oai(path = "/:name", method = "patch", operation_id = "change_pool")]
@@ -112,5 +118,61 @@ impl PoolsApi {
         name: Path<PoolText>,
     ) -> Result<RemovedPool, ApiError> {
         remove::remove_pool(app.0, &admin, &name.0.0).await
+    }
+
+    /// Restart OpenVPN on all servers of a pool
+    ///
+    /// One server after another, in the order of their names, so that users notice no more than a drain: its clients are moved to the other servers
+    /// of the pool, then its OpenVPN is restarted, and when it serves again its clients may come back and the next server has its turn. No setting
+    /// of a pool needs this; it is for a new release of OpenVPN or of its libraries.
+    ///
+    /// A server that is disabled, drained by an operator, silent or deregistered is skipped, and so is one whose agent says that it would not restart
+    /// OpenVPN: it is asked before anybody is moved. No server is taken out while it or another one of the pool is degraded or silent: after ten
+    /// minutes of that the rollout fails. When another one is lost meanwhile, a server that is being drained is undrained, and waits again. The
+    /// rollout fails too when a server does not serve again within two minutes of its restart, and a minute more for each further listener; that one
+    /// stays drained. One that you drain yourself meanwhile is restarted and stays drained.
+    ///
+    /// It goes on in the background; GET of this path shows how far it is. 409 while one goes on, while a server is still drained because it failed in
+    /// the last one, if no server of the pool serves, and with `drain` if only one server of the pool could take clients. The audit trail has `rollout_started`, the drain, restart and undrain of each server, and
+    /// `rollout_ended`.
+    #[oai(path = "/:name/rollout", method = "post", operation_id = "start_pool_rollout")]
+    async fn start_rollout(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The pool's name.
+        name: Path<PoolText>,
+        body: Json<NewRollout>,
+    ) -> Result<RolloutStarted, ApiError> {
+        rollout::start(app.0, &admin, &name.0.0, &body.0).await
+    }
+
+    /// Get the progress of a restart of OpenVPN on all servers of a pool
+    ///
+    /// Of the one that goes on, or else of the last one. 404 if nobody ever asked for one.
+    #[oai(path = "/:name/rollout", method = "get", operation_id = "get_pool_rollout")]
+    async fn get_rollout(
+        &self,
+        _admin: Admin,
+        app: Data<&App>,
+        /// The pool's name.
+        name: Path<PoolText>,
+    ) -> Result<Json<Rollout>, ApiError> {
+        rollout::get(app.0, &name.0.0).await.map(Json)
+    }
+
+    /// Stop restarting OpenVPN on the servers of a pool
+    ///
+    /// No further server is begun. One that is being drained for it is undrained at once; one that restarts is waited for, and then the rollout ends as
+    /// `stopped`. 404 if none goes on.
+    #[oai(path = "/:name/rollout", method = "delete", operation_id = "stop_pool_rollout")]
+    async fn stop_rollout(
+        &self,
+        admin: Admin,
+        app: Data<&App>,
+        /// The pool's name.
+        name: Path<PoolText>,
+    ) -> Result<Json<Rollout>, ApiError> {
+        rollout::stop(app.0, &admin, &name.0.0).await.map(Json)
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use poem_openapi::{Enum, Object};
 use vpnmanager_nats::{
     commands::Host,
-    network::{InvalidPrefix, MaxSegment, Nat, Network, Prefix},
+    network::{InvalidPrefix, MaxSegment, Mtu, Nat, Network, Prefix},
 };
 use vpnmanager_openapi::problem::ApiError;
 
@@ -53,6 +53,11 @@ pub(super) struct NetworkBody {
     /// The largest TCP segment of connections through the tunnel, in bytes without headers; without it OpenVPN's own bound.
     #[oai(validator(minimum(value = "536"), maximum(value = "8960")))]
     max_segment: Option<u16>,
+    /// The largest packet in the tunnel, in bytes with its IP header; without it 1500. For networks on the way that lose large packets:
+    /// `max_segment` helps TCP alone, this helps everything. It is in profiles that are fetched from then on; clients with a profile of before go
+    /// on with packets of up to 1500 bytes. `max_segment` is at most 40 less.
+    #[oai(validator(minimum(value = "1280"), maximum(value = "1500")))]
+    mtu: Option<u16>,
 }
 
 /// What users of a pool reach through the tunnel.
@@ -73,6 +78,8 @@ pub(super) struct NetworkView {
     client_to_client: bool,
     /// The largest TCP segment of connections through the tunnel, in bytes without headers; absent: OpenVPN's own bound.
     max_segment: Option<u16>,
+    /// The largest packet in the tunnel, in bytes with its IP header; absent: 1500.
+    mtu: Option<u16>,
 }
 
 /// What machines behind the servers see as the source of clients' packets.
@@ -105,15 +112,16 @@ impl NetworkBody {
                 NatKind::None => Nat::None,
             },
             client_to_client: self.client_to_client,
-            // Its bounds were checked where it was read.
+            // Their bounds were checked where they were read.
             max_segment: self.max_segment.and_then(|bytes| MaxSegment::try_from(bytes).ok()),
+            mtu: self.mtu.and_then(|bytes| Mtu::try_from(bytes).ok()),
         };
         if let Some(refusal) = faults.refusal() {
             return Err(refusal);
         }
         SoundNetwork::new(network).map_err(|found| {
             let found = found.into_iter();
-            contradictory(found.map(|found| (format!("network.{}.{}", found.list, found.entry), found.reason)))
+            contradictory(found.map(|found| (format!("network.{}", found.field()), found.to_string())))
         })
     }
 
@@ -129,6 +137,7 @@ impl NetworkBody {
             nat: NatKind::Masquerade,
             client_to_client: false,
             max_segment: None,
+            mtu: None,
         }
     }
 }
@@ -146,6 +155,7 @@ impl NetworkView {
             },
             client_to_client: network.client_to_client,
             max_segment: network.max_segment.map(MaxSegment::bytes),
+            mtu: network.mtu.map(Mtu::bytes),
         }
     }
 }

@@ -8,6 +8,7 @@ use vpnmanager_openapi::contract::scalars::PoolText;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
+use super::directives::{self, DirectiveText};
 use super::network::{NetworkBody, NetworkView};
 use crate::ops::pools::change::PoolChange;
 use crate::ops::pools::create::NewPool;
@@ -24,6 +25,10 @@ pub(crate) struct NewPoolBody {
     /// Servers for each user, the home included; without it as many as `PLACEMENT_REPLICAS` says.
     #[oai(validator(minimum(value = "1"), maximum(value = "16")))]
     replicas: Option<i16>,
+    /// Extra lines of the profiles of its users. A user has those of the pool of her home. `block-outside-dns` needs `dns_servers` of `network` that
+    /// clients reach through the tunnel.
+    #[oai(default, validator(max_items = 16))]
+    client_directives: Vec<DirectiveText>,
 }
 
 /// What to change; fields that are left out keep their value.
@@ -36,6 +41,9 @@ pub(crate) struct PoolChanges {
     /// Servers for each user, the home included; `null`: as many as `PLACEMENT_REPLICAS` says.
     #[oai(validator(minimum(value = "1"), maximum(value = "16")))]
     replicas: Clearable<i16>,
+    /// Extra lines of the profiles of its users, as a whole. A user has those of the pool of her home.
+    #[oai(validator(max_items = 16))]
+    client_directives: Option<Vec<DirectiveText>>,
 }
 
 /// A pool: a group of servers. All servers of a user are in one pool.
@@ -44,12 +52,14 @@ pub(crate) struct PoolChanges {
 pub(crate) struct Pool {
     /// Its name.
     name: String,
-    /// It starts at 1 and grows by one with each change.
+    /// It starts at 1 and grows by one with each change of `network` or `replicas`.
     revision: i64,
     /// What its users reach through the tunnel; absent: the servers leave routes, NAT and firewall of their machines alone.
     network: Option<NetworkView>,
     /// Servers for each user, the home included; absent: as many as `PLACEMENT_REPLICAS` says.
     replicas: Option<i16>,
+    /// Extra lines of the profiles of its users.
+    client_directives: Vec<String>,
     /// Its servers, those on their way into it or out of it included.
     nodes: i64,
     /// Its users.
@@ -68,6 +78,7 @@ impl Pool {
             revision: pool.revision,
             network: pool.network.map(NetworkView::of),
             replicas: pool.replicas,
+            client_directives: pool.client_directives,
             nodes: members.nodes,
             users: members.users,
             created_at: pool.created_at.into(),
@@ -87,6 +98,7 @@ impl NewPoolBody {
             name: self.name.0,
             network: self.network.map(NetworkBody::into_network).transpose()?,
             replicas: self.replicas,
+            client_directives: directives::parsed(&self.client_directives)?,
         })
     }
 }
@@ -104,6 +116,10 @@ impl PoolChanges {
                 MaybeUndefined::Null => Some(None),
                 MaybeUndefined::Value(replicas) => Some(Some(replicas)),
             },
+            client_directives: match &self.client_directives {
+                Some(entries) => Some(directives::parsed(entries)?),
+                None => None,
+            },
         })
     }
 }
@@ -114,6 +130,7 @@ impl Example for NewPoolBody {
             name: PoolText("sales".parse().expect("a valid pool")),
             network: Some(NetworkBody::example()),
             replicas: Some(2),
+            client_directives: directives::example(),
         }
     }
 }
@@ -123,6 +140,7 @@ impl Example for PoolChanges {
         Self {
             network: Clearable(MaybeUndefined::Value(NetworkBody::example())),
             replicas: Clearable(MaybeUndefined::Undefined),
+            client_directives: None,
         }
     }
 }
@@ -138,6 +156,7 @@ impl Example for Pool {
                 .ok()
                 .map(|network| NetworkView::of(network.into_network())),
             replicas: Some(2),
+            client_directives: directives::example().into_iter().map(|text| text.0).collect(),
             nodes: 3,
             users: 120,
             created_at: at(1_795_000_000),

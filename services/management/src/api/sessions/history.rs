@@ -12,7 +12,7 @@ use vpnmanager_openapi::time::Timestamp;
 use super::schema::Session;
 use crate::api::access::Admin;
 use crate::api::failure;
-use crate::api::scalars::{AddressText, ServerIdText, SessionIdText, UsernameText};
+use crate::api::scalars::{AddressText, ListenerText, ServerIdText, SessionIdText, UsernameText};
 use crate::api::tags::Tag;
 use crate::app::App;
 use crate::domain::session_history::id_of;
@@ -46,6 +46,8 @@ impl HistoryApi {
         /// Only sessions whose client had this address inside the tunnel, or connected from it. Of the addresses that a client connected from, the
         /// newest counts.
         address: Query<Option<AddressText>>,
+        /// Only sessions whose client came to this listener of their server.
+        listener: Query<Option<ListenerText>>,
         /// Only sessions that were, or may have been, alive at or after this time.
         from: Query<Option<Timestamp>>,
         /// Only sessions that began before this time.
@@ -57,6 +59,7 @@ impl HistoryApi {
             username: username.0.map(|name| name.0),
             server_id: server_id.0.map(|id| id.0),
             address: address.0.map(|address| address.0),
+            listener: listener.0.map(|listener| listener.0),
             alive: Alive::Between(from.0.map(Timestamp::to_utc), until.0.map(Timestamp::to_utc)),
         };
         let rows = read_history(&app.db, &filter, after.as_ref(), limit.fetch()).await;

@@ -73,6 +73,7 @@ pub(super) async fn past_page(
         username: filter.username,
         server_id: filter.server_id,
         address: filter.address,
+        listener: filter.listener,
         alive: Alive::At(at),
     };
     let limit = paging.limit.unwrap_or_default();

@@ -8,7 +8,7 @@ use vpnmanager_entities::session;
 use vpnmanager_nats::sessions::EndKind;
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::api::scalars::SessionIdText;
+use crate::api::scalars::{ListenerText, SessionIdText};
 use crate::domain::session_history::id_of;
 use crate::ops::sessions::list_sessions::{Missing, SessionView};
 
@@ -53,6 +53,9 @@ pub(super) struct Session {
     client_version: Option<String>,
     /// The system that the client says it runs on, such as `linux`, `win` or `ios`.
     client_platform: Option<String>,
+    /// The listener of the server that the client came to, such as `udp:1194`. Absent: the server has not said, because its agent is older than
+    /// listeners.
+    listener: Option<ListenerText>,
 }
 
 /// How the end of a session is known.
@@ -134,6 +137,7 @@ impl Session {
             bytes_out: u64::try_from(row.bytes_out).unwrap_or_default(),
             client_version: row.client_version,
             client_platform: row.client_platform,
+            listener: row.listener.map(ListenerText),
         }
     }
 
@@ -162,6 +166,7 @@ impl Session {
             bytes_out: session.bytes_out,
             client_version: session.client_version,
             client_platform: session.client_platform,
+            listener: session.listener.map(ListenerText),
             id: SessionIdText(id),
         }
     }
@@ -197,6 +202,7 @@ impl Example for Session {
             bytes_out: 70_000_000,
             client_version: Some("2.6.14".to_owned()),
             client_platform: Some("linux".to_owned()),
+            listener: Some(ListenerText("udp:1194".parse().expect("a valid listener"))),
         }
     }
 }

@@ -95,9 +95,9 @@ pub(crate) struct User {
     checksum: Option<String>,
     /// The path of the profile of the device `default` on the home server.
     ovpn_path: Option<String>,
-    /// The port of the home server that clients connect to.
+    /// The port of the home server that clients connect to, of the first of its `listeners`.
     port: i32,
-    /// The transport of the home server: `udp` or `tcp`.
+    /// The transport of the home server, of the first of its `listeners`: `udp` or `tcp`.
     protocol: String,
     /// When a session of the user was last seen.
     last_access: Option<Timestamp>,

@@ -28,6 +28,7 @@ pub(crate) fn server(name: &str) -> server::Model {
         public_host: "vpn.example.org".parse().expect("a host"),
         public_port: 1194,
         public_protocol: Protocol::Udp,
+        listeners: "udp:1194".parse().expect("a listener"),
         agent_version: None,
         bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
             .parse()

@@ -27,6 +27,7 @@ use vpnmanager_nats::{
 use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::Heirs},
     ops::{
+        asker::AskedFor as _,
         audit::{self, Entry},
         credentials::give::{NewCredential, give_credentials},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
@@ -124,7 +125,7 @@ async fn revoke_within(transaction: &DatabaseTransaction) -> Result<Revoked, DbE
     let revoked = revoke(transaction, &job, users).await?;
     let living = living(transaction, revoked.keys().copied().collect()).await?;
     let renewed = renew(transaction, &job.server_id, &living, &revoked).await?;
-    let actor = actor_of(&job);
+    let actor = job.asker();
     let entries = living.iter().filter_map(|user| {
         let names: Vec<&CommonName> = revoked.get(&user.id)?.iter().map(|one| &one.common_name).collect();
         let (home, new) = renewed.get(&user.id)?;
@@ -338,17 +339,13 @@ struct UserId {
 
 async fn end(transaction: &DatabaseTransaction, job: node_revocation::Model) -> Result<(), DbErr> {
     info!(node.id = %job.server_id, users = job.users, credentials = job.credentials, "The credentials of a node are revoked");
-    let entry = Entry::new(&actor_of(&job), AuditAction::NodeRevocationCompleted, &job.server_id)
+    let entry = Entry::new(&job.asker(), AuditAction::NodeRevocationCompleted, &job.server_id)
         .after(json!({ "users": job.users, "credentials": job.credentials }));
     audit::record_one(transaction, entry).await?;
     node_revocation::Entity::delete_by_id(job.server_id)
         .exec(transaction)
         .await
         .map(drop)
-}
-
-fn actor_of(job: &node_revocation::Model) -> Actor {
-    Actor::recorded(&job.actor, job.ip_address, job.request_id.as_deref())
 }
 
 fn count(number: usize) -> i64 {

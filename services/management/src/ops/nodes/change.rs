@@ -1,7 +1,7 @@
 //! Drains, disables and enables nodes.
 
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel, QuerySelect};
-use vpnmanager_entities::server::{self, NodeState};
+use vpnmanager_entities::server;
 use vpnmanager_nats::ids::NodeId;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
             read::{self, NodeView},
         },
         placement::read_fleet::read_fleet,
+        rollouts::leave_drained::leave_drained,
         transact::transact,
     },
 };
@@ -58,7 +59,8 @@ pub enum ChangeNodeError {
     Database(#[from] DbErr),
 }
 
-/// Records the change; background tasks carry it out. Repeating a change does nothing and is not audited.
+/// Records the change; background tasks carry it out. Repeating a change does nothing and is not audited, but for the drain of a node that a rollout
+/// drained: from then on it is an operator's.
 pub async fn change_node(
     app: &App,
     actor: &Actor,
@@ -77,7 +79,8 @@ pub async fn change_node(
     view.ok_or(ChangeNodeError::UnknownServer)
 }
 
-async fn record_change(
+/// The same in a transaction of the caller, who wakes the tasks.
+pub(in crate::ops) async fn record_change(
     transaction: &DatabaseTransaction,
     actor: &Actor,
     node: &NodeId,
@@ -100,9 +103,12 @@ async fn record_change(
         NodeChange::Enable => (true, before.draining),
     };
     if (enabled, draining) == (before.enabled, before.draining) {
-        return Ok(());
+        return match change {
+            NodeChange::Drain => keep_drained(transaction, actor, &before).await,
+            NodeChange::Undrain | NodeChange::Disable(_) | NodeChange::Enable => Ok(()),
+        };
     }
-    if change == NodeChange::Drain && !has_others(transaction, &before).await? {
+    if change == NodeChange::Drain && !read_fleet(transaction).await?.has_others(&before) {
         return Err(ChangeNodeError::NowhereToGo);
     }
     let mut row = before.clone().into_active_model();
@@ -116,10 +122,19 @@ async fn record_change(
     Ok(())
 }
 
-/// Whether another node of the pool can take the clients. Those of a node that runs OpenVPN find none on one that does not.
-async fn has_others(transaction: &DatabaseTransaction, leaving: &server::Model) -> Result<bool, DbErr> {
-    let fleet = read_fleet(transaction).await?;
-    let in_pool = fleet.servers().iter().filter(|server| server.pool == leaving.pool);
-    let mut others = in_pool.filter(|server| server.name != leaving.name && server.state != NodeState::Lost);
-    Ok(others.any(|server| fleet.is_candidate(server)))
+/// A node that drains already: it stays so, also where a rollout drained it, which would end that.
+async fn keep_drained(
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    node: &server::Model,
+) -> Result<(), ChangeNodeError> {
+    if leave_drained(transaction, &node.name).await? {
+        let as_it_is = node_snapshot(node);
+        let entry = Entry::new(actor, AuditAction::NodeDrained, &node.name)
+            .details("a rollout had drained it, and leaves it so")
+            .before(as_it_is.clone())
+            .after(as_it_is);
+        audit::record_one(transaction, entry).await?;
+    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
 
 static CHANGES: LogLimit = LogLimit::lines("the agent of a node was configured anew", 10);
 
-/// A node may change its port or its transport once in this time: each time all its users follow.
+/// A node may change the port or the transport of its first listener once in this time: each time all its users follow.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// Users that follow in one transaction.
 const BATCH: u64 = 500;
@@ -65,6 +65,7 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
     row.public_host = Set(after.public_host);
     row.public_port = Set(after.public_port);
     row.public_protocol = Set(after.public_protocol);
+    row.listeners = Set(after.listeners);
     row.capacity = Set(after.capacity);
     row.asked_pool = Set(after.asked_pool);
     let moves_users = (before.public_port, before.public_protocol) != (after.public_port, after.public_protocol);
@@ -81,8 +82,7 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
             times,
             node.id = %after.name,
             host = %after.public_host,
-            port = after.public_port,
-            protocol = %after.public_protocol,
+            listeners = %after.listeners,
             capacity = after.capacity,
             asked_pool = after.asked_pool,
             "The agent of a node was configured anew"
@@ -103,7 +103,7 @@ async fn record(transaction: &DatabaseTransaction, id: i64, told: &Endpoint) -> 
     audit_room::record_caused(transaction, [caused]).await
 }
 
-/// The rows of users name the port and the transport of their home. Gives how many were changed: at most `limit`, and then none that another
+/// The rows of users name the port and the transport of the first listener of their home. Gives how many were changed: at most `limit`, and then none that another
 /// transaction is changing.
 async fn follow_users(
     transaction: &DatabaseTransaction,

@@ -1,6 +1,6 @@
 //! Enrols a node: it shows a join token or an API key and its public keys, and gets everything that it needs to serve.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZeroU16};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -14,6 +14,7 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::{
     commands::Host,
+    listeners::{Listener, Listeners},
     security::{
         enrolment::{ENROLLED_WITHIN, EnrolmentClaim},
         jwt::JwtError,
@@ -362,6 +363,7 @@ async fn save(
         }
         None => (wanted.pool.clone(), None),
     };
+    let listeners = listeners_of(existing.as_ref(), wanted);
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
     row.agent_version = Set(registration.agent_version.clone());
     row.capacity = Set(claim.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
@@ -372,6 +374,7 @@ async fn save(
     row.public_host = Set(wanted.host.clone());
     row.public_port = Set(i32::from(wanted.port));
     row.public_protocol = Set(wanted.protocol);
+    row.listeners = Set(listeners);
     row.bus_public_key = Set(wanted.bus_public_key.clone());
     row.enrolled_as = Set(Some(wanted.digest()));
     if is_new {
@@ -380,6 +383,18 @@ async fn save(
     } else {
         row.update(transaction).await
     }
+}
+
+/// A node names its first listener when it enrols, and all of them at its handshakes. What it told before holds while the first is the same.
+fn listeners_of(existing: Option<&server::Model>, wanted: &Wanted) -> Listeners {
+    let first = Listener {
+        protocol: wanted.protocol,
+        // The API takes no port 0.
+        port: NonZeroU16::new(wanted.port).unwrap_or(NonZeroU16::MIN),
+    };
+    let told = existing.map(|server| &server.listeners);
+    let same = told.filter(|listeners| listeners.first() == first);
+    same.cloned().unwrap_or_else(|| first.into())
 }
 
 impl From<Refusal> for RegisterNodeError {

@@ -1,4 +1,4 @@
-//! Changes the network of a pool, and how many nodes its users get.
+//! Changes the network of a pool, how many nodes its users get, and what their profiles say besides.
 
 use chrono::{SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
@@ -10,6 +10,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
+        client_directives::{ClientDirectives, DnsLack, LeftWithoutDns, WithoutDns, without_dns},
         pool::{SoundNetwork, Swallowed},
     },
     ops::{
@@ -30,6 +31,8 @@ pub struct PoolChange {
     pub network: Option<Option<SoundNetwork>>,
     /// Nodes for each user, 1 to 16; `Some(None)`: PLACEMENT_REPLICAS.
     pub replicas: Option<Option<i16>>,
+    /// Extra directives of clients, as a whole.
+    pub client_directives: Option<ClientDirectives>,
 }
 
 /// Why a pool was not changed.
@@ -41,13 +44,17 @@ pub enum ChangePoolError {
     /// A route contains an address that must be reached around the tunnel.
     #[error(transparent)]
     Swallowed(Swallowed),
+    /// Clients on Windows would find no names.
+    #[error(transparent)]
+    WithoutDns(WithoutDns),
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
 }
 
-/// Changes a pool, and has its nodes asked for a handshake, whose answer brings them the change. If all values are the same already, neither
-/// the revision nor the audit trail changes. Users get more nodes as there are some; nobody is taken off a node.
+/// Changes a pool, and has its nodes asked for a handshake, whose answer brings them the change. Nodes know nothing of the directives of
+/// clients: a change of nothing else asks no node and leaves the revision, which is the nodes', as it is. If all values are the same already,
+/// neither the revision nor the audit trail changes. Users get more nodes as there are some; nobody is taken off a node.
 pub async fn change_pool(
     app: &App,
     actor: &Actor,
@@ -80,12 +87,18 @@ async fn record(
     {
         return Err(ChangePoolError::Swallowed(swallowed));
     }
-    // Nodes before the pool, as everywhere.
-    request_pool(transaction, name).await?;
+    if let Some(without) = takes_dns_away(&before, &after, change) {
+        return Err(ChangePoolError::WithoutDns(without));
+    }
     let mut row = before.clone().into_active_model();
-    row.revision = Set(before.revision + 1);
+    if after.network != before.network || after.replicas != before.replicas {
+        // Nodes before the pool, as everywhere.
+        request_pool(transaction, name).await?;
+        row.revision = Set(before.revision + 1);
+    }
     row.network = Set(after.network);
     row.replicas = Set(after.replicas);
+    row.client_directives = Set(after.client_directives);
     row.changed_at = Set(Utc::now().trunc_subsecs(6));
     let after = row.update(transaction).await?;
     let entry = Entry::new(actor, AuditAction::PoolChanged, &app.config.server_id)
@@ -101,9 +114,29 @@ fn changed(before: &pool::Model, change: &PoolChange) -> pool::Model {
         Some(network) => network.as_ref().map(|network| network.network().clone()),
         None => before.network.clone(),
     };
+    let client_directives = match &change.client_directives {
+        Some(directives) => directives.texts(),
+        None => before.client_directives.clone(),
+    };
     pool::Model {
         network,
         replicas: change.replicas.unwrap_or(before.replicas),
+        client_directives,
         ..before.clone()
     }
+}
+
+/// Whether this change leaves clients on Windows without DNS. A pool that is so already keeps what is not changed.
+fn takes_dns_away(before: &pool::Model, after: &pool::Model, change: &PoolChange) -> Option<WithoutDns> {
+    if after.network == before.network && after.client_directives == before.client_directives {
+        return None;
+    }
+    let LeftWithoutDns { entry, lack } = without_dns(&after.client_directives, after.network.as_ref())?;
+    Some(match (lack, &change.client_directives, &after.network) {
+        (DnsLack::Servers, Some(_), _) => WithoutDns::Directive { entry },
+        (DnsLack::Servers, None, Some(_)) => WithoutDns::NoServers,
+        (DnsLack::Servers, None, None) => WithoutDns::NoNetwork,
+        (DnsLack::Ways, Some(_), _) => WithoutDns::DirectiveWithoutWays { entry },
+        (DnsLack::Ways, None, _) => WithoutDns::NoWays,
+    })
 }

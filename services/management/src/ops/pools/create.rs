@@ -9,6 +9,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
+        client_directives::{ClientDirectives, DnsLack, LeftWithoutDns, WithoutDns, without_dns},
         pool::{SoundNetwork, Swallowed},
     },
     ops::{
@@ -31,6 +32,8 @@ pub struct NewPool {
     pub network: Option<SoundNetwork>,
     /// Nodes for each user, 1 to 16; `None`: PLACEMENT_REPLICAS.
     pub replicas: Option<i16>,
+    /// Extra directives of clients.
+    pub client_directives: ClientDirectives,
 }
 
 /// Why a pool was not created.
@@ -42,6 +45,9 @@ pub enum CreatePoolError {
     /// A route contains an address that must be reached around the tunnel.
     #[error(transparent)]
     Swallowed(Swallowed),
+    /// Clients on Windows would find no names.
+    #[error(transparent)]
+    WithoutDns(WithoutDns),
     /// The database failed.
     #[error("recording the pool failed")]
     Database(#[from] DbErr),
@@ -70,10 +76,18 @@ async fn record(
     {
         return Err(CreatePoolError::Swallowed(swallowed));
     }
+    let client_directives = new.client_directives.texts();
+    if let Some(LeftWithoutDns { entry, lack }) = without_dns(&client_directives, network) {
+        return Err(CreatePoolError::WithoutDns(match lack {
+            DnsLack::Servers => WithoutDns::Directive { entry },
+            DnsLack::Ways => WithoutDns::DirectiveWithoutWays { entry },
+        }));
+    }
     let row = pool::ActiveModel {
         name: Set(new.name.clone()),
         network: Set(network.cloned()),
         replicas: Set(new.replicas),
+        client_directives: Set(client_directives),
         ..Default::default()
     };
     let made = row.insert(transaction).await?;

@@ -1,4 +1,4 @@
-//! Reads pools, with how many nodes and users they have, and the network of a node's pool.
+//! Reads pools, with how many nodes and users they have, and what a node's pool says.
 
 use std::collections::HashMap;
 
@@ -118,4 +118,26 @@ pub async fn network_of(db: &impl ConnectionTrait, node: &NodeId) -> Result<Opti
             network: found.network,
         })
     }))
+}
+
+/// What the profiles of a pool's users say besides, as it is stored.
+#[derive(Debug, FromQueryResult)]
+pub struct StoredExtras {
+    /// The pool.
+    pub pool: NodeId,
+    /// Its extra directives.
+    pub client_directives: Vec<String>,
+    /// Its network, whose MTU profiles say.
+    pub network: Option<Network>,
+}
+
+/// What profiles say besides of the pool of this home; `None` for a node that is not there, or whose pool has no row.
+pub async fn profile_extras_of(db: &impl ConnectionTrait, home: &NodeId) -> Result<Option<StoredExtras>, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.get_database_backend(),
+        "SELECT p.name AS pool, p.client_directives, p.network
+         FROM servers s JOIN pools p ON p.name = s.pool WHERE s.name = $1",
+        [home.clone().into()],
+    );
+    StoredExtras::find_by_statement(statement).one(db).await
 }

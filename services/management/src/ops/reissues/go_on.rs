@@ -12,7 +12,7 @@ use vpnmanager_entities::node_reissue::{self, Column};
 use vpnmanager_nats::ids::NodeId;
 
 use super::{
-    Waiting, actor_of,
+    Waiting,
     apart::{each_apart, is_about_one},
     now, snapshot,
     turn::{next_users, renew},
@@ -21,6 +21,7 @@ use crate::{
     app::App,
     domain::audit_action::AuditAction,
     ops::{
+        asker::AskedFor as _,
         audit::{self, Entry},
         transact::transact,
     },
@@ -169,7 +170,7 @@ async fn end_if_done(transaction: &DatabaseTransaction, job: node_reissue::Model
         failed = job.failed,
         "The users of a node have new credentials"
     );
-    let entry = Entry::new(&actor_of(&job), AuditAction::NodeReissueCompleted, &job.server_id).after(snapshot(&job));
+    let entry = Entry::new(&job.asker(), AuditAction::NodeReissueCompleted, &job.server_id).after(snapshot(&job));
     audit::record_one(transaction, entry).await?;
     // Another node may wait.
     Ok(Left::More)

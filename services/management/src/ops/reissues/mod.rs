@@ -17,8 +17,6 @@ use serde_json::{Value, json};
 use vpnmanager_entities::{node_reissue, server};
 use vpnmanager_nats::ids::NodeId;
 
-use crate::domain::actor::Actor;
-
 /// Why nothing is known of new credentials for the users of a node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeReissueError {
@@ -46,11 +44,6 @@ async fn why_none(db: &impl ConnectionTrait, node: &NodeId) -> NodeReissueError 
 #[derive(FromQueryResult)]
 struct Waiting {
     waits: bool,
-}
-
-/// Who asked for it.
-fn actor_of(job: &node_reissue::Model) -> Actor {
-    Actor::recorded(&job.actor, job.ip_address, job.request_id.as_deref())
 }
 
 /// How far it is, for the audit trail.

@@ -7,11 +7,13 @@ use sea_orm::{
 use vpnmanager_entities::{credential, node_reissue, user};
 use vpnmanager_nats::ids::NodeId;
 
-use super::actor_of;
 use crate::{
     app::App,
     domain::renewal::{Cause, renewals},
-    ops::credentials::renew::{Renewed, Renewing},
+    ops::{
+        asker::AskedFor as _,
+        credentials::renew::{Renewed, Renewing},
+    },
 };
 
 /// Users of one transaction: whoever wants to change one of them waits for so many at most.
@@ -64,7 +66,7 @@ pub(super) async fn renew(
         (!renewals.is_empty()).then_some((user, renewals))
     });
     let renewed: Vec<Renewed> = renewed.collect();
-    let actor = actor_of(&job);
+    let actor = job.asker();
     let renewing = Renewing {
         app,
         actor: &actor,

@@ -13,6 +13,7 @@ use vpnmanager_nats::{
     device::DeviceName,
     heartbeats::OpenvpnState,
     ids::{CommonName, NodeId},
+    listeners::Listener,
     node_requests::{LiveSession, NodeAnswer, NodeRequest, SESSIONS_PAGE},
     username::Username,
 };
@@ -39,6 +40,8 @@ pub struct SessionFilter {
     pub server_id: Option<NodeId>,
     /// Sessions whose client has this address inside the tunnel, or connects from it.
     pub address: Option<IpAddr>,
+    /// Sessions whose client came to this listener of their node.
+    pub listener: Option<Listener>,
 }
 
 /// One live session.
@@ -86,6 +89,7 @@ pub async fn list_sessions(
     let page = &Page {
         credentials,
         address: filter.address,
+        listener: filter.listener,
         after,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
     };
@@ -115,6 +119,8 @@ struct Page<'a> {
     credentials: Option<HashSet<CommonName>>,
     /// Those with this address; `None`: all.
     address: Option<IpAddr>,
+    /// Those on this listener; `None`: all.
+    listener: Option<Listener>,
     /// Those after this one.
     after: Option<&'a SessionId>,
     /// The first so many of them.
@@ -126,6 +132,7 @@ impl Page<'_> {
         let is_wanted = |credentials: &HashSet<CommonName>| credentials.contains(&live.common_name);
         self.credentials.as_ref().is_none_or(is_wanted)
             && self.address.is_none_or(|address| has_address(live, address))
+            && self.listener.is_none_or(|listener| live.listener == Some(listener))
             && self.after.is_none_or(|after| id > after)
     }
 

@@ -9,7 +9,7 @@ use sea_orm::{
     TransactionTrait as _, Value,
 };
 use vpnmanager_entities::session;
-use vpnmanager_nats::{ids::NodeId, username::Username};
+use vpnmanager_nats::{ids::NodeId, listeners::Listener, username::Username};
 
 use crate::{domain::session_id::SessionId, ops::columns::columns_of};
 
@@ -25,6 +25,8 @@ pub struct HistoryFilter {
     pub server_id: Option<NodeId>,
     /// Sessions whose client had this address inside the tunnel, or connected from it.
     pub address: Option<IpAddr>,
+    /// Sessions whose client came to this listener of their node.
+    pub listener: Option<Listener>,
     /// When they were alive.
     pub alive: Alive,
 }
@@ -140,6 +142,10 @@ impl Text {
         if let Some(server_id) = &filter.server_id {
             let server_id = self.bind(server_id.to_string());
             conditions += &format!(" AND s.server_id = {server_id}");
+        }
+        if let Some(listener) = &filter.listener {
+            let listener = self.bind(listener.to_string());
+            conditions += &format!(" AND s.listener = {listener}");
         }
         if let Some(SessionId { node, since, cid }) = after {
             let since = self.bind(*since);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tracing::warn;
 use vpnmanager_entities::session;
 use vpnmanager_nats::{ids::NodeId, node_requests::LiveSession, sessions::SessionReport};
@@ -25,7 +25,7 @@ use crate::{
         session_room::{Pace, SessionRoom},
         traffic_days::additions,
     },
-    ops::{nodes::track_agent_runs::refused_runs, transact::transact},
+    ops::{database_now::database_now, nodes::track_agent_runs::refused_runs, transact::transact},
 };
 
 static LEFT_OUT: LogLimit = LogLimit::lines("sessions of a node were left out of the history", 5);
@@ -221,19 +221,12 @@ fn followed(
     changes
 }
 
-#[derive(FromQueryResult)]
-struct Now {
-    now: DateTime<Utc>,
-}
-
 /// Keeps other replicas from recording sessions of these nodes until the transaction ends, so that no byte is counted twice. Gives the time of
 /// the database.
 async fn lock_nodes(transaction: &DatabaseTransaction, reports: &[SessionReport]) -> Result<DateTime<Utc>, DbErr> {
     let nodes: BTreeSet<&NodeId> = reports.iter().map(|report| &report.node).collect();
     lock_history(transaction, &nodes).await?;
-    let statement = Statement::from_string(transaction.get_database_backend(), "SELECT clock_timestamp() AS now");
-    let row = Now::find_by_statement(statement).one(transaction).await?;
-    Ok(row.map_or_else(Utc::now, |row| row.now))
+    database_now(transaction).await
 }
 
 /// What the reports tell of each session, all together.

@@ -53,6 +53,7 @@ struct Optional {
     inside6: Vec<String>,
     versions: Vec<String>,
     platforms: Vec<String>,
+    listeners: Vec<String>,
     end_kinds: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl Optional {
         self.inside6.push(address(row.virtual_address6));
         self.versions.push(text(row.client_version.as_ref()));
         self.platforms.push(text(row.client_platform.as_ref()));
+        self.listeners.push(text(row.listener.as_ref()));
         self.end_kinds.push(row.end_kind.map_or("", EndKind::as_str).to_owned());
     }
 }
@@ -103,20 +105,22 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change])
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "INSERT INTO sessions (since, cid, server_id, common_name, real_address, bytes_in, bytes_out, seen_at, ended_at,
-             user_id, username, device, real_ip, virtual_address, virtual_address6, client_version, client_platform, end_kind, gone_at)
+             user_id, username, device, real_ip, virtual_address, virtual_address6, client_version, client_platform, end_kind, gone_at,
+             listener)
          SELECT since, cid, node, common_name, real_address, bytes_in, bytes_out, seen_at, CASE WHEN end_kind <> '' THEN ended_at END,
              NULLIF(user_id, 0), NULLIF(username, ''), NULLIF(device, ''), NULLIF(real_ip, '')::inet, NULLIF(inside, '')::inet,
              NULLIF(inside6, '')::inet, NULLIF(version, ''), NULLIF(platform, ''), NULLIF(end_kind, ''),
-             CASE WHEN end_kind <> '' THEN gone_at END
+             CASE WHEN end_kind <> '' THEN gone_at END, NULLIF(listener, '')
          FROM UNNEST($1::timestamptz[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[],
                      $9::timestamptz[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                     $17::text[], $18::text[], $19::timestamptz[])
+                     $17::text[], $18::text[], $19::timestamptz[], $20::text[])
                   AS t (since, cid, node, common_name, real_address, bytes_in, bytes_out, seen_at, ended_at, user_id, username, device,
-                        real_ip, inside, inside6, version, platform, end_kind, gone_at)
+                        real_ip, inside, inside6, version, platform, end_kind, gone_at, listener)
          ON CONFLICT (since, cid, server_id) DO UPDATE SET
              real_address = EXCLUDED.real_address, real_ip = EXCLUDED.real_ip, virtual_address = EXCLUDED.virtual_address,
              virtual_address6 = EXCLUDED.virtual_address6, bytes_in = EXCLUDED.bytes_in, bytes_out = EXCLUDED.bytes_out,
-             client_version = EXCLUDED.client_version, client_platform = EXCLUDED.client_platform, seen_at = EXCLUDED.seen_at,
+             client_version = EXCLUDED.client_version, client_platform = EXCLUDED.client_platform, listener = EXCLUDED.listener,
+             seen_at = EXCLUDED.seen_at,
              ended_at = EXCLUDED.ended_at, end_kind = EXCLUDED.end_kind, gone_at = EXCLUDED.gone_at, recorded_at = EXCLUDED.recorded_at",
         [
             starts.into(),
@@ -138,6 +142,7 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: &[Change])
             optional.platforms.into(),
             optional.end_kinds.into(),
             gone.into(),
+            optional.listeners.into(),
         ],
     );
     transaction.execute_raw(statement).await.map(drop)

@@ -9,23 +9,26 @@ use vpnmanager_nats::{
     device::DeviceName,
     envelope::DecodeError,
     ids::{CommonName, NodeId},
+    network::Mtu,
     node_requests::{NodeAnswer, NodeRequest, ProfileParts as SentParts},
     username::Username,
 };
 use vpnmanager_profile::{
     parts::{self, Known, Sent, UnfitPart},
-    profile::{Profile as ProfileText, ProfileError, ProfileParts},
+    profile::{Extras, Profile as ProfileText, ProfileError, ProfileParts},
 };
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::app::App;
 use crate::domain::acks::is_settled;
+use crate::domain::client_directives::{ClientDirectives, UnfitDirective};
 use crate::domain::command::{Endpoint, remotes};
 use crate::domain::device::current_credentials;
 use crate::ops::nodes::{
     ask::{AskNodeError, ask_node},
     note_unfit_answer::note_unfit_answer,
 };
+use crate::ops::pools::read::{StoredExtras, profile_extras_of};
 
 /// A profile for an operator.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub struct Profile {
     /// The whole `.ovpn` file, private key included.
     pub text: ProfileText,
     /// SHA-256 of the file, lower-case hex. It differs from the checksum of the node's own file when the user's nodes have changed since the node
-    /// wrote that.
+    /// wrote that, and when the fleet has a name or the pool extra directives or an MTU: the node's own file has none of them.
     pub checksum: String,
 }
 
@@ -92,6 +95,15 @@ pub enum FetchProfileError {
     /// The profile could not be put together.
     #[error("putting the profile together failed")]
     Compose(#[from] ProfileError),
+    /// The pool of the home has a directive that this release does not know.
+    #[error("the pool {pool} has a directive for clients that this release does not know")]
+    Directive {
+        /// The pool.
+        pool: NodeId,
+        /// Which, and why.
+        #[source]
+        source: UnfitDirective,
+    },
     /// The database did not answer.
     #[error("reading the user failed")]
     Database(#[from] DbErr),
@@ -235,14 +247,22 @@ async fn fetch(app: &App, user: &user::Model, device: &DeviceName) -> Result<Pro
     let checked = parts::check(&as_sent(&sent), &known)
         .map_err(|unfit| FetchProfileError::unfit(server.clone(), UnfitAnswer::Part(unfit)))?;
 
-    let text = ProfileText::render(&ProfileParts {
-        remotes: &remotes_of(app, user).await?,
+    let remotes = remotes_of(app, user).await?;
+    let parts = ProfileParts {
+        remotes: &remotes,
         server_name_prefix: app.pki.server_name_prefix(),
         ca: app.pki.ca_pem(),
         certificate: &checked.certificate,
         key: &checked.key,
         tls_crypt_v2: &checked.tls_crypt_v2,
-    })?;
+    };
+    let of_pool = of_pool(app, &server).await?;
+    let extras = Extras {
+        fleet_name: app.config.fleet_name.as_ref(),
+        directives: of_pool.directives.as_slice(),
+        mtu: of_pool.mtu,
+    };
+    let text = ProfileText::render_with(&parts, &extras)?;
     Ok(Profile {
         device: device.clone(),
         common_name,
@@ -271,6 +291,29 @@ fn as_sent(parts: &SentParts) -> Sent<'_> {
         key: &parts.key,
         tls_crypt_v2: &parts.tls_crypt_v2,
     }
+}
+
+/// What a profile says of the pool of its home.
+#[derive(Default)]
+struct OfPool {
+    directives: ClientDirectives,
+    mtu: Option<Mtu>,
+}
+
+async fn of_pool(app: &App, home: &NodeId) -> Result<OfPool, FetchProfileError> {
+    let Some(stored) = profile_extras_of(&app.db, home).await? else {
+        return Ok(OfPool::default());
+    };
+    let StoredExtras {
+        pool,
+        client_directives,
+        network,
+    } = stored;
+    let directives = ClientDirectives::of_stored(&client_directives);
+    Ok(OfPool {
+        directives: directives.map_err(|source| FetchProfileError::Directive { pool, source })?,
+        mtu: network.and_then(|network| network.mtu),
+    })
 }
 
 /// Where the user's clients connect by what is true at this moment, as in a command: the home first.

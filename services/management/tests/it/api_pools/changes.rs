@@ -19,7 +19,8 @@ async fn a_pool_is_created_read_changed_and_deleted() {
             "routes": ["10.20.0.0/16", "2001:db8:20::/48"],
             "dns_servers": ["10.20.0.53"],
             "search_domains": ["Corp.example"],
-            "max_segment": 1360,
+            "max_segment": 1280,
+            "mtu": 1320,
         },
         "replicas": 2,
     });
@@ -33,7 +34,8 @@ async fn a_pool_is_created_read_changed_and_deleted() {
         "search_domains": ["corp.example"],
         "nat": "masquerade",
         "client_to_client": false,
-        "max_segment": 1360,
+        "max_segment": 1280,
+        "mtu": 1320,
     });
     assert_eq!(made["network"], network);
     let facts = |pool: &Value| ["revision", "replicas", "nodes", "users"].map(|name| pool[name].clone());
@@ -49,7 +51,7 @@ async fn a_pool_is_created_read_changed_and_deleted() {
         (&network["routes"], &network["redirect_gateway"], &network["nat"]),
         (&json!([]), &json!(true), &json!("none"))
     );
-    assert_eq!(network.get("max_segment"), None);
+    assert_eq!((network.get("max_segment"), network.get("mtu")), (None, None));
     let cleared = json!({ "network": null, "replicas": null });
     let cleared = json_of(change(&stack, "sales", &cleared).await, StatusCode::OK).await;
     assert_eq!(

@@ -1,10 +1,12 @@
 //! Pools over HTTP, and how nodes hear of their network.
 
 mod changes;
+mod directives;
 mod members;
 mod networks;
 mod refused;
 mod replicas;
+mod rollout;
 
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;

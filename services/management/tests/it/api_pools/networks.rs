@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use vpnmanager_entities::server;
 use vpnmanager_management::{
-    domain::{actor::Actor, audit_action::AuditAction, pool::SoundNetwork},
+    domain::{actor::Actor, audit_action::AuditAction, client_directives::ClientDirectives, pool::SoundNetwork},
     ops::{
         nodes::{answer_sync::reply_to_sync, move_node::move_node, record_heartbeats::record_heartbeats},
         pools::{
@@ -143,6 +143,45 @@ async fn a_change_asks_the_nodes_of_the_pool_for_a_handshake_and_so_does_a_move(
     let moved = move_node(app, &actor, &node("node-3"), &node("sales")).await;
     assert_eq!(moved.expect("moved").server.pool, "sales");
     assert_eq!(prompted(&stack).await, ["node-3"]);
+}
+
+/// Only profiles have them, and nodes say by the revision which network they have applied.
+#[tokio::test]
+async fn a_change_of_the_directives_of_clients_alone_asks_no_node_and_raises_no_revision() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1", "sales").await;
+    // No background task asks them and clears the mark.
+    stack.tasks.stop();
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    let forget = "UPDATE servers SET prompt_since = NULL";
+    run(&stack.app.db, forget).await;
+    let (app, actor) = (&stack.app, Actor::system());
+    let float = ClientDirectives::new(vec!["float".parse().expect("a directive")]).expect("sound");
+    let directives = PoolChange {
+        client_directives: Some(float),
+        ..PoolChange::default()
+    };
+
+    let changed = change_pool(app, &actor, &node("sales"), directives).await;
+    let changed = changed.expect("changed").pool;
+    assert_eq!(
+        (changed.revision, changed.client_directives),
+        (1, vec!["float".to_owned()])
+    );
+    assert_eq!(prompted(&stack).await, Vec::<String>::new());
+    assert_eq!(audited(&stack, AuditAction::PoolChanged).await.len(), 1);
+    let told = handshake(&stack, "node-1").await.network.expect("a network");
+    assert_eq!(told.revision, Revision(1));
+
+    // With a change of the network it is one change.
+    let both = PoolChange {
+        network: Some(SoundNetwork::new(network()).ok()),
+        client_directives: Some(ClientDirectives::default()),
+        ..PoolChange::default()
+    };
+    let changed = change_pool(app, &actor, &node("sales"), both).await;
+    assert_eq!(changed.expect("changed").pool.revision, 2);
+    assert_eq!(prompted(&stack).await, ["node-1"]);
 }
 
 #[tokio::test]

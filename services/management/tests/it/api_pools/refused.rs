@@ -11,13 +11,14 @@ use crate::{
 };
 
 /// What is said of entries that have the form of one.
-const HAS_FORM: [&str; 6] = [
+const HAS_FORM: [&str; 7] = [
     "has bits beyond its length: 192.0.2.0/24 is",
     "write it as IPv4",
     "set redirect_gateway",
     "loopback",
     "clients can reach",
     "not an address",
+    "take at most 1280 bytes",
 ];
 
 #[tokio::test]
@@ -72,6 +73,14 @@ async fn each_bad_entry_of_a_network_is_named() {
         ),
         (json!({ "nat": "dnat" }), "nat", "masquerade, none"),
         (json!({ "max_segment": 535 }), "max_segment", "from 536 to 8960"),
+        (json!({ "mtu": 1279 }), "mtu", "from 1280 to 1500"),
+        (json!({ "mtu": 1501 }), "mtu", "from 1280 to 1500"),
+        (json!({ "mtu": "1320" }), "mtu", "must be"),
+        (
+            json!({ "mtu": 1320, "max_segment": 1281 }),
+            "max_segment",
+            "take at most 1280 bytes",
+        ),
         (
             json!({ "redirect_gateway": "yes" }),
             "redirect_gateway",

@@ -1,6 +1,8 @@
 //! The profile of a user over HTTP, with homes that are honest, hostile or old.
 
 pub(crate) mod home;
+mod importing;
+mod template;
 
 use poem::http::StatusCode;
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
@@ -156,6 +158,20 @@ async fn the_servers_of_a_profile_are_those_that_management_knows_at_this_moment
         remotes(&both.await.expect("in time")),
         ["remote 127.0.0.1 1194", "remote two.example 443"],
         "the home first"
+    );
+
+    let change =
+        "UPDATE servers SET listeners = CASE name WHEN 'node-2' THEN 'udp:443,tcp:8443' ELSE 'udp:1194,tcp:443' END";
+    home.stack.app.db.execute_unprepared(change).await.expect("updated");
+    assert_eq!(
+        remotes(&home.handed_out("alice").await),
+        [
+            "remote 127.0.0.1 1194 udp",
+            "remote two.example 443 udp",
+            "remote 127.0.0.1 443 tcp-client",
+            "remote two.example 8443 tcp-client"
+        ],
+        "those of UDP first"
     );
 }
 

@@ -94,6 +94,8 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"),
         ("PUBLIC_URL", "vpn.example.com", "public_url"),
         ("PUBLIC_URL", "https://vpn.example.com/?a=b", "public_url"),
+        ("FLEET_NAME", "a\"b", "fleet_name"),
+        ("FLEET_NAME", "a\nup x", "fleet_name"),
         ("DATABASE_URL", "mysql://x", "database.url"),
         ("DB_PORT", "none", "database.port"),
         ("DB_PASSWORD", "change-me", "database.password"),

@@ -140,6 +140,7 @@ async fn a_changed_endpoint_holds_up_no_revocation() {
             host: None,
             port: 443.try_into().expect("a port"),
             protocol: Protocol::Tcp,
+            listeners: None,
             pool: node("default"),
             capacity: NonZeroU32::new(50).expect("a number"),
         }),

@@ -21,6 +21,7 @@ mod reissues;
 mod removals;
 mod reports;
 mod revocations;
+mod rollouts;
 mod signing;
 mod starting;
 pub(crate) mod sync;

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
+use serde_json::{Value, json};
 use vpnmanager_management::{
     domain::{audit_action::AuditAction, placement::Home},
     ops::{
@@ -26,6 +27,7 @@ fn endpoint() -> Endpoint {
         host: Some("vpn1.example.org".parse().expect("a host")),
         port: NonZeroU16::new(443).expect("a port"),
         protocol: Protocol::Tcp,
+        listeners: None,
         pool: node("default"),
         capacity: NonZeroU32::new(50).expect("a number"),
     }
@@ -119,6 +121,48 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
     };
     tell(&stack, later).await;
     assert_eq!(view(&stack, "alice").await.expect("there").user.port, 445);
+}
+
+#[tokio::test]
+async fn another_listener_is_recorded_with_each_handshake_and_users_have_that_of_the_first() {
+    let stack = fleet(1).await;
+    create(&stack, "alice").await;
+    let listening = |listeners: &str| Endpoint {
+        port: NonZeroU16::new(1194).expect("a port"),
+        protocol: Protocol::Udp,
+        listeners: Some(listeners.parse().expect("listeners")),
+        ..endpoint()
+    };
+    for listeners in ["udp:1194,tcp:443", "udp:1194,udp:53,tcp:443", "udp:1194"] {
+        for _ in 0..2 {
+            tell(&stack, listening(listeners)).await;
+        }
+        let found = get_node(&stack.app, &node("node-1")).await.expect("read");
+        let server = found.expect("there").server;
+        assert_eq!(server.listeners.to_string(), listeners);
+        assert_eq!((server.public_port, server.public_protocol), (1194, Protocol::Udp));
+        assert_eq!(server.endpoint_changed_at, None, "no user followed");
+    }
+    let entries = audited(&stack, AuditAction::NodeEndpointChanged).await;
+    let states: Vec<(&Value, &Value)> = entries
+        .iter()
+        .filter_map(|entry| {
+            Some((
+                &entry.before.as_ref()?["listeners"],
+                &entry.after.as_ref()?["listeners"],
+            ))
+        })
+        .collect();
+    let (one, two) = (json!(["udp:1194"]), json!(["udp:1194", "tcp:443"]));
+    let three = json!(["udp:1194", "udp:53", "tcp:443"]);
+    assert_eq!(states, [(&one, &two), (&two, &three), (&three, &one)]);
+    let alice = view(&stack, "alice").await.expect("there").user;
+    assert_eq!((alice.port, alice.protocol), (1194, Protocol::Udp));
+
+    // The listeners count, not what stands beside them for management of before.
+    tell(&stack, listening("tcp:443")).await;
+    let alice = view(&stack, "alice").await.expect("there").user;
+    assert_eq!((alice.port, alice.protocol), (443, Protocol::Tcp));
 }
 
 #[tokio::test]

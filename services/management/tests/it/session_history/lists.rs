@@ -24,7 +24,8 @@ fn ids(page: &Value) -> Vec<String> {
         .collect()
 }
 
-/// alice had 10.8.0.2 on node-1 from 0 to 600, bob has it since 600, and alice has an IPv6 address on node-2 since 300.
+/// alice had 10.8.0.2 on node-1 from 0 to 600, bob has it since 600, and alice has an IPv6 address on node-2 since 300, where she came to the
+/// listener of TCP.
 async fn told() -> Stack {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
@@ -36,6 +37,7 @@ async fn told() -> Stack {
     elsewhere.virtual_address = None;
     elsewhere.virtual_address6 = Some("fd00::2".to_owned());
     elsewhere.real_address = "[2001:db8::7]:1194".to_owned();
+    elsewhere.listener = Some("tcp:443".parse().expect("a listener"));
     tell(&stack, "node-1", &[ended(&of_alice, 600, 60), alive(&of_bob, 900, 30)]).await;
     tell(&stack, "node-2", &[alive(&elsewhere, 900, 5)]).await;
     stack
@@ -71,7 +73,9 @@ async fn who_had_an_address_at_a_time_is_one_call() {
         (&json!(text(at(600))), &json!("seen"), &json!("default"))
     );
     let of_one = |filter: &str| format!("/api/sessions?at={}&{filter}", text(at(300)));
-    assert_eq!(ids(&get(&stack, &of_one("server_id=node-2")).await), [third]);
+    for filter in ["server_id=node-2", "listener=tcp:443"] {
+        assert_eq!(ids(&get(&stack, &of_one(filter)).await), [&*third], "{filter}");
+    }
     assert_eq!(ids(&get(&stack, &of_one("username=bob")).await), Vec::<String>::new());
 }
 
@@ -144,6 +148,8 @@ async fn a_session_of_the_history_shows_what_is_known() {
     );
     let users = get(&stack, "/api/users/alice").await;
     assert_eq!(users["last_access"], json!(text(at(900))));
+    let elsewhere = get(&stack, "/api/sessions/history?server_id=node-2").await;
+    assert_eq!(elsewhere["items"][0]["listener"], "tcp:443");
 }
 
 #[tokio::test]
@@ -157,6 +163,10 @@ async fn the_history_is_filtered_by_what_overlaps_a_time() {
         ("server_id=node-1".to_owned(), vec![&second, &first]),
         ("address=10.8.0.2".to_owned(), vec![&second, &first]),
         ("address=2001:db8::7".to_owned(), vec![&third]),
+        ("listener=tcp:443".to_owned(), vec![&third]),
+        ("listener=udp:1194".to_owned(), vec![]),
+        (format!("listener=tcp:443&{}", between(600, 700)), vec![&third]),
+        ("listener=tcp:443&address=10.8.0.2".to_owned(), vec![]),
         (format!("from={}", text(at(600))), vec![&second, &third]),
         (format!("until={}", text(at(300))), vec![&first]),
         (between(-100, 0), vec![]),
@@ -227,8 +237,10 @@ async fn filters_that_are_none_are_refused_with_their_name() {
         ("history?until=2027-01-01", "until"),
         ("history?cursor=7", "cursor"),
         ("history?server_id=a.b", "server_id"),
+        ("history?listener=tcp", "listener"),
         ("?address=300.0.0.1", "address"),
         ("?at=now", "at"),
+        ("?at=2027-03-01T12:00:00Z&listener=tcp:65536", "listener"),
     ] {
         let path = match query.strip_prefix('?') {
             Some(query) => format!("/api/sessions?{query}"),

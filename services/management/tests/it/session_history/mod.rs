@@ -54,6 +54,7 @@ pub(crate) fn began(common_name: &CommonName, cid: u64, seconds: i64) -> LiveSes
         since: at(seconds),
         client_version: Some("2.6.14".to_owned()),
         client_platform: None,
+        listener: None,
     }
 }
 

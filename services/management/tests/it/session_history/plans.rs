@@ -34,11 +34,12 @@ async fn the_history_is_read_by_an_index_whatever_is_asked() {
     let db = connect_fresh().await;
     run(
         &db,
-        "INSERT INTO sessions (server_id, since, cid, common_name, username, real_address, real_ip, virtual_address, bytes_in, bytes_out,
+        "INSERT INTO sessions (server_id, since, cid, common_name, username, real_address, real_ip, virtual_address, listener, bytes_in, bytes_out,
              seen_at, ended_at, gone_at, end_kind)
          SELECT CASE WHEN i % 500 = 7 THEN 'node-7' ELSE 'node-' || 10 + i % 5 END, date_trunc('second', now()) - i * interval '1 minute', i,
              'c', 'user-' || i % 100, 'a',
-             ('192.0.2.' || i % 250)::inet, ('10.8.' || i % 50 || '.' || i % 250)::inet, 0, 0, now(),
+             ('192.0.2.' || i % 250)::inet, ('10.8.' || i % 50 || '.' || i % 250)::inet,
+             CASE WHEN i % 500 = 9 THEN 'tcp:443' ELSE 'udp:1194' END, 0, 0, now(),
              date_trunc('second', now()) - i * interval '1 minute' + interval '1 hour',
              date_trunc('second', now()) - i * interval '1 minute' + interval '1 hour', 'seen'
          FROM generate_series(61, 10000) i; ANALYZE sessions",
@@ -84,6 +85,13 @@ async fn the_history_is_read_by_an_index_whatever_is_asked() {
                 ..HistoryFilter::default()
             },
             vec!["sessions_by_server"],
+        ),
+        (
+            HistoryFilter {
+                listener: Some("tcp:443".parse().expect("a listener")),
+                ..HistoryFilter::default()
+            },
+            vec!["sessions_by_listener"],
         ),
     ] {
         let plan = plan(&db, &filter).await;

@@ -46,6 +46,34 @@ async fn a_session_is_one_row_from_its_start_to_its_end() {
     assert_eq!(last[0].user_id, first[0].user_id);
 }
 
+/// An agent that went back to an older release does not say it. A row is written as a whole, so it keeps what `follow` keeps.
+#[tokio::test]
+async fn the_listener_of_a_session_stays_once_it_was_told() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let alice = credential_of(&stack, "alice").await;
+    let silent = began(&alice, 7, 0);
+    let listener = "tcp:443".parse().ok();
+    let telling = LiveSession {
+        listener,
+        ..silent.clone()
+    };
+    let mut found = Vec::new();
+
+    for record in [
+        alive(&silent, 1, 0),
+        alive(&telling, 100, 10),
+        alive(&silent, 200, 20),
+        ended(&silent, 400, 60),
+    ] {
+        tell(&stack, "node-1", &[record]).await;
+        let row = rows(&stack).await.remove(0);
+        found.push((row.bytes_in, row.listener));
+    }
+
+    assert_eq!(found, [(0, None), (10, listener), (20, listener), (60, listener)]);
+}
+
 #[tokio::test]
 async fn what_comes_twice_or_late_changes_nothing_and_counts_nothing() {
     let stack = Stack::start().await;

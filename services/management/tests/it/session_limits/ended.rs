@@ -91,6 +91,7 @@ impl Agent {
                 | NodeRequest::Drain { .. }
                 | NodeRequest::Apply { .. }
                 | NodeRequest::Sync
+                | NodeRequest::RestartServer { .. }
                 | NodeRequest::Retire { .. } => NodeAnswer::Done,
             };
             Some(Envelope::new(answer).encode())

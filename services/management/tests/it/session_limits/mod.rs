@@ -83,6 +83,7 @@ fn session(common_name: &CommonName, cid: u64, ago: i64) -> LiveSession {
         since: (Utc::now() - TimeDelta::seconds(ago)).trunc_subsecs(0),
         client_version: None,
         client_platform: None,
+        listener: None,
     }
 }
 

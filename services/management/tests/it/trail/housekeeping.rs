@@ -37,6 +37,12 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
          INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at)
              SELECT 'node-' || i, now() - interval '200 days', 2, 'alice.x', 'a', 0, 0, now(), now() - interval '200 days'
              FROM generate_series(3, 4) i;
+         INSERT INTO rollouts (pool, pool_id, state, drain, drain_for_seconds, actor, ended_at)
+             SELECT 'gone', 999, 'done', true, 600, 'key:admin', now() - i * interval '1 day' FROM generate_series(1, 100) i;
+         INSERT INTO rollouts (pool, pool_id, drain, drain_for_seconds, actor) VALUES ('gone', 998, true, 600, 'key:admin');
+         INSERT INTO rollouts (pool, pool_id, state, drain, drain_for_seconds, actor, ended_at)
+             SELECT name, id, 'done', true, 600, 'key:admin', now() - interval '100 days' FROM pools WHERE name = 'default';
+         INSERT INTO rollout_nodes (rollout_id, server_id) SELECT id, 'node-1' FROM rollouts;
          INSERT INTO traffic_days
              SELECT (now() AT TIME ZONE 'UTC')::date - i, 1, 'alice', 'node-1', 0, 0, 1 FROM generate_series(0, 500) i",
     )
@@ -57,6 +63,14 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
     assert_eq!(left("recorded_events").await, 29);
     assert_eq!(left("intents").await, 6, "a week");
     assert_eq!(left("profile_links").await, 29, "a month after their end");
+    let rollouts = "SELECT string_agg(pool || ' ' || n, ' ' ORDER BY pool)
+                    FROM (SELECT pool, count(*) n FROM rollouts GROUP BY pool) r";
+    let rollouts = text(&db, rollouts).await;
+    assert_eq!(
+        rollouts, "default 1 gone 30",
+        "the last one of a pool that is there, and one that goes on"
+    );
+    assert_eq!(left("rollout_nodes").await, 31);
     assert_eq!(left("sessions").await, 180, "by when they were heard of last");
     assert_eq!(
         text(&db, "SELECT server_id FROM sessions WHERE ended_at IS NULL").await,
@@ -104,6 +118,11 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
             "sessions",
             "server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at, ended_at, gone_at, end_kind",
             "'node-1', old, 1, 'alice.x', 'a', 0, 0, old, old, old + interval '1 hour', old + interval '1 hour', 'seen'",
+        ),
+        (
+            "rollouts",
+            "pool, pool_id, state, drain, drain_for_seconds, actor, ended_at",
+            "'gone', 999, 'done', true, 600, 'x', old",
         ),
         (
             "traffic_days",

@@ -14,7 +14,9 @@ fn with_group() -> Fleet {
     let mut fleet = in_order();
     let to = Group::Staff;
     fleet.people[0].note(&Operation::Move { to }, &Answer::Done).unwrap();
-    fleet.listed.get_mut("alice").unwrap().user["group"] = json!("staff");
+    let listed = fleet.listed.get_mut("alice").unwrap();
+    listed.user["group"] = json!("staff");
+    listed.effective["sessions"] = json!({ "value": 7, "from": "group" });
     let inventory = &mut fleet.inventory;
     inventory.users[0].revision = 4;
     inventory.users[0].group = "staff".to_owned();
@@ -29,7 +31,7 @@ fn with_group() -> Fleet {
         held.applied_revision = 4;
     }
     let mut moved = audited("user_changed", "alice", Some((3, true)), Some((4, true)));
-    moved.after.as_mut().unwrap()["group_name"] = json!("staff");
+    moved.after.as_mut().unwrap()["group"] = json!("staff");
     fleet.trail.push(moved);
     fleet
 }

@@ -79,6 +79,7 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     let bob = site.visit(&bound).await;
     assert_eq!(allowed(&site), 2);
     an_error_of_its_configuration_degrades_the_node(&site).await;
+    what_the_pools_network_lacks_is_said_and_degrades_nothing(&site).await;
 
     let since = SystemTime::now();
     let api = site.stack.api();
@@ -131,6 +132,29 @@ async fn an_error_of_its_configuration_degrades_the_node(site: &Site) {
     comes_to("degraded", "degraded", "remove `x509-username-field emailAddress`").await;
     std::fs::write(&conf, good).unwrap();
     comes_to("healthy", "ok", "").await;
+}
+
+/// The agent applies nothing of it, and its check says what the operator's server does not push.
+async fn what_the_pools_network_lacks_is_said_and_degrades_nothing(site: &Site) {
+    let (api, local) = (site.stack.api(), site.stack.node(2).unwrap().api());
+    let network = json!({ "dns_servers": ["10.20.0.53"] });
+    api.set_network("default", &network).await.unwrap().expect(200).unwrap();
+    let line = "add `push \"dhcp-option DNS 10.20.0.53\"`";
+    let is_said = async || {
+        let seen = api.endnode("node-2").await.unwrap().body;
+        let health = local.get("/health").await.unwrap().body;
+        let says = |text: &serde_json::Value| text.as_str().unwrap_or_default().contains(line);
+        let serves = seen["state"] == "healthy" && health["status"] == "ok";
+        let is_unapplied = seen["network"]["applied"] == false;
+        if serves && is_unapplied && says(&seen["health"]["detail"]) && says(&health["openvpn"]["detail"]) {
+            Ok(())
+        } else {
+            Err(format!("{seen} {health}"))
+        }
+    };
+    wait::until_ok(wait::SOON, "the node to say what is missing", is_said)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

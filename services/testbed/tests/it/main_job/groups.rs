@@ -1,6 +1,7 @@
 //! Groups: what their members reach through the tunnel. Each node holds them to it, also while its agent is dead.
 
 mod limits;
+mod listeners;
 mod scene;
 
 use std::{

@@ -11,8 +11,10 @@ mod cut;
 mod devices;
 mod expiry;
 mod groups;
+mod listeners;
 mod network;
 mod reissue;
+mod rollout;
 mod sessions;
 mod suspend;
 

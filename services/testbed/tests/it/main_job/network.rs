@@ -84,7 +84,7 @@ pub(super) fn whole(service: &ServiceState) -> Value {
 }
 
 /// The last DNS server that the server pushed.
-fn pushed_resolver(connection: &Connection) -> IpAddr {
+pub(super) fn pushed_resolver(connection: &Connection) -> IpAddr {
     let log = connection.client.log().text();
     let pushed = log.rsplit_once("dhcp-option DNS ").expect("a pushed resolver").1;
     let end = pushed.find([',', '\'']).unwrap();

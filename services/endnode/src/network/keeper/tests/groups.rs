@@ -21,13 +21,13 @@ fn engineers() -> Group {
 }
 
 impl Machine {
-    fn defines(&self, revision: i64, all: &[Group]) {
+    pub(super) fn defines(&self, revision: i64, all: &[Group]) {
         let mut groups = groups(all);
         groups.revision = Revision(revision);
         self.definitions.learn(groups);
     }
 
-    fn joins(&self, name: &str, group: &str) {
+    pub(super) fn joins(&self, name: &str, group: &str) {
         let mut draft = Draft::of(&self.places);
         _ = draft.place(&name.parse().expect("a name"), &group.parse().expect("a name"));
         draft.commit();
@@ -40,12 +40,12 @@ impl Machine {
     }
 
     /// Whether the firewall holds this credential to the rules of its group.
-    fn is_held(&self, name: &str) -> bool {
+    pub(super) fn is_held(&self, name: &str) -> bool {
         let place = self.places.place_of(&name.parse().expect("a name"));
         self.places.holds(&place.expect("a place"))
     }
 
-    fn holds(&self) -> Option<i64> {
+    pub(super) fn holds(&self) -> Option<i64> {
         self.definitions.applied().map(|revision| revision.0)
     }
 
@@ -55,7 +55,7 @@ impl Machine {
     }
 
     /// An OpenVPN with this tunnel runs.
-    fn runs(&self, tunnel: RunningTunnel) {
+    pub(super) fn runs(&self, tunnel: RunningTunnel) {
         self.process.send_modify(|status| {
             status.phase = Phase::Running {
                 pid: 1,
@@ -66,7 +66,7 @@ impl Machine {
     }
 
     /// An OpenVPN of an earlier release runs.
-    fn runs_unsplit(&self) {
+    pub(super) fn runs_unsplit(&self) {
         let earlier = Tunnel {
             is_split: false,
             ..tunnel(None)
@@ -314,7 +314,7 @@ async fn no_openvpn_starts_before_the_rules_of_those_in_no_other_group_are_loade
     machine.defines(1, &[filter("default", &["10.20.0.5/32"])]);
     fs::write(machine.at("refuses"), "").expect("written");
     machine.keeper.reconcile(false).await;
-    assert!(!machine.definitions.is_default_held());
+    assert!(!machine.definitions.is_default_held(0));
     let fault = machine.progress.fault().expect("a fault");
     assert!(fault.contains("nft refused the rules"), "{fault}");
 
@@ -327,21 +327,21 @@ async fn no_openvpn_starts_before_the_rules_of_those_in_no_other_group_are_loade
     machine.keeper.reconcile(false).await;
     assert_eq!(machine.progress.fault(), None);
     assert!(
-        !machine.definitions.is_default_held(),
+        !machine.definitions.is_default_held(0),
         "the next one has another device"
     );
     machine.process.send_modify(|status| status.phase = Phase::Failed);
     machine.keeper.changed().await;
     machine.keeper.reconcile(false).await;
-    assert!(machine.definitions.is_default_held());
+    assert!(machine.definitions.is_default_held(0));
 
     fs::write(machine.at("refuses"), "").expect("written");
     machine.defines(2, &[filter("default", &["10.20.0.6/32"])]);
     machine.keeper.reconcile(false).await;
-    assert!(machine.definitions.is_default_held(), "rules of before are there");
+    assert!(machine.definitions.is_default_held(0), "rules of before are there");
     fs::remove_file(machine.at("table")).expect("removed");
     machine.keeper.reconcile(false).await;
-    assert!(!machine.definitions.is_default_held());
+    assert!(!machine.definitions.is_default_held(0));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::openvpn::lint::{Release, Severity};
 
 mod command_line;
 mod keys;
+mod network;
 mod real_life;
 mod releases;
 
@@ -75,6 +76,8 @@ impl Place {
             certificate: at("node.crt"),
             key: at("node.key"),
             tls_crypt_v2: at("v2.key"),
+            network: None,
+            sysctls: at("sys"),
         };
         Self { dir, expected }
     }
@@ -234,6 +237,8 @@ fn what_keeps_everybody_out_or_lets_anybody_in_is_an_error() {
         "management \"my vpn/m.sock\" unix password.txt",
         "management-client-user nobody",
         "management-client-group nogroup",
+        "server 10.8.0.0 255.255.255.0 nopool\nserver-ipv6 fd00:8::/64",
+        "server 10.8.0.0 255.255.255.0 nopool\nserver-ipv6 none",
     ] {
         let found = place.with(lines);
         let errors = found

@@ -1,4 +1,7 @@
+use chrono::{DateTime, Utc};
+
 use super::*;
+use crate::backend::Session;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_000_000 + second, 0).expect("a time")
@@ -75,15 +78,15 @@ fn a_session_is_told_when_it_begins_and_when_it_ends_and_not_between() {
     let (mut open, clocks) = nothing_known();
 
     assert_eq!(
-        short(&open.observe(vec![session(1, 10)], clocks.at(1))),
+        short(&open.observe(vec![session(1, 10)].into(), clocks.at(1))),
         [(1, 10, at(1), None)]
     );
-    assert!(open.observe(vec![session(1, 20)], clocks.at(2)).is_empty());
+    assert!(open.observe(vec![session(1, 20)].into(), clocks.at(2)).is_empty());
     assert_eq!(
-        short(&open.observe(vec![], clocks.at(3))),
+        short(&open.observe(Look::default(), clocks.at(3))),
         [(1, 20, at(3), Some((at(3), EndKind::Seen)))]
     );
-    assert!(open.observe(vec![], clocks.at(4)).is_empty());
+    assert!(open.observe(Look::default(), clocks.at(4)).is_empty());
 }
 
 #[test]
@@ -94,9 +97,9 @@ fn an_end_counts_as_seen_after_a_gap_of_five_seconds_at_most() {
     ];
     for (gap, (seen_at, ended_at, kind)) in cases {
         let (mut open, clocks) = nothing_known();
-        open.observe(vec![session(1, 10)], clocks.at(1));
+        open.observe(vec![session(1, 10)].into(), clocks.at(1));
 
-        let news = open.observe(vec![], clocks.at(1 + gap));
+        let news = open.observe(Look::default(), clocks.at(1 + gap));
 
         assert_eq!(short(&news), [(1, 10, seen_at, Some((ended_at, kind)))], "{gap} s");
     }
@@ -113,9 +116,9 @@ fn a_clock_that_is_set_makes_no_gap_and_hides_none() {
     ];
     for (gap, step, (seen_at, ended_at, kind)) in cases {
         let (mut open, clocks) = nothing_known();
-        open.observe(vec![session(1, 10)], clocks.at(1));
+        open.observe(vec![session(1, 10)].into(), clocks.at(1));
 
-        let news = open.observe(vec![], clocks.set(1 + gap, step));
+        let news = open.observe(Look::default(), clocks.set(1 + gap, step));
 
         assert_eq!(
             short(&news),
@@ -138,17 +141,20 @@ fn a_session_begins_when_its_client_is_let_in() {
         ..dialled.clone()
     };
 
-    assert!(open.observe(vec![dialled.clone(), refused], clocks.at(1)).is_empty());
+    assert!(
+        open.observe(vec![dialled.clone(), refused].into(), clocks.at(1))
+            .is_empty()
+    );
     assert_eq!(open.living(clocks.after(1)).count(), 0);
     assert_eq!(
-        short(&open.observe(vec![session(1, 20)], clocks.at(2))),
+        short(&open.observe(vec![session(1, 20)].into(), clocks.at(2))),
         [(1, 20, at(2), None)],
         "who was refused has gone as nobody"
     );
     // The agent started anew, and heard of no login: what is known of it stays known.
-    assert!(open.observe(vec![dialled], clocks.at(3)).is_empty());
+    assert!(open.observe(vec![dialled].into(), clocks.at(3)).is_empty());
     assert_eq!(
-        short(&open.observe(vec![], clocks.at(4))),
+        short(&open.observe(Look::default(), clocks.at(4))),
         [(1, 20, at(4), Some((at(4), EndKind::Seen)))]
     );
 }
@@ -156,10 +162,10 @@ fn a_session_begins_when_its_client_is_let_in() {
 #[test]
 fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
     let (mut before, clocks) = nothing_known();
-    let left = before.observe(vec![session(1, 10), session(2, 20)], clocks.at(1));
+    let left = before.observe(vec![session(1, 10), session(2, 20)].into(), clocks.at(1));
     let mut open = OpenSessions::new(left, clocks.after(2));
 
-    let news = open.observe(vec![session(2, 30)], clocks.at(2));
+    let news = open.observe(vec![session(2, 30)].into(), clocks.at(2));
 
     assert_eq!(
         short(&news),
@@ -167,7 +173,7 @@ fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
         "between the two, also when the gap was short"
     );
     assert_eq!(
-        short(&open.observe(vec![], clocks.at(3))),
+        short(&open.observe(Look::default(), clocks.at(3))),
         [(2, 30, at(3), Some((at(3), EndKind::Seen)))]
     );
 }
@@ -175,13 +181,13 @@ fn what_a_run_before_left_open_goes_on_or_has_ended_unseen() {
 #[test]
 fn numbers_that_a_restarted_server_gives_again_are_other_sessions() {
     let (mut open, clocks) = nothing_known();
-    open.observe(vec![session(0, 10)], clocks.at(1));
+    open.observe(vec![session(0, 10)].into(), clocks.at(1));
     let again = Session {
         since: at(3),
         ..session(0, 1)
     };
 
-    let news = open.observe(vec![again], clocks.at(4));
+    let news = open.observe(vec![again].into(), clocks.at(4));
 
     assert_eq!(
         short(&news),
@@ -206,11 +212,11 @@ fn what_becomes_known_is_told_and_stays_known() {
         real_address: "192.0.2.9:50000".to_owned(),
         ..session(1, 10)
     };
-    open.observe(vec![bare.clone()], clocks.at(1));
+    open.observe(vec![bare.clone()].into(), clocks.at(1));
 
-    let told = open.observe(vec![known], clocks.at(2));
-    let forgotten = open.observe(vec![bare], clocks.at(3));
-    let moved = open.observe(vec![elsewhere], clocks.at(4));
+    let told = open.observe(vec![known].into(), clocks.at(2));
+    let forgotten = open.observe(vec![bare].into(), clocks.at(3));
+    let moved = open.observe(vec![elsewhere].into(), clocks.at(4));
 
     let parts = |news: &[SessionRecord]| -> Vec<[Option<String>; 5]> {
         news.iter()
@@ -228,14 +234,14 @@ fn what_becomes_known_is_told_and_stays_known() {
 #[test]
 fn bytes_and_times_never_go_down() {
     let (mut open, clocks) = nothing_known();
-    open.observe(vec![session(1, 10)], clocks.at(100));
-    open.observe(vec![session(1, 3)], clocks.set(101, -60));
+    open.observe(vec![session(1, 10)].into(), clocks.at(100));
+    open.observe(vec![session(1, 3)].into(), clocks.set(101, -60));
 
-    let news = open.observe(vec![], clocks.set(102, -60));
+    let news = open.observe(Look::default(), clocks.set(102, -60));
 
     assert_eq!(short(&news), [(1, 10, at(100), Some((at(100), EndKind::Seen)))]);
     let (mut open, clocks) = nothing_known();
-    let early = open.observe(vec![session(1, 0)], clocks.set(0, -9));
+    let early = open.observe(vec![session(1, 0)].into(), clocks.set(0, -9));
     assert_eq!(short(&early), [(1, 0, at(0), None)], "nothing is seen before it begins");
 }
 
@@ -246,13 +252,13 @@ fn certificates_that_are_none_of_ours_are_left_out() {
         common_name: "not one of ours".to_owned(),
         ..session(1, 10)
     };
-    assert!(open.observe(vec![stranger], clocks.at(1)).is_empty());
+    assert!(open.observe(vec![stranger].into(), clocks.at(1)).is_empty());
 }
 
 #[test]
 fn how_far_a_session_is_becomes_due_every_five_minutes() {
     let (mut open, clocks) = nothing_known();
-    open.observe(vec![session(1, 10)], clocks.at(0));
+    open.observe(vec![session(1, 10)].into(), clocks.at(0));
     let due = |open: &OpenSessions, second| -> Vec<bool> {
         open.living(clocks.after(second)).map(|(_, is_due)| is_due).collect()
     };
@@ -276,31 +282,80 @@ fn a_session_that_transfers_much_is_weighed_every_five_seconds() {
         ..session(1, 0)
     };
     let busy = |open: &mut OpenSessions, second| open.busy(clocks.after(second)).len();
-    open.observe(vec![transferred(0)], clocks.at(0));
+    open.observe(vec![transferred(0)].into(), clocks.at(0));
 
-    open.observe(vec![transferred(ENOUGH - 2)], clocks.at(6));
+    open.observe(vec![transferred(ENOUGH - 2)].into(), clocks.at(6));
     assert_eq!(busy(&mut open, 6), 0, "too little");
-    open.observe(vec![transferred(ENOUGH)], clocks.at(7));
+    open.observe(vec![transferred(ENOUGH)].into(), clocks.at(7));
     assert_eq!(busy(&mut open, 7), 1);
     assert_eq!([busy(&mut open, 11), busy(&mut open, 12)], [0, 1], "it was not told");
     open.told_of([session(1, 0).key()], clocks.after(12));
-    open.observe(vec![transferred(2 * ENOUGH)], clocks.at(16));
+    open.observe(vec![transferred(2 * ENOUGH)].into(), clocks.at(16));
     assert_eq!(busy(&mut open, 16), 0, "too early");
     assert_eq!(busy(&mut open, 17), 1);
     let moved = Session {
         real_address: "192.0.2.9:50000".to_owned(),
         ..transferred(2 * ENOUGH)
     };
-    open.observe(vec![moved], clocks.at(18));
+    open.observe(vec![moved].into(), clocks.at(18));
     assert_eq!(busy(&mut open, 60), 0, "all of it was told with the address");
+}
+
+/// Those of the second of two servers, which could not be asked, have these numbers.
+fn second_unasked(sessions: &[Session]) -> Look {
+    let second = 100..200;
+    Look {
+        sessions: sessions.to_vec(),
+        unasked: vec![second],
+    }
+}
+
+#[test]
+fn while_a_server_cannot_be_asked_nobody_has_left_there_and_others_come_and_go() {
+    let (mut open, clocks) = nothing_known();
+    open.observe(vec![session(1, 10), session(101, 10)].into(), clocks.at(1));
+
+    let news = open.observe(second_unasked(&[session(2, 5), session(101, 99)]), clocks.at(2));
+
+    assert_eq!(
+        short(&news),
+        [(2, 5, at(2), None), (1, 10, at(2), Some((at(2), EndKind::Seen)))]
+    );
+    // Nothing is known of it, not even who was there.
+    assert!(open.observe(second_unasked(&[session(2, 6)]), clocks.at(8)).is_empty());
+    assert_eq!(open.living(clocks.after(8)).count(), 2);
+
+    let news = open.observe(vec![session(2, 7)].into(), clocks.at(9));
+
+    assert_eq!(
+        short(&news),
+        [(101, 10, at(9), Some((at(1), EndKind::Assumed)))],
+        "as it was when it was seen"
+    );
+}
+
+#[test]
+fn what_a_run_before_left_on_a_server_that_cannot_be_asked_goes_on() {
+    let (mut before, clocks) = nothing_known();
+    let left = before.observe(vec![session(1, 10), session(101, 20)].into(), clocks.at(1));
+    let mut open = OpenSessions::new(left, clocks.after(2));
+
+    let news = open.observe(second_unasked(&[]), clocks.at(2));
+
+    assert_eq!(short(&news), [(1, 10, at(2), Some((at(1), EndKind::Assumed)))]);
+    assert!(open.observe(vec![session(101, 30)].into(), clocks.at(3)).is_empty());
+    assert_eq!(
+        short(&open.observe(Look::default(), clocks.at(4))),
+        [(101, 30, at(4), Some((at(4), EndKind::Seen)))]
+    );
 }
 
 #[test]
 fn what_a_run_before_left_open_is_weighed_with_all_its_bytes() {
     let (mut before, clocks) = nothing_known();
-    let left = before.observe(vec![session(1, METERED_BYTES)], clocks.at(1));
+    let left = before.observe(vec![session(1, METERED_BYTES)].into(), clocks.at(1));
     let mut open = OpenSessions::new(left, clocks.after(2));
-    open.observe(vec![session(1, METERED_BYTES)], clocks.at(3));
+    open.observe(vec![session(1, METERED_BYTES)].into(), clocks.at(3));
 
     assert_eq!([6, 7].map(|second| open.busy(clocks.after(second)).len()), [0, 1]);
 }

@@ -14,6 +14,9 @@ use crate::ops::links::look::OpenLink;
 /// The side of the code for phones, in pixels, at least.
 const CODE_SIZE: u32 = 200;
 
+/// What sets the DNS servers of the VPN where systemd-resolved answers: Debian and Ubuntu have it there.
+const RESOLVED: &str = "/etc/openvpn/update-systemd-resolved";
+
 /// The page of an open link. Without a public URL it has nothing for phones: what the request says of its host is not believed.
 pub(super) fn show(link: &OpenLink, token: &LinkToken, public_url: Option<&PublicUrl>) -> Response {
     let user = escaped(link.username.as_str());
@@ -37,8 +40,13 @@ pub(super) fn show(link: &OpenLink, token: &LinkToken, public_url: Option<&Publi
          <h2>Windows</h2>\n<p>Install OpenVPN Connect or OpenVPN GUI. Get the file with the button above, and import it there.</p>\n\
          <h2>macOS</h2>\n<p>Install OpenVPN Connect or Tunnelblick. Get the file, and open it.</p>\n\
          <h2>Linux with NetworkManager</h2>\n<p>Install its plugin for OpenVPN. Get the file, then \
-         <code>nmcli connection import type openvpn file {file}.ovpn</code> and <code>nmcli connection up {file}</code>.</p>\n\
-         <h2>Linux on the command line</h2>\n<p>Install OpenVPN. Get the file, then <code>sudo openvpn --config {file}.ovpn</code>.</p>\n\
+         <code>nmcli connection import type openvpn file {file}.ovpn</code> and <code>nmcli connection up {file}</code>. \
+         NetworkManager sends everything through the VPN. If only some networks shall go through it: \
+         <code>nmcli connection modify {file} ipv4.never-default yes ipv6.never-default yes</code> before you connect.</p>\n\
+         <h2>Linux on the command line</h2>\n<p>Install OpenVPN. Get the file, then <code>sudo openvpn --config {file}.ovpn</code>. \
+         OpenVPN up to 2.6 does not use the DNS servers of the VPN by itself. If you need names of the VPN: with systemd-resolved \
+         install the package <code>openvpn-systemd-resolved</code>, then <code>sudo openvpn --config {file}.ovpn --script-security 2 \
+         --up {RESOLVED} --down {RESOLVED} --down-pre</code>.</p>\n\
          <h2>Android, iPhone and iPad</h2>\n<p>Install OpenVPN Connect, and open this page on the phone. {import}\
          Or get the file with the button above, and open it with OpenVPN Connect.</p>\n"
     );
@@ -99,6 +107,17 @@ mod tests {
         );
         assert!(
             page.contains("Get alice+laptop.ovpn") && page.contains("nmcli connection up alice+laptop"),
+            "{page}"
+        );
+        assert!(
+            page.contains("nmcli connection modify alice+laptop ipv4.never-default yes ipv6.never-default yes"),
+            "{page}"
+        );
+        let resolved = "/etc/openvpn/update-systemd-resolved";
+        assert!(
+            page.contains(&format!(
+                "--config alice+laptop.ovpn --script-security 2 --up {resolved} --down {resolved} --down-pre"
+            )),
             "{page}"
         );
         for never in ["<script", "<?xml", "src=", "style=", "onclick"] {

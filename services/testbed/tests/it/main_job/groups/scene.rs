@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
     net::require_tunnels,
-    stack::{Connection, ServiceState, StackOptions},
+    stack::{Connection, Listener, ServiceState, StackOptions},
     wait,
 };
 
@@ -29,21 +29,45 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) async fn set(test: &str, nodes: u8) -> Option<Self> {
         let scene = Self::without_groups(test, nodes).await?;
-        set_network(&scene.site, &whole(&scene.service)).await;
-        scene.create("engineering", &hosts(&scene.other)).await;
-        scene.create("sales", &web(&scene.service.addresses, PAGE)).await;
+        scene.decide().await;
         Some(scene)
     }
 
-    /// The same, with nothing decided.
+    /// The same with one node, at UDP 1194 and TCP 443.
+    pub(super) async fn at_both_listeners(test: &str) -> Option<Self> {
+        let options = StackOptions {
+            nodes: 1,
+            listeners: vec![Listener::BOTH.to_vec()],
+            ..StackOptions::default()
+        };
+        let scene = Self::start(test, options).await?;
+        scene.decide().await;
+        Some(scene)
+    }
+
+    /// With nothing decided.
     pub(super) async fn without_groups(test: &str, nodes: u8) -> Option<Self> {
+        let options = StackOptions {
+            nodes,
+            ..StackOptions::default()
+        };
+        Self::start(test, options).await
+    }
+
+    /// Says what users and members of groups reach.
+    async fn decide(&self) {
+        set_network(&self.site, &whole(&self.service)).await;
+        self.create("engineering", &hosts(&self.other)).await;
+        self.create("sales", &web(&self.service.addresses, PAGE)).await;
+    }
+
+    async fn start(test: &str, options: StackOptions) -> Option<Self> {
         require_tunnels(test)?;
         let site = Site::start(StackOptions {
-            nodes,
             service: true,
             // What a node has applied is told by its heartbeats.
             node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "1s".to_owned())],
-            ..StackOptions::default()
+            ..options
         })
         .await;
         site.stack.serve_page_at(ALSO).await.unwrap();

@@ -1,5 +1,7 @@
 //! What OpenVPN's command line adds to its file.
 
+use tokio::sync::watch;
+
 use super::*;
 use crate::openvpn::lint::{CommandLine, LintedConf};
 
@@ -76,7 +78,8 @@ fn another_openvpn_is_judged_at_once() {
     let place = Place::new();
     let file = place.path("server.conf");
     fs::write(&file, GOOD).expect("written");
-    let conf = LintedConf::new(file, place.expected.clone());
+    let told = watch::Sender::new(None).subscribe();
+    let conf = LintedConf::new(file, place.expected.clone(), told);
     assert_eq!(conf.findings(), []);
     conf.note(started(&["--config", "server.conf", "--duplicate-cn"]));
     assert_eq!(conf.findings().len(), 1);

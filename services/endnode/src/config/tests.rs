@@ -1,0 +1,128 @@
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The only one.
+    Serve,
+}
+
+fn load(flags: &[&str]) -> Result<Config, Stop> {
+    let mut args = vec!["vpnmanager-endnode", "--server-id", "node-1"];
+    args.extend(flags);
+    let cli = SERVICE.parse_from::<Command>(args, BTreeMap::new(), Path::new("/nowhere"));
+    Config::load(&cli.expect("a command line"))
+}
+
+fn loaded(flags: &[&str]) -> Config {
+    load(flags).expect("a configuration")
+}
+
+/// What is loaded from a file with this text.
+fn loaded_from(text: &str) -> Config {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("endnode-config.json");
+    fs::write(&file, text).expect("written");
+    loaded(&["--config", &file.display().to_string()])
+}
+
+fn listeners_of(config: &Config) -> String {
+    config.listening().listeners().to_string()
+}
+
+#[test]
+fn each_listener_has_room_for_as_many_clients() {
+    for (flags, capacity) in [
+        (&[][..], 1000),
+        (&["--listeners", "udp:1194,tcp:443"], 2000),
+        (
+            &["--listeners", "udp:1194,udp:53,tcp:443", "--openvpn-max-clients", "50"],
+            150,
+        ),
+    ] {
+        assert_eq!(loaded(flags).capacity().get(), capacity, "{flags:?}");
+    }
+}
+
+#[test]
+fn pings_are_each_second_where_nothing_is_said() {
+    let keepalive = |flags: &[&str]| loaded(flags).openvpn.keepalive.to_string();
+    assert_eq!(keepalive(&[]), "1 7");
+    assert_eq!(keepalive(&["--openvpn-keepalive", "10 60"]), "10 60");
+}
+
+#[test]
+fn a_timeout_that_one_lost_ping_would_reach_is_refused() {
+    let args = [
+        "vpnmanager-endnode",
+        "--server-id",
+        "node-1",
+        "--openvpn-keepalive",
+        "10 20",
+    ];
+    let cli = SERVICE.parse_from::<Command>(args, BTreeMap::new(), Path::new("/nowhere"));
+    let refused = Config::load(&cli.expect("a command line")).expect_err("too short");
+    let said = format!("{refused:?}");
+    assert!(said.contains("openvpn.keepalive") && said.contains("10 20"), "{said}");
+}
+
+#[test]
+fn listeners_can_be_had_with_all_else_as_the_sample_has_it() {
+    let mut sample: Value = serde_json::from_str(&SERVICE.sample()).expect("JSON");
+    assert_eq!(
+        (&sample["public_port"], &sample["protocol"]),
+        (&json!(1194), &json!("udp"))
+    );
+    sample["listeners"] = json!(["udp:53", "tcp:443:8443"]);
+
+    let config = loaded_from(&sample.to_string());
+
+    assert_eq!(listeners_of(&config), "udp:53,tcp:443");
+}
+
+#[test]
+fn what_is_printed_of_a_node_loads_as_the_same_node() {
+    for (flags, listeners) in [
+        (&["--listeners", "tcp:443:8443,udp:53"][..], "udp:53,tcp:443"),
+        (&["--public-port", "443", "--protocol", "tcp"], "tcp:443"),
+        (&[], "udp:1194"),
+    ] {
+        let Err(Stop::Done(printed)) = load(&[flags, &["--print-config"]].concat()) else {
+            panic!("nothing is printed")
+        };
+
+        let config = loaded_from(&printed);
+
+        assert_eq!(listeners_of(&config), listeners, "{printed}");
+        assert_eq!(config.listening(), loaded(flags).listening(), "{flags:?}");
+    }
+}
+
+#[test]
+fn what_else_is_said_of_where_clients_connect_contradicts_listeners_unless_it_is_the_default() {
+    let both = &["--listeners", "udp:53,tcp:443"][..];
+    for (flags, contradicts) in [
+        (&["--public-port", "1194", "--protocol", "udp"][..], None),
+        (
+            &["--public-port", "1195"],
+            Some("public_port is given too (from flag --public-port)"),
+        ),
+        (&["--protocol", "tcp"], Some("protocol is given too")),
+        (&["--openvpn-port", "1194"], Some("openvpn.port is given too")),
+    ] {
+        let refusal = match load(&[both, flags].concat()) {
+            Ok(_) => None,
+            Err(Stop::Usage(text)) => Some(text),
+            Err(other) => panic!("{other:?}"),
+        };
+        let said = contradicts.is_some_and(|reason| refusal.as_deref().is_some_and(|text| text.contains(reason)));
+        assert_eq!(
+            (refusal.is_some(), said),
+            (contradicts.is_some(), contradicts.is_some()),
+            "{refusal:?}"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! Performs a step of a rollout, in the transaction that decided it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel as _};
+use tracing::{info, warn};
+use vpnmanager_entities::{
+    rollout::{self, RolloutState},
+    rollout_node::{self, RolloutNodeState},
+};
+use vpnmanager_nats::ids::NodeId;
+
+use super::{End, end, skip, undrain};
+use crate::{
+    app::App,
+    domain::{
+        actor::Actor,
+        rollout::{NodeStep, Step},
+    },
+    ops::{
+        asker::AskedFor as _,
+        nodes::change::{ChangeNodeError, NodeChange, record_change},
+    },
+};
+
+/// What a step did.
+#[derive(Debug)]
+pub(super) struct Performed {
+    /// Whether it changed anything.
+    pub(super) wrote: bool,
+    /// What is to be asked once this is committed.
+    pub(super) asks: Option<Ask>,
+}
+
+impl Performed {
+    /// There was nothing to be done.
+    pub(super) const NOTHING: Self = Self {
+        wrote: false,
+        asks: None,
+    };
+
+    const NOTED: Self = Self {
+        wrote: true,
+        asks: None,
+    };
+}
+
+/// What the agent of a node is to be asked.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Whether it would restart OpenVPN.
+    Whether(NodeId),
+    /// To restart it.
+    ToRestart(NodeId),
+}
+
+/// Performs it.
+pub(super) async fn perform(
+    transaction: &DatabaseTransaction,
+    app: &App,
+    (job, mut nodes): (rollout::Model, HashMap<NodeId, rollout_node::Model>),
+    (step, now): (Step, DateTime<Utc>),
+) -> Result<Performed, DbErr> {
+    let actor = job.asker();
+    let how = match step {
+        Step::Node(id, step) => {
+            let Some(node) = nodes.remove(&id) else {
+                return Ok(Performed::NOTHING);
+            };
+            match with_node(transaction, &actor, node, (step, now)).await? {
+                Outcome::Performed(performed) => return Ok(performed),
+                Outcome::Fails(why) => End {
+                    state: RolloutState::Failed,
+                    detail: Some(why),
+                    now,
+                },
+            }
+        }
+        Step::Fail(why) => End {
+            state: RolloutState::Failed,
+            detail: Some(why),
+            now,
+        },
+        Step::End(state) => End {
+            state,
+            detail: None,
+            now,
+        },
+    };
+    if let Some(why) = &how.detail {
+        warn!(rollout.id = job.id, rollout.pool = %job.pool, why, "A rollout failed");
+    }
+    end(transaction, app, (&actor, job), how).await?;
+    Ok(Performed::NOTED)
+}
+
+/// What a step with a node leads to.
+enum Outcome {
+    Performed(Performed),
+    /// The rollout ends, for this reason.
+    Fails(String),
+}
+
+async fn with_node(
+    transaction: &DatabaseTransaction,
+    actor: &Actor,
+    node: rollout_node::Model,
+    (step, now): (NodeStep, DateTime<Utc>),
+) -> Result<Outcome, DbErr> {
+    let id = node.server_id.clone();
+    let mut row = node.clone().into_active_model();
+    let mut outcome = Outcome::Performed(Performed::NOTED);
+    match step {
+        NodeStep::Wait { sessions_left } => {
+            if node.sessions_left == sessions_left {
+                return Ok(Outcome::Performed(Performed::NOTHING));
+            }
+            row.sessions_left = Set(sessions_left);
+        }
+        NodeStep::HoldUp(why) => {
+            if node.held_up_since.is_some() && node.detail.as_ref() == Some(&why) {
+                return Ok(Outcome::Performed(Performed::NOTHING));
+            }
+            row.held_up_since = Set(node.held_up_since.or(Some(now)));
+            row.detail = Set(Some(why));
+        }
+        NodeStep::Skip(why) => {
+            info!(node.id = %id, why, "A rollout leaves a node out");
+            skip(transaction, actor, node, (why, now)).await?;
+            return Ok(outcome);
+        }
+        NodeStep::AskWhether => {
+            return Ok(Outcome::Performed(Performed {
+                wrote: false,
+                asks: Some(Ask::Whether(id)),
+            }));
+        }
+        NodeStep::Drain => {
+            match record_change(transaction, actor, &id, NodeChange::Drain).await {
+                Ok(()) => {}
+                // It was changed since it was looked at: the next look says what that means.
+                Err(ChangeNodeError::UnknownServer | ChangeNodeError::NowhereToGo) => {
+                    return Ok(Outcome::Performed(Performed::NOTHING));
+                }
+                Err(ChangeNodeError::Database(error)) => return Err(error),
+            }
+            begin(&mut row, (RolloutNodeState::Draining, now));
+            row.drained = Set(true);
+        }
+        NodeStep::TakeBack(why) => {
+            info!(node.id = %id, why, "A rollout ends the drain of a node, which waits for its turn again");
+            if node.drained {
+                undrain(transaction, actor, &id).await?;
+            }
+            begin(&mut row, (RolloutNodeState::Waiting, now));
+            row.drained = Set(false);
+            row.held_up_since = Set(Some(now));
+            row.detail = Set(Some(why));
+        }
+        NodeStep::Restart { openvpn_pid } => {
+            begin(&mut row, (RolloutNodeState::Restarting, now));
+            outcome = asks_to_restart(&mut row, (id, openvpn_pid), now);
+        }
+        NodeStep::AskAgain { openvpn_pid } => {
+            outcome = asks_to_restart(&mut row, (id, openvpn_pid), now);
+        }
+        NodeStep::Finish => {
+            if node.drained {
+                undrain(transaction, actor, &id).await?;
+            }
+            begin(&mut row, (RolloutNodeState::Done, now));
+        }
+        NodeStep::Fail(why) => {
+            begin(&mut row, (RolloutNodeState::Failed, now));
+            row.detail = Set(Some(why.clone()));
+            outcome = Outcome::Fails(why);
+        }
+    }
+    row.update(transaction).await?;
+    Ok(outcome)
+}
+
+/// Its agent is asked to restart the OpenVPN with this process id.
+fn asks_to_restart(
+    row: &mut rollout_node::ActiveModel,
+    (node, openvpn_pid): (NodeId, Option<i64>),
+    now: DateTime<Utc>,
+) -> Outcome {
+    row.openvpn_pid = Set(openvpn_pid);
+    row.asked_at = Set(Some(now));
+    Outcome::Performed(Performed {
+        wrote: true,
+        asks: Some(Ask::ToRestart(node)),
+    })
+}
+
+/// It has this state from now on.
+fn begin(row: &mut rollout_node::ActiveModel, (state, now): (RolloutNodeState, DateTime<Utc>)) {
+    row.state = Set(state);
+    row.since = Set(now);
+    row.sessions_left = Set(None);
+    row.detail = Set(None);
+    row.held_up_since = Set(None);
+}

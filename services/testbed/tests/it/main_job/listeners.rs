@@ -1,0 +1,59 @@
+//! Nodes with several listeners: what is promised holds on each of them, whichever a client came by.
+
+mod access;
+mod changed;
+mod mtu;
+mod nodes;
+mod reach;
+
+use vpnmanager_testbed::{
+    client::ClientOptions,
+    net::require_tunnels,
+    stack::{Connection, Listener, StackOptions},
+    wait,
+};
+
+use super::{
+    profile,
+    site::{Site, Visitor},
+};
+
+/// So many nodes, each at UDP 1194 and TCP 443, with a service host behind them.
+async fn at_both(test: &str, nodes: u8) -> Option<Site> {
+    require_tunnels(test)?;
+    let options = StackOptions {
+        nodes,
+        listeners: vec![Listener::BOTH.to_vec(); usize::from(nodes)],
+        service: true,
+        // What a node has applied, and how many sessions it has, is told by its heartbeats.
+        node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "1s".to_owned())],
+        ..StackOptions::default()
+    };
+    Some(Site::start(options).await)
+}
+
+/// Connects with a profile by this listener alone.
+pub(super) async fn connect_at(site: &Site, listener: Listener, profile: &str) -> Connection {
+    let options = ClientOptions {
+        port: Some(listener.port),
+        ..ClientOptions::default()
+    };
+    let connection = site.stack.start_client(profile, &options).await.unwrap();
+    connection.client.connected(wait::SOON).await.unwrap();
+    connection
+}
+
+/// The same, and begins to ping.
+async fn visit_at(site: &Site, listener: Listener, profile: &str) -> Visitor {
+    let connection = connect_at(site, listener, profile).await;
+    let pings = connection.pings().unwrap();
+    pings.flows(5, wait::SOON).await.unwrap();
+    Visitor { connection, pings }
+}
+
+/// What the profile's `remote` lines say after the host, in their order.
+fn places(text: &str) -> Vec<String> {
+    let remotes = profile::remotes(text).into_iter();
+    let words = remotes.map(|remote| remote.split_whitespace().skip(2).collect::<Vec<_>>().join(" "));
+    words.collect()
+}
