@@ -86,7 +86,7 @@ start: all ## Start one part of that stack: WHAT=management|nats|postgres|node-N
 	@$(TESTBED) start $(STACK) $(WHAT)
 
 test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-server and OpenVPN: [TEST_THREADS=8] [VPNMANAGER_KEEP=1]
-	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager || true
+	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager openvpn2.5 || true
 	@$(CARGO) test --workspace --doc --quiet
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(TESTBED) share $(CARGO) nextest run --workspace --test-threads $(TEST_THREADS); \
@@ -97,7 +97,7 @@ test: prerequisites lint all ## Check everything, with real PostgreSQL, nats-ser
 
 one: prerequisites all ## Run the tests whose name has this in it: TEST=outage [VPNMANAGER_KEEP=1]
 	@test -n "$(TEST)" || { echo "usage: make one TEST=part-of-a-name" >&2; exit 2; }
-	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager || true
+	@services/testbed/prerequisites.sh --tools nextest schemathesis networkmanager openvpn2.5 || true
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(TESTBED) share $(CARGO) nextest run --workspace -E 'test($(TEST))'; \
 	else $(CARGO) test --workspace --all-targets "$(TEST)"; fi

@@ -13,7 +13,8 @@ pub struct Model {
     pub public_key: String,
     /// The node that used the key.
     pub server_id: String,
-    /// Credentials that were issued until this moment are refused.
+    /// Credentials that were issued until this moment are refused. It lies minutes after the revocation, because a credential may be issued by a
+    /// clock that is ahead.
     pub revoked_at: DateTimeUtc,
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod group;
+pub mod own_group;
 pub mod pool;
 pub mod server;
 pub mod user;

@@ -52,6 +52,8 @@ pub struct Model {
     pub agent_version: Option<String>,
     /// The agent's public NKey.
     pub bus_public_key: NodePublicKey,
+    /// Since when it has had that key, by the clock of the database: nothing was issued to it for that key before.
+    pub bus_key_since: DateTimeUtc,
     /// Its state, judged by the age and content of its heartbeats.
     pub state: NodeState,
     /// The reason for the state, for people.

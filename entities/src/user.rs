@@ -6,6 +6,7 @@ use vpnmanager_nats::{
     commands::Protocol,
     groups::GroupName,
     ids::{NodeId, UserKey},
+    own_rules::OwnRules,
     username::Username,
 };
 
@@ -81,6 +82,15 @@ pub struct Model {
     /// The day on which a [`TrafficPeriod::Month`] of it begins, 1 to 28; there exactly if the bytes are.
     #[serde(skip)]
     pub own_traffic_reset_day: Option<i16>,
+    /// What comes before the rules of its group; `None`: nothing, and never empty.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    #[serde(skip)]
+    pub own_rules: Option<OwnRules>,
+    /// The group in which nodes know the user, which follows from [`own_rules`](Self::own_rules) and [`group_name`](Self::group_name); there exactly
+    /// if the own rules are. After an older replica has put the user into another group it is that of the group before, until housekeeping finds
+    /// it.
+    #[serde(rename = "node_group", skip_serializing_if = "Option::is_none")]
+    pub own_group: Option<GroupName>,
     /// Since when the user has no access because it is over its quota; `None`: it is not.
     pub over_quota_since: Option<DateTimeUtc>,
     /// Bytes that an operator forgave: of the traffic of the days until [`forgiven_on`](Self::forgiven_on), so many do not count.

@@ -73,7 +73,7 @@ fn reply(lines: &[String]) {
     if let Ok(Some(version)) = replies::version_in(lines) {
         assert!(!version.contains(char::is_whitespace));
     }
-    let sessions = replies::sessions_in(lines).unwrap_or_default();
+    let sessions = replies::listed_in(lines).unwrap_or_default().sessions;
     assert!(sessions.iter().all(|session| session.common_name != "UNDEF"));
     let sessions: Vec<LiveSession> = sessions.into_iter().filter_map(Session::live).collect();
     // Management can read what the node says about them.
@@ -120,6 +120,7 @@ fn rendered(path: &ConfPath) -> String {
         network: "10.8.0.0/16".parse().expect("a network"),
         network6: None,
         max_clients: NonZeroU32::MIN,
+        spare_places: 0,
         keepalive: Keepalive::default(),
         ca: path.clone(),
         cert: path.clone(),

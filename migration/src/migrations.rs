@@ -48,6 +48,8 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261201_000058_listeners"),
     sql!("m20261201_000059_client_directives"),
     sql!("m20261201_000060_rollouts"),
+    sql!("m20261201_000061_own_rules"),
+    sql!("m20261201_000062_bus_key_since"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -4,7 +4,10 @@
 
 use sea_orm::{DbErr, TryFromU64};
 
-use crate::ids::{AgentInstance, IntentId, NodeId, UserKey};
+use crate::{
+    groups::GroupName,
+    ids::{AgentInstance, IntentId, NodeId, UserKey},
+};
 
 /// Every primary key of sea-orm must say whether the database can count it up. These cannot be.
 macro_rules! not_counted {
@@ -16,7 +19,7 @@ macro_rules! not_counted {
         }
     )+};
 }
-not_counted!(NodeId, UserKey, AgentInstance, IntentId);
+not_counted!(NodeId, UserKey, AgentInstance, IntentId, GroupName);
 
 #[cfg(test)]
 mod tests {

@@ -124,7 +124,7 @@ impl GroupRules {
 }
 
 /// Something that members of a group may reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reach {
     /// Where; `None`: wherever the network leads, over both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +147,7 @@ impl Reach {
 }
 
 /// A protocol that members of a group may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// TCP (RFC 9293).
@@ -266,7 +266,8 @@ impl From<Speed> for u32 {
     }
 }
 
-fn reach_at_most<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Reach>>, D::Error> {
+/// For `#[serde(deserialize_with)]`: a list of what may be reached, not longer than it may be, of which each entry makes sense.
+pub(crate) fn reach_at_most<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Reach>>, D::Error> {
     let reach = at_most::<Reach, { GroupRules::MOST_REACH }, D>(deserializer)?;
     let is_odd = |reach: &Reach| !reach.ports.is_empty() && !reach.protocol.is_some_and(Transport::has_ports);
     match reach.iter().any(is_odd) {

@@ -26,6 +26,7 @@ pub mod intents;
 pub mod listeners;
 pub mod network;
 pub mod node_requests;
+pub mod own_rules;
 pub mod reach;
 pub mod sessions;
 pub mod sign;

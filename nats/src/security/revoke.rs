@@ -3,7 +3,7 @@
 //! The caller keeps the account's current token: [`revoke_key`] makes the next one from it, and after a wiped server store
 //! [`publish_account`] brings the stored one back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use async_nats::Client;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use super::{
     claims::{AccountClaims, SigningKey},
     jwt::{Claims, JwtError},
     keys::{AccountKey, InvalidKey, NodePublicKey},
+    revocations::Revocations,
 };
 use crate::permissions;
 
@@ -33,7 +34,7 @@ pub fn revoke_key(
     reissue(account, operator)
 }
 
-/// When `key` was last revoked; [`super::node_credentials::issue_node_jwt`] needs it.
+/// When `key` was last revoked; [`super::node_credentials::time_of_issue`] needs it.
 pub fn revoked_at(current: &str, key: &NodePublicKey) -> Result<Option<DateTime<Utc>>, JwtError> {
     let account = Claims::<AccountClaims>::verify_signature(current)?;
     Ok(account
@@ -64,7 +65,7 @@ pub enum RebuildError {
 /// exactly these revocations: for upgrades, and for a list kept elsewhere.
 pub fn rebuild_nodes_account(
     current: &str,
-    revocations: &BTreeMap<NodePublicKey, DateTime<Utc>>,
+    revocations: &Revocations,
     operator: &KeyPair,
 ) -> Result<String, RebuildError> {
     let mut account = Claims::<AccountClaims>::verify_signature(current).map_err(RebuildError::Token)?;
@@ -81,10 +82,7 @@ pub fn rebuild_nodes_account(
     })?;
     let key = |text: String| text.parse::<AccountKey>().map_err(RebuildError::Key);
     let mut body = permissions::nodes_account(&key(vpn)?, &key(scoped)?);
-    body.revocations = revocations
-        .iter()
-        .map(|(key, at)| (key.as_str().to_owned(), at.timestamp()))
-        .collect();
+    body.revocations = revocations.entries();
     account.body = body;
     reissue(account, operator).map_err(RebuildError::Token)
 }
@@ -218,6 +216,8 @@ struct UpdateStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::security::node_credentials::NodeAuthority;
 
@@ -263,7 +263,7 @@ mod tests {
         let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
         let list = BTreeMap::from([(key.clone(), Utc::now())]);
 
-        let rebuilt = rebuild_nodes_account(&before, &list, &operator).unwrap();
+        let rebuilt = rebuild_nodes_account(&before, &list.into(), &operator).unwrap();
 
         let claims = Claims::<AccountClaims>::verify(&rebuilt, &[&operator.public_key()]).unwrap();
         assert_eq!(claims.subject, authority.account.as_str());

@@ -88,7 +88,7 @@ async fn a_credential_that_ends_while_it_is_used_makes_no_hot_loop_and_a_fresh_o
     let authority = bus.files.node_authority().unwrap();
     let (id, key) = (node("n1"), nkeys::KeyPair::new_user());
     let public = NodePublicKey::of(&key).unwrap();
-    let fresh = || issue_node_jwt(&id, &public, None, &authority).unwrap();
+    let fresh = || issue_node_jwt(&id, &public, Utc::now(), &authority).unwrap();
     let mut claims = Claims::<UserClaims>::verify(&fresh(), &[&authority.signer.public_key()]).unwrap();
     claims.expires_at = Some(Utc::now() + TimeDelta::seconds(3));
     let jwt = NodeJwt::from(claims.sign(&authority.signer).unwrap());

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectError, ConnectOptions, Event, Subject, jetstream};
+use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use nkeys::KeyPair;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -194,7 +195,7 @@ pub(crate) struct NodeIdentity {
 impl NodeIdentity {
     pub(crate) fn issue(id: &NodeId, authority: &NodeAuthority) -> Self {
         let key = KeyPair::new_user();
-        let jwt = issue_node_jwt(id, &NodePublicKey::of(&key).unwrap(), None, authority).unwrap();
+        let jwt = issue_node_jwt(id, &NodePublicKey::of(&key).unwrap(), Utc::now(), authority).unwrap();
         Self {
             id: id.clone(),
             key,

@@ -9,9 +9,10 @@ use async_nats::{ConnectErrorKind, Event};
 use chrono::{TimeDelta, Utc};
 use nkeys::KeyPair;
 use vpnmanager_nats::security::{
-    claims::AccountClaims,
+    claims::{AccountClaims, UserClaims},
     jwt::Claims,
-    node_credentials::issue_node_jwt,
+    node_credentials::{issue_node_jwt, time_of_issue},
+    revocations::Revocations,
     revoke::{publish_account, publish_account_if_changed, rebuild_nodes_account, revoke_key, revoked_at},
 };
 
@@ -103,7 +104,8 @@ async fn a_node_that_enrols_again_with_the_same_key_works() {
     let key = scene.thief.public_key();
 
     let authority = scene.bus.files.node_authority().unwrap();
-    let jwt = issue_node_jwt(&scene.thief.id, &key, revoked_at(&account, &key).unwrap(), &authority).unwrap();
+    let issued_at = time_of_issue(Utc::now(), revoked_at(&account, &key).unwrap());
+    let jwt = issue_node_jwt(&scene.thief.id, &key, issued_at, &authority).unwrap();
     let back = scene
         .bus
         .join(&NodeIdentity {
@@ -124,10 +126,41 @@ async fn a_rebuilt_account_works_and_brings_the_list_back() {
     let list = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
     let first = scene.bus.files.nodes_account_jwt().unwrap();
 
-    let rebuilt = rebuild_nodes_account(&first, &list, &operator).unwrap();
+    let rebuilt = rebuild_nodes_account(&first, &list.into(), &operator).unwrap();
     publish_account(&scene.bus.system().await, rebuilt).await.unwrap();
 
     assert!(scene.is_refused().await);
+    scene.bystander.consumer().await;
+}
+
+/// As management tells many revocations of long ago: nothing that was issued until then is good for anything, whoever has it.
+#[tokio::test]
+async fn what_was_issued_until_a_time_is_refused_to_all_and_what_came_after_it_goes_on() {
+    let scene = scene().await;
+    let operator = scene.bus.files.operator_signing_key().unwrap();
+    let authority = scene.bus.files.node_authority().unwrap();
+    let mut claims = Claims::<UserClaims>::verify_signature(&scene.thief.jwt).unwrap();
+    claims.issued_at = Utc::now() - TimeDelta::days(2);
+    let of_before = NodeIdentity {
+        jwt: claims.sign(&authority.signer).unwrap(),
+        ..scene.thief.clone()
+    };
+    let mut connected = scene.bus.join(&of_before).await.unwrap();
+    let revocations = Revocations {
+        of_all: Some(claims.issued_at),
+        ..Revocations::default()
+    };
+    let first = scene.bus.files.nodes_account_jwt().unwrap();
+
+    let account = rebuild_nodes_account(&first, &revocations, &operator).unwrap();
+    publish_account(&scene.bus.system().await, account).await.unwrap();
+
+    connected
+        .wait_for("the disconnection", |event| matches!(event, Event::Disconnected))
+        .await;
+    let refused = scene.bus.join(&of_before).await.err().map(|error| error.kind());
+    assert_eq!(refused, Some(ConnectErrorKind::AuthorizationViolation));
+    assert!(!scene.is_refused().await, "the same key with what was issued later");
     scene.bystander.consumer().await;
 }
 
@@ -183,12 +216,12 @@ async fn an_account_that_the_server_has_is_not_published_again() {
     };
     let before = held().await;
 
-    let same = rebuild_nodes_account(&first, &BTreeMap::new(), &operator).unwrap();
+    let same = rebuild_nodes_account(&first, &Revocations::default(), &operator).unwrap();
     publish_account_if_changed(&system, same, &operator).await.unwrap();
     assert_eq!(held().await, before, "nothing was sent");
 
     let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
-    let other = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
+    let other = rebuild_nodes_account(&first, &revoked.into(), &operator).unwrap();
     publish_account_if_changed(&system, other, &operator).await.unwrap();
     assert_ne!(held().await, before);
     assert!(scene.is_refused().await);
@@ -209,11 +242,11 @@ async fn a_clock_that_was_ahead_holds_up_no_revocation() {
     assert!(!scene.is_refused().await);
 
     let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
-    let account = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
+    let account = rebuild_nodes_account(&first, &revoked.into(), &operator).unwrap();
     publish_account_if_changed(&system, account, &operator).await.unwrap();
     assert!(scene.is_refused().await);
 
-    let account = rebuild_nodes_account(&first, &BTreeMap::new(), &operator).unwrap();
+    let account = rebuild_nodes_account(&first, &Revocations::default(), &operator).unwrap();
     publish_account_if_changed(&system, account, &operator).await.unwrap();
     assert!(!scene.is_refused().await, "in the same second");
 }

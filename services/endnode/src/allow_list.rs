@@ -35,7 +35,9 @@ use self::{
     entry::{Form, Pushing},
     folder::Folder,
 };
-use crate::{account::Account, groups::Places, pushed_file::PushedFile, pushed_groups::PushedGroups};
+use crate::{
+    account::Account, groups::Places, listening::ListenerNumber, pushed_file::PushedFile, pushed_groups::PushedGroups,
+};
 
 /// The credentials that may log in. One agent owns its folders; clones share them.
 #[derive(Debug, Clone)]
@@ -68,7 +70,7 @@ impl AllowList {
     /// Opens a folder of empty files, making it and its staging sibling (`<dir>.staging`) where missing. Folders of listeners beside it
     /// (`<dir>.tcp443`) are removed: whoever has empty files has no other listener.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AllowListError> {
-        let first = Folder::open(dir.into(), 0)?;
+        let first = Folder::open(dir.into(), ListenerNumber::FIRST)?;
         Self::of(first, Vec::new(), Form::EmptyFile)
     }
 
@@ -80,11 +82,10 @@ impl AllowList {
     /// There is no folder among `dirs`, or one cannot be made. One that is left over and cannot be removed is logged.
     pub fn open_pushing(dirs: Vec<PathBuf>, places: Places) -> Result<Self, AllowListError> {
         let folders = dirs.into_iter().enumerate();
-        let folders = folders.map(|(listener, dir)| Folder::open(dir, listener));
+        let folders = folders.map(|(number, dir)| Folder::open(dir, ListenerNumber(number)));
         let mut folders = folders.collect::<Result<Vec<_>, _>>()?.into_iter();
         let first = folders.next().ok_or(AllowListError::NoFolder)?;
         let others: Vec<Folder> = folders.collect();
-        places.set_listeners(1 + others.len());
         let pushing = Pushing {
             pushed: PushedFile::beside(first.dir())?,
             groups: PushedGroups::beside(first.dir())?,

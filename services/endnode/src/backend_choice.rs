@@ -12,13 +12,13 @@ use crate::{
     config::{Config, OpenvpnMode},
     coordination::network_progress::NetworkProgress,
     groups::{Definitions, Holding, Places, Unheld},
-    listening::mark_of,
+    listening::{ListenerNumber, suffix_of},
     network::{Site, Tools},
     openvpn::{
         ExternalOpenVpn, ManagedOpenVpn, ManagedServer, OpenVpnBackend, OpenVpnTask,
         lint::Expected,
         process::end_further,
-        server_conf::{ConfPath, ServerConf, kernel_has_ipv6},
+        server_conf::{ConfPath, SPARE_PLACES, ServerConf, kernel_has_ipv6},
         vpn_network::VpnNetwork,
     },
     slices::first_slice,
@@ -86,7 +86,7 @@ async fn empty_files(config: &Config, dir: &StateDir) -> anyhow::Result<AllowLis
 /// folder is gone it lets in nobody.
 fn check_all_are_gone(dir: &StateDir, may_run: &[Listener]) -> anyhow::Result<()> {
     for listener in may_run {
-        let folder = dir.allow_of(Some(&mark_of(*listener)));
+        let folder = dir.allow_of(Some(*listener));
         ensure!(
             !folder.exists(),
             "whether an OpenVPN of the listener {listener}, which this node has no more, runs could not be seen, and its allow-list folder {} could \
@@ -148,9 +148,8 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
     let mut servers = Vec::new();
     let mut allow_dirs = Vec::new();
     for (number, one) in listening.iter().enumerate() {
-        // The first has the files that the only one of a node has.
-        let mark = (number > 0).then(|| mark_of(one.listener));
-        let allow_dir = dir.allow_of(mark.as_deref());
+        let beside = ListenerNumber(number).beside(one.listener);
+        let allow_dir = dir.allow_of(beside);
         let slice = layout.beside(number);
         let conf = ServerConf {
             port: one.port.get(),
@@ -160,13 +159,14 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
             network: slice.network(),
             network6: slice.network6(),
             max_clients: config.openvpn.max_clients,
+            spare_places: SPARE_PLACES,
             keepalive: config.openvpn.keepalive,
             ca: ConfPath::new(&dir.ca())?,
             cert: ConfPath::new(&dir.certificate())?,
             key: ConfPath::new(&dir.key())?,
             tls_crypt_v2: ConfPath::new(&dir.tls_crypt_v2())?,
             allow_dir: ConfPath::new(&allow_dir)?,
-            control_socket: ConfPath::socket(&socket_of(config, mark.as_deref())?)?,
+            control_socket: ConfPath::socket(&socket_of(config, beside)?)?,
             control_user: own_user()?,
             user: account.name().clone(),
             group: account.group().clone(),
@@ -186,7 +186,7 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
     };
     // Before the folders of their lists go: who logs in meanwhile would be refused and give up.
     let may_run = managed.end_former().await.context(UNREAD)?;
-    let places = Places::new(layout);
+    let places = Places::new(layout).with_listeners(listening.count());
     let allow_list = AllowList::open_pushing(allow_dirs, places.clone())?;
     check_all_are_gone(dir, &may_run)?;
     let pushed = allow_list.pushed().cloned().zip(allow_list.pushed_groups().cloned());
@@ -200,6 +200,7 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
             pushed_groups,
             places: places.clone(),
             definitions: definitions.clone(),
+            mtus: dir.mtu(),
             egress: config.openvpn.egress_interface.clone(),
         });
     Ok(Chosen {
@@ -211,11 +212,10 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
     })
 }
 
-/// The management socket of the first listener, or of one whose files have this mark.
-fn socket_of(config: &Config, mark: Option<&str>) -> io::Result<PathBuf> {
+/// The management socket of the first listener, or of one `beside` it.
+fn socket_of(config: &Config, beside: Option<Listener>) -> io::Result<PathBuf> {
     let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
-    let mark = mark.map(|mark| format!(".{mark}")).unwrap_or_default();
-    Ok(run_dir.join(format!("{}{mark}.sock", config.server_id)))
+    Ok(run_dir.join(format!("{}{}.sock", config.server_id, suffix_of(beside))))
 }
 
 fn is_ipv6(host: &Host) -> bool {

@@ -24,20 +24,20 @@ use vpnmanager_runtime::{
 
 use crate::{
     disk::ByteSize,
-    interface::InterfaceName,
     listening::{Listening, ListeningOn},
-    openvpn::{
-        keepalive::Keepalive,
-        vpn_network::{VpnNetwork, VpnNetwork6},
-    },
+    openvpn::vpn_network::VpnNetwork,
     slices::{NoSlices, first_slice},
 };
+
+mod openvpn;
+
+pub use self::openvpn::{OpenvpnConfig, OpenvpnMode};
 
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
     name: "vpnmanager-endnode",
     version: env!("CARGO_PKG_VERSION"),
-    about: "The agent beside one OpenVPN server: lets in whom management says, and keeps doing so when management is away",
+    about: "The agent beside the OpenVPN of one node: lets in whom management says, and keeps doing so when management is away",
     file_name: "endnode-config.json",
     settings: &[SETTINGS, server::SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
 };
@@ -171,7 +171,7 @@ const OPENVPN: &[Setting] = &[
         "openvpn.max_clients",
         "OPENVPN_MAX_CLIENTS",
         "The most clients at once, on each listener",
-        "a number, 1 or more",
+        "a number from 1 to 1000000",
     )
     .default("1000"),
     Setting::new(
@@ -184,7 +184,7 @@ const OPENVPN: &[Setting] = &[
     Setting::new(
         "openvpn.run_dir",
         "OPENVPN_RUN_DIR",
-        "Folder of the management socket",
+        "Folder of the management sockets, one for each listener",
         "an absolute path, short",
     )
     .default("/run/vpnmanager"),
@@ -220,6 +220,8 @@ const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(100)..=Durati
 const USUAL_PORT: &str = "1194";
 /// The default of `protocol`.
 const USUAL_PROTOCOL: &str = "udp";
+/// What `openvpn.max_clients` may be.
+const CLIENTS: RangeInclusive<u32> = 1..=1_000_000;
 /// What `shutdown_timeout` may be.
 const SHUTDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
@@ -282,6 +284,11 @@ impl Config {
             Err(error) => return Err(cli.reject("openvpn.network", error.to_string()).into()),
         };
         config.check_listeners(cli, network)?;
+        if !CLIENTS.contains(&config.openvpn.max_clients.get()) {
+            let reason =
+                "it must be 1 to 1000000: OpenVPN does not start with 16777215 or more, and no machine serves so many";
+            return Err(cli.reject("openvpn.max_clients", reason).into());
+        }
         if !HEARTBEATS.contains(&config.heartbeat_interval) {
             let reason = "it must be 100ms to 1m: more of them are a flood, and after fewer management takes the node for silent";
             return Err(cli.reject("heartbeat_interval", reason).into());
@@ -361,47 +368,6 @@ impl Config {
             },
         }
     }
-}
-
-/// How the node's OpenVPN runs.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct OpenvpnConfig {
-    /// OPENVPN_MODE, managed.
-    pub mode: OpenvpnMode,
-    /// OPENVPN_BINARY, openvpn.
-    pub binary: PathBuf,
-    /// OPENVPN_NETWORK, 10.8.0.0/16.
-    pub network: String,
-    /// OPENVPN_NETWORK6; without it there is no IPv6 in the tunnel.
-    pub network6: Option<VpnNetwork6>,
-    /// EGRESS_INTERFACE; without it every interface.
-    pub egress_interface: Option<InterfaceName>,
-    /// OPENVPN_PORT; without it OpenVPN listens on PUBLIC_PORT.
-    pub port: Option<NonZeroU16>,
-    /// OPENVPN_MAX_CLIENTS, 1000.
-    pub max_clients: NonZeroU32,
-    /// OPENVPN_KEEPALIVE, 1 7; only for the mode managed.
-    pub keepalive: Keepalive,
-    /// OPENVPN_RUN_DIR, /run/vpnmanager.
-    pub run_dir: PathBuf,
-    /// OPENVPN_CONF_FILE, only for the mode external.
-    pub conf_file: Option<PathBuf>,
-    /// OPENVPN_USER, nobody.
-    pub user: String,
-    /// OPENVPN_GROUP, nogroup.
-    pub group: String,
-}
-
-/// Who runs OpenVPN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OpenvpnMode {
-    /// The agent starts it and finds it again.
-    Managed,
-    /// The operator; the agent checks the configuration and cuts sessions.
-    External,
-    /// Nobody: the allow-list is kept and nothing else.
-    None,
 }
 
 #[cfg(test)]

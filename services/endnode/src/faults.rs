@@ -16,10 +16,10 @@ pub(crate) fn all_of(faults: impl IntoIterator<Item = Option<String>>) -> Option
 }
 
 /// The detail of a server, with what this node lacks. What is wrong with the network of the pool is there too where the server, or that of a
-/// listener, is not as it should be: it may be why, and management says that before all other faults.
+/// listener, is down: it may be why, and management says that before all other faults.
 pub(crate) fn detail_of(server: &BackendHealth, network: Option<String>, lacks: [Option<String>; 2]) -> String {
-    let is_wrong = server.state == BackendState::Down || server.fault.is_some();
-    [Some(server.detail.clone()), network.filter(|_| is_wrong)]
+    let is_down = server.state == BackendState::Down || server.is_partly_down;
+    [Some(server.detail.clone()), network.filter(|_| is_down)]
         .into_iter()
         .chain(lacks)
         .flatten()
@@ -81,21 +81,25 @@ mod tests {
         let alone = all_of([fault("é", 900)]).expect("a fault");
         assert_eq!(alone.chars().count(), TEXT);
     }
+
     #[test]
     fn what_is_wrong_with_the_network_is_said_where_it_may_be_why_a_listener_is_down() {
         let network = || Some("no rules".to_owned());
-        let with = |state, fault: Option<&str>| BackendHealth {
-            fault: fault.map(str::to_owned),
+        let with = |state, is_partly_down| BackendHealth {
+            is_partly_down,
+            fault: is_partly_down.then(|| "tcp:443: it died".to_owned()),
             ..BackendHealth::bare(state, "a remark")
         };
+        let closed = BackendHealth {
+            fault: Some("nobody can read the allow-list".to_owned()),
+            ..with(BackendState::Up, false)
+        };
         for (server, expected) in [
-            (with(BackendState::Up, None), "a remark; no room"),
-            (with(BackendState::Starting, None), "a remark; no room"),
-            (with(BackendState::Down, None), "a remark; no rules; no room"),
-            (
-                with(BackendState::Up, Some("tcp:443: it died")),
-                "a remark; no rules; no room",
-            ),
+            (with(BackendState::Up, false), "a remark; no room"),
+            (with(BackendState::Starting, false), "a remark; no room"),
+            (with(BackendState::Down, false), "a remark; no rules; no room"),
+            (with(BackendState::Up, true), "a remark; no rules; no room"),
+            (closed, "a remark; no room"),
         ] {
             let lacks = [None, Some("no room".to_owned())];
             assert_eq!(detail_of(&server, network(), lacks), expected, "{server:?}");

@@ -4,6 +4,7 @@ pub mod account;
 pub mod interface;
 pub mod listening;
 mod programs;
+mod sysctls;
 
 pub mod allow_list;
 pub mod profile_file;

@@ -52,6 +52,20 @@ pub enum InvalidListening {
     },
 }
 
+/// Which listener of its node one is: the first has 0. Whatever is there for each listener is in the order of [`ListeningOn`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerNumber(pub usize);
+
+impl ListenerNumber {
+    /// The first. Its files have the names of those of a node with one listener.
+    pub const FIRST: Self = Self(0);
+
+    /// The listener with this number, if it is one beside the first: its files have it in their names ([`suffix_of`]).
+    pub fn beside(self, listener: Listener) -> Option<Listener> {
+        (self != Self::FIRST).then_some(listener)
+    }
+}
+
 impl Listening {
     /// Reads `udp:1194` or `tcp:443:8443`.
     fn read(text: &str) -> Result<Self, InvalidListening> {
@@ -153,19 +167,22 @@ impl From<ListeningOn> for Vec<String> {
     }
 }
 
-/// What names the files of a listener: `tcp443`, by the port that clients dial.
-pub fn mark_of(listener: Listener) -> String {
-    format!("{}{}", listener.protocol, listener.port)
+/// What stands behind the names of the files of a listener `beside` the first: `.tcp443`, by the port that clients dial. Nothing behind those of
+/// the first.
+pub fn suffix_of(beside: Option<Listener>) -> String {
+    beside.map_or_else(String::new, |listener| {
+        format!(".{}{}", listener.protocol, listener.port)
+    })
 }
 
-/// The listener of such a mark.
-pub fn listener_of(mark: &str) -> Option<Listener> {
+/// The listener beside the first whose files have this suffix.
+pub fn listener_of(suffix: &str) -> Option<Listener> {
     let read = |protocol: &Protocol| {
-        let port = mark.strip_prefix(protocol.as_str())?;
+        let port = suffix.strip_prefix('.')?.strip_prefix(protocol.as_str())?;
         format!("{protocol}:{port}").parse::<Listener>().ok()
     };
     let found = Protocol::ALL.iter().find_map(read);
-    found.filter(|listener| mark_of(*listener) == mark)
+    found.filter(|listener| suffix_of(Some(*listener)) == suffix)
 }
 
 #[cfg(test)]
@@ -240,15 +257,31 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_names_its_listener_and_nothing_else_does() {
+    fn a_suffix_names_a_listener_beside_the_first_and_nothing_else_does() {
         let listening = read(&["udp:1194", "tcp:443:8443"]).expect("two listeners");
-        let marks: Vec<String> = listening.iter().map(|one| mark_of(one.listener)).collect();
-        assert_eq!(marks, ["udp1194", "tcp443"]);
+        let numbered = listening.iter().enumerate();
+        let beside: Vec<_> = numbered
+            .map(|(number, one)| ListenerNumber(number).beside(one.listener))
+            .collect();
+        let suffixes: Vec<String> = beside.iter().map(|beside| suffix_of(*beside)).collect();
+        assert_eq!(suffixes, ["", ".tcp443"]);
         for one in listening.iter() {
-            assert_eq!(listener_of(&mark_of(one.listener)), Some(one.listener));
+            assert_eq!(listener_of(&suffix_of(Some(one.listener))), Some(one.listener));
         }
         for other in [
-            "", "tcp", "tcp0", "tcp0443", "tcp443 ", "tcp:443", "xtcp443", "443", "tcp70000",
+            "",
+            ".",
+            "tcp443",
+            ".tcp",
+            ".tcp0",
+            ".tcp0443",
+            ".tcp443 ",
+            ".tcp:443",
+            ".xtcp443",
+            ".443",
+            ".tcp70000",
+            "..tcp443",
+            ".tcp443.old",
         ] {
             assert_eq!(listener_of(other), None, "{other:?}");
         }

@@ -11,6 +11,9 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
+use vpnmanager_nats::listeners::Listener;
+
+use crate::listening::suffix_of;
 
 /// The layout below `state_dir`.
 #[derive(Debug, Clone)]
@@ -130,17 +133,19 @@ impl StateDir {
         self.root.join("api.key")
     }
 
-    /// The allow-list: `allow/`.
+    /// The allow-list of the first listener: `allow/`.
     pub fn allow(&self) -> PathBuf {
-        self.root.join("allow")
+        self.allow_of(None)
     }
 
-    /// The allow-list of a listener beside the first, whose files have this `mark`: `allow.tcp443/`. That of the first is [`Self::allow`].
-    pub fn allow_of(&self, mark: Option<&str>) -> PathBuf {
-        match mark {
-            Some(mark) => self.root.join(format!("allow.{mark}")),
-            None => self.allow(),
-        }
+    /// The allow-list of a listener `beside` the first: `allow.tcp443/`. Without one it is [`Self::allow`].
+    pub fn allow_of(&self, beside: Option<Listener>) -> PathBuf {
+        self.root.join(format!("allow{}", suffix_of(beside)))
+    }
+
+    /// Which tunnel devices got another MTU from the agent than from OpenVPN: `mtu`.
+    pub fn mtu(&self) -> PathBuf {
+        self.root.join("mtu")
     }
 
     /// The `.ovpn` files: `profiles/`.

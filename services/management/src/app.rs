@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
+use tokio::sync::Mutex;
 use vpnmanager_nats::{connect::Bus, endpoint::BusPlace, topology::Topology};
 use vpnmanager_runtime::reconcile::Wake;
 
@@ -89,6 +90,8 @@ pub struct App {
     pub gatekeeper: Gatekeeper,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
+    /// Whose turn it is to make a group for own rules of users.
+    pub own_groups: Arc<Mutex<()>>,
     /// Batches the signing of certificates, so that many share a commit.
     pub signatures: Signatures,
 }
@@ -106,5 +109,11 @@ impl App {
     pub fn wake_publishers(&self) {
         self.urgent.wake();
         self.publisher.wake();
+    }
+
+    /// Wakes whatever follows from a drain that begins or ends: the node is told, and users may be placed elsewhere, or there again.
+    pub fn wake_of_drains(&self) {
+        self.drains.wake();
+        self.placer.wake();
     }
 }

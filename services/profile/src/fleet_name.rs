@@ -19,11 +19,6 @@ impl FleetName {
     /// What is expected, for people.
     pub const EXPECTED: &'static str =
         "1 to 64 letters, digits, spaces, '.', '_' or '-', the first and the last no space";
-
-    /// The bare text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for FleetName {

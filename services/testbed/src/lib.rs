@@ -3,6 +3,7 @@
 pub mod api;
 pub mod binaries;
 pub mod client;
+pub mod directives;
 mod environment;
 pub mod nats;
 pub mod net;

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
+use chrono::Utc;
 use nkeys::KeyPair;
 
 use super::*;
@@ -242,7 +243,7 @@ fn the_longest_lines_of_nodes_and_management_are_ones_that_the_server_takes() {
     let files = BusFiles::new(asked(root.path()).run().unwrap().dir);
     let id: NodeId = "n".repeat(NodeId::MAX_LENGTH).parse().unwrap();
     let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
-    let node = issue_node_jwt(&id, &key, None, &files.node_authority().unwrap()).unwrap();
+    let node = issue_node_jwt(&id, &key, Utc::now(), &files.node_authority().unwrap()).unwrap();
     let management = files.management_credentials().unwrap().jwt;
     // CONNECT: beside the token a signature, a name, and what the client says of itself.
     for token in [node, management] {

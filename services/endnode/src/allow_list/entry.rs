@@ -11,6 +11,7 @@ use vpnmanager_nats::ids::CommonName;
 
 use crate::{
     groups::{Layout, Place, Places, Seat},
+    listening::ListenerNumber,
     pushed_file::{PushedFile, PushedFileError, TARGET},
     pushed_groups::PushedGroups,
 };
@@ -97,11 +98,11 @@ impl Form {
     }
 
     /// What the entry of whoever has this seat should be in the folder of this listener.
-    pub(super) fn wanted(&self, seat: &Seat, listener: usize) -> Wanted {
+    pub(super) fn wanted(&self, seat: &Seat, number: ListenerNumber) -> Wanted {
         match (self, seat) {
             (Self::EmptyFile, _) => Wanted::EmptyFile,
             (Self::Pushing(_), Seat::Dynamic) => Wanted::Link,
-            (Self::Pushing(pushing), Seat::Fixed(place)) => Wanted::Text(pushing.text(place, listener)),
+            (Self::Pushing(pushing), Seat::Fixed(place)) => Wanted::Text(pushing.text(place, number)),
             (Self::Pushing(_), Seat::Waiting) => Wanted::Nothing,
         }
     }
@@ -117,22 +118,22 @@ impl Form {
 
 impl Pushing {
     /// The place that the text of an entry in the folder of this listener says; `None` for a text that is none of ours.
-    pub(super) fn place_in(&self, text: &str, listener: usize) -> Option<Place> {
+    pub(super) fn place_in(&self, text: &str, number: ListenerNumber) -> Option<Place> {
         let first = text.lines().next()?;
         let address = first.strip_prefix("ifconfig-push ")?.split(' ').next()?;
-        let host = self.layout(listener).host_of(address.parse().ok()?)?;
+        let host = self.layout(number).host_of(address.parse().ok()?)?;
         let path = Path::new(text.lines().next_back()?.strip_prefix("config \"")?.strip_suffix('"')?);
         let group = path.file_name()?.to_str()?.parse().ok()?;
         let place = Place { group, host };
-        (self.text(&place, listener) == text).then_some(place)
+        (self.text(&place, number) == text).then_some(place)
     }
 
-    fn text(&self, place: &Place, listener: usize) -> String {
-        text_of(&self.layout(listener), place, &self.groups.path_of(&place.group))
+    fn text(&self, place: &Place, number: ListenerNumber) -> String {
+        text_of(&self.layout(number), place, &self.groups.path_of(&place.group))
     }
 
-    fn layout(&self, listener: usize) -> Layout {
-        self.places.layout().beside(listener)
+    fn layout(&self, number: ListenerNumber) -> Layout {
+        self.places.layout().beside(number.0)
     }
 }
 

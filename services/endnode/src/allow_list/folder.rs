@@ -19,6 +19,7 @@ use super::{
     entry::{Arrival, Entry, Form, Wanted},
     error::AllowListError,
 };
+use crate::listening::ListenerNumber;
 
 const DIR_MODE: u32 = 0o755;
 /// Behind the name of a folder: where entries are made before they are moved into it.
@@ -28,7 +29,7 @@ pub(super) const STAGING: &str = ".staging";
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     dir: PathBuf,
-    listener: usize,
+    number: ListenerNumber,
     pub(super) staging: PathBuf,
     next_staged: Arc<AtomicU64>,
     /// Refused, though the file is still there: it could not be removed. OpenVPN lets them in, and whoever asks here does not.
@@ -38,12 +39,12 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder of this listener, counted from 0. It and its staging sibling are made where they are missing.
-    pub(super) fn open(dir: PathBuf, listener: usize) -> Result<Self, AllowListError> {
+    /// The folder of this listener. It and its staging sibling are made where they are missing.
+    pub(super) fn open(dir: PathBuf, number: ListenerNumber) -> Result<Self, AllowListError> {
         let staging = sibling(&dir, STAGING);
         let folder = Self {
             dir,
-            listener,
+            number,
             staging,
             next_staged: Arc::default(),
             stuck: Arc::default(),
@@ -59,8 +60,8 @@ impl Folder {
     }
 
     /// Which listener it is of.
-    pub(super) fn listener(&self) -> usize {
-        self.listener
+    pub(super) fn number(&self) -> ListenerNumber {
+        self.number
     }
 
     /// Makes the folders where they were lost.
@@ -72,7 +73,7 @@ impl Folder {
     /// Lets one credential in. True when it was not allowed before.
     pub(super) fn allow(&self, form: &Form, arrival: &Arrival<'_>) -> Result<bool, AllowListError> {
         let name = arrival.name;
-        let wanted = form.wanted(&arrival.seat, self.listener);
+        let wanted = form.wanted(&arrival.seat, self.number);
         match self.entry(name, &wanted)? {
             Entry::Ours => {
                 self.held_back().remove(name);
@@ -158,7 +159,7 @@ impl Folder {
 
     /// What is there of whoever is to be let in.
     pub(super) fn entry_of(&self, form: &Form, arrival: &Arrival<'_>) -> Result<Entry, AllowListError> {
-        self.entry(arrival.name, &form.wanted(&arrival.seat, self.listener))
+        self.entry(arrival.name, &form.wanted(&arrival.seat, self.number))
     }
 
     pub(super) fn held_back(&self) -> MutexGuard<'_, HashSet<CommonName>> {

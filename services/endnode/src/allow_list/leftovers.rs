@@ -4,13 +4,13 @@ use std::{
     ffi::OsStr,
     fs::{self, DirEntry},
     io,
-    num::NonZeroU16,
     path::Path,
 };
 
 use tracing::warn;
 
 use super::folder::STAGING;
+use crate::listening::listener_of;
 
 /// Removes the folders of listeners beside the first one that are none of these, and what was staged for them. The first is always of these.
 ///
@@ -61,12 +61,9 @@ fn is_left_over(entry: &DirEntry, first: &str, kept: &[&OsStr]) -> bool {
     is_listeners && entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
-/// Whether a folder has the name of that of a listener behind the first: `allow.tcp443` for the port that clients dial.
+/// Whether a folder has the name of that of a listener beside the first: `allow.tcp443`.
 fn is_of_a_listener(folder: &str, first: &str) -> bool {
-    let listener = folder.strip_prefix(first).and_then(|rest| rest.strip_prefix('.'));
-    let port = listener.and_then(|listener| listener.strip_prefix("udp").or_else(|| listener.strip_prefix("tcp")));
-    // `+443` and `0443` are numbers too.
-    port.is_some_and(|text| text.parse::<NonZeroU16>().is_ok_and(|port| port.to_string() == text))
+    folder.strip_prefix(first).and_then(listener_of).is_some()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     error::AllowListError,
     folder::Folder,
 };
-use crate::{groups::Place, openvpn::vpn_network::VpnNetwork};
+use crate::{groups::Place, listening::ListenerNumber, openvpn::vpn_network::VpnNetwork};
 
 /// What the list says of somebody who is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,17 +27,17 @@ pub enum Welcome {
 }
 
 impl AllowList {
-    /// What becomes of a session of this credential at this listener, counted from 0, with these addresses inside its tunnel, empty where it has
-    /// none. What the folders of other listeners say does not count: OpenVPN would refuse its next key exchange by its own. A listener without a
-    /// folder lets in nobody. An error when the folder is missing, so that nobody is cut because of a lost one.
+    /// What becomes of a session of this credential at this listener, with these addresses inside its tunnel, empty where it has none. What the
+    /// folders of other listeners say does not count: OpenVPN would refuse its next key exchange by its own. A listener without a folder lets in
+    /// nobody. An error when the folder is missing, so that nobody is cut because of a lost one.
     pub fn welcome(
         &self,
-        listener: usize,
+        number: ListenerNumber,
         name: &CommonName,
         address: &str,
         address6: &str,
     ) -> Result<Welcome, AllowListError> {
-        let Some(folder) = self.folders().nth(listener) else {
+        let Some(folder) = self.folders().nth(number.0) else {
             return Ok(Welcome::Nowhere);
         };
         if !folder.contains(name)? {
@@ -49,17 +49,17 @@ impl AllowList {
             });
         }
         let fits = match &self.form {
-            Form::Pushing(pushing) => pushing.places.fits_at(listener, name, address, address6),
+            Form::Pushing(pushing) => pushing.places.fits_at(number, name, address, address6),
             Form::EmptyFile => true,
         };
         Ok(if fits { Welcome::Here } else { Welcome::Elsewhere })
     }
 
-    /// The IPv4 network that the entries of this listener have addresses in, counted from 0: `OPENVPN_NETWORK`, or its slice of that. `None` where
-    /// entries have no addresses.
-    pub fn network_at(&self, listener: usize) -> Option<VpnNetwork> {
+    /// The IPv4 network that the entries of this listener have addresses in: `OPENVPN_NETWORK`, or its slice of that. `None` where entries have no
+    /// addresses.
+    pub fn network_at(&self, number: ListenerNumber) -> Option<VpnNetwork> {
         match &self.form {
-            Form::Pushing(pushing) => Some(pushing.places.layout().beside(listener).network()),
+            Form::Pushing(pushing) => Some(pushing.places.layout().beside(number.0).network()),
             Form::EmptyFile => None,
         }
     }
@@ -72,13 +72,13 @@ impl AllowList {
         self.hold_back_in(self.folders())
     }
 
-    /// The same at this listener alone, counted from 0, whose server is about to start, perhaps with another tunnel than that of the rules that
-    /// are there. At the others, whose servers go on with the rules that they have, nothing changes. A listener without a folder lets in nobody.
+    /// The same at this listener alone, whose server is about to start, perhaps with another tunnel than that of the rules that are there. At the
+    /// others, whose servers go on with the rules that they have, nothing changes. A listener without a folder lets in nobody.
     ///
     /// # Errors
     /// As [`Self::hold_back_unheld`], of this listener.
-    pub fn hold_back_unheld_at(&self, listener: usize) -> Result<(), AllowListError> {
-        self.hold_back_in(self.folders().nth(listener).into_iter())
+    pub fn hold_back_unheld_at(&self, number: ListenerNumber) -> Result<(), AllowListError> {
+        self.hold_back_in(self.folders().nth(number.0).into_iter())
     }
 
     fn hold_back_in<'a>(&self, folders: impl Iterator<Item = &'a Folder>) -> Result<(), AllowListError> {
@@ -136,6 +136,6 @@ impl Folder {
         // Links lead to what has no address.
         let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() > 0);
         let text = is_file.then(|| fs::read_to_string(path).ok())??;
-        pushing.place_in(&text, self.listener())
+        pushing.place_in(&text, self.number())
     }
 }

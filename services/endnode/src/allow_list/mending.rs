@@ -16,9 +16,11 @@ impl AllowList {
     /// Those that are missing and held back are as they should be.
     pub fn compare(&self, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
         self.prepare()?;
+        // One look for all: what becomes of them is the same everywhere.
+        let wanted: Vec<Arrival<'_>> = wanted.iter().map(|name| self.form.arrival(name)).collect();
         let mut differing = BTreeSet::new();
         for folder in self.folders() {
-            differing.append(&mut folder.compare(&self.form, wanted)?);
+            differing.append(&mut folder.compare(&self.form, &wanted)?);
         }
         Ok(differing)
     }
@@ -80,19 +82,20 @@ impl AllowList {
 }
 
 impl Folder {
-    fn compare(&self, form: &Form, wanted: &BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
-        let present = self.list()?.names;
-        let mut differing: BTreeSet<CommonName> = present.difference(wanted).cloned().collect();
-        for name in wanted.difference(&present) {
-            if form.arrival(name).is_held_back {
-                self.held_back().insert(name.clone());
+    fn compare(&self, form: &Form, wanted: &[Arrival<'_>]) -> Result<BTreeSet<CommonName>, AllowListError> {
+        // All are in it but those that turn out to be as they should be.
+        let mut differing = self.list()?.names;
+        let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|arrival| differing.contains(arrival.name));
+        for Arrival { name, is_held_back, .. } in missing {
+            if *is_held_back {
+                self.held_back().insert((*name).clone());
             } else {
-                differing.insert(name.clone());
+                differing.insert((*name).clone());
             }
         }
-        for name in present.intersection(wanted) {
-            if !matches!(self.entry_of(form, &form.arrival(name))?, Entry::Ours) {
-                differing.insert(name.clone());
+        for arrival in present {
+            if self.entry_of(form, arrival)? == Entry::Ours {
+                differing.remove(arrival.name);
             }
         }
         Ok(differing)

@@ -16,6 +16,8 @@ use crate::{
     pushed_file::TARGET,
 };
 
+const FIRST: ListenerNumber = ListenerNumber::FIRST;
+
 type Open = fn(PathBuf) -> Result<AllowList, AllowListError>;
 
 /// What holds of both forms of entries, and of one listener and two.
@@ -210,7 +212,7 @@ fn a_lost_folder_is_an_error_until_it_is_compared() {
             list.contains(&name("alice.x")),
             Err(AllowListError::List { .. })
         ));
-        assert!(list.welcome(0, &name("alice.x"), "", "").is_err());
+        assert!(list.welcome(FIRST, &name("alice.x"), "", "").is_err());
         assert_eq!(made_right(&list, &names(&["alice.x"])).added, [name("alice.x")]);
     }
 }
@@ -308,7 +310,7 @@ fn one_entry_that_cannot_be_made_or_removed_keeps_no_other_from_it() {
     for open in FORMS {
         let state = state_dir();
         let list = open(state.path().join("allow")).expect("open");
-        let is_in = |of: &str| list.welcome(0, &name(of), "", "").expect("look") == Welcome::Here;
+        let is_in = |of: &str| list.welcome(FIRST, &name(of), "", "").expect("look") == Welcome::Here;
         // Neither can an entry take the place of a folder, nor is a folder removed as a file is.
         for of in ["bob.x", "mallory.x"] {
             fs::create_dir(list.dir().join(of)).expect("a folder");
@@ -344,7 +346,7 @@ fn an_entry_that_lets_in_with_more_goes_if_the_right_one_cannot_be_made() {
 
     assert!(matches!(let_in, Err(AllowListError::Allow { .. })), "{let_in:?}");
     assert!(list.contains(&name("alice.x")).expect("look"));
-    let welcome = list.welcome(0, &name("eve.x"), "10.8.0.2", "").expect("look");
+    let welcome = list.welcome(FIRST, &name("eve.x"), "10.8.0.2", "").expect("look");
     assert_eq!(welcome, Welcome::HeldBack);
     fs::remove_file(&list.first.staging).expect("removed");
     let wanted = names(&["alice.x", "eve.x"]);

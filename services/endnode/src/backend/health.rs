@@ -41,6 +41,8 @@ pub struct BackendHealth {
     pub restarts: u32,
     /// It failed, and has neither run well since nor been ended in good order.
     pub is_failing: bool,
+    /// It serves, and one of its listeners should and does not: the fault says which, and why.
+    pub is_partly_down: bool,
     /// What degrades the node although the server runs, in words.
     pub fault: Option<String>,
     /// In words: what is wrong, or worth knowing. Empty when there is nothing to say.
@@ -61,6 +63,7 @@ impl BackendHealth {
             bytes_out: 0,
             restarts: 0,
             is_failing: false,
+            is_partly_down: false,
             fault: None,
             detail: detail.into(),
         }

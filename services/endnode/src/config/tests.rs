@@ -48,6 +48,20 @@ fn each_listener_has_room_for_as_many_clients() {
 }
 
 #[test]
+fn more_clients_than_openvpn_starts_with_are_refused() {
+    let most = loaded(&["--openvpn-max-clients", "1000000"]);
+    assert_eq!(most.openvpn.max_clients.get(), 1_000_000);
+    for clients in ["1000001", "16777215", "4294967295"] {
+        let refused = load(&["--openvpn-max-clients", clients]).expect_err("too many");
+        let said = format!("{refused:?}");
+        assert!(
+            said.contains("openvpn.max_clients") && said.contains("1 to 1000000"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn pings_are_each_second_where_nothing_is_said() {
     let keepalive = |flags: &[&str]| loaded(flags).openvpn.keepalive.to_string();
     assert_eq!(keepalive(&[]), "1 7");

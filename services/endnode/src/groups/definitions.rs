@@ -12,7 +12,10 @@ use vpnmanager_nats::{
     ids::Revision,
 };
 
-use crate::journal::{Journal, JournalError};
+use crate::{
+    journal::{Journal, JournalError},
+    listening::ListenerNumber,
+};
 
 /// What management told, and what became of it. Cheap to clone; all clones are the same. Nothing was told at first.
 #[derive(Debug, Clone, Default)]
@@ -84,16 +87,16 @@ impl Definitions {
         });
     }
 
-    /// Whether the OpenVPN of this listener, counted from 0, may start: its users of `default` are held to rules, if there are some for them.
-    pub fn is_default_held(&self, listener: usize) -> bool {
-        let is_held = self.holds_default.borrow().get(listener) == Some(&true);
+    /// Whether the OpenVPN of this listener may start: its users of `default` are held to rules, if there are some for them.
+    pub fn is_default_held(&self, number: ListenerNumber) -> bool {
+        let is_held = self.holds_default.borrow().get(number.0) == Some(&true);
         is_held || self.current().is_none_or(|told| !judges_default(&told.groups))
     }
 
     /// Returns when that is so.
-    pub async fn default_held(&self, listener: usize) {
+    pub async fn default_held(&self, number: ListenerNumber) {
         let (mut told, mut holds) = (self.told.subscribe(), self.holds_default.subscribe());
-        while !self.is_default_held(listener) {
+        while !self.is_default_held(number) {
             // The senders are held here.
             tokio::select! {
                 _changed = told.changed() => {}
@@ -171,6 +174,8 @@ mod tests {
 
     use super::*;
 
+    const FIRST: ListenerNumber = ListenerNumber::FIRST;
+
     fn groups(revision: i64) -> Groups {
         Groups {
             revision: Revision(revision),
@@ -203,9 +208,9 @@ mod tests {
     #[tokio::test]
     async fn where_default_has_rules_an_openvpn_waits_until_they_are_held() {
         let definitions = Definitions::default();
-        assert!(definitions.is_default_held(0), "nothing was told");
+        assert!(definitions.is_default_held(FIRST), "nothing was told");
         definitions.learn(groups(1));
-        assert!(definitions.is_default_held(0));
+        assert!(definitions.is_default_held(FIRST));
         let slow = |name: &str, revision| {
             let mut slow = groups(revision);
             slow.groups[0].name = name.parse().expect("a name");
@@ -213,17 +218,17 @@ mod tests {
             slow
         };
         definitions.learn(slow("sales", 2));
-        assert!(definitions.is_default_held(0), "they are rules of others");
-        definitions.default_held(0).await;
+        assert!(definitions.is_default_held(FIRST), "they are rules of others");
+        definitions.default_held(FIRST).await;
 
         definitions.learn(slow("default", 3));
-        assert!(!definitions.is_default_held(0));
+        assert!(!definitions.is_default_held(FIRST));
         let tells = async { definitions.note_default(&[true]) };
-        tokio::join!(definitions.default_held(0), tells);
+        tokio::join!(definitions.default_held(FIRST), tells);
         definitions.note_default(&[]);
-        assert!(!definitions.is_default_held(0));
+        assert!(!definitions.is_default_held(FIRST));
         let frees = async { definitions.learn(groups(4)) };
-        tokio::join!(definitions.default_held(0), frees);
+        tokio::join!(definitions.default_held(FIRST), frees);
     }
 
     #[tokio::test]
@@ -240,11 +245,11 @@ mod tests {
             (&[], [false, false, false]),
         ] {
             definitions.note_default(are_held);
-            let found = [0, 1, 2].map(|listener| definitions.is_default_held(listener));
+            let found = [0, 1, 2].map(|number| definitions.is_default_held(ListenerNumber(number)));
             assert_eq!(found, expected, "{are_held:?}");
         }
         let tells = async { definitions.note_default(&[false, true]) };
-        tokio::join!(definitions.default_held(1), tells);
+        tokio::join!(definitions.default_held(ListenerNumber(1)), tells);
     }
 
     #[tokio::test(start_paused = true)]

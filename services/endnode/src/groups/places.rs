@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::{Ipv4Addr, Ipv6Addr},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +16,7 @@ use super::{
     layout::Layout,
     place::{Place, Seat},
 };
-use crate::some_of::some_of;
+use crate::{listening::ListenerNumber, some_of::some_of};
 
 /// Which credential has which fixed address. Cheap to clone; all clones are one. The journal holds what is in it ([`Draft`](super::Draft)).
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ pub struct Places {
     /// Of each listener, whether the tunnel of the OpenVPN that runs is divided so.
     divided: Arc<Mutex<Vec<bool>>>,
     /// How many listeners the node has; at least one.
-    listeners: Arc<AtomicUsize>,
+    listeners: usize,
 }
 
 impl Places {
@@ -45,8 +42,14 @@ impl Places {
             changes: watch::Sender::default(),
             enforcement: Enforcement::default(),
             divided: Arc::default(),
-            listeners: Arc::new(AtomicUsize::new(1)),
+            listeners: 1,
         }
+    }
+
+    /// The same of a node with so many listeners, each with a slice of `OPENVPN_NETWORK`. Without it there is one.
+    #[must_use]
+    pub fn with_listeners(self, listeners: usize) -> Self {
+        Self { listeners, ..self }
     }
 
     /// Takes over what the journal holds: its `members` with their groups, and the `places` that were given. A place that cannot be had in
@@ -191,11 +194,6 @@ impl Places {
         *self.divided() = divided.to_vec();
     }
 
-    /// Says how many listeners the node has, each with a slice of `OPENVPN_NETWORK`. It is one at first.
-    pub fn set_listeners(&self, listeners: usize) {
-        self.listeners.store(listeners, Ordering::Relaxed);
-    }
-
     /// Those that found no address, with their groups.
     pub fn waiting(&self) -> Vec<(CommonName, GroupName)> {
         let book = self.book();
@@ -214,7 +212,7 @@ impl Places {
     /// What to do when there is no address left for a group.
     pub fn full(&self, group: &GroupName) -> String {
         let (network, default) = (self.layout.network(), GroupName::DEFAULT);
-        match self.listeners.load(Ordering::Relaxed) {
+        match self.listeners {
             0 | 1 => format!(
                 "OPENVPN_NETWORK ({network}) has no address left for the group {group}: give this node a larger one (/16 at most), or have fewer \
                  users of groups other than {default} on it"
@@ -230,12 +228,12 @@ impl Places {
     /// Whether a session of this credential with these addresses inside the tunnel of the first listener is where it belongs. An address that it
     /// does not have, or that cannot be read, is not judged.
     pub fn fits(&self, name: &CommonName, address: &str, address6: &str) -> bool {
-        self.fits_at(0, name, address, address6)
+        self.fits_at(ListenerNumber::FIRST, name, address, address6)
     }
 
-    /// The same in the tunnel of this listener, counted from 0.
-    pub fn fits_at(&self, listener: usize, name: &CommonName, address: &str, address6: &str) -> bool {
-        let slice = self.layout.beside(listener);
+    /// The same in the tunnel of this listener.
+    pub fn fits_at(&self, number: ListenerNumber, name: &CommonName, address: &str, address6: &str) -> bool {
+        let slice = self.layout.beside(number.0);
         let address: Option<Ipv4Addr> = address.parse().ok();
         match self.seat_of(name) {
             Seat::Fixed(place) => {
@@ -246,7 +244,7 @@ impl Places {
                     && address6.is_none_or(|address| Some(address) == slice.address6(place.host))
             }
             Seat::Dynamic | Seat::Waiting => {
-                let is_divided = self.divided().get(listener) == Some(&true);
+                let is_divided = self.divided().get(number.0) == Some(&true);
                 !(is_divided && address.is_some_and(|address| slice.is_fixed(address)))
             }
         }

@@ -194,25 +194,24 @@ fn lack_of_ipv6(whose: Whose, what: &'static str, wanted: &[Tunnel]) -> Lack {
     }
 }
 
+/// The network of which tunnels are slices.
+type Whole = fn(&[Tunnel]) -> Option<IpNet>;
+
 /// A wider route is none: clients and the node know of the tunnel's network more precisely, and `10.0.0.0/8` is what many route.
 fn in_tunnel(whose: &Whose, route: &Prefix, tunnels: &[Tunnel]) -> Option<Lack> {
     // First that of which they are slices: it is what the setting says.
     let networks = iter::once(tunnels).chain(tunnels.chunks(1));
-    let (setting, network) = match route.net() {
-        IpNet::V4(route) => {
-            let network = networks.filter_map(whole4).find(|network| network.contains(&route));
-            ("OPENVPN_NETWORK", network?.to_string())
-        }
-        IpNet::V6(route) => {
-            let network = networks.filter_map(whole6).find(|network| network.contains(&route));
-            ("OPENVPN_NETWORK6", network?.to_string())
-        }
+    let (setting, whole): (&str, Whole) = match route.is_ipv4() {
+        true => ("OPENVPN_NETWORK", whole4),
+        false => ("OPENVPN_NETWORK6", whole6),
     };
+    let mut networks = networks.filter_map(whole);
+    let network = networks.find(|network| network.contains(&route.net()))?;
     Some(Lack::InTunnel {
         whose: whose.clone(),
         route: *route,
         setting,
-        network,
+        network: network.to_string(),
     })
 }
 

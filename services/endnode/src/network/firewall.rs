@@ -6,7 +6,8 @@ use tracing::info;
 
 use super::{
     claim::{Claim, ClaimError},
-    nft::{Nft, NftError},
+    nft::Nft,
+    program::ProgramError,
     rules,
 };
 
@@ -59,7 +60,7 @@ pub(super) enum FirewallError {
     #[error(transparent)]
     Claim(#[from] ClaimError),
     #[error(transparent)]
-    Nft(#[from] NftError),
+    Nft(#[from] ProgramError),
 }
 
 impl Firewall {
@@ -141,7 +142,7 @@ impl Firewall {
         match self.replace(script).await {
             Ok(()) => {}
             // So no rules were made either.
-            Err(NftError::NotInstalled | NftError::NotPermitted) if self.loaded.is_none() => {}
+            Err(ProgramError::NotInstalled { .. } | ProgramError::NotPermitted { .. }) if self.loaded.is_none() => {}
             Err(error) => return Err(error.into()),
         }
         (self.loaded, self.claim, self.way) = (None, None, None);
@@ -155,7 +156,7 @@ impl Firewall {
         self.is_ended = false;
     }
 
-    async fn replace(&self, script: &str) -> Result<(), NftError> {
+    async fn replace(&self, script: &str) -> Result<(), ProgramError> {
         let Some(printed) = self.nft.printed().await? else {
             return Ok(());
         };

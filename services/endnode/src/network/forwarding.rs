@@ -5,21 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::openvpn::tunnel::Tunnel;
+use crate::{
+    openvpn::tunnel::Tunnel,
+    sysctls::{FORWARDS_IPV4, FORWARDS_IPV6, Sysctls, advertisements_of, name_of},
+};
 
-const IPV4: &str = "net/ipv4/ip_forward";
-const IPV6: &str = "net/ipv6/conf/all/forwarding";
-const INTERFACES: &str = "net/ipv6/conf";
-/// Router advertisements are taken unless the machine forwards.
-const UNLESS_IT_FORWARDS: &str = "1";
-/// They are taken in any case (ip-sysctl of the kernel's documentation).
+/// Router advertisements are taken in any case.
 const IN_ANY_CASE: &str = "2";
 
-/// The kernel's switches.
+/// The machine, as far as it forwards.
 #[derive(Debug, Clone)]
 pub(super) struct Forwarding {
-    /// `/proc/sys`.
-    root: PathBuf,
+    sysctls: Sysctls,
 }
 
 /// A switch could not be read or set.
@@ -38,59 +35,51 @@ pub(super) struct ForwardingError {
 }
 
 impl Forwarding {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    /// By these switches (`/proc/sys`).
+    pub(super) fn new(sysctls: PathBuf) -> Self {
+        Self {
+            sysctls: Sysctls::new(sysctls),
+        }
     }
 
     /// Switches it on where it is off, and never off: others may need it. True when it was off. What is on is not written, because in a
     /// container `/proc/sys` may be read-only.
     pub(super) fn ensure_ipv4(&self) -> Result<bool, ForwardingError> {
-        self.switch(IPV4, "1")
+        self.switch(FORWARDS_IPV4, "1")
     }
 
     /// The same of IPv6, which one of the tunnels has.
     pub(super) fn ensure_ipv6(&self, tunnels: &[Tunnel]) -> Result<bool, ForwardingError> {
-        if self.is(IPV6, "1") {
+        if self.sysctls.is(FORWARDS_IPV6, "1") {
             return Ok(false);
         }
         self.keep_advertisements(tunnels)?;
-        self.switch(IPV6, "1")
+        self.switch(FORWARDS_IPV6, "1")
     }
 
     /// A machine that forwards IPv6 takes no router advertisements any more, and would lose its default route. Not on the tunnel devices:
     /// clients are no routers.
     fn keep_advertisements(&self, tunnels: &[Tunnel]) -> Result<(), ForwardingError> {
-        // Without IPv6 in the kernel there are no interfaces of it, and the switch itself fails.
-        let interfaces = fs::read_dir(self.root.join(INTERFACES)).into_iter().flatten().flatten();
-        for interface in interfaces {
-            let name = interface.file_name();
-            let devices = tunnels.iter().map(|tunnel| tunnel.device.as_str());
-            let mut left_alone = ["all", "default", "lo"].into_iter().chain(devices);
-            if left_alone.any(|other| name == other) {
-                continue;
-            }
-            let switch = Path::new(INTERFACES).join(name).join("accept_ra");
-            if self.is(&switch, UNLESS_IT_FORWARDS) {
-                self.switch(&switch, IN_ANY_CASE)?;
+        // Without IPv6 in the kernel there are none, and the switch itself fails.
+        for interface in self.sysctls.advertised() {
+            let is_tunnel = tunnels.iter().any(|tunnel| interface == tunnel.device.as_str());
+            if !is_tunnel {
+                self.switch(advertisements_of(&interface), IN_ANY_CASE)?;
             }
         }
         Ok(())
     }
 
-    fn is(&self, switch: impl AsRef<Path>, value: &str) -> bool {
-        fs::read_to_string(self.root.join(switch)).is_ok_and(|found| found.trim() == value)
-    }
-
     /// True when it had another value.
     fn switch(&self, switch: impl AsRef<Path>, value: &'static str) -> Result<bool, ForwardingError> {
         let switch = switch.as_ref();
-        if self.is(switch, value) {
+        if self.sysctls.is(switch, value) {
             return Ok(false);
         }
-        let path = self.root.join(switch);
+        let path = self.sysctls.file_of(switch);
         fs::write(&path, value).map_err(|source| ForwardingError {
             path,
-            name: switch.display().to_string().replace('/', "."),
+            name: name_of(switch),
             value,
             source,
         })?;
@@ -108,15 +97,15 @@ mod tests {
     /// As the kernel shows it at its start.
     fn kernel(interfaces: &[(&str, &str)]) -> (tempfile::TempDir, Forwarding) {
         let dir = tempfile::tempdir().expect("a folder");
-        let write = |switch: &str, value: &str| {
+        let write = |switch: PathBuf, value: &str| {
             let path = dir.path().join(switch);
             fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             fs::write(path, format!("{value}\n")).expect("written");
         };
-        write(IPV4, "0");
-        write(IPV6, "0");
+        write(FORWARDS_IPV4.into(), "0");
+        write(FORWARDS_IPV6.into(), "0");
         for (interface, accept_ra) in interfaces {
-            write(&format!("{INTERFACES}/{interface}/accept_ra"), accept_ra);
+            write(advertisements_of(interface), accept_ra);
         }
         let forwarding = Forwarding::new(dir.path().to_owned());
         (dir, forwarding)
@@ -127,8 +116,8 @@ mod tests {
         let (_dir, forwarding) = kernel(&[("eth0", "1")]);
         assert!(forwarding.ensure_ipv4().expect("set"));
         assert!(!forwarding.ensure_ipv4().expect("set"));
-        assert!(forwarding.is(IPV4, "1") && forwarding.is(IPV6, "0"));
-        assert!(forwarding.is("net/ipv6/conf/eth0/accept_ra", "1"));
+        assert!(forwarding.sysctls.is(FORWARDS_IPV4, "1") && forwarding.sysctls.is(FORWARDS_IPV6, "0"));
+        assert!(forwarding.sysctls.is(advertisements_of("eth0"), "1"));
     }
 
     #[test]
@@ -145,7 +134,7 @@ mod tests {
         ]);
         let with_ipv6 = two_tunnels(Some(HALVES6));
         assert!(forwarding.ensure_ipv6(&with_ipv6).expect("set"));
-        assert!(forwarding.is(IPV4, "0") && forwarding.is(IPV6, "1"));
+        assert!(forwarding.sysctls.is(FORWARDS_IPV4, "0") && forwarding.sysctls.is(FORWARDS_IPV6, "1"));
         for (interface, expected) in [
             ("all", "1"),
             ("default", "1"),
@@ -156,8 +145,8 @@ mod tests {
             ("vpn-udp1194", "1"),
             ("vpn-tcp443", "1"),
         ] {
-            let switch = format!("{INTERFACES}/{interface}/accept_ra");
-            assert!(forwarding.is(&switch, expected), "{interface}");
+            let switch = advertisements_of(interface);
+            assert!(forwarding.sysctls.is(switch, expected), "{interface}");
         }
         assert!(!forwarding.ensure_ipv6(&with_ipv6).expect("set"));
     }

@@ -69,7 +69,7 @@ impl Keeper {
         Self {
             firewall: Firewall::new(tools.nft, tools.claimed),
             forwarding: Forwarding::new(tools.sysctls),
-            mtus: DeviceMtus::new(tools.ip, site.pushed.path().with_file_name("mtu")),
+            mtus: DeviceMtus::new(tools.ip, site.mtus.clone()),
             interfaces: tools.interfaces,
             told: progress.watch(),
             defined: site.definitions.watch(),

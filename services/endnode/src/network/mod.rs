@@ -21,6 +21,7 @@ mod given_mtus;
 mod mtu;
 mod nft;
 mod printed;
+mod program;
 
 mod error;
 mod keeper;

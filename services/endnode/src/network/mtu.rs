@@ -3,42 +3,43 @@
 //! OpenVPN itself goes on taking packets of up to 1500 bytes, so it needs no restart. The device keeps the kernel from sending larger ones to
 //! clients than the pool says: it answers whoever sends one, or divides it.
 
-use std::{
-    io, mem,
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::{mem, path::PathBuf, time::Duration};
 
 use futures_util::future::{join_all, pending};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 use vpnmanager_nats::network::Mtu;
 use vpnmanager_runtime::{error_chain::chain, secret_file::SecretFileError};
 
-use super::given_mtus::GivenMtus;
+use super::{
+    given_mtus::GivenMtus,
+    program::{Program, ProgramError, Wording},
+};
 use crate::{
     interface::InterfaceName,
     openvpn::{ManagedTunnel, tunnel::Tunnel},
-    programs::bare_command,
 };
 
-/// `ip` takes milliseconds.
-const WITHIN: Duration = Duration::from_secs(10);
 /// How long an OpenVPN that runs may be without its device, as it is while it starts.
 const SET_UP_WITHIN: Duration = Duration::from_secs(3);
 /// Between two looks at a device that is not set up yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What `ip` says of a device that is not there: as it is asked of it, and as it should change it.
 const MISSING: [&str; 2] = ["does not exist", "Cannot find device"];
-/// What it says without the right to change a device.
-const NOT_PERMITTED: &str = "Operation not permitted";
+
+/// How people are told of `ip`.
+pub(super) static IP: Wording = Wording {
+    name: "ip",
+    missing: "ip is not installed: apt-get install iproute2",
+    forbidden: "the agent may not change the tunnel device",
+    refused: "ip failed:",
+};
 
 /// The devices of the OpenVPNs that run.
 #[derive(Debug)]
 pub(super) struct DeviceMtus {
-    /// The program ip.
-    program: PathBuf,
+    /// The program.
+    ip: Program,
     /// Those that got another one than OpenVPN's.
     given: GivenMtus,
     /// What they were last seen to have.
@@ -79,20 +80,10 @@ enum Device {
 /// A device has not the MTU that the pool says.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MtuError {
-    #[error("ip is not installed: apt-get install iproute2")]
-    NotInstalled,
-    #[error(
-        "the agent may not change the tunnel device: run it as root, and give a container NET_ADMIN (`--cap-add NET_ADMIN`)"
-    )]
-    NotPermitted,
-    #[error("ip cannot be run")]
-    Run(#[source] io::Error),
-    #[error("ip did not end within 10 s")]
-    Slow,
+    #[error(transparent)]
+    Ip(#[from] ProgramError),
     #[error("OpenVPN runs and has not set up its tunnel device {device}")]
     NotSetUp { device: InterfaceName },
-    #[error("ip failed: {said}")]
-    Refused { said: String },
     #[error("cannot note which tunnel devices get another MTU")]
     Note(#[source] SecretFileError),
 }
@@ -101,7 +92,7 @@ impl DeviceMtus {
     /// With this program; `noted` is the file that says which devices got another MTU than OpenVPN's. Changes nothing yet.
     pub(super) fn new(program: PathBuf, noted: PathBuf) -> Self {
         Self {
-            program,
+            ip: Program::new(program, &IP),
             given: GivenMtus::read(noted),
             kept: None,
             awaited: Vec::new(),
@@ -225,40 +216,18 @@ impl DeviceMtus {
             return Ok(Device::Kept);
         }
         let bytes = mtu.to_string();
-        let output = self
-            .run(&["link", "set", "dev", tunnel.device.as_str(), "mtu", &bytes])
-            .await?;
-        if output.status.success() {
-            return Ok(Device::Set);
-        }
-        match is_missing(&output) {
-            true => Ok(Device::NotThere),
-            false => Err(refusal(&output)),
+        let set = ["link", "set", "dev", tunnel.device.as_str(), "mtu", bytes.as_str()];
+        match self.ip.run(&set, "", &MISSING).await? {
+            Some(_printed) => Ok(Device::Set),
+            None => Ok(Device::NotThere),
         }
     }
 
     /// The MTU of a device; `None` until OpenVPN has set it up.
     async fn look_at(&self, tunnel: &Tunnel) -> Result<Option<u16>, MtuError> {
-        let output = self.run(&["address", "show", "dev", tunnel.device.as_str()]).await?;
-        if output.status.success() {
-            let printed = String::from_utf8_lossy(&output.stdout);
-            return Ok(mtu_of(&printed, tunnel.network6.is_some()));
-        }
-        match is_missing(&output) {
-            true => Ok(None),
-            false => Err(refusal(&output)),
-        }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Result<Output, MtuError> {
-        let mut command = bare_command(&self.program);
-        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        match timeout(WITHIN, command.output()).await {
-            Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(MtuError::NotInstalled),
-            Ok(Err(error)) => Err(MtuError::Run(error)),
-            Err(_elapsed) => Err(MtuError::Slow),
-        }
+        let show = ["address", "show", "dev", tunnel.device.as_str()];
+        let printed = self.ip.run(&show, "", &MISSING).await?;
+        Ok(printed.and_then(|printed| mtu_of(&printed, tunnel.network6.is_some())))
     }
 }
 
@@ -291,28 +260,6 @@ fn mtu_of(printed: &str, has_ipv6: bool) -> Option<u16> {
     }
     let mut words = printed.split_whitespace().skip_while(|word| *word != "mtu");
     words.nth(1)?.parse().ok()
-}
-
-/// Whether it says that the device is not there.
-fn is_missing(output: &Output) -> bool {
-    let said = String::from_utf8_lossy(&output.stderr);
-    MISSING.iter().any(|missing| said.contains(missing))
-}
-
-/// What it says first is the reason.
-fn refusal(output: &Output) -> MtuError {
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains(NOT_PERMITTED) {
-        return MtuError::NotPermitted;
-    }
-    let first = said.lines().next().unwrap_or_default().trim();
-    MtuError::Refused {
-        said: if first.is_empty() {
-            output.status.to_string()
-        } else {
-            first.to_owned()
-        },
-    }
 }
 
 #[cfg(test)]

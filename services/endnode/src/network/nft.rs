@@ -1,115 +1,48 @@
 //! Running nft.
 
-use std::{
-    io,
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::Duration,
+use std::path::PathBuf;
+
+use super::{
+    printed::without_counted,
+    program::{Program, ProgramError, Wording},
 };
-
-use tokio::{io::AsyncWriteExt as _, time::timeout};
-
-use super::printed::without_counted;
-use crate::programs::bare_command;
 
 /// The one table of the machine's firewall that is ours, of the family `inet`.
 pub(super) const TABLE: &str = "vpnmanager";
 
-/// It takes milliseconds, unless another program holds the firewall.
-const WITHIN: Duration = Duration::from_secs(10);
 /// What it says of a table that is not there.
 const MISSING: &str = "No such file or directory";
-/// What it says without the right to change the firewall.
-const NOT_PERMITTED: &str = "Operation not permitted";
 
-/// The program.
+static NFT: Wording = Wording {
+    name: "nft",
+    missing: "nft is not installed: apt-get install nftables",
+    forbidden: "the agent may not change the firewall",
+    refused: "nft refused the rules:",
+};
+
+/// The program. A script that it refuses changes nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Nft {
-    program: PathBuf,
-}
-
-/// The firewall could not be asked or changed. A script that is refused changes nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NftError {
-    #[error("nft is not installed: apt-get install nftables")]
-    NotInstalled,
-    #[error(
-        "the agent may not change the firewall: run it as root, and give a container NET_ADMIN (`--cap-add NET_ADMIN`)"
-    )]
-    NotPermitted,
-    #[error("nft cannot be run")]
-    Run(#[source] io::Error),
-    #[error("nft did not end within 10 s")]
-    Slow,
-    #[error("nft refused the rules: {said}")]
-    Refused { said: String },
+    program: Program,
 }
 
 impl Nft {
     pub(super) fn new(program: PathBuf) -> Self {
-        Self { program }
+        Self {
+            program: Program::new(program, &NFT),
+        }
     }
 
     /// Carries out a script, all of it or nothing.
-    pub(super) async fn load(&self, script: &str) -> Result<(), NftError> {
-        let output = self.run(&["-f", "-"], script).await?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(refusal(&output)),
-        }
+    pub(super) async fn load(&self, script: &str) -> Result<(), ProgramError> {
+        self.program.run(&["-f", "-"], script, &[]).await.map(drop)
     }
 
     /// Our table as nft prints it, without what packets change of it; `None` where there is none.
-    pub(super) async fn printed(&self) -> Result<Option<String>, NftError> {
-        let output = self.run(&["--stateless", "list", "table", "inet", TABLE], "").await?;
-        if output.status.success() {
-            return Ok(Some(without_counted(&String::from_utf8_lossy(&output.stdout))));
-        }
-        match String::from_utf8_lossy(&output.stderr).contains(MISSING) {
-            true => Ok(None),
-            false => Err(refusal(&output)),
-        }
-    }
-
-    async fn run(&self, arguments: &[&str], input: &str) -> Result<Output, NftError> {
-        let mut command = bare_command(&self.program);
-        command.args(arguments).kill_on_drop(true);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NftError::NotInstalled),
-            Err(error) => return Err(NftError::Run(error)),
-        };
-        let stdin = child.stdin.take();
-        let feed = async move {
-            if let Some(mut stdin) = stdin {
-                // One that ends before it has read all says why by itself.
-                _ = stdin.write_all(input.as_bytes()).await;
-            }
-        };
-        let ((), output) = timeout(WITHIN, async { tokio::join!(feed, child.wait_with_output()) })
-            .await
-            .map_err(|_elapsed| NftError::Slow)?;
-        output.map_err(NftError::Run)
-    }
-}
-
-/// Its first line has the reason; those that follow quote the script.
-fn refusal(output: &Output) -> NftError {
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains(NOT_PERMITTED) {
-        return NftError::NotPermitted;
-    }
-    let first = said.lines().next().unwrap_or_default().trim();
-    NftError::Refused {
-        said: if first.is_empty() {
-            output.status.to_string()
-        } else {
-            first.to_owned()
-        },
+    pub(super) async fn printed(&self) -> Result<Option<String>, ProgramError> {
+        let list = ["--stateless", "list", "table", "inet", TABLE];
+        let printed = self.program.run(&list, "", &[MISSING]).await?;
+        Ok(printed.as_deref().map(without_counted))
     }
 }
 

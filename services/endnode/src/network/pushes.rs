@@ -78,8 +78,7 @@ fn of_clients(network: &Network, tunnels: &[Tunnel]) -> Vec<IpNet> {
         return Vec::new();
     }
     let v6 = whole6(tunnels).filter(|_| all_have_ipv6(tunnels));
-    let v4 = whole4(tunnels).map(IpNet::V4);
-    v4.into_iter().chain(v6.map(IpNet::V6)).collect()
+    whole4(tunnels).into_iter().chain(v6).collect()
 }
 
 /// The ways to DNS servers in the tunnels, such as one at an address of the node there, where no other route leads to them. A client knows the

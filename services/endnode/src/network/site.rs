@@ -23,6 +23,8 @@ pub struct Site {
     pub places: Places,
     /// What holds for members of groups.
     pub definitions: Definitions,
+    /// The file that says which tunnel devices got another MTU than OpenVPN gave them.
+    pub mtus: PathBuf,
     /// The only interface on which clients' packets get the node's address, if not every one.
     pub egress: Option<InterfaceName>,
 }

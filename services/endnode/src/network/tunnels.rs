@@ -2,37 +2,34 @@
 //!
 //! A node that has several listeners gives each a slice of its networks. An OpenVPN that runs with an older configuration may have any network.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{iter, net::IpAddr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
-use crate::openvpn::{
-    tunnel::Tunnel,
-    vpn_network::{VpnNetwork, VpnNetwork6},
-};
+use crate::openvpn::tunnel::Tunnel;
 
 /// The smallest IPv4 network that holds those of all these tunnels; `None` where they are not the slices of one.
-pub(super) fn whole4(tunnels: &[Tunnel]) -> Option<Ipv4Net> {
-    let networks: Vec<VpnNetwork> = tunnels.iter().map(|tunnel| tunnel.network).collect();
-    let first = networks.iter().map(|network| network.address()).min()?;
-    let last = networks.iter().map(|network| network.last()).max()?;
-    let widest = networks.iter().map(|network| network.prefix_length()).min()?;
-    let length = common(first, last);
-    let length = Some(length).filter(|length| are_slices(*length, widest, networks.len()))?;
-    let net = Ipv4Net::new(first, u8::try_from(length).ok()?).ok()?;
-    Some(net.trunc())
+pub(super) fn whole4(tunnels: &[Tunnel]) -> Option<IpNet> {
+    let networks = tunnels.iter().map(|tunnel| tunnel.network);
+    whole(networks.map(|network| (IpAddr::from(network.address()), network.prefix_length())))
 }
 
 /// The same of the IPv6 networks of those that have one.
-pub(super) fn whole6(tunnels: &[Tunnel]) -> Option<Ipv6Net> {
-    let networks: Vec<VpnNetwork6> = tunnels.iter().filter_map(|tunnel| tunnel.network6).collect();
-    let first = networks.iter().map(|network| network.address()).min()?;
-    let last = networks.iter().map(|network| network.last()).max()?;
-    let widest = networks.iter().map(|network| network.prefix_length()).min()?;
-    let length = common6(first, last);
-    let length = Some(length).filter(|length| are_slices(*length, widest, networks.len()))?;
-    let net = Ipv6Net::new(first, u8::try_from(length).ok()?).ok()?;
-    Some(net.trunc())
+pub(super) fn whole6(tunnels: &[Tunnel]) -> Option<IpNet> {
+    let networks = tunnels.iter().filter_map(|tunnel| tunnel.network6);
+    whole(networks.map(|network| (IpAddr::from(network.address()), network.prefix_length())))
+}
+
+/// The same of these networks of one family, each with the length of its prefix. Slices are of one size and their number is a power of two: with
+/// three there is a quarter for each.
+fn whole(networks: impl Iterator<Item = (IpAddr, u32)>) -> Option<IpNet> {
+    let nets = networks.map(|(address, length)| IpNet::new(address, u8::try_from(length).ok()?).ok());
+    let nets = nets.collect::<Option<Vec<IpNet>>>()?;
+    let widest = nets.iter().min_by_key(|net| net.prefix_len())?;
+    let bits = nets.len().next_power_of_two().trailing_zeros();
+    let may_be_divided = |whole: &IpNet| u32::from(whole.prefix_len()) + bits >= u32::from(widest.prefix_len());
+    let mut wholes = iter::successors(Some(*widest), IpNet::supernet).take_while(may_be_divided);
+    wholes.find(|whole| nets.iter().all(|net| whole.contains(net)))
 }
 
 /// Whether clients have IPv6 in all of them.
@@ -58,22 +55,6 @@ fn overlap(one: &Tunnel, other: &Tunnel) -> bool {
     let share4 = one.network.contains(other.network.address()) || other.network.contains(one.network.address());
     let both6 = one.network6.zip(other.network6);
     share4 || both6.is_some_and(|(one, other)| one.contains(other.address()) || other.contains(one.address()))
-}
-
-/// The bits that two addresses begin with.
-fn common(one: Ipv4Addr, other: Ipv4Addr) -> u32 {
-    (one.to_bits() ^ other.to_bits()).leading_zeros()
-}
-
-/// The same of IPv6.
-fn common6(one: Ipv6Addr, other: Ipv6Addr) -> u32 {
-    (one.to_bits() ^ other.to_bits()).leading_zeros()
-}
-
-/// Whether so many networks, of which the widest has a prefix of this length, can be slices of a network with this prefix: with three there is
-/// a quarter for each.
-fn are_slices(length: u32, widest: u32, networks: usize) -> bool {
-    length.saturating_add(networks.next_power_of_two().trailing_zeros()) >= widest
 }
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ mod tests {
             serving,
             since: DateTime::<Utc>::UNIX_EPOCH,
             sessions: 3,
+            snapshot: None,
             bytes_in: 10,
             bytes_out: 20,
         }

@@ -4,12 +4,64 @@ use std::iter;
 
 use vpnmanager_nats::listeners::Listener;
 
-use crate::backend::{BackendHealth, BackendState};
+use crate::{
+    backend::{BackendHealth, BackendState},
+    faults::all_of,
+};
+
+/// What one server tells.
+#[derive(Debug, Clone)]
+pub(super) struct ServerHealth {
+    /// What clients dial.
+    pub(super) listener: Listener,
+    /// How it is, without the siege.
+    pub(super) health: BackendHealth,
+    /// What to tell of handshakes that leave no place to clients.
+    pub(super) siege: Option<String>,
+}
+
+/// The health of all of a node.
+pub(super) fn joint_health(servers: Vec<ServerHealth>) -> BackendHealth {
+    joined(with_sieges(servers))
+}
+
+/// A siege is a fault where all that serve are under one. Where one of them is open it is only worth knowing: over TCP a stranger without a profile
+/// can lay it, and would keep users from the whole node.
+fn with_sieges(servers: Vec<ServerHealth>) -> Vec<(Listener, BackendHealth)> {
+    let serves = |server: &ServerHealth| server.health.state == BackendState::Up;
+    let is_open = servers.iter().any(|server| serves(server) && server.siege.is_none());
+    let settled = servers.into_iter().map(|server| {
+        let ServerHealth {
+            listener,
+            health,
+            siege,
+        } = server;
+        let health = match (siege, is_open) {
+            (None, _) => health,
+            (Some(siege), true) => beside_detail(siege, health),
+            (Some(siege), false) => BackendHealth {
+                fault: all_of([health.fault, Some(siege)]),
+                ..health
+            },
+        };
+        (listener, health)
+    });
+    settled.collect()
+}
+
+/// First, so that it stays where the detail is cut.
+fn beside_detail(siege: String, health: BackendHealth) -> BackendHealth {
+    let detail = match health.detail.as_str() {
+        "" => siege,
+        detail => format!("{siege}; {detail}"),
+    };
+    BackendHealth { detail, ..health }
+}
 
 /// It serves as long as one of them does, and what the others lack is its fault; one that starts lacks something while it fails, so that the
 /// fault does not come and go with each try. Where one is nearly full that is said: in the sum of all it would
 /// not be seen. One alone is as it is.
-pub(super) fn joint_health(mut servers: Vec<(Listener, BackendHealth)>) -> BackendHealth {
+fn joined(mut servers: Vec<(Listener, BackendHealth)>) -> BackendHealth {
     let states = servers.iter().map(|(_, health)| health.state);
     let state = states.max_by_key(|state| worth(*state)).unwrap_or(BackendState::Absent);
     if servers.len() == 1
@@ -35,6 +87,7 @@ pub(super) fn joint_health(mut servers: Vec<(Listener, BackendHealth)>) -> Backe
         pid: leading.and_then(|health| health.pid),
         version: leading.and_then(|health| health.version.clone()),
         since: leading.and_then(|health| health.since),
+        is_partly_down: servers.iter().any(|(_, health)| lacks(health)),
         fault: Some(said(faults.collect(), servers.len())).filter(|fault| !fault.is_empty()),
         ..BackendHealth::bare(state, details.join("; "))
     };
@@ -119,7 +172,7 @@ mod tests {
     }
 
     fn joint(one: BackendHealth, other: BackendHealth) -> BackendHealth {
-        joint_health(listeners().into_iter().zip([one, other]).collect())
+        joined(listeners().into_iter().zip([one, other]).collect())
     }
 
     #[test]
@@ -131,7 +184,7 @@ mod tests {
                 fault: Some("a closed folder".to_owned()),
                 ..health(state, "older server.conf")
             };
-            assert_eq!(joint_health(vec![(udp, alone.clone())]), alone);
+            assert_eq!(joined(vec![(udp, alone.clone())]), alone);
         }
     }
 
@@ -148,7 +201,7 @@ mod tests {
             (joint(down, up), "udp:1194: it died"),
         ] {
             assert_eq!((whole.state, whole.detail.as_str()), (BackendState::Up, ""));
-            assert_eq!(whole.fault.as_deref(), Some(lacking));
+            assert_eq!((whole.fault.as_deref(), whole.is_partly_down), (Some(lacking), true));
             assert_eq!((whole.pid, whole.version.as_deref()), (Some(7), Some("2.6.14")));
             assert_eq!((whole.sessions, whole.capacity, whole.restarts), (6, 200, 2));
             assert_eq!((whole.bytes_in, whole.bytes_out), (20, 40));
@@ -197,10 +250,55 @@ mod tests {
             assert_eq!((whole.detail.as_str(), whole.fault), (detail, None));
         }
         let [udp, _] = listeners();
+        assert_eq!(joined(vec![(udp, with(100, 100, ""))]).detail, "", "the sum says it");
+    }
+
+    #[test]
+    fn a_siege_of_one_listener_is_worth_knowing_and_one_of_all_that_serve_is_a_fault() {
+        let under = |siege: Option<&str>, health: BackendHealth, listener| ServerHealth {
+            listener,
+            health,
+            siege: siege.map(str::to_owned),
+        };
+        let [udp, tcp] = listeners();
+        let up = |detail| health(BackendState::Up, detail);
+        for (one, other, detail, fault) in [
+            (
+                under(Some("full"), up(""), udp),
+                under(None, up(""), tcp),
+                "udp:1194: full",
+                None,
+            ),
+            (
+                under(None, up(""), udp),
+                under(Some("full"), up("older server.conf"), tcp),
+                "tcp:443: full; older server.conf",
+                None,
+            ),
+            (
+                under(Some("full"), up(""), udp),
+                under(Some("full too"), up(""), tcp),
+                "",
+                Some("udp:1194: full; tcp:443: full too"),
+            ),
+            (
+                under(Some("full"), up(""), udp),
+                under(None, health(BackendState::Down, "it died"), tcp),
+                "",
+                Some("udp:1194: full; tcp:443: it died"),
+            ),
+        ] {
+            let whole = joint_health(vec![one, other]);
+            assert_eq!((whole.detail.as_str(), whole.fault.as_deref()), (detail, fault));
+        }
+        let faulty = BackendHealth {
+            fault: Some("a fault".to_owned()),
+            ..up("older server.conf")
+        };
+        let alone = joint_health(vec![under(Some("full"), faulty, udp)]);
         assert_eq!(
-            joint_health(vec![(udp, with(100, 100, ""))]).detail,
-            "",
-            "the sum says it"
+            (alone.detail.as_str(), alone.fault.as_deref()),
+            ("older server.conf", Some("a fault; full"))
         );
     }
 
@@ -243,7 +341,7 @@ mod tests {
         ] {
             let whole = joint(one, other);
             assert_eq!((whole.state, whole.detail.as_str()), (expected, detail));
-            assert_eq!(whole.fault, None);
+            assert_eq!((whole.fault, whole.is_partly_down), (None, false));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     process::{Launch, ServerFiles, end_former},
     server_conf::ServerConf,
 };
-use crate::{account::Account, groups::Definitions};
+use crate::{account::Account, groups::Definitions, listening::ListenerNumber};
 
 /// What a managed OpenVPN needs, or several of a node.
 #[derive(Debug, Clone)]
@@ -52,18 +52,14 @@ impl ManagedOpenVpn {
     /// How each is started.
     pub(super) fn launches(&self) -> impl Iterator<Item = Launch> {
         self.servers.iter().enumerate().map(move |(number, server)| {
-            // The first has the files that the only one of a node has.
-            let files = ServerFiles::of(&self.dir, (number > 0).then_some(server.listener));
+            let beside = ListenerNumber(number).beside(server.listener);
             let socket = server.conf.control_socket.as_path();
             Launch {
                 binary: self.binary.clone(),
+                files: ServerFiles::of(&self.dir, beside),
                 conf: server.conf.render(),
                 uid: self.account.uid(),
                 run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
-                conf_file: files.conf,
-                pid_file: files.pid,
-                record_file: files.record,
-                log_file: files.log,
             }
         })
     }

@@ -2,6 +2,7 @@
 
 pub mod keepalive;
 pub mod lint;
+pub mod room;
 pub mod server_conf;
 pub mod tunnel;
 pub mod vpn_network;
@@ -11,10 +12,14 @@ pub mod control_socket;
 pub mod process;
 
 mod addresses6;
+mod assembly;
 mod backend;
 mod dynamic_half;
+mod external;
+mod handshakes;
 mod health;
 mod joint_health;
+mod joint_sessions;
 mod managed;
 mod managed_tunnel;
 mod managed_tunnels;
@@ -25,7 +30,8 @@ mod session_numbers;
 mod task;
 
 pub use self::{
-    backend::{ExternalOpenVpn, OpenVpnBackend},
+    backend::OpenVpnBackend,
+    external::ExternalOpenVpn,
     managed::{ManagedOpenVpn, ManagedServer},
     managed_tunnel::ManagedTunnel,
     managed_tunnels::ManagedTunnels,

@@ -15,6 +15,7 @@ use vpnmanager_nats::{commands::Protocol, listeners::Listeners};
 use super::{
     addresses6,
     keepalive::Keepalive,
+    room::Room,
     tunnel::Tunnel,
     vpn_network::{VpnNetwork, VpnNetwork6},
 };
@@ -29,6 +30,13 @@ pub(super) const WRITTEN_BY: &str = "# Written by vpnmanager-endnode";
 /// The beginning of the comment that says, where there are several, which listeners the node had when a server was started, and which slice of
 /// its networks was that of this one.
 pub(super) const LISTENERS_LINE: &str = "# listeners: ";
+
+/// Places for clients beyond those that the node is meant for. Handshakes that are under way take places too, and a server whose places are all
+/// taken does worse than to refuse: OpenVPN before 2.6.13, the one of Debian 12 among them, forgets its first client at each further try (measured
+/// with 2.6.3; <https://github.com/OpenVPN/openvpn/issues/647>). Twice as many as the clients of another node of 1,000, who may all come at once: one
+/// that finds no answer gives up after 10 s (`hand-window` of its profile) and dials again from another port, and its first try keeps its place for
+/// 20 s (`hand-window 20`). `connect-freq-initial` does not limit them: it is for those that have not shown that their address is theirs.
+pub const SPARE_PLACES: u32 = 2000;
 
 /// A value that cannot stand in a server configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,8 +131,10 @@ pub struct ServerConf {
     pub network: VpnNetwork,
     /// IPv6 addresses inside the tunnel, if clients get any.
     pub network6: Option<VpnNetwork6>,
-    /// The most clients at once.
+    /// The clients that the node is meant for, and that users are placed by.
     pub max_clients: NonZeroU32,
+    /// Places beyond these: [`SPARE_PLACES`].
+    pub spare_places: u32,
     /// How soon each side notices that the other one is gone.
     pub keepalive: Keepalive,
     /// The fleet's certificate authority.
@@ -135,9 +145,9 @@ pub struct ServerConf {
     pub key: ConfPath,
     /// The fleet's tls-crypt-v2 server key.
     pub tls_crypt_v2: ConfPath,
-    /// The allow-list folder.
+    /// The allow-list folder of its listener.
     pub allow_dir: ConfPath,
-    /// The management socket.
+    /// Its management socket.
     pub control_socket: ConfPath,
     /// The only user whose processes may open the management socket: the agent's.
     pub control_user: AccountName,
@@ -166,9 +176,13 @@ impl ServerConf {
         }
     }
 
-    /// Clients that fit at once.
-    pub fn capacity(&self) -> u32 {
-        self.network.client_addresses().min(self.max_clients.get())
+    /// Its room for clients.
+    pub fn room(&self) -> Room {
+        let clients = self.max_clients.get();
+        Room {
+            capacity: self.network.client_addresses().min(clients),
+            places: clients.saturating_add(self.spare_places),
+        }
     }
 
     /// `6` stands for both families: an IPv6 socket takes clients over IPv4 too.
@@ -273,7 +287,13 @@ impl ServerConf {
         // The allow-list: no file, no login, at each handshake and rekey.
         writeln!(out, "client-config-dir {}", self.allow_dir)?;
         writeln!(out, "ccd-exclusive")?;
+        // What the node is meant for: earlier releases of the agent read this one. OpenVPN goes by the last.
         writeln!(out, "max-clients {}", self.max_clients)?;
+        writeln!(out, "max-clients {}", self.room().places)?;
+        // A handshake takes a place for as long, and whoever has a profile can begin any number and finish none. A client of ours gives up after
+        // 10 s (`hand-window` of its profile) and begins anew. Others have time for three lost packets in a row, which are sent again after 2,
+        // 4 and 8 s. A rekey that takes longer ends no session: the key before it is good until `tran-window` is over.
+        writeln!(out, "hand-window 20")?;
         // After a failover all clients of another node connect at once. OpenVPN 2.5 has no such limit and no such option.
         writeln!(out, "ignore-unknown-option connect-freq-initial")?;
         writeln!(out, "connect-freq-initial 1000 10")?;

@@ -5,15 +5,20 @@ use std::{net::Ipv4Addr, path::PathBuf};
 use ipnet::Ipv6Net;
 
 use super::{
+    room::Room,
     tunnel::Tunnel,
     vpn_network::{VpnNetwork, VpnNetwork6},
 };
 use crate::{groups::Layout, interface::InterfaceName};
 
-/// Clients that fit at once; `None` where that cannot be read.
-pub fn capacity_of(conf: &str) -> Option<u32> {
-    let max_clients: u32 = value(conf, "max-clients")?.parse().ok()?;
-    Some(network_of(conf)?.client_addresses().min(max_clients))
+/// Its room for clients; `None` where that cannot be read.
+pub fn room_of(conf: &str) -> Option<Room> {
+    let mut limits = values(conf, "max-clients").map(|limit| limit.parse::<u32>().ok());
+    let clients = limits.next()??;
+    // Earlier releases wrote one line: no place was spare.
+    let places = limits.last().unwrap_or(Some(clients))?;
+    let capacity = network_of(conf)?.client_addresses().min(clients);
+    Some(Room { capacity, places })
 }
 
 /// Its tunnel; `None` where that cannot be read. `unnamed` finds the device where the configuration leaves its name to OpenVPN, as those
@@ -73,8 +78,13 @@ fn is_split(conf: &str, network: VpnNetwork) -> bool {
 }
 
 fn value<'conf>(conf: &'conf str, name: &str) -> Option<&'conf str> {
-    let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
-    lines.find(|(found, _)| *found == name).map(|(_, value)| value)
+    values(conf, name).next()
+}
+
+/// Those of all lines of this name.
+fn values<'conf>(conf: &'conf str, name: &str) -> impl Iterator<Item = &'conf str> {
+    let lines = conf.lines().filter_map(|line| line.split_once(' '));
+    lines.filter(move |(found, _)| *found == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -117,11 +127,31 @@ mod tests {
     }
 
     #[test]
+    fn the_first_limit_is_what_the_node_is_meant_for_and_the_last_one_is_that_of_openvpn() {
+        for (limits, room) in [
+            ("max-clients 100\n", Some((100, 100))),
+            ("max-clients 100\nmax-clients 300\n", Some((100, 300))),
+            ("max-clients 1000\nmax-clients 3000\n", Some((253, 3000))),
+            ("max-clients 100\nmax-clients many\n", None),
+            ("max-clients many\nmax-clients 300\n", None),
+            ("", None),
+        ] {
+            let text = format!("server 10.9.0.0 255.255.255.0 nopool\n{limits}");
+            let room = room.map(|(capacity, places)| Room { capacity, places });
+            assert_eq!(room_of(&text), room, "{limits:?}");
+        }
+    }
+
+    #[test]
     fn a_tunnel_is_split_where_openvpn_gives_out_the_lower_half_alone() {
         let conf = |pool: &str| {
             let ipv6 = "ifconfig-ipv6 fd00:8::1/64 fd00:8::2\nifconfig-ipv6-pool fd00:8::1000/64\n";
             let text = format!("dev tun0\nserver 10.9.0.0 255.255.255.0 nopool\n{pool}{ipv6}max-clients 1000\n");
-            assert_eq!(capacity_of(&text), Some(253));
+            let room = Room {
+                capacity: 253,
+                places: 1000,
+            };
+            assert_eq!(room_of(&text), Some(room));
             tunnel_of(&text, || None).expect("a tunnel")
         };
         let split = conf("ifconfig-pool 10.9.0.2 10.9.0.127 255.255.255.0\n");

@@ -7,6 +7,8 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
+use rusqlite::OptionalExtension as _;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vpnmanager_testbed::{
     ports,
@@ -73,6 +75,14 @@ impl Agent {
         assert!(!has_enrolled || first["status"] != "enrolling", "{first}");
         self.process = Some(process);
         first
+    }
+
+    /// What its journal keeps under this key of what management told, if it keeps anything.
+    pub(crate) fn journaled<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let journal = rusqlite::Connection::open(self.dir.join("journal.db")).unwrap();
+        let select = "SELECT value FROM meta WHERE key = ?1";
+        let text: Option<String> = journal.query_row(select, [key], |row| row.get(0)).optional().unwrap();
+        text.map(|text| serde_json::from_str(&text).unwrap())
     }
 
     pub(crate) async fn kill(&mut self) {

@@ -7,19 +7,7 @@ use tokio::net::TcpStream;
 use vpnmanager_endnode::api;
 use vpnmanager_openapi::spec::trials;
 
-use crate::{
-    agent::Agent,
-    fake_management::FakeManagement,
-    parts::{User, node_id},
-};
-
-async fn node() -> (FakeManagement, Agent) {
-    let management = FakeManagement::start().await;
-    let mut agent = Agent::new(node_id().as_str(), &management.url());
-    agent.start().await;
-    agent.in_sync().await;
-    (management, agent)
-}
+use crate::{bus::fleet, parts::User};
 
 fn wanted(user: &User, revision: i64) -> Value {
     json!({
@@ -30,7 +18,7 @@ fn wanted(user: &User, revision: i64) -> Value {
 
 #[tokio::test]
 async fn every_operation_refuses_a_parameter_and_a_member_that_it_does_not_know() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     let trials = trials(&api::spec());
     assert!(trials.len() > 8, "{}", trials.len());
     for trial in trials {
@@ -43,7 +31,7 @@ async fn every_operation_refuses_a_parameter_and_a_member_that_it_does_not_know(
 
 #[tokio::test]
 async fn bad_input_is_a_problem_that_names_the_field() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     let long = "x".repeat(300);
     for name in [
         "",
@@ -84,7 +72,7 @@ async fn bad_input_is_a_problem_that_names_the_field() {
 
 #[tokio::test]
 async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     let client = reqwest::Client::new();
     let base = agent.base_url();
     for (method, path) in [
@@ -124,7 +112,7 @@ async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
 
 #[tokio::test]
 async fn a_list_is_applied_by_the_rules_of_commands() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     let (alice, bob) = (User::new("alice"), User::new("bob"));
     let sync = async |full: bool, users: Vec<Value>| {
         let body = json!({ "full": full, "users": users });
@@ -159,7 +147,7 @@ async fn a_list_is_applied_by_the_rules_of_commands() {
 
 #[tokio::test]
 async fn what_the_journal_could_not_read_again_is_refused_by_its_field() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     for (field, value) in [
         ("revision", json!(0)),
         ("revision", json!(9_007_199_254_740_992_i64)),
@@ -193,7 +181,7 @@ async fn what_the_journal_could_not_read_again_is_refused_by_its_field() {
 
 #[tokio::test]
 async fn strangers_do_not_keep_the_operator_out_and_send_no_body_without_the_key() {
-    let (_management, agent) = node().await;
+    let (_management, agent) = fleet().await;
     let address = agent.base_url().trim_start_matches("http://").to_owned();
     let send = async |head: &str| {
         let mut socket = TcpStream::connect(&address).await.unwrap();

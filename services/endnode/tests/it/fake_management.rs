@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_nats::{Client, ConnectOptions, Message, jetstream::consumer::PullConsumer};
+use chrono::Utc;
 use futures_util::StreamExt as _;
 use poem::{EndpointExt as _, IntoResponse as _, Response, Route, http::StatusCode, web::Json};
 use serde_json::{Value, json};
@@ -233,7 +234,8 @@ impl FakeManagement {
         let public_key = body["bus_public_key"].as_str().unwrap().parse().unwrap();
         self.topology.ensure_node(&node).await.unwrap();
         self.collect_reports(&node).await;
-        let jwt = issue_node_jwt(&node, &public_key, None, &self.files.node_authority().unwrap()).unwrap();
+        let authority = self.files.node_authority().unwrap();
+        let jwt = issue_node_jwt(&node, &public_key, Utc::now(), &authority).unwrap();
         let certificate = self
             .authority
             .sign(&format!("node.test.{node}"), body["csr"].as_str().unwrap());

@@ -1,6 +1,5 @@
 //! What management tells of the pool's network is kept; an agent that does not run OpenVPN changes nothing by it.
 
-use rusqlite::OptionalExtension as _;
 use vpnmanager_nats::{
     envelope::Envelope,
     ids::Revision,
@@ -39,10 +38,7 @@ pub(crate) async fn shakes_hands(management: &FakeManagement) {
 }
 
 fn journaled(agent: &Agent) -> Option<PoolNetwork> {
-    let journal = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
-    let select = "SELECT value FROM meta WHERE key = 'network'";
-    let text: Option<String> = journal.query_row(select, [], |row| row.get(0)).optional().unwrap();
-    text.map(|text| serde_json::from_str(&text).unwrap())
+    agent.journaled("network")
 }
 
 async fn comes_to_hold(agent: &Agent, network: &PoolNetwork) {

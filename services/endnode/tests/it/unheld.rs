@@ -1,6 +1,5 @@
 //! Members of groups on a node whose agent does not run OpenVPN: it can hold nobody to rules.
 
-use rusqlite::OptionalExtension as _;
 use vpnmanager_endnode::{backend::VpnBackend as _, groups::Definitions};
 use vpnmanager_nats::{
     acks::{Ack, Outcome},
@@ -56,10 +55,7 @@ async fn beside_a_server_that_somebody_else_runs_only_members_of_groups_without_
 }
 
 fn groups_of(agent: &Agent) -> Option<Groups> {
-    let journal = rusqlite::Connection::open(agent.dir.join("journal.db")).unwrap();
-    let select = "SELECT value FROM meta WHERE key = 'groups'";
-    let text: Option<String> = journal.query_row(select, [], |row| row.get(0)).optional().unwrap();
-    text.map(|text| serde_json::from_str(&text).unwrap())
+    agent.journaled("groups")
 }
 
 /// Waits for an ack of a user that is as it should be.

@@ -15,7 +15,7 @@ use vpnmanager_endnode::{
     allow_list::AllowList,
     backend::{BackendState, Serving, VpnBackend},
     groups::{Definitions, Draft, Places},
-    listening::mark_of,
+    listening::{ListenerNumber, suffix_of},
     openvpn::{
         ManagedOpenVpn, ManagedServer, OpenVpnBackend,
         keepalive::Keepalive,
@@ -116,7 +116,7 @@ impl Fleet {
         let tls_crypt_v2 = write_secrets(&dir, &pki);
         let network6 = network6.map(|network| network.parse().expect("a network"));
         let layout = first_slice(NETWORK.parse().expect("a network"), network6, listeners.len()).expect("slices");
-        let places = Places::new(layout);
+        let places = Places::new(layout).with_listeners(listeners.len());
         places.set_divided(&vec![true; listeners.len()]);
         let servers: Vec<ManagedServer> = listeners
             .iter()
@@ -179,7 +179,18 @@ impl Fleet {
         self.connect_through(agent, username, 0).await
     }
 
-    /// The same through the listener with this number.
+    /// The same for a user in this group.
+    pub(crate) async fn connect_in(&self, agent: &Agent, username: &str, group: &str) -> Connected {
+        let (name, profile) = self.credential(username);
+        self.joins(&name, group);
+        agent.allow(&name).await;
+        let machine = self.machine().await;
+        let client = self.client(&machine, &profile, username);
+        client.connected(wait::SOON).await.expect("connected");
+        Connected { name, machine, client }
+    }
+
+    /// The same as [`Self::connect`] through the listener with this number.
     pub(crate) async fn connect_through(&self, agent: &Agent, username: &str, listener: usize) -> Connected {
         let (name, profiles) = self.credential_of_each(username);
         agent.allow(&name).await;
@@ -303,8 +314,7 @@ impl Fleet {
 /// The configuration of one of these listeners in this folder of OpenVPN and this one of the node.
 fn conf((dir, root): (&Path, &Path), listeners: &Listeners, number: usize) -> ServerConf {
     let listener = listeners.iter().nth(number).expect("a listener");
-    let mark = (number > 0).then(|| format!(".{}", mark_of(listener)));
-    let mark = mark.unwrap_or_default();
+    let suffix = suffix_of(ListenerNumber(number).beside(listener));
     let path = |name: &str| ConfPath::new(&dir.join(name)).expect("a path");
     ServerConf {
         port: listener.port.get(),
@@ -314,13 +324,14 @@ fn conf((dir, root): (&Path, &Path), listeners: &Listeners, number: usize) -> Se
         network: NETWORK.parse().expect("a network"),
         network6: None,
         max_clients: NonZeroU32::new(100).expect("not zero"),
+        spare_places: 0,
         keepalive: Keepalive::default(),
         ca: path("ca.crt"),
         cert: path("node.crt"),
         key: path("node.key"),
         tls_crypt_v2: path("tls-crypt-v2.key"),
-        allow_dir: ConfPath::new(&root.join(format!("allow{mark}"))).expect("a path"),
-        control_socket: ConfPath::socket(&root.join(format!("run/node-1{mark}.sock"))).expect("a path"),
+        allow_dir: ConfPath::new(&root.join(format!("allow{suffix}"))).expect("a path"),
+        control_socket: ConfPath::socket(&root.join(format!("run/node-1{suffix}.sock"))).expect("a path"),
         control_user: own_user().expect("our account"),
         user: "nobody".parse().expect("a name"),
         group: "nogroup".parse().expect("a name"),

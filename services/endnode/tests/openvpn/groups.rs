@@ -10,10 +10,7 @@ use vpnmanager_nats::{commands::Protocol, ids::CommonName};
 use vpnmanager_runtime::reconcile::Wake;
 use vpnmanager_testbed::{client::OpenvpnClient, net::Namespace, wait};
 
-use crate::{
-    agent::Agent,
-    fleet::{Connected, Fleet},
-};
+use crate::{agent::Agent, fleet::Fleet};
 
 /// What a client logs when the server tells it to log in again.
 const SENT_BACK: &str = "Connection reset command was pushed by server";
@@ -43,17 +40,6 @@ async fn has(machine: &Namespace, address: &str) -> bool {
     found.contains(&format!(" {address}/"))
 }
 
-/// A client whose credential is in this group.
-async fn member(fleet: &Fleet, agent: &Agent, username: &str, group: &str) -> Connected {
-    let (name, profile) = fleet.credential(username);
-    fleet.joins(&name, group);
-    agent.allow(&name).await;
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, username);
-    client.connected(wait::SOON).await.expect("connected");
-    Connected { name, machine, client }
-}
-
 /// How many sessions the next look ends because of their addresses. None is ended because it is not let in.
 async fn moved(agent: &Agent) -> usize {
     let cut = agent.backend.enforce().await.expect("enforce");
@@ -77,8 +63,8 @@ async fn a_member_gets_the_addresses_and_the_pushes_of_her_group_without_an_agen
     groups.ensure(&group).expect("a file");
     fs::write(groups.path_of(&group), "push \"route 10.77.0.0 255.255.0.0\"\n").expect("written");
 
-    let mut eve = member(&fleet, &agent, "eve", "engineering").await;
-    let sam = member(&fleet, &agent, "sam", "sales").await;
+    let mut eve = fleet.connect_in(&agent, "eve", "engineering").await;
+    let sam = fleet.connect_in(&agent, "sam", "sales").await;
     let alice = fleet.connect(&agent, "alice").await;
 
     comes_to_have(&agent, &eve.name, ("10.8.128.1", "fd00:8::9001")).await;
@@ -117,7 +103,7 @@ async fn nobody_is_thrown_out_while_a_start_makes_the_allow_list_right() {
     let Some((fleet, agent)) = Fleet::serving(Protocol::Udp).await else {
         return;
     };
-    let eve = member(&fleet, &agent, "eve", "engineering").await;
+    let eve = fleet.connect_in(&agent, "eve", "engineering").await;
     agent.dies().await;
     fleet.allow_list.deny(&eve.name).expect("deny");
 
@@ -145,7 +131,7 @@ async fn who_moves_comes_back_by_herself_with_another_address() {
         return;
     };
     let alice = fleet.connect(&agent, "alice").await;
-    let bystander = member(&fleet, &agent, "sam", "sales").await;
+    let bystander = fleet.connect_in(&agent, "sam", "sales").await;
     let names = std::slice::from_ref(&alice.name);
 
     // As the command does it.

@@ -20,3 +20,4 @@ mod outlive;
 mod profiles;
 mod reach;
 mod serve;
+mod unfinished;

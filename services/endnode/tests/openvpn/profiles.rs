@@ -2,30 +2,16 @@
 
 use vpnmanager_nats::{commands::Protocol, network::Mtu};
 use vpnmanager_profile::{directive::ClientDirective, fleet_name::FleetName, profile::Extras};
-use vpnmanager_testbed::{ping, wait};
+use vpnmanager_testbed::{directives, ping, wait};
 
 use crate::fleet::{Fleet, INSIDE};
-
-/// A directive of each kind, but for those of DNS, of which a profile has one.
-const DIRECTIVES: [&str; 10] = [
-    "auth-nocache",
-    "connect-retry 2 30",
-    "disable-dco",
-    "float",
-    "mssfix 1400",
-    "mute 20",
-    "rcvbuf 393216",
-    "sndbuf 393216",
-    "server-poll-timeout 5",
-    "verb 4",
-];
 
 async fn a_client_with_all_of_it_connects(protocol: Protocol, of_dns: &'static str) {
     let Some(fleet) = Fleet::build(protocol).await else {
         return;
     };
     let agent = fleet.start().await;
-    let texts = DIRECTIVES.into_iter().chain([of_dns]);
+    let texts = directives::all_with(of_dns).into_iter();
     let directives: Vec<ClientDirective> = texts.map(|text| text.parse().expect(text)).collect();
     let fleet_name: FleetName = "Example Corp. VPN".parse().expect("a name");
     let extras = Extras {
@@ -46,10 +32,10 @@ async fn a_client_with_all_of_it_connects(protocol: Protocol, of_dns: &'static s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_udp_a_client_with_every_directive_and_the_name_of_the_fleet_connects() {
-    a_client_with_all_of_it_connects(Protocol::Udp, "block-outside-dns").await;
+    a_client_with_all_of_it_connects(Protocol::Udp, directives::BLOCK_OUTSIDE_DNS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tcp_a_client_with_every_directive_and_the_name_of_the_fleet_connects() {
-    a_client_with_all_of_it_connects(Protocol::Tcp, "pull-filter ignore dns").await;
+    a_client_with_all_of_it_connects(Protocol::Tcp, directives::KEEP_DNS).await;
 }

@@ -4,8 +4,7 @@ use vpnmanager_nats::groups::{Group, GroupRules, Reach};
 use vpnmanager_testbed::{ping, wait};
 
 use crate::{
-    agent::Agent,
-    fleet::{Connected, Fleet, INSIDE},
+    fleet::{Connected, INSIDE},
     inside::{connects, serve},
     network::{answers, network, reaches, with_a_service},
     upkeep::Upkeep,
@@ -32,17 +31,6 @@ fn everybody() -> Group {
     }
 }
 
-/// A user in this group logs in.
-async fn connect(fleet: &Fleet, agent: &Agent, (username, group): (&str, &str)) -> Connected {
-    let (name, profile) = fleet.credential(username);
-    fleet.joins(&name, group);
-    agent.allow(&name).await;
-    let machine = fleet.machine().await;
-    let client = fleet.client(&machine, &profile, username);
-    client.connected(wait::SOON).await.expect("connected");
-    Connected { name, machine, client }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_groups_reach_different_hosts_and_ports_and_of_the_node_what_is_listed() {
     let Some((fleet, agent, service)) = with_a_service(Some("fd00:8::/64")).await else {
@@ -64,8 +52,8 @@ async fn two_groups_reach_different_hosts_and_ports_and_of_the_node_what_is_list
     );
     upkeep.holds(1, &[everybody(), eng, sales]).await;
 
-    let alice = connect(&fleet, &agent, ("alice", "eng")).await;
-    let bob = connect(&fleet, &agent, ("bob", "sales")).await;
+    let alice = fleet.connect_in(&agent, "alice", "eng").await;
+    let bob = fleet.connect_in(&agent, "bob", "sales").await;
     let carol = fleet.connect(&agent, "carol").await;
 
     reaches(&carol.machine, "10.20.0.5").await;
@@ -104,7 +92,7 @@ async fn a_change_of_what_a_group_reaches_holds_at_once() {
         group("eng", &reach)
     };
     upkeep.holds(1, &[everybody(), to_port("80")]).await;
-    let alice = connect(&fleet, &agent, ("alice", "eng")).await;
+    let alice = fleet.connect_in(&agent, "alice", "eng").await;
     assert!(connects(&alice.machine, "10.20.0.5:80"));
 
     upkeep.holds(2, &[everybody(), to_port("8080")]).await;
@@ -128,7 +116,7 @@ async fn a_member_who_logs_in_while_the_agent_is_dead_is_held_to_the_rules() {
     upkeep.holds(1, &[everybody(), eng]).await;
     let Connected {
         machine, mut client, ..
-    } = connect(&fleet, &agent, ("alice", "eng")).await;
+    } = fleet.connect_in(&agent, "alice", "eng").await;
 
     upkeep.ends();
     agent.dies().await;
@@ -154,7 +142,7 @@ async fn members_of_a_group_that_the_node_does_not_know_reach_nothing() {
     upkeep.applies(1, Some(network(&["10.20.0.0/16", "fd20::/16"]))).await;
     upkeep.holds(1, &[everybody()]).await;
 
-    let mallory = connect(&fleet, &agent, ("mallory", "gone")).await;
+    let mallory = fleet.connect_in(&agent, "mallory", "gone").await;
 
     let routes = mallory.machine.run("ip route").await.expect("ip");
     assert!(!routes.contains("10.20.0.0/16"), "she is told of nothing: {routes}");

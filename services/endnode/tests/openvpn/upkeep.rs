@@ -37,6 +37,7 @@ impl Upkeep {
             pushed_groups: fleet.allow_list.pushed_groups().expect("files").clone(),
             places: fleet.places.clone(),
             definitions: definitions.clone(),
+            mtus: fleet.dir().join("mtu"),
             egress: None,
         };
         let progress = NetworkProgress::default();

@@ -7,7 +7,7 @@ use super::address::{ipv4, ipv6};
 macro_rules! entry {
     ($(#[$docs:meta])* $vis:vis struct $name:ident, $format:literal, $pattern:expr, $most:expr, $example:literal) => {
         $(#[$docs])*
-        #[derive(Debug, Clone)]
+        #[derive(Debug, Clone, PartialEq, Eq)]
         $vis struct $name($vis String);
 
         vpnmanager_openapi::scalar_impls! {

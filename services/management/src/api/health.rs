@@ -91,7 +91,9 @@ impl Health {
         let fault = app.storage.fault();
         let stores_nothing = fault.map(|fault| bus_stores_nothing(&fault));
         let counts_nothing = app.traffic_watch.problem(Instant::now());
-        let problems: Vec<String> = stores_nothing.into_iter().chain(counts_nothing).collect();
+        let revokes_hardly = app.bus_access.problem();
+        let problems = [stores_nothing, counts_nothing, revokes_hardly];
+        let problems: Vec<String> = problems.into_iter().flatten().collect();
         Self {
             status: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
             problems,

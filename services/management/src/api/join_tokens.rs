@@ -16,8 +16,9 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
 use super::access::Admin;
+use super::durations::TimeToLive;
 use super::failure;
-use super::scalars::{IdText, ServerIdText, TimeToLive, TokenStateText};
+use super::scalars::{IdText, ServerIdText, TokenStateText};
 use super::tags::Tag;
 use crate::app::App;
 use crate::ops::keys::list_join_tokens::{self, JoinTokenView};

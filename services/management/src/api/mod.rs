@@ -3,6 +3,7 @@
 
 mod access;
 mod address;
+mod durations;
 mod entries;
 mod failure;
 mod faults;

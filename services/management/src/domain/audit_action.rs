@@ -88,25 +88,25 @@ audit_actions! {
     NodeMoved => "node_moved",
     /// A node was removed from the fleet.
     NodeDeregistered => "node_deregistered",
-    /// An operator started the drain of a node.
+    /// An operator, or a rollout, started the drain of a node; or an operator asked to drain one that a rollout had drained, so that it stays so.
     NodeDrained => "node_drained",
-    /// An operator ended the drain of a node.
+    /// An operator, or the rollout that had started it, ended the drain of a node.
     NodeUndrained => "node_undrained",
     /// An operator disabled a node: it gets no new users.
     NodeDisabled => "node_disabled",
     /// An operator enabled a node: it gets new users again.
     NodeEnabled => "node_enabled",
-    /// A node was told, in a rollout, to restart its OpenVPN, and began it.
+    /// The agent of a node was told, in a rollout, to restart OpenVPN, and began it: once more where the agent itself was started anew meanwhile.
     NodeRestarted => "node_restarted",
     /// A pool was made: by an operator, or because a node was put into it.
     PoolCreated => "pool_created",
-    /// An operator changed the network of a pool, or how many nodes its users get.
+    /// An operator changed the network of a pool, how many nodes its users get, or the extra lines of their profiles.
     PoolChanged => "pool_changed",
     /// An operator deleted a pool.
     PoolDeleted => "pool_deleted",
-    /// An operator asked to restart OpenVPN on all nodes of a pool, one after another.
+    /// An operator asked for a rollout: to restart OpenVPN on all nodes of a pool, one after another.
     RolloutStarted => "rollout_started",
-    /// That has ended: all nodes had their turn, an operator stopped it, or it failed.
+    /// A rollout has ended: all nodes had their turn, an operator stopped it, or it could not go on.
     RolloutEnded => "rollout_ended",
     /// An operator created a group.
     GroupCreated => "group_created",

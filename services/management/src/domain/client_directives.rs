@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use vpnmanager_nats::network::{DnsServer, Network};
 use vpnmanager_profile::directive::{ClientDirective, InvalidDirective};
 
-use super::pool::{Contradiction, clashes};
+use super::pool::{Contradiction, clashes, twice};
+
+const LIST: &str = "client_directives";
 
 /// Extra directives of which no two say something of the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,13 +26,10 @@ pub enum UnfitDirective {
         source: InvalidDirective,
     },
     /// It contradicts one before it.
-    #[error("client_directives.{entry} contradicts another one")]
+    #[error("{}: {}", .contradiction.field(), .contradiction.reason)]
     Contradictory {
-        /// Its place, counted from 0.
-        entry: usize,
-        /// Which one.
-        #[source]
-        source: Contradiction,
+        /// Which one, and what to do.
+        contradiction: Contradiction,
     },
 }
 
@@ -93,11 +92,12 @@ pub enum WithoutDns {
     NoWays,
 }
 
-impl UnfitDirective {
-    /// The place of the directive, counted from 0.
-    pub fn entry(&self) -> usize {
-        match self {
-            Self::Unreadable { entry, .. } | Self::Contradictory { entry, .. } => *entry,
+/// Where the directive is asked for.
+impl From<LeftWithoutDns> for WithoutDns {
+    fn from(LeftWithoutDns { entry, lack }: LeftWithoutDns) -> Self {
+        match lack {
+            DnsLack::Servers => Self::Directive { entry },
+            DnsLack::Ways => Self::DirectiveWithoutWays { entry },
         }
     }
 }
@@ -124,10 +124,7 @@ impl ClientDirectives {
         let directives = read.collect::<Result<Vec<ClientDirective>, UnfitDirective>>()?;
         let contradiction = contradictions(&directives).next();
         match contradiction {
-            Some(source) => Err(UnfitDirective::Contradictory {
-                entry: source.entry,
-                source,
-            }),
+            Some(contradiction) => Err(UnfitDirective::Contradictory { contradiction }),
             None => Ok(Self(directives)),
         }
     }
@@ -145,15 +142,16 @@ impl ClientDirectives {
 
 /// Each directive that clashes with one before it.
 fn contradictions(directives: &[ClientDirective]) -> impl Iterator<Item = Contradiction> {
-    clashes(directives, ClientDirective::clashes_with).map(move |(entry, earlier)| Contradiction {
-        list: "client_directives",
-        entry,
-        reason: format!(
-            "{} is there as well: leave one of them out",
-            directives
-                .get(earlier)
-                .map_or_else(|| "another one".to_owned(), ToString::to_string)
-        ),
+    clashes(directives, ClientDirective::clashes_with).map(move |(entry, earlier)| {
+        let (directive, other) = (directives[entry], directives[earlier]);
+        if directive == other {
+            return twice(LIST, entry, directive);
+        }
+        Contradiction {
+            list: LIST,
+            entry,
+            reason: format!("{directive} contradicts {other}, which is there as well: leave one of them out"),
+        }
     })
 }
 
@@ -210,15 +208,19 @@ mod tests {
         assert_eq!(
             found,
             [
-                (2, "verb 1 is there as well: leave one of them out"),
-                (3, "float is there as well: leave one of them out")
+                (
+                    2,
+                    "verb 2 contradicts verb 1, which is there as well: leave one of them out"
+                ),
+                (3, "float is there twice: leave one of them out")
             ]
         );
         let both = directives(&["pull-filter ignore dns", "block-outside-dns"]);
         let found = ClientDirectives::new(both).expect_err("a contradiction");
+        assert_eq!(found[0].field(), "client_directives.1");
         assert_eq!(
-            (found[0].entry, found[0].reason.as_str()),
-            (1, "pull-filter ignore dns is there as well: leave one of them out")
+            found[0].reason,
+            "block-outside-dns contradicts pull-filter ignore dns, which is there as well: leave one of them out"
         );
     }
 
@@ -227,13 +229,16 @@ mod tests {
         let taken = ClientDirectives::new(directives(&["setenv opt block-outside-dns", "mssfix 1400"])).expect("sound");
         assert_eq!(taken.texts(), ["block-outside-dns", "mssfix 1400"]);
         assert_eq!(ClientDirectives::of_stored(&taken.texts()), Ok(taken));
-        for (changed, entry, said) in [
-            (["float", "up /bin/evil"], 1, "client_directives.1 cannot be read"),
-            (["persist-tun", "float"], 0, "client_directives.0 cannot be read"),
-            (["verb 1", "verb 2"], 1, "client_directives.1 contradicts another one"),
+        for (changed, said) in [
+            (["float", "up /bin/evil"], "client_directives.1 cannot be read"),
+            (["persist-tun", "float"], "client_directives.0 cannot be read"),
+            (
+                ["verb 1", "verb 2"],
+                "client_directives.1: verb 2 contradicts verb 1, which is there as well: leave one of them out",
+            ),
         ] {
             let unfit = ClientDirectives::of_stored(&changed.map(str::to_owned)).expect_err(said);
-            assert_eq!((unfit.entry(), unfit.to_string().as_str()), (entry, said));
+            assert_eq!(unfit.to_string(), said);
         }
     }
 

@@ -9,6 +9,7 @@ use vpnmanager_entities::{
 };
 use vpnmanager_nats::{
     commands::{Command, Host, Issue, Protocol, PutUser, Remote, RemoveUser},
+    groups::GroupName,
     ids::{NodeId, Revision},
     listeners::Listeners,
 };
@@ -78,11 +79,17 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
         revision,
         active: user.active && user.over_quota_since.is_none(),
         expires_at: user.expires_at,
-        group: (!user.group_name.is_default()).then(|| user.group_name.clone()),
+        group: group_for_nodes(user),
         metered: user.own_traffic_bytes.is_some(),
         role: placement.role,
         credentials: credentials.map(|credential| credential.common_name.clone()).collect(),
     })
+}
+
+/// The group in which nodes know the user: one that stands for its own rules, or that which it is in. `None`: `default`.
+fn group_for_nodes(user: &user::Model) -> Option<GroupName> {
+    let group = user.own_group.as_ref().unwrap_or(&user.group_name);
+    (!group.is_default()).then(|| group.clone())
 }
 
 /// The current credential of each device: that of the device `default` first, and the others in the order of their ids. Agents of before

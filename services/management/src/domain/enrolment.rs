@@ -2,12 +2,15 @@
 //! may also give that node other keys or another endpoint. A request that equals the enrolment exactly is a repetition, because the answer
 //! may have been lost.
 
+use std::num::NonZeroU16;
+
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use vpnmanager_entities::{join_token, server};
 use vpnmanager_nats::{
     commands::{Host, Protocol},
     ids::NodeId,
+    listeners::{Listener, Listeners},
     security::keys::NodePublicKey,
 };
 
@@ -41,6 +44,19 @@ impl Wanted {
             self.node, self.bus_public_key, self.host, self.port, self.protocol, self.pool
         );
         digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+    }
+
+    /// Its listeners. A node names the first one when it enrols, and all of them at its handshakes. What it told before holds while the first is the
+    /// same.
+    pub fn listeners(&self, enrolled: Option<&server::Model>) -> Listeners {
+        let first = Listener {
+            protocol: self.protocol,
+            // The API takes no port 0.
+            port: NonZeroU16::new(self.port).unwrap_or(NonZeroU16::MIN),
+        };
+        let told = enrolled.map(|server| &server.listeners);
+        let same = told.filter(|listeners| listeners.first() == first);
+        same.cloned().unwrap_or_else(|| first.into())
     }
 
     /// Whether the node is enrolled as exactly this.

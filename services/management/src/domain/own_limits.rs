@@ -1,5 +1,5 @@
-//! Own values of a user for the limits that management holds it to: they come before those of its group. What nodes hold members to (reach, routes
-//! and speed) is the group's alone.
+//! Own values of a user for the limits that management holds it to: they come before those of its group. Those for what nodes hold it to are in
+//! `own_rules.rs`.
 
 use vpnmanager_entities::{
     group::{self, SessionExcess},
@@ -135,7 +135,8 @@ fn own_quota(user: &user::Model) -> Option<Quota> {
     })
 }
 
-fn held<T>(own: Option<T>, of_group: Option<T>) -> Option<Held<T>> {
+/// The own value, or else that of the group.
+pub(super) fn held<T>(own: Option<T>, of_group: Option<T>) -> Option<Held<T>> {
     own.map(Held::own).or_else(|| of_group.map(Held::of_group))
 }
 

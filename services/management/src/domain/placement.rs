@@ -10,6 +10,7 @@
 //! | [`is_open`]: may an operator choose it as home? | the same, and not lost since it was last in sync |
 //! | [`Fleet::is_candidate`]: does it get users that nobody wants elsewhere? | open, and running OpenVPN unless no open node of its pool does |
 //! | [`may_inherit`]: may it become the home of another node's users? | open, healthy and in sync |
+//! | [`Fleet::has_others`]: may another node be drained, because this one takes its clients? | open, heard and in sync since it was enrolled, not lost, and serving with OpenVPN; it may run none if the other one runs none |
 //! | [`Fleet::is_given_up`]: do its users get another home, and another standby in its place? | lost for `HEALTH_REHOME_AFTER`, in which another node of its pool was heard all the time |
 
 use std::collections::{HashMap, HashSet};
@@ -153,11 +154,27 @@ impl Fleet {
         is_open(server) && !(self.runs_none(&server.name) && self.running.contains(&server.pool))
     }
 
-    /// Whether another node of its pool can take the clients of this one. Those of a node that runs OpenVPN find none on one that does not.
+    /// Whether another node of its pool can take the clients of this one: one that is open, was heard and in sync since it was enrolled, is not
+    /// lost, and whose OpenVPN is not known to be down. Those of a node that runs OpenVPN find none on one that does not.
     pub fn has_others(&self, leaving: &server::Model) -> bool {
+        let serves = !self.runs_none(&leaving.name);
         let in_pool = self.servers.iter().filter(|server| server.pool == leaving.pool);
-        let mut others = in_pool.filter(|server| server.name != leaving.name && server.state != NodeState::Lost);
-        others.any(|server| self.is_candidate(server))
+        let mut others = in_pool.filter(|server| server.name != leaving.name);
+        others.any(|server| match server.state {
+            NodeState::Enrolled | NodeState::Lost => false,
+            NodeState::Healthy | NodeState::Degraded | NodeState::Stale => {
+                is_open(server) && server.last_sync.is_some() && self.lets_in(&server.name, serves)
+            }
+        })
+    }
+
+    /// Whether clients get in there, by its last heartbeat: at its OpenVPN, or where it runs none and they need none.
+    fn lets_in(&self, node: &NodeId, need_openvpn: bool) -> bool {
+        match self.openvpn.get(node) {
+            Some(OpenvpnState::Up) | None => true,
+            Some(OpenvpnState::Down | OpenvpnState::Waiting) => false,
+            Some(OpenvpnState::Absent) => !need_openvpn,
+        }
     }
 
     /// Whether the node is lost, and has been silent since before `lost_before` while others spoke; it then no longer counts as a replica.

@@ -24,6 +24,13 @@ pub struct Contradiction {
     pub reason: String,
 }
 
+impl Contradiction {
+    /// The field, with the place of the entry: `routes.2`.
+    pub fn field(&self) -> String {
+        format!("{}.{}", self.list, self.entry)
+    }
+}
+
 /// What contradicts something else in a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsound {
@@ -48,7 +55,7 @@ impl Unsound {
     /// The field, by its name in [`Network`], with the place of an entry: `routes.2`.
     pub fn field(&self) -> String {
         match self {
-            Self::Entry(Contradiction { list, entry, .. }) => format!("{list}.{entry}"),
+            Self::Entry(contradiction) => contradiction.field(),
             Self::Segment { .. } => "max_segment".to_owned(),
         }
     }
@@ -112,7 +119,7 @@ pub(super) fn clashes<T>(entries: &[T], clash: impl Fn(&T, &T) -> bool) -> impl 
     })
 }
 
-fn twice(list: &'static str, entry: usize, value: impl Display) -> Contradiction {
+pub(super) fn twice(list: &'static str, entry: usize, value: impl Display) -> Contradiction {
     Contradiction {
         list,
         entry,

@@ -52,14 +52,14 @@ pub struct Told {
     pub willing: Willing,
 }
 
-/// Whether an agent would restart OpenVPN.
+/// What an agent says when it is asked to restart OpenVPN, or whether it would.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Willing {
-    /// It would.
+    /// It has begun, or it would.
     Yes,
-    /// It would not, for this reason.
+    /// It does not do it, for this reason.
     No(String),
-    /// It did not answer.
+    /// Nothing that can be used: it is asked again.
     Silent,
 }
 
@@ -140,7 +140,7 @@ pub fn next(scene: &Scene<'_>) -> Step {
 }
 
 /// Why a node serves nobody whom a rollout could disturb; `None`: it serves, as far as is known.
-pub fn out_of_service(server: &server::Model) -> Option<String> {
+pub fn out_of_service(fleet: &Fleet, server: &server::Model) -> Option<String> {
     if server.is_deregistered() {
         return Some("it was deregistered".to_owned());
     }
@@ -156,21 +156,11 @@ pub fn out_of_service(server: &server::Model) -> Option<String> {
     match server.state {
         NodeState::Enrolled => Some("it was never heard".to_owned()),
         NodeState::Stale | NodeState::Lost => Some(format!("it is {}", server.state.as_str())),
-        NodeState::Healthy | NodeState::Degraded => None,
-    }
-}
-
-/// Whether another node of its pool could take the clients of this one while it restarts: one that was heard of since it was enrolled, is not lost,
-/// takes users, and runs OpenVPN.
-pub fn has_receiver(fleet: &Fleet, leaving: &server::Model) -> bool {
-    let others = fleet.servers().iter();
-    let mut others = others.filter(|server| server.pool == leaving.pool && server.name != leaving.name);
-    others.any(|server| match server.state {
-        NodeState::Enrolled | NodeState::Lost => false,
-        NodeState::Healthy | NodeState::Degraded | NodeState::Stale => {
-            fleet.is_candidate(server) && !fleet.runs_none(&server.name)
+        NodeState::Healthy | NodeState::Degraded => {
+            let absent = "it runs no OpenVPN (OPENVPN_MODE=none)";
+            fleet.runs_none(&server.name).then(|| absent.to_owned())
         }
-    })
+    }
 }
 
 impl Scene<'_> {
@@ -181,9 +171,7 @@ impl Scene<'_> {
             Ok(server) => server,
             Err(gone) => return of(NodeStep::Skip(gone.to_owned())),
         };
-        let absent = || "it runs no OpenVPN (OPENVPN_MODE=none)".to_owned();
-        let runs_none = || self.fleet.runs_none(&server.name).then(absent);
-        if let Some(why) = out_of_service(server).or_else(runs_none) {
+        if let Some(why) = out_of_service(self.fleet, server) {
             return of(NodeStep::Skip(why));
         }
         if let Some(why) = self.holds_up(server) {
@@ -308,7 +296,7 @@ impl Scene<'_> {
 
     fn no_receiver(&self, leaving: &server::Model) -> Option<String> {
         let nowhere = "no other server of the pool could take its clients";
-        (!has_receiver(self.fleet, leaving)).then(|| nowhere.to_owned())
+        (!self.fleet.has_others(leaving)).then(|| nowhere.to_owned())
     }
 }
 
@@ -332,5 +320,4 @@ fn is_of_before(health: &health_status::Model, ended_pid: Option<i64>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "rollout_tests.rs"]
 mod tests;

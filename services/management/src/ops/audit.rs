@@ -8,9 +8,12 @@ use vpnmanager_entities::{
     group::{self, SessionExcess},
     join_token, pool, profile_link, server, user,
 };
-use vpnmanager_nats::username::Username;
+use vpnmanager_nats::{own_rules::OwnRules, username::Username};
 
-use crate::domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, own_limits::OwnLimits, quota::Quota};
+use crate::domain::{
+    actor::Actor, audit_action::AuditAction, lifetime::Lifetime, own_limits::OwnLimits, own_rules::own_rules_of,
+    quota::Quota,
+};
 
 /// An entry of the audit trail. The database gives it its id and its time, and a role that only writes entries may set neither.
 #[derive(Debug)]
@@ -97,19 +100,24 @@ pub async fn record_all(
 pub fn user_snapshot(user: &user::Model) -> Value {
     let mut snapshot = json!(user);
     if let Value::Object(columns) = &mut snapshot {
-        columns.insert("limits".to_owned(), own_limits_snapshot(OwnLimits::of(user)));
+        let own = own_snapshot(OwnLimits::of(user), own_rules_of(user));
+        columns.insert("limits".to_owned(), own);
     }
     snapshot
 }
 
 /// The own values of a user alone, by the names that groups have for them.
-fn own_limits_snapshot(limits: OwnLimits) -> Value {
+fn own_snapshot(limits: OwnLimits, rules: OwnRules) -> Value {
     let OwnLimits {
         devices,
         sessions,
         session_excess,
         quota,
     } = limits;
+    let speed = [("up", rules.up), ("down", rules.down)].into_iter();
+    let speed: Map<String, Value> = speed
+        .filter_map(|(way, speed)| Some((way.to_owned(), speed?.kilobits().into())))
+        .collect();
     let own = [
         ("devices", devices.map(Value::from)),
         ("sessions", sessions.map(Value::from)),
@@ -118,6 +126,9 @@ fn own_limits_snapshot(limits: OwnLimits) -> Value {
             session_excess.map(|excess| Value::from(excess_word(excess))),
         ),
         ("traffic", quota.map(quota_snapshot)),
+        ("reach", rules.reach.map(|reach| json!(reach))),
+        ("routes", rules.routes.map(|routes| json!(routes))),
+        ("speed", (!speed.is_empty()).then_some(Value::Object(speed))),
     ];
     let own = own
         .into_iter()

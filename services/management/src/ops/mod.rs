@@ -27,6 +27,7 @@ pub mod audit;
 pub mod audit_room;
 pub mod busy;
 pub(crate) mod columns;
+mod count;
 mod database_now;
 pub mod due;
 pub mod housekeeping;

@@ -1,4 +1,5 @@
-//! Deletes old rows, closes sessions of nodes that are gone, makes the rows of pools that lack one, and reminds of months of the audit trail that wait for their archive.
+//! Deletes old rows, closes sessions of nodes that are gone, makes the rows of pools that lack one, reminds of months of the audit trail that wait
+//! for their archive, puts users into the groups that stand for their own values, and deletes such groups that nobody has.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,11 @@ use vpnmanager_runtime::reconcile::{Next, Reconciler};
 use crate::{
     app::App,
     ops::{
+        groups::remove_unused_own::remove_unused_own_groups,
         housekeeping::{Kept, delete_old_rows, unarchived},
         pools::ensure::ensure_pools,
         sessions::close_abandoned::close_abandoned,
+        users::mend_own_groups::mend_own_groups,
     },
 };
 
@@ -53,6 +56,9 @@ impl Reconciler for Housekeeping {
         close_abandoned(&self.app.db).await?;
         ensure_pools(&self.app).await?;
         self.remind().await?;
-        Ok(Next::Idle)
+        // Last: where there are too many groups, this fails until an operator has done something.
+        let mended = mend_own_groups(&self.app).await;
+        remove_unused_own_groups(&self.app).await?;
+        Ok(if mended? { Next::Again } else { Next::Idle })
     }
 }

@@ -5,20 +5,7 @@ use poem::test::TestResponse;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, json_of, problem_of, registration};
-
-async fn token(stack: &Stack, body: Value) -> String {
-    let response = stack
-        .client()
-        .post("/api/join-tokens")
-        .admin()
-        .body_json(&body)
-        .send()
-        .await;
-    response.assert_header("cache-control", "no-store");
-    let made = json_of(response, StatusCode::CREATED).await;
-    made["token"].as_str().expect("a token").to_owned()
-}
+use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, get, json_of, problem_of, registration};
 
 /// Registers with a join token and without an API key.
 async fn register(stack: &Stack, node: &Registering, token: Option<&str>) -> TestResponse {
@@ -39,7 +26,7 @@ async fn assert_refused(response: TestResponse, detail: &str) {
 #[tokio::test]
 async fn a_join_token_enrols_one_node_once() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let node = registration("node-1");
     let response = register(&stack, &node, Some(&token)).await;
     response.assert_header("location", "/api/endnodes/node-1");
@@ -81,14 +68,14 @@ async fn a_join_token_enrols_one_node_once() {
 #[tokio::test]
 async fn an_expired_foreign_or_missing_token_enrols_nobody() {
     let stack = Stack::start().await;
-    let expired = token(&stack, json!({ "ttl": "1h" })).await;
+    let expired = stack.join_token(json!({ "ttl": "1h" })).await;
     stack
         .app
         .db
         .execute_unprepared("UPDATE join_tokens SET expires_at = now()")
         .await
         .expect("updated");
-    let bound = token(&stack, json!({ "server_id": "node-2", "ttl": "7days" })).await;
+    let bound = stack.join_token(json!({ "server_id": "node-2", "ttl": "7days" })).await;
     for (token, detail) in [
         (Some(expired.as_str()), "the join token has expired"),
         (Some(bound.as_str()), "the join token is not valid"),
@@ -123,13 +110,13 @@ async fn a_name_is_not_taken_from_a_node_by_a_key_but_by_a_token_made_for_it() {
         .send()
         .await;
     assert_eq!(problem_of(by_key, StatusCode::CONFLICT).await.1, ["server_id"]);
-    let any = token(&stack, json!({})).await;
+    let any = stack.join_token(json!({})).await;
     problem_of(
         register(&stack, &registration("node-1"), Some(&any)).await,
         StatusCode::CONFLICT,
     )
     .await;
-    let bound = token(&stack, json!({ "server_id": "node-1" })).await;
+    let bound = stack.join_token(json!({ "server_id": "node-1" })).await;
     json_of(
         register(&stack, &registration("node-1"), Some(&bound)).await,
         StatusCode::CREATED,
@@ -202,10 +189,9 @@ async fn nodes_are_listed_in_pages_and_leave_the_fleet_for_good() {
     for number in 1..=3 {
         stack.enrol(&format!("node-{number}")).await;
     }
-    let get = async |path: &str| json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
-    let first = get("/api/endnodes?limit=2").await;
+    let first = get(&stack, "/api/endnodes?limit=2").await;
     let cursor = first["next_cursor"].as_str().expect("more").to_owned();
-    let second = get(&format!("/api/endnodes?limit=2&cursor={cursor}")).await;
+    let second = get(&stack, &format!("/api/endnodes?limit=2&cursor={cursor}")).await;
     let ids: Vec<&Value> = [&first, &second]
         .iter()
         .flat_map(|page| page["items"].as_array().expect("items"))
@@ -228,7 +214,7 @@ async fn nodes_are_listed_in_pages_and_leave_the_fleet_for_good() {
         StatusCode::NOT_FOUND,
     )
     .await;
-    let audit = get("/api/audit?server_id=node-2").await;
+    let audit = get(&stack, "/api/audit?server_id=node-2").await;
     let actions: Vec<&Value> = audit["items"]
         .as_array()
         .expect("items")
@@ -250,25 +236,28 @@ async fn the_audit_trail_pages_backwards_knows_addresses_and_filters_by_time() {
             .json(&json!({}));
         assert_eq!(request.send().await.expect("answered").status(), 201);
     }
-    let get = async |path: &str| json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
-    let newest = get("/api/audit?limit=2&action=join_token_created").await;
+    let newest = get(&stack, "/api/audit?limit=2&action=join_token_created").await;
     let items = newest["items"].as_array().expect("items");
     assert!(items[0]["id"].as_i64() > items[1]["id"].as_i64(), "{newest}");
     assert_eq!(items[0]["ip_address"], "127.0.0.1");
     let cursor = newest["next_cursor"].as_str().expect("more");
-    let oldest = get(&format!("/api/audit?limit=2&action=join_token_created&cursor={cursor}")).await;
+    let oldest = get(
+        &stack,
+        &format!("/api/audit?limit=2&action=join_token_created&cursor={cursor}"),
+    )
+    .await;
     assert_eq!(oldest["items"].as_array().expect("items").len(), 1);
 
     let at = items[1]["timestamp"].as_str().expect("a time");
     assert_eq!(
-        get(&format!("/api/audit?action=join_token_created&since={at}")).await["items"]
+        get(&stack, &format!("/api/audit?action=join_token_created&since={at}")).await["items"]
             .as_array()
             .expect("items")
             .len(),
         2
     );
     assert_eq!(
-        get(&format!("/api/audit?action=join_token_created&until={at}")).await["items"]
+        get(&stack, &format!("/api/audit?action=join_token_created&until={at}")).await["items"]
             .as_array()
             .expect("items")
             .len(),

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use poem::http::StatusCode;
-use poem::test::TestResponse;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, problem_of, registration};
-
-async fn post(stack: &Stack, path: &str, body: &Value) -> TestResponse {
-    stack.client().post(path).admin().body_json(body).send().await
-}
+use crate::stack::{ADMIN_KEY, Stack, WithKey as _, json_of, post, problem_of, registration};
 
 async fn assert_refused(stack: &Stack, path: &str, body: Value, field: &str) {
     let (problem, fields) = problem_of(post(stack, path, &body).await, StatusCode::BAD_REQUEST).await;

@@ -9,7 +9,7 @@ use vpnmanager_entities::api_key::Role;
 use vpnmanager_testbed::wait;
 
 use crate::database::{number, run};
-use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
+use crate::stack::{Stack, WithKey as _, get, json_of, post, problem_of, registration};
 
 /// A token as its maker got it.
 struct Made {
@@ -18,17 +18,12 @@ struct Made {
 }
 
 async fn make(stack: &Stack, wish: Value) -> Made {
-    let client = stack.client();
-    let request = client.post("/api/join-tokens").admin().body_json(&wish);
-    let made = json_of(request.send().await, StatusCode::CREATED).await;
+    let answer = post(stack, "/api/join-tokens", &wish).await;
+    let made = json_of(answer, StatusCode::CREATED).await;
     Made {
         id: made["id"].as_i64().expect("an id"),
         token: made["token"].as_str().expect("a token").to_owned(),
     }
-}
-
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
 }
 
 async fn revoke(stack: &Stack, id: impl ToString) -> TestResponse {

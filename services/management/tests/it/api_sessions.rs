@@ -14,7 +14,7 @@ use vpnmanager_nats::{
 };
 
 use crate::bus_node::{answer_requests, connect_as};
-use crate::stack::{Stack, WithKey as _, json_of, problem_of};
+use crate::stack::{Stack, WithKey as _, get, problem_of};
 
 /// An OpenVPN as its agent tells of it: ended sessions are gone.
 type Connected = Arc<Mutex<Vec<LiveSession>>>;
@@ -105,11 +105,8 @@ async fn credential_of(stack: &Stack, username: &str) -> CommonName {
     found.expect("a credential").common_name
 }
 
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
-}
-
-fn ids(page: &Value) -> Vec<String> {
+/// The ids of what a page lists.
+pub(crate) fn ids(page: &Value) -> Vec<String> {
     let items = page["items"].as_array().expect("items");
     items
         .iter()

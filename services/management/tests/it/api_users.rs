@@ -10,11 +10,7 @@ use vpnmanager_entities::user;
 use vpnmanager_testbed::wait;
 
 use crate::database::run;
-use crate::stack::{Stack, WithKey as _, json_of, problem_of};
-
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
-}
+use crate::stack::{Stack, WithKey as _, get, json_of, problem_of};
 
 #[tokio::test]
 async fn a_user_is_created_read_removed_and_created_again() {

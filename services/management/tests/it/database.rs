@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Statement, TransactionTrait};
 use vpnmanager_testbed::{postgres, wait};
 
 /// The URL of an empty database with this release's schema.
@@ -45,6 +45,30 @@ pub(crate) async fn number(db: &DatabaseConnection, sql: &str) -> i64 {
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
         .expect("a number")
         .number
+}
+
+#[derive(FromQueryResult)]
+struct Line {
+    #[sea_orm(from_alias = "QUERY PLAN")]
+    line: String,
+}
+
+/// The plan of a statement with these values, in a session like management's, for tables so large that none is read as a whole.
+pub(crate) async fn plan_of(db: &DatabaseConnection, statement: Statement) -> String {
+    let explain = Statement {
+        sql: format!("EXPLAIN (COSTS OFF) {}", statement.sql),
+        ..statement
+    };
+    let transaction = db.begin().await.expect("begun");
+    transaction
+        .execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        .await
+        .expect("set");
+    let lines = Line::find_by_statement(explain)
+        .all(&transaction)
+        .await
+        .expect("a plan");
+    lines.iter().map(|row| format!("{}\n", row.line)).collect()
 }
 
 /// Waits until a query gives a number other than 0.

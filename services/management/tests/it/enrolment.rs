@@ -11,16 +11,9 @@ use vpnmanager_entities::api_key::Role;
 use vpnmanager_testbed::wait;
 
 use crate::database::run;
-use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, csr, json_of, problem_of, registration};
+use crate::stack::{ADMIN_KEY, Registering, Stack, WithKey as _, csr, get, json_of, problem_of, registration};
 
 const NODE_KEY: &str = "a-key-of-the-role-node";
-
-async fn token(stack: &Stack, body: Value) -> String {
-    let client = stack.client();
-    let request = client.post("/api/join-tokens").admin().body_json(&body);
-    let made = json_of(request.send().await, StatusCode::CREATED).await;
-    made["token"].as_str().expect("a token").to_owned()
-}
 
 async fn send(stack: &Stack, body: &Value) -> TestResponse {
     stack
@@ -66,20 +59,18 @@ async fn is_used_up(response: TestResponse) {
 }
 
 async fn endnode(stack: &Stack, id: &str) -> Value {
-    let response = stack.client().get(format!("/api/endnodes/{id}")).admin().send().await;
-    json_of(response, StatusCode::OK).await
+    get(stack, &format!("/api/endnodes/{id}")).await
 }
 
 async fn registrations(stack: &Stack) -> usize {
-    let path = "/api/audit?action=node_registered";
-    let listed = json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
+    let listed = get(stack, "/api/audit?action=node_registered").await;
     listed["items"].as_array().expect("items").len()
 }
 
 #[tokio::test]
 async fn a_request_that_its_bus_key_did_not_sign_enrols_nobody() {
     let stack = Stack::start().await;
-    let (one, other) = (token(&stack, json!({})).await, token(&stack, json!({})).await);
+    let (one, other) = (stack.join_token(json!({})).await, stack.join_token(json!({})).await);
     let honest = registration("node-1").token(Some(&one)).body();
     let altered = [
         ("server_id", json!("node-2")),
@@ -124,7 +115,7 @@ async fn a_request_that_its_bus_key_did_not_sign_enrols_nobody() {
 #[tokio::test]
 async fn a_node_that_clients_elsewhere_could_not_dial_is_refused_and_keeps_its_token() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let node = registration("node-1").token(Some(&token));
 
     // As through a proxy on this machine.
@@ -174,7 +165,7 @@ async fn a_node_that_clients_elsewhere_could_not_dial_is_refused_and_keeps_its_t
 #[tokio::test]
 async fn a_clock_that_is_ten_minutes_off_is_said_in_words() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let node = registration("node-1").token(Some(&token));
     for (off, words) in [
         (TimeDelta::minutes(-10), "behind management's clock"),
@@ -204,7 +195,7 @@ async fn a_signature_is_checked_before_the_database_is_asked() {
 #[tokio::test]
 async fn a_used_token_repeats_its_first_use_and_nothing_else() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let node = registration("node-1").token(Some(&token));
     let tls_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let request = || {
@@ -240,7 +231,7 @@ async fn a_used_token_repeats_its_first_use_and_nothing_else() {
 #[tokio::test]
 async fn a_node_that_was_deregistered_does_not_come_back_while_users_leave_it() {
     let stack = Stack::start().await;
-    let used = token(&stack, json!({})).await;
+    let used = stack.join_token(json!({})).await;
     let node = registration("node-1").token(Some(&used));
     enrolled(&stack, &node).await;
     let leaves = "CREATE RULE rows_stay AS ON DELETE TO servers DO INSTEAD NOTHING;
@@ -248,7 +239,7 @@ async fn a_node_that_was_deregistered_does_not_come_back_while_users_leave_it() 
     run(&stack.app.db, leaves).await;
 
     is_used_up(send(&stack, &node.body()).await).await;
-    let bound = token(&stack, json!({ "server_id": "node-1" })).await;
+    let bound = stack.join_token(json!({ "server_id": "node-1" })).await;
     let again = node.again().token(Some(&bound)).body();
     problem_of(send(&stack, &again).await, StatusCode::SERVICE_UNAVAILABLE).await;
     let keyed = registration("node-1").body();
@@ -305,7 +296,7 @@ async fn a_token_for_any_node_and_a_key_of_the_node_role_touch_no_node_that_is_t
             StatusCode::CONFLICT,
         )
         .await;
-        let any = token(&stack, json!({})).await;
+        let any = stack.join_token(json!({})).await;
         problem_of(
             send(&stack, &wanted.token(Some(&any)).body()).await,
             StatusCode::CONFLICT,
@@ -324,7 +315,7 @@ async fn a_token_for_any_node_and_a_key_of_the_node_role_touch_no_node_that_is_t
 async fn a_token_that_was_made_for_a_node_may_change_its_endpoint_and_its_keys() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
-    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    let bound = async || stack.join_token(json!({ "server_id": "node-1" })).await;
     let first = bound().await;
     let moved = registration("node-1")
         .with("host", "vpn2.example.org")
@@ -352,7 +343,7 @@ async fn a_node_that_enrols_again_keeps_its_other_listeners_while_the_first_is_t
     stack.enrol("node-1").await;
     assert_eq!(endnode(&stack, "node-1").await["listeners"], json!(["udp:1194"]));
     run(&stack.app.db, "UPDATE servers SET listeners = 'udp:1194,tcp:443'").await;
-    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    let bound = async || stack.join_token(json!({ "server_id": "node-1" })).await;
     for (port, protocol, listeners) in [
         (1194, "udp", json!(["udp:1194", "tcp:443"])),
         (443, "tcp", json!(["tcp:443"])),
@@ -372,7 +363,7 @@ async fn a_node_that_enrols_again_keeps_its_other_listeners_while_the_first_is_t
 async fn a_node_that_enrols_again_stays_in_its_pool_and_only_asks_for_another() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
-    let bound = async || token(&stack, json!({ "server_id": "node-1" })).await;
+    let bound = async || stack.join_token(json!({ "server_id": "node-1" })).await;
     let asking = registration("node-1").with("pool", "sales").token(Some(&bound().await));
 
     // The second one is a repetition.
@@ -402,7 +393,7 @@ async fn a_node_that_enrols_again_stays_in_its_pool_and_only_asks_for_another() 
 #[tokio::test]
 async fn one_token_raced_by_many_nodes_enrols_one_of_them() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let bodies: Vec<Value> = (1..=8)
         .map(|number| registration(&format!("node-{number}")).token(Some(&token)).body())
         .collect();
@@ -424,7 +415,7 @@ async fn one_name_raced_with_many_tokens_is_taken_once() {
     let stack = Stack::start().await;
     let mut bodies = Vec::new();
     for _ in 0..8 {
-        let token = token(&stack, json!({})).await;
+        let token = stack.join_token(json!({})).await;
         bodies.push(registration("node-1").token(Some(&token)).body());
     }
     let responses = futures_util::future::join_all(bodies.iter().map(|body| send(&stack, body))).await;
@@ -437,7 +428,7 @@ async fn one_name_raced_with_many_tokens_is_taken_once() {
 async fn the_token_of_a_deregistered_node_brings_nobody_back() {
     let stack = Stack::start().await;
     for wish in [json!({}), json!({ "server_id": "node-1" })] {
-        let token = token(&stack, wish).await;
+        let token = stack.join_token(wish).await;
         let node = registration("node-1").token(Some(&token));
         enrolled(&stack, &node).await;
         let path = "/api/endnodes/node-1/deregister";
@@ -457,7 +448,7 @@ async fn nothing_but_the_key_is_taken_from_a_nodes_certificate_request() {
     wishes.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     wishes.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let request = wishes.serialize_request(&key).expect("a request").pem().expect("PEM");
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let answer = enrolled(&stack, &registration("node-1").with("csr", request).token(Some(&token))).await;
 
     let pem = answer["pki"]["certificate"].as_str().expect("a certificate");
@@ -474,7 +465,7 @@ async fn nothing_but_the_key_is_taken_from_a_nodes_certificate_request() {
 #[tokio::test]
 async fn a_bad_certificate_request_costs_neither_token_nor_name() {
     let stack = Stack::start().await;
-    let token = token(&stack, json!({})).await;
+    let token = stack.join_token(json!({})).await;
     let node = registration("node-1").token(Some(&token));
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
     let p384 = rcgen::CertificateParams::default().serialize_request(&p384);

@@ -37,6 +37,7 @@ mod outage;
 mod pooled;
 mod profile_links;
 mod quotas;
+mod revoked_keys;
 mod session_history;
 mod session_limits;
 mod standing;

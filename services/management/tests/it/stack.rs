@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use poem::http::StatusCode;
+use poem::http::{Method, StatusCode};
 use poem::test::{TestClient, TestRequestBuilder, TestResponse};
 use poem::{Endpoint, Response};
 use sea_orm::ActiveValue::Set;
@@ -28,7 +28,7 @@ use vpnmanager_openapi::auth::hash_key;
 use vpnmanager_openapi::contract::enrolment::Registration;
 use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_testbed::nats::Nats;
+use vpnmanager_testbed::{nats::Nats, wait};
 
 use crate::database::fresh_database;
 
@@ -98,12 +98,26 @@ impl Stack {
 
     /// Enrols a node that nobody runs.
     pub(crate) async fn enrol(&self, server_id: &str) {
-        let client = self.client();
-        let request = client
-            .post("/api/endnodes/register")
-            .admin()
-            .body_json(&registration(server_id).body());
-        request.send().await.assert_status(StatusCode::CREATED);
+        self.register(&registration(server_id)).await;
+    }
+
+    /// The same into that pool.
+    pub(crate) async fn enrol_in(&self, server_id: &str, pool: &str) {
+        self.register(&registration(server_id).with("pool", pool)).await;
+    }
+
+    /// Enrols a node as it asks for it.
+    pub(crate) async fn register(&self, node: &Registering) {
+        let answer = post(self, "/api/endnodes/register", &node.body()).await;
+        answer.assert_status(StatusCode::CREATED);
+    }
+
+    /// Makes a join token.
+    pub(crate) async fn join_token(&self, wish: Value) -> String {
+        let answer = post(self, "/api/join-tokens", &wish).await;
+        answer.assert_header("cache-control", "no-store");
+        let made = json_of(answer, StatusCode::CREATED).await;
+        made["token"].as_str().expect("a token").to_owned()
     }
 
     /// Records another key.
@@ -139,8 +153,7 @@ impl Stack {
     pub(crate) async fn refusals(&self) -> BTreeMap<String, u32> {
         let recorded = self.app.gatekeeper.record(&self.app.db, "management-test").await;
         recorded.expect("recorded");
-        let path = "/api/audit?action=access_refused";
-        let page = json_of(self.client().get(path).admin().send().await, StatusCode::OK).await;
+        let page = get(self, "/api/audit?action=access_refused").await;
         let mut refusals = BTreeMap::new();
         for entry in page["items"].as_array().expect("items") {
             assert_eq!(entry["actor"], "unknown", "{entry}");
@@ -159,14 +172,14 @@ impl Stack {
 
     /// Creates a user and gives the answer's body.
     pub(crate) async fn create_user(&self, username: &str) -> Value {
-        let client = self.client();
-        let response = client
-            .post("/api/users")
-            .admin()
-            .body_json(&json!({ "username": username }))
-            .send()
-            .await;
+        let response = post(self, "/api/users", &json!({ "username": username })).await;
         json_of(response, StatusCode::CREATED).await
+    }
+
+    /// Ends the background tasks, so that only the test does what they would do.
+    pub(crate) async fn end_tasks(&self) {
+        self.tasks.stop();
+        self.tasks.wait(wait::SOON).await.expect("ended");
     }
 }
 
@@ -189,6 +202,22 @@ impl<E> WithKey for TestRequestBuilder<'_, E> {
     fn key(self, key: &str) -> Self {
         self.header("x-api-key", key)
     }
+}
+
+/// What is found there by the admin key.
+pub(crate) async fn get(stack: &Stack, path: &str) -> Value {
+    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
+}
+
+/// Sends this with the admin key.
+pub(crate) async fn post(stack: &Stack, path: &str, body: &Value) -> TestResponse {
+    send(stack, Method::POST, path, body).await
+}
+
+/// The same by any method.
+pub(crate) async fn send(stack: &Stack, method: Method, path: &str, body: &Value) -> TestResponse {
+    let client = stack.client();
+    client.request(method, path).admin().body_json(body).send().await
 }
 
 /// A registration of that node with keys of its own.

@@ -6,8 +6,12 @@ use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use poem::http::StatusCode;
 use poem::test::TestResponse;
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
+use vpnmanager_entities::bus_revocation;
 use vpnmanager_nats::security::{
+    claims::UserClaims,
+    jwt::Claims,
     keys::NodePublicKey,
     standing::{Question, Standing},
 };
@@ -16,10 +20,7 @@ use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
 
 async fn register(stack: &Stack, id: &str, key: &KeyPair) {
     let key = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
-    let body = registration(id).by(key).body();
-    let client = stack.client();
-    let request = client.post("/api/endnodes/register").admin().body_json(&body);
-    request.send().await.assert_status(StatusCode::CREATED);
+    stack.register(&registration(id).by(key)).await;
 }
 
 fn question(id: &str, key: &KeyPair) -> Question {
@@ -134,6 +135,15 @@ async fn a_bus_key_is_one_nodes_only_and_a_later_node_with_it_is_told_of_its_own
         assert_eq!(told(&stack, node, &key).await, (Standing::Deregistered, None));
         if let Some(next) = next {
             register(&stack, next, &key).await;
+            let (_, jwt) = told(&stack, next, &key).await;
+            let claims = Claims::<UserClaims>::verify_signature(&jwt.expect("a credential")).expect("a token");
+            let revoked = bus_revocation::Entity::find_by_id(key.public_key());
+            let revoked = revoked.one(&stack.app.db).await.expect("read").expect("a revocation");
+            assert_eq!(revoked.server_id, node);
+            assert!(
+                claims.issued_at.timestamp() > revoked.revoked_at.timestamp(),
+                "the bus refuses the key until then, whoever had it"
+            );
         }
     }
 }

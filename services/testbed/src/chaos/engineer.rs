@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::stack::Stack;
 
 use super::{
+    answered::Answered,
     group::{Group, HELD},
     inventory::{self, Pool},
     model::Answer,
@@ -86,37 +87,17 @@ fn even(number: u8) -> u8 {
 
 /// What was answered of the networks.
 #[derive(Debug)]
-pub(super) struct Networks(BTreeMap<&'static str, Known>);
-
-#[derive(Debug)]
-struct Known {
-    /// The last one that was answered.
-    answered: Network,
-    /// Those without an answer: each may have been stored, also later.
-    open: Vec<Network>,
-}
+pub(super) struct Networks(BTreeMap<&'static str, Answered<Network>>);
 
 impl Networks {
     pub(super) fn of(pools: impl IntoIterator<Item = &'static str>) -> Self {
-        let known = |pool| Known {
-            answered: Network::new(pool),
-            open: Vec::new(),
-        };
-        Self(pools.into_iter().map(|pool| (pool, known(pool))).collect())
+        let first = |pool| (pool, Answered::new(Network::new(pool)));
+        Self(pools.into_iter().map(first).collect())
     }
 
     pub(super) fn note(&mut self, pool: &str, network: Network, answer: &Answer) {
-        let Some(known) = self.0.get_mut(pool) else { return };
-        match answer {
-            Answer::Done => known.answered = network,
-            Answer::Open => known.open.push(network),
-            Answer::Unknown
-            | Answer::Taken
-            | Answer::NoDevice
-            | Answer::BeyondLimit
-            | Answer::Refused
-            | Answer::ReadOnly
-            | Answer::NotSent => {}
+        if let Some(answered) = self.0.get_mut(pool) {
+            answered.note(network, answer);
         }
     }
 
@@ -126,18 +107,12 @@ impl Networks {
     }
 
     pub(super) fn otherwise(&self, stored: &[Pool]) -> Vec<String> {
-        let mut told = Vec::new();
-        for (name, known) in &self.0 {
+        let told = self.0.iter().filter_map(|(name, answered)| {
             let found = stored.iter().find(|pool| pool.name == *name);
             let found = found.and_then(|pool| Network::stored(pool.network.as_ref()?));
-            let fits = |network: &Network| *network == known.answered || known.open.contains(network);
-            if !found.as_ref().is_some_and(fits) {
-                told.push(format!(
-                    "the network of the pool {name} is {found:?}, and by all answers should be {known:?}"
-                ));
-            }
-        }
-        told
+            answered.otherwise(&format!("the network of the pool {name}"), found)
+        });
+        told.collect()
     }
 }
 

@@ -10,7 +10,9 @@ use super::{inventory, node_view::NodeView};
 
 const RECEIPTS: &str = "SELECT s.name AS node, h.groups_revision AS held, t.revision AS wanted
     FROM servers s CROSS JOIN groups_told t LEFT JOIN health_status h ON h.server_id = s.name";
-const RULES: &str = "SELECT name, rules FROM groups ORDER BY name";
+/// Users of a run have no other own rules than a speed.
+const RULES: &str = "SELECT name, rules FROM groups
+    UNION ALL SELECT o.name, g.rules FROM own_groups o JOIN groups g ON g.name = o.group_name ORDER BY name";
 
 /// What a node says that it holds its members to.
 #[derive(Debug, FromQueryResult)]

@@ -31,6 +31,9 @@ pub(super) struct User {
     pub(super) own_sessions: Option<i16>,
     pub(super) own_traffic_bytes: Option<i64>,
     pub(super) own_traffic_period: Option<String>,
+    pub(super) own_down: Option<i32>,
+    /// The group in which nodes know it.
+    pub(super) node_group: String,
     pub(super) removed: bool,
 }
 
@@ -44,6 +47,7 @@ impl User {
             devices: count(self.own_devices),
             sessions: count(self.own_sessions),
             traffic: bytes.zip(period).map(|(bytes, period)| Quota { bytes, period }),
+            down: self.own_down.and_then(|down| u32::try_from(down).ok()),
         }
     }
 }
@@ -160,7 +164,8 @@ pub(super) async fn connect_to(url: &str) -> anyhow::Result<DatabaseConnection> 
 impl Inventory {
     pub(super) async fn read(db: &DatabaseConnection) -> anyhow::Result<Self> {
         let users = "SELECT id, key::text AS key, username, server_id, revision, active, expires_at, synced, group_name AS \"group\",
-            own_devices, own_sessions, own_traffic_bytes, own_traffic_period, removed_at IS NOT NULL AS removed FROM users";
+            own_devices, own_sessions, own_traffic_bytes, own_traffic_period, (own_rules->>'down')::int AS own_down,
+            COALESCE(own_group, group_name) AS node_group, removed_at IS NOT NULL AS removed FROM users";
         let placements = "SELECT user_id, server_id, role, wanted_present, wanted_revision, applied_revision, published_revision, outcome, error
             FROM placements";
         let credentials =

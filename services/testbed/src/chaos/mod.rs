@@ -2,8 +2,8 @@
 //! that everything the API has answered is true on every node.
 //!
 //! [`work`] changes users and records the answers in [`model`]; a [`rush`] ends access while much else is under way; a [`commuter`] logs in
-//! again and again; a [`steward`] changes the groups, an [`engineer`] the networks of the pools, and a [`renewer`] has all users of a node get new
-//! profiles. [`injector`] injects faults and heals them. [`endings`] measures how long it takes
+//! again and again; a [`steward`] changes the groups, an [`engineer`] the networks of the pools, which both note in [`answered`], and a [`renewer`] has all users
+//! of a node get new profiles. [`injector`] injects faults and heals them. [`endings`] measures how long it takes
 //! until access has ended, wherever a node [can be reached](reach); [`totals`] compares what management counts. When all faults are healed,
 //! [`agreement`] compares PostgreSQL, journals and allow-lists until they agree, with the [addresses](place) that members of groups have,
 //! the rules that nodes [hold them to](held), the [networks of nodes](networked) and [what is new](renewed) after a node's reissue. Then
@@ -13,6 +13,7 @@
 mod options;
 mod run;
 
+mod answered;
 mod asking;
 mod being;
 mod commuter;

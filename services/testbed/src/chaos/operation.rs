@@ -215,26 +215,15 @@ impl Operation {
         let Being::Living(living, devices) = on else {
             return false;
         };
-        match self {
-            Self::AddDevice { device }
-            | Self::Reissue {
-                device: device @ Device::Default,
-                ..
-            } => !devices.contains(device) && living.limits.is_reached(devices.len()),
-            Self::Create { .. }
-            | Self::Suspend
-            | Self::Resume
-            | Self::Expire { .. }
-            | Self::Shorten { .. }
-            | Self::Move { .. }
-            | Self::Limit { .. }
-            | Self::Delete
-            | Self::Reissue { .. }
-            | Self::RevokeDevice { .. }
-            | Self::ReadProfile { .. }
-            | Self::ListDevices
-            | Self::Look => false,
-        }
+        let (Self::AddDevice { device }
+        | Self::Reissue {
+            device: device @ Device::Default,
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        !devices.contains(device) && living.limits.is_reached(devices.len())
     }
 
     /// The state of a user after the operation; `None` if the operation is refused.

@@ -1,7 +1,8 @@
 //! Limits that a user of a run has of its own, and what holds for it.
 //!
 //! Only the limit of devices refuses something. There are fewer devices than the least limit of sessions, and no client of a run transfers as
-//! much as the least quota: these end nobody's access.
+//! much as the least quota: these end nobody's access. A speed is for users whose nodes run OpenVPN, as groups with rules are, and is far beyond
+//! what clients of a run transfer. There are few, because users with the same one share a group for nodes, of which a fleet has not many.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ const SESSIONS: std::ops::RangeInclusive<u8> = 4..=16;
 /// Bytes, in gigabytes.
 const GIGABYTES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 const GIGABYTE: u64 = 1_000_000_000;
+/// Kilobits in a second.
+const SPEEDS: [u32; 3] = [50_000, 100_000, 200_000];
 
 /// The own values of a user; `None`: what its group says holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) struct OwnLimits {
     pub(super) devices: Option<u8>,
     pub(super) sessions: Option<u8>,
     pub(super) traffic: Option<Quota>,
+    /// Kilobits in a second from the node.
+    pub(super) down: Option<u32>,
 }
 
 /// So many bytes in a period.
@@ -44,6 +49,7 @@ pub(super) enum LimitsChange {
     Devices(Option<u8>),
     Sessions(Option<u8>),
     Traffic(Option<Quota>),
+    Down(Option<u32>),
     /// All are taken away.
     TakeAll,
 }
@@ -115,7 +121,10 @@ impl OwnLimits {
             Some(count) => Some(Some(u8::try_from(count.as_u64()?).ok()?)),
             None => Some(None),
         };
-        if fields.contains_key("session_excess") {
+        if ["session_excess", "reach", "routes"]
+            .into_iter()
+            .any(|name| fields.contains_key(name))
+        {
             return None;
         }
         Some(Self {
@@ -123,6 +132,10 @@ impl OwnLimits {
             sessions: count("sessions")?,
             traffic: match fields.get("traffic") {
                 Some(quota) => Some(Quota::shown(quota)?),
+                None => None,
+            },
+            down: match fields.get("speed") {
+                Some(speed) => Some(u32::try_from(speed["down"].as_u64()?).ok()?),
                 None => None,
             },
         })
@@ -135,10 +148,14 @@ impl OwnLimits {
 
     /// Whether what is shown as what holds is that of the user where it has own values, and nobody's or the group's elsewhere.
     pub(super) fn comes_first_in(self, effective: &Value) -> bool {
-        self.own().into_iter().all(|(name, own)| match own {
-            Some(own) => effective[name] == held(&own, "own"),
-            None => effective[name].is_null() || effective[name]["from"] == "group",
-        })
+        let comes_first = |own: Option<Value>, effective: &Value| match own {
+            Some(own) => *effective == held(&own, "own"),
+            None => effective.is_null() || effective["from"] == "group",
+        };
+        let own = self.own().into_iter();
+        let mut own = own.map(|(name, own)| (own, &effective[name]));
+        own.all(|(own, effective)| comes_first(own, effective))
+            && comes_first(self.down.map(Value::from), &effective["speed"]["down"])
     }
 
     /// What should hold for a member of a group, by the names of the API; what is null must be absent.
@@ -168,8 +185,8 @@ fn held(value: &Value, from: &str) -> Value {
 }
 
 impl LimitsChange {
-    /// A change that changes something.
-    pub(super) fn draw(rng: &mut Rng, held: OwnLimits) -> Self {
+    /// A change that changes something. Without a speed where nodes hold nobody to one.
+    pub(super) fn draw(rng: &mut Rng, held: OwnLimits, may_have_speed: bool) -> Self {
         match rng.u8(0..10) {
             0..2 if held != OwnLimits::default() => Self::TakeAll,
             2..4 => {
@@ -179,6 +196,10 @@ impl LimitsChange {
             4..6 => {
                 let quota = Quota::draw(rng);
                 Self::Traffic(other(rng, held.traffic, quota))
+            }
+            6..8 if may_have_speed => {
+                let down = rng.choice(SPEEDS).unwrap_or(SPEEDS[0]);
+                Self::Down(other(rng, held.down, down))
             }
             0..2 | 6.. => {
                 let devices = rng.u8(DEVICES);
@@ -193,6 +214,7 @@ impl LimitsChange {
             Self::Devices(devices) => json!({ "devices": devices }),
             Self::Sessions(sessions) => json!({ "sessions": sessions }),
             Self::Traffic(traffic) => json!({ "traffic": traffic.map(Quota::body) }),
+            Self::Down(down) => json!({ "speed": down.map(|down| json!({ "down": down })) }),
             Self::TakeAll => Value::Null,
         }
     }
@@ -203,6 +225,7 @@ impl LimitsChange {
             Self::Devices(devices) => OwnLimits { devices, ..on },
             Self::Sessions(sessions) => OwnLimits { sessions, ..on },
             Self::Traffic(traffic) => OwnLimits { traffic, ..on },
+            Self::Down(down) => OwnLimits { down, ..on },
             Self::TakeAll => OwnLimits::default(),
         }
     }
@@ -233,11 +256,14 @@ mod tests {
         let mut rng = Rng::with_seed(1);
         let mut limits = OwnLimits::default();
         for _ in 0..1000 {
-            let change = LimitsChange::draw(&mut rng, limits);
+            let change = LimitsChange::draw(&mut rng, limits, true);
             let after = change.effect(limits);
             assert_ne!(after, limits, "{change:?}");
             let own = after.own().into_iter();
-            let shown: Value = own.filter_map(|(name, own)| Some((name.to_owned(), own?))).collect();
+            let mut shown: Value = own.filter_map(|(name, own)| Some((name.to_owned(), own?))).collect();
+            if let Some(down) = after.down {
+                shown["speed"] = json!({ "down": down });
+            }
             assert_eq!(OwnLimits::shown(&shown), Some(after), "{shown}");
             limits = after;
         }
@@ -251,6 +277,8 @@ mod tests {
             json!(null),
             json!({ "devices": "2" }),
             json!({ "session_excess": "newest_ends" }),
+            json!({ "speed": { "up": 64 } }),
+            json!({ "reach": [] }),
             json!({ "traffic": { "bytes": 1, "period": "year" } }),
             json!({ "traffic": { "bytes": 1, "period": "month", "reset_day": 7 } }),
         ] {
@@ -266,6 +294,7 @@ mod tests {
     fn null_takes_away() {
         assert_eq!(LimitsChange::Devices(None).body(), json!({ "devices": null }));
         assert_eq!(LimitsChange::Traffic(None).body(), json!({ "traffic": null }));
+        assert_eq!(LimitsChange::Down(None).body(), json!({ "speed": null }));
         assert_eq!(LimitsChange::TakeAll.body(), Value::Null);
         let body = LimitsChange::Traffic(Some(quota(Period::Endless))).body();
         assert_eq!(
@@ -296,6 +325,14 @@ mod tests {
             assert_eq!(effective[name], should, "{name}");
         }
         assert!(!OwnLimits::default().comes_first_in(&effective));
+        let slow = OwnLimits {
+            down: Some(SPEEDS[0]),
+            ..own
+        };
+        assert!(!slow.comes_first_in(&effective));
+        let mut with_speed = effective.clone();
+        with_speed["speed"] = json!({ "down": { "value": SPEEDS[0], "from": "own" } });
+        assert!(slow.comes_first_in(&with_speed) && !own.comes_first_in(&with_speed));
         let fewer = OwnLimits {
             devices: Some(1),
             ..own

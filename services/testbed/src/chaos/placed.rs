@@ -18,10 +18,10 @@ pub(super) fn otherwise(inventory: &Inventory, node: &NodeView) -> Vec<String> {
     let id = &node.id;
     let mut told = Vec::new();
     for user in inventory.users.iter().filter(|user| !user.removed) {
-        let has_place = node.mode == NodeMode::Managed && user.group != Group::Default.name();
+        let has_place = node.mode == NodeMode::Managed && user.node_group != Group::Default.name();
         let names = inventory.valid_credentials_of(user).map(|held| &held.common_name);
         for name in names.filter(|name| allowed.contains(*name)) {
-            let (group, place) = (&user.group, node.places.get(name));
+            let (group, place) = (&user.node_group, node.places.get(name));
             match place {
                 None if !has_place => {}
                 Some(place) if has_place && place.group == *group => {}

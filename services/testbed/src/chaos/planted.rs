@@ -84,6 +84,8 @@ fn in_order() -> Fleet {
         own_sessions: None,
         own_traffic_bytes: None,
         own_traffic_period: None,
+        own_down: None,
+        node_group: "default".to_owned(),
         removed: false,
     };
     Fleet {

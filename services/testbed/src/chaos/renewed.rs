@@ -76,9 +76,10 @@ pub(super) fn left_open(trail: &[Audited]) -> Vec<String> {
     nodes.sort_unstable();
     nodes.dedup();
     let open = nodes.into_iter().filter_map(|node| {
-        let begun = count(trail, node, "node_reissue_started", needed);
-        let completed = count(trail, node, "node_reissue_completed", any);
-        let stopped = count(trail, node, "node_reissue_stopped", any);
+        let begun = rows(trail, node, "node_reissue_started");
+        let begun = begun.filter(|row| is_needed(row)).count();
+        let completed = rows(trail, node, "node_reissue_completed").count();
+        let stopped = rows(trail, node, "node_reissue_stopped").count();
         (begun != completed + stopped).then(|| {
             format!("the audit trail has {begun} reissues of {node}, {completed} that were completed, and {stopped} that were stopped")
         })
@@ -86,19 +87,14 @@ pub(super) fn left_open(trail: &[Audited]) -> Vec<String> {
     open.collect()
 }
 
-/// How many rows of this action and node the trail has.
-pub(super) fn count(trail: &[Audited], node: &str, action: &str, is_meant: fn(&Audited) -> bool) -> usize {
-    let rows = trail.iter().filter(|row| row.server_id == node && row.action == action);
-    rows.filter(|row| is_meant(row)).count()
-}
-
-/// Every row.
-pub(super) fn any(_row: &Audited) -> bool {
-    true
+/// The rows of this action and node.
+pub(super) fn rows<'a>(trail: &'a [Audited], node: &'a str, action: &'a str) -> impl Iterator<Item = &'a Audited> {
+    let is_of = move |row: &&Audited| row.server_id == node && row.action == action;
+    trail.iter().filter(is_of)
 }
 
 /// Whether any user needed the reissue that this row begins.
-fn needed(row: &Audited) -> bool {
+fn is_needed(row: &Audited) -> bool {
     row.after
         .as_ref()
         .is_some_and(|after| after["total"].as_i64() != Some(0))

@@ -11,12 +11,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::stack::Stack;
 
 use super::{
-    inventory::Audited,
-    model::Answer,
-    operation::OldProfiles,
-    renewed::{any, count},
-    request::Requests,
-    work::Worked,
+    inventory::Audited, model::Answer, operation::OldProfiles, renewed::rows, request::Requests, work::Worked,
 };
 
 /// What was answered of the reissues of each node.
@@ -93,7 +88,7 @@ impl Reissues {
                 ("node_reissue_started", known.started.len(), known.open_starts),
                 ("node_reissue_stopped", known.stopped.len(), known.open_stops),
             ] {
-                let times = count(trail, node, action, any);
+                let times = rows(trail, node, action).count();
                 if times < least || times > least + open {
                     told.push(format!(
                         "the audit trail has {action} of {node} {times} times, and it was answered {least} times and left open {open} times"

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::stack::Stack;
 
 use super::{
+    answered::Answered,
     group::{Group, HELD},
     inventory,
     model::Answer,
@@ -63,37 +64,17 @@ impl Wording {
 
 /// What was answered of the groups.
 #[derive(Debug, Default)]
-pub(super) struct Wordings(BTreeMap<Group, Known>);
-
-#[derive(Debug)]
-struct Known {
-    /// The last one that was answered.
-    answered: Wording,
-    /// Those without an answer: each may have been stored, also later.
-    open: Vec<Wording>,
-}
+pub(super) struct Wordings(BTreeMap<Group, Answered<Wording>>);
 
 impl Wordings {
     fn of(groups: &[Group]) -> Self {
-        let new = || Known {
-            answered: Wording::new(),
-            open: Vec::new(),
-        };
-        Self(groups.iter().map(|group| (*group, new())).collect())
+        let first = |group: &Group| (*group, Answered::new(Wording::new()));
+        Self(groups.iter().map(first).collect())
     }
 
     pub(super) fn note(&mut self, group: Group, wording: Wording, answer: &Answer) {
-        let Some(known) = self.0.get_mut(&group) else { return };
-        match answer {
-            Answer::Done => known.answered = wording,
-            Answer::Open => known.open.push(wording),
-            Answer::Unknown
-            | Answer::Taken
-            | Answer::NoDevice
-            | Answer::BeyondLimit
-            | Answer::Refused
-            | Answer::ReadOnly
-            | Answer::NotSent => {}
+        if let Some(answered) = self.0.get_mut(&group) {
+            answered.note(wording, answer);
         }
     }
 
@@ -104,18 +85,12 @@ impl Wordings {
     }
 
     pub(super) fn otherwise(&self, stored: &[Stored]) -> Vec<String> {
-        let mut told = Vec::new();
-        for (group, known) in &self.0 {
+        let told = self.0.iter().filter_map(|(group, answered)| {
             let name = group.name();
             let found = stored.iter().find(|stored| stored.name == name).map(Stored::wording);
-            let fits = |wording: &Wording| *wording == known.answered || known.open.contains(wording);
-            if !found.as_ref().is_some_and(fits) {
-                told.push(format!(
-                    "the group {name} is {found:?}, and by all answers should be {known:?}"
-                ));
-            }
-        }
-        told
+            answered.otherwise(&format!("the group {name}"), found)
+        });
+        told.collect()
     }
 }
 

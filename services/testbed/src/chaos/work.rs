@@ -122,7 +122,7 @@ impl Worker {
                 device: self.choose_device(devices),
             },
             18..24 => Operation::Limit {
-                change: LimitsChange::draw(&mut self.rng, living.limits),
+                change: LimitsChange::draw(&mut self.rng, living.limits, living.group.has_rules()),
             },
             24..44 if living.active => Operation::Suspend,
             24..44 => Operation::Resume,

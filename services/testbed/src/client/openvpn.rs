@@ -28,6 +28,8 @@ pub struct ClientOptions {
     pub without_device: bool,
     /// The only port that it dials: other servers of the profile are left out. `None`: all of them, in their order.
     pub port: Option<u16>,
+    /// The OpenVPN that it is. `None`: that of this machine.
+    pub program: Option<PathBuf>,
     /// More OpenVPN arguments; they come after the profile's own lines.
     pub args: Vec<String>,
 }
@@ -60,7 +62,11 @@ impl OpenvpnClient {
     }
 
     fn spec(ns: &Namespace, file: &Path, dir: &Path, name: &str, options: &ClientOptions) -> Result<Spec, ClientError> {
-        let mut spec = ns.spec(name, binaries::openvpn()?, dir, &dir.join(format!("{name}.log")));
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => binaries::openvpn()?,
+        };
+        let mut spec = ns.spec(name, program, dir, &dir.join(format!("{name}.log")));
         spec = spec.args(["--config"]).args([file]);
         if options.without_device {
             spec = spec.args(["--dev", "null", "--ifconfig-noexec", "--route-noexec"]);

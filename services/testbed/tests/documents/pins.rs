@@ -41,6 +41,28 @@ fn every_program_from_pypi_is_pinned_by_hash() {
     assert!(script.contains("--require-hashes"));
 }
 
+/// The packages that are pinned for this kind of machine.
+fn packages_for<'a>(pins: &'a str, machine: &str) -> Vec<&'a str> {
+    let end = format!("_{machine}.deb");
+    let lines = pins
+        .lines()
+        .filter_map(|line| line.strip_prefix(machine)?.strip_prefix(' '));
+    let names = lines.map(|line| {
+        let (digest, place) = line.split_once(' ').expect("a digest and a place");
+        assert!(has_digest(&format!("{place}@sha256:{digest}")), "{line}");
+        place.strip_suffix(&end).expect(line)
+    });
+    names.collect()
+}
+
+#[test]
+fn every_package_of_openvpn_2_5_is_pinned_by_hash_for_each_kind_of_machine() {
+    let pins = sources::read("services/testbed/openvpn2.5.txt");
+    let all = packages_for(&pins, "amd64");
+    assert!(all.iter().any(|name| name.contains("/openvpn_2.5.")), "{all:?}");
+    assert_eq!(packages_for(&pins, "arm64"), all);
+}
+
 /// The first words after `key` at the beginnings of lines.
 fn named_after<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = text.lines().filter_map(move |line| line.trim_start().strip_prefix(key));

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const SECOND: ListenerNumber = ListenerNumber(1);
+
 /// Slices of 10.8.0.0/16 and fd00:8::/65.
 fn sliced(of: &[(&str, &str)]) -> Places {
     let network = "10.8.0.0/17".parse().expect("a network");
@@ -28,7 +30,7 @@ fn are_there(list: &AllowList, of: &str) -> Vec<bool> {
 
 /// What becomes of a session without an address at each listener.
 fn welcomes(list: &AllowList, of: &str) -> [Welcome; 2] {
-    [0, 1].map(|listener| list.welcome(listener, &name(of), "", "").expect("look"))
+    [FIRST, SECOND].map(|number| list.welcome(number, &name(of), "", "").expect("look"))
 }
 
 /// Nothing that is there can be replaced or removed as a file is.
@@ -66,7 +68,7 @@ fn a_member_has_an_address_in_the_slice_of_each_listener_and_stays_with_that_alo
     }
     let wanted = names(&["alice.x", "eve.x"]);
     assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
-    for (listener, of, address, address6, expected) in [
+    for (number, of, address, address6, expected) in [
         (0, "eve.x", "10.8.64.1", "fd00:8::9001", Welcome::Here),
         (1, "eve.x", "10.8.192.1", "fd00:8::4000:0:0:9001", Welcome::Here),
         (1, "eve.x", "10.8.64.1", "", Welcome::Elsewhere),
@@ -77,8 +79,10 @@ fn a_member_has_an_address_in_the_slice_of_each_listener_and_stays_with_that_alo
         (1, "alice.x", "10.8.128.2", "", Welcome::Here),
         (2, "alice.x", "10.8.128.2", "", Welcome::Nowhere),
     ] {
-        let found = list.welcome(listener, &name(of), address, address6).expect("look");
-        assert_eq!(found, expected, "{of} {address} {address6} at {listener}");
+        let found = list
+            .welcome(ListenerNumber(number), &name(of), address, address6)
+            .expect("look");
+        assert_eq!(found, expected, "{of} {address} {address6} at {number}");
     }
 }
 
@@ -117,16 +121,16 @@ fn who_cannot_be_refused_at_one_listener_is_at_the_other_and_is_remembered() {
     let (state, places) = (state_dir(), sliced(&[]));
     let list = at_two(&state, &places);
     let alice = name("alice.x");
-    for listener in [0, 1] {
+    for number in [0, 1] {
         list.allow(&alice).expect("allow");
         let entries = entries(&list, "alice.x");
-        let stuck = entries.get(listener).expect("two");
+        let stuck = entries.get(number).expect("two");
         becomes_a_folder(stuck);
 
         let refused = list.deny_all(std::slice::from_ref(&alice));
 
         assert!(matches!(refused, Err(AllowListError::Deny { .. })), "{refused:?}");
-        assert_eq!(are_there(&list, "alice.x"), [listener == 0, listener == 1]);
+        assert_eq!(are_there(&list, "alice.x"), [number == 0, number == 1]);
         assert!(!list.contains(&alice).expect("look"));
         assert_eq!(welcomes(&list, "alice.x"), [Welcome::Nowhere; 2]);
         assert_eq!(list.compare(&BTreeSet::new()).expect("compare"), names(&["alice.x"]));
@@ -140,7 +144,7 @@ fn who_can_be_let_in_at_one_listener_alone_is_so_and_the_failure_is_told_and_fou
     let (state, places) = (state_dir(), sliced(&[("eve.x", "engineering")]));
     let list = at_two(&state, &places);
     let (alice, eve, wanted) = (name("alice.x"), name("eve.x"), names(&["alice.x", "eve.x"]));
-    for (listener, folder) in list.folders().enumerate() {
+    for (number, folder) in list.folders().enumerate() {
         fs::remove_dir(&folder.staging).expect("removed");
         fs::write(&folder.staging, "no file can be made").expect("a file");
 
@@ -148,14 +152,10 @@ fn who_can_be_let_in_at_one_listener_alone_is_so_and_the_failure_is_told_and_fou
 
         assert!(matches!(let_in, Err(AllowListError::Allow { .. })), "{let_in:?}");
         assert_eq!(are_there(&list, "alice.x"), [true, true]);
-        assert_eq!(are_there(&list, "eve.x"), [listener != 0, listener != 1]);
+        assert_eq!(are_there(&list, "eve.x"), [number != 0, number != 1]);
         assert!(list.contains(&eve).expect("look"));
         let welcome = |at| {
-            if at == listener {
-                Welcome::Nowhere
-            } else {
-                Welcome::Here
-            }
+            if at == number { Welcome::Nowhere } else { Welcome::Here }
         };
         assert_eq!(welcomes(&list, "eve.x"), [0, 1].map(welcome));
         assert_eq!(list.compare(&wanted).expect("compare"), names(&["eve.x"]));
@@ -218,18 +218,18 @@ fn before_a_server_starts_unheld_members_go_at_its_listener_alone() {
     made_right(&list, &wanted);
     places.set_enforced(false);
 
-    list.hold_back_unheld_at(1).expect("held");
+    list.hold_back_unheld_at(SECOND).expect("held");
 
     assert_eq!(are_there(&list, "eve.x"), [true, false]);
     assert_eq!(are_there(&list, "alice.x"), [true, true]);
     assert_eq!(welcomes(&list, "eve.x"), [Welcome::Here, Welcome::HeldBack]);
     assert_eq!(list.compare(&wanted).expect("compare"), BTreeSet::new());
     becomes_a_folder(&list.dir().join("eve.x"));
-    list.hold_back_unheld_at(1)
+    list.hold_back_unheld_at(SECOND)
         .expect("the entry that is stuck is of another listener");
-    let stuck = list.hold_back_unheld_at(0);
+    let stuck = list.hold_back_unheld_at(FIRST);
     assert!(matches!(stuck, Err(AllowListError::Deny { .. })), "{stuck:?}");
-    list.hold_back_unheld_at(2).expect("there is none");
+    list.hold_back_unheld_at(ListenerNumber(2)).expect("there is none");
 }
 
 #[test]
@@ -264,8 +264,11 @@ fn a_lost_folder_cuts_nobody_and_is_made_again() {
     fs::remove_dir_all(second).expect("removed");
 
     let lost = |outcome: Result<Welcome, AllowListError>| matches!(outcome, Err(AllowListError::List { .. }));
-    assert!(lost(list.welcome(1, &name("alice.x"), "", "")));
-    assert_eq!(list.welcome(0, &name("alice.x"), "", "").expect("look"), Welcome::Here);
+    assert!(lost(list.welcome(SECOND, &name("alice.x"), "", "")));
+    assert_eq!(
+        list.welcome(FIRST, &name("alice.x"), "", "").expect("look"),
+        Welcome::Here
+    );
     assert!(list.contains(&name("alice.x")).expect("the other folder has it"));
     assert!(list.contains(&name("bob.x")).is_err(), "nobody knows");
 
@@ -348,13 +351,13 @@ fn fixed_addresses_are_those_of_the_first_folder_that_has_an_entry() {
 fn the_network_of_each_listener_is_its_slice() {
     let state = state_dir();
     let list = at_two(&state, &sliced(&[]));
-    let networks = [0, 1].map(|listener| list.network_at(listener).map(|network| network.to_string()));
+    let networks = [FIRST, SECOND].map(|number| list.network_at(number).map(|network| network.to_string()));
     assert_eq!(
         networks,
         ["10.8.0.0/17", "10.8.128.0/17"].map(|text| Some(text.to_owned()))
     );
     let files = AllowList::open(state.path().join("allow")).expect("in another mode");
-    assert_eq!(files.network_at(0), None);
+    assert_eq!(files.network_at(FIRST), None);
 }
 
 #[test]

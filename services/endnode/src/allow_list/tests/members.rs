@@ -75,7 +75,10 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     let held_back = list.allow_all(&[alice.clone(), eve.clone()]).expect("allow");
     assert_eq!(held_back, std::slice::from_ref(&eve));
     assert!(list.contains(&alice).expect("look") && !list.contains(&eve).expect("look"));
-    assert_eq!(list.welcome(0, &eve, "10.8.0.2", "").expect("look"), Welcome::HeldBack);
+    assert_eq!(
+        list.welcome(FIRST, &eve, "10.8.0.2", "").expect("look"),
+        Welcome::HeldBack
+    );
     assert_eq!(
         list.compare(&wanted).expect("compare"),
         BTreeSet::new(),
@@ -86,7 +89,10 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     assert_eq!(list.compare(&wanted).expect("compare"), names(&["eve.x"]));
     assert!(made_right(&list, &wanted).is_unchanged(), "nobody had edited it");
     assert!(list.contains(&eve).expect("look"));
-    assert_eq!(list.welcome(0, &eve, "10.8.0.2", "").expect("look"), Welcome::Elsewhere);
+    assert_eq!(
+        list.welcome(FIRST, &eve, "10.8.0.2", "").expect("look"),
+        Welcome::Elsewhere
+    );
 
     places.set_enforced(false);
     assert!(
@@ -98,7 +104,7 @@ fn a_member_is_let_in_once_the_firewall_holds_her_rules_and_stays_when_it_fails_
     assert!(made_right(&list, &wanted).is_unchanged());
     assert!(!entry.exists(), "no entry rather than one without rules");
     assert!(!list.deny(&eve).expect("deny"));
-    assert_eq!(list.welcome(0, &eve, "", "").expect("look"), Welcome::Nowhere);
+    assert_eq!(list.welcome(FIRST, &eve, "", "").expect("look"), Welcome::Nowhere);
 }
 
 #[test]
@@ -118,7 +124,7 @@ fn before_a_server_starts_members_go_whom_the_firewall_does_not_hold() {
 
     assert_eq!(list.list().expect("list").names, names(&["alice.x"]));
     assert_eq!(
-        list.welcome(0, &name("eve.x"), "", "").expect("look"),
+        list.welcome(FIRST, &name("eve.x"), "", "").expect("look"),
         Welcome::HeldBack,
         "she may come back"
     );
@@ -196,13 +202,13 @@ fn a_session_stays_only_with_the_address_of_its_credential() {
         ("alice.x", "10.8.128.7", "", Welcome::Elsewhere),
         ("mallory.x", "10.8.0.3", "", Welcome::Nowhere),
     ] {
-        let found = list.welcome(0, &name(of), address, address6).expect("look");
+        let found = list.welcome(FIRST, &name(of), address, address6).expect("look");
         assert_eq!(found, expected, "{of} {address} {address6}");
     }
     // An OpenVPN of an earlier release gives such addresses to everybody.
     places.set_divided(&[false]);
     assert_eq!(
-        list.welcome(0, &name("alice.x"), "10.8.128.7", "").expect("look"),
+        list.welcome(FIRST, &name("alice.x"), "10.8.128.7", "").expect("look"),
         Welcome::Here
     );
 }

@@ -115,8 +115,7 @@ fn a_group_takes_another_block_when_one_is_full_and_the_last_address_is_never_gi
         "{lack}"
     );
 
-    places.set_listeners(2);
-    let lack = places.lack().expect("a lack");
+    let lack = places.clone().with_listeners(2).lack().expect("a lack");
     assert!(
         lack.starts_with("OPENVPN_NETWORK, of which each of 2 listeners has a part (10.8.0.0/24 is that of the first), has no address left")
             && lack.contains("group sales: give this node a larger one (/16 at most) or fewer listeners, or"),
@@ -307,26 +306,27 @@ fn a_session_fits_with_the_address_of_its_credential_in_the_slice_of_its_listene
     let Placing::Given(given) = sits(&places, "eve.x", "engineering") else {
         panic!("there is room")
     };
-    let addresses = [0, 1].map(|listener| {
-        let slice = places.layout().beside(listener);
+    let addresses = [0, 1].map(|number| {
+        let slice = places.layout().beside(number);
         let address6 = slice.address6(given.host).expect("room");
         (slice.address(given.host).to_string(), address6.to_string())
     });
     let expected = [("10.8.64.1", "fd00:8::9001"), ("10.8.192.1", "fd00:8::4000:0:0:9001")];
     assert_eq!(addresses, expected.map(|(v4, v6)| (v4.to_owned(), v6.to_owned())));
-    let fits =
-        |listener, of: &str, address: &str, address6: &str| places.fits_at(listener, &name(of), address, address6);
-    for (listener, (address, address6)) in expected.into_iter().enumerate() {
-        for (other, is_hers) in [(0, listener == 0), (1, listener == 1)] {
+    let fits = |number, of: &str, address: &str, address6: &str| {
+        places.fits_at(ListenerNumber(number), &name(of), address, address6)
+    };
+    for (number, (address, address6)) in expected.into_iter().enumerate() {
+        for (other, is_hers) in [(0, number == 0), (1, number == 1)] {
             assert_eq!(fits(other, "eve.x", address, ""), is_hers, "{address} at {other}");
             // That of another slice is of an OpenVPN with an older configuration.
             assert!(fits(other, "eve.x", "", address6), "{address6} at {other}");
             // He has none, and is judged by the network of his listener.
             assert_eq!(fits(other, "alice.x", address, ""), !is_hers, "{address} at {other}");
         }
-        let taken = places.layout().beside(listener).address6(given.host + 1);
-        assert!(!fits(listener, "eve.x", "", &taken.expect("room").to_string()));
-        assert_eq!(places.fits(&name("eve.x"), address, ""), listener == 0);
+        let taken = places.layout().beside(number).address6(given.host + 1);
+        assert!(!fits(number, "eve.x", "", &taken.expect("room").to_string()));
+        assert_eq!(places.fits(&name("eve.x"), address, ""), number == 0);
     }
     // An OpenVPN of an earlier configuration gives such addresses to everybody, and its listener alone.
     for (divided, stays) in [
@@ -335,7 +335,7 @@ fn a_session_fits_with_the_address_of_its_credential_in_the_slice_of_its_listene
         (&[], [true, true]),
     ] {
         places.set_divided(divided);
-        let found = [(0, "10.8.64.1"), (1, "10.8.192.1")].map(|(listener, at)| fits(listener, "alice.x", at, ""));
+        let found = [(0, "10.8.64.1"), (1, "10.8.192.1")].map(|(number, at)| fits(number, "alice.x", at, ""));
         assert_eq!(found, stays, "{divided:?}");
     }
 }

@@ -84,7 +84,11 @@ mod tests {
     use vpnmanager_nats::ids::Revision;
 
     use super::*;
-    use crate::network::{feasible::Whose, mtu::MtuError};
+    use crate::network::{
+        feasible::Whose,
+        mtu::{IP, MtuError},
+        program::ProgramError,
+    };
 
     #[test]
     fn what_keeps_members_out_degrades_and_leaves_the_network_applied() {
@@ -138,7 +142,10 @@ mod tests {
                 what: "routes IPv6 prefixes",
             }),
             groups: Some(Lack::FixedAddresses),
-            faults: vec![NetworkError::NotTold, MtuError::NotInstalled.into()],
+            faults: vec![
+                NetworkError::NotTold,
+                MtuError::from(ProgramError::NotInstalled { of: &IP }).into(),
+            ],
         };
 
         let state = of(lacks, Some(applied.clone()));

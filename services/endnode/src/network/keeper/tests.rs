@@ -113,6 +113,7 @@ impl Machine {
             pushed_groups: pushed_groups.clone(),
             places: places.clone(),
             definitions: definitions.clone(),
+            mtus: at("mtu"),
             egress: egress.map(|name| name.parse().expect("a name")),
         };
         let progress = NetworkProgress::default();

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::Utc;
 use futures_util::StreamExt;
 use openvpn_mgmt_codec::{
     AccumulationLimit, ClientEvent, EncoderMode, EventStream, KillTarget, ManagementEvent, ManagementSink,
@@ -18,15 +19,18 @@ use openvpn_mgmt_codec::{
 };
 use tokio::{
     net::UnixStream,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout},
 };
 use tokio_util::codec::Framed;
 
 use super::{
     error::ControlError,
-    replies::{self, Load, ServerState},
+    replies::{self, Listed, Load, ServerState, Snapshot},
 };
 use crate::backend::{Parting, Session};
+
+/// What was listed is good for so long: OpenVPN serves nobody while it lists its clients.
+const LISTED_FOR: Duration = Duration::from_secs(2);
 
 /// A greeted connection.
 pub(crate) struct Connection {
@@ -35,6 +39,8 @@ pub(crate) struct Connection {
     reply_within: Duration,
     /// Those whose login was heard of, by the numbers of their sessions.
     clients: HashMap<u64, Client>,
+    /// Who took places when clients were listed last, and when that was.
+    snapshot: Option<(Instant, Snapshot)>,
 }
 
 /// What a client said of itself as it logged in (OpenVPN manual, `push-peer-info`). It may say anything.
@@ -67,6 +73,7 @@ impl Connection {
             events,
             reply_within,
             clients: HashMap::new(),
+            snapshot: None,
         })
     }
 
@@ -92,11 +99,28 @@ impl Connection {
 
     /// Clients that have finished their handshake.
     pub(crate) async fn sessions(&mut self) -> Result<Vec<Session>, ControlError> {
-        let mut sessions = replies::sessions_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)?;
+        // From before the list, so that no handshake on it is taken for older than it is.
+        let (asked, at) = (Instant::now(), Utc::now());
+        let listed = replies::listed_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)?;
+        let Listed {
+            mut sessions,
+            handshakes: begun,
+        } = listed;
+        let on_list = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
+        self.snapshot = Some((asked, Snapshot { at, on_list, begun }));
         let live: HashSet<u64> = sessions.iter().map(|session| session.cid).collect();
         self.clients.retain(|cid, _| live.contains(cid));
         add_logins(&mut sessions, &self.clients);
         Ok(sessions)
+    }
+
+    /// Who takes places, as of two seconds ago at most.
+    pub(crate) async fn snapshot(&mut self) -> Result<Option<Snapshot>, ControlError> {
+        let is_old = |(asked, _): &(Instant, Snapshot)| asked.elapsed() >= LISTED_FOR;
+        if self.snapshot.as_ref().is_none_or(is_old) {
+            _ = self.sessions().await?;
+        }
+        Ok(self.snapshot.as_ref().map(|(_, snapshot)| snapshot.clone()))
     }
 
     /// Tells one session how to part. The server itself keeps it for 5 s more: follow with [`Self::kill`].

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use vpnmanager_nats::ids::CommonName;
 
-use super::error::ControlError;
+use super::{error::ControlError, replies::Snapshot};
 use crate::backend::{CutSessions, Parting, Session, SessionKey};
 
 /// The state of the connection.
@@ -38,6 +38,8 @@ pub struct Overview {
     pub since: DateTime<Utc>,
     /// Clients that have finished their handshake.
     pub sessions: u32,
+    /// Who takes places, as of two seconds ago at most; `None` where clients could not be listed.
+    pub snapshot: Option<Snapshot>,
     /// Bytes received from clients since it started.
     pub bytes_in: u64,
     /// Bytes sent to clients since it started.

@@ -34,6 +34,35 @@ pub struct ServerState {
     pub since: DateTime<Utc>,
 }
 
+/// Whom a server lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Clients that have finished their handshake. Those without an address inside the VPN were refused, or belong to a server that gives none.
+    pub sessions: Vec<Session>,
+    /// Handshakes that are not finished.
+    pub handshakes: Vec<Handshake>,
+}
+
+/// A handshake that was begun and is not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Where it comes from; `None` where that cannot be read.
+    pub from: Option<IpAddr>,
+    /// When it was begun, cut to whole seconds.
+    pub since: DateTime<Utc>,
+}
+
+/// Who took places of a server at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The moment, or one just before it.
+    pub at: DateTime<Utc>,
+    /// Clients that had finished their handshake.
+    pub on_list: u32,
+    /// Handshakes that were not finished.
+    pub begun: Vec<Handshake>,
+}
+
 /// Process id of the server, from the reply to `pid`.
 pub fn pid_in(reply: &str) -> Result<u32, ControlError> {
     parse_pid(reply).map_err(|error| ControlError::Unreadable(error.into()))
@@ -68,33 +97,38 @@ pub fn version_in(lines: &[String]) -> Result<Option<String>, ControlError> {
         .map(str::to_owned))
 }
 
-/// Clients that have finished their handshake, from the reply to `status 3`. Those without an address inside the VPN were refused, or
-/// belong to a server that gives none.
-pub fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
+/// All clients, from the reply to `status 3`.
+pub fn listed_in(lines: &[String]) -> Result<Listed, ControlError> {
     let status = parse_status(lines).map_err(|error| ControlError::Unreadable(error.into()))?;
-    let sessions = status
-        .clients
-        .into_iter()
-        .filter(|client| client.common_name != HALF_OPEN);
-    Ok(sessions
-        .filter_map(|client| {
-            let has_address = !client.virtual_address.is_empty() || !client.virtual_ipv6.is_empty();
-            Some(Session {
-                cid: client.cid?,
-                since: utc(client.connected_since_t?),
-                common_name: client.common_name,
-                real_address: plain_address(&client.real_address),
-                virtual_address: client.virtual_address,
-                virtual_address6: client.virtual_ipv6,
-                bytes_in: client.bytes_in,
-                bytes_out: client.bytes_out,
-                is_established: has_address,
-                listener: None,
-                client_version: None,
-                client_platform: None,
-            })
-        })
-        .collect())
+    let mut listed = Listed::default();
+    for client in status.clients {
+        let Some(since) = client.connected_since_t.map(utc) else {
+            continue;
+        };
+        let real_address = plain_address(&client.real_address);
+        if client.common_name == HALF_OPEN {
+            let from = ip_of(&real_address);
+            listed.handshakes.push(Handshake { from, since });
+            continue;
+        }
+        let Some(cid) = client.cid else { continue };
+        let has_address = !client.virtual_address.is_empty() || !client.virtual_ipv6.is_empty();
+        listed.sessions.push(Session {
+            cid,
+            since,
+            common_name: client.common_name,
+            real_address,
+            virtual_address: client.virtual_address,
+            virtual_address6: client.virtual_ipv6,
+            bytes_in: client.bytes_in,
+            bytes_out: client.bytes_out,
+            is_established: has_address,
+            listener: None,
+            client_version: None,
+            client_platform: None,
+        });
+    }
+    Ok(listed)
 }
 
 /// Where a client dials from, written in one way. OpenVPN 2.7 puts the protocol before it (`udp4:192.0.2.1:50000`), 2.6 leaves the port of an
@@ -112,6 +146,12 @@ fn plain_address(text: &str) -> String {
         Ok(address) => address.to_canonical().to_string(),
         Err(_) => text.to_owned(),
     }
+}
+
+/// The address without its port.
+fn ip_of(plain_address: &str) -> Option<IpAddr> {
+    let with_port = plain_address.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| plain_address.parse()).ok()
 }
 
 /// Seconds since 1970. A time that no message can hold (the years after 9999) becomes the beginning.
@@ -141,12 +181,34 @@ GLOBAL_STATS\tMax bcast/mcast queue length\t0";
         text.lines().map(str::to_owned).collect()
     }
 
+    fn sessions_in(lines: &[String]) -> Result<Vec<Session>, ControlError> {
+        listed_in(lines).map(|listed| listed.sessions)
+    }
+
     #[test]
     fn a_session_is_one_that_has_finished_its_handshake() {
         let sessions = sessions_in(&lines(STATUS)).expect("a status");
         assert_eq!(sessions.len(), 1);
         assert_eq!((sessions[0].cid, sessions[0].common_name.as_str()), (7, "alice.x"));
         assert_eq!(sessions[0].since.timestamp(), 1_795_867_140);
+    }
+
+    #[test]
+    fn a_handshake_that_is_not_finished_is_told_apart_with_where_it_comes_from() {
+        for (told, from) in [
+            ("192.0.2.9:50000", Some("192.0.2.9")),
+            ("tcp6-server:[2001:db8::9]:50000", Some("2001:db8::9")),
+            ("2001:db8::9", Some("2001:db8::9")),
+            ("[UNDEF]", None),
+        ] {
+            let listed = listed_in(&lines(&STATUS.replace("192.0.2.9:50000", told))).expect("a status");
+            assert_eq!(listed.sessions.len(), 1, "{told}");
+            let handshake = Handshake {
+                from: from.map(|from| from.parse().expect("an address")),
+                since: DateTime::from_timestamp(1_795_867_199, 0).expect("a time"),
+            };
+            assert_eq!(listed.handshakes, [handshake], "{told}");
+        }
     }
 
     /// As OpenVPN 2.6.3 lists a client for 5 s that it told `AUTH_FAILED`.

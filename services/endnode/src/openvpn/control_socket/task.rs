@@ -22,6 +22,7 @@ use super::{
 use crate::{
     allow_list::{AllowList, Welcome},
     backend::{CutSessions, Parting, Serving, Session},
+    listening::ListenerNumber,
 };
 
 /// How long OpenVPN may take to greet or to reply. It answers in under a millisecond.
@@ -40,8 +41,8 @@ pub struct Controlled {
     pub socket: PathBuf,
     /// Who may log in.
     pub allow_list: AllowList,
-    /// Which of the node's listeners the server is behind: the first has 0.
-    pub listener: usize,
+    /// The listener that the server is behind.
+    pub number: ListenerNumber,
     /// Says how strangers part.
     pub serving: watch::Receiver<Serving>,
     /// Counts the logins of all servers of the node.
@@ -195,7 +196,7 @@ impl ControlTask {
         let cut = cut_strangers(connection, &strangers, parting).await?;
         cut_moved(connection, &moved, back).await?;
         cut_held_back(connection, &held_back).await?;
-        let network = self.by.allow_list.network_at(self.by.listener);
+        let network = self.by.allow_list.network_at(self.by.number);
         cut_crowded_out(connection, &crowded_out, network).await?;
         let moved = [moved, held_back, crowded_out].concat();
         let moved = moved.iter().map(Session::key).collect();
@@ -223,7 +224,7 @@ impl ControlTask {
     fn welcome(&self, common_name: &str, address: &str, address6: &str) -> Result<Welcome, ControlError> {
         match common_name.parse::<CommonName>() {
             Ok(name) => {
-                let welcome = self.by.allow_list.welcome(self.by.listener, &name, address, address6);
+                let welcome = self.by.allow_list.welcome(self.by.number, &name, address, address6);
                 welcome.map_err(ControlError::AllowList)
             }
             Err(_) => Ok(Welcome::Nowhere),
@@ -236,6 +237,11 @@ async fn overview(connection: &mut Connection) -> Result<Overview, ControlError>
     let ServerState { serving, since } = connection.state().await?;
     let load = connection.load().await?;
     let version = connection.version().await?;
+    let snapshot = match connection.snapshot().await {
+        // The server serves all the same.
+        Err(error) if error.spares_the_connection() => None,
+        asked => asked?,
+    };
     let sessions = u32::try_from(load.sessions).unwrap_or(u32::MAX);
     Ok(Overview {
         pid,
@@ -243,6 +249,7 @@ async fn overview(connection: &mut Connection) -> Result<Overview, ControlError>
         serving,
         since,
         sessions,
+        snapshot,
         bytes_in: load.bytes_in,
         bytes_out: load.bytes_out,
     })

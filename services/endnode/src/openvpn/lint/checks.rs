@@ -18,19 +18,43 @@ use super::{
     way_in::{check_way_in, protocol_of},
 };
 
+/// The limit on clients of an OpenVPN that was told none (`init_options` of its options.c).
+const OWN_LIMIT: u32 = 1024;
+
+/// What a check tells.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// What should change.
+    pub(super) findings: Vec<Finding>,
+    /// Places for clients, which handshakes that are not finished take too; `None` where OpenVPN may run with other files.
+    pub(super) places: Option<u32>,
+}
+
 /// Checks a file, and those that it includes, against what the agent and the users' profiles rely on, and what the OpenVPN that runs
 /// with it takes. What that one's command line says counts too.
 pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Finding> {
-    let mut alone = judge(&Directives::read(conf_file), expected, running.release);
+    check(conf_file, expected, running).findings
+}
+
+/// The same, with what else the files say.
+pub(super) fn check(conf_file: &Path, expected: &Expected, running: &Running) -> Checked {
+    let read = Directives::read(conf_file);
+    let mut alone = judge(&read, expected, running.release);
     let Some(command_line) = &running.command_line else {
-        return alone;
+        return Checked {
+            findings: alone,
+            places: Some(places_of(&read)),
+        };
     };
     let Some(started) = Directives::started(conf_file, command_line.options()) else {
         alone.push(warning(format!(
             "whether OpenVPN runs with {} (OPENVPN_CONF_FILE) cannot be seen: its command line names other files",
             conf_file.display()
         )));
-        return alone;
+        return Checked {
+            findings: alone,
+            places: None,
+        };
     };
     let blamed = |finding: Finding| Finding {
         message: format!(
@@ -40,15 +64,22 @@ pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Fin
         ..finding
     };
     let whole = judge(&started, expected, running.release).into_iter();
-    whole
-        .map(|finding| {
-            if alone.contains(&finding) {
-                finding
-            } else {
-                blamed(finding)
-            }
-        })
-        .collect()
+    let findings = whole.map(|finding| {
+        if alone.contains(&finding) {
+            finding
+        } else {
+            blamed(finding)
+        }
+    });
+    Checked {
+        findings: findings.collect(),
+        places: Some(places_of(&started)),
+    }
+}
+
+fn places_of(conf: &Directives) -> u32 {
+    let limit = conf.argument("max-clients").and_then(|limit| limit.parse().ok());
+    limit.unwrap_or(OWN_LIMIT)
 }
 
 fn judge(conf: &Directives, expected: &Expected, release: Option<Release>) -> Vec<Finding> {
@@ -65,6 +96,7 @@ fn judge(conf: &Directives, expected: &Expected, release: Option<Release>) -> Ve
     check_dh(conf, release, &mut findings);
     check_traffic(conf, expected.network.as_ref(), &mut findings);
     check_cutting(conf, &mut findings);
+    check_handshakes(conf, &mut findings);
     check_exit_notice(conf, release, &mut findings);
     check_comfort(conf, &mut findings);
     // Last: nobody is kept out by what is missing of it.
@@ -163,6 +195,18 @@ fn check_cutting(conf: &Directives, findings: &mut Vec<Finding>) {
     if conf.has("crl-verify") {
         findings.push(warning(
             "`crl-verify` is not kept by the agent, and locks everybody out when the list expires",
+        ));
+    }
+}
+
+/// In seconds; OpenVPN's own is 60.
+const LONGEST_HANDSHAKE: u64 = 30;
+
+fn check_handshakes(conf: &Directives, findings: &mut Vec<Finding>) {
+    let window = conf.argument("hand-window").and_then(|text| text.parse().ok());
+    if window.is_none_or(|seconds: u64| seconds > LONGEST_HANDSHAKE) {
+        findings.push(warning(
+            "set `hand-window 20`: a handshake that nobody finishes takes a place of `max-clients` for as long",
         ));
     }
 }

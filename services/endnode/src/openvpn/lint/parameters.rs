@@ -27,7 +27,7 @@ const REMOVED: [(&str, &str); 14] = [
 const NEXT: &str = "2.7";
 
 /// The most parameters of options that servers have. OpenVPN refuses a line with more.
-const PARAMETERS: [(&str, usize); 60] = [
+const PARAMETERS: [(&str, usize); 61] = [
     ("auth", 1),
     ("auth-user-pass-optional", 0),
     ("auth-user-pass-verify", 2),
@@ -54,6 +54,7 @@ const PARAMETERS: [(&str, usize); 60] = [
     ("explicit-exit-notify", 1),
     ("float", 0),
     ("group", 1),
+    ("hand-window", 1),
     ("ifconfig-pool-persist", 2),
     ("keepalive", 2),
     ("key", 1),

@@ -11,7 +11,12 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 use vpnmanager_nats::network::PoolNetwork;
 
-use super::{checks::lint, expected::Expected, finding::Finding, running::Running};
+use super::{
+    checks::{Checked, check},
+    expected::Expected,
+    finding::Finding,
+    running::Running,
+};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -33,8 +38,8 @@ struct Memory {
     running: Running,
     /// When the file was read last; `None` when it must be read again.
     looked: Option<Instant>,
-    /// What was found then.
-    findings: Vec<Finding>,
+    /// What it told then.
+    checked: Checked,
 }
 
 impl LintedConf {
@@ -44,7 +49,7 @@ impl LintedConf {
             expected,
             running: Running::default(),
             looked: None,
-            findings: Vec::new(),
+            checked: Checked::default(),
         };
         Self {
             file,
@@ -65,6 +70,23 @@ impl LintedConf {
 
     /// What should change, as of two seconds ago at most, and by the network of the pool that was told last. Logs what is found anew.
     pub fn findings(&self) -> Vec<Finding> {
+        self.up_to_date().checked.findings.clone()
+    }
+
+    /// Places for clients, which handshakes that are not finished take too, as of two seconds ago at most; `None` where OpenVPN may run with other
+    /// files.
+    pub fn places(&self) -> Option<u32> {
+        self.up_to_date().checked.places
+    }
+
+    /// Whether the file was changed after this moment, which is known to the second. What it includes is not looked at.
+    pub fn changed_since(&self, moment: SystemTime) -> bool {
+        let changed = fs::metadata(&self.file).and_then(|file| file.modified());
+        changed.is_ok_and(|changed| changed > moment + Duration::from_secs(1))
+    }
+
+    /// Checks the files again where the last check is old, or of something else.
+    fn up_to_date(&self) -> MutexGuard<'_, Memory> {
         let network = self.told.borrow().as_ref().and_then(|told| told.network.clone());
         let mut memory = self.memory();
         if memory.expected.network != network {
@@ -72,25 +94,19 @@ impl LintedConf {
             memory.looked = None;
         }
         if memory.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
-            return memory.findings.clone();
+            return memory;
         }
-        let findings = lint(&self.file, &memory.expected, &memory.running);
-        let known = &memory.findings;
-        for finding in findings.iter().filter(|finding| !known.contains(finding)) {
+        let checked = check(&self.file, &memory.expected, &memory.running);
+        let (found, known) = (&checked.findings, &memory.checked.findings);
+        for finding in found.iter().filter(|finding| !known.contains(finding)) {
             warn!(finding = %finding, "The OpenVPN configuration needs a change");
         }
-        if findings.is_empty() && !known.is_empty() {
+        if found.is_empty() && !known.is_empty() {
             info!("The OpenVPN configuration is as it should be");
         }
         memory.looked = Some(Instant::now());
-        memory.findings.clone_from(&findings);
-        findings
-    }
-
-    /// Whether the file was changed after this moment, which is known to the second. What it includes is not looked at.
-    pub fn changed_since(&self, moment: SystemTime) -> bool {
-        let changed = fs::metadata(&self.file).and_then(|file| file.modified());
-        changed.is_ok_and(|changed| changed > moment + Duration::from_secs(1))
+        memory.checked = checked;
+        memory
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -22,9 +22,10 @@ use super::{
 };
 use crate::{
     openvpn::{
+        room::Room,
         server_conf::LISTENERS_LINE,
         tunnel::RunningTunnel,
-        written_conf::{capacity_of, tunnel_of},
+        written_conf::{room_of, tunnel_of},
     },
     programs::bare_command,
 };
@@ -43,14 +44,14 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
     check_version(&launch.binary).await?;
     // It faces the network.
     let mut command = bare_command(&launch.binary);
-    command.arg("--config").arg(&launch.conf_file);
+    command.arg("--config").arg(&launch.files.conf);
     command
         .args(["--daemon", "vpnmanager-openvpn", "--writepid"])
-        .arg(&launch.pid_file);
-    command.arg("--log-append").arg(&launch.log_file);
+        .arg(&launch.files.pid);
+    command.arg("--log-append").arg(&launch.files.log);
     // The daemon inherits these descriptors, so they are files and no pipes of ours.
-    let said_file = launch.said_file();
-    let said = fs::File::create(&said_file).and_then(|file| Ok((file.try_clone()?, file)));
+    let said_file = &launch.files.said;
+    let said = fs::File::create(said_file).and_then(|file| Ok((file.try_clone()?, file)));
     let (out, err) = said.map_err(|source| StartError::Prepare {
         path: said_file.clone(),
         source,
@@ -61,7 +62,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         binary: launch.binary.clone(),
         source,
     };
-    let log_before = size_of(&launch.log_file);
+    let log_before = size_of(&launch.files.log);
     let mut starter = command.spawn().map_err(failed)?;
     let status = timeout(DAEMON_WITHIN, starter.wait())
         .await
@@ -69,7 +70,7 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
         .map_err(failed)?;
     if !status.success() {
         // What it says before it opens its log, such as a wrong option, or else its log.
-        let said = reason(&said_file, 0).or_else(|| reason(&launch.log_file, log_before));
+        let said = reason(said_file, 0).or_else(|| reason(&launch.files.log, log_before));
         return Err(StartError::Refused { said: explained(said) });
     }
     await_daemon(launch, log_before).await
@@ -78,17 +79,17 @@ pub(super) async fn start(launch: &Launch) -> Result<Found, StartError> {
 /// Whether the running process has the wanted configuration. The file is written only at a start, so it shows what the process was
 /// started with.
 pub(super) fn conf_is_current(launch: &Launch) -> bool {
-    fs::read_to_string(&launch.conf_file).is_ok_and(|text| text == launch.conf)
+    fs::read_to_string(&launch.files.conf).is_ok_and(|text| text == launch.conf)
 }
 
-/// Clients that fit at once into the running process, if its configuration can be read.
-pub(super) fn running_capacity(launch: &Launch) -> Option<u32> {
-    capacity_of(&fs::read_to_string(&launch.conf_file).ok()?)
+/// The room for clients of the running process, if its configuration can be read.
+pub(super) fn running_room(launch: &Launch) -> Option<Room> {
+    room_of(&fs::read_to_string(&launch.files.conf).ok()?)
 }
 
 /// The tunnel of the running process, whose configuration is another one than the one wanted.
 pub(super) fn running_tunnel(launch: &Launch, pid: u32) -> RunningTunnel {
-    let conf = fs::read_to_string(&launch.conf_file).ok();
+    let conf = fs::read_to_string(&launch.files.conf).ok();
     let tunnel = conf.and_then(|conf| tunnel_of(&conf, || tunnel_device_of(pid)));
     tunnel.map_or(RunningTunnel::Unknown, RunningTunnel::Other)
 }
@@ -96,12 +97,12 @@ pub(super) fn running_tunnel(launch: &Launch, pid: u32) -> RunningTunnel {
 /// Whether clients find the running process where the wanted configuration has it: same port, same transport, and beside others the same listeners
 /// with the same slice of the addresses. If its file cannot be read, it is left alone.
 pub(super) fn listens_as_wanted(launch: &Launch) -> bool {
-    fs::read_to_string(&launch.conf_file).map_or(true, |running| listener(&running) == listener(&launch.conf))
+    fs::read_to_string(&launch.files.conf).map_or(true, |running| listens_at(&running) == listens_at(&launch.conf))
 }
 
 /// The port and the transport of a configuration of ours, and all listeners of its node with its own slice where there are several. `udp` and
 /// `udp6` are one transport.
-fn listener(conf: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
+fn listens_at(conf: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
     let value = |name: &str| {
         let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
         lines.find(|(found, _)| *found == name).map(|(_, value)| value)
@@ -112,7 +113,7 @@ fn listener(conf: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
 
 fn prepare(launch: &Launch) -> Result<(), StartError> {
     // What they say is about an earlier process.
-    for path in [&launch.pid_file, &launch.record_file] {
+    for path in [&launch.files.pid, &launch.files.record] {
         match fs::remove_file(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -130,13 +131,13 @@ fn prepare(launch: &Launch) -> Result<(), StartError> {
             path: launch.run_dir.clone(),
             source,
         })?;
-    secret_file::write_unsynced(&launch.conf_file, &launch.conf).map_err(StartError::Conf)
+    secret_file::write_unsynced(&launch.files.conf, &launch.conf).map_err(StartError::Conf)
 }
 
 async fn await_daemon(launch: &Launch, log_before: u64) -> Result<Found, StartError> {
     let deadline = Instant::now() + PID_WITHIN;
     while Instant::now() < deadline {
-        if launch.pid_file.exists()
+        if launch.files.pid.exists()
             && let Some(process) = Found::look_for(launch)?
         {
             return Ok(process.that_logs_behind(log_before));
@@ -144,7 +145,7 @@ async fn await_daemon(launch: &Launch, log_before: u64) -> Result<Found, StartEr
         sleep(LOOK_EVERY).await;
     }
     Err(StartError::Ended {
-        log: explained(reason(&launch.log_file, log_before)),
+        log: explained(reason(&launch.files.log, log_before)),
     })
 }
 
@@ -177,14 +178,14 @@ mod tests {
     #[test]
     fn only_another_port_or_transport_or_others_beside_it_are_another_listener() {
         let running = "mode server\nport 1194\nproto udp\nmax-clients 10\n";
-        let same = listener(running);
+        let same = listens_at(running);
         assert_eq!(same, (Some("1194"), Some("udp"), None));
-        assert_eq!(listener("# Written by us\nport 1194\nproto udp6\nmultihome\n"), same);
+        assert_eq!(listens_at("# Written by us\nport 1194\nproto udp6\nmultihome\n"), same);
         let several = "# listeners: udp:1194,tcp:443 of 10.8.0.0/17\nport 1194\nproto udp\n";
         for other in ["port 443\nproto udp\n", "port 1194\nproto tcp6-server\n", several] {
-            assert_ne!(listener(other), same, "{other}");
+            assert_ne!(listens_at(other), same, "{other}");
         }
-        assert_eq!(listener(several).2, Some("udp:1194,tcp:443 of 10.8.0.0/17"));
+        assert_eq!(listens_at(several).2, Some("udp:1194,tcp:443 of 10.8.0.0/17"));
     }
 
     #[test]
@@ -193,7 +194,7 @@ mod tests {
         let of = |listeners: &str, networks: &str| format!("# listeners: {listeners} of {networks}\n{lines}");
         let both = "udp:1194,tcp:443";
         let running = of(both, "10.8.0.0/17 fd00:8::/65");
-        assert_eq!(listener(&running), listener(&of(both, "10.8.0.0/17 fd00:8::/65")));
+        assert_eq!(listens_at(&running), listens_at(&of(both, "10.8.0.0/17 fd00:8::/65")));
         for other in [
             of(both, "10.9.0.0/17 fd00:8::/65"),
             of(both, "10.8.0.0/18 fd00:8::/65"),
@@ -201,10 +202,10 @@ mod tests {
             of(both, "10.8.0.0/17"),
             of("udp:1194,tcp:80", "10.8.0.0/17 fd00:8::/65"),
         ] {
-            assert_ne!(listener(&other), listener(&running), "{other}");
+            assert_ne!(listens_at(&other), listens_at(&running), "{other}");
         }
         let alone = |network: &str| format!("{lines}server {network} 255.255.0.0 nopool\n");
-        assert_eq!(listener(&alone("10.8.0.0")), listener(&alone("10.9.0.0")));
+        assert_eq!(listens_at(&alone("10.8.0.0")), listens_at(&alone("10.9.0.0")));
     }
 
     #[test]

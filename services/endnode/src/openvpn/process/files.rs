@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vpnmanager_nats::listeners::Listener;
 
-use crate::listening::mark_of;
+use crate::listening::suffix_of;
 
 /// The files of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,18 +17,21 @@ pub struct ServerFiles {
     pub record: PathBuf,
     /// Its log: `openvpn.log`.
     pub log: PathBuf,
+    /// What it says before it opens its log: `openvpn.start`.
+    pub said: PathBuf,
 }
 
 impl ServerFiles {
-    /// Those in this folder of the first OpenVPN of a node, or of one `beside` it, whose files are marked with its listener.
+    /// Those in this folder of the first OpenVPN of a node, or of that of a listener `beside` the first.
     pub fn of(dir: &Path, beside: Option<Listener>) -> Self {
-        let mark = beside.map(|listener| format!(".{}", mark_of(listener)));
-        let mark = mark.unwrap_or_default();
+        let suffix = suffix_of(beside);
+        let of_openvpn = |extension: &str| dir.join(format!("openvpn{suffix}.{extension}"));
         Self {
-            conf: dir.join(format!("server{mark}.conf")),
-            pid: dir.join(format!("openvpn{mark}.pid")),
-            record: dir.join(format!("openvpn{mark}.process")),
-            log: dir.join(format!("openvpn{mark}.log")),
+            conf: dir.join(format!("server{suffix}.conf")),
+            pid: of_openvpn("pid"),
+            record: of_openvpn("process"),
+            log: of_openvpn("log"),
+            said: of_openvpn("start"),
         }
     }
 }
@@ -42,7 +45,7 @@ mod tests {
         let dir = Path::new("/s/openvpn");
         let names = |beside: Option<&str>| {
             let files = ServerFiles::of(dir, beside.map(|listener| listener.parse().expect("a listener")));
-            [files.conf, files.pid, files.record, files.log].map(|path| path.display().to_string())
+            [files.conf, files.pid, files.record, files.log, files.said].map(|path| path.display().to_string())
         };
         assert_eq!(
             names(None),
@@ -50,7 +53,8 @@ mod tests {
                 "/s/openvpn/server.conf",
                 "/s/openvpn/openvpn.pid",
                 "/s/openvpn/openvpn.process",
-                "/s/openvpn/openvpn.log"
+                "/s/openvpn/openvpn.log",
+                "/s/openvpn/openvpn.start"
             ]
         );
         assert_eq!(
@@ -59,7 +63,8 @@ mod tests {
                 "/s/openvpn/server.tcp443.conf",
                 "/s/openvpn/openvpn.tcp443.pid",
                 "/s/openvpn/openvpn.tcp443.process",
-                "/s/openvpn/openvpn.tcp443.log"
+                "/s/openvpn/openvpn.tcp443.log",
+                "/s/openvpn/openvpn.tcp443.start"
             ]
         );
     }

@@ -1,10 +1,7 @@
 //! OpenVPNs that an earlier configuration of the node left: they listen where nobody is told to dial any more, or would be in the way of those
 //! that start.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use futures_util::future::join_all;
 use rustix::process::geteuid;
@@ -33,9 +30,9 @@ use crate::{
 pub async fn end_former(dir: &Path, wanted: &[Launch]) -> io::Result<Vec<Listener>> {
     let moved = wanted.iter().filter(|launch| !daemon::listens_as_wanted(launch));
     let moved: Vec<_> = moved.map(end).collect();
-    let is_wanted = |conf: &Path| wanted.iter().any(|wanted| wanted.conf_file == conf);
+    let is_wanted = |conf: &Path| wanted.iter().any(|wanted| wanted.files.conf == conf);
     let unwanted = match wanted.first() {
-        Some(first) => further_in(dir, first, is_wanted)?,
+        Some(first) => further_in(dir, is_wanted, |files| Launch { files, ..first.clone() })?,
         None => Vec::new(),
     };
     let (_, may_run) = tokio::join!(join_all(moved), remove_all(&unwanted));
@@ -49,24 +46,25 @@ pub async fn end_former(dir: &Path, wanted: &[Launch]) -> io::Result<Vec<Listene
 /// # Errors
 /// As [`end_former`].
 pub async fn end_further(dir: &Path, binary: &Path, kept: Option<&Path>) -> io::Result<Vec<Listener>> {
-    let like = Launch {
+    let launch = |files| Launch {
         binary: binary.to_owned(),
-        conf_file: PathBuf::new(),
+        files,
         conf: String::new(),
-        pid_file: PathBuf::new(),
-        record_file: PathBuf::new(),
         // That of the account that it changed to is in its configuration.
         uid: geteuid().as_raw(),
-        log_file: PathBuf::new(),
         run_dir: dir.to_owned(),
     };
     let kept = kept.and_then(|kept| kept.canonicalize().ok());
     let is_kept = |conf: &Path| kept.is_some() && conf.canonicalize().ok() == kept;
-    Ok(remove_all(&further_in(dir, &like, is_kept)?).await)
+    Ok(remove_all(&further_in(dir, is_kept, launch)?).await)
 }
 
-/// Those behind the first whose configuration is in the folder, as they would be started with all else as `like` this one.
-fn further_in(dir: &Path, like: &Launch, is_kept: impl Fn(&Path) -> bool) -> io::Result<Vec<(Listener, Launch)>> {
+/// Those behind the first whose configuration is in the folder and not kept, as they would be started with their files.
+fn further_in(
+    dir: &Path,
+    is_kept: impl Fn(&Path) -> bool,
+    launch: impl Fn(ServerFiles) -> Launch,
+) -> io::Result<Vec<(Listener, Launch)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -74,14 +72,11 @@ fn further_in(dir: &Path, like: &Launch, is_kept: impl Fn(&Path) -> bool) -> io:
     };
     let listeners = entries.filter_map(|entry| {
         let name = entry.ok()?.file_name();
-        listener_of(name.to_str()?.strip_prefix("server.")?.strip_suffix(".conf")?)
+        listener_of(name.to_str()?.strip_prefix("server")?.strip_suffix(".conf")?)
     });
-    let found = listeners.map(|listener| {
-        let files = ServerFiles::of(dir, Some(listener));
-        (listener, like.clone().with_files(files))
-    });
-    let found = found.filter(|(_, launch)| !is_kept(&launch.conf_file) && is_of_agent(&launch.conf_file));
-    Ok(found.collect())
+    let found = listeners.map(|listener| (listener, ServerFiles::of(dir, Some(listener))));
+    let found = found.filter(|(_, files)| !is_kept(&files.conf) && is_of_agent(&files.conf));
+    Ok(found.map(|(listener, files)| (listener, launch(files))).collect())
 }
 
 /// Whether the agent wrote a configuration, in this release or another one. One of an operator may have the same name.
@@ -108,14 +103,18 @@ async fn remove(unwanted: &Launch) -> bool {
     if !end(unwanted).await {
         return false;
     }
-    let socket = fs::read_to_string(&unwanted.conf_file).ok();
+    let ServerFiles {
+        conf,
+        pid,
+        record,
+        log,
+        said,
+    } = unwanted.files.clone();
+    let socket = fs::read_to_string(&conf).ok();
     let socket = socket.and_then(|conf| control_socket_of(&conf));
+    let others = [pid, record, said, log_file::older(&log), log];
     // The configuration last: as long as it is there, the next start does it again.
-    for path in files_of(unwanted)
-        .into_iter()
-        .chain(socket)
-        .chain([unwanted.conf_file.clone()])
-    {
+    for path in others.into_iter().chain(socket).chain([conf]) {
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -128,24 +127,13 @@ async fn remove(unwanted: &Launch) -> bool {
     true
 }
 
-/// All but its configuration.
-fn files_of(launch: &Launch) -> Vec<PathBuf> {
-    vec![
-        launch.pid_file.clone(),
-        launch.record_file.clone(),
-        launch.said_file(),
-        log_file::older(&launch.log_file),
-        launch.log_file.clone(),
-    ]
-}
-
 /// True when it does not run any more.
 async fn end(launch: &Launch) -> bool {
     match Found::look_for(launch) {
         Ok(Some(process)) => {
             info!(
                 openvpn.pid = process.pid(),
-                openvpn.conf = %launch.conf_file.display(),
+                openvpn.conf = %launch.files.conf.display(),
                 "Stopping an OpenVPN: this node has other listeners, or other addresses for them, than when it was started"
             );
             process.stop(STOP_WITHIN).await;
@@ -155,7 +143,7 @@ async fn end(launch: &Launch) -> bool {
         Err(failure) => {
             error!(
                 error = %chain(&failure),
-                openvpn.conf = %launch.conf_file.display(),
+                openvpn.conf = %launch.files.conf.display(),
                 "Whether an OpenVPN of an earlier configuration runs could not be seen"
             );
             false
@@ -177,17 +165,13 @@ mod tests {
 
     fn launch(dir: &Path, beside: Option<&str>) -> Launch {
         let beside = beside.map(|listener| listener.parse().expect("a listener"));
-        let nothing = Launch {
+        Launch {
             binary: "openvpn".into(),
-            conf_file: PathBuf::new(),
+            files: ServerFiles::of(dir, beside),
             conf: "port 1194\nproto udp\n".to_owned(),
-            pid_file: PathBuf::new(),
-            record_file: PathBuf::new(),
             uid: 0,
-            log_file: PathBuf::new(),
             run_dir: dir.to_owned(),
-        };
-        nothing.with_files(ServerFiles::of(dir, beside))
+        }
     }
 
     fn names_in(dir: &Path) -> Vec<String> {
@@ -244,11 +228,11 @@ mod tests {
 
     /// What has the arguments of such an OpenVPN, and writes its log.
     async fn stands_in(launch: &Launch) -> Child {
-        let log = File::create(&launch.log_file).expect("a log");
+        let log = File::create(&launch.files.log).expect("a log");
         let mut command = Command::new("sh");
         command
             .args(["-c", "read line", "sh", "--config"])
-            .arg(&launch.conf_file);
+            .arg(&launch.files.conf);
         let child = command.stdin(Stdio::piped()).stdout(log).spawn().expect("sh");
         let is_found = async || Found::look_for(launch).expect("look").is_some();
         wait::until(Duration::from_secs(5), "the process", is_found)
@@ -270,7 +254,7 @@ mod tests {
         }
         let (mut ended, mut kept) = (stands_in(&further).await, stands_in(&operators).await);
 
-        let may_run = end_further(dir.path(), Path::new("sh"), Some(&operators.conf_file)).await;
+        let may_run = end_further(dir.path(), Path::new("sh"), Some(&operators.files.conf)).await;
 
         assert_eq!(may_run.expect("read"), []);
         assert!(!ended.wait().expect("ended").success(), "by a signal");
@@ -295,7 +279,7 @@ mod tests {
             ..launch(dir.path(), Some("tcp:443"))
         };
         let text = format!("port 443\n{WRITTEN_BY} in another line\n");
-        fs::write(&operators.conf_file, text).expect("written");
+        fs::write(&operators.files.conf, text).expect("written");
         let mut runs = stands_in(&operators).await;
         let wanted = [Launch {
             binary: "sh".into(),

@@ -58,7 +58,7 @@ impl Found {
 
     fn search(launch: &Launch, noted: Option<&Record>) -> Result<Option<Self>, StartError> {
         let hold = |pid| Self::hold(pid, launch, noted).transpose();
-        let recorded = fs::read_to_string(&launch.pid_file)
+        let recorded = fs::read_to_string(&launch.files.pid)
             .ok()
             .and_then(|text| text.trim().parse().ok());
         if let Some(process) = recorded.and_then(hold) {
@@ -87,7 +87,7 @@ impl Found {
         }
         Ok(Some(Self {
             pid,
-            logged_before: size_of(&launch.log_file),
+            logged_before: size_of(&launch.files.log),
             descriptor: watched(descriptor).map_err(StartError::Watch)?,
         }))
     }
@@ -103,7 +103,7 @@ impl Found {
 
     /// Why it ended, from what the log got since it was started or found, and what may be the cause.
     pub(super) fn last_words(&self, launch: &Launch) -> String {
-        explained(reason(&launch.log_file, self.logged_before))
+        explained(reason(&launch.files.log, self.logged_before))
     }
 
     /// Returns when the process has ended. It need not be a child of ours.
@@ -148,9 +148,10 @@ fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// the log, where OpenVPN writes all the time. A program of root's that does both, such as one that looks at the log, is told by its
 /// account, its start and its executable.
 fn is_ours(pid: u32, launch: &Launch, noted: Option<&Record>) -> bool {
-    has_argument(pid, &launch.conf_file)
+    has_argument(pid, &launch.files.conf)
         && launch
-            .log_file
+            .files
+            .log
             .parent()
             .is_some_and(|folder| holds_file_in(pid, folder))
         && effective_uid(pid).is_some_and(|uid| may_run_as(uid, launch))
@@ -167,7 +168,7 @@ fn may_run_as(uid: u32, launch: &Launch) -> bool {
         return true;
     }
     // It may have been started before OPENVPN_USER was changed.
-    let conf = fs::read_to_string(&launch.conf_file).unwrap_or_default();
+    let conf = fs::read_to_string(&launch.files.conf).unwrap_or_default();
     let user = conf.lines().find_map(|line| line.strip_prefix("user "));
     user.is_some_and(|user| number_of(Database::Users, user).is_ok_and(|number| number == uid))
 }
@@ -241,16 +242,14 @@ mod tests {
     use vpnmanager_testbed::wait;
 
     use super::*;
+    use crate::openvpn::process::ServerFiles;
 
     fn launch(dir: &Path) -> Launch {
         Launch {
             binary: "sh".into(),
-            conf_file: dir.join("server.conf"),
+            files: ServerFiles::of(dir, None),
             conf: String::new(),
-            pid_file: dir.join("openvpn.pid"),
-            record_file: dir.join("openvpn.process"),
             uid: 0,
-            log_file: dir.join("openvpn.log"),
             run_dir: dir.to_owned(),
         }
     }
@@ -275,8 +274,8 @@ mod tests {
     }
 
     fn standing_in_of(shell: &Path, launch: &Launch) -> Child {
-        let log = File::create(&launch.log_file).expect("a log");
-        let mut command = impostor_of(shell, &launch.conf_file);
+        let log = File::create(&launch.files.log).expect("a log");
+        let mut command = impostor_of(shell, &launch.files.conf);
         command.stdout(log).spawn().expect("sh")
     }
 
@@ -305,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let launch = launch(dir.path());
         let other = impostor(&dir.path().join("other.conf")).spawn().expect("sh");
-        fs::write(&launch.pid_file, other.id().to_string()).expect("write");
+        fs::write(&launch.files.pid, other.id().to_string()).expect("write");
         assert!(Found::look_for(&launch).expect("look").is_none());
         end(other);
     }
@@ -314,12 +313,12 @@ mod tests {
     async fn a_process_that_only_has_our_arguments_is_not_taken_for_ours() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let launch = launch(dir.path());
-        let impostor = impostor(&launch.conf_file).spawn().expect("sh");
-        let has_started = async || has_argument(impostor.id(), &launch.conf_file);
+        let impostor = impostor(&launch.files.conf).spawn().expect("sh");
+        let has_started = async || has_argument(impostor.id(), &launch.files.conf);
         wait::until(Duration::from_secs(5), "the impostor", has_started)
             .await
             .expect("started");
-        fs::write(&launch.pid_file, impostor.id().to_string()).expect("write");
+        fs::write(&launch.files.pid, impostor.id().to_string()).expect("write");
 
         assert!(Found::look_for(&launch).expect("look").is_none());
 
@@ -334,7 +333,7 @@ mod tests {
     }
 
     async fn finds(launch: &Launch, child: &Child) -> bool {
-        let has_started = async || has_argument(child.id(), &launch.conf_file);
+        let has_started = async || has_argument(child.id(), &launch.files.conf);
         wait::until(Duration::from_secs(5), "the process to start", has_started)
             .await
             .expect("started");
@@ -404,7 +403,7 @@ mod tests {
         assert!(may_run_as(own, &launch) && may_run_as(4242, &launch));
         let nobody = number_of(Database::Users, "nobody").expect("nobody");
         assert!(!may_run_as(nobody, &launch));
-        fs::write(&launch.conf_file, "port 1194\nuser nobody\n").expect("write");
+        fs::write(&launch.files.conf, "port 1194\nuser nobody\n").expect("write");
         assert!(may_run_as(nobody, &launch), "it was started with another OPENVPN_USER");
         assert_eq!(effective_uid(std::process::id()), Some(own));
     }

@@ -26,5 +26,5 @@ pub use self::{
     launch::Launch,
     log_file::LogKeeper,
     status::{Phase, ProcessStatus},
-    task::{GoingBy, ProcessTask, Wanted},
+    task::{ProcessTask, StartConditions, Wanted},
 };

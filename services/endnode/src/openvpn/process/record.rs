@@ -29,13 +29,13 @@ impl Record {
 
     /// The one that was noted last.
     pub(super) fn read(launch: &Launch) -> Option<Self> {
-        serde_json::from_slice(&fs::read(&launch.record_file).ok()?).ok()
+        serde_json::from_slice(&fs::read(&launch.files.record).ok()?).ok()
     }
 
     /// Notes this one. Without the note the next agent looks more closely.
     pub(super) fn write(&self, launch: &Launch) {
         let text = serde_json::to_string(self).unwrap_or_default();
-        if let Err(error) = secret_file::write_unsynced(&launch.record_file, text) {
+        if let Err(error) = secret_file::write_unsynced(&launch.files.record, text) {
             warn!(error = %chain(&error), "Which process is OpenVPN could not be noted");
         }
     }

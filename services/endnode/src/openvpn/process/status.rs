@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::openvpn::tunnel::RunningTunnel;
+use crate::openvpn::{room::Room, tunnel::RunningTunnel};
 
 /// Where the process stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub struct ProcessStatus {
     pub is_failing: bool,
     /// It runs with another configuration than the one wanted: the next start applies it.
     pub outdated_conf: bool,
-    /// Clients that fit at once by the configuration that it runs with, where that is another one and can be read.
-    pub outdated_capacity: Option<u32>,
+    /// The room for clients by the configuration that it runs with, where that is another one and can be read.
+    pub outdated_room: Option<Room>,
     /// The tunnel that it has, as far as that is another one.
     pub tunnel: RunningTunnel,
     /// Whether it was looked for at all since the agent started.
@@ -60,10 +60,10 @@ impl ProcessStatus {
         self.is_failing = false;
     }
 
-    /// [`Self::outdated_capacity`] of a process that runs.
-    pub fn running_capacity(&self) -> Option<u32> {
+    /// [`Self::outdated_room`] of a process that runs.
+    pub fn running_room(&self) -> Option<Room> {
         match self.phase {
-            Phase::Running { .. } | Phase::Stopping => self.outdated_capacity,
+            Phase::Running { .. } | Phase::Stopping => self.outdated_room,
             Phase::Stopped | Phase::Starting | Phase::Failed => None,
         }
     }
@@ -85,7 +85,7 @@ impl Default for ProcessStatus {
             last_failure: String::new(),
             is_failing: false,
             outdated_conf: false,
-            outdated_capacity: None,
+            outdated_room: None,
             tunnel: RunningTunnel::AsWanted,
             looked: false,
         }

@@ -14,7 +14,10 @@ use super::{
     launch::Launch,
     status::{Phase, ProcessStatus},
 };
-use crate::{allow_list::AllowList, backend::Serving, groups::Definitions, openvpn::tunnel::RunningTunnel};
+use crate::{
+    allow_list::AllowList, backend::Serving, groups::Definitions, listening::ListenerNumber,
+    openvpn::tunnel::RunningTunnel,
+};
 
 /// Between two looks at a tunnel that could not be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -29,7 +32,7 @@ const RAN_WELL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct ProcessTask {
     launch: Launch,
-    by: GoingBy,
+    conditions: StartConditions,
     wanted: Wanted,
     status: watch::Sender<ProcessStatus>,
 }
@@ -45,13 +48,13 @@ pub struct Wanted {
 
 /// What a start waits for, and goes by.
 #[derive(Debug, Clone)]
-pub struct GoingBy {
+pub struct StartConditions {
     /// Before each start those members of groups go from the folder of this listener who are not held.
     pub allow_list: AllowList,
     /// None is started while users of `default` are not held to what they say.
     pub definitions: Definitions,
-    /// Which of the node's listeners it is for: the first has 0.
-    pub listener: usize,
+    /// The listener that it is for.
+    pub number: ListenerNumber,
 }
 
 /// Why the watch over a running process ended.
@@ -64,12 +67,12 @@ enum Ended {
 
 impl ProcessTask {
     /// A task that keeps this process, and its status.
-    pub fn new(launch: Launch, by: GoingBy, wanted: Wanted) -> (Self, watch::Receiver<ProcessStatus>) {
+    pub fn new(launch: Launch, conditions: StartConditions, wanted: Wanted) -> (Self, watch::Receiver<ProcessStatus>) {
         let (status, watched) = watch::channel(ProcessStatus::default());
         (
             Self {
                 launch,
-                by,
+                conditions,
                 wanted,
                 status,
             },
@@ -95,6 +98,8 @@ impl ProcessTask {
                 }
             };
             let started = Instant::now();
+            // What was wanted of one before it. Once its phase is known somebody may want this one to start anew.
+            self.wanted.restarts.mark_unchanged();
             self.set_phase(Phase::Running {
                 pid: process.pid(),
                 since: started,
@@ -143,11 +148,11 @@ impl ProcessTask {
                         warn!("OpenVPN runs with another configuration than the one wanted; the next start applies it");
                     }
                     info!(openvpn.pid = process.pid(), "Found OpenVPN running");
-                    let capacity = outdated_conf.then(|| daemon::running_capacity(&self.launch));
+                    let room = outdated_conf.then(|| daemon::running_room(&self.launch));
                     let tunnel = outdated_conf.then(|| daemon::running_tunnel(&self.launch, process.pid()));
                     self.status.send_modify(|status| {
                         status.outdated_conf = outdated_conf;
-                        status.outdated_capacity = capacity.flatten();
+                        status.outdated_room = room.flatten();
                         status.tunnel = tunnel.unwrap_or_default();
                     });
                     return Some(Ok(process));
@@ -156,7 +161,10 @@ impl ProcessTask {
                 Err(failure) => return Some(Err(failure)),
             }
             let is_wanted = *self.wanted.serving.borrow_and_update() == Serving::Yes;
-            if is_wanted && self.by.definitions.is_default_held(self.by.listener) {
+            let StartConditions {
+                definitions, number, ..
+            } = &self.conditions;
+            if is_wanted && definitions.is_default_held(*number) {
                 return Some(self.start().await);
             }
             match is_wanted {
@@ -166,7 +174,7 @@ impl ProcessTask {
             tokio::select! {
                 () = cancel.cancelled() => return None,
                 changed = self.wanted.serving.changed() => changed.ok()?,
-                () = self.by.definitions.default_held(self.by.listener), if is_wanted => {}
+                () = self.conditions.definitions.default_held(self.conditions.number), if is_wanted => {}
             }
         }
     }
@@ -175,11 +183,11 @@ impl ProcessTask {
         self.status.send_modify(|status| {
             status.phase = Phase::Starting;
             status.outdated_conf = false;
-            status.outdated_capacity = None;
+            status.outdated_room = None;
             status.tunnel = RunningTunnel::AsWanted;
         });
-        let held_back = self.by.allow_list.hold_back_unheld_at(self.by.listener);
-        held_back.map_err(StartError::Members)?;
+        let StartConditions { allow_list, number, .. } = &self.conditions;
+        allow_list.hold_back_unheld_at(*number).map_err(StartError::Members)?;
         let process = daemon::start(&self.launch).await?;
         info!(openvpn.pid = process.pid(), "Started OpenVPN");
         Ok(process)
@@ -187,8 +195,6 @@ impl ProcessTask {
 
     /// From `well` on it counts as started well.
     async fn watch(&mut self, process: &Found, well: Instant, cancel: &CancellationToken) -> Ended {
-        // What was wanted of one before it.
-        self.wanted.restarts.mark_unchanged();
         loop {
             if *self.wanted.serving.borrow_and_update() == Serving::No {
                 self.set_phase(Phase::Stopping);

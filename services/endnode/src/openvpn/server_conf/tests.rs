@@ -1,5 +1,5 @@
 use super::*;
-use crate::openvpn::written_conf::{capacity_of, tunnel_of};
+use crate::openvpn::written_conf::{room_of, tunnel_of};
 
 fn path(text: &str) -> ConfPath {
     ConfPath::new(Path::new(text)).expect("a valid path")
@@ -15,6 +15,7 @@ fn conf(protocol: Protocol) -> ServerConf {
         network: "10.8.0.0/16".parse().expect("a valid network"),
         network6: None,
         max_clients: NonZeroU32::new(1000).expect("not zero"),
+        spare_places: SPARE_PLACES,
         keepalive: Keepalive::default(),
         ca: path(&format!("{dir}/openvpn/ca.crt")),
         cert: path(&format!("{dir}/openvpn/node.crt")),
@@ -145,19 +146,28 @@ fn a_path_cannot_smuggle_a_second_directive() {
     ));
 }
 
+/// An agent of an earlier release reads the first line, and OpenVPN goes by the last.
+#[test]
+fn what_the_node_is_meant_for_is_said_before_the_places() {
+    let text = conf(Protocol::Tcp).render();
+    let limits: Vec<&str> = text.lines().filter(|line| line.starts_with("max-clients")).collect();
+    assert_eq!(limits, ["max-clients 1000", "max-clients 3000"]);
+}
+
 #[test]
 fn the_lower_of_network_and_limit_is_the_capacity() {
     let mut conf = conf(Protocol::Udp);
-    assert_eq!(conf.capacity(), 1000);
-    assert_eq!(capacity_of(&conf.render()), Some(1000));
+    let room = |capacity| Room { capacity, places: 3000 };
+    assert_eq!(conf.room(), room(1000));
+    assert_eq!(room_of(&conf.render()), Some(room(1000)));
     conf.network = "10.8.0.0/29".parse().expect("a valid network");
-    assert_eq!(conf.capacity(), 5);
-    assert_eq!(capacity_of(&conf.render()), Some(5));
+    assert_eq!(conf.room(), room(5));
+    assert_eq!(room_of(&conf.render()), Some(room(5)));
     for odd in [
         "",
         "server 10.8.0.0 255.255.0.0\n",
         "max-clients 7\nserver 10.8.0.0 x\n",
     ] {
-        assert_eq!(capacity_of(odd), None, "{odd:?}");
+        assert_eq!(room_of(odd), None, "{odd:?}");
     }
 }

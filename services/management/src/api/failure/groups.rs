@@ -11,8 +11,8 @@ use crate::{
     app::App,
     domain::group::MOST_BYTES,
     ops::groups::{
-        change::ChangeGroupError, check::CheckGroupError, create::CreateGroupError, remove::RemoveGroupError,
-        tell::TellGroupsError,
+        change::ChangeGroupError, check::CheckGroupError, create::CreateGroupError, ensure_own::OwnGroupError,
+        remove::RemoveGroupError, tell::TellGroupsError,
     },
 };
 
@@ -43,10 +43,10 @@ pub(in crate::api) fn others_ask_for_traffic() -> ApiError {
 pub(in crate::api) fn of_create_group(app: &App, error: CreateGroupError) -> ApiError {
     match error {
         CreateGroupError::NameTaken => ApiError::conflict("name", error.to_string()),
-        CreateGroupError::TooMany => ApiError::conflicting_state(format!(
-            "there are {MOST_GROUPS} groups, and no fleet has more: delete one first"
-        )),
-        CreateGroupError::Check(error) => of_check(app, error),
+        CreateGroupError::NameOfOwnRules => {
+            ApiError::conflict("name", format!("{error}, whom nodes know by it: choose another one"))
+        }
+        CreateGroupError::Check(error) => of_check(app, "", error),
         CreateGroupError::Tell(error) => of_tell(app, error),
         CreateGroupError::Database(error) => database(app, error),
     }
@@ -55,7 +55,7 @@ pub(in crate::api) fn of_create_group(app: &App, error: CreateGroupError) -> Api
 pub(in crate::api) fn of_change_group(app: &App, error: ChangeGroupError) -> ApiError {
     match error {
         ChangeGroupError::UnknownGroup => unknown_group(),
-        ChangeGroupError::Check(error) => of_check(app, error),
+        ChangeGroupError::Check(error) => of_check(app, "", error),
         ChangeGroupError::Tell(error) => of_tell(app, error),
         ChangeGroupError::Database(error) => database(app, error),
     }
@@ -74,23 +74,34 @@ pub(in crate::api) fn of_remove_group(app: &App, error: RemoveGroupError) -> Api
                 counted(users, "user")
             ))
         }
-        RemoveGroupError::Tell(error) => of_tell(app, error),
         RemoveGroupError::Database(error) => database(app, error),
     }
 }
 
-fn of_check(app: &App, error: CheckGroupError) -> ApiError {
+/// Of a user, whose requests have the rules in `limits`.
+pub(super) fn of_own_group(app: &App, error: OwnGroupError) -> ApiError {
+    match error {
+        OwnGroupError::Check(error) => of_check(app, "limits.", error),
+        OwnGroupError::Tell(error) => of_tell(app, error),
+        OwnGroupError::Database(error) => database(app, error),
+    }
+}
+
+/// `within` is what the request has the rules in.
+fn of_check(app: &App, within: &str, error: CheckGroupError) -> ApiError {
     match error {
         CheckGroupError::UnknownPool(_) => ApiError::conflict(
             "pool",
             format!("{error}: create it with POST /api/pools, or name another one"),
         ),
         CheckGroupError::Contradictory(found) => {
-            contradictory(found.into_iter().map(|found| (found.field, found.reason)))
+            let found = found.into_iter();
+            contradictory(found.map(|found| (format!("{within}{}", found.field), found.reason)))
         }
         // A route that has the right form, and would lead a way into the tunnel.
         CheckGroupError::Swallowed(swallowed) => {
-            ApiError::conflict(format!("routes.{}", swallowed.route), swallowed.to_string())
+            let field = format!("{within}routes.{}", swallowed.route);
+            ApiError::conflict(field, swallowed.to_string())
         }
         CheckGroupError::Database(error) => database(app, error),
     }
@@ -98,10 +109,25 @@ fn of_check(app: &App, error: CheckGroupError) -> ApiError {
 
 fn of_tell(app: &App, error: TellGroupsError) -> ApiError {
     match error {
-        TellGroupsError::TooLong => ApiError::conflicting_state(format!(
-            "{error}, which take {} KiB as JSON: leave some entries out, here or in another group",
-            MOST_BYTES / 1024
+        TellGroupsError::TooMany { own: 0, .. } => ApiError::conflicting_state(format!(
+            "there are {MOST_GROUPS} groups, and no fleet has more: delete one first"
         )),
+        TellGroupsError::TooMany { groups, own } => ApiError::conflicting_state(format!(
+            "there are {groups} groups, and {own} that stand for own reach, routes and speed of users, and no fleet has more than {MOST_GROUPS} \
+             together: delete a group first, or give users the own values that others of their group have"
+        )),
+        TellGroupsError::TooLong { own } => {
+            let kibibytes = MOST_BYTES / 1024;
+            let or_fewer = match own {
+                0 => String::new(),
+                _ => format!(
+                    ", or give fewer users own values: the groups that stand for these ({own}) repeat what the groups of the users say"
+                ),
+            };
+            ApiError::conflicting_state(format!(
+                "{error}, which take {kibibytes} KiB as JSON: leave some entries out, here or in another group{or_fewer}"
+            ))
+        }
         TellGroupsError::Database(error) => database(app, error),
     }
 }

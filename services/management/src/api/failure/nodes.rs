@@ -120,7 +120,8 @@ pub(in crate::api) fn of_change_node(app: &App, error: ChangeNodeError) -> ApiEr
     match error {
         ChangeNodeError::UnknownServer => unknown_server(),
         ChangeNodeError::NowhereToGo => ApiError::conflicting_state(
-            "no other server of the pool can take its clients, each is disabled, draining, leaving or lost: enable or add one first",
+            "no other server of the pool can take its clients, each is disabled, draining, leaving or lost, was never heard or in sync, or its \
+             OpenVPN does not serve: enable or add one first",
         ),
         ChangeNodeError::Database(error) => database(app, error),
     }

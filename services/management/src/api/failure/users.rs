@@ -5,7 +5,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
 
-use super::{database, stopping};
+use super::{database, groups::of_own_group, stopping};
 use crate::{
     app::App,
     ops::{
@@ -13,14 +13,15 @@ use crate::{
         links::{create::CreateLinkError, revoke::RevokeLinkError},
         quotas::forgive::ForgiveTrafficError,
         users::{
-            change::ChangeUserError, create::CreateUserError, fetch_profile::FetchProfileError,
-            locked::LivingUserError, operation::UserOperationError, reissue::ReissueError,
+            change::ChangeUserError, create::CreateUserError, create_user::CreateOneError,
+            fetch_profile::FetchProfileError, locked::LivingUserError, operation::UserOperationError,
+            reissue::ReissueError,
         },
     },
 };
 
 static NO_PROFILE: LogLimit = LogLimit::lines("a node failed to send a profile", 5);
-static UNFIT_DIRECTIVE: LogLimit = LogLimit::lines("an extra line of profiles is not known", 5);
+static UNFIT_DIRECTIVE: LogLimit = LogLimit::lines("an extra line of profiles is not taken", 5);
 
 /// How a device gets another profile.
 const REISSUE: &str = "POST /api/users/{username}/devices/{device}/reissue creates a new profile";
@@ -56,10 +57,23 @@ fn beyond_limit(beyond: &BeyondLimit) -> ApiError {
     })
 }
 
-pub(in crate::api) fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
+pub(in crate::api) fn of_create_one(app: &App, error: CreateOneError) -> ApiError {
+    match error {
+        CreateOneError::User(error) => of_create_user(app, error),
+        CreateOneError::OwnGroup(error) => of_own_group(app, error),
+    }
+}
+
+/// Somebody removed the group for its own values, as unused, each time that it was made.
+fn lacks_own_group() -> ApiError {
+    ApiError::unavailable("others change groups at this moment, and so what the user's own values need; try again")
+}
+
+fn of_create_user(app: &App, error: CreateUserError) -> ApiError {
     match error {
         CreateUserError::UsernameTaken => ApiError::conflict("username", "is taken"),
         CreateUserError::UnknownGroup(_) => ApiError::conflict("group", error.to_string()),
+        CreateUserError::LacksOwnGroup(_) => lacks_own_group(),
         CreateUserError::UnknownServer => ApiError::conflict("server_id", "there is no such server"),
         CreateUserError::ServerInOtherPool { ref pool, .. } => ApiError::conflict(
             "server_id",
@@ -99,6 +113,8 @@ pub(in crate::api) fn of_change_user(app: &App, error: ChangeUserError) -> ApiEr
     match error {
         ChangeUserError::User(error) => of_living_user(app, error),
         ChangeUserError::UnknownGroup(_) => ApiError::conflict("group", error.to_string()),
+        ChangeUserError::LacksOwnGroup(_) => lacks_own_group(),
+        ChangeUserError::OwnGroup(error) => of_own_group(app, error),
         ChangeUserError::Database(error) => database(app, error),
     }
 }
@@ -146,7 +162,7 @@ pub(in crate::api) fn of_forgive_traffic(app: &App, error: ForgiveTrafficError) 
 /// As for one user.
 pub(in crate::api) fn of_user_operation(app: &App, error: UserOperationError) -> ApiError {
     match error {
-        UserOperationError::Create(error) => of_create_user(app, error),
+        UserOperationError::Create(error) => of_create_one(app, error),
         UserOperationError::Change(error) => of_change_user(app, error),
         UserOperationError::Reissue(error) => of_reissue(app, error),
         UserOperationError::Remove(error) => of_living_user(app, error),
@@ -186,13 +202,13 @@ pub(in crate::api) fn of_fetch_profile(app: &App, error: FetchProfileError) -> A
         )),
         FetchProfileError::Directive { pool, source } => {
             if let Some(times) = UNFIT_DIRECTIVE.admit() {
-                tracing::warn!(pool.name = %pool, error = %chain(&source), times, "An extra line of profiles is not known to this release");
+                tracing::warn!(pool.name = %pool, error = %chain(&source), times, "An extra line of profiles is not taken by this release");
             }
             // Another replica may be of the release that stored it.
             ApiError::unavailable(format!(
-                "the pool {pool} has an extra line of profiles that this release of management does not know, or that contradicts another \
-                 one (client_directives.{}): update all replicas, or set client_directives of the pool anew",
-                source.entry()
+                "the pool {pool} has an extra line of profiles that this release of management does not take: update all replicas, or set \
+                 client_directives of the pool anew. {}",
+                chain(&source)
             ))
         }
         FetchProfileError::Compose(_) => ApiError::internal(error),

@@ -3,7 +3,6 @@
 mod change;
 mod create;
 mod remove;
-mod rules;
 mod schema;
 mod traffic;
 

@@ -9,10 +9,9 @@ use vpnmanager_openapi::contract::scalars::PoolText;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use super::rules::{ReachBody, ReachView, SpeedBody, parsed_reach, parsed_routes};
 use crate::api::entries::PrefixText;
 use crate::api::faults::Faults;
-use crate::api::limits::{Excess, QuotaBody, QuotaView};
+use crate::api::limits::{Excess, QuotaBody, QuotaView, ReachBody, ReachView, SpeedBody, parsed_reach, parsed_routes};
 use crate::api::scalars::{GroupText, LifetimeText};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::quota::Quota;
@@ -20,8 +19,10 @@ use crate::ops::groups::change::{GroupChange, Speeds};
 use crate::ops::groups::create::NewGroup;
 use crate::ops::groups::read::GroupView;
 
-/// Where requests of groups have the quota.
+/// Where requests of groups have the quota, and the lists.
 const QUOTA: &str = "traffic";
+const REACH: &str = "reach";
+const ROUTES: &str = "routes";
 
 /// A group to create. What is left out asks nothing of its members.
 #[derive(Debug, Object)]
@@ -165,8 +166,8 @@ impl NewGroupBody {
         let reach = self.reach.said().flatten();
         let speed = self.speed.map(SpeedBody::into_speeds).unwrap_or_default();
         let rules = GroupRules {
-            reach: reach.map(|reach| parsed_reach(&mut faults, &reach)),
-            routes: parsed_routes(&mut faults, &self.routes),
+            reach: reach.map(|reach| parsed_reach(&mut faults, REACH, &reach)),
+            routes: parsed_routes(&mut faults, ROUTES, &self.routes),
             up: speed.up,
             down: speed.down,
         };
@@ -193,8 +194,8 @@ impl GroupChanges {
         let reach = self
             .reach
             .said()
-            .map(|reach| reach.map(|reach| parsed_reach(&mut faults, &reach)));
-        let routes = self.routes.map(|routes| parsed_routes(&mut faults, &routes));
+            .map(|reach| reach.map(|reach| parsed_reach(&mut faults, REACH, &reach)));
+        let routes = self.routes.map(|routes| parsed_routes(&mut faults, ROUTES, &routes));
         if let Some(refusal) = faults.refusal() {
             return Err(refusal);
         }
@@ -255,7 +256,7 @@ impl Example for Group {
     fn example() -> Self {
         let at = |seconds| Timestamp::from(DateTime::from_timestamp(seconds, 0).unwrap_or_default());
         let mut faults = Faults::default();
-        let reach = parsed_reach(&mut faults, &[ReachBody::example()]);
+        let reach = parsed_reach(&mut faults, REACH, &[ReachBody::example()]);
         Self {
             name: "sales".to_owned(),
             revision: 3,

@@ -1,13 +1,18 @@
-//! Own values of a user for what management holds it to, in the API: the bodies of requests, and that of answers.
+//! Own values of a user, in the API: the bodies of requests, and that of answers.
 
 use poem_openapi::Object;
 use poem_openapi::types::MaybeUndefined;
+use vpnmanager_nats::own_rules::OwnRules;
 use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 
 use super::excess::Excess;
+use super::own_rules::{OwnSpeedBody, RulesView, SaidRules};
 use super::quota::{QuotaBody, QuotaView};
+use super::rules::{ReachBody, ReachView};
+use crate::api::entries::PrefixText;
 use crate::domain::own_limits::{OwnLimits, OwnLimitsChange};
+use crate::domain::own_rules::OwnRulesChange;
 
 /// Where requests of users have the quota.
 const QUOTA: &str = "limits.traffic";
@@ -26,6 +31,16 @@ pub(in crate::api) struct OwnLimitsBody {
     session_excess: Option<Excess>,
     /// The traffic of the user in a period, as a whole. Who has used it up has no access until the next period begins.
     traffic: Option<QuotaBody>,
+    /// What the user may reach of what the network of its pool and `routes` lead to. An empty list: nothing; one entry that says nothing: all of
+    /// it.
+    #[oai(validator(max_items = 32))]
+    reach: Option<Vec<ReachBody>>,
+    /// Prefixes that the user sends into the tunnel besides the routes of its pool, in the place of those of the group. No two overlap. None contains
+    /// the address of a server, or of the bus.
+    #[oai(validator(max_items = 32))]
+    routes: Option<Vec<PrefixText>>,
+    /// The speed of each device of the user.
+    speed: Option<OwnSpeedBody>,
 }
 
 /// What to change of the own values of a user. Fields that are left out keep their value; `null`: that of the group holds.
@@ -42,6 +57,15 @@ pub(in crate::api) struct OwnLimitsChanges {
     session_excess: Clearable<Excess>,
     /// The traffic of the user in a period, as a whole.
     traffic: Clearable<QuotaBody>,
+    /// What the user may reach of what the network of its pool and `routes` lead to, as a whole. An empty list: nothing; one entry that says nothing:
+    /// all of it.
+    #[oai(validator(max_items = 32))]
+    reach: Clearable<Vec<ReachBody>>,
+    /// Prefixes that the user sends into the tunnel besides the routes of its pool, in the place of those of the group, as a whole.
+    #[oai(validator(max_items = 32))]
+    routes: Clearable<Vec<PrefixText>>,
+    /// The speed of each device of the user, as a whole.
+    speed: Clearable<OwnSpeedBody>,
 }
 
 /// Own values of a user. Of what is absent that of the group holds.
@@ -56,32 +80,52 @@ pub(in crate::api) struct OwnLimitsView {
     session_excess: Option<Excess>,
     /// The traffic of the user in a period.
     traffic: Option<QuotaView>,
+    /// What the user may reach of what the network of its pool and `routes` lead to. An empty list: nothing.
+    reach: Option<Vec<ReachView>>,
+    /// Prefixes that the user sends into the tunnel besides the routes of its pool.
+    routes: Option<Vec<String>>,
+    /// The speed of each device of the user.
+    speed: Option<OwnSpeedBody>,
 }
 
 impl OwnLimitsBody {
-    /// The values; 409 for a day that the period of the quota does not have.
-    pub(in crate::api) fn into_limits(self) -> Result<OwnLimits, ApiError> {
-        Ok(OwnLimits {
+    /// The values; 409 for a day that the period of the quota does not have, and what is wrong with which entry of a list.
+    pub(in crate::api) fn into_own(self) -> Result<(OwnLimits, OwnRules), ApiError> {
+        let said = SaidRules {
+            reach: Some(self.reach.as_deref()),
+            routes: Some(self.routes.as_deref()),
+            ..SaidRules::default()
+        };
+        let rules = said.with_speed(Some(self.speed)).into_change()?;
+        let limits = OwnLimits {
             devices: self.devices,
             sessions: self.sessions,
             session_excess: self.session_excess.map(Excess::into_excess),
             quota: self.traffic.map(|traffic| traffic.into_quota(QUOTA)).transpose()?,
-        })
+        };
+        Ok((limits, rules.of(OwnRules::default())))
     }
 }
 
 impl OwnLimitsChanges {
     /// What changes, if the whole object is said: `null` takes every own value away. 409 as for a new user.
-    pub(in crate::api) fn change_of(field: Clearable<Self>) -> Result<OwnLimitsChange, ApiError> {
+    pub(in crate::api) fn changes_of(field: Clearable<Self>) -> Result<(OwnLimitsChange, OwnRulesChange), ApiError> {
         match field.said() {
-            None => Ok(OwnLimitsChange::default()),
-            Some(None) => Ok(OwnLimitsChange::NONE_LEFT),
-            Some(Some(changes)) => changes.into_change(),
+            None => Ok((OwnLimitsChange::default(), OwnRulesChange::default())),
+            Some(None) => Ok((OwnLimitsChange::NONE_LEFT, OwnRulesChange::NONE_LEFT)),
+            Some(Some(changes)) => changes.into_changes(),
         }
     }
 
-    fn into_change(self) -> Result<OwnLimitsChange, ApiError> {
-        Ok(OwnLimitsChange {
+    fn into_changes(self) -> Result<(OwnLimitsChange, OwnRulesChange), ApiError> {
+        let (reach, routes) = (self.reach.said(), self.routes.said());
+        let said = SaidRules {
+            reach: reach.as_ref().map(Option::as_deref),
+            routes: routes.as_ref().map(Option::as_deref),
+            ..SaidRules::default()
+        };
+        let rules = said.with_speed(self.speed.said()).into_change()?;
+        let limits = OwnLimitsChange {
             devices: self.devices.said(),
             sessions: self.sessions.said(),
             session_excess: self.session_excess.said().map(|own| own.map(Excess::into_excess)),
@@ -89,7 +133,8 @@ impl OwnLimitsChanges {
                 Some(own) => Some(own.map(|traffic| traffic.into_quota(QUOTA)).transpose()?),
                 None => None,
             },
-        })
+        };
+        Ok((limits, rules))
     }
 
     /// An example for descriptions.
@@ -99,17 +144,24 @@ impl OwnLimitsChanges {
             sessions: Clearable(MaybeUndefined::Null),
             session_excess: Clearable(MaybeUndefined::Undefined),
             traffic: Clearable(MaybeUndefined::Value(QuotaBody::example())),
+            reach: Clearable(MaybeUndefined::Value(vec![ReachBody::example()])),
+            routes: Clearable(MaybeUndefined::Undefined),
+            speed: Clearable(MaybeUndefined::Value(OwnSpeedBody::example())),
         }
     }
 }
 
 impl OwnLimitsView {
-    pub(in crate::api) fn of(limits: OwnLimits) -> Self {
+    pub(in crate::api) fn of(limits: OwnLimits, rules: OwnRules) -> Self {
+        let RulesView { reach, routes, speed } = RulesView::of(rules);
         Self {
             devices: limits.devices,
             sessions: limits.sessions,
             session_excess: limits.session_excess.map(Excess::of),
             traffic: limits.quota.as_ref().map(QuotaView::of),
+            reach,
+            routes,
+            speed,
         }
     }
 }

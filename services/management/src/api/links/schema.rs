@@ -7,7 +7,7 @@ use poem_openapi::{ApiResponse, Object};
 use secrecy::ExposeSecret as _;
 use vpnmanager_openapi::time::Timestamp;
 
-use crate::api::scalars::TimeToLive;
+use crate::api::durations::TimeToLive;
 use crate::ops::links::create::NewLink;
 use crate::ops::links::list::LinkView;
 

@@ -26,7 +26,7 @@ pub(super) fn parsed(entries: &[DirectiveText]) -> Result<ClientDirectives, ApiE
     }
     ClientDirectives::new(directives).map_err(|found| {
         let found = found.into_iter();
-        contradictory(found.map(|found| (format!("{}.{}", found.list, found.entry), found.reason)))
+        contradictory(found.map(|found| (found.field(), found.reason)))
     })
 }
 

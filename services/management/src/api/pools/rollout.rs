@@ -11,8 +11,8 @@ use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
+use crate::api::durations::DrainTime;
 use crate::api::failure;
-use crate::api::scalars::DrainTime;
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::rollouts::start::Restarts;

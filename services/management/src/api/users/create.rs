@@ -8,6 +8,7 @@ use super::schema::{NewUserBody, User};
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
+use crate::ops::users::create_user;
 use crate::ops::users::read::UserView;
 
 #[derive(Debug, ApiResponse)]
@@ -31,8 +32,7 @@ impl CreatedUser {
 
 pub(super) async fn create_user(app: &App, actor: &Actor, body: NewUserBody) -> Result<UserView, ApiError> {
     let new = body.into_new_user(actor)?;
-    app.creates
-        .submit(new)
+    create_user::create_user(app, &new)
         .await
-        .map_err(|error| failure::users::of_create_user(app, error))
+        .map_err(|error| failure::users::of_create_one(app, error))
 }

@@ -17,6 +17,7 @@ pub(super) struct ListParameters {
     pub(super) cursor: Option<IdCursor>,
     pub(super) server_id: Option<NodeId>,
     pub(super) group: Option<GroupName>,
+    pub(super) node_group: Option<GroupName>,
     pub(super) active: Option<bool>,
     pub(super) over_quota: Option<bool>,
     pub(super) synced: Option<bool>,
@@ -30,6 +31,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         cursor,
         server_id,
         group,
+        node_group,
         active,
         over_quota,
         synced,
@@ -39,6 +41,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
     let filter = UserFilter {
         server_id,
         group,
+        node_group,
         active,
         over_quota,
         synced,

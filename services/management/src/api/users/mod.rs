@@ -64,6 +64,8 @@ impl UsersApi {
         server_id: Query<Option<ServerIdText>>,
         /// Only users in this group.
         group: Query<Option<GroupText>>,
+        /// Only users with this `node_group`: those whom logs and faults of servers mean by it.
+        node_group: Query<Option<GroupText>>,
         /// `true` for users who are not suspended, those who have `expired` or are over a quota among them; `false` for suspended ones.
         active: Query<Option<bool>>,
         /// `true` for users who are over their quota, and have no access for that; `false` for all others.
@@ -78,6 +80,7 @@ impl UsersApi {
             cursor: cursor.0,
             server_id: server_id.0.map(|id| id.0),
             group: group.0.map(|group| group.0),
+            node_group: node_group.0.map(|group| group.0),
             active: active.0,
             over_quota: over_quota.0,
             synced: synced.0,
@@ -122,8 +125,9 @@ impl UsersApi {
     /// Change a user
     ///
     /// Fields that are left out keep their value. `active: false` suspends the user and ends the sessions; `active: true` makes the same
-    /// profile work again. Another `group` ends the sessions too, and the same profile connects again. `limits` of the user come before those of
-    /// its group: fewer `devices` take none from it, fewer `sessions` end those that are more, and a quota that is used up ends access at once.
+    /// profile work again. Another `group` ends the sessions too, and the same profile connects again; so do another `reach`, `routes` and `speed` of
+    /// the user. `limits` of the user come before those of its group: fewer `devices` take none from it, fewer `sessions` end those that are more,
+    /// and a quota that is used up ends access at once.
     #[oai(path = "/:username", method = "patch", operation_id = "change_user")]
     async fn change(
         &self,

@@ -5,6 +5,7 @@ use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 use vpnmanager_entities::{placement, user};
+use vpnmanager_nats::own_rules::OwnRules;
 use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
@@ -13,11 +14,13 @@ use super::traffic::UserTraffic;
 use crate::api::limits::{EffectiveLimitsView, OwnLimitsBody, OwnLimitsChanges, OwnLimitsView};
 use crate::api::scalars::{GroupText, ServerIdText, UsernameText};
 use crate::domain::actor::Actor;
-use crate::domain::own_limits::{EffectiveLimits, OwnLimits};
+use crate::domain::own_limits::OwnLimits;
+use crate::domain::own_rules::own_rules_of;
 use crate::domain::placement::Home;
 use crate::domain::quota::Counted;
 use crate::ops::users::change::UserChange;
 use crate::ops::users::create::NewUser;
+use crate::ops::users::effective_limits::Effective;
 use crate::ops::users::read::UserView;
 
 /// A user to create.
@@ -32,7 +35,7 @@ pub(crate) struct NewUserBody {
     expires_at: Clearable<Timestamp>,
     /// The group, `default` when it is left out.
     group: Option<GroupText>,
-    /// Own values for what management holds the user to; what they leave out is as the group says.
+    /// Own values of the user; what they leave out is as the group says.
     limits: Option<OwnLimitsBody>,
     /// The home server, which must not be lost, and be in the pool of the group if that names one; management chooses one when it is left out.
     server_id: Option<ServerIdText>,
@@ -46,9 +49,9 @@ pub(crate) struct UserChanges {
     active: Option<bool>,
     /// When access ends, in the future; `null`: it does not end by itself.
     expires_at: Clearable<Timestamp>,
-    /// The group. Servers, devices, own limits and the end of access stay as they are.
+    /// The group. Servers, devices, own values and the end of access stay as they are.
     group: Option<GroupText>,
-    /// Own values for what management holds the user to; `null` takes all of them away.
+    /// Own values of the user; `null` takes all of them away.
     limits: Clearable<OwnLimitsChanges>,
 }
 
@@ -70,8 +73,11 @@ pub(crate) struct User {
     expired: bool,
     /// The group that the user is in.
     group: String,
-    /// Own values for what management holds the user to; what is absent is as the group says.
+    /// Own values of the user; what is absent is as the group says.
     limits: OwnLimitsView,
+    /// The group in which servers know the user, because of its own `reach`, `routes` or `speed`: it is named in their logs and faults. Users of one
+    /// group with the same own values share it. Absent: that of `group`.
+    node_group: Option<String>,
     /// What holds for the user, and who says so. Absent in lists, and in answers to changes.
     effective_limits: Option<EffectiveLimitsView>,
     /// Whether the user is over its quota, be it its own or that of its group. Access comes back when the next period begins, when the quota or the
@@ -180,9 +186,9 @@ impl User {
     }
 
     /// The same with what holds for the user.
-    pub(super) fn with_limits(self, limits: EffectiveLimits) -> Self {
+    pub(super) fn with_limits(self, effective: Effective) -> Self {
         Self {
-            effective_limits: Some(EffectiveLimitsView::of(limits)),
+            effective_limits: Some(EffectiveLimitsView::of(effective)),
             ..self
         }
     }
@@ -199,7 +205,8 @@ impl User {
 
     fn new(user: user::Model, nodes: Vec<UserNode>) -> Self {
         Self {
-            limits: OwnLimitsView::of(OwnLimits::of(&user)),
+            limits: OwnLimitsView::of(OwnLimits::of(&user), own_rules_of(&user)),
+            node_group: user.own_group.as_ref().map(ToString::to_string),
             effective_limits: None,
             expired: user.expires_at.is_some_and(|end| end <= Utc::now()),
             over_quota: user.over_quota_since.is_some(),
@@ -250,15 +257,14 @@ impl UserNode {
 
 impl NewUserBody {
     pub(super) fn into_new_user(self, actor: &Actor) -> Result<NewUser, ApiError> {
+        let own = self.limits.map(OwnLimitsBody::into_own).transpose()?;
+        let (limits, rules) = own.unwrap_or_default();
         Ok(NewUser {
             active: self.active.unwrap_or(true),
             expires_at: end(self.expires_at)?,
             group: self.group.map(|group| group.0).unwrap_or_default(),
-            limits: self
-                .limits
-                .map(OwnLimitsBody::into_limits)
-                .transpose()?
-                .unwrap_or_default(),
+            limits,
+            rules,
             home: self.server_id.map_or(Home::Any, |id| Home::Named(id.0)),
             ..NewUser::named(self.username.0, actor.clone())
         })
@@ -267,11 +273,13 @@ impl NewUserBody {
 
 impl UserChanges {
     pub(super) fn into_change(self) -> Result<UserChange, ApiError> {
+        let (limits, rules) = OwnLimitsChanges::changes_of(self.limits)?;
         Ok(UserChange {
             active: self.active,
             expires_at: end(self.expires_at)?,
             group: self.group.map(|group| group.0),
-            limits: OwnLimitsChanges::change_of(self.limits)?,
+            limits,
+            rules,
         })
     }
 }
@@ -334,10 +342,14 @@ impl Example for User {
             expires_at: Some(at(1_804_000_000)),
             expired: false,
             group: "default".to_owned(),
-            limits: OwnLimitsView::of(OwnLimits {
-                devices: Some(2),
-                ..OwnLimits::default()
-            }),
+            limits: OwnLimitsView::of(
+                OwnLimits {
+                    devices: Some(2),
+                    ..OwnLimits::default()
+                },
+                OwnRules::default(),
+            ),
+            node_group: None,
             effective_limits: None,
             over_quota: false,
             over_quota_since: None,

@@ -29,6 +29,7 @@ use crate::{
     ops::{
         asker::AskedFor as _,
         audit::{self, Entry},
+        count::count,
         credentials::give::{NewCredential, give_credentials},
         placement::{choose_homes::choose_homes, hand_over::hand_over},
         publications::make_due::{Urgency, want_newest},
@@ -346,8 +347,4 @@ async fn end(transaction: &DatabaseTransaction, job: node_revocation::Model) -> 
         .exec(transaction)
         .await
         .map(drop)
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
 //! Whether a group can be as it is asked for.
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use vpnmanager_entities::pool;
-use vpnmanager_nats::{groups::GroupRules, ids::NodeId, network::Prefix};
+use vpnmanager_nats::{groups::GroupRules, ids::NodeId, network::Prefix, own_rules::OwnRules};
 
 use crate::{
     app::App,
@@ -48,11 +48,25 @@ pub(super) fn check_rules(rules: &GroupRules) -> Result<(), CheckGroupError> {
 /// Checks that no route leads a way into the tunnel which must go around it. Members may be in any pool.
 pub(super) async fn check_routes(
     app: &App,
-    transaction: &DatabaseTransaction,
+    db: &impl ConnectionTrait,
     routes: &[Prefix],
 ) -> Result<(), CheckGroupError> {
-    match find_swallowed(app, transaction, Nodes::All, routes).await? {
+    if routes.is_empty() {
+        return Ok(());
+    }
+    match find_swallowed(app, db, Nodes::All, routes).await? {
         Some(swallowed) => Err(CheckGroupError::Swallowed(swallowed)),
         None => Ok(()),
     }
+}
+
+/// Checks own rules of a user, as a request says them, in the same way.
+pub(in crate::ops) async fn check_own_rules(
+    app: &App,
+    db: &impl ConnectionTrait,
+    said: &OwnRules,
+) -> Result<(), CheckGroupError> {
+    let said = said.clone().over(GroupRules::default());
+    check_rules(&said)?;
+    check_routes(app, db, &said.routes).await
 }

@@ -1,21 +1,23 @@
 //! Creates a group.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr};
 use vpnmanager_entities::group::{self, SessionExcess};
 use vpnmanager_nats::{
-    groups::{GroupName, GroupRules, MOST_GROUPS},
+    groups::{GroupName, GroupRules},
     ids::NodeId,
 };
 
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction, lifetime::Lifetime, quota::Quota},
+    domain::{
+        actor::Actor, audit_action::AuditAction, lifetime::Lifetime, own_rules::stands_for_own_rules, quota::Quota,
+    },
     ops::{
         audit::{self, Entry, group_snapshot},
         groups::{
             check::{CheckGroupError, check_pool, check_routes, check_rules},
             read::{self, GroupView},
-            tell::{TellGroupsError, count_change},
+            tell::{TellGroupsError, check_room, count_change},
         },
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
         quotas::set::set_quota,
@@ -66,9 +68,9 @@ pub enum CreateGroupError {
     /// There is a group of that name.
     #[error("there is a group of that name")]
     NameTaken,
-    /// There are as many groups as there may be.
-    #[error("there are {} groups, and no more may be made", MOST_GROUPS)]
-    TooMany,
+    /// Groups for own rules of users have such names.
+    #[error("such a name stands for own values of users")]
+    NameOfOwnRules,
     /// It cannot be so.
     #[error(transparent)]
     Check(#[from] CheckGroupError),
@@ -92,22 +94,22 @@ async fn record(
     actor: &Actor,
     new: &NewGroup,
 ) -> Result<GroupView, CreateGroupError> {
+    if stands_for_own_rules(&new.name) {
+        return Err(CreateGroupError::NameOfOwnRules);
+    }
     one_at_a_time(transaction).await?;
     let existing = group::Entity::find_by_group_name(&new.name).one(transaction).await?;
     if existing.is_some() {
         return Err(CreateGroupError::NameTaken);
-    }
-    let there = group::Entity::find().count(transaction).await?;
-    if usize::try_from(there).is_ok_and(|there| there >= MOST_GROUPS) {
-        return Err(CreateGroupError::TooMany);
     }
     if let Some(pool) = &new.pool {
         check_pool(transaction, pool).await?;
     }
     check_rules(&new.rules)?;
     check_routes(app, transaction, &new.rules.routes).await?;
-    // Nodes before the group, as everywhere.
+    // Nodes before groups, as everywhere.
     request_all(transaction).await?;
+    check_room(transaction).await?;
     let mut row = group::ActiveModel {
         name: Set(new.name.clone()),
         pool: Set(new.pool.clone()),

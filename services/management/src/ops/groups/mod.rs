@@ -6,6 +6,9 @@ pub mod create;
 pub mod read;
 pub mod remove;
 
+pub mod ensure_own;
 pub mod hold;
+pub mod remove_unused_own;
 pub mod tell;
 pub mod told;
+mod unused_own;

@@ -1,7 +1,7 @@
 //! Deletes a group that nobody is in.
 
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, QuerySelect};
-use vpnmanager_entities::group;
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use vpnmanager_entities::{group, own_group};
 use vpnmanager_nats::groups::GroupName;
 
 use crate::{
@@ -9,10 +9,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, group_snapshot},
-        groups::{
-            read::count_users,
-            tell::{TellGroupsError, count_change},
-        },
+        groups::{read::count_users, tell::count_removal},
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
         transact::transact,
     },
@@ -30,9 +27,6 @@ pub enum RemoveGroupError {
     /// So many users are in it.
     #[error("{0} users are in the group")]
     InUse(i64),
-    /// Nodes cannot be told.
-    #[error(transparent)]
-    Tell(#[from] TellGroupsError),
     /// The database failed.
     #[error("recording the removal failed")]
     Database(#[from] DbErr),
@@ -66,8 +60,12 @@ async fn record(
     if users > 0 {
         return Err(RemoveGroupError::InUse(users));
     }
+    own_group::Entity::delete_many()
+        .filter(own_group::Column::GroupName.eq(name.clone()))
+        .exec(transaction)
+        .await?;
     group::Entity::delete_by_id(group.id).exec(transaction).await?;
-    count_change(transaction).await?;
+    count_removal(transaction).await?;
     let entry = Entry::new(actor, AuditAction::GroupDeleted, &app.config.server_id).before(group_snapshot(&group));
     audit::record_one(transaction, entry).await?;
     Ok(())

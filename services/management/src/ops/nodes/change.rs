@@ -51,7 +51,7 @@ pub enum ChangeNodeError {
     /// There is no such node.
     #[error("there is no such server")]
     UnknownServer,
-    /// No other node of the pool could take its clients.
+    /// No other node of the pool could take its clients: none is open, was heard and in sync, is not lost, and serves with OpenVPN if this one does.
     #[error("no other server could take its clients")]
     NowhereToGo,
     /// The database failed.
@@ -72,8 +72,7 @@ pub async fn change_node(
         |tx| async move { record_change(&tx, actor, node, change).await },
     )
     .await?;
-    app.drains.wake();
-    app.placer.wake();
+    app.wake_of_drains();
     app.revocations.wake();
     let view = read::get_node(app, node).await?;
     view.ok_or(ChangeNodeError::UnknownServer)

@@ -1,6 +1,6 @@
 //! Enrols a node: it shows a join token or an API key and its public keys, and gets everything that it needs to serve.
 
-use std::{net::IpAddr, num::NonZeroU16};
+use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -9,12 +9,11 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use vpnmanager_entities::{
-    bus_revocation, join_token,
+    join_token,
     server::{self, NodeState},
 };
 use vpnmanager_nats::{
     commands::Host,
-    listeners::{Listener, Listeners},
     security::{
         enrolment::{ENROLLED_WITHIN, EnrolmentClaim},
         jwt::JwtError,
@@ -33,8 +32,9 @@ use crate::{
     },
     ops::{
         audit::{self, Entry, node_snapshot},
+        database_now::database_now,
         nodes::{
-            bus_keys::revoke_bus_key,
+            bus_keys::{last_revocation, revoke_bus_key, time_of_issue},
             host::{UnreachableHost, host_of, warn_of_local_host},
             one_at_a_time::one_at_a_time,
         },
@@ -182,7 +182,7 @@ pub async fn register_node(
 
     let signer = app.bus_access.authority();
     let bus_jwt =
-        issue_node_jwt(&claim.node, &claim.key, recorded.revoked_at, signer).map_err(RegisterNodeError::Jwt)?;
+        issue_node_jwt(&claim.node, &claim.key, recorded.issued_at, signer).map_err(RegisterNodeError::Jwt)?;
     Ok(Enrolment {
         bus_urls: app.config.bus.urls_for_nodes().to_vec(),
         bus_jwt,
@@ -239,8 +239,8 @@ async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, R
 struct Recorded {
     /// Whether the node had another bus key before, which is revoked now.
     replaced_a_key: bool,
-    /// When the key of this registration was revoked earlier, if it was.
-    revoked_at: Option<DateTime<Utc>>,
+    /// When the credential is issued.
+    issued_at: DateTime<Utc>,
 }
 
 async fn record_node(
@@ -292,12 +292,10 @@ async fn record_node(
         }
         audit::record_one(transaction, entry).await?;
     }
-    let revoked = bus_revocation::Entity::find_by_id(wanted.bus_public_key.as_str())
-        .one(transaction)
-        .await?;
+    let revoked = last_revocation(transaction, &wanted.bus_public_key).await?;
     Ok(Recorded {
         replaced_a_key: replaced_key.is_some(),
-        revoked_at: revoked.map(|row| row.revoked_at),
+        issued_at: time_of_issue(transaction, revoked.as_ref()).await?,
     })
 }
 
@@ -355,6 +353,7 @@ async fn save(
 ) -> Result<server::Model, DbErr> {
     let claim = &registration.claim;
     let is_new = existing.is_none();
+    let has_key = existing.as_ref().map(|server| &server.bus_public_key) == Some(&wanted.bus_public_key);
     // Its users stay placed on it, and an operator may have moved it: who enrols again only asks for a pool.
     let (pool, asked_pool) = match &existing {
         Some(server) => {
@@ -363,7 +362,7 @@ async fn save(
         }
         None => (wanted.pool.clone(), None),
     };
-    let listeners = listeners_of(existing.as_ref(), wanted);
+    let listeners = wanted.listeners(existing.as_ref());
     let mut row = existing.map_or_else(Default::default, IntoActiveModel::into_active_model);
     row.agent_version = Set(registration.agent_version.clone());
     row.capacity = Set(claim.capacity.and_then(|capacity| i32::try_from(capacity).ok()));
@@ -375,7 +374,10 @@ async fn save(
     row.public_port = Set(i32::from(wanted.port));
     row.public_protocol = Set(wanted.protocol);
     row.listeners = Set(listeners);
-    row.bus_public_key = Set(wanted.bus_public_key.clone());
+    if !has_key {
+        row.bus_public_key = Set(wanted.bus_public_key.clone());
+        row.bus_key_since = Set(database_now(transaction).await?);
+    }
     row.enrolled_as = Set(Some(wanted.digest()));
     if is_new {
         row.state = Set(NodeState::Enrolled);
@@ -383,18 +385,6 @@ async fn save(
     } else {
         row.update(transaction).await
     }
-}
-
-/// A node names its first listener when it enrols, and all of them at its handshakes. What it told before holds while the first is the same.
-fn listeners_of(existing: Option<&server::Model>, wanted: &Wanted) -> Listeners {
-    let first = Listener {
-        protocol: wanted.protocol,
-        // The API takes no port 0.
-        port: NonZeroU16::new(wanted.port).unwrap_or(NonZeroU16::MIN),
-    };
-    let told = existing.map(|server| &server.listeners);
-    let same = told.filter(|listeners| listeners.first() == first);
-    same.cloned().unwrap_or_else(|| first.into())
 }
 
 impl From<Refusal> for RegisterNodeError {

@@ -1,8 +1,8 @@
 //! Tells a node that the bus refuses whether it is still registered. The answer is signed with the key of the fleet's CA.
 
 use chrono::{TimeDelta, Utc};
-use sea_orm::{DbErr, EntityTrait};
-use vpnmanager_entities::{bus_revocation, server};
+use sea_orm::DbErr;
+use vpnmanager_entities::server;
 use vpnmanager_nats::{
     endpoint::BusPlace,
     security::{
@@ -12,7 +12,11 @@ use vpnmanager_nats::{
     },
 };
 
-use crate::{app::App, pki::PkiError};
+use crate::{
+    app::App,
+    ops::nodes::bus_keys::{last_revocation, time_of_issue},
+    pki::PkiError,
+};
 
 /// How far the time of a question may be from management's clock.
 pub const ANSWERED_WITHIN: TimeDelta = TimeDelta::minutes(5);
@@ -64,21 +68,21 @@ pub async fn tell_standing(
         return Err(TellStandingError::Time);
     }
     let (name, key) = (&question.node, &question.key);
+    let revoked = last_revocation(&app.db, key).await?;
     let server = server::Entity::find_by_name(name.clone()).one(&app.db).await?;
-    let revoked = bus_revocation::Entity::find_by_id(key.as_str()).one(&app.db).await?;
-    let revoked = revoked.filter(|revoked| revoked.server_id == name.as_str());
-    let standing = match (server, &revoked) {
+    let is_revoked = revoked
+        .as_ref()
+        .is_some_and(|revoked| revoked.server_id == name.as_str());
+    let standing = match (server, is_revoked) {
         (Some(server), _) if server.bus_public_key == *key && !server.is_deregistered() => Standing::Registered,
-        (_, Some(_)) => Standing::Deregistered,
-        (_, None) => Standing::Unknown,
+        (_, true) => Standing::Deregistered,
+        (_, false) => Standing::Unknown,
     };
     let bus_jwt = match standing {
-        Standing::Registered => Some(issue_node_jwt(
-            &question.node,
-            &question.key,
-            revoked.map(|revoked| revoked.revoked_at),
-            app.bus_access.authority(),
-        )?),
+        Standing::Registered => {
+            let issued_at = time_of_issue(&app.db, revoked.as_ref()).await?;
+            Some(issue_node_jwt(name, key, issued_at, app.bus_access.authority())?)
+        }
         Standing::Deregistered | Standing::Unknown => None,
     };
     let bus = match standing {

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        client_directives::{ClientDirectives, DnsLack, LeftWithoutDns, WithoutDns, without_dns},
+        client_directives::{ClientDirectives, DnsLack, WithoutDns, without_dns},
         pool::{SoundNetwork, Swallowed},
     },
     ops::{
@@ -131,12 +131,13 @@ fn takes_dns_away(before: &pool::Model, after: &pool::Model, change: &PoolChange
     if after.network == before.network && after.client_directives == before.client_directives {
         return None;
     }
-    let LeftWithoutDns { entry, lack } = without_dns(&after.client_directives, after.network.as_ref())?;
-    Some(match (lack, &change.client_directives, &after.network) {
-        (DnsLack::Servers, Some(_), _) => WithoutDns::Directive { entry },
-        (DnsLack::Servers, None, Some(_)) => WithoutDns::NoServers,
-        (DnsLack::Servers, None, None) => WithoutDns::NoNetwork,
-        (DnsLack::Ways, Some(_), _) => WithoutDns::DirectiveWithoutWays { entry },
-        (DnsLack::Ways, None, _) => WithoutDns::NoWays,
+    let left = without_dns(&after.client_directives, after.network.as_ref())?;
+    if change.client_directives.is_some() {
+        return Some(left.into());
+    }
+    Some(match (left.lack, &after.network) {
+        (DnsLack::Servers, Some(_)) => WithoutDns::NoServers,
+        (DnsLack::Servers, None) => WithoutDns::NoNetwork,
+        (DnsLack::Ways, _) => WithoutDns::NoWays,
     })
 }

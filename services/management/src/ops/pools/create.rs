@@ -9,7 +9,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
-        client_directives::{ClientDirectives, DnsLack, LeftWithoutDns, WithoutDns, without_dns},
+        client_directives::{ClientDirectives, WithoutDns, without_dns},
         pool::{SoundNetwork, Swallowed},
     },
     ops::{
@@ -77,11 +77,8 @@ async fn record(
         return Err(CreatePoolError::Swallowed(swallowed));
     }
     let client_directives = new.client_directives.texts();
-    if let Some(LeftWithoutDns { entry, lack }) = without_dns(&client_directives, network) {
-        return Err(CreatePoolError::WithoutDns(match lack {
-            DnsLack::Servers => WithoutDns::Directive { entry },
-            DnsLack::Ways => WithoutDns::DirectiveWithoutWays { entry },
-        }));
+    if let Some(left) = without_dns(&client_directives, network) {
+        return Err(CreatePoolError::WithoutDns(left.into()));
     }
     let row = pool::ActiveModel {
         name: Set(new.name.clone()),

@@ -23,6 +23,7 @@ use crate::{
     ops::{
         asker::AskedFor as _,
         audit::{self, Entry},
+        count::count,
         transact::transact,
     },
 };
@@ -144,8 +145,7 @@ async fn end_if_done(transaction: &DatabaseTransaction, job: node_reissue::Model
     let gone = statement(
         "DELETE FROM node_reissue_users w WHERE w.server_id = $1 AND NOT EXISTS (SELECT FROM users u WHERE u.id = w.user_id)",
     );
-    let gone = transaction.execute_raw(gone).await?.rows_affected();
-    let gone = i64::try_from(gone).unwrap_or(i64::MAX);
+    let gone = count(transaction.execute_raw(gone).await?.rows_affected());
     let left = statement("SELECT EXISTS (SELECT FROM node_reissue_users WHERE server_id = $1) AS waits");
     let left = Waiting::find_by_statement(left).one(transaction).await?;
     let is_done = !left.is_some_and(|left| left.waits);

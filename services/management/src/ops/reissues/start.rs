@@ -19,6 +19,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry},
+        count::count,
         transact::transact,
     },
 };
@@ -144,6 +145,5 @@ async fn note_users(transaction: &DatabaseTransaction, job: &node_reissue::Model
          WHERE server_id = $1 AND id <= $2 AND revoked_at IS NULL AND user_id IS NOT NULL",
         [job.server_id.clone().into(), job.upto.into()],
     );
-    let noted = transaction.execute_raw(statement).await?.rows_affected();
-    Ok(i64::try_from(noted).unwrap_or(i64::MAX))
+    Ok(count(transaction.execute_raw(statement).await?.rows_affected()))
 }

@@ -12,6 +12,7 @@ use crate::{
     domain::renewal::{Cause, renewals},
     ops::{
         asker::AskedFor as _,
+        count::count,
         credentials::renew::{Renewed, Renewing},
     },
 };
@@ -93,8 +94,4 @@ pub(super) async fn take_off(db: &impl ConnectionTrait, node: &NodeId, users: &[
         [node.clone().into(), users.to_vec().into()],
     );
     Ok(db.execute_raw(statement).await?.rows_affected())
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

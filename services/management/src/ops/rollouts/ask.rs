@@ -29,65 +29,50 @@ use crate::{
 
 static UNASKED: LogLimit = LogLimit::lines("asking a node to restart its OpenVPN failed", 5);
 
-/// What the agent says.
-#[derive(Debug, Clone)]
-enum Said {
-    /// It has begun, or it would.
-    Yes,
-    /// It does not do it, for this reason.
-    No(String),
-    /// Nothing that can be used: it is asked again.
-    Nothing,
-}
-
 /// Asks whether it would restart OpenVPN, so that nobody is moved for an agent that does not. Nothing is recorded.
 pub(super) async fn ask_whether(app: &App, node: &NodeId) -> Willing {
-    match ask(app, node, NodeRequest::RestartServer { only_ask: true }).await {
-        Said::Yes => Willing::Yes,
-        Said::No(why) => Willing::No(why),
-        Said::Nothing => Willing::Silent,
-    }
+    ask(app, node, NodeRequest::RestartServer { only_ask: true }).await
 }
 
 /// Asks to restart it, and records the answer. While the restart goes on, asking again changes nothing. After it, OpenVPN is restarted once more:
 /// of the node that was drained nobody is on it, unless the time for its drain was over.
 pub(super) async fn ask_to_restart(app: &App, rollout: i64, node: &NodeId) -> Result<(), DbErr> {
     let said = &ask(app, node, NodeRequest::RestartServer { only_ask: false }).await;
-    let wrote = transact(
+    let moves_clients = transact(
         &app.db,
         |tx| async move { record(&tx, rollout, node, said.clone()).await },
     )
     .await?;
-    if wrote {
-        app.drains.wake();
-        app.placer.wake();
+    if moves_clients {
+        app.wake_of_drains();
     }
     Ok(())
 }
 
-async fn ask(app: &App, node: &NodeId, request: NodeRequest) -> Said {
+async fn ask(app: &App, node: &NodeId, request: NodeRequest) -> Willing {
     let answer = ask_node(app, node, request).await;
     match answer.map(NodeAnswer::into_done) {
-        Ok(Ok(())) => Said::Yes,
+        Ok(Ok(())) => Willing::Yes,
         Ok(Err(NotDone::Failed(error))) if error.contains(UNKNOWN_RESTART) => {
-            Said::No("its agent is too old: update it".to_owned())
+            Willing::No("its agent is too old: update it".to_owned())
         }
-        Ok(Err(refused @ (NotDone::Failed(_) | NotDone::OtherAnswer))) => Said::No(refused.to_string()),
+        Ok(Err(refused @ (NotDone::Failed(_) | NotDone::OtherAnswer))) => Willing::No(refused.to_string()),
         Err(AskNodeError::Unreachable) => {
             debug!(node.id = %node, "A node that should restart its OpenVPN is away, trying again");
-            Said::Nothing
+            Willing::Silent
         }
         Err(error @ (AskNodeError::Request(_) | AskNodeError::Answer(_))) => {
             if let Some(times) = UNASKED.admit() {
                 warn!(node.id = %node, error = %chain(&error), times, "Asking a node to restart its OpenVPN failed, trying again");
             }
-            Said::Nothing
+            Willing::Silent
         }
     }
 }
 
-/// Gives whether it changed anything. No answer is none: when the node was asked is recorded, so it is asked again in time.
-async fn record(transaction: &DatabaseTransaction, rollout: i64, node: &NodeId, said: Said) -> Result<bool, DbErr> {
+/// Gives whether that moves clients, because the drain of the node ended with it. No answer changes nothing: when the node was asked is recorded, so it
+/// is asked again in time.
+async fn record(transaction: &DatabaseTransaction, rollout: i64, node: &NodeId, said: Willing) -> Result<bool, DbErr> {
     one_at_a_time(transaction).await?;
     let Some(job) = locked_running(transaction, rollout).await? else {
         return Ok(false);
@@ -102,7 +87,7 @@ async fn record(transaction: &DatabaseTransaction, rollout: i64, node: &NodeId, 
     let now = database_now(transaction).await?;
     let actor = job.asker();
     match said {
-        Said::Yes => {
+        Willing::Yes => {
             info!(node.id = %node, "A node restarts its OpenVPN");
             let mut row = row.into_active_model();
             row.begun_at = Set(Some(now));
@@ -110,12 +95,12 @@ async fn record(transaction: &DatabaseTransaction, rollout: i64, node: &NodeId, 
             let entry = Entry::new(&actor, AuditAction::NodeRestarted, node)
                 .details(format!("in the rollout {} of the pool {}", job.id, job.pool));
             audit::record_one(transaction, entry).await?;
+            Ok(false)
         }
-        Said::No(why) => {
+        Willing::No(why) => {
             info!(node.id = %node, why, "A rollout leaves a node out");
-            skip(transaction, &actor, row, (why, now)).await?;
+            skip(transaction, &actor, row, (why, now)).await
         }
-        Said::Nothing => return Ok(false),
+        Willing::Silent => Ok(false),
     }
-    Ok(true)
 }

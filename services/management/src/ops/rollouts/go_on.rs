@@ -8,7 +8,7 @@ use sea_orm::{
     QuerySelect as _,
 };
 use tracing::warn;
-use vpnmanager_entities::{agent_run, health_status, pool, rollout, rollout_node};
+use vpnmanager_entities::{agent_run, health_status, pool, rollout};
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_runtime::{error_chain::chain, log_limit::LogLimit};
 
@@ -64,9 +64,8 @@ async fn advance(app: &App, id: i64) -> Result<(), DbErr> {
 /// Does a step, and gives what is to be asked now.
 async fn commit_step(app: &App, id: i64, told: Option<&Told>) -> Result<Option<Ask>, DbErr> {
     let performed = transact(&app.db, |tx| async move { step(&tx, app, id, told).await }).await?;
-    if performed.wrote {
-        app.drains.wake();
-        app.placer.wake();
+    if performed.moves_clients {
+        app.wake_of_drains();
     }
     Ok(performed.asks)
 }
@@ -111,9 +110,7 @@ pub(super) async fn step(
         told,
         now,
     });
-    let of_step: HashMap<NodeId, rollout_node::Model> =
-        nodes.into_iter().map(|node| (node.server_id.clone(), node)).collect();
-    perform(transaction, app, (job, of_step), (step, now)).await
+    perform(transaction, app, (job, nodes), (step, now)).await
 }
 
 /// The last heartbeats of these nodes.

@@ -22,7 +22,6 @@ use vpnmanager_entities::{
     rollout::{self, RolloutState},
     rollout_node::{self, RolloutNodeState},
 };
-use vpnmanager_nats::ids::NodeId;
 
 use crate::{
     app::App,
@@ -77,30 +76,32 @@ async fn nodes_of(db: &impl ConnectionTrait, rollout: i64) -> Result<Vec<rollout
         .await
 }
 
-/// Ends the drain of a node, as far as it is there.
-async fn undrain(transaction: &DatabaseTransaction, actor: &Actor, node: &NodeId) -> Result<(), DbErr> {
-    match record_change(transaction, actor, node, NodeChange::Undrain).await {
-        Ok(()) | Err(ChangeNodeError::UnknownServer | ChangeNodeError::NowhereToGo) => Ok(()),
+/// Ends the drain of a node, if it is of the rollout and as far as the node is there. Gives whether it is of the rollout.
+async fn undrain(transaction: &DatabaseTransaction, actor: &Actor, node: &rollout_node::Model) -> Result<bool, DbErr> {
+    if !node.drained {
+        return Ok(false);
+    }
+    match record_change(transaction, actor, &node.server_id, NodeChange::Undrain).await {
+        Ok(()) | Err(ChangeNodeError::UnknownServer | ChangeNodeError::NowhereToGo) => Ok(true),
         Err(ChangeNodeError::Database(error)) => Err(error),
     }
 }
 
-/// Leaves a node out, and ends its drain if it is of the rollout.
+/// Leaves a node out, and ends its drain if it is of the rollout. Gives whether it is.
 async fn skip(
     transaction: &DatabaseTransaction,
     actor: &Actor,
     node: rollout_node::Model,
     (why, now): (String, DateTime<Utc>),
-) -> Result<(), DbErr> {
-    if node.drained {
-        undrain(transaction, actor, &node.server_id).await?;
-    }
+) -> Result<bool, DbErr> {
+    let is_drained = undrain(transaction, actor, &node).await?;
     let mut row = node.into_active_model();
     row.state = Set(RolloutNodeState::Skipped);
     row.since = Set(now);
     row.sessions_left = Set(None);
     row.detail = Set(Some(why));
-    row.update(transaction).await.map(drop)
+    row.update(transaction).await?;
+    Ok(is_drained)
 }
 
 /// How a rollout ends.
@@ -109,6 +110,16 @@ struct End {
     /// Why it failed, for people.
     detail: Option<String>,
     now: DateTime<Utc>,
+}
+
+impl End {
+    fn failed(why: String, now: DateTime<Utc>) -> Self {
+        Self {
+            state: RolloutState::Failed,
+            detail: Some(why),
+            now,
+        }
+    }
 }
 
 /// Ends a rollout whose row is locked. Nodes whose turn did not come are left out.
@@ -130,6 +141,7 @@ async fn end(
                 *skipped += 1;
                 let why = node.detail.clone();
                 let why = why.unwrap_or_else(|| "the rollout ended before its turn".to_owned());
+                // One that waits is not drained, so no client moves.
                 skip(transaction, actor, node, (why, now)).await?;
             }
             RolloutNodeState::Draining | RolloutNodeState::Restarting | RolloutNodeState::Failed => {}

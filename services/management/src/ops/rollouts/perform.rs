@@ -1,12 +1,10 @@
 //! Performs a step of a rollout, in the transaction that decided it.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel as _};
 use tracing::{info, warn};
 use vpnmanager_entities::{
-    rollout::{self, RolloutState},
+    rollout,
     rollout_node::{self, RolloutNodeState},
 };
 use vpnmanager_nats::ids::NodeId;
@@ -27,8 +25,10 @@ use crate::{
 /// What a step did.
 #[derive(Debug)]
 pub(super) struct Performed {
-    /// Whether it changed anything.
+    /// Whether it wrote anything: then another step may come next.
     pub(super) wrote: bool,
+    /// Whether a drain began or ended with it: then clients are to be moved, or may come back.
+    pub(super) moves_clients: bool,
     /// What is to be asked once this is committed.
     pub(super) asks: Option<Ask>,
 }
@@ -37,11 +37,14 @@ impl Performed {
     /// There was nothing to be done.
     pub(super) const NOTHING: Self = Self {
         wrote: false,
+        moves_clients: false,
         asks: None,
     };
 
+    /// It wrote something, and that was all.
     const NOTED: Self = Self {
         wrote: true,
+        moves_clients: false,
         asks: None,
     };
 }
@@ -55,51 +58,45 @@ pub(super) enum Ask {
     ToRestart(NodeId),
 }
 
+/// What a step leads to.
+enum Outcome {
+    /// The rollout goes on.
+    GoesOn(Performed),
+    /// It ends.
+    Ends(End),
+}
+
 /// Performs it.
 pub(super) async fn perform(
     transaction: &DatabaseTransaction,
     app: &App,
-    (job, mut nodes): (rollout::Model, HashMap<NodeId, rollout_node::Model>),
+    (job, nodes): (rollout::Model, Vec<rollout_node::Model>),
     (step, now): (Step, DateTime<Utc>),
 ) -> Result<Performed, DbErr> {
     let actor = job.asker();
-    let how = match step {
+    let outcome = match step {
         Step::Node(id, step) => {
-            let Some(node) = nodes.remove(&id) else {
+            let Some(node) = nodes.into_iter().find(|node| node.server_id == id) else {
                 return Ok(Performed::NOTHING);
             };
-            match with_node(transaction, &actor, node, (step, now)).await? {
-                Outcome::Performed(performed) => return Ok(performed),
-                Outcome::Fails(why) => End {
-                    state: RolloutState::Failed,
-                    detail: Some(why),
-                    now,
-                },
-            }
+            with_node(transaction, &actor, node, (step, now)).await?
         }
-        Step::Fail(why) => End {
-            state: RolloutState::Failed,
-            detail: Some(why),
-            now,
-        },
-        Step::End(state) => End {
+        Step::Fail(why) => Outcome::Ends(End::failed(why, now)),
+        Step::End(state) => Outcome::Ends(End {
             state,
             detail: None,
             now,
-        },
+        }),
+    };
+    let how = match outcome {
+        Outcome::GoesOn(performed) => return Ok(performed),
+        Outcome::Ends(how) => how,
     };
     if let Some(why) = &how.detail {
         warn!(rollout.id = job.id, rollout.pool = %job.pool, why, "A rollout failed");
     }
     end(transaction, app, (&actor, job), how).await?;
     Ok(Performed::NOTED)
-}
-
-/// What a step with a node leads to.
-enum Outcome {
-    Performed(Performed),
-    /// The rollout ends, for this reason.
-    Fails(String),
 }
 
 async fn with_node(
@@ -110,30 +107,30 @@ async fn with_node(
 ) -> Result<Outcome, DbErr> {
     let id = node.server_id.clone();
     let mut row = node.clone().into_active_model();
-    let mut outcome = Outcome::Performed(Performed::NOTED);
+    let mut performed = Performed::NOTED;
     match step {
         NodeStep::Wait { sessions_left } => {
             if node.sessions_left == sessions_left {
-                return Ok(Outcome::Performed(Performed::NOTHING));
+                return Ok(Outcome::GoesOn(Performed::NOTHING));
             }
             row.sessions_left = Set(sessions_left);
         }
         NodeStep::HoldUp(why) => {
             if node.held_up_since.is_some() && node.detail.as_ref() == Some(&why) {
-                return Ok(Outcome::Performed(Performed::NOTHING));
+                return Ok(Outcome::GoesOn(Performed::NOTHING));
             }
             row.held_up_since = Set(node.held_up_since.or(Some(now)));
             row.detail = Set(Some(why));
         }
         NodeStep::Skip(why) => {
             info!(node.id = %id, why, "A rollout leaves a node out");
-            skip(transaction, actor, node, (why, now)).await?;
-            return Ok(outcome);
+            performed.moves_clients = skip(transaction, actor, node, (why, now)).await?;
+            return Ok(Outcome::GoesOn(performed));
         }
         NodeStep::AskWhether => {
-            return Ok(Outcome::Performed(Performed {
-                wrote: false,
+            return Ok(Outcome::GoesOn(Performed {
                 asks: Some(Ask::Whether(id)),
+                ..Performed::NOTHING
             }));
         }
         NodeStep::Drain => {
@@ -141,18 +138,17 @@ async fn with_node(
                 Ok(()) => {}
                 // It was changed since it was looked at: the next look says what that means.
                 Err(ChangeNodeError::UnknownServer | ChangeNodeError::NowhereToGo) => {
-                    return Ok(Outcome::Performed(Performed::NOTHING));
+                    return Ok(Outcome::GoesOn(Performed::NOTHING));
                 }
                 Err(ChangeNodeError::Database(error)) => return Err(error),
             }
             begin(&mut row, (RolloutNodeState::Draining, now));
             row.drained = Set(true);
+            performed.moves_clients = true;
         }
         NodeStep::TakeBack(why) => {
             info!(node.id = %id, why, "A rollout ends the drain of a node, which waits for its turn again");
-            if node.drained {
-                undrain(transaction, actor, &id).await?;
-            }
+            performed.moves_clients = undrain(transaction, actor, &node).await?;
             begin(&mut row, (RolloutNodeState::Waiting, now));
             row.drained = Set(false);
             row.held_up_since = Set(Some(now));
@@ -160,25 +156,24 @@ async fn with_node(
         }
         NodeStep::Restart { openvpn_pid } => {
             begin(&mut row, (RolloutNodeState::Restarting, now));
-            outcome = asks_to_restart(&mut row, (id, openvpn_pid), now);
+            performed.asks = Some(asks_to_restart(&mut row, (id, openvpn_pid), now));
         }
         NodeStep::AskAgain { openvpn_pid } => {
-            outcome = asks_to_restart(&mut row, (id, openvpn_pid), now);
+            performed.asks = Some(asks_to_restart(&mut row, (id, openvpn_pid), now));
         }
         NodeStep::Finish => {
-            if node.drained {
-                undrain(transaction, actor, &id).await?;
-            }
+            performed.moves_clients = undrain(transaction, actor, &node).await?;
             begin(&mut row, (RolloutNodeState::Done, now));
         }
         NodeStep::Fail(why) => {
             begin(&mut row, (RolloutNodeState::Failed, now));
             row.detail = Set(Some(why.clone()));
-            outcome = Outcome::Fails(why);
+            row.update(transaction).await?;
+            return Ok(Outcome::Ends(End::failed(why, now)));
         }
     }
     row.update(transaction).await?;
-    Ok(outcome)
+    Ok(Outcome::GoesOn(performed))
 }
 
 /// Its agent is asked to restart the OpenVPN with this process id.
@@ -186,13 +181,10 @@ fn asks_to_restart(
     row: &mut rollout_node::ActiveModel,
     (node, openvpn_pid): (NodeId, Option<i64>),
     now: DateTime<Utc>,
-) -> Outcome {
+) -> Ask {
     row.openvpn_pid = Set(openvpn_pid);
     row.asked_at = Set(Some(now));
-    Outcome::Performed(Performed {
-        wrote: true,
-        asks: Some(Ask::ToRestart(node)),
-    })
+    Ask::ToRestart(node)
 }
 
 /// It has this state from now on.

@@ -17,12 +17,7 @@ use vpnmanager_nats::ids::NodeId;
 use super::{RolloutView, nodes_of, read::last};
 use crate::{
     app::App,
-    domain::{
-        actor::Actor,
-        audit_action::AuditAction,
-        placement::Fleet,
-        rollout::{has_receiver, out_of_service},
-    },
+    domain::{actor::Actor, audit_action::AuditAction, placement::Fleet, rollout::out_of_service},
     ops::{
         audit::{self, Entry},
         nodes::one_at_a_time::one_at_a_time,
@@ -152,12 +147,12 @@ fn members<'a>(
 ) -> Result<Vec<&'a server::Model>, StartRolloutError> {
     let in_pool = fleet.servers().iter().filter(|server| server.pool == pool.as_str());
     let members: Vec<&server::Model> = in_pool.filter(|server| !server.is_deregistered()).collect();
-    let serves = |server: &&&server::Model| out_of_service(server).is_none() && !fleet.runs_none(&server.name);
+    let serves = |server: &&&server::Model| out_of_service(fleet, server).is_none();
     let mut serving = members.iter().filter(serves).peekable();
     if serving.peek().is_none() {
         return Err(StartRolloutError::NobodyServes);
     }
-    if restarts.drain && !serving.any(|server| has_receiver(fleet, server)) {
+    if restarts.drain && !serving.any(|server| fleet.has_others(server)) {
         return Err(StartRolloutError::OnlyOne);
     }
     Ok(members)

@@ -20,8 +20,7 @@ use crate::{
 /// tasks, and then the rollout ends. While it is waited for, asking again changes nothing.
 pub async fn stop_rollout(app: &App, actor: &Actor, pool: &NodeId) -> Result<RolloutView, RolloutError> {
     transact(&app.db, |tx| async move { record(app, &tx, actor, pool).await }).await?;
-    app.drains.wake();
-    app.placer.wake();
+    app.wake_of_drains();
     app.rollouts.wake();
     read_rollout(&app.db, pool).await
 }

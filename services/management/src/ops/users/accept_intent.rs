@@ -160,7 +160,10 @@ fn answer_to_create(created: Result<UserView, CreateUserError>) -> Result<Intent
             | CreateUserError::ServerLost { .. }
             | CreateUserError::NoServer { .. }),
         ) => Ok(refused(IntentRefusal::NodeUnavailable, &error.to_string())),
-        Err(CreateUserError::Database(_) | CreateUserError::Stopping) => Ok(IntentAnswer::Unavailable),
+        // It asks for no own rules.
+        Err(CreateUserError::LacksOwnGroup(_) | CreateUserError::Database(_) | CreateUserError::Stopping) => {
+            Ok(IntentAnswer::Unavailable)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Changes a user: suspends, resumes, changes the expiry or its own limits, puts it into another group.
+//! Changes a user: suspends, resumes, changes the expiry or its own values, puts it into another group.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel};
 use tracing::warn;
 use vpnmanager_entities::{group, user};
-use vpnmanager_nats::{groups::GroupName, username::Username};
+use vpnmanager_nats::{groups::GroupName, own_rules::OwnRules, username::Username};
 use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
@@ -15,16 +15,21 @@ use crate::{
         actor::Actor,
         audit_action::AuditAction,
         own_limits::{OwnLimits, OwnLimitsChange},
+        own_rules::{OwnGroup, OwnRulesChange, own_rules_of},
     },
     ops::{
         audit::{self, Entry, user_snapshot},
-        groups::hold::hold_groups,
+        groups::{
+            check::check_own_rules,
+            ensure_own::{LacksOwnGroup, OwnGroupError, with_own_group},
+            hold::{hold_groups, hold_own_groups},
+        },
         publications::make_due::{Urgency, want_newest},
         quotas::{judge::judge_users, keep_forgiven::keep_forgiven},
         transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
-            own_limits::set_own_limits,
+            own_limits::{set_own_group, set_own_limits},
             read::{self, UserView},
         },
     },
@@ -43,6 +48,8 @@ pub struct UserChange {
     pub group: Option<GroupName>,
     /// Own values for what management holds the user to. Fewer devices take none from it; fewer sessions end those that are more within 10 s.
     pub limits: OwnLimitsChange,
+    /// Own values for what nodes hold the user to.
+    pub rules: OwnRulesChange,
 }
 
 /// Why a user was not changed.
@@ -54,9 +61,24 @@ pub enum ChangeUserError {
     /// There is no such group.
     #[error("there is no group {0}")]
     UnknownGroup(GroupName),
+    /// The group that stands for the own rules is not there.
+    #[error("the group for the own values of the user is not there")]
+    LacksOwnGroup(Box<OwnGroup>),
+    /// Nobody can have such own rules.
+    #[error(transparent)]
+    OwnGroup(#[from] OwnGroupError),
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
+}
+
+impl LacksOwnGroup for ChangeUserError {
+    fn lacking(&self) -> Option<&OwnGroup> {
+        match self {
+            Self::LacksOwnGroup(lacking) => Some(lacking),
+            Self::User(_) | Self::UnknownGroup(_) | Self::OwnGroup(_) | Self::Database(_) => None,
+        }
+    }
 }
 
 /// A user after a change.
@@ -86,16 +108,7 @@ pub async fn change_user_where_needed(
     username: &Username,
     change: UserChange,
 ) -> Result<Changed, ChangeUserError> {
-    let change = &change;
-    let changed = transact(&app.db, |tx| async move {
-        let before = locked_user(&tx, username).await?;
-        let revision = before.revision;
-        let user = apply(app, &tx, actor, before, change).await?;
-        let differs = user.revision != revision;
-        let view = read::view(&*tx, user).await?;
-        Ok::<_, ChangeUserError>(Changed { view, differs })
-    })
-    .await?;
+    let changed = with_own_group(app, || record(app, actor, username, &change)).await?;
     app.wake_publishers();
     // Also where it is the same: whoever asks again, after the judgement was lost with a replica, gets it.
     if change.group.is_none() && change.limits.quota.is_none() {
@@ -104,6 +117,23 @@ pub async fn change_user_where_needed(
     let Changed { view, differs } = changed;
     let view = judge_changed(app, view).await;
     Ok(Changed { view, differs })
+}
+
+async fn record(
+    app: &App,
+    actor: &Actor,
+    username: &Username,
+    change: &UserChange,
+) -> Result<Changed, ChangeUserError> {
+    transact(&app.db, |tx| async move {
+        let before = locked_user(&tx, username).await?;
+        let revision = before.revision;
+        let user = apply(app, &tx, actor, before, change).await?;
+        let differs = user.revision != revision;
+        let view = read::view(&*tx, user).await?;
+        Ok::<_, ChangeUserError>(Changed { view, differs })
+    })
+    .await
 }
 
 /// Judges a user by the quota that it has just got, by itself or with another group, in a transaction of its own: the placements of a user change
@@ -153,8 +183,20 @@ async fn apply(
     let held = OwnLimits::of(&before);
     let limits = held.changed(change.limits);
     let group = other_group(transaction, &before, change).await?;
-    if (active, expires_at, limits) == (before.active, before.expires_at, held) && group.is_none() {
+    let stored = own_rules_of(&before);
+    // What is there stays, also when a node has come since whose address is in it.
+    let said = change.rules.other_lists(&stored);
+    check_own_rules(app, transaction, &said)
+        .await
+        .map_err(OwnGroupError::from)?;
+    let own_group = own_group(&before, group.as_ref(), &change.rules.of(stored));
+    let has_other_rules = own_group.as_ref().map(|own| &own.name) != before.own_group.as_ref();
+    let has_same_values = (active, expires_at, limits) == (before.active, before.expires_at, held);
+    if has_same_values && group.is_none() && !has_other_rules {
         return Ok(before);
+    }
+    if has_other_rules {
+        hold_own_group(transaction, own_group.as_ref()).await?;
     }
     let revision = before.revision + 1;
     let mut row = before.clone().into_active_model();
@@ -164,6 +206,7 @@ async fn apply(
         row.group_name = Set(group.name.clone());
     }
     set_own_limits(&mut row, limits);
+    set_own_group(&mut row, own_group);
     let has_other_quota = limits.quota != held.quota || (limits.quota.is_none() && group.is_some());
     if has_other_quota {
         // The trail says of each quota that most of it is used.
@@ -205,8 +248,29 @@ async fn other_group(
     }
 }
 
-/// Urgent when the user may do less than before, or for a shorter time. Another group always counts as less: whatever the old one allowed may not
-/// be allowed in it, or be slower. Own limits are held by management: of them a node hears only whether traffic counts.
+/// The group for the own rules that the user has after the change; `None`: it has none then.
+fn own_group(before: &user::Model, other_group: Option<&group::Model>, rules: &OwnRules) -> Option<OwnGroup> {
+    OwnGroup::of(other_group.map_or(&before.group_name, |group| &group.name), rules)
+}
+
+/// Keeps the group that the user gets into for its own rules until the transaction ends.
+async fn hold_own_group(
+    transaction: &DatabaseTransaction,
+    own_group: Option<&OwnGroup>,
+) -> Result<(), ChangeUserError> {
+    let Some(own) = own_group else {
+        return Ok(());
+    };
+    let held = hold_own_groups(transaction, BTreeSet::from([own.name.clone()])).await?;
+    match held.contains(&own.name) {
+        true => Ok(()),
+        false => Err(ChangeUserError::LacksOwnGroup(Box::new(own.clone()))),
+    }
+}
+
+/// Urgent when the user may do less than before, or for a shorter time. Another group always counts as less, and so do other own rules: whatever
+/// the old ones allowed may not be allowed any more, or be slower. Own limits are held by management: of them a node hears only whether traffic
+/// counts.
 fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
     let is_suspended = before.active && !after.active;
     let ends_earlier = match (before.expires_at, after.expires_at) {
@@ -214,7 +278,7 @@ fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
         (None, Some(_)) => true,
         (Some(before), Some(after)) => after < before,
     };
-    let is_moved = before.group_name != after.group_name;
+    let is_moved = (&before.group_name, &before.own_group) != (&after.group_name, &after.own_group);
     if is_suspended || ends_earlier || is_moved {
         Urgency::EndsAccess
     } else {

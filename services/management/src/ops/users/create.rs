@@ -1,41 +1,37 @@
 //! Creates users; many callers share one transaction.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::{NotSet, Set},
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    sea_query::OnConflict,
-};
+use sea_orm::{ColumnTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryFilter};
 use vpnmanager_entities::{
     group,
     placement::{self, Role},
     user,
 };
 use vpnmanager_nats::{
-    device::DeviceName,
     groups::GroupName,
     ids::{DEFAULT_POOL, NodeId, UserKey},
+    own_rules::OwnRules,
     username::Username,
 };
 
 use crate::{
     domain::{
         actor::Actor,
-        audit_action::AuditAction,
         lifetime::Lifetime,
         own_limits::OwnLimits,
+        own_rules::OwnGroup,
         placement::{Fleet, Home, Placement, Unplaceable, Wanted, place_new},
     },
     ops::{
-        audit::{self, Entry, user_snapshot},
-        credentials::give::{NewCredential, give_credentials},
-        groups::hold::hold_groups,
+        groups::hold::{hold_groups, hold_own_groups},
         placement::read_fleet::read_fleet_locked,
         transact::transact,
-        users::read::UserView,
+        users::{
+            insert::{insert_details, insert_users},
+            read::UserView,
+        },
     },
 };
 
@@ -58,6 +54,8 @@ pub struct NewUser {
     pub group: GroupName,
     /// Own values for what management holds the user to.
     pub limits: OwnLimits,
+    /// Own values for what nodes hold the user to.
+    pub rules: OwnRules,
     /// Who chooses the home.
     pub home: Home,
     /// Who asked.
@@ -73,6 +71,7 @@ impl NewUser {
             expires_at: None,
             group: GroupName::default(),
             limits: OwnLimits::default(),
+            rules: OwnRules::default(),
             home: Home::Any,
             actor,
         }
@@ -88,6 +87,9 @@ pub enum CreateUserError {
     /// There is no such group.
     #[error("there is no group {0}")]
     UnknownGroup(GroupName),
+    /// The group that stands for the own rules is not there.
+    #[error("the group for the own values of the user is not there")]
+    LacksOwnGroup(Box<OwnGroup>),
     /// There is no such node.
     #[error("there is no such server")]
     UnknownServer,
@@ -206,9 +208,11 @@ pub async fn create_within(
         let group = group.ok_or_else(|| CreateUserError::UnknownGroup(new.group.clone()))?;
         Draft::place(new, group, &fleet, rules.nodes_per_user)
     };
-    let drafts: Vec<Result<Draft, CreateUserError>> = batch.iter().map(draft).collect();
+    let drafts = batch.iter().map(draft).collect();
+    let drafts = refuse_lacking(transaction, batch, drafts).await?;
 
-    let ids = insert_users(transaction, drafts.iter().flatten()).await?;
+    let users = drafts.iter().flatten().map(|draft| &draft.user).collect();
+    let ids = insert_users(transaction, users).await?;
     let views: Vec<Result<UserView, CreateUserError>> = drafts
         .into_iter()
         .map(|draft| {
@@ -219,8 +223,49 @@ pub async fn create_within(
             }
         })
         .collect();
-    insert_details(transaction, rules, batch, &views).await?;
+    let created: Vec<(&Actor, &UserView)> = batch
+        .iter()
+        .zip(&views)
+        .filter_map(|(new, view)| Some((&new.actor, view.as_ref().ok()?)))
+        .collect();
+    insert_details(transaction, &rules.recorder, &created).await?;
     Ok(views)
+}
+
+/// Refuses those whose group for own rules is not there. It is made only for who can be created otherwise.
+async fn refuse_lacking(
+    transaction: &DatabaseTransaction,
+    batch: &[NewUser],
+    drafts: Vec<Result<Draft, CreateUserError>>,
+) -> Result<Vec<Result<Draft, CreateUserError>>, DbErr> {
+    let own = |new: &NewUser| OwnGroup::of(&new.group, &new.rules);
+    let named = batch.iter().filter_map(own).map(|own| own.name).collect();
+    let held = hold_own_groups(transaction, named).await?;
+    let lacking = |new: &NewUser| own(new).filter(|own| !held.contains(&own.name));
+    let names = batch.iter().filter(|new| lacking(new).is_some());
+    let names = names.map(|new| new.username.as_str()).collect();
+    let taken = taken_names(transaction, names).await?;
+    let drafts = batch.iter().zip(drafts).map(|(new, draft)| {
+        let draft = draft?;
+        match lacking(new) {
+            None => Ok(draft),
+            Some(_) if taken.contains(&new.username) => Err(CreateUserError::UsernameTaken),
+            Some(own) => Err(CreateUserError::LacksOwnGroup(Box::new(own))),
+        }
+    });
+    Ok(drafts.collect())
+}
+
+/// Those of these names that living users have.
+async fn taken_names(transaction: &DatabaseTransaction, names: Vec<&str>) -> Result<HashSet<Username>, DbErr> {
+    if names.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found = user::Entity::find_living()
+        .filter(user::Column::Username.is_in(names))
+        .all(transaction)
+        .await?;
+    Ok(found.into_iter().map(|user| user.username).collect())
 }
 
 /// A user and its nodes, before the database has given it an id.
@@ -245,6 +290,8 @@ impl Draft {
             session_excess,
             quota,
         } = new.limits;
+        let own_group = OwnGroup::of(&group.name, &new.rules);
+        let (own_group, own_rules) = own_group.map(|own| (own.name, own.rules)).unzip();
         let user = user::Model {
             id: 0,
             key,
@@ -272,6 +319,8 @@ impl Draft {
             own_traffic_bytes: quota.map(|quota| quota.bytes),
             own_traffic_period: quota.map(|quota| quota.period),
             own_traffic_reset_day: quota.map(|quota| quota.reset_day),
+            own_rules,
+            own_group,
             over_quota_since: None,
             traffic_forgiven: 0,
             forgiven_on: None,
@@ -348,70 +397,4 @@ fn unplaceable(error: Unplaceable, home: &Home, group: &group::Model) -> CreateU
         },
         Unplaceable::NoNode => none(),
     }
-}
-
-/// Inserts the users whose names are free, and returns their ids by key. The rows are in the order of the names, so that two batches
-/// with the same names wait for each other and do not deadlock.
-async fn insert_users(
-    transaction: &DatabaseTransaction,
-    drafts: impl Iterator<Item = &Draft>,
-) -> Result<HashMap<UserKey, i64>, DbErr> {
-    let mut users: Vec<&user::Model> = drafts.map(|draft| &draft.user).collect();
-    if users.is_empty() {
-        return Ok(HashMap::new());
-    }
-    users.sort_by(|one, other| one.username.cmp(&other.username));
-    let rows = users.into_iter().map(|user| user::ActiveModel {
-        id: NotSet,
-        ..user.clone().into_active_model().reset_all()
-    });
-    let inserted = user::Entity::insert_many(rows)
-        .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_with_returning(transaction)
-        .await?;
-    Ok(inserted.into_iter().map(|user| (user.key, user.id)).collect())
-}
-
-/// Inserts credentials, placements and audit rows of the users that were created.
-async fn insert_details(
-    transaction: &DatabaseTransaction,
-    rules: &PlacementRules,
-    batch: &[NewUser],
-    views: &[Result<UserView, CreateUserError>],
-) -> Result<(), DbErr> {
-    let created: Vec<(&NewUser, &UserView)> = batch
-        .iter()
-        .zip(views)
-        .filter_map(|(new, view)| Some((new, view.as_ref().ok()?)))
-        .collect();
-    if created.is_empty() {
-        return Ok(());
-    }
-    let device = DeviceName::default();
-    let credentials: Vec<NewCredential> = created
-        .iter()
-        .map(|(_, view)| NewCredential::new(view.user.id, &view.user.username, &device, &view.user.server_id))
-        .collect();
-    give_credentials(transaction, &credentials).await?;
-
-    let placements = created
-        .iter()
-        .flat_map(|(_, view)| &view.placements)
-        .map(|placement| placement::ActiveModel {
-            user_id: Set(placement.user_id),
-            server_id: Set(placement.server_id.clone()),
-            role: Set(placement.role),
-            wanted_revision: Set(placement.wanted_revision),
-            ..Default::default()
-        });
-    placement::Entity::insert_many(placements)
-        .exec_without_returning(transaction)
-        .await?;
-
-    let entries = created.iter().map(|(new, view)| {
-        Entry::new(&new.actor, AuditAction::UserCreated, &rules.recorder)
-            .about(&view.user.username)
-            .after(user_snapshot(&view.user))
-    });
-    audit::record_all(transaction, entries).await
 }

@@ -95,8 +95,8 @@ pub enum FetchProfileError {
     /// The profile could not be put together.
     #[error("putting the profile together failed")]
     Compose(#[from] ProfileError),
-    /// The pool of the home has a directive that this release does not know.
-    #[error("the pool {pool} has a directive for clients that this release does not know")]
+    /// The pool of the home has a directive that this release does not know, or directives that contradict each other.
+    #[error("the pool {pool} has a directive for clients that this release does not take")]
     Directive {
         /// The pool.
         pool: NodeId,

@@ -2,14 +2,17 @@
 
 pub mod change;
 pub mod create;
+pub mod create_user;
 pub mod operation;
 pub mod reissue;
 pub mod remove;
 
 pub mod accept_intent;
 pub mod end_removals;
+mod insert;
 mod local_limits;
 pub mod locked;
+pub mod mend_own_groups;
 pub(crate) mod next_revision;
 mod own_limits;
 

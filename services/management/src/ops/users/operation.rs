@@ -7,10 +7,11 @@ use vpnmanager_nats::username::Username;
 
 use crate::{
     app::App,
-    domain::{actor::Actor, own_limits::OwnLimits, placement::Home},
+    domain::{actor::Actor, own_limits::OwnLimits, own_rules::own_rules_of, placement::Home},
     ops::users::{
         change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
+        create_user::{CreateOneError, create_user},
         locked::LivingUserError,
         reissue::{Reissue, ReissueError, reissue_where_needed},
         remove::remove_user,
@@ -63,7 +64,7 @@ pub enum Outcome {
 pub enum UserOperationError {
     /// The user was not created.
     #[error("creating the user failed")]
-    Create(#[source] CreateUserError),
+    Create(#[source] CreateOneError),
     /// The user was not changed.
     #[error("changing the user failed")]
     Change(#[source] ChangeUserError),
@@ -108,31 +109,38 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
 }
 
 async fn create(app: &App, new: NewUser) -> Result<Outcome, UserOperationError> {
-    let wanted = new.clone();
-    let refusal = match app.creates.submit(new).await {
-        Ok(_view) => return Ok(Outcome::Created),
-        Err(refusal) => refusal,
+    let Err(refusal) = create_user(app, &new).await else {
+        return Ok(Outcome::Created);
     };
+    if may_be_there(&refusal) {
+        let is_there = is_there(app, &new).await.map_err(CreateUserError::from);
+        if is_there.map_err(|error| UserOperationError::Create(error.into()))? {
+            return Ok(Outcome::Unchanged);
+        }
+    }
+    Err(UserOperationError::Create(refusal))
+}
+
+/// Whether the user who was not created may be there exactly as wanted. Who is there stays so, also while the server takes no more users, and
+/// nobody else may get such own rules.
+fn may_be_there(refusal: &CreateOneError) -> bool {
     match refusal {
-        // Who is there stays so, also while the server takes no more users.
-        CreateUserError::UsernameTaken
-        | CreateUserError::UnknownServer
-        | CreateUserError::ServerInOtherPool { .. }
-        | CreateUserError::ServerUnavailable
-        | CreateUserError::ServerLost { .. }
-        | CreateUserError::NoServer { .. } => {
-            let is_there = is_there(app, &wanted).await;
-            let is_there = is_there.map_err(|error| UserOperationError::Create(error.into()))?;
-            if is_there {
-                Ok(Outcome::Unchanged)
-            } else {
-                Err(UserOperationError::Create(refusal))
-            }
-        }
+        CreateOneError::OwnGroup(_)
+        | CreateOneError::User(
+            CreateUserError::UsernameTaken
+            | CreateUserError::UnknownServer
+            | CreateUserError::ServerInOtherPool { .. }
+            | CreateUserError::ServerUnavailable
+            | CreateUserError::ServerLost { .. }
+            | CreateUserError::NoServer { .. },
+        ) => true,
         // Nobody is in a group that there is not.
-        CreateUserError::UnknownGroup(_) | CreateUserError::Database(_) | CreateUserError::Stopping => {
-            Err(UserOperationError::Create(refusal))
-        }
+        CreateOneError::User(
+            CreateUserError::UnknownGroup(_)
+            | CreateUserError::LacksOwnGroup(_)
+            | CreateUserError::Database(_)
+            | CreateUserError::Stopping,
+        ) => false,
     }
 }
 
@@ -153,6 +161,6 @@ fn is_as_wanted(user: &user::Model, wanted: &NewUser) -> bool {
     // PostgreSQL keeps microseconds.
     let wanted_end = wanted.expires_at.map(|end| end.map(|at| at.trunc_subsecs(6)));
     let has_end = wanted_end.is_none_or(|end| user.expires_at == end);
-    let has_limits = OwnLimits::of(user) == wanted.limits;
+    let has_limits = OwnLimits::of(user) == wanted.limits && own_rules_of(user) == wanted.rules.clone().sorted();
     has_home && has_end && has_limits && user.group_name == wanted.group && user.active == wanted.active
 }

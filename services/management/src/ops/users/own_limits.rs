@@ -1,9 +1,9 @@
-//! Writes the own limits of a user into its row.
+//! Writes the own values of a user into its row.
 
 use sea_orm::ActiveValue::Set;
 use vpnmanager_entities::user;
 
-use crate::domain::own_limits::OwnLimits;
+use crate::domain::{own_limits::OwnLimits, own_rules::OwnGroup};
 
 /// The user has these own values from now on, and no others.
 pub(super) fn set_own_limits(row: &mut user::ActiveModel, limits: OwnLimits) {
@@ -19,4 +19,11 @@ pub(super) fn set_own_limits(row: &mut user::ActiveModel, limits: OwnLimits) {
     row.own_traffic_bytes = Set(quota.map(|quota| quota.bytes));
     row.own_traffic_period = Set(quota.map(|quota| quota.period));
     row.own_traffic_reset_day = Set(quota.map(|quota| quota.reset_day));
+}
+
+/// The user has the own rules of this group from now on, and no others.
+pub(super) fn set_own_group(row: &mut user::ActiveModel, own_group: Option<OwnGroup>) {
+    let (name, rules) = own_group.map(|group| (group.name, group.rules)).unzip();
+    row.own_group = Set(name);
+    row.own_rules = Set(rules);
 }

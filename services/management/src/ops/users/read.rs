@@ -27,6 +27,8 @@ pub struct UserFilter {
     pub server_id: Option<NodeId>,
     /// Users of this group.
     pub group: Option<GroupName>,
+    /// Users whom nodes know in this group because of own rules.
+    pub node_group: Option<GroupName>,
     /// `true`: users with access; `false`: suspended users.
     pub active: Option<bool>,
     /// `true`: users who are over their quota.
@@ -74,6 +76,9 @@ pub async fn list_users(
             // The condition of the index.
             query = query.filter(user::Column::GroupName.ne(GroupName::DEFAULT));
         }
+    }
+    if let Some(node_group) = &filter.node_group {
+        query = query.filter(user::Column::OwnGroup.eq(node_group.clone()));
     }
     if let Some(active) = filter.active {
         query = query.filter(user::COLUMN.active.eq(active));

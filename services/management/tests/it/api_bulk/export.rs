@@ -40,11 +40,11 @@ async fn what_is_exported_gives_the_same_users_in_another_fleet() {
     assert_eq!(
         lines[0],
         "username,active,expires_at,server_id,group,limits.devices,limits.sessions,limits.session_excess,limits.traffic.bytes,\
-         limits.traffic.period,limits.traffic.reset_day,synced,created_at,checksum,over_quota"
+         limits.traffic.period,limits.traffic.reset_day,limits.speed.up,limits.speed.down,limits.reach_and_routes,synced,created_at,checksum,over_quota"
     );
     for line in [
-        "alice,true,2999-01-01T00:00:00.500Z,node-1,default,,,,,,,false,",
-        "bob@example.org,false,never,node-2,default,,,,,,,false,",
+        "alice,true,2999-01-01T00:00:00.500Z,node-1,default,,,,,,,,,,false,",
+        "bob@example.org,false,never,node-2,default,,,,,,,,,,false,",
     ] {
         assert!(lines.iter().any(|found| found.starts_with(line)), "{exported}");
     }

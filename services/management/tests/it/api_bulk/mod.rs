@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use poem::test::TestResponse;
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, WithKey as _, json_of};
+use crate::stack::{Stack, WithKey as _, get, json_of};
 
 async fn send_batch(stack: &Stack, items: Value) -> TestResponse {
     let client = stack.client();
@@ -43,10 +43,6 @@ pub(crate) async fn export(stack: &Stack, query: &str) -> String {
     response.assert_header("content-type", "text/csv; charset=utf-8");
     response.assert_header("content-disposition", "attachment; filename=\"users.csv\"");
     response.0.into_body().into_string().await.expect("text")
-}
-
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
 }
 
 /// How many were created, changed, removed, unchanged and failed.

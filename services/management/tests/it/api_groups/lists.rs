@@ -3,7 +3,7 @@
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{change, change_user, create_user, enrol, get, make};
+use super::{change, change_user, create_user, get, make};
 use crate::api_bulk::{batch, counts, export, import};
 use crate::stack::{Stack, json_of};
 
@@ -14,7 +14,7 @@ async fn group_of(stack: &Stack, username: &str) -> Value {
 /// A fleet with a node and the groups `sales` and `guests`, whose members have access for 12 hours.
 async fn fleet() -> Stack {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     make(&stack, "sales", json!({})).await;
     make(&stack, "guests", json!({ "lifetime": "12h" })).await;
     stack
@@ -119,8 +119,8 @@ async fn a_csv_file_has_a_column_for_the_group_in_and_out() {
 async fn who_lives_outside_the_pool_of_her_group_is_imported_elsewhere_without_the_server() {
     let fleet = async || {
         let stack = Stack::start().await;
-        enrol(&stack, "node-1", "default").await;
-        enrol(&stack, "node-2", "offices").await;
+        stack.enrol_in("node-1", "default").await;
+        stack.enrol_in("node-2", "offices").await;
         make(&stack, "sales", json!({ "pool": "offices" })).await;
         stack
     };

@@ -8,7 +8,7 @@ use vpnmanager_management::{
     ops::groups::remove::{RemoveGroupError, remove_group},
 };
 
-use super::{change_user, create_user, delete, enrol, get, make, send};
+use super::{change_user, create_user, delete, get, make, send};
 use crate::{
     database::until,
     ops::audited,
@@ -28,7 +28,7 @@ async fn users_of(stack: &Stack, group: &str) -> Value {
 #[tokio::test]
 async fn a_user_is_in_default_or_in_the_group_that_is_named_and_may_change() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     make(&stack, "sales", json!({})).await;
     let alice = create_user(&stack, &json!({ "username": "alice" })).await;
     assert_eq!(json_of(alice, StatusCode::CREATED).await["group"], "default");
@@ -77,7 +77,7 @@ async fn a_user_is_in_default_or_in_the_group_that_is_named_and_may_change() {
 #[tokio::test]
 async fn a_group_that_there_is_not_is_named() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     create_user(&stack, &json!({ "username": "alice" })).await;
     let answers = [
         create_user(&stack, &json!({ "username": "bob", "group": "sales" })).await,
@@ -108,7 +108,7 @@ async fn a_group_that_there_is_not_is_named() {
 #[tokio::test]
 async fn a_group_with_users_is_kept_and_says_how_many_there_are() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     make(&stack, "sales", json!({})).await;
     for username in ["alice", "bob"] {
         let body = json!({ "username": username, "group": "sales" });
@@ -137,7 +137,7 @@ async fn a_group_with_users_is_kept_and_says_how_many_there_are() {
 #[tokio::test]
 async fn a_group_that_a_user_is_just_put_into_is_not_deleted() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     make(&stack, "sales", json!({})).await;
     json_of(
         create_user(&stack, &json!({ "username": "alice" })).await,

@@ -4,22 +4,17 @@ mod changes;
 mod lists;
 mod members;
 mod placement;
-mod refused;
-mod told;
+pub(crate) mod refused;
+pub(crate) mod told;
 
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, WithKey as _, json_of, registration};
-
-async fn send(stack: &Stack, method: Method, path: &str, body: &Value) -> TestResponse {
-    let client = stack.client();
-    client.request(method, path).admin().body_json(body).send().await
-}
+use crate::stack::{Stack, WithKey as _, get, json_of, post, send};
 
 async fn create(stack: &Stack, body: &Value) -> TestResponse {
-    send(stack, Method::POST, "/api/groups", body).await
+    post(stack, "/api/groups", body).await
 }
 
 /// Creates a group of this name that says this.
@@ -38,23 +33,10 @@ async fn delete(stack: &Stack, group: &str) -> TestResponse {
     client.delete(format!("/api/groups/{group}")).admin().send().await
 }
 
-async fn get(stack: &Stack, path: &str) -> Value {
-    let response = stack.client().get(path).admin().send().await;
-    json_of(response, StatusCode::OK).await
-}
-
 async fn create_user(stack: &Stack, body: &Value) -> TestResponse {
-    send(stack, Method::POST, "/api/users", body).await
+    post(stack, "/api/users", body).await
 }
 
 async fn change_user(stack: &Stack, username: &str, body: &Value) -> TestResponse {
     send(stack, Method::PATCH, &format!("/api/users/{username}"), body).await
-}
-
-/// Enrols a node that nobody runs into that pool.
-async fn enrol(stack: &Stack, id: &str, pool: &str) {
-    let body = registration(id).with("pool", pool).body();
-    send(stack, Method::POST, "/api/endnodes/register", &body)
-        .await
-        .assert_status(StatusCode::CREATED);
 }

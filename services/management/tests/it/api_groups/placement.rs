@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{change, change_user, create_user, delete, enrol, get, make, send};
+use super::{change, change_user, create_user, delete, get, make, send};
 use crate::stack::{Stack, json_of, problem_of};
 
 async fn create_pool(stack: &Stack, name: &str) {
@@ -20,8 +20,8 @@ async fn home_of(stack: &Stack, body: Value) -> Value {
 #[tokio::test]
 async fn new_members_are_placed_in_the_pool_of_their_group() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
-    enrol(&stack, "node-2", "offices").await;
+    stack.enrol_in("node-1", "default").await;
+    stack.enrol_in("node-2", "offices").await;
     create_pool(&stack, "empty").await;
     make(&stack, "sales", json!({ "pool": "offices" })).await;
     make(&stack, "anywhere", json!({})).await;
@@ -91,7 +91,7 @@ fn time(text: &Value) -> DateTime<Utc> {
 #[tokio::test]
 async fn new_members_have_access_for_as_long_as_their_group_says_unless_an_end_is_given() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     make(&stack, "guests", json!({ "lifetime": "12h" })).await;
     let create = async |body: Value| json_of(create_user(&stack, &body).await, StatusCode::CREATED).await;
 

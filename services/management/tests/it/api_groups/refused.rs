@@ -204,6 +204,14 @@ async fn a_bad_name_of_a_group_is_named() {
     }
     let answer = create(&stack, &json!({})).await;
     assert_eq!(problem_of(answer, StatusCode::BAD_REQUEST).await.1, ["name"]);
+    let answer = create(&stack, &json!({ "name": "own-0123456789abcdef0123" })).await;
+    let (problem, fields) = problem_of(answer, StatusCode::CONFLICT).await;
+    assert_eq!(fields, ["name"], "{problem}");
+    let detail = problem["errors"][0]["detail"].as_str().expect("a detail");
+    assert!(
+        detail.starts_with("such a name stands for own values of users"),
+        "{detail}"
+    );
     // The name stays.
     let answer = change(&stack, "default", &json!({ "name": "sales" })).await;
     assert_eq!(problem_of(answer, StatusCode::BAD_REQUEST).await.1, ["name"]);
@@ -248,7 +256,7 @@ async fn a_route_that_leads_the_way_to_any_node_or_to_the_bus_into_the_tunnel_is
 }
 
 /// The longest rules of a group, about 10 kB.
-fn longest() -> Value {
+pub(crate) fn longest() -> Value {
     let ports: Value = (0..16)
         .map(|number| format!("{}-{}", 10_000 + 100 * number, 10_050 + 100 * number))
         .collect();

@@ -3,9 +3,7 @@
 use std::slice;
 
 use poem::http::{Method, StatusCode};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr};
 use serde_json::{Value, json};
-use vpnmanager_entities::{placement, server};
 use vpnmanager_management::{
     domain::actor::Actor,
     ops::{
@@ -14,7 +12,7 @@ use vpnmanager_management::{
             create::{NewGroup, create_group},
             remove::remove_group,
         },
-        nodes::{answer_sync::reply_to_sync, record_heartbeats::record_heartbeats},
+        nodes::record_heartbeats::record_heartbeats,
         publications::claim::claim,
         users::{
             change::{UserChange, change_user},
@@ -27,23 +25,22 @@ use vpnmanager_nats::{
     groups::{Group, GroupName, GroupRules, Groups, Reach},
     heartbeats::OpenvpnState,
     ids::{AgentInstance, Revision},
-    sync::{SyncAnswer, SyncReply},
+    sync::SyncAnswer,
 };
-use vpnmanager_testbed::wait;
 
-use super::{change, enrol, get, make, send};
+use super::{change, get, make, send};
 use crate::{
     database::{number, run},
-    ops::{nodes::heartbeat, sync::request},
+    ops::{
+        nodes::heartbeat,
+        sync::{handshake, prompted},
+        unpublish,
+    },
     stack::{Stack, json_of},
 };
 
 fn name(text: &str) -> GroupName {
     text.parse().expect("a name")
-}
-
-async fn handshake(stack: &Stack, id: &str) -> SyncReply {
-    reply_to_sync(&stack.app, &request(id)).await.expect("answered")
 }
 
 fn web_servers() -> GroupRules {
@@ -67,8 +64,8 @@ fn group(text: &str, rules: GroupRules) -> Group {
 #[tokio::test]
 async fn the_answer_to_a_handshake_brings_all_groups() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
-    enrol(&stack, "node-2", "elsewhere").await;
+    stack.enrol_in("node-1", "default").await;
+    stack.enrol_in("node-2", "elsewhere").await;
     let only = Groups {
         revision: Revision(1),
         groups: vec![group("default", GroupRules::default())],
@@ -95,27 +92,21 @@ async fn the_answer_to_a_handshake_brings_all_groups() {
     assert_eq!(stranger.groups, None);
 }
 
-/// The nodes that are marked to be asked for a handshake.
-async fn prompted(stack: &Stack) -> Vec<String> {
-    let marked = server::Entity::find()
-        .filter(server::Column::PromptSince.is_not_null())
-        .order_by_asc(server::Column::Name)
-        .all(&stack.app.db)
-        .await
-        .expect("read");
+/// The nodes that are marked to be asked for a handshake. Afterwards none is.
+async fn take_prompted(stack: &Stack) -> Vec<String> {
+    let marked = prompted(stack).await;
     run(&stack.app.db, "UPDATE servers SET prompt_since = NULL").await;
-    marked.iter().map(|server| server.name.to_string()).collect()
+    marked
 }
 
 #[tokio::test]
 async fn a_change_of_what_nodes_are_told_asks_all_of_them_for_a_handshake_and_no_other_does() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
-    enrol(&stack, "node-2", "elsewhere").await;
+    stack.enrol_in("node-1", "default").await;
+    stack.enrol_in("node-2", "elsewhere").await;
     // No background task asks them and clears the mark.
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
-    prompted(&stack).await;
+    stack.end_tasks().await;
+    take_prompted(&stack).await;
     let (app, actor, sales) = (&stack.app, Actor::system(), name("sales"));
     let told = async || number(&app.db, "SELECT revision FROM groups_told").await;
     let (all, none) = (vec!["node-1", "node-2"], Vec::<&str>::new());
@@ -123,7 +114,7 @@ async fn a_change_of_what_nodes_are_told_asks_all_of_them_for_a_handshake_and_no
     create_group(app, &actor, NewGroup::named(sales.clone()))
         .await
         .expect("created");
-    assert_eq!((prompted(&stack).await, told().await), (owned(&all), 2));
+    assert_eq!((take_prompted(&stack).await, told().await), (owned(&all), 2));
 
     let slower = GroupChange {
         speed: Some(Speeds {
@@ -135,7 +126,7 @@ async fn a_change_of_what_nodes_are_told_asks_all_of_them_for_a_handshake_and_no
     for (expected, revision) in [(&all, 3), (&none, 3)] {
         let changed = change_group(app, &actor, &sales, slower.clone()).await;
         assert_eq!(changed.expect("changed").group.revision, 2);
-        assert_eq!((prompted(&stack).await, told().await), (owned(expected), revision));
+        assert_eq!((take_prompted(&stack).await, told().await), (owned(expected), revision));
     }
 
     // Nodes know nothing of devices.
@@ -145,10 +136,10 @@ async fn a_change_of_what_nodes_are_told_asks_all_of_them_for_a_handshake_and_no
     };
     let changed = change_group(app, &actor, &sales, fewer).await.expect("changed");
     assert_eq!(changed.group.revision, 3);
-    assert_eq!((prompted(&stack).await, told().await), (owned(&none), 3));
+    assert_eq!((take_prompted(&stack).await, told().await), (owned(&none), 3));
 
     remove_group(app, &actor, &sales).await.expect("deleted");
-    assert_eq!((prompted(&stack).await, told().await), (owned(&all), 4));
+    assert_eq!((take_prompted(&stack).await, told().await), (owned(&all), 4));
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -158,8 +149,8 @@ fn owned(names: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn what_a_node_says_it_has_applied_is_shown_beside_what_is_wanted() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
-    enrol(&stack, "node-2", "default").await;
+    stack.enrol_in("node-1", "default").await;
+    stack.enrol_in("node-2", "default").await;
     make(&stack, "sales", json!({})).await;
     let shown = async || get(&stack, "/api/endnodes/node-1").await["groups"].clone();
     let waiting = json!({ "wanted_revision": 2, "applied": false });
@@ -201,13 +192,8 @@ async fn what_a_node_says_it_has_applied_is_shown_beside_what_is_wanted() {
 }
 
 /// The group that the command for each user names.
-async fn commands(stack: &Stack) -> Vec<(String, Option<GroupName>)> {
-    placement::Entity::update_many()
-        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
-        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
-        .exec(&stack.app.db)
-        .await
-        .expect("updated");
+pub(crate) async fn commands(stack: &Stack) -> Vec<(String, Option<GroupName>)> {
+    unpublish(stack).await;
     let claims = claim(&stack.app.db).await.expect("claimed");
     let mut found: Vec<(String, Option<GroupName>)> = claims
         .into_iter()
@@ -223,7 +209,7 @@ async fn commands(stack: &Stack) -> Vec<(String, Option<GroupName>)> {
 #[tokio::test]
 async fn a_command_names_the_group_of_its_user_unless_that_is_default() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     let (app, actor) = (&stack.app, Actor::system());
     let filtered = NewGroup {
         rules: web_servers(),
@@ -240,8 +226,7 @@ async fn a_command_names_the_group_of_its_user_unless_that_is_default() {
         app.creates.submit(new).await.expect("created");
     }
     // Only the test claims placements.
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let said = |username: &str, group: Option<&str>| (username.to_owned(), group.map(name));
     assert_eq!(
         commands(&stack).await,

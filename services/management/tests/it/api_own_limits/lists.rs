@@ -13,8 +13,8 @@ async fn limits_of(stack: &Stack, username: &str) -> Value {
 #[tokio::test]
 async fn a_batch_gives_and_takes_own_values_and_may_be_sent_again() {
     let stack = fleet().await;
-    let limits =
-        json!({ "devices": 2, "session_excess": "newest_ends", "traffic": { "bytes": 1_000, "period": "week" } });
+    let limits = json!({ "devices": 2, "session_excess": "newest_ends", "traffic": { "bytes": 1_000, "period": "week" },
+            "reach": [{ "to": "10.20.0.0/16", "ports": [] }], "routes": ["10.30.0.0/16"], "speed": { "up": 64 } });
     let items = json!([
         { "action": "create", "username": "alice", "limits": limits },
         { "action": "create", "username": "bob", "limits": { "sessions": 1 } },
@@ -50,6 +50,7 @@ async fn a_batch_gives_and_takes_own_values_and_may_be_sent_again() {
 #[tokio::test]
 async fn a_value_that_is_not_good_fails_its_item_and_no_other_one() {
     let stack = fleet().await;
+    let ports: Vec<String> = (1..=17).map(|port| port.to_string()).collect();
     let answer = batch(
         &stack,
         json!([
@@ -59,16 +60,26 @@ async fn a_value_that_is_not_good_fails_its_item_and_no_other_one() {
             { "action": "create", "username": "dave", "limits": { "traffic": { "bytes": 1, "period": "day", "reset_day": 1 } } },
             { "action": "remove", "username": "erin", "limits": { "sessions": null } },
             { "action": "create", "username": "frank", "limits": { "devices": 16 } },
+            { "action": "create", "username": "gina", "limits": { "speed": { "up": 63 } } },
+            { "action": "create", "username": "hans", "limits": { "routes": ["10.0.0.0/8", "10.1.0.0/16"] } },
+            { "action": "create", "username": "ida", "limits": { "reach": [{ "protocol": "sctp" }] } },
+            { "action": "create", "username": "jan", "limits": { "reach": [{}, { "protocol": "tcp", "ports": ports }] } },
+            { "action": "create", "username": "kim", "limits": { "reach": vec![json!({}); 33] } },
         ]),
     )
     .await;
-    assert_eq!(counts(&answer), [1, 0, 0, 0, 5], "{answer}");
+    assert_eq!(counts(&answer), [1, 0, 0, 0, 10], "{answer}");
     for (index, status, field) in [
         (0, 400, "limits.devices"),
         (1, 400, "limits.session_excess"),
         (2, 400, "limits.traffic.bytes"),
         (3, 409, "limits.traffic.reset_day"),
         (4, 400, "limits.sessions"),
+        (6, 400, "limits.speed.up"),
+        (7, 409, "limits.routes.1"),
+        (8, 400, "limits.reach.0.protocol"),
+        (9, 400, "limits.reach.1.ports"),
+        (10, 400, "limits.reach"),
     ] {
         let result = &answer["results"][index];
         assert_eq!(
@@ -82,22 +93,22 @@ async fn a_value_that_is_not_good_fails_its_item_and_no_other_one() {
 async fn a_file_gives_and_takes_own_values_and_what_is_exported_gives_the_same() {
     let (old, new) = (fleet().await, fleet().await);
     let text = "username,group,limits.devices,limits.sessions,limits.session_excess,limits.traffic.bytes,limits.traffic.period,\
-                limits.traffic.reset_day\n\
-                alice,sales,2,1,newest_ends,1000,month,15\n\
-                bob,sales,,,,5000,day,\n\
-                carol,,,,,,,\n";
+                limits.traffic.reset_day,limits.speed.up,limits.speed.down\n\
+                alice,sales,2,1,newest_ends,1000,month,15,64,128\n\
+                bob,sales,,,,5000,day,,,\n\
+                carol,,,,,,,,,\n";
     assert_eq!(counts(&import(&old, text).await), [3, 0, 0, 0, 0]);
     let of_alice = json!({
         "devices": 2, "sessions": 1, "session_excess": "newest_ends",
-        "traffic": { "bytes": 1_000, "period": "month", "reset_day": 15 },
+        "traffic": { "bytes": 1_000, "period": "month", "reset_day": 15 }, "speed": { "up": 64, "down": 128 },
     });
     assert_eq!(limits_of(&old, "alice").await, of_alice);
 
     let exported = export(&old, "").await;
     for line in [
-        "alice,true,never,node-1,sales,2,1,newest_ends,1000,month,15,false,",
-        "bob,true,never,node-1,sales,,,,5000,day,,false,",
-        "carol,true,never,node-1,default,,,,,,,false,",
+        "alice,true,never,node-1,sales,2,1,newest_ends,1000,month,15,64,128,,false,",
+        "bob,true,never,node-1,sales,,,,5000,day,,,,,false,",
+        "carol,true,never,node-1,default,,,,,,,,,,false,",
     ] {
         assert!(exported.lines().any(|found| found.starts_with(line)), "{exported}");
     }
@@ -107,10 +118,10 @@ async fn a_file_gives_and_takes_own_values_and_what_is_exported_gives_the_same()
     }
     assert_eq!(counts(&import(&old, &exported).await), [0, 0, 0, 3, 0]);
 
-    let text = "username,action,limits.devices,limits.traffic.bytes,limits.traffic.period\n\
-                alice,change,group,group,\n\
-                bob,change,17,,\n\
-                carol,change,,,week\n";
+    let text = "username,action,limits.devices,limits.traffic.bytes,limits.traffic.period,limits.speed.up\n\
+                alice,change,group,group,,group\n\
+                bob,change,17,,,\n\
+                carol,change,,,week,\n";
     let answer = import(&old, text).await;
     assert_eq!(counts(&answer), [0, 1, 0, 0, 2], "{answer}");
     let failures = answer["failures"].as_array().expect("failures").iter();
@@ -124,6 +135,56 @@ async fn a_file_gives_and_takes_own_values_and_what_is_exported_gives_the_same()
             (json!(4), json!("limits.traffic.bytes"))
         ]
     );
-    let expected = json!({ "sessions": 1, "session_excess": "newest_ends" });
+    let expected = json!({ "sessions": 1, "session_excess": "newest_ends", "speed": { "down": 128 } });
     assert_eq!(limits_of(&old, "alice").await, expected);
+}
+
+/// Where they are created without them they reach what others of their group do.
+#[tokio::test]
+async fn a_file_says_who_has_own_reach_or_routes_and_creates_none_of_them() {
+    let (old, new) = (fleet().await, fleet().await);
+    let items = json!([
+        { "action": "create", "username": "alice", "limits": { "reach": [], "speed": { "up": 64 } } },
+        { "action": "create", "username": "bob", "limits": { "routes": [] } },
+        { "action": "create", "username": "carol" },
+    ]);
+    assert_eq!(counts(&batch(&old, items).await), [3, 0, 0, 0, 0]);
+
+    let exported = export(&old, "").await;
+
+    for line in [
+        "alice,true,never,node-1,default,,,,,,,64,,own,false,",
+        "bob,true,never,node-1,default,,,,,,,,,own,false,",
+        "carol,true,never,node-1,default,,,,,,,,,,false,",
+    ] {
+        assert!(exported.lines().any(|found| found.starts_with(line)), "{exported}");
+    }
+    let answer = import(&new, &exported).await;
+    assert_eq!(counts(&answer), [1, 0, 0, 0, 2], "{answer}");
+    let failures = answer["failures"].as_array().expect("failures");
+    let refused = json!([409, "limits.reach_and_routes"]);
+    for failure in failures {
+        assert_eq!(json!([failure["status"], failure["error"]["field"]]), refused);
+    }
+    assert_eq!(limits_of(&new, "carol").await, json!({}));
+
+    // A change leaves them as they are.
+    let text = "username,action,limits.reach_and_routes,limits.speed.up\n\
+                alice,change,own,128\n\
+                bob,change,group,\n\
+                carol,change,own,\n\
+                dave,remove,own,\n";
+    let answer = import(&old, text).await;
+    assert_eq!(counts(&answer), [0, 1, 0, 1, 2], "{answer}");
+    for (failure, line) in [(0, 3), (1, 5)] {
+        let failure = &answer["failures"][failure];
+        assert_eq!(
+            json!([failure["line"], failure["status"], failure["error"]["field"]]),
+            json!([line, 400, "limits.reach_and_routes"])
+        );
+    }
+    assert_eq!(
+        limits_of(&old, "alice").await,
+        json!({ "reach": [], "speed": { "up": 128 } })
+    );
 }

@@ -1,15 +1,21 @@
-//! Own values of users for what management holds them to, over HTTP.
+//! Own values of users, over HTTP.
 
 mod changes;
 mod devices;
 mod lists;
+mod own_groups;
 mod refused;
+mod routes;
+mod rules;
 
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;
 use serde_json::{Value, json};
+use vpnmanager_management::ops::groups::told::told_groups;
+use vpnmanager_nats::groups::{Group, GroupRules};
+use vpnmanager_testbed::wait;
 
-use crate::stack::{Stack, WithKey as _, json_of};
+use crate::stack::{Stack, get, json_of, post, send};
 
 /// A management with a node, and the group `sales`, which has all limits.
 async fn fleet() -> Stack {
@@ -18,18 +24,13 @@ async fn fleet() -> Stack {
     let group = json!({
         "name": "sales", "devices": 3, "sessions": 2, "traffic": { "bytes": 1_000, "period": "month", "reset_day": 15 },
     });
-    let made = send(&stack, Method::POST, "/api/groups", &group).await;
+    let made = post(&stack, "/api/groups", &group).await;
     json_of(made, StatusCode::CREATED).await;
     stack
 }
 
-async fn send(stack: &Stack, method: Method, path: &str, body: &Value) -> TestResponse {
-    let client = stack.client();
-    client.request(method, path).admin().body_json(body).send().await
-}
-
 async fn create(stack: &Stack, body: &Value) -> TestResponse {
-    send(stack, Method::POST, "/api/users", body).await
+    post(stack, "/api/users", body).await
 }
 
 /// Changes alice.
@@ -45,6 +46,38 @@ async fn alice(stack: &Stack) -> Value {
     get(stack, "/api/users/alice").await
 }
 
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
+/// A user with this in its body.
+async fn make(stack: &Stack, username: &str, body: Value) -> Value {
+    let mut body = body;
+    body["username"] = json!(username);
+    json_of(create(stack, &body).await, StatusCode::CREATED).await
+}
+
+/// How often groups were changed, and all of them, as nodes are told.
+async fn told(stack: &Stack) -> (i64, Vec<Group>) {
+    let told = told_groups(&stack.app.db).await.expect("read").expect("groups");
+    (told.revision.0, told.groups)
+}
+
+/// The rules of the group in which nodes know this user.
+async fn rules_of(stack: &Stack, user: &Value) -> GroupRules {
+    let (_, groups) = told(stack).await;
+    let name = user["node_group"].as_str().expect("a group for nodes");
+    let found = groups.into_iter().find(|group| group.name.as_str() == name);
+    found.expect("told").rules
+}
+
+fn as_rules(text: Value) -> GroupRules {
+    serde_json::from_value(text).expect("rules")
+}
+
+async fn change_group(stack: &Stack, group: &str, body: &Value) {
+    let changed = send(stack, Method::PATCH, &format!("/api/groups/{group}"), body).await;
+    json_of(changed, StatusCode::OK).await;
+}
+
+/// Ends the background tasks, so that only the test claims placements.
+async fn stop(stack: &Stack) {
+    stack.tasks.stop();
+    stack.tasks.wait(wait::SOON).await.expect("stopped");
 }

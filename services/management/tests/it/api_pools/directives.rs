@@ -129,22 +129,18 @@ async fn directives_that_contradict_each_other_or_themselves_are_a_conflict() {
         (
             json!(["verb 1", "float", "verb 2"]),
             "client_directives.2",
-            "verb 1 is there as well",
+            "verb 2 contradicts verb 1, which is there as well",
         ),
-        (
-            json!(["float", "float"]),
-            "client_directives.1",
-            "float is there as well",
-        ),
+        (json!(["float", "float"]), "client_directives.1", "float is there twice"),
         (
             json!(["block-outside-dns", "setenv opt block-outside-dns"]),
             "client_directives.1",
-            "block-outside-dns is there as well",
+            "block-outside-dns is there twice",
         ),
         (
             json!(["pull-filter ignore dns", "block-outside-dns"]),
             "client_directives.1",
-            "pull-filter ignore dns is there as well",
+            "block-outside-dns contradicts pull-filter ignore dns, which is there as well",
         ),
         (
             json!(["connect-retry 2 1"]),

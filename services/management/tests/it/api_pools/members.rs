@@ -4,7 +4,7 @@ use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use vpnmanager_management::{domain::audit_action::AuditAction, ops::pools::ensure::ensure_pools};
 
-use super::{delete, enrol, get, send};
+use super::{delete, get, send};
 use crate::{
     database::run,
     ops::audited,
@@ -26,8 +26,8 @@ async fn assert_kept(stack: &Stack, pool: &str, detail: &str) {
 async fn a_pool_with_nodes_or_users_is_kept_and_says_how_many_there_are() {
     let stack = Stack::start().await;
     assert_kept(&stack, "default", "the pool default is never deleted").await;
-    enrol(&stack, "node-1", "sales").await;
-    enrol(&stack, "node-2", "sales").await;
+    stack.enrol_in("node-1", "sales").await;
+    stack.enrol_in("node-2", "sales").await;
     for username in ["alice", "bob", "carol"] {
         let body = json!({ "username": username, "server_id": "node-1" });
         json_of(
@@ -60,7 +60,7 @@ async fn a_pool_with_nodes_or_users_is_kept_and_says_how_many_there_are() {
 async fn a_node_that_is_enrolled_or_moved_into_a_new_pool_makes_it() {
     let stack = Stack::start().await;
     for id in ["node-1", "node-2"] {
-        enrol(&stack, id, "stores").await;
+        stack.enrol_in(id, "stores").await;
     }
     assert_eq!(members(&stack, "stores").await, [2, 0].map(Value::from));
     let path = "/api/endnodes/node-1/move";
@@ -89,7 +89,7 @@ async fn a_node_that_is_enrolled_or_moved_into_a_new_pool_makes_it() {
 #[tokio::test]
 async fn a_pool_that_an_older_replica_put_a_node_into_is_made_at_the_next_start() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "default").await;
+    stack.enrol_in("node-1", "default").await;
     run(&stack.app.db, "UPDATE servers SET pool = 'older'").await;
     for _ in 0..2 {
         ensure_pools(&stack.app).await.expect("made");

@@ -1,13 +1,11 @@
 //! The network of a pool reaches its nodes, and they say what they have applied.
 
 use poem::http::{Method, StatusCode};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
-use vpnmanager_entities::server;
 use vpnmanager_management::{
     domain::{actor::Actor, audit_action::AuditAction, client_directives::ClientDirectives, pool::SoundNetwork},
     ops::{
-        nodes::{answer_sync::reply_to_sync, move_node::move_node, record_heartbeats::record_heartbeats},
+        nodes::{move_node::move_node, record_heartbeats::record_heartbeats},
         pools::{
             change::{PoolChange, change_pool},
             ensure::ensure_pools,
@@ -18,14 +16,17 @@ use vpnmanager_nats::{
     heartbeats::OpenvpnState,
     ids::{AgentInstance, Revision},
     network::{AppliedNetwork, Network, PoolNetwork},
-    sync::{SyncAnswer, SyncReply},
+    sync::SyncAnswer,
 };
-use vpnmanager_testbed::wait;
 
-use super::{change, enrol, get, send};
+use super::{change, get, send};
 use crate::{
     database::run,
-    ops::{audited, node, nodes::heartbeat, sync::request},
+    ops::{
+        audited, node,
+        nodes::heartbeat,
+        sync::{handshake, prompted},
+    },
     stack::{Stack, json_of},
 };
 
@@ -41,15 +42,11 @@ async fn set_network(stack: &Stack, pool: &str) {
     json_of(change(stack, pool, &body).await, StatusCode::OK).await;
 }
 
-async fn handshake(stack: &Stack, id: &str) -> SyncReply {
-    reply_to_sync(&stack.app, &request(id)).await.expect("answered")
-}
-
 #[tokio::test]
 async fn the_answer_to_a_handshake_brings_the_network_of_the_nodes_pool() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "sales").await;
-    enrol(&stack, "node-2", "default").await;
+    stack.enrol_in("node-1", "sales").await;
+    stack.enrol_in("node-2", "default").await;
     set_network(&stack, "sales").await;
 
     let reply = handshake(&stack, "node-1").await;
@@ -87,7 +84,7 @@ async fn the_answer_to_a_handshake_brings_the_network_of_the_nodes_pool() {
 #[tokio::test]
 async fn a_node_whose_pool_has_no_row_yet_leaves_the_network_of_its_former_pool() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "sales").await;
+    stack.enrol_in("node-1", "sales").await;
     set_network(&stack, "sales").await;
     run(&stack.app.db, "UPDATE servers SET pool = 'older'").await;
     let none = PoolNetwork {
@@ -102,26 +99,14 @@ async fn a_node_whose_pool_has_no_row_yet_leaves_the_network_of_its_former_pool(
     assert_eq!(handshake(&stack, "node-1").await.network, Some(none));
 }
 
-/// The nodes that are marked to be asked for a handshake.
-async fn prompted(stack: &Stack) -> Vec<String> {
-    let marked = server::Entity::find()
-        .filter(server::Column::PromptSince.is_not_null())
-        .order_by_asc(server::Column::Name)
-        .all(&stack.app.db)
-        .await
-        .expect("read");
-    marked.iter().map(|server| server.name.to_string()).collect()
-}
-
 #[tokio::test]
 async fn a_change_asks_the_nodes_of_the_pool_for_a_handshake_and_so_does_a_move() {
     let stack = Stack::start().await;
     for (id, pool) in [("node-1", "sales"), ("node-2", "sales"), ("node-3", "default")] {
-        enrol(&stack, id, pool).await;
+        stack.enrol_in(id, pool).await;
     }
     // No background task asks them and clears the mark.
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let forget = "UPDATE servers SET prompt_since = NULL";
     run(&stack.app.db, forget).await;
     let (app, actor) = (&stack.app, Actor::system());
@@ -149,10 +134,9 @@ async fn a_change_asks_the_nodes_of_the_pool_for_a_handshake_and_so_does_a_move(
 #[tokio::test]
 async fn a_change_of_the_directives_of_clients_alone_asks_no_node_and_raises_no_revision() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "sales").await;
+    stack.enrol_in("node-1", "sales").await;
     // No background task asks them and clears the mark.
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let forget = "UPDATE servers SET prompt_since = NULL";
     run(&stack.app.db, forget).await;
     let (app, actor) = (&stack.app, Actor::system());
@@ -187,7 +171,7 @@ async fn a_change_of_the_directives_of_clients_alone_asks_no_node_and_raises_no_
 #[tokio::test]
 async fn what_a_node_says_it_has_applied_is_shown_beside_what_is_wanted() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1", "sales").await;
+    stack.enrol_in("node-1", "sales").await;
     let shown = async || get(&stack, "/api/endnodes/node-1").await.get("network").cloned();
     assert_eq!(shown().await, None, "the pool has no network");
     set_network(&stack, "sales").await;

@@ -2,12 +2,11 @@
 
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use vpnmanager_management::ops::nodes::record_heartbeats::record_heartbeats;
 use vpnmanager_nats::heartbeats::OpenvpnState;
 
-use super::{enrol, get, send};
+use super::{get, send};
 use crate::{
-    ops::nodes::heartbeat,
+    ops::{in_sync, nodes::hear},
     stack::{Stack, WithKey as _, json_of, problem_of},
 };
 
@@ -22,14 +21,9 @@ async fn start(stack: &Stack, body: &Value, status: StatusCode) -> Value {
 }
 
 async fn serves(stack: &Stack, id: &str) {
-    enrol(stack, id, "default").await;
-    record_heartbeats(
-        &stack.app.db,
-        stack.app.config.health,
-        &[heartbeat(id, OpenvpnState::Up)],
-    )
-    .await
-    .expect("recorded");
+    stack.enrol_in(id, "default").await;
+    hear(stack, id, OpenvpnState::Up).await;
+    in_sync(stack, id).await;
 }
 
 #[tokio::test]

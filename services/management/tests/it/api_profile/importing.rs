@@ -1,12 +1,15 @@
-//! Profiles in the importer of NetworkManager. OpenVPN 2.6 itself connects with them in the tunnel suites; that OpenVPN 2.5 and OpenVPN 3, which
-//! Debian 12 does not have, know every line is checked as text (`known_lines_tests` of the crate `profile`).
+//! Profiles in the importer of NetworkManager. OpenVPN 2.6 and 2.5 themselves connect with them in the tunnel suites; that OpenVPN 3, which
+//! Debian 12 does not have, knows every line is checked as text (`known_lines_tests` of the crate `profile`).
 
 use std::{collections::BTreeMap, fs};
 
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use vpnmanager_nats::node_requests::NodeAnswer;
-use vpnmanager_testbed::networkmanager::{ImportError, Importer, require_importer};
+use vpnmanager_testbed::{
+    directives,
+    networkmanager::{ImportError, Importer, require_importer},
+};
 
 use super::{
     home::Home,
@@ -61,20 +64,8 @@ async fn network_manager_imports_a_profile_with_everything_that_one_can_have() {
 
     let tcp = "UPDATE servers SET public_protocol = 'tcp', public_port = 443";
     home.stack.app.db.execute_unprepared(tcp).await.expect("updated");
-    for of_dns in ["block-outside-dns", "pull-filter ignore dns"] {
-        let directives = json!([
-            "auth-nocache",
-            of_dns,
-            "connect-retry 2 30",
-            "disable-dco",
-            "float",
-            "mssfix 1400",
-            "mute 20",
-            "rcvbuf 393216",
-            "sndbuf 393216",
-            "server-poll-timeout 5",
-            "verb 4",
-        ]);
+    for of_dns in directives::OF_DNS {
+        let directives = json!(directives::all_with(of_dns));
         set_directives(&home.stack, "default", &directives).await;
         set_mtu(&home.stack, 1320).await;
         let items = imported(&importer, &home.handed_out("alice").await).await;

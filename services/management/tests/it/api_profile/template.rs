@@ -126,11 +126,17 @@ async fn a_stored_directive_that_does_not_fit_is_named_and_not_handed_out() {
     let home = Home::start().await;
     let parts = home.issued("alice").await;
     home.answers(NodeAnswer::ProfileParts(parts));
-    for stored in [
-        "ARRAY['float', E'verb 1\\nup /bin/evil']",
-        "ARRAY['float', 'up /bin/evil']",
-        "ARRAY['float', 'unheard-of']",
-        "ARRAY['verb 1', 'verb 2']",
+    for (stored, said) in [
+        (
+            "ARRAY['float', E'verb 1\\nup /bin/evil']",
+            "client_directives.1 cannot be read",
+        ),
+        ("ARRAY['float', 'up /bin/evil']", "client_directives.1 cannot be read"),
+        ("ARRAY['float', 'unheard-of']", "client_directives.1 cannot be read"),
+        (
+            "ARRAY['verb 1', 'verb 2']",
+            "client_directives.1: verb 2 contradicts verb 1",
+        ),
     ] {
         let update = format!(
             "UPDATE pools SET client_directives = {stored}
@@ -140,7 +146,7 @@ async fn a_stored_directive_that_does_not_fit_is_named_and_not_handed_out() {
         let (problem, _) = problem_of(home.profile_of("alice").await, StatusCode::SERVICE_UNAVAILABLE).await;
         let detail = problem["detail"].as_str().expect("a detail");
         assert!(
-            detail.contains("the pool default") && detail.contains("client_directives.1"),
+            detail.contains("the pool default") && detail.contains(said),
             "{stored}: {detail}"
         );
         assert!(!problem.to_string().contains("evil"), "{problem}");

@@ -7,25 +7,16 @@ use poem::http::StatusCode;
 use vpnmanager_management::{
     domain::placement::Goal,
     ops::{
-        nodes::{
-            change::{ChangeNodeError, NodeChange, change_node},
-            record_heartbeats::record_heartbeats,
-        },
+        nodes::change::{ChangeNodeError, NodeChange, change_node},
         placement::{fill::place_users, rehome::rehome_users},
     },
 };
 use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_testbed::wait;
 
-use super::{actor, create, enrol, fleet, node, nodes::heartbeat, view};
+use super::{actor, create, enrol, fleet, node, nodes::hear, view};
 use crate::database::run;
 use crate::stack::{Stack, WithKey as _, json_of};
-
-async fn hear(stack: &Stack, id: &str, state: OpenvpnState) {
-    record_heartbeats(&stack.app.db, stack.app.config.health, &[heartbeat(id, state)])
-        .await
-        .expect("recorded");
-}
 
 async fn nodes_of(stack: &Stack, username: &str) -> Vec<String> {
     let user = view(stack, username).await.expect("there");

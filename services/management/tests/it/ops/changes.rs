@@ -1,5 +1,6 @@
 //! Draining, disabling and enabling nodes.
 
+use poem::http::StatusCode;
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use vpnmanager_entities::audit_log;
@@ -7,20 +8,28 @@ use vpnmanager_management::ops::{
     credentials::revoke_node::NodeCredentials,
     nodes::change::{ChangeNodeError, NodeChange, change_node},
 };
+use vpnmanager_nats::heartbeats::OpenvpnState;
 
-use super::{actor, create, enrol, node};
-use crate::stack::Stack;
+use super::{actor, create, enrol, in_sync, node, nodes::hear};
+use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 async fn change(stack: &Stack, id: &str, change: NodeChange) -> Result<(bool, bool), ChangeNodeError> {
     let view = change_node(&stack.app, &actor(), &node(id), change).await?;
     Ok((view.server.enabled, view.server.draining))
 }
 
+/// Enrols a node that is heard and in sync, and runs OpenVPN.
+async fn serves(stack: &Stack, id: &str) {
+    enrol(stack, id).await;
+    hear(stack, id, OpenvpnState::Up).await;
+    in_sync(stack, id).await;
+}
+
 #[tokio::test]
 async fn each_change_is_audited_once_with_what_was_before() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
-    enrol(&stack, "node-2").await;
+    serves(&stack, "node-2").await;
     let steps = [
         (NodeChange::Disable(NodeCredentials::Keep), (false, false)),
         (NodeChange::Disable(NodeCredentials::Keep), (false, false)),
@@ -54,8 +63,8 @@ async fn each_change_is_audited_once_with_what_was_before() {
 #[tokio::test]
 async fn of_two_nodes_drained_at_once_one_stays() {
     let stack = Stack::start().await;
-    enrol(&stack, "node-1").await;
-    enrol(&stack, "node-2").await;
+    serves(&stack, "node-1").await;
+    serves(&stack, "node-2").await;
     let (one, other) = tokio::join!(
         change(&stack, "node-1", NodeChange::Drain),
         change(&stack, "node-2", NodeChange::Drain)
@@ -68,10 +77,34 @@ async fn of_two_nodes_drained_at_once_one_stays() {
 }
 
 #[tokio::test]
+async fn nobody_is_sent_to_a_node_that_was_never_in_sync_or_does_not_serve() {
+    let stack = Stack::start().await;
+    serves(&stack, "node-1").await;
+    enrol(&stack, "node-2").await;
+    let path = "/api/endnodes/node-1/drain";
+    let drain = async || stack.client().post(path).admin().send().await;
+
+    let (problem, _) = problem_of(drain().await, StatusCode::CONFLICT).await;
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.contains("was never heard or in sync"), "{detail}");
+    hear(&stack, "node-2", OpenvpnState::Up).await;
+    problem_of(drain().await, StatusCode::CONFLICT).await;
+    in_sync(&stack, "node-2").await;
+    for state in [OpenvpnState::Waiting, OpenvpnState::Down] {
+        hear(&stack, "node-2", state).await;
+        problem_of(drain().await, StatusCode::CONFLICT).await;
+    }
+    hear(&stack, "node-2", OpenvpnState::Up).await;
+
+    let drained = json_of(drain().await, StatusCode::OK).await;
+    assert_eq!(drained["draining"], true);
+}
+
+#[tokio::test]
 async fn no_user_is_placed_on_a_node_that_is_disabled_or_drained() {
     let stack = Stack::start().await;
     for id in ["node-1", "node-2", "node-3"] {
-        enrol(&stack, id).await;
+        serves(&stack, id).await;
     }
     change(&stack, "node-1", NodeChange::Disable(NodeCredentials::Keep))
         .await

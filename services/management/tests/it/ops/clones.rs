@@ -5,12 +5,7 @@ use vpnmanager_entities::server::NodeState;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::{
-            answer_sync::answer_sync,
-            read::{NodeView, get_node},
-            received::Received,
-            record_heartbeats::record_heartbeats,
-        },
+        nodes::{answer_sync::answer_sync, received::Received, record_heartbeats::record_heartbeats},
         reports::apply_reports::apply_reports,
     },
 };
@@ -22,7 +17,7 @@ use vpnmanager_nats::{
     sync::{SyncAnswer, SyncRequest},
 };
 
-use super::{applied, audited, create, enrol, node, nodes::heartbeat, sync::request, view};
+use super::{applied, audited, create, enrol, node, node_view, nodes::heartbeat, sync::request, view};
 use crate::stack::Stack;
 
 async fn hears(stack: &Stack, instance: AgentInstance, second: i64) {
@@ -44,13 +39,6 @@ async fn syncs(stack: &Stack, instance: AgentInstance) -> SyncAnswer {
     answer_sync(&stack.app, &request).await.expect("answered")
 }
 
-async fn read(stack: &Stack) -> NodeView {
-    get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-}
-
 #[tokio::test]
 async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again() {
     let stack = Stack::start().await;
@@ -68,7 +56,7 @@ async fn a_clone_is_refused_and_audited_once_and_the_node_gets_everything_again(
     }
     hears(&stack, elder, 20).await;
 
-    let seen = read(&stack).await;
+    let seen = node_view(&stack, "node-1").await;
     assert_eq!(seen.server.state, NodeState::Degraded);
     assert!(seen.server.state_reason.expect("a reason").contains("second agent"));
     assert_eq!(

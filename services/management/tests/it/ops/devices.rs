@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};
 use vpnmanager_entities::{credential, node_revocation};
 use vpnmanager_management::{
-    domain::{audit_action::AuditAction, placement::Home},
+    domain::audit_action::AuditAction,
     ops::{
         credentials::revoke_node::NodeCredentials,
         devices::{
@@ -18,7 +18,6 @@ use vpnmanager_management::{
         publications::claim::claim,
         reports::apply_reports::apply_reports,
         users::{
-            create::NewUser,
             read::UserView,
             reissue::{OldProfiles, ReissueError, reissue_profile},
             remove::remove_user,
@@ -32,7 +31,9 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, fleet, issued, node, view};
+use super::{
+    actor, applied, audited, create, create_on, enrol, fleet, issued, node, unpublish, valid_credentials, view,
+};
 use crate::database::run;
 use crate::stack::Stack;
 
@@ -56,17 +57,9 @@ async fn reissue(stack: &Stack, user: &UserView, name: &str, old: OldProfiles) -
     reissued.expect("reissued")
 }
 
-/// The valid credentials of a user, oldest first.
-async fn credentials(stack: &Stack, user: &UserView) -> Vec<credential::Model> {
-    credential::Entity::find_valid_of([user.user.id])
-        .all(&stack.app.db)
-        .await
-        .expect("read")
-}
-
 /// The device and the node of each valid credential of a user, in order.
 async fn valid(stack: &Stack, user: &UserView) -> Vec<(String, String)> {
-    let mut valid: Vec<(String, String)> = credentials(stack, user)
+    let mut valid: Vec<(String, String)> = valid_credentials(stack, user)
         .await
         .into_iter()
         .map(|credential| (credential.device.to_string(), credential.server_id.to_string()))
@@ -82,23 +75,9 @@ fn on(node: &str, devices: &[&str]) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
-    let new = NewUser {
-        home: Home::Named(node(id)),
-        ..NewUser::named(username.parse().expect("a valid username"), actor())
-    };
-    stack.app.creates.submit(new).await.expect("created")
-}
-
-async fn stop(stack: &Stack) {
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
-}
-
 /// What the only node is told of the only user.
 async fn told(stack: &Stack) -> PutUser {
-    let unpublish = "UPDATE placements SET published_revision = 0, lease_until = 'epoch'";
-    run(&stack.app.db, unpublish).await;
+    unpublish(stack).await;
     let mut claims = claim(&stack.app.db).await.expect("claimed");
     assert_eq!(claims.len(), 1);
     match claims.remove(0).publication.command.body {
@@ -112,12 +91,12 @@ async fn the_home_is_told_of_the_newest_credential_of_each_device_the_default_on
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     add(&stack, &alice, "phone").await;
     add(&stack, &alice, "laptop").await;
     let alice = reissue(&stack, &alice, "default", OldProfiles::Keep).await;
     assert_eq!(alice.user.revision, 4);
-    let all = credentials(&stack, &alice).await;
+    let all = valid_credentials(&stack, &alice).await;
     let [first, phone, laptop, second] = all.as_slice() else {
         panic!("four credentials");
     };
@@ -146,7 +125,7 @@ async fn a_user_is_synced_when_the_profile_of_each_device_is_recorded() {
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
     let alice = add(&stack, &alice, "laptop").await;
-    let both = credentials(&stack, &alice).await;
+    let both = valid_credentials(&stack, &alice).await;
     let [default, laptop] = both.as_slice() else {
         panic!("two credentials");
     };
@@ -174,7 +153,7 @@ async fn a_user_is_synced_when_the_profile_of_each_device_is_recorded() {
         ..applied("node-1", &alice, 2)
     };
     assert!(is_synced(of_both).await);
-    let checksums: Vec<Option<String>> = credentials(&stack, &alice)
+    let checksums: Vec<Option<String>> = valid_credentials(&stack, &alice)
         .await
         .into_iter()
         .map(|credential| credential.profile_checksum)
@@ -204,7 +183,7 @@ async fn a_revoked_device_takes_only_its_own_credentials_with_it_and_is_urgent()
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
     let bob = create(&stack, "bob").await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     add(&stack, &bob, "laptop").await;
     add(&stack, &alice, "laptop").await;
     reissue(&stack, &alice, "laptop", OldProfiles::Keep).await;
@@ -282,7 +261,7 @@ async fn of_two_who_create_the_last_device_at_once_one_does() {
         create_device(&stack.app, &by, name, &laptop)
     );
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
-    assert_eq!(credentials(&stack, &alice).await.len(), MOST_DEVICES);
+    assert_eq!(valid_credentials(&stack, &alice).await.len(), MOST_DEVICES);
 }
 
 #[tokio::test]
@@ -297,7 +276,7 @@ async fn of_two_who_create_one_device_at_once_one_does() {
         create_device(&stack.app, &by, name, &twin)
     );
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
-    assert_eq!(credentials(&stack, &alice).await.len(), 2);
+    assert_eq!(valid_credentials(&stack, &alice).await.len(), 2);
 }
 
 /// With every credential that it ever got, and no device whose name only begins alike.
@@ -329,7 +308,7 @@ async fn a_new_home_makes_a_profile_for_each_device() {
     add(&stack, &alice, "laptop").await;
     add(&stack, &alice, "phone").await;
     revoke(&stack, &alice, "phone").await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     run(
         &stack.app.db,
         "UPDATE servers SET state = 'lost', lost_since = now() - interval '1 hour' WHERE name = 'node-1'",
@@ -359,7 +338,7 @@ async fn devices_whose_node_was_stolen_get_new_credentials_and_no_others() {
         bob.user.id
     );
     run(&stack.app.db, &theirs).await;
-    let default_of_bob = credentials(&stack, &bob).await.remove(0);
+    let default_of_bob = valid_credentials(&stack, &bob).await.remove(0);
 
     deregister(&stack, "node-1").await;
 
@@ -368,7 +347,7 @@ async fn devices_whose_node_was_stolen_get_new_credentials_and_no_others() {
     assert_eq!(valid(&stack, &alice).await, on(&home, &["default", "laptop"]));
     assert_eq!(valid(&stack, &bob).await, on("node-2", &["default", "laptop"]));
     assert_eq!(
-        credentials(&stack, &bob).await[0].common_name,
+        valid_credentials(&stack, &bob).await[0].common_name,
         default_of_bob.common_name
     );
 }
@@ -394,13 +373,13 @@ async fn who_is_on_no_node_keeps_her_devices_until_she_gets_a_home() {
     add(&stack, &alice, "laptop").await;
     let bob = create(&stack, "bob").await;
     revoke(&stack, &bob, "default").await;
-    let before = credentials(&stack, &alice).await;
+    let before = valid_credentials(&stack, &alice).await;
 
     deregister(&stack, "node-1").await;
     let names: Vec<String> = valid(&stack, &alice).await.into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["default", "laptop"]);
     let is_new = |credential: &credential::Model| before.iter().all(|old| old.common_name != credential.common_name);
-    assert!(credentials(&stack, &alice).await.iter().all(is_new));
+    assert!(valid_credentials(&stack, &alice).await.iter().all(is_new));
 
     enrol(&stack, "node-2").await;
     let placed = async || {
@@ -416,7 +395,7 @@ async fn who_is_on_no_node_keeps_her_devices_until_she_gets_a_home() {
         .await
         .expect("in time");
     assert_eq!(valid(&stack, &alice).await, on("node-2", &["default", "laptop"]));
-    assert!(credentials(&stack, &bob).await.is_empty());
+    assert!(valid_credentials(&stack, &bob).await.is_empty());
 }
 
 /// The database says the same as the API about what is the name of a device.

@@ -1,7 +1,5 @@
 //! Nodes whose digest differs although nothing is pending.
 
-use std::time::Duration;
-
 use chrono::{TimeDelta, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use vpnmanager_entities::{
@@ -10,7 +8,6 @@ use vpnmanager_entities::{
 };
 use vpnmanager_management::ops::{
     nodes::{
-        read::get_node,
         received::{Received, Speaker},
         record_heartbeats::record_heartbeats,
     },
@@ -23,7 +20,7 @@ use vpnmanager_nats::{
     sync::StateDigest,
 };
 
-use super::{actor, applied, create, enrol, node, nodes::heartbeat};
+use super::{actor, applied, create, enrol, node, nodes::heartbeat, server_of};
 use crate::stack::Stack;
 
 const DRIFTS: &str =
@@ -44,8 +41,7 @@ impl Watched {
         apply_reports(&stack.app, &[applied("node-1", &alice, 1)], &[])
             .await
             .expect("recorded");
-        stack.tasks.stop();
-        stack.tasks.wait(Duration::from_secs(10)).await.expect("stopped");
+        stack.end_tasks().await;
         let watched = Self {
             stack,
             run: AgentInstance::new(),
@@ -73,8 +69,7 @@ impl Watched {
     }
 
     async fn server(&self) -> server::Model {
-        let view = get_node(&self.stack.app, &node("node-1")).await.expect("read");
-        view.expect("there").server
+        server_of(&self.stack, "node-1").await
     }
 
     async fn forget_prompt(&self) {

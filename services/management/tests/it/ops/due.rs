@@ -1,7 +1,5 @@
 //! What wakes the tasks, and what keeps the placer from reading all users.
 
-use std::time::Duration;
-
 use chrono::Utc;
 use vpnmanager_management::{
     domain::placement::Goal,
@@ -19,12 +17,6 @@ async fn due(stack: &Stack) -> Due {
     read_due(&stack.app.leases, stack.app.config.health)
         .await
         .expect("read")
-}
-
-/// Ends the tasks: what is due stays so.
-async fn end_tasks(stack: &Stack) {
-    stack.tasks.stop();
-    stack.tasks.wait(Duration::from_secs(10)).await.expect("ended");
 }
 
 /// Nothing is due: everything is published, applied and summed.
@@ -48,7 +40,7 @@ async fn each_thing_left_to_do_is_due_alone() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     create(&stack, "alice").await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     let none = Due::default();
     for (change, expected) in [
         (
@@ -101,7 +93,7 @@ async fn whatever_could_leave_a_user_without_a_node_changes_the_basis() {
         enrol(&stack, node).await;
     }
     create(&stack, "alice").await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     let basis = async || -> Basis {
         let goal = Goal {
             replicas: 2,

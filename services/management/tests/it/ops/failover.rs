@@ -3,23 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::Utc;
-use vpnmanager_entities::{credential, placement::Role};
+use vpnmanager_entities::placement::Role;
 use vpnmanager_management::{
-    domain::{
-        audit_action::AuditAction,
-        placement::{Goal, Home},
-    },
+    domain::{audit_action::AuditAction, placement::Goal},
     ops::{
-        nodes::{read::get_node, record_heartbeats::record_heartbeats},
+        nodes::record_heartbeats::record_heartbeats,
         placement::{fill::place_users, readmit::readmit_nodes, rehome::rehome_users},
         reports::apply_reports::apply_reports,
-        users::{create::NewUser, read::UserView},
     },
 };
-use vpnmanager_nats::{heartbeats::OpenvpnState, ids::NodeId};
+use vpnmanager_nats::heartbeats::OpenvpnState;
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, fleet, node, nodes::heartbeat, view};
+use super::{applied, audited, create, create_on, fleet, issuers, nodes::heartbeat, server_of, view};
 use crate::database::run;
 use crate::stack::Stack;
 
@@ -31,14 +27,6 @@ async fn lose_node_1(stack: &Stack, ago: &str) {
         &format!("UPDATE servers SET state = 'lost', lost_since = now() - interval '{ago}' WHERE name = 'node-1'"),
     )
     .await;
-}
-
-async fn create_on_node_1(stack: &Stack, username: &str) -> UserView {
-    let new = NewUser {
-        home: Home::Named(node("node-1")),
-        ..NewUser::named(username.parse().expect("a valid username"), actor())
-    };
-    stack.app.creates.submit(new).await.expect("created")
 }
 
 async fn homes(stack: &Stack, names: &[String]) -> BTreeMap<String, usize> {
@@ -56,7 +44,7 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
     let stack = fleet(3).await;
     let names: Vec<String> = (0..30).map(|number| format!("user{number}")).collect();
     for name in &names {
-        create_on_node_1(&stack, name).await;
+        create_on(&stack, "node-1", name).await;
     }
     lose_node_1(&stack, "4 minutes").await;
     let early = rehome_users(&stack.app, AFTER).await.expect("looked");
@@ -90,17 +78,9 @@ async fn the_homes_of_a_node_that_stays_lost_are_spread_over_its_standbys_once()
             roles,
             [(user.user.server_id.as_str(), Role::Home), ("node-1", Role::Standby)]
         );
-        let credentials = credential::Entity::find_valid_of([user.user.id]);
-        let homed: Vec<NodeId> = credentials
-            .all(&stack.app.db)
-            .await
-            .expect("read")
-            .into_iter()
-            .map(|credential| credential.server_id)
-            .collect();
         assert_eq!(
-            homed,
-            [node("node-1"), user.user.server_id],
+            issuers(&stack, &user).await,
+            ["node-1", user.user.server_id.as_str()],
             "the old profile stays valid"
         );
     }
@@ -112,7 +92,7 @@ async fn whoever_returns_first_inherits_nothing_from_those_that_were_away_with_i
     let stack = fleet(3).await;
     let names: Vec<String> = (0..5).map(|number| format!("user{number}")).collect();
     for name in &names {
-        create_on_node_1(&stack, name).await;
+        create_on(&stack, "node-1", name).await;
     }
     let before = homes(&stack, &names).await;
     let db = &stack.app.db;
@@ -154,7 +134,7 @@ async fn whoever_returns_first_inherits_nothing_from_those_that_were_away_with_i
 #[tokio::test]
 async fn a_standby_that_is_not_well_inherits_nothing() {
     let stack = fleet(2).await;
-    create_on_node_1(&stack, "alice").await;
+    create_on(&stack, "node-1", "alice").await;
     lose_node_1(&stack, "1 hour").await;
     for unfit in [
         "state = 'degraded'",
@@ -181,7 +161,7 @@ async fn a_standby_that_is_not_well_inherits_nothing() {
 #[tokio::test]
 async fn users_of_a_lost_node_get_another_standby_and_new_users_avoid_it() {
     let stack = fleet(4).await;
-    let alice = create_on_node_1(&stack, "alice").await;
+    let alice = create_on(&stack, "node-1", "alice").await;
     assert_eq!(alice.placements.len(), 3);
     lose_node_1(&stack, "1 hour").await;
     stack.app.placer.wake();
@@ -197,7 +177,7 @@ async fn users_of_a_lost_node_get_another_standby_and_new_users_avoid_it() {
 #[tokio::test]
 async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back() {
     let stack = fleet(2).await;
-    let alice = create_on_node_1(&stack, "alice").await;
+    let alice = create_on(&stack, "node-1", "alice").await;
     lose_node_1(&stack, "1 hour").await;
     rehome_users(&stack.app, AFTER).await.expect("moved");
     assert_eq!(view(&stack, "alice").await.expect("there").user.server_id, "node-2");
@@ -211,13 +191,7 @@ async fn a_returned_node_is_readmitted_when_it_is_in_sync_and_gets_no_home_back(
         .expect("published");
     let readmit = async || {
         readmit_nodes(&stack.app.db).await.expect("looked");
-        get_node(&stack.app, &node("node-1"))
-            .await
-            .expect("read")
-            .expect("there")
-            .server
-            .lost_since
-            .is_none()
+        server_of(&stack, "node-1").await.lost_since.is_none()
     };
     assert!(!readmit().await, "it is away");
 

@@ -10,14 +10,8 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
-use vpnmanager_entities::{
-    agent_run,
-    server::{self, NodeState},
-};
-use vpnmanager_management::{
-    domain::audit_action::AuditAction,
-    ops::nodes::{read::get_node, record_heartbeats::record_heartbeats},
-};
+use vpnmanager_entities::{agent_run, server::NodeState};
+use vpnmanager_management::{domain::audit_action::AuditAction, ops::nodes::record_heartbeats::record_heartbeats};
 use vpnmanager_nats::{
     connect::Bus,
     envelope::Envelope,
@@ -28,7 +22,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{audited, enrol, node, nodes::heartbeat, sync};
+use super::{audited, enrol, node, nodes::heartbeat, server_of, sync};
 use crate::{
     bus_node::{connect_as, connect_with, dial_as, is_connected, join_as},
     stack::Stack,
@@ -45,8 +39,7 @@ async fn publish(stack: &Stack, payload: Vec<u8>) {
 }
 
 async fn is_healthy(stack: &Stack) -> bool {
-    let view = get_node(&stack.app, &node("node-1")).await.expect("read");
-    view.expect("there").server.state == NodeState::Healthy
+    server_of(stack, "node-1").await.state == NodeState::Healthy
 }
 
 #[tokio::test]
@@ -122,11 +115,6 @@ async fn times_that_are_far_apart_do_not_keep_a_node_from_being_heard() {
             .expect("recorded");
     }
     assert!(is_healthy(&stack).await);
-}
-
-async fn server_of(stack: &Stack, id: &str) -> server::Model {
-    let view = get_node(&stack.app, &node(id)).await.expect("read");
-    view.expect("there").server
 }
 
 /// A heartbeat of another run each time.

@@ -6,10 +6,7 @@ use chrono::{TimeDelta, Utc};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_entities::placement::Role;
 use vpnmanager_management::{
-    domain::{
-        audit_action::AuditAction,
-        placement::{Goal, Home},
-    },
+    domain::{audit_action::AuditAction, placement::Goal},
     ops::{
         credentials::revoke_node::NodeCredentials,
         nodes::{
@@ -21,7 +18,7 @@ use vpnmanager_management::{
             read::get_node,
         },
         placement::fill::place_users,
-        users::{create::NewUser, remove::remove_user},
+        users::remove::remove_user,
     },
 };
 use vpnmanager_nats::{
@@ -31,7 +28,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, create, enrol, fleet, node, sync::request, totals::compare, view};
+use super::{actor, audited, create, create_on, enrol, fleet, node, server_of, sync::request, totals::compare, view};
 use crate::{
     database::{number, run},
     stack::Stack,
@@ -41,8 +38,7 @@ use crate::{
 async fn full() -> Stack {
     let stack = fleet(2).await;
     create(&stack, "alice").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     run(
         &stack.app.db,
         "UPDATE placements SET role = CASE server_id WHEN 'node-1' THEN 'home' ELSE 'standby' END;
@@ -171,8 +167,7 @@ async fn a_node_whose_way_was_interrupted_goes_on() {
         .await
         .expect("gone");
     let moved = async || {
-        let found = get_node(&stack.app, &node("node-2")).await.expect("read");
-        let server = found.expect("there").server;
+        let server = server_of(&stack, "node-2").await;
         server.pool == "sales" && server.leaving_since.is_none()
     };
     wait::until(wait::SOON, "the other one is in its pool", moved)
@@ -197,8 +192,7 @@ async fn what_the_bus_did_not_take_is_tried_again_until_the_node_is_gone() {
         ),
         "{away:?}"
     );
-    let found = get_node(&stack.app, &node("node-1")).await.expect("read");
-    assert!(found.expect("it is found again").server.is_deregistered());
+    assert!(server_of(&stack, "node-1").await.is_deregistered());
     assert_eq!(
         view(&stack, "alice").await.expect("there").user.server_id,
         node("node-2"),
@@ -261,11 +255,7 @@ async fn a_move_ends_where_it_is_taken_back_or_nobody_takes_the_users() {
     .await;
     let blocked = leave_pool(&stack.app, &node("node-1")).await;
     assert_eq!(blocked.expect("done"), Way::Blocked);
-    let server = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server;
+    let server = server_of(&stack, "node-1").await;
     assert_eq!((server.pool.as_str(), server.leaving_since), ("default", None));
     let details: Vec<_> = audited(&stack, AuditAction::NodeMoved)
         .await
@@ -291,13 +281,8 @@ async fn users_of_a_deregistered_node_stay_in_its_pool_and_wait_for_a_node_of_it
         "UPDATE servers SET pool = CASE name WHEN 'node-1' THEN 'sales' WHEN 'node-3' THEN 'stores' ELSE pool END",
     )
     .await;
-    let new = NewUser {
-        home: Home::Named(node("node-1")),
-        ..NewUser::named("alice".parse().expect("a username"), actor())
-    };
-    stack.app.creates.submit(new).await.expect("created");
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    create_on(&stack, "node-1", "alice").await;
+    stack.end_tasks().await;
     let goal = Goal {
         replicas: 2,
         lost_before: Utc::now() - TimeDelta::hours(1),

@@ -1,12 +1,9 @@
 //! A node that lost its journal: what counts as applied, and what need not be acked again.
 
 use chrono::Utc;
-use poem::http::StatusCode;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use vpnmanager_management::ops::{
-    nodes::{lost_journal::recorded_upto, read::get_node},
-    reports::apply_reports::apply_reports,
-    users::remove::remove_user,
+    nodes::lost_journal::recorded_upto, reports::apply_reports::apply_reports, users::remove::remove_user,
 };
 use vpnmanager_nats::{
     commands::{Command, RemoveUser},
@@ -15,16 +12,15 @@ use vpnmanager_nats::{
     publish::{self, Publication},
     sync::{StateDigest, SyncAnswer, SyncRequest},
 };
-use vpnmanager_testbed::wait;
 
 use super::{
-    actor, applied, create, enrol, issued, node,
+    actor, applied, create, enrol, issued, node, node_view,
     sync::{ask, ask_until_prepared, in_sync},
     view,
 };
 use crate::{
     database::{number, run, until},
-    stack::{Stack, WithKey as _, json_of},
+    stack::{Stack, get},
 };
 
 /// The request of a new run of this node that has nothing.
@@ -44,9 +40,8 @@ fn without_journal(well: &SyncRequest) -> SyncRequest {
 async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
     let stack = Stack::start().await;
     let well = in_sync(&stack).await;
-    let api = stack.client();
     let node_is = async |applied: i64, pending: i64| {
-        let node = json_of(api.get("/api/endnodes/node-1").admin().send().await, StatusCode::OK).await;
+        let node = get(&stack, "/api/endnodes/node-1").await;
         let sync = &node["sync"];
         assert_eq!(
             (&sync["applied"], &sync["pending"]),
@@ -55,12 +50,12 @@ async fn what_a_node_lost_is_not_applied_until_it_holds_everything_again() {
         );
     };
     let alice_is = async |synced: bool| {
-        let alice = json_of(api.get("/api/users/alice").admin().send().await, StatusCode::OK).await;
+        let alice = get(&stack, "/api/users/alice").await;
         assert_eq!(alice["synced"], synced, "{alice}");
         assert_eq!(alice["nodes"][0]["applied_revision"], i64::from(synced), "{alice}");
         for (filter, expected) in [(synced, 1), (!synced, 0)] {
             let path = format!("/api/users?synced={filter}");
-            let listed = json_of(api.get(&path).admin().send().await, StatusCode::OK).await;
+            let listed = get(&stack, &path).await;
             let items = listed["items"].as_array().map(Vec::len);
             assert_eq!(items, Some(expected), "{path}: {listed}");
         }
@@ -116,8 +111,7 @@ async fn a_change_that_is_not_in_the_stream_yet_hides_nothing_that_is_recorded()
     let stack = Stack::start().await;
     let well = in_sync(&stack).await;
     create(&stack, "bob").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let (held, newest) = (well.last_sequence, well.last_sequence + 10);
     let alice = "WHERE user_id = (SELECT id FROM users WHERE username = 'alice')";
     let bob = "WHERE user_id = (SELECT id FROM users WHERE username = 'bob')";
@@ -179,8 +173,7 @@ async fn what_is_published_during_the_handshake_is_not_taken_for_applied() {
     let well = in_sync(&stack).await;
     let lost = without_journal(&well);
     assert!(matches!(ask(&stack, &lost).await, SyncAnswer::Preparing { .. }));
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
 
     let creating = stack.app.db.begin().await.expect("begun");
     let hold_up = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
@@ -240,10 +233,7 @@ async fn what_a_node_lost_is_not_applied_and_is_not_published_again_when_the_str
         matches!(answer, SyncAnswer::Resync { upto_sequence, .. } if upto_sequence == sequence),
         "{answer:?}: published again?"
     );
-    let held = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there");
+    let held = node_view(&stack, "node-1").await;
     assert_eq!((held.progress.applied, held.progress.pending), (0, 1));
     assert!(!synced().await);
     let alice = view(&stack, "alice").await.expect("there");

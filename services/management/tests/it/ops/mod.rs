@@ -32,9 +32,12 @@ mod urgent;
 
 use chrono::Utc;
 use vpnmanager_management::{
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{actor::Actor, audit_action::AuditAction, placement::Home},
     ops::{
-        nodes::register::{Authority, Registration, register_node},
+        nodes::{
+            read::{NodeView, get_node},
+            register::{Authority, Registration, register_node},
+        },
         users::{
             create::NewUser,
             read::{UserView, get_user},
@@ -46,7 +49,7 @@ use vpnmanager_nats::{
     acks::{Ack, Issued, Outcome},
     commands::Protocol,
     device::DeviceName,
-    ids::{AgentInstance, NodeId, Revision},
+    ids::{AgentInstance, CommonName, NodeId, Revision},
     security::{
         enrolment::{EnrolmentClaim, Sha256},
         keys::NodePublicKey,
@@ -59,7 +62,7 @@ use crate::stack::{Stack, csr};
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use vpnmanager_entities::{audit_log, credential};
+use vpnmanager_entities::{audit_log, credential, server};
 
 pub(crate) fn node(id: &str) -> NodeId {
     id.parse().expect("a valid id")
@@ -77,6 +80,12 @@ async fn fleet(nodes: u8) -> Stack {
     )
     .await;
     stack
+}
+
+/// An enrolled node has been in sync.
+pub(crate) async fn in_sync(stack: &Stack, id: &str) {
+    let sync = format!("UPDATE servers SET last_sync = now() WHERE name = '{id}'");
+    run(&stack.app.db, &sync).await;
 }
 
 fn actor() -> Actor {
@@ -133,10 +142,60 @@ pub(crate) async fn create(stack: &Stack, username: &str) -> UserView {
     stack.app.creates.submit(new).await.expect("created")
 }
 
+/// The same with this node as the home.
+async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
+    let new = NewUser {
+        home: Home::Named(node(id)),
+        ..NewUser::named(username.parse().expect("a valid username"), actor())
+    };
+    stack.app.creates.submit(new).await.expect("created")
+}
+
+/// The name of the credential of a user who has one.
+pub(crate) async fn only_credential(stack: &Stack, user_id: i64) -> CommonName {
+    let found = credential::Entity::find()
+        .filter(credential::COLUMN.user_id.eq(user_id))
+        .one(&stack.app.db)
+        .await;
+    found.expect("read").expect("a credential").common_name
+}
+
+/// The valid credentials of a user, oldest first.
+async fn valid_credentials(stack: &Stack, user: &UserView) -> Vec<credential::Model> {
+    credential::Entity::find_valid_of([user.user.id])
+        .all(&stack.app.db)
+        .await
+        .expect("read")
+}
+
+/// The nodes that made the valid credentials of a user, oldest first.
+async fn issuers(stack: &Stack, user: &UserView) -> Vec<String> {
+    let valid = valid_credentials(stack, user).await.into_iter();
+    valid.map(|credential| credential.server_id.to_string()).collect()
+}
+
+/// A node of the fleet.
+async fn node_view(stack: &Stack, id: &str) -> NodeView {
+    get_node(&stack.app, &node(id)).await.expect("read").expect("there")
+}
+
+async fn server_of(stack: &Stack, id: &str) -> server::Model {
+    node_view(stack, id).await.server
+}
+
 async fn view(stack: &Stack, username: &str) -> Option<UserView> {
     get_user(&stack.app.db, &username.parse().expect("a valid username"))
         .await
         .expect("read")
+}
+
+/// Makes every placement unpublished again, with no lease.
+pub(crate) async fn unpublish(stack: &Stack) {
+    run(
+        &stack.app.db,
+        "UPDATE placements SET published_revision = 0, lease_until = 'epoch'",
+    )
+    .await;
 }
 
 /// The ack of a home that has applied this revision and made the newest profile of the device `default`.

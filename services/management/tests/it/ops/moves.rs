@@ -4,21 +4,21 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use serde_json::{Value, json};
 use vpnmanager_management::{
-    domain::{audit_action::AuditAction, placement::Home},
+    domain::audit_action::AuditAction,
     ops::{
         nodes::{
             answer_sync::answer_sync,
             move_node::{MoveNodeError, move_node},
-            read::get_node,
         },
         reports::apply_reports::apply_reports,
-        users::create::NewUser,
     },
 };
 use vpnmanager_nats::{commands::Protocol, endpoint::Endpoint, sync::SyncRequest};
 use vpnmanager_testbed::wait;
 
-use super::{actor, applied, audited, create, enrol, fleet, node, sync::request, totals::compare, view};
+use super::{
+    actor, applied, audited, create, create_on, enrol, fleet, node, server_of, sync::request, totals::compare, view,
+};
 use crate::database::run;
 use crate::stack::Stack;
 
@@ -48,11 +48,7 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
     for _ in 0..3 {
         tell(&stack, endpoint()).await;
     }
-    let server = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server;
+    let server = server_of(&stack, "node-1").await;
     assert_eq!(
         (
             server.public_host.to_string().as_str(),
@@ -74,11 +70,7 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
         ..endpoint()
     };
     tell(&stack, elsewhere).await;
-    let server = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server;
+    let server = server_of(&stack, "node-1").await;
     assert_eq!(
         (server.pool.as_str(), server.asked_pool.as_deref()),
         ("default", Some("sales"))
@@ -89,11 +81,7 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
         "a host that is not said stays"
     );
     tell(&stack, endpoint()).await;
-    let server = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server;
+    let server = server_of(&stack, "node-1").await;
     assert_eq!(server.asked_pool, None);
 
     // All its users follow each time, so not with each handshake. It is asked again until it may.
@@ -104,11 +92,7 @@ async fn a_changed_endpoint_is_recorded_once_and_another_pool_is_only_noted() {
         };
         tell(&stack, flipped).await;
     }
-    let server = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server;
+    let server = server_of(&stack, "node-1").await;
     assert_eq!(server.public_port, 443);
     run(
         &stack.app.db,
@@ -137,8 +121,7 @@ async fn another_listener_is_recorded_with_each_handshake_and_users_have_that_of
         for _ in 0..2 {
             tell(&stack, listening(listeners)).await;
         }
-        let found = get_node(&stack.app, &node("node-1")).await.expect("read");
-        let server = found.expect("there").server;
+        let server = server_of(&stack, "node-1").await;
         assert_eq!(server.listeners.to_string(), listeners);
         assert_eq!((server.public_port, server.public_protocol), (1194, Protocol::Udp));
         assert_eq!(server.endpoint_changed_at, None, "no user followed");
@@ -174,11 +157,7 @@ async fn who_is_homed_on_a_node_that_moves_gets_a_home_in_the_old_pool() {
     }
     run(&stack.app.db, "UPDATE servers SET state = 'healthy', last_sync = now()").await;
     for username in ["alice", "bob", "carol"] {
-        let new = NewUser {
-            home: Home::Named(node("node-1")),
-            ..NewUser::named(username.parse().expect("a valid username"), actor())
-        };
-        stack.app.creates.submit(new).await.expect("created");
+        create_on(&stack, "node-1", username).await;
     }
 
     let moved = move_node(&stack.app, &actor(), &node("node-1"), &node("sales")).await;

@@ -29,7 +29,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, create, enrol, node, view};
+use super::{actor, create, enrol, node, server_of, view};
 use crate::{database::run, logs::Logs, stack::Stack};
 
 /// The node was last heard 40 s ago: by default that is lost.
@@ -86,13 +86,15 @@ pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
     }
 }
 
-async fn state(stack: &Stack, id: &str) -> NodeState {
-    get_node(&stack.app, &node(id))
+/// Its agent says that of OpenVPN, and that all else is well.
+pub(crate) async fn hear(stack: &Stack, id: &str, state: OpenvpnState) {
+    record_heartbeats(&stack.app.db, stack.app.config.health, &[heartbeat(id, state)])
         .await
-        .expect("read")
-        .expect("there")
-        .server
-        .state
+        .expect("recorded");
+}
+
+async fn state(stack: &Stack, id: &str) -> NodeState {
+    server_of(stack, id).await.state
 }
 
 #[tokio::test]
@@ -101,9 +103,7 @@ async fn each_change_of_state_is_recorded_and_audited_once() {
     enrol(&stack, "node-1").await;
     let db = &stack.app.db;
     for openvpn in [OpenvpnState::Up, OpenvpnState::Up, OpenvpnState::Down] {
-        record_heartbeats(db, stack.app.config.health, &[heartbeat("node-1", openvpn)])
-            .await
-            .expect("recorded");
+        hear(&stack, "node-1", openvpn).await;
     }
     assert_eq!(state(&stack, "node-1").await, NodeState::Degraded);
 
@@ -173,12 +173,7 @@ async fn the_users_of_a_node_that_leaves_are_homed_elsewhere_and_nothing_waits_f
     remove_user(&stack.app, &actor(), &"leaving".parse().expect("valid"))
         .await
         .expect("removed");
-    let key = get_node(&stack.app, &node("node-1"))
-        .await
-        .expect("read")
-        .expect("there")
-        .server
-        .bus_public_key;
+    let key = server_of(&stack, "node-1").await.bus_public_key;
 
     deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await

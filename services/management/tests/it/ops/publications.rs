@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
-use vpnmanager_entities::placement;
+use sea_orm::ConnectionTrait;
 use vpnmanager_management::ops::{
     publications::{
         claim::{claim, is_any_due},
@@ -14,18 +13,8 @@ use vpnmanager_management::ops::{
 use vpnmanager_nats::commands::{Command, Role};
 use vpnmanager_testbed::wait;
 
-use super::{create, enrol, view};
+use super::{create, enrol, unpublish, view};
 use crate::stack::Stack;
-
-/// Makes every placement unpublished again, with no lease.
-async fn unpublish(stack: &Stack) {
-    placement::Entity::update_many()
-        .col_expr(placement::Column::PublishedRevision, Expr::value(0))
-        .col_expr(placement::Column::LeaseUntil, Expr::cust("'epoch'"))
-        .exec(&stack.app.db)
-        .await
-        .expect("updated");
-}
 
 /// A stack with these nodes and alice, whose placements are in the stream.
 async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
@@ -40,12 +29,6 @@ async fn with_alice(nodes: &[&str]) -> (Stack, UserView) {
     .await
     .expect("published");
     (stack, alice)
-}
-
-/// Ends the background tasks, so that only the test claims placements.
-async fn stop(stack: &Stack) {
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
 }
 
 async fn published(stack: &Stack, username: &str) -> bool {
@@ -73,7 +56,7 @@ async fn a_new_user_is_published_to_each_of_its_nodes_at_once() {
 #[tokio::test]
 async fn what_one_replica_claimed_no_other_claims_until_the_lease_ends() {
     let (stack, _) = with_alice(&["node-1"]).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     unpublish(&stack).await;
 
     let first = claim(&stack.app.db).await.expect("claimed");
@@ -89,7 +72,7 @@ async fn what_one_replica_claimed_no_other_claims_until_the_lease_ends() {
 #[tokio::test]
 async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
     let (stack, alice) = with_alice(&["node-1", "node-2"]).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     unpublish(&stack).await;
 
     let claims = claim(&stack.app.db).await.expect("claimed");
@@ -113,7 +96,7 @@ async fn the_home_is_told_to_issue_and_its_profile_names_it_first() {
 #[tokio::test]
 async fn what_is_in_the_stream_for_long_and_not_applied_is_published_again() {
     let (stack, _) = with_alice(&["node-1"]).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
 
     let minute = Duration::from_secs(60);
     assert_eq!(
@@ -148,7 +131,7 @@ async fn due(stack: &Stack, name: &str, count: u32, node: &str) {
 #[tokio::test]
 async fn a_node_with_very_many_due_commands_holds_up_no_other() {
     let (stack, _) = with_alice(&["node-1", "node-2"]).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     due(&stack, "user", 3000, "node-1").await;
     due(&stack, "late", 3, "node-2").await;
 

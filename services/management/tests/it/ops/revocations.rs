@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOr
 use serde_json::json;
 use vpnmanager_entities::{credential, node_revocation};
 use vpnmanager_management::{
-    domain::{audit_action::AuditAction, placement::Home},
+    domain::audit_action::AuditAction,
     ops::{
         credentials::revoke_node::{NodeCredentials, revoke_some},
         nodes::{
@@ -15,34 +15,16 @@ use vpnmanager_management::{
             deregister::{DeregisterNodeError, deregister_node},
         },
         placement::rehome::rehome_users,
-        users::{create::NewUser, read::UserView},
     },
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, create, enrol, fleet, node, view};
+use super::{actor, audited, create, create_on, enrol, fleet, issuers, node, view};
 use crate::database::run;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
-async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
-    let new = NewUser {
-        home: Home::Named(node(id)),
-        ..NewUser::named(username.parse().expect("a valid username"), actor())
-    };
-    stack.app.creates.submit(new).await.expect("created")
-}
-
 async fn deregister(stack: &Stack, id: &str, credentials: NodeCredentials) -> Result<(), DeregisterNodeError> {
     deregister_node(&stack.app, &actor(), &node(id), credentials).await
-}
-
-/// The nodes that made the valid credentials of a user, oldest first.
-async fn valid(stack: &Stack, user: &UserView) -> Vec<String> {
-    let rows = credential::Entity::find_valid_of([user.user.id])
-        .all(&stack.app.db)
-        .await;
-    let rows = rows.expect("read").into_iter();
-    rows.map(|row| row.server_id.to_string()).collect()
 }
 
 async fn is_done(stack: &Stack) {
@@ -98,13 +80,13 @@ async fn a_stolen_node_is_deregistered_with_all_credentials_that_it_ever_made() 
     assert!(left.iter().all(|row| row.server_id != "node-1"), "{left:?}");
     for user in users.iter().chain([&was_here]) {
         let now = view(&stack, &user.user.username.to_string()).await.expect("there");
-        assert_eq!(valid(&stack, user).await, [now.user.server_id.to_string()]);
+        assert_eq!(issuers(&stack, user).await, [now.user.server_id.to_string()]);
         assert_eq!(now.placements.len(), 2);
         for placement in &now.placements {
             assert_eq!(placement.wanted_revision, now.user.revision);
         }
     }
-    assert_eq!(valid(&stack, &other).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &other).await, ["node-2"]);
     let others = audited(&stack, AuditAction::UserCredentialsRevoked).await;
     assert_eq!(others.len(), 251);
     assert!(
@@ -127,8 +109,7 @@ async fn what_a_node_made_is_revoked_before_all_else() {
     let at_home = create_on(&stack, "node-1", "at-home").await;
     let moved = create_on(&stack, "node-1", "moved").await;
     let sql = format!("UPDATE users SET server_id = 'node-2' WHERE id = {}", moved.user.id);
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     run(&stack.app.db, &sql).await;
     let disable = NodeChange::Disable(NodeCredentials::Revoke);
     change_node(&stack.app, &actor(), &node("node-1"), disable)
@@ -152,7 +133,7 @@ async fn credentials_are_kept_unless_asked_and_may_be_revoked_afterwards() {
     deregister(&stack, "node-1", NodeCredentials::Keep)
         .await
         .expect("deregistered");
-    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1", "node-2"]);
 
     // A node that enrols under the name makes credentials of its own.
     enrol(&stack, "node-1").await;
@@ -161,14 +142,14 @@ async fn credentials_are_kept_unless_asked_and_may_be_revoked_afterwards() {
     deregister(&stack, "node-1", NodeCredentials::Keep)
         .await
         .expect("deregistered");
-    assert_eq!(valid(&stack, &bob).await, ["node-1", "node-2"]);
+    assert_eq!(issuers(&stack, &bob).await, ["node-1", "node-2"]);
 
     deregister(&stack, "node-1", NodeCredentials::Revoke)
         .await
         .expect("asked for");
     is_done(&stack).await;
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
-    assert_eq!(valid(&stack, &bob).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &bob).await, ["node-2"]);
     let again = deregister(&stack, "node-1", NodeCredentials::Revoke).await;
     assert!(matches!(again, Err(DeregisterNodeError::UnknownServer)), "{again:?}");
 }
@@ -179,8 +160,7 @@ async fn what_a_crash_interrupts_goes_on_where_it_was() {
     for number in 0..250 {
         create_on(&stack, "node-1", &format!("user{number}")).await;
     }
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     deregister(&stack, "node-1", NodeCredentials::Revoke)
         .await
         .expect("deregistered");
@@ -232,18 +212,18 @@ async fn a_disabled_node_gives_its_users_new_profiles_elsewhere_where_that_is_po
     let disable =
         async |credentials| change_node(&stack.app, &actor(), &node("node-1"), NodeChange::Disable(credentials)).await;
     disable(NodeCredentials::Keep).await.expect("disabled");
-    assert_eq!(valid(&stack, &alice).await, ["node-1"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1"]);
 
     // It is disabled already, and still its credentials can be revoked.
     disable(NodeCredentials::Revoke).await.expect("disabled");
     is_done(&stack).await;
 
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
     let moved = view(&stack, "alice").await.expect("there");
     assert_eq!(moved.user.server_id, "node-2");
     assert!(moved.placements.iter().any(|placement| placement.server_id == "node-1"));
     let stayed = view(&stack, "lonely").await.expect("there");
-    assert_eq!(valid(&stack, &lonely).await, [stayed.user.server_id.to_string()]);
+    assert_eq!(issuers(&stack, &lonely).await, [stayed.user.server_id.to_string()]);
     assert!(stayed.user.revision > lonely.user.revision);
     assert_eq!(audited(&stack, AuditAction::NodeDisabled).await.len(), 1);
     assert_eq!(audited(&stack, AuditAction::NodeRevocationStarted).await.len(), 1);
@@ -265,7 +245,7 @@ async fn the_operator_says_in_the_query_what_happens_to_the_credentials() {
     let path = "/api/endnodes/node-1/deregister?credentials=revoke";
     post(path).await.assert_status(StatusCode::NO_CONTENT);
     is_done(&stack).await;
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
     problem_of(
         post("/api/endnodes/nowhere/deregister?credentials=revoke").await,
         StatusCode::NOT_FOUND,

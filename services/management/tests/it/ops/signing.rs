@@ -1,7 +1,5 @@
 //! Signing certificates for nodes.
 
-use sea_orm::{EntityTrait, QueryFilter};
-use vpnmanager_entities::credential;
 use vpnmanager_management::ops::{
     credentials::sign::{SigningRequest, sign_batch},
     users::remove::remove_user,
@@ -11,16 +9,8 @@ use vpnmanager_nats::{
     sign::{CertificateRequest, SignRefusal, SignResult},
 };
 
-use super::{actor, create, enrol, node};
+use super::{actor, create, enrol, node, only_credential};
 use crate::stack::{Stack, csr};
-
-async fn credential_of(stack: &Stack, user_id: i64) -> CommonName {
-    let found = credential::Entity::find()
-        .filter(credential::COLUMN.user_id.eq(user_id))
-        .one(&stack.app.db)
-        .await;
-    found.expect("read").expect("one").common_name
-}
 
 async fn ask(stack: &Stack, from: &str, common_name: &CommonName, csr: &str) -> SignResult {
     let request = CertificateRequest {
@@ -49,7 +39,7 @@ async fn asking_again_gives_the_same_certificate_and_another_key_gets_none() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
-    let (common_name, request) = (credential_of(&stack, alice.user.id).await, csr());
+    let (common_name, request) = (only_credential(&stack, alice.user.id).await, csr());
 
     let first = ask(&stack, "node-1", &common_name, &request).await;
     assert!(matches!(first, SignResult::Signed(_)), "{first:?}");
@@ -65,7 +55,7 @@ async fn only_the_home_node_gets_a_certificate_and_only_while_the_credential_is_
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = create(&stack, "alice").await;
-    let common_name = credential_of(&stack, alice.user.id).await;
+    let common_name = only_credential(&stack, alice.user.id).await;
 
     assert_eq!(
         refusal(ask(&stack, "node-2", &common_name, &csr()).await),
@@ -97,7 +87,7 @@ async fn one_bad_request_does_not_hold_up_the_batch() {
     let mut batch = Vec::new();
     for number in 0..20 {
         let user = create(&stack, &format!("user{number}")).await;
-        let common_name = credential_of(&stack, user.user.id).await;
+        let common_name = only_credential(&stack, user.user.id).await;
         let csr = if number == 7 { "broken".to_owned() } else { csr() };
         batch.push(SigningRequest {
             node: node("node-1"),

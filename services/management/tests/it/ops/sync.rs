@@ -1,12 +1,17 @@
 //! The handshake: when a node gets all its commands again.
 
 use chrono::Utc;
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, TransactionTrait as _,
+};
+use vpnmanager_entities::server;
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
-        nodes::answer_sync::answer_sync, publications::recognise_stream::recognise_stream,
-        reports::apply_reports::apply_reports, users::remove::remove_user,
+        nodes::answer_sync::{answer_sync, reply_to_sync},
+        publications::recognise_stream::recognise_stream,
+        reports::apply_reports::apply_reports,
+        users::remove::remove_user,
     },
 };
 use vpnmanager_nats::{
@@ -15,7 +20,7 @@ use vpnmanager_nats::{
     envelope::Envelope,
     ids::{AgentInstance, Revision, UserKey},
     publish::{self, Publication},
-    sync::{StateDigest, StreamId, SyncAnswer, SyncRequest},
+    sync::{StateDigest, StreamId, SyncAnswer, SyncReply, SyncRequest},
     topology::HeldCommand,
 };
 use vpnmanager_testbed::wait;
@@ -41,6 +46,22 @@ pub(crate) fn request(id: &str) -> SyncRequest {
         endpoint: None,
         at: Utc::now(),
     }
+}
+
+/// The answer to the first handshake of a node, with all that it brings.
+pub(crate) async fn handshake(stack: &Stack, id: &str) -> SyncReply {
+    reply_to_sync(&stack.app, &request(id)).await.expect("answered")
+}
+
+/// The nodes that are marked to be asked for a handshake.
+pub(crate) async fn prompted(stack: &Stack) -> Vec<String> {
+    let marked = server::Entity::find()
+        .filter(server::Column::PromptSince.is_not_null())
+        .order_by_asc(server::Column::Name)
+        .all(&stack.app.db)
+        .await
+        .expect("read");
+    marked.iter().map(|server| server.name.to_string()).collect()
 }
 
 pub(super) async fn ask(stack: &Stack, request: &SyncRequest) -> SyncAnswer {
@@ -277,8 +298,7 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
     wait::until(wait::SOON, "the store is known", known)
         .await
         .expect("known");
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
 
     recognise_stream(&stack.app, store).await.expect("compared");
     assert_eq!(
@@ -301,8 +321,7 @@ async fn a_bus_with_another_store_gets_everything_published_again_once() {
 async fn a_replaced_store_holds_up_no_revocation() {
     let stack = Stack::start().await;
     in_sync(&stack).await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let db = &stack.app.db;
     run(
         db,

@@ -1,7 +1,5 @@
 //! The totals of nodes equal a full count of their placements, whatever changes them, and at any moment.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use futures_util::future::join_all;
@@ -134,8 +132,7 @@ async fn sum_all(stack: &Stack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_totals_equal_a_count_while_many_change_placements_and_others_sum() {
     let stack = fleet().await;
-    stack.tasks.stop();
-    stack.tasks.wait(Duration::from_secs(10)).await.expect("stopped");
+    stack.end_tasks().await;
     let changers = (0..6).map(async |number: u64| {
         let mut rng = Rng::with_seed(number);
         for _ in 0..60 {

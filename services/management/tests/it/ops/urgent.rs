@@ -132,8 +132,7 @@ async fn a_removal_is_applied_by_a_node_that_takes_nothing_from_its_stream() {
 async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let hour = Utc::now() + chrono::TimeDelta::hours(1);
     let until = |end| UserChange {
         expires_at: Some(end),
@@ -195,8 +194,7 @@ async fn what_ends_access_or_shortens_it_is_urgent_and_nothing_else_is() {
 async fn the_newest_of_many_is_asked_for_first() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     run(
         &stack.app.db,
         "WITH made AS (
@@ -242,8 +240,7 @@ async fn what_is_left_because_it_is_locked_is_known_to_be_due() {
     let stack = Stack::start().await;
     enrol(&stack, "node-1").await;
     let alice = holds(&stack, "alice").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     let (db, nobody) = (&stack.app.db, Spared::default());
     let are_due = async || {
         let to_ask = ask_directly::is_any_due(db, &nobody).await.expect("read");
@@ -344,8 +341,7 @@ async fn a_node_with_many_commands_takes_no_place_from_another() {
     for name in ["node-1", "node-2"] {
         enrol(&stack, name).await;
     }
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     for (server, count) in [("node-1", 100), ("node-2", 1)] {
         let users = format!(
             "WITH made AS (INSERT INTO users (key, username, server_id, created_by)

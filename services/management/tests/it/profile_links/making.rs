@@ -12,7 +12,7 @@ use vpnmanager_management::ops::links::create::{LinkTerms, create_link};
 use vpnmanager_nats::device::DeviceName;
 use vpnmanager_nats::username::Username;
 
-use super::{ask, audited, home_of_alice, make, open, resume, suspend};
+use super::{audited, home_of_alice, make, open, post, resume, suspend};
 use crate::database::run;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
@@ -21,7 +21,7 @@ const LINK: &str = "/api/users/alice/devices/default/link";
 #[tokio::test]
 async fn a_link_is_shown_once_and_listed_without_its_token() {
     let home = home_of_alice().await;
-    let response = ask(&home.stack, LINK, &json!({})).await;
+    let response = post(&home.stack, LINK, &json!({})).await;
     response.assert_header("cache-control", "no-store");
     response.assert_status(StatusCode::CREATED);
     let twice = make(&home.stack, json!({ "ttl": "7days", "uses": 2 })).await;
@@ -77,14 +77,14 @@ async fn terms_out_of_bounds_and_other_devices_are_refused() {
         (json!({ "uses": 11 }), "uses"),
         (json!({ "use": 1 }), "use"),
     ] {
-        let response = ask(&home.stack, LINK, &wish).await;
+        let response = post(&home.stack, LINK, &wish).await;
         let (problem, fields) = problem_of(response, StatusCode::BAD_REQUEST).await;
         assert_eq!(fields, [field], "{problem}");
     }
-    let response = ask(&home.stack, "/api/users/alice/devices/phone/link", &json!({})).await;
+    let response = post(&home.stack, "/api/users/alice/devices/phone/link", &json!({})).await;
     let (problem, _) = problem_of(response, StatusCode::NOT_FOUND).await;
     assert_eq!(problem["detail"], "there is no device phone");
-    let response = ask(&home.stack, "/api/users/nobody/devices/default/link", &json!({})).await;
+    let response = post(&home.stack, "/api/users/nobody/devices/default/link", &json!({})).await;
     problem_of(response, StatusCode::NOT_FOUND).await;
 }
 
@@ -92,7 +92,7 @@ async fn terms_out_of_bounds_and_other_devices_are_refused() {
 async fn there_is_no_link_for_whom_a_profile_would_open_nothing() {
     let home = home_of_alice().await;
     let refusal = async |path: &str| {
-        let response = ask(&home.stack, path, &json!({})).await;
+        let response = post(&home.stack, path, &json!({})).await;
         let (problem, _) = problem_of(response, StatusCode::CONFLICT).await;
         problem["detail"].as_str().expect("a detail").to_owned()
     };
@@ -131,6 +131,6 @@ async fn without_a_public_url_there_are_no_links() {
     let stack = Stack::start().await;
     stack.enrol("node-1").await;
     stack.create_user("alice").await;
-    let (problem, _) = problem_of(ask(&stack, LINK, &json!({})).await, StatusCode::CONFLICT).await;
+    let (problem, _) = problem_of(post(&stack, LINK, &json!({})).await, StatusCode::CONFLICT).await;
     assert!(problem.to_string().contains("set PUBLIC_URL"), "{problem}");
 }

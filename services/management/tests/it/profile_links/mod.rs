@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use vpnmanager_nats::node_requests::NodeAnswer;
 
 use crate::api_profile::home::Home;
-use crate::stack::{Stack, WithKey as _, json_of};
+use crate::stack::{Stack, WithKey as _, get, json_of, post};
 
 const PUBLIC_URL: &str = "https://vpn.example.com/vpn";
 
@@ -38,12 +38,8 @@ async fn home_of_alice() -> Home {
     home
 }
 
-async fn ask(stack: &Stack, path: &str, wish: &Value) -> TestResponse {
-    stack.client().post(path).admin().body_json(wish).send().await
-}
-
 async fn make(stack: &Stack, wish: Value) -> Made {
-    let response = ask(stack, "/api/users/alice/devices/default/link", &wish).await;
+    let response = post(stack, "/api/users/alice/devices/default/link", &wish).await;
     let made = json_of(response, StatusCode::CREATED).await;
     let url = made["url"].as_str().expect("a URL").to_owned();
     Made {
@@ -73,10 +69,6 @@ async fn text_of(response: TestResponse, status: StatusCode) -> String {
 async fn page_of(response: TestResponse, status: StatusCode) -> String {
     response.assert_content_type("text/html; charset=utf-8");
     text_of(response, status).await
-}
-
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
 }
 
 /// The open links of alice, the newest first.

@@ -9,12 +9,10 @@ use vpnmanager_management::domain::audit_action::AuditAction;
 use super::{is_over, judge, set_quota, transfer};
 use crate::database::{number, run, until};
 use crate::ops::{audited, create, enrol};
-use crate::stack::{Stack, WithKey as _, json_of, problem_of};
+use crate::stack::{Stack, get, json_of, post, problem_of};
 
 async fn discard(stack: &Stack, node: &str, body: &Value) -> TestResponse {
-    let client = stack.client();
-    let path = format!("/api/endnodes/{node}/traffic/discard");
-    client.post(path).admin().body_json(body).send().await
+    post(stack, &format!("/api/endnodes/{node}/traffic/discard"), body).await
 }
 
 /// Yesterday: whenever a test runs, today has not passed before it ends.
@@ -56,8 +54,7 @@ async fn what_a_node_reported_counts_no_more_and_everybody_has_access_again_soon
 
     let lifted = "SELECT (count(*) = 2)::int FROM users WHERE over_quota_since IS NULL";
     until(&stack.app.db, "both to be lifted", lifted).await;
-    let shown = stack.client().get("/api/users/alice").admin().send().await;
-    let shown = json_of(shown, StatusCode::OK).await;
+    let shown = get(&stack, "/api/users/alice").await;
     assert_eq!(shown["traffic"]["used"], 35, "of earlier days, and of the other node");
 
     let again = json_of(discard(&stack, "node-1", &from).await, StatusCode::OK).await;

@@ -11,7 +11,7 @@ use vpnmanager_management::{
 use super::{at_rest, change_quota, is_over, judge, review, set_quota, transfer, user};
 use crate::database::{number, run};
 use crate::ops::{audited, create, enrol};
-use crate::stack::{Stack, WithKey as _, json_of, problem_of};
+use crate::stack::{Stack, WithKey as _, get, json_of, problem_of};
 
 /// alice is a member of a group with a quota of 1,000 bytes.
 async fn with_quota(period: &str) -> Stack {
@@ -23,8 +23,7 @@ async fn with_quota(period: &str) -> Stack {
 }
 
 async fn alice(stack: &Stack) -> Value {
-    let answer = stack.client().get("/api/users/alice").admin().send().await;
-    json_of(answer, StatusCode::OK).await
+    get(stack, "/api/users/alice").await
 }
 
 /// Bytes that count for alice.
@@ -55,8 +54,7 @@ async fn what_was_used_so_far_is_forgiven_and_counts_anew_from_then_on() {
     assert_eq!(over["traffic"], json!({ "used": 1_200, "quota": 1_000 }));
     create(&stack, "bob").await;
     for (over_quota, name) in [(true, "alice"), (false, "bob")] {
-        let path = format!("/api/users?over_quota={over_quota}");
-        let listed = json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await;
+        let listed = get(&stack, &format!("/api/users?over_quota={over_quota}")).await;
         let items = listed["items"].as_array().expect("items");
         let names: Vec<&Value> = items.iter().map(|user| &user["username"]).collect();
         assert_eq!(names, [name], "{over_quota}");

@@ -9,7 +9,7 @@ mod on_the_bus;
 mod over;
 mod own;
 
-use vpnmanager_entities::{credential, group::TrafficPeriod, user};
+use vpnmanager_entities::{group::TrafficPeriod, user};
 use vpnmanager_management::{
     domain::{actor::Actor, quota::Quota},
     ops::{
@@ -18,12 +18,9 @@ use vpnmanager_management::{
     },
 };
 use vpnmanager_nats::ids::CommonName;
-use vpnmanager_testbed::wait;
-
-use sea_orm::{EntityTrait as _, QueryFilter as _};
 
 use crate::database::run;
-use crate::ops::{create, enrol};
+use crate::ops::{create, enrol, only_credential};
 use crate::stack::Stack;
 
 /// A management with a node, these users and the group `sales`, whose tasks have ended: what is due stays so.
@@ -34,8 +31,7 @@ async fn at_rest(users: &[&str]) -> Stack {
         create(&stack, name).await;
     }
     run(&stack.app.db, "INSERT INTO groups (name) VALUES ('sales')").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("ended");
+    stack.end_tasks().await;
     stack
 }
 
@@ -84,11 +80,7 @@ async fn user(stack: &Stack, username: &str) -> user::Model {
 }
 
 async fn credential_of(stack: &Stack, username: &str) -> CommonName {
-    let found = credential::Entity::find()
-        .filter(credential::COLUMN.user_id.eq(user(stack, username).await.id))
-        .one(&stack.app.db)
-        .await;
-    found.expect("read").expect("a credential").common_name
+    only_credential(stack, user(stack, username).await.id).await
 }
 
 /// What follows on a report that adds to the traffic of the user.

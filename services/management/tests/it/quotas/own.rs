@@ -25,7 +25,7 @@ use vpnmanager_nats::commands::Command;
 
 use super::{at_rest, is_over, judge, review, set_quota, transfer, user};
 use crate::database::{number, run};
-use crate::ops::{audited, create, enrol};
+use crate::ops::{audited, create, enrol, unpublish};
 use crate::stack::{Stack, WithKey as _, json_of};
 
 fn quota(bytes: i64, period: TrafficPeriod) -> Quota {
@@ -301,11 +301,7 @@ async fn a_replica_that_starts_judges_all_with_a_quota_of_their_own() {
 async fn nodes_are_told_whose_traffic_counts_against_a_quota_of_its_own() {
     let stack = at_rest(&["alice", "bob"]).await;
     let metered_now = async || {
-        run(
-            &stack.app.db,
-            "UPDATE placements SET published_revision = 0, lease_until = 'epoch'",
-        )
-        .await;
+        unpublish(&stack).await;
         metered(&stack).await
     };
     let nobody: [&str; 0] = [];

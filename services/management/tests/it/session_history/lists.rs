@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use poem::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{alive, assumed, at, began, credential_of, ended, get, tell};
+use crate::api_sessions::ids;
 use crate::ops::enrol;
 use crate::stack::{Stack, WithKey as _, problem_of};
 
@@ -14,14 +15,6 @@ fn text(time: DateTime<Utc>) -> String {
 
 fn id(node: &str, seconds: i64, cid: u64) -> String {
     format!("{node}.{}.{cid}", at(seconds).timestamp())
-}
-
-fn ids(page: &Value) -> Vec<String> {
-    let items = page["items"].as_array().expect("items");
-    items
-        .iter()
-        .map(|item| item["id"].as_str().expect("an id").to_owned())
-        .collect()
 }
 
 /// alice had 10.8.0.2 on node-1 from 0 to 600, bob has it since 600, and alice has an IPv6 address on node-2 since 300, where she came to the

@@ -12,10 +12,8 @@ mod traffic;
 mod unheard;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
-use poem::http::StatusCode;
-use sea_orm::{EntityTrait as _, QueryFilter as _, QueryOrder as _};
-use serde_json::Value;
-use vpnmanager_entities::{credential, session};
+use sea_orm::{EntityTrait as _, QueryOrder as _};
+use vpnmanager_entities::session;
 use vpnmanager_management::{
     domain::session_room::{PACE, Pace, SessionRoom},
     ops::sessions::record_sessions::record_sessions,
@@ -26,8 +24,8 @@ use vpnmanager_nats::{
     sessions::{EndKind, Ended, SessionRecord, SessionReport},
 };
 
-use crate::ops::{create, node};
-use crate::stack::{Stack, WithKey as _, json_of};
+use crate::ops::{create, node, only_credential};
+use crate::stack::{Stack, get};
 
 /// The midnight (UTC) with which yesterday began: an hour around it is over, whenever a test runs.
 fn midnight() -> DateTime<Utc> {
@@ -121,12 +119,7 @@ async fn tell(stack: &Stack, node_id: &str, records: &[SessionRecord]) {
 /// Creates a user and gives the credential.
 async fn credential_of(stack: &Stack, username: &str) -> CommonName {
     let user = create(stack, username).await.user;
-    let found = credential::Entity::find()
-        .filter(credential::COLUMN.user_id.eq(user.id))
-        .one(&stack.app.db)
-        .await
-        .expect("read");
-    found.expect("a credential").common_name
+    only_credential(stack, user.id).await
 }
 
 async fn rows(stack: &Stack) -> Vec<session::Model> {
@@ -136,8 +129,4 @@ async fn rows(stack: &Stack) -> Vec<session::Model> {
         .all(&stack.app.db)
         .await
         .expect("read")
-}
-
-async fn get(stack: &Stack, path: &str) -> Value {
-    json_of(stack.client().get(path).admin().send().await, StatusCode::OK).await
 }

@@ -1,33 +1,9 @@
 //! Which indexes the history is read by.
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, FromQueryResult, Statement, TransactionTrait as _};
 use vpnmanager_management::ops::sessions::read_history::{Alive, HistoryFilter, query};
 
 use super::at;
-use crate::database::{connect_fresh, run};
-
-#[derive(FromQueryResult)]
-struct Line {
-    #[sea_orm(from_alias = "QUERY PLAN")]
-    line: String,
-}
-
-/// The plan of a page, in a session like management's.
-async fn plan(db: &DatabaseConnection, filter: &HistoryFilter) -> String {
-    let page = query(filter, None, 51);
-    let explain = format!("EXPLAIN (COSTS OFF) {}", page.sql);
-    let transaction = db.begin().await.expect("begun");
-    transaction
-        .execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan")
-        .await
-        .expect("set");
-    let statement = Statement { sql: explain, ..page };
-    let lines = Line::find_by_statement(statement)
-        .all(&transaction)
-        .await
-        .expect("a plan");
-    lines.iter().map(|row| format!("{}\n", row.line)).collect()
-}
+use crate::database::{connect_fresh, plan_of, run};
 
 #[tokio::test]
 async fn the_history_is_read_by_an_index_whatever_is_asked() {
@@ -94,7 +70,7 @@ async fn the_history_is_read_by_an_index_whatever_is_asked() {
             vec!["sessions_by_listener"],
         ),
     ] {
-        let plan = plan(&db, &filter).await;
+        let plan = plan_of(&db, query(&filter, None, 51)).await;
         for index in indexes {
             assert!(plan.contains(index), "{filter:?}: {plan}");
         }

@@ -1,7 +1,6 @@
 //! Which sessions count.
 
 use vpnmanager_management::ops::sessions::find_crowded::find_crowded;
-use vpnmanager_testbed::wait;
 
 use super::{Alice, alice, all_heard, beyond, limited, record, session};
 use crate::database::{number, run};
@@ -16,8 +15,7 @@ async fn at_rest() -> (Stack, Alice) {
     let alice = alice(&stack).await;
     create(&stack, "bob").await;
     limited(&stack, 1, "oldest_ends").await;
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+    stack.end_tasks().await;
     all_heard(&stack).await;
     (stack, alice)
 }

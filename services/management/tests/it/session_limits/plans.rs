@@ -2,34 +2,9 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, FromQueryResult, Statement, TransactionTrait as _};
 use vpnmanager_management::ops::sessions::{find_crowded, find_excess};
 
-use crate::database::{connect_fresh, run};
-
-#[derive(FromQueryResult)]
-struct Line {
-    #[sea_orm(from_alias = "QUERY PLAN")]
-    line: String,
-}
-
-/// The plan of a statement, in a session like management's.
-async fn plan(db: &DatabaseConnection, statement: Statement) -> String {
-    let explain = Statement {
-        sql: format!("EXPLAIN (COSTS OFF) {}", statement.sql),
-        ..statement
-    };
-    let transaction = db.begin().await.expect("begun");
-    transaction
-        .execute_unprepared("SET LOCAL enable_seqscan = off")
-        .await
-        .expect("set");
-    let lines = Line::find_by_statement(explain)
-        .all(&transaction)
-        .await
-        .expect("a plan");
-    lines.iter().map(|row| format!("{}\n", row.line)).collect()
-}
+use crate::database::{connect_fresh, plan_of, run};
 
 #[tokio::test]
 async fn a_look_reads_the_sessions_that_may_live_by_their_users() {
@@ -53,7 +28,7 @@ async fn a_look_reads_the_sessions_that_may_live_by_their_users() {
             "sessions_open_of_user",
         ),
     ] {
-        let plan = plan(&db, statement).await;
+        let plan = plan_of(&db, statement).await;
         assert!(plan.contains(index), "{plan}");
         assert!(!plan.contains("Seq Scan on sessions"), "{plan}");
     }

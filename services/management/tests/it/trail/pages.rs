@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use poem::http::StatusCode;
-use sea_orm::{DatabaseConnection, FromQueryResult, QueryTrait as _, Statement};
+use sea_orm::{DatabaseConnection, QueryTrait as _};
 use vpnmanager_management::{
     domain::audit_action::AuditAction,
     ops::{
@@ -12,27 +12,16 @@ use vpnmanager_management::{
 };
 
 use super::{entry_at, number};
-use crate::database::{fresh_database, run};
+use crate::database::{fresh_database, plan_of, run};
 use crate::stack::{Stack, WithKey as _, json_of};
-
-#[derive(FromQueryResult)]
-struct Line {
-    #[sea_orm(from_alias = "QUERY PLAN")]
-    line: String,
-}
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-/// The plan of a page, in a session like management's.
+/// The plan of a page.
 async fn plan(db: &DatabaseConnection, filter: &AuditFilter, before: Option<i64>) -> String {
-    let page = query(filter, before, 101).build(db.get_database_backend());
-    let explain = format!("EXPLAIN (COSTS OFF) {}", page.sql);
-    let statement = Statement { sql: explain, ..page };
-    run(db, "SET enable_seqscan = off; SET plan_cache_mode = force_custom_plan").await;
-    let lines = Line::find_by_statement(statement).all(db).await.expect("a plan");
-    lines.iter().map(|row| format!("{}\n", row.line)).collect()
+    plan_of(db, query(filter, before, 101).build(db.get_database_backend())).await
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ fn with_group() -> Fleet {
     let inventory = &mut fleet.inventory;
     inventory.users[0].revision = 4;
     inventory.users[0].group = "staff".to_owned();
+    inventory.users[0].node_group = "staff".to_owned();
     for placement in &mut inventory.placements {
         placement.wanted_revision = 4;
         placement.applied_revision = 4;

@@ -31,6 +31,7 @@ fn with_limits() -> Fleet {
     });
     let inventory = &mut fleet.inventory;
     inventory.users[0].group = "staff".to_owned();
+    inventory.users[0].node_group = "staff".to_owned();
     inventory.users[0].own_devices = Some(1);
     inventory.users[0].revision = 7;
     for placement in &mut inventory.placements {

@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{client::ClientOptions, wait};
 
-use super::records::{REPAIR, Records, allow_list, audited, bus, common_name};
+use super::records::{REPAIR, Records, allow_list, audited, common_name};
 use crate::main_job::{profile, site::Site};
 
 /// Waits until events in the audit trail name these.
@@ -66,7 +66,7 @@ async fn a_session_by_an_added_file_is_cut() {
     site.refuses(&only).await;
     // The command comes twice, and each time the node makes its file as it should be.
     let records = Records::open(&site).await;
-    let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
+    let stream = site.bus().await.get_stream("VPN_COMMANDS").await.unwrap();
     let taken = async || {
         let unpublished = records
             .count("placements WHERE published_revision < wanted_revision")

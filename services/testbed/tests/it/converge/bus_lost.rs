@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use serde_json::json;
 use vpnmanager_testbed::{stack::Part, wait};
 
-use super::records::{Records, audited, bus};
+use super::records::{Records, audited};
 use crate::main_job::site::Site;
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_wiped_store_of_the_bus_is_made_again_and_nothing_is_lost() {
         took.as_millis()
     );
     assert_eq!(site.all_synced(wait::SOON).await, 5);
-    let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
+    let stream = site.bus().await.get_stream("VPN_COMMANDS").await.unwrap();
     let wanted = 5 * site.stack.nodes().count();
     let published = wait::until_ok(wait::SOON, "every command to be in the new store", async || {
         let subjects = stream.info_with_subjects("vpn.cmd.>").await;

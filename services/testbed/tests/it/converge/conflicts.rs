@@ -9,7 +9,7 @@ use vpnmanager_testbed::{
 };
 
 use super::records::{Records, audited};
-use crate::main_job::site::Site;
+use crate::main_job::site::{Site, nodes::agent_when};
 
 /// A fleet whose node-1 was asked something while management was away, and is away itself now that management is there again.
 struct Scene {
@@ -38,11 +38,8 @@ impl Scene {
         for part in [Part::Management, Part::Nats] {
             self.site.stack.kill_part(part).await.unwrap();
         }
-        let alone = async || {
-            let health = self.local.get("/health").await;
-            health.is_ok_and(|health| health.body["bus_connected"] == false)
-        };
-        wait::until(wait::SOON, "node-1 to be alone", alone).await.unwrap();
+        let is_alone = |health: &Value| health["bus_connected"] == false;
+        agent_when(&self.local, "node-1 to be alone", is_alone).await;
     }
 
     /// Its requests wait, also through kill -9.
@@ -56,13 +53,8 @@ impl Scene {
     /// node-1 is back and has no request left.
     async fn all_are_back(&mut self) {
         self.site.stack.start_part(Part::Node(1)).await.unwrap();
-        let carried = async || {
-            let health = self.local.get("/health").await;
-            health.is_ok_and(|health| health.body["bus_connected"] == true && health.body["queued_intents"] == 0)
-        };
-        wait::until(wait::SOON, "the requests to travel up", carried)
-            .await
-            .unwrap();
+        let has_carried = |health: &Value| health["bus_connected"] == true && health["queued_intents"] == 0;
+        agent_when(&self.local, "the requests to travel up", has_carried).await;
     }
 
     async fn ask(&self, username: &str, status: u16) -> Answer {

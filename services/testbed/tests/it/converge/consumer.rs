@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use vpnmanager_testbed::{stack::StackOptions, wait};
 
-use super::records::{Records, bus};
+use super::records::Records;
 use crate::main_job::site::Site;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_consumer_deleted_under_a_live_agent_is_made_again() {
     site.create("alice").await;
     let records = Records::open(&site).await;
     let issued = records.serials().await;
-    let stream = bus(&site).await.get_stream("VPN_COMMANDS").await.unwrap();
+    let stream = site.bus().await.get_stream("VPN_COMMANDS").await.unwrap();
 
     let deleted = stream.delete_consumer("node-1").await.unwrap();
 

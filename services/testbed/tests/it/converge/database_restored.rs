@@ -83,11 +83,7 @@ async fn an_older_dump_becomes_true_again_and_revisions_only_grow() {
     let older = dump(&site.stack);
     set("suspended", false).await;
     set("resumed", true).await;
-    api.delete_user("deleted", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("deleted").await;
     site.forgets("deleted").await;
     let created = site.create("created").await;
     let before = journals(&site);

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use vpnmanager_testbed::{net::require_tunnels, stack::Part, wait};
 
 use super::{
-    records::{Records, audited, bus, common_name},
+    records::{Records, audited, common_name},
     small_disk::SmallDisk,
 };
 use crate::main_job::site::Site;
@@ -228,7 +228,7 @@ async fn what_ends_access_does_not_wait_for_a_consumer_that_gives_nothing() {
     };
     let alice = site.create("alice").await;
     let visitor = site.visit(&alice).await;
-    let bus = bus(&site).await;
+    let bus = site.bus().await;
     for node in site.stack.nodes() {
         let pause = format!("CONSUMER.PAUSE.VPN_COMMANDS.{}", node.id());
         let forever = json!({ "pause_until": "2100-01-01T00:00:00Z" });

@@ -4,30 +4,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use vpnmanager_testbed::{
-    api::Api,
     stack::{Part, StackOptions},
     wait,
 };
 
 use super::records::Records;
-use crate::main_job::site::Site;
+use crate::main_job::site::{Site, create_each};
 
 const WRITERS: usize = 4;
 const EACH: usize = 40;
 /// `SHUTDOWN_TIMEOUT`, and the end of the process.
 const BOUND: Duration = wait::under_load(Duration::from_secs(11));
-
-async fn write(api: Api, writer: usize) -> Vec<String> {
-    let mut promised = Vec::new();
-    for number in 0..EACH {
-        let name = format!("user-{writer}-{number}");
-        let created = api.create_user(&name, None).await;
-        if created.is_ok_and(|answer| answer.status == 201) {
-            promised.push(name);
-        }
-    }
-    promised
-}
 
 #[tokio::test]
 async fn services_that_are_told_to_end_under_load_leave_nothing_torn() {
@@ -42,13 +29,12 @@ async fn services_that_are_told_to_end_under_load_leave_nothing_torn() {
     for (round, part) in [Part::Management, Part::Node(1)].into_iter().enumerate() {
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
-            writers.spawn(write(api.clone(), round * WRITERS + writer));
+            let writer = round * WRITERS + writer;
+            let names = (0..EACH).map(move |number| format!("user-{writer}-{number}"));
+            writers.spawn(create_each(api.clone(), names));
         }
-        let first = format!("user-{}-5", round * WRITERS);
-        let under_way = async || api.user(&first).await.is_ok_and(|answer| answer.status == 200);
-        wait::until(wait::SOON, "the writing to be under way", under_way)
-            .await
-            .unwrap();
+        // The writing is under way.
+        site.knows(&format!("user-{}-5", round * WRITERS)).await;
 
         let began = Instant::now();
         site.stack.stop_part(part).await.unwrap();

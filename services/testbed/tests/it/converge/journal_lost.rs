@@ -1,6 +1,6 @@
 //! A node whose journal is gone gets everything again; the keys that only it had are gone, and said to be.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
 use vpnmanager_testbed::stack::Part;
 
@@ -26,13 +26,7 @@ async fn a_node_that_lost_its_journal_lets_the_same_users_in_and_issues_nothing_
     // Its file in the allow-list is all that the node still knows of it.
     api.delete_user("ghost", None).await.unwrap().success().unwrap();
     let issued = records.serials().await;
-    let state = site.stack.node(1).unwrap().dir();
-    for suffix in ["", "-wal", "-shm"] {
-        let file = state.join(format!("journal.db{suffix}"));
-        if file.exists() {
-            fs::remove_file(file).unwrap();
-        }
-    }
+    site.lose_journal(1);
     let began = Instant::now();
     site.stack.start_part(Part::Node(1)).await.unwrap();
 

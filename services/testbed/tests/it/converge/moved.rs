@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 use vpnmanager_testbed::{ports, stack::Part, wait};
 
 use super::records::audited;
-use crate::main_job::{profile, site::Site};
+use crate::main_job::{
+    profile,
+    site::{Site, nodes::agent_when},
+};
 
 /// The bus moves while nobody is told beforehand: the nodes ask over HTTP.
 #[tokio::test]
 async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
     let mut site = Site::without_tunnels(2).await;
     site.create("alice").await;
-    let before: Vec<Value> = [1, 2].map(|number| identity(&site, number)).into();
+    let before: Vec<Value> = [1, 2].map(|number| site.identity(number)).into();
 
     for part in [Part::Nats, Part::Management] {
         site.stack.stop_part(part).await.unwrap();
@@ -26,7 +29,7 @@ async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
     let suspended = api.change_user("alice", &suspend, Some(wait::SOON)).await.unwrap();
     assert_eq!(suspended.expect(200).unwrap().body["synced"], true);
     for (number, before) in [1, 2].into_iter().zip(before) {
-        let after = identity(&site, number);
+        let after = site.identity(number);
         assert_eq!(after["certificate"], before["certificate"], "it enrolled again");
         let log = site.stack.log(Part::Node(number)).text();
         assert!(
@@ -38,18 +41,9 @@ async fn a_bus_that_moved_is_found_over_http_and_nobody_enrols_again() {
     site.stack.stop_part(Part::Node(1)).await.unwrap();
     site.stack.stop_part(Part::Management).await.unwrap();
     site.stack.start_part(Part::Node(1)).await.unwrap();
-    let connected = async || {
-        site.stack
-            .node(1)
-            .unwrap()
-            .api()
-            .get("/health")
-            .await
-            .is_ok_and(|health| health.body["bus_connected"] == true)
-    };
-    wait::until(wait::SOON, "node-1 to be connected", connected)
-        .await
-        .unwrap();
+    let local = site.stack.node(1).unwrap().api();
+    let is_connected = |health: &Value| health["bus_connected"] == true;
+    agent_when(&local, "node-1 to be connected", is_connected).await;
 }
 
 /// Another bus takes the place of the old one, with files that `bus-init` made anew: its certificates are another CA's, it knows none of the
@@ -60,7 +54,7 @@ async fn another_bus_with_another_ca_and_other_keys_is_found_and_nobody_enrols_a
     site.create("alice").await;
     let ports = [ports::free().unwrap(), site.stack.state().nats_port];
     for (round, port) in (1..).zip(ports) {
-        let before: Vec<Value> = [1, 2].map(|number| identity(&site, number)).into();
+        let before: Vec<Value> = [1, 2].map(|number| site.identity(number)).into();
         for part in [Part::Nats, Part::Management] {
             site.stack.stop_part(part).await.unwrap();
         }
@@ -68,11 +62,11 @@ async fn another_bus_with_another_ca_and_other_keys_is_found_and_nobody_enrols_a
         site.stack.start_part(Part::Management).await.unwrap();
 
         for (number, before) in [1, 2].into_iter().zip(before) {
-            let trusts = async || identity(&site, number)["bus_ca"] != before["bus_ca"];
+            let trusts = async || site.identity(number)["bus_ca"] != before["bus_ca"];
             let what = format!("node-{number} to trust the new CA in round {round}");
             wait::until(wait::SOON * 3, what, trusts).await.unwrap();
             follows(&site, number, &format!("tls://127.0.0.1:{port}")).await;
-            let after = identity(&site, number);
+            let after = site.identity(number);
             assert_ne!(after["bus_jwt"], before["bus_jwt"], "round {round}");
             assert_eq!(
                 after["certificate"], before["certificate"],
@@ -99,11 +93,11 @@ async fn a_bus_that_moves_where_the_nodes_were_told_is_found_without_management(
     let told = [("BUS_PUBLIC_URLS", next_url.as_str())];
     site.stack.launch_part_with(Part::Management, &told).unwrap();
     wait::until(wait::SOON, "the node to be told", async || {
-        identity(&site, 1)["told_bus"]["urls"][0] == next_url
+        site.identity(1)["told_bus"]["urls"][0] == next_url
     })
     .await
     .unwrap();
-    assert_ne!(identity(&site, 1)["bus_urls"][0], next_url, "what works is kept");
+    assert_ne!(site.identity(1)["bus_urls"][0], next_url, "what works is kept");
 
     for part in [Part::Management, Part::Nats] {
         site.stack.stop_part(part).await.unwrap();
@@ -127,9 +121,12 @@ async fn a_node_that_was_configured_anew_is_reached_where_its_new_profiles_say()
     ];
     site.stack.launch_part_with(Part::Node(1), &changed).unwrap();
 
-    let node = endnode_when(&site, "node-1", "it says its new port", |node| node["port"] == 1300).await;
+    let node = site
+        .endnode_when("node-1", "to say its new port", |node| node["port"] == 1300)
+        .await;
     assert_eq!((&node["protocol"], &node["capacity"]), (&json!("tcp"), &json!(77)));
-    endnode_when(&site, "node-1", "it is healthy", |node| node["state"] == "healthy").await;
+    site.endnode_when("node-1", "to be healthy", |node| node["state"] == "healthy")
+        .await;
     let new = site.stack.api().profile("alice").await.unwrap();
     let [home, other] = profile::hosts(&old)[..] else {
         panic!("two servers: {old}")
@@ -162,7 +159,9 @@ async fn a_node_is_moved_to_the_pool_that_it_asks_for_and_leaves_its_users_behin
     site.stack
         .launch_part_with(Part::Node(1), &[("POOL", "sales")])
         .unwrap();
-    let node = endnode_when(&site, "node-1", "it is degraded", |node| node["state"] == "degraded").await;
+    let node = site
+        .endnode_when("node-1", "to be degraded", |node| node["state"] == "degraded")
+        .await;
     assert_eq!(
         (&node["pool"], &node["asked_pool"]),
         (&json!("default"), &json!("sales"))
@@ -179,7 +178,7 @@ async fn a_node_is_moved_to_the_pool_that_it_asks_for_and_leaves_its_users_behin
         .unwrap();
     let holds_nobody =
         |node: &Value| node["sync"]["wanted"] == 0 && node["sync"]["pending"] == 0 && node["state"] == "healthy";
-    let node = endnode_when(&site, "node-1", "it holds nobody", holds_nobody).await;
+    let node = site.endnode_when("node-1", "to hold nobody", holds_nobody).await;
     assert_eq!((&node["pool"], &node["asked_pool"]), (&json!("sales"), &Value::Null));
     site.all_synced(wait::SOON).await;
     for user in api.users("").await.unwrap().items() {
@@ -195,33 +194,15 @@ async fn a_node_is_moved_to_the_pool_that_it_asks_for_and_leaves_its_users_behin
         .unwrap()
         .expect(200)
         .unwrap();
-    endnode_when(&site, "node-1", "it gets its users again", |node| {
-        node["sync"]["wanted"] == 4
-    })
-    .await;
+    site.endnode_when("node-1", "to get its users again", |node| node["sync"]["wanted"] == 4)
+        .await;
     site.all_synced(wait::SOON).await;
     assert_eq!(audited(&site, "node_moved").await.len(), 2);
-}
-
-fn identity(site: &Site, number: u8) -> Value {
-    let text = std::fs::read(site.stack.state().node_dir(number).join("identity.json")).unwrap();
-    serde_json::from_slice(&text).unwrap()
 }
 
 /// The node uses the bus at this address, and is in sync.
 async fn follows(site: &Site, number: u8, url: &str) {
     let node = site.stack.node(number).unwrap();
-    let there = async || {
-        let health = node.api().get("/health").await;
-        identity(site, number)["bus_urls"][0] == url && health.is_ok_and(|health| health.body["bus_connected"] == true)
-    };
-    wait::until(wait::SOON * 3, format_args!("node-{number} to follow the bus"), there)
-        .await
-        .unwrap();
-}
-
-async fn endnode_when(site: &Site, name: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let api = site.stack.api();
-    let found = async || Some(api.endnode(name).await.ok()?.body).filter(|node| fits(node));
-    wait::until_some(wait::SOON, what, found).await.unwrap()
+    let is_there = |health: &Value| site.identity(number)["bus_urls"][0] == url && health["bus_connected"] == true;
+    agent_when(&node.api(), format_args!("node-{number} to follow the bus"), is_there).await;
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
+use vpnmanager_testbed::stack::Part;
 
 use super::records::{Records, audited};
 use crate::main_job::{profile, site::Site};
@@ -31,12 +31,7 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
     }
 
     let local = site.stack.node(1).unwrap().api();
-    let login = site
-        .stack
-        .start_client(&alice, &ClientOptions::default())
-        .await
-        .unwrap();
-    login.client.connected(wait::SOON).await.unwrap();
+    let login = site.connect(&alice).await;
     let created = local.post("/api/users", &json!({ "username": "local" })).await.unwrap();
     assert_eq!(created.status, 202, "{}", created.text);
     let queued = local.get("/api/users").await.unwrap();
@@ -50,23 +45,14 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
     // The outage itself: what is shown is that nothing ends in it.
     tokio::time::sleep(OUTAGE.saturating_sub(began.elapsed())).await;
     assert!(login.answers().await);
-    let again = site
-        .stack
-        .start_client(&remote(&alice), &ClientOptions::default())
-        .await
-        .unwrap();
-    again.client.connected(wait::SOON).await.unwrap();
+    let _again = site.connect(&remote(&alice)).await;
     for part in CONTROL_PLANE.into_iter().rev() {
         site.stack.start_part(part).await.unwrap();
     }
 
     let back = Instant::now();
     site.forgets("bob").await;
-    let api = site.stack.api();
-    let known = async || api.user("local").await.is_ok_and(|answer| answer.status == 200);
-    wait::until(wait::SOON, "the local user to be known", known)
-        .await
-        .unwrap();
+    site.knows("local").await;
     let records = Records::open(&site).await;
     records.agree(&site).await;
     eprintln!(
@@ -78,7 +64,7 @@ async fn two_minutes_without_the_control_plane_are_noticed_by_nobody() {
         let mut rows = rows.iter().filter(|row| row["username"] == username);
         assert!(rows.any(|row| row["actor"] == "node:node-1"), "{action} of {username}");
     }
-    profile::assert_complete(&api.profile("local").await.unwrap(), 2);
+    profile::assert_complete(&site.stack.api().profile("local").await.unwrap(), 2);
     site.refuses(&bob).await;
     witness.lost_nothing().await;
 }

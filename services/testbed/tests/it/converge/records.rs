@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{ConnectOptions, jetstream};
 use rusqlite::OpenFlags;
 use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement};
 use serde_json::Value;
@@ -164,11 +163,4 @@ pub(super) async fn audited(site: &Site, action: &str) -> Vec<Value> {
     let api = site.stack.api();
     let rows = api.audit(&format!("?action={action}&limit=1000")).await.unwrap();
     rows.expect(200).unwrap().items().to_vec()
-}
-
-/// The bus with management's credentials.
-pub(super) async fn bus(site: &Site) -> jetstream::Context {
-    let options = ConnectOptions::with_credentials_file(site.stack.nats_creds());
-    let client = options.await.unwrap().connect(site.stack.state().nats_url()).await;
-    jetstream::new(client.unwrap())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use vpnmanager_testbed::wait;
 
-use super::records::{Records, audited, bus, journal};
+use super::records::{Records, audited, journal};
 use crate::main_job::site::{Site, assert_synced};
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_command_that_comes_three_times_more_is_applied_once() {
     let records = Records::open(&site).await;
     records.agree(&site).await;
     let issued = records.serials().await;
-    let bus = bus(&site).await;
+    let bus = site.bus().await;
     let stream = bus.get_stream("VPN_COMMANDS").await.unwrap();
     let key = journal(&site, 1).unwrap().keys().next().unwrap().clone();
     let subject = format!("vpn.cmd.node-1.{key}");

@@ -17,7 +17,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::records::{Records, audited, bus};
+use super::records::{Records, audited};
 use crate::main_job::site::Site;
 
 const WRITERS: usize = 4;
@@ -66,7 +66,7 @@ struct Watch {
 
 impl Watch {
     async fn start(site: &Site) -> Self {
-        let stream = bus(site).await.get_stream("VPN_COMMANDS").await.unwrap();
+        let stream = site.bus().await.get_stream("VPN_COMMANDS").await.unwrap();
         let config = pull::Config {
             ack_policy: AckPolicy::None,
             ..pull::Config::default()

@@ -5,7 +5,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::records::{Records, allow_list, bus};
+use super::records::{Records, allow_list};
 use crate::main_job::site::Site;
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn a_removed_user_whose_command_came_back_is_let_in_by_no_node_for_long() 
         ..StackOptions::default()
     })
     .await;
-    let (api, bus, records) = (site.stack.api(), bus(&site).await, Records::open(&site).await);
+    let (api, bus, records) = (site.stack.api(), site.bus().await, Records::open(&site).await);
     let created = api
         .create_user("ghost", Some(wait::SOON))
         .await
@@ -27,11 +27,7 @@ async fn a_removed_user_whose_command_came_back_is_let_in_by_no_node_for_long() 
     let subject = format!("vpn.cmd.node-1.{}", created.body["key"].as_str().unwrap());
     let stream = bus.get_stream("VPN_COMMANDS").await.unwrap();
     let command = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
-    api.delete_user("ghost", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("ghost").await;
     site.forgets("ghost").await;
     records.agree(&site).await;
     // The node's memory of the removal is gone too, with its journal.

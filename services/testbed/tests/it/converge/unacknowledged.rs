@@ -7,7 +7,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::records::{Records, audited, bus};
+use super::records::{Records, audited};
 use crate::main_job::site::Site;
 
 const USERS: usize = 10;
@@ -110,7 +110,7 @@ impl Scene {
 
 /// How many messages the streams whose names begin so have ever held.
 async fn last_sequence(site: &Site, streams: &str) -> u64 {
-    let mut all = bus(site).await.streams();
+    let mut all = site.bus().await.streams();
     let mut sum = 0;
     while let Some(stream) = all.try_next().await.unwrap() {
         if stream.config.name.starts_with(streams) {

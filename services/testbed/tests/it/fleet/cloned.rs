@@ -1,6 +1,10 @@
 //! A copied state folder: two agents with one identity.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
@@ -55,18 +59,16 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
         .env("HEARTBEAT_INTERVAL", "500ms");
     let clone = Process::spawn(&spec).unwrap();
 
-    let node = async || -> Value { api.endnode("node-1").await.unwrap().body };
-    let alarmed = async || {
-        let node = node().await;
-        node["state"] == "degraded"
-            && node["state_reason"]
-                .as_str()
-                .is_some_and(|why| why.contains("second agent"))
+    let began = Instant::now();
+    let is_alarmed = |node: &Value| {
+        let why = node["state_reason"].as_str().unwrap_or_default();
+        node["state"] == "degraded" && why.contains("second agent")
     };
-    let took = wait::until(wait::SOON, "the clone to be noticed", alarmed)
-        .await
-        .unwrap();
-    eprintln!("measured: the clone was noticed after {} ms", took.as_millis());
+    site.endnode_when("node-1", "to be seen twice", is_alarmed).await;
+    eprintln!(
+        "measured: the clone was noticed after {} ms",
+        began.elapsed().as_millis()
+    );
     let its_api = Api::new(format!("http://127.0.0.1:{port}"), None);
     let refused = async || {
         its_api
@@ -90,18 +92,12 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
     for username in ["bob", "carol"] {
         site.create(username).await;
     }
-    api.delete_user("alice", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("alice").await;
     site.forgets("alice").await;
     assert!(names(&copied).is_empty());
     assert_eq!(names(&original).len(), 2);
-    let in_sync = async || node().await["sync"]["digest_match"] == true;
-    wait::until(wait::SOON, "the node to hold what it should", in_sync)
-        .await
-        .unwrap();
+    let is_in_sync = |node: &Value| node["sync"]["digest_match"] == true;
+    site.endnode_when("node-1", "to hold what it should", is_in_sync).await;
     assert!(clone.alive());
     assert!(
         names(&copied).is_empty(),
@@ -109,9 +105,8 @@ async fn a_clone_is_refused_and_the_node_goes_on() {
     );
     clone.kill().await;
 
-    let well = async || node().await["state"] == "healthy";
-    wait::until(2 * wait::SOON, "the alarm to end with the clone", well)
-        .await
-        .unwrap();
+    // The alarm ends with the clone.
+    site.endnode_when("node-1", "to be healthy", |node| node["state"] == "healthy")
+        .await;
     assert_eq!(json!(site.all_synced(wait::SOON).await), json!(2));
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
 use crate::main_job::{
@@ -12,28 +11,6 @@ use crate::main_job::{
 
 /// No client is without its tunnel for longer.
 const MOVED: Duration = wait::under_load(Duration::from_secs(2));
-
-async fn post(site: &Site, node: &str, verb: &str, status: u16) {
-    let path = format!("/api/endnodes/{node}/{verb}");
-    let answer = site.stack.api().post(&path, &json!({})).await.unwrap();
-    answer.expect(status).unwrap();
-}
-
-/// Waits until node-1 says that it drains, and that so many sessions are left.
-async fn is_left_with(site: &Site, sessions: i64) {
-    let api = site.stack.api();
-    wait::until_ok(wait::SOON, "node-1's clients to have moved", async || {
-        let node = api.endnode("node-1").await.map_err(|error| error.to_string())?;
-        let drain = &node.body["drain"];
-        if drain["confirmed"] == true && drain["sessions_left"] == sessions {
-            Ok(())
-        } else {
-            Err(node.text)
-        }
-    })
-    .await
-    .unwrap();
-}
 
 #[tokio::test]
 async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_go_elsewhere() {
@@ -53,10 +30,10 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
         assert!(visitor.connection.client.log().contains(&reached(&hosts[0])));
     }
 
-    post(&site, "node-9", "drain", 404).await;
-    post(&site, "node-1", "drain", 200).await;
+    site.ask_for("drain", "node-9", 404).await;
+    site.ask_for("drain", "node-1", 200).await;
     // The last one that is left for them must stay.
-    post(&site, "node-2", "drain", 409).await;
+    site.ask_for("drain", "node-2", 409).await;
 
     for visitor in visitors {
         let gap = visitor.moved_to(&hosts[1], 1).await;
@@ -67,7 +44,7 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
         assert!(gap < MOVED, "{gap:?}");
         visitor.connection.close().await;
     }
-    is_left_with(&site, 0).await;
+    site.is_drained("node-1").await;
 
     // The next run of the agent goes on with it.
     site.stack.kill_part(Part::Node(1)).await.unwrap();
@@ -88,7 +65,7 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
         took.as_millis()
     );
     connection.client.connected(wait::SOON).await.unwrap();
-    is_left_with(&site, 0).await;
+    site.is_drained("node-1").await;
     connection.close().await;
 
     let api = site.stack.api();
@@ -102,11 +79,8 @@ async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_
     let only = api.profile("eve").await.unwrap();
     assert_eq!(profile::hosts(&only), [hosts[1].as_str()]);
 
-    post(&site, "node-1", "undrain", 200).await;
-    let over = async || api.endnode("node-1").await.unwrap().body["health"]["draining"] == false;
-    wait::until(wait::SOON, "node-1 to keep its clients again", over)
-        .await
-        .unwrap();
+    site.ask_for("undrain", "node-1", 200).await;
+    site.keeps_its_clients("node-1").await;
     let back = site.visit(&profiles[0]).await;
     assert!(back.connection.client.log().contains(&reached(&hosts[0])));
     back.lost_nothing().await;
@@ -126,7 +100,7 @@ async fn a_node_that_was_away_learns_of_its_draining_when_it_returns() {
     let alice = site.visit(&text).await;
     site.stack.stop_part(Part::Node(1)).await.unwrap();
 
-    post(&site, "node-1", "drain", 200).await;
+    site.ask_for("drain", "node-1", 200).await;
     assert_eq!(
         alice.connection.client.connections(),
         1,
@@ -136,5 +110,5 @@ async fn a_node_that_was_away_learns_of_its_draining_when_it_returns() {
 
     let log = alice.connection.client.log();
     log.wait_for(&reached(&hosts[1]), 1, wait::SOON).await.unwrap();
-    is_left_with(&site, 0).await;
+    site.is_drained("node-1").await;
 }

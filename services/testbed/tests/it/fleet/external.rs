@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vpnmanager_testbed::{
     binaries,
     client::ClientOptions,
@@ -11,7 +11,10 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use crate::main_job::{profile, site::Site};
+use crate::main_job::{
+    profile,
+    site::{Site, nodes::agent_when},
+};
 
 /// Stops what the agent runs on node 2, and runs the same server as an operator would, with an agent in external mode beside it.
 async fn run_by_the_operator(site: &mut Site) -> Process {
@@ -41,13 +44,8 @@ async fn start_agent(site: &mut Site) {
     ];
     site.stack.launch_part_with(Part::Node(2), &env).unwrap();
     let api = site.stack.node(2).unwrap().api();
-    let up = async || {
-        let health = api.get("/health").await.map(|answer| answer.body).unwrap_or_default();
-        health["openvpn"]["state"] == "up"
-    };
-    wait::until(wait::SOON, "the agent to see the operator's server", up)
-        .await
-        .unwrap();
+    let is_up = |health: &Value| health["openvpn"]["state"] == "up";
+    agent_when(&api, "the agent to see the operator's server", is_up).await;
 }
 
 async fn refuses(site: &Site, profile: &str) {
@@ -90,11 +88,7 @@ async fn a_deregistered_node_cuts_everybody_and_lets_nobody_in_although_the_oper
     let gap = alice.moved_to(&next, 1).await;
     eprintln!("measured: alice was without her tunnel for {} ms", gap.as_millis());
     assert_eq!(allowed(&site), 0);
-    api.delete_user("bob", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("bob").await;
     refuses(&site, &bound).await;
 
     // Neither does the next run let anybody in.
@@ -115,7 +109,7 @@ async fn an_error_of_its_configuration_degrades_the_node(site: &Site) {
         let is_so = async || {
             let seen = api.endnode("node-2").await.unwrap().body;
             let health = local.get("/health").await.unwrap().body;
-            let says = |text: &serde_json::Value| text.as_str().unwrap_or_default().contains(why);
+            let says = |text: &Value| text.as_str().unwrap_or_default().contains(why);
             let (state_fits, status_fits) = (seen["state"] == state, health["status"] == status);
             if state_fits && status_fits && says(&seen["state_reason"]) && says(&health["detail"]) {
                 Ok(())
@@ -143,7 +137,7 @@ async fn what_the_pools_network_lacks_is_said_and_degrades_nothing(site: &Site) 
     let is_said = async || {
         let seen = api.endnode("node-2").await.unwrap().body;
         let health = local.get("/health").await.unwrap().body;
-        let says = |text: &serde_json::Value| text.as_str().unwrap_or_default().contains(line);
+        let says = |text: &Value| text.as_str().unwrap_or_default().contains(line);
         let serves = seen["state"] == "healthy" && health["status"] == "ok";
         let is_unapplied = seen["network"]["applied"] == false;
         if serves && is_unapplied && says(&seen["health"]["detail"]) && says(&health["openvpn"]["detail"]) {
@@ -168,11 +162,9 @@ async fn a_disk_that_is_almost_full_degrades_the_node_and_says_which() {
     .await;
     let (api, node) = (site.stack.api(), site.stack.node(1).unwrap());
     let why = format!("the disk of {} is almost full", node.dir().display());
-    let alarmed = async || {
-        let seen = api.endnode("node-1").await.unwrap().body;
-        seen["state"] == "degraded" && seen["state_reason"].as_str().unwrap_or_default().contains(&why)
-    };
-    wait::until(wait::SOON, "the alarm", alarmed).await.unwrap();
+    let is_alarmed =
+        |seen: &Value| seen["state"] == "degraded" && seen["state_reason"].as_str().unwrap_or_default().contains(&why);
+    site.endnode_when("node-1", "to raise the alarm", is_alarmed).await;
     let health = node.api().get("/health").await.unwrap().body;
     assert_eq!(health["status"], "degraded", "{health}");
     assert!(health["detail"].as_str().unwrap_or_default().contains(&why), "{health}");

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::json;
 use vpnmanager_testbed::wait;
 
 use crate::main_job::{
@@ -36,7 +35,6 @@ async fn fifty_clients_move_when_their_node_is_drained_and_when_their_node_is_ki
     let Some(mut site) = Site::with_tunnels("fifty clients").await else {
         return;
     };
-    let api = site.stack.api();
     let names: Vec<String> = (0..CLIENTS).map(|number| format!("user-{number}")).collect();
     let profiles = join_all(names.iter().map(|name| site.create_at(name, "node-1"))).await;
     let hosts: Vec<String> = profile::hosts(&profiles[0])
@@ -51,23 +49,15 @@ async fn fifty_clients_move_when_their_node_is_drained_and_when_their_node_is_ki
     }
 
     let began = Instant::now();
-    let drained = api.post("/api/endnodes/node-1/drain", &json!({})).await.unwrap();
-    drained.expect(200).unwrap();
+    site.ask_for("drain", "node-1", 200).await;
     all_move(&visitors, (&hosts[1], 1), MOVED, "the drain").await;
     eprintln!(
         "measured: all had moved {} ms after the drain began",
         began.elapsed().as_millis()
     );
-    let drained = async || api.endnode("node-1").await.unwrap().body["drain"]["sessions_left"] == 0;
-    wait::until(wait::SOON, "no session to be left on node-1", drained)
-        .await
-        .unwrap();
-    let undrained = api.post("/api/endnodes/node-1/undrain", &json!({})).await.unwrap();
-    undrained.expect(200).unwrap();
-    let over = async || api.endnode("node-1").await.unwrap().body["health"]["draining"] == false;
-    wait::until(wait::SOON, "node-1 to keep its clients again", over)
-        .await
-        .unwrap();
+    site.is_drained("node-1").await;
+    site.ask_for("undrain", "node-1", 200).await;
+    site.keeps_its_clients("node-1").await;
 
     for visitor in &mut visitors {
         assert_eq!(visitor.connection.client.connections(), 2, "moved once");

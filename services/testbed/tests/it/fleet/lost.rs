@@ -73,13 +73,8 @@ async fn the_users_of_a_lost_node_move_on_and_it_returns_without_taking_them_bac
     api.delete_user("user0", None).await.unwrap().success().unwrap();
     site.stack.start_part(Part::Node(1)).await.unwrap();
     site.forgets("user0").await;
-    let back = async || {
-        let node = api.endnode("node-1").await.unwrap().body;
-        node["state"] == "healthy" && node["lost_since"].is_null()
-    };
-    wait::until(2 * wait::SOON, "node-1 to take users again", back)
-        .await
-        .unwrap();
+    let is_back = |node: &Value| node["state"] == "healthy" && node["lost_since"].is_null();
+    site.endnode_when("node-1", "to take users again", is_back).await;
     let mut after = homes().await;
     after.sort();
     assert_eq!(after.len(), USERS - 1);
@@ -111,14 +106,9 @@ async fn an_outage_of_the_bus_that_is_longer_than_the_patience_moves_no_home() {
     // The outage itself: more than all patience together.
     tokio::time::sleep(Duration::from_secs(10)).await;
     site.stack.start_part(Part::Nats).await.unwrap();
-    for number in 1..=3 {
-        let back = async || {
-            let node = api.endnode(&format!("node-{number}")).await.unwrap().body;
-            node["state"] == "healthy"
-        };
-        wait::until(2 * wait::SOON, format_args!("node-{number} to be healthy"), back)
-            .await
-            .unwrap();
+    for id in ["node-1", "node-2", "node-3"] {
+        site.endnode_when(id, "to be healthy", |node| node["state"] == "healthy")
+            .await;
     }
     assert_eq!(homes().await, before);
     let moved = api.audit("?action=user_rehomed").await.unwrap();

@@ -1,17 +1,16 @@
 //! A node that leaves the fleet stops serving, and stays stopped; one that was away then learns it from management when it returns.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vpnmanager_testbed::{
-    api::Api,
     stack::{Part, StackOptions},
     wait,
 };
 
 use crate::main_job::{
     profile,
-    site::{Site, Visitor},
+    site::{Site, Visitor, nodes::agent_when},
 };
 
 /// No client is without its tunnel for longer.
@@ -85,31 +84,29 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_sa
     })
     .await;
     let local = |site: &Site, number: u8| site.stack.node(number).unwrap().api();
-    let health = async |api: &Api| api.get("/health").await.map(|answer| answer.body).unwrap_or_default();
+    let is_refused = |health: &Value| health["status"] == "refused";
     site.stack.stop_part(Part::Node(3)).await.unwrap();
 
     deregister(&site, "node-2").await;
     deregister(&site, "node-3").await;
     let retired = local(&site, 2);
-    assert_eq!(health(&retired).await["status"], "refused");
+    assert!(is_refused(&retired.get("/health").await.unwrap().body));
     site.stack.kill_part(Part::Node(2)).await.unwrap();
     site.stack.start_part(Part::Node(2)).await.unwrap();
-    let still = async || health(&retired).await["status"] == "refused";
-    wait::until(wait::SOON, "the next run to be refused too", still)
-        .await
-        .unwrap();
+    agent_when(&retired, "the next run to be refused too", is_refused).await;
 
     site.stack.start_part(Part::Node(3)).await.unwrap();
     let away = local(&site, 3);
-    let told = async || {
-        let health = health(&away).await;
+    let began = Instant::now();
+    let says_why = |health: &Value| {
         let why = health["detail"].as_str().unwrap_or_default();
-        health["status"] == "refused" && why.starts_with("this node was deregistered")
+        is_refused(health) && why.starts_with("this node was deregistered")
     };
-    let took = wait::until(wait::SOON, "the node that was away to say why", told)
-        .await
-        .unwrap();
-    eprintln!("measured: the node knew {} ms after its start", took.as_millis());
+    agent_when(&away, "the node that was away to say why", says_why).await;
+    eprintln!(
+        "measured: the node knew {} ms after its start",
+        began.elapsed().as_millis()
+    );
     let said = site.agent_log(3);
     said.wait_for("Management says that this node was deregistered", 1, wait::SOON)
         .await
@@ -119,10 +116,7 @@ async fn a_retired_node_stays_retired_and_one_that_was_away_stops_serving_and_sa
     site.stack.stop_part(Part::Management).await.unwrap();
     site.stack.kill_part(Part::Node(3)).await.unwrap();
     site.stack.start_part(Part::Node(3)).await.unwrap();
-    let still = async || health(&away).await["status"] == "refused";
-    wait::until(wait::SOON, "the node to stay out of the fleet", still)
-        .await
-        .unwrap();
+    agent_when(&away, "the node to stay out of the fleet", is_refused).await;
 }
 
 #[tokio::test]
@@ -134,13 +128,12 @@ async fn a_node_that_only_the_bus_refuses_serves_on_and_says_why() {
     site.stack.start_part(Part::Node(2)).await.unwrap();
 
     let away = site.stack.node(2).unwrap().api();
-    let told = async || {
-        let health = away.get("/health").await.map(|answer| answer.body).unwrap_or_default();
+    let says_why = |health: &Value| {
         let detail = health["detail"].as_str().unwrap_or_default();
         health["status"] == "degraded" && detail.contains("refuses this node")
     };
     // It looks each ten seconds, and asks management in between, which is away.
-    wait::until(wait::SOON * 2, "the node to say why", told).await.unwrap();
+    agent_when(&away, "the node to say why", says_why).await;
     let said = site.agent_log(2);
     said.wait_for("The bus refuses this node's identity", 1, wait::SOON)
         .await

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
+use vpnmanager_testbed::{stack::Part, wait};
 
 use super::{profile, site::Site};
 
@@ -29,12 +29,7 @@ async fn nobody_notices_that_the_agents_were_killed() {
     assert_eq!(before, after, "OpenVPN was started anew");
     let alice = site.visit(&text).await;
     let began = SystemTime::now();
-    let api = site.stack.api();
-    api.delete_user("alice", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("alice").await;
     alice.is_cut(began, "DELETE after a restart of the agents").await;
     site.lets_in(&site.create("bob").await).await;
     witness.lost_nothing().await;
@@ -84,12 +79,7 @@ async fn a_killed_openvpn_is_started_again_and_lets_in_the_same_users() {
     let gone = site.create("mallory").await;
     let first = profile::with_only(&text, profile::remotes(&text)[0]);
     let number = site.first_node(&text);
-    let api = site.stack.api();
-    api.delete_user("mallory", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("mallory").await;
 
     let killed = SystemTime::now();
     site.stack.kill_part(Part::Openvpn(number)).await.unwrap();
@@ -99,12 +89,6 @@ async fn a_killed_openvpn_is_started_again_and_lets_in_the_same_users() {
         "measured: the agent had OpenVPN running again after {} ms",
         killed.elapsed().unwrap().as_millis()
     );
-    let client = site
-        .stack
-        .start_client(&first, &ClientOptions::default())
-        .await
-        .unwrap();
-    client.client.connected(wait::SOON).await.unwrap();
-    client.close().await;
+    site.connect(&first).await.close().await;
     site.refuses(&gone).await;
 }

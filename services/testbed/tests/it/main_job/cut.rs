@@ -19,11 +19,7 @@ async fn a_deleted_user_is_cut_and_stays_out() {
     let mut alice = site.visit(&text).await;
 
     let began = SystemTime::now();
-    api.delete_user("alice", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("alice").await;
 
     alice.is_cut(began, "DELETE of an honest client").await;
     let told = alice.connection.client.exited(wait::SOON).await.unwrap();
@@ -39,7 +35,6 @@ async fn a_client_that_ignores_the_goodbye_is_cut_all_the_same() {
     let Some(site) = Site::with_tunnels("delete of a hostile client").await else {
         return;
     };
-    let api = site.stack.api();
     let witness = site.witness().await;
     let text = site.create("mallory").await;
     let mut mallory = site.visit(&text).await;
@@ -48,11 +43,7 @@ async fn a_client_that_ignores_the_goodbye_is_cut_all_the_same() {
     mallory.pings.flows(5, wait::SOON).await.unwrap();
 
     let began = SystemTime::now();
-    api.delete_user("mallory", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("mallory").await;
 
     mallory.is_cut(began, "DELETE of a hostile client").await;
     assert!(
@@ -76,12 +67,7 @@ async fn a_session_on_the_second_node_is_cut_as_fast() {
     let alice = site.visit(&second).await;
 
     let began = SystemTime::now();
-    let api = site.stack.api();
-    api.delete_user("alice", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("alice").await;
 
     alice.is_cut(began, "DELETE of a session on the second node").await;
     site.refuses(&text).await;
@@ -94,12 +80,7 @@ async fn recreating_a_name_does_not_revive_the_old_profile() {
     };
     let old = site.create("alice").await;
     site.lets_in(&old).await;
-    let api = site.stack.api();
-    api.delete_user("alice", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("alice").await;
 
     let new = site.create("alice").await;
 

@@ -12,7 +12,7 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::site::Site;
+use super::site::{Site, nodes::agent_when};
 
 /// An agent that wants to become a part of the fleet, with its local API.
 fn newcomer(site: &Site, id: &str, token: &str) -> (Process, Api) {
@@ -61,13 +61,7 @@ async fn token(site: &Site, wish: &Value) -> (String, DateTime<Utc>) {
 }
 
 async fn is_enrolled(local: &Api) {
-    let enrolled = async || {
-        let health = local.get("/health").await;
-        health.is_ok_and(|answer| answer.body["status"] == "ok")
-    };
-    wait::until(wait::SOON, "the agent to be enrolled", enrolled)
-        .await
-        .unwrap();
+    agent_when(local, "the agent to be enrolled", |health| health["status"] == "ok").await;
 }
 
 async fn is_refused(site: &Site, id: &str, token: &str, because: &str) {

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// So soon traffic is back when a node dies without a word.
-const DEAD: Duration = wait::under_load(Duration::from_secs(13));
+pub(super) const DEAD: Duration = wait::under_load(Duration::from_secs(13));
 /// And when it says goodbye.
 const STOPPED: Duration = wait::under_load(Duration::from_secs(2));
 

@@ -10,7 +10,10 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::{profile, site::Site};
+use super::{
+    profile,
+    site::{Site, nodes::agent_when},
+};
 
 #[tokio::test]
 async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
@@ -18,9 +21,8 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
     let mut theirs = Site::without_tunnels(1).await;
     theirs.create("alice").await;
     theirs.stack.stop_part(Part::Node(1)).await.unwrap();
-    let dir = theirs.stack.node(1).unwrap().dir();
-    let file = dir.join("identity.json");
-    let mut identity: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let file = theirs.stack.node(1).unwrap().dir().join("identity.json");
+    let mut identity = theirs.identity(1);
     // Their node, with all that proves who it is, at our bus.
     identity["bus_urls"] = json!([format!("tls://127.0.0.1:{}", ours.stack.state().nats_port)]);
     identity["bus_ca"] = json!(fs::read_to_string(ours.stack.nats_ca()).unwrap());
@@ -43,16 +45,9 @@ async fn an_identity_of_another_fleet_is_refused_and_the_agent_says_so() {
     assert!(nodes.items().is_empty(), "{}", nodes.text);
 
     theirs.stack.start_part(Part::Management).await.unwrap();
-    let node = theirs.stack.node(1).unwrap();
-    let back = async || {
-        node.api()
-            .get("/health")
-            .await
-            .is_ok_and(|health| health.body["bus_connected"] == true)
-    };
-    wait::until(wait::SOON * 2, "the node to be at its own bus again", back)
-        .await
-        .unwrap();
+    let local = theirs.stack.node(1).unwrap().api();
+    let is_back = |health: &Value| health["bus_connected"] == true;
+    agent_when(&local, "the node to be at its own bus again", is_back).await;
 }
 
 #[tokio::test]

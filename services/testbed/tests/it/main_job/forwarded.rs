@@ -1,6 +1,7 @@
 //! A node behind a router that forwards one port to another: clients dial the one, OpenVPN listens on the other.
 
-use vpnmanager_testbed::{net::require_tunnels, stack::StackOptions, wait};
+use serde_json::Value;
+use vpnmanager_testbed::{net::require_tunnels, stack::StackOptions};
 
 use super::{profile, site::Site};
 
@@ -31,12 +32,6 @@ async fn clients_dial_the_public_port_and_openvpn_listens_on_its_own() {
         namespace.run(line).await.unwrap();
     }
     site.lets_in(&profile).await;
-    let healthy = async || match site.stack.api().endnode("node-1").await {
-        Ok(node) if node.body["port"] == 443 && node.body["state"] == "healthy" => Ok(()),
-        Ok(node) => Err(node.text),
-        Err(error) => Err(error.to_string()),
-    };
-    wait::until_ok(wait::SOON, "the node to be healthy", healthy)
-        .await
-        .unwrap();
+    let is_healthy = |node: &Value| node["port"] == 443 && node["state"] == "healthy";
+    site.endnode_when("node-1", "to be healthy", is_healthy).await;
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod listeners;
+mod own;
 mod scene;
 
 use std::{
@@ -17,7 +18,7 @@ use vpnmanager_testbed::{
 };
 
 use super::{
-    network::{connect, inner_address, pings, reaches_all, set_network, whole},
+    network::{inner_address, pings, reaches_all, set_network, whole},
     site::{SILENCE, Site, assert_synced},
 };
 use scene::{ALSO, PAGE, Scene, pages, prefixes, web};
@@ -40,8 +41,8 @@ async fn two_groups_reach_different_hosts_and_ports_also_while_the_agent_is_dead
     let bobs = scene.site.create_in("bob", "sales").await;
     let carols = scene.site.create_in("carol", "sales").await;
     let daves = scene.site.create("dave").await;
-    let (alice, bob) = (connect(&scene.site, &alices).await, connect(&scene.site, &bobs).await);
-    let dave = connect(&scene.site, &daves).await;
+    let (alice, bob) = (scene.site.connect(&alices).await, scene.site.connect(&bobs).await);
+    let dave = scene.site.connect(&daves).await;
     scene.is_engineer(&alice).await;
     scene.is_seller(&bob).await;
     scene.is_held_to_nothing(&dave).await;
@@ -55,14 +56,14 @@ async fn two_groups_reach_different_hosts_and_ports_also_while_the_agent_is_dead
     for connection in [alice, bob, dave] {
         connection.close().await;
     }
-    let alice = connect(&scene.site, &alices).await;
+    let alice = scene.site.connect(&alices).await;
     scene.is_engineer(&alice).await;
-    let bob = connect(&scene.site, &bobs).await;
+    let bob = scene.site.connect(&bobs).await;
     scene.is_seller(&bob).await;
     // Carol has never been connected before.
-    let carol = connect(&scene.site, &carols).await;
+    let carol = scene.site.connect(&carols).await;
     scene.is_seller(&carol).await;
-    let dave = connect(&scene.site, &daves).await;
+    let dave = scene.site.connect(&daves).await;
     scene.is_held_to_nothing(&dave).await;
 
     scene.site.stack.start_part(Part::Node(1)).await.unwrap();
@@ -81,7 +82,10 @@ async fn a_change_of_the_rules_holds_at_once_for_a_session_that_is_there() {
     let Some(scene) = Scene::set("rules of a group", 1).await else {
         return;
     };
-    let alice = connect(&scene.site, &scene.site.create_in("alice", "engineering").await).await;
+    let alice = scene
+        .site
+        .connect(&scene.site.create_in("alice", "engineering").await)
+        .await;
     scene.is_engineer(&alice).await;
     let IpAddr::V4(host) = scene.other[0] else {
         panic!("the first address is one of IPv4");
@@ -118,7 +122,10 @@ async fn who_is_moved_to_another_group_comes_back_with_its_rights() {
         return;
     };
     let api = scene.site.stack.api();
-    let alice = connect(&scene.site, &scene.site.create_in("alice", "engineering").await).await;
+    let alice = scene
+        .site
+        .connect(&scene.site.create_in("alice", "engineering").await)
+        .await;
     scene.is_engineer(&alice).await;
     let first = inner_address(&alice).await;
 
@@ -153,7 +160,7 @@ async fn the_next_node_holds_to_the_same_rules() {
         return;
     };
     let profile = scene.site.create_in("alice", "engineering").await;
-    let alice = connect(&scene.site, &profile).await;
+    let alice = scene.site.connect(&profile).await;
     scene.is_engineer(&alice).await;
 
     let home = scene.site.first_node(&profile);
@@ -173,8 +180,11 @@ async fn who_may_reach_nothing_reaches_nothing_and_not_the_node_itself() {
     network["client_to_client"] = json!(true);
     set_network(&scene.site, &network).await;
     scene.create("nothing", &json!([])).await;
-    let alice = connect(&scene.site, &scene.site.create_in("alice", "nothing").await).await;
-    let bob = connect(&scene.site, &scene.site.create("bob").await).await;
+    let alice = scene
+        .site
+        .connect(&scene.site.create_in("alice", "nothing").await)
+        .await;
+    let bob = scene.site.connect(&scene.site.create("bob").await).await;
     reaches_all(&scene.service, &bob).await;
     // The node itself, by its address in the tunnel and by the one behind it.
     let IpAddr::V4(service) = scene.service.resolver() else {
@@ -218,10 +228,12 @@ async fn a_group_has_routes_of_its_own() {
     };
     set_network(&scene.site, &json!({ "routes": prefixes(&scene.service.addresses) })).await;
     let group = json!({ "name": "operations", "routes": prefixes(&scene.other) });
-    let created = scene.site.stack.api().create_group(&group).await.unwrap();
-    created.expect(201).unwrap();
-    let alice = connect(&scene.site, &scene.site.create_in("alice", "operations").await).await;
-    let bob = connect(&scene.site, &scene.site.create("bob").await).await;
+    scene.site.create_group(&group).await;
+    let alice = scene
+        .site
+        .connect(&scene.site.create_in("alice", "operations").await)
+        .await;
+    let bob = scene.site.connect(&scene.site.create("bob").await).await;
 
     scene.is_held_to_nothing(&alice).await;
 
@@ -250,7 +262,7 @@ async fn where_the_agent_runs_no_openvpn_a_group_with_rules_is_let_in_only_once_
     let site = Site::without_tunnels(1).await;
     let api = site.stack.api();
     let group = json!({ "name": "visitors", "reach": [] });
-    api.create_group(&group).await.unwrap().expect(201).unwrap();
+    site.create_group(&group).await;
     let user = json!({ "username": "alice", "group": "visitors" });
     api.create_user_as(&user, None).await.unwrap().expect(201).unwrap();
 

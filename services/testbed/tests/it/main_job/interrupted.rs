@@ -12,7 +12,10 @@ use vpnmanager_testbed::{
     wait,
 };
 
-use super::{profile, site::Site};
+use super::{
+    profile,
+    site::{Site, create_each},
+};
 
 const USERS: usize = 20;
 const WRITERS: usize = 4;
@@ -128,23 +131,6 @@ async fn everything_killed_between_create_and_ack_loses_nothing() {
     .await;
 }
 
-/// Creates users one after the other and returns the names that were accepted.
-async fn write(api: Api, writer: usize, users: usize) -> Vec<String> {
-    let mut accepted = Vec::new();
-    for number in 0..users {
-        let username = format!("writer-{writer}.{number}");
-        // Without an answer, or with a refusal of one who cannot at this moment, nothing was promised.
-        if api
-            .create_user(&username, None)
-            .await
-            .is_ok_and(|answer| answer.status == 201)
-        {
-            accepted.push(username);
-        }
-    }
-    accepted
-}
-
 #[tokio::test]
 async fn creates_survive_a_series_of_kills() {
     let mut site = durable().await;
@@ -158,7 +144,11 @@ async fn creates_survive_a_series_of_kills() {
         Part::Postgres,
     ];
     for (round, part) in parts.into_iter().enumerate() {
-        let writers = (0..WRITERS).map(|writer| write(api.clone(), round * WRITERS + writer, 10));
+        let writers = (0..WRITERS).map(|writer| {
+            let writer = round * WRITERS + writer;
+            let names = (0..10).map(move |number| format!("writer-{writer}.{number}"));
+            create_each(api.clone(), names)
+        });
         let kill = async {
             // In the middle of the writing; what exactly is hit differs from run to run.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(10..150))).await;

@@ -2,7 +2,7 @@
 
 mod access;
 mod changed;
-mod mtu;
+pub(super) mod mtu;
 mod nodes;
 mod reach;
 
@@ -19,17 +19,20 @@ use super::{
 };
 
 /// So many nodes, each at UDP 1194 and TCP 443, with a service host behind them.
-async fn at_both(test: &str, nodes: u8) -> Option<Site> {
-    require_tunnels(test)?;
-    let options = StackOptions {
+pub(super) fn both(nodes: u8) -> StackOptions {
+    StackOptions {
         nodes,
         listeners: vec![Listener::BOTH.to_vec(); usize::from(nodes)],
         service: true,
         // What a node has applied, and how many sessions it has, is told by its heartbeats.
         node_env: vec![("HEARTBEAT_INTERVAL".to_owned(), "1s".to_owned())],
         ..StackOptions::default()
-    };
-    Some(Site::start(options).await)
+    }
+}
+
+async fn at_both(test: &str, nodes: u8) -> Option<Site> {
+    require_tunnels(test)?;
+    Some(Site::start(both(nodes)).await)
 }
 
 /// Connects with a profile by this listener alone.
@@ -38,17 +41,19 @@ pub(super) async fn connect_at(site: &Site, listener: Listener, profile: &str) -
         port: Some(listener.port),
         ..ClientOptions::default()
     };
-    let connection = site.stack.start_client(profile, &options).await.unwrap();
+    connect_as(site, &options, profile).await
+}
+
+/// Connects with a profile as such a client.
+pub(super) async fn connect_as(site: &Site, options: &ClientOptions, profile: &str) -> Connection {
+    let connection = site.stack.start_client(profile, options).await.unwrap();
     connection.client.connected(wait::SOON).await.unwrap();
     connection
 }
 
-/// The same, and begins to ping.
-async fn visit_at(site: &Site, listener: Listener, profile: &str) -> Visitor {
-    let connection = connect_at(site, listener, profile).await;
-    let pings = connection.pings().unwrap();
-    pings.flows(5, wait::SOON).await.unwrap();
-    Visitor { connection, pings }
+/// Connects with a profile by this listener alone, and begins to ping.
+pub(super) async fn visit_at(site: &Site, listener: Listener, profile: &str) -> Visitor {
+    Visitor::begin(connect_at(site, listener, profile).await).await
 }
 
 /// What the profile's `remote` lines say after the host, in their order.

@@ -88,9 +88,7 @@ async fn a_local_create_waits_for_management() {
     site.stack.kill_part(Part::Node(1)).await.unwrap();
     site.stack.start_part(Part::Node(1)).await.unwrap();
     site.stack.start_part(Part::Management).await.unwrap();
-    let api = site.stack.api();
-    let there = async || api.user("patient").await.is_ok_and(|answer| answer.status == 200);
-    wait::until(wait::SOON, "the user to be known", there).await.unwrap();
+    site.knows("patient").await;
     assert_eq!(site.all_synced(wait::SOON).await, 1);
-    profile::assert_complete(&api.profile("patient").await.unwrap(), 2);
+    profile::assert_complete(&site.stack.api().profile("patient").await.unwrap(), 2);
 }

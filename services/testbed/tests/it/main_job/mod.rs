@@ -13,6 +13,7 @@ mod expiry;
 mod groups;
 mod listeners;
 mod network;
+mod older;
 mod reissue;
 mod rollout;
 mod sessions;

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
-    client::ClientOptions,
     net::require_tunnels,
     stack::{Connection, Part, SERVICE_NAME, ServiceState, StackOptions},
     wait,
@@ -40,16 +39,6 @@ pub(super) async fn set_network(site: &Site, network: &Value) {
     })
     .await
     .unwrap();
-}
-
-pub(super) async fn connect(site: &Site, profile: &str) -> Connection {
-    let connection = site
-        .stack
-        .start_client(profile, &ClientOptions::default())
-        .await
-        .unwrap();
-    connection.client.connected(wait::SOON).await.unwrap();
-    connection
 }
 
 /// Waits until the page is there: a route of a client may come a moment after the tunnel.
@@ -98,7 +87,7 @@ async fn a_client_reaches_the_service_host_by_address_and_by_name_over_both_fami
     };
     let service = site.stack.service().unwrap();
     let profile = site.create("alice").await;
-    let before = connect(&site, &profile).await;
+    let before = site.connect(&profile).await;
     assert!(
         !service.is_reached_from(&before.namespace, &by_address(service)).await,
         "the service host is reached without a network"
@@ -108,7 +97,7 @@ async fn a_client_reaches_the_service_host_by_address_and_by_name_over_both_fami
 
     set_network(&site, &whole(service)).await;
 
-    let alice = connect(&site, &profile).await;
+    let alice = site.connect(&profile).await;
     reaches_all(service, &alice).await;
     alice.namespace.set_resolver(pushed_resolver(&alice)).await.unwrap();
     reaches(service, &alice, &format!("http://{SERVICE_NAME}/")).await;
@@ -135,10 +124,10 @@ async fn a_client_reaches_only_what_is_routed_whatever_routes_it_adds() {
         .unwrap();
     set_network(&site, &json!({ "routes": [format!("{address}/32")] })).await;
     let alice_profile = site.create("alice").await;
-    let alice = connect(&site, &alice_profile).await;
+    let alice = site.connect(&alice_profile).await;
     reaches(service, &alice, &by_address(service)).await;
     let bob_profile = site.create("bob").await;
-    let bob = connect(&site, &bob_profile).await;
+    let bob = site.connect(&bob_profile).await;
     let to_all = format!("ip route add {a}.{b}.{c}.0/24 via 10.8.0.1");
 
     alice.namespace.run(&to_all).await.unwrap();
@@ -199,7 +188,7 @@ async fn rules_of_others_stay_and_ours_come_back_and_close() {
     let before = theirs().await;
     set_network(&site, &whole(service)).await;
     let profile = site.create("alice").await;
-    let alice = connect(&site, &profile).await;
+    let alice = site.connect(&profile).await;
     let url = by_address(service);
     reaches(service, &alice, &url).await;
 
@@ -236,7 +225,7 @@ async fn who_logs_in_while_the_agent_is_dead_reaches_what_is_routed() {
 
     site.stack.kill_part(Part::Node(1)).await.unwrap();
 
-    let alice = connect(&site, &profile).await;
+    let alice = site.connect(&profile).await;
     reaches_all(&service, &alice).await;
     alice.close().await;
 }
@@ -249,7 +238,7 @@ async fn with_everything_through_the_tunnel_a_client_changes_its_node_and_reache
     let service = site.stack.service().unwrap().clone();
     set_network(&site, &json!({ "redirect_gateway": true })).await;
     let profile = site.create("alice").await;
-    let alice = connect(&site, &profile).await;
+    let alice = site.connect(&profile).await;
     reaches_all(&service, &alice).await;
 
     let number = site.first_node(&profile);

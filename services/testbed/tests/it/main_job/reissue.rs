@@ -1,7 +1,5 @@
 //! A way back for a profile that was lost with its key.
 
-use std::fs;
-
 use serde_json::{Value, json};
 use vpnmanager_testbed::{api::Api, stack::Part, wait};
 
@@ -99,13 +97,7 @@ async fn ended(api: &Api) -> Value {
 /// Its keys are lost with it.
 async fn lose_the_journal(site: &mut Site) {
     site.stack.stop_part(Part::Node(1)).await.unwrap();
-    let state = site.stack.node(1).unwrap().dir();
-    for suffix in ["", "-wal", "-shm"] {
-        let file = state.join(format!("journal.db{suffix}"));
-        if file.exists() {
-            fs::remove_file(file).unwrap();
-        }
-    }
+    site.lose_journal(1);
     site.stack.start_part(Part::Node(1)).await.unwrap();
     site.all_synced(wait::SOON).await;
 }

@@ -8,11 +8,8 @@ use std::{
 };
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use serde_json::{Value, json};
-use vpnmanager_testbed::{
-    stack::{Part, StackOptions},
-    wait,
-};
+use serde_json::json;
+use vpnmanager_testbed::stack::{Part, StackOptions};
 
 use super::{profile, site::Site};
 
@@ -62,7 +59,7 @@ fn secrets(site: &Site, profiles: &[String], token: &str) -> BTreeMap<String, St
         let id = node.id();
         let used = fs::read_to_string(state.dir.join(format!("work/{id}.token"))).unwrap();
         secrets.insert(format!("the join token of {id}"), used.trim().to_owned());
-        let identity: Value = serde_json::from_slice(&fs::read(node.dir().join("identity.json")).unwrap()).unwrap();
+        let identity = site.identity(node.number());
         secrets.insert(
             format!("the JWT of {id}"),
             identity["bus_jwt"].as_str().unwrap().to_owned(),
@@ -128,11 +125,7 @@ async fn busy_site() -> (Site, Vec<String>, String) {
         site.stack.stop_part(part).await.unwrap();
         site.stack.start_part(part).await.unwrap();
     }
-    api.delete_user("bob", Some(wait::SOON))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    site.delete("bob").await;
     (site, profiles, token)
 }
 

@@ -1,14 +1,17 @@
 //! A stack and the people who use its tunnels.
 
+pub(crate) mod nodes;
+
 use std::{
     thread,
     time::{Duration, SystemTime},
 };
 
+use async_nats::{ConnectOptions, jetstream};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
-    api::Answer,
+    api::{Answer, Api},
     client::ClientOptions,
     net::require_tunnels,
     ping::PingStream,
@@ -80,17 +83,29 @@ impl Site {
         api.profile(username).await.unwrap()
     }
 
+    /// Deletes a user, and waits until all nodes have carried it out.
+    pub(crate) async fn delete(&self, username: &str) {
+        let deleted = self.stack.api().delete_user(username, Some(wait::SOON)).await;
+        deleted.unwrap().success().unwrap();
+    }
+
+    /// Creates a group.
+    pub(crate) async fn create_group(&self, group: &Value) {
+        let created = self.stack.api().create_group(group).await.unwrap();
+        created.expect(201).unwrap();
+    }
+
+    /// Connects with a profile.
+    pub(crate) async fn connect(&self, profile: &str) -> Connection {
+        let connection = self.stack.start_client(profile, &ClientOptions::default()).await;
+        let connection = connection.unwrap();
+        connection.client.connected(wait::SOON).await.unwrap();
+        connection
+    }
+
     /// Connects with a profile and begins to ping.
     pub(crate) async fn visit(&self, profile: &str) -> Visitor {
-        let connection = self
-            .stack
-            .start_client(profile, &ClientOptions::default())
-            .await
-            .unwrap();
-        connection.client.connected(wait::SOON).await.unwrap();
-        let pings = connection.pings().unwrap();
-        pings.flows(5, wait::SOON).await.unwrap();
-        Visitor { connection, pings }
+        Visitor::begin(self.connect(profile).await).await
     }
 
     /// Connects with all these profiles at once and begins to ping with each.
@@ -147,9 +162,7 @@ impl Site {
     /// Panics unless every server of the profile lets it in.
     pub(crate) async fn lets_in(&self, text: &str) {
         for remote in profile::remotes(text) {
-            let only = profile::with_only(text, remote);
-            let connection = self.stack.start_client(&only, &ClientOptions::default()).await.unwrap();
-            connection.client.connected(wait::SOON).await.unwrap();
+            let connection = self.connect(&profile::with_only(text, remote)).await;
             assert!(connection.answers().await, "{remote} does not answer");
             connection.close().await;
         }
@@ -173,6 +186,15 @@ impl Site {
             }
         });
         synced.await.unwrap()
+    }
+
+    /// Waits until management knows the user.
+    pub(crate) async fn knows(&self, username: &str) {
+        let api = self.stack.api();
+        let known = async || api.user(username).await.is_ok_and(|answer| answer.status == 200);
+        wait::until(wait::SOON, format_args!("{username} to be known"), known)
+            .await
+            .unwrap();
     }
 
     /// Waits until management knows nothing of the user: removed, and every node said so.
@@ -200,6 +222,13 @@ impl Site {
         .unwrap()
     }
 
+    /// The bus with management's credentials.
+    pub(crate) async fn bus(&self) -> jetstream::Context {
+        let options = ConnectOptions::with_credentials_file(self.stack.nats_creds()).await;
+        let client = options.unwrap().connect(self.stack.state().nats_url()).await;
+        jetstream::new(client.unwrap())
+    }
+
     /// The log of a node's agent.
     pub(crate) fn agent_log(&self, number: u8) -> Log {
         self.stack.log(Part::Node(number))
@@ -223,6 +252,13 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
+    /// Begins to ping, once the tunnel is up.
+    pub(crate) async fn begin(connection: Connection) -> Self {
+        let pings = connection.pings().unwrap();
+        pings.flows(5, wait::SOON).await.unwrap();
+        Self { connection, pings }
+    }
+
     /// How long after `since` the last ping was answered; panics when that is longer than a second.
     pub(crate) async fn is_cut(&self, since: SystemTime, by: &str) -> Duration {
         let cut = self.pings.falls_silent(since, SILENCE, wait::SOON).await.unwrap();
@@ -277,6 +313,19 @@ impl Visitor {
 /// The line of a client's log that says which server it speaks with.
 pub(crate) fn reached(host: &str) -> String {
     format!("Peer Connection Initiated with [AF_INET]{host}:")
+}
+
+/// Creates users of these names one after the other, and returns those that were promised. Without an answer, or with a refusal of one who
+/// cannot at this moment, nothing was.
+pub(crate) async fn create_each(api: Api, names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut promised = Vec::new();
+    for name in names {
+        let created = api.create_user(&name, None).await;
+        if created.is_ok_and(|answer| answer.status == 201) {
+            promised.push(name);
+        }
+    }
+    promised
 }
 
 /// Panics unless every placed node holds what the answer shows.

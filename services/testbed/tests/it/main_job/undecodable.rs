@@ -2,20 +2,10 @@
 
 use std::time::Instant;
 
-use async_nats::{
-    ConnectOptions,
-    jetstream::{self, consumer::PullConsumer},
-};
+use async_nats::jetstream::{self, consumer::PullConsumer};
 use vpnmanager_testbed::{stack::Part, wait};
 
 use super::site::Site;
-
-async fn bus(site: &Site) -> jetstream::Context {
-    let options = ConnectOptions::with_credentials_file(site.stack.nats_creds())
-        .await
-        .unwrap();
-    jetstream::new(options.connect(site.stack.state().nats_url()).await.unwrap())
-}
 
 /// Publishes these texts as commands for node-1, and returns their subjects.
 async fn publish(bus: &jetstream::Context, texts: &[&'static str]) -> Vec<String> {
@@ -58,7 +48,7 @@ async fn are_recorded(site: &Site, subjects: &[String]) {
 #[tokio::test]
 async fn an_unreadable_command_is_terminated_and_recorded_and_the_next_one_applied() {
     let mut site = Site::without_tunnels(1).await;
-    let bus = bus(&site).await;
+    let bus = site.bus().await;
     let garbage = [
         "{\"v\":1,",
         "[]",
@@ -97,7 +87,7 @@ async fn an_unreadable_command_is_terminated_and_recorded_and_the_next_one_appli
 #[tokio::test]
 async fn an_empty_message_delays_the_next_command_and_no_more() {
     let site = Site::without_tunnels(1).await;
-    let subjects = publish(&bus(&site).await, &[""]).await;
+    let subjects = publish(&site.bus().await, &[""]).await;
     let began = Instant::now();
 
     site.stack

@@ -5,6 +5,7 @@ use vpnmanager_nats::groups::{Group, GroupRules};
 use super::*;
 use crate::{
     groups::Draft,
+    listening::ListenerNumber,
     network::fixtures::{filter, group, groups, with_rules},
     openvpn::tunnel::RunningTunnel,
 };
@@ -314,7 +315,7 @@ async fn no_openvpn_starts_before_the_rules_of_those_in_no_other_group_are_loade
     machine.defines(1, &[filter("default", &["10.20.0.5/32"])]);
     fs::write(machine.at("refuses"), "").expect("written");
     machine.keeper.reconcile(false).await;
-    assert!(!machine.definitions.is_default_held(0));
+    assert!(!machine.definitions.is_default_held(ListenerNumber::FIRST));
     let fault = machine.progress.fault().expect("a fault");
     assert!(fault.contains("nft refused the rules"), "{fault}");
 
@@ -327,21 +328,24 @@ async fn no_openvpn_starts_before_the_rules_of_those_in_no_other_group_are_loade
     machine.keeper.reconcile(false).await;
     assert_eq!(machine.progress.fault(), None);
     assert!(
-        !machine.definitions.is_default_held(0),
+        !machine.definitions.is_default_held(ListenerNumber::FIRST),
         "the next one has another device"
     );
     machine.process.send_modify(|status| status.phase = Phase::Failed);
     machine.keeper.changed().await;
     machine.keeper.reconcile(false).await;
-    assert!(machine.definitions.is_default_held(0));
+    assert!(machine.definitions.is_default_held(ListenerNumber::FIRST));
 
     fs::write(machine.at("refuses"), "").expect("written");
     machine.defines(2, &[filter("default", &["10.20.0.6/32"])]);
     machine.keeper.reconcile(false).await;
-    assert!(machine.definitions.is_default_held(0), "rules of before are there");
+    assert!(
+        machine.definitions.is_default_held(ListenerNumber::FIRST),
+        "rules of before are there"
+    );
     fs::remove_file(machine.at("table")).expect("removed");
     machine.keeper.reconcile(false).await;
-    assert!(!machine.definitions.is_default_held(0));
+    assert!(!machine.definitions.is_default_held(ListenerNumber::FIRST));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    listening::ListenerNumber,
     network::fixtures::{HALVES6, filter, group, two_tunnels},
     openvpn::tunnel::RunningTunnel,
 };
@@ -130,7 +131,7 @@ async fn who_is_no_member_has_no_fixed_address_at_a_listener_whose_openvpn_keeps
     let alice = "alice.x".parse().expect("a name");
     let stays = |machine: &Machine| {
         let fixed = [(0, "10.8.64.0"), (1, "10.8.192.0")];
-        fixed.map(|(listener, address)| machine.places.fits_at(listener, &alice, address, ""))
+        fixed.map(|(number, address)| machine.places.fits_at(ListenerNumber(number), &alice, address, ""))
     };
     machine.keeper.reconcile(false).await;
     assert_eq!(stays(&machine), [true, true], "no OpenVPN runs");
@@ -154,7 +155,8 @@ async fn a_listener_with_an_older_tunnel_keeps_no_other_one_from_being_started_a
     let mut machine = on_two_listeners();
     machine.tells(1, network(&["10.20.0.0/16"]));
     machine.defines(1, &[filter("default", &["10.20.0.5/32"])]);
-    let may_start = |machine: &Machine| [0, 1].map(|listener| machine.definitions.is_default_held(listener));
+    let may_start =
+        |machine: &Machine| [0, 1].map(|number| machine.definitions.is_default_held(ListenerNumber(number)));
     assert_eq!(may_start(&machine), [false, false], "nothing is loaded");
     let [_, second] = two_tunnels(None);
     machine.second_runs(RunningTunnel::Other(Tunnel {

@@ -39,6 +39,7 @@ impl Machine {
             pushed_groups: self.pushed_groups.clone(),
             places: self.places.clone(),
             definitions: self.definitions.clone(),
+            mtus: self.at("mtu"),
             egress: None,
         };
         self.keeper = Keeper::new(site, tools_in(self.dir.path()), self.progress.clone());

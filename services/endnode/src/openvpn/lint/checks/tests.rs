@@ -27,6 +27,7 @@ const GOOD: &str = "
     explicit-exit-notify 2
     reneg-sec 600
     tran-window 60
+    hand-window 20
     verb 1
     mute 20
     <dh>
@@ -132,6 +133,11 @@ fn nothing_is_said_about_a_good_file_however_it_is_written() {
         "the same folder by another name"
     );
     assert_eq!(
+        place.with("max-clients 1000\nmax-clients 3000"),
+        [],
+        "as the agent writes it"
+    );
+    assert_eq!(
         place.with(
             "proto udp6\nchroot /\nx509-username-field cn\nsetenv-safe chroot /x\npush \"route 10.0.0.0 255.0.0.0\""
         ),
@@ -174,6 +180,7 @@ fn each_needed_directive_is_missed() {
         ("keepalive", "set `keepalive 1 7`"),
         ("explicit-exit-notify", "set `explicit-exit-notify 2`"),
         ("tran-window", "set `reneg-sec 600` and `tran-window 60`"),
+        ("hand-window", "set `hand-window 20`"),
     ];
     for (directive, expected) in cases {
         let found = place.without(directive);
@@ -268,6 +275,7 @@ fn what_only_slows_or_may_be_meant_is_a_warning() {
         "verb 4",
         "explicit-exit-notify 1",
         "keepalive 10 60",
+        "hand-window 60",
         "port 443",
         "lport 443",
         "client-connect /bin/true",

@@ -37,7 +37,7 @@ struct BatchItem {
     expires_at: Clearable<String>,
     /// For `create` and `change`. The group; `default` when it is left out of a `create`.
     group: Option<String>,
-    /// For `create` and `change`. Own values for what management holds the user to; `null` takes all of them away.
+    /// For `create` and `change`. Own values of the user; `null` takes all of them away.
     limits: Clearable<BatchLimits>,
     /// For `create`. The home server, which must not be lost; management chooses one when it is left out.
     server_id: Option<String>,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use poem_openapi::Enum;
 use vpnmanager_nats::groups::GroupName;
+use vpnmanager_nats::own_rules::OwnRules;
 use vpnmanager_nats::username::Username;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
@@ -75,26 +76,33 @@ impl Entry {
             refuse(self.first_of_reissue(), "is taken by reissue only: leave it out")?;
         }
         match self.action {
-            Action::Create => Ok(UserOperation::Create(NewUser {
-                active: self.active.unwrap_or(true),
-                expires_at: self.expires_at.parse()?,
-                group: group.unwrap_or_default(),
-                limits: OwnLimits::default().changed(self.limits.into_change()?),
-                home: match &self.server_id {
-                    Some(id) => Home::Named(parsed("server_id", id)?),
-                    None => Home::Any,
-                },
-                ..NewUser::named(username, actor.clone())
-            })),
+            Action::Create => {
+                self.limits.check_told()?;
+                let (limits, rules) = self.limits.into_changes()?;
+                Ok(UserOperation::Create(NewUser {
+                    active: self.active.unwrap_or(true),
+                    expires_at: self.expires_at.parse()?,
+                    group: group.unwrap_or_default(),
+                    limits: OwnLimits::default().changed(limits),
+                    rules: rules.of(OwnRules::default()),
+                    home: match &self.server_id {
+                        Some(id) => Home::Named(parsed("server_id", id)?),
+                        None => Home::Any,
+                    },
+                    ..NewUser::named(username, actor.clone())
+                }))
+            }
             Action::Change => {
                 if self.server_id.is_some() {
                     return Err(ApiError::invalid("server_id", "is taken by create only: leave it out"));
                 }
+                let (limits, rules) = self.limits.into_changes()?;
                 let change = UserChange {
                     active: self.active,
                     expires_at: self.expires_at.parse()?,
                     group,
-                    limits: self.limits.into_change()?,
+                    limits,
+                    rules,
                 };
                 Ok(UserOperation::Change { username, change })
             }
@@ -189,6 +197,7 @@ fn parsed<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, ApiErr
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::REACH_AND_ROUTES;
     use super::*;
 
     fn entry(action: Action) -> Entry {
@@ -300,6 +309,17 @@ mod tests {
                 ..entry(action)
             };
             assert_eq!(refused(too_many).as_deref(), Some("limits.devices"));
+        }
+        // A change leaves them as they are.
+        for (action, field) in [(Action::Create, Some(REACH_AND_ROUTES)), (Action::Change, None)] {
+            let untold = Entry {
+                limits: SaidLimits {
+                    has_untold_lists: true,
+                    ..SaidLimits::default()
+                },
+                ..entry(action)
+            };
+            assert_eq!(refused(untold).as_deref(), field);
         }
         let nameless = Entry {
             device: Some("-".to_owned()),

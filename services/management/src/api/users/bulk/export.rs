@@ -12,21 +12,25 @@ use poem_openapi::ApiResponse;
 use poem_openapi::payload::Binary;
 use sea_orm::{ActiveEnum as _, DbErr};
 use vpnmanager_entities::group::TrafficPeriod;
+use vpnmanager_nats::groups::Speed;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
 
+use super::limits::OWN;
 use crate::api::failure;
 use crate::app::App;
 use crate::domain::own_limits::OwnLimits;
+use crate::domain::own_rules::own_rules_of;
 use crate::ops::users::read::{UserFilter, UserView, list_users};
 
 /// Users that are read at once; not more than two pages are in memory.
 const PAGE: u64 = 1000;
 /// The columns, as the rows have them.
 const HEADER: &str = "username,active,expires_at,server_id,group,limits.devices,limits.sessions,limits.session_excess,limits.traffic.bytes,\
-    limits.traffic.period,limits.traffic.reset_day,synced,created_at,checksum,over_quota\r\n";
+    limits.traffic.period,limits.traffic.reset_day,limits.speed.up,limits.speed.down,limits.reach_and_routes,synced,created_at,\
+    checksum,over_quota\r\n";
 /// Access that does not end by itself. An empty cell would leave it to the group where the file is imported.
 const NEVER: &str = "never";
 /// What the browser stores it as.
@@ -106,6 +110,9 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
     for UserView { user, .. } in page {
         let time = |time: DateTime<Utc>| Timestamp::from(time).to_string();
         let [devices, sessions, session_excess, bytes, period, reset_day] = own_limits(OwnLimits::of(user));
+        let rules = own_rules_of(user);
+        let speed = |speed: Option<Speed>| speed.map(|speed| speed.kilobits().to_string()).unwrap_or_default();
+        let has_lists = rules.reach.is_some() || rules.routes.is_some();
         let cells = [
             user.username.to_string(),
             user.active.to_string(),
@@ -118,6 +125,9 @@ fn text_of(page: &[UserView]) -> io::Result<Bytes> {
             bytes,
             period,
             reset_day,
+            speed(rules.up),
+            speed(rules.down),
+            if has_lists { OWN.to_owned() } else { String::new() },
             user.synced.to_string(),
             time(user.created_at),
             user.checksum.clone().unwrap_or_default(),

@@ -68,9 +68,11 @@ impl BulkApi {
     /// A line for each user, 1 to 100,000, by RFC 4180 and in UTF-8. The first line names the columns, in any order: `username`, and where
     /// wanted `action` (`create`, which is meant where there is nothing, `change`, `remove` or `reissue`), `active` (`true` or `false`),
     /// `expires_at` (an RFC 3339 time, or `never`), `server_id`, `group`, for `reissue` `device`, `old_profiles` and `made_before`, and the own
-    /// limits of the user: `limits.devices`, `limits.sessions`, `limits.session_excess`, and `limits.traffic.bytes` with `limits.traffic.period`
-    /// and `limits.traffic.reset_day`. The word `group` in one of these, and in that of the bytes for all three, takes the own value away. An
-    /// empty cell is a value that is left out. The other columns of the export
+    /// limits of the user: `limits.devices`, `limits.sessions`, `limits.session_excess`, `limits.traffic.bytes` with `limits.traffic.period`
+    /// and `limits.traffic.reset_day`, `limits.speed.up` and `limits.speed.down`. The word `group` in one of these, and in that of the bytes for all
+    /// three, takes the own value away. An empty cell is a value that is left out. Own `reach` and `routes` are in no file. The word `own` in
+    /// `limits.reach_and_routes` says that the user has some: a line that creates such a user is 409, as the user would reach what others of its
+    /// group do, and a change leaves them as they are. The other columns of the export
     /// (`synced`, `created_at`, `checksum`, `over_quota`) are skipped. An unknown column, or none for the username, is 400, and nothing is done.
     ///
     /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one
@@ -84,8 +86,9 @@ impl BulkApi {
     /// Export users as CSV
     ///
     /// All users that match the filters, in the order of creation, without pages. `POST /api/users.csv` takes the file, in this fleet or in
-    /// another one that has the same servers and groups. Profiles and keys are not in it: there the users get other ones. An answer that ends without its
-    /// last chunk is not whole.
+    /// another one that has the same servers and groups. Profiles and keys are not in it: there the users get other ones. Nor are own `reach` and
+    /// `routes`: `limits.reach_and_routes` is `own` for a user who has some, whom an import does not create. An answer that
+    /// ends without its last chunk is not whole.
     #[oai(path = "/users.csv", method = "get", operation_id = "export_users")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn export(
@@ -108,6 +111,7 @@ impl BulkApi {
         let filter = UserFilter {
             server_id: server_id.0.map(|id| id.0),
             group: group.0.map(|group| group.0),
+            node_group: None,
             active: active.0,
             over_quota: over_quota.0,
             synced: synced.0,

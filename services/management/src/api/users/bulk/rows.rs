@@ -6,7 +6,10 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::names::nearest;
 
 use super::entry::{Action, End, Entry};
-use super::limits::{BYTES, DEVICES, PERIOD, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits, SaidQuota};
+use super::limits::{
+    BYTES, DEVICES, DOWN, OWN, PERIOD, REACH_AND_ROUTES, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits,
+    SaidQuota, UP,
+};
 use super::lines::Lines;
 use crate::api::users::reissue::OldProfiles;
 
@@ -76,6 +79,9 @@ enum Column {
     QuotaBytes,
     QuotaPeriod,
     QuotaResetDay,
+    SpeedUp,
+    SpeedDown,
+    ReachAndRoutes,
     Device,
     OldProfiles,
     MadeBefore,
@@ -87,7 +93,7 @@ enum Column {
 }
 
 impl Column {
-    const ALL: [(&'static str, Self); 19] = [
+    const ALL: [(&'static str, Self); 22] = [
         ("username", Self::Username),
         ("action", Self::Action),
         ("active", Self::Active),
@@ -100,6 +106,9 @@ impl Column {
         (BYTES, Self::QuotaBytes),
         (PERIOD, Self::QuotaPeriod),
         (RESET_DAY, Self::QuotaResetDay),
+        (UP, Self::SpeedUp),
+        (DOWN, Self::SpeedDown),
+        (REACH_AND_ROUTES, Self::ReachAndRoutes),
         ("device", Self::Device),
         ("old_profiles", Self::OldProfiles),
         ("made_before", Self::MadeBefore),
@@ -196,6 +205,10 @@ impl Header {
                 sessions: self.said(record, Column::Sessions),
                 session_excess: self.said(record, Column::SessionExcess),
                 traffic: self.quota(record),
+                up: self.said(record, Column::SpeedUp),
+                down: self.said(record, Column::SpeedDown),
+                has_untold_lists: self.has_untold_lists(record)?,
+                ..SaidLimits::default()
             },
             device: self.cell(record, Column::Device),
             old_profiles,
@@ -228,6 +241,15 @@ impl Header {
                 reset_day: None,
             } if text == OF_GROUP => Some(None),
             quota => Some(Some(quota)),
+        }
+    }
+
+    /// Whether the user has own reach or routes where the file comes from.
+    fn has_untold_lists(&self, record: &ByteRecord) -> Result<bool, ApiError> {
+        match self.cell(record, Column::ReachAndRoutes).as_deref() {
+            None => Ok(false),
+            Some(OWN) => Ok(true),
+            Some(_) => Err(ApiError::invalid(REACH_AND_ROUTES, "must be own, or empty")),
         }
     }
 

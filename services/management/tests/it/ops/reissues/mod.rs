@@ -4,30 +4,19 @@ mod profiles;
 mod progress;
 mod requests;
 
-use vpnmanager_entities::{credential, node_reissue};
-use vpnmanager_management::{
-    domain::placement::Home,
-    ops::{
-        reissues::{
-            go_on::{Left, reissue_some},
-            read::read_reissue,
-            start::{Lost, StartReissueError, start_reissue},
-        },
-        users::{create::NewUser, read::UserView, reissue::OldProfiles},
+use vpnmanager_entities::node_reissue;
+use vpnmanager_management::ops::{
+    reissues::{
+        go_on::{Left, reissue_some},
+        read::read_reissue,
+        start::{Lost, StartReissueError, start_reissue},
     },
+    users::{read::UserView, reissue::OldProfiles},
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, enrol, fleet, node, view};
+use super::{actor, audited, create_on, enrol, fleet, issuers, node, valid_credentials, view};
 use crate::stack::Stack;
-
-async fn create_on(stack: &Stack, id: &str, username: &str) -> UserView {
-    let new = NewUser {
-        home: Home::Named(node(id)),
-        ..NewUser::named(username.parse().expect("a valid username"), actor())
-    };
-    stack.app.creates.submit(new).await.expect("created")
-}
 
 /// So many users whose home is that node.
 async fn create_many_on(stack: &Stack, id: &str, users: usize) -> Vec<UserView> {
@@ -55,11 +44,6 @@ async fn ended(stack: &Stack, id: &str) -> node_reissue::Model {
         .expect("in time")
 }
 
-async fn end_tasks(stack: &Stack) {
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
-}
-
 async fn go_on(stack: &Stack) -> Left {
     reissue_some(&stack.app).await.expect("done")
 }
@@ -68,20 +52,6 @@ async fn go_on(stack: &Stack) -> Left {
 async fn go_on_to_the_end(stack: &Stack) {
     let is_done = async || go_on(stack).await == Left::Nothing;
     wait::until(wait::SOON, "the end", is_done).await.expect("in time");
-}
-
-/// The valid credentials of a user, oldest first.
-async fn credentials(stack: &Stack, user: &UserView) -> Vec<credential::Model> {
-    credential::Entity::find_valid_of([user.user.id])
-        .all(&stack.app.db)
-        .await
-        .expect("read")
-}
-
-/// The nodes that made the valid credentials of a user, oldest first.
-async fn valid(stack: &Stack, user: &UserView) -> Vec<String> {
-    let rows = credentials(stack, user).await.into_iter();
-    rows.map(|row| row.server_id.to_string()).collect()
 }
 
 async fn now(stack: &Stack, user: &UserView) -> UserView {

@@ -20,8 +20,8 @@ use vpnmanager_management::{
 use vpnmanager_testbed::wait;
 
 use super::{
-    super::reissue_default, actor, audited, create_many_on, create_on, credentials, end_tasks, ended, enrol, fleet,
-    go_on_to_the_end, node, now, progress, start, valid,
+    super::reissue_default, actor, audited, create_many_on, create_on, ended, enrol, fleet, go_on_to_the_end, issuers,
+    node, now, progress, start, valid_credentials,
 };
 use crate::database::{number, run};
 use crate::stack::Stack;
@@ -68,7 +68,7 @@ async fn the_users_of_a_lost_disk_get_new_profiles_there_and_keep_the_old_ones()
         0
     );
     for (place, user) in users.iter().enumerate() {
-        let made_by = valid(&stack, user).await;
+        let made_by = issuers(&stack, user).await;
         assert_eq!(made_by, vec!["node-1"; if place == 0 { 4 } else { 2 }]);
         let now = now(&stack, user).await;
         assert_eq!(
@@ -83,7 +83,7 @@ async fn the_users_of_a_lost_disk_get_new_profiles_there_and_keep_the_old_ones()
             );
         }
     }
-    assert_eq!(valid(&stack, &other).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &other).await, ["node-2"]);
     assert_eq!(now(&stack, &other).await.user.revision, other.user.revision);
 }
 
@@ -108,7 +108,7 @@ async fn the_trail_has_the_start_with_its_counts_each_user_and_the_end() {
         (row.username.as_deref(), row.actor.as_str()),
         (Some("alice"), "key:test")
     );
-    let newest = credentials(&stack, &alice)
+    let newest = valid_credentials(&stack, &alice)
         .await
         .pop()
         .expect("a credential")
@@ -121,7 +121,7 @@ async fn the_trail_has_the_start_with_its_counts_each_user_and_the_end() {
     assert_eq!(revision(row.after.as_ref()), Some(json!(2)));
     // The same text as of a single one.
     reissue_default(&stack, &alice.user.username).await;
-    let newest = credentials(&stack, &alice)
+    let newest = valid_credentials(&stack, &alice)
         .await
         .pop()
         .expect("a credential")
@@ -150,13 +150,13 @@ async fn with_revoke_all_older_profiles_end_at_once_and_so_do_links() {
         alice.user.id
     );
     run(&stack.app.db, &link).await;
-    end_tasks(&stack).await;
-    let older = credentials(&stack, &alice).await;
+    stack.end_tasks().await;
+    let older = valid_credentials(&stack, &alice).await;
 
     start(&stack, "node-1", OldProfiles::Revoke).await.expect("begun");
     go_on_to_the_end(&stack).await;
 
-    let left = credentials(&stack, &alice).await;
+    let left = valid_credentials(&stack, &alice).await;
     assert_eq!((older.len(), left.len()), (2, 1));
     assert!(older.iter().all(|older| older.id < left[0].id));
     for placement in now(&stack, &alice).await.placements {
@@ -184,7 +184,7 @@ async fn who_has_got_another_home_goes_on_with_what_that_makes() {
     assert_eq!(begun.total, 1);
     let kept = ended(&stack, "node-1").await;
     assert_eq!((kept.done, kept.unchanged), (1, 1));
-    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1", "node-2"]);
     assert_eq!(now(&stack, &alice).await.user.revision, revision);
     assert!(audited(&stack, AuditAction::UserReissued).await.is_empty());
 
@@ -192,8 +192,8 @@ async fn who_has_got_another_home_goes_on_with_what_that_makes() {
 
     let revoked = ended(&stack, "node-1").await;
     assert_eq!((revoked.done, revoked.unchanged), (1, 0));
-    let left = credentials(&stack, &alice).await;
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
+    let left = valid_credentials(&stack, &alice).await;
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
     assert_eq!(now(&stack, &alice).await.user.revision, revision + 1);
     let details = audited(&stack, AuditAction::UserReissued).await.remove(0).details;
     let expected = format!(
@@ -231,7 +231,7 @@ async fn who_has_no_access_gets_new_profiles_and_no_access() {
     let job = ended(&stack, "node-1").await;
     assert_eq!((job.total, job.done, job.unchanged, job.failed), (4, 4, 0, 0));
     for (user, before) in users.iter().zip(before) {
-        assert_eq!(valid(&stack, user).await.len(), 2);
+        assert_eq!(issuers(&stack, user).await.len(), 2);
         assert_eq!(state(user).await, before, "{}", user.user.username);
     }
 }
@@ -242,9 +242,9 @@ async fn who_gets_another_home_after_it_goes_on_with_the_profile_of_that() {
     let alice = create_on(&stack, "node-1", "alice").await;
     let first = start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     ended(&stack, "node-1").await;
-    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-1"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1", "node-1"]);
     rehome(&stack, &[&alice]).await;
-    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-1", "node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1", "node-1", "node-2"]);
 
     let lost = Lost {
         old: OldProfiles::Revoke,
@@ -255,7 +255,7 @@ async fn who_gets_another_home_after_it_goes_on_with_the_profile_of_that() {
 
     let revoked = ended(&stack, "node-1").await;
     assert_eq!((revoked.done, revoked.unchanged), (1, 0));
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
 }
 
 #[tokio::test]
@@ -269,16 +269,16 @@ async fn the_node_may_be_disabled_or_have_left_the_fleet() {
     start(&stack, "node-1", OldProfiles::Revoke).await.expect("begun");
     ended(&stack, "node-1").await;
     // It still serves them.
-    assert_eq!(valid(&stack, &alice).await, ["node-1"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1"]);
 
     deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
-    assert_eq!(valid(&stack, &alice).await, ["node-1", "node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-1", "node-2"]);
     let begun = start(&stack, "node-1", OldProfiles::Revoke).await.expect("begun");
     assert_eq!(begun.total, 1);
     ended(&stack, "node-1").await;
-    assert_eq!(valid(&stack, &alice).await, ["node-2"]);
+    assert_eq!(issuers(&stack, &alice).await, ["node-2"]);
 
     // Nothing is left of it, and what was done can be read all the same.
     let refused = start(&stack, "node-1", OldProfiles::Keep).await;
@@ -294,12 +294,12 @@ async fn who_is_on_no_node_gets_a_profile_from_the_next_home() {
     deregister_node(&stack.app, &actor(), &node("node-1"), NodeCredentials::Keep)
         .await
         .expect("deregistered");
-    let old = credentials(&stack, &alice).await.remove(0);
+    let old = valid_credentials(&stack, &alice).await.remove(0);
 
     start(&stack, "node-1", OldProfiles::Revoke).await.expect("begun");
     ended(&stack, "node-1").await;
 
-    let waiting = credentials(&stack, &alice).await;
+    let waiting = valid_credentials(&stack, &alice).await;
     assert_eq!(waiting.len(), 1);
     assert_ne!(waiting[0].common_name, old.common_name);
     enrol(&stack, "node-2").await;
@@ -309,6 +309,6 @@ async fn who_is_on_no_node_gets_a_profile_from_the_next_home() {
     )
     .await;
     stack.app.placer.wake();
-    let is_placed = async || valid(&stack, &alice).await == ["node-2"];
+    let is_placed = async || issuers(&stack, &alice).await == ["node-2"];
     wait::until(wait::SOON, "a home", is_placed).await.expect("in time");
 }

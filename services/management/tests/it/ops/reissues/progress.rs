@@ -20,8 +20,8 @@ use vpnmanager_management::{
 };
 
 use super::{
-    super::reissue_default, actor, audited, create_many_on, create_on, credentials, end_tasks, ended, fleet, go_on,
-    go_on_to_the_end, node, now, progress, start, valid,
+    super::reissue_default, actor, audited, create_many_on, create_on, ended, fleet, go_on, go_on_to_the_end, issuers,
+    node, now, progress, start, valid_credentials,
 };
 use crate::database::{connect, run};
 use crate::stack::Stack;
@@ -59,7 +59,7 @@ async fn a_node_without_users_is_done_at_once_and_one_that_there_is_not_is_refus
 async fn what_a_crash_interrupts_goes_on_where_it_was_and_nobody_has_two_turns() {
     let stack = fleet(2).await;
     let users = create_many_on(&stack, "node-1", 250).await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     assert_eq!(go_on(&stack).await, Left::More);
     assert_eq!(progress(&stack, "node-1").await.done, 100);
@@ -82,7 +82,7 @@ async fn what_a_crash_interrupts_goes_on_where_it_was_and_nobody_has_two_turns()
     // Whoever was removed before its turn needed nothing.
     assert_eq!(i64::try_from(rows.len()).expect("a count") + job.unchanged, 250);
     for user in &users[..249] {
-        assert_eq!(valid(&stack, user).await, ["node-1", "node-1"]);
+        assert_eq!(issuers(&stack, user).await, ["node-1", "node-1"]);
     }
     assert_eq!(audited(&stack, AuditAction::NodeReissueCompleted).await.len(), 1);
 }
@@ -92,7 +92,7 @@ async fn whom_somebody_else_is_changing_keeps_nobody_waiting_and_comes_later() {
     let stack = fleet(1).await;
     let alice = create_on(&stack, "node-1", "alice").await;
     let bob = create_on(&stack, "node-1", "bob").await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     let other = changing(&stack, "alice").await;
 
@@ -101,10 +101,10 @@ async fn whom_somebody_else_is_changing_keeps_nobody_waiting_and_comes_later() {
 
     let job = progress(&stack, "node-1").await;
     assert_eq!((job.done, job.ended_at), (1, None));
-    assert_eq!(valid(&stack, &bob).await.len(), 2);
+    assert_eq!(issuers(&stack, &bob).await.len(), 2);
     other.rollback().await.expect("ended");
     go_on_to_the_end(&stack).await;
-    assert_eq!(valid(&stack, &alice).await.len(), 2);
+    assert_eq!(issuers(&stack, &alice).await.len(), 2);
     assert_eq!(progress(&stack, "node-1").await.done, 2);
 }
 
@@ -129,7 +129,7 @@ async fn a_user_of_whom_the_database_refuses_the_change_is_named_and_holds_up_no
     for (user, changed_by) in users.iter().zip([1, 0, 1]) {
         let after = now(&stack, user).await.user;
         assert_eq!(after.revision, user.user.revision + changed_by, "{}", after.username);
-        assert_eq!(valid(&stack, user).await.len(), 1);
+        assert_eq!(issuers(&stack, user).await.len(), 1);
     }
 }
 
@@ -137,7 +137,7 @@ async fn a_user_of_whom_the_database_refuses_the_change_is_named_and_holds_up_no
 async fn it_ends_when_somebody_stops_it_and_begins_anew_when_somebody_asks() {
     let stack = fleet(1).await;
     create_many_on(&stack, "node-1", 120).await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     assert_eq!(go_on(&stack).await, Left::More);
 
@@ -167,7 +167,7 @@ async fn it_ends_when_somebody_stops_it_and_begins_anew_when_somebody_asks() {
 async fn a_revocation_that_is_not_sent_yet_goes_first_unless_its_node_is_away() {
     let stack = fleet(1).await;
     create_many_on(&stack, "node-1", 2).await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     run(&stack.app.db, URGENT).await;
     assert_eq!(go_on(&stack).await, Left::Busy);
@@ -187,7 +187,7 @@ async fn a_revocation_that_is_not_sent_yet_goes_first_unless_its_node_is_away() 
 async fn urgent_commands_without_end_hold_it_up_for_seconds_only() {
     let stack = fleet(1).await;
     create_many_on(&stack, "node-1", 2).await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     run(&stack.app.db, URGENT).await;
     assert_eq!(go_on(&stack).await, Left::Busy);
@@ -204,7 +204,7 @@ async fn a_node_whose_profiles_are_revoked_comes_first_and_one_that_is_busy_hold
     let stack = fleet(2).await;
     create_on(&stack, "node-1", "alice").await;
     create_on(&stack, "node-2", "bob").await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     start(&stack, "node-1", OldProfiles::Keep).await.expect("begun");
     start(&stack, "node-2", OldProfiles::Revoke).await.expect("begun");
     assert_eq!(go_on(&stack).await, Left::More);
@@ -225,7 +225,7 @@ async fn a_node_whose_profiles_are_revoked_comes_first_and_one_that_is_busy_hold
 async fn a_fault_that_is_of_no_user_ends_nothing() {
     let stack = fleet(1).await;
     let users = create_many_on(&stack, "node-1", 3).await;
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     run(
         &stack.app.db,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -243,7 +243,7 @@ async fn a_fault_that_is_of_no_user_ends_nothing() {
     go_on_to_the_end(&stack).await;
     assert_eq!(progress(&stack, "node-1").await.done, 3);
     for user in &users {
-        assert_eq!(valid(&stack, user).await.len(), 1);
+        assert_eq!(issuers(&stack, user).await.len(), 1);
     }
 }
 
@@ -253,7 +253,7 @@ async fn a_node_of_which_every_change_is_refused_holds_up_no_other() {
     for (id, username) in [("node-1", "alice"), ("node-1", "carol"), ("node-2", "bob")] {
         create_on(&stack, id, username).await;
     }
-    end_tasks(&stack).await;
+    stack.end_tasks().await;
     run(
         &stack.app.db,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -309,13 +309,13 @@ async fn who_got_none_gets_one_later_and_then_all_older_ones_end_and_no_others()
     assert_eq!((kept.total, kept.done, kept.unchanged, kept.failed), (3, 3, 2, 0));
     let mut new = Vec::new();
     for user in &users {
-        let ids: Vec<i64> = credentials(&stack, user).await.iter().map(|row| row.id).collect();
+        let ids: Vec<i64> = valid_credentials(&stack, user).await.iter().map(|row| row.id).collect();
         assert_eq!(ids.len(), 2);
         new.push(ids[1]);
     }
     again(OldProfiles::Revoke).await;
     for (user, new) in users.iter().zip(new) {
-        let ids: Vec<i64> = credentials(&stack, user).await.iter().map(|row| row.id).collect();
+        let ids: Vec<i64> = valid_credentials(&stack, user).await.iter().map(|row| row.id).collect();
         assert_eq!(ids, [new], "{}", user.user.username);
     }
 }
@@ -328,7 +328,7 @@ async fn older_profiles_end_later_and_who_has_newer_ones_keeps_them() {
     ended(&stack, "node-1").await;
     // One more, which somebody asked for: who was handed the one before it uses that.
     reissue_default(&stack, &alice.user.username).await;
-    let newer: Vec<i64> = credentials(&stack, &alice)
+    let newer: Vec<i64> = valid_credentials(&stack, &alice)
         .await
         .iter()
         .map(|row| row.id)
@@ -346,8 +346,12 @@ async fn older_profiles_end_later_and_who_has_newer_ones_keeps_them() {
         let begun = start_reissue(&stack.app, &actor(), &node("node-1"), &lost).await;
         assert_eq!(begun.expect("begun").total, 1 - unchanged);
         ended(&stack, "node-1").await;
-        let valid: Vec<i64> = credentials(&stack, &alice).await.iter().map(|row| row.id).collect();
+        let valid: Vec<i64> = valid_credentials(&stack, &alice)
+            .await
+            .iter()
+            .map(|row| row.id)
+            .collect();
         assert_eq!(valid, newer, "none is made anew");
-        assert_eq!(credentials(&stack, &bob).await.len(), 1);
+        assert_eq!(valid_credentials(&stack, &bob).await.len(), 1);
     }
 }

@@ -27,13 +27,8 @@ async fn assert_not_running(fleet: &Fleet) {
 
 #[tokio::test]
 async fn one_that_waits_is_stopped_at_once() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.nodes[1].says(|beat| beat.openvpn = OpenvpnState::Down);
-    fleet.nodes[1].beats(&fleet.stack).await;
-    fleet.start(DRAINED).await.expect("begun");
-    let is_held_up = |view: &RolloutView| of(view, "node-1").detail.as_deref() == Some("node-2 is degraded");
-    let view = fleet.until("node-1 to be held up", is_held_up).await;
-    assert_eq!(states(&view), [Waiting, Waiting]);
+    let fleet = Fleet::held_up().await;
+    assert_eq!(states(&fleet.view().await), [Waiting, Waiting]);
 
     let view = stop(&fleet).await.expect("stopped");
 
@@ -50,9 +45,7 @@ async fn one_that_waits_is_stopped_at_once() {
 
 #[tokio::test]
 async fn a_node_that_is_drained_is_undrained_at_once() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
+    let fleet = Fleet::draining().await;
 
     let view = stop(&fleet).await.expect("stopped");
 
@@ -67,12 +60,8 @@ async fn a_node_that_is_drained_is_undrained_at_once() {
 
 #[tokio::test]
 async fn a_node_that_restarts_is_waited_for() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::restarting().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
-    first.empties();
-    fleet.begins("node-1").await;
 
     for _ in 0..2 {
         let view = stop(&fleet).await.expect("stopping");
@@ -95,12 +84,8 @@ async fn a_node_that_restarts_is_waited_for() {
 
 #[tokio::test]
 async fn a_node_that_does_not_come_back_ends_it_and_stays_drained() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::restarting().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
-    first.empties();
-    fleet.begins("node-1").await;
     first.says(|beat| beat.openvpn = OpenvpnState::Down);
 
     let long_ago =
@@ -138,10 +123,8 @@ async fn a_node_that_does_not_come_back_ends_it_and_stays_drained() {
 /// Nobody knows whether anybody is left on it.
 #[tokio::test]
 async fn an_openvpn_that_does_not_answer_is_no_empty_one() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::draining().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
     first.says(|beat| beat.draining = true);
     let three = |view: &RolloutView| of(view, "node-1").sessions_left == Some(3);
     fleet.until("the sessions that are left", three).await;
@@ -157,15 +140,7 @@ async fn an_openvpn_that_does_not_answer_is_no_empty_one() {
 
 #[tokio::test]
 async fn one_that_is_held_up_for_too_long_fails_and_so_does_one_without_its_pool() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.nodes[1].says(|beat| beat.openvpn = OpenvpnState::Down);
-    fleet.nodes[1].beats(&fleet.stack).await;
-    fleet.start(DRAINED).await.expect("begun");
-    fleet
-        .until("node-1 to be held up", |view| {
-            of(view, "node-1").held_up_since.is_some()
-        })
-        .await;
+    let fleet = Fleet::held_up().await;
 
     let long_ago = "UPDATE rollout_nodes SET held_up_since = now() - interval '10 minutes' WHERE server_id = 'node-1'";
     run(&fleet.stack.app.db, long_ago).await;

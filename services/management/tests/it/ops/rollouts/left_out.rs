@@ -43,7 +43,7 @@ async fn nodes_that_operators_took_out_or_that_were_never_heard_are_skipped() {
 
 #[tokio::test]
 async fn a_node_whose_agent_refuses_or_is_too_old_is_skipped_and_nobody_is_moved_for_it() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::of_two().await;
     let old =
         "the payload is not a valid message: unknown variant `restart_server`, expected one of `profile`, `sessions`";
     for (fake, error) in fleet.nodes.iter().zip([EXTERNAL, old]) {
@@ -70,10 +70,8 @@ async fn a_node_whose_agent_refuses_or_is_too_old_is_skipped_and_nobody_is_moved
 
 #[tokio::test]
 async fn a_node_that_refuses_once_it_is_drained_is_undrained_and_skipped() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::draining().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
     first.refuses(EXTERNAL);
     first.empties();
 
@@ -86,7 +84,7 @@ async fn a_node_that_refuses_once_it_is_drained_is_undrained_and_skipped() {
 
 #[tokio::test]
 async fn what_an_agent_says_is_cut_and_cleaned_before_it_is_recorded() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::of_two().await;
     let error = format!("no\\u0000\\u001b[2J{}", "x".repeat(600));
     let raw = format!(r#"{{"v":1,"type":"failed","error":"{error}"}}"#);
     fleet.nodes[0].answers(raw.into());
@@ -102,10 +100,8 @@ async fn what_an_agent_says_is_cut_and_cleaned_before_it_is_recorded() {
 /// The operator wants it drained, whoever drained it first.
 #[tokio::test]
 async fn a_node_that_an_operator_drains_meanwhile_is_restarted_and_stays_drained() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::draining().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
     let drains = async || audited(&fleet.stack, AuditAction::NodeDrained).await;
     assert_eq!(drains().await.len(), 1);
 
@@ -126,9 +122,7 @@ async fn a_node_that_an_operator_drains_meanwhile_is_restarted_and_stays_drained
 
 #[tokio::test]
 async fn a_node_that_an_operator_takes_back_is_skipped() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
+    let fleet = Fleet::draining().await;
 
     change(&fleet, "node-1", NodeChange::Undrain).await;
 

@@ -20,7 +20,7 @@ use vpnmanager_entities::{
 use vpnmanager_management::ops::{
     nodes::{
         change::{ChangeNodeError, NodeChange, change_node},
-        read::{NodeView, get_node},
+        read::NodeView,
         record_heartbeats::record_heartbeats,
     },
     rollouts::{
@@ -37,7 +37,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, audited, node, nodes::heartbeat};
+use super::{actor, audited, in_sync, node, nodes::heartbeat, server_of};
 use crate::bus_node::{answer_requests, connect_as};
 use crate::stack::Stack;
 
@@ -105,6 +105,7 @@ impl Fake {
         })
         .await;
         fake.beats(stack).await;
+        in_sync(stack, id).await;
         fake
     }
 
@@ -155,8 +156,7 @@ impl Fake {
     }
 
     async fn is_drained(&self, stack: &Stack) -> bool {
-        let view = get_node(&stack.app, &node(self.id)).await.expect("read");
-        view.expect("there").server.draining
+        server_of(stack, self.id).await.draining
     }
 }
 
@@ -174,6 +174,40 @@ impl Fleet {
             nodes.push(Fake::start(&stack, id).await);
         }
         Self { stack, nodes }
+    }
+
+    async fn of_two() -> Self {
+        Self::of(&["node-1", "node-2"]).await
+    }
+
+    /// Of two nodes the first is drained by a rollout.
+    async fn draining() -> Self {
+        let fleet = Self::of_two().await;
+        fleet.start(DRAINED).await.expect("begun");
+        fleet.reaches("node-1", RolloutNodeState::Draining).await;
+        fleet
+    }
+
+    /// Of two nodes the first restarts OpenVPN.
+    async fn restarting() -> Self {
+        let fleet = Self::draining().await;
+        fleet.nodes[0].empties();
+        fleet.begins("node-1").await;
+        fleet
+    }
+
+    /// Of two nodes the first does not get its turn, because the second is degraded.
+    async fn held_up() -> Self {
+        let fleet = Self::of_two().await;
+        fleet.nodes[1].says(|beat| beat.openvpn = OpenvpnState::Down);
+        fleet.nodes[1].beats(&fleet.stack).await;
+        fleet.start(DRAINED).await.expect("begun");
+        let is_held_up = |view: &RolloutView| {
+            let first = of(view, "node-1");
+            first.held_up_since.is_some() && first.detail.as_deref() == Some("node-2 is degraded")
+        };
+        fleet.until("node-1 to be held up", is_held_up).await;
+        fleet
     }
 
     async fn start(&self, restarts: Restarts) -> Result<RolloutView, StartRolloutError> {

@@ -86,9 +86,7 @@ async fn without_a_drain_one_node_is_restarted_under_its_clients() {
 
 #[tokio::test]
 async fn who_does_not_leave_is_restarted_under_when_the_time_is_over() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
+    let fleet = Fleet::draining().await;
     fleet.nodes[0].says(|beat| beat.draining = true);
 
     let long_ago = "UPDATE rollout_nodes SET since = now() - interval '601 seconds' WHERE state = 'draining'";
@@ -100,12 +98,8 @@ async fn who_does_not_leave_is_restarted_under_when_the_time_is_over() {
 /// It died after it had sent the request, and before it recorded the answer.
 #[tokio::test]
 async fn where_a_replica_died_another_goes_on() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::restarting().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
-    first.empties();
-    fleet.begins("node-1").await;
     let forgotten =
         "UPDATE rollout_nodes SET begun_at = NULL, asked_at = now() - interval '1 minute' WHERE state = 'restarting'";
     run(&fleet.stack.app.db, forgotten).await;
@@ -127,12 +121,8 @@ async fn where_a_replica_died_another_goes_on() {
 /// It accepted the restart, and started anew itself before it carried it out.
 #[tokio::test]
 async fn an_agent_that_forgot_the_restart_is_asked_again() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::restarting().await;
     let first = &fleet.nodes[0];
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
-    first.empties();
-    fleet.begins("node-1").await;
     first.says(|beat| beat.openvpn = OpenvpnState::Up);
     let earlier = "UPDATE rollout_nodes SET asked_at = asked_at - interval '20 seconds', begun_at = begun_at - interval '20 seconds'
                    WHERE state = 'restarting'";
@@ -149,9 +139,7 @@ async fn an_agent_that_forgot_the_restart_is_asked_again() {
 
 #[tokio::test]
 async fn a_node_goes_back_to_its_turn_when_nobody_can_take_its_clients_any_more() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
-    fleet.start(DRAINED).await.expect("begun");
-    fleet.reaches("node-1", Draining).await;
+    let fleet = Fleet::draining().await;
 
     let disable = NodeChange::Disable(NodeCredentials::Keep);
     fleet.change("node-2", disable).await.expect("disabled");
@@ -197,7 +185,7 @@ async fn one_that_fails_again_and_again_keeps_no_other_from_its_turn() {
 
 #[tokio::test]
 async fn nodes_without_openvpn_and_those_that_were_never_heard_do_not_count() {
-    let fleet = Fleet::of(&["node-1", "node-2"]).await;
+    let fleet = Fleet::of_two().await;
     super::super::enrol(&fleet.stack, "node-3").await;
     fleet.nodes[1].says(|beat| beat.openvpn = OpenvpnState::Absent);
     fleet.nodes[1].beats(&fleet.stack).await;

@@ -14,7 +14,7 @@ use vpnmanager_testbed::{
 use super::scene::Scene;
 use crate::main_job::{
     devices::add_device,
-    network::{connect, reaches_all, set_network, whole},
+    network::{reaches_all, set_network, whole},
     profile,
     site::{SILENCE, Site, assert_synced},
 };
@@ -26,13 +26,7 @@ const USED_UP: Duration = wait::under_load(Duration::from_secs(15));
 /// What is measured of each speed, after a second that does not count.
 const MEASURED_SECONDS: u8 = 6;
 /// The promise is 15 %; a machine that runs other tests at the same time measures badly.
-const MOST_OFF: f64 = 0.3;
-
-/// Creates a group.
-async fn create(site: &Site, group: &Value) {
-    let created = site.stack.api().create_group(group).await.unwrap();
-    created.expect(201).unwrap();
-}
+pub(super) const MOST_OFF: f64 = 0.3;
 
 /// The same profile with one of its servers, the first or the next one.
 fn at(text: &str, place: usize) -> String {
@@ -45,7 +39,7 @@ async fn a_device_too_many_ends_the_oldest_session_or_the_newest_over_two_nodes(
         return;
     };
     let api = site.stack.api();
-    create(&site, &json!({ "name": "single", "sessions": 1 })).await;
+    site.create_group(&json!({ "name": "single", "sessions": 1 })).await;
     let (desktops, laptops) = (
         site.create_in("alice", "single").await,
         add_device(&site, "alice", "laptop").await,
@@ -56,7 +50,7 @@ async fn a_device_too_many_ends_the_oldest_session_or_the_newest_over_two_nodes(
     site.history("alice", |rows| rows.iter().any(|row| row["ended_at"].is_null()))
         .await;
 
-    let laptop = connect(&site, &at(&laptops, 1)).await;
+    let laptop = site.connect(&at(&laptops, 1)).await;
 
     let since = SystemTime::now();
     let cut = desktop.pings.falls_silent(since, SILENCE, wait::SOON).await.unwrap();
@@ -114,7 +108,7 @@ async fn a_device_too_many_ends_the_oldest_session_or_the_newest_over_two_nodes(
 async fn a_member_has_as_many_devices_as_the_group_says_and_keeps_those_that_are_there() {
     let site = Site::without_tunnels(1).await;
     let api = site.stack.api();
-    create(&site, &json!({ "name": "pairs", "devices": 2 })).await;
+    site.create_group(&json!({ "name": "pairs", "devices": 2 })).await;
     site.create_in("alice", "pairs").await;
     // With the device `default` these are two.
     add_device(&site, "alice", "laptop").await;
@@ -156,9 +150,9 @@ async fn who_uses_up_a_quota_is_cut_and_refused_everywhere_until_that_is_forgive
     let api = site.stack.api();
     set_network(site, &whole(&scene.service)).await;
     let quota = json!({ "bytes": 4_000_000, "period": "day" });
-    create(site, &json!({ "name": "metered", "traffic": quota })).await;
+    site.create_group(&json!({ "name": "metered", "traffic": quota })).await;
     let text = site.create_in("alice", "metered").await;
-    let alice = connect(site, &text).await;
+    let alice = site.connect(&text).await;
     reaches_all(&scene.service, &alice).await;
 
     // She may be cut before it has told what it brought.
@@ -200,7 +194,7 @@ fn iperf(service: &ServiceState, what: &str) -> String {
 }
 
 /// Kilobits in a second that iperf3 brings; backwards: from the service host to the client.
-async fn measured(client: &Connection, service: &ServiceState, backwards: bool) -> f64 {
+pub(super) async fn measured(client: &Connection, service: &ServiceState, backwards: bool) -> f64 {
     let way = if backwards { "--reverse" } else { "" };
     let line = iperf(service, &format!("--omit 1 --time {MEASURED_SECONDS} {way}"));
     // The server takes one at a time, and may not have noticed the end of the one before.
@@ -223,9 +217,10 @@ async fn members_are_as_fast_as_the_group_says_both_ways() {
     };
     let site = &scene.site;
     set_network(site, &whole(&scene.service)).await;
-    create(site, &json!({ "name": "slow", "speed": { "up": UP, "down": DOWN } })).await;
-    let alice = connect(site, &site.create_in("alice", "slow").await).await;
-    let bob = connect(site, &site.create("bob").await).await;
+    site.create_group(&json!({ "name": "slow", "speed": { "up": UP, "down": DOWN } }))
+        .await;
+    let alice = site.connect(&site.create_in("alice", "slow").await).await;
+    let bob = site.connect(&site.create("bob").await).await;
     for who in [&alice, &bob] {
         reaches_all(&scene.service, who).await;
     }

@@ -85,8 +85,7 @@ impl Scene {
     /// Creates a group whose members reach this.
     pub(super) async fn create(&self, name: &str, reach: &Value) {
         let group = json!({ "name": name, "reach": reach });
-        let created = self.site.stack.api().create_group(&group).await.unwrap();
-        created.expect(201).unwrap();
+        self.site.create_group(&group).await;
     }
 
     pub(super) async fn change(&self, name: &str, change: &Value) {
@@ -169,7 +168,7 @@ pub(super) fn prefixes(addresses: &[IpAddr]) -> Vec<String> {
 }
 
 /// These hosts, with every protocol.
-fn hosts(addresses: &[IpAddr]) -> Value {
+pub(super) fn hosts(addresses: &[IpAddr]) -> Value {
     let entries = prefixes(addresses).into_iter().map(|to| json!({ "to": to }));
     entries.collect()
 }

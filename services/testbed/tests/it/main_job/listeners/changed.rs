@@ -16,22 +16,13 @@ async fn listens_at(site: &mut Site, listeners: &[Listener], told: &Value) {
     site.stack.stop_part(agent).await.unwrap();
     site.stack.set_listeners(1, listeners).unwrap();
     site.stack.start_part(agent).await.unwrap();
-    let api = site.stack.api();
-    wait::until_ok(wait::SOON, format_args!("node-1 to listen at {told}"), async || {
-        let node = api.endnode("node-1").await.map_err(|error| error.to_string())?;
-        match node.body["listeners"] == *told && node.body["state"] == "healthy" {
-            true => Ok(()),
-            false => Err(node.text),
-        }
-    })
-    .await
-    .unwrap();
+    let is_there = |node: &Value| node["listeners"] == *told && node["state"] == "healthy";
+    site.endnode_when("node-1", &format!("to listen at {told}"), is_there)
+        .await;
 }
 
 fn certificate(site: &Site) -> Value {
-    let text = std::fs::read(site.stack.state().node_dir(1).join("identity.json")).unwrap();
-    let identity: Value = serde_json::from_slice(&text).unwrap();
-    identity["certificate"].clone()
+    site.identity(1)["certificate"].clone()
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn passes(from: &Namespace, address: &str, bytes: u16) -> bool {
 }
 
 /// Panics unless packets of this size are the largest that pass, from the client to the node and back.
-async fn largest_is(site: &Site, client: &Connection, mtu: u16) {
+pub(in crate::main_job) async fn largest_is(site: &Site, client: &Connection, mtu: u16) {
     let node = site.stack.node(1).unwrap().namespace().unwrap();
     let (inside, server) = (inner_address(client).await, client.server().to_string());
     for (from, address) in [(&client.namespace, &server), (node, &inside)] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vpnmanager_testbed::{
     client::ClientOptions,
     stack::{Listener, Node, Part},
@@ -11,12 +11,11 @@ use vpnmanager_testbed::{
 
 use super::{at_both, connect_at, visit_at};
 use crate::main_job::{
+    failover::DEAD,
     profile,
     site::{Site, Visitor, reached},
 };
 
-/// So soon traffic is back when a node dies without a word.
-const DEAD: Duration = wait::under_load(Duration::from_secs(13));
 /// No client of a drained node is without its tunnel for longer.
 const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
@@ -106,7 +105,6 @@ async fn the_clients_of_a_drained_node_move_whichever_listener_they_are_on() {
     let Some(site) = at_both("listeners drain", 2).await else {
         return;
     };
-    let api = site.stack.api();
     let mut visitors = Vec::new();
     for (username, listener) in ["alice", "bob"].into_iter().zip(Listener::BOTH) {
         let text = site.create_at(username, "node-1").await;
@@ -115,8 +113,7 @@ async fn the_clients_of_a_drained_node_move_whichever_listener_they_are_on() {
     let newcomer = site.create_at("carol", "node-1").await;
     let hosts = hosts(&newcomer);
 
-    let drained = api.post("/api/endnodes/node-1/drain", &json!({})).await.unwrap();
-    drained.expect(200).unwrap();
+    site.ask_for("drain", "node-1", 200).await;
 
     for (visitor, listener) in visitors.into_iter().zip(Listener::BOTH) {
         let gap = visitor.moved_to(&hosts[1], 1).await;
@@ -127,16 +124,7 @@ async fn the_clients_of_a_drained_node_move_whichever_listener_they_are_on() {
         assert!(gap < MOVED, "{gap:?} at {listener}");
         visitor.connection.close().await;
     }
-    wait::until_ok(wait::SOON, "node-1's clients to have moved", async || {
-        let node = api.endnode("node-1").await.map_err(|error| error.to_string())?;
-        let drain = &node.body["drain"];
-        match drain["confirmed"] == true && drain["sessions_left"] == 0 {
-            true => Ok(()),
-            false => Err(node.text),
-        }
-    })
-    .await
-    .unwrap();
+    site.is_drained("node-1").await;
     let carol = connect_at(&site, Listener::TCP, &newcomer).await;
     let log = carol.client.log();
     log.wait_for(&at_tcp(&hosts[1]), 1, wait::SOON).await.unwrap();
@@ -154,21 +142,18 @@ async fn a_client_on_udp_of_a_drained_standby_goes_to_tcp_of_its_home_and_stays_
     let hosts = hosts(&text);
     let home = site.stack.node(1).unwrap();
     bars_udp(&home).await;
-    let mut alice = site.stack.start_client(&text, &ClientOptions::default()).await.unwrap();
-    alice.client.connected(wait::SOON).await.unwrap();
+    let mut alice = site.connect(&text).await;
     let log = alice.client.log();
     assert!(log.contains(&at(&hosts[1], Listener::UDP)), "{}", log.text());
     let unbar = "nft delete table inet barred";
     home.namespace().unwrap().run(unbar).await.unwrap();
 
-    let drained = api.post("/api/endnodes/node-2/drain", &json!({})).await.unwrap();
-    drained.expect(200).unwrap();
+    site.ask_for("drain", "node-2", 200).await;
 
     alice.client.connected_times(2, wait::SOON).await.unwrap();
     assert!(log.contains(&at_tcp(&hosts[0])), "{}", log.text());
     // Nothing moves her back.
-    let undrained = api.post("/api/endnodes/node-2/undrain", &json!({})).await.unwrap();
-    undrained.expect(200).unwrap();
+    site.ask_for("undrain", "node-2", 200).await;
     let path = "/api/sessions?username=alice&server_id=node-1";
     wait::until_ok(wait::SOON, "her session to be at TCP of her home", async || {
         let answer = api.get(path).await.and_then(|answer| answer.expect(200));

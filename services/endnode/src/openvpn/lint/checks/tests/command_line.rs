@@ -86,3 +86,22 @@ fn another_openvpn_is_judged_at_once() {
     conf.note(started(&["--config", "server.conf"]));
     assert_eq!(conf.findings(), []);
 }
+
+#[test]
+fn places_are_those_that_the_command_line_and_the_files_say_last() {
+    let place = Place::new();
+    let file = place.path("server.conf");
+    fs::write(&file, GOOD).expect("written");
+    let told = watch::Sender::new(None).subscribe();
+    let conf = LintedConf::new(file.clone(), place.expected.clone(), told);
+    assert_eq!(conf.places(), Some(1024), "OpenVPN's own");
+    fs::write(&file, format!("{GOOD}\nmax-clients 50\nmax-clients 70\n")).expect("written");
+    for (arguments, places) in [
+        (&["--config", "server.conf"][..], Some(70)),
+        (&["--config", "server.conf", "--max-clients", "9"], Some(9)),
+        (&["--config", "/elsewhere/server.conf"], None),
+    ] {
+        conf.note(started(arguments));
+        assert_eq!(conf.places(), places, "{arguments:?}");
+    }
+}

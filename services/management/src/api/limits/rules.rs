@@ -1,4 +1,5 @@
-//! What a group says of reach, routes and speed, in the API: as parts of requests, with refusals that name each wrong entry, and of answers.
+//! What a group, or a user, says of reach, routes and speed, in the API: as parts of requests, with refusals that name each wrong entry, and of
+//! answers.
 
 use std::str::FromStr;
 
@@ -14,13 +15,13 @@ use crate::ops::groups::change::Speeds;
 
 entry! {
     /// A port, or two with the smaller first.
-    pub(super) struct PortsText, "ports", PortRange::PATTERN, PortRange::MAX_LENGTH, "443"
+    pub(in crate::api) struct PortsText, "ports", PortRange::PATTERN, PortRange::MAX_LENGTH, "443"
 }
 
 /// Something that members may reach.
-#[derive(Debug, Object)]
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(skip_serializing_if_is_none, rename = "WantedReach")]
-pub(super) struct ReachBody {
+pub(in crate::api) struct ReachBody {
     /// Where, such as `10.20.0.0/16` or `2001:db8:20::/48`. Left out: wherever the network of the pool and `routes` lead, over IPv4 and IPv6.
     to: Option<PrefixText>,
     /// With which protocol; every one when it is left out.
@@ -33,7 +34,7 @@ pub(super) struct ReachBody {
 /// Something that members may reach.
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none, rename = "Reach")]
-pub(super) struct ReachView {
+pub(in crate::api) struct ReachView {
     /// Where; absent: wherever the network of the pool and `routes` lead.
     to: Option<String>,
     /// With which protocol; absent: every one.
@@ -45,7 +46,7 @@ pub(super) struct ReachView {
 /// A protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", rename = "Transport")]
-enum TransportKind {
+pub(in crate::api) enum TransportKind {
     /// TCP.
     Tcp,
     /// UDP.
@@ -57,7 +58,7 @@ enum TransportKind {
 /// The speed of each device of a member, in kilobits (1,000 bits) in a second.
 #[derive(Debug, Clone, Copy, Object)]
 #[oai(skip_serializing_if_is_none, rename = "Speed")]
-pub(super) struct SpeedBody {
+pub(in crate::api) struct SpeedBody {
     /// Towards the server; as fast as it goes when it is left out.
     #[oai(validator(minimum(value = "64"), maximum(value = "10000000")))]
     up: Option<u32>,
@@ -67,17 +68,15 @@ pub(super) struct SpeedBody {
 }
 
 impl SpeedBody {
-    pub(super) fn into_speeds(self) -> Speeds {
-        // Its bounds were checked where it was read.
-        let speed = |kilobits: Option<u32>| kilobits.and_then(|kilobits| Speed::try_from(kilobits).ok());
+    pub(in crate::api) fn into_speeds(self) -> Speeds {
         Speeds {
-            up: speed(self.up),
-            down: speed(self.down),
+            up: as_speed(self.up),
+            down: as_speed(self.down),
         }
     }
 
     /// `None`: as fast as it goes both ways.
-    pub(super) fn of(Speeds { up, down }: Speeds) -> Option<Self> {
+    pub(in crate::api) fn of(Speeds { up, down }: Speeds) -> Option<Self> {
         let is_limited = up.is_some() || down.is_some();
         is_limited.then(|| Self {
             up: up.map(Speed::kilobits),
@@ -86,27 +85,32 @@ impl SpeedBody {
     }
 }
 
-/// The entries of `reach`; what is wrong with the others is noted.
-pub(super) fn parsed_reach(faults: &mut Faults, entries: &[ReachBody]) -> Vec<Reach> {
+/// A speed whose bounds were checked where it was read.
+pub(super) fn as_speed(kilobits: Option<u32>) -> Option<Speed> {
+    kilobits.and_then(|kilobits| Speed::try_from(kilobits).ok())
+}
+
+/// The entries of the list of this name, which is `reach` with what it is in; what is wrong with the others is noted.
+pub(in crate::api) fn parsed_reach(faults: &mut Faults, list: &str, entries: &[ReachBody]) -> Vec<Reach> {
     let parsed = |(entry, body): (usize, &ReachBody)| {
         let to = body.to.as_ref().and_then(|to| {
-            let parsed: Option<Where> = faults.parsed_one(format!("reach.{entry}.to"), &to.0, is_malformed_prefix);
+            let parsed: Option<Where> = faults.parsed_one(format!("{list}.{entry}.to"), &to.0, is_malformed_prefix);
             parsed.map(|parsed| parsed.0)
         });
         let ports = body.ports.iter().map(|ports| ports.0.as_str());
         Reach {
             to,
             protocol: body.protocol.map(TransportKind::into_transport),
-            ports: faults.parsed(&format!("reach.{entry}.ports"), ports, is_malformed_ports),
+            ports: faults.parsed(&format!("{list}.{entry}.ports"), ports, is_malformed_ports),
         }
     };
     entries.iter().enumerate().map(parsed).collect()
 }
 
-/// The entries of `routes`; what is wrong with the others is noted.
-pub(super) fn parsed_routes(faults: &mut Faults, entries: &[PrefixText]) -> Vec<Prefix> {
+/// The same of `routes`.
+pub(in crate::api) fn parsed_routes(faults: &mut Faults, list: &str, entries: &[PrefixText]) -> Vec<Prefix> {
     let texts = entries.iter().map(|text| text.0.as_str());
-    faults.parsed("routes", texts, is_malformed_prefix)
+    faults.parsed(list, texts, is_malformed_prefix)
 }
 
 /// Where members may reach something.
@@ -146,7 +150,7 @@ fn is_malformed_ports(text: &str) -> bool {
 }
 
 impl ReachView {
-    pub(super) fn of(reach: Reach) -> Self {
+    pub(in crate::api) fn of(reach: Reach) -> Self {
         Self {
             to: reach.to.map(|to| to.to_string()),
             protocol: reach.protocol.map(TransportKind::of),
@@ -174,8 +178,13 @@ impl TransportKind {
 }
 
 impl ReachBody {
+    /// Of values that were checked where they were read: as in the descriptions of its fields.
+    pub(in crate::api) fn new(to: Option<PrefixText>, protocol: Option<TransportKind>, ports: Vec<PortsText>) -> Self {
+        Self { to, protocol, ports }
+    }
+
     /// An example for descriptions: the web servers of a network.
-    pub(super) fn example() -> Self {
+    pub(in crate::api) fn example() -> Self {
         Self {
             to: Some(PrefixText("10.20.0.0/16".to_owned())),
             protocol: Some(TransportKind::Tcp),
@@ -186,7 +195,7 @@ impl ReachBody {
 
 impl SpeedBody {
     /// An example for descriptions.
-    pub(super) fn example() -> Self {
+    pub(in crate::api) fn example() -> Self {
         Self {
             up: Some(10_000),
             down: Some(50_000),
