@@ -16,7 +16,7 @@ use crate::{
     newly_connected::NewlyConnected,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper,
-        quotas::unjudged::Unjudged, users::create::Creates, users::waiters::Waiters,
+        quotas::unjudged::Unjudged, users::creates::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     reach::Reach,

@@ -28,7 +28,7 @@ use crate::{
     newly_connected::NewlyConnected,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, nodes::sum_totals::recount, quotas::unjudged::Unjudged, users::create::Creates,
+        keys::refuse::Gatekeeper, nodes::sum_totals::recount, quotas::unjudged::Unjudged, users::creates::Creates,
         users::waiters::Waiters,
     },
     pki::Pki,

@@ -168,11 +168,11 @@ impl Fleet {
         })
     }
 
-    /// Whether clients get in there, by its last heartbeat: at its OpenVPN, or where it runs none and they need none.
+    /// Whether clients get in there, by its last heartbeat: at its OpenVPN, which may be about to start, or where it runs none and they need none.
     fn lets_in(&self, node: &NodeId, need_openvpn: bool) -> bool {
         match self.openvpn.get(node) {
-            Some(OpenvpnState::Up) | None => true,
-            Some(OpenvpnState::Down | OpenvpnState::Waiting) => false,
+            Some(OpenvpnState::Up | OpenvpnState::Waiting) | None => true,
+            Some(OpenvpnState::Down) => false,
             Some(OpenvpnState::Absent) => !need_openvpn,
         }
     }

@@ -35,12 +35,6 @@ use crate::{
     },
 };
 
-use vpnmanager_runtime::{
-    batch::{BatchLimits, Batcher},
-    reconcile::Wake,
-    tasks::Tasks,
-};
-
 /// A user to create. The expiry, if any, lies in the future.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -133,38 +127,6 @@ pub enum CreateUserError {
 impl From<DbErr> for CreateUserError {
     fn from(error: DbErr) -> Self {
         Self::Database(Arc::new(error))
-    }
-}
-
-/// Batches creates, so that many share a commit. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Creates {
-    batcher: Batcher<NewUser, Result<UserView, CreateUserError>>,
-}
-
-impl Creates {
-    /// Starts two workers: one writes the next batch while the previous one is synced to disk.
-    pub fn start(tasks: &Tasks, db: &DatabaseConnection, rules: PlacementRules, publisher: &Wake) -> Self {
-        let limits = BatchLimits {
-            batch: 64,
-            workers: 2,
-            ..BatchLimits::default()
-        };
-        let (db, publisher) = (db.clone(), publisher.clone());
-        let batcher = Batcher::start(tasks, "create-users", limits, move |batch| {
-            let (db, rules, publisher) = (db.clone(), rules.clone(), publisher.clone());
-            async move {
-                let results = create_batch(&db, &rules, batch).await;
-                publisher.wake();
-                results
-            }
-        });
-        Self { batcher }
-    }
-
-    /// Creates one user, in a batch with the other creates of this moment.
-    pub async fn submit(&self, new: NewUser) -> Result<UserView, CreateUserError> {
-        self.batcher.submit(new).await.map_err(|_| CreateUserError::Stopping)?
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod create;
 pub mod create_user;
+pub mod creates;
 pub mod operation;
 pub mod reissue;
 pub mod remove;

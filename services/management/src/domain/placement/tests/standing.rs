@@ -217,10 +217,10 @@ fn the_clients_of_a_node_go_to_one_that_is_open_was_in_sync_and_serves_if_theirs
             false,
         ),
         (
-            "OpenVPN does not run there yet",
+            "OpenVPN is about to run there",
             server("b"),
             &[("a", Up), ("b", Waiting)],
-            false,
+            true,
         ),
         ("nothing is known of it", server("b"), &[("a", Up)], true),
         (
