@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use poem::http::{Method, StatusCode};
 use poem::test::{TestClient, TestRequestBuilder, TestResponse};
-use poem::{Endpoint, Response};
+use poem::{Endpoint, EndpointExt as _, Response, endpoint::BoxEndpoint};
 use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ pub(crate) struct Stack {
     pub(crate) tasks: Tasks,
     pub(crate) config: Config,
     pub(crate) nats: Nats,
+    /// Made once: the description of the API costs more than most requests.
+    application: OnceLock<Arc<BoxEndpoint<'static, Response>>>,
     _folder: TempDir,
 }
 
@@ -87,13 +90,17 @@ impl Stack {
             tasks,
             config,
             nats,
+            application: OnceLock::new(),
             _folder: folder,
         })
     }
 
     /// A client of the whole HTTP interface.
     pub(crate) fn client(&self) -> TestClient<impl Endpoint<Output = Response> + 'static> {
-        TestClient::new(api::application(self.app.clone(), self.tasks.token()))
+        let application = self
+            .application
+            .get_or_init(|| Arc::new(api::application(self.app.clone(), self.tasks.token()).boxed()));
+        TestClient::new(application.clone())
     }
 
     /// Enrols a node that nobody runs.
