@@ -20,7 +20,7 @@ pub fn openvpn_2_5() -> Result<PathBuf, Missing> {
 /// For tests: `Some` if it is there; otherwise prints to standard error that `test` is skipped.
 ///
 /// # Panics
-/// If it is not although `VPNMANAGER_REQUIRE_OPENVPN25` is 1 (as on the project's CI).
+/// If it is not although `VPNMANAGER_REQUIRE_OPENVPN25` is 1.
 #[must_use]
 pub fn require_openvpn_2_5(test: &str) -> Option<PathBuf> {
     require(test, "VPNMANAGER_REQUIRE_OPENVPN25", openvpn_2_5())
